@@ -148,7 +148,7 @@ def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Pixel
         if image is not None:
             original = dataset.image_path(image.sha256, image.format)
             crop = dataset.crop_path(sample.key)
-            yield PixelSource(sample.key, str(crop), str(original), sample.box, sample.angle)
+            yield PixelSource(sample.key, crop, original, sample.box, sample.angle)
 
 
 @dataclass(frozen=True, slots=True)

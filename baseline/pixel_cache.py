@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from baseline.pixels import Pixels, PixelSource, ReadPixels, readers_for
 from gleanset.files.atomic import PARTIAL, disk_errors
+from gleanset.files.store import PictureFile
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
 
@@ -158,9 +159,12 @@ def _digest(sources: Iterable[PixelSource], read: ReadPixels) -> str:
     return digest.hexdigest()[:32]
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
+def _stamp(file: PictureFile) -> tuple[int, int] | None:
+    if not isinstance(file, Path):
+        # Of an object that would be a request; key and box say what it shows.
+        return None
     try:
-        found = os.stat(path)  # noqa: PTH116 - paths travel as text
+        found = file.stat()
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns

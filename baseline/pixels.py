@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from baseline.settings import Fit
 from gleanset.errors import Unreadable
+from gleanset.files.store import PictureFile
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
 from gleanset.platform import cores
@@ -41,8 +42,8 @@ class PixelSource:
     """Where the pixels of a sample are: its crop, or its original and a box."""
 
     key: str
-    crop: str
-    original: str
+    crop: PictureFile
+    original: PictureFile
     box: Box
     angle: float = 0.0
 
@@ -87,10 +88,9 @@ def upper_square(width: int, height: int) -> tuple[int, int, int, int]:
     return left, 0, left + side, side
 
 
-def _bytes(path: str) -> bytes:
+def _bytes(file: PictureFile) -> bytes:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - paths travel to workers as text
-            return file.read()
+        return file.read_bytes()
     except OSError as error:
         raise Unreadable("file is gone", str(error)) from error
 

@@ -117,7 +117,8 @@ class DatasetSearch:
     only_fresh: bool = False
 
     def __post_init__(self) -> None:
-        self.dataset.scans.look_for_crops(self._crops)
+        crops = self.dataset.crops(self.dataset.cache)
+        self.dataset.scans.look_for_crops(crops.names_by_start())
 
     @property
     def settings(self) -> str:
@@ -152,10 +153,6 @@ class DatasetSearch:
         stored = tuple(self.dataset.faces.of(sha256))
         regions = tuple(self.dataset.scans.regions_without_face(sha256))
         return ImageToSearch(sha256, kind, search, stored, regions)
-
-    def _crops(self, start: str) -> set[str]:
-        folder = self.dataset.crop_path(start).parent
-        return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
 
     def record(self, item: ImageToSearch, found: ImageFaces) -> None:
         """Write the rows of one image."""

@@ -26,7 +26,7 @@ from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, Leaking, UsageError
 from gleanset.interrupts import INTERRUPTED, take_over
-from gleanset.settings import CLUSTER, FILE, HERE
+from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
 from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines
 
@@ -54,9 +54,20 @@ class CommandJob:
         """
         return self._placed(Dataset.open(self.root, rehearse=rehearse or self.simulate))
 
-    def create(self) -> Dataset:
-        """Return the dataset, made when it is not there yet."""
-        return self._placed(Dataset.create(self.root))
+    def create(self, store: str | None = None) -> Dataset:
+        """Return the dataset, made when it is not there yet, its files below the address `store`.
+
+        Raises `UsageError` where it is there and its files lie elsewhere.
+        """
+        settings = None if store is None else Settings(store=StoreSettings.below(store))
+        dataset = self._placed(Dataset.create(self.root, settings))
+        if settings is not None and dataset.settings.store != settings.store:
+            dataset.close()
+            raise UsageError(
+                f"the files of {self.root} lie elsewhere already",
+                "name another folder with -d DIR; what moves them is in docs/storage.md",
+            )
+        return dataset
 
     def _placed(self, dataset: Dataset) -> Dataset:
         if self.on is not None:

@@ -22,7 +22,8 @@ from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
 from gleanset.errors import DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
-from gleanset.files.store import Store
+from gleanset.files.store import PictureFile, Store
+from gleanset.places import in_bucket, store_at
 from gleanset.records import Measured, Origin
 from gleanset.settings import (
     CLUSTER,
@@ -133,7 +134,10 @@ class Dataset:
         own: tuple[Path, ...] = ()
         if not (self.read_only or self._aside):
             self.cache.mkdir(exist_ok=True)
-            own = (self.cache, self.root / "images", self.root / "crops")
+            own = (self.cache, *self._pictures_here())
+        if not self._pictures_here():
+            # Nodes that need the buckets alone need no disk in common.
+            return Cluster(cluster.group(1), folders, files, number)
         return Cluster(
             cluster.group(1),
             (*filter(Path.is_dir, own), *folders),
@@ -141,13 +145,18 @@ class Dataset:
             number,
         )
 
+    def _pictures_here(self) -> tuple[Path, ...]:
+        """Return the folders of originals and crops; none of those in a bucket."""
+        store = self.settings.store
+        return tuple(self.root / one for one in (store.images, store.crops) if not in_bucket(one))
+
     def originals(self, scratch: Path) -> Store:
         """Return the store of original bytes; what has no row yet lies in `scratch`."""
-        return Store(self.root / "images", scratch)
+        return store_at(self.root, self.settings.store.images, self.settings.store, scratch)
 
     def crops(self, scratch: Path) -> Store:
         """Return the store of cut faces, named by their samples."""
-        return Store(self.root / "crops", scratch)
+        return store_at(self.root, self.settings.store.crops, self.settings.store, scratch)
 
     @contextmanager
     def publishing(self, store: Store) -> Iterator[None]:
@@ -169,11 +178,11 @@ class Dataset:
             store.publish(sha256, kind, measured.bytes)
             return self.images.add(measured, origin)
 
-    def image_path(self, sha256: str, kind: str) -> Path:
+    def image_path(self, sha256: str, kind: str) -> PictureFile:
         """Return where the original of an image lies."""
         return self.originals(self.cache).path(sha256, kind)
 
-    def crop_path(self, key: str) -> Path:
+    def crop_path(self, key: str) -> PictureFile:
         """Return where the cut of a sample lies."""
         return self.crops(self.cache).path(key, "JPEG")
 

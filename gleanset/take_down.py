@@ -10,6 +10,7 @@ from gleanset.db.images import possible_starts
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import Reports
 from gleanset.errors import UsageError
+from gleanset.files.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,15 @@ def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
     made earlier are not touched.
     """
     upkeep = Maintenance(dataset.db)
+    originals = dataset.originals(dataset.cache)
+    reports = Store(dataset.root / "web" / "reports", dataset.cache)
     for sha256 in plan.images:
         with dataset.db.write():
             for key in upkeep.sample_keys(sha256):
                 dataset.crop_path(key).unlink(missing_ok=True)
-            for folder in ("images", "web/reports"):
-                for path in (dataset.root / folder / sha256[:2]).glob(f"{sha256}.*"):
-                    path.unlink(missing_ok=True)
+            for store in (originals, reports):
+                for file in store.named(sha256):
+                    file.unlink(missing_ok=True)
             upkeep.forget(sha256, reason)
 
 

@@ -22,6 +22,7 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import ImageHashes, SampleHashes
 from gleanset.db.paging import Where
 from gleanset.errors import InputUnusable, Unreadable
+from gleanset.files.store import PictureFile
 from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode
 from labeler.duplicates.hashes import GREY_SIZE, describe
 from labeler.sample_pixels import SampleFile, decode_region, sample_file
@@ -164,7 +165,7 @@ def hash_picture(picture: AuditPicture) -> AuditHashes:
     return AuditHashes(digest.hexdigest(), describe(pixels, picture.number))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: PictureFile) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise Unreadable("too large", f"at most {MAX_BYTES} bytes")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from gleanset.db.measures import SampleRegion
 from gleanset.errors import Unreadable
-from gleanset.files.store import Store
+from gleanset.files.store import PictureFile, Store
 from gleanset.images.cut import cut
 from gleanset.images.decode import Mode, decode
 from gleanset.records import Box, Region
@@ -22,7 +21,7 @@ class SampleFile(NamedTuple):
     Without a `region` it is the whole file, whose size need not be known.
     """
 
-    path: Path
+    path: PictureFile
     width: int = 0
     height: int = 0
     region: Region | None = None

@@ -34,10 +34,20 @@ KINDS = (
 
 @commands.command(epilog="Example: gleanset init -d my-dataset")
 @job_options()
-def init(job: CommandJob) -> Result:
+@click.option(
+    "--store",
+    metavar="s3://BUCKET/PREFIX",
+    help="Keep images, crops, exports and runs there (docs/storage.md).",
+)
+def init(job: CommandJob, store: str | None) -> Result:
     """Make an empty dataset folder."""
-    with job.create() as dataset:
-        return {"dataset": str(dataset.root.absolute()), "images": dataset.images.count()}
+    with job.create(store) as dataset:
+        told = {"store": store} if store else {}
+        return {
+            "dataset": str(dataset.root.absolute()),
+            "images": dataset.images.count(),
+            **told,
+        }
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")

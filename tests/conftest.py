@@ -25,6 +25,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # In the background of a script: what the tests start would be deaf to Ctrl-C as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest_plugins = ("s3_server",)
+
 # Two threads of PyTorch on a core that others use, too, wait for each other most of the time. Here
 # before anything imports it, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -44,6 +44,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("harvest/", "gleanset/files/fetch.py"),
     "http.client": ("harvest/", "gleanset/files/fetch.py"),
     "urllib.request": ("harvest/", "gleanset/files/fetch.py"),
+    "boto3": ("gleanset/files/s3.py",),
+    "botocore": ("gleanset/files/s3.py",),
     "pyarrow": ("gleanset/files/parquet.py",),
     "subprocess": ("{ffmpeg}", "{docker}", "{npm}"),
     "pickle": (),

@@ -4,16 +4,18 @@
 cut faces named by their sample. Workers stage originals in the scratch folder of their stage;
 the one process that writes rows publishes each in the transaction that writes its row, and a
 file is removed only in a transaction that saw no row of it. So nothing that a row refers to, or
-is about to refer to, can be removed by somebody else, in whatever process.
+is about to refer to, can be removed by somebody else, in whatever process. The same in a bucket is
+`gleanset/files/bucket_store.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import disk_errors, move_file, write_atomic
@@ -45,6 +47,46 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class PictureFile(Protocol):
+    """A file of a store, wherever that is: a path, or an object in a bucket. Picklable.
+
+    `str` of it is for people.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def stem(self) -> str: ...  # noqa: D102
+
+    @property
+    def suffix(self) -> str: ...  # noqa: D102
+
+    def read_bytes(self) -> bytes:
+        """Return its bytes. Raises `OSError`."""
+
+    def exists(self) -> bool:
+        """Return whether it is there."""
+
+    def is_file(self) -> bool:
+        """Return whether it is there, and a file."""
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove it."""
+
+
+def local_copy(file: PictureFile, folder: Path) -> Path:
+    """Return a path that other programs can open: of an object, a copy in `folder`.
+
+    Raises `OSError`.
+    """
+    if isinstance(file, Path):
+        return file
+    path = folder / file.name
+    write_atomic(path, file.read_bytes())
+    return path
+
+
 class Store:
     """One folder of files known by name. `scratch` is a folder on the same disk."""
 
@@ -53,8 +95,16 @@ class Store:
         self.scratch = scratch
         self._unsynced: set[Path] | None = None
 
-    def path(self, name: str, kind: str) -> Path:
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return str(self.root)
+
+    def path(self, name: str, kind: str) -> PictureFile:
         """Return where the file called `name` (hex) of that image format lies, or would lie."""
+        return self._path(name, kind)
+
+    def _path(self, name: str, kind: str) -> Path:
         return self.root / name[:2] / f"{name}.{EXTENSIONS[kind]}"
 
     def staged(self, name: str, kind: str) -> Path:
@@ -69,14 +119,14 @@ class Store:
             write_atomic(path, data, sync_name=False)
             # Made here, side by side: the one who publishes would make them one after the other.
             with disk_errors(path):
-                self.path(name, kind).parent.mkdir(parents=True, exist_ok=True)
+                self._path(name, kind).parent.mkdir(parents=True, exist_ok=True)
 
     def publish(self, name: str, kind: str, size: int) -> None:
         """Move a staged file to its place, inside the transaction that writes its row.
 
         Raises `Unreadable` where it is neither staged nor stored.
         """
-        path, staged = self.path(name, kind), self.staged(name, kind)
+        path, staged = self._path(name, kind), self.staged(name, kind)
         if self.has(path, size):
             staged.unlink(missing_ok=True)
             return
@@ -119,15 +169,53 @@ class Store:
         except FileNotFoundError:
             return self.path(name, kind).read_bytes()
 
-    def put(self, name: str, kind: str, data: bytes) -> Path:
+    def put(self, name: str, kind: str, data: bytes) -> PictureFile:
         """Store bytes at once, inside the transaction that writes their row; their path.
 
         Nothing is written when they are there already.
         """
-        path = self.path(name, kind)
+        path = self._path(name, kind)
         if not self.has(path, len(data)):
             write_atomic(path, data, scratch=self.scratch)
         return path
+
+    def overwrite(self, name: str, kind: str, data: bytes) -> None:
+        """Store bytes in the place of whatever has that name: crops are cut anew."""
+        write_atomic(self._path(name, kind), data, scratch=self.scratch)
+
+    def hash_of(self, name: str, kind: str) -> str | None:
+        """Return the SHA-256 of what is stored under a name; None where it cannot be read."""
+        try:
+            return sha256_of_file(self._path(name, kind))
+        except OSError:
+            return None
+
+    def put_aside(self, name: str, kind: str, folder: Path) -> None:
+        """Move a file, should there be one, into a folder on the same disk."""
+        path = self._path(name, kind)
+        if path.exists():
+            folder.mkdir(exist_ok=True)
+            path.replace(folder / path.name)
+
+    def names_by_start(self) -> Callable[[str], set[str]]:
+        """Return what gives the names that begin with two digits; ask by ascending digits."""
+
+        def names(start: str) -> set[str]:
+            folder = self.root / start
+            return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
+
+        return names
+
+    def named(self, name: str) -> Sequence[PictureFile]:
+        """Return what is stored under a name, in whatever format."""
+        return list((self.root / name[:2]).glob(f"{name}.*"))
+
+    def each(self) -> Iterator[tuple[PictureFile, int, float]]:
+        """Yield everything stored, with its bytes and when it was written (seconds)."""
+        for path in self.root.glob("*/*"):
+            if path.is_file():
+                told = path.stat()
+                yield path, told.st_size, told.st_mtime
 
     @staticmethod
     def has(path: Path, size: int) -> bool:

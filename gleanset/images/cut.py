@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gleanset.files.atomic import write_atomic
 from gleanset.files.store import Store
 from gleanset.images.decode import MAX_PIXELS
 from gleanset.images.measure import phash_and_sharpness
@@ -220,10 +219,9 @@ class Cutter:
     def write(self, key: str, pixels: Array, place: Region) -> Image.Image:
         """Write one region as the crop of a sample; its pixels."""
         part = cut(pixels, place.box, place.angle)
-        path = self.crops.path(key, "JPEG")
         if place == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
             # The original is the crop; one of an earlier, smaller margin would be read for it.
-            path.unlink(missing_ok=True)
+            self.crops.path(key, "JPEG").unlink(missing_ok=True)
         else:
-            write_atomic(path, encode(part), scratch=self.crops.scratch)
+            self.crops.overwrite(key, "JPEG", encode(part))
         return part

@@ -133,7 +133,7 @@ def decode(
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 
-def size_said(path: Path) -> tuple[int, int]:
+def size_said(path: Path | io.BytesIO) -> tuple[int, int]:
     """Return width and height as the header of a file has them: nothing is decoded.
 
     Raises `Unreadable` and nothing else.

@@ -110,8 +110,8 @@ def _cut_like(dataset: Dataset, path: Path) -> str:
         size, content = path.stat().st_size, path.read_bytes() if path.is_file() else b""
     except (OSError, ValueError):
         return ""
-    for cut in (dataset.root / "crops").glob("??/*.jpg"):
-        if content and cut.stat().st_size == size and cut.read_bytes() == content:
+    for cut, bytes_of_cut, _ in dataset.crops(dataset.cache).each() if content else ():
+        if bytes_of_cut == size and cut.read_bytes() == content:
             return cut.stem
     return ""
 

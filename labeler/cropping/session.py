@@ -14,6 +14,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
+from gleanset.files.store import PictureFile
 from gleanset.images.cut import sample_key
 from gleanset.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
 from gleanset.operations import operation
@@ -28,7 +29,7 @@ class ImageBoxes(NamedTuple):
     """An image to draw on: its file, its size in pixels, and the boxes that it has."""
 
     sha256: str
-    path: str
+    path: PictureFile
     title: str
     width: int
     height: int
@@ -53,7 +54,7 @@ def sheet(dataset: Dataset, sha256: str) -> ImageBoxes:
     """One image. Raises `UsageError` where it is gone."""
     image = dataset.images.resolve(sha256)
     title = next((origin.title for origin in image.origins if origin.title), "") or sha256[:12]
-    path = str(dataset.image_path(image.sha256, image.format))
+    path = dataset.image_path(image.sha256, image.format)
     boxes = tuple(BoxedSamples(dataset.db).placed(image.sha256))
     return ImageBoxes(image.sha256, path, title, image.width, image.height, boxes)
 

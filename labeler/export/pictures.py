@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import disk_errors
-from gleanset.files.store import sha256_of
+from gleanset.files.store import PictureFile, sha256_of
 from gleanset.images.cut import cut, encode
 from gleanset.images.decode import decode
 from gleanset.records import Sample
@@ -40,8 +40,8 @@ class ExportPicture:
     """
 
     path: str
-    original: Path
-    crop: Path
+    original: PictureFile
+    crop: PictureFile
     sample: Sample
     change: int = 0
     earlier: tuple[Path, str] | None = None
@@ -63,16 +63,15 @@ class PictureMaker:
 
         Raises `Unreadable` when neither the crop nor the original can be read.
         """
-        file = self.taken(item)
-        if file is not None and file.exists():
-            return _bytes(file)
+        if (file := self.taken(item)) is not None and (data := _there(file)) is not None:
+            return data
         return self.converted(item)
 
     def size_of(self, item: ExportPicture) -> int:
         """Return how many bytes a picture has. Raises as `bytes_of`."""
         return len(self.bytes_of(item))
 
-    def taken(self, item: ExportPicture) -> Path | None:
+    def taken(self, item: ExportPicture) -> PictureFile | None:
         """Return the file of the dataset that can be taken as it is, should it be there: a crop, or
         an original that is kept.
         """
@@ -98,8 +97,8 @@ class PictureMaker:
         sample = item.sample
         if self.options.format == "coco":
             return decode(_bytes(item.original)).pixels
-        if sample.detector != "whole" and item.crop.exists():
-            return decode(_bytes(item.crop)).pixels
+        if sample.detector != "whole" and (crop := _there(item.crop)) is not None:
+            return decode(crop).pixels
         return cut(decode(_bytes(item.original)).pixels, sample.box, sample.angle)
 
 
@@ -167,10 +166,14 @@ def _taken_over(earlier: tuple[Path, str] | None, target: Path) -> bool:
         return False
 
 
-def _put(file: Path | None, item: ExportPicture, target: Path) -> bool:
+def _put(file: PictureFile | None, item: ExportPicture, target: Path) -> bool:
     """Return whether the file to be taken was there."""
     if file is None:
         return False
+    if not isinstance(file, Path):
+        if (data := _there(file)) is not None:
+            target.write_bytes(data)
+        return data is not None
     # Never linked: a picture edited in the export must not change its original.
     return linked(file, target) if file == item.crop else _copied(file, target)
 
@@ -194,8 +197,18 @@ def _copied(source: Path, target: Path) -> bool:
     return True
 
 
-def _bytes(path: Path) -> bytes:
+def _there(file: PictureFile) -> bytes | None:
+    """Return the bytes of a file; None where there is none."""
     try:
-        return path.read_bytes()
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Unreadable("file is gone", str(error)) from error
+
+
+def _bytes(file: PictureFile) -> bytes:
+    try:
+        return file.read_bytes()
     except OSError as error:
         raise Unreadable("file is gone", str(error)) from error

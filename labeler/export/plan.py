@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.db.samples import AS_IT_IS, Balances
 from gleanset.errors import InputUnusable
-from gleanset.files.store import EXTENSIONS
+from gleanset.files.store import EXTENSIONS, PictureFile
 from gleanset.images.cut import sample_key
 from gleanset.records import Box, Image, Origin, Sample
 from labeler.export.options import FILES, ExportOptions
@@ -34,8 +33,8 @@ class ExportItem:
     sample: Sample
     image: Image
     face: Box
-    original: Path
-    crop: Path
+    original: PictureFile
+    crop: PictureFile
     path: str
     copy: int = 0
     changed: bool = False

@@ -6,6 +6,7 @@ reports are negative, so that none is ever taken for a sample.
 
 from __future__ import annotations
 
+import io
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +19,10 @@ from gleanset.db.reports import PENDING, Report, Reports
 from gleanset.db.sorting import SampleTile
 from gleanset.db.video_frames import Frame, FrameFace
 from gleanset.errors import Unreadable
-from gleanset.files.store import Store
+from gleanset.files.store import PictureFile, Store
 from gleanset.images.cut import with_margin
 from gleanset.images.decode import decode, size_said
+from gleanset.places import originals_of
 from gleanset.records import Region
 from gleanset.web_reports import accept_reports, refuse_reports, report_store
 from labeler.sorting.session import SortingSession, StepResult
@@ -126,7 +128,7 @@ def walk_of_report(dataset: Dataset, tile: int) -> PictureWalk:
     face = FrameFace(tile, claim.box, None)
     size = (picture.width, picture.height)
     frame = Frame(claim.sha256, claim.format, *size, faces=(face,))
-    return PictureWalk((WholePicture(frame, str(path)),))
+    return PictureWalk((WholePicture(frame, path),))
 
 
 class ReportPictures:
@@ -139,9 +141,9 @@ class ReportPictures:
     def at(cls, root: Path) -> ReportPictures:
         """Return those of a dataset. What was accepted and undone is among its images."""
         cache = root / "cache"
-        return cls([report_store(root, cache), Store(root / "images", cache)])
+        return cls([report_store(root, cache), originals_of(root, cache)])
 
-    def path(self, sha256: str, kind: str) -> Path:
+    def path(self, sha256: str, kind: str) -> PictureFile:
         """Return the file of a picture. Raises `Unreadable` where it is gone."""
         paths = (store.path(sha256, kind) for store in self._stores)
         there = next((path for path in paths if path.is_file()), None)
@@ -154,11 +156,12 @@ class ReportPictures:
         `Unreadable`.
         """
         path, box = self.path(seen.image, seen.format), seen.region.box
-        part = max(box.width, box.height) / max(*size_said(path), 1)
         try:
-            picture = decode(path.read_bytes(), at_least=math.ceil(side / max(part, 0.01)))
+            data = path.read_bytes()
         except OSError as error:
             raise Unreadable("file is gone", str(error)) from error
+        part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
+        picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
         scale = picture.pixels.width / picture.width
         x, y, width, height = with_margin(box, MARGIN, picture.width, picture.height)
         left, top = math.floor(x * scale), math.floor(y * scale)

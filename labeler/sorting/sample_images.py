@@ -19,7 +19,7 @@ from gleanset.db.measures import SampleRegion
 from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import write_atomic
-from gleanset.files.store import Store
+from gleanset.files.store import PictureFile, Store, local_copy
 from gleanset.records import Box, Region
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def _path(dataset: Dataset, tile: SampleTile) -> str:
     seen = tile.seen
     original, cut = dataset.image_path(seen.image, seen.format), dataset.crop_path(seen.key)
     if seen.region.box == Box(0, 0, seen.width, seen.height) and not seen.region.angle:
-        return str(original.absolute()) if original.is_file() else ""
-    if cut.is_file():
-        return str(cut.absolute())
+        return _local(original, dataset)
+    if path := _local(cut, dataset):
+        return path
     made = dataset.cache / "dragged" / f"{seen.key}.jpg"
     try:
         file = sample_file(seen, dataset.originals(dataset.cache))
@@ -54,6 +54,20 @@ def _path(dataset: Dataset, tile: SampleTile) -> str:
     except Unreadable:
         return ""
     return str(made.absolute())
+
+
+def originals_at_hand(dataset: Dataset, seen: Sequence[SampleRegion]) -> list[str]:
+    """Return where other programs find the originals of samples; without those that are gone."""
+    files = [dataset.image_path(one.image, one.format) for one in seen]
+    return [path for file in files if (path := _local(file, dataset))]
+
+
+def _local(file: PictureFile, dataset: Dataset) -> str:
+    """Return where other programs find a file; '' where it is gone."""
+    try:
+        return str(local_copy(file, dataset.cache / "dragged").absolute()) if file.is_file() else ""
+    except OSError:
+        return ""
 
 
 SIDES = (128, 256, 512)

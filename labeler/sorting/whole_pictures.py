@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.video_frames import Frame, VideoFrames
+from gleanset.files.store import PictureFile
 
 
 class WholePicture(NamedTuple):
     """A frame with its file."""
 
     frame: Frame
-    path: str
+    path: PictureFile
 
 
 class PictureWalk(NamedTuple):
@@ -25,5 +26,5 @@ class PictureWalk(NamedTuple):
 def walk_from(dataset: Dataset, sample: int) -> PictureWalk:
     """Return the picture of a sample (row) and its neighbours in a video; none where it is gone."""
     frames, place = VideoFrames(dataset.db).around(sample)
-    files = (str(dataset.image_path(frame.sha256, frame.format)) for frame in frames)
+    files = (dataset.image_path(frame.sha256, frame.format) for frame in frames)
     return PictureWalk(tuple(map(WholePicture, frames, files)), place)

@@ -12,6 +12,7 @@ from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
+from gleanset.files.store import PictureFile
 from gleanset.work.stage import WAITING, hold
 from pipeline.maintenance.orphans import last_changed, orphan_files, remove_orphan
 
@@ -25,7 +26,7 @@ def collect(
     older_than: float,
     *,
     simulate: bool,
-    show: Callable[[Path], None] = lambda path: None,
+    show: Callable[[PictureFile], None] = lambda path: None,
 ) -> dict[str, object]:
     """Remove what is older than so many seconds, and give the catalogue's free pages back.
 
@@ -51,22 +52,20 @@ class _Waste:
         self._older_than, self._simulate = older_than, simulate
         self._latest = time.time() - older_than
 
-    def collected(self) -> Iterator[tuple[Path, int]]:
+    def collected(self) -> Iterator[tuple[PictureFile, int]]:
         """(path, bytes) of everything, removed unless it is only simulated."""
         yield from self._strays()
         yield from self._left_by_stages()
         for path in (*self._backups(), *self._partials()):
             yield from self._removed(path)
 
-    def _strays(self) -> Iterator[tuple[Path, int]]:
+    def _strays(self) -> Iterator[tuple[PictureFile, int]]:
         busy = self._anyone_at_work()
-        for path in orphan_files(self._dataset, self._upkeep, self._older_than):
-            if busy and (self._dataset.root / "crops") in path.parents:
-                # It may be about to get its row.
+        for stray in orphan_files(self._dataset, self._upkeep, self._older_than):
+            if busy and stray.awaits_row:
                 continue
-            size = _size(path)
-            if self._simulate or remove_orphan(self._dataset, self._upkeep, path):
-                yield path, size
+            if self._simulate or remove_orphan(self._dataset, stray):
+                yield stray.file, stray.bytes
 
     def _left_by_stages(self) -> Iterator[tuple[Path, int]]:
         """Scratch folders, and old files that wait for a run to go on, of stages not at work."""

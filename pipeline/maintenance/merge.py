@@ -19,6 +19,7 @@ from gleanset.db.merging import TAKE_IN, Merging, SampleState, beside
 from gleanset.errors import UsageError
 from gleanset.files.store import Store, sha256_of
 from gleanset.operations import operation
+from gleanset.places import originals_of
 from gleanset.records import Rejection
 from gleanset.work.progress import Progress
 
@@ -81,7 +82,7 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
         with beside(ours.db, copy) as both:
-            theirs = Store(other / "images", scratch)
+            theirs = originals_of(other, scratch)
             if simulate:
                 files = _look_at_files(both, theirs)
                 return _merged(files, plan_merge(both))
@@ -126,7 +127,7 @@ def _take_files(
             data = theirs.path(sha256, kind).read_bytes()
         if sha256_of(data) != sha256:
             why = "file is gone" if not data else "damaged"
-            ours.rejections.add(Rejection(STAGE, sha256, why, str(theirs.root.parent)))
+            ours.rejections.add(Rejection(STAGE, sha256, why, theirs.address))
             found["rejected"] += 1
             continue
         with ours.db.write():

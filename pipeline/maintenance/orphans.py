@@ -3,50 +3,72 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import Reports
-from gleanset.files.store import EXTENSIONS
+from gleanset.files.store import EXTENSIONS, PictureFile, Store
+from gleanset.places import in_bucket
 
 _FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
 
 
-def orphan_files(dataset: Dataset, upkeep: Maintenance, older_than: float = 0.0) -> Iterator[Path]:
-    """Files of `images/` and `crops/` without a row, last changed so many seconds ago, and pictures
-    of reports from the web that wait no longer.
+IN_BUCKET = 3600.0
+"""Seconds that an object is spared for: a worker writes it before its row."""
 
-    A crop is written before its row, so young ones may be about to get theirs.
+
+class Stray(NamedTuple):
+    """A file without a row. `awaits_row`: it may be about to get one."""
+
+    file: PictureFile
+    bytes: int
+    awaits_row: bool
+    has_row: Callable[[PictureFile], bool]
+
+
+def orphan_files(dataset: Dataset, upkeep: Maintenance, older_than: float = 0.0) -> Iterator[Stray]:
+    """Originals and crops without a row, last changed so many seconds ago, and pictures of reports
+    from the web that wait no longer.
+
+    A crop, and in a bucket an original, is written before its row: young ones may be about to get
+    theirs.
     """
-    latest = time.time() - older_than
-    reports = dataset.root / "web" / "reports"
-    for folder in (dataset.root / "images", dataset.root / "crops", reports):
-        for path in _files(folder):
-            if not _has_row(dataset, upkeep, path) and last_changed(path) <= latest:
-                yield path
+    reports = Store(dataset.root / "web" / "reports", dataset.cache)
+    originals = dataset.originals(dataset.cache)
+    bucket = in_bucket(dataset.settings.store.images)
+    yield from _of(originals, partial(_is_image, upkeep), older_than, bucket)
+    yield from _of(dataset.crops(dataset.cache), partial(_is_crop, upkeep), older_than, True)
+    yield from _of(reports, lambda file: Reports(dataset.db).uses(file.stem), older_than, False)
 
 
-def remove_orphan(dataset: Dataset, upkeep: Maintenance, path: Path) -> bool:
+def _of(
+    store: Store, has_row: Callable[[PictureFile], bool], older_than: float, awaits_row: bool
+) -> Iterator[Stray]:
+    for file, size, changed in store.each():
+        spared = older_than if isinstance(file, Path) else max(older_than, IN_BUCKET)
+        if changed <= time.time() - spared and not has_row(file):
+            yield Stray(file, size, awaits_row, has_row)
+
+
+def _is_crop(upkeep: Maintenance, file: PictureFile) -> bool:
+    return upkeep.has_sample(file.stem)
+
+
+def _is_image(upkeep: Maintenance, file: PictureFile) -> bool:
+    return upkeep.has_image(file.stem, _FORMATS.get(file.suffix.lstrip("."), ""))
+
+
+def remove_orphan(dataset: Dataset, stray: Stray) -> bool:
     """Remove a file that still has no row, while nobody can write one; whether it was so."""
     with dataset.db.write():
-        if _has_row(dataset, upkeep, path):
+        if stray.has_row(stray.file):
             return False
-        path.unlink(missing_ok=True)
+        stray.file.unlink(missing_ok=True)
     return True
-
-
-def _has_row(dataset: Dataset, upkeep: Maintenance, path: Path) -> bool:
-    if (dataset.root / "crops") in path.parents:
-        return upkeep.has_sample(path.stem)
-    if (dataset.root / "web") in path.parents:
-        return Reports(dataset.db).uses(path.stem)
-    return upkeep.has_image(path.stem, _FORMATS.get(path.suffix.lstrip("."), ""))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.glob("*/*") if path.is_file())
 
 
 def last_changed(path: Path) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance, StoredImage, contradictions
 from gleanset.errors import Unreadable
-from gleanset.files.store import Store, sha256_of_file
+from gleanset.files.store import PictureFile, Store, sha256_of_file
 from gleanset.images.decode import decode
 from gleanset.platform import cores
 from gleanset.records import Rejection
@@ -29,7 +30,7 @@ class FileHashCheck:
 
     def __call__(self, item: StoredImage) -> bool:
         """True for the right bytes. Raises `Unreadable` for others, or for none."""
-        found = file_hash(self.store.path(item.sha256, item.format))
+        found = self.store.hash_of(item.sha256, item.format)
         if found is None:
             raise Unreadable("file is gone")
         if found != item.sha256:
@@ -54,8 +55,12 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         for outcome in progress.over(outcomes, "verify", total=total):
             keeper.take(outcome.item, outcome.reason, outcome.detail)
         found: dict[str, object] = {"images": total, **keeper.tally}
+        present = dataset.crops(scratch).names_by_start()
         found["gone_crops"] = sum(
-            not dataset.crop_path(key).exists() for key in upkeep.cut_samples()
+            key not in there
+            for start, keys in groupby(upkeep.cut_samples(), lambda key: key[:2])
+            for there in (present(start),)
+            for key in keys
         )
         found["damaged_crops"] = _check_crops(dataset, repair, progress)
         found["strays"] = sum(1 for _ in orphan_files(dataset, upkeep))
@@ -106,20 +111,14 @@ class _Keeper:
 
     def _mended(self, item: StoredImage) -> bool:
         """Return whether the right file is there again."""
-        path = self.store.path(item.sha256, item.format)
-        if file_hash(path) != item.sha256:
-            self._put_aside(path)
+        if self.store.hash_of(item.sha256, item.format) != item.sha256:
+            # What is left of a picture may still be of use to somebody.
+            aside = self.dataset.root / DAMAGED
+            self.store.put_aside(item.sha256, item.format, aside)
             if not self._found_again(item):
                 return False
         self._sound_again(item)
         return True
-
-    def _put_aside(self, path: Path) -> None:
-        """Keep what is left of a picture: it may still be of use to somebody."""
-        if path.exists():
-            aside = self.dataset.root / DAMAGED / path.name
-            aside.parent.mkdir(exist_ok=True)
-            path.replace(aside)
 
     def _found_again(self, item: StoredImage) -> bool:
         for source in map(Path, self.upkeep.local_paths(item.sha256)):
@@ -136,7 +135,7 @@ class _Keeper:
 def _check_crops(dataset: Dataset, repair: bool, progress: Progress) -> int:
     """Return how many crops are no pictures any more."""
     damaged = 0
-    files = list((dataset.root / "crops").glob("*/*.jpg"))
+    files = [file for file, _, _ in dataset.crops(dataset.cache).each()]
     outcomes = run_over(is_picture, files, Processes())
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
         if outcome.result is None:
@@ -146,10 +145,10 @@ def _check_crops(dataset: Dataset, repair: bool, progress: Progress) -> int:
     return damaged
 
 
-def is_picture(path: Path) -> bool:
+def is_picture(file: PictureFile) -> bool:
     """True for a whole picture. Raises `Unreadable`."""
     try:
-        decode(path.read_bytes(), at_least=1, mode="L")
+        decode(file.read_bytes(), at_least=1, mode="L")
     except OSError as error:
         raise Unreadable("cannot be read", str(error)) from error
     return True

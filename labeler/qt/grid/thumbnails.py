@@ -13,7 +13,6 @@ from PySide6.QtGui import QImage, QPixmap
 from gleanset import Dataset
 from gleanset.db.measures import SampleRegion
 from gleanset.errors import Unreadable
-from gleanset.files.store import Store
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.sorting.sample_images import SIDES, ThumbnailCache
@@ -69,9 +68,8 @@ class ThumbnailLoader(QObject):
     @classmethod
     def of(cls, dataset: Dataset) -> ThumbnailLoader:
         """Make one for the pictures of a dataset."""
-        crops, originals = dataset.root / "crops", dataset.root / "images"
         cache = dataset.cache
-        return cls(ThumbnailCache(cache, Store(originals, cache), Store(crops, cache)))
+        return cls(ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache)))
 
     @property
     def waiting(self) -> int:

@@ -12,6 +12,7 @@ from PySide6.QtCore import QRectF, QTimer
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout
 
+from gleanset.files.store import PictureFile
 from labeler.cropping.session import ALL, MISSED, ImageBoxes, images, sheet
 from labeler.qt.classes.keys import awaited_words
 from labeler.qt.crop.boxes import BoxDraft
@@ -196,7 +197,7 @@ class CropView(LabelerView):
             )
         )
 
-    def _loaded(self, path: str, image: QImage | str) -> None:
+    def _loaded(self, path: PictureFile, image: QImage | str) -> None:
         if self._sheet is not None and path == self._sheet.path:
             shown, words = (QImage(), image) if isinstance(image, str) else (image, "")
             self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), words)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QWidget
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTile
 from gleanset.db.video_frames import FrameFace
+from gleanset.files.store import PictureFile
 from labeler.qt.accessibility import announce
 from labeler.qt.classes.keys import ClassKeyReader, awaited_words
 from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand
@@ -103,7 +104,7 @@ class EnlargedFace(QWidget):
         """Whether the picture is there."""
         return not isinstance(self._picture, str)
 
-    def _loaded(self, path: str, image: QImage | str) -> None:
+    def _loaded(self, path: PictureFile, image: QImage | str) -> None:
         if self.isVisible() and self._walk.pictures and path == self.shown.path:
             self._picture = image if isinstance(image, str) else QPixmap.fromImage(image)
             self.update()

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QLabel, QMenu, QWidget, QWidgetAction
 
 from gleanset.db.sorting import SampleTile
 from labeler.qt.session_worker import SessionWorker
+from labeler.sorting.sample_images import originals_at_hand
 from labeler.sorting.session import Place
 
 if TYPE_CHECKING:
@@ -87,12 +88,7 @@ class TileMenu(QMenu):
 
     def _files(self, then: Callable[[list[str]], None]) -> None:
         seen = [tile.seen for tile in self._tiles]
-        self._worker.ask(
-            lambda session: [
-                str(session.dataset.image_path(one.image, one.format).absolute()) for one in seen
-            ],
-            then,
-        )
+        self._worker.ask(lambda session: originals_at_hand(session.dataset, seen), then)
 
     def _open(self) -> None:
         self._files(open_file)

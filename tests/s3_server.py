@@ -1,0 +1,176 @@
+"""The S3 server of the tests, a real one, and what stands before it and makes it fail."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from gleanset.files import s3
+from gleanset.files.s3 import Bucket
+
+SERVER = Path(__file__).with_name("swift_server.py")
+KEYS = {"AWS_ACCESS_KEY_ID": "test:tester", "AWS_SECRET_ACCESS_KEY": "testing"}
+NEEDS_SWIFT = pytest.mark.skipif(
+    find_spec("swift") is None or find_spec("boto3") is None,
+    reason="needs a real S3 server: pip install boto3 swift",
+)
+_numbers = count()
+
+
+@contextmanager
+def swift(folder: Path) -> Iterator[str]:
+    """A server of its own; its address."""
+    command = [sys.executable, str(SERVER), str(folder)]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        if not address:
+            pytest.skip("Swift does not run here: it needs a disk with extended attributes")
+        try:
+            yield address
+        finally:
+            server.stdin.close()
+            server.wait(10)
+
+
+def new_bucket() -> Bucket:
+    """A bucket that nobody has used; as the environment says where."""
+    bucket = Bucket(f"s3://bucket-{os.getpid()}-{next(_numbers)}/some/where")
+    bucket._client().create_bucket(Bucket=bucket.name)
+    return bucket
+
+
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server for all tests of this process."""
+    with swift(tmp_path_factory.mktemp("swift")) as address:
+        yield address
+
+
+@pytest.fixture
+def s3_server(s3_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The same, as the environment of the test and of its processes knows it, with its keys."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-of-user"))
+    monkeypatch.setattr(s3, "_clients", {})
+    return s3_address
+
+
+@pytest.fixture
+def bucket(s3_server: str) -> Bucket:
+    """A new bucket of that server, and a prefix in it."""
+    return new_bucket()
+
+
+Answer = tuple[int, dict[str, str], bytes]
+Rule = Callable[[str, str], Answer | None]
+"""(method, path) to an answer in the server's place, or None for the server's own."""
+
+
+def error(status: int, code: str) -> Answer:
+    """An answer as S3 gives it."""
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>told so</Message></Error>"
+    return status, {"Content-Type": "application/xml"}, body.encode()
+
+
+def limit(address: str, bucket: Bucket, most: int) -> None:
+    """Give a bucket a quota in bytes, by Swift's own door."""
+    keys = {"X-Auth-User": KEYS["AWS_ACCESS_KEY_ID"], "X-Auth-Key": KEYS["AWS_SECRET_ACCESS_KEY"]}
+    told = requests.get(f"{address}/auth/v1.0", headers=keys, timeout=10).headers
+    quota = {"X-Auth-Token": told["X-Auth-Token"], "X-Container-Meta-Quota-Bytes": str(most)}
+    place = f"{told['X-Storage-Url']}/{bucket.name}"
+    requests.post(place, headers=quota, timeout=10).raise_for_status()
+
+
+class FaultyServer:
+    """Stands before a server, passes on what it is asked, and answers as its `rule` wants."""
+
+    def __init__(self, address: str) -> None:
+        self.rule: Rule = lambda method, path: None
+        self.asked: list[tuple[str, str]] = []
+        self._behind = urlsplit(address)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """What this one says, or the one behind it."""
+        self.asked.append((method, path))
+        if (own := self.rule(method, path)) is not None:
+            return own
+        assert self._behind.hostname
+        there = http.client.HTTPConnection(self._behind.hostname, self._behind.port)
+        there.request(method, path, body, dict(headers))
+        answer = there.getresponse()
+        found = answer.status, dict(answer.headers), answer.read()
+        there.close()
+        return found
+
+    def __enter__(self) -> FaultyServer:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, headers, body = server.answer(self.command, self.path, self.headers, sent)
+            self.send_response_only(status)
+            for name, value in headers.items():
+                if name.lower() not in ("transfer-encoding", "content-length"):
+                    self.send_header(name, value)
+            length = headers.get("Content-Length", "0") if self.command == "HEAD" else len(body)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    for method in ("GET", "PUT", "HEAD", "DELETE", "POST"):
+        setattr(Handler, f"do_{method}", Handler.answer)
+    return Handler
+
+
+@pytest.fixture
+def faulty(
+    s3_server: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultyServer]:
+    """What stands before the server of this test; from now on it is asked."""
+    with FaultyServer(s3_server) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+        monkeypatch.setattr(s3, "_clients", {})
+        yield server

@@ -1,0 +1,147 @@
+"""A real S3 server: OpenStack Swift, its four parts in one process on free ports of this machine.
+
+`python swift_server.py FOLDER` keeps everything below FOLDER and prints the address it answers at;
+it ends when its stdin does. Keys are `test:tester` and `testing`; `test:guest` and `guest`
+may do nothing.
+"""
+
+from __future__ import annotations
+
+import eventlet
+
+eventlet.monkey_patch()
+
+import logging  # noqa: E402
+import socket  # noqa: E402
+import sys  # noqa: E402
+import warnings  # noqa: E402
+from collections.abc import Iterable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
+warnings.simplefilter("ignore")
+
+from eventlet import wsgi  # noqa: E402
+from swift.common.ring import RingBuilder  # noqa: E402
+from swift.common.wsgi import loadapp  # noqa: E402
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+PROXY = """
+[pipeline:main]
+pipeline = catch_errors gatekeeper healthcheck listing_formats bulk s3api tempauth \
+    container-quotas slo dlo versioned_writes copy proxy-server
+[app:proxy-server]
+use = egg:swift#proxy
+allow_account_management = true
+account_autocreate = true
+[filter:s3api]
+use = egg:swift#s3api
+s3_acl = false
+location = us-east-1
+[filter:tempauth]
+use = egg:swift#tempauth
+user_test_tester = testing .admin .reseller_admin
+user_test_guest = guest
+[filter:container-quotas]
+use = egg:swift#container_quotas
+[filter:versioned_writes]
+use = egg:swift#versioned_writes
+allow_versioned_writes = true
+"""
+PLAIN = (
+    "catch_errors",
+    "gatekeeper",
+    "healthcheck",
+    "listing_formats",
+    "bulk",
+    "slo",
+    "dlo",
+    "copy",
+)
+SHARED = """[DEFAULT]
+swift_dir = {folder}
+devices = {folder}/disks
+mount_check = false
+disable_fallocate = true
+log_level = CRITICAL
+"""
+
+
+def serve(folder: Path) -> None:
+    """Answer until stdin ends."""
+    (folder / "disks" / "sdb1").mkdir(parents=True, exist_ok=True)
+    names = "swift_hash_path_suffix = tests\nswift_hash_path_prefix = tests\n"
+    (folder / "swift.conf").write_text(
+        f"[swift-hash]\n{names}[storage-policy:0]\nname=one\ndefault=yes\n"
+    )
+    from swift.common import utils
+
+    utils.SWIFT_CONF_FILE = str(folder / "swift.conf")
+    utils.config.SWIFT_CONF_FILE = utils.SWIFT_CONF_FILE  # type: ignore[attr-defined]
+    sockets = {name: listening() for name in ("account", "container", "object", "proxy")}
+    for name in ("account", "container", "object"):
+        ring = RingBuilder(0, 1, 0)
+        ring.add_dev(
+            {
+                "id": 0,
+                "region": 1,
+                "zone": 1,
+                "ip": "127.0.0.1",
+                "device": "sdb1",
+                "weight": 1.0,
+                "port": sockets[name].getsockname()[1],
+            }
+        )
+        ring.rebalance()
+        ring.get_ring().save(str(folder / f"{name}.ring.gz"))
+    shared = SHARED.format(folder=folder)
+    for name, opened in sockets.items():
+        own = PROXY + "".join(f"[filter:{one}]\nuse = egg:swift#{one}\n" for one in PLAIN)
+        if name != "proxy":
+            own = f"[pipeline:main]\npipeline = {name}-server\n"
+            own += f"[app:{name}-server]\nuse = egg:swift#{name}\n"
+        file = folder / f"{name}.conf"
+        file.write_text(shared + own)
+        app = with_memory(loadapp(str(file), global_conf={"log_name": name}), Memory())
+        eventlet.spawn(wsgi.server, opened, app, log=logging.getLogger("quiet"), debug=False)
+    port = sockets["proxy"].getsockname()[1]
+    sys.stdout.write(f"http://127.0.0.1:{port}\n")
+    sys.stdout.flush()
+    eventlet.hubs.trampoline(sys.stdin.fileno(), read=True)
+
+
+class Memory:
+    """What memcached is to Swift, for its one process."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, object] = {}
+
+    def get(self, key: str, **_: object) -> object:
+        return self.kept.get(key)
+
+    def set(self, key: str, value: object, *_: object, **__: object) -> None:
+        self.kept[key] = value
+
+    def delete(self, key: str, *_: object, **__: object) -> None:
+        self.kept.pop(key, None)
+
+
+def with_memory(app: WSGIApplication, memory: Memory) -> WSGIApplication:
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        environ["swift.cache"] = memory
+        return app(environ, start)
+
+    return answer
+
+
+def listening() -> socket.socket:
+    found: socket.socket = eventlet.listen(("127.0.0.1", 0), backlog=128)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    serve(Path(sys.argv[1]).resolve())
