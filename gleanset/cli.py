@@ -26,6 +26,8 @@ from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, Leaking, UsageError
 from gleanset.interrupts import INTERRUPTED, take_over
+from gleanset.places import in_bucket
+from gleanset.published import copy_of, publish_if_changed
 from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
 from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines
@@ -83,6 +85,23 @@ class CommandJob:
         _out(line)
 
 
+class DatasetFolder(click.Path):
+    """A folder; for the address of a published dataset, one with its newest copy."""
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return a path. Raises `DatasetMissing` and what the server says."""
+        return super().convert(_at_hand(value), param, ctx)
+
+
+def _at_hand(value: Any) -> Any:
+    return copy_of(value) if isinstance(value, str) and in_bucket(value) else value
+
+
 class Command(click.Command):
     """A subcommand that knows `-h`, also when it is looked at without its group."""
 
@@ -133,6 +152,8 @@ def job_options(
                 raise
             if result is not None:
                 _print_result(result, as_json, quiet)
+            if dataset and not simulated:
+                publish_if_changed(rest.get("into") or root)
 
         for option in reversed([*_options(simulate, dataset), *([on_option] if on else [])]):
             run = option(run)
@@ -177,9 +198,10 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
             click.option(
                 "-d",
                 "--dataset",
-                type=click.Path(path_type=Path, file_okay=False),
+                type=DatasetFolder(path_type=Path, file_okay=False),
                 metavar="DIR",
-                help="The dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
+                help="The dataset folder, or s3://BUCKET/PREFIX of a published one, to read. "
+                "Default: the current folder, then $GLEANSET_DATASET.",
             ),
         )
     return options
@@ -190,7 +212,7 @@ def chosen_root(given: Path | None) -> Path:
     if given is not None:
         return given
     fallback = os.environ.get("GLEANSET_DATASET")
-    return Path(fallback) if fallback and not Path(FILE).exists() else Path()
+    return Path(_at_hand(fallback)) if fallback and not Path(FILE).exists() else Path()
 
 
 def main(commands: click.Group) -> NoReturn:

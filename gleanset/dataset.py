@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gleanset.db.classes import LabelClasses
-from gleanset.db.connection import Connection, copy_catalogue, is_read_only
+from gleanset.db.connection import CATALOGUE, Connection, copy_catalogue, is_read_only
 from gleanset.db.faces import Faces, Scans
 from gleanset.db.fetches import Fetches, Rejections, Videos
 from gleanset.db.images import Images
@@ -24,6 +24,7 @@ from gleanset.errors import DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import PictureFile, Store
 from gleanset.places import in_bucket, store_at
+from gleanset.published import refuse_another_driver
 from gleanset.records import Measured, Origin
 from gleanset.settings import (
     CLUSTER,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from gleanset.work.cluster import Cluster
     from gleanset.work.pool import Processes
 
-CATALOGUE = "catalog.sqlite"
 LONGEST = 504
 """So many bytes of a path SQLite opens: 512 with the ending of its log."""
 
@@ -61,6 +61,7 @@ class Dataset:
         place = Path(self._aside.name) if self._aside else self.root
         self.cache = place / "cache"
         self.db = _connected(place / CATALOGUE, create)
+        self._driven = False
         self.images = Images(self.db)
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
@@ -106,9 +107,12 @@ class Dataset:
     def stage(self, name: str) -> AbstractContextManager[Path]:
         """Hold a stage such as 'harvest-folder'; gives its scratch folder.
 
-        Raises `NotWritable` where nothing can be written, and `DatasetBusy`.
+        Raises `NotWritable` where nothing can be written, `DatasetBusy`, and `AnotherDriver`.
         """
         self.db.refuse_if_read_only()
+        if not self._driven and self._aside is None:
+            refuse_another_driver(self.root, self.settings.store)
+            self._driven = True
         return stage(self.cache, name)
 
     def work_on(self, place: str) -> None:

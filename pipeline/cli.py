@@ -50,6 +50,21 @@ def init(job: CommandJob, store: str | None) -> Result:
         }
 
 
+@commands.command(epilog="Example: gleanset publish -d my-dataset")
+@job_options()
+@click.option("--take-over", is_flag=True, help="Drive it from here: the other driver is gone.")
+def publish(job: CommandJob, take_over: bool) -> Result:
+    """Put a copy of the catalogue beside images that lie in a bucket, for others to read.
+
+    Every command that changes something does so at its end. Others open it: -d s3://BUCKET/PREFIX.
+    """
+    from gleanset.published import publish as send
+
+    with job.open() as dataset:
+        dataset.db.refuse_if_read_only()
+        return send(dataset.root, take_over=take_over)
+
+
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")
 @job_options()
 def status(job: CommandJob) -> Result:

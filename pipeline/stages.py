@@ -13,7 +13,7 @@ from baseline.cli_options import need_torch
 from baseline.settings import AUTO, check_preset, check_shared, load_preset
 from facecrop.request import FaceSearch
 from gleanset import Dataset
-from gleanset.dataset import CATALOGUE
+from gleanset.db.connection import CATALOGUE
 from gleanset.errors import GleansetError, RecipeError, UsageError
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from gleanset.dataset import CATALOGUE
-from gleanset.db.connection import Connection
+from gleanset.db.connection import CATALOGUE, Connection
 from gleanset.db.maintenance import Maintenance, contradictions
 from gleanset.db.migrations import MIGRATIONS
 from gleanset.files.store import Store

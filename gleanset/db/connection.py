@@ -7,6 +7,7 @@ that two programs wait for each other instead of failing half-way.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -27,12 +28,18 @@ from gleanset.errors import (
 )
 from gleanset.files.atomic import disk_errors
 
+CATALOGUE = "catalog.sqlite"
+COPY_OF = "copy-of.json"
+"""Beside a catalogue that is a copy of a published one: of which, and who drives that."""
+
 
 def is_read_only(path: Path) -> bool:
-    """Return whether the catalogue is there and can only be read.
+    """Return whether the catalogue is there and can only be read, or is a copy.
 
     Of root's, only the medium tells.
     """
+    if path.with_name(COPY_OF).is_file():
+        return True
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
@@ -269,11 +276,25 @@ class Connection:
 
     def refuse_if_read_only(self) -> None:
         """Raise `NotWritable` where nothing can be written."""
+        if self.read_only and (told := _copy_of(self.path)):
+            raise NotWritable(
+                f"this is a copy of {told['of']}, published {told['published']}, and this would "
+                "write to it",
+                f"give the command where the dataset is driven: {told['driver']}",
+            )
         if self.read_only:
             raise NotWritable(
                 f"{self.path.parent} can only be read, and this would write to it",
                 "copy the dataset to a place of your own, or give yourself write access",
             )
+
+
+def _copy_of(path: Path) -> dict[str, str]:
+    try:
+        told: dict[str, str] = json.loads(path.with_name(COPY_OF).read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    return told
 
 
 class _Mended:

@@ -179,6 +179,8 @@ class Bucket:
                     raise Overtaken(self._where(key)) from error
                 if not condition or _code(error) != "NotImplemented":
                     raise
+                if not isinstance(body, bytes):
+                    body.seek(0)
                 self._client().put_object(**plain)
         return sha256
 

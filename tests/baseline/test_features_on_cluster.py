@@ -22,7 +22,7 @@ SPEC = FeatureSpec("mobilenetv3_small_050+colours", "none", 32, 3, "characters",
 
 
 def test_a_node_with_other_weights_makes_no_features() -> None:
-    wanted = [ViewRequest(PixelSource("a", "gone", "gone", Box(0, 0, 1, 1)), (0,))]
+    wanted = [ViewRequest(PixelSource("a", Path("gone"), Path("gone"), Box(0, 0, 1, 1)), (0,))]
     spec = replace(SPEC, precision="fp32")
     with pytest.raises(InputUnusable, match="would give other features than here"):
         MakeFeatures(spec, ("another", "name"))(wanted)
@@ -34,7 +34,7 @@ def test_a_node_with_other_weights_makes_no_features() -> None:
 
 
 def test_passes_hold_so_many_views() -> None:
-    source = PixelSource("a", "", "", Box(0, 0, 1, 1))
+    source = PixelSource("a", Path(), Path(), Box(0, 0, 1, 1))
     wanted = [ViewRequest(source, tuple(range(count))) for count in (2, 2, 1, 5, 1, 3)]
     sizes = [[len(one.views) for one in batch] for batch in in_passes(wanted, 4)]
     assert sizes == [[2, 2], [1], [5], [1, 3]]

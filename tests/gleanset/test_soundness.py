@@ -9,7 +9,7 @@ from catalogue_rows import add_image, add_sample, sha
 from sound_datasets import complaints
 
 from gleanset import Dataset, Origin
-from gleanset.dataset import CATALOGUE
+from gleanset.db.connection import CATALOGUE
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import contradictions
 

@@ -7,11 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from s3_server import NEEDS_SWIFT
 from tools_for_tests import Ran
 
-from gleanset import Dataset
 from gleanset.files.s3 import Bucket
 
 pytestmark = NEEDS_SWIFT

@@ -1,0 +1,228 @@
+"""The copy of the catalogue that its driver puts beside the images, and opening it elsewhere.
+
+A dataset is driven from one machine: its catalogue is one SQLite file there. `publish` puts a copy
+of it, and of `dataset.toml`, into the bucket, and any machine opens that, to read. Who publishes
+knows the hash of what it published last: another one there means another driver, and nothing is
+overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from urllib.parse import quote, unquote
+
+from gleanset.db.connection import CATALOGUE, COPY_OF, copy_catalogue, is_read_only
+from gleanset.errors import DatasetMissing, InputUnusable, Unreachable, UsageError
+from gleanset.files.atomic import disk_errors, write_atomic
+from gleanset.files.content_cache import cache_folder
+from gleanset.files.s3 import Bucket, ObjectFacts, Overtaken
+from gleanset.files.store import sha256_of, sha256_of_file
+from gleanset.places import bucket_at, in_bucket
+from gleanset.settings import FILE, StoreSettings, read_settings
+from gleanset.work.stage import hold
+
+STATE = "published.json"
+"""What this driver published, in the dataset's folder."""
+
+_DRIVER = "driver"
+_KEPT = 24 * 3600.0
+"""Seconds that an older copy is kept: somebody may have it open."""
+
+
+class AnotherDriver(InputUnusable):
+    """Somebody else publishes to the same place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """The hashes that what is in the bucket may have, and how the catalogue stood when it was sent.
+
+    Before a copy is sent its hash is written down: a driver that is killed knows its own again.
+    """
+
+    hashes: tuple[str, ...] = ()
+    stamp: str = ""
+
+    @classmethod
+    def read(cls, root: Path) -> _Published:
+        try:
+            told = json.loads((root / STATE).read_text(encoding="utf-8"))
+            return cls(tuple(map(str, told["hashes"])), str(told["stamp"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+
+    def write(self, root: Path) -> None:
+        told = {"hashes": list(self.hashes), "stamp": self.stamp}
+        write_atomic(root / STATE, json.dumps(told).encode())
+
+
+def publish(root: Path, *, take_over: bool = False) -> dict[str, object]:
+    """Put a copy of the catalogue and of the settings beside the images; what became of it.
+
+    Nothing is sent where nothing changed. Raises `AnotherDriver` where the copy there is not ours,
+    unless it is to be taken over, and `UsageError` for a dataset whose images lie in a folder.
+    """
+    place = _place(root)
+    if place is None:
+        raise UsageError(
+            "the images of this dataset lie in a folder, and so does its catalogue",
+            "to keep them in a bucket: gleanset init --store s3://BUCKET/PREFIX (docs/storage.md)",
+        )
+    with hold(root / "cache", "publish"):
+        there, known, stamp = place.facts(CATALOGUE), _Published.read(root), _stamp(root)
+        if not take_over:
+            _refuse_others(place, there, known)
+        changed = there is None or there.sha256 not in known.hashes or known.stamp != stamp
+        if changed:
+            _send(root, place, there, stamp)
+    return {"published": f"{place.address}/{CATALOGUE}", "changed": changed}
+
+
+def publish_if_changed(root: Path) -> None:
+    """Publish at the end of a command, where the images lie in a bucket and we may write."""
+    if is_read_only(root / CATALOGUE) or _place(root) is None:
+        return
+    if _Published.read(root).stamp != _stamp(root):
+        publish(root)
+
+
+def refuse_another_driver(root: Path, settings: StoreSettings) -> None:
+    """Raise `AnotherDriver` where the copy in the bucket is not the one that we published last."""
+    if in_bucket(settings.images):
+        place = bucket_at(settings.images, settings).beside
+        _refuse_others(place, place.facts(CATALOGUE), _Published.read(root))
+
+
+def _place(root: Path) -> Bucket | None:
+    try:
+        # Most datasets lie in folders, and every command asks.
+        if "s3://" not in (root / FILE).read_text(encoding="utf-8"):
+            return None
+    except OSError:
+        return None
+    settings = read_settings(root).store
+    return bucket_at(settings.images, settings).beside if in_bucket(settings.images) else None
+
+
+def _refuse_others(place: Bucket, there: ObjectFacts | None, known: _Published) -> None:
+    if there is not None and there.sha256 not in known.hashes:
+        raise AnotherDriver(
+            f"{place.address} is the place of another driver, {_driver_of(there)}, which published "
+            f"its catalogue at {there.changed:%Y-%m-%d %H:%M} UTC",
+            f"work there, or open its copy to read: -d {place.address}; where that driver is gone "
+            "for good: gleanset publish --take-over",
+        )
+
+
+def _send(root: Path, place: Bucket, there: ObjectFacts | None, stamp: str) -> None:
+    with TemporaryDirectory(dir=root / "cache", prefix="publish-") as aside:
+        copy = Path(aside) / CATALOGUE
+        with disk_errors(copy):
+            copy_catalogue(root / CATALOGUE, copy)
+        sha256 = sha256_of_file(copy)
+        _Published((*((there.sha256,) if there else ()), sha256)).write(root)
+        driver = quote(f"{platform.node()}:{root.resolve()}")
+        try:
+            place.put(
+                CATALOGUE, copy, about={_DRIVER: driver}, replaces=there, only_new=there is None
+            )
+        except Overtaken as error:
+            raise _overtaken(place) from error
+    # Not every server knows conditions.
+    after = place.facts(CATALOGUE)
+    if after is None or after.sha256 != sha256:
+        raise _overtaken(place)
+    place.put(FILE, (root / FILE).read_bytes())
+    _Published((sha256,), stamp).write(root)
+
+
+def _overtaken(place: Bucket) -> AnotherDriver:
+    return AnotherDriver(
+        f"another driver published to {place.address} at the same moment",
+        "drive a dataset from one machine; see whose it is: gleanset publish",
+    )
+
+
+def _stamp(root: Path) -> str:
+    """What changes with the catalogue or the settings."""
+    files = (root / CATALOGUE, root / f"{CATALOGUE}-wal", root / FILE)
+    told = [path.stat() for path in files if path.exists()]
+    return " ".join(f"{one.st_size}:{one.st_mtime_ns}" for one in told if one.st_size)
+
+
+def _driver_of(facts: ObjectFacts) -> str:
+    return unquote((facts.about or {}).get(_DRIVER, "unknown"))
+
+
+def copy_of(address: str) -> Path:
+    """Return a folder with the copy of the dataset published at an address, the newest; to read.
+
+    Raises `DatasetMissing`, and `Unreachable` where what comes is not what was written.
+    """
+    place = bucket_at(address, StoreSettings())
+    facts = place.facts(CATALOGUE)
+    if facts is None:
+        raise DatasetMissing(
+            f"there is no published dataset at {address}",
+            "name s3://BUCKET/PREFIX of one, or publish it where it is driven: gleanset publish",
+        )
+    name = sha256_of(f"{os.environ.get('AWS_ENDPOINT_URL', '')} {place.address}".encode())[:16]
+    versions = cache_folder().with_name("published") / name
+    folder = versions / facts.sha256[:16]
+    if not folder.is_dir():
+        with disk_errors(folder):
+            versions.mkdir(parents=True, exist_ok=True)
+            _fetch(place, versions, folder)
+    os.utime(folder)
+    _forget_older(versions, folder)
+    return folder
+
+
+def _fetch(place: Bucket, versions: Path, folder: Path) -> None:
+    with _partial(versions) as partial:
+        facts = place.fetch(CATALOGUE, partial / CATALOGUE)
+        if not facts.sha256 or sha256_of_file(partial / CATALOGUE) != facts.sha256:
+            raise Unreachable(
+                f"{place.address}/{CATALOGUE} has other bytes than were written",
+                "run the command again; if it stays so, publish anew: gleanset publish",
+            )
+        try:
+            settings, _ = place.get(FILE)
+        except FileNotFoundError as error:
+            raise DatasetMissing(
+                f"there is no {FILE} at {place.address}",
+                "publish again where the dataset is driven: gleanset publish",
+            ) from error
+        (partial / FILE).write_bytes(settings)
+        told = {
+            "of": place.address,
+            _DRIVER: _driver_of(facts),
+            "published": f"{facts.changed:%Y-%m-%d %H:%M} UTC",
+        }
+        (partial / COPY_OF).write_text(json.dumps(told), encoding="utf-8")
+        if not folder.exists():
+            partial.rename(folder)
+
+
+@contextmanager
+def _partial(versions: Path) -> Iterator[Path]:
+    partial = Path(mkdtemp(prefix=".", dir=versions))
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _forget_older(versions: Path, folder: Path) -> None:
+    for other in versions.iterdir():
+        if other != folder and other.stat().st_mtime < time.time() - _KEPT:
+            shutil.rmtree(other, ignore_errors=True)

@@ -1,0 +1,206 @@
+"""`gleanset publish` with a real S3 server, and opening what was published elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from s3_server import NEEDS_SWIFT, FaultyServer, error
+from tools_for_tests import Ran, picture, run_here
+
+from gleanset import Dataset
+from gleanset.errors import Unreachable
+from gleanset.files.s3 import Bucket
+from gleanset.published import copy_of, publish
+
+pytestmark = NEEDS_SWIFT
+
+
+def gleanset(*words: str | Path) -> Ran:
+    return run_here("pipeline.cli", *words)
+
+
+def harvest(pictures: Path, root: Path | str) -> Ran:
+    return run_here("harvest.cli", "folder", pictures, "-d", root, "-q")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+    return folder
+
+
+class Driven(NamedTuple):
+    root: Path
+    bucket: Bucket
+
+
+@pytest.fixture
+def driven(bucket: Bucket, tmp_path: Path, pictures: Path) -> Driven:
+    """A dataset of two pictures whose files lie in a bucket."""
+    root = tmp_path / "driven"
+    made = gleanset("init", "--store", bucket.address, "-d", root)
+    assert made.code == 0, made.stderr
+    assert harvest(pictures, root).code == 0
+    return Driven(root, bucket)
+
+
+def test_each_command_that_writes_publishes_once(driven: Driven, pictures: Path) -> None:
+    first = driven.bucket.facts("catalog.sqlite")
+    assert gleanset("status", "-d", driven.root).code == 0
+    assert gleanset("publish", "-d", driven.root, "--json").json["changed"] is False
+    assert driven.bucket.facts("catalog.sqlite") == first
+    (pictures / "2.jpg").write_bytes(picture(2))
+    assert harvest(pictures, driven.root).code == 0
+    second = driven.bucket.facts("catalog.sqlite")
+    assert first is not None
+    assert second is not None
+    assert first.sha256 != second.sha256
+    assert {one.key for one in driven.bucket.each()} >= {"catalog.sqlite", "dataset.toml"}
+
+
+def test_the_copy_is_read_by_address_and_never_written(driven: Driven, pictures: Path) -> None:
+    address = driven.bucket.address
+    own = gleanset("list", "images", "-d", driven.root).stdout
+    assert gleanset("list", "images", "-d", address).stdout == own
+    assert gleanset("status", "-d", address, "--json").json["images"] == 2
+    refused = harvest(pictures, address)
+    assert refused.code == 3
+    assert f"this is a copy of {address}" in refused.stderr
+    assert str(driven.root) in refused.stderr
+    with Dataset.open(copy_of(address)) as copy:
+        images = list(copy.images.each())
+        read = {copy.image_path(one.sha256, one.format).read_bytes() for one in images}
+    assert read == {picture(0), picture(1)}
+
+
+def test_a_newer_copy_is_fetched_and_the_older_one_stays_for_its_readers(
+    driven: Driven, pictures: Path
+) -> None:
+    with Dataset.open(copy_of(driven.bucket.address)) as older:
+        (pictures / "2.jpg").write_bytes(picture(2))
+        assert harvest(pictures, driven.root).code == 0
+        with Dataset.open(copy_of(driven.bucket.address)) as newer:
+            assert (older.images.count(), newer.images.count()) == (2, 3)
+
+
+def test_a_second_driver_is_told_and_overwrites_nothing(
+    driven: Driven, pictures: Path, tmp_path: Path
+) -> None:
+    before = driven.bucket.facts("catalog.sqlite")
+    other = tmp_path / "other"
+    made = gleanset("init", "--store", driven.bucket.address, "-d", other)
+    assert made.code == 3
+    assert f"is the place of another driver, {_host()}:{driven.root}" in made.stderr
+    (pictures / "2.jpg").write_bytes(picture(2))
+    refused = harvest(pictures, other)
+    assert refused.code == 3
+    assert "another driver" in refused.stderr
+    with Dataset.open(other) as dataset:
+        assert dataset.images.count() == 0
+    assert driven.bucket.facts("catalog.sqlite") == before
+    assert len(list(driven.bucket.each("images/"))) == 2
+    assert gleanset("publish", "--take-over", "-d", other).code == 0
+    assert harvest(pictures, driven.root).code == 3
+
+
+def test_of_two_copies_of_a_driver_the_second_to_publish_is_told(
+    driven: Driven, pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(driven.root, tmp_path / "copied")
+    (pictures / "2.jpg").write_bytes(picture(2))
+    assert harvest(pictures, driven.root).code == 0
+    assert "another driver" in harvest(pictures, tmp_path / "copied").stderr
+
+
+def test_a_driver_that_died_after_sending_knows_its_own(
+    driven: Driven, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Dataset.open(driven.root) as dataset:
+        with dataset.db.write():
+            dataset.classes.find_or_make("hana")
+    send = Bucket.put
+
+    def killed(self: Bucket, key: str, *rest: object, **options: object) -> None:
+        send(self, key, *rest, **options)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "put", killed)
+        with pytest.raises(KeyboardInterrupt):
+            publish(driven.root)
+    assert publish(driven.root)["changed"] is True
+    assert publish(driven.root)["changed"] is False
+
+
+def test_a_catalogue_that_comes_damaged_is_not_opened(driven: Driven, faulty: FaultyServer) -> None:
+    facts = driven.bucket.facts("catalog.sqlite")
+    assert facts is not None
+    headers = {
+        "ETag": f'"{facts.etag}"',
+        "Last-Modified": "Sun, 22 Nov 2026 00:00:00 GMT",
+        "x-amz-meta-sha256": facts.sha256,
+    }
+    old = (200, headers, b"SQLite format 3 of yesterday")
+    faulty.rule = lambda method, path: old if method == "GET" else None
+    with pytest.raises(Unreachable, match="has other bytes than were written"):
+        copy_of(driven.bucket.address)
+    faulty.rule = lambda method, path: None
+    assert (copy_of(driven.bucket.address) / "dataset.toml").is_file()
+
+
+def test_a_command_whose_copy_cannot_be_sent_keeps_its_work(
+    driven: Driven, pictures: Path, faulty: FaultyServer
+) -> None:
+    faulty.rule = lambda method, path: (
+        error(503, "SlowDown") if method == "PUT" and "sqlite" in path else None
+    )
+    (pictures / "2.jpg").write_bytes(picture(2))
+    ran = harvest(pictures, driven.root)
+    assert ran.code == 4
+    assert "the server says SlowDown" in ran.stderr
+    assert gleanset("list", "images", "-d", driven.bucket.address).stdout.count("\n") == 2
+    faulty.rule = lambda method, path: None
+    assert gleanset("publish", "-d", driven.root, "--json").json["changed"] is True
+    assert gleanset("list", "images", "-d", driven.bucket.address).stdout.count("\n") == 3
+
+
+def test_a_dataset_in_a_folder_has_nothing_to_publish(dataset: Dataset) -> None:
+    assert "lie in a folder" in gleanset("publish", "-d", dataset.root).stderr
+
+
+def test_keys_never_stand_in_the_settings(dataset: Dataset) -> None:
+    file = dataset.root / "dataset.toml"
+    for line in ('secret_access_key = "x"', 'aws_access_key_id = "x"', 'session_token = "x"'):
+        file.write_text(f"[store]\n{line}\n")
+        ran = gleanset("status", "-d", dataset.root)
+        assert ran.code == 3
+        assert "looks like a credential" in ran.stderr
+        assert "~/.aws" in ran.stderr
+    file.write_text('[store]\nimages = "s3://key:secret@bucket/images"\n')
+    assert (
+        "neither a folder nor s3://bucket/prefix" in gleanset("status", "-d", dataset.root).stderr
+    )
+
+
+def test_what_was_forgotten_leaves_the_bucket_and_the_cache(driven: Driven, tmp_path: Path) -> None:
+    with Dataset.open(driven.root) as dataset:
+        first, second = dataset.images.each()
+        file = dataset.image_path(first.sha256, first.format)
+        file.read_bytes()
+    ran = gleanset("forget", "--image", first.sha256, "--reason", "asked", "-y", "-d", driven.root)
+    assert ran.code == 0, ran.stderr
+    stored = [one.key for one in driven.bucket.each("images/")]
+    assert [second.sha256 in key for key in stored] == [True]
+    assert not list((tmp_path / "cache-of-user").rglob(first.sha256))
+
+
+def _host() -> str:
+    import platform
+
+    return platform.node()
