@@ -27,9 +27,7 @@ def sources(folder: Path, count: int, channels: int = 3) -> list[PixelSource]:
     for number in range(count):
         path = folder / f"{number}.png"
         Image.fromarray(random.integers(0, 256, (16, 16, channels), np.uint8)).save(path)
-        made.append(
-            PixelSource(f"k{number}", folder / "no crop", path, Box(0, 0, 16, 16))
-        )
+        made.append(PixelSource(f"k{number}", folder / "no crop", path, Box(0, 0, 16, 16)))
     return made
 
 

@@ -13,7 +13,9 @@ from tools_for_tests import Ran, picture, run_here
 from gleanset import Dataset
 from gleanset.errors import Unreachable
 from gleanset.files.s3 import Bucket
-from gleanset.published import copy_of, publish
+from gleanset.images.staging import StageBytes
+from gleanset.published import AnotherDriver, copy_of, publish
+from gleanset.records import Origin
 
 pytestmark = NEEDS_SWIFT
 
@@ -30,9 +32,17 @@ def harvest(pictures: Path, root: Path | str) -> Ran:
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for number in range(2):
-        (folder / f"{number}.jpg").write_bytes(picture(number))
+    (folder / "2.jpg").write_bytes(picture(2))
     return folder
+
+
+def take(root: Path, *numbers: int) -> None:
+    """As a harvest does it, without its processes."""
+    with Dataset.open(root) as dataset, dataset.stage("test") as scratch:
+        store = dataset.originals(scratch)
+        for number in numbers:
+            measured = StageBytes(store)(picture(number))
+            dataset.take_original(store, measured, Origin("test", str(number)))
 
 
 class Driven(NamedTuple):
@@ -46,7 +56,8 @@ def driven(bucket: Bucket, tmp_path: Path, pictures: Path) -> Driven:
     root = tmp_path / "driven"
     made = gleanset("init", "--store", bucket.address, "-d", root)
     assert made.code == 0, made.stderr
-    assert harvest(pictures, root).code == 0
+    take(root, 0, 1)
+    publish(root)
     return Driven(root, bucket)
 
 
@@ -55,7 +66,6 @@ def test_each_command_that_writes_publishes_once(driven: Driven, pictures: Path)
     assert gleanset("status", "-d", driven.root).code == 0
     assert gleanset("publish", "-d", driven.root, "--json").json["changed"] is False
     assert driven.bucket.facts("catalog.sqlite") == first
-    (pictures / "2.jpg").write_bytes(picture(2))
     assert harvest(pictures, driven.root).code == 0
     second = driven.bucket.facts("catalog.sqlite")
     assert first is not None
@@ -79,51 +89,48 @@ def test_the_copy_is_read_by_address_and_never_written(driven: Driven, pictures:
     assert read == {picture(0), picture(1)}
 
 
-def test_a_newer_copy_is_fetched_and_the_older_one_stays_for_its_readers(
-    driven: Driven, pictures: Path
-) -> None:
+def test_a_newer_copy_is_fetched_and_the_older_one_stays_for_its_readers(driven: Driven) -> None:
     with Dataset.open(copy_of(driven.bucket.address)) as older:
-        (pictures / "2.jpg").write_bytes(picture(2))
-        assert harvest(pictures, driven.root).code == 0
+        take(driven.root, 2)
+        publish(driven.root)
         with Dataset.open(copy_of(driven.bucket.address)) as newer:
             assert (older.images.count(), newer.images.count()) == (2, 3)
 
 
-def test_a_second_driver_is_told_and_overwrites_nothing(
-    driven: Driven, pictures: Path, tmp_path: Path
-) -> None:
+def test_a_second_driver_is_told_and_overwrites_nothing(driven: Driven, tmp_path: Path) -> None:
     before = driven.bucket.facts("catalog.sqlite")
     other = tmp_path / "other"
     made = gleanset("init", "--store", driven.bucket.address, "-d", other)
     assert made.code == 3
     assert f"is the place of another driver, {_host()}:{driven.root}" in made.stderr
-    (pictures / "2.jpg").write_bytes(picture(2))
-    refused = harvest(pictures, other)
-    assert refused.code == 3
-    assert "another driver" in refused.stderr
+    with pytest.raises(AnotherDriver):
+        take(other, 2)
     with Dataset.open(other) as dataset:
         assert dataset.images.count() == 0
     assert driven.bucket.facts("catalog.sqlite") == before
     assert len(list(driven.bucket.each("images/"))) == 2
     assert gleanset("publish", "--take-over", "-d", other).code == 0
-    assert harvest(pictures, driven.root).code == 3
+    with pytest.raises(AnotherDriver):
+        take(driven.root, 2)
 
 
 def test_of_two_copies_of_a_driver_the_second_to_publish_is_told(
-    driven: Driven, pictures: Path, tmp_path: Path
+    driven: Driven, tmp_path: Path
 ) -> None:
     shutil.copytree(driven.root, tmp_path / "copied")
-    (pictures / "2.jpg").write_bytes(picture(2))
-    assert harvest(pictures, driven.root).code == 0
-    assert "another driver" in harvest(pictures, tmp_path / "copied").stderr
+    take(driven.root, 2)
+    publish(driven.root)
+    with pytest.raises(AnotherDriver, match="is the place of another driver"):
+        take(tmp_path / "copied", 3)
+    with pytest.raises(AnotherDriver):
+        publish(tmp_path / "copied")
 
 
 def test_a_driver_that_died_after_sending_knows_its_own(
-    driven: Driven, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Dataset.open(driven.root) as dataset:
-        with dataset.db.write():
-            dataset.classes.find_or_make("hana")
+    with Dataset.open(driven.root) as dataset, dataset.db.write():
+        dataset.classes.find_or_make("hana")
     send = Bucket.put
 
     def killed(self: Bucket, key: str, *rest: object, **options: object) -> None:
@@ -160,7 +167,6 @@ def test_a_command_whose_copy_cannot_be_sent_keeps_its_work(
     faulty.rule = lambda method, path: (
         error(503, "SlowDown") if method == "PUT" and "sqlite" in path else None
     )
-    (pictures / "2.jpg").write_bytes(picture(2))
     ran = harvest(pictures, driven.root)
     assert ran.code == 4
     assert "the server says SlowDown" in ran.stderr
