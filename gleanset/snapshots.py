@@ -32,8 +32,10 @@ from gleanset.settings import FILE, Settings
 
 LIMIT = 10
 """So many samples and images are listed, where nothing else is asked for."""
-WHERE_IT_RUNS = ("net", "work")
-"""Tables of `dataset.toml` that say nothing of what the dataset is."""
+WHERE_IT_RUNS = ("net", "store", "work")
+"""Tables of `dataset.toml` that say where things are and run, and not what the dataset is."""
+OF_SAMPLES = ("crop", "split", "split in force", "balance in force")
+"""Settings that samples are made by: tables, and the plans in force."""
 
 
 class SettingChange(NamedTuple):
@@ -165,7 +167,8 @@ def made_from(dataset: Dataset) -> dict[str, object]:
     """Return the newest snapshot whose decisions the dataset has now, else the newest of all with
     how much differs from it; empty where there is none.
 
-    `name`, and where there are any `samples` (decided otherwise), `classes` and `settings` (keys).
+    `name`, and where there are any `samples` (decided otherwise), `classes` and `settings` (keys
+    of `OF_SAMPLES`).
     """
     present = _side(dataset, NOW)
     first: dict[str, object] = {}
@@ -184,7 +187,11 @@ def _since(dataset: Dataset, then: Side, present: Side, *, exact: bool) -> dict[
     differs = {
         "samples": Snapshots(dataset.db).changed(then, present),
         "classes": classes,
-        "settings": [one.key for one in _settings_changed(then, present)],
+        "settings": [
+            one.key
+            for one in _settings_changed(then, present)
+            if one.key.partition(".")[0] in OF_SAMPLES
+        ],
     }
     return {"name": then.name} | {name: value for name, value in differs.items() if value}
 

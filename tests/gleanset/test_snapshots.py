@@ -257,7 +257,7 @@ def test_an_older_snapshot_that_is_the_same_is_named(dataset: Dataset, keys: lis
 
 
 def test_settings_are_put_back_by_themselves(dataset: Dataset) -> None:
-    text = '# mine\n[crop]\nmargin = 0.4\n[net]\ncontact = "me"\n'
+    text = '# mine\n[crop]\nmargin = 0.4\n[net]\ncontact = "me"\n[store]\nimages = "old"\n'
     (dataset.root / FILE).write_text(text)
     take_snapshot(dataset, "v1")
     assert restore_settings(dataset, "v1") is None
@@ -268,10 +268,11 @@ def test_settings_are_put_back_by_themselves(dataset: Dataset) -> None:
     assert (dataset.root / FILE).read_text() == text
     assert "0.2" in (dataset.root / "dataset.toml.before-v1").read_text()
     # How the net is used is not what the dataset is.
-    (dataset.root / FILE).write_text('[net]\ncontact = "you"\n')
+    (dataset.root / FILE).write_text('[net]\ncontact = "you"\n[store]\ncrops = "new"\n')
     assert restore_settings(dataset, "v1") is not None
     with Dataset.open(dataset.root) as again:
         assert (again.settings.crop.margin, again.settings.net.contact) == (0.4, "you")
+        assert (again.settings.store.images, again.settings.store.crops) == ("images", "new")
     assert restore_settings(dataset, "v1") is None
 
 
