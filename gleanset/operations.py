@@ -45,6 +45,7 @@ TEXTS = {
     "label-by-command": "Label {count} as {label}",
     "reject-by-command": "Reject {count}",
     "accept-hints": "Accept {count} hints",
+    "accept-proposals": "Accept {count} proposals",
     "take-back-hints": "Take back {count} disputed hints",
     "import": "Import {count} from {folder}",
     "import-moves": "Import: {count} moved in {folder}",

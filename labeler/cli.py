@@ -49,6 +49,39 @@ def accept_hints(job: CommandJob) -> Result:
         return plan.result()
 
 
+@commands.command(
+    "accept-proposals",
+    epilog="Example: labeler accept-proposals --above 0.98 --class hana --simulate -d my-dataset",
+)
+@job_options(simulate=True)
+@click.option(
+    "--above",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    show_default=True,
+    help="Least confidence of what is accepted, 0 to 1.",
+)
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="NAME",
+    help="Only proposals of this class; may be given again.",
+)
+def accept_proposals(job: CommandJob, above: float, classes: tuple[str, ...]) -> Result:
+    """Label the samples whose proposal is sure enough, without a look at them.
+
+    `baseline presort` makes the proposals; `gleanset list proposals` prints them. The labels are
+    marked as the model's, one `labeler undo` takes all of them back, and `likely_wrong` says how
+    many of them are expected to be wrong.
+    """
+    from labeler.acceptance import accept_proposals
+
+    with job.open() as dataset:
+        plan = accept_proposals(dataset, above, classes, simulate=job.simulate)
+        return plan.result()
+
+
 @commands.command(epilog="Example: labeler label hana 3f9a… 77c0… -d my-dataset")
 @job_options()
 @click.argument("label")

@@ -27,6 +27,7 @@ KINDS = (
     "groups",
     "rejections",
     "runs",
+    "proposals",
     "snapshots",
     "colours",
 )

@@ -18,6 +18,7 @@ from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
+from gleanset.db.proposed import proposed_samples
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
@@ -25,6 +26,8 @@ from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
 COLOURS = ("hair", "skin", "left_eye", "right_eye")
+
+STANDING = ("place", "cluster", "outlier", "ask")
 
 # Up to which hue, in degrees, a colour has a name.
 _HUES = (
@@ -122,6 +125,16 @@ def runs(dataset: Dataset) -> Iterator[Line]:
     yield from (_plain(run) for run in dataset.runs.each())
 
 
+def proposals(dataset: Dataset) -> Iterator[Line]:
+    """What the newest presort proposes: the first class with its confidence, and `others`."""
+    for found in proposed_samples(dataset.db):
+        (label, confidence), *others = found.proposals
+        line = {"sample": found.sample, "status": found.status, "waits": found.waits}
+        line |= {"label": label, "confidence": confidence}
+        line["others"] = [other._asdict() for other in others]
+        yield line | {name: getattr(found, name) for name in STANDING}
+
+
 def snapshots(dataset: Dataset) -> Iterator[Line]:
     """Snapshots, oldest first."""
     yield from (_plain(snapshot) for snapshot in Snapshots(dataset.db).each())
@@ -135,6 +148,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "groups": groups,
     "rejections": rejections,
     "runs": runs,
+    "proposals": proposals,
     "snapshots": snapshots,
     "colours": colours,
 }
@@ -158,6 +172,11 @@ FIELDS: dict[str, list[str]] = {
     "groups": ["group", "samples"],
     "rejections": _names(Rejection),
     "runs": _names(Run),
+    "proposals": [
+        *("sample", "status", "waits", "label", "confidence"),
+        *("others.label", "others.confidence"),
+        *STANDING,
+    ],
     "snapshots": _names(Snapshot),
 }
 

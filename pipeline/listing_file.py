@@ -11,10 +11,11 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from gleanset.db.measures import Quality
+from gleanset.db.proposals import Proposal, Standing
 from gleanset.files.atomic import whole_file
 from gleanset.files.parquet import Column, parquet_file
 from gleanset.records import Box, Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
-from pipeline.listing import COLOURS, Line
+from pipeline.listing import COLOURS, STANDING, Line
 
 GROUP = 5_000
 """So many rows are a row group of Parquet, and in memory at a time."""
@@ -74,6 +75,9 @@ def _columns(record: Any, **renamed: str) -> dict[str, Column]:
 
 _HASH: dict[str, Column] = {"phash": "string"}
 _IMAGE_BOX: dict[str, Column] = {"image": "string", "box": ["int64"]}
+_PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
+_PROPOSED |= _columns(Proposal) | {"others": [_columns(Proposal)]}
+_PROPOSED |= {name: _columns(Standing)[name] for name in STANDING}
 COLUMNS: dict[str, dict[str, Column]] = {
     "images": _columns(Image) | _HASH | {"origins": [_columns(Origin, key="source_id")]},
     "faces": {"image": "string"}
@@ -86,5 +90,6 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "groups": {"group": "string", "samples": ["string"]},
     "rejections": _columns(Rejection),
     "runs": _columns(Run),
+    "proposals": _PROPOSED,
     "snapshots": _columns(Snapshot),
 }

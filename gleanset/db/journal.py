@@ -19,6 +19,9 @@ from gleanset.operations import FINAL, Operation, named, undo_of
 from gleanset.platform import user_name
 from gleanset.records import Decision
 
+MODEL = "model"
+"""The provenance of a label that was proposed and accepted without a look."""
+
 
 def add_step(
     db: Connection, at: str, who: str, operation: Operation, undoes: int | None = None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from gleanset.db.connection import PART, Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
-from gleanset.db.journal import last_decision
+from gleanset.db.journal import MODEL, last_decision
 from gleanset.db.measures import same_region
 from gleanset.db.values import dump, load, now
 from gleanset.records import Box, Region
@@ -121,11 +121,15 @@ class Proposals:
             return number
 
     def met(self) -> list[MetProposal]:
-        """Return the first proposals of samples that were decided since, as they were decided."""
+        """Return the first proposals of samples that were decided since, as they were decided.
+
+        What was accepted without a look says nothing of whether it was right.
+        """
         rows = self._db.rows(
             "SELECT s.key, p.confidence, ifnull(c.merged_into, c.id)=s.label, s.label "
             "FROM proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label "
             "WHERE p.rank=1 AND s.status IN ('labelled', 'rejected') "
+            f"AND {last_decision('provenance')} IS NOT '{MODEL}' "
             "ORDER BY (SELECT max(id) FROM decision WHERE sample=s.id), s.id"
         )
         return [MetProposal(key, sure, bool(held), who) for key, sure, held, who in rows]
@@ -272,10 +276,11 @@ _FEATURES = (
     "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "
     f"{same_region('q')}"
 )
-_WAITS = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
+WAITS = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
+"""SQL: a sample `s` with its mark `m` waits for a person."""
 PROPOSED = (
     "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN mark m "
-    f"ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {_WAITS}"
+    f"ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {WAITS}"
 )
 
 
@@ -298,7 +303,7 @@ class SortingQueue:
         """
         rows = self._db.rows(
             "SELECT s.id FROM sample s LEFT JOIN mark m ON m.sample=s.id "
-            f"WHERE {_WAITS} AND (s.image, s.id)>(?, ?) ORDER BY s.image, s.id LIMIT ?",
+            f"WHERE {WAITS} AND (s.image, s.id)>(?, ?) ORDER BY s.image, s.id LIMIT ?",
             (*after, most),
         )
         return [row[0] for row in rows]
@@ -313,7 +318,7 @@ class SortingQueue:
         rows = self._db.rows(
             "SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample "
             "LEFT JOIN mark m ON m.sample=s.id "
-            f"WHERE p.rank=1 AND p.label=? AND {_WAITS} ORDER BY p.confidence DESC, s.id LIMIT ?",
+            f"WHERE p.rank=1 AND p.label=? AND {WAITS} ORDER BY p.confidence DESC, s.id LIMIT ?",
             (label, most),
         )
         return [row[0] for row in rows]

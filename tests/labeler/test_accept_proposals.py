@@ -1,0 +1,123 @@
+"""What a model is sure of becomes labels by command, marked as the model's, in one step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from labeler_makers import add_faces, add_image
+
+from gleanset import Dataset
+from gleanset.db.journal import MODEL, Choice
+from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.errors import InputUnusable, UsageError
+from labeler.acceptance import accept_proposals
+from pipeline.listing import listing
+
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def proposed(empty: Dataset) -> list[str]:
+    """Six samples: four proposed as hana (.99, .97, .6, and .99 but decided), two as rei (.96)."""
+    keys = [add_faces(empty, add_image(empty, name), [0])[0] for name in "abcdef"]
+    empty.journal.step("Classes", [Choice(keys[0], "label", n) for n in ("hana", "rei")])
+    empty.journal.step("Classes", [Choice(keys[0], "label", "hana")])
+    empty.journal.step("Back", [Choice(keys[0], "clear")])
+    empty.journal.step("Rei", [Choice(keys[3], "label", "rei")])
+    said = [("hana", 0.99), ("hana", 0.97), ("hana", 0.6), ("hana", 0.99), ("rei", 0.96)]
+    Proposals(empty.db).replace(
+        [
+            Standing(key, place, (Proposal(label, sure), Proposal("other", 0.01)), outlier=0.5)
+            for place, (key, (label, sure)) in enumerate(zip(keys, [*said, said[4]], strict=True))
+        ],
+        None,
+        {},
+    )
+    return keys
+
+
+def test_only_what_is_sure_enough_and_waits_is_accepted(
+    empty: Dataset, proposed: list[str]
+) -> None:
+    before = empty.journal.count()
+    simulated = accept_proposals(empty, 0.95, (), simulate=True).result()
+    assert empty.journal.count() == before
+    done = accept_proposals(empty, 0.95, ())
+    assert done.result() == simulated
+    assert done.result() == {
+        "accepted": 4,
+        "likely_wrong": 0.1,
+        "left_in_queue": 1,
+        "labels": {"hana": 2, "rei": 2},
+        "left": {"not sure enough": 1},
+    }
+    assert done.likely_wrong == pytest.approx(0.01 + 0.03 + 0.04 + 0.04)
+    new = list(empty.journal.each())[before:]
+    assert {(one.provenance, one.action) for one in new} == {(MODEL, "label")}
+    assert {one.step for one in new} == {new[0].step}
+    assert new[0].name == "Accept 4 proposals"
+    decided = empty.samples.get(proposed[3])
+    assert decided is not None
+    assert decided.label == "rei"
+    empty.journal.undo()
+    labels = [empty.samples.get(key) for key in proposed]
+    assert [one.label for one in labels if one] == [None, None, None, "rei", None, None]
+
+
+def test_of_one_class_only_also_by_a_name_it_had_before(
+    empty: Dataset, proposed: list[str]
+) -> None:
+    with empty.db.write():
+        empty.classes.rename(empty.journal.step("Rename", []), "rei", "ayanami rei")
+    plan = accept_proposals(empty, 0.5, ["rei"])
+    assert plan.result()["labels"] == {"ayanami rei": 2}
+    assert plan.left == {"of another class": 3}
+    with pytest.raises(UsageError, match="there is no class 'nobody'"):
+        accept_proposals(empty, 0.5, ["nobody"])
+
+
+def test_what_nobody_looked_at_says_nothing_of_how_often_proposals_hold(
+    empty: Dataset, proposed: list[str]
+) -> None:
+    before = Proposals(empty.db).met()
+    assert [(one.sample, one.held) for one in before] == [(proposed[3], False)]
+    accept_proposals(empty, 0.9, ())
+    assert Proposals(empty.db).met() == before
+
+
+def test_without_a_presort_the_way_to_one_is_named(empty: Dataset) -> None:
+    with pytest.raises(InputUnusable, match="nothing is proposed yet") as raised:
+        accept_proposals(empty, 0.9, ())
+    assert raised.value.mend.startswith("let a model look first: baseline presort")
+
+
+def test_proposals_are_listed_with_what_else_was_thought_of(
+    empty: Dataset, proposed: list[str]
+) -> None:
+    lines = list(listing(empty, "proposals", ("waits=true", "confidence>=0.97")))
+    assert {line["sample"] for line in lines} == set(proposed[:2])
+    assert all(line["label"] == "hana" and line["others"] == [] for line in lines)
+    (rei,) = listing(empty, "proposals", ("status=labelled",))
+    assert rei == {
+        "sample": proposed[3],
+        "status": "labelled",
+        "waits": False,
+        "label": "hana",
+        "confidence": 0.99,
+        "others": [],
+        "place": 3,
+        "cluster": None,
+        "outlier": 0.5,
+        "ask": None,
+    }
+
+
+def test_the_command_does_it(empty: Dataset, proposed: list[str], labeler: Labeler) -> None:
+    words = ("accept-proposals", "--above", "0.98", "--class", "hana", "--json", "-d", empty.root)
+    simulated = labeler(*words, "--simulate")
+    assert json.loads(simulated.stdout)["accepted"] == 1, simulated.stderr
+    assert json.loads(labeler(*words).stdout)["labels"] == {"hana": 1}
+    assert json.loads(labeler(*words).stdout)["accepted"] == 0
