@@ -68,9 +68,7 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
         )
     wanted = {dataset.classes.resolved(name) for name in classes}
     if missing := sorted(wanted - set(dataset.classes.names())):
-        raise UsageError(
-            f"there is no class {missing[0]!r}", "see them: gleanset status, or labeler classes"
-        )
+        raise UsageError(f"there is no class {missing[0]!r}", "see them: labeler classes list")
     plan = AcceptancePlan()
     for sample in proposed_samples(dataset.db):
         if not sample.waits:

@@ -10,6 +10,7 @@ from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import Operation, operation
+from labeler.cli_classes import classes
 from labeler.cli_curation import COMMANDS as CURATION
 from labeler.cli_duplicates import COMMANDS as DUPLICATES
 from labeler.cli_exchange import COMMANDS as EXCHANGE
@@ -21,7 +22,7 @@ commands = group(
     "the window.",
     WindowGroup,
 )
-for part in (*DUPLICATES, *CURATION, *EXCHANGE):
+for part in (classes, *DUPLICATES, *CURATION, *EXCHANGE):
     commands.add_command(part)
 add_window(commands)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gleanset.db.classes import present_class
 from gleanset.db.connection import Connection
 
 MOST = 2000
@@ -27,3 +28,14 @@ def names_in_use(db: Connection) -> list[tuple[str, str]]:
         ):
             found.setdefault(row[0], row[0])
     return list(found.items())
+
+
+def aliases(db: Connection) -> dict[str, list[str]]:
+    """Return by class the names that mean it, too: of classes that were merged into it."""
+    found: dict[str, list[str]] = {}
+    for row in db.rows(
+        f"SELECT m.name, {present_class('name', 'id=m.id')} FROM class m "
+        "WHERE m.merged_into IS NOT NULL AND m.merged_into<>m.id ORDER BY m.name"
+    ):
+        found.setdefault(row[1], []).append(row[0])
+    return found

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from gleanset.db.classes import present_class
 from gleanset.db.connection import Connection, Row
-from gleanset.db.proposals import WAITS, Proposal
+from gleanset.db.proposals import Proposal
+from gleanset.db.sorting_queue import WAITS
 
 
 class ProposedSample(NamedTuple):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gleanset.db.proposals import SampleFeatures
+from gleanset.db.sorting_queue import SampleFeatures
 from gleanset.likeness.descriptor import UNCENTRED
 from labeler.likeness import Vectors
 from labeler.sorting.proposals import ClassProposal

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from typing import NamedTuple
 
-from gleanset.db.proposals import SampleFeatures, SortingQueue
+from gleanset.db.sorting_queue import SampleFeatures, SortingQueue
 from labeler.sorting.measuring import measured_by_parts
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import SortingSession

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from gleanset.db.proposals import Proposals, SampleFeatures, SampleProposals, SortingQueue
+from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import ClassCount
+from gleanset.db.sorting_queue import SampleFeatures, SampleProposals, SortingQueue
 from gleanset.db.watch import CatalogueWatch
 from labeler.likeness import Likeness, Space
 from labeler.sorting.groups import chance_of_new

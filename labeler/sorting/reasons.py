@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gleanset.db.changes import Changes
-from gleanset.db.proposals import Proposals, SortingQueue
+from gleanset.db.proposals import Proposals
+from gleanset.db.sorting_queue import SortingQueue
 from labeler.likeness import Likeness
 from labeler.sorting.session import SortingSession
 

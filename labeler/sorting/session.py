@@ -14,14 +14,14 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.bonds import Bonds
 from gleanset.db.changes import Change, Changes
-from gleanset.db.classes import class_name
 from gleanset.db.journal import Choice
 from gleanset.db.measures import SampleRegion
-from gleanset.db.proposals import SortingQueue
 from gleanset.db.reports import Reports
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTile, SampleTiles
+from gleanset.db.sorting_queue import SortingQueue
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, operation
+from labeler.classes import ClassEdit, ClassEditor
 from labeler.sorting.history import History, HistoryStep
 from labeler.sorting.keys import ClassKeys
 
@@ -115,7 +115,7 @@ class SortingSession:
         self.tiles = SampleTiles(dataset.db)
         self.changes = Changes(dataset.db)
         self.bonds = Bonds(dataset.db)
-        self.classes = dataset.classes
+        self.classes, self.editor = dataset.classes, ClassEditor(dataset)
         self.keys = ClassKeys(dataset)
         self._own: set[int] = set()
         self.history = History(self.tiles.steps())
@@ -281,55 +281,26 @@ class SortingSession:
 
     def add_class(self, name: str) -> StepResult:
         """Make a class; its key is the next free one. `UsageError` where it is there already."""
-        name = class_name(name)
-        with self.dataset.db.write():
-            step = self.dataset.journal.step(operation("new-class", name=name), [])
-            self.classes.make(step, name)
-        return self._done(step, 0)
+        return self._edited(self.editor.add(name))
 
     def rename_class(self, old: str, new: str) -> StepResult:
         """Give a class another name, which no other class may have."""
-        new = class_name(new)
-        with self.dataset.db.write():
-            old = self.classes.resolved(old)
-            step = self.dataset.journal.step(operation("rename-class", old=old, new=new), [])
-            self.classes.rename(step, old, new)
-        return self._done(step, 0)
+        return self._edited(self.editor.rename(old, new))
 
     def set_show(self, name: str, show: str) -> StepResult:
         """Say which show a class is of; an empty one for none. `UsageError` where it is no name."""
-        show = class_name(show) if show.strip() else ""
-        kind = "class-show" if show else "class-no-show"
-        with self.dataset.db.write():
-            name = self.classes.resolved(name)
-            did = operation(kind, name=name, show=show) if show else operation(kind, name=name)
-            step = self.dataset.journal.step(did, [])
-            self.classes.set_show(step, name, show or None)
-        return self._done(step, 0)
+        return self._edited(self.editor.set_show(name, show))
 
     def merge_class(self, old: str, into: str) -> StepResult:
         """Put all samples of a class into another one; the class is hidden."""
-        with self.dataset.db.write():
-            old, into = self.classes.resolved(old), self.classes.resolved(into)
-            samples = [tile.key for tile in self.all_of(old)]
-            did = operation("merge-class", old=old, into=into, count=len(samples))
-            step = self.dataset.journal.step(
-                did, [Choice(key, "label", into, "merge") for key in samples]
-            )
-            self.classes.merge(step, old, into)
-        return self._done(step, len(samples))
+        return self._edited(self.editor.merge(old, into))
 
     def delete_class(self, name: str) -> StepResult:
-        """Delete a class: its samples wait again, also those set aside. It is one step."""
-        with self.dataset.db.write():
-            name = self.classes.resolved(name)
-            samples = [tile.key for tile in self.all_of(name)]
-            did = operation("delete-class", name=name, count=len(samples))
-            step = self.dataset.journal.step(
-                did, [Choice(key, "clear", None, "delete") for key in samples]
-            )
-            self.classes.hide(step, name)
-        return self._done(step, len(samples))
+        """Delete a class: its samples wait again, also those set aside."""
+        return self._edited(self.editor.delete(name))
+
+    def _edited(self, edit: ClassEdit) -> StepResult:
+        return self._done(edit.step, edit.changed)
 
     def last_used(self) -> dict[str, int]:
         """Return the last decision that named each class: the greater, the later it was used."""

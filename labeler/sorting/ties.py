@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gleanset.db.bonds import NO_BONDS, SampleBonds
-from gleanset.db.proposals import SortingQueue
+from gleanset.db.sorting_queue import SortingQueue
 from gleanset.operations import operation
 from labeler.likeness import Vectors
 from labeler.sorting.groups import LikenessGroup

@@ -18,11 +18,12 @@ from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.ordering import EVERYWHERE, ORDERS, OrderedSamples
 from gleanset.db.paging import Where
-from gleanset.db.proposals import PresortSamples, Proposal, Proposals, SortingQueue, Standing
+from gleanset.db.proposals import PresortSamples, Proposal, Proposals, Standing
 from gleanset.db.review import Reviews
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.samples import BoxedSamples, SplitGroups
 from gleanset.db.sorting import PLACES, SampleTiles
+from gleanset.db.sorting_queue import SortingQueue
 from gleanset.db.statistics import Statistics
 from gleanset.records import Origin, Rejection
 

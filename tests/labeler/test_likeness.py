@@ -14,7 +14,8 @@ from labelled_pictures import encoded, picture, put
 
 from gleanset import Box, Dataset, Face
 from gleanset.db.measures import QualityMeasures
-from gleanset.db.proposals import Proposals, SampleFeatures, SortingQueue
+from gleanset.db.proposals import Proposals
+from gleanset.db.sorting_queue import SampleFeatures, SortingQueue
 from gleanset.likeness.colour_layout import FacePlace
 from gleanset.likeness.descriptor import WIDTH, descriptor
 from gleanset.likeness.space import FACT, Rows, sample_name, write_space

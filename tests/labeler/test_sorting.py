@@ -12,8 +12,9 @@ from tools_for_tests import picture
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.ordering import EVERYWHERE, OrderedSamples
-from gleanset.db.proposals import Proposal, Proposals, SortingQueue, Standing
+from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.db.review import Reviews
+from gleanset.db.sorting_queue import SortingQueue
 from gleanset.errors import UsageError
 from gleanset.operations import named, operation
 from gleanset.settings import FILE

@@ -16,7 +16,8 @@ from PySide6.QtWidgets import QApplication
 from window_fixtures import Opened
 
 from gleanset import Dataset
-from gleanset.db.proposals import Proposals, SortingQueue
+from gleanset.db.proposals import Proposals
+from gleanset.db.sorting_queue import SortingQueue
 from gleanset.likeness.space import FACT, sample_name, write_space
 from labeler.qt.views import untouched_overview
 from labeler.qt.views.class_pages import ClassPagesView

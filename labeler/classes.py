@@ -1,0 +1,178 @@
+"""Editing the classes of a dataset: each edit is one step of the journal, which undo takes back.
+
+A name that another class goes by, an alias, is a class that was merged into it: what is typed,
+hinted or imported under that name means the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.classes import class_name
+from gleanset.db.journal import Choice
+from gleanset.db.sorting import SampleTiles
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.operations import operation
+
+LARGEST = 10_000_000
+"""Bytes of a list of classes; nobody has so many."""
+
+
+class ClassEdit(NamedTuple):
+    """The number of the step, and how many samples or classes it changed."""
+
+    step: int
+    changed: int = 0
+
+
+class ClassLine(NamedTuple):
+    """A line of a list: a class and the names that it goes by, too."""
+
+    name: str
+    aliases: tuple[str, ...]
+
+
+class ClassEditor:
+    """Edits the classes of one dataset. All names may be those that a class had before."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset, self._classes = dataset, dataset.classes
+        self._tiles = SampleTiles(dataset.db)
+
+    def add(self, name: str) -> ClassEdit:
+        """Make a class. `UsageError` where it is there already."""
+        name = class_name(name)
+        with self._dataset.db.write():
+            step = self._dataset.journal.step(operation("new-class", name=name), [])
+            self._classes.make(step, name)
+        return ClassEdit(step)
+
+    def rename(self, old: str, new: str) -> ClassEdit:
+        """Give a class another name, which no other class may have."""
+        new = class_name(new)
+        with self._dataset.db.write():
+            old = self._classes.resolved(old)
+            step = self._dataset.journal.step(operation("rename-class", old=old, new=new), [])
+            self._classes.rename(step, old, new)
+        return ClassEdit(step)
+
+    def set_show(self, name: str, show: str) -> ClassEdit:
+        """Say which show a class is of; an empty one for none. `UsageError` where it is no name."""
+        show = class_name(show) if show.strip() else ""
+        kind = "class-show" if show else "class-no-show"
+        with self._dataset.db.write():
+            name = self._classes.resolved(name)
+            did = operation(kind, name=name, show=show) if show else operation(kind, name=name)
+            step = self._dataset.journal.step(did, [])
+            self._classes.set_show(step, name, show or None)
+        return ClassEdit(step)
+
+    def merge(self, old: str, into: str) -> ClassEdit:
+        """Put all samples of a class into another one, whose alias its name is from now on."""
+        with self._dataset.db.write():
+            old, into = self._classes.resolved(old), self._classes.resolved(into)
+            samples = self._samples(old)
+            did = operation("merge-class", old=old, into=into, count=len(samples))
+            choices = [Choice(key, "label", into, "merge") for key in samples]
+            step = self._dataset.journal.step(did, choices)
+            self._classes.merge(step, old, into)
+        return ClassEdit(step, len(samples))
+
+    def delete(self, name: str) -> ClassEdit:
+        """Delete a class: its samples wait again, also those set aside."""
+        with self._dataset.db.write():
+            name = self._classes.resolved(name)
+            samples = self._samples(name)
+            did = operation("delete-class", name=name, count=len(samples))
+            choices = [Choice(key, "clear", None, "delete") for key in samples]
+            step = self._dataset.journal.step(did, choices)
+            self._classes.hide(step, name)
+        return ClassEdit(step, len(samples))
+
+    def add_alias(self, alias: str, name: str) -> ClassEdit:
+        """Let another name mean a class. `UsageError` where that name is a class in use."""
+        alias = class_name(alias)
+        with self._dataset.db.write():
+            name = self._classes.resolved(name)
+            did = operation("add-alias", alias=alias, name=name)
+            step = self._dataset.journal.step(did, [])
+            self._alias(step, alias, name)
+        return ClassEdit(step)
+
+    def remove_alias(self, alias: str) -> ClassEdit:
+        """Let a name mean no class any more. `UsageError` where it is no alias."""
+        alias = class_name(alias)
+        with self._dataset.db.write():
+            name = self._classes.resolved(alias)
+            if alias in (name, *self._classes.names()):
+                raise UsageError(f"{alias!r} is no alias", "see them: labeler classes list")
+            step = self._dataset.journal.step(operation("remove-alias", alias=alias, name=name), [])
+            self._classes.hide(step, alias)
+        return ClassEdit(step)
+
+    def take_in(self, lines: Sequence[ClassLine]) -> ClassEdit:
+        """Make the classes of a list that are not there yet, with their aliases, in one step.
+
+        `UsageError` where a name is both a class and an alias of another one.
+        """
+        with self._dataset.db.write():
+            there = set(self._classes.names())
+            new = [line.name for line in lines if self._classes.resolved(line.name) not in there]
+            did = operation("import-classes", count=len(new))
+            step = self._dataset.journal.step(did, [])
+            for name in dict.fromkeys(new):
+                self._classes.make(step, name)
+            for line in lines:
+                name = self._classes.resolved(line.name)
+                for alias in line.aliases:
+                    if self._classes.resolved(alias) != name:
+                        self._alias(step, alias, name)
+        return ClassEdit(step, len(new))
+
+    def _alias(self, step: int, alias: str, name: str) -> None:
+        if self._classes.id_of(name) is None:
+            raise UsageError(f"there is no class {name!r}", "make it: labeler classes add NAME")
+        if self._classes.resolved(alias) in self._classes.names():
+            raise UsageError(
+                f"there is a class {alias!r} already, or it means another one",
+                "merge the two: labeler classes merge OLD INTO",
+            )
+        self._classes.find_or_make(alias)
+        self._classes.merge(step, alias, name)
+
+    def _samples(self, label: str) -> list[str]:
+        return self._tiles.keys_of(self._tiles.labelled(label))
+
+
+def read_classes(file: Path) -> list[ClassLine]:
+    """Return the classes of a text file in UTF-8: one a line, `name` or `name: alias, alias`.
+
+    Empty lines and those that begin with # are left out. Raises `InputUnusable`.
+    """
+    try:
+        if file.stat().st_size > LARGEST:
+            raise InputUnusable(f"{file} is too large for a list of classes", "name another file")
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputUnusable(
+            f"{file} cannot be read: {error}", "name a text file in UTF-8 with one class a line"
+        ) from error
+    found = list(_lines(file, text))
+    if not found:
+        raise InputUnusable(f"there is no class in {file}", "write one name a line")
+    return found
+
+
+def _lines(file: Path, text: str) -> Iterator[ClassLine]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, _, others = line.partition(":")
+        try:
+            aliases = tuple(class_name(one) for one in others.split(",") if one.strip())
+            yield ClassLine(class_name(name), aliases)
+        except UsageError as error:
+            raise InputUnusable(f"{file}, line {number}: {error.what}", error.mend) from error

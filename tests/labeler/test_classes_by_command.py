@@ -1,0 +1,146 @@
+"""Classes are made, renamed, merged, deleted and sorted without a window; each edit is a step."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labeler_makers import add_faces, add_image
+
+from gleanset import Dataset, Origin
+from gleanset.db.journal import Choice
+from gleanset.db.names import aliases
+from gleanset.errors import InputUnusable, UsageError
+from labeler.classes import ClassEditor, ClassLine, read_classes
+from labeler.hints import apply_hints, plan_hints
+
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def labelled(dataset: Dataset, **numbers: int) -> None:
+    for label, number in numbers.items():
+        for at in range(number):
+            (key,) = add_faces(dataset, add_image(dataset, f"{label}-{at}"), [0])
+            dataset.journal.step("Label", [Choice(key, "label", label)])
+
+
+def hinted(dataset: Dataset, name: str, hint: str) -> None:
+    add_faces(dataset, add_image(dataset, name, Origin("folder", name, hint=hint)), [0])
+
+
+def counted(dataset: Dataset) -> dict[str, int]:
+    found = dict.fromkeys(dataset.classes.names(), 0)
+    for sample in dataset.samples.by_key():
+        if sample.label is not None:
+            found[sample.label] += 1
+    return found
+
+
+def test_each_edit_is_taken_back_by_one_undo(empty: Dataset) -> None:
+    labelled(empty, hana=2, rei=1)
+    editor, before = ClassEditor(empty), counted(empty)
+    for edit, after in (
+        (lambda: editor.add("asuka"), {"asuka": 0, "hana": 2, "rei": 1}),
+        (lambda: editor.rename("hana", "Hana M"), {"Hana M": 2, "rei": 1}),
+        (lambda: editor.merge("rei", "hana"), {"hana": 3}),
+        (lambda: editor.delete("hana"), {"rei": 1}),
+        (
+            lambda: editor.take_in([ClassLine("x", ("y",)), ClassLine("rei", ("z",))]),
+            {**before, "x": 0},
+        ),
+    ):
+        edit()
+        assert counted(empty) == after
+        empty.journal.undo()
+        assert counted(empty) == before
+        assert aliases(empty.db) == {}
+
+
+def test_an_alias_means_the_class_in_hints_and_wherever_a_name_is_given(empty: Dataset) -> None:
+    labelled(empty, miku=1)
+    editor = ClassEditor(empty)
+    editor.add_alias("初音ミク", "miku")
+    assert aliases(empty.db) == {"miku": ["初音ミク"]}
+    hinted(empty, "a", "初音ミク")
+    plan = plan_hints(empty)
+    apply_hints(empty, plan)
+    assert plan.result()["labels"] == {"miku": 1}
+    editor.rename("初音ミク", "Hatsune Miku")
+    assert counted(empty) == {"Hatsune Miku": 2}
+    editor.remove_alias("初音ミク")
+    assert aliases(empty.db) == {}
+    hinted(empty, "b", "初音ミク")
+    assert plan_hints(empty).result()["labels"] == {"初音ミク": 1}
+
+
+def test_what_cannot_be_is_refused_with_the_mend_and_nothing_changes(empty: Dataset) -> None:
+    labelled(empty, hana=1, rei=1)
+    editor, before = ClassEditor(empty), empty.journal.count()
+    for edit, why in (
+        (lambda: editor.add_alias("rei", "hana"), "there is a class 'rei' already"),
+        (lambda: editor.add_alias("x", "nobody"), "there is no class 'nobody'"),
+        (lambda: editor.remove_alias("hana"), "'hana' is no alias"),
+        (lambda: editor.remove_alias("nobody"), "'nobody' is no alias"),
+        (lambda: editor.take_in([ClassLine("x", ("rei",))]), "there is a class 'rei' already"),
+        (lambda: editor.delete("nobody"), "there is no class 'nobody'"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            edit()
+        assert counted(empty) == {"hana": 1, "rei": 1}
+        assert empty.journal.count() == before
+
+
+def test_a_list_is_read_as_people_write_it(tmp_path: Path) -> None:
+    file = tmp_path / "classes.txt"
+    file.write_text("\ufeff# ours\nhana : はな, Hana M\n\n  rei\n", encoding="utf-8")
+    assert read_classes(file) == [ClassLine("hana", ("はな", "Hana M")), ClassLine("rei", ())]
+    file.write_text("rei\n../x\n")
+    with pytest.raises(InputUnusable, match=r"line 2: '../x' is not a class name"):
+        read_classes(file)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputUnusable, match="cannot be read"):
+        read_classes(file)
+    file.write_text("# nothing\n")
+    with pytest.raises(InputUnusable, match="there is no class"):
+        read_classes(file)
+
+
+def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler, tmp_path: Path) -> None:
+    labelled(empty, hana=1, hanna=2)
+
+    def run(*words: str) -> Any:
+        done = labeler("classes", *words, "--json", "-d", empty.root)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    file = tmp_path / "classes.txt"
+    file.write_text("hana: はな\nrei: Ayanami\nasuka\n", encoding="utf-8")
+    assert run("merge", "hanna", "hana")["moved"] == 2
+    assert (told := run("import", str(file)))["added"] == 2
+    assert told["there_before"] == 1
+    run("show", "rei", "Eva")
+    assert run("order", "asuka")["order"] == ["asuka", "hana", "rei"]
+    assert run("order", "--by", "samples")["order"] == ["hana", "asuka", "rei"]
+    run("alias", "rei", "Ayanami", "--remove")
+    run("alias", "rei", "零")
+    run("add", "misato")
+    run("delete", "misato")
+    run("rename", "asuka", "Asuka")
+    found = {one["name"]: one for one in run("list")["classes"]}
+    assert list(found) == ["hana", "Asuka", "rei"]
+    assert found["hana"] | {"key": ""} == {
+        "name": "hana",
+        "samples": 3,
+        "key": "",
+        "show": None,
+        "aliases": ["hanna", "はな"],
+    }
+    assert (found["rei"]["show"], found["rei"]["aliases"]) == ("Eva", ["零"])
+    assert len({one["key"] for one in found.values()}) == 3
+    refused = labeler("classes", "order", "-d", empty.root)
+    assert refused.returncode == 2
+    assert "which classes come first" in refused.stderr
