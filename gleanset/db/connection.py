@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -75,6 +76,7 @@ class Connection:
         self.path = path
         self._migrations = migrations
         self._may_be_empty = create
+        self._busy_seconds = busy_seconds
         self._depth = 0
         self._mended = _Mended(path)
         self.read_only = is_read_only(path)
@@ -111,7 +113,7 @@ class Connection:
         if not self._pending(done):
             return
         self.refuse_if_read_only()
-        self._sql.execute("PRAGMA journal_mode=WAL")
+        self._begin_log()
         with self.write():
             # Another process may have been quicker while we waited for the lock.
             done = self._migrations_done()
@@ -124,6 +126,22 @@ class Connection:
             else:
                 for name, sql in pending:
                     self._apply(sql, name)
+
+    def _begin_log(self) -> None:
+        """Go over to WAL mode, as another process may be doing, too.
+
+        SQLite refuses one of the two at once, because each holds what the other waits for.
+        """
+        end = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                self._sql.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def _pending(self, done: Sequence[str]) -> list[tuple[str, str]]:
         return [step for step in self._migrations if step[0] not in done]

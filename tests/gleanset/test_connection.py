@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from tools_for_tests import python
@@ -263,6 +264,16 @@ def test_many_processes_may_make_the_same_dataset(tmp_path: Path) -> None:
             process.stdin.flush()
         for process in several:
             assert process.communicate(timeout=60)[1] == ""
+
+
+def test_who_makes_a_catalogue_waits_for_another_that_does(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite", check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        end = Timer(0.3, other.rollback)
+        end.start()
+        with Dataset.create(tmp_path) as dataset:
+            assert dataset.images.count() == 0
+        end.join()
 
 
 @pytest.mark.parametrize("size", ["size=450k", "size=550k", "size=750k"])
