@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import pairwise
 from multiprocessing import forkserver
 from pathlib import Path
@@ -31,6 +32,9 @@ pytest_plugins = ("s3_server",)
 # before anything imports it, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What is imported and collected stays until the end: it is not searched for garbage.
+gc.disable()
+
 # The same examples in every run: a test that fails here fails for everyone.
 settings.register_profile("gleanset", derandomize=True, database=None, deadline=None)
 settings.load_profile("gleanset")
@@ -42,15 +46,42 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.timeout(3000))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Each process reads the files of a folder from another one on.
+
+    So each finds most of them compiled by the others; all at the same one would all compile it.
+    """
+    report = yield
+    if isinstance(collector, pytest.Directory) and report.result:
+        own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        first = len(report.result) * own // WORKERS
+        report.result = [*report.result[first:], *report.result[:first]]
+    return report
+
+
+def pytest_collection_finish() -> None:
+    """From here on, only what tests make can be garbage."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     """Begin with the slow tests: one that begins last keeps a single process busy.
 
     Each process is given an equal part of the list in a row, and begins with the slow ones of its
     part: what the tests of a module share is made by one process.
     """
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    ends = [len(items) * worker // workers for worker in range(workers + 1)]
+    # The same order in every process, whichever file it began with.
+    items.sort(key=lambda item: item.path)
+    yield
+    ends = [len(items) * worker // WORKERS for worker in range(WORKERS + 1)]
     for begin, end in pairwise(ends):
         items[begin:end] = sorted(items[begin:end], key=_is_quick)
 

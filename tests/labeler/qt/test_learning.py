@@ -152,7 +152,7 @@ def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
             newest = Proposals(dataset.db).newest()
             return newest is not None and newest.id > before.id and "classes" in newest.facts
 
-        until(learnt, 120)
+        until(learnt, 240)  # it takes only what others leave of the machine
         told = {one.sample: one.proposals for one in Proposals(dataset.db).each()}
         right = [told[key][0].label == few.truth[key] for key in samples[24:]]
         assert sum(right) > 0.8 * len(right)
