@@ -6,10 +6,10 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from s3_server import NEEDS_SWIFT, FaultyServer, error, limit, new_bucket
 
 from gleanset.errors import DiskFull, InputUnusable, NeedsLogin, Unreachable, Unreadable
@@ -31,11 +31,9 @@ def store(bucket: Bucket, tmp_path: Path) -> BucketStore:
 
 
 def held(cache: ContentCache) -> int:
-    sizes = 0
-    for path in cache.root.glob("??/*"):
-        with suppress(FileNotFoundError):
-            sizes += path.stat().st_size
-    return sizes
+    # What comes and goes while one looks would be counted twice.
+    with FileLock(cache.root / "lock"):
+        return sum(path.stat().st_size for path in cache.root.glob("??/*"))
 
 
 def requests_of(server: FaultyServer, act: Callable[[], object]) -> list[str]:
@@ -223,6 +221,7 @@ def test_the_cache_stays_below_its_bound_with_many_readers(bucket: Bucket, tmp_p
     def read() -> None:
         wrong.extend(name for name, data in pictures.items() if store.read(name, "PNG") != data)
 
+    cache.root.mkdir()
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
         thread.start()
