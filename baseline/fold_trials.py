@@ -71,7 +71,7 @@ class FoldTrials:
         """Return those of a dataset as it is now. Raises `InputUnusable` for none."""
         found = find_examples(dataset)
         examples = replace(found, splits=found.splits | {"test": ()})
-        return cls(dataset, examples, dataset.root / "runs" / _name(examples), scratch)
+        return cls(dataset, examples, dataset.runs_folder / _name(examples), scratch)
 
     @cached_property
     def labelled(self) -> dict[str, Sample]:

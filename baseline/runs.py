@@ -20,7 +20,7 @@ WEIGHTS = "weights.safetensors"
 
 def run_folder(dataset: Dataset, run_id: str) -> Path:
     """Return where the files of a run lie."""
-    return dataset.root / "runs" / run_id
+    return dataset.runs_folder / run_id
 
 
 def finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:
@@ -42,7 +42,7 @@ def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(ROOM)
     if run is None or not _is_finished(run):
         raise _no_run(dataset.root, run_id)
-    return run.id, run_folder(dataset, run.id)
+    return run.id, dataset.run_at_hand(run.id)
 
 
 def find_run_folder(root: Path, run: str | None) -> Path:
@@ -63,7 +63,7 @@ def newest_run_folder(root: Path, wanted: str | None = None) -> Path:
     `DatasetMissing`.
     """
     with Dataset.open(root) as dataset:
-        return run_folder(dataset, finished_runs(dataset, wanted)[-1])
+        return dataset.run_at_hand(finished_runs(dataset, wanted)[-1])
 
 
 def dataset_of_run(folder: Path, root: Path | None = None) -> Path | None:

@@ -270,7 +270,7 @@ def sweep(
                 "val is empty: there is nothing to choose by",
                 "give it a share: labeler split --ratio 8:1:1",
             )
-        folder = dataset.root / "runs" / _name(preset, cells, examples)
+        folder = dataset.runs_folder / _name(preset, cells, examples)
         learn = _learner(dataset, preset, examples)
         found: list[SweepCell] = []
         bar = progress.over(

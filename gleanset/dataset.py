@@ -27,6 +27,7 @@ from gleanset.files.store import PictureFile, Store
 from gleanset.places import in_bucket, store_at
 from gleanset.published import refuse_another_driver
 from gleanset.records import Measured, Origin
+from gleanset.run_copies import run_at_hand, runs_folder
 from gleanset.settings import (
     CLUSTER,
     FILE,
@@ -182,6 +183,15 @@ class Dataset:
                 raise Unreadable("forgotten", why)
             store.publish(sha256, kind, measured.bytes)
             return self.images.add(measured, origin)
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where runs are made."""
+        return runs_folder(self.root, self.settings.store)
+
+    def run_at_hand(self, run_id: str) -> Path:
+        """Return the folder of a run that ended; it is fetched where it lies in a bucket only."""
+        return run_at_hand(self.root, self.settings.store, run_id)
 
     def image_path(self, sha256: str, kind: str) -> PictureFile:
         """Return where the original of an image lies."""

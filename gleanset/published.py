@@ -28,6 +28,7 @@ from gleanset.files.content_cache import cache_folder
 from gleanset.files.s3 import Bucket, ObjectFacts, Overtaken
 from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.places import bucket_at, in_bucket
+from gleanset.run_copies import send_runs
 from gleanset.settings import FILE, StoreSettings, read_settings
 from gleanset.work.stage import hold
 
@@ -82,6 +83,8 @@ def publish(root: Path, *, take_over: bool = False) -> dict[str, object]:
         there, known, stamp = place.facts(CATALOGUE), _Published.read(root), _stamp(root)
         if not take_over:
             _refuse_others(place, there, known)
+        # First: no catalogue names a run whose files are not there.
+        send_runs(root, read_settings(root).store)
         changed = there is None or there.sha256 not in known.hashes or known.stamp != stamp
         if changed:
             _send(root, place, there, stamp)
@@ -90,10 +93,12 @@ def publish(root: Path, *, take_over: bool = False) -> dict[str, object]:
 
 def publish_if_changed(root: Path) -> None:
     """Publish at the end of a command, where the images lie in a bucket and we may write."""
-    if is_read_only(root / CATALOGUE) or _place(root) is None:
+    if is_read_only(root / CATALOGUE) or not _says_bucket(root):
         return
-    if _Published.read(root).stamp != _stamp(root):
+    if _place(root) is not None and _Published.read(root).stamp != _stamp(root):
         publish(root)
+    else:
+        send_runs(root, read_settings(root).store)
 
 
 def refuse_another_driver(root: Path, settings: StoreSettings) -> None:
@@ -103,13 +108,15 @@ def refuse_another_driver(root: Path, settings: StoreSettings) -> None:
         _refuse_others(place, place.facts(CATALOGUE), _Published.read(root))
 
 
-def _place(root: Path) -> Bucket | None:
+def _says_bucket(root: Path) -> bool:
+    """Return whether any place may be in a bucket: most have none, and every command asks."""
     try:
-        # Most datasets lie in folders, and every command asks.
-        if "s3://" not in (root / FILE).read_text(encoding="utf-8"):
-            return None
+        return "s3://" in (root / FILE).read_text(encoding="utf-8")
     except OSError:
-        return None
+        return False
+
+
+def _place(root: Path) -> Bucket | None:
     settings = read_settings(root).store
     return bucket_at(settings.images, settings).beside if in_bucket(settings.images) else None
 

@@ -40,7 +40,7 @@ def import_(job: CommandJob, path: Path, workers: int | None) -> Result:
     cls=Command, epilog="Example: labeler export out --size 120x120 --grayscale -d my-dataset"
 )
 @job_options(simulate=True, on=True)
-@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("out", required=False, metavar="[OUT|s3://BUCKET/PREFIX]")
 @click.option(
     "--format",
     "format_",
@@ -101,15 +101,15 @@ def import_(job: CommandJob, path: Path, workers: int | None) -> Result:
     "--shard-pictures", type=click.IntRange(1), metavar="N", help="At most so many in a shard."
 )
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def export(job: CommandJob, out: Path, workers: int | None, **chosen: Any) -> Result | None:
+def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any) -> Result | None:
     """Write the labelled samples that have a split as a tree that other tools read.
 
-    OUT is swapped in when it is whole. Run again, it makes only what has changed anew. It
+    Without OUT among the dataset's exports. OUT is swapped in when it is whole; in a bucket it
+    counts with what is sent last. Run again, it makes only what has changed anew. It
     never replaces a person's own files. Stopped, shards that are whole are kept for the next run.
     """
     from gleanset.db.samples import Balances
-    from labeler.export.job import export as write
-    from labeler.export.job import would_export
+    from labeler.export.to_bucket import export_anywhere, place_for, would_export
 
     options = ExportOptions(
         format=chosen.pop("format_"),
@@ -120,12 +120,13 @@ def export(job: CommandJob, out: Path, workers: int | None, **chosen: Any) -> Re
     with job.open() as dataset:
         if not options.balances and Balances(dataset.db).settings():
             job.say("labeler: a COCO export has every picture once: the balance is left out")
+        place = place_for(dataset, out, options)
         if job.simulate:
-            paths = would_export(dataset, out, options)
+            paths = would_export(dataset, place, options)
             for path in dict.fromkeys(paths):
                 job.show(path)
             return {"would_export": len(paths)} if job.as_json else None
-        return write(dataset, out, options, workers=workers or 0, progress=job.progress)
+        return export_anywhere(dataset, place, options, workers=workers or 0, progress=job.progress)
 
 
 @click.command(cls=Command, epilog="Example: labeler sheet classes.png -d my-dataset")

@@ -19,7 +19,7 @@ from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress
 from labeler.balance import apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.export.job import export
+from labeler.export.to_bucket import export_anywhere, place_within
 from labeler.hints import apply_hints, plan_hints
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec
@@ -115,8 +115,8 @@ class Stages:
         return plan.result()
 
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:
-        target = part.target(dataset.root)
-        return export(dataset, target, part.options(), progress=self.progress)
+        place = place_within(dataset, part.target(dataset.root))
+        return export_anywhere(dataset, place, part.options(), progress=self.progress)
 
     def _train(self, part: TrainPart, dataset: Dataset) -> Result:
         from baseline.train_run import train_preset

@@ -124,7 +124,7 @@ def _read(dataset: Dataset, run: str, split: str) -> _Told:
     found = dataset.runs.get(run)
     if found is None or found.status != "done" or found.room != "baseline":
         raise InputUnusable(f"there is no finished run {run}", "see: gleanset list runs")
-    folder = dataset.root / "runs" / run
+    folder = dataset.run_at_hand(run)
     outputs = load_outputs(folder).get(split)
     if outputs is None or not len(outputs):
         raise InputUnusable(

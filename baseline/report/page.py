@@ -117,7 +117,7 @@ def write_report(
 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
-    folder = dataset.root / "runs" / run_id
+    folder = dataset.run_at_hand(run_id)
     path = (target or folder / REPORT).absolute()
     write_atomic(path, as_bytes(render(gather(dataset, folder))), scratch=scratch)
     return path

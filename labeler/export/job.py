@@ -19,22 +19,10 @@ from labeler.export.formats import FINISH
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import ExportPicture, PictureWriter, WrittenFile
 from labeler.export.plan import ExportItem, missing_classes, plan_export
-from labeler.export.shard_job import planned_shards, write_shards
-from labeler.export.tree import check_ours, mark, marked, place_of, replacing
+from labeler.export.shard_job import write_shards
+from labeler.export.tree import mark, marked, place_of, replacing
 
 STAGE = "export"
-
-
-def would_export(dataset: Dataset, target: Path, options: ExportOptions) -> list[str]:
-    """Return the paths that an export would write; of shards, what they would hold.
-
-    Raises what it would raise.
-    """
-    check_ours(place_of(target))
-    if options.sharded:
-        shards = planned_shards(dataset, options)
-        return [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
-    return [item.path for item in plan_export(dataset, options)]
 
 
 def export(

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
+from gleanset.files.s3 import Bucket
 from gleanset.records import Rejection
 from gleanset.snapshots import made_from
 from gleanset.work.pool import Outcome, run_over
 from gleanset.work.progress import Progress
+from labeler.export.bucket_shards import BucketShardWriter
 from labeler.export.card import CardFacts, dataset_card, no_formula
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import PictureMaker, is_kept
@@ -30,6 +32,7 @@ from labeler.export.shards import (
     cut_into_shards,
     picture_of,
     read_manifest,
+    write_manifest,
 )
 from labeler.export.tree import mark
 
@@ -60,10 +63,12 @@ def write_shards(
     options: ExportOptions,
     workers: int,
     progress: Progress,
+    place: Bucket | None = None,
 ) -> dict[str, object]:
     """Write the shards of an export into `folder`, with all that goes beside them; the counts.
 
-    What an earlier run left whole in `folder`, or the export at `earlier` has, is kept. Raises
+    With a `place` the shards themselves go there, and `folder` has what goes beside them. What an
+    earlier run left whole in `folder` or there, or the export at `earlier` has, is kept. Raises
     `InputUnusable` where there is nothing to write, `GleansetError` where a worker died.
     """
     known = _classes(dataset, options)
@@ -71,13 +76,17 @@ def write_shards(
     write = ShardWriter(
         folder, earlier, options, {name: n for n, name in enumerate(names)}, known.folds
     )
-    pool = replace(dataset.workers(workers, folders=(folder,)), seconds_per_item=SECONDS_PER_SHARD)
+    job = write if place is None else BucketShardWriter(write, place)
+    shared = (folder,) if place is None else ()
+    pool = replace(dataset.workers(workers, folders=shared), seconds_per_item=SECONDS_PER_SHARD)
     facts = CardFacts(snapshot=made_from(dataset))
     shards: list[str] = []
     failed: dict[str, str] = {}
-    outcomes = run_over(write, planned_shards(dataset, options, workers), pool)
+    outcomes = run_over(job, planned_shards(dataset, options, workers), pool)
     for outcome in progress.over(outcomes, "export", unit=" shards"):
         manifest = _whole(outcome)
+        if place is not None:
+            write_manifest(folder, outcome.item.name, manifest)
         shards.append(outcome.item.name)
         failed |= manifest.failed
         good = [item for item in outcome.item.items if item.path not in manifest.failed]

@@ -150,6 +150,10 @@ class ShardWriter:
                     return self._kept(place, shard.name, found)
             return self._written(shard, name, of, told)
 
+    def digest_of(self, shard: Shard) -> str:
+        """Return the hash of all that a shard is to hold, as its manifest has it."""
+        return self._digest(shard, shard.told(self.classes, self.folds))
+
     def _digest(self, shard: Shard, told: list[dict[str, object]]) -> str:
         shows = [item.digest(self.options) for item in shard.items]
         what = json.dumps([self.options.format, list(self.classes), shows, told])

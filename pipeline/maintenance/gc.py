@@ -109,7 +109,7 @@ class _Waste:
             *root.glob(f"{PARTIAL}*"),
             *root.glob(f"{_BACKUPS}{_HALF}"),
             *cache.rglob(f"{PARTIAL}*"),
-            *(root / "runs").rglob(f"{PARTIAL}*"),
+            *self._dataset.runs_folder.rglob(f"{PARTIAL}*"),
         ]
         kept = (cache / "scratch", cache / WAITING)
         for path in found:

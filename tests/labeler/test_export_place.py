@@ -14,8 +14,9 @@ from labelled_pictures import mixed
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from labeler.export.job import export, would_export
+from labeler.export.job import export
 from labeler.export.options import ExportOptions
+from labeler.export.to_bucket import would_export
 from labeler.export.tree import MARKER, replacing
 
 # Raises what Ctrl-C does, right behind the chosen rename.

@@ -1,0 +1,170 @@
+"""Exports into a bucket: shards sent by their workers, trees made here and sent as they changed.
+
+A bucket has no swap. So an export there counts with what is sent last: the marker of a tree, the
+`manifest.json` of shards. What a run that was stopped has sent is kept by the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from gleanset.files.s3 import Bucket, ObjectFacts
+from gleanset.files.store import sha256_of
+from gleanset.places import bucket_at, in_bucket
+from gleanset.work.progress import Progress
+from labeler.export.job import STAGE, export
+from labeler.export.options import ExportOptions
+from labeler.export.plan import plan_export
+from labeler.export.shard_job import planned_shards, write_shards
+from labeler.export.shards import read_manifest
+from labeler.export.tree import MARKER, check_ours, marked, place_of
+
+MANIFEST = "manifest.json"
+_LAST = (MANIFEST, MARKER)
+_REQUESTS = 16
+_SHARD = re.compile(r"\w+-\d{6}\.(tar|parquet|json)")
+
+
+def place_for(dataset: Dataset, out: str | None, options: ExportOptions) -> Path | Bucket:
+    """Return where an export goes: `out` as it is, or a place of its own among the exports."""
+    store = dataset.settings.store
+    if out is None:
+        out = f"{store.exports.rstrip('/')}/{options.format}"
+        return bucket_at(out, store) if in_bucket(out) else dataset.root / out
+    return bucket_at(out, store) if in_bucket(out) else Path(out)
+
+
+def place_within(dataset: Dataset, target: Path) -> Path | Bucket:
+    """Return where a folder `exports/…` of the dataset lies, should its exports be elsewhere."""
+    exports = dataset.root / "exports"
+    if not target.is_relative_to(exports):
+        return target
+    store, name = dataset.settings.store, target.relative_to(exports).as_posix()
+    place = f"{store.exports.rstrip('/')}/{name}"
+    return bucket_at(place, store) if in_bucket(place) else dataset.root / place
+
+
+def export_anywhere(
+    dataset: Dataset,
+    place: Path | Bucket,
+    options: ExportOptions,
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Write an export to a folder or into a bucket; the counts."""
+    if isinstance(place, Path):
+        return export(dataset, place, options, workers=workers, progress=progress)
+    return export_to_bucket(dataset, place, options, workers=workers, progress=progress)
+
+
+def export_to_bucket(
+    dataset: Dataset,
+    place: Bucket,
+    options: ExportOptions,
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Write an export to a place in a bucket; the counts.
+
+    Raises `InputUnusable` where that holds anything but an earlier export of ours.
+    """
+    there = _ours(place)
+    progress = progress or Progress()
+    cache = dataset.cache / "exports"
+    cache.mkdir(parents=True, exist_ok=True)
+    if not options.sharded:
+        # Kept: the next export makes and sends only what has changed.
+        folder = cache / sha256_of(place.address.encode())[:16]
+        found = export(dataset, folder, options, workers=workers, progress=progress)
+        new = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        _begin(place, {*there, *new})
+        _send(folder, place, there, new)
+        return found | {"to": place.address}
+    held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
+    with held, TemporaryDirectory(dir=cache) as aside:
+        folder = Path(aside)
+        _begin(place, there)
+        place.remove(MANIFEST)
+        found = write_shards(dataset, folder, folder, options, workers, progress, place)
+        names = {path.name for path in folder.iterdir()}
+        manifests = [read_manifest(folder, name.removesuffix(".json")) for name in names]
+        new = names | {manifest.shard for manifest in manifests if manifest is not None}
+        (folder / MARKER).write_text(_marker(marked(folder), new), encoding="utf-8")
+        _send(folder, place, {one.key: one for one in place.each()}, new)
+    return {"to": place.address} | found
+
+
+def would_export(dataset: Dataset, place: Path | Bucket, options: ExportOptions) -> list[str]:
+    """Return the paths that an export would write; of shards, what they would hold.
+
+    Raises what it would raise.
+    """
+    if isinstance(place, Path):
+        check_ours(place_of(place))
+    else:
+        _ours(place)
+    if options.sharded:
+        shards = planned_shards(dataset, options)
+        return [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
+    return [item.path for item in plan_export(dataset, options)]
+
+
+def _ours(place: Bucket) -> dict[str, ObjectFacts]:
+    """Return the objects of an earlier export, which are all there are. `InputUnusable`."""
+    there = {one.key: one for one in place.each()}
+    if not there:
+        return {}
+    told: dict[str, object] = {}
+    if MARKER in there:
+        told = json.loads(place.get(MARKER)[0])
+    files = told.get("files")
+    known = {MARKER, *(map(str, files) if isinstance(files, list) else ())}
+    begun = bool(told.get("begun"))
+    foreign = sorted(
+        key for key in there if key not in known and not (begun and _SHARD.fullmatch(key))
+    )
+    if foreign:
+        raise InputUnusable(
+            f"{place.address} holds objects that are not from an export, such as {foreign[0]}",
+            "export to another prefix, or move them away",
+        )
+    return there
+
+
+def _begin(place: Bucket, files: Collection[str]) -> None:
+    """Note that what is, or will be, at a place is ours, and not whole."""
+    place.put(MARKER, _marker({"begun": True}, set(files)).encode())
+
+
+def _marker(told: Mapping[str, object], files: set[str]) -> str:
+    listed = sorted(files - {MARKER})
+    return json.dumps({**told, "files": listed}, ensure_ascii=False, sort_keys=True)
+
+
+def _send(folder: Path, place: Bucket, there: Mapping[str, ObjectFacts], new: set[str]) -> None:
+    """Send the files that are not there as they are, remove what is no longer, the marks last."""
+
+    def send(key: str) -> None:
+        data = (folder / key).read_bytes()
+        facts = there.get(key)
+        if facts is None or facts.etag != hashlib.md5(data, usedforsecurity=False).hexdigest():
+            place.put(key, data)
+
+    first = sorted(key for key in new if key not in _LAST and (folder / key).is_file())
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        list(pool.map(send, first))
+        list(pool.map(place.remove, sorted(there.keys() - new - {MARKER})))
+    for key in _LAST:
+        if (folder / key).is_file():
+            place.put(key, (folder / key).read_bytes())
