@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ import click
 
 from baseline.cli_options import announced_crop_plan, crop_options, crop_request, need_torch
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import AskedToFail, InputUnusable, UsageError
 
 if TYPE_CHECKING:
     from baseline.crops import CropPlan
@@ -37,6 +40,23 @@ if TYPE_CHECKING:
     help="How many classes to name.",
 )
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
+@click.option(
+    "--csv",
+    "table",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a table, too: a row for each picture, or for each face.",
+)
+@click.option(
+    "--copy-to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Copy each picture to DIR/<class>, those of no known class to DIR/unknown.",
+)
+@click.option("--move", is_flag=True, help="With --copy-to: move them there.")
+@click.option("--watch", is_flag=True, help="Go on with files that come, until Ctrl-C.")
+@click.option("--fail", is_flag=True, help="End with exit code 3 where a file is rejected.")
 def predict(
     job: CommandJob,
     paths: tuple[str, ...],
@@ -44,6 +64,11 @@ def predict(
     file: Path | None,
     top: int,
     workers: int | None,
+    table: Path | None,
+    folder: Path | None,
+    move: bool,
+    watch: bool,
+    fail: bool,
     **crop: Any,
 ) -> Result:
     """Say what is on pictures: files, folders, or patterns such as 'holiday/*.jpg'.
@@ -53,19 +78,50 @@ def predict(
     where the run has a val split; "unknown" is answered as the run's answers.json has it. What
     cannot be read is told with the reason, and the rest goes on.
     """
-    if run is not None and file is not None:
-        raise UsageError("--run and --model both name a model", "give one of them")
+    _refuse_contradictions(run, file, folder, move=move)
+    from baseline.answer_table import answer_table
+    from baseline.class_folders import ClassFolders
     from baseline.model import load
     from baseline.picture_parts import files_of
     from baseline.predict import predict_files
+    from baseline.watched_files import watched_files
 
     request = crop_request(**crop)
     place = file or _run_folder(job, run)
     model = load(place)
     cropping = announced_crop_plan(job, model.facts, place, request)
-    found = predict_files(model, files_of(paths), cropping.read, top, workers or 0)
-    told = [_shown(job, one) for one in job.progress.over(found, "predict")]
-    return _result(job, model.facts.run, cropping, told)
+    folders = ClassFolders(folder, model.facts.classes, move=move) if folder else None
+
+    def files() -> Iterable[str]:
+        return folders.outside(files_of(paths)) if folders else files_of(paths)
+
+    tally = _Tally(job, watch)
+    with ExitStack() as open_, suppress(KeyboardInterrupt) if watch else nullcontext():
+        rows = open_.enter_context(answer_table(table, top)) if table else None
+        for some in watched_files(files) if watch else (files(),):
+            found = predict_files(model, some, cropping.read, top, workers or 0)
+            for one in found if watch else job.progress.over(found, "predict"):
+                tally.add(one)
+                if rows:
+                    rows.add(one)
+                if folders:
+                    folders.put(one)
+    result = tally.result(model.facts.run, cropping)
+    result |= {"table": str(table)} if table else {}
+    result |= {"moved" if move else "copied": dict(folders.counts)} if folders else {}
+    if fail and tally.rejected:
+        what = f"{tally.rejected} files could not be used"
+        raise AskedToFail(what, "the reasons are told with them", result)
+    return result
+
+
+def _refuse_contradictions(
+    run: str | None, file: Path | None, folder: Path | None, *, move: bool
+) -> None:
+    if run is not None and file is not None:
+        raise UsageError("--run and --model both name a model", "give one of them")
+    if move and folder is None:
+        raise UsageError("--move is for --copy-to", "say where: --copy-to DIR --move")
 
 
 def _run_folder(job: CommandJob, run: str | None) -> Path:
@@ -73,15 +129,6 @@ def _run_folder(job: CommandJob, run: str | None) -> Path:
 
     need_torch()
     return find_run_folder(job.root, run)
-
-
-def _shown(job: CommandJob, one: Predicted) -> Predicted:
-    """Print a file's line as soon as it is there, unless everything comes as JSON at the end."""
-    if not job.as_json:
-        for line in lines(one):
-            job.show(line)
-    # The pixels are not needed any more.
-    return one._replace(parts=tuple((p._replace(pixels=p.pixels[:0]), a) for p, a in one.parts))
 
 
 def lines(one: Predicted) -> list[str]:
@@ -99,25 +146,47 @@ def lines(one: Predicted) -> list[str]:
     return found
 
 
-def _result(job: CommandJob, run: str, cropping: CropPlan, told: list[Predicted]) -> Result:
-    good = [one for one in told if one.rejection is None]
-    bad = [one for one in told if one.rejection is not None]
-    if (
-        not good
-        and bad
-        and all(one.rejection and one.rejection.reason == "file is gone" for one in bad)
-    ):
-        raise InputUnusable("none of these files is there", "check the names")
-    answers = Counter(answer.label or "unknown" for one in good for _, answer in one.parts)
-    counts = {"run": run, "pictures": len(good), "parts": answers.total(), "rejected": len(bad)}
-    if not job.as_json:
-        return {**counts, "answers": dict(answers.most_common())}
-    return {
-        **counts,
-        "cropping": cropping.to_json(),
-        "predicted": [one.to_json() for one in good],
-        "rejections": [one.to_json() for one in bad],
-    }
+class _Tally:
+    """What was said of files: shown as it comes, counted, and kept where it ends as one object."""
+
+    def __init__(self, job: CommandJob, watch: bool) -> None:
+        self._job, self._stream = job, watch
+        self._answers: Counter[str] = Counter()
+        self._kept: list[Predicted] = []
+        self._pictures = self.rejected = self._gone = 0
+
+    def add(self, one: Predicted) -> None:
+        """Count a file, and print its lines as soon as it is there."""
+        if one.rejection is not None:
+            self.rejected += 1
+            self._gone += one.rejection.reason == "file is gone"
+        else:
+            self._pictures += 1
+            self._answers.update(answer.label or "unknown" for _, answer in one.parts)
+        if not self._job.as_json:
+            for line in lines(one):
+                self._job.show(line)
+        elif self._stream:
+            self._job.show(json.dumps(one.to_json(), ensure_ascii=False))
+        else:
+            # The pixels are not needed any more.
+            parts = tuple((part._replace(pixels=part.pixels[:0]), a) for part, a in one.parts)
+            self._kept.append(one._replace(parts=parts))
+
+    def result(self, run: str, cropping: CropPlan) -> Result:
+        """Return what the command returns. Raises `InputUnusable` where no file was there."""
+        if self._gone and self._gone == self.rejected and not self._pictures:
+            raise InputUnusable("none of these files is there", "check the names")
+        counts = {"run": run, "pictures": self._pictures, "parts": self._answers.total()}
+        counts["rejected"] = self.rejected
+        if not self._job.as_json or self._stream:
+            return {**counts, "answers": dict(self._answers.most_common())}
+        return {
+            **counts,
+            "cropping": cropping.to_json(),
+            "predicted": [one.to_json() for one in self._kept if one.rejection is None],
+            "rejections": [one.to_json() for one in self._kept if one.rejection is not None],
+        }
 
 
 @click.command(

@@ -24,7 +24,7 @@ import click
 
 from gleanset import __version__
 from gleanset.dataset import Dataset
-from gleanset.errors import GleansetError, Leaking, UsageError
+from gleanset.errors import AskedToFail, GleansetError, UsageError
 from gleanset.interrupts import INTERRUPTED, take_over
 from gleanset.places import in_bucket
 from gleanset.published import copy_of, publish_if_changed
@@ -147,7 +147,7 @@ def job_options(
             except BrokenPipeError as error:
                 # Not our stdout, see `_out`; click would end the program without a word.
                 raise RuntimeError("a pipe to another process broke") from error
-            except Leaking as error:
+            except AskedToFail as error:
                 _print_result(error.result, as_json, quiet)
                 raise
             if result is not None:

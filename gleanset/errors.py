@@ -50,8 +50,8 @@ class CatalogueCorrupt(InputUnusable):
     """`catalog.sqlite` is damaged or is not a catalogue."""
 
 
-class Leaking(InputUnusable):
-    """Splits that share pictures, where a person asked to be told so by the exit code.
+class AskedToFail(InputUnusable):
+    """What a person asked to be told of by the exit code, such as splits that share pictures.
 
     `result` is printed before it, as that of a command that did its work.
     """

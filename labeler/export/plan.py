@@ -11,11 +11,12 @@ from fnmatch import fnmatchcase
 from gleanset import Dataset
 from gleanset.db.samples import AS_IT_IS, Balances
 from gleanset.errors import InputUnusable
+from gleanset.files.names import folder_names, safe_name
 from gleanset.files.store import EXTENSIONS, PictureFile
 from gleanset.images.cut import sample_key
 from gleanset.records import Box, Image, Origin, Sample
 from labeler.export.options import FILES, ExportOptions
-from labeler.naming import folder_names, original_name, safe_name, unique_names
+from labeler.naming import original_name, unique_names
 
 BALANCING = "_balancing"
 
