@@ -3,10 +3,12 @@
     python benchmarks/scale.py catalogue 10000 100000 1000000
     ray start --head --num-cpus=4 --port=6379 --disable-usage-stats
     python benchmarks/scale.py cluster ray://127.0.0.1:6379 PICTURES
+    python benchmarks/scale.py plan --pictures 1e8
 
 `catalogue`: rows as a harvest, a search for faces, labels and a split leave them (one sample an
 image), and what then takes long, each question in a process of its own. `cluster`: a search for
-faces in PICTURES and items that only wait, with one to four workers.
+faces in PICTURES and items that only wait, with one to four workers. `plan`: what so many pictures
+would take, from the constants below: an extrapolation, and prices are assumed.
 """
 
 from __future__ import annotations
@@ -45,6 +47,23 @@ LOOK = 680
 NAPS, NAP = 240, 0.2
 WORKERS = (1, 2, 3, 4)
 
+CPU_MS = {"harvest": 4.7, "faces (drawnface)": 110.0, "features": 100.0, "export": 15.0}
+"""CPU of a picture in each stage, as docs/scale.md says where from."""
+DRIVER_MS = {"harvest": 2.0, "faces (drawnface)": 2.0, "features": 2.0 / 32, "export": 0.135}
+"""What a picture costs the driver on a cluster: an item dealt out (2 ms), which of features is a
+batch of 32 pictures; in an export, which deals out shards, reading its rows."""
+CATALOGUE_BYTES, SNAPSHOT_BYTES, PICTURE_BYTES, CROP_BYTES = 1951, 41, 160_000, 20_000
+REQUESTS = {
+    "harvest": {"PUT": 1, "HEAD": 2},
+    "faces (drawnface)": {"GET": 1, "PUT": 1},
+    "features": {"HEAD": 1, "GET": 1},
+    "export": {"HEAD": 1, "GET": 1},
+}
+"""Requests of a picture to the bucket, with nothing in a cache (docs/storage.md)."""
+DOLLARS = {"PUT": 5e-6, "GET": 4e-7, "HEAD": 4e-7}
+GB_MONTH, CPU_HOUR = 0.023, 0.04
+"""Assumed prices in dollars: requests, a gigabyte for a month, an hour of a virtual CPU."""
+
 # `n(i)` counts the images; keys and hashes are spread over all hex digits, as real ones are.
 _COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
 _HEX = (
@@ -52,7 +71,7 @@ _HEX = (
 )
 _FILL = (
     "INSERT INTO image(id, sha256, format, bytes, width, height, frames, orientation, phash, "
-    "sharpness) SELECT i, {sha}, 'JPEG', 160000, 1280, 960, 1, 1, i*7919, 100.5 FROM n",
+    "sharpness) SELECT i, {sha}, 'JPEG', 160000, 1280, 960, 1, 1, random(), 100.5 FROM n",
     "INSERT INTO origin(image, source, key, url, page_url, post, query, hint, author, licence, "
     "title, tags) SELECT i, 'site', 'p'||i, 'https://images.example.org/large/'||i||'.jpg', "
     "'https://example.org/post/'||(i/{moment}), 'p'||(i/{moment}), 'class '||(i%{classes}), "
@@ -67,13 +86,14 @@ _FILL = (
     "INSERT INTO class(name) SELECT 'class '||(i-1) FROM n WHERE i<={classes}",
     "INSERT INTO sample(id, key, image, face, detector, score, x, y, w, h, phash, sharpness, "
     "label, status) SELECT i, substr({sha}, 1, 32), i, i, 'animeface', 0.9, 0, 0, 260, 260, "
-    "i*7919, 50.5, 1+i%{classes}, 'labelled' FROM n",
+    "random(), 50.5, 1+i%{classes}, 'labelled' FROM n",
     "INSERT INTO step(at, who, name, kind, arguments) VALUES('2026-11-22T00:00:00Z', 'me', '', "
     "'accept-hints', '{{\"count\":{count}}}')",
     "INSERT INTO decision(step, sample, action, value, before_status, provenance) SELECT 1, i, "
     "'label', 1+i%{classes}, 'queue', 'hint' FROM n",
     "INSERT INTO look(sample, version, x, y, w, h, angle, plain, flipped, filled, points, shapes, "
-    "searched) SELECT i, 1, 0, 0, 260, 260, 0, i, i, 1.0, zeroblob({look}), x'', 1 FROM n",
+    "searched) SELECT i, 1, 0, 0, 260, 260, 0, random(), random(), 1.0, zeroblob({look}), x'', 1 "
+    "FROM n",
 )
 
 
@@ -195,6 +215,29 @@ def cluster(address: str, pictures: Path) -> None:
         print(f"  {NAPS} waits of {NAP} s: {took:.1f} s where {least:.1f} is the least", flush=True)
 
 
+def plan(pictures: float, cpus: int) -> None:
+    """Print what so many pictures would take with so many CPUs."""
+    print(f"{'':20} {'CPU hours':>10} {'hours':>7} {'requests':>10} {'dollars':>8}")
+    for stage, milliseconds in CPU_MS.items():
+        hours = pictures * milliseconds / 3.6e6
+        least = pictures * DRIVER_MS[stage] / 3.6e6
+        asked = REQUESTS[stage]
+        money = hours * CPU_HOUR + pictures * sum(DOLLARS[k] * n for k, n in asked.items())
+        print(
+            f"{stage:20} {hours:10,.0f} {max(hours / cpus, least):7,.0f} "
+            f"{pictures * sum(asked.values()):10.1e} {money:8,.0f}"
+        )
+    sizes = {
+        "originals": PICTURE_BYTES,
+        "crops": CROP_BYTES,
+        "catalogue": CATALOGUE_BYTES,
+        "a first snapshot": SNAPSHOT_BYTES,
+    }
+    for what, number in sizes.items():
+        size = pictures * number / 1e9
+        print(f"{what:20} {size:10,.0f} GB, {size * GB_MONTH:8,.2f} dollars a month")
+
+
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -204,9 +247,14 @@ def main() -> None:
     nodes = kinds.add_parser("cluster")
     nodes.add_argument("address")
     nodes.add_argument("pictures", type=Path)
+    far = kinds.add_parser("plan")
+    far.add_argument("--pictures", type=float, default=1e8)
+    far.add_argument("--cpus", type=int, default=64)
     asked = parser.parse_args()
     if asked.kind == "catalogue":
         catalogue(asked.sizes)
+    elif asked.kind == "plan":
+        plan(asked.pictures, asked.cpus)
     else:
         cluster(asked.address, asked.pictures.absolute())
 

@@ -164,6 +164,19 @@ def test_a_dataset_that_can_only_be_read_is_compared(root: Path) -> None:
         root.chmod(0o700)
 
 
+def test_a_merge_leaves_our_snapshots_and_takes_none(root: Path, tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "other") as other:
+        take_snapshot(other, "empty")
+    assert house(tmp_path / "other", "merge", root, "-q").code == 0
+    told = house(tmp_path / "other", "snapshot", "--json").json
+    assert [one["snapshot"] for one in told["snapshots"]] == ["empty"]
+    assert told["now"] == {"name": "empty", "samples": 8, "classes": 2}
+    house(tmp_path / "other", "restore", "empty")
+    assert house(tmp_path / "other", "status", "--json").json["samples"] == {"queue": 8}
+    run_here("labeler.cli", "undo", "-d", tmp_path / "other")
+    assert house(tmp_path / "other", "status", "--json").json["samples"] == {"labelled": 8}
+
+
 def test_an_export_says_which_snapshot_it_is_of(root: Path, tmp_path: Path) -> None:
     run_here("labeler.cli", "export", tmp_path / "tree", "-d", root)
     assert "- snapshot: v1\n" in (tmp_path / "tree" / "README.md").read_text()
