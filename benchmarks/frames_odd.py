@@ -7,6 +7,7 @@ from a sampled picture of any size), over a picture that changes every second.
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,12 @@ UNEVEN = (
     "if(lt(N,174),5+(N-78)/48,11+(N-174)/12)))/TB'"
 )
 UNEVEN_FRAMES = 174 + 24
-PICTURES = Pictures(16, 5)
+
+
+@cache
+def sixteen() -> Pictures:
+    """The pictures of all these clips, chosen when the first of them is made."""
+    return Pictures(16, 5)
 
 
 def numbered(
@@ -55,7 +61,7 @@ def numbered(
 
 
 def _frame(number: int, width: int, height: int, a_picture: int) -> Pixels:
-    canvas = PICTURES.canvas(number // a_picture % 16, height)
+    canvas = sixteen().canvas(number // a_picture % 16, height)
     made = canvas[:height, :width].copy()
     made[: round(height * STRIP)] = _strip(number, width)[None, :, None]
     return made
@@ -166,7 +172,7 @@ def combing(picture: Path) -> float:
 
 def sticker(path: Path, stays: float = 0.7, count: int = 4) -> Path:
     """An animated GIF, WebP or PNG by its suffix: `count` pictures of `stays` seconds each."""
-    shown = [cv2.cvtColor(PICTURES.canvas(n, 128), cv2.COLOR_BGR2RGB) for n in range(count)]
+    shown = [cv2.cvtColor(sixteen().canvas(n, 128), cv2.COLOR_BGR2RGB) for n in range(count)]
     first, *others = [Image.fromarray(one) for one in shown]
     kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix, "PNG")
     options = {"lossless": True} if kind == "WEBP" else {}

@@ -127,32 +127,44 @@ def zipped_zeros(megabytes: int) -> bytes:
     return gzip.compress(bytes(megabytes << 20), compresslevel=1)
 
 
-WRONG: dict[str, tuple[str, bytes, str]] = {
-    "no parquet": ("l.parquet", b"url\nhttp://h/1.jpg\n", "as Parquet: Parquet magic"),
-    "empty parquet": ("l.parquet", b"", "as Parquet"),
-    "cut parquet": ("l.parquet", as_parquet(ROWS)[:-20], "as Parquet"),
-    "lists in a column": ("l.parquet", as_parquet([{"url": ["a", "b"]}]), "no single values"),
-    "no gzip": ("l.tsv.gz", b"url\nhttp://h/1.jpg\n", "not compressed"),
-    "cut gzip": ("l.txt.gz", gzip.compress(b"x")[:9], "damaged or cut off"),
-    "bad gzip": ("l.txt.gz", gzip.compress(b"http://h/a" * 99)[:-8] + bytes(8), "damaged or cut"),
-    "gzip without its name": ("l.txt", gzip.compress(b"http://h"), "name it l.txt.gz"),
-    "parquet without its name": ("l.csv", as_parquet(ROWS), "name it l.csv.parquet"),
-    "NUL bytes": ("l.txt", b"http://h/1.jpg\n\0\0", "NUL bytes"),
-    "a bomb of zeros": ("l.txt.gz", zipped_zeros(40), "NUL bytes"),
-    "a bomb of one line": ("l.txt.gz", gzip.compress(b"x" * 20_000_000), "line 1 of"),
-    "a line of 10 MB": ("l.csv", b"url\n" + b"x" * 10_000_000, "line 2 of"),
-    "a cell of 10 MB": ("l.parquet", as_parquet([{"url": "x" * 10_000_000}]), "cell of row 1"),
-    "a quote never closed": ("l.csv", b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
-    "no names": ("l.csv", b"http://h/1.jpg,a cat\n", "does not name its columns"),
-    "twice": ("l.csv", b"url,url\na,b\n", "several columns"),
-    "no such column": ("l.csv", b"link,text\na,b\n", "there are: link, text"),
+WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
+    "no parquet": ("l.parquet", lambda: b"url\nhttp://h/1.jpg\n", "as Parquet: Parquet magic"),
+    "empty parquet": ("l.parquet", lambda: b"", "as Parquet"),
+    "cut parquet": ("l.parquet", lambda: as_parquet(ROWS)[:-20], "as Parquet"),
+    "lists in a column": (
+        "l.parquet",
+        lambda: as_parquet([{"url": ["a", "b"]}]),
+        "no single values",
+    ),
+    "no gzip": ("l.tsv.gz", lambda: b"url\nhttp://h/1.jpg\n", "not compressed"),
+    "cut gzip": ("l.txt.gz", lambda: gzip.compress(b"x")[:9], "damaged or cut off"),
+    "bad gzip": (
+        "l.txt.gz",
+        lambda: gzip.compress(b"http://h/a" * 99)[:-8] + bytes(8),
+        "damaged or cut",
+    ),
+    "gzip without its name": ("l.txt", lambda: gzip.compress(b"http://h"), "name it l.txt.gz"),
+    "parquet without its name": ("l.csv", lambda: as_parquet(ROWS), "name it l.csv.parquet"),
+    "NUL bytes": ("l.txt", lambda: b"http://h/1.jpg\n\0\0", "NUL bytes"),
+    "a bomb of zeros": ("l.txt.gz", lambda: zipped_zeros(40), "NUL bytes"),
+    "a bomb of one line": ("l.txt.gz", lambda: gzip.compress(b"x" * 20_000_000), "line 1 of"),
+    "a line of 10 MB": ("l.csv", lambda: b"url\n" + b"x" * 10_000_000, "line 2 of"),
+    "a cell of 10 MB": (
+        "l.parquet",
+        lambda: as_parquet([{"url": "x" * 10_000_000}]),
+        "cell of row 1",
+    ),
+    "a quote never closed": ("l.csv", lambda: b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
+    "no names": ("l.csv", lambda: b"http://h/1.jpg,a cat\n", "does not name its columns"),
+    "twice": ("l.csv", lambda: b"url,url\na,b\n", "several columns"),
+    "no such column": ("l.csv", lambda: b"link,text\na,b\n", "there are: link, text"),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
 def test_a_list_that_is_none_is_told(tmp_path: Path, what: str) -> None:
-    name, data, why = WRONG[what]
-    (tmp_path / name).write_bytes(data)
+    name, made, why = WRONG[what]
+    (tmp_path / name).write_bytes(made())
     with pytest.raises(InputUnusable) as caught:
         list(read_rows(tmp_path / name))
     assert why in str(caught.value)
