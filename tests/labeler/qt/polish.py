@@ -50,16 +50,23 @@ def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     return found
 
 
+def kinds_of(colours: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """The different colours, and how often each is there."""
+    red, green, blue = colours.reshape(-1, 3).astype(np.uint32).T
+    numbers, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
+    kinds = np.stack((numbers >> 16, numbers >> 8 & 255, numbers & 255), axis=1)
+    return kinds.astype(np.uint8), counts
+
+
 def ground(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The commonest colour: what text is written on."""
-    flat = colours.reshape(-1, 3)
-    kinds, counts = np.unique(flat, axis=0, return_counts=True)
+    kinds, counts = kinds_of(colours)
     commonest: NDArray[np.uint8] = kinds[counts.argmax()]
     return commonest
 
 
 def text_contrast(colours: NDArray[np.uint8]) -> float:
     """The best contrast with the ground: that of the strokes that are not thinned by smoothing."""
-    under, all_of = luminance(ground(colours)), luminance(colours.reshape(-1, 3))
+    under, all_of = luminance(ground(colours)), luminance(kinds_of(colours)[0])
     high, low = np.maximum(under, all_of), np.minimum(under, all_of)
     return float(((high + 0.05) / (low + 0.05)).max())

@@ -22,6 +22,7 @@ from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
+from tools_for_tests import examples
 
 from gleanset import Dataset
 from labeler.qt.grid.drag import TileMimeData
@@ -159,7 +160,7 @@ def test_any_sequence_can_be_undone_to_the_beginning(opened: Opened, few: FaceSe
     window, dice = person.window, random.Random(8)
     settle(window)
     start, beyond = labels(few.root), window.worker.last.undo
-    for number in range(60):
+    for number in range(examples(30, 60)):
         what = dice.random()
         rows = dice.sample(range(60), dice.randint(1, 9))
         if what < 0.5:
