@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from s3_server import NEEDS_SWIFT
-from tools_for_tests import Ran
+from tools_for_tests import ROOT, Ran, command, eventually, run_here
 
 from gleanset.files.s3 import Bucket
 
@@ -42,16 +46,17 @@ def listed(run: Callable[..., Ran], root: Path) -> list[object]:
     return [json.loads(line) for one in ran for line in one.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_walk_over_a_bucket_gives_the_rows_and_bytes_of_one_over_a_folder(
-    bucket: Bucket, run_cli: Callable[..., Ran], tmp_path: Path
+    bucket: Bucket, tmp_path: Path
 ) -> None:
-    pictures = pictures_in(tmp_path / "pictures", 10)
+    pictures = pictures_in(tmp_path / "pictures", 6)
     here, there = tmp_path / "here", tmp_path / "there"
-    made = run_cli("pipeline.cli", "init", "--store", bucket.address, "-d", there)
+    made = run_here("pipeline.cli", "init", "--store", bucket.address, "-d", there)
     assert made.code == 0, made.stderr
     for root in (here, there):
-        walk(run_cli, root, pictures)
-    assert listed(run_cli, here) == listed(run_cli, there)
+        walk(run_here, root, pictures)
+    assert listed(run_here, here) == listed(run_here, there)
     assert not (there / "images").exists()
     assert not (there / "crops").exists()
     for kind in ("images", "crops"):
@@ -59,11 +64,11 @@ def test_a_walk_over_a_bucket_gives_the_rows_and_bytes_of_one_over_a_folder(
         stored = {one.key: bucket.get(one.key)[0] for one in bucket.each(f"{kind}/")}
         assert {key.rpartition("/")[2]: data for key, data in stored.items()} == own
     for root in (here, there):
-        ran = run_cli("labeler.cli", "export", tmp_path / f"tree-{root.name}", "-d", root, "-q")
+        ran = run_here("labeler.cli", "export", tmp_path / f"tree-{root.name}", "-d", root, "-q")
         assert ran.code == 0, ran.stderr
     assert digest(tmp_path / "tree-here") == digest(tmp_path / "tree-there")
-    seen = run_cli("pipeline.cli", "verify", "-d", there, "--json").json
-    assert (seen["sound"], seen["gone"], seen["strays"], seen["gone_crops"]) == (10, 0, 0, 0)
+    seen = run_here("pipeline.cli", "verify", "-d", there, "--json").json
+    assert (seen["sound"], seen["gone"], seen["strays"], seen["gone_crops"]) == (6, 0, 0, 0)
 
 
 def digest(tree: Path) -> dict[str, str]:
@@ -71,3 +76,31 @@ def digest(tree: Path) -> dict[str, str]:
         path.relative_to(tree).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in tree.rglob("*.jpg")
     }
+
+
+@pytest.mark.slow
+def test_a_harvest_that_is_killed_twice_takes_each_picture_once(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    pictures = pictures_in(tmp_path / "pictures", 40)
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert run_here("harvest.cli", "folder", pictures, "-d", here, "-q").code == 0
+    made = run_here("pipeline.cli", "init", "--store", bucket.address, "-d", there)
+    assert made.code == 0, made.stderr
+    for number in (5, 15):
+        words = command("harvest.cli", "folder", pictures, "--workers", "1", "-d", there, "-q")
+        with subprocess.Popen(words, cwd=ROOT, start_new_session=True) as running:
+            assert eventually(lambda: len(originals(bucket)) >= number)  # noqa: B023
+            os.killpg(running.pid, signal.SIGKILL)
+    assert len(originals(bucket)) < 40
+    ended = run_here("harvest.cli", "folder", pictures, "-d", there, "-q")
+    assert ended.code == 0, ended.stderr
+    assert listed(run_here, here) == listed(run_here, there)
+    own = {path.name: path.read_bytes() for path in (here / "images").rglob("*.*")}
+    assert originals(bucket) == own
+    seen = run_here("pipeline.cli", "verify", "-d", there, "--json").json
+    assert (seen["sound"], seen["gone"], seen["strays"]) == (40, 0, 0)
+
+
+def originals(bucket: Bucket) -> dict[str, bytes]:
+    return {one.key.rpartition("/")[2]: bucket.get(one.key)[0] for one in bucket.each("images/")}

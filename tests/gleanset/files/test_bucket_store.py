@@ -211,8 +211,8 @@ def test_more_than_a_page_of_objects_is_listed(
 
 
 def test_the_cache_stays_below_its_bound_with_many_readers(bucket: Bucket, tmp_path: Path) -> None:
-    cache = ContentCache(20_000, tmp_path / "kept")
-    pictures = {sha(data): data for data in (os.urandom(1_500) for _ in range(40))}
+    cache = ContentCache(10_000, tmp_path / "kept")
+    pictures = {sha(data): data for data in (os.urandom(900) for _ in range(16))}
     store = BucketStore(bucket, cache, tmp_path)
     for name, data in pictures.items():
         store.stage(name, "PNG", data)
@@ -222,11 +222,11 @@ def test_the_cache_stays_below_its_bound_with_many_readers(bucket: Bucket, tmp_p
         wrong.extend(name for name, data in pictures.items() if store.read(name, "PNG") != data)
 
     cache.root.mkdir()
-    threads = [threading.Thread(target=read) for _ in range(4)]
+    threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
         thread.start()
     most = 0
     while any(thread.is_alive() for thread in threads):
         most = max(most, held(cache))
     assert not wrong
-    assert 0 < held(cache) <= max(most, held(cache)) <= 20_000
+    assert 0 < held(cache) <= max(most, held(cache)) <= 10_000
