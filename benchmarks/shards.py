@@ -1,5 +1,8 @@
 """From Parquet to shards, killed on the way: `python benchmarks/shards.py [5000 20000 …]`.
 
+With `--store s3://BUCKET/PREFIX` images, crops and shards lie in that bucket, which must be there;
+`webdataset` then reads through a pipe and `datasets` by signed addresses (with aiohttp).
+
 A local server draws every address a picture of its own (some 8 kB); one in a hundred is not there.
 A Parquet file with that many rows in one group goes through `harvest urls`, `facecrop run
 --detector whole`, `labeler accept-hints`, `labeler split` and `labeler export --format webdataset`;
@@ -11,6 +14,7 @@ Printed is the peak memory of each command itself, without its workers.
 
 from __future__ import annotations
 
+import argparse
 import io
 import multiprocessing
 import random
@@ -20,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.sharedctypes import SynchronizedArray
 from pathlib import Path
@@ -29,6 +33,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+from gleanset.files.s3 import Bucket
 
 CLASSES = ("cat", "owl", "fox")
 MOST = 1_000_000
@@ -136,11 +142,10 @@ def write_list(path: Path, count: int, address: str) -> None:
     pq.write_table(table, path, row_group_size=count)
 
 
-def by_webdataset(out: Path) -> Counter[int]:
+def by_webdataset(shards: list[str]) -> Counter[int]:
     """How often each picture is met, by its title."""
     import webdataset
 
-    shards = sorted(map(str, out.glob("*.tar")))
     found: Counter[int] = Counter()
     for row in webdataset.WebDataset(shards, shardshuffle=False).decode("pil"):
         assert row["jpg"].size == (320, 240)
@@ -148,12 +153,12 @@ def by_webdataset(out: Path) -> Counter[int]:
     return found
 
 
-def by_datasets(out: Path) -> Counter[int]:
+def by_datasets(files: dict[str, list[str]]) -> Counter[int]:
     """The same of Parquet shards, streamed."""
     import datasets
 
     found: Counter[int] = Counter()
-    for split in datasets.load_dataset(str(out), streaming=True).values():
+    for split in datasets.load_dataset("parquet", data_files=files, streaming=True).values():
         for row in split:
             assert row["image"].size == (320, 240)
             found[_number(row["title"])] += 1
@@ -164,12 +169,89 @@ def _number(title: str) -> int:
     return int(title.split()[3].removesuffix("th"))
 
 
-def measure(count: int, address: str, asked: SynchronizedArray[Any], folder: Path) -> None:
+class InFolder:
+    """Shards in a folder, and how they are read there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out, self.hf = folder / "shards", folder / "hf"
+        self._partial = folder / ".shards.gleanset-partial"
+
+    def prepare(self, dataset: Path) -> None:
+        """Nothing: the first command makes the dataset."""
+
+    def manifests(self) -> int:
+        """How many shards are written."""
+        return len(list(self._partial.glob("*.json")))
+
+    def tars(self) -> list[str]:
+        """The shards, as `webdataset` opens them."""
+        return sorted(map(str, self.out.glob("*.tar")))
+
+    def tables(self) -> dict[str, list[str]]:
+        """The Parquet shards of each split, as `datasets` opens them."""
+        files = sorted(self.hf.glob("*.parquet"))
+        return _by_split((path.name, str(path)) for path in files)
+
+
+class InBucket:
+    """The same in a bucket."""
+
+    def __init__(self, place: Bucket) -> None:
+        self.place = place
+        self.out, self.hf = f"{place.address}/shards", f"{place.address}/hf"
+
+    def prepare(self, dataset: Path) -> None:
+        """Make a dataset whose files lie there."""
+        run("pipeline", "init", "--store", self.place.address, "-d", dataset)
+
+    def manifests(self) -> int:
+        """How many shards are written."""
+        time.sleep(0.5)
+        return len([key for key in self._keys("shards") if key.endswith(".json")]) - 1
+
+    def tars(self) -> list[str]:
+        """The shards, each through a process that asks for it."""
+        code = (
+            "import sys,boto3;boto3.client('s3').download_fileobj(*sys.argv[1:],sys.stdout.buffer)"
+        )
+        read = f'pipe:{sys.executable} -c "{code}" {self.place.name}'
+        keys = [key for key in self._keys("shards") if key.endswith(".tar")]
+        return [f"{read} {self.place.below('shards').key(key)}" for key in keys]
+
+    def tables(self) -> dict[str, list[str]]:
+        """Signed addresses of the Parquet shards of each split."""
+        import boto3
+
+        client, place = boto3.client("s3"), self.place.below("hf")
+        keys = [key for key in self._keys("hf") if key.endswith(".parquet")]
+        asked = [{"Bucket": place.name, "Key": place.key(key)} for key in keys]
+        signed = (client.generate_presigned_url("get_object", Params=one) for one in asked)
+        return _by_split(zip(keys, signed, strict=True))
+
+    def _keys(self, name: str) -> list[str]:
+        return [one.key for one in self.place.below(name).each()]
+
+
+def _by_split(files: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, place in files:
+        found.setdefault(name.partition("-")[0], []).append(place)
+    return found
+
+
+def measure(
+    count: int,
+    address: str,
+    asked: SynchronizedArray[Any],
+    folder: Path,
+    place: InFolder | InBucket,
+) -> None:
     """One size, printed."""
     for number in range(count):
         asked[number] = 0
-    listed, dataset, out = folder / "list.parquet", folder / "dataset", folder / "shards"
+    listed, dataset = folder / "list.parquet", folder / "dataset"
     write_list(listed, count, address)
+    place.prepare(dataset)
     columns = ["--caption-column", "TEXT", "--licence-column", "LICENSE", "--label-column", "kind"]
     peaks, seconds = killed_twice(
         "harvest",
@@ -186,18 +268,17 @@ def measure(count: int, address: str, asked: SynchronizedArray[Any], folder: Pat
     run("labeler", "split", "-d", dataset)
     pictures = -(-count // 40)
     words = ("--shard-pictures", pictures, "-d", dataset)
-    partial = folder / f".{out.name}.gleanset-partial"
     peaks, seconds = killed_twice(
         "labeler",
-        *("export", out, "--format", "webdataset", *words),
-        done=lambda: len(list(partial.glob("*.json"))),
+        *("export", place.out, "--format", "webdataset", *words),
+        done=place.manifests,
         whole=40,
     )
-    shards = len(list(out.glob("*.tar")))
+    shards = len(place.tars())
     print(f"           export {_mb(peaks)}, {shards} shards, {count / seconds:.0f} pictures/s")
-    peak, seconds, _ = run("labeler", "export", folder / "hf", "--format", "parquet", *words)
+    peak, seconds, _ = run("labeler", "export", place.hf, "--format", "parquet", *words)
     print(f"           as Parquet {_mb([peak])}, {count / seconds:.0f} pictures/s", flush=True)
-    judged = {"webdataset": by_webdataset(out), "datasets": by_datasets(folder / "hf")}
+    judged = {"webdataset": by_webdataset(place.tars()), "datasets": by_datasets(place.tables())}
     for name, found in judged.items():
         verdict = "every good picture once" if found == good else "NOT every good picture once"
         told = f"{(good - found).total()} missing, {(found - good).total()} too many"
@@ -210,7 +291,10 @@ def _mb(peaks: list[float]) -> str:
 
 def main() -> None:
     """Measure every length named on the command line."""
-    lengths = [int(text) for text in sys.argv[1:]] or [5_000, 20_000]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lengths", type=int, nargs="*", default=[5_000, 20_000])
+    parser.add_argument("--store", metavar="s3://BUCKET/PREFIX")
+    asking = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     port: multiprocessing.Queue[int] = context.Queue()
     asked = context.Array("i", MOST)
@@ -218,9 +302,12 @@ def main() -> None:
     server.start()
     address = f"http://127.0.0.1:{port.get()}"
     print("peak memory of the command killed at a third, at two thirds, and of the last")
-    for count in lengths:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(count, address, asked, Path(folder))
+    for count in asking.lengths:
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made)
+            where = f"{asking.store}/{count}-{int(time.time())}"
+            place = InBucket(Bucket(where)) if asking.store else InFolder(folder)
+            measure(count, address, asked, folder, place)
     server.terminate()
 
 

@@ -6,9 +6,11 @@ import shlex
 
 from facecrop.request import whole_instead
 from gleanset import Dataset
+from gleanset.db.connection import copy_told
 from gleanset.db.hints import Hints
 from gleanset.db.reports import Reports
 from gleanset.db.take_downs import TakeDownRequests
+from gleanset.places import in_bucket
 from labeler.hints import why_left
 
 FEW_LEFT_OUT = 10
@@ -32,6 +34,7 @@ def status(dataset: Dataset) -> dict[str, object]:
             splits.setdefault(split, {})[label] = number
     return {
         "dataset": str(dataset.root.absolute()),
+        **_elsewhere(dataset),
         "images": dataset.images.count(),
         "faces": dataset.faces.count(),
         "samples": by_status | ({"set_aside": aside} if aside else {}),
@@ -48,6 +51,13 @@ def status(dataset: Dataset) -> dict[str, object]:
         "takedowns": {"waiting": TakeDownRequests(dataset.db).count()},
         "next": next_step(dataset),
     }
+
+
+def _elsewhere(dataset: Dataset) -> dict[str, str]:
+    """Return where the images are, and whose copy the catalogue is, where they are not here."""
+    images, told = dataset.settings.store.images, copy_told(dataset.db.path)
+    found = {"images_in": images} if in_bucket(images) else {}
+    return found | ({"copy_of": told["of"], "published": told["published"]} if told else {})
 
 
 def next_step(dataset: Dataset) -> str:

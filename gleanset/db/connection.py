@@ -293,7 +293,7 @@ class Connection:
 
     def refuse_if_read_only(self) -> None:
         """Raise `NotWritable` where nothing can be written."""
-        if self.read_only and (told := _copy_of(self.path)):
+        if self.read_only and (told := copy_told(self.path)):
             raise NotWritable(
                 f"this is a copy of {told['of']}, published {told['published']}, and this would "
                 "write to it",
@@ -306,7 +306,8 @@ class Connection:
             )
 
 
-def _copy_of(path: Path) -> dict[str, str]:
+def copy_told(path: Path) -> dict[str, str]:
+    """Return what is known of the published catalogue that this one is a copy of; {} for others."""
     try:
         told: dict[str, str] = json.loads(path.with_name(COPY_OF).read_text(encoding="utf-8"))
     except OSError:

@@ -78,7 +78,8 @@ def test_the_copy_is_read_by_address_and_never_written(driven: Driven, pictures:
     address = driven.bucket.address
     own = gleanset("list", "images", "-d", driven.root).stdout
     assert gleanset("list", "images", "-d", address).stdout == own
-    assert gleanset("status", "-d", address, "--json").json["images"] == 2
+    told = gleanset("status", "-d", address, "--json").json
+    assert (told["images"], told["copy_of"]) == (2, address)
     refused = harvest(pictures, address)
     assert refused.code == 3
     assert f"this is a copy of {address}" in refused.stderr
