@@ -36,6 +36,8 @@ STATE = "published.json"
 """What this driver published, in the dataset's folder."""
 
 _DRIVER = "driver"
+_KNOWN = 8
+_PATIENCE = (0.0, 0.3, 1.0, 3.0)
 _KEPT = 24 * 3600.0
 """Seconds that an older copy is kept: somebody may have it open."""
 
@@ -87,7 +89,7 @@ def publish(root: Path, *, take_over: bool = False) -> dict[str, object]:
         send_runs(root, read_settings(root).store)
         changed = there is None or there.sha256 not in known.hashes or known.stamp != stamp
         if changed:
-            _send(root, place, there, stamp)
+            _send(root, place, there, known, stamp)
     return {"published": f"{place.address}/{CATALOGUE}", "changed": changed}
 
 
@@ -131,13 +133,18 @@ def _refuse_others(place: Bucket, there: ObjectFacts | None, known: _Published) 
         )
 
 
-def _send(root: Path, place: Bucket, there: ObjectFacts | None, stamp: str) -> None:
+def _send(
+    root: Path, place: Bucket, there: ObjectFacts | None, known: _Published, stamp: str
+) -> None:
     with TemporaryDirectory(dir=root / "cache", prefix="publish-") as aside:
         copy = Path(aside) / CATALOGUE
         with disk_errors(copy):
             copy_catalogue(root / CATALOGUE, copy)
         sha256 = sha256_of_file(copy)
-        _Published((*((there.sha256,) if there else ()), sha256)).write(root)
+        # A server may show an older one for a while.
+        older = (*known.hashes, *((there.sha256,) if there else ()))
+        hashes = tuple(dict.fromkeys((*older, sha256)))[-_KNOWN:]
+        _Published(hashes).write(root)
         driver = quote(f"{platform.node()}:{root.resolve()}")
         try:
             place.put(
@@ -145,12 +152,24 @@ def _send(root: Path, place: Bucket, there: ObjectFacts | None, stamp: str) -> N
             )
         except Overtaken as error:
             raise _overtaken(place) from error
-    # Not every server knows conditions.
-    after = place.facts(CATALOGUE)
-    if after is None or after.sha256 != sha256:
-        raise _overtaken(place)
+    _confirm(place, sha256, hashes)
     place.put(FILE, (root / FILE).read_bytes())
-    _Published((sha256,), stamp).write(root)
+    _Published(hashes, stamp).write(root)
+
+
+def _confirm(place: Bucket, sha256: str, hashes: tuple[str, ...]) -> None:
+    """See that what was sent is there: not every server knows conditions."""
+    for seconds in _PATIENCE:
+        time.sleep(seconds)
+        after = place.facts(CATALOGUE)
+        if after is not None and after.sha256 == sha256:
+            return
+        if after is not None and after.sha256 not in hashes:
+            raise _overtaken(place)
+    raise Unreachable(
+        f"{place.address}/{CATALOGUE} was just written, and the server shows an older one",
+        "wait a while and publish again: gleanset publish",
+    )
 
 
 def _overtaken(place: Bucket) -> AnotherDriver:

@@ -162,6 +162,31 @@ def test_a_catalogue_that_comes_damaged_is_not_opened(driven: Driven, faulty: Fa
     assert (copy_of(driven.bucket.address) / "dataset.toml").is_file()
 
 
+def test_a_server_that_shows_an_older_copy_is_no_other_driver(
+    driven: Driven, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gleanset.published._PATIENCE", (0.0, 0.1))
+    facts = driven.bucket.facts("catalog.sqlite")
+    assert facts is not None
+    headers = {
+        "ETag": f'"{facts.etag}"',
+        "Content-Length": str(facts.bytes),
+        "Last-Modified": "Sun, 22 Nov 2026 00:00:00 GMT",
+        "x-amz-meta-sha256": facts.sha256,
+    }
+    faulty.rule = lambda method, path: (
+        (200, headers, b"") if method == "HEAD" and "sqlite" in path else None
+    )
+    take(driven.root, 2)
+    with pytest.raises(Unreachable, match="the server shows an older one"):
+        publish(driven.root)
+    take(driven.root, 3)
+    faulty.rule = lambda method, path: None
+    assert publish(driven.root)["changed"] is True
+    with Dataset.open(copy_of(driven.bucket.address)) as copy:
+        assert copy.images.count() == 4
+
+
 def test_a_command_whose_copy_cannot_be_sent_keeps_its_work(
     driven: Driven, pictures: Path, faulty: FaultyServer
 ) -> None:
