@@ -32,6 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("facecrop.cli", "run", "--detector", "whole", "--workers", "1"),
         ("labeler.cli", "accept-hints"),
         ("labeler.cli", "split", "--ratio", "2:1:1"),
+        ("pipeline.cli", "snapshot", "v1"),
     ):
         done = run_here(module, *words, "-q", "-d", root)
         assert done.code == 0, done.stderr
@@ -102,6 +103,9 @@ READING = {
     "sweep": ("baseline.cli", "sweep", "-s"),
     "audit": ("labeler.cli", "audit"),
     "report": ("pipeline.cli", "report", "--out", "{out}.html"),
+    "snapshot": ("pipeline.cli", "snapshot"),
+    "diff": ("pipeline.cli", "diff", "v1"),
+    "restore": ("pipeline.cli", "restore", "-s", "v1"),
 }
 WRITING = {
     "verify": ("pipeline.cli", "verify"),
@@ -115,6 +119,8 @@ WRITING = {
     "gc": ("pipeline.cli", "gc"),
     "report": ("pipeline.cli", "report"),
     "merge": ("pipeline.cli", "merge", "{made}"),
+    "snapshot": ("pipeline.cli", "snapshot", "v2"),
+    "restore": ("pipeline.cli", "restore", "v1"),
 }
 
 

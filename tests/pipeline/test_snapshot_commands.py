@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -150,18 +149,6 @@ def test_what_was_forgotten_stays_away_and_gc_keeps_the_rest(root: Path) -> None
         assert house(root, *check).code == 0
     found = house(root, "verify", "--json").json
     assert (found["orphan_rows"], found["sound"]) == (0, 7)
-
-
-def test_a_dataset_that_can_only_be_read_is_compared(root: Path) -> None:
-    relabel(root, "yuki", 2)
-    with Dataset.open(root) as dataset:
-        dataset.db.read_only = True
-        assert difference(dataset, "v1").labels.total == 2
-    if os.geteuid():
-        root.chmod(0o500)
-        assert house(root, "snapshot").code == 0
-        assert house(root, "restore", "v1", "--simulate", "--json").json["would_change"] == 2
-        root.chmod(0o700)
 
 
 def test_a_merge_leaves_our_snapshots_and_takes_none(root: Path, tmp_path: Path) -> None:
