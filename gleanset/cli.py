@@ -153,7 +153,8 @@ def job_options(
             if result is not None:
                 _print_result(result, as_json, quiet)
             if dataset and not simulated:
-                publish_if_changed(rest.get("into") or root)
+                into = rest.get("into")  # of a recipe; elsewhere it may be no folder
+                publish_if_changed(into if isinstance(into, Path) else root)
 
         for option in reversed([*_options(simulate, dataset), *([on_option] if on else [])]):
             run = option(run)

@@ -163,3 +163,13 @@ def _class_lines(a: dict[int, ClassState], b: dict[int, ClassState]) -> Iterator
                 yield f"{old.name} is called {new.name}"
             if old.show != new.show:
                 yield f"{new.name} is of {new.show or 'no show'}"
+        elif (one := _stands_for(a, number)) != (other := _stands_for(b, number)):
+            name = (b.get(number) or a[number]).name
+            yield f"{name} stands for {other}" if other else f"{name} stands for {one} no more"
+
+
+def _stands_for(classes: dict[int, ClassState], number: int) -> str | None:
+    """Return the class whose other name this one is; None for a hidden one and one of its own."""
+    own = classes.get(number)
+    into = classes.get(own.merged_into or number) if own else None
+    return into.name if into and into.id != number else None

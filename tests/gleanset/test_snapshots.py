@@ -198,6 +198,21 @@ def test_a_merged_class_is_there_again(dataset: Dataset, keys: list[str]) -> Non
     assert dataset.classes.names() == ["cat"]
 
 
+def test_other_names_of_a_class_are_told_and_put_back(dataset: Dataset, keys: list[str]) -> None:
+    take_snapshot(dataset, "v1")
+    with dataset.db.write():
+        step = dataset.journal.step("kitty", [])
+        dataset.classes.find_or_make("kitty")
+        dataset.classes.merge(step, "kitty", "cat")
+    take_snapshot(dataset, "v2")
+    assert difference(dataset, "v1").classes == ["kitty stands for cat"]
+    restore(dataset, "v1")
+    assert difference(dataset, "v1").empty
+    assert difference(dataset, "v2").classes == ["kitty stands for cat no more"]
+    restore(dataset, "v2")
+    assert dataset.classes.resolved("kitty") == "cat"
+
+
 def test_what_a_search_finds_no_more_is_no_decision(dataset: Dataset, keys: list[str]) -> None:
     take_snapshot(dataset, "v1")
     dataset.faces.record(sha(5), "test", "", [])
