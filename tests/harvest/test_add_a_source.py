@@ -19,6 +19,7 @@ COPIED = (
     "gleanset",
     "harvest",
     "tests/conftest.py",
+    "tests/s3_server.py",
     "tests/sound_datasets.py",
     "tests/stalls.py",
     "tests/tools_for_tests.py",
