@@ -30,6 +30,8 @@ SOURCE, SINK = (1250, 200), (1250, 400)
 
 pytestmark = [
     pytest.mark.slow,
+    # A hand does not wait for a window that is late.
+    pytest.mark.timed,
     pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)}: apt install xvfb xdotool"),
 ]
 
