@@ -14,15 +14,22 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.names import ARCHIVES, printable
 from gleanset.files.store import sha256_of_file
 from gleanset.images.staging import StageBytes, StageFile
-from gleanset.records import Measured, Origin
+from gleanset.records import Origin
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.folder import checked_folder
+from harvest.folder import (
+    CreditedPicture,
+    checked_folder,
+    credit_stamp,
+    staged_with_credit,
+    take_credited,
+)
 from harvest.importer import Importer
 from harvest.unpack_archive import ArchiveMember, archive_format, open_archive
 
@@ -52,14 +59,15 @@ def harvest_archives(
     *,
     hints: bool = False,
     label: str | None = None,
+    credit: Credit = NOTHING,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Add every picture inside some archives; the counts of what happened.
 
-    With `hints` the immediate folder inside the archive is the hint (at its top the
-    archive's own name), else `label`. Members seen before are skipped, wherever the archive
-    lies now. Raises `InputUnusable` for what is no archive.
+    With `hints` the immediate folder inside the archive is the hint (at its top the archive's own
+    name), else `label`. Who made a picture says its file, else `credit`. Members seen before are
+    skipped, wherever the archive lies now. Raises `InputUnusable` for what is no archive.
     """
     given = checked_archives(archives)
     with dataset.stage(STAGE) as scratch:
@@ -67,11 +75,14 @@ def harvest_archives(
         intake = Importer(dataset, STAGE, store)
         keep = _Keep(StageFile(StageBytes(store)))
         new = (
-            c for path in given for c in _copied(identified(path), intake, scratch, hints, label)
+            found
+            for path in given
+            for found in _copied(identified(path), intake, scratch, hints, label, credit)
         )
         outcomes = run_over(keep, new, Processes(workers))
         for outcome in (progress or Progress()).over(outcomes, "members", unit=" files"):
-            intake.take(outcome.item.origin, outcome, outcome.item.stamp)
+            member = outcome.item
+            take_credited(intake, outcome, member.origin, member.stamp, NOTHING, credit)
             outcome.item.path.unlink(missing_ok=True)
         intake.finish()
     return intake.result()
@@ -118,10 +129,10 @@ class _Keep:
     def __init__(self, keep: StageFile) -> None:
         self._keep = keep
 
-    def __call__(self, copied: CopiedMember) -> Measured:
+    def __call__(self, copied: CopiedMember) -> CreditedPicture:
         if copied.refused is not None:
             raise Unreadable(*copied.refused)
-        return self._keep(copied.path)
+        return staged_with_credit(self._keep, copied.path)
 
 
 def _checked(archive: Path) -> Path:
@@ -155,24 +166,29 @@ def identified(path: Path) -> IdentifiedArchive:
 
 
 def _copied(
-    archive: IdentifiedArchive, intake: Importer, scratch: Path, hints: bool, label: str | None
+    archive: IdentifiedArchive,
+    intake: Importer,
+    scratch: Path,
+    hints: bool,
+    label: str | None,
+    credit: Credit,
 ) -> Iterator[CopiedMember]:
     """Yield every member worth trying and not known, copied when it is asked for."""
-    for number, (entry, origin, stamp) in enumerate(members(archive, hints, label)):
+    for number, (entry, origin, stamp) in enumerate(members(archive, hints, label, credit)):
         if not intake.knows(origin, stamp):
             path = scratch / f"{archive.key}-{number}"
             yield CopiedMember(path, _copy(entry, path), origin, stamp)
 
 
 def members(
-    archive: IdentifiedArchive, hints: bool, label: str | None
+    archive: IdentifiedArchive, hints: bool, label: str | None, credit: Credit = NOTHING
 ) -> Iterator[tuple[ArchiveMember, Origin, str]]:
     """Yield every member worth trying, with the origin and stamp that it is known by."""
     names: Counter[str] = Counter()
     for entry in open_archive(archive.path):
         names[entry.name] += 1
         origin = _origin(archive, entry.name, names[entry.name], hints, label)
-        yield entry, origin, origin.hint or ""
+        yield entry, origin, f"{origin.hint or ''}{credit_stamp(credit)}"
 
 
 def _origin(

@@ -9,6 +9,7 @@ import click
 
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
+from gleanset.credit import given_credit
 from harvest.cli_frames import frames
 from harvest.cli_options import (
     FILES,
@@ -33,19 +34,34 @@ for command in (keyword, check, login, frames):
 @click.argument("places", nargs=-1, required=True, type=FILES, metavar="DIR|FILE|ARCHIVE...")
 @click.option("--hints-from-folders", is_flag=True, help="Each folder's name is the hint.")
 @label_option
+@click.option("--author", help="Who made the pictures, where nothing else says it.")
+@click.option("--licence", help="What may be done with them, such as CC-BY-4.0 or 'my own'.")
+@click.option("--page", metavar="URL", help="The page that they are from.")
 @workers_option
 def folder(
     job: CommandJob,
     places: tuple[Path, ...],
     hints_from_folders: bool,
     label: str | None,
+    author: str | None,
+    licence: str | None,
+    page: str | None,
     workers: int | None,
 ) -> Result | None:
-    """Add the pictures in some folders (and those below), single ones, and zip or tar archives."""
+    """Add the pictures in some folders (and those below), single ones, and zip or tar archives.
+
+    Who made each, its licence and its page are kept, and exports carry them: as a sources.csv
+    beside the pictures says (columns file, author, licence, page), else the file itself (EXIF, IPTC
+    or XMP), else --author, --licence and --page.
+    """
     return carry_out(
         job,
         FolderRequest(
-            places=places, hints_from_folders=hints_from_folders, label=label, workers=workers
+            places=places,
+            hints_from_folders=hints_from_folders,
+            label=label,
+            credit=given_credit(author, licence, page),
+            workers=workers,
         ),
     )
 

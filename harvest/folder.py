@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
+from gleanset.credit import NOTHING, Credit
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable
 from gleanset.files.names import printable
 from gleanset.images.decode import ENDINGS
+from gleanset.images.embedded_credit import credit_of
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import Measured, Origin
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
+from harvest.source_table import NAME, SourceRows, credit_in, source_rows
 
 STAGE = "harvest-folder"
 
 
 class Found(NamedTuple):
-    """A file worth trying, its origin, and a stamp that changes when the file does."""
+    """A file worth trying, its origin, and a stamp that changes when the file does.
+
+    `credit` is what a `sources.csv` says of it.
+    """
 
     path: Path
     origin: Origin
     stamp: str
+    credit: Credit = NOTHING
+
+
+class CreditedPicture(NamedTuple):
+    """A picture that was staged, and what its file says of who made it."""
+
+    measured: Measured
+    credit: Credit
 
 
 def harvest_folders(
@@ -35,13 +51,15 @@ def harvest_folders(
     *,
     hints: bool = False,
     label: str | None = None,
+    credit: Credit = NOTHING,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Add every picture under some folders, and pictures named themselves; the counts.
 
-    With `hints` the immediate parent folder is the hint, else `label`. Files seen before are
-    skipped unless they changed. Raises `InputUnusable` for a folder that is not there.
+    With `hints` the immediate parent folder is the hint, else `label`. Who made a picture says
+    a `sources.csv`, else the file itself, else `credit`. Files seen before are skipped unless they
+    changed. Raises `InputUnusable` for a folder that is not there.
     """
     roots = [checked_folder(folder, dataset.root) for folder in folders]
     with dataset.stage(STAGE) as scratch:
@@ -51,12 +69,13 @@ def harvest_folders(
         new = (
             found
             for root in roots
-            for found in walk(root, hints=hints, label=label, leave_out=dataset.root)
+            for found in walk(root, hints=hints, label=label, leave_out=dataset.root, credit=credit)
             if not intake.knows(found.origin, found.stamp)
         )
         outcomes = run_over(_Keep(keep), new, Processes(workers))
         for outcome in (progress or Progress()).over(outcomes, "files", unit=" files"):
-            _take(intake, outcome)
+            found = outcome.item
+            take_credited(intake, outcome, found.origin, found.stamp, found.credit, credit)
         intake.finish()
     return intake.result()
 
@@ -67,12 +86,35 @@ class _Keep:
     def __init__(self, keep: StageFile) -> None:
         self._keep = keep
 
-    def __call__(self, found: Found) -> Measured:
-        return self._keep(found.path)
+    def __call__(self, found: Found) -> CreditedPicture:
+        return staged_with_credit(self._keep, found.path)
 
 
-def _take(intake: Importer, outcome: Outcome[Found, Measured]) -> None:
-    intake.take(outcome.item.origin, outcome, outcome.item.stamp)
+def staged_with_credit(keep: StageFile, path: Path) -> CreditedPicture:
+    """Stage a file, and read who made it, in a worker. Raises `Unreadable`."""
+    data = keep.read(path)
+    return CreditedPicture(keep.keep(data), credit_of(data))
+
+
+def take_credited(
+    intake: Importer,
+    outcome: Outcome[Any, CreditedPicture],
+    origin: Origin,
+    stamp: str,
+    told: Credit,
+    given: Credit,
+) -> None:
+    """Take what a worker made of a file, with who made the picture in its origin.
+
+    That says what was `told` of this one, else its file, else what was `given` for all.
+    """
+    picture = outcome.result
+    credit = told.completed(picture.credit if picture else NOTHING).completed(given)
+    measured = Outcome(
+        outcome.item, picture.measured if picture else None, outcome.reason, outcome.detail
+    )
+    origin = replace(origin, author=credit.author, licence=credit.licence, page_url=credit.page)
+    intake.take(origin, measured, stamp)
 
 
 def checked_folder(folder: Path, own: Path) -> Path:
@@ -92,16 +134,26 @@ def checked_folder(folder: Path, own: Path) -> Path:
     return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
-def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iterator[Found]:
+def walk(
+    root: Path, *, hints: bool, label: str | None, leave_out: Path, credit: Credit = NOTHING
+) -> Iterator[Found]:
     """Yield all files under `root` in a fixed order, without hidden ones and without datasets.
 
     A `root` that is a file is all there is. Folders that may not be listed come last, so that
-    they are rejected and not forgotten.
+    they are rejected and not forgotten. `credit` is what is said of all where nothing else is;
+    with another one the files count as changed. Raises `InputUnusable` for a `sources.csv` that
+    cannot be read.
     """
     own = leave_out.resolve()
     closed: list[OSError] = []
+    tables: dict[Path, SourceRows] = {}
+
+    def found(path: Path, hint: str | None) -> Found:
+        return _found(path, hint, credit_in(tables, path), credit)
+
     if root.is_file():
-        yield _found(root, root.parent.name if hints else label)
+        tables[root.parent] = source_rows(root.parent)
+        yield found(root, root.parent.name if hints else label)
         return
     for here, folders, files in os.walk(root, onerror=closed.append):
         folder = Path(here)
@@ -113,10 +165,12 @@ def walk(root: Path, *, hints: bool, label: str | None, leave_out: Path) -> Iter
         if folder.resolve() == own:
             folders.clear()
             continue
+        if rows := source_rows(folder):
+            tables[folder] = rows
         for name in sorted(files):
-            if not name.startswith("."):
-                yield _found(folder / name, folder.name if hints else label)
-    yield from (_found(Path(os.fsdecode(error.filename)), label) for error in closed)
+            if not name.startswith(".") and name != NAME:
+                yield found(folder / name, folder.name if hints else label)
+    yield from (found(Path(os.fsdecode(error.filename)), label) for error in closed)
 
 
 def _is_left_out(folder: Path, own: Path) -> bool:
@@ -124,7 +178,7 @@ def _is_left_out(folder: Path, own: Path) -> bool:
     return folder.resolve() == own or is_dataset(folder)
 
 
-def _found(path: Path, hint: str | None) -> Found:
+def _found(path: Path, hint: str | None, told: Credit, given: Credit) -> Found:
     text = printable(path)
     hint = hint and printable(Path(hint))
     origin = Origin(
@@ -134,4 +188,11 @@ def _found(path: Path, hint: str | None) -> Found:
         status = path.stat()
     except OSError:
         return Found(path, origin, "")
-    return Found(path, origin, f"{status.st_size}:{status.st_mtime_ns}:{hint or ''}")
+    stamp = f"{status.st_size}:{status.st_mtime_ns}:{hint or ''}{credit_stamp(told, given)}"
+    return Found(path, origin, stamp, told)
+
+
+def credit_stamp(*parts: Credit) -> str:
+    """Return a stamp that changes with what is said of a picture; empty where nothing is."""
+    said = [text or "" for one in parts for text in one]
+    return ":" + hashlib.sha256("\0".join(said).encode()).hexdigest()[:12] if any(said) else ""

@@ -136,6 +136,8 @@ class Importer:
     def _publish(self, measured: Measured, origin: Origin, stamp: str, store: Store) -> bool:
         with self._dataset.db.write():
             new = self._dataset.take_original(store, measured, origin)
+            if not new:
+                self._dataset.images.note_credit(measured.sha256, origin)
             self._record(origin, "done", stamp, measured.sha256)
             self._dataset.rejections.clear(self._stage, origin.key, origin.source)
         return new

@@ -8,6 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from gleanset import Dataset
+from gleanset.credit import NOTHING, Credit
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
@@ -169,13 +170,14 @@ def preview_folders(
     *,
     hints: bool,
     label: str | None,
+    credit: Credit = NOTHING,
 ) -> Result:
     """Show the files that would be tried, and every member of the archives."""
     for tree in trees:
-        for found in walk(tree, hints=hints, label=label, leave_out=own):
+        for found in walk(tree, hints=hints, label=label, leave_out=own, credit=credit):
             preview.take(printable(found.path), found.origin, found.stamp)
     for archive in archives:
-        for entry, origin, stamp in members(identified(archive), hints, label):
+        for entry, origin, stamp in members(identified(archive), hints, label, credit):
             preview.take(f"{printable(archive)}:{entry.name}", origin, stamp)
     return preview.result()
 

@@ -16,8 +16,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from gleanset.credit import NOTHING, Credit
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
@@ -243,12 +244,14 @@ class UrlsRequest:
 class FolderRequest:
     """`harvest folder`: pictures in folders, single ones, and zip or tar archives.
 
-    With `hints_from_folders` the name of each picture's folder is its hint, else `label`.
+    With `hints_from_folders` the name of each picture's folder is its hint, else `label`. `credit`
+    is that of the pictures of which nothing else is said.
     """
 
     places: tuple[Path, ...]
     hints_from_folders: bool = False
     label: str | None = None
+    credit: Credit = NOTHING
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -266,14 +269,15 @@ class FolderRequest:
         from harvest.folder import harvest_folders
 
         trees, archives = checked_places(self.places, dataset.root)
-        hints, workers = self.hints_from_folders, self.workers or 0
+        given: dict[str, Any] = {
+            "hints": self.hints_from_folders,
+            "label": self.label,
+            "credit": self.credit,
+            "workers": self.workers or 0,
+            "progress": progress,
+        }
         return combined(
-            harvest_folders(
-                dataset, trees, hints=hints, label=self.label, workers=workers, progress=progress
-            ),
-            harvest_archives(
-                dataset, archives, hints=hints, label=self.label, workers=workers, progress=progress
-            ),
+            harvest_folders(dataset, trees, **given), harvest_archives(dataset, archives, **given)
         )
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
@@ -282,13 +286,16 @@ class FolderRequest:
         from harvest.preview import preview_folders
 
         trees, archives = checked_places(self.places, root)
-        hints = self.hints_from_folders
-        return preview_folders(view, root, trees, archives, hints=hints, label=self.label)
+        hints, credit = self.hints_from_folders, self.credit
+        return preview_folders(
+            view, root, trees, archives, hints=hints, label=self.label, credit=credit
+        )
 
     def command_line(self) -> list[str]:
         """Return `harvest folder` with its words."""
         hints = ["--hints-from-folders"] if self.hints_from_folders else []
-        options = [*hints, *_valued(label=self.label, workers=self.workers)]
+        options = [*hints, *_valued(label=self.label, **self.credit._asdict())]
+        options += _valued(workers=self.workers)
         return _command("folder", options, self.places)
 
 

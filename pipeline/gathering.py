@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from gleanset import Dataset
+from gleanset.credit import given_credit
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
 from harvest.list_columns import ListColumns
@@ -94,6 +95,7 @@ class Gathering:
             places=(self._existing(part.path),),
             hints_from_folders=part.hints_from_folders,
             label=part.label,
+            credit=given_credit(part.author, part.licence, part.page),
         )
 
     def urls_request(self, part: UrlsSource) -> UrlsRequest:

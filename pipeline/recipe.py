@@ -35,6 +35,9 @@ class FolderSource(TomlTable, frozen=True):
     path: str
     hints_from_folders: bool = False
     label: str | None = None
+    author: str | None = None
+    licence: str | None = None
+    page: str | None = None
 
 
 class NetSource(TomlTable, frozen=True):

@@ -115,6 +115,21 @@ class Images:
         values = (self.row_id(sha256), *_origin_values(origin))
         return bool(self._db.change(_INSERT_ORIGIN, values))
 
+    def note_credit(self, sha256: str, origin: Origin) -> None:
+        """Keep who made a known image, its licence and page, where an origin says so now."""
+        self._db.run(
+            "UPDATE origin SET author=ifnull(?3, author), licence=ifnull(?4, licence), "
+            "page_url=ifnull(?5, page_url) WHERE source=?1 AND key=?2 AND image=?6",
+            (
+                origin.source,
+                origin.key,
+                origin.author,
+                origin.licence,
+                origin.page_url,
+                self.row_id(sha256),
+            ),
+        )
+
     def row_id(self, sha256: str) -> int:
         """Return the internal number of an image; 0 where there is none."""
         return self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))

@@ -33,6 +33,11 @@ class StageFile:
 
     def __call__(self, path: Path) -> Measured:
         """Raises `Unreadable`, also where the file cannot be read or is no ordinary file."""
+        return self.keep(self.read(path))
+
+    @staticmethod
+    def read(path: Path) -> bytes:
+        """Return the bytes of a file that may be a picture. Raises `Unreadable`."""
         try:
             if path.is_dir():
                 raise Unreadable("cannot be read", "a folder that may not be listed")
@@ -40,7 +45,6 @@ class StageFile:
                 raise Unreadable("not a file", "a device, a pipe or a broken link")
             if (size := path.stat().st_size) > MAX_BYTES:
                 raise Unreadable("too large", f"{size} bytes, at most {MAX_BYTES}")
-            data = path.read_bytes()
+            return path.read_bytes()
         except OSError as error:
             raise Unreadable("cannot be read", str(error.strerror)) from error
-        return self.keep(data)

@@ -1,0 +1,97 @@
+"""Who made a picture, and what may be done with it, as its file says: EXIF, IPTC and XMP.
+
+The fields are those that photographers' programs write: the EXIF tags Artist and Copyright,
+IPTC-IIM 2:80, 2:116 (by-line, copyright notice), and in XMP dc:creator, dc:rights, cc:license,
+xmpRights:UsageTerms and xmpRights:WebStatement. What a file says is text from outside: it is
+shortened, and control characters are dropped.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import suppress
+from xml.etree import ElementTree as ET
+
+from PIL import Image, ImageFile, IptcImagePlugin
+
+from gleanset.credit import NOTHING, Credit, credit_text, page_address
+
+LARGEST_XMP = 1_000_000
+_ARTIST, _COPYRIGHT = 0x013B, 0x8298
+_BY_LINE, _NOTICE = (2, 80), (2, 116)
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_DC = "{http://purl.org/dc/elements/1.1/}"
+_CC = "{http://creativecommons.org/ns#}"
+_RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
+
+
+def credit_of(data: bytes) -> Credit:
+    """Return what the bytes of a picture say; `NOTHING` where that is nothing, or not readable."""
+    with suppress(Exception), warnings.catch_warnings():  # plugins raise whatever they meet
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data)) as image:
+            found = _of_xmp(image.info.get("xmp"))
+            return found.completed(_of_iptc(image)).completed(_of_exif(image))
+    return NOTHING
+
+
+def _of_exif(image: Image.Image) -> Credit:
+    with suppress(Exception):
+        exif = image.getexif()
+        return Credit(_said(exif.get(_ARTIST)), _said(exif.get(_COPYRIGHT)))
+    return NOTHING
+
+
+def _of_iptc(image: ImageFile.ImageFile) -> Credit:
+    with suppress(Exception):
+        told = IptcImagePlugin.getiptcinfo(image) or {}
+        return Credit(_said(told.get(_BY_LINE)), _said(told.get(_NOTICE)))
+    return NOTHING
+
+
+def _of_xmp(packet: bytes | str | None) -> Credit:
+    if not packet or len(packet) > LARGEST_XMP:
+        return NOTHING
+    raw = packet.encode() if isinstance(packet, str) else packet
+    if b"<!" in raw:  # XMP has no document type, in which entities that grow are declared
+        return NOTHING
+    try:
+        root = ET.fromstring(raw.strip(b"\0 \r\n\t"))  # noqa: S314 - it has no entities
+    except (ET.ParseError, ValueError):
+        return NOTHING
+    licence, terms, page, rights = (
+        _property(root, name)
+        for name in (
+            f"{_CC}license",
+            f"{_RIGHTS}UsageTerms",
+            f"{_RIGHTS}WebStatement",
+            f"{_DC}rights",
+        )
+    )
+    return Credit(_property(root, f"{_DC}creator"), licence or terms or rights, page_address(page))
+
+
+def _property(root: ET.Element, name: str) -> str | None:
+    """Return a property of RDF, written as an attribute, a text, a resource or a list."""
+    for node in root.iter():
+        if name in node.attrib:
+            return credit_text(node.attrib[name])
+        if node.tag == name:
+            texts = [one.text or "" for one in node.iter(f"{_RDF}li")]
+            return credit_text(
+                node.attrib.get(f"{_RDF}resource") or ", ".join(filter(None, texts)) or node.text
+            )
+    return None
+
+
+def _said(value: object) -> str | None:
+    """Return a field of EXIF or IPTC as text: it may be bytes, or several of them."""
+    if isinstance(value, (list, tuple)):
+        return credit_text(", ".join(filter(None, map(_said, value))))
+    if isinstance(value, bytes):
+        try:
+            return credit_text(value.decode())
+        except UnicodeDecodeError:
+            return credit_text(value.decode("latin-1"))
+    return credit_text(value) if isinstance(value, str) else None

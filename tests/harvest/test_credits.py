@@ -1,0 +1,194 @@
+"""Who made one's own pictures: a table beside them, their files, options; exports carry it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Pillow
+from PIL import PngImagePlugin
+from tools_for_tests import picture, run_here
+
+from gleanset import Dataset
+from gleanset.credit import NOTHING, Credit, credit_text, given_credit, page_address
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.images.embedded_credit import credit_of
+from harvest.archives import harvest_archives
+from harvest.folder import harvest_folders
+from harvest.request import FolderRequest
+
+XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+ xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+ xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:cc="http://creativecommons.org/ns#"
+ xmlns:xmpRights="http://ns.adobe.com/xap/1.0/rights/"
+ xmpRights:WebStatement="https://example.org/p/1">
+ <dc:creator><rdf:Seq><rdf:li>Ann</rdf:li><rdf:li>Bob</rdf:li></rdf:Seq></dc:creator>
+ <dc:rights><rdf:Alt><rdf:li xml:lang="x-default">(c) Ann</rdf:li></rdf:Alt></dc:rights>
+ <cc:license rdf:resource="https://creativecommons.org/licenses/by/4.0/"/>
+</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+BY = "https://creativecommons.org/licenses/by/4.0/"
+
+
+def with_exif(seed: int, author: str, notice: str) -> bytes:
+    image, buffer = Pillow.open(io.BytesIO(picture(seed))), io.BytesIO()
+    exif = Pillow.Exif()
+    exif[0x013B], exif[0x8298] = author, notice
+    image.save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()
+
+
+def with_xmp(xmp: str, kind: str = "JPEG") -> bytes:
+    image, buffer = Pillow.open(io.BytesIO(picture(1))), io.BytesIO()
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp)
+        image.save(buffer, kind, pnginfo=text)
+    else:
+        image.save(buffer, kind, xmp=xmp.encode())
+    return buffer.getvalue()
+
+
+def with_iptc(author: bytes, notice: bytes) -> bytes:
+    fields = b"".join(
+        b"\x1c\x02" + bytes([number]) + len(text).to_bytes(2, "big") + text
+        for number, text in ((80, author), (116, notice))
+    )
+    block = (
+        b"8BIM\x04\x04\0\0" + len(fields).to_bytes(4, "big") + fields + b"\0" * (len(fields) % 2)
+    )
+    body = b"Photoshop 3.0\0" + block
+    jpeg = picture(2)
+    return jpeg[:2] + b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+def told_of(dataset: Dataset) -> dict[str, Credit]:
+    found = {}
+    for image in dataset.images.each():
+        origin = image.origins[0]
+        found[str(origin.title)] = Credit(origin.author, origin.licence, origin.page_url)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_xmp_is_read_as_photographers_programs_write_it(kind: str) -> None:
+    assert credit_of(with_xmp(XMP, kind)) == Credit("Ann, Bob", BY, "https://example.org/p/1")
+
+
+def test_exif_and_iptc_are_read() -> None:
+    assert credit_of(with_exif(1, "Ann", "(c) 2020 Ann")) == Credit("Ann", "(c) 2020 Ann")
+    found = credit_of(with_iptc("Zoë".encode(), b"all rights reserved"))
+    assert found == Credit("Zoë", "all rights reserved")
+
+
+def test_a_hostile_file_says_nothing() -> None:
+    bomb = XMP.replace("<x:xmpmeta", '<!DOCTYPE x [<!ENTITY a "aaaa">]><x:xmpmeta', 1)
+    assert credit_of(with_xmp(bomb.replace("Ann", "&a;"))) == NOTHING
+    assert credit_of(with_xmp("<broken")) == NOTHING
+    assert credit_of(b"no picture") == NOTHING
+    assert credit_of(picture(1)) == NOTHING
+    long = credit_of(with_exif(1, "A\x00\x1b[31m\n" + "b" * 5000, "")).author
+    assert long is not None
+    assert len(long) == 500
+    assert long.isprintable()
+    assert page_address("javascript:alert(1)") is None
+    assert credit_text(" \n ") is None
+
+
+def test_a_table_wins_over_the_file_and_that_over_the_options(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    place = tmp_path / "mine"
+    (place / "deep").mkdir(parents=True)
+    (place / "a.jpg").write_bytes(picture(11))
+    (place / "b.jpg").write_bytes(with_exif(12, "Eve", ""))
+    (place / "deep" / "c.jpg").write_bytes(with_exif(13, "Eve", "(c) Eve"))
+    (place / "deep" / "d.jpg").write_bytes(picture(14))
+    (place / "sources.csv").write_text(
+        "\ufeffFile,Author,License,URL,else\n"
+        "b.jpg,Bea,,https://b.example/1,x\n"
+        "deep\\c.jpg,Cleo,CC0,,\n"
+        "deep/d.jpg,far,far,,\n",
+        encoding="utf-8",
+    )
+    (place / "deep" / "sources.csv").write_text("file,author\nd.jpg,near\n")
+    given = Credit("me", "my own", "https://me.example")
+    done = harvest_folders(dataset, [place], credit=given, workers=1)
+    assert (done["added"], done["rejected"]) == (4, 0), "a table is no picture"
+    assert told_of(dataset) == {
+        "a.jpg": given,
+        "b.jpg": Credit("Bea", "my own", "https://b.example/1"),
+        "c.jpg": Credit("Cleo", "CC0", "https://me.example"),
+        "d.jpg": Credit("near", "far", "https://me.example"),
+    }
+
+
+def test_what_is_said_later_is_taken_in(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.jpg").write_bytes(picture(11))
+    harvest_folders(dataset, [tmp_path / "mine"], workers=1)
+    assert told_of(dataset) == {"a.jpg": NOTHING}
+    given = Credit("me", "CC-BY-4.0")
+    assert harvest_folders(dataset, [tmp_path / "mine"], credit=given, workers=1)["duplicate"] == 1
+    assert told_of(dataset) == {"a.jpg": given}
+    assert harvest_folders(dataset, [tmp_path / "mine"], credit=given, workers=1)["known"] == 1
+
+
+def test_pictures_in_an_archive_have_it_too(dataset: Dataset, tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as made:
+        made.writestr("a.jpg", picture(11))
+        made.writestr("b.jpg", with_exif(12, "Eve", "(c) Eve"))
+    harvest_archives(dataset, [tmp_path / "all.zip"], credit=Credit("me", "CC0"), workers=1)
+    assert told_of(dataset) == {"a.jpg": Credit("me", "CC0"), "b.jpg": Credit("Eve", "(c) Eve")}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("name;author\n", "no column named file"),
+        ("", "no column"),
+        ("file\n\xff", "cannot be read"),
+    ],
+)
+def test_a_table_that_cannot_be_read_stops_it_with_the_mend(
+    dataset: Dataset, tmp_path: Path, text: str, why: str
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture(11))
+    (tmp_path / "sources.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputUnusable, match=why):
+        harvest_folders(dataset, [tmp_path], workers=1)
+
+
+def test_the_command_and_the_exports_carry_it(tmp_path: Path) -> None:
+    place, root = tmp_path / "mine", tmp_path / "dataset"
+    (place / "hana").mkdir(parents=True)
+    for seed in range(4):
+        (place / "hana" / f"{seed}.jpg").write_bytes(picture(seed))
+
+    def run(module: str, *words: str) -> dict[str, Any]:
+        done = run_here(module, *words, "--json", "-q", "-d", root)
+        assert done.code == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout or "{}")
+        return found
+
+    mine = ("--author", "me", "--licence", "CC-BY-4.0", "--page", "https://me.example/1")
+    run("harvest.cli", "folder", str(place), "--hints-from-folders", *mine)
+    run("facecrop.cli", "run", "--detector", "whole", "--workers", "1")
+    run("labeler.cli", "accept-hints")
+    out = tmp_path / "out"
+    run("labeler.cli", "split", "--ratio", "2:1:1")
+    run("labeler.cli", "export", str(out))
+    told = "".join(
+        p.read_text(errors="ignore") for p in out.rglob("*") if p.suffix in (".csv", ".md")
+    )
+    assert "CC-BY-4.0" in told
+    assert "https://me.example/1" in told
+    with pytest.raises(UsageError, match="no address of a page"):
+        given_credit(None, None, "me")
+    words = FolderRequest(places=(place,), credit=Credit("a b", "CC0")).command_line()
+    assert words[-4:] == ["--author", "a b", "--licence", "CC0"]
