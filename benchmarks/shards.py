@@ -1,7 +1,8 @@
 """From Parquet to shards, killed on the way: `python benchmarks/shards.py [5000 20000 …]`.
 
 With `--store s3://BUCKET/PREFIX` images, crops and shards lie in that bucket, which must be there;
-`webdataset` then reads through a pipe and `datasets` by signed addresses (with aiohttp).
+`webdataset` then reads through a pipe and `datasets` with `s3fs`, which wants an environment of its
+own and the server in FSSPEC_S3_ENDPOINT_URL.
 
 A local server draws every address a picture of its own (some 8 kB); one in a hundred is not there.
 A Parquet file with that many rows in one group goes through `harvest urls`, `facecrop run
@@ -219,14 +220,10 @@ class InBucket:
         return [f"{read} {self.place.below('shards').key(key)}" for key in keys]
 
     def tables(self) -> dict[str, list[str]]:
-        """Signed addresses of the Parquet shards of each split."""
-        import boto3
-
-        client, place = boto3.client("s3"), self.place.below("hf")
+        """The Parquet shards of each split, as `s3fs` opens them."""
+        place = self.place.below("hf")
         keys = [key for key in self._keys("hf") if key.endswith(".parquet")]
-        asked = [{"Bucket": place.name, "Key": place.key(key)} for key in keys]
-        signed = (client.generate_presigned_url("get_object", Params=one) for one in asked)
-        return _by_split(zip(keys, signed, strict=True))
+        return _by_split((key, f"{place.address}/{key}") for key in keys)
 
     def _keys(self, name: str) -> list[str]:
         return [one.key for one in self.place.below(name).each()]
