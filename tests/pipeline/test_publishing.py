@@ -236,3 +236,14 @@ def _host() -> str:
     import platform
 
     return platform.node()
+
+
+def test_a_published_dataset_is_merged_into_one_in_a_folder(
+    driven: Driven, dataset: Dataset
+) -> None:
+    dataset.close()
+    ran = gleanset("merge", driven.bucket.address, "-d", dataset.root, "--json")
+    assert ran.code == 0, ran.stderr
+    assert ran.json["images"] == 2
+    stored = {path.read_bytes() for path in (dataset.root / "images").rglob("*.jpg")}
+    assert stored == {picture(0), picture(1)}
