@@ -102,6 +102,11 @@ class Dataset:
         return cls(root, create=True)
 
     @property
+    def name(self) -> str:
+        """What the dataset is called: as `dataset.toml` says, else as its folder is."""
+        return self.settings.name or self.root.absolute().name
+
+    @property
     def read_only(self) -> bool:
         """Whether nothing can be written to this dataset: reading works all the same."""
         return self.db.read_only

@@ -67,7 +67,9 @@ class NetSettings(TomlTable, frozen=True):
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 PageLanguage = Literal["en", "zh", "ja"]
-Line = Annotated[str, msgspec.Meta(max_length=200)]
+LONGEST_LINE = 200
+Line = Annotated[str, msgspec.Meta(max_length=LONGEST_LINE)]
+Paragraph = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
 class WebSettings(TomlTable, frozen=True):
@@ -78,7 +80,8 @@ class WebSettings(TomlTable, frozen=True):
     newest; the newest of all where nothing is said. Only `classes` are shown, all where none are
     named. Where the likeliest class has less than the probability `unknown_below`, the answer is
     "unknown", whatever the run itself would say; of a whole folder, pictures are ticked from
-    `sure_from` on. `contact` is how to reach whoever runs the page.
+    `sure_from` on. `contact` is how to reach whoever runs the page, and `description` what the
+    model is for. Title, description and contact are the dataset's own where none are said here.
     """
 
     title: Line | None = None
@@ -88,6 +91,7 @@ class WebSettings(TomlTable, frozen=True):
     unknown_below: Probability | None = None
     sure_from: Probability = 0.95
     contact: Line | None = None
+    description: Paragraph | None = None
 
 
 HERE = "here"
@@ -145,10 +149,14 @@ class StoreSettings(TomlTable, frozen=True):
 class Settings(TomlTable, frozen=True):
     """All of `dataset.toml`. `keys` are the labeler's: class name to key.
 
-    `target` is how many samples of each class are wanted, for its progress; 0 for no wish.
+    Its `name`, a `description` in a sentence or two and how to reach whoever made it (`contact`)
+    stand in cards and reports; the page of `webapp serve` takes name and contact where `[web]` has
+    none. `target` is how many samples of each class are wanted, for its progress; 0 for no wish.
     """
 
     name: str | None = None
+    description: Paragraph | None = None
+    contact: Line | None = None
     target: Annotated[int, msgspec.Meta(ge=0)] = 0
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     crop: CropSettings = CropSettings()
@@ -157,6 +165,14 @@ class Settings(TomlTable, frozen=True):
     work: WorkSettings = WorkSettings()
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
+
+    @property
+    def page(self) -> WebSettings:
+        """What the page shows: `[web]`, with what is said of the dataset where that is silent."""
+        own = {"title": (self.name or "")[:LONGEST_LINE] or None, "contact": self.contact}
+        own["description"] = self.description
+        silent = {name: text for name, text in own.items() if not getattr(self.web, name)}
+        return msgspec.structs.replace(self.web, **silent)
 
 
 def write_settings(root: Path, settings: Settings) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import click
+import msgspec
 
+from gleanset import Dataset
 from gleanset.cli import CommandJob, Result, group, job_options, key_values
 from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
+from gleanset.settings import Settings, write_settings
 from pipeline.cli_maintenance import COMMANDS as HOUSE
 from pipeline.cli_maintenance import doctor
 from pipeline.cli_snapshots import COMMANDS as SNAPSHOTS
@@ -40,15 +44,64 @@ KINDS = (
     metavar="s3://BUCKET/PREFIX",
     help="Keep images, crops, exports and runs there (docs/storage.md).",
 )
-def init(job: CommandJob, store: str | None) -> Result:
-    """Make an empty dataset folder."""
+@click.option("--name", help="What the dataset is called. Default: as its folder.")
+@click.option("--description", help="What is in it, in a sentence or two.")
+@click.option("--contact", help="How to reach you about it.")
+def init(
+    job: CommandJob,
+    store: str | None,
+    name: str | None,
+    description: str | None,
+    contact: str | None,
+) -> Result:
+    """Make an empty dataset folder.
+
+    Name, description and contact stand in cards, reports and on the page; in a terminal they are
+    asked for (Enter skips one), and dataset.toml has them.
+    """
+    given = {"name": name, "description": description, "contact": contact}
     with job.create(store) as dataset:
-        told = {"store": store} if store else {}
+        if told := _told(job, dataset.settings, given):
+            _write_down(dataset, told)
+        place = {"store": store} if store else {}
         return {
             "dataset": str(dataset.root.absolute()),
             "images": dataset.images.count(),
-            **told,
+            **place,
         }
+
+
+def _told(
+    job: CommandJob, settings: Settings, given: dict[str, str | None]
+) -> dict[str, str | None]:
+    """Return what is said of a new dataset: asked for in a terminal, where it is not given."""
+    told = {name: text for name, text in given.items() if text is not None}
+    silent = job.as_json or job.progress.quiet or not _at_a_terminal()
+    if not told and not silent and not (settings.name or settings.description or settings.contact):
+        for name, question in _QUESTIONS.items():
+            told[name] = click.prompt(question, default="", show_default=False, err=True)
+    return {name: " ".join(text.split()) or None for name, text in told.items()}
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _write_down(dataset: Dataset, told: dict[str, str | None]) -> None:
+    """Put it into `dataset.toml`. Raises `UsageError` for a text that is too long."""
+    changed = msgspec.to_builtins(dataset.settings) | told
+    try:
+        settings = msgspec.convert(changed, Settings)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"too long to be kept: {error}", "say it in fewer words") from error
+    write_settings(dataset.root, settings)
+
+
+_QUESTIONS = {
+    "name": "Name of the dataset (Enter: that of its folder)",
+    "description": "What is in it, in a sentence (Enter: nothing)",
+    "contact": "How to reach you about it (Enter: nothing)",
+}
 
 
 @commands.command(epilog="Example: gleanset publish -d my-dataset")

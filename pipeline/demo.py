@@ -50,7 +50,7 @@ def serve_demo(root: Path, port: int, progress: Progress, show: Callable[[str], 
         run_demo(root, progress, progress.say)
     progress.say(f"pictures to try: {bundled() / 'sample' / 'pictures'}")
     host = "127.0.0.1"
-    web = read_settings(root).web
+    web = read_settings(root).page
     serve_page(
         ServeRequest(root, ListenAddress(host, port), admission(host), web), show, progress.say
     )

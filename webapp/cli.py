@@ -155,7 +155,7 @@ def serve(
 
 def _web(root: Path, given: Mapping[str, object] | None = None) -> WebSettings:
     """Return the dataset's `[web]`, and over it what was given. Raises `RecipeError`."""
-    table = read_settings(root).web if is_dataset(root) else WebSettings()
+    table = read_settings(root).page if is_dataset(root) else WebSettings()
     own = {key: value for key, value in (given or {}).items() if value is not None}
     try:
         return msgspec.convert(msgspec.to_builtins(table) | own, WebSettings)

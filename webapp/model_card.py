@@ -62,6 +62,7 @@ def model_card(settings: ServeSettings, loaded: LoadedModel) -> Told:
         "measured": _measured(metrics),
         **_history(folder),
         "contact": settings.web.contact,
+        "description": settings.web.description,
         "takes_requests": settings.dataset is not None,
     }
 

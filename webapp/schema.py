@@ -137,6 +137,7 @@ CARD = _answer(
             "date": _or_null("string"),
             "learnt_from": {"anyOf": [_LEARNT_FROM, {"type": "null"}]},
             "contact": _or_null("string"),
+            "description": _or_null("string"),
             "takes_requests": {"type": "boolean"},
         }
     ),

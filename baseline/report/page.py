@@ -140,7 +140,7 @@ def gather(dataset: Dataset, folder: Path) -> RunReport:
     side, colours = metrics.settings.get("size", "?"), metrics.settings.get("colour", "rgb")
     return RunReport(
         run=folder.name,
-        dataset=dataset.settings.name or dataset.root.absolute().name,
+        dataset=dataset.name,
         snapshot=snapshot_words(known.snapshot) if known else "",
         metrics=metrics,
         summary=_summary(metrics, told),

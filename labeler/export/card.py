@@ -92,10 +92,11 @@ class CardFacts:
 
 def dataset_card(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
     """Return the card in Markdown, with the front matter that the Hugging Face hub reads."""
-    name = dataset.settings.name or "An image dataset"
+    name, settings = dataset.name, dataset.settings
     parts = [
         _front(name, facts, options),
         f"# {_plain(name)}",
+        *([_plain(settings.description)] if settings.description else []),
         f"{_what(facts, options)} of {len(facts.labels)} classes, collected and split with "
         f"Gleanset. {_moments(dataset, facts)}",
         "## Classes and splits\n\n" + _class_table(facts),
@@ -105,6 +106,7 @@ def dataset_card(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> 
         + "\n\nAuthor, licence and page of every file: `LICENSES.csv`.",
         "## How it was made\n\n" + _made(dataset, facts, options),
         "## Known limits\n\n" + _limits(facts),
+        *([f"## Contact\n\n{_plain(settings.contact)}"] if settings.contact else []),
     ]
     return "\n\n".join(parts) + "\n"
 

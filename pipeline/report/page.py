@@ -58,6 +58,8 @@ class DatasetReport:
     """The content of the page."""
 
     title: str
+    description: str
+    contact: str
     summary: str
     tiles: list[FigureTile]
     band: list[SamplePreview]
@@ -87,6 +89,8 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetRe
     rejected, totals = rejections(dataset), _totals(dataset)
     return DatasetReport(
         title=title,
+        description=dataset.settings.description or "",
+        contact=dataset.settings.contact or "",
         summary=_summary(totals, found, sorted_, learned),
         tiles=list(_tiles(totals, found, sorted_, learned, rejected)),
         band=_band(sorted_),
@@ -188,7 +192,7 @@ def write_report(
     `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
     target = (target or dataset.root / REPORT).absolute()
-    title = title or dataset.settings.name or dataset.root.absolute().name
+    title = title or dataset.name
     page = render_report(gather_report(dataset, title, run_id))
     write_atomic(target, as_bytes(page))
     return target

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from model_of_colours import CLASSES, write_model
 from web_requests import Serve
@@ -15,7 +16,7 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.maintenance import Maintenance
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
-from gleanset.settings import WebSettings
+from gleanset.settings import Settings, WebSettings
 from webapp import model_card
 from webapp.served import ServedModel, read_served, write_served
 
@@ -137,6 +138,15 @@ def test_of_an_exported_file_it_says_what_is_not_known(serve: Serve) -> None:
     assert told["classes"][0] == {"name": "blue", "train": None, "val": None, "test": None}
     assert told["measured"] is told["learnt_from"] is told["date"] is None
     assert (told["takes_requests"], told["contact"]) == (False, "me@example.org")
+
+
+def test_what_is_said_of_the_dataset_is_said_of_its_page(serve: Serve) -> None:
+    own = Settings(name="Owls", description="Owls of one wood.", contact="me@example.org")
+    told = card(serve, dataset=None, web=own.page)
+    assert (told["title"], told["contact"]) == ("Owls", "me@example.org")
+    assert told["description"] == "Owls of one wood."
+    page = WebSettings(title="Which owl?", contact="web@example.org", description="Ask it.")
+    assert msgspec.structs.replace(own, web=page).page == page
 
 
 def test_without_test_the_figures_of_val_are_told_as_such(serve: Serve, run: Path) -> None:

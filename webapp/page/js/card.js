@@ -18,7 +18,8 @@ function table(heads, rows) {
 }
 
 function knows(card) {
-  const told = [paragraph(card.date ? words("Run {run}, trained on {date}.", card) : words("Run {run}.", card))];
+  const told = card.description ? [paragraph(card.description)] : [];
+  told.push(paragraph(card.date ? words("Run {run}, trained on {date}.", card) : words("Run {run}.", card)));
   told.push(paragraph(card.detector === "whole" ? words("It judges pictures as a whole.") : words("It judges the faces in a picture.")));
   const splits = ["train", "val", "test"].filter((split) => card.classes.some((one) => one[split] !== null));
   const heads = { train: words("learnt from"), val: words("watched by"), test: words("judged by") };

@@ -1,0 +1,82 @@
+"""`gleanset init` asks once what a dataset is called; cards and reports say it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tools_for_tests import run_here
+
+from gleanset import Dataset
+from gleanset.errors import UsageError
+from labeler.export.card import CardFacts, dataset_card
+from labeler.export.options import ExportOptions
+from pipeline.cli import commands
+from pipeline.report import write_report
+
+
+def init(root: Path, *words: str, typed: str = "") -> str:
+    ran = CliRunner().invoke(
+        commands, ["init", "-d", str(root), *words], input=typed, catch_exceptions=False
+    )
+    assert ran.exit_code == 0, ran.output
+    return ran.output
+
+
+def card_of(dataset: Dataset) -> str:
+    """The card of an export with one picture."""
+    facts = CardFacts()
+    facts.items = facts.pictures = facts.counts["owl", "train"] = 1
+    return dataset_card(dataset, facts, ExportOptions(format="imagefolder"))
+
+
+def settings(root: Path) -> tuple[str | None, str | None, str | None]:
+    with Dataset.open(root) as dataset:
+        own = dataset.settings
+        return own.name, own.description, own.contact
+
+
+def test_what_is_given_is_kept_and_said(tmp_path: Path) -> None:
+    root = tmp_path / "owls"
+    words = ("--name", "Owls & <b>", "--description", "Owls of\none wood.", "--contact", "me@x.org")
+    init(root, *words)
+    assert settings(root) == ("Owls & <b>", "Owls of one wood.", "me@x.org")
+    with Dataset.open(root) as dataset:
+        card = card_of(dataset)
+        page = write_report(dataset).read_text()
+    assert "Owls of one wood." in card
+    assert card.rstrip().endswith("me@x.org")
+    assert "<b>" not in card.split("---")[2]
+    assert "Owls of one wood." in page
+    assert "me@x.org" in page
+    assert "Owls &amp; &lt;b&gt;" in page
+
+
+def test_a_dataset_without_a_name_is_called_like_its_folder(tmp_path: Path) -> None:
+    root = tmp_path / "owls"
+    init(root)
+    assert settings(root) == (None, None, None)
+    with Dataset.open(root) as dataset:
+        card = card_of(dataset)
+    assert "\n# owls\n" in card
+    assert "Contact" not in card
+
+
+def test_in_a_terminal_it_is_asked_for_once_and_each_may_be_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cli._at_a_terminal", lambda: True)
+    assert "Name of the dataset" in init(tmp_path / "a", typed="Owls\n\n\n")
+    assert settings(tmp_path / "a") == ("Owls", None, None)
+    assert "Name of the dataset" not in init(tmp_path / "a")
+    assert "Name of the dataset" not in init(tmp_path / "b", "--json")
+    assert "Name of the dataset" not in init(tmp_path / "c", "--name", "Cats")
+    assert settings(tmp_path / "c") == ("Cats", None, None)
+
+
+def test_too_long_a_text_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    done = run_here("pipeline.cli", "init", "--contact", "x" * 201, "-d", tmp_path / "a")
+    assert done.code == UsageError.exit_code
+    assert "too long to be kept" in done.stderr
+    assert settings(tmp_path / "a") == (None, None, None)
