@@ -29,6 +29,8 @@ EXTENSIONS = {
     "BMP": "bmp",
     "TIFF": "tif",
     "AVIF": "avif",
+    "HEIF": "heic",
+    "JXL": "jxl",
 }
 
 

@@ -1,6 +1,7 @@
 """Safe decoding: bytes from anywhere become upright RGB pixels, or an `Unreadable`.
 
-The format is told by content, never by name, and must be one of `FORMATS`. Size is
+The format is told by content, never by name, and must be one of `FORMATS`, or HEIC or JPEG XL
+where their plugins are there. Size is
 checked before a pixel is decoded. EXIF orientation is applied to the pixels and never to
 the stored bytes. Animated files give their first frame and say how many they have. Colours of
 an embedded profile are made sRGB where colour is wanted at all (`gleanset.images.colour`).
@@ -21,14 +22,17 @@ from typing import Literal
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gleanset.errors import Unreadable
+from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, jxl_size, plugin_format
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 100_000_000
 MAX_FRAMES = 10_000
+_HEADER = 65_536
 
 Mode = Literal["RGB", "L"]
-ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, "jpg", "jpe", "jfif", "tif"))
+_OTHER_ENDINGS = ("jpg", "jpe", "jfif", "tif", "heic", "heif", "jxl")
+ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_ENDINGS))
 """How names of pictures end, in lower case: only a first guess, what is inside decides."""
 
 Image.init()
@@ -47,8 +51,6 @@ _KNOWN_BUT_REFUSED = (
     (b"\x00\x00\x01\x00", "ICO"),
     (b"\xd7\xcd\xc6\x9a", "WMF"),
     (b"\x00\x00\x00\x0cjP", "JPEG 2000"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\x00\x00\x00\x0cJXL", "JPEG XL"),
     (b"\xd0\xcf\x11\xe0", "OLE document"),
 )
 
@@ -118,29 +120,50 @@ def decode(
         raise Unreadable("empty", "0 bytes")
     if len(data) > MAX_BYTES:
         raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
+    formats = _formats(data, most_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             return _decoded(image, at_least, mode, min(most_pixels, MAX_PIXELS))
     except Unreadable:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable("too large", str(error)) from error
     except UnidentifiedImageError as error:
-        raise _unknown(data) from error
+        raise _unknown(data, formats) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
     except _BROKEN as error:
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 
-def size_said(path: Path | io.BytesIO) -> tuple[int, int]:
+def _formats(data: bytes, most_pixels: int = MAX_PIXELS) -> tuple[str, ...]:
+    """Return what the bytes may be. Raises `Unreadable` for what no plugin here reads."""
+    if (found := plugin_format(data)) is None:
+        return FORMATS
+    if found == JXL:  # its plugin decodes as soon as it opens
+        width, height = jxl_size(data)
+        _refuse_large(width, height, min(most_pixels, MAX_PIXELS))
+    return (found,)
+
+
+def _refuse_large(width: int, height: int, most_pixels: int) -> None:
+    if width * height > most_pixels:
+        raise Unreadable("too large", f"{width} x {height} pixels, at most {most_pixels}")
+
+
+def size_said(place: Path | io.BytesIO) -> tuple[int, int]:
     """Return width and height as the header of a file has them: nothing is decoded.
 
     Raises `Unreadable` and nothing else.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.size
+        with place.open("rb") if isinstance(place, Path) else place as file:
+            head = file.read(_HEADER)
+            file.seek(0)
+            if (formats := _formats(head)) == (JXL,):
+                return jxl_size(head)
+            with Image.open(file, formats=formats) as image:
+                return image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable("too large", str(error)) from error
     except (*_BROKEN, MemoryError) as error:
@@ -151,8 +174,7 @@ def _decoded(
     image: Image.Image, at_least: int | None, mode: Mode, most_pixels: int
 ) -> DecodedImage:
     width, height = image.size
-    if width * height > most_pixels:
-        raise Unreadable("too large", f"{width} x {height} pixels, at most {most_pixels}")
+    _refuse_large(width, height, most_pixels)
     # A multi-picture JPEG is one picture with previews, not an animation.
     previews = image.format == "MPO"
     kind = "JPEG" if previews else str(image.format)
@@ -226,11 +248,11 @@ def _reason(text: str) -> str:
     return "too large" if "too large" in lowered or "exceeds" in lowered else "damaged"
 
 
-def _unknown(data: bytes) -> Unreadable:
+def _unknown(data: bytes, formats: tuple[str, ...]) -> Unreadable:
     """Say what it is when it is not a picture we take."""
     head = data[:256]
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
-        return Unreadable("unsupported format", "HEIF: convert it to JPEG or PNG first")
+    if formats != FORMATS:
+        return Unreadable("damaged", f"a broken {WITH_PLUGINS[formats[0]]}")
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return Unreadable("not an image", "HTML or XML")

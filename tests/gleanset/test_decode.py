@@ -261,7 +261,7 @@ def test_a_jpeg_cut_short_is_refused_also_at_a_fraction_of_its_size() -> None:
         (b"<svg xmlns='x'/>", "unsupported format"),
         (b"%PDF-1.7", "unsupported format"),
         (b"PK\x03\x04zip", "unsupported format"),
-        (b"\0\0\0\x18ftypheic", "unsupported format"),
+        (b"\0\0\0\x18ftypheic", "damaged"),
         (b"\xff\xd8\xff\xe0nothing", "truncated"),
         (b"\0\0\0\x20ftypavif", "damaged"),
         (b"\x89PNG\r\n\x1a\nnothing", "damaged"),

@@ -1,0 +1,139 @@
+"""HEIC and JPEG XL are pictures where their plugins are there; camera RAW never is."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tools_for_tests import pixels
+
+from gleanset import Dataset
+from gleanset.errors import Unreadable
+from gleanset.images import plugin_formats
+from gleanset.images.decode import MAX_PIXELS, decode, size_said
+from gleanset.images.plugin_formats import is_camera_raw, jxl_size
+from harvest.folder import harvest_folders
+
+pytest.importorskip("pillow_heif")
+pytest.importorskip("pillow_jxl")
+
+
+def made(kind: str, size: tuple[int, int] = (96, 64)) -> bytes:
+    """A smooth picture in this format, as good as without loss."""
+    plugin_formats._loaded(kind)
+    buffer = io.BytesIO()
+    pixels(3, size).save(buffer, kind, quality=95)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "JXL"])
+def test_they_are_decoded_as_they_were(kind: str, tmp_path: Path) -> None:
+    data = made(kind)
+    found = decode(data)
+    assert (found.format, found.width, found.height, found.frames) == (kind, 96, 64, 1)
+    was, now = (picture.convert("L").tobytes() for picture in (pixels(3, (96, 64)), found.pixels))
+    assert sum(abs(a - b) for a, b in zip(was, now, strict=True)) / len(was) < 4
+    (tmp_path / "x").write_bytes(data)
+    assert size_said(tmp_path / "x") == size_said(io.BytesIO(data)) == (96, 64)
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "JXL"])
+def test_broken_ones_are_unreadable_and_nothing_else(kind: str) -> None:
+    data, dice = made(kind), random.Random(0)
+    for length in (13, 20, 50, len(data) // 2, len(data) - 3):
+        with pytest.raises(Unreadable):
+            decode(data[:length])
+    for _ in range(60):
+        spoilt = bytearray(data)
+        for _ in range(dice.randint(1, 6)):
+            spoilt[dice.randrange(12, len(spoilt))] = dice.randrange(256)
+        for look in (decode, lambda raw: size_said(io.BytesIO(raw))):
+            try:
+                look(bytes(spoilt))
+            except Unreadable:
+                continue
+
+
+def test_a_small_file_with_a_huge_picture_is_refused_before_it_is_decoded() -> None:
+    # Not small, 30 bits of height (selector 3), ratio 1:1.
+    side = 2**30
+    bits = 0 | 3 << 1 | (side - 1) << 3 | 1 << 33
+    bomb = b"\xff\x0a" + bits.to_bytes(8, "little") + bytes(40)
+    assert jxl_size(bomb) == (side, side)
+    with pytest.raises(Unreadable, match="too large"):
+        decode(bomb)
+    box = struct.pack(">I4s", len(bomb) + 8, b"jxlc") + bomb
+    container = b"\x00\x00\x00\x0cJXL \r\n\x87\n" + struct.pack(">I4sI", 12, b"ftyp", 0) + box
+    with pytest.raises(Unreadable, match="too large"):
+        decode(container)
+    with pytest.raises(Unreadable, match="too large"):
+        decode(made("HEIF"), most_pixels=1000)
+    assert side * side > MAX_PIXELS
+
+
+@pytest.mark.parametrize("size", [(8, 8), (256, 256), (31, 200), (640, 480), (600, 337), (1200, 3)])
+def test_the_size_in_a_header_is_that_of_the_picture(size: tuple[int, int]) -> None:
+    assert jxl_size(made("JXL", size)) == size
+
+
+def tiff(*tags: tuple[int, int]) -> bytes:
+    """A TIFF's first directory with these tags, each a short."""
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(20)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tiff((256, 10), (262, 32803)),
+        tiff((262, 2), (50706, 1)),
+        b"II*\0\x10\0\0\0CR\x02\0" + bytes(60),
+        b"FUJIFILMCCD-RAW 0201" + bytes(60),
+        b"\0\0\0\x18ftypcrx " + bytes(60),
+        b"IIRO\x08\0\0\0" + bytes(60),
+    ],
+)
+def test_camera_raw_is_refused_with_the_mend(data: bytes) -> None:
+    with pytest.raises(Unreadable) as refused:
+        decode(data)
+    assert (refused.value.reason, refused.value.detail[:10]) == ("unsupported format", "camera RAW")
+    assert "export it as JPEG" in refused.value.detail
+
+
+def test_a_sensor_below_a_preview_is_found_and_an_ordinary_tiff_is_none() -> None:
+    sub = struct.pack("<H", 1) + struct.pack("<HHII", 262, 3, 1, 32803) + bytes(4)
+    first = struct.pack("<H", 2) + struct.pack("<HHII", 262, 3, 1, 2)
+    first += struct.pack("<HHII", 330, 4, 1, 8 + len(first) + 12)
+    assert is_camera_raw(b"II*\0" + struct.pack("<I", 8) + first + sub + bytes(20))
+    loop = tiff((330, 8), (330, 8), (262, 2))
+    assert not is_camera_raw(loop)
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(buffer, "TIFF")
+    assert decode(buffer.getvalue()).format == "TIFF"
+    for length in range(40):
+        assert not is_camera_raw(buffer.getvalue()[:length])
+
+
+@pytest.mark.parametrize(("kind", "name"), [("HEIF", "HEIC"), ("JXL", "JPEG XL")])
+def test_without_its_plugin_it_is_said_what_to_install(
+    kind: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = made(kind)
+    monkeypatch.setattr(plugin_formats, "_loaded", lambda _: False)
+    with pytest.raises(Unreadable) as refused:
+        decode(data)
+    assert refused.value.detail == f"{name}: pip install 'gleanset[formats]'"
+
+
+def test_they_are_harvested_with_their_own_endings(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for kind, name in (("HEIF", "phone.HEIC"), ("JXL", "b.jxl")):
+        (tmp_path / "in" / name).write_bytes(made(kind))
+    assert harvest_folders(dataset, [tmp_path / "in"], workers=1)["added"] == 2
+    assert {image.format for image in dataset.images.each()} == {"HEIF", "JXL"}
+    stored = {path.suffix for path in (dataset.root / "images").rglob("*.*")}
+    assert stored == {".heic", ".jxl"}
