@@ -56,7 +56,7 @@ def add(job: CommandJob, name: str) -> Result:
         return {"step": ClassEditor(dataset).add(name).step}
 
 
-@classes.command(epilog='Example: labeler classes rename hana hanako -d my-dataset')
+@classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
 @job_options()
 @click.argument("old")
 @click.argument("new")
@@ -93,7 +93,7 @@ def delete(job: CommandJob, name: str) -> Result:
     return {"step": edit.step, "back_in_queue": edit.changed}
 
 
-@classes.command(epilog='Example: labeler classes show hana K-On -d my-dataset')
+@classes.command(epilog="Example: labeler classes show hana K-On -d my-dataset")
 @job_options()
 @click.argument("name")
 @click.argument("show", default="")
