@@ -41,7 +41,7 @@ LOGIN_HELP = {
 SERVICE = "gleanset"
 FILE = "secrets.json"
 # A keyring may ask the person to unlock it, but one without a screen may also hang for ever.
-_PATIENCE = 20.0
+_PATIENCE, _WAIT = 20.0, 0.25
 # Anything shorter is no key of any site, and would be cut out of ordinary words.
 _SHORTEST = 4
 
@@ -119,7 +119,9 @@ class Vault:
         # No pool: its threads would be waited for at the end of the program.
         asking = threading.Thread(target=_answer_of, args=(call, answers), daemon=True)
         asking.start()
-        asking.join(self._patience)
+        # In short waits: a machine that was asleep meanwhile has not used its patience up.
+        for _ in range(max(1, round(self._patience / _WAIT))):
+            asking.join(min(_WAIT, self._patience))
         # One that hangs is not asked again, each time would cost the same patience.
         self._no_keyring = asking.is_alive()
         return answers[0] if answers else None

@@ -31,6 +31,8 @@ pytest_plugins = ("s3_server",)
 # Two threads of PyTorch on a core that others use, too, wait for each other most of the time. Here
 # before anything imports it, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test asks the keyring of whoever runs it.
+os.environ.setdefault("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
 # What is imported and collected stays until the end: it is not searched for garbage.
 gc.disable()

@@ -18,6 +18,7 @@ from gleanset.errors import DiskFull, NotWritable
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import EXTENSIONS, Store, sha256_of
 from gleanset.images.decode import FORMATS
+from gleanset.images.plugin_formats import WITH_PLUGINS
 
 
 def files_below(folder: Path) -> list[str]:
@@ -39,7 +40,7 @@ def test_bytes_are_kept_under_their_name(store: Store) -> None:
 
 
 def test_every_format_has_its_extension() -> None:
-    assert set(EXTENSIONS) == set(FORMATS)
+    assert set(EXTENSIONS) == {*FORMATS, *WITH_PLUGINS}
     assert len(set(EXTENSIONS.values())) == len(EXTENSIONS)
 
 

@@ -18,6 +18,7 @@ from keyring.backends.null import Keyring as NullKeyring
 from keyring.errors import PasswordDeleteError
 
 from gleanset.errors import NeedsLogin, NotWritable, UsageError
+from harvest import secrets
 from harvest.secrets import SERVICE, Vault, forget_secret, keep_secret, redacted, secret
 
 KEY = "flickr.key"
@@ -74,6 +75,8 @@ def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET", "PIXIV_REFRESH_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    # One that found a keyring hanging asks it no more.
+    monkeypatch.setattr(secrets, "_vault", Vault())
     before = keyring.get_keyring()
     keyring.set_keyring(FailKeyring())
     yield

@@ -125,9 +125,10 @@ def test_equal_data_gives_equal_shards_whoever_writes_them(
     dataset: Dataset, tmp_path: Path, format_: str
 ) -> None:
     run(dataset, tmp_path / "one", 1, format=format_, **SMALL)
-    shutil.copytree(dataset.root, tmp_path / "copy")
-    shutil.rmtree(tmp_path / "copy" / "crops")
-    with Dataset.open(tmp_path / "copy") as copy:
+    there = tmp_path / "copy" / dataset.root.name  # a card is called like the folder
+    shutil.copytree(dataset.root, there)
+    shutil.rmtree(there / "crops")
+    with Dataset.open(there) as copy:
         run(copy, tmp_path / "two", 2, format=format_, **SMALL)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
