@@ -46,7 +46,7 @@ def listed(run: Callable[..., Ran], root: Path) -> list[object]:
     return [json.loads(line) for one in ran for line in one.stdout.splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_walk_over_a_bucket_gives_the_rows_and_bytes_of_one_over_a_folder(
     bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -78,7 +78,7 @@ def digest(tree: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_harvest_that_is_killed_twice_takes_each_picture_once(
     bucket: Bucket, tmp_path: Path
 ) -> None:

@@ -165,7 +165,7 @@ def test_a_file_is_given_when_it_keeps_still_and_again_when_it_changes(tmp_path:
     assert next(files) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_watching_goes_on_until_ctrl_c_and_then_keeps_the_table(
     patterns_root: Path, folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
