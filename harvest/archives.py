@@ -25,6 +25,7 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.folder import (
     CreditedPicture,
+    FolderHints,
     checked_folder,
     credit_stamp,
     staged_with_credit,
@@ -53,11 +54,36 @@ class IdentifiedArchive(NamedTuple):
     stem: str
 
 
+class MemberHints:
+    """What is hinted of members: an archive without folders is a class folder itself.
+
+    Whether it has some is looked up where a member lies in none.
+    """
+
+    def __init__(self, hinting: FolderHints) -> None:
+        self._hinting = hinting
+        self._flat: dict[str, bool] = {}
+
+    def of(self, archive: IdentifiedArchive, name: str) -> str | None:
+        """Return the hint of a member; None where it has none."""
+        folders = _parts(name)[:-1]
+        if not folders and self._hinting.level is not None and self._is_flat(archive):
+            folders = (archive.stem,)
+        return self._hinting.of(folders)
+
+    def _is_flat(self, archive: IdentifiedArchive) -> bool:
+        if archive.key not in self._flat:
+            paths = (_parts(entry.name) for entry in open_archive(archive.path))
+            self._flat[archive.key] = all(len(p) < 2 or _is_hidden(p[0]) for p in paths)
+        return self._flat[archive.key]
+
+
 def harvest_archives(
     dataset: Dataset,
     archives: Iterable[Path],
     *,
     hints: bool = False,
+    class_level: int = 1,
     label: str | None = None,
     credit: Credit = NOTHING,
     workers: int = 0,
@@ -65,19 +91,21 @@ def harvest_archives(
 ) -> dict[str, object]:
     """Add every picture inside some archives; the counts of what happened.
 
-    With `hints` the immediate folder inside the archive is the hint (at its top the archive's own
-    name), else `label`. Who made a picture says its file, else `credit`. Members seen before are
-    skipped, wherever the archive lies now. Raises `InputUnusable` for what is no archive.
+    With `hints` the class folder inside the archive on that level is the hint (in one without
+    folders its own name), else `label`. Who made a picture says its file, else `credit`. Members
+    seen before are skipped, wherever the archive lies now. Raises `InputUnusable` for what is no
+    archive.
     """
     given = checked_archives(archives)
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store)
+        intake = Importer(dataset, STAGE, store, by_folder=hints)
+        hinting = MemberHints(FolderHints(label, class_level if hints else None))
         keep = _Keep(StageFile(StageBytes(store)))
         new = (
             found
             for path in given
-            for found in _copied(identified(path), intake, scratch, hints, label, credit)
+            for found in _copied(identified(path), intake, scratch, hinting, credit)
         )
         outcomes = run_over(keep, new, Processes(workers))
         for outcome in (progress or Progress()).over(outcomes, "members", unit=" files"):
@@ -169,42 +197,48 @@ def _copied(
     archive: IdentifiedArchive,
     intake: Importer,
     scratch: Path,
-    hints: bool,
-    label: str | None,
+    hinting: MemberHints,
     credit: Credit,
 ) -> Iterator[CopiedMember]:
     """Yield every member worth trying and not known, copied when it is asked for."""
-    for number, (entry, origin, stamp) in enumerate(members(archive, hints, label, credit)):
+    for number, (entry, origin, stamp) in enumerate(members(archive, hinting, credit)):
         if not intake.knows(origin, stamp):
             path = scratch / f"{archive.key}-{number}"
             yield CopiedMember(path, _copy(entry, path), origin, stamp)
 
 
 def members(
-    archive: IdentifiedArchive, hints: bool, label: str | None, credit: Credit = NOTHING
+    archive: IdentifiedArchive, hinting: MemberHints, credit: Credit = NOTHING
 ) -> Iterator[tuple[ArchiveMember, Origin, str]]:
     """Yield every member worth trying, with the origin and stamp that it is known by."""
     names: Counter[str] = Counter()
     for entry in open_archive(archive.path):
         names[entry.name] += 1
-        origin = _origin(archive, entry.name, names[entry.name], hints, label)
+        hint = hinting.of(archive, entry.name)
+        origin = _origin(archive, entry.name, names[entry.name], hint)
         yield entry, origin, f"{origin.hint or ''}{credit_stamp(credit)}"
 
 
-def _origin(
-    archive: IdentifiedArchive, name: str, times: int, hints: bool, label: str | None
-) -> Origin:
+def _origin(archive: IdentifiedArchive, name: str, times: int, hint: str | None) -> Origin:
     """`times`: a name may stand in an archive more than once, with another content each time."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
-    folder = parts[-2] if len(parts) > 1 else archive.stem
+    parts = _parts(name)
     again = f"#{times}" if times > 1 else ""
     return Origin(
         source="archive",
         key=f"{archive.key}:{name}{again}",
         path=printable(archive.path),
         title=parts[-1] if parts else printable(Path(archive.path.name)),
-        hint=folder if hints else label,
+        hint=hint,
     )
+
+
+def _is_hidden(folder: str) -> bool:
+    """Return whether a folder is a system's own, such as what macOS puts into every zip."""
+    return folder.startswith((".", "__MACOSX"))
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
 
 
 def _copy(entry: ArchiveMember, path: Path) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ import click
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.credit import given_credit
+from gleanset.files.class_folder import LEVEL_HELP
 from harvest.cli_frames import frames
 from harvest.cli_options import (
     FILES,
@@ -32,7 +33,8 @@ for command in (keyword, check, login, frames):
 @commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
 @job_options(simulate=True)
 @click.argument("places", nargs=-1, required=True, type=FILES, metavar="DIR|FILE|ARCHIVE...")
-@click.option("--hints-from-folders", is_flag=True, help="Each folder's name is the hint.")
+@click.option("--hints-from-folders", is_flag=True, help="Names of class folders are hints.")
+@click.option("--class-level", type=click.IntRange(1), metavar="N", help=LEVEL_HELP)
 @label_option
 @click.option("--author", help="Who made the pictures, where nothing else says it.")
 @click.option("--licence", help="What may be done with them, such as CC-BY-4.0 or 'my own'.")
@@ -42,6 +44,7 @@ def folder(
     job: CommandJob,
     places: tuple[Path, ...],
     hints_from_folders: bool,
+    class_level: int | None,
     label: str | None,
     author: str | None,
     licence: str | None,
@@ -49,6 +52,10 @@ def folder(
     workers: int | None,
 ) -> Result | None:
     """Add the pictures in some folders (and those below), single ones, and zip or tar archives.
+
+    Class folders are the outermost ones in DIR or ARCHIVE, with train|val|test above them or not,
+    or those of --class-level; pictures beside them have no hint. A DIR without folders is a class
+    folder itself.
 
     Who made each, its licence and its page are kept, and exports carry them: as a sources.csv
     beside the pictures says (columns file, author, licence, page), else the file itself (EXIF, IPTC
@@ -59,6 +66,7 @@ def folder(
         FolderRequest(
             places=places,
             hints_from_folders=hints_from_folders,
+            class_level=class_level,
             label=label,
             credit=given_credit(author, licence, page),
             workers=workers,

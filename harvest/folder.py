@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable
+from gleanset.files.class_folder import class_folder
 from gleanset.files.names import printable
 from gleanset.images.decode import ENDINGS
 from gleanset.images.embedded_credit import credit_of
@@ -45,11 +46,23 @@ class CreditedPicture(NamedTuple):
     credit: Credit
 
 
+class FolderHints(NamedTuple):
+    """What pictures are hinted to be: the class folder on `level`, or without it one label."""
+
+    label: str | None = None
+    level: int | None = None
+
+    def of(self, folders: Sequence[str]) -> str | None:
+        """Return the hint of a picture that these folders lead to, None where it has none."""
+        return self.label if self.level is None else class_folder(folders, self.level)
+
+
 def harvest_folders(
     dataset: Dataset,
     folders: Iterable[Path],
     *,
     hints: bool = False,
+    class_level: int = 1,
     label: str | None = None,
     credit: Credit = NOTHING,
     workers: int = 0,
@@ -57,19 +70,20 @@ def harvest_folders(
 ) -> dict[str, object]:
     """Add every picture under some folders, and pictures named themselves; the counts.
 
-    With `hints` the immediate parent folder is the hint, else `label`. Who made a picture says
-    a `sources.csv`, else the file itself, else `credit`. Files seen before are skipped unless they
-    changed. Raises `InputUnusable` for a folder that is not there.
+    With `hints` the class folder on that level is the hint (see `walk`), else `label`. Who made a
+    picture says a `sources.csv`, else the file itself, else `credit`. Files seen before are skipped
+    unless they changed. Raises `InputUnusable` for a folder that is not there.
     """
     roots = [checked_folder(folder, dataset.root) for folder in folders]
+    hinting = FolderHints(label, class_level if hints else None)
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store)
+        intake = Importer(dataset, STAGE, store, by_folder=hints)
         keep = StageFile(StageBytes(store))
         new = (
             found
             for root in roots
-            for found in walk(root, hints=hints, label=label, leave_out=dataset.root, credit=credit)
+            for found in walk(root, hinting, leave_out=dataset.root, credit=credit)
             if not intake.knows(found.origin, found.stamp)
         )
         outcomes = run_over(_Keep(keep), new, Processes(workers))
@@ -135,14 +149,14 @@ def checked_folder(folder: Path, own: Path) -> Path:
 
 
 def walk(
-    root: Path, *, hints: bool, label: str | None, leave_out: Path, credit: Credit = NOTHING
+    root: Path, hinting: FolderHints, *, leave_out: Path, credit: Credit = NOTHING
 ) -> Iterator[Found]:
     """Yield all files under `root` in a fixed order, without hidden ones and without datasets.
 
-    A `root` that is a file is all there is. Folders that may not be listed come last, so that
-    they are rejected and not forgotten. `credit` is what is said of all where nothing else is;
-    with another one the files count as changed. Raises `InputUnusable` for a `sources.csv` that
-    cannot be read.
+    A `root` without folders is a class folder itself, and so is the folder of a `root` that is a
+    file, which is all there is. Folders that may not be listed come last, so that they are rejected
+    and not forgotten. `credit` is what is said of all where nothing else is; with another one the
+    files count as changed. Raises `InputUnusable` for a `sources.csv` that cannot be read.
     """
     own = leave_out.resolve()
     closed: list[OSError] = []
@@ -153,8 +167,24 @@ def walk(
 
     if root.is_file():
         tables[root.parent] = source_rows(root.parent)
-        yield found(root, root.parent.name if hints else label)
+        yield found(root, hinting.of((root.parent.name,)))
         return
+    loose: tuple[str, ...] = ()
+    for folder, folders, files in _open_folders(root, own, closed):
+        if folder == root and not folders:
+            loose = (root.name,)
+        hint = hinting.of(folder.relative_to(root).parts or loose)
+        if rows := source_rows(folder):
+            tables[folder] = rows
+        for name in files:
+            yield found(folder / name, hint)
+    yield from (found(Path(os.fsdecode(error.filename)), hinting.label) for error in closed)
+
+
+def _open_folders(
+    root: Path, own: Path, closed: list[OSError]
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with the names of those in it and of its files; `closed` are the others."""
     for here, folders, files in os.walk(root, onerror=closed.append):
         folder = Path(here)
         folders[:] = sorted(
@@ -165,12 +195,8 @@ def walk(
         if folder.resolve() == own:
             folders.clear()
             continue
-        if rows := source_rows(folder):
-            tables[folder] = rows
-        for name in sorted(files):
-            if not name.startswith(".") and name != NAME:
-                yield found(folder / name, folder.name if hints else label)
-    yield from (found(Path(os.fsdecode(error.filename)), label) for error in closed)
+        names = (name for name in files if not name.startswith(".") and name != NAME)
+        yield folder, folders, sorted(names)
 
 
 def _is_left_out(folder: Path, own: Path) -> bool:

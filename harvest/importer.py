@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from enum import Enum
 from itertools import islice
+from pathlib import PurePath
 from typing import Any
 
 from gleanset import Dataset
@@ -52,17 +53,26 @@ class Importer:
     """Records what became of each candidate and counts it.
 
     What it takes was staged in `store`. `images`, where one is given, takes up the hashes that
-    are met, for callers that stop at a number of them; several importers may share it.
+    are met, for callers that stop at a number of them; several importers may share it. With
+    `by_folder` hints are names of folders: a file has one, which another run may change.
     """
 
     def __init__(
-        self, dataset: Dataset, stage: str, store: Store, images: set[str] | None = None
+        self,
+        dataset: Dataset,
+        stage: str,
+        store: Store,
+        images: set[str] | None = None,
+        *,
+        by_folder: bool = False,
     ) -> None:
         self._dataset = dataset
         self._stage = stage
         self._store = store
         self._images = images
+        self._by_folder = by_folder
         self._hinted: set[str] = set()
+        self._replaced: list[tuple[str, Origin]] = []
         self._states: dict[str, str | None] = {}
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
@@ -99,6 +109,7 @@ class Importer:
             with self._dataset.db.write():
                 if self._dataset.images.add_origin(image, origin):
                     self._note_hint(image, origin)
+            self._note_replaced(image, origin)
             self._met(image)
         return Seen.KNOWN
 
@@ -131,6 +142,9 @@ class Importer:
         self._met(measured.sha256)
         if not new:
             self._note_hint(measured.sha256, origin)
+            self._note_replaced(measured.sha256, origin)
+        if self._by_folder and origin.hint is None:
+            self.tally["without_hint"] += 1
         return True
 
     def _publish(self, measured: Measured, origin: Origin, stamp: str, store: Store) -> bool:
@@ -182,15 +196,34 @@ class Importer:
         if origin.hint is not None:
             self._hinted.add(image)
 
+    def _note_replaced(self, image: str, origin: Origin) -> None:
+        if self._by_folder and self._dataset.images.hinted_otherwise(image, origin):
+            self._hinted.add(image)
+            self._replaced.append((image, origin))
+
     def finish(self) -> None:
-        """Take labels back that were accepted from hints, where those of this run disagree."""
+        """Take labels back that were accepted from hints, where those of this run disagree.
+
+        Then what another folder hinted of the same file before is forgotten.
+        """
         if back := retract_disputed(self._dataset.db, self._hinted):
             self.tally["taken_back"] = back
         self._hinted.clear()
+        with self._dataset.db.write():
+            for image, origin in self._replaced:
+                self._dataset.images.drop_hints(image, origin, _folders(origin))
+        self._replaced.clear()
 
     def result(self) -> dict[str, object]:
         """Return the numbers of this run, as commands return them."""
         return counts(self.tally, self.reasons)
+
+
+def _folders(origin: Origin) -> set[str]:
+    """Return the names that a folder above a file, or the archive it is in, may have hinted."""
+    inside = origin.key.partition(":")[2] if origin.source == "archive" else ""
+    above = PurePath(origin.path or "")
+    return {*above.parts, *PurePath(inside).parts, above.name.partition(".")[0]}
 
 
 def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]:

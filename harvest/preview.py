@@ -13,9 +13,9 @@ from gleanset.errors import GleansetError, Unreadable
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
-from harvest.archives import identified, members
+from harvest.archives import MemberHints, identified, members
 from harvest.fair_share import FairShare, ImagesFound
-from harvest.folder import walk
+from harvest.folder import FolderHints, walk
 from harvest.http import Client
 from harvest.keyword import FINAL_REFUSALS, Search
 from harvest.list_columns import PLAIN, ListColumns
@@ -169,15 +169,18 @@ def preview_folders(
     archives: Iterable[Path],
     *,
     hints: bool,
+    class_level: int = 1,
     label: str | None,
     credit: Credit = NOTHING,
 ) -> Result:
     """Show the files that would be tried, and every member of the archives."""
+    hinting = FolderHints(label, class_level if hints else None)
     for tree in trees:
-        for found in walk(tree, hints=hints, label=label, leave_out=own, credit=credit):
+        for found in walk(tree, hinting, leave_out=own, credit=credit):
             preview.take(printable(found.path), found.origin, found.stamp)
+    of_members = MemberHints(hinting)
     for archive in archives:
-        for entry, origin, stamp in members(identified(archive), hints, label, credit):
+        for entry, origin, stamp in members(identified(archive), of_members, credit):
             preview.take(f"{printable(archive)}:{entry.name}", origin, stamp)
     return preview.result()
 

@@ -244,17 +244,24 @@ class UrlsRequest:
 class FolderRequest:
     """`harvest folder`: pictures in folders, single ones, and zip or tar archives.
 
-    With `hints_from_folders` the name of each picture's folder is its hint, else `label`. `credit`
-    is that of the pictures of which nothing else is said.
+    With `hints_from_folders` the name of each picture's class folder is its hint, the outermost
+    one or that of `class_level`, else `label`. `credit` is that of the pictures of which nothing
+    else is said. Raises `UsageError` for a level where no folder hints.
     """
 
     places: tuple[Path, ...]
     hints_from_folders: bool = False
+    class_level: int | None = None
     label: str | None = None
     credit: Credit = NOTHING
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        if self.class_level is not None and not self.hints_from_folders:
+            raise UsageError(
+                "a class level was given, and folders are not to hint at classes",
+                "add --hints-from-folders, in a recipe hints_from_folders = true",
+            )
         _set(self, label=_checked_label(self.label))
 
     def check(self, root: Path) -> None:
@@ -269,13 +276,7 @@ class FolderRequest:
         from harvest.folder import harvest_folders
 
         trees, archives = checked_places(self.places, dataset.root)
-        given: dict[str, Any] = {
-            "hints": self.hints_from_folders,
-            "label": self.label,
-            "credit": self.credit,
-            "workers": self.workers or 0,
-            "progress": progress,
-        }
+        given = {**self._given(), "workers": self.workers or 0, "progress": progress}
         return combined(
             harvest_folders(dataset, trees, **given), harvest_archives(dataset, archives, **given)
         )
@@ -286,14 +287,17 @@ class FolderRequest:
         from harvest.preview import preview_folders
 
         trees, archives = checked_places(self.places, root)
-        hints, credit = self.hints_from_folders, self.credit
-        return preview_folders(
-            view, root, trees, archives, hints=hints, label=self.label, credit=credit
-        )
+        return preview_folders(view, root, trees, archives, **self._given())
+
+    def _given(self) -> dict[str, Any]:
+        hints, level = self.hints_from_folders, self.class_level
+        said = {"label": self.label, "credit": self.credit}
+        return {"hints": hints, "class_level": 1 if level is None else level, **said}
 
     def command_line(self) -> list[str]:
         """Return `harvest folder` with its words."""
         hints = ["--hints-from-folders"] if self.hints_from_folders else []
+        hints += [] if self.class_level is None else ["--class-level", str(self.class_level)]
         options = [*hints, *_valued(label=self.label, **self.credit._asdict())]
         options += _valued(workers=self.workers)
         return _command("folder", options, self.places)

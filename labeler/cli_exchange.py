@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.images.contact_sheet import checked_ending
 from labeler.export.options import FITS, FORMATS, NAMES, ExportOptions, parse_bytes, parse_size
 
@@ -18,11 +19,13 @@ from labeler.export.options import FITS, FORMATS, NAMES, ExportOptions, parse_by
 )
 @job_options(simulate=True)
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--class-level", type=click.IntRange(1), metavar="N", help=LEVEL_HELP)
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def import_(job: CommandJob, path: Path, workers: int | None) -> Result:
+def import_(job: CommandJob, path: Path, class_level: int | None, workers: int | None) -> Result:
     """Take in labelled pictures: a class tree, a COCO file or a metadata.jsonl.
 
-    Folders are classes, with train|val|test above them or not; boxes become faces. An export
+    Class folders are the outermost ones, with train|val|test above them or not, or those of
+    --class-level; pictures beside them stay out. Boxes become faces. An export
     of this dataset is read back: what was moved into another class folder is relabelled. It is
     one step: labeler undo takes it back.
     """
@@ -32,7 +35,12 @@ def import_(job: CommandJob, path: Path, workers: int | None) -> Result:
     check_place(path)
     with job.open() if job.simulate else job.create() as dataset:
         return import_labelled(
-            dataset, path, simulate=job.simulate, workers=workers or 0, progress=job.progress
+            dataset,
+            path,
+            class_level=class_level,
+            simulate=job.simulate,
+            workers=workers or 0,
+            progress=job.progress,
         )
 
 

@@ -94,6 +94,7 @@ class Gathering:
         return FolderRequest(
             places=(self._existing(part.path),),
             hints_from_folders=part.hints_from_folders,
+            class_level=part.class_level,
             label=part.label,
             credit=given_credit(part.author, part.licence, part.page),
         )

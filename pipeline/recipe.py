@@ -34,6 +34,7 @@ class FolderSource(TomlTable, frozen=True):
 
     path: str
     hints_from_folders: bool = False
+    class_level: Count | None = None
     label: str | None = None
     author: str | None = None
     licence: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from gleanset.db.connection import Connection, Row
@@ -114,6 +114,23 @@ class Images:
         """Record one more place where a known image was found; whether it is a new one."""
         values = (self.row_id(sha256), *_origin_values(origin))
         return bool(self._db.change(_INSERT_ORIGIN, values))
+
+    def hinted_otherwise(self, sha256: str, origin: Origin) -> bool:
+        """Return whether the same place hinted at another class of a known image, too."""
+        sql = (
+            "SELECT count(*) FROM origin WHERE image=? AND source=? AND key=? "
+            "AND hint IS NOT NULL AND hint IS NOT ?"
+        )
+        place = (self.row_id(sha256), origin.source, origin.key, origin.hint)
+        return bool(self._db.number(sql, place))
+
+    def drop_hints(self, sha256: str, origin: Origin, hints: Collection[str]) -> None:
+        """Forget which of some hints the same place gave before `origin`, which stays."""
+        self._db.run(
+            "DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NOT ?4 "
+            "AND hint IN (SELECT value FROM json_each(?5))",
+            (self.row_id(sha256), origin.source, origin.key, origin.hint, dump(sorted(hints))),
+        )
 
     def note_credit(self, sha256: str, origin: Origin) -> None:
         """Keep who made a known image, its licence and page, where an origin says so now."""

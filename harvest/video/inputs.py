@@ -18,7 +18,7 @@ from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Origin
-from harvest.folder import walk
+from harvest.folder import FolderHints, walk
 from harvest.video.file_types import is_video
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
@@ -163,7 +163,7 @@ def _matching(path: Path) -> list[Path]:
 
 
 def _videos_below(folder: Path, own: Path) -> Iterator[Path]:
-    found = walk(_plain(folder), hints=False, label=None, leave_out=own)
+    found = walk(_plain(folder), FolderHints(), leave_out=own)
     # A folder that may not be listed comes along, to be reported in its turn.
     videos = [one.path for one in found if one.path.is_dir() or is_video(one.path)]
     if not videos:

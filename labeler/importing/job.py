@@ -23,7 +23,7 @@ from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Reject
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
-from labeler.importing.reading import LabelledPicture, read_labelled
+from labeler.importing.reading import LabelledPicture, not_by_folders, read_labelled
 from labeler.importing.round_trip import ExportMoves, find_moves, is_of
 
 STAGE = "import"
@@ -64,6 +64,7 @@ def import_labelled(
     dataset: Dataset,
     path: Path,
     *,
+    class_level: int | None = None,
     simulate: bool = False,
     workers: int = 0,
     progress: Progress | None = None,
@@ -74,15 +75,22 @@ def import_labelled(
     is relabelled, and pictures that were put in are added. Anything else, an export of another
     dataset too, is added as it is. A sample that has a decision already keeps it, and one that
     lies in several classes goes into the queue; both are counted as `disputed` where the labels
-    differ. Raises `InputUnusable` for what holds no labelled pictures.
+    differ. The classes of a tree are its folders on `class_level`, the outermost by default; what
+    is less deep stays out. Raises `InputUnusable` for what holds no labelled pictures, `UsageError`
+    for a level where no folder names a class.
     """
     path = path.absolute()
     if is_of(dataset, marked(path)):
+        if class_level is not None:
+            raise not_by_folders(path)
         moves = find_moves(dataset, path)
         return _read_back(dataset, moves, path, simulate, workers, progress or Progress())
-    kind, found = read_labelled(path)
+    kind, pictures = read_labelled(path, class_level)
+    found = [one for one in pictures if one.labels]
     _check_names(label for item in found for _, label in item.labels)
     result: dict[str, object] = {"kind": kind}
+    if less_deep := len(pictures) - len(found):
+        result["without_class"] = less_deep
     if simulate:
         return result | {"would_import": len(found)}
     taken = _take_in(dataset, found, path, workers, progress or Progress())

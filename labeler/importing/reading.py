@@ -7,22 +7,25 @@ the file lies in.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.class_folder import class_folder
 from gleanset.images.decode import ENDINGS
 from gleanset.records import Box
 
-SPLITS = ("train", "val", "valid", "validation", "test")
 MOST_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
-    """One picture with its labels: of a box in pixels, or of the whole picture (None)."""
+    """One picture with its labels: of a box in pixels, or of the whole picture (None).
+
+    One that lies in no class folder of a tree has none.
+    """
 
     path: Path
     labels: tuple[tuple[Box | None, str], ...]
@@ -34,41 +37,55 @@ def check_place(path: Path) -> None:
         raise InputUnusable(f"there is no file or folder {path}", "check its name")
 
 
-def read_labelled(path: Path) -> tuple[str, list[LabelledPicture]]:
+def read_labelled(path: Path, class_level: int | None = None) -> tuple[str, list[LabelledPicture]]:
     """Return what kind of data that is ('coco', 'metadata', 'tree'), and its pictures.
 
     `path` is a COCO file, or a folder: with COCO files in it or in `annotations`, with a
-    `metadata.jsonl` in it or one level down, or else a tree whose folders are classes.
-    Raises `InputUnusable` for what is none of them.
+    `metadata.jsonl` in it or one level down, or else a tree whose folders on `class_level` (the
+    outermost by default) are classes. Raises `InputUnusable` for what is none of them, `UsageError`
+    for a level where no folder names a class.
     """
     check_place(path)
+    kind, found = _named_in_files(path)
+    if kind == "tree":
+        return kind, list(_tree(path, class_level or 1))
+    if class_level is not None:
+        raise not_by_folders(path)
+    return kind, list(found)
+
+
+def not_by_folders(path: Path) -> UsageError:
+    """Return what is said where a level was given and no folder names a class."""
+    return UsageError(f"{path} says itself what its pictures are", "leave --class-level out")
+
+
+def _named_in_files(path: Path) -> tuple[str, Iterable[LabelledPicture]]:
     if path.is_file():
-        return "coco", list(_coco(path))
+        return "coco", _coco(path)
     metadata = sorted(path.glob("metadata.jsonl")) + sorted(path.glob("*/metadata.jsonl"))
     if metadata:
-        return "metadata", [found for file in metadata for found in _metadata(file)]
+        return "metadata", (found for file in metadata for found in _metadata(file))
     coco = sorted(path.glob("*.json")) + sorted(path.glob("annotations/*.json"))
-    chosen = [file for file in coco if _is_coco(file)]
-    if chosen:
-        return "coco", [found for file in chosen for found in _coco(file)]
-    return "tree", list(_tree(path))
+    if chosen := [file for file in coco if _is_coco(file)]:
+        return "coco", (found for file in chosen for found in _coco(file))
+    return "tree", ()
 
 
-def _tree(root: Path) -> Iterator[LabelledPicture]:
-    """`<class>/…` or `train|val|test/<class>/…`: the first folder that is no split."""
+def _tree(root: Path, level: int) -> Iterator[LabelledPicture]:
+    """`<class>/…` or `train|val|test/<class>/…`; what is less deep has no label."""
     found = 0
     for path in sorted(root.rglob("*")):
         folders = path.relative_to(root).parts[:-1]
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
         if hidden or path.suffix.lower() not in ENDINGS or not path.is_file():
             continue
-        classes = folders[1:] if folders and folders[0].lower() in SPLITS else folders
-        if classes:
-            found += 1
-            yield LabelledPicture(path, ((None, classes[0]),))
+        label = class_folder(folders, level)
+        found += label is not None
+        yield LabelledPicture(path, () if label is None else ((None, label),))
     if not found:
+        deep = f" {level} levels down" if level > 1 else ""
         raise InputUnusable(
-            f"{root} has no folders with pictures in them",
+            f"{root} has no folders with pictures in them{deep}",
             "put the pictures of each class into a folder of its name",
         )
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.files.class_folder import class_folder
 from gleanset.files.store import sha256_of_file
 from gleanset.images.decode import ENDINGS
 from labeler.export.tree import marked
-from labeler.importing.reading import SPLITS, LabelledPicture
+from labeler.importing.reading import LabelledPicture
 
 
 @dataclass
@@ -125,9 +126,7 @@ def _folder_labels(pictures: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def _class_folder(name: str) -> str:
-    folders = name.split("/")[:-1]
-    inner = folders[1:] if folders and folders[0] in SPLITS else folders
-    return inner[0] if inner else ""
+    return class_folder(name.split("/")[:-1]) or ""
 
 
 def _pictures(root: Path) -> list[Path]:

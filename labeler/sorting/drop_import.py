@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from gleanset.images.staging import StageBytes, StageFile
 from gleanset.operations import Operation, operation
 from gleanset.records import Box, Face, FaceCrop, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome, Threads, run_over
-from labeler.sorting.dropped import DropResult, files_in
+from labeler.sorting.dropped import DropResult, files_in, folder_hints
 
 STAGE = "dropped"
 THREADS = 2
@@ -34,21 +35,28 @@ class _Take:
     def __init__(self, keep: StageFile, cutter: Cutter) -> None:
         self._keep, self._cutter = keep, cutter
 
-    def __call__(self, path: Path) -> tuple[Measured, FaceCrop]:
-        measured = self._keep(path)
+    def __call__(self, file: _DroppedFile) -> tuple[Measured, FaceCrop]:
+        measured = self._keep(file.path)
         data = self._keep.keep.store.read(measured.sha256, measured.format)
         whole = Face("whole", Box(0, 0, measured.width, measured.height), 1.0)
         pixels = np.asarray(decode(data).pixels)
         return measured, self._cutter.cut(measured.sha256, pixels, whole)
 
 
-def pictures_in(paths: Sequence[Path]) -> Iterator[Path]:
-    """Return the files that were dropped, and what has the name of a picture in dropped folders."""
+class _DroppedFile(NamedTuple):
+    """A file, and the class that its folder hints at."""
+
+    path: Path
+    hint: str | None
+
+
+def _files(paths: Sequence[Path]) -> Iterator[_DroppedFile]:
+    """Yield the files that were dropped, and what is named as a picture in dropped folders."""
     for path in paths:
-        if path.is_dir():
-            yield from (one for one in files_in(path) if one.suffix.lower() in ENDINGS)
-        else:
-            yield path
+        hinted = folder_hints(path)
+        for one in files_in(path):
+            if one == path or one.suffix.lower() in ENDINGS:
+                yield _DroppedFile(one, hinted(one))
 
 
 def take_in(
@@ -62,24 +70,22 @@ def take_in(
 ) -> DropResult:
     """Take pictures in; their step. `stop` is asked between files: what is done by then counts.
 
-    With `hints` the name of a dropped folder, or of one in it, is hinted for the pictures in it.
+    With `hints` class folders are hinted for the pictures in them (`folder_hints`).
     What is no picture becomes a rejection. Raises what the disk raises.
     """
     choices: list[Choice] = []
     rejected = 0
-    loose = {path for path in paths if not path.is_dir()}
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
         take = _Take(StageFile(StageBytes(store)), cutter)
-        files = (path for path in pictures_in(paths) if not stop())
+        files = (file for file in _files(paths) if not stop())
         for outcome in run_over(take, files, Threads(THREADS)):
             try:
-                hinted = hints and outcome.item not in loose
-                choice = _recorded(dataset, store, outcome, label, hinted)
+                choice = _recorded(dataset, store, outcome, label, hints)
                 choices += [choice] if choice else []
             except Unreadable as refused:
-                why = Rejection(STAGE, printable(outcome.item), refused.reason, refused.detail)
+                why = Rejection(STAGE, printable(outcome.item.path), refused.reason, refused.detail)
                 dataset.rejections.add(why)
                 rejected += 1
             progress(len(choices) + rejected)
@@ -105,13 +111,14 @@ def _dropping(count: int, label: str | None) -> Operation:
 def _recorded(
     dataset: Dataset,
     store: Store,
-    outcome: Outcome[Path, tuple[Measured, FaceCrop]],
+    outcome: Outcome[_DroppedFile, tuple[Measured, FaceCrop]],
     label: str | None,
     hinted: bool,
 ) -> Choice | None:
     measured, cut = outcome.unwrap()
-    path, title = printable(outcome.item), printable(Path(outcome.item.name))
-    hint = printable(Path(outcome.item.parent.name)) if hinted else None
+    file = outcome.item
+    path, title = printable(file.path), printable(Path(file.path.name))
+    hint = printable(Path(file.hint)) if hinted and file.hint is not None else None
     with dataset.db.write():
         origin = Origin("dropped", path, path=path, title=title, hint=hint)
         dataset.take_original(store, measured, origin)

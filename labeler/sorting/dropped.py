@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from gleanset.dataset import is_dataset
 from gleanset.errors import Unreadable
+from gleanset.files.class_folder import class_folder
 from gleanset.files.names import ARCHIVES, VIDEOS
 
 LOOK_SECONDS = 0.5
@@ -59,7 +60,7 @@ class DropResult(NamedTuple):
 
 
 class DroppedFiles(NamedTuple):
-    """All that was dropped. `folders` are names of folders with pictures, the fullest first.
+    """All that was dropped. `folders` are names of class folders, the fullest first.
 
     `cut` says that the pictures look like faces that are cut already, `complete` that there was
     time to look at all of it.
@@ -103,11 +104,12 @@ def look_at(paths: Sequence[Path], seconds: float = LOOK_SECONDS) -> DroppedFile
     """Count what was dropped, by the names of the files; datasets and hidden files are left out."""
     end = time.monotonic() + seconds
     found: list[DroppedPath] = []
-    folders: Counter[Path] = Counter()
+    folders: Counter[str] = Counter()
     some: list[Path] = []
     complete = True
     for path in paths:
         here = DroppedPath(path, is_folder=path.is_dir())
+        hinted = folder_hints(path)
         for file in files_in(path):
             kind = _kind(file, file == path)
             if kind is None:
@@ -115,14 +117,30 @@ def look_at(paths: Sequence[Path], seconds: float = LOOK_SECONDS) -> DroppedFile
             here = here._replace(**{kind: getattr(here, kind) + 1})
             if kind == "pictures":
                 some.append(file)
-                if here.is_folder:
-                    folders[file.parent] += 1
+                if (name := hinted(file)) is not None:
+                    folders[name] += 1
             if time.monotonic() > end:
                 complete = False
                 break
         found.append(here)
-    names = dict.fromkeys(folder.name for folder, _ in folders.most_common())
-    return DroppedFiles(tuple(found), tuple(names), _look_cut(some), complete)
+    names = tuple(name for name, _ in folders.most_common())
+    return DroppedFiles(tuple(found), names, _look_cut(some), complete)
+
+
+def folder_hints(path: Path) -> Callable[[Path], str | None]:
+    """Return what hints at the class of a file in a dropped folder: its class folder.
+
+    A folder without folders is one itself; the folder that a single file comes from was not
+    dropped, and its name hints at nothing.
+    """
+    if not path.is_dir():
+        return lambda file: None
+    loose = () if any(map(_may_be_class, path.iterdir())) else (path.name,)
+    return lambda file: class_folder(file.relative_to(path).parts[:-1] or loose)
+
+
+def _may_be_class(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".") and not is_dataset(path)
 
 
 def files_in(path: Path) -> Iterator[Path]:

@@ -113,11 +113,9 @@ def _folder(row: SourceRequest) -> CommandStep:
 
 
 def _names_folder(hint: str, path: str | None) -> bool:
-    """Return whether a hint is the name of a picture's folder, or of the archive it lies at the top
-    of.
-    """
-    folder = Path(path or "").parent.name
-    return folder == hint or folder.startswith(f"{hint}.")
+    """Return whether a hint is the name of a folder that a picture lies in, or of its archive."""
+    folders = Path(path or "").parts[:-1]
+    return any(folder == hint or folder.startswith(f"{hint}.") for folder in folders)
 
 
 def _lists(hints: list[str | None]) -> Iterator[CommandStep]:

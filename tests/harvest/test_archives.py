@@ -82,15 +82,36 @@ def read(path: Path) -> dict[str, bytes | str]:
 
 
 def test_every_kind_is_read_and_known_again(dataset: Dataset, archive: Path) -> None:
-    assert harvest(dataset, archive, hints=True) == CLEAN | {"added": 4}
+    assert harvest(dataset, archive, hints=True) == CLEAN | {"added": 4, "without_hint": 1}
     hints = {name: image.origins[0].hint for name, image in images(dataset).items()}
-    assert hints == {"a.jpg": "cats", "b.jpg": "old", "c.jpg": "dogs", "d.jpg": "pets"}
+    assert hints == {"a.jpg": "cats", "b.jpg": "cats", "c.jpg": "dogs", "d.jpg": None}
     [origin] = images(dataset)["b.jpg"].origins
     assert (origin.source, origin.path) == ("archive", str(archive))
     key, _, name = origin.key.partition(":")
     assert (len(key), name) == (16, "cats/old/b.jpg")
     assert harvest(dataset, archive, hints=True) == CLEAN | {"known": 4}
     assert list((dataset.root / "cache" / "scratch").rglob("*")) == []
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_an_archive_without_folders_is_of_one_class(
+    dataset: Dataset, tmp_path: Path, kind: str
+) -> None:
+    members = {"a.jpg": picture(1), "__MACOSX/._a.jpg": b"", "b.jpg": picture(2)}
+    found = harvest(dataset, packed(tmp_path / f"pets.{kind}", members), hints=True)
+    assert found["added"] == 2
+    assert {o.hint for i in dataset.images.each() for o in i.origins} == {"pets"}
+
+
+def test_the_class_folder_inside_may_be_deeper(dataset: Dataset, tmp_path: Path) -> None:
+    members = {f"all/{name}": picture(seed) for name, seed in PICTURES.items()}
+    archive = packed(tmp_path / "a.zip", members)
+    assert harvest(dataset, archive, hints=True) == CLEAN | {"added": 4}
+    assert {o.hint for i in dataset.images.each() for o in i.origins} == {"all"}
+    done = harvest(dataset, archive, hints=True, class_level=2)
+    assert done == CLEAN | {"duplicate": 4, "without_hint": 1}
+    hints = {name: [o.hint for o in image.origins] for name, image in images(dataset).items()}
+    assert hints == {"a.jpg": ["cats"], "b.jpg": ["cats"], "c.jpg": ["dogs"], "d.jpg": [None]}
 
 
 def test_the_label_is_the_hint_and_another_one_a_second(dataset: Dataset, tmp_path: Path) -> None:
@@ -126,13 +147,15 @@ def test_names_never_become_paths(dataset: Dataset, tmp_path: Path, kind: str) -
     members = {name: picture(seed) for seed, name in enumerate(evil)}
     archive = packed(tmp_path / f"evil.{kind}", members)
     before = sorted(p for p in tmp_path.rglob("*") if dataset.root not in p.parents)
-    assert harvest(dataset, archive, hints=True) == CLEAN | {"added": 5}
+    assert harvest(dataset, archive, hints=True)["added"] == 5
     after = sorted(p for p in tmp_path.rglob("*") if dataset.root not in p.parents)
     assert before == after
     assert not Path("/etc/y.jpg").exists()
     stored = {p.stem for p in (dataset.root / "images").rglob("*.jpg")}
     assert stored == {image.sha256 for image in dataset.images.each()}
-    assert images(dataset)["x.jpg"].origins[0].hint == "evil"
+    assert images(dataset)["x.jpg"].origins[0].hint is None
+    # The one lies in no folder, beside others that do.
+    assert images(dataset)["w.jpg"].origins[0].hint == "a"
 
 
 def test_folders_hidden_files_and_a_macs_are_left_alone(dataset: Dataset, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from gleanset.images.cut import sample_key
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import FaceCrop
 from harvest.folder import harvest_folders
+from harvest.request import FolderRequest
+from labeler.hints import apply_hints, plan_hints
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
 
@@ -44,6 +46,10 @@ def images(dataset: Dataset) -> dict[str, Image]:
     return {str(i.origins[0].title): i for i in dataset.images.each()}
 
 
+def labels(dataset: Dataset) -> list[str]:
+    return sorted(s.label for s in dataset.samples.by_key() if s.label is not None)
+
+
 def reasons(dataset: Dataset) -> dict[str, str]:
     return {Path(r.what).name: r.reason for r in dataset.rejections.each()}
 
@@ -58,15 +64,20 @@ def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> 
     assert stored.read_bytes() == (folder / "dogs" / "c.png").read_bytes()
 
 
-def test_the_hint_is_the_immediate_folder_or_the_label_or_none(
-    tmp_path: Path, folder: Path
-) -> None:
+def test_the_hint_is_the_class_folder_or_the_label_or_none(tmp_path: Path, folder: Path) -> None:
     expected = {
-        "hints": ["cats", "old", "dogs", "photos"],
+        "hints": ["cats", "cats", "dogs", None],
+        "second": [None, "old", None, None],
         "label": ["x"] * 4,
         "none": [None] * 4,
     }
-    for name, options in (("hints", {"hints": True}), ("label", {"label": "x"}), ("none", {})):
+    given: dict[str, dict[str, object]] = {
+        "hints": {"hints": True},
+        "second": {"hints": True, "class_level": 2},
+        "label": {"label": "x"},
+        "none": {},
+    }
+    for name, options in given.items():
         with Dataset.create(tmp_path / name) as dataset:
             harvest(dataset, folder, **options)
             found = images(dataset)
@@ -81,8 +92,66 @@ def test_a_relative_folder_is_the_folder_it_means(tmp_path: Path, folder: Path, 
     done = run_here("harvest.cli", "folder", given, *options, cwd=folder)
     assert done.json["added"] == 4
     with Dataset.open(tmp_path / "d") as dataset:
-        assert images(dataset)["d.jpg"].origins[0].hint == "photos"
+        assert images(dataset)["a.jpg"].origins[0].hint == "cats"
     assert run_here("harvest.cli", "folder", folder, *options).json["known"] == 4
+
+
+def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, folder: Path) -> None:
+    (folder / "dogs" / ".thumbs").mkdir()
+    assert harvest(dataset, folder / "dogs", hints=True) == CLEAN | {"added": 1}
+    assert images(dataset)["c.png"].origins[0].hint == "dogs"
+    # The same folder, come upon from above, is no other one.
+    told = CLEAN | {"added": 3, "known": 1, "without_hint": 1}
+    assert harvest(dataset, folder, hints=True) == told
+    assert [len(image.origins) for image in dataset.images.each()] == [1] * 4
+
+
+def test_splits_in_a_tree_are_no_classes(dataset: Dataset, tmp_path: Path) -> None:
+    for seed, name in enumerate(("train/cats/a.jpg", "Val/dogs/b.jpg", "train/c.jpg")):
+        put(tmp_path / "tree" / name, seed)
+    assert harvest(dataset, tmp_path / "tree", hints=True)["without_hint"] == 1
+    assert [images(dataset)[f"{n}.jpg"].origins[0].hint for n in "abc"] == ["cats", "dogs", None]
+
+
+def test_another_class_level_replaces_the_hints(dataset: Dataset, folder: Path) -> None:
+    harvest(dataset, folder / "cats" / "old" / "b.jpg", label="x")
+    harvest(dataset, folder, hints=True)
+    done = harvest(dataset, folder, hints=True, class_level=2)
+    assert done == CLEAN | {"duplicate": 3, "known": 1, "without_hint": 2}
+    hints = {name: [o.hint for o in image.origins] for name, image in images(dataset).items()}
+    # What a person said by --label of the same file is no name of a folder, and stays.
+    assert sorted(map(str, hints.pop("b.jpg"))) == ["old", "x"]
+    assert hints == {"a.jpg": [None], "c.png": [None], "d.jpg": [None]}
+
+
+def test_labels_from_hints_that_a_class_level_changed_are_taken_back(
+    dataset: Dataset, folder: Path
+) -> None:
+    harvest(dataset, folder / "cats", hints=True)
+    harvest(dataset, folder, hints=True)
+    for image in list(dataset.images.each()):
+        whole(dataset, image)
+    apply_hints(dataset, plan_hints(dataset))
+    assert labels(dataset) == ["cats", "cats", "dogs"]
+    done = harvest(dataset, folder, hints=True, class_level=2)
+    assert done["taken_back"] == 1
+    assert labels(dataset) == ["cats", "dogs"]
+    apply_hints(dataset, plan_hints(dataset))
+    assert labels(dataset) == ["cats", "dogs", "old"]
+    assert harvest(dataset, folder, hints=True, class_level=2) == CLEAN | {"known": 4}
+
+
+def test_a_class_level_is_for_hints(tmp_path: Path, folder: Path) -> None:
+    line = ("folder", folder, "-d", tmp_path / "d", "--class-level", "2")
+    done = run_here("harvest.cli", *line)
+    assert done.code == 2
+    assert "--hints-from-folders" in done.stderr
+    assert not (tmp_path / "d").exists()
+    shown = run_here("harvest.cli", *line, "--hints-from-folders", "--simulate")
+    assert [row for row in shown.stdout.splitlines() if "old" in row]
+    request = FolderRequest(places=(folder,), hints_from_folders=True, class_level=2)
+    words = ["harvest", "folder", str(folder), "--hints-from-folders", "--class-level", "2"]
+    assert request.command_line() == words
 
 
 def test_a_second_run_adds_nothing_and_reads_nothing(dataset: Dataset, folder: Path) -> None:

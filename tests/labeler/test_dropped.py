@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,17 @@ def test_folders_hint_where_a_person_says_so(empty: Dataset, mixed: Path) -> Non
     assert done.samples == 6
     hints = sorted(o.hint for image in empty.images.each() for o in image.origins if o.hint)
     assert hints == ["hana"] * 3 + ["rei"] * 2
+
+
+def test_class_folders_are_those_of_every_command(empty: Dataset, mixed: Path) -> None:
+    (mixed / "loose.jpg").write_bytes(picture(77))
+    (mixed / "hana" / "old").mkdir()
+    (mixed / "hana" / "old" / "3.jpg").write_bytes(picture(78))
+    assert look_at([mixed]).folders == ("hana", "rei")
+    assert look_at([mixed / "rei"]).folders == ("rei",)
+    take_in(empty, [mixed], hints=True)
+    hints = Counter(o.hint for image in empty.images.each() for o in image.origins)
+    assert hints == {"hana": 4, "rei": 2, None: 1}
 
 
 def test_without_that_they_hint_at_nothing(empty: Dataset, mixed: Path) -> None:

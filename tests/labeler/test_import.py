@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from labelled_pictures import encoded, mixed, picture, put
+from tools_for_tests import run_here
 
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
+from harvest.folder import harvest_folders
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, Format
 from labeler.export.plan import plan_export
@@ -46,6 +48,7 @@ def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, spl
     assert simulated == {"kind": "tree", "would_import": 7}
     assert empty.images.count() == 0
     found = run(empty, tmp_path / "tree")
+    assert "without_class" not in found
     assert (found["added"], found["rejected"]) == (6, 1)
     assert labels(empty) == {"cat": 4, "owl": 2}
     assert {d.provenance for d in empty.journal.each()} == {"import"}
@@ -195,3 +198,41 @@ def test_an_export_of_another_dataset_comes_in_as_it_is(
     with Dataset.create(tmp_path / "other") as other:
         import_labelled(other, tmp_path / "out", workers=1)
         assert labels(other) == {"hana": 8, "rei": 8}
+
+
+def test_a_nested_tree_is_of_its_outermost_folders_or_those_of_a_level(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    for seed, name in enumerate(("show/rei/1.jpg", "show/hana/2.jpg", "show/3.jpg", "4.jpg")):
+        write(tree / name, seed)
+    found = run(empty, tree)
+    assert (found["labels"], found["without_class"]) == ({"show": 3}, 1)
+    empty.journal.undo()
+    root = tmp_path / "other"
+    done = run_here("labeler.cli", "import", tree, "--class-level", "2", "-j", "-d", root)
+    assert (done.json["labels"], done.json["without_class"]) == ({"hana": 1, "rei": 1}, 2)
+    deep = run_here("labeler.cli", "import", tree, "--class-level", "3", "-d", root)
+    assert deep.code == 3
+    assert "3 levels down" in deep.stderr
+
+
+def test_a_class_level_is_for_trees(empty: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "metadata.jsonl").write_text("")
+    with pytest.raises(UsageError, match="says itself"):
+        import_labelled(empty, tmp_path, class_level=1)
+
+
+def test_harvest_and_import_mean_the_same_by_a_class_folder(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    names = ("train/a/b/1.jpg", "test/b/2.jpg", "c/d/3.jpg", "val/4.jpg", "5.jpg", "c/.e/6.jpg")
+    for seed, name in enumerate(names):
+        write(tree / name, seed)
+    for level in (1, 2):
+        hinted, labelled = (Dataset.create(tmp_path / f"{kind}{level}") for kind in "hl")
+        with hinted, labelled:
+            harvest_folders(hinted, [tree], hints=True, class_level=level, workers=1)
+            import_labelled(labelled, tree, class_level=level, workers=1)
+            hints = {i.sha256: i.origins[0].hint for i in hinted.images.each()}
+            given = {s.image: s.label for s in labelled.samples.by_key()}
+            assert {name: hint for name, hint in hints.items() if hint} == given
