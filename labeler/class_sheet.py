@@ -48,7 +48,7 @@ def make_sheet(
     quality` measured them, one of a moment while there are others. Raises `InputUnusable`
     without classes, `UsageError` for a class that is not there or a sheet too large.
     """
-    counts = _counts(dataset, names)
+    counts = labelled_counts(dataset, names)
     sheet = ClassSheet(str(file.absolute()), counts)
     width, height = GAP + (NAMES + each) * (size + GAP), GAP + len(counts) * (size + GAP)
     if width * height > MAX_PIXELS:
@@ -76,7 +76,11 @@ def make_sheet(
     return sheet
 
 
-def _counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
+def labelled_counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
+    """Return how many labelled samples these classes have (all classes, by name).
+
+    Raises `InputUnusable` without classes, `UsageError` for one that is not there.
+    """
     found = {
         str(label): number
         for (status, label), number in dataset.samples.counts("status", "label").items()

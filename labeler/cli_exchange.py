@@ -1,4 +1,4 @@
-"""`labeler import|export|sheet`: labelled pictures in, trees for other tools and sheets out."""
+"""`labeler import|export|sheet|gallery`: labelled pictures in; trees, sheets and pages out."""
 
 from __future__ import annotations
 
@@ -175,4 +175,44 @@ def sheet(job: CommandJob, out: Path, names: tuple[str, ...], each: int, size: i
         return {name: value for name, value in told.items() if value != ""}
 
 
-COMMANDS = (import_, export, sheet)
+@click.command(cls=Command, epilog="Example: labeler gallery faces.html -d my-dataset")
+@job_options()
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html|FOLDER")
+@click.option(
+    "--class", "names", multiple=True, metavar="NAME", help="Only this class; may be repeated."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 20_000),
+    default=2000,
+    show_default=True,
+    help="Samples that are shown, of each class a like share; what is marked comes first.",
+)
+@click.option("--per-class", type=click.IntRange(1), metavar="N", help="At most so many of each.")
+@click.option(
+    "--size",
+    "side",
+    type=click.IntRange(48, 256),
+    default=96,
+    show_default=True,
+    help="Side of a picture in pixels.",
+)
+@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
+def gallery(
+    job: CommandJob, out: Path, names: tuple[str, ...], workers: int | None, **chosen: Any
+) -> Result:
+    """A page to look through: every class with its faces, filters, and a map of likeness.
+
+    Labels in doubt, faces unlike their class and duplicates are marked. OUT.html is one file that
+    loads nothing and can be sent to anybody; a FOLDER gets index.html and the pictures beside it.
+    Neither holds what a camera wrote into the pictures. Samples that are new are measured first,
+    as `labeler quality` does; labels in doubt are found by `baseline doubts`.
+    """
+    from labeler.gallery.writing import GallerySettings, write_gallery
+
+    settings = GallerySettings(names=names, workers=workers or 0, **chosen)
+    with job.open(rehearse=True) as dataset:
+        return write_gallery(dataset, out, settings, job.progress).result()
+
+
+COMMANDS = (import_, export, sheet, gallery)

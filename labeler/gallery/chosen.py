@@ -1,0 +1,150 @@
+"""Which samples a gallery shows: of each class its share, what is marked and what shows it best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
+from gleanset.db.hints import label_provenances
+from gleanset.db.journal import MODEL
+from gleanset.db.measures import Quality, QualityMeasures
+from gleanset.db.runs import Doubt, Doubts
+from gleanset.moments import moments_of
+from gleanset.records import Sample
+from labeler.class_sheet import labelled_counts, portrait_order
+from labeler.quality.flags import flags_of
+
+DOUBT, OUTLIER, DUPLICATE = "doubt", "outlier", "duplicate"
+MARKS = (DOUBT, OUTLIER, DUPLICATE)
+"""The flags that have a mark of their own in a gallery."""
+
+MARKED_SHARE = 0.5
+"""Of a class that is not shown whole, marked samples take at most so much of its share."""
+COPIES = 3
+"""So many of the copies of a sample that were set aside are shown beside it."""
+COPIES_SHARE = 0.25
+"""All of these together are at most so much of what is shown."""
+
+_DECIDED = {MODEL: "model", "hint": "hint", "import": "import", "dropped": "import"}
+"""Who gave a label, by the provenance in the journal; all else was a person."""
+
+
+class GallerySample(NamedTuple):
+    """A sample that is shown under `label`; `flags` are those of quality and `MARKS`.
+
+    `decided` is one of person, model, hint, import. One that was set `aside` is a copy of the one
+    before it.
+    """
+
+    sample: Sample
+    label: str
+    flags: tuple[str, ...]
+    decided: str
+    doubt: Doubt | None = None
+    aside: bool = False
+
+
+class GalleryChoice(NamedTuple):
+    """What is shown, class by class, and how many samples each class has."""
+
+    shown: list[GallerySample]
+    totals: dict[str, int]
+
+
+def choose(
+    dataset: Dataset, names: Sequence[str] = (), *, limit: int, per_class: int | None = None
+) -> GalleryChoice:
+    """Return what to show of these classes (of all, by name): at most `limit` that are kept.
+
+    Classes have equal shares, and what a small one leaves goes to the others. Raises
+    `InputUnusable` without classes, `UsageError` for one that is not there.
+    """
+    moments = moments_of(dataset.db)
+    orders = {
+        name: portrait_order(dataset, name, moments=moments)
+        for name in labelled_counts(dataset, names)
+    }
+    totals = {name: len(order) for name, order in orders.items()}
+    most = {name: min(total, per_class or total) for name, total in totals.items()}
+    shown: list[GallerySample] = []
+    for name, share in fair_shares(most, limit).items():
+        facts = list(_with_facts(dataset, name, orders[name]))
+        shown += _share_of(facts, share)
+    return GalleryChoice(_with_copies(dataset, shown, int(limit * COPIES_SHARE)), totals)
+
+
+def fair_shares(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
+    """Return how many each may have of `limit`, in the order of `sizes`.
+
+    Equal shares; what one does not need is divided among the others.
+    """
+    shares = dict.fromkeys(sizes, 0)
+    for place, name in enumerate(sorted(sizes, key=lambda name: sizes[name])):
+        shares[name] = min(sizes[name], (limit - sum(shares.values())) // (len(sizes) - place))
+    return shares
+
+
+def _with_facts(dataset: Dataset, label: str, samples: Sequence[Sample]) -> Iterator[GallerySample]:
+    """Yield the samples of a class with what is known of them, in their order."""
+    doubts = Doubts(dataset.db).of([sample.key for sample in samples])
+    decided = _decided(dataset, samples)
+    for sample, quality in QualityMeasures(dataset.db).beside(samples):
+        doubt = doubts.get(sample.key)
+        flags = _flags(sample, quality, doubt)
+        yield GallerySample(sample, label, flags, decided[sample.key], doubt)
+
+
+def _decided(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, str]:
+    """Return who gave each sample its label, by key."""
+    rows = Pairs(dataset.db).numbers([sample.key for sample in samples])
+    told = label_provenances(dataset.db, rows)
+    return {one.key: _DECIDED.get(told.get(one.key, ""), "person") for one in samples}
+
+
+def _flags(sample: Sample, quality: Quality | None, doubt: Doubt | None) -> tuple[str, ...]:
+    """Return the names of the flags of a sample, those with a mark first."""
+    measured = flags_of(quality) if quality else []
+    found = [
+        *([DOUBT] if doubt else []),
+        *([OUTLIER] if OUTLIER in measured else []),
+        *([DUPLICATE] if sample.group is not None else []),
+    ]
+    return (*found, *(flag for flag in measured if flag != OUTLIER))
+
+
+def _share_of(facts: Sequence[GallerySample], share: int) -> list[GallerySample]:
+    """Return `share` of them: the marked ones as far as they have room, else those in front."""
+    if share >= len(facts):
+        return list(facts)
+    marked = [place for place, one in enumerate(facts) if set(one.flags) & set(MARKS)]
+    # In doubt before unlike its class, before what has copies.
+    marked.sort(key=lambda place: MARKS.index(facts[place].flags[0]))
+    taken = set(marked[: int(share * MARKED_SHARE)])
+    rest = (place for place in range(len(facts)) if place not in taken)
+    taken |= {place for place, _ in zip(rest, range(share - len(taken)), strict=False)}
+    return [facts[place] for place in sorted(taken)]
+
+
+def _with_copies(
+    dataset: Dataset, shown: Sequence[GallerySample], most: int
+) -> list[GallerySample]:
+    """Return them with some of their copies that were set aside, each behind the one kept."""
+    groups = {one.sample.group for one in shown if one.sample.group is not None}
+    aside: dict[str, list[Sample]] = {}
+    for sample in dataset.samples.of_groups(groups):
+        if not sample.kept and len(copies := aside.setdefault(str(sample.group), [])) < COPIES:
+            copies.append(sample)
+    return list(_behind(shown, aside, most))
+
+
+def _behind(
+    shown: Iterable[GallerySample], aside: dict[str, list[Sample]], most: int
+) -> Iterator[GallerySample]:
+    for one in shown:
+        yield one
+        for copy in aside.pop(str(one.sample.group), []):
+            if most > 0:
+                most -= 1
+                yield GallerySample(copy, one.label, (DUPLICATE,), one.decided, aside=True)

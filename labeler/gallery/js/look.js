@@ -1,0 +1,82 @@
+// A closer look at one sample: its picture, why it is marked, where it is from, what is like it.
+
+const NEAR = 6;
+let seen = [];
+let looked = 0;
+
+/** Open the look at the sample in a slot, among `some` that Before and After walk through. */
+function look(some, slot) {
+  seen = some;
+  looked = some.findIndex((sample) => sample.slot === slot);
+  showLook();
+  if (!byId("look").open) byId("look").showModal();
+}
+
+function turn(step) {
+  const next = looked + step;
+  if (next < 0 || next >= seen.length) return;
+  looked = next;
+  showLook();
+}
+
+function showLook() {
+  const sample = seen[looked];
+  byId("look-name").replaceChildren(named(classes[sample.class].name));
+  const larger = pictureOf(sample, Math.max(side, Math.min(224, innerHeight / 3)));
+  larger.setAttribute("role", "img");
+  larger.setAttribute("aria-label", spoken(sample));
+  byId("look-picture").replaceChildren(larger);
+  byId("look-marks").replaceChildren(...whyMarked(sample).map(([flag, text]) => element("span", {}, ...(MARKS[flag] ? [markOf(flag), " "] : []), text)));
+  byId("look-facts").replaceChildren(...tellings(sample).flatMap(([term, told]) => [element("dt", { text: words(term) }), element("dd", {}, told)]));
+  byId("look-near").replaceChildren(...beside(sample));
+  byId("before").disabled = looked === 0;
+  byId("after").disabled = looked === seen.length - 1;
+}
+
+function whyMarked(sample) {
+  if (sample.aside) return [["duplicate", words("copy, set aside")]];
+  return (sample.flags ?? []).map((flag) => {
+    const [name, sure] = sample.doubt ?? [];
+    if (flag === "doubt") return [flag, `${words("likelier {name} ({percent})", { name: `\u2068${name}\u2069`, percent: percent(sure) })}, ${words("by a model that had not learnt from it")}`];
+    return [flag, flagWords(flag)];
+  });
+}
+
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+function tellings(sample) {
+  const page = sample.page && element("a", { href: sample.page, target: "_blank", rel: "noopener noreferrer" }, named(sample.page));
+  const told = [
+    ["Split", sample.split && words(sample.split)],
+    ["Decided by", words(sample.decided)],
+    ["Source", sample.source],
+    ["Title", sample.title],
+    ["Time in the video", sample.time !== undefined && clock(sample.time)],
+    ["Author", sample.author],
+    ["Licence", sample.licence],
+    ["Page", page],
+    ["Sample", sample.id],
+  ];
+  return told.filter(([, value]) => value).map(([term, value]) => [term, typeof value === "string" ? named(value) : value]);
+}
+
+/** Its copies, and what lies nearest on the map. */
+function beside(sample) {
+  const copies = sample.group ? samples.filter((one) => one.group === sample.group && one !== sample) : [];
+  const far = (one) => (one.at[0] - sample.at[0]) ** 2 + (one.at[1] - sample.at[1]) ** 2;
+  const others = sample.at ? samples.filter((one) => one.at && one !== sample) : [];
+  const near = others.sort((one, other) => far(one) - far(other)).slice(0, NEAR);
+  return [["Copies", copies], ["Near it on the map", near]].flatMap(([title, some]) =>
+    some.length ? [element("h3", { text: words(title) }), faceList(some, words(title), 64)] : [],
+  );
+}
+
+byId("before").addEventListener("click", () => turn(-1));
+byId("after").addEventListener("click", () => turn(1));
+byId("close").addEventListener("click", () => byId("look").close());
+byId("look").addEventListener("click", (event) => event.target === byId("look") && byId("look").close());
+byId("look").addEventListener("keydown", (event) => {
+  if (document.activeElement?.closest(".faces")) return;
+  if (event.key === "ArrowRight") turn(1);
+  if (event.key === "ArrowLeft") turn(-1);
+});

@@ -1,0 +1,69 @@
+// What a person asks for, and everything shown anew when that changes.
+
+const FILTERS = ["class", "flag", "split", "source", "decided"];
+
+function fillChoices() {
+  for (const [name, pairs] of Object.entries(choices())) {
+    const list = byId(name);
+    list.replaceChildren(element("option", { value: "", text: words("any") }), ...pairs.map(([value, text]) => element("option", { value, text })));
+    list.value = asked[name];
+    list.closest("label").hidden = pairs.length < (name === "flag" ? 1 : 2);
+  }
+}
+
+function show() {
+  const found = samples.filter(fits);
+  const set = FILTERS.filter((name) => asked[name]).length;
+  byId("set").hidden = !set;
+  byId("set").textContent = number(set);
+  byId("count").textContent = set || asked.text ? words("{count} match", { count: number(found.length) }) : "";
+  if (byId("map").hidden) showClasses(found);
+  else showMap(found);
+}
+
+function showAll() {
+  for (const name of FILTERS) asked[name] = byId(name).value = "";
+  asked.text = byId("text").value = "";
+  show();
+}
+
+function turnTo(map) {
+  byId("map").hidden = !map;
+  byId("classes").hidden = map;
+  byId("show-map").setAttribute("aria-pressed", map);
+  byId("show-classes").setAttribute("aria-pressed", !map);
+  show();
+}
+
+function speakAll(wanted) {
+  speak(wanted);
+  byId("language").value = wanted;
+  const total = classes.reduce((sum, one) => sum + one.total, 0);
+  const shown = classes.reduce((sum, one) => sum + one.shown, 0);
+  const summary = shown === total ? "All {total} samples, classes: {classes}" : "{shown} of {total} samples shown, classes: {classes}";
+  byId("summary").textContent = words(summary, { shown: number(shown), total: number(total), classes: number(classes.length) });
+  fillChoices();
+  show();
+}
+
+for (const name of FILTERS) {
+  byId(name).addEventListener("change", (event) => {
+    asked[name] = event.target.value;
+    show();
+  });
+}
+byId("text").addEventListener("input", (event) => {
+  asked.text = event.target.value.trim().toLowerCase();
+  show();
+});
+byId("more").addEventListener("click", () => {
+  const open = byId("filters").hidden;
+  byId("filters").hidden = !open;
+  byId("more").setAttribute("aria-expanded", open);
+});
+byId("clear").addEventListener("click", showAll);
+byId("show-classes").addEventListener("click", () => turnTo(false));
+byId("show-map").addEventListener("click", () => turnTo(true));
+byId("language").addEventListener("change", (event) => speakAll(event.target.value));
+
+Promise.allSettled(sheets.map((sheet) => sheet.decode())).then(() => speakAll(language));

@@ -1,0 +1,70 @@
+// Every text of the page in three languages. English is its own key; names in braces are filled in.
+
+const WORDS = {
+  zh: {
+    "Gallery": "图库", "Language": "语言", "What is shown": "显示方式", "Classes": "类别", "Map": "地图",
+    "Search": "搜索", "Search names, titles, authors": "搜索名称、标题、作者", "Filters": "筛选",
+    "Class": "类别", "Marked": "标记", "Split": "划分", "Source": "来源", "Decided by": "标注者",
+    "Show all": "全部显示", "any": "全部", "none": "无",
+    "{shown} of {total} samples shown, classes: {classes}": "共 {classes} 个类别、{total} 个样本，显示其中 {shown} 个",
+    "All {total} samples, classes: {classes}": "全部 {total} 个样本，{classes} 个类别",
+    "{count} match": "符合 {count} 个", "Nothing matches.": "没有符合的样本。",
+    "{shown} of {total}": "{total} 个中的 {shown} 个", "Show all {count}": "显示全部 {count} 个",
+    "label in doubt": "标签可疑", "unlike its class": "与本类不像", "has copies": "有重复图片",
+    "copy, set aside": "重复图片，已搁置", "any mark": "任何标记",
+    "blurred": "模糊", "black": "全黑", "white": "全白", "tiny": "太小", "odd_shape": "形状特殊", "text": "有文字", "photo": "照片", "ai": "AI 生成",
+    "person": "人", "model": "模型", "hint": "提示", "import": "导入",
+    "train": "训练", "val": "验证", "test": "测试",
+    "Zoom": "缩放", "Nearer": "放大", "Farther": "缩小", "All of it": "全部", "Before": "上一个", "After": "下一个", "Close": "关闭",
+    "Samples that look alike lie near each other; a frame has the colour of its class. What lies far apart says little.": "相似的样本彼此靠近，边框颜色表示类别。相距很远的位置没有太多意义。",
+    "The two directions in which the samples differ most; a frame has the colour of its class. A clearer map is drawn where the training extra is installed.": "样本差异最大的两个方向，边框颜色表示类别。安装训练组件后可以画出更清楚的地图。",
+    "Drag to move, wheel or two fingers to zoom, click to look. Keys: arrows, + and −, 0 for all, Enter for the one in the middle.": "拖动可移动，滚轮或双指可缩放，点击查看。按键：方向键，+ 和 −，0 显示全部，Enter 查看中间的样本。",
+    "Map of {count} samples": "{count} 个样本的地图", "Nothing of what matches is on the map.": "符合的样本都不在地图上。",
+    "likelier {name} ({percent})": "更可能是 {name}（{percent}）", "by a model that had not learnt from it": "由未用它学习的模型判断",
+    "Title": "标题", "Author": "作者", "Licence": "许可", "Page": "网页", "Time in the video": "视频中的时间", "Sample": "样本",
+    "Copies": "重复图片", "Near it on the map": "地图上的邻近样本", "cannot be shown": "无法显示",
+    "Made with Gleanset. Everything is in this page; it loads nothing.": "由 Gleanset 制作。所有内容都在本页中，不加载任何外部内容。",
+  },
+  ja: {
+    "Gallery": "ギャラリー", "Language": "言語", "What is shown": "表示", "Classes": "クラス", "Map": "地図",
+    "Search": "検索", "Search names, titles, authors": "名前・題名・作者を検索", "Filters": "絞り込み",
+    "Class": "クラス", "Marked": "印", "Split": "分割", "Source": "出どころ", "Decided by": "決めたのは",
+    "Show all": "すべて表示", "any": "すべて", "none": "なし",
+    "{shown} of {total} samples shown, classes: {classes}": "{classes} クラス、{total} 個のうち {shown} 個を表示",
+    "All {total} samples, classes: {classes}": "{classes} クラス、{total} 個すべて",
+    "{count} match": "{count} 個が一致", "Nothing matches.": "一致するものはありません。",
+    "{shown} of {total}": "{total} 個中 {shown} 個", "Show all {count}": "{count} 個すべて表示",
+    "label in doubt": "ラベルが疑わしい", "unlike its class": "クラスに似ていない", "has copies": "複製がある",
+    "copy, set aside": "複製、除外済み", "any mark": "どれかの印",
+    "blurred": "ぼけ", "black": "真っ黒", "white": "真っ白", "tiny": "小さすぎる", "odd_shape": "変わった形", "text": "文字", "photo": "写真", "ai": "AI 生成",
+    "person": "人", "model": "モデル", "hint": "ヒント", "import": "取り込み",
+    "train": "学習", "val": "検証", "test": "評価",
+    "Zoom": "拡大・縮小", "Nearer": "拡大", "Farther": "縮小", "All of it": "全体", "Before": "前", "After": "次", "Close": "閉じる",
+    "Samples that look alike lie near each other; a frame has the colour of its class. What lies far apart says little.": "似たものどうしが近くにあります。枠の色はクラスを表します。遠く離れた位置関係に大きな意味はありません。",
+    "The two directions in which the samples differ most; a frame has the colour of its class. A clearer map is drawn where the training extra is installed.": "違いが最も大きい二つの方向です。枠の色はクラスを表します。学習用の追加機能があれば、より分かりやすい地図になります。",
+    "Drag to move, wheel or two fingers to zoom, click to look. Keys: arrows, + and −, 0 for all, Enter for the one in the middle.": "ドラッグで移動、ホイールか二本指で拡大・縮小、クリックで表示。キー: 矢印、+ と −、0 で全体、Enter で中央のもの。",
+    "Map of {count} samples": "{count} 個の地図", "Nothing of what matches is on the map.": "一致するものは地図にありません。",
+    "likelier {name} ({percent})": "{name} のほうがありそう ({percent})", "by a model that had not learnt from it": "これを学んでいないモデルの判断",
+    "Title": "題名", "Author": "作者", "Licence": "ライセンス", "Page": "ページ", "Time in the video": "動画の時刻", "Sample": "サンプル",
+    "Copies": "複製", "Near it on the map": "地図で近いもの", "cannot be shown": "表示できません",
+    "Made with Gleanset. Everything is in this page; it loads nothing.": "Gleanset で作成。すべてこのページの中にあり、何も読み込みません。",
+  },
+};
+
+const wantedLanguage = (navigator.languages ?? []).map((one) => one.slice(0, 2)).find((one) => one === "en" || one in WORDS);
+let language = wantedLanguage ?? "en";
+
+/** A text in the language that is chosen. */
+function words(text, values = {}) {
+  const told = WORDS[language]?.[text] ?? text;
+  return told.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** Put every fixed text of the page into a language. */
+function speak(wanted) {
+  language = wanted;
+  document.documentElement.lang = wanted;
+  for (const place of document.querySelectorAll("[data-words]")) place.textContent = words(place.dataset.words);
+  for (const place of document.querySelectorAll("[data-label]")) place.setAttribute("aria-label", words(place.dataset.label));
+  for (const place of document.querySelectorAll("[data-hint]")) place.placeholder = words(place.dataset.hint);
+}

@@ -1,0 +1,163 @@
+"""The gallery as a page: its facts gathered as plain values, and the template that shows them.
+
+The page loads nothing from anywhere. A policy in it names its own script and style by their
+hashes, so that nothing else would run, whatever classes and titles are called.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any
+
+from markupsafe import Markup
+
+from gleanset import Dataset
+from gleanset.credit import page_address
+from gleanset.db.measures import QualityMeasures
+from gleanset.html.fill import templates
+from gleanset.records import Origin
+from labeler.gallery.chosen import GalleryChoice, GallerySample
+from labeler.gallery.likeness_map import LikenessMap, likeness_map
+from labeler.gallery.sheets import ACROSS, SLOTS
+from labeler.likeness import Likeness
+from labeler.quality.due import VERSION
+
+SCRIPTS = ("words", "dom", "facts", "faces", "look", "map", "main")
+"""The parts of the script in `js/`, in their order: one function holds all of them."""
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryContent:
+    """What the page's script is told, as JSON: see `js/facts.js`."""
+
+    classes: list[Facts]
+    samples: list[Facts]
+    side: int
+    across: int
+    slots: int
+    method: str
+
+    @property
+    def shown(self) -> int:
+        """How many samples are shown, without the copies that were set aside."""
+        return sum(one["shown"] for one in self.classes)
+
+    @property
+    def total(self) -> int:
+        """How many samples the classes have."""
+        return sum(one["total"] for one in self.classes)
+
+    def marked(self) -> dict[str, int]:
+        """Return how many of those shown have each flag."""
+        flags = Counter(flag for one in self.samples for flag in one.get("flags", ()))
+        return dict(sorted(flags.items()))
+
+
+def gather(
+    dataset: Dataset,
+    choice: GalleryChoice,
+    sizes: Sequence[tuple[int, int] | None],
+    side: int,
+) -> GalleryContent:
+    """Return the facts of what is shown, whose pictures have these sizes in their slots."""
+    places, method = _map_of(dataset, choice.shown)
+    known = list(choice.totals)
+    numbers = {name: number for number, name in enumerate(known)}
+    shown = Counter(one.label for one in choice.shown if not one.aside)
+    samples = [
+        {"slot": slot, "class": numbers[one.label], "at": places.get(one.sample.key)}
+        | ({"size": sizes[slot]} if sizes[slot] else {})
+        | _facts_of(dataset, one)
+        for slot, one in enumerate(choice.shown)
+    ]
+    return GalleryContent(
+        classes=[
+            {"name": name, "total": choice.totals[name], "shown": shown[name]} for name in known
+        ],
+        samples=[{name: told for name, told in one.items() if told is not None} for one in samples],
+        side=side,
+        across=ACROSS,
+        slots=SLOTS,
+        method=method,
+    )
+
+
+def _map_of(
+    dataset: Dataset, shown: Sequence[GallerySample]
+) -> tuple[dict[str, tuple[float, float]], str]:
+    """Return the place of each sample that is kept and measured, by key, and the method."""
+    wanted = {one.sample.key for one in shown if not one.aside}
+    measured = [one for one in QualityMeasures(dataset.db).labelled(VERSION) if one.key in wanted]
+    vectors, there = Likeness(dataset).space(measured)(measured)
+    laid: LikenessMap = likeness_map(vectors[there])
+    named = (one.key for one, is_there in zip(measured, there, strict=True) if is_there)
+    return {
+        key: (round(float(x), 4), round(float(y), 4))
+        for key, (x, y) in zip(named, laid.places, strict=True)
+    }, laid.method
+
+
+def _facts_of(dataset: Dataset, one: GallerySample) -> Facts:
+    image, sample = dataset.images.get(one.sample.image), one.sample
+    return {
+        "id": sample.key,
+        "split": sample.split,
+        "decided": one.decided,
+        "flags": list(one.flags) or None,
+        "group": sample.group,
+        "aside": one.aside or None,
+        "doubt": one.doubt and [one.doubt.suggested, round(one.doubt.confidence, 2)],
+        **(_origin_facts(image.origins[0]) if image and image.origins else {}),
+    }
+
+
+def _origin_facts(origin: Origin) -> Facts:
+    """Return what is told of where a picture is from; where files lie on a disk is not."""
+    return {
+        "source": origin.source,
+        "title": origin.title,
+        "author": origin.author,
+        "licence": origin.licence,
+        "page": page_address(origin.page_url),
+        "time": origin.time,
+    }
+
+
+def render(title: str, content: GalleryContent, sheets: Sequence[str]) -> str:
+    """Return the page (HTML). `sheets` are the addresses of the sheets: data, or names beside it.
+
+    Everything from outside is escaped, in text, in attributes and in the facts for the script.
+    """
+    page = templates("labeler.gallery")
+    style = page.get_template("page.css.jinja").render()
+    # The text is hashed as it stands between its tags.
+    script = _script()
+    return page.get_template("page.html.jinja").render(
+        title=title,
+        content=asdict(content),
+        sheets=sheets,
+        style=Markup(style),  # noqa: S704 - our own
+        script=Markup(script),  # noqa: S704
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        shown=content.shown,
+        total=content.total,
+        inside=all(sheet.startswith("data:") for sheet in sheets),
+    )
+
+
+def _script() -> str:
+    folder = files("labeler.gallery").joinpath("js")
+    parts = (folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
+
+
+def _hash(text: str) -> str:
+    """Return what a content security policy calls a text by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

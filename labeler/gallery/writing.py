@@ -1,0 +1,136 @@
+"""Writing a gallery: one HTML file with everything in it, or a folder with the sheets beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
+from gleanset.db.measures import ImageHashes
+from gleanset.errors import InputUnusable
+from gleanset.files.atomic import write_atomic
+from gleanset.html.fill import as_bytes
+from gleanset.html.words import count
+from gleanset.work.pool import Processes
+from gleanset.work.progress import Progress
+from labeler.export.tree import mark, marked, place_of, replacing
+from labeler.gallery.chosen import GallerySample, choose
+from labeler.gallery.page import GalleryContent, gather, render
+from labeler.gallery.sheets import PictureSheet, make_sheets
+from labeler.quality.assessment import QualityAssessment
+from labeler.sample_pixels import SampleFile, sample_file
+
+ENDINGS = (".html", ".htm")
+INDEX = "index.html"
+OURS = b'<meta name="generator" content="Gleanset gallery">'
+HEAD = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class GallerySettings:
+    """What a gallery shows: at most `limit` samples, `per_class` of each, `side` pixels large."""
+
+    names: tuple[str, ...] = ()
+    limit: int = 2000
+    per_class: int | None = None
+    side: int = 96
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryWritten:
+    """What was written: the page, how many bytes it has with all its sheets, what it shows."""
+
+    page: Path
+    bytes: int
+    unreadable: int
+    content: GalleryContent
+
+    def result(self) -> dict[str, Any]:
+        """Return it for the command line."""
+        return {
+            "gallery": str(self.page),
+            "megabytes": round(self.bytes / 1e6, 2),
+            "classes": len(self.content.classes),
+            "shown": self.content.shown,
+            "of": self.content.total,
+            "unreadable": self.unreadable,
+            "marked": self.content.marked(),
+        }
+
+
+def write_gallery(
+    dataset: Dataset, out: Path, settings: GallerySettings, progress: Progress
+) -> GalleryWritten:
+    """Write the gallery to `out`, a name that ends in .html, or a folder; whole or not at all.
+
+    Samples that are new are measured first. Raises what `choose` raises, `InputUnusable` where
+    something of a person's own is there, and `NotWritable` or `DiskFull`.
+    """
+    refuse_others(out)
+    QualityAssessment(dataset, workers=settings.workers, progress=progress).run()
+    choice = choose(dataset, settings.names, limit=settings.limit, per_class=settings.per_class)
+    workers = Processes(settings.workers)
+    sheets = list(make_sheets(_files(dataset, choice.shown), settings.side, workers, progress))
+    sizes = [size for sheet in sheets for size in sheet.sizes]
+    progress.say(f"laying out the map of {count(len(choice.shown), 'sample')} …")
+    content = gather(dataset, choice, sizes, settings.side)
+    write = _write_page if _alone(out) else _write_folder
+    page, size = write(out, dataset.name, content, sheets)
+    return GalleryWritten(page, size, sizes.count(None), content)
+
+
+def refuse_others(out: Path) -> None:
+    """Refuse to replace what is there and is no gallery (`InputUnusable`): it may be one's own."""
+    if not out.exists():
+        return
+    if _alone(out):
+        ours = out.is_file() and OURS in out.read_bytes()[:HEAD]
+    else:
+        ours = out.is_dir() and ("gallery" in marked(out) or not any(out.iterdir()))
+    if not ours:
+        raise InputUnusable(
+            f"{out} is there and is not a gallery", "choose another name, or move it away"
+        )
+
+
+def _alone(out: Path) -> bool:
+    return out.suffix.lower() in ENDINGS
+
+
+def _files(dataset: Dataset, shown: Sequence[GallerySample]) -> list[SampleFile]:
+    """Return where the pixels of the samples are."""
+    originals = dataset.originals(dataset.cache)
+    rows = Pairs(dataset.db).numbers([one.sample.key for one in shown])
+    seen = ImageHashes(dataset.db).seen(rows)
+    return [sample_file(seen[row], originals) for row in rows]
+
+
+def _write_page(
+    out: Path, title: str, content: GalleryContent, sheets: Sequence[PictureSheet]
+) -> tuple[Path, int]:
+    """Write one file; it and its bytes."""
+    inside = [
+        f"data:image/webp;base64,{base64.b64encode(sheet.data).decode('ascii')}" for sheet in sheets
+    ]
+    page = as_bytes(render(title, content, inside))
+    write_atomic(out.absolute(), page)
+    return out.absolute(), len(page)
+
+
+def _write_folder(
+    out: Path, title: str, content: GalleryContent, sheets: Sequence[PictureSheet]
+) -> tuple[Path, int]:
+    """Write the folder, which takes the place of an earlier one when it is whole; its page."""
+    place = place_of(out)
+    named = {f"sheet-{number:03}.webp": sheet.data for number, sheet in enumerate(sheets)}
+    named[INDEX] = as_bytes(render(title, content, list(named)))
+    with replacing(place) as folder:
+        for name, data in named.items():
+            (folder / name).write_bytes(data)
+        mark(folder, {"gallery": True})
+    return place / INDEX, sum(map(len, named.values()))

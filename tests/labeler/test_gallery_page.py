@@ -1,0 +1,252 @@
+"""The gallery: what it shows, that it gives nothing away, and that it works in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from labelled_pictures import encoded, picture, put
+from PIL import Image
+from tools_for_tests import run_here
+
+from gleanset import Dataset, Origin
+from gleanset.db.runs import Doubt, Doubts
+from gleanset.errors import InputUnusable
+from gleanset.work.progress import Progress
+from labeler.gallery.chosen import choose, fair_shares
+from labeler.gallery.likeness_map import likeness_map, principal_parts
+from labeler.gallery.writing import GallerySettings, write_gallery
+
+Labeler = Callable[..., subprocess.CompletedProcess[str]]
+CHROMIUM = shutil.which("chromium")
+HOSTILE = "</script><script>document.title='broken in'</script>"
+ODD = "O'Hara & ${rei}; }--"
+"""A class may be called so; titles may be anything."""
+SECRET = "taken-at-home"
+
+
+@pytest.fixture(scope="module")
+def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    """Seven pictures of a class with an odd name and hostile titles, five of another, a copy of
+    one, and a doubt.
+    """
+    exif = Image.Exif()
+    exif[0x010E] = SECRET
+    root = tmp_path_factory.mktemp("gallery") / "dataset"
+    with Dataset.create(root) as made:
+        for number in range(7):
+            origin = Origin(
+                "folder",
+                f"/home/somebody/{number}",
+                path=f"/home/somebody/{number}.jpg",
+                title=HOSTILE,
+                page_url="javascript:alert(1)" if number else "https://example.org/a?b=<c>",
+                author="Ada",
+            )
+            data = encoded(picture(number, (200, 160)), exif=exif)
+            put(made, data, str(number), label=ODD, split="test", origin=origin)
+        for number in range(5):
+            put(made, encoded(picture(50 + number)), f"r{number}", label="rei")
+        put(made, encoded(picture(50).resize((90, 60)), quality=60), "copy", label="rei")
+        done = run_here("labeler.cli", "dedup", "-d", root, "--workers", "1", "--json", cwd=root)
+        assert json.loads(done.stdout)["set_aside"] == 1
+        one = next(s.key for s in made.samples.by_key() if s.label == "rei" and not s.group)
+        Doubts(made.db).replace([Doubt(one, "rei", ODD, 0.93, 0.9, "run")])
+        yield made
+
+
+def settings(**changes: Any) -> GallerySettings:
+    return GallerySettings(workers=1, **changes)
+
+
+def facts_of(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
+    assert found
+    told: dict[str, Any] = json.loads(found[1])
+    return told
+
+
+def test_shares_are_fair_and_use_what_small_classes_leave() -> None:
+    assert fair_shares({"a": 100, "b": 3, "c": 100}, 43) == {"a": 20, "b": 3, "c": 20}
+    assert fair_shares({"a": 2, "b": 3}, 2000) == {"a": 2, "b": 3}
+    assert sum(fair_shares({str(n): 9 for n in range(7)}, 20).values()) == 20
+
+
+def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dataset) -> None:
+    choice = choose(sorted_faces, limit=4)
+    assert choice.totals == {ODD: 7, "rei": 5}
+    kept = [one for one in choice.shown if not one.aside]
+    assert [one.label for one in kept] == [ODD, ODD, "rei", "rei"]
+    assert [one.flags for one in kept if "doubt" in one.flags] == [("doubt",)]
+    whole = choose(sorted_faces, limit=100)
+    copies = [place for place, one in enumerate(whole.shown) if one.aside]
+    assert len(copies) == 1
+    before = whole.shown[copies[0] - 1]
+    assert before.sample.group == whole.shown[copies[0]].sample.group
+    assert "duplicate" in before.flags
+
+
+def test_the_page_allows_its_own_script_alone_and_gives_nothing_away(
+    sorted_faces: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.html"
+    made = write_gallery(sorted_faces, out, settings(), Progress())
+    page = out.read_text()
+    assert (made.bytes, made.content.shown, made.unreadable) == (out.stat().st_size, 12, 0)
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy
+    allowed = policy[1].replace("&#39;", "'")
+    for tag in ("style", "script"):
+        inside = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        assert len(inside) == 1
+        digest = base64.b64encode(hashlib.sha256(inside[0].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in allowed
+    assert "unsafe" not in allowed
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert "broken in" not in re.sub(r'<script type="application/json".*?</script>', "", page)
+    told = facts_of(page)
+    assert {one["name"] for one in told["classes"]} == {ODD, "rei"}
+    assert {one.get("page") for one in told["samples"]} == {None, "https://example.org/a?b=<c>"}
+    assert "/home/somebody" not in page
+    sheets = re.findall(r"data:image/webp;base64,([^\"]+)", page)
+    (sheet,) = (base64.b64decode(sheet) for sheet in sheets)
+    assert SECRET.encode() not in sheet
+    with Image.open(io.BytesIO(sheet)) as opened:
+        assert not opened.getexif()
+        assert opened.size == (13 * 96, 96)
+
+
+def test_a_folder_is_replaced_whole_and_nothing_of_a_persons_own(
+    sorted_faces: Dataset, labeler: Labeler, tmp_path: Path
+) -> None:
+    out = tmp_path / "shown"
+    words = ("gallery", out, "-d", sorted_faces.root, "--workers", "1", "--json")
+    told = json.loads(labeler(*words, "--per-class", "2", "--size", "64").stdout)
+    assert (told["shown"], told["of"], told["classes"]) == (4, 12, 2)
+    assert told["gallery"] == str(out / "index.html")
+    page = (out / "index.html").read_text()
+    assert re.findall(r'<img src="([^"]+)"', page) == ["sheet-000.webp"]
+    assert told["megabytes"] == round(
+        (len(page) + (out / "sheet-000.webp").stat().st_size) / 1e6, 2
+    )
+    assert json.loads(labeler(*words).stdout)["shown"] == 12
+    (out / "mine.txt").write_text("mine")
+    refused = labeler(*words)
+    assert (refused.returncode, "mine.txt" in refused.stderr) == (3, True)
+    own = tmp_path / "own.html"
+    own.write_text("<p>mine")
+    with pytest.raises(InputUnusable, match="not a gallery"):
+        write_gallery(sorted_faces, own, settings(), Progress())
+    assert own.read_text() == "<p>mine"
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_the_map_keeps_neighbours_that_principal_components_lose() -> None:
+    pytest.importorskip("sklearn")
+    dice = np.random.default_rng(3)
+    middles = dice.normal(size=(12, 40))
+    classes = np.repeat(np.arange(12), 10)
+    vectors = (middles[classes] + 0.35 * dice.normal(size=(120, 40))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def of_class(places: Any) -> float:
+        far = ((places[:, None] - places[None]) ** 2).sum(2) + np.eye(120) * 1e9
+        return float((classes[far.argmin(1)] == classes).mean())
+
+    laid = likeness_map(vectors)
+    assert laid.method == "t-SNE"
+    assert laid.places.min() >= 0
+    assert laid.places.max() <= 1
+    assert of_class(laid.places) > 0.97 > of_class(principal_parts(vectors, 2)) + 0.1
+    assert likeness_map(vectors[:5]).method == "PCA"
+    assert likeness_map(vectors[:0]).places.shape == (0, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
+def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    write_gallery(sorted_faces, tmp_path / "a.html", settings(), Progress())
+    write_gallery(sorted_faces, tmp_path / "b", settings(), Progress())
+    said: list[str] = []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for address in ("a.html", "b/index.html"):
+            page = browser.new_page(viewport={"width": 320, "height": 700}, locale="en")
+            page.on("console", lambda message: said.append(message.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.on("request", lambda asked: said.append(asked.url) if "http" in asked.url else 0)
+            page.goto(f"file://{tmp_path}/{address}")
+            page.locator("#classes .face").nth(12).wait_for()
+            assert page.evaluate("document.querySelector('#sheets img').naturalWidth") == 13 * 96
+            if address == "a.html":
+                _walk(page)
+        browser.close()
+    assert said == []
+
+
+def _walk(page: Any) -> None:
+    faces = page.locator("#classes .face")
+    assert faces.count() == 13
+    assert page.title() == "dataset"
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    # By filters.
+    page.click("#more")
+    page.select_option("#flag", "doubt")
+    assert faces.count() == 1
+    assert faces.first.get_attribute("aria-label") == "rei, train, label in doubt"
+    faces.first.click()
+    assert ODD in page.inner_text("#look-marks")
+    assert "93 %" in page.inner_text("#look-marks")
+    page.keyboard.press("Escape")
+    page.click("#clear")
+    page.fill("#text", "ada")
+    assert faces.count() == 7
+    page.fill("#text", "")
+    # By keyboard, from face to face and into one.
+    faces.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.querySelector('#look').open")
+    assert page.inner_text("#look-name") == ODD
+    assert HOSTILE in page.inner_text("#look-facts")
+    page.keyboard.press("Escape")
+    # On the map something is drawn, and what stands in the middle can be opened.
+    page.click("#show-map")
+    page.focus("#canvas")
+    page.keyboard.press("+")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.querySelector('#look').open")
+    page.keyboard.press("Escape")
+    page.select_option("#language", "ja")
+    assert page.inner_text("#show-map") == "地図"
+    assert page.evaluate("document.documentElement.lang") == "ja"
+
+
+def test_every_text_of_the_page_is_in_every_language() -> None:
+    folder = Path(__file__).parents[2] / "labeler" / "gallery"
+    words = (folder / "js" / "words.js").read_text()
+    chinese, japanese = words.split("  ja: {")
+    texts = [(folder / "page.html.jinja").read_text()]
+    texts += [path.read_text() for path in (folder / "js").glob("*.js") if path.stem != "words"]
+    asked = {
+        *re.findall(r'words\("([^"]+)"', "".join(texts)),
+        *re.findall(r'data-(?:words|label|hint)="([^"{]+)"', texts[0]),
+    }
+    assert len(asked) > 30
+    for text in asked:
+        assert f'"{text}":' in chinese, text
+        assert f'"{text}":' in japanese, text
