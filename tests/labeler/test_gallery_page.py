@@ -88,7 +88,7 @@ def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dat
     assert choice.totals == {ODD: 7, "rei": 5}
     kept = [one for one in choice.shown if not one.aside]
     assert [one.label for one in kept] == [ODD, ODD, "rei", "rei"]
-    assert [one.flags for one in kept if "doubt" in one.flags] == [("doubt",)]
+    assert sum("doubt" in one.flags for one in kept) == 1
     whole = choose(sorted_faces, limit=100)
     copies = [place for place, one in enumerate(whole.shown) if one.aside]
     assert len(copies) == 1
