@@ -10,6 +10,7 @@ import click
 from gleanset.binomial import few
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import InputUnusable
+from gleanset.terminal import table
 
 if TYPE_CHECKING:
     from baseline.compare.table import ComparedRun, Comparison
@@ -71,7 +72,7 @@ def _result(job: CommandJob, found: Comparison) -> Result:
     if job.as_json:
         return told | {"runs": [row.to_json() for row in found.rows]}
     if not job.progress.quiet:
-        for line in table(found.rows):
+        for line in table([_HEAD, *(_cells(row) for row in found.rows)]):
             job.show(line)
     return told
 
@@ -89,19 +90,6 @@ _HEAD = (
     "parameters",
     "MB",
 )
-
-
-def table(rows: tuple[ComparedRun, ...]) -> list[str]:
-    """Return the rows in columns, numbers to the right."""
-    cells = [_HEAD, *(_cells(row) for row in rows)]
-    widths = [max(len(line[at]) for line in cells) for at in range(len(_HEAD))]
-    return [
-        "  ".join(
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in cells
-    ]
 
 
 def _cells(row: ComparedRun) -> tuple[str, ...]:

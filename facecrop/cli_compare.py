@@ -98,7 +98,7 @@ def compare(
         return result
     if not job.progress.quiet:
         for line in table(results):
-            job.show(line)
+            job.tell(line)
     return None
 
 

@@ -30,6 +30,7 @@ from gleanset.images.cut import with_margin
 from gleanset.images.decode import decode
 from gleanset.platform import peak_memory
 from gleanset.records import Box, Face
+from gleanset.terminal import columns, padded, room
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 
@@ -235,20 +236,25 @@ def compare(
     return result
 
 
+FIGURES = 2 + 1 + 12 + len(CRITERIA) * (2 + 17)
+"""Columns of a line but for the kind of pictures."""
+
+
 def table(results: Sequence[DetectorResult]) -> Iterator[str]:
     """Yield the results as lines of text, a block for each detector, the figures side by side."""
-    width = max((len(kind) for result in results for kind in result.kinds()), default=4)
+    width = max((columns(kind) for result in results for kind in result.kinds()), default=4)
+    width = min(width, room() - FIGURES)
     heads = "  ".join(f"{_title(criterion):^17}" for criterion in CRITERIA)
-    columns = "  ".join("recall prec.   F1" for _ in CRITERIA)
+    below = "  ".join("recall prec.   F1" for _ in CRITERIA)
     for result in results:
         said = result.as_json()
         yield f"{result.label}  ({said['settings']})" if said["settings"] else result.label
         yield f"  {'':{width}} {'':>12}  {heads}"
-        yield f"  {'':{width}} {'images faces':>12}  {columns}"
+        yield f"  {'':{width}} {'images faces':>12}  {below}"
         for kind, number in result.kinds().items():
             tallies = [result.tally(criterion, kind) for criterion in CRITERIA]
             figures = "  ".join(f"{t.recall:6.3f} {t.precision:5.3f} {t.f1:4.3f}" for t in tallies)
-            yield f"  {kind:{width}} {number:>6} {tallies[0].faces:>5}  {figures}"
+            yield f"  {padded(kind, width)} {number:>6} {tallies[0].faces:>5}  {figures}"
         yield (
             f"  {said['pictures_per_second']} images a second in one process, "
             f"{said['cpu_ms']} CPU ms an image, {said['memory_mb']} MB"

@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ from gleanset.interrupts import INTERRUPTED, take_over
 from gleanset.places import in_bucket
 from gleanset.published import copy_of, publish_if_changed
 from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
+from gleanset.terminal import cut, named, room, side_by_side, wrapped
 from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines
 
@@ -81,8 +83,13 @@ class CommandJob:
         self.progress.say(line)
 
     def show(self, line: str) -> None:
-        """Print one line of a listing to stdout."""
+        """Print one line of a listing to stdout, as it is."""
         _out(line)
+
+    def tell(self, line: str) -> None:
+        """Print one line for a person to stdout, in several where it is too long."""
+        for part in wrapped(line):
+            _out(part)
 
 
 class DatasetFolder(click.Path):
@@ -229,7 +236,7 @@ def main(commands: click.Group) -> NoReturn:
         code = commands.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort as abort:
-        code = _unanswered(name) if _input_ended(abort) else _interrupted()
+        code = _unanswered(name) if _input_ended(abort) else _interrupted(name)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -237,7 +244,7 @@ def main(commands: click.Group) -> NoReturn:
         click.echo(f"{name}: {error}", err=True)
         code = error.exit_code
     except KeyboardInterrupt:
-        code = _interrupted()
+        code = _interrupted(name)
     except (_ReaderGone, BrokenPipeError):
         # Nothing more to say, and not our bug.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -276,8 +283,9 @@ def _out(line: str) -> None:
         raise _ReaderGone from error
 
 
-def _interrupted() -> int:
-    click.echo("\ninterrupted; what was done is kept, run the same command to go on", err=True)
+def _interrupted(name: str) -> int:
+    again = shlex.join([name, *sys.argv[1:]])
+    click.echo(f"\ninterrupted; what was done is kept. To go on:\n  {again}", err=True)
     return INTERRUPTED
 
 
@@ -309,23 +317,35 @@ def _json_line(result: Result) -> str:
 
 
 def readable(result: Result, indent: str = "") -> list[str]:
-    """Return a result for a person: plain values side by side, tables below."""
+    """Return a result for a person, in lines that fit: plain values side by side, tables below."""
     # Below the first level keys are data, such as the names of classes.
     spoken = _words if not indent else str
-    plain = [
-        f"{spoken(k)}: {_value(v)}"
-        for k, v in result.items()
-        if not _nested(v) and not isinstance(v, str)
-    ]
     # Words stand on lines of their own, numbers side by side.
-    words = [f"{spoken(k)}: {v}" for k, v in result.items() if isinstance(v, str)]
-    lines = [indent + part for part in [*words, *([", ".join(plain)] if plain else [])]]
+    lines = [
+        line
+        for key, value in result.items()
+        if isinstance(value, str)
+        for line in named(spoken(key), value, indent)
+    ]
+    lines += side_by_side(
+        [
+            (spoken(key), _value(value))
+            for key, value in result.items()
+            if not _nested(value) and not isinstance(value, str)
+        ],
+        indent,
+    )
     for key, value in result.items():
         if isinstance(value, dict) and value:
-            lines += [f"{indent}{spoken(key)}:", *readable(value, indent + "  ")]
+            lines += [*_heading(spoken(key), indent), *readable(value, indent + "  ")]
         elif isinstance(value, list) and value:
-            lines += [f"{indent}{spoken(key)}:", *(f"{indent}  {item}" for item in value)]
+            items = (line for item in value for line in wrapped(str(item), indent + "  "))
+            lines += [*_heading(spoken(key), indent), *items]
     return lines
+
+
+def _heading(name: str, indent: str) -> list[str]:
+    return [f"{indent}{cut(name, room() - len(indent) - 1)}:"]
 
 
 def _nested(value: Any) -> bool:

@@ -119,7 +119,7 @@ def check(job: CommandJob, source: str, options: tuple[str, ...], net: NetOption
     for found in checked.found:
         job.show(f"{found.origin.title or '(no title)'}\n  {found.url}")
     told = ", ".join(checked.tells) or "nothing more"
-    job.show(f"{site.name} answers {site.example!r} as expected; it tells {told} of each.")
+    job.tell(f"{site.name} answers {site.example!r} as expected; it tells {told} of each.")
     return None
 
 

@@ -30,7 +30,7 @@ def list_classes(job: CommandJob) -> Result:
         for name, key in keys.items():
             more = f"  of {show}" if (show := counts[name].show) else ""
             also = f"  also {', '.join(others[name])}" if name in others else ""
-            job.show(f"{counts[name].count:7}  {key:2}  {name}{more}{also}")
+            job.tell(f"{counts[name].count:7}  {key:2}  {name}{more}{also}")
         return {"classes": len(keys)}
     found = [
         {

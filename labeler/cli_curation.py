@@ -65,6 +65,11 @@ def quality(job: CommandJob, workers: int | None) -> Result:
     help="Samples that only this source has are at most so much of train: pixiv=20%.",
 )
 @click.option("--seed", type=int, help="Default: dataset.toml, else 0.")
+@click.option(
+    "--closeness",
+    is_flag=True,
+    help="Print for every class what was asked and what it got (--json always has it).",
+)
 def split(
     job: CommandJob,
     ratio: str | None,
@@ -74,6 +79,7 @@ def split(
     hold_out: tuple[str, ...],
     most: tuple[str, ...],
     seed: int | None,
+    closeness: bool,
 ) -> Result:
     """Assign labelled samples to train, val and test, keeping every moment whole.
 
@@ -82,6 +88,7 @@ def split(
     in [split] of dataset.toml. Find duplicates first, so that copies stay together.
     """
     from labeler.splits.plan import apply_split, plan_split
+    from labeler.splits.summary import split_summary
 
     if sum(option is not None for option in (ratio, counts, folds)) > 1:
         raise UsageError(
@@ -104,7 +111,8 @@ def split(
         plan = plan_split(dataset, msgspec.structs.replace(own, **changed))
         if not job.simulate:
             apply_split(dataset, plan)
-        return plan.result()
+        told = plan.result()
+        return told if job.as_json else split_summary(told, closeness=closeness)
 
 
 @click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")

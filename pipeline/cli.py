@@ -228,6 +228,14 @@ def run(
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))
             result |= page_command(dataset)
+    return result if job.as_json else _for_a_person(result)
+
+
+def _for_a_person(result: Result) -> Result:
+    from labeler.splits.summary import split_summary
+
+    if "classes" in (told := result.get("split", {})):
+        return result | {"split": split_summary(told)}
     return result
 
 
@@ -248,7 +256,7 @@ def recipes(job: CommandJob, name: str | None) -> Result | None:
     if job.as_json:
         return {"recipes": titles}
     for known, title in titles.items():
-        job.show(f"{known:<20} {title}")
+        job.tell(f"{known:<20} {title}")
     return None
 
 

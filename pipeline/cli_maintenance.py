@@ -153,15 +153,16 @@ def doctor(job: CommandJob) -> None:
     """
     from pipeline.doctor import Component, examine_components
 
-    def told(part: Component) -> str:
+    def told(part: Component) -> list[str]:
         line = f"{'ok' if part.ok else '--'}  {part.name:<10}  {part.there}"
-        return line if part.ok else f"{line}\n    for {part.purpose}\n    -> {part.mend}"
+        return [line] if part.ok else [line, f"    for {part.purpose}", f"    -> {part.mend}"]
 
     parts = []
     for part in examine_components(job.root):
         parts.append(part)
         if not job.as_json:
-            job.show(told(part))
+            for line in told(part):
+                job.tell(line)
     if job.as_json:
         job.show(json.dumps({"parts": [asdict(part) for part in parts]}, ensure_ascii=False))
     if lacking := [part for part in parts if part.needed and not part.ok]:

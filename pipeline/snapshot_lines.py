@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 from gleanset.cli import CommandJob, Result
@@ -13,8 +12,8 @@ from gleanset.db.snapshots import Snapshots
 from gleanset.html.words import count, number
 from gleanset.records import Snapshot
 from gleanset.snapshots import Difference, made_from, snapshot_words
+from gleanset.terminal import WIDTH, columns, cut, padded
 
-WIDTH = 80
 _HASH = 12
 """So many digits of a hash or key are shown; commands take beginnings."""
 _LONGEST = 24
@@ -49,14 +48,14 @@ def _rows(snapshots: Sequence[Snapshot]) -> Iterator[str]:
         for one in snapshots
     ]
     head = ("name", "time (UTC)", "images", "labelled")
-    wide = [min(_LONGEST, max(map(_columns, column))) for column in zip(head, *cells, strict=True)]
+    wide = [min(_LONGEST, max(map(columns, column))) for column in zip(head, *cells, strict=True)]
     yield _line(head, wide) + "  note"
     for one, row in zip(snapshots, cells, strict=True):
-        yield _cut(f"{_line(row, wide)}  {one.note}", WIDTH).rstrip()
+        yield cut(f"{_line(row, wide)}  {one.note}", WIDTH).rstrip()
 
 
 def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
-    left = [_padded(cell, width) for cell, width in zip(cells[:2], wide, strict=False)]
+    left = [padded(cell, width) for cell, width in zip(cells[:2], wide, strict=False)]
     right = [cell.rjust(width) for cell, width in zip(cells[2:], wide[2:], strict=True)]
     return "  ".join([*left, *right])
 
@@ -101,7 +100,7 @@ def difference_lines(found: Difference) -> list[str]:
         lines.append(f"also: {', '.join(told)}")
     lines += _listed("classes", found.classes)
     settings = [f"{s.key}: {_value(s.before)} -> {_value(s.after)}" for s in found.settings]
-    return [_cut(line, WIDTH).rstrip() for line in [*lines, *_listed("settings", settings)]]
+    return [cut(line, WIDTH).rstrip() for line in [*lines, *_listed("settings", settings)]]
 
 
 def _pictures(found: Difference) -> list[str]:
@@ -126,16 +125,16 @@ def _moves(name: str, moves: Moves) -> list[str]:
     if not moves.moves:
         return []
     wide = [
-        min(_LONGEST, max(_columns(words) for words in column))
+        min(_LONGEST, max(columns(words) for words in column))
         for column in zip(*((a, b) for a, b, _ in moves.moves), strict=True)
     ]
     counts = [number(n) for _, _, n in moves.moves]
     digits = max(map(len, counts))
     lines = [f"{name}: {count(moves.total, 'sample')}"]
     for (a, b, _), told in zip(moves.moves, counts, strict=True):
-        lines.append(f"  {told.rjust(digits)}  {_padded(a, wide[0])} -> {_padded(b, wide[1])}")
+        lines.append(f"  {told.rjust(digits)}  {padded(a, wide[0])} -> {padded(b, wide[1])}")
     for key, a, b in moves.samples:
-        lines.append(f"    {key[:_HASH]}  {_cut(a, _LONGEST)} -> {_cut(b, _LONGEST)}")
+        lines.append(f"    {key[:_HASH]}  {cut(a, _LONGEST)} -> {cut(b, _LONGEST)}")
     return lines + (_more(moves.total - len(moves.samples)) if moves.samples else [])
 
 
@@ -150,21 +149,3 @@ def _listed(name: str, lines: Iterable[str]) -> list[str]:
 
 def _value(value: object) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: Chinese letters take two."""
-    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
-
-
-def _cut(text: str, columns: int) -> str:
-    if _columns(text) <= columns:
-        return text
-    while _columns(text) > columns - 1:
-        text = text[:-1]
-    return f"{text}…"
-
-
-def _padded(text: str, columns: int) -> str:
-    cut = _cut(text, columns)
-    return cut + " " * (columns - _columns(cut))

@@ -31,7 +31,7 @@ def list_reports(job: CommandJob, status: str) -> Result:
         found = list(Reports(dataset.db).each(status))
     if not job.as_json:
         for one in found:
-            job.show(_line(one))
+            job.tell(_line(one))
         return {"reports": len(found)}
     return {"reports": [_told(one) for one in found]}
 

@@ -37,7 +37,7 @@ def list_take_downs(job: CommandJob, status: str) -> Result:
         return {"takedowns": [_told(one, meant) for one, meant in found]}
     for one, meant in found:
         for line in _lines(one, meant):
-            job.show(line)
+            job.tell(line)
     return {"takedowns": len(found)}
 
 

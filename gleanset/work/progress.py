@@ -9,6 +9,8 @@ from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from gleanset.terminal import wrapped
+
 T = TypeVar("T")
 
 
@@ -58,9 +60,13 @@ class Progress:
         self.quiet = quiet
 
     def say(self, line: str) -> None:
-        """Tell a person what goes on; nothing when quiet."""
+        """Tell a person what goes on; nothing when quiet.
+
+        On a terminal a long line is broken at spaces; in a file it stays one.
+        """
         if not self.quiet:
-            sys.stderr.write(f"{line}\n")
+            lines = wrapped(line) if sys.stderr.isatty() else [line]
+            sys.stderr.write("".join(f"{one}\n" for one in lines))
             sys.stderr.flush()
 
     def meter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -320,9 +321,9 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     for seed in range(300):
         (folder / f"{seed:03}.jpg").write_bytes(picture(seed))
     root = tmp_path / "d"
-    line = command("harvest.cli", "folder", folder, "-d", root, "--workers", "1")
+    line = ["folder", str(folder), "-d", str(root), "--workers", "1"]
     process = subprocess.Popen(
-        line,
+        command("harvest.cli", *line),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True,
         stdout=subprocess.PIPE,
@@ -335,6 +336,7 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "what was done is kept" in err
+    assert err.splitlines()[-1].split() == ["harvest", *line]
     assert "Traceback" not in err
     with Dataset.open(root) as dataset:
         kept = dataset.images.count()
@@ -343,6 +345,24 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     assert done.json["added"] == 300 - kept
     assert done.json["known"] == kept
     assert list(root.rglob(".partial*")) == []
+
+
+@pytest.mark.parametrize("module", [*MODULES, "webapp.cli"])
+def test_an_interrupt_names_the_command_line_that_goes_on(
+    module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    group = import_module(module).commands
+    words = ["report", "it's here", "--json"]
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(group, "main", stopped)
+    done = run_here(module, *words, cwd=tmp_path)
+    assert done.code == 130
+    *_, said, line = done.stderr.splitlines()
+    assert "To go on" in said
+    assert shlex.split(line) == [group.name, *words]
 
 
 @pytest.mark.parametrize("turn", range(2))

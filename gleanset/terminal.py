@@ -1,0 +1,137 @@
+"""What fits on a line of the terminal: 80 columns where it does not say how wide it is.
+
+A line is longer only where one path, address or command stands on it alone: broken, it could not
+be copied.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+WIDTH = 80
+_NARROWEST = 40
+_STEP = "  "
+_WHOLE = re.compile(
+    r"(\.{0,2}|~\w*)[/\\]|[A-Za-z]:[/\\]|\w+://|"
+    r"(gleanset|harvest|facecrop|labeler|baseline|webapp|pip) "
+)
+"""How a path, an address or a command begins."""
+
+
+def room() -> int:
+    """Return how many columns a line may have: `$COLUMNS`, else the terminal's, else 80."""
+    return max(shutil.get_terminal_size((WIDTH, 24)).columns, _NARROWEST)
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: Chinese letters take two."""
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text that takes at most so many columns, with an ellipsis where it lacks its end."""
+    if columns(text) <= most:
+        return text
+    while columns(text) > most - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def padded(text: str, wide: int) -> str:
+    """Return a text that takes so many columns, filled with spaces on the right, or cut."""
+    shown = cut(text, wide)
+    return shown + " " * (wide - columns(shown))
+
+
+def wrapped(text: str, indent: str = "", most: int | None = None) -> list[str]:
+    """Return a text in lines, broken at spaces; those after the first stand in by two more."""
+    most = room() if most is None else most
+    inner = text.lstrip(" ")
+    indent += " " * (len(text) - len(inner))
+    if columns(indent + inner) <= most or _WHOLE.match(inner):
+        return [indent + inner]
+    free = most - len(indent) - len(_STEP)
+    parts = (part for word in inner.split(" ") for part in _pieces(word, free))
+    return list(_filled(list(parts), " ", indent, most))
+
+
+def named(name: str, text: str, indent: str = "", most: int | None = None) -> list[str]:
+    """Return `name: text` in lines; a path, address or command stands on a line of its own."""
+    most = room() if most is None else most
+    if columns(line := f"{indent}{name}: {text}") <= most:
+        return [line]
+    if _WHOLE.match(text) or columns(name) > most // 2:
+        return [
+            f"{indent}{cut(name, most - len(indent) - 1)}:",
+            *wrapped(text, indent + _STEP, most),
+        ]
+    return wrapped(f"{name}: {text}", indent, most)
+
+
+def side_by_side(
+    values: Iterable[tuple[str, str]], indent: str = "", most: int | None = None
+) -> list[str]:
+    """Return `name: value, name: value` in lines, broken between them; a long name is cut."""
+    most = room() if most is None else most
+    free = most - len(indent) - len(_STEP) - 1
+    told = [
+        f"{name if _WHOLE.match(name) else cut(name, free - len(value) - 2)}: {value}"
+        for name, value in values
+    ]
+    return list(_filled(told, ", ", indent, most))
+
+
+def _pieces(word: str, most: int) -> Iterator[str]:
+    """Yield a word, in pieces where it is too long and no path: Chinese has no spaces."""
+    while columns(word) > most and "/" not in word and "\\" not in word:
+        piece = cut(word, most + 1).removesuffix("…")
+        yield piece
+        word = word[len(piece) :]
+    yield word
+
+
+def _filled(parts: list[str], between: str, indent: str, most: int) -> Iterator[str]:
+    line = ""
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        joined = f"{line}{between}{part}" if line else f"{indent}{part}"
+        if line and columns(joined) + (0 if last else len(between.rstrip())) > most:
+            yield (line + between).rstrip()
+            line = f"{indent}{_STEP}{part}"
+        else:
+            line = joined
+    if line:
+        yield line
+
+
+def table(rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
+    """Return rows, the first of which has the heads, in columns: names on the left, then numbers.
+
+    Where they do not fit side by side, the rest follows below, with the names again.
+    """
+    most = room() if most is None else most
+    wide = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    wide[0] = min(wide[0], most // 2)
+    lines: list[str] = []
+    for block in _blocks(wide, most):
+        for name, *cells in rows:
+            numbers = "".join(f"  {cells[at - 1]:>{wide[at]}}" for at in block)
+            lines.append(f"{padded(name, wide[0])}{numbers}".rstrip())
+    return lines
+
+
+def _blocks(wide: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Yield the columns that go side by side with the first one."""
+    block: list[int] = []
+    used = wide[0]
+    for at in range(1, len(wide)):
+        if block and used + 2 + wide[at] > most:
+            yield block
+            block, used = [], wide[0]
+        block.append(at)
+        used += 2 + wide[at]
+    if block:
+        yield block

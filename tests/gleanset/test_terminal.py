@@ -1,0 +1,68 @@
+"""What is printed for a person fits on the lines of a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from gleanset.terminal import columns, cut, named, padded, room, side_by_side, table, wrapped
+
+
+@pytest.mark.parametrize(("said", "wide"), [("", 80), ("132", 132), ("7", 40)])
+def test_lines_are_as_wide_as_the_terminal_says(
+    monkeypatch: pytest.MonkeyPatch, said: str, wide: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", said)
+    monkeypatch.setattr("sys.__stdout__", None)
+    assert room() == wide
+
+
+def test_texts_are_broken_at_spaces() -> None:
+    lines = wrapped("  as many words as stand here are too many for one line", most=24)
+    assert lines == ["  as many words as stand", "    here are too many", "    for one line"]
+    assert wrapped("short", most=24) == ["short"]
+    assert "".join(wrapped("猫 " * 20, most=24)).replace(" ", "") == "猫" * 20
+    assert max(map(columns, wrapped("猫 " * 20, most=24))) <= 24
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        "/work/a folder/with a long name/report.html",
+        "labeler accept-hints -d 'my dataset of many faces'",
+        "https://a.example/a?b=c d e f g h i j k l m n",
+        "C:\\Users\\a b\\a long folder\\report.html",
+    ],
+)
+def test_what_would_be_copied_is_never_broken(whole: str) -> None:
+    assert named("next", whole, most=30) == ["next:", f"  {whole}"]
+    assert named("next", whole, most=99) == [f"next: {whole}"]
+
+
+def test_numbers_stand_side_by_side_and_long_names_are_cut() -> None:
+    values = [("added", "4"), ("duplicate", "1"), ("a class with a name", "12"), ("known", "0")]
+    lines = side_by_side(values, most=24)
+    assert lines == ["added: 4, duplicate: 1,", "  a class with a n…: 12,", "  known: 0"]
+
+
+def test_tables_that_are_too_wide_go_on_below() -> None:
+    rows = [("run", "accuracy", "loss"), ("20260101-transfer", "0.912", "0.3")]
+    assert table(rows, most=60) == [
+        "run                accuracy  loss",
+        "20260101-transfer     0.912   0.3",
+    ]
+    narrow = table(rows, most=36)
+    assert narrow == [
+        "run                accuracy  loss",
+        "20260101-transfer     0.912   0.3",
+    ]
+    assert table(rows, most=30) == [
+        "run              accuracy",
+        "20260101-trans…     0.912",
+        "run              loss",
+        "20260101-trans…   0.3",
+    ]
+
+
+def test_cutting_counts_columns() -> None:
+    assert cut("猫猫猫", 5) == "猫猫…"
+    assert padded("猫", 4) == "猫  "
