@@ -33,10 +33,14 @@ def train(job: CommandJob, preset: str, options: tuple[str, ...], again: bool) -
         need_torch()
     if job.simulate:
         return {"settings": settings.to_json()} if settings else _plan(job, given)
+    from baseline.report.page import REPORT
+    from baseline.runs import run_folder
     from baseline.train_run import train_preset
 
     with job.open() as dataset:
-        return train_preset(dataset, preset, given, again=again, progress=job.progress, say=job.say)
+        done = train_preset(dataset, preset, given, again=again, progress=job.progress, say=job.say)
+        report = run_folder(dataset, str(done["run"])).absolute() / REPORT
+    return done | ({"report": str(report)} if report.is_file() else {})
 
 
 def _plan(job: CommandJob, given: dict[str, str]) -> Result:

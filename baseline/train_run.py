@@ -36,7 +36,6 @@ from baseline.methods.training_data import TrainingData
 from baseline.networks import GalleryHead, Net
 from baseline.reevaluate import straddle_warning
 from baseline.report import write_report
-from baseline.report.page import REPORT
 from baseline.run_logger import RunLogger
 from baseline.runs import METRICS, ROOM, TRAINED_ON, run_folder
 from baseline.settings import AUTO, Settings, load_preset
@@ -121,7 +120,7 @@ def train_run(
         facts |= {"chosen": choice.preset} if choice else {}
         if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
             say(f"known already, nothing was trained: run {done.id} (--again trains anew)")
-            return {"run": done.id, **done.result, **_report(dataset, done.id)}
+            return {"run": done.id, **done.result}
         for split in ("val", "test"):
             if warning := straddle_warning(examples, split):
                 say(warning)
@@ -141,13 +140,7 @@ def train_run(
         dataset.runs.end(run.id, "done", result)
         forget_checkpoint(checkpoints)
         write_report(dataset, run.id, scratch=scratch)
-    return {"run": run.id, **result, **_report(dataset, run.id)}
-
-
-def _report(dataset: Dataset, run_id: str) -> dict[str, object]:
-    """Return where the report of a run is, as `report`; nothing where somebody removed it."""
-    path = run_folder(dataset, run_id).absolute() / REPORT
-    return {"report": str(path)} if path.is_file() else {}
+    return {"run": run.id, **result}
 
 
 def _train_and_judge(
