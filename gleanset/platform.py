@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # AT_FDCWD and RENAME_EXCHANGE of Linux.
@@ -67,6 +67,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def forbid_writing(path: Path) -> None:
+    """Let nobody write to a file under any of its names; nothing on Windows, where such a file
+    could not be removed either, and where it belongs to somebody else.
+    """
+    if os.name == "posix":
+        with suppress(PermissionError):
+            path.chmod(path.stat().st_mode & ~0o222)
 
 
 def exchange_paths(one: Path, other: Path) -> bool:

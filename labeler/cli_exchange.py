@@ -11,7 +11,15 @@ import click
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.images.contact_sheet import checked_ending
-from labeler.export.options import FITS, FORMATS, NAMES, ExportOptions, parse_bytes, parse_size
+from labeler.export.options import (
+    FILES,
+    FITS,
+    FORMATS,
+    NAMES,
+    ExportOptions,
+    parse_bytes,
+    parse_size,
+)
 
 
 @click.command(
@@ -45,7 +53,8 @@ def import_(job: CommandJob, path: Path, class_level: int | None, workers: int |
 
 
 @click.command(
-    cls=Command, epilog="Example: labeler export out --size 120x120 --grayscale -d my-dataset"
+    cls=Command,
+    epilog="Example: labeler export out --format yolo-detect --strip-metadata -d my-dataset",
 )
 @job_options(simulate=True, on=True)
 @click.argument("out", required=False, metavar="[OUT|s3://BUCKET/PREFIX]")
@@ -55,9 +64,10 @@ def import_(job: CommandJob, path: Path, class_level: int | None, workers: int |
     type=click.Choice(FORMATS),
     default="imagefolder",
     show_default=True,
-    help="imagefolder: train|val|test/<class>/*.jpg; huggingface adds "
-    "metadata.jsonl, csv adds samples.csv; coco: whole pictures with boxes; "
-    "webdataset: tar shards; parquet: shards that Hugging Face reads.",
+    help="imagefolder: train|val|test/<class>/*, csv and parquet-paths the same with a table; "
+    "huggingface: a folder for load_dataset; parquet, webdataset: shards; coco, yolo-detect, "
+    "fiftyone-detect: whole pictures with boxes; yolo-classify, fiftyone-classify: pictures with "
+    "classes.",
 )
 @click.option(
     "--names",
@@ -77,10 +87,11 @@ def import_(job: CommandJob, path: Path, class_level: int | None, workers: int |
 @click.option("--grayscale", is_flag=True, help="Without colour.")
 @click.option(
     "--file",
-    type=click.Choice(["jpeg", "png"]),
-    default="jpeg",
+    type=click.Choice(FILES),
+    default="readable",
     show_default=True,
-    help="What the pictures are written as.",
+    help="readable: whole pictures byte for byte, but what few readers open (HEIC, AVIF, JPEG XL, "
+    "GIF) written anew; original: those, too, byte for byte; jpeg, png: all written anew.",
 )
 @click.option(
     "--licence",
@@ -90,9 +101,20 @@ def import_(job: CommandJob, path: Path, class_level: int | None, workers: int |
     help="Only pictures with a licence like this, such as 'cc-by*'.",
 )
 @click.option(
-    "--keep-metadata",
+    "--strip-metadata",
     is_flag=True,
-    help="Leave whole pictures as they were fetched, with place and camera.",
+    help="Take place, camera and comments out of whole pictures; no pixel changes.",
+)
+@click.option(
+    "--link",
+    is_flag=True,
+    help="Link whole pictures to those of the dataset, which takes no space; nobody can write to "
+    "them then.",
+)
+@click.option(
+    "--undecided",
+    is_flag=True,
+    help="Of formats with boxes: also pictures with a face that nobody has decided on.",
 )
 @click.option(
     "--card/--no-card",
@@ -108,9 +130,10 @@ def import_(job: CommandJob, path: Path, class_level: int | None, workers: int |
 @click.option(
     "--shard-pictures", type=click.IntRange(1), metavar="N", help="At most so many in a shard."
 )
+@click.option("--one-file", is_flag=True, help="Parquet: one dataset.parquet of all splits.")
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any) -> Result | None:
-    """Write the labelled samples that have a split as a tree that other tools read.
+    """Write the labelled samples that have a split as other tools read them (docs/export.md).
 
     Without OUT among the dataset's exports. OUT is swapped in when it is whole; in a bucket it
     counts with what is sent last. Run again, it makes only what has changed anew. It
@@ -127,7 +150,7 @@ def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any)
     )
     with job.open() as dataset:
         if not options.balances and Balances(dataset.db).settings():
-            job.say("labeler: a COCO export has every picture once: the balance is left out")
+            job.say("labeler: with boxes every picture is there once: the balance is left out")
         place = place_for(dataset, out, options)
         if job.simulate:
             paths = would_export(dataset, place, options)

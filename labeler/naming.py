@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from gleanset.files.names import safe_name
+from gleanset.files.names import kept_name, safe_name
 from gleanset.records import Origin, Sample
 
 
@@ -16,8 +16,8 @@ def original_name(origins: Iterable[Origin]) -> str:
         if origin.video is not None and origin.time is not None:
             stem = PurePosixPath(origin.title or "video").stem
             return safe_name(f"{stem}-{origin.time:.3f}")
-        if origin.source in ("folder", "archive") and origin.title:
-            return safe_name(PurePosixPath(origin.title).stem)
+        if origin.source in ("folder", "archive", "import") and origin.title:
+            return kept_name(PurePosixPath(origin.title).stem)
         return safe_name(f"{origin.source}-{_last_part(origin.key)}")
     return "image"
 
@@ -31,17 +31,23 @@ def _last_part(key: str) -> str:
 
 
 def unique_names(
-    wanted: Iterable[tuple[Sample, str, str]], extensions: Iterable[str]
+    wanted: Iterable[tuple[Sample, str, str]], extensions: Iterable[str], *, by_stem: bool = False
 ) -> Iterator[str]:
     """One path `folder/name.jpg` for each (sample, folder, name), no two alike.
 
-    Names that differ only in case are alike: some file systems cannot tell them apart. The
-    later one gets the beginning of its sample's key.
+    Names that differ only in case are alike: some file systems cannot tell them apart. With
+    `by_stem` so are those that differ only in their ending. The later one gets the beginning of
+    its sample's key.
     """
     taken: set[str] = set()
     for (sample, folder, name), extension in zip(wanted, extensions, strict=True):
-        path = f"{folder}/{name}.{extension}"
-        if path.casefold() in taken:
-            path = f"{folder}/{name}-{sample.key[:12]}.{extension}"
-        taken.add(path.casefold())
-        yield path
+        end = f".{extension}"
+        path = f"{folder}/{name}"
+        if _alike(path, end, by_stem) in taken:
+            path = f"{folder}/{name}-{sample.key[:12]}"
+        taken.add(_alike(path, end, by_stem))
+        yield f"{path}{end}"
+
+
+def _alike(path: str, end: str, by_stem: bool) -> str:
+    return path.casefold() if by_stem else f"{path}{end}".casefold()

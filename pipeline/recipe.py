@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,7 +17,15 @@ from harvest.list_columns import ColumnRole
 from harvest.robots_words import RobotsWord
 from harvest.video.options import FramesOptions
 from labeler.balance import Method
-from labeler.export.options import ExportOptions, Fit, Format, Names, parse_bytes, parse_size
+from labeler.export.options import (
+    ExportOptions,
+    File,
+    Fit,
+    Format,
+    Names,
+    parse_bytes,
+    parse_size,
+)
 from pipeline.shipped import bundled
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -146,12 +154,15 @@ class ExportPart(TomlTable, frozen=True):
     size: str | None = None
     fit: Fit = "stretch"
     grayscale: bool = False
-    file: Literal["jpeg", "png"] = "jpeg"
+    file: File = "readable"
+    strip_metadata: bool = False
+    link: bool = False
+    undecided: bool = False
     licences: tuple[str, ...] = ()
-    keep_metadata: bool = False
     card: bool = True
     shard_size: str | None = None
     shard_pictures: Count | None = None
+    one_file: bool = False
 
     def target(self, root: Path) -> Path:
         """Return where to export in the dataset at `root`.
@@ -174,19 +185,10 @@ class ExportPart(TomlTable, frozen=True):
 
     def options(self) -> ExportOptions:
         """As the exporter takes them. Raises `UsageError`."""
-        return ExportOptions(
-            self.format,
-            self.names,
-            parse_size(self.size),
-            self.fit,
-            self.grayscale,
-            self.file,
-            self.keep_metadata,
-            self.licences,
-            self.card,
-            parse_bytes(self.shard_size),
-            self.shard_pictures,
-        )
+        told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "to"}
+        told["size"] = parse_size(self.size)
+        told["shard_size"] = parse_bytes(self.shard_size)
+        return ExportOptions(**told)
 
 
 class Recipe(TomlTable, frozen=True):

@@ -65,8 +65,12 @@ def printable(path: Path) -> str:
 LONGEST = 80
 # Bytes: file systems take 255 for one component, and numbers and a key are appended.
 LONGEST_FILE, LONGEST_FOLDER = 200, 240
+# What no name may have on Windows.
+_REFUSED = '<>:"/\\|?*'
+# They join letters of several scripts, and emoji.
+_JOINERS = "\u200c\u200d"
 # Names that Windows keeps for devices, whatever follows the dot.
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)", re.IGNORECASE)
 
 
 def safe_name(text: str) -> str:
@@ -75,6 +79,25 @@ def safe_name(text: str) -> str:
     tidy = "".join(c if _of_a_word(c) else "_" for c in tidy)
     tidy = _shortened(re.sub(r"_+", "_", tidy).strip("._ ")[:LONGEST], LONGEST_FILE)
     return f"_{tidy}" if not tidy or _RESERVED.match(tidy) else tidy
+
+
+def kept_name(text: str) -> str:
+    """Return the name of a file as it is, without what some system refuses in one; never empty.
+
+    Spaces, brackets and emoji stay; separators, control characters and marks that turn the
+    direction of writing do not, nor dots at its ends, nor what Windows keeps for devices.
+    """
+    tidy = "".join(map(_kept, unicodedata.normalize("NFC", text))).strip(". ")
+    tidy = tidy.encode()[:LONGEST_FILE].decode(errors="ignore").rstrip(". ")
+    return f"_{tidy}" if not tidy or _RESERVED.match(tidy) else tidy
+
+
+def _kept(character: str) -> str:
+    kind = unicodedata.category(character)
+    if kind == "Zs":
+        return " "
+    refused = character in _REFUSED or (kind[0] == "C" and character not in _JOINERS)
+    return "_" if refused or kind in ("Zl", "Zp") else character
 
 
 def _of_a_word(character: str) -> bool:

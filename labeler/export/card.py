@@ -5,129 +5,56 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gleanset import Dataset
-from gleanset.db.connection import Connection
-from gleanset.db.faces import CropMethod, crop_methods
 from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from gleanset.moments import moments_of
 from gleanset.snapshots import snapshot_words
+from labeler.export.facts import MOST_COMPARED, CardFacts
+from labeler.export.front_matter import front_matter
 from labeler.export.options import ExportOptions
 from labeler.export.plan import ExportItem
-from labeler.export.shard_files import ENDINGS
-
-SPLITS = ("train", "val", "test")
-UNKNOWN = "unknown"
-MOST_COMPARED = 50_000
-"""Of an export with more samples, a card does not look for moments again."""
+from labeler.export.rows import SPLITS, no_formula
+from labeler.export.ways import UNCHANGED
 
 
 def licence_table(items: Sequence[ExportItem]) -> str:
-    """`LICENSES.csv`: one row a file, with who made it, on what terms, and where it was found."""
+    """`LICENSES.csv`: one row a file, with who made it, on what terms, where it was found, and
+    what was changed of it, as many licences ask to be told.
+    """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(("file", "author", "licence", "source", "page", "title"))
+    rows.writerow(("file", "author", "licence", "source", "page", "title", "changes"))
     for path, item in sorted({item.path: item for item in items}.items()):
         origin = item.origin
         page = origin.page_url or origin.url
         told = (path, origin.author, origin.licence, origin.source, page, origin.title)
-        rows.writerow([no_formula(cell) for cell in told])
+        rows.writerow([no_formula(cell) for cell in (*told, item.changes)])
     return out.getvalue()
 
 
-def no_formula(text: str | None) -> str:
-    """Text from the net that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text and text[0] in "=+-@\t\r" else text or ""
-
-
-class CardFacts:
-    """What a card counts. Items may be added some at a time, none is kept.
-
-    `snapshot` is what `made_from` told as the export began.
-    """
-
-    def __init__(
-        self,
-        db: Connection | None = None,
-        items: Sequence[ExportItem] = (),
-        snapshot: Mapping[str, object] | None = None,
-    ) -> None:
-        self.snapshot = dict(snapshot or {})
-        self.items = self.pictures = self.copies = self.unknown = self.made = 0
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.splits: Counter[str] = Counter()
-        self.sources: Counter[str] = Counter()
-        self.licences: Counter[str] = Counter()
-        self.methods: Counter[CropMethod] = Counter()
-        self.split_of: dict[str, str] = {}
-        if db is not None:
-            self.add(db, items)
-
-    def add(self, db: Connection, items: Sequence[ExportItem]) -> None:
-        """Count items whose files no other call tells of."""
-        self.items += len(items)
-        self.pictures += len({item.path for item in items})
-        for item in items:
-            split, origin = str(item.sample.split), item.origin
-            self.counts[str(item.sample.label), split] += 1
-            self.splits[split] += 1
-            self.sources[origin.source] += 1
-            self.licences[origin.licence or UNKNOWN] += 1
-            self.copies += item.copy > 0
-            self.unknown += not origin.licence
-            self.made += any(one.ai for one in item.image.origins)
-        for method in crop_methods(db, [item.sample.key for item in items]):
-            self.methods[replace(method, samples=0)] += method.samples
-        if self.items <= MOST_COMPARED:
-            self.split_of |= {item.sample.key: str(item.sample.split) for item in items}
-
-    @property
-    def labels(self) -> list[str]:
-        """The classes, by name."""
-        return sorted({label for label, _ in self.counts})
-
-
-def dataset_card(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
+def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
     """Return the card in Markdown, with the front matter that the Hugging Face hub reads."""
-    name, settings = dataset.name, dataset.settings
+    name, settings, options = dataset.name, dataset.settings, facts.options
     parts = [
-        _front(name, facts, options),
+        front_matter(name, facts),
         f"# {_plain(name)}",
         *([_plain(settings.description)] if settings.description else []),
-        f"{_what(facts, options)} of {len(facts.labels)} classes, collected and split with "
+        f"{_what(facts)} of {len(facts.labels)} classes, collected and split with "
         f"Gleanset. {_moments(dataset, facts)}",
         "## Classes and splits\n\n" + _class_table(facts),
         "## Sources\n\n" + _counted(facts.sources, "source"),
         "## Licences\n\n"
         + _counted(facts.licences, "licence")
-        + "\n\nAuthor, licence and page of every file: `LICENSES.csv`.",
+        + "\n\nAuthor, licence and page of every file, and what was changed of it: `LICENSES.csv`.",
         "## How it was made\n\n" + _made(dataset, facts, options),
         "## Known limits\n\n" + _limits(facts),
         *([f"## Contact\n\n{_plain(settings.contact)}"] if settings.contact else []),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _front(name: str, facts: CardFacts, options: ExportOptions) -> str:
-    bounds = (1_000, 10_000, 100_000, 1_000_000)
-    words = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "n>1M")
-    size = words[sum(facts.items >= bound for bound in bounds)]
-    quoted = name.replace("\\", "").replace('"', "'")
-    lines = [
-        f'pretty_name: "{quoted}"',
-        "task_categories:\n- image-classification",
-        f"size_categories:\n- {size}",
-    ]
-    if options.sharded:
-        lines += ["configs:\n- config_name: default\n  data_files:"]
-        ending = ENDINGS[options.format]
-        for split in filter(facts.splits.__contains__, SPLITS):
-            known_as = "validation" if split == "val" else split
-            lines += [f'  - split: {known_as}\n    path: "{split}-*{ending}"']
-    return "---\n" + "\n".join(lines) + "\n---"
 
 
 def _class_table(facts: CardFacts) -> str:
@@ -148,9 +75,9 @@ def _counted(values: Counter[str], what: str) -> str:
     return "\n".join([f"| {what} | pictures | share |", "|---|---|---|", *rows])
 
 
-def _what(facts: CardFacts, options: ExportOptions) -> str:
+def _what(facts: CardFacts) -> str:
     pictures = count(facts.pictures, "picture")
-    if options.format == "coco":
+    if facts.options.boxed:
         return f"{count(facts.items, 'sample')} in {pictures}"
     copies = facts.copies
     return pictures + (f" ({count(copies, 'copy', 'copies')} to balance train)" if copies else "")
@@ -181,6 +108,7 @@ def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
         *(f"- {method.words}" for method in methods),
         f"- split: {dataset.samples.split_settings() or 'by hand'}",
         f"- export: {options.format}, pictures {size}" + (", grey" if options.grayscale else ""),
+        *(f"- files: {_changed(number, what)}" for what, number in sorted(facts.changes.items())),
     ]
     balanced = Balances(dataset.db).settings()
     if options.balances and balanced and not balanced.startswith("method=off"):
@@ -192,6 +120,10 @@ def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
     return "\n".join(lines)
 
 
+def _changed(number: int, what: str) -> str:
+    return f"{count(number, 'picture')} {'byte for byte as it came' if what == UNCHANGED else what}"
+
+
 def _limits(facts: CardFacts) -> str:
     counts: Counter[str] = Counter()
     for (label, _), number in facts.counts.items():
@@ -200,6 +132,7 @@ def _limits(facts: CardFacts) -> str:
         f"- {facts.unknown} of {facts.items} pictures have no known licence.",
         f"- Classes have from {min(counts.values())} to {max(counts.values())} pictures.",
     ]
+    lines += [f"- {_plain(note)}." for note in facts.notes]
     if facts.made:
         lines.append(f"- {facts.made} pictures are said by their source to be made by a model.")
     return "\n".join(lines)

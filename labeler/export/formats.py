@@ -1,16 +1,19 @@
-"""What each format of export adds to its tree of pictures: tables, annotations."""
+"""What each format of export adds to its tree of pictures."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labeler.export.card import SPLITS, no_formula
+from labeler.export.boxes import (
+    write_coco,
+    write_fiftyone_boxes,
+    write_fiftyone_classes,
+    write_yolo,
+)
 from labeler.export.options import Format
 from labeler.export.plan import ExportItem
+from labeler.export.tables import write_csv, write_paths, write_split_tables
 
 Finish = Callable[[Path, Sequence[ExportItem]], None]
 
@@ -19,117 +22,22 @@ def nothing_more(folder: Path, items: Sequence[ExportItem]) -> None:
     """An ImageFolder is its tree, `train|val|test/<class>/…`."""
 
 
-def write_metadata(folder: Path, items: Sequence[ExportItem]) -> None:
-    """Hugging Face: one `metadata.jsonl` a split, whose paths begin in its folder."""
-    told = _row_maker(items)
-    for split, chosen in by_split(items):
-        lines = [
-            json.dumps(
-                {"file_name": item.path.removeprefix(f"{split}/"), **told(item)},
-                ensure_ascii=False,
-            )
-            for item in chosen
-        ]
-        (folder / split / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def write_table(folder: Path, items: Sequence[ExportItem]) -> None:
-    """CSV: `samples.csv` beside the tree, one row a picture."""
-    out = io.StringIO()
-    told = _row_maker(items)
-    columns = ("path", "split", *told(items[0]))
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(columns)
-    for item in items:
-        cells = (
-            value if isinstance(value, int | float) else no_formula(value)
-            for value in told(item).values()
-        )
-        rows.writerow([item.path, item.sample.split, *cells])
-    (folder / "samples.csv").write_text(out.getvalue(), encoding="utf-8")
-
-
-def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
-    """COCO: `annotations/<split>.json`, boxes of faces in pixels of the whole pictures."""
-    labels = sorted({str(item.sample.label) for item in items})
-    number = {label: index for index, label in enumerate(labels, start=1)}
-    (folder / "annotations").mkdir()
-    for split, chosen in by_split(items):
-        pictures = sorted({item.path: item for item in chosen}.items())
-        place = {path: index for index, (path, _) in enumerate(pictures, start=1)}
-        told = {
-            "images": [
-                {
-                    "id": place[path],
-                    "file_name": path,
-                    "width": item.image.width,
-                    "height": item.image.height,
-                }
-                for path, item in pictures
-            ],
-            "annotations": [
-                {
-                    "id": index,
-                    "image_id": place[item.path],
-                    "category_id": number[str(item.sample.label)],
-                    "bbox": list(item.face),
-                    "area": item.face.width * item.face.height,
-                    "iscrowd": 0,
-                    "sample": item.sample.key,
-                }
-                for index, item in enumerate(chosen, start=1)
-            ],
-            "categories": [{"id": number[label], "name": label} for label in labels],
-        }
-        text = json.dumps(told, ensure_ascii=False)
-        (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
-
-
-def by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
-    """Yield the splits that have pictures, each with its items by path and sample."""
-    for split in SPLITS:
-        chosen = [item for item in items if item.sample.split == split]
-        if chosen:
-            yield split, sorted(chosen, key=lambda item: (item.path, item.sample.key))
-
-
-def _row_maker(items: Sequence[ExportItem]) -> Callable[[ExportItem], dict[str, str | float]]:
-    """`described`, with the fold where the split was one into folds."""
-    folds = any(item.sample.fold for item in items)
-    return lambda item: described(item, folds)
-
-
-def described(item: ExportItem, folds: bool) -> dict[str, str | float]:
-    """Return what a row says of a picture; with `folds` its fold from 1 on (0: in none)."""
-    return {**_row(item), "fold": item.sample.fold or 0} if folds else _row(item)
-
-
-def _row(item: ExportItem) -> dict[str, str | float]:
-    """Return what a row says of a picture, besides its place.
-
-    Nothing is null: readers take a column of nulls alone for one of another type.
-    """
-    origin, box = item.origin, item.sample.box
-    return {
-        "label": str(item.sample.label),
-        "sample": item.sample.key,
-        "image_sha256": item.image.sha256,
-        "x": box.x,
-        "y": box.y,
-        "width": box.width,
-        "height": box.height,
-        "moment": item.sample.moment or "",
-        "source": origin.source,
-        "page": origin.page_url or origin.url or "",
-        "author": origin.author or "",
-        "licence": origin.licence or "",
-        "weight": item.weight,
-    }
+def add_empty_classes(folder: Path, items: Sequence[ExportItem]) -> None:
+    """YOLO numbers classes by the folders of each split: one has all of them in each."""
+    paths = [item.path.split("/") for item in items]
+    for split in {path[0] for path in paths}:
+        for name in {path[1] for path in paths}:
+            (folder / split / name).mkdir(exist_ok=True)
 
 
 FINISH: dict[Format, Finish] = {
     "imagefolder": nothing_more,
-    "huggingface": write_metadata,
-    "csv": write_table,
+    "csv": write_csv,
+    "huggingface": write_split_tables,
+    "parquet-paths": write_paths,
     "coco": write_coco,
+    "yolo-detect": write_yolo,
+    "yolo-classify": add_empty_classes,
+    "fiftyone-detect": write_fiftyone_boxes,
+    "fiftyone-classify": write_fiftyone_classes,
 }

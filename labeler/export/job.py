@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,26 @@ from gleanset.records import Rejection
 from gleanset.snapshots import made_from
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
-from labeler.export.card import CardFacts, dataset_card, licence_table
+from labeler.export.boxed_plan import ExportPlan, plan_boxes
+from labeler.export.card import dataset_card, licence_table
+from labeler.export.columns import table_row
+from labeler.export.facts import CardFacts
 from labeler.export.formats import FINISH
 from labeler.export.options import ExportOptions
-from labeler.export.pictures import ExportPicture, PictureWriter, WrittenFile
+from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
 from labeler.export.plan import ExportItem, missing_classes, plan_export
+from labeler.export.rows import class_numbers, told_of, with_folds
 from labeler.export.shard_job import write_shards
 from labeler.export.tree import mark, marked, place_of, replacing
 
 STAGE = "export"
+
+
+def plan(dataset: Dataset, options: ExportOptions) -> ExportPlan:
+    """Return what an export without shards would have. Raises `InputUnusable`."""
+    if options.boxed:
+        return plan_boxes(dataset, options)
+    return ExportPlan(plan_export(dataset, options))
 
 
 def export(
@@ -33,86 +45,99 @@ def export(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """PictureWriter an export beside `target` and swap it in when it is whole; the counts.
+    """Write an export beside `target` and swap it in when it is whole; the counts.
 
     A folder that holds anything but an earlier export is left alone, and so is an earlier
     export when not one picture can be read: `InputUnusable`. Equal data gives equal bytes.
     """
     options = options or ExportOptions()
     target = place_of(target)
+    progress = progress or Progress()
     # Where nothing can be written nobody else is at work either.
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     if options.sharded:
         with held, replacing(target, going_on=True) as folder:
-            found = write_shards(dataset, folder, target, options, workers, progress or Progress())
+            found = write_shards(dataset, folder, target, options, workers, progress)
         return {"to": str(target)} | found
     with held, replacing(target) as folder:
-        snapshot = made_from(dataset)
-        items = plan_export(dataset, options)
-        pictures = _pictures(items, options, marked(target), target)
+        snapshot, planned = made_from(dataset), plan(dataset, options)
+        if options.link:
+            check_links(planned.items, folder)
+        files = _files(planned.items, options, marked(target), target)
         pool = dataset.workers(workers, folders=(folder,))
-        done, failed = _write_all(
-            PictureWriter(folder, options), pictures, pool, progress or Progress()
-        )
+        done, failed = _write_all(PictureWriter(folder, options), files, pool, progress)
         if not dataset.read_only:
             for path, why in failed.items():
                 dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
-        written = [item for item in items if item.path in done]
-        shown = {item.path: _shown(item, options, done[item.path]) for item in written}
+        written = [
+            replace(item, changes=file.changes, says_where=file.says_where)
+            for item in planned.items
+            if (file := done.get(item.path)) is not None
+        ]
+        facts = CardFacts(options, snapshot, planned.undecided)
+        facts.add(dataset.db, written)
+        facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
         FINISH[options.format](folder, written)
         if options.card:
-            (folder / "LICENSES.csv").write_text(licence_table(written), encoding="utf-8")
-            (folder / "README.md").write_text(
-                dataset_card(dataset, CardFacts(dataset.db, written, snapshot), options),
-                encoding="utf-8",
-            )
+            _write_card(dataset, folder, written, facts)
+        shown = {item.path: _shown(item, options, done[item.path]) for item in written}
         mark(folder, {"format": options.format, "snapshot": snapshot, "pictures": shown})
+    return _result(target, written, facts) | ({"failed": failed} if failed else {})
+
+
+def _write_card(
+    dataset: Dataset, folder: Path, written: Sequence[ExportItem], facts: CardFacts
+) -> None:
+    (folder / "LICENSES.csv").write_text(licence_table(written), encoding="utf-8")
+    (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
+
+
+def _result(target: Path, written: Sequence[ExportItem], facts: CardFacts) -> dict[str, object]:
     result: dict[str, object] = {
         "exported": len(written),
+        **({"pictures": facts.pictures} if facts.options.boxed else {}),
         "to": str(target),
         "splits": dict(Counter(str(item.sample.split) for item in written)),
+        "changes": dict(sorted(facts.changes.items())),
     }
+    if notes := facts.notes:
+        result["notes"] = notes
     if short := missing_classes((str(i.sample.label), str(i.sample.split)) for i in written):
         result["short"] = short
-    return result | ({"failed": failed} if failed else {})
+    return result
 
 
-def _pictures(
+def _files(
     items: Sequence[ExportItem], options: ExportOptions, before: Mapping[str, Any], target: Path
-) -> list[ExportPicture]:
+) -> list[ExportFile]:
     """Return the files to write, each with the one of the last export that shows the same."""
-    earlier: dict[str, tuple[Path, str]] = {}
+    earlier: dict[str, tuple[Path, str, str]] = {}
     for name, told in before.get("pictures", {}).items():
         # A marker may have been edited: only what lies in the tree is taken from it.
-        if ".." not in Path(name).parts and not Path(name).is_absolute():
-            earlier[str(told.get("shows"))] = (target / name, str(told.get("sha256")))
+        if ".." not in Path(name).parts and not Path(name).is_absolute() and "changes" in told:
+            found = target / name, str(told.get("sha256")), str(told["changes"])
+            earlier[str(told.get("shows"))] = found
     return [
-        ExportPicture(
-            path,
-            item.original,
-            item.crop,
-            item.sample,
-            item.copy if item.changed else 0,
-            earlier.get(item.digest(options)),
-        )
-        for path, item in {item.path: item for item in items}.items()
+        ExportFile(item, earlier.get(item.digest(options)))
+        for item in {item.path: item for item in items}.values()
     ]
 
 
 def _write_all(
-    write: PictureWriter, pictures: Sequence[ExportPicture], workers: Workers, progress: Progress
+    write: PictureWriter, files: Sequence[ExportFile], workers: Workers, progress: Progress
 ) -> tuple[dict[str, WrittenFile], dict[str, str]]:
     done: dict[str, WrittenFile] = {}
     failed: dict[str, str] = {}
-    outcomes = run_over(write, pictures, workers)
-    for outcome in progress.over(outcomes, "export", total=len(pictures)):
+    outcomes = run_over(write, files, workers)
+    for outcome in progress.over(outcomes, "export", total=len(files)):
+        path = outcome.item.item.path
         if outcome.result is not None:
-            done[outcome.item.path] = outcome.result
+            done[path] = outcome.result
         else:
-            failed[outcome.item.path] = f"{outcome.reason}: {outcome.detail}"
+            failed[path] = f"{outcome.reason}: {outcome.detail}"
     if not done:
         raise InputUnusable(
-            f"none of the {len(pictures)} pictures can be read; the first: {min(failed.values())}",
+            f"none of the {len(files)} pictures can be read; the first: {min(failed.values())}",
             "put the images folder of the dataset back",
         )
     return done, failed
@@ -127,4 +152,5 @@ def _shown(item: ExportItem, options: ExportOptions, written: WrittenFile) -> di
         "label": item.sample.label,
         "shows": item.digest(options),
         "sha256": written.sha256,
+        "changes": written.changes,
     }

@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from gleanset.errors import UsageError
 
-Format = Literal["imagefolder", "huggingface", "coco", "webdataset", "parquet", "csv"]
+Format = Literal[
+    "imagefolder",
+    "csv",
+    "huggingface",
+    "parquet",
+    "parquet-paths",
+    "webdataset",
+    "coco",
+    "yolo-detect",
+    "yolo-classify",
+    "fiftyone-detect",
+    "fiftyone-classify",
+]
 Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
-FORMATS: tuple[Format, ...] = (
-    "imagefolder",
-    "huggingface",
-    "coco",
-    "webdataset",
-    "parquet",
-    "csv",
-)
+File = Literal["readable", "original", "jpeg", "png"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 SHARDED: tuple[Format, ...] = ("webdataset", "parquet")
+BOXED: tuple[Format, ...] = ("coco", "yolo-detect", "fiftyone-detect")
+"""Whole pictures with boxes; all other formats have a picture for each sample."""
+BY_STEM: tuple[Format, ...] = ("yolo-detect", "fiftyone-detect", "fiftyone-classify")
+"""Formats that know a picture by its name without the ending."""
+CLASS_FOLDERS: tuple[Format, ...] = (
+    "imagefolder",
+    "csv",
+    "huggingface",
+    "parquet-paths",
+    "yolo-classify",
+)
 SHARD_BYTES = 1_000_000_000
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
-NAMES: tuple[Names, ...] = ("origin", "prefix-count")
-FITS: tuple[Fit, ...] = ("stretch", "crop", "pad")
-FILES = {"jpeg": "jpg", "png": "png"}
+NAMES: tuple[Names, ...] = get_args(Names)
+FITS: tuple[Fit, ...] = get_args(Fit)
+FILES: tuple[File, ...] = get_args(File)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +49,14 @@ class ExportOptions:
     """How to write an export. Small and picklable.
 
     `size` is (width, height) in pixels, `fit` how a picture of another shape comes to it.
+    Whole pictures leave byte for byte; with `file` "readable" but for formats that few programs
+    read, with "jpeg" or "png" all of them are written anew. `strip_metadata` takes out of
+    them what they say beside their pixels, and `link` links them to the dataset.
     `licences` are patterns such as `cc-*`: of pictures without a matching one nothing is
-    exported. `keep_metadata` leaves whole pictures as they were fetched, byte by byte.
-    A shard is closed at about `shard_size` bytes, or at `shard_pictures` pictures.
+    exported. `undecided` takes, where boxes are asked for, also pictures with a face that nobody
+    has decided on.
+    A shard is closed at about `shard_size` bytes, or at `shard_pictures` pictures; with
+    `one_file` there is but one, of all splits.
     """
 
     format: Format = "imagefolder"
@@ -42,34 +64,74 @@ class ExportOptions:
     size: tuple[int, int] | None = None
     fit: Fit = "stretch"
     grayscale: bool = False
-    file: Literal["jpeg", "png"] = "jpeg"
-    keep_metadata: bool = False
+    file: File = "readable"
+    strip_metadata: bool = False
+    link: bool = False
+    undecided: bool = False
     licences: tuple[str, ...] = ()
     card: bool = True
     shard_size: int | None = None
     shard_pictures: int | None = None
+    one_file: bool = False
 
     def __post_init__(self) -> None:
+        self._check_shards()
+        self._check_boxes()
+        self._check_files()
+
+    def _check_shards(self) -> None:
         if not self.sharded and (self.shard_size or self.shard_pictures):
             raise UsageError(
                 f"an export in the format {self.format} has no shards",
                 f"leave the size of shards out, or use --format {' or '.join(SHARDED)}",
             )
-        if self.format == "coco" and self.size is not None:
+        if self.one_file and self.format != "parquet":
             raise UsageError(
-                "a COCO export keeps the sizes of its pictures, because boxes refer to them",
+                f"an export in the format {self.format} is not in one file",
+                "leave --one-file out, or use --format parquet",
+            )
+        if self.one_file and (self.shard_size or self.shard_pictures):
+            raise UsageError("one file has no shards", "leave --one-file out, or the shards' size")
+
+    def _check_boxes(self) -> None:
+        if self.boxed and self.size is not None:
+            raise UsageError(
+                f"a {self.format} export keeps the sizes of its pictures, because boxes refer to "
+                "them",
                 "leave --size out, or use --format imagefolder",
             )
-        if self.keep_metadata and self.converts:
+        if self.undecided and not self.boxed:
             raise UsageError(
-                "pictures that are converted lose their metadata",
-                "leave --keep-metadata out, or --size, --grayscale and --file png",
+                f"an export in the format {self.format} has no boxes, so none can lack",
+                f"leave --undecided out, or use --format {' or '.join(BOXED)}",
+            )
+
+    def _check_files(self) -> None:
+        if self.file == "original" and (self.strip_metadata or self.size or self.grayscale):
+            raise UsageError(
+                "original files keep every byte, and so their size, colours and metadata",
+                "leave --file original out, or --size, --grayscale and --strip-metadata",
+            )
+        if self.link and (self.strip_metadata or self.remakes(whole=True)):
+            raise UsageError(
+                "only pictures that leave unchanged can be links",
+                "leave --link out, or --size, --grayscale, --file and --strip-metadata",
+            )
+        if self.link and self.sharded:
+            raise UsageError(
+                f"in the format {self.format} pictures are packed, and cannot be links",
+                "leave --link out, or use --format imagefolder",
             )
 
     @property
     def sharded(self) -> bool:
         """Whether pictures are packed into shards instead of a tree."""
         return self.format in SHARDED
+
+    @property
+    def boxed(self) -> bool:
+        """Whether pictures are whole ones with the boxes of their samples."""
+        return self.format in BOXED
 
     @property
     def bytes_of_shard(self) -> int:
@@ -79,19 +141,19 @@ class ExportOptions:
     @property
     def balances(self) -> bool:
         """Whether a balance of train shows: boxes of one picture cannot be copied apart."""
-        return self.format != "coco"
+        return not self.boxed
 
-    @property
-    def converts(self) -> bool:
-        """Whether pictures are to be written otherwise than crops are kept."""
-        return self.size is not None or self.grayscale or self.file != "jpeg"
+    def remakes(self, *, whole: bool) -> bool:
+        """Return whether a whole picture, or a cut one, is to be decoded and written anew."""
+        wanted = ("jpeg", "png") if whole else ("png",)
+        return self.size is not None or self.grayscale or self.file in wanted
 
     @property
     def pixels(self) -> str:
         """What decides on the bytes of a picture, in one spelling."""
         size = "x".join(map(str, self.size or ())) or "as it is"
-        words = (size, self.fit, str(self.grayscale), self.file, str(self.keep_metadata))
-        return " ".join((*words, str(self.format == "coco")))
+        words = (size, self.fit, str(self.grayscale), self.file, str(self.strip_metadata))
+        return " ".join((*words, str(self.boxed)))
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

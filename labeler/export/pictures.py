@@ -1,55 +1,68 @@
-"""Writing the pictures of an export: copied where they can be, converted where asked."""
+"""Writing the pictures of an export: copied where they can be, made anew where asked."""
 
 from __future__ import annotations
 
 import io
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from PIL import Image, ImageEnhance, ImageOps
 
-from gleanset.errors import Unreadable
+from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import PictureFile, sha256_of
 from gleanset.images.cut import cut, encode
 from gleanset.images.decode import decode
-from gleanset.records import Sample
+from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
+from gleanset.platform import forbid_writing
+from gleanset.records import Measured
 from labeler.export.options import ExportOptions
+from labeler.export.plan import ExportItem
+from labeler.export.ways import UNCHANGED, anew
 
 CROPPED, SHADED = 0.08, 0.15
 """How much an augmented copy loses of each side, and how far its brightness goes."""
 
+_END_OF_JPEG = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class MadePicture:
+    """The bytes of a picture, and what was changed of it, in words."""
+
+    data: bytes
+    changes: str
+
+    @property
+    def says_where(self) -> bool:
+        """Whether it says where it was taken: only what came along may."""
+        return self.changes == UNCHANGED and says_where(self.data)
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """What a file of an export is known by."""
+    """What a file of an export is known by; whether it says where it was taken."""
 
     sha256: str
     bytes: int
+    changes: str
+    says_where: bool
 
 
 @dataclass(frozen=True, slots=True)
-class ExportPicture:
-    """One file to write, for a worker: small and picklable. `change` numbers an augmented copy.
+class ExportFile:
+    """One file to write, for a worker: picklable.
 
     `earlier` is a file of the export that this one replaces which shows the same, with the
-    hash that it should have: it is linked instead of being made again.
+    hash that it should have and its changes: it is linked instead of being made again.
     """
 
-    path: str
-    original: PictureFile
-    crop: PictureFile
-    sample: Sample
-    change: int = 0
-    earlier: tuple[Path, str] | None = None
-
-
-def is_kept(sample: Sample, options: ExportOptions) -> bool:
-    """Return whether the picture of a sample is its whole original, byte by byte."""
-    return options.keep_metadata and sample.detector == "whole"
+    item: ExportItem
+    earlier: tuple[Path, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,44 +71,45 @@ class PictureMaker:
 
     options: ExportOptions
 
-    def bytes_of(self, item: ExportPicture) -> bytes:
+    def made(self, item: ExportItem) -> MadePicture:
         """Return a picture as it is exported.
 
-        Raises `Unreadable` when neither the crop nor the original can be read.
+        Raises `Unreadable` when neither the crop nor the original can be read, or the original
+        is not what it was.
         """
-        if (file := self.taken(item)) is not None and (data := _there(file)) is not None:
-            return data
-        return self.converted(item)
+        if item.way == "crop" and (data := _there(item.crop)) is not None:
+            return MadePicture(data, item.changes)
+        if item.way == "original":
+            return MadePicture(_original(item), item.changes)
+        return self._stripped(item) if item.way == "stripped" else self._anew(item)
 
-    def size_of(self, item: ExportPicture) -> int:
-        """Return how many bytes a picture has. Raises as `bytes_of`."""
-        return len(self.bytes_of(item))
+    def size_of(self, item: ExportItem) -> int:
+        """Return how many bytes a picture has. Raises as `made`."""
+        return len(self.made(item).data)
 
-    def taken(self, item: ExportPicture) -> PictureFile | None:
-        """Return the file of the dataset that can be taken as it is, should it be there: a crop, or
-        an original that is kept.
-        """
-        if self.options.format == "coco" or self.options.converts or item.change:
-            return None
-        if item.sample.detector != "whole":
-            return item.crop
-        return item.original if is_kept(item.sample, self.options) else None
+    def _stripped(self, item: ExportItem) -> MadePicture:
+        """Return an original without metadata; one whose parts cannot be told is coded anew."""
+        data = _original(item)
+        try:
+            return MadePicture(without_metadata(data, item.image.orientation), item.changes)
+        except Unreadable:
+            return MadePicture(_coded(decode(data).pixels, item.path), anew(item.image))
 
-    def converted(self, item: ExportPicture) -> bytes:
+    def _anew(self, item: ExportItem) -> MadePicture:
         """Return a picture that is cut or encoded anew."""
         part = self._part(item)
-        if item.change:
-            part = augmented(part, f"{item.sample.key}:{item.change}")
+        if item.changed:
+            part = augmented(part, f"{item.sample.key}:{item.copy}")
         if self.options.grayscale:
             part = part.convert("L")
         if self.options.size is not None:
             part = _fitted(part, self.options)
-        return encode(part) if self.options.file == "jpeg" else _png(part)
+        return MadePicture(_coded(part, item.path), item.changes)
 
-    def _part(self, item: ExportPicture) -> Image.Image:
+    def _part(self, item: ExportItem) -> Image.Image:
         """Upright, and without the metadata of its original."""
         sample = item.sample
-        if self.options.format == "coco":
+        if self.options.boxed:
             return decode(_bytes(item.original)).pixels
         if sample.detector != "whole" and (crop := _there(item.crop)) is not None:
             return decode(crop).pixels
@@ -109,16 +123,20 @@ class PictureWriter:
     folder: Path
     options: ExportOptions
 
-    def __call__(self, item: ExportPicture) -> WrittenFile:
+    def __call__(self, file: ExportFile) -> WrittenFile:
         """Raises `Unreadable` when neither the crop nor the original can be read."""
-        target = self.folder / item.path
-        maker = PictureMaker(self.options)
+        item, target = file.item, self.folder / file.item.path
         with disk_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not (_taken_over(item.earlier, target) or _put(maker.taken(item), item, target)):
-                target.write_bytes(maker.converted(item))
-            data = target.read_bytes()
-        return WrittenFile(sha256_of(data), len(data))
+            if self.options.link and _linked_original(item, target):
+                return _written_link(item, target)
+            if (taken := _taken_over(file, target)) is not None:
+                return taken
+            if item.way == "crop" and isinstance(item.crop, Path) and linked(item.crop, target):
+                return _written(MadePicture(target.read_bytes(), item.changes))
+            made = PictureMaker(self.options).made(item)
+            target.write_bytes(made.data)
+        return _written(made)
 
 
 def augmented(picture: Image.Image, seed: str) -> Image.Image:
@@ -147,35 +165,95 @@ def _fitted(picture: Image.Image, options: ExportOptions) -> Image.Image:
     return picture.resize(options.size, method)
 
 
-def _png(picture: Image.Image) -> bytes:
+def _coded(picture: Image.Image, path: str) -> bytes:
+    """Return a picture in the format that the name of its file promises, without metadata."""
+    ending = path.rpartition(".")[2]
+    return encode(picture) if ending == "jpg" else _lossless(picture, ending)
+
+
+def _lossless(picture: Image.Image, ending: str) -> bytes:
     buffer = io.BytesIO()
     clean = picture.copy()
     clean.info = {}
-    clean.save(buffer, "PNG")
+    if ending == "webp":
+        clean.save(buffer, "WEBP", lossless=True)
+    else:
+        clean.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _taken_over(earlier: tuple[Path, str] | None, target: Path) -> bool:
-    """Return whether the file of the last export is still what it was, and could be linked."""
-    if earlier is None:
-        return False
-    path, sha256 = earlier
+def _written(made: MadePicture) -> WrittenFile:
+    return WrittenFile(sha256_of(made.data), len(made.data), made.changes, made.says_where)
+
+
+def _taken_over(file: ExportFile, target: Path) -> WrittenFile | None:
+    """Return the file of the last export, linked, if it is still what it was; else None."""
+    if file.earlier is None:
+        return None
+    path, sha256, changes = file.earlier
     try:
-        return sha256_of(path.read_bytes()) == sha256 and linked(path, target)
+        data = path.read_bytes()
+        if sha256_of(data) != sha256 or _is_original(path, file.item) or not linked(path, target):
+            return None
     except OSError:
-        return False
+        return None
+    return _written(MadePicture(data, changes))
 
 
-def _put(file: PictureFile | None, item: ExportPicture, target: Path) -> bool:
-    """Return whether the file to be taken was there."""
-    if file is None:
+def _is_original(path: Path, item: ExportItem) -> bool:
+    """Return whether a file of an export is a link to the dataset: that is only passed on where
+    links are asked for.
+    """
+    source = item.original
+    return isinstance(source, Path) and source.exists() and path.samefile(source)
+
+
+def _linked_original(item: ExportItem, target: Path) -> bool:
+    """Link an original that leaves as it is, should it be whole and safe to be linked.
+
+    Nobody can write to it then, so that who edits the export does not edit the dataset. Of a
+    JPEG with something behind its end there is a copy: some readers write such a file anew.
+    """
+    source = item.original
+    if item.way != "original" or not isinstance(source, Path):
         return False
-    if not isinstance(file, Path):
-        if (data := _there(file)) is not None:
-            target.write_bytes(data)
-        return data is not None
-    # Never linked: a picture edited in the export must not change its original.
-    return linked(file, target) if file == item.crop else _copied(file, target)
+    try:
+        if not _may_be_linked(source, item.image):
+            return False
+        os.link(source, target)
+    except OSError:  # it is gone, or has as many links as a disk allows
+        return False
+    forbid_writing(target)
+    return True
+
+
+def _may_be_linked(source: Path, image: Measured) -> bool:
+    with source.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_END_OF_JPEG)))
+        return size == image.bytes and (image.format != "JPEG" or file.read() == _END_OF_JPEG)
+
+
+def _written_link(item: ExportItem, target: Path) -> WrittenFile:
+    image = item.image
+    return WrittenFile(image.sha256, image.bytes, item.changes, file_says_where(target))
+
+
+def check_links(items: Sequence[ExportItem], folder: Path) -> None:
+    """Try whether originals can be linked into a folder. Raises `InputUnusable`."""
+    originals = (item.original for item in items if item.way == "original")
+    source = next(originals, None)
+    if source is None:
+        return
+    trial = folder / ".trial"
+    try:
+        os.link(str(source), trial)
+        trial.unlink()
+    except OSError as error:
+        raise InputUnusable(
+            f"{source} cannot be linked into {folder.parent}: {error.strerror}",
+            "export to a folder on the disk of the dataset, or leave --link out",
+        ) from error
 
 
 def linked(source: Path, target: Path) -> bool:
@@ -185,16 +263,19 @@ def linked(source: Path, target: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return _copied(source, target)
+        try:
+            shutil.copyfile(source, target)
+        except FileNotFoundError:
+            return False
     return True
 
 
-def _copied(source: Path, target: Path) -> bool:
-    try:
-        shutil.copyfile(source, target)
-    except FileNotFoundError:
-        return False
-    return True
+def _original(item: ExportItem) -> bytes:
+    """Return the bytes of an original, as they were taken in. Raises `Unreadable`."""
+    data = _bytes(item.original)
+    if sha256_of(data) != item.image.sha256:
+        raise Unreadable("file is damaged", "its bytes are not those that were taken in")
+    return data
 
 
 def _there(file: PictureFile) -> bytes | None:

@@ -12,10 +12,10 @@ from gleanset import Dataset
 from gleanset.db.samples import AS_IT_IS, Balances
 from gleanset.errors import InputUnusable
 from gleanset.files.names import folder_names, safe_name
-from gleanset.files.store import EXTENSIONS, PictureFile
-from gleanset.images.cut import sample_key
+from gleanset.files.store import PictureFile
 from gleanset.records import Box, Image, Origin, Sample
-from labeler.export.options import FILES, ExportOptions
+from labeler.export.options import BY_STEM, ExportOptions
+from labeler.export.ways import Way, changes_of, ending_of, way_of
 from labeler.naming import original_name, unique_names
 
 BALANCING = "_balancing"
@@ -25,10 +25,11 @@ BALANCING = "_balancing"
 class ExportItem:
     """One sample of an export: its image, where its files lie, and its path in the tree.
 
-    In a COCO export `face` is the box of the face itself, without margin, in pixels of the
-    original, and `path` is that of the whole original, which several samples may share.
+    In an export with boxes `face` is the box of the face itself, without margin, in pixels of
+    the original, and `path` is that of the whole original, which several samples may share.
     `copy` counts the further copies that balancing asks for, from 1; `changed` ones are
-    augmented.
+    augmented. `way` is how its picture comes about, `changes` the same in words; once that is
+    written `says_where` tells whether the file says where it was taken.
     """
 
     sample: Sample
@@ -37,69 +38,84 @@ class ExportItem:
     original: PictureFile
     crop: PictureFile
     path: str
+    way: Way
+    changes: str
     copy: int = 0
     changed: bool = False
     weight: float = 1.0
+    says_where: bool = False
 
     @property
     def origin(self) -> Origin:
         """The origin to name: one with a licence or an author where there is one."""
         return max(self.image.origins, key=lambda o: (bool(o.licence), bool(o.author)))
 
+    @property
+    def turned(self) -> bool:
+        """Whether its file stands upright only for readers that know EXIF."""
+        return self.way in ("original", "stripped") and self.image.orientation > 1
+
     def digest(self, options: ExportOptions) -> str:
         """Equal for pictures with equal bytes."""
         region = (*self.sample.box, self.sample.angle)
         change = f" {self.copy}" if self.changed else ""
-        text = f"{self.image.sha256} {region} {options.pixels}{change}"
+        text = f"{self.image.sha256} {region} {options.pixels} {self.way}{change}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def export_item(
+    dataset: Dataset,
+    sample: Sample,
+    image: Image,
+    path: str,
+    options: ExportOptions,
+    face: Box | None = None,
+) -> ExportItem:
+    """Return a sample as it is exported to `path`."""
+    way = way_of(sample, image, options)
+    return ExportItem(
+        sample,
+        image,
+        face or sample.box,
+        dataset.image_path(image.sha256, image.format),
+        dataset.crop_path(sample.key),
+        path,
+        way,
+        changes_of(way, sample, image, options),
+    )
+
+
 def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[ExportItem]:
-    """Return every labelled sample that has a split and may be passed on.
+    """Return every labelled sample that has a split and may be passed on, a picture for each.
 
     Raises `InputUnusable`.
     """
     options = options or ExportOptions()
     chosen = list(dataset.samples.in_splits())
-    images = _images(dataset, chosen)
+    images = images_of(dataset, chosen)
     chosen = [s for s in chosen if may_be_passed_on(images[s.image], options.licences)]
     if not chosen:
         raise nothing_to_export(dataset, options)
-    # Only boxes within whole pictures are those of the faces themselves.
-    boxed = images if options.format == "coco" else ()
-    faces = {
-        sample_key(sha256, stored.face.box): stored.face.box
-        for sha256 in boxed
-        for stored in dataset.faces.of(sha256)
-    }
     paths = _paths(chosen, images, options)
     items = [
-        ExportItem(
-            sample,
-            (image := images[sample.image]),
-            faces.get(sample.key, sample.box),
-            dataset.image_path(image.sha256, image.format),
-            dataset.crop_path(sample.key),
-            path,
-        )
+        export_item(dataset, sample, images[sample.image], path, options)
         for sample, path in zip(chosen, paths, strict=True)
     ]
-    return list(_balanced(dataset, items)) if options.balances else items
+    return list(_balanced(dataset, items, options))
 
 
 def each_item(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     """Yield the same samples by key, for shards: a page of them in memory, named by their keys."""
-    return _balanced(dataset, _keyed(dataset, options))
+    return _balanced(dataset, _keyed(dataset, options), options)
 
 
 def _keyed(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     for sample in dataset.samples.in_splits():
         image = _image(dataset, sample)
         if may_be_passed_on(image, options.licences):
-            original = dataset.image_path(image.sha256, image.format)
-            path = f"{sample.split}/{sample.key}.{_extension(sample, image, options)}"
-            crop = dataset.crop_path(sample.key)
-            yield ExportItem(sample, image, sample.box, original, crop, path)
+            ending = ending_of(way_of(sample, image, options), image, options)
+            path = f"{sample.split}/{sample.key}.{ending}"
+            yield export_item(dataset, sample, image, path, options)
 
 
 def nothing_to_export(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -115,7 +131,9 @@ def nothing_to_export(dataset: Dataset, options: ExportOptions) -> InputUnusable
     )
 
 
-def _balanced(dataset: Dataset, items: Iterable[ExportItem]) -> Iterator[ExportItem]:
+def _balanced(
+    dataset: Dataset, items: Iterable[ExportItem], options: ExportOptions
+) -> Iterator[ExportItem]:
     """As `labeler balance` has it: some left out, some with copies behind them."""
     balances = Balances(dataset.db)
     shares, changed = balances.shares(), balances.settings().startswith("method=augment")
@@ -124,10 +142,19 @@ def _balanced(dataset: Dataset, items: Iterable[ExportItem]) -> Iterator[ExportI
         item = replace(item, weight=share.weight)
         if share.copies:
             yield item
-        stem, dot, extension = item.path.rpartition(".")
         for number in range(1, share.copies):
-            path = f"{stem}{BALANCING}{f'_{number}' if number > 1 else ''}{dot}{extension}"
-            yield replace(item, path=path, copy=number, changed=changed)
+            yield _copy_of(item, number, changed, options)
+
+
+def _copy_of(item: ExportItem, number: int, changed: bool, options: ExportOptions) -> ExportItem:
+    stem, dot, ending = item.path.rpartition(".")
+    way, changes = item.way, item.changes
+    if changed:
+        way = "made"
+        ending = ending_of(way, item.image, options)
+        changes = changes_of(way, item.sample, item.image, options, change=True)
+    path = f"{stem}{BALANCING}{f'_{number}' if number > 1 else ''}{dot}{ending}"
+    return replace(item, path=path, copy=number, changed=changed, way=way, changes=changes)
 
 
 def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
@@ -156,7 +183,8 @@ def missing_classes(present: Iterable[tuple[str, str]]) -> list[str]:
     )
 
 
-def _images(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Image]:
+def images_of(dataset: Dataset, samples: Iterable[Sample]) -> dict[str, Image]:
+    """Return the images of some samples by their hash."""
     found: dict[str, Image] = {}
     for sample in samples:
         if sample.image not in found:
@@ -171,35 +199,33 @@ def _image(dataset: Dataset, sample: Sample) -> Image:
 
 
 def _paths(samples: list[Sample], images: dict[str, Image], options: ExportOptions) -> list[str]:
-    if options.format == "coco":
-        return _paths_of_originals(samples, images, options)
     folders = folder_names(str(sample.label) for sample in samples)
     names = _counted(samples) if options.names == "prefix-count" else _named(samples, images)
+    by_class = options.format != "fiftyone-classify"
     wanted = [
-        (sample, f"{sample.split}/{folders[str(sample.label)]}", name)
+        (sample, f"{sample.split}/{folders[str(sample.label)] if by_class else 'data'}", name)
         for sample, name in zip(samples, names, strict=True)
     ]
-    ends = [_extension(sample, images[sample.image], options) for sample in samples]
-    return list(unique_names(wanted, ends))
+    ends = [_ending(sample, images[sample.image], options) for sample in samples]
+    return list(unique_names(wanted, ends, by_stem=options.format in BY_STEM))
 
 
-def _paths_of_originals(
-    samples: list[Sample], images: dict[str, Image], options: ExportOptions
-) -> list[str]:
-    first = {sample.image: sample for sample in reversed(samples)}
+def paths_of_originals(
+    samples: Sequence[Sample], images: dict[str, Image], options: ExportOptions
+) -> dict[str, str]:
+    """Return where whole pictures lie, by their hash; each sample is of another picture."""
+    folder = "{}/data" if options.format == "fiftyone-detect" else "images/{}"
+    chosen = sorted(samples, key=lambda sample: sample.image)
     wanted = [
-        (sample, f"images/{sample.split}", original_name(images[sha256].origins))
-        for sha256, sample in sorted(first.items())
+        (one, folder.format(one.split), original_name(images[one.image].origins)) for one in chosen
     ]
-    ends = [FILES[options.file]] * len(wanted)
-    path = dict(zip(sorted(first), unique_names(wanted, ends), strict=True))
-    return [path[sample.image] for sample in samples]
+    ends = [_ending(sample, images[sample.image], options) for sample in chosen]
+    named = unique_names(wanted, ends, by_stem=options.format in BY_STEM)
+    return dict(zip((sample.image for sample in chosen), named, strict=True))
 
 
-def _extension(sample: Sample, image: Image, options: ExportOptions) -> str:
-    if options.keep_metadata and sample.detector == "whole":
-        return EXTENSIONS[image.format]
-    return FILES[options.file]
+def _ending(sample: Sample, image: Image, options: ExportOptions) -> str:
+    return ending_of(way_of(sample, image, options), image, options)
 
 
 def _counted(samples: list[Sample]) -> Iterator[str]:

@@ -10,15 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gleanset.files.parquet import Column, parquet_file
+from gleanset.files.parquet import parquet_file
+from labeler.export.columns import INSIDE, table_columns, table_row
 from labeler.export.options import Format
 
 ENDINGS: dict[Format, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
 """A row group of Parquet is closed at so many rows, or bytes of pictures: readers that stream hold
 one in memory."""
-
-_TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,7 @@ def _tar(path: Path) -> Iterator[Put]:
 @contextmanager
 def _parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> Iterator[Put]:
     """Rows with the picture itself; `label` is the number of the class, as `datasets` has it."""
-    plain = {name: _TYPES[type(value)] for name, value in _row(like, "sha256").items()}
-    columns: dict[str, Column] = {"image": {"bytes": "binary", "path": "string"}, **plain}
-    features: dict[str, object] = {"image": {"_type": "Image"}}
-    features |= {name: {"dtype": _DTYPES[kind], "_type": "Value"} for name, kind in plain.items()}
-    features["label"] = {"names": list(classes), "_type": "ClassLabel"}
-    said = {"huggingface": json.dumps({"info": {"features": features}}, ensure_ascii=False)}
+    columns, said = table_columns(INSIDE, table_row(like, "sha256"), classes)
     rows: list[dict[str, object]] = []
     taken = 0
     with parquet_file(path, columns, said) as write:
@@ -80,7 +74,7 @@ def _parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> 
         def put(record: ShardRecord) -> None:
             nonlocal taken
             image = {"bytes": record.data, "path": record.file}
-            rows.append({"image": image} | _row(record.told))
+            rows.append({"image": image} | table_row(record.told))
             taken += len(record.data)
             if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
                 write(rows)
@@ -90,13 +84,3 @@ def _parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> 
         yield put
         if rows:
             write(rows)
-
-
-_DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
-
-
-def _row(told: Mapping[str, object], *more: str) -> dict[str, object]:
-    """Return what is told as columns: the class by its number, and its name beside it."""
-    named = {"label": told["class"], "class": told["label"]}
-    rest = {name: value for name, value in told.items() if name not in named}
-    return named | rest | dict.fromkeys(more, "")

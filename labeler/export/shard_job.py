@@ -18,10 +18,13 @@ from gleanset.snapshots import made_from
 from gleanset.work.pool import Outcome, run_over
 from gleanset.work.progress import Progress
 from labeler.export.bucket_shards import BucketShardWriter
-from labeler.export.card import CardFacts, dataset_card, no_formula
+from labeler.export.card import dataset_card
+from labeler.export.columns import table_row
+from labeler.export.facts import CardFacts
 from labeler.export.options import ExportOptions
-from labeler.export.pictures import PictureMaker, is_kept
-from labeler.export.plan import each_item, missing_classes, nothing_to_export
+from labeler.export.pictures import PictureMaker
+from labeler.export.plan import ExportItem, each_item, missing_classes, nothing_to_export
+from labeler.export.rows import no_formula
 from labeler.export.shard_files import ENDINGS
 from labeler.export.shards import (
     LICENCE,
@@ -30,7 +33,7 @@ from labeler.export.shards import (
     ShardManifest,
     ShardWriter,
     cut_into_shards,
-    picture_of,
+    file_name,
     read_manifest,
     write_manifest,
 )
@@ -79,7 +82,7 @@ def write_shards(
     job = write if place is None else BucketShardWriter(write, place)
     shared = (folder,) if place is None else ()
     pool = replace(dataset.workers(workers, folders=shared), seconds_per_item=SECONDS_PER_SHARD)
-    facts = CardFacts(snapshot=made_from(dataset))
+    facts = CardFacts(options, made_from(dataset))
     shards: list[str] = []
     failed: dict[str, str] = {}
     outcomes = run_over(job, planned_shards(dataset, options, workers), pool)
@@ -89,8 +92,8 @@ def write_shards(
             write_manifest(folder, outcome.item.name, manifest)
         shards.append(outcome.item.name)
         failed |= manifest.failed
-        good = [item for item in outcome.item.items if item.path not in manifest.failed]
-        facts.add(dataset.db, good)
+        facts.row = table_row(outcome.item.told(write.classes, write.folds)[0], "sha256")
+        facts.add(dataset.db, _as_written(outcome.item, manifest))
         _note_failed(dataset, manifest)
     if not facts.items:
         raise InputUnusable(
@@ -103,7 +106,10 @@ def write_shards(
         "exported": facts.items,
         "shards": len(shards),
         "splits": dict(sorted(facts.splits.items())),
+        "changes": dict(sorted(facts.changes.items())),
     }
+    if notes := facts.notes:
+        result["notes"] = notes
     if short := missing_classes(facts.counts):
         result["short"] = short
     return result | ({"failed": failed} if failed else {})
@@ -116,6 +122,16 @@ def _whole(outcome: Outcome[Shard, ShardManifest]) -> ShardManifest:
         f"shard {outcome.item.name} was not written: {outcome.reason}: {outcome.detail}",
         "run the same command again: the shards that are written are kept",
     )
+
+
+def _as_written(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
+    """Return the samples of a shard that could be read, with what came of their pictures."""
+    told = {row["file"]: row["changes"] for row in manifest.pictures}
+    return [
+        replace(item, changes=told[name], says_where=name in manifest.say_where)
+        for item in shard.items
+        if (name := file_name(item)) in told
+    ]
 
 
 def _note_failed(dataset: Dataset, manifest: ShardManifest) -> None:
@@ -143,10 +159,8 @@ def _classes(dataset: Dataset, options: ExportOptions) -> _Classes:
 def _sizes(dataset: Dataset, options: ExportOptions, workers: int) -> PictureSizes:
     """Measure how many bytes a pixel takes in pictures that are not kept as they are."""
     first = list(islice(each_item(dataset, options), MEASURED))
-    made = [item for item in first if not is_kept(item.sample, options)]
-    outcomes = run_over(
-        PictureMaker(options).size_of, map(picture_of, made), dataset.workers(workers)
-    )
+    made = [item for item in first if item.way in ("crop", "made")]
+    outcomes = run_over(PictureMaker(options).size_of, made, dataset.workers(workers))
     sizes = {one.item.path: one.result for one in outcomes if one.result is not None}
     by_pixels = PictureSizes(options)
     pixels = sum(by_pixels.pixels(item.sample) for item in made if item.path in sizes)
@@ -175,7 +189,7 @@ def _finish(
         json.dump(about, file, ensure_ascii=False, indent=1)
     if options.card:
         _write_licences(folder, _manifests(folder, shards))
-        card = dataset_card(dataset, facts, options)
+        card = dataset_card(dataset, facts)
         (folder / "README.md").write_text(card, encoding="utf-8")
     mark(folder, {"format": options.format, "snapshot": facts.snapshot, "pictures": {}})
 

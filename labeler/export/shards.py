@@ -18,16 +18,19 @@ from gleanset.errors import Unreadable
 from gleanset.files.atomic import disk_errors, whole_file, write_atomic
 from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Sample
-from labeler.export.formats import described
-from labeler.export.options import FILES, ExportOptions
-from labeler.export.pictures import ExportPicture, PictureMaker, is_kept, linked
+from labeler.export.options import ExportOptions
+from labeler.export.pictures import PictureMaker, linked
 from labeler.export.plan import ExportItem
+from labeler.export.rows import told_of
 from labeler.export.shard_files import ENDINGS, ShardRecord, open_shard
+
+ONE = "dataset"
+"""The name of the one file of an export that has but one."""
 
 BESIDE = 3_000
 """About the bytes that a shard takes for a sample besides its picture."""
 
-LICENCE = ("sha256", "author", "licence", "source", "page", "title")
+LICENCE = ("sha256", "author", "licence", "source", "page", "title", "changes")
 """What a manifest and LICENSES.csv say of each picture, besides the name of its file."""
 
 
@@ -41,15 +44,7 @@ class Shard:
 
     def told(self, classes: Mapping[str, int], folds: bool) -> list[dict[str, object]]:
         """Return what the shard says of each item, without what its picture decides."""
-        return [
-            {
-                **described(item, folds),
-                "title": item.origin.title or "",
-                "split": self.split,
-                "class": classes[str(item.sample.label)],
-            }
-            for item in self.items
-        ]
+        return [told_of(item, classes, folds) for item in self.items]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +53,7 @@ class ShardManifest:
 
     `of` is a hash of all that it was to hold. `pictures` has a row a picture with its licence and
     hash; of those that could not be read `failed` has the reason, by their place in the dataset.
+    `say_where` are the pictures whose files say where they were taken.
     """
 
     shard: str
@@ -69,11 +65,12 @@ class ShardManifest:
     licences: dict[str, int]
     pictures: list[dict[str, str]]
     failed: dict[str, str]
+    say_where: list[str]
 
     @property
     def summary(self) -> dict[str, object]:
         """What the manifest of all shards says of this one."""
-        left_out = ("of", "pictures", "failed")
+        left_out = ("of", "pictures", "failed", "say_where")
         told = {name: value for name, value in asdict(self).items() if name not in left_out}
         return told | {"pictures": len(self.pictures)}
 
@@ -87,7 +84,7 @@ class PictureSizes:
 
     def of(self, item: ExportItem) -> float:
         """Return the bytes expected of a sample in a shard."""
-        if is_kept(item.sample, self.options):
+        if item.way in ("original", "stripped"):
             return BESIDE + item.image.bytes
         return BESIDE + self.pixels(item.sample) * self.bytes_per_pixel
 
@@ -101,6 +98,9 @@ def cut_into_shards(
     items: Iterable[ExportItem], sizes: PictureSizes, options: ExportOptions
 ) -> Iterator[Shard]:
     """Yield shards as they are full; of each split one is open at a time."""
+    if options.one_file:
+        yield Shard(ONE, "full", tuple(items))
+        return
     opened: dict[str, list[ExportItem]] = {}
     taken: Counter[str] = Counter()
     weight: dict[str, float] = {}
@@ -117,12 +117,6 @@ def cut_into_shards(
         weight[split] = weight.get(split, 0.0) + size
     for split, chosen in opened.items():
         yield Shard(f"{split}-{taken[split]:06}", split, tuple(chosen))
-
-
-def picture_of(item: ExportItem) -> ExportPicture:
-    """Return an item as pictures are made of it."""
-    change = item.copy if item.changed else 0
-    return ExportPicture(item.path, item.original, item.crop, item.sample, change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +167,22 @@ class ShardWriter:
         failed: dict[str, str] = {}
         classes: Counter[str] = Counter()
         licences: Counter[str] = Counter()
+        say_where: list[str] = []
         with (
             whole_file(self.folder / name) as partial,
             open_shard(partial, self.options.format, list(self.classes), told[0]) as put,
         ):
             for item, row in zip(shard.items, told, strict=True):
                 try:
-                    data = maker.bytes_of(picture_of(item))
+                    made = maker.made(item)
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
-                row = row | {"sha256": sha256_of(data)}
-                file = _file_name(item)
-                put(ShardRecord(file, data, row))
+                row = row | {"sha256": sha256_of(made.data), "changes": made.changes}
+                file = file_name(item)
+                put(ShardRecord(file, made.data, row))
+                if made.says_where:
+                    say_where.append(file)
                 pictures.append({"file": file} | {key: str(row[key]) for key in LICENCE})
                 classes[str(item.sample.label)] += 1
                 licences[item.origin.licence or "unknown"] += 1
@@ -200,16 +197,17 @@ class ShardWriter:
             dict(sorted(licences.items())),
             pictures,
             failed,
+            say_where,
         )
         write_manifest(self.folder, shard.name, manifest)
         return manifest
 
 
-def _file_name(item: ExportItem) -> str:
+def file_name(item: ExportItem) -> str:
+    """Return what a picture is called in a shard."""
     # Names end at their first dot here; the sample's key has none, and is nobody else's.
     copy = f"_{item.copy}" if item.copy else ""
-    ending = item.path.rpartition(".")[2]
-    return f"{item.sample.key}{copy}.{ending or FILES['jpeg']}"
+    return f"{item.sample.key}{copy}.{item.path.rpartition('.')[2]}"
 
 
 def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:

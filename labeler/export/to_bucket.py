@@ -16,22 +16,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.s3 import Bucket, ObjectFacts
 from gleanset.files.store import sha256_of
 from gleanset.places import bucket_at, in_bucket
 from gleanset.work.progress import Progress
-from labeler.export.job import STAGE, export
+from labeler.export.job import STAGE, export, plan
 from labeler.export.options import ExportOptions
-from labeler.export.plan import plan_export
 from labeler.export.shard_job import planned_shards, write_shards
-from labeler.export.shards import read_manifest
+from labeler.export.shards import ONE, read_manifest
 from labeler.export.tree import MARKER, check_ours, marked, place_of
 
 MANIFEST = "manifest.json"
 _LAST = (MANIFEST, MARKER)
 _REQUESTS = 16
-_SHARD = re.compile(r"\w+-\d{6}\.(tar|parquet|json)")
+_SHARD = re.compile(rf"(\w+-\d{{6}}|{ONE})\.(tar|parquet|json)")
 
 
 def place_for(dataset: Dataset, out: str | None, options: ExportOptions) -> Path | Bucket:
@@ -79,6 +78,8 @@ def export_to_bucket(
 
     Raises `InputUnusable` where that holds anything but an earlier export of ours.
     """
+    if options.link:
+        raise UsageError("nothing can be linked into a bucket", "leave --link out")
     there = _ours(place)
     progress = progress or Progress()
     cache = dataset.cache / "exports"
@@ -117,7 +118,7 @@ def would_export(dataset: Dataset, place: Path | Bucket, options: ExportOptions)
     if options.sharded:
         shards = planned_shards(dataset, options)
         return [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
-    return [item.path for item in plan_export(dataset, options)]
+    return [item.path for item in plan(dataset, options).items]
 
 
 def _ours(place: Bucket) -> dict[str, ObjectFacts]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from gleanset.files.atomic import disk_errors
 from gleanset.platform import exchange_paths, sync_folder
 
 MARKER = ".gleanset-export.json"
+LEFT_BY_READERS = re.compile(r"(labels/)?(train|val|test)\.cache")
+"""What Ultralytics writes into a folder that it reads, and makes again."""
 
 
 @contextmanager
@@ -86,12 +89,17 @@ def check_ours(target: Path) -> None:
     ours = {MARKER, *map(str, told["files"])} if told else set()
     found = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
     present = {path.relative_to(target).as_posix() for path in found}
-    if foreign := sorted(present - ours):
+    if foreign := sorted(p for p in present - ours if not _left_by_reader(told, p)):
         raise InputUnusable(
             f"{target} holds files that are not from an export, such as {foreign[0]}",
             "export into a new folder, or move them away; moved pictures of an earlier export "
             "are taken over by: labeler import",
         )
+
+
+def _left_by_reader(told: Mapping[str, Any], path: str) -> bool:
+    of_yolo = str(told.get("format", "")).startswith("yolo")
+    return of_yolo and LEFT_BY_READERS.fullmatch(path) is not None
 
 
 def _swap(partial: Path, target: Path, old: Path) -> None:

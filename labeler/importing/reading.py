@@ -14,6 +14,7 @@ from typing import Any
 
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.class_folder import class_folder
+from gleanset.files.parquet import read_texts, single_columns
 from gleanset.images.decode import ENDINGS
 from gleanset.records import Box
 
@@ -41,9 +42,9 @@ def read_labelled(path: Path, class_level: int | None = None) -> tuple[str, list
     """Return what kind of data that is ('coco', 'metadata', 'tree'), and its pictures.
 
     `path` is a COCO file, or a folder: with COCO files in it or in `annotations`, with a
-    `metadata.jsonl` in it or one level down, or else a tree whose folders on `class_level` (the
-    outermost by default) are classes. Raises `InputUnusable` for what is none of them, `UsageError`
-    for a level where no folder names a class.
+    `metadata.jsonl` or `metadata.parquet` in it or one level down, or else a tree whose folders on
+    `class_level` (the outermost by default) are classes. Raises `InputUnusable` for what is none
+    of them, `UsageError` for a level where no folder names a class.
     """
     check_place(path)
     kind, found = _named_in_files(path)
@@ -62,9 +63,9 @@ def not_by_folders(path: Path) -> UsageError:
 def _named_in_files(path: Path) -> tuple[str, Iterable[LabelledPicture]]:
     if path.is_file():
         return "coco", _coco(path)
-    metadata = sorted(path.glob("metadata.jsonl")) + sorted(path.glob("*/metadata.jsonl"))
-    if metadata:
-        return "metadata", (found for file in metadata for found in _metadata(file))
+    for name, read in (("metadata.jsonl", _metadata), ("metadata.parquet", _metadata_table)):
+        if files := sorted(path.glob(name)) + sorted(path.glob(f"*/{name}")):
+            return "metadata", [found for file in files for found in read(file)]
     coco = sorted(path.glob("*.json")) + sorted(path.glob("annotations/*.json"))
     if chosen := [file for file in coco if _is_coco(file)]:
         return "coco", (found for file in chosen for found in _coco(file))
@@ -107,6 +108,19 @@ def _metadata(file: Path) -> Iterator[LabelledPicture]:
             labels = [(None, str(label))]
         if labels:
             yield LabelledPicture(_below(file.parent, name), tuple(labels))
+
+
+def _metadata_table(file: Path) -> Iterator[LabelledPicture]:
+    """Hugging Face in Parquet: `file_name`, and the name of the class in `class`, else `label`."""
+    columns = {name for name, single in single_columns(file) if single}
+    label = "class" if "class" in columns else "label"
+    if missing := {"file_name", label} - columns:
+        raise InputUnusable(f"{file} has no column {min(missing)}", "add it")
+    for name, said in read_texts(file, ["file_name", label]):
+        if name is None:
+            raise InputUnusable(f"{file} has a row without file_name", "add it")
+        if said:
+            yield LabelledPicture(_below(file.parent, name), ((None, said),))
 
 
 def _is_coco(file: Path) -> bool:

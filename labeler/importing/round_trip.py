@@ -13,6 +13,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.class_folder import class_folder
 from gleanset.files.store import sha256_of_file
 from gleanset.images.decode import ENDINGS
+from labeler.export.options import CLASS_FOLDERS
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture
 
@@ -52,7 +53,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     Raises `InputUnusable` for exports that have no class folders.
     """
     told = marked(root)
-    if told.get("format") not in ("imagefolder", "huggingface", "csv"):
+    if told.get("format") not in CLASS_FOLDERS:
         raise InputUnusable(
             f"{root} is a {told.get('format')} export, whose pictures have no class folders",
             "export an imagefolder, move its pictures about, and import that",

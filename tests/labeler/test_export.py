@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -14,10 +13,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from labelled_pictures import encoded, mixed, picture, put
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
@@ -57,15 +55,15 @@ def test_the_tree_has_splits_and_classes_and_names_from_left_to_right(
     put(empty, encoded(picture(1)), "alone.png", label="rei", split="test")
     found = export(empty, tmp_path / "out")
     assert set(found) == {
-        "train/hana/Group_Photo_1.jpg",
-        "train/hana/Group_Photo_2.jpg",
-        "train/hana/Group_Photo_3.jpg",
+        "train/hana/Group Photo_1.jpg",
+        "train/hana/Group Photo_2.jpg",
+        "train/hana/Group Photo_3.jpg",
         "test/rei/alone.jpg",
         MARKER,
     }
     for number, key in enumerate((keys[1], keys[2], keys[0]), start=1):
         expected = empty.crop_path(key).read_bytes()
-        assert found[f"train/hana/Group_Photo_{number}.jpg"] == expected
+        assert found[f"train/hana/Group Photo_{number}.jpg"] == expected
     with Image.open(tmp_path / "out/test/rei/alone.jpg") as whole:
         assert whole.size == (120, 80)
 
@@ -83,15 +81,17 @@ def test_what_has_no_label_or_no_split_is_left_out(empty: Dataset, tmp_path: Pat
 @pytest.mark.parametrize(
     ("title", "expected"),
     [
-        ("花子 写真.jpg", "花子_写真"),
+        ("花子 写真.jpg", "花子 写真"),
         ("Zoe\u0308.jpg", "Zo\u00eb"),
         ("हिन्दी.jpg", "हिन्दी"),
         ("CON.jpg", "_CON"),
         ("lpt1.tar.jpg", "_lpt1.tar"),
-        ("a/../b:c?.jpg", "b_c"),
+        ("a/../b:c?.jpg", "b_c_"),
+        ("x\\y\u202e\tz.jpg", "x_y__z"),
+        (" (1) [a] & #b%.jpg", "(1) [a] & #b%"),
         ("....jpg", "_"),
-        ("🎉.jpg", "_"),
-        ("x" * 300 + ".jpg", "x" * 80),
+        ("🎉.jpg", "🎉"),
+        ("x" * 300 + ".jpg", "x" * 200),
     ],
 )
 def test_names_are_readable_and_safe_on_every_system(
@@ -163,48 +163,6 @@ def test_pictures_from_searches_and_videos_have_names_too(empty: Dataset) -> Non
         origin=Origin("video", "v@1", video="v", time=12.5, title="Episode 01.mkv"),
     )
     assert paths(empty) == ["train/hana/Episode_01-12.500_1.jpg", "train/hana/bing-abc123.jpg"]
-
-
-def test_no_metadata_leaves_with_the_pictures(empty: Dataset, tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x010E] = "my secret garden"
-    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
-    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>my secret garden</x:xmpmeta>"
-    data = encoded(
-        picture(0),
-        exif=exif,
-        comment=b"my secret garden",
-        xmp=xmp,
-        icc_profile=b"my secret garden" * 20,
-    )
-    assert data.count(b"secret garden") >= 4
-    put(empty, data, "whole.jpg")
-    put(empty, data + b"more", "face.jpg", [Box(10, 10, 30, 30)])
-    # As `facecrop` would write them anew: without the crop, the original is cut.
-    found = export(empty, tmp_path / "out")
-    shutil.rmtree(empty.root / "crops")
-    found |= {f"recut {name}": data for name, data in export(empty, tmp_path / "two").items()}
-    pictures = {name: data for name, data in found.items() if name.endswith(".jpg")}
-    assert len(pictures) == 4
-    for name, data in pictures.items():
-        assert b"secret garden" not in data, name
-        with Image.open(io.BytesIO(data)) as image:
-            assert not image.getexif()
-            assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
-
-
-def test_a_picture_turned_by_exif_comes_out_upright(empty: Dataset, tmp_path: Path) -> None:
-    upright = Image.new("RGB", (120, 80), "white")
-    ImageDraw.Draw(upright).rectangle((0, 0, 119, 39), fill="red")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = upright.transpose(Image.Transpose.ROTATE_90)
-    put(empty, encoded(turned, exif=exif, quality=95), "turned.jpg")
-    export(empty, tmp_path / "out")
-    with Image.open(tmp_path / "out/train/hana/turned.jpg") as image:
-        values = np.asarray(image).astype(int)
-    assert values.shape == (80, 120, 3)
-    assert np.abs(values - np.asarray(upright).astype(int)).mean() < 4
 
 
 def test_a_second_export_is_the_same_to_the_byte_even_without_crops(

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image
@@ -24,9 +25,9 @@ from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
-from labeler.export.card import no_formula
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, parse_size
+from labeler.export.rows import no_formula
 from labeler.export.tree import MARKER
 from labeler.importing.job import import_labelled
 from labeler.importing.reading import read_labelled
@@ -93,7 +94,10 @@ def test_hugging_face_reads_pictures_and_what_is_told_of_them(
         "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
     )
     names = {"train": "train", "validation": "val", "test": "test"}
-    found = Counter((names[split], row["label"]) for split in read for row in read[split])
+    classes = read["train"].features["label"]
+    found = Counter(
+        (names[split], classes.int2str(row["label"])) for split in read for row in read[split]
+    )
     assert found == wanted(dataset)
     row = read["train"][0]
     assert row["image"].size[0] > 0
@@ -101,6 +105,56 @@ def test_hugging_face_reads_pictures_and_what_is_told_of_them(
     assert {r["sample"] for split in read for r in read[split]} == {
         sample.key for sample in dataset.samples.in_splits()
     }
+
+
+@pytest.mark.parametrize(
+    ("format_", "one_file", "splits"),
+    [
+        ("huggingface", False, {"train", "validation", "test"}),
+        ("parquet-paths", False, {"full"}),
+        ("parquet", True, {"full"}),
+    ],
+)
+def test_a_folder_is_a_data_set_of_hugging_face_by_its_card(
+    dataset: Dataset, tmp_path: Path, format_: str, one_file: bool, splits: set[str]
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    out = tmp_path / "out"
+    run(dataset, out, format=format_, one_file=one_file)
+    read = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+    assert set(read) == splits
+    known = {sample.key: sample for sample in dataset.samples.in_splits()}
+    seen = set()
+    for part in read.values():
+        label = part.features["label"]
+        assert type(label).__name__ == "ClassLabel"
+        for row in part:
+            sample = known[row["sample"]]
+            seen.add(sample.key)
+            assert label.int2str(row["label"]) == row["class"] == sample.label
+            assert row["split"] == sample.split
+            assert row["image"].size == (sample.box.width, sample.box.height)
+    assert seen == set(known)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "class_label:" in card
+    assert "license: other" in card
+
+
+def test_pandas_reads_one_file_with_pictures_inside_or_by_path(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    run(dataset, tmp_path / "in", format="parquet", one_file=True)
+    inside = pandas.read_parquet(tmp_path / "in" / "dataset.parquet").set_index("sample")
+    run(dataset, tmp_path / "by", format="parquet-paths")
+    beside = pandas.read_parquet(tmp_path / "by" / "metadata.parquet").set_index("sample")
+    assert Counter(zip(inside["split"], inside["class"], strict=True)) == wanted(dataset)
+    assert set(inside.index) == set(beside.index)
+    for key, row in beside.iterrows():
+        data = (tmp_path / "by" / row["file_name"]).read_bytes()
+        assert inside.loc[key, "image"]["bytes"] == data
+        assert row["licence"] == inside.loc[key, "licence"]
+    assert list((tmp_path / "in").glob("*.parquet")) == [tmp_path / "in" / "dataset.parquet"]
 
 
 def test_pycocotools_reads_boxes_of_whole_pictures(dataset: Dataset, tmp_path: Path) -> None:
@@ -164,9 +218,9 @@ def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) ->
     rows = csv.DictReader(io.StringIO((tmp_path / "csv/samples.csv").read_text(encoding="utf-8")))
     assert {row["sample"]: int(row["fold"]) for row in rows} == plan.folds
     lines = [
-        json.loads(line)
-        for file in (tmp_path / "huggingface").glob("*/metadata.jsonl")
-        for line in file.read_text(encoding="utf-8").splitlines()
+        line
+        for file in (tmp_path / "huggingface").glob("*/metadata.parquet")
+        for line in pq.read_table(file).to_pylist()
     ]
     assert {line["sample"]: line["fold"] for line in lines} == plan.folds
     kind, found = read_labelled(tmp_path / "huggingface")
@@ -311,8 +365,8 @@ def test_an_unchanged_picture_is_linked_from_the_last_export_and_an_edited_one_i
     assert {decode(path.read_bytes()).pixels.size for path in out.rglob("*.jpg")} == {(8, 8)}
 
 
-def test_crops_are_linked_and_originals_never(dataset: Dataset, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out", keep_metadata=True)
+def test_crops_are_linked_and_originals_only_where_asked(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "out")
     crops = {path.stat().st_ino for path in (dataset.root / "crops").rglob("*.jpg")}
     originals = {path.stat().st_ino for path in (dataset.root / "images").rglob("*.jpg")}
     ours = {path.stat().st_ino for path in (tmp_path / "out").rglob("*.jpg")}
@@ -325,8 +379,19 @@ def test_crops_are_linked_and_originals_never(dataset: Dataset, tmp_path: Path) 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="boxes refer"):
         ExportOptions(format="coco", size=(3, 3))
-    with pytest.raises(UsageError, match="lose their metadata"):
-        ExportOptions(keep_metadata=True, grayscale=True)
+    wrong_ones: list[tuple[str, dict[str, Any]]] = [
+        ("keep every byte", {"file": "original", "grayscale": True}),
+        ("keep every byte", {"file": "original", "strip_metadata": True}),
+        ("leave unchanged", {"link": True, "file": "jpeg"}),
+        ("leave unchanged", {"link": True, "strip_metadata": True}),
+        ("packed", {"link": True, "format": "parquet"}),
+        ("no boxes", {"undecided": True}),
+        ("not in one file", {"one_file": True, "format": "webdataset"}),
+        ("has no shards", {"one_file": True, "format": "parquet", "shard_pictures": 2}),
+    ]
+    for why, options in wrong_ones:
+        with pytest.raises(UsageError, match=why):
+            ExportOptions(**options)
     assert parse_size("300") == (300, 300)
     for wrong in ("0x3", "a", "3x", "99999"):
         with pytest.raises(UsageError):

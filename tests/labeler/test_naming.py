@@ -11,8 +11,9 @@ from labeler.naming import original_name
 @pytest.mark.parametrize(
     ("origin", "name"),
     [
-        (Origin("folder", "/a/Group Photo.png", title="Group Photo.png"), "Group_Photo"),
-        (Origin("archive", "/a.zip:in/b c.jpeg", title="b c.jpeg"), "b_c"),
+        (Origin("folder", "/a/Group Photo.png", title="Group Photo.png"), "Group Photo"),
+        (Origin("archive", "/a.zip:in/b c.jpeg", title="b c.jpeg"), "b c"),
+        (Origin("import", "/a/cat 1.jpg", title="cat 1.jpg"), "cat 1"),
         (Origin("urls", "http://x/a/y.JPG?size=l/m#top"), "urls-y"),
         (Origin("urls", "http://x/a/?q=1"), "urls-a"),
         (Origin("urls", "http://x"), "urls-x"),

@@ -10,7 +10,8 @@ from tools_for_tests import run_here
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
-from labeler.export.card import CardFacts, dataset_card
+from labeler.export.card import dataset_card
+from labeler.export.facts import CardFacts
 from labeler.export.options import ExportOptions
 from pipeline.cli import commands
 from pipeline.report import write_report
@@ -26,9 +27,9 @@ def init(root: Path, *words: str, typed: str = "") -> str:
 
 def card_of(dataset: Dataset) -> str:
     """The card of an export with one picture."""
-    facts = CardFacts()
-    facts.items = facts.pictures = facts.counts["owl", "train"] = 1
-    return dataset_card(dataset, facts, ExportOptions(format="imagefolder"))
+    facts = CardFacts(ExportOptions(format="imagefolder"))
+    facts.items = facts.pictures = facts.counts["owl", "train"] = facts.licences["unknown"] = 1
+    return dataset_card(dataset, facts)
 
 
 def settings(root: Path) -> tuple[str | None, str | None, str | None]:

@@ -110,11 +110,12 @@ class ExportBox(QGroupBox):
 
     def _done(self, result: dict[str, object]) -> None:
         self._at_work(False)
-        self.result.setText(
-            self.tr("{count} pictures written to {folder}").format(
-                count=f"{result['exported']:,}", folder=result["to"]
-            )
+        written = self.tr("{count} pictures written to {folder}").format(
+            count=f"{result['exported']:,}", folder=result["to"]
         )
+        notes = result.get("notes", [])
+        assert isinstance(notes, list)
+        self.result.setText("\n".join([written, *notes]))
         if failed := result.get("failed"):
             assert isinstance(failed, dict)
             self._worker.say(

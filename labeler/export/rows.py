@@ -1,0 +1,72 @@
+"""What is told of each sample of an export, in whatever format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from labeler.export.plan import ExportItem
+
+SPLITS = ("train", "val", "test")
+
+
+def by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
+    """Yield the splits that have pictures, each with its items by path and sample."""
+    for split in SPLITS:
+        chosen = [item for item in items if item.sample.split == split]
+        if chosen:
+            yield split, sorted(chosen, key=lambda item: (item.path, item.sample.key))
+
+
+def class_numbers(items: Sequence[ExportItem], first: int = 0) -> dict[str, int]:
+    """Return the classes by name, each with its number."""
+    labels = sorted({str(item.sample.label) for item in items})
+    return {label: number for number, label in enumerate(labels, start=first)}
+
+
+def with_folds(items: Sequence[ExportItem]) -> bool:
+    """Return whether the split was one into folds."""
+    return any(item.sample.fold for item in items)
+
+
+def told_of(item: ExportItem, classes: Mapping[str, int], folds: bool) -> dict[str, object]:
+    """Return all that is told of a sample, besides what its picture's bytes decide."""
+    return {
+        **described(item, folds),
+        "title": item.origin.title or "",
+        "split": str(item.sample.split),
+        "class": classes[str(item.sample.label)],
+    }
+
+
+def described(item: ExportItem, folds: bool) -> dict[str, str | float]:
+    """Return what a row says of a picture; with `folds` its fold from 1 on (0: in none)."""
+    return {**_row(item), "fold": item.sample.fold or 0} if folds else _row(item)
+
+
+def _row(item: ExportItem) -> dict[str, str | float]:
+    """Return what a row says of a picture, besides its place.
+
+    Nothing is null: readers take a column of nulls alone for one of another type.
+    """
+    origin, box = item.origin, item.sample.box
+    return {
+        "label": str(item.sample.label),
+        "sample": item.sample.key,
+        "image_sha256": item.image.sha256,
+        "x": box.x,
+        "y": box.y,
+        "width": box.width,
+        "height": box.height,
+        "moment": item.sample.moment or "",
+        "source": origin.source,
+        "page": origin.page_url or origin.url or "",
+        "author": origin.author or "",
+        "licence": origin.licence or "",
+        "changes": item.changes,
+        "weight": item.weight,
+    }
+
+
+def no_formula(text: str | None) -> str:
+    """Text from the net that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text and text[0] in "=+-@\t\r" else text or ""

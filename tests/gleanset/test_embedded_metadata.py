@@ -1,0 +1,205 @@
+"""What a file says beside its pixels is found, and goes without a pixel being touched."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
+
+from gleanset.errors import Unreadable
+from gleanset.images.decode import decode
+from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
+
+SECRET = b"my secret garden"
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>%s</x:xmpmeta>"
+IPTC = b"Photoshop 3.0\0" + SECRET
+
+
+def pixels(mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> Image.Image:
+    random = np.random.default_rng(3)
+    small = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    return small.resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+def exif(orientation: int = 1, place: bool = True) -> Image.Exif:
+    made = Image.Exif()
+    made[0x010E] = SECRET.decode()
+    made[0x0112] = orientation
+    if place:
+        made.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
+    return made
+
+
+def file(kind: str, image: Image.Image | None = None, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    (image or pixels()).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body
+
+
+def talkative(kind: str, orientation: int = 1, **more: Any) -> bytes:
+    """A file that says all it can, its profile among it."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    told: dict[str, Any] = {"exif": exif(orientation), "icc_profile": profile, **more}
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Comment", SECRET.decode())
+        text.add_text("Packed", SECRET.decode(), zip=True)
+        text.add_itxt("XML:com.adobe.xmp", (XMP % SECRET).decode())
+        return file(kind, pnginfo=text, **told) + SECRET
+    if kind == "JPEG":
+        told["comment"] = SECRET
+    data = file(kind, xmp=XMP % SECRET, **told)
+    if kind == "JPEG":
+        data = data[:2] + segment(0xED, IPTC) + segment(0xE5, SECRET) + data[2:] + SECRET
+    return data
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True, "restart_marker_blocks": 2}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"quality": 60}),
+    ],
+)
+def test_all_but_pixels_profile_and_orientation_goes(
+    kind: str, more: dict[str, Any], orientation: int
+) -> None:
+    data = talkative(kind, orientation, **more)
+    assert SECRET in data
+    assert says_where(data)
+    clean = without_metadata(data, orientation)
+    assert SECRET not in clean
+    assert zlib.compress(SECRET)[:8] not in clean
+    assert not says_where(clean)
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(clean)) as after:
+        assert after.tobytes() == before.tobytes()
+        assert after.info["icc_profile"] == before.info["icc_profile"]
+        assert dict(after.getexif()) == ({0x0112: orientation} if orientation > 1 else {})
+        assert "xmp" not in after.info
+    upright, was = decode(clean), decode(data)
+    assert upright.orientation == was.orientation == orientation
+    assert upright.pixels.tobytes() == was.pixels.tobytes()
+    assert without_metadata(clean, orientation) == clean
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_colours_of_every_kind_stay(mode: str) -> None:
+    """The Adobe segment says how CMYK is coded."""
+    data = file("JPEG", pixels(mode), exif=exif())
+    clean = without_metadata(data, 1)
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(clean)) as after:
+        assert (after.mode, after.tobytes()) == (mode, before.tobytes())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_an_animation_keeps_its_frames(kind: str) -> None:
+    frames = [pixels().rotate(90 * turn) for turn in range(3)]
+    data = file(
+        kind, frames[0], save_all=True, append_images=frames[1:], exif=exif(), lossless=True
+    )
+    clean = without_metadata(data, 1)
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(clean)) as after:
+        assert after.n_frames == before.n_frames == 3  # type: ignore[attr-defined]
+        for number in range(3):
+            before.seek(number)
+            after.seek(number)
+            assert after.convert("RGB").tobytes() == before.convert("RGB").tobytes()
+
+
+def test_a_picture_within_the_picture_goes() -> None:
+    """A thumbnail in JFIF may show what was cut off."""
+    data = file("JPEG", dpi=(72, 72))
+    head = data[6:20]
+    thumbnail = head[:12] + b"\x01\x02" + b"\xaa\xbb\xcc" * 2
+    grown = data[:2] + segment(0xE0, thumbnail) + data[20:]
+    assert decode(grown).pixels.tobytes() == decode(data).pixels.tobytes()
+    assert without_metadata(grown, 1) == data
+
+
+def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
+    xmp = XMP % b"<rdf:Description exif:GPSLatitude='48,51.5N'/>"
+    text = PngImagePlugin.PngInfo()
+    raw = exif().tobytes()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n", zip=True)
+    late = file("PNG")
+    chunk = b"eXIf" + raw.removeprefix(b"Exif\0\0")
+    last = late.index(b"IEND") - 4
+    late = late[:last] + (len(chunk) - 4).to_bytes(4, "big") + chunk + b"\0\0\0\0" + late[last:]
+    place = TiffImagePlugin.ImageFileDirectory_v2()
+    place[0x8825] = {2: (48.0, 51.0, 29.9)}
+    said = {
+        "exif.jpg": file("JPEG", exif=exif()),
+        "xmp.jpg": file("JPEG", xmp=xmp),
+        "xmp16.jpg": file("JPEG", xmp=xmp.decode().encode("utf-16-le")),
+        "exif.png": file("PNG", exif=exif()),
+        "raw.png": file("PNG", pnginfo=text),
+        "late.png": late,
+        "exif.webp": file("WEBP", exif=exif()),
+        "xmp.webp": file("WEBP", xmp=xmp),
+        "exif.tif": file("TIFF", tiffinfo=place),
+        "exif.avif": file("AVIF", exif=exif()),
+    }
+    silent = {
+        "none.jpg": file("JPEG", exif=exif(place=False)),
+        "none.png": file("PNG"),
+        "none.gif": file("GIF"),
+        "none.bmp": file("BMP"),
+        "damaged.jpg": file("JPEG", exif=exif(place=False))[:60],
+        "empty.jpg": b"",
+        "text.jpg": b"GPSLatitude",
+    }
+    for name, data in (said | silent).items():
+        (tmp_path / name).write_bytes(data)
+        assert says_where(data) == file_says_where(tmp_path / name) == (name in said), name
+
+
+def test_bmp_has_nothing_to_take_out_and_other_formats_are_refused() -> None:
+    data = file("BMP")
+    assert without_metadata(data, 1) == data
+    for other in (file("TIFF"), file("GIF"), b"", b"no picture"):
+        with pytest.raises(Unreadable):
+            without_metadata(other, 1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_what_is_cut_off_is_refused(kind: str) -> None:
+    data = talkative(kind)
+    with pytest.raises(Unreadable):
+        without_metadata(data[:200], 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(["JPEG", "PNG", "WEBP"]),
+    spoilt=st.lists(st.tuples(st.integers(3, 2_000), st.integers(0, 255)), min_size=1, max_size=4),
+    short=st.integers(0, 400),
+)
+def test_damage_ends_in_a_file_or_in_a_refusal(
+    kind: str, spoilt: list[tuple[int, int]], short: int
+) -> None:
+    """What is hostile costs neither an unknown error nor much time."""
+    data = bytearray(talkative(kind))
+    for at, value in spoilt:
+        data[at % len(data)] = value
+    damaged = bytes(data[: len(data) - short])
+    assert says_where(damaged) in (True, False)
+    try:
+        clean = without_metadata(damaged, 6)
+    except Unreadable:
+        return
+    assert len(clean) <= len(damaged) + 60

@@ -1,0 +1,218 @@
+"""Whole pictures with boxes: all that is known of a picture is on it, or it is left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from labelled_pictures import encoded, picture, put
+from PIL import Image
+
+from gleanset import Box, Dataset, Origin
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable
+from labeler.export.job import export
+from labeler.export.options import BOXED, ExportOptions
+
+SIZE = (120, 80)
+CAT = "猫 - 'a' #1, [b]"
+LEFT, RIGHT = Box(10, 10, 30, 30), Box(70, 20, 24, 36)
+
+
+def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
+    return export(dataset, out, ExportOptions(**options), workers=1)
+
+
+@pytest.fixture
+def drawn(empty: Dataset) -> dict[str, list[Box]]:
+    """Pictures with two faces, one and none, two of one name; the boxes by what they are called."""
+    put(empty, encoded(picture(0)), "two.jpg", [LEFT, RIGHT])
+    put(empty, encoded(picture(1), "PNG"), "two.png", [RIGHT], label=CAT, split="val")
+    put(empty, encoded(picture(2)), "whole.jpg", split="test")
+    put(empty, encoded(picture(3)), "same (1).jpg", [LEFT])
+    origin = Origin("folder", "other", title="same (1).png")
+    put(empty, encoded(picture(4), "PNG"), "", [RIGHT], origin=origin, label=CAT)
+    return {"two.jpg": [LEFT, RIGHT], "two.png": [RIGHT], "whole.jpg": [Box(0, 0, *SIZE)]}
+
+
+def yolo_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
+    """As Ultralytics finds them: a text for each picture, by its path."""
+    told = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
+    found: Counter[tuple[str, str, Box]] = Counter()
+    for split in ("train", "val", "test"):
+        for path in (out / told[split]).iterdir():
+            labels = Path(str(path).replace("/images/", "/labels/")).with_suffix(".txt")
+            with Image.open(path) as image:
+                assert image.size == SIZE
+            for line in labels.read_text(encoding="utf-8").splitlines():
+                number, *parts = line.split()
+                x, y, width, height = map(float, parts)
+                assert all(0 <= part <= 1 for part in (x, y, width, height))
+                box = Box(
+                    round((x - width / 2) * SIZE[0]),
+                    round((y - height / 2) * SIZE[1]),
+                    round(width * SIZE[0]),
+                    round(height * SIZE[1]),
+                )
+                found[split, told["names"][int(number)], box] += 1
+    return found
+
+
+def fiftyone_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
+    found: Counter[tuple[str, str, Box]] = Counter()
+    for file in out.glob("*/labels.json"):
+        told = json.loads(file.read_text(encoding="utf-8"))
+        names = {path.stem for path in (file.parent / "data").iterdir()}
+        assert names == set(told["labels"])
+        for boxes in told["labels"].values():
+            for box in boxes:
+                sides = [
+                    round(part * side)
+                    for part, side in zip(box["bounding_box"], SIZE * 2, strict=True)
+                ]
+                found[file.parent.name, box["label"], Box(*sides)] += 1
+                assert box["label"] in told["classes"]
+    return found
+
+
+def coco_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
+    found: Counter[tuple[str, str, Box]] = Counter()
+    for file in (out / "annotations").iterdir():
+        told = json.loads(file.read_text(encoding="utf-8"))
+        names = {one["id"]: one["name"] for one in told["categories"]}
+        for note in told["annotations"]:
+            found[file.stem, names[note["category_id"]], Box(*note["bbox"])] += 1
+    return found
+
+
+READ = {"yolo-detect": yolo_boxes, "fiftyone-detect": fiftyone_boxes, "coco": coco_boxes}
+
+
+@pytest.mark.parametrize("format_", BOXED)
+def test_every_box_is_read_back(
+    empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path, format_: str
+) -> None:
+    found = run(empty, tmp_path / "out", format=format_)
+    assert READ[format_](tmp_path / "out") == {
+        ("train", "hana", LEFT): 2,
+        ("train", "hana", RIGHT): 1,
+        ("train", CAT, RIGHT): 1,
+        ("val", CAT, RIGHT): 1,
+        ("test", "hana", Box(0, 0, *SIZE)): 1,
+    }
+    assert (found["exported"], found["pictures"]) == (6, 5)
+    assert "notes" not in found
+    originals = {path.read_bytes() for path in (empty.root / "images").rglob("*.*")}
+    out = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".jpg", ".png")]
+    assert {path.read_bytes() for path in out} == originals
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "- object-detection" in card
+    assert "6 samples in 5 pictures" in card
+
+
+def test_names_that_differ_in_their_ending_alone_keep_their_boxes_apart(
+    empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path
+) -> None:
+    run(empty, tmp_path / "out", format="yolo-detect")
+    stems = [path.stem for path in (tmp_path / "out/images/train").iterdir()]
+    assert len(stems) == len(set(stems)) == 3
+    assert {path.stem for path in (tmp_path / "out/labels/train").iterdir()} == set(stems)
+
+
+@pytest.mark.parametrize("format_", BOXED)
+def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
+    empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path, format_: str
+) -> None:
+    key = next(s.key for s in empty.samples.by_key() if s.label == "hana" and s.split == "train")
+    twin = put(empty, encoded(picture(8)), "eight.jpg", [LEFT, RIGHT])
+    empty.journal.step("Back into the queue", [Choice(twin[1], "add")])
+    sample = empty.samples.get(twin[1])
+    assert sample is not None
+    assert (sample.status, key != twin[1]) == ("queue", True)
+    found = run(empty, tmp_path / "out", format=format_)
+    assert found["exported"] == 6
+    assert "1 picture has a face that nobody has decided on: left out" in found["notes"][0]
+    taken = run(empty, tmp_path / "all", format=format_, undecided=True)
+    assert (taken["exported"], taken["pictures"]) == (7, 6)
+    assert "it lacks a box" in taken["notes"][0]
+    # Once it is no face of interest, nothing is missing.
+    empty.journal.step("Reject", [Choice(twin[1], "reject")])
+    decided = run(empty, tmp_path / "out", format=format_)
+    assert (decided["exported"], "notes" in decided) == (7, False)
+
+
+def test_where_nothing_is_decided_the_mend_is_named(empty: Dataset, tmp_path: Path) -> None:
+    keys = put(empty, encoded(picture(0)), "a.jpg", [LEFT, RIGHT])
+    empty.journal.step("Back into the queue", [Choice(keys[1], "add")])
+    with pytest.raises(InputUnusable, match="nobody has decided on") as refused:
+        run(empty, tmp_path / "out", format="coco")
+    assert "--undecided" in refused.value.mend
+
+
+def test_a_copy_that_was_set_aside_still_has_its_box(empty: Dataset, tmp_path: Path) -> None:
+    """It is no sample of its own any more, but its face is on the picture."""
+    keys = put(empty, encoded(picture(0)), "a.jpg", [LEFT, RIGHT])
+    (kept,) = put(empty, encoded(picture(1)), "b.jpg", [LEFT])
+    empty.journal.step("Back into the queue", [Choice(keys[1], "add")])
+    with empty.db.write():
+        empty.db.run("UPDATE sample SET grp='g' WHERE key IN (?,?)", (keys[1], kept))
+        empty.db.run("UPDATE sample SET kept=0 WHERE key=?", (keys[1],))
+    found = run(empty, tmp_path / "out", format="coco")
+    assert coco_boxes(tmp_path / "out") == {("train", "hana", LEFT): 2, ("train", "hana", RIGHT): 1}
+    assert "notes" not in found
+
+
+def test_a_box_that_leaves_its_picture_ends_at_the_border(empty: Dataset, tmp_path: Path) -> None:
+    """Ultralytics throws a picture away whose box does not lie in it."""
+    put(empty, encoded(picture(0)), "a.jpg", [LEFT])
+    with empty.db.write():
+        empty.db.run("UPDATE face SET w=200, h=200")
+    run(empty, tmp_path / "out", format="coco")
+    # The sample is known by the box that was found, so its own box stands in here.
+    (box,) = (box for _, _, box in coco_boxes(tmp_path / "out"))
+    assert box.x + box.width <= SIZE[0]
+    assert box.y + box.height <= SIZE[1]
+
+
+def test_what_ultralytics_lacks_is_told(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, encoded(picture(0)), "a.jpg", [LEFT])
+    put(empty, encoded(picture(1)), "b.jpg", [LEFT], split="test", label="rei")
+    for format_ in ("yolo-detect", "yolo-classify"):
+        notes = run(empty, tmp_path / format_, format=format_)["notes"]
+        assert notes == ["nothing is in val, without which Ultralytics does not train"]
+    # Classes are numbered by the folders of each split.
+    out = tmp_path / "yolo-classify"
+    for split in ("train", "test"):
+        assert sorted(path.name for path in (out / split).iterdir()) == ["hana", "rei"]
+
+
+def test_what_ultralytics_leaves_there_is_no_persons_file(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, encoded(picture(0)), "a.jpg", [LEFT])
+    out = tmp_path / "out"
+    run(empty, out, format="yolo-detect")
+    (out / "labels" / "train.cache").write_bytes(b"numpy")
+    run(empty, out, format="yolo-detect")
+    (out / "labels" / "mine.cache").write_bytes(b"mine")
+    with pytest.raises(InputUnusable, match=r"mine\.cache"):
+        run(empty, out, format="yolo-detect")
+
+
+def test_fiftyone_has_a_class_for_each_picture(empty: Dataset, tmp_path: Path) -> None:
+    origin = Origin("flickr", "1", author="Ann", licence="CC-BY-4.0")
+    (face, _) = put(empty, encoded(picture(0)), "", [LEFT, RIGHT], origin=origin)
+    put(empty, encoded(picture(1)), "b.jpg", label="rei", split="val")
+    run(empty, tmp_path / "out", format="fiftyone-classify")
+    told = json.loads((tmp_path / "out/train/labels.json").read_text(encoding="utf-8"))
+    assert told["classes"] == ["hana", "rei"]
+    assert {name: one["label"] for name, one in told["labels"].items()} == {
+        "flickr-1_1": "hana",
+        "flickr-1_2": "hana",
+    }
+    about = told["labels"]["flickr-1_1"]["attributes"]
+    assert (about["sample"], about["author"], about["licence"]) == (face, "Ann", "CC-BY-4.0")
+    assert (tmp_path / "out/train/data/flickr-1_1.jpg").is_file()
+    assert (tmp_path / "out/val/data/b.jpg").is_file()
