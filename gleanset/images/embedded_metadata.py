@@ -46,7 +46,7 @@ _OF_WEBP = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"IC
 _HAS_EXIF, _HAS_XMP = 0x08, 0x04
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """A segment or chunk: its kind, and where it begins and ends in the file."""
 
     kind: bytes
@@ -152,7 +152,7 @@ def _has_latitude(payload: bytes) -> bool:
     return False
 
 
-def _segments_of_jpeg(data: Bytes, *, until_scan: bool = False) -> Iterator[Part]:
+def _segments_of_jpeg(data: Bytes, *, until_scan: bool = False) -> Iterator[FilePart]:
     """Yield the segments of a JPEG; what is coded of the picture goes with its start of scan.
 
     Raises `Unreadable` where no marker stands where one has to.
@@ -169,7 +169,7 @@ def _segments_of_jpeg(data: Bytes, *, until_scan: bool = False) -> Iterator[Part
         if marker == _SOS and not until_scan:
             found = _NEXT_MARKER.search(data, end)
             end = found.start() if found else len(data)
-        yield Part(bytes((marker,)), at, end)
+        yield FilePart(bytes((marker,)), at, end)
         if marker == _EOI or (marker == _SOS and until_scan):
             return
         at = end
@@ -209,14 +209,14 @@ def _kept_of_jpeg(marker: int, segment: bytes) -> bytes:
     return b"" if marker == _COM or (_APP0 < marker <= _APP15 and not of_colours) else segment
 
 
-def _chunks_of_png(data: Bytes) -> Iterator[Part]:
+def _chunks_of_png(data: Bytes) -> Iterator[FilePart]:
     """Yield the chunks of a PNG until its end. Raises `Unreadable`."""
     at = len(_PNG)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         if end > len(data):
             raise Unreadable("damaged", f"a chunk of PNG at byte {at} is cut off")
-        part = Part(data[at + 4 : at + 8], at, end)
+        part = FilePart(data[at + 4 : at + 8], at, end)
         yield part
         if part.kind == b"IEND":
             return
@@ -252,7 +252,7 @@ def _inflated(packed: bytes) -> bytes:
     return zlib.decompressobj().decompress(packed, _MOST_TEXT)
 
 
-def _chunks_of_webp(data: Bytes) -> Iterator[Part]:
+def _chunks_of_webp(data: Bytes) -> Iterator[FilePart]:
     """Yield the chunks of a WebP within its RIFF. Raises `Unreadable`."""
     at, last = 12, 8 + int.from_bytes(data[4:8], "little")
     while at + 8 <= min(last, len(data)):
@@ -260,7 +260,7 @@ def _chunks_of_webp(data: Bytes) -> Iterator[Part]:
         end = at + 8 + size
         if end > len(data):
             raise Unreadable("damaged", f"a chunk of WebP at byte {at} is cut off")
-        yield Part(data[at : at + 4], at, end)
+        yield FilePart(data[at : at + 4], at, end)
         at = end + size % 2
 
 

@@ -257,7 +257,7 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
     assert first["accept hints"]["labels"] == {"disc": 10, "square": 10}
     assert sum(int(str(first["split"][name])) for name in ("train", "val", "test")) == 20
     assert first["export"]["exported"] == 20
-    assert len(list((root / "exports/tree").rglob("*.jpg"))) == 20
+    assert len(list((root / "exports/tree").rglob("*.png"))) == 20
     test = first["train"]["test"]
     assert isinstance(test, dict)
     assert test["count"] == first["split"]["test"]
