@@ -42,6 +42,8 @@ WANTED = {
 }
 # What only the tests of the real window use.
 SCREEN = {"Xvfb": "xvfb", "xdotool": "xdotool"}
+# What only the tests of the completions use.
+SHELLS = {"zsh": "zsh", "fish": "fish"}
 EXTRAS = {"demo": ".[train]", "test": ".[all,cluster]", "install": ".[all]"}
 USAGE = 2
 MISSING = 6
@@ -58,7 +60,7 @@ def main() -> int:
         return MISSING
     if code := install_system_packages(NEEDED):
         return code
-    wanted = {"demo": {}, "install": WANTED, "test": WANTED | SCREEN}[command]
+    wanted = {"demo": {}, "install": WANTED, "test": WANTED | SCREEN | SHELLS}[command]
     if install_system_packages(wanted):
         print("going on without them: they are for --source google, the page and the window")
     if code := install_project(command):

@@ -9,6 +9,7 @@ import click
 
 from gleanset.binomial import few
 from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.completion.values import runs_here
 from gleanset.errors import InputUnusable
 from gleanset.terminal import table
 
@@ -22,7 +23,7 @@ _BY_TEST = "choosing the best run by test makes its figure too good: choose by -
     cls=Command, epilog="Example: baseline compare --split val -o compare.html -d my-dataset"
 )
 @job_options()
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=runs_here)
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -115,7 +116,7 @@ def _cells(row: ComparedRun) -> tuple[str, ...]:
 
 @click.command(cls=Command, epilog="Example: baseline report -d my-dataset")
 @job_options()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=runs_here)
 @click.option(
     "-o",
     "--output",

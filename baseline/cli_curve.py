@@ -6,12 +6,13 @@ import click
 
 from baseline.cli_options import need_torch
 from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.completion.values import runs_here
 from gleanset.html.words import count, duration, percent
 
 
 @click.command(cls=Command, epilog="Example: baseline curve --repeats 3 -d my-dataset")
 @job_options(simulate=True)
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=runs_here)
 @click.option(
     "--repeats",
     type=click.IntRange(1, 20),

@@ -10,6 +10,7 @@ import click
 
 from gleanset.binomial import few
 from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.completion.values import runs_here
 from gleanset.errors import UsageError
 from gleanset.html.words import count, percent
 
@@ -29,7 +30,7 @@ UNKNOWN_RATE = 0.05
     cls=Command, epilog="Example: baseline evaluate --spare photo=99.9% --unknown-error 5%"
 )
 @job_options()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=runs_here)
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
@@ -260,7 +261,7 @@ def _short(found: Reevaluation) -> Result:
 
 @click.command(cls=Command, epilog="Example: baseline doubts --folds 5 -d my-dataset")
 @job_options()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=runs_here)
 @click.option(
     "--folds",
     type=click.IntRange(2, 100),

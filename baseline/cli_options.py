@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from baseline.settings import AUTO, check_preset, preset_names
-from facecrop.cli_compare import checked_detector, setting_options
+from facecrop.cli_compare import checked_detector, complete_detector, setting_options
 from gleanset.cli import CommandJob
+from gleanset.completion.values import one_of
 from gleanset.errors import MissingComponent
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def preset_option(default: str, help_text: str, *, auto: bool = False) -> Callab
         default=default,
         show_default=True,
         callback=checked,
+        shell_complete=one_of(lambda: [*preset_names(), *([AUTO] if auto else [])]),
         help=help_text.format(presets=", ".join(preset_names())),
     )
 
@@ -69,6 +71,7 @@ def crop_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--detector",
             metavar="NAME",
             callback=checked_detector,
+            shell_complete=complete_detector,
             help="Find faces with this detector instead of the model's own.",
         ),
         setting_options,

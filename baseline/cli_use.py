@@ -13,6 +13,7 @@ import click
 
 from baseline.cli_options import announced_crop_plan, crop_options, crop_request, need_torch
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
+from gleanset.completion.values import classes_here, runs_here, runs_here_or_files
 from gleanset.errors import AskedToFail, InputUnusable, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 @click.command(cls=Command, epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
 @job_options()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+@click.option(
+    "--run",
+    shell_complete=runs_here,
+    help="The run: its id or its folder. Default: the newest.",
+)
 @click.option(
     "--model",
     "file",
@@ -193,7 +198,13 @@ class _Tally:
     cls=Command, epilog="Example: baseline export --format onnx model.onnx -d my-dataset"
 )
 @job_options()
-@click.argument("names", nargs=-1, required=True, metavar="[RUN] OUT")
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="[RUN] OUT",
+    shell_complete=runs_here_or_files,
+)
 @click.option(
     "--format",
     "kind",
@@ -235,7 +246,11 @@ def gallery() -> None:
 
 @gallery.command("list", epilog="Example: baseline gallery list -d my-dataset")
 @job_options()
-@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+@click.option(
+    "--run",
+    shell_complete=runs_here,
+    help="The run: its id or its folder. Default: the newest.",
+)
 def list_classes(job: CommandJob, run: str | None) -> Result:
     """Tell how many pictures of each class a run knows."""
     folder = _run_folder(job, run)
@@ -247,8 +262,18 @@ def list_classes(job: CommandJob, run: str | None) -> Result:
 @gallery.command(epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset")
 @job_options()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--class", "name", required=True, help="The class they are of, known or new.")
-@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+@click.option(
+    "--class",
+    "name",
+    required=True,
+    shell_complete=classes_here,
+    help="The class they are of, known or new.",
+)
+@click.option(
+    "--run",
+    shell_complete=runs_here,
+    help="The run: its id or its folder. Default: the newest.",
+)
 @crop_options
 def add(job: CommandJob, paths: tuple[str, ...], name: str, run: str | None, **crop: Any) -> Result:
     """Make pictures known to a run: files, folders, or patterns such as 'new/*.jpg'.
@@ -270,8 +295,14 @@ def add(job: CommandJob, paths: tuple[str, ...], name: str, run: str | None, **c
 
 @gallery.command(epilog="Example: baseline gallery remove --class mei -d my-dataset")
 @job_options()
-@click.option("--class", "name", required=True, help="The class to forget.")
-@click.option("--run", help="The run: its id or its folder. Default: the newest.")
+@click.option(
+    "--class", "name", required=True, shell_complete=classes_here, help="The class to forget."
+)
+@click.option(
+    "--run",
+    shell_complete=runs_here,
+    help="The run: its id or its folder. Default: the newest.",
+)
 def remove(job: CommandJob, name: str, run: str | None) -> Result:
     """Forget a class of a run. Its pictures stay: adding them again brings it back."""
     folder = _run_folder(job, run)

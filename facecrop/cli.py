@@ -9,7 +9,13 @@ from typing import Any, NoReturn
 
 import click
 
-from facecrop.cli_compare import checked_detector, compare, setting_options, sheet
+from facecrop.cli_compare import (
+    checked_detector,
+    compare,
+    complete_detector,
+    setting_options,
+    sheet,
+)
 from facecrop.cli_docker import docker
 from facecrop.request import FaceSearch, whole_instead
 from gleanset.cli import CommandJob, Result, group, job_options
@@ -54,6 +60,7 @@ def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--detector",
     metavar="NAME",
     callback=checked_detector,
+    shell_complete=complete_detector,
     help="animeface, animeface-docker, drawnface, ensemble, lbpcascade, onnx, auto for the best "
     "that works here, or whole for pictures without faces.",
 )

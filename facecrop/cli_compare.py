@@ -9,8 +9,17 @@ from typing import Any
 import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.completion.values import classes_here, hints_here, one_of, registered_in
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def detector_names() -> list[str]:
+    """Return what `--detector` takes, without loading any of them."""
+    return [*(n.replace("_", "-") for n in registered_in("facecrop.detectors")), "auto"]
+
+
+complete_detector = one_of(detector_names)
 
 
 def checked_detector(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
@@ -45,7 +54,12 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     epilog="Example: facecrop compare --truth faces.json animeface lbpcascade:equalize=yes",
 )
 @job_options(dataset=False)
-@click.argument("detectors", nargs=-1, metavar="[DETECTOR[:SETTING=VALUE,...]]...")
+@click.argument(
+    "detectors",
+    nargs=-1,
+    metavar="[DETECTOR[:SETTING=VALUE,...]]...",
+    shell_complete=complete_detector,
+)
 @click.option("--truth", type=FILE, required=True, help="The annotated images: JSON or COCO.")
 @click.option(
     "--images",
@@ -107,14 +121,23 @@ def compare(
 )
 @job_options()
 @click.argument("file", type=FILE)
-@click.option("--label", "--class", "label", metavar="CLASS", help="Only this class.")
-@click.option("--hint", help="Only samples whose image came with this hint.")
+@click.option(
+    "--label",
+    "--class",
+    "label",
+    metavar="CLASS",
+    shell_complete=classes_here,
+    help="Only this class.",
+)
+@click.option(
+    "--hint", shell_complete=hints_here, help="Only samples whose image came with this hint."
+)
 @click.option(
     "--status",
     type=click.Choice(["queue", "labelled", "rejected", "retired"]),
     help="Only this status. Default: all but retired.",
 )
-@click.option("--detector", help="Only what this detector found.")
+@click.option("--detector", shell_complete=complete_detector, help="Only what this detector found.")
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Only faces of this score and more.")
 @click.option("--max-score", type=click.FloatRange(0, 1), help="Only faces of this score and less.")
 @click.option(

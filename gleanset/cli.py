@@ -101,7 +101,12 @@ class DatasetFolder(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Any:
-        """Return a path. Raises `DatasetMissing` and what the server says."""
+        """Return a path. Raises `DatasetMissing` and what the server says.
+
+        While a line is only completed, nothing is fetched.
+        """
+        if ctx is not None and ctx.resilient_parsing and isinstance(value, str):
+            return Path(value)
         return super().convert(_at_hand(value), param, ctx)
 
 
@@ -231,6 +236,7 @@ def main(commands: click.Group) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Paths may hold bytes that are no text, and terminals may lack letters.
         sys.stdout.reconfigure(errors="backslashreplace")
+    _prepare_completion(name)
     try:
         take_over()
         code = commands.main(prog_name=name, standalone_mode=False)
@@ -254,6 +260,14 @@ def main(commands: click.Group) -> NoReturn:
         click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
         code = BUG
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _prepare_completion(name: str) -> None:
+    """Let click answer in our own way where a shell asks what TAB could mean."""
+    if f"_{name.upper()}_COMPLETE" in os.environ:
+        from gleanset.completion.shells import register
+
+        register()
 
 
 def confirmed(question: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gleanset.cli import CommandJob, Result, key_values
+from gleanset.completion.values import classes_here, one_of, registered_in
 from gleanset.config import did_you_mean
 from gleanset.db.classes import class_name
 from gleanset.errors import DatasetMissing, UsageError
@@ -34,8 +35,17 @@ label_option = click.option(
     "--label",
     metavar="CLASS",
     callback=_class,
+    shell_complete=classes_here,
     help="The class these images hint at (a hint is not a label).",
 )
+
+
+def source_names() -> list[str]:
+    """Return what `--source` takes, without loading any of them."""
+    return registered_in("harvest.sources")
+
+
+complete_source = one_of(source_names)
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), default=None, help="Worker processes or threads."
 )

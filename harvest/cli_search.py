@@ -14,16 +14,17 @@ from gleanset.errors import UsageError
 from harvest.cli_options import (
     FILES,
     carry_out,
+    complete_source,
     existing,
     label_option,
     net_options,
+    source_names,
     source_option,
     source_options,
     workers_option,
 )
 from harvest.net_options import NetOptions
 from harvest.request import KeywordRequest
-from harvest.sources import SOURCES
 
 
 @click.command(
@@ -38,8 +39,8 @@ from harvest.sources import SOURCES
     default=("bing",),
     show_default=True,
     metavar="NAME",
-    help=f"A site to search: {', '.join(source.name for source in SOURCES)}. Repeat it, or write "
-    "several with commas.",
+    shell_complete=complete_source,
+    help=f"A site to search: {', '.join(source_names())}. Repeat it, or write several with commas.",
 )
 @click.option(
     "--limit",
@@ -101,7 +102,7 @@ def keyword(
 
 @click.command(cls=Command, epilog="Example: harvest check bing")
 @job_options()
-@click.argument("source")
+@click.argument("source", shell_complete=complete_source)
 @source_option
 @net_options
 def check(job: CommandJob, source: str, options: tuple[str, ...], net: NetOptions) -> Result | None:

@@ -8,6 +8,7 @@ import click
 
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
+from gleanset.completion.values import classes_here
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import Operation, operation
 from labeler.cli_classes import classes
@@ -67,6 +68,7 @@ def accept_hints(job: CommandJob) -> Result:
     "classes",
     multiple=True,
     metavar="NAME",
+    shell_complete=classes_here,
     help="Only proposals of this class; may be given again.",
 )
 def accept_proposals(job: CommandJob, above: float, classes: tuple[str, ...]) -> Result:
@@ -85,7 +87,7 @@ def accept_proposals(job: CommandJob, above: float, classes: tuple[str, ...]) ->
 
 @commands.command(epilog="Example: labeler label hana 3f9a… 77c0… -d my-dataset")
 @job_options()
-@click.argument("label")
+@click.argument("label", shell_complete=classes_here)
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
 @click.option("--new", is_flag=True, help="Make the class, though its name is like another one's.")
 def label(job: CommandJob, label: str, samples: tuple[str, ...], new: bool) -> Result:

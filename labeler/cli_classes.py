@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
+from gleanset.completion.values import classes_here, hints_here
 from gleanset.errors import UsageError
 
 
@@ -47,7 +48,7 @@ def list_classes(job: CommandJob) -> Result:
 
 @classes.command(epilog="Example: labeler classes add hana -d my-dataset")
 @job_options()
-@click.argument("name")
+@click.argument("name", shell_complete=hints_here)
 def add(job: CommandJob, name: str) -> Result:
     """Make a class, which has no samples yet; `labeler classes import` makes many."""
     from labeler.classes import ClassEditor
@@ -58,7 +59,7 @@ def add(job: CommandJob, name: str) -> Result:
 
 @classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
 @job_options()
-@click.argument("old")
+@click.argument("old", shell_complete=classes_here)
 @click.argument("new")
 def rename(job: CommandJob, old: str, new: str) -> Result:
     """Give a class another name; its old one still means it."""
@@ -70,8 +71,8 @@ def rename(job: CommandJob, old: str, new: str) -> Result:
 
 @classes.command(epilog="Example: labeler classes merge hanna hana -d my-dataset")
 @job_options()
-@click.argument("old")
-@click.argument("into")
+@click.argument("old", shell_complete=classes_here)
+@click.argument("into", shell_complete=classes_here)
 def merge(job: CommandJob, old: str, into: str) -> Result:
     """Put all samples of class OLD into class INTO; OLD means INTO from now on."""
     from labeler.classes import ClassEditor
@@ -83,7 +84,7 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 
 @classes.command(epilog="Example: labeler classes delete hana -d my-dataset")
 @job_options()
-@click.argument("name")
+@click.argument("name", shell_complete=classes_here)
 def delete(job: CommandJob, name: str) -> Result:
     """Delete a class: its samples go back to the queue."""
     from labeler.classes import ClassEditor
@@ -95,7 +96,7 @@ def delete(job: CommandJob, name: str) -> Result:
 
 @classes.command(epilog="Example: labeler classes show hana K-On -d my-dataset")
 @job_options()
-@click.argument("name")
+@click.argument("name", shell_complete=classes_here)
 @click.argument("show", default="")
 def show(job: CommandJob, name: str, show: str) -> Result:
     """Say which show a class is of; without SHOW, of none."""
@@ -107,7 +108,7 @@ def show(job: CommandJob, name: str, show: str) -> Result:
 
 @classes.command(epilog="Example: labeler classes alias hana はな -d my-dataset")
 @job_options()
-@click.argument("name")
+@click.argument("name", shell_complete=classes_here)
 @click.argument("alias")
 @click.option("--remove", is_flag=True, help="It means this class no more.")
 def alias(job: CommandJob, name: str, alias: str, remove: bool) -> Result:
@@ -137,7 +138,7 @@ def import_classes(job: CommandJob, file: Path) -> Result:
 
 @classes.command(epilog="Example: labeler classes order hana rei -d my-dataset")
 @job_options()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=classes_here)
 @click.option("--by", type=click.Choice(["name", "samples"]), help="Sort all of them.")
 def order(job: CommandJob, names: tuple[str, ...], by: str | None) -> Result:
     """Put classes first, in this order, or sort all; the others follow as they were.

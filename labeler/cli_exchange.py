@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.completion.values import classes_here
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.images.contact_sheet import checked_ending
 from labeler.export.options import (
@@ -164,7 +165,12 @@ def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any)
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png|jpg")
 @click.option(
-    "--class", "names", multiple=True, metavar="NAME", help="Only this class; may be repeated."
+    "--class",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=classes_here,
+    help="Only this class; may be repeated.",
 )
 @click.option(
     "--each", type=click.IntRange(1, 50), default=5, show_default=True, help="Portraits of a class."
@@ -202,7 +208,12 @@ def sheet(job: CommandJob, out: Path, names: tuple[str, ...], each: int, size: i
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html|FOLDER")
 @click.option(
-    "--class", "names", multiple=True, metavar="NAME", help="Only this class; may be repeated."
+    "--class",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=classes_here,
+    help="Only this class; may be repeated.",
 )
 @click.option(
     "--limit",

@@ -14,14 +14,24 @@ import msgspec
 from gleanset import Dataset
 from gleanset.cli import CommandJob, Result, group, job_options, key_values
 from gleanset.cli import main as run_main
+from gleanset.completion.values import one_of, runs_here
 from gleanset.errors import UsageError
 from gleanset.settings import Settings, write_settings
+from pipeline.cli_completion import completion
 from pipeline.cli_maintenance import COMMANDS as HOUSE
 from pipeline.cli_maintenance import doctor
 from pipeline.cli_snapshots import COMMANDS as SNAPSHOTS
 
+
+def _recipes() -> list[str]:
+    from pipeline.shipped import shipped_recipes
+
+    return [*shipped_recipes()]
+
+
+complete_recipe_name, complete_recipe = one_of(_recipes), one_of(_recipes, or_files=True)
 commands = group("gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.")
-for command in (doctor, *HOUSE, *SNAPSHOTS):
+for command in (completion, doctor, *HOUSE, *SNAPSHOTS):
     commands.add_command(command)
 KINDS = (
     "images",
@@ -176,7 +186,7 @@ def list_(
 
 @commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
 @job_options(simulate=True, on=True)
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=click.Path(path_type=Path), shell_complete=complete_recipe)
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
@@ -241,7 +251,7 @@ def _for_a_person(result: Result) -> Result:
 
 @commands.command(epilog="Example: gleanset recipes memes")
 @job_options(dataset=False)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_recipe_name)
 def recipes(job: CommandJob, name: str | None) -> Result | None:
     """List the recipes that come with Gleanset, or print one to change and run."""
     from pipeline.shipped import shipped_recipe, shipped_titles
@@ -269,7 +279,13 @@ def recipes(job: CommandJob, name: str | None) -> Result | None:
     metavar="FILE",
     help="Where to write it. Default: report.html in the dataset.",
 )
-@click.option("--run", "run_id", metavar="RUN", help="The training run. Default: the newest.")
+@click.option(
+    "--run",
+    "run_id",
+    metavar="RUN",
+    shell_complete=runs_here,
+    help="The training run. Default: the newest.",
+)
 def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | None) -> Result:
     """Write what is in a dataset and how good its model is as one HTML page."""
     from pipeline.report import write_report

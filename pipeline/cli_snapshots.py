@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.completion.values import snapshots_here
 from gleanset.errors import UsageError
 
 
@@ -12,7 +13,7 @@ from gleanset.errors import UsageError
     cls=Command, epilog="Example: gleanset snapshot audited --note checked -d my-dataset"
 )
 @job_options()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=snapshots_here)
 @click.option("--note", default="", help="A few words to be kept with it.")
 @click.option("--remove", is_flag=True, help="Remove that snapshot; pictures and labels stay.")
 def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Result | None:
@@ -40,8 +41,8 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
 
 @click.command(cls=Command, epilog="Example: gleanset diff audited -d my-dataset")
 @job_options()
-@click.argument("a")
-@click.argument("b", default="now")
+@click.argument("a", shell_complete=snapshots_here)
+@click.argument("b", default="now", shell_complete=snapshots_here)
 @click.option(
     "--limit",
     type=click.IntRange(0),
@@ -68,7 +69,7 @@ def diff(job: CommandJob, a: str, b: str, limit: int) -> Result | None:
 
 @click.command(cls=Command, epilog="Example: gleanset restore audited --simulate -d my-dataset")
 @job_options(simulate=True)
-@click.argument("name")
+@click.argument("name", shell_complete=snapshots_here)
 @click.option(
     "--settings",
     "with_settings",

@@ -12,6 +12,7 @@ import msgspec
 
 from gleanset.cli import Command, CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
+from gleanset.completion.values import classes_here, runs_here
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.settings import PageLanguage, WebSettings, read_settings
@@ -25,7 +26,7 @@ commands.add_command(takedowns)
 
 @commands.command(cls=Command, epilog="Example: webapp serve -d my-dataset --port 8080")
 @job_options()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=runs_here)
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -67,6 +68,7 @@ commands.add_command(takedowns)
     "classes",
     multiple=True,
     metavar="NAME",
+    shell_complete=classes_here,
     help="A class that is shown; give it again for more. Default: all.",
 )
 @click.option(
@@ -176,7 +178,7 @@ def need_web() -> None:
 
 @commands.command(cls=Command, epilog="Example: webapp use --back -d my-dataset")
 @job_options()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=runs_here)
 @click.option("--back", is_flag=True, help="The model that was served before.")
 @click.option(
     "--newest",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
+from gleanset.completion.values import classes_here
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import UsageError
 
@@ -58,7 +59,12 @@ def _told(one: Report) -> Result:
 @job_options()
 @click.argument("numbers", nargs=-1, type=int, metavar="[NUMBER]...")
 @click.option("--all", "every", is_flag=True, help="All that wait.")
-@click.option("--class", "name", help="Who it is, where that is not what was claimed.")
+@click.option(
+    "--class",
+    "name",
+    shell_complete=classes_here,
+    help="Who it is, where that is not what was claimed.",
+)
 def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | None) -> Result:
     """Take pictures of reports in, labelled as claimed: a step that `labeler undo` takes back."""
     from gleanset.web_reports import accept_reports
