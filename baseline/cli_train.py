@@ -10,6 +10,7 @@ import click
 from baseline.cli_options import need_torch, preset_option, settings_option
 from baseline.settings import AUTO, load_preset
 from gleanset.cli import Command, CommandJob, Result, job_options, key_values
+from gleanset.errors import UsageError
 
 
 @click.command(
@@ -21,13 +22,27 @@ from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 )
 @settings_option("Another value for a setting of the preset, such as epochs=10.")
 @click.option("--again", is_flag=True, help="Train although these figures are known already.")
-def train(job: CommandJob, preset: str, options: tuple[str, ...], again: bool) -> Result:
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 100),
+    metavar="K",
+    help="Cross-validate: train K times on train and val but for a K-th part, and judge each on "
+    "that part. Measures and keeps labels in doubt; test is not looked at.",
+)
+def train(
+    job: CommandJob, preset: str, options: tuple[str, ...], again: bool, folds: int | None
+) -> Result:
     """Train on train, watch val, and judge once on test.
 
     With --preset auto several presets are tried first on folds of train, and the best of them is
     taken; what it will cost is told before. A run that was stopped goes on where it was last saved.
+
+    With --folds it is measured how good a training like this is, on every picture of train and
+    val, and no network is kept; without it one is trained.
     """
     given = key_values(options, "epochs=10")
+    if folds is not None:
+        return _cross_validate(job, preset, given, folds, again)
     settings = None if preset == AUTO else load_preset(preset, given)
     if not job.simulate or settings is None:
         need_torch()
@@ -41,6 +56,27 @@ def train(job: CommandJob, preset: str, options: tuple[str, ...], again: bool) -
         done = train_preset(dataset, preset, given, again=again, progress=job.progress, say=job.say)
         report = run_folder(dataset, str(done["run"])).absolute() / REPORT
     return done | ({"report": str(report)} if report.is_file() else {})
+
+
+def _cross_validate(
+    job: CommandJob, preset: str, given: dict[str, str], folds: int, again: bool
+) -> Result:
+    if preset == AUTO:
+        raise UsageError(
+            "--preset auto chooses by folds itself, and its choice cannot be judged by the same",
+            "see what it takes: baseline train --preset auto --simulate; then name that preset",
+        )
+    settings = load_preset(preset, given)
+    need_torch()
+    from baseline.fold_run import cross_validate, plan_folds
+
+    with job.open() as dataset:
+        if job.simulate:
+            return plan_folds(dataset, settings, folds)
+        found = cross_validate(
+            dataset, settings, folds, again=again, progress=job.progress, say=job.say
+        )
+        return found.to_json() if job.as_json else found.words()
 
 
 def _plan(job: CommandJob, given: dict[str, str]) -> Result:

@@ -86,6 +86,29 @@ def find_examples(dataset: Dataset) -> Examples:
     return Examples(classes, by_split, moments, weights, natural)
 
 
+def find_foldable(dataset: Dataset) -> Examples:
+    """Find what folds are dealt of, as train: train and val, and never what is in test.
+
+    Where the split is one into folds, or nothing has a split, that is every labelled sample.
+    Balances by copies and weights are left out. Raises `InputUnusable` where there are none.
+    """
+    labelled = [one for one in dataset.samples.by_key() if one.status == "labelled" and one.kept]
+    split = [one for one in labelled if one.split]
+    chosen = split or labelled
+    if not all(one.fold for one in split):
+        chosen = [one for one in split if one.split != "test"]
+    if not chosen:
+        raise InputUnusable(
+            "there is nothing to train on: no sample has a label"
+            + (" and lies outside of test" if split else ""),
+            f"run: labeler accept-hints -d {dataset.root}; labeler split -d {dataset.root}",
+        )
+    classes = tuple(sorted({str(sample.label) for sample in chosen}))
+    moments = moments_of(dataset.db, [sample.key for sample in chosen])
+    natural = Counter(str(sample.label) for sample in chosen)
+    return Examples(classes, {"train": tuple(chosen), "val": (), "test": ()}, moments, (), natural)
+
+
 def _class_weights(
     train: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, SampleWeight]
 ) -> tuple[float, ...]:

@@ -17,14 +17,21 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.data import Examples, find_examples
+from baseline.data import Examples, find_examples, find_foldable
 from baseline.evaluation.intervals import Flags
 from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
 from baseline.grouped_split import held_out_folds, with_val
 from baseline.settings import Settings
-from baseline.sweep import SweepCell, cell_place, judged_cell, read_cells, run_cells
+from baseline.sweep import (
+    SweepCell,
+    cell_place,
+    forget_cells,
+    judged_cell,
+    read_cells,
+    run_cells,
+)
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
 
 FORMAT = 1
@@ -58,13 +65,16 @@ class FoldTrials:
     """Trainings on folds of the train split of `dataset`, kept in `folder`.
 
     `examples` has train and the val of the dataset, if it has one, and nothing else: of test not
-    even the labels are known here.
+    even the labels are known here. There are at most so many folds (`most`), which may have been
+    `dealt` before: by key, from 1 on.
     """
 
     dataset: Dataset
     examples: Examples
     folder: Path
     scratch: Path
+    most: int = 0
+    dealt: Mapping[str, int] | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, scratch: Path) -> FoldTrials:
@@ -72,6 +82,24 @@ class FoldTrials:
         found = find_examples(dataset)
         examples = replace(found, splits=found.splits | {"test": ()})
         return cls(dataset, examples, dataset.runs_folder / _name(examples), scratch)
+
+    @classmethod
+    def of_all(cls, dataset: Dataset, scratch: Path, folds: int) -> FoldTrials:
+        """Return those of train and val together, where so many folds cross-validate a preset.
+
+        Where the split is one into folds, its folds are taken. Raises `InputUnusable` where there
+        is nothing to deal, `UsageError` where the split has another number of folds.
+        """
+        examples = find_foldable(dataset)
+        train = examples.splits["train"]
+        dealt = {one.key: one.fold for one in train if one.fold} or None
+        if dealt and (there := max(dealt.values())) != folds:
+            raise UsageError(
+                f"the split is one into {there} folds, not {folds}",
+                f"take those: --folds {there}; or split again: labeler split",
+            )
+        name = _name(examples, f"{folds} {sorted(dealt.items()) if dealt else ''}")
+        return cls(dataset, examples, dataset.runs_folder / name, scratch, folds, dealt)
 
     @cached_property
     def labelled(self) -> dict[str, Sample]:
@@ -90,8 +118,8 @@ class FoldTrials:
 
     @property
     def folds(self) -> int:
-        """How many folds there are: `FOLDS`, or as many as there are moments; 0 for one."""
-        there = min(FOLDS, len(set(self.judged.values())))
+        """How many folds there are: as wanted, or as many as there are moments; 0 for one."""
+        there = min(self.most or FOLDS, len(set(self.judged.values())))
         return there if there > 1 and len(self.examples.classes) > 1 else 0
 
     def trainings(
@@ -116,6 +144,10 @@ class FoldTrials:
         """Return those that are not known yet."""
         known = {_text(cell.options) for cell in read_cells(self.folder)}
         return [one for one in trainings if _text(one.key()) not in known]
+
+    def forget(self, trainings: Sequence[FoldTraining]) -> None:
+        """Let these be trained anew."""
+        forget_cells(self.folder, [one.key() for one in trainings], self.scratch)
 
     def outputs(self, trainings: Sequence[FoldTraining]) -> Outputs:
         """Return what trainings that are done said of what they had not learnt, one after another.
@@ -144,7 +176,7 @@ class FoldTrials:
         """
         val = self.examples.splits["val"]
         only = replace(self.examples, splits=self.examples.splits | {"val": ()})
-        parts = held_out_folds(only, self.folds, one.repeat)
+        parts = held_out_folds(only, self.folds, one.repeat, self.dealt)
         part = next(part for number, part in enumerate(parts) if number == one.fold)
         part = thinned(part, one.share, one.repeat)
         if val:
@@ -197,12 +229,12 @@ def _text(options: Mapping[str, str]) -> str:
     return json.dumps(options)
 
 
-def _name(examples: Examples) -> str:
+def _name(examples: Examples, folds: str = "") -> str:
     """Of the folder: the same for the same samples, labels and moments of train and val."""
     moments = sorted(
         (sample.key, examples.moments[sample.key])
         for part in examples.splits.values()
         for sample in part
     )
-    told = repr((FORMAT, examples.fingerprint(), moments))
+    told = repr((FORMAT, examples.fingerprint(), moments, *([folds] if folds else [])))
     return f"folds-{hashlib.sha256(told.encode()).hexdigest()[:12]}"

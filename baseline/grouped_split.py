@@ -91,11 +91,14 @@ def grouped_folds(examples: Examples, folds: int, seed: int) -> Iterator[Example
         yield with_val(part, seed)[0]
 
 
-def held_out_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
+def held_out_folds(
+    examples: Examples, folds: int, seed: int, dealt: Mapping[str, int] | None = None
+) -> Iterator[Examples]:
     """Yield the examples of each fold: the fold as test, the rest as train, nothing as val.
 
-    A class with a single moment is in every train. Raises `InputUnusable` where fewer moments
-    than folds are left.
+    A class with a single moment is in every train. Which fold each sample is in (by key, from 1
+    on) may have been `dealt` before. Raises `InputUnusable` where fewer moments than folds are
+    left.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     moments: Moments = defaultdict(list)
@@ -110,7 +113,10 @@ def held_out_folds(examples: Examples, folds: int, seed: int) -> Iterator[Exampl
             f"there are {len(judged)}",
             "label more pictures, or take fewer folds: --folds 2",
         )
-    for fold in deal_folds(moments, judged, folds):
+    parts = (
+        _as_dealt(moments, judged, folds, dealt) if dealt else deal_folds(moments, judged, folds)
+    )
+    for fold in parts:
         held = _spared(moments, fold, names)
         rest = [name for name in names if name not in held]
         splits = {
@@ -153,6 +159,17 @@ def deal_folds(
         to = min(range(folds), key=lambda at: (held[at][main], held[at].total(), at))
         parts[to].append(name)
         held[to] += labels
+    return parts
+
+
+def _as_dealt(
+    moments: Moments, names: Sequence[str], folds: int, dealt: Mapping[str, int]
+) -> list[list[str]]:
+    """Return the folds as they were dealt; a moment is where most of its samples are."""
+    parts: list[list[str]] = [[] for _ in range(folds)]
+    for name in names:
+        places = Counter(dealt[sample.key] for sample in moments[name])
+        parts[places.most_common(1)[0][0] - 1].append(name)
     return parts
 
 

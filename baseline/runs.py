@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from gleanset import Dataset
@@ -10,6 +11,8 @@ from gleanset.records import Run
 from gleanset.settings import FILE as DATASET
 
 ROOM = "baseline"
+FOLDS_ROOM = "cross-validation"
+"""That of runs which only measured, by folds, and have no network."""
 METRICS = "metrics.json"
 NETWORK = "network.json"
 SETTINGS = "settings.json"
@@ -21,6 +24,15 @@ WEIGHTS = "weights.safetensors"
 def run_folder(dataset: Dataset, run_id: str) -> Path:
     """Return where the files of a run lie."""
     return dataset.runs_folder / run_id
+
+
+def new_run_id(dataset: Dataset, name: str) -> str:
+    """Return `<time>-<name>`, with a number behind it when that is taken."""
+    stamped = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
+    number = 1
+    while dataset.runs.get(stamped if number == 1 else f"{stamped}-{number}") is not None:
+        number += 1
+    return stamped if number == 1 else f"{stamped}-{number}"
 
 
 def finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:
@@ -40,6 +52,11 @@ def finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:
 def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     """Return the run of that id, or the newest, and its folder. Raises `InputUnusable`."""
     run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(ROOM)
+    if run is not None and run.room == FOLDS_ROOM:
+        raise InputUnusable(
+            f"{run.id} measured by folds, and kept no network",
+            f"train one: baseline train --preset {run.settings.get('preset')} -d {dataset.root}",
+        )
     if run is None or not _is_finished(run):
         raise _no_run(dataset.root, run_id)
     return run.id, dataset.run_at_hand(run.id)

@@ -136,6 +136,13 @@ def run_cells(
         yield known[told]
 
 
+def forget_cells(folder: Path, cells: Sequence[dict[str, str]], scratch: Path) -> None:
+    """Let these cells be trained anew."""
+    kept = [cell for cell in read_cells(folder) if cell.options not in cells]
+    text = json.dumps([asdict(cell) for cell in kept], indent=1)
+    write_atomic(folder / FILE, text.encode(), scratch=scratch)
+
+
 def cell_place(folder: Path, options: Mapping[str, str]) -> Path:
     """Return the folder of one training of a sweep in `folder`."""
     return folder / f"cell-{_digest(json.dumps(options))}"

@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ from baseline.networks import GalleryHead, Net
 from baseline.reevaluate import straddle_warning
 from baseline.report import write_report
 from baseline.run_logger import RunLogger
-from baseline.runs import METRICS, ROOM, TRAINED_ON, run_folder
+from baseline.runs import METRICS, ROOM, TRAINED_ON, new_run_id, run_folder
 from baseline.settings import AUTO, Settings, load_preset
 from baseline.storage import save_model
 from gleanset import Dataset
@@ -125,7 +124,7 @@ def train_run(
             if warning := straddle_warning(examples, split):
                 say(warning)
         examples, val_notice = with_val(examples, settings.seed)
-        run = dataset.runs.begin(_new_id(dataset, settings), ROOM, facts)
+        run = dataset.runs.begin(new_run_id(dataset, settings.preset), ROOM, facts)
         dataset.runs.note_snapshot(run.id, snapshot)
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
@@ -259,12 +258,3 @@ def _split_summary(found: Any) -> dict[str, object] | None:
         "macro_f1": found["macro_f1"],
         "commonest_class": commonest,
     }
-
-
-def _new_id(dataset: Dataset, settings: Settings) -> str:
-    """Return `<time>-<preset>`, with a number behind it when that is taken."""
-    name = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{settings.preset}"
-    number = 1
-    while dataset.runs.get(name if number == 1 else f"{name}-{number}") is not None:
-        number += 1
-    return name if number == 1 else f"{name}-{number}"

@@ -63,27 +63,34 @@ def intervals(
     }
 
 
-def share_interval(right: Flags, groups: Groups) -> Interval:
-    """Return the 95 % interval of the share of `right` (N), whose moments are `groups` (N)."""
-    return Interval(1 - share_at_most(~right, groups, _END), share_at_most(right, groups, _END))
+def share_interval(right: Flags, groups: Groups, swollen: float = 1.0) -> Interval:
+    """Return the 95 % interval of the share of `right` (N), whose moments are `groups` (N).
+
+    `swollen` is as for `share_at_most`.
+    """
+    missed = share_at_most(~right, groups, _END, swollen)
+    return Interval(1 - missed, share_at_most(right, groups, _END, swollen))
 
 
-def share_at_most(hits: Flags, groups: Groups, confidence: float = 0.95) -> float:
+def share_at_most(
+    hits: Flags, groups: Groups, confidence: float = 0.95, swollen: float = 1.0
+) -> float:
     """Return the share of hits among pictures that is not exceeded with this confidence.
 
     `hits` and their moments `groups` are N long. Where no picture hits, nothing
     tells how alike those of a moment are, and every moment counts as one case. Where few moments
-    hit they tell little of it: the variance is that with a part of a moment of hits added.
+    hit they tell little of it: the variance is that with a part of a moment of hits added. It is
+    multiplied by `swollen`, for what else than the pictures makes the share wander.
     """
     sums, sizes = _by_moment(hits.astype(np.float64), groups)
     total = float(sizes.sum())
     share = float(sums.sum() / total) if total else 1.0
     if share == 0:
-        return exact_limit(0.0, len(sizes), confidence)
+        return exact_limit(0.0, len(sizes) / swollen, confidence)
     if share == 1 or len(sizes) < 2:
         return 1.0
     worth = _worth(*_seen_more(sums, sizes), total) * _known(len(sizes), confidence)
-    return exact_limit(share, worth, confidence)
+    return exact_limit(share, worth / swollen, confidence)
 
 
 def difference_interval(gain: Floats, groups: Groups) -> Interval:

@@ -1,0 +1,164 @@
+"""What the interval of `baseline train --folds` promises, and what it does: coverage by simulation.
+
+    python benchmarks/cross_validation.py [--runs 400] [--folds 5]
+
+Datasets of moments (1 to 8 pictures of one class, more or less alike) are drawn from worlds whose
+truth is known; folds are dealt as the command deals them, a classifier learns on the others of each
+fold, and the project's own interval is asked for the pooled held-out answers. Held against it are,
+each measured on 1,000 moments that nobody has seen: what the networks of the folds come to in the
+mean (which is what was measured), what one gets that has learnt all of the data, and what the
+method comes to in the mean of all datasets of that size. Two classifiers stand for the ends of what
+presets are: class means (stable, as a solved head is) and the nearest picture (unstable).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from itertools import product
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from baseline.evaluation.intervals import share_interval
+from baseline.fold_run import SWOLLEN
+from baseline.grouped_split import deal_folds
+from gleanset.binomial import Interval
+
+WIDTH, UNSEEN = 8, 1000
+Numbers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+class Pictures(NamedTuple):
+    """Features (N x `WIDTH`), classes and moments (N)."""
+
+    x: Floats
+    y: Numbers
+    moments: Numbers
+
+    def at(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
+        """Only some of them."""
+        return Pictures(self.x[chosen], self.y[chosen], self.moments[chosen])
+
+
+class World(NamedTuple):
+    """Classes lie `apart`; of the variance of a picture the part `alike` is its moment's."""
+
+    moments: int
+    classes: int
+    apart: float
+    alike: float
+
+    def draw(self, middles: Floats, moments: int, random: np.random.Generator) -> Pictures:
+        """Draw moments, the classes in turn."""
+        sizes = random.integers(1, 9, moments)
+        of = np.repeat(np.arange(moments), sizes)
+        y = of % self.classes
+        own = random.normal(size=(moments, WIDTH))[of] * self.alike**0.5
+        noise = random.normal(size=(len(of), WIDTH)) * (1 - self.alike) ** 0.5
+        return Pictures(middles[y] + own + noise, y, of)
+
+    def middles(self, random: np.random.Generator) -> Floats:
+        """Where the classes lie."""
+        return self.apart * random.normal(size=(self.classes, WIDTH))
+
+
+Learn = Callable[[Pictures, int], Callable[[Floats], Numbers]]
+
+
+def class_means(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
+    """Answer the class whose mean is nearest."""
+    table = np.full((classes, WIDTH), np.inf)
+    for one in np.unique(learnt.y):
+        table[one] = learnt.x[learnt.y == one].mean(0)
+    table = np.nan_to_num(table, posinf=1e6)
+    return lambda x: ((x[:, None] - table) ** 2).sum(2).argmin(1)
+
+
+def nearest_picture(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
+    """Answer the class of the nearest picture."""
+    lengths = (learnt.x**2).sum(1)
+    return lambda x: learnt.y[(lengths - 2 * x @ learnt.x.T).argmin(1)]
+
+
+def fold_of(pictures: Pictures, folds: int, random: np.random.Generator) -> Numbers:
+    """Return the fold of each picture, dealt as the command does it."""
+    members: dict[str, list[SimpleNamespace]] = {}
+    for moment, label in zip(pictures.moments.tolist(), pictures.y.tolist(), strict=True):
+        members.setdefault(str(moment), []).append(SimpleNamespace(label=str(label)))
+    names = [str(name) for name in random.permutation(sorted(members))]
+    dealt = deal_folds(members, names, folds)  # type: ignore[arg-type]
+    fold = {int(name): place for place, part in enumerate(dealt) for name in part}
+    return np.array([fold[moment] for moment in pictures.moments.tolist()])
+
+
+VARIANCES = (1.0, 1.25, SWOLLEN, 2.25)
+
+
+class Trial(NamedTuple):
+    """Intervals by the variance's factor, the estimate, and what they are held against."""
+
+    intervals: dict[float, Interval]
+    estimate: float
+    of_folds: float
+    of_all: float
+
+
+def trial(world: World, learn: Learn, folds: int, random: np.random.Generator) -> Trial:
+    """Draw a dataset, cross-validate on it, and measure the truth."""
+    middles = world.middles(np.random.default_rng(1))
+    data = world.draw(middles, world.moments, random)
+    unseen = world.draw(middles, UNSEEN, random)
+    fold = fold_of(data, folds, random)
+    hits = np.zeros(len(fold), np.bool_)
+    true = []
+    for held in range(folds):
+        answer = learn(data.at(fold != held), world.classes)
+        out = fold == held
+        hits[out] = answer(data.x[out]) == data.y[out]
+        true.append(float((answer(unseen.x) == unseen.y).mean()))
+    whole = float((learn(data, world.classes)(unseen.x) == unseen.y).mean())
+    told = {one: share_interval(hits, data.moments, one) for one in VARIANCES}
+    return Trial(told, hits.mean(), float(np.mean(true)), whole)
+
+
+LEARNERS: dict[str, Learn] = {"class means": class_means, "nearest picture": nearest_picture}
+WORLDS = [
+    World(moments * classes, classes, apart, alike)
+    for moments, classes, apart, alike in product((3, 6, 25), (2, 8), (0.5, 0.9, 1.4), (0.3, 0.8))
+]
+
+
+def main() -> None:
+    """Print a line for each world and learner."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--folds", type=int, default=5)
+    asked = parser.parse_args()
+    print("learner, moments, classes, alike, right; then by each: folds, all, in the mean, width")
+    for name, learn in LEARNERS.items():
+        for world in WORLDS:
+            random = np.random.default_rng([world.moments, world.classes, int(100 * world.alike)])
+            found = [trial(world, learn, asked.folds, random) for _ in range(asked.runs)]
+            print(
+                f"{name:16} {world.moments:4} {world.classes} {world.alike} "
+                f"{np.mean([one.estimate for one in found]):.3f} "
+                + " | ".join(told(found, times) for times in VARIANCES),
+                flush=True,
+            )
+
+
+def told(found: list[Trial], times: float) -> str:
+    """Return how often one kind of interval covers what it is held against, and its width."""
+    low, high = np.array([one.intervals[times] for one in found]).T
+    of_folds, of_all = np.array([(one.of_folds, one.of_all) for one in found]).T
+    truths = (of_folds, of_all, np.full_like(low, of_all.mean()))
+    covered = [float(((low <= truth) & (truth <= high)).mean()) for truth in truths]
+    return " ".join(f"{one:.3f}" for one in (*covered, (high - low).mean()))
+
+
+if __name__ == "__main__":
+    main()
