@@ -59,7 +59,6 @@ class CrossValidation:
     """What a cross-validation came to: the run, and what the catalogue keeps of it."""
 
     run: str
-    preset: str
     report: Path
     result: Mapping[str, Any]
 
@@ -86,7 +85,7 @@ class CrossValidation:
             **({"left out": "; ".join(left)} if left else {}),
             "doubts": f"{count(told['doubts'], 'label')} in doubt, kept for review",
             "report": str(self.report),
-            "next": f"baseline train --preset {self.preset} trains the network to use",
+            "next": "the same command without --folds trains the network to use",
         }
 
 
@@ -255,4 +254,4 @@ def _in_test(dataset: Dataset) -> int:
 
 def _told(dataset: Dataset, run: Run, result: Mapping[str, Any]) -> CrossValidation:
     report = (run_folder(dataset, run.id) / REPORT).absolute()
-    return CrossValidation(run.id, str(run.settings["preset"]), report, result)
+    return CrossValidation(run.id, report, result)

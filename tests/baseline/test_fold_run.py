@@ -92,7 +92,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     again = train(dataset, "--folds", "2")
     assert "known already" in again.stderr
     assert max(map(len, again.stdout.splitlines())) <= max(80, len(told["report"]) + 8)
-    assert "baseline train --preset transfer" in again.stdout
+    assert "without --folds" in again.stdout
     # There is no network in it to be used, and that is said.
     refused = run_here(
         "baseline.cli", "export", told["run"], "a.onnx", "-d", dataset.root, cwd=dataset.root
@@ -106,7 +106,7 @@ def test_the_lines_for_a_person_fit_a_narrow_terminal() -> None:
     numbers = {"judged": 12345, "moments": 6000, "not_judged": 100, "test": 1234, "doubts": 1000}
     shares = {"accuracy": 0.5, "at_least": 0.4, "at_most": 0.6, "spread": 0.1}
     told = CrossValidation(
-        "r", "transfer", Path("report.html"), {"folds": [fold] * 5, **numbers, **shares}
+        "r", Path("report.html"), {"folds": [fold] * 5, **numbers, **shares}
     )
     assert max(map(len, readable(told.words()))) <= 80
 
