@@ -105,9 +105,7 @@ def test_the_lines_for_a_person_fit_a_narrow_terminal() -> None:
     fold = {"count": 2469, "moments": 1200, "accuracy": 0.5, "seconds": 1.0}
     numbers = {"judged": 12345, "moments": 6000, "not_judged": 100, "test": 1234, "doubts": 1000}
     shares = {"accuracy": 0.5, "at_least": 0.4, "at_most": 0.6, "spread": 0.1}
-    told = CrossValidation(
-        "r", Path("report.html"), {"folds": [fold] * 5, **numbers, **shares}
-    )
+    told = CrossValidation("r", Path("report.html"), {"folds": [fold] * 5, **numbers, **shares})
     assert max(map(len, readable(told.words()))) <= 80
 
 
