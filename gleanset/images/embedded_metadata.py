@@ -20,6 +20,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from gleanset.errors import Unreadable
+from gleanset.images.plugin_formats import plugin_format
 
 STRIPPED = ("JPEG", "PNG", "WEBP", "BMP")
 """Formats of which metadata can be taken out without touching the pixels; BMP has none."""
@@ -28,6 +29,7 @@ Bytes = bytes | mmap
 
 _GPS, _LATITUDE, _ORIENTATION = 0x8825, 2, 0x0112
 _MOST_TEXT = 1_000_000
+_HEAD = 65_536
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _BEGINS_OF_EXIF = (_EXIF, b"II*\0", b"MM\0*")
@@ -134,7 +136,8 @@ def _payloads_of_webp(data: Bytes) -> Iterator[bytes]:
 
 
 def _opened_says(data: Bytes) -> bool:
-    """Ask Pillow, which knows TIFF, AVIF, HEIC and JPEG XL."""
+    """Ask Pillow, which knows TIFF and AVIF, and HEIC and JPEG XL by its plugins."""
+    plugin_format(data[:_HEAD])
     with Image.open(io.BytesIO(data)) as image:
         packet = image.info.get("xmp", b"")
         text = packet.encode() if isinstance(packet, str) else packet

@@ -79,12 +79,18 @@ def _by_image(dataset: Dataset) -> dict[str, list[Sample]]:
             label_of_group[sample.group] = str(sample.label)
     found: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples.by_key():
-        if sample.image in split and sample.status in ("labelled", "queue"):
+        if sample.image in split and _counts(sample):
             label = sample.label if sample.status == "labelled" else None
             if not sample.kept and sample.group:
                 label = label or label_of_group.get(sample.group)
             found[sample.image].append(replace(sample, label=label, split=split[sample.image]))
     return {sha256: _labelled_first(samples) for sha256, samples in found.items()}
+
+
+def _counts(sample: Sample) -> bool:
+    """Return whether a sample has a box, or lacks one: of a whole picture no face is missing."""
+    waits = sample.status == "queue" and sample.detector != "whole"
+    return waits or sample.status == "labelled"
 
 
 def _labelled_first(samples: list[Sample]) -> list[Sample]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.files.parquet import pyarrow
 from gleanset.records import Rejection
 from gleanset.snapshots import made_from
 from gleanset.work.pool import Workers, run_over
@@ -20,7 +21,7 @@ from labeler.export.card import dataset_card, licence_table
 from labeler.export.columns import table_row
 from labeler.export.facts import CardFacts
 from labeler.export.formats import FINISH
-from labeler.export.options import ExportOptions
+from labeler.export.options import WITH_TABLES, ExportOptions
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
 from labeler.export.plan import ExportItem, missing_classes, plan_export
 from labeler.export.rows import class_numbers, told_of, with_folds
@@ -53,6 +54,8 @@ def export(
     options = options or ExportOptions()
     target = place_of(target)
     progress = progress or Progress()
+    if options.format in WITH_TABLES:
+        pyarrow()  # what lacks is said before anything is written
     # Where nothing can be written nobody else is at work either.
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     if options.sharded:

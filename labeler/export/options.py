@@ -28,6 +28,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 SHARDED: tuple[Format, ...] = ("webdataset", "parquet")
 BOXED: tuple[Format, ...] = ("coco", "yolo-detect", "fiftyone-detect")
 """Whole pictures with boxes; all other formats have a picture for each sample."""
+WITH_TABLES: tuple[Format, ...] = ("huggingface", "parquet-paths")
+"""Formats with a tree and tables in Parquet."""
 BY_STEM: tuple[Format, ...] = ("yolo-detect", "fiftyone-detect", "fiftyone-classify")
 """Formats that know a picture by its name without the ending."""
 CLASS_FOLDERS: tuple[Format, ...] = (
@@ -78,6 +80,12 @@ class ExportOptions:
         self._check_shards()
         self._check_boxes()
         self._check_files()
+        if self.names != "origin" and (self.boxed or self.sharded):
+            what = "are named by their keys" if self.sharded else "may show several classes"
+            raise UsageError(
+                f"in the format {self.format} pictures {what}",
+                "leave --names out, or use --format imagefolder",
+            )
 
     def _check_shards(self) -> None:
         if not self.sharded and (self.shard_size or self.shard_pictures):

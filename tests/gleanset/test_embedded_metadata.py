@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -166,6 +169,35 @@ def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
     for name, data in (said | silent).items():
         (tmp_path / name).write_bytes(data)
         assert says_where(data) == file_says_where(tmp_path / name) == (name in said), name
+
+
+def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
+    """Its plugin is loaded when such a picture comes, in whatever process."""
+    pytest.importorskip("pillow_heif")
+    code = (
+        "import sys; from pathlib import Path; "
+        "from gleanset.images.embedded_metadata import file_says_where; "
+        "print([file_says_where(Path(name)) for name in sys.argv[1:]])"
+    )
+    decode_with_plugin()
+    for name, place in (("yes.heic", True), ("no.heic", False)):
+        (tmp_path / name).write_bytes(file("HEIF", exif=exif(place=place)))
+    files = (tmp_path / "yes.heic", tmp_path / "no.heic")
+    told = subprocess.run(
+        [sys.executable, "-c", code, *map(str, files)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "[True, False]"
+
+
+def decode_with_plugin() -> None:
+    """Register what writes HEIC."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 
 def test_bmp_has_nothing_to_take_out_and_other_formats_are_refused() -> None:

@@ -153,6 +153,13 @@ def test_where_nothing_is_decided_the_mend_is_named(empty: Dataset, tmp_path: Pa
     assert "--undecided" in refused.value.mend
 
 
+def test_a_whole_picture_that_waits_is_no_missing_face(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, encoded(picture(0)), "a.jpg", [LEFT])
+    (whole,) = put(empty, encoded(picture(0)), "a.jpg")
+    empty.journal.step("Back into the queue", [Choice(whole, "add")])
+    assert run(empty, tmp_path / "out", format="coco")["exported"] == 1
+
+
 def test_a_copy_that_was_set_aside_still_has_its_box(empty: Dataset, tmp_path: Path) -> None:
     """It is no sample of its own any more, but its face is on the picture."""
     keys = put(empty, encoded(picture(0)), "a.jpg", [LEFT, RIGHT])

@@ -10,7 +10,7 @@ from s3_server import NEEDS_SWIFT, FaultyServer, error
 from tools_for_tests import run_here
 
 from gleanset import Dataset
-from gleanset.errors import DiskFull, InputUnusable
+from gleanset.errors import DiskFull, InputUnusable, UsageError
 from gleanset.files.s3 import Bucket
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
@@ -106,6 +106,27 @@ def test_a_tree_is_that_of_a_folder_and_goes_with_what_is_left_out(
         export_to_bucket(dataset, bucket.below("tree"), options, workers=1)
         assert set(sent(faulty)) == {".gleanset-export.json"}
         assert "README.md" not in stored(bucket.below("tree"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ExportOptions(format="parquet", one_file=True),
+        ExportOptions(format="yolo-detect", strip_metadata=True),
+        ExportOptions(format="huggingface"),
+    ],
+    ids=["one file", "boxes", "hugging face"],
+)
+def test_every_form_goes_into_a_bucket(
+    labelled: Path, bucket: Bucket, tmp_path: Path, options: ExportOptions
+) -> None:
+    with Dataset.open(labelled) as dataset:
+        export_to_bucket(dataset, bucket, options, workers=1)
+        export(dataset, tmp_path / "here", options, workers=1)
+        assert stored(bucket) == written(tmp_path / "here")
+        linked = pytest.raises(UsageError, match="linked into a bucket")
+        with linked:
+            export_to_bucket(dataset, bucket, ExportOptions(link=True), workers=1)
 
 
 def test_objects_of_others_are_left_alone(labelled: Path, bucket: Bucket) -> None:

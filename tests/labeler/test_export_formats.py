@@ -385,6 +385,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         ("leave unchanged", {"link": True, "file": "jpeg"}),
         ("leave unchanged", {"link": True, "strip_metadata": True}),
         ("packed", {"link": True, "format": "parquet"}),
+        ("several classes", {"names": "prefix-count", "format": "coco"}),
+        ("named by their keys", {"names": "prefix-count", "format": "webdataset"}),
         ("no boxes", {"undecided": True}),
         ("not in one file", {"one_file": True, "format": "webdataset"}),
         ("has no shards", {"one_file": True, "format": "parquet", "shard_pictures": 2}),
