@@ -63,6 +63,7 @@ def import_(job: CommandJob, path: Path, class_level: int | None, workers: int |
     "--format",
     "format_",
     type=click.Choice(FORMATS),
+    metavar="FORMAT",
     default="imagefolder",
     show_default=True,
     help="imagefolder: train|val|test/<class>/*, csv and parquet-paths the same with a table; "

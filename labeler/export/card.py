@@ -121,7 +121,8 @@ def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
 
 
 def _changed(number: int, what: str) -> str:
-    return f"{count(number, 'picture')} {'byte for byte as it came' if what == UNCHANGED else what}"
+    came = "byte for byte as it came" if number == 1 else "byte for byte as they came"
+    return f"{count(number, 'picture')}, {came if what == UNCHANGED else what}"
 
 
 def _limits(facts: CardFacts) -> str:

@@ -231,7 +231,7 @@ def test_every_format_says_what_was_changed(empty: Dataset, tmp_path: Path, form
     rows = {row["file"].rpartition("/")[2]: row for row in csv.DictReader(io.StringIO(text))}
     assert Counter(row["changes"] for row in rows.values()) == found["changes"]
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "1 picture byte for byte as it came" in card
+    assert "1 picture, byte for byte as it came" in card
     assert "1 picture says where it was taken" in card
     if format_ == "parquet":
         (row,) = [

@@ -129,6 +129,13 @@ def test_export_from_the_window(view: NumbersView) -> None:
     folder = view.worker.root / "exports" / "imagefolder"
     assert len(list(folder.rglob("*.jpg"))) == 60
     assert box.start_button.isVisible()
+    box.format.setCurrentText("yolo-detect")
+    box.start()
+    assert "keeps the sizes of its pictures" in box.result.text()
+    box.size_text.clear()
+    box.start()
+    until(lambda: not box.working.busy, 60)
+    assert (view.worker.root / "exports" / "yolo-detect" / "data.yaml").is_file()
 
 
 def test_a_cancelled_export_leaves_nothing(view: NumbersView) -> None:
