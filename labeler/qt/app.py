@@ -54,23 +54,29 @@ def open_window(
 ) -> int:
     """Show the window until it is closed; return the exit code. `view`: by default the last one.
 
-    Where there is no dataset, it is a window that offers to make one.
+    Where there is no dataset, it is a window that offers to make one. Raises `KeyboardInterrupt`
+    where Ctrl-C closed it: everything is saved then.
     """
     needs_display()
     application = make_application()
+    from labeler.qt.interrupt import CtrlC
     from labeler.qt.program import Program
 
     program = Program(application, language, theme=theme, size=size)
+    ctrl_c = CtrlC(application)
     try:
         program.begin(root, view)
         code = application.exec()
     finally:
+        ctrl_c.release()
         lost = program.shut_down()
     if lost:
         raise DatasetBusy(
             f"{lost} decisions could not be saved to {root} and are lost",
             "open the window again: the faces they were about stand as before",
         )
+    if ctrl_c.pressed:
+        raise KeyboardInterrupt
     return code
 
 

@@ -32,6 +32,8 @@ LAST_WORDS = 20
 """Lines that are no progress and are kept: the last of them say why it ended."""
 END_MS = 200
 """So long closing waits for a command to end by itself."""
+KILL_MS = 5000
+"""So long at most until one that was killed is gone: an instant, but on a machine that stalls."""
 
 
 class CommandStage(NamedTuple):
@@ -112,13 +114,16 @@ class OwnCommand(QObject):
         process.terminate()
         if not process.waitForFinished(END_MS):
             process.kill()
-            process.waitForFinished(END_MS)
+            process.waitForFinished(KILL_MS)
         process.deleteLater()
 
     def _begin(self) -> None:
         self._rest, self._last = b"", []
         process = self._process = QProcess(self)
         process.setProcessEnvironment(_environment())
+        if sys.platform != "win32":
+            # Ctrl-C in the window's terminal is the window's: it ends its commands itself.
+            process.setUnixProcessParameters(QProcess.UnixProcessFlag.CreateNewSession)
         if not self._answers:
             process.setStandardOutputFile(QProcess.nullDevice())
         process.readyReadStandardError.connect(self._read)
