@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +15,14 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from gleanset.errors import InputUnusable
+from gleanset.platform import interrupts_blocked
 from webapp.app import SETTINGS
 from webapp.protocol import BoundedHttpProtocol
 from webapp.settings import ServeSettings
+
+_LOOK_SECONDS = 0.05
+# Where this machine reaches itself, if it listens everywhere.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 class ListenAddress(NamedTuple):
@@ -44,8 +52,27 @@ class WorkersOwnSocket(socket.socket):
         return WorkersOwnSocket, (self.family, self.getsockname())
 
 
-def run_server(settings: ServeSettings, address: ListenAddress, workers: int) -> None:
-    """Serve until Ctrl-C or a signal to end. Raises `InputUnusable` where it cannot begin."""
+class DeafWorkers(Multiprocess):
+    """Workers that do not hear Ctrl-C, also while they begin: the parent does, and ends them."""
+
+    def init_processes(self) -> None:
+        """Begin them all."""
+        with interrupts_blocked():
+            super().init_processes()
+
+    def keep_subprocess_alive(self) -> None:
+        """Begin those anew that died."""
+        with interrupts_blocked():
+            super().keep_subprocess_alive()
+
+
+def run_server(
+    settings: ServeSettings, address: ListenAddress, workers: int, ready: Callable[[], None]
+) -> None:
+    """Serve until Ctrl-C or a signal to end; `ready` is called when the address can be opened.
+
+    Raises `InputUnusable` where it cannot begin.
+    """
     os.environ[SETTINGS] = settings.to_text()
     config = uvicorn.Config(
         "webapp.app:from_environment",
@@ -63,11 +90,14 @@ def run_server(settings: ServeSettings, address: ListenAddress, workers: int) ->
         timeout_graceful_shutdown=10,
     )
     taken = InputUnusable(f"cannot serve at {address.host}:{address.port}", "name another --port")
+    ended = threading.Event()
     try:
+        sockets = [_listening_socket(address)]
+        threading.Thread(target=_call_when_open, args=(address, ready, ended), daemon=True).start()
         if workers == 1:
-            uvicorn.Server(config).run()
+            uvicorn.Server(config).run(sockets)
         else:
-            Multiprocess(config, [_listening_socket(address)]).run()
+            DeafWorkers(config, sockets).run()
     except KeyboardInterrupt:
         pass
     except OSError as error:
@@ -75,6 +105,19 @@ def run_server(settings: ServeSettings, address: ListenAddress, workers: int) ->
     except SystemExit as error:
         if error.code:
             raise taken from error
+    finally:
+        ended.set()
+
+
+def _call_when_open(
+    address: ListenAddress, ready: Callable[[], None], ended: threading.Event
+) -> None:
+    """Call `ready` as soon as the first worker takes a connection, unless all has ended before."""
+    host = _LOOPBACK.get(address.host, address.host)
+    while not ended.wait(_LOOK_SECONDS):
+        with suppress(OSError), socket.create_connection((host, address.port), timeout=1):
+            ready()
+            return
 
 
 def _listening_socket(address: ListenAddress) -> socket.socket:

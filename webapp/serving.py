@@ -69,9 +69,13 @@ def serve_page(
         refuse_unknown_classes(now.model.classes, request.web)
         if place.parent != folder:
             stack.enter_context(following(request.root, place, request.web.run))
-        _announce(request, show, say)
         settings = _settings(request, place, folder)
-        run_server(settings, request.address, request.workers or cores())
+        run_server(
+            settings,
+            request.address,
+            request.workers or cores(),
+            lambda: _announce(request, show, say),
+        )
 
 
 def _settings(request: ServeRequest, place: Path, folder: Path) -> ServeSettings:

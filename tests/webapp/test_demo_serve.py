@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 from model_of_colours import write_model
-from tools_for_tests import command, eventually
+from tools_for_tests import command
 
 from gleanset import Dataset
 from gleanset.settings import Settings, WebSettings
@@ -40,7 +40,7 @@ def test_the_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
         assert server.stdout is not None
         address = server.stdout.readline().decode().strip()
         assert address == f"http://127.0.0.1:{port}/"
-        assert eventually(lambda: answers(address))
+        assert answers(address), "whoever reads the address may open it at once"
         server.send_signal(signal.SIGINT)
         _, said = server.communicate(timeout=30)
     assert server.returncode == 0

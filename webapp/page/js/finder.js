@@ -15,8 +15,16 @@ export const prepareFinder = () => worker.start();
 export async function keepFinder() {
   if (kept || navigator.connection?.saveData || !("serviceWorker" in navigator)) return;
   kept = true;
-  await navigator.serviceWorker.ready;
+  await controlled();
   for (const part of PARTS) await fetch(part).catch(() => { kept = false; });
+}
+
+/** Wait until the service worker sees what this page fetches: it is ready a moment before that. */
+async function controlled() {
+  const { serviceWorker } = navigator;
+  await serviceWorker.ready;
+  if (serviceWorker.controller) return;
+  await new Promise((done) => serviceWorker.addEventListener("controllerchange", done, { once: true }));
 }
 
 /**
