@@ -113,9 +113,8 @@ def test_a_tree_is_that_of_a_folder_and_goes_with_what_is_left_out(
     [
         ExportOptions(format="parquet", one_file=True),
         ExportOptions(format="yolo-detect", strip_metadata=True),
-        ExportOptions(format="huggingface"),
     ],
-    ids=["one file", "boxes", "hugging face"],
+    ids=["one file", "boxes"],
 )
 def test_every_form_goes_into_a_bucket(
     labelled: Path, bucket: Bucket, tmp_path: Path, options: ExportOptions

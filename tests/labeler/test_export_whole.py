@@ -260,7 +260,7 @@ def test_links_take_no_space_and_cannot_be_written(
     linked = [path for path in out if path.stat().st_ino in originals]
     assert len(linked) == len(album)
     assert {path.name for path in out} - {path.name for path in linked} == {
-        "longer.jpg",  # Ultralytics writes such a file anew, in its place
+        "longer.jpg",  # some readers write such a file anew, in its place
         "face_1.jpg",
     }
     for path in linked:
