@@ -134,7 +134,9 @@ def take_credited(
 def checked_folder(folder: Path, own: Path) -> Path:
     """Return an absolute path that `walk` can begin at. Raises `InputUnusable`."""
     if not folder.exists():
-        raise InputUnusable(f"there is no folder {folder}", "check its name")
+        placeholder = "write the name of a folder with your pictures for DIR"
+        mend = placeholder if folder == Path("DIR") else "check its name"
+        raise InputUnusable(f"there is no folder {folder}", mend)
     if not folder.is_dir() and folder.suffix.lower() not in ENDINGS:
         raise InputUnusable(
             f"{folder} is neither a picture nor an archive that can be read",

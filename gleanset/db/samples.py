@@ -136,6 +136,13 @@ class Samples:
         """Return how many samples there are, those set aside included."""
         return self._db.number("SELECT count(*) FROM sample")
 
+    def count_placed(self) -> int:
+        """Return how many labelled samples the last split has seen, those it left out included."""
+        return self._db.number(
+            "SELECT count(*) FROM sample WHERE status='labelled' AND kept AND "
+            "(split IS NOT NULL OR moment IS NOT NULL)"
+        )
+
     def split_settings(self) -> str:
         """Return the settings of the split that is in force; empty when there is none."""
         row = self._db.one("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1")

@@ -169,9 +169,12 @@ def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[CommandStep
 
 def _split(settings: str) -> Iterator[CommandStep]:
     if "=" in settings:
-        yield CommandStep(
-            "split, keeping every moment whole", _command("labeler split", _options(settings))
-        )
+        yield CommandStep("split, keeping every moment whole", split_command(settings))
+
+
+def split_command(settings: str) -> str:
+    """Return what splits with these settings, or with those of the dataset where there are none."""
+    return _command("labeler split", _options(settings))
 
 
 def _balance(settings: str) -> Iterator[CommandStep]:

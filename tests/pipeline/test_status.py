@@ -115,7 +115,11 @@ def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset)
     ask()
     empty.journal.step("Label", [Choice(key, "label", "hana")])
     ask()
-    empty.samples.set_splits({key: (key, "train")}, "by hand")
+    other = add_sample(empty, add_image(empty, "b", Origin("folder", "b")))
+    ask()
+    empty.journal.step("Label", [Choice(other, "label", "rei")])
+    ask()
+    empty.samples.set_splits({key: (key, "train"), other: (other, None)}, "by hand")
     ask()
     run = empty.runs.begin("r", "baseline", {})
     ask()
@@ -124,6 +128,9 @@ def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset)
     assert said == [
         ["harvest", "folder"],
         ["facecrop", "run"],
+        ["labeler", "-d"],
+        # One class is no classifier: there is nothing left to label, so more is wanted.
+        ["harvest", "folder"],
         ["labeler", "-d"],
         ["labeler", "split"],
         ["baseline", "train"],

@@ -1,0 +1,108 @@
+"""The command that takes a dataset further, such that it works as it is printed.
+
+Only DIR stands for something else: a folder of pictures that nobody but the person knows.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from importlib.util import find_spec
+
+from facecrop.request import whole_instead
+from gleanset import Dataset
+from gleanset.db.faces import WHOLE
+from gleanset.db.hints import Hints
+from gleanset.db.reports import Reports
+from gleanset.db.statistics import Statistics
+from gleanset.db.take_downs import TakeDownRequests
+from labeler.hints import why_left
+from pipeline.report.commands import split_command
+
+FEW_LEFT_OUT = 10
+"""One in so many labelled since the last split is no reason for another one."""
+
+
+def next_step(dataset: Dataset) -> str:
+    """Return that command, with the dataset."""
+    where = f"-d {shlex.quote(str(dataset.root))}"
+    if dataset.read_only:
+        return f"gleanset list samples {where}"
+    if TakeDownRequests(dataset.db).count():
+        # Somebody waits for an answer, and may have a right to it.
+        return f"webapp takedowns list {where}"
+    counts = _Counts(dataset)
+    if not counts.labelled or (counts.classes < 2 and dataset.runs.newest("baseline") is None):
+        return _towards_labels(dataset, counts, where)
+    return _towards_a_model(dataset, counts, where)
+
+
+class _Counts:
+    """How many samples of what there are, but for those set aside."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        labels: Counter[str | None] = Counter()
+        self.queue = 0
+        rows = dataset.samples.counts("status", "kept", "label")
+        for (status, kept, label), number in rows.items():
+            if kept == "kept" and status == "labelled":
+                labels[label] += number
+            elif kept == "kept" and status == "queue":
+                self.queue += number
+        self.classes = len(labels)
+        self.labelled = labels.total()
+
+
+def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
+    """Return what leads to two classes: one alone cannot be told from anything."""
+    if (search := _search(dataset, where)) is not None:
+        return search
+    if not counts.labelled and (instead := whole_instead(dataset)) is not None:
+        return instead[0]
+    if any(why_left(one) is None for one in Hints(dataset.db).waiting()):
+        return f"labeler accept-hints {where}"
+    if counts.queue:
+        return f"labeler {where}"
+    return f"harvest folder DIR --hints-from-folders {where}"
+
+
+def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
+    if (search := _search(dataset, where)) is not None:
+        return search
+    if _waits_for_split(dataset, counts.labelled):
+        return f"{split_command(dataset.samples.split_settings())} {where}"
+    newest = dataset.runs.newest("baseline")
+    if (newest is None or accepted_reports(dataset)) and find_spec("torch") is not None:
+        return f"baseline train {where}"
+    if Reports(dataset.db).count():
+        return f"labeler --view reports {where}"
+    return f"labeler {where}" if counts.queue else f"labeler export {where}"
+
+
+def _search(dataset: Dataset, where: str) -> str | None:
+    """Return what finds the faces of images that nothing is known of; None where there are none.
+
+    Those that could not be read are not asked for again and again.
+    """
+    refused = dataset.rejections.by_reason().get("facecrop", {})
+    if dataset.images.count_fresh() <= sum(refused.values()):
+        return None
+    searched = {one.detector for one in Statistics(dataset.db).searches()}
+    whole = f" --detector {WHOLE}" if searched == {WHOLE} else ""
+    new = " --new" if searched or dataset.samples.count() else ""
+    return f"facecrop run{new}{whole} {where}"
+
+
+def accepted_reports(dataset: Dataset) -> int:
+    """Return how many reports from the web page were accepted that no run has learnt from."""
+    newest = dataset.runs.newest("baseline")
+    return Reports(dataset.db).accepted_since(newest.started if newest else "")
+
+
+def _waits_for_split(dataset: Dataset, labelled: int) -> bool:
+    """Return whether many labelled samples came after the split.
+
+    What a split left out on purpose has its moment, and no other split is to take it in.
+    """
+    placed = dataset.samples.count_placed()
+    return labelled - placed > placed // FEW_LEFT_OUT

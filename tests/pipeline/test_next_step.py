@@ -1,0 +1,226 @@
+"""In every state of a dataset the next command that is named works as it is printed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tools_for_tests import picture, run_cli, run_here
+
+from gleanset import Box, Dataset, Face
+from gleanset.db.journal import Choice
+from gleanset.db.reports import ACCEPTED, Claim, Reports
+from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
+from gleanset.images.cut import sample_key
+from gleanset.records import FaceCrop
+from gleanset.take_down import plan_take_down, take_down
+from harvest.folder import harvest_folders
+from labeler.importing.job import import_labelled
+from labeler.splits.plan import apply_split, plan_split
+from pipeline.next_step import next_step
+
+BY_HAND = "20260101-120000-simple"
+Make = Callable[[Dataset, Path], object]
+
+
+def tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
+    """A folder of drawn pictures for each class."""
+    for name, number in classes.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for seed in range(number):
+            data = picture(start + seed + 100 * len(name))
+            (folder / name / f"{start + seed}.jpg").write_bytes(data)
+    return folder
+
+
+def harvested(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
+    harvest_folders(
+        dataset, [tree(place / "new", {"cat": 6, "owls": 6}, 30)], hints=hints, workers=1
+    )
+
+
+def searched(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
+    harvested(dataset, place, hints=hints)
+    for image in list(dataset.images.each()):
+        dataset.faces.record(image.sha256, "animeface", "threshold=0.5", [])
+
+
+def taken_whole(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
+    harvested(dataset, place, hints=hints)
+    for image in list(dataset.images.each()):
+        box = Box(0, 0, image.width, image.height)
+        key = sample_key(image.sha256, box)
+        cut = FaceCrop(Face("whole", box, 1.0), key, box, image.phash, 1.0)
+        dataset.faces.record(image.sha256, "whole", "", [cut])
+
+
+def rejected(dataset: Dataset, place: Path) -> None:
+    taken_whole(dataset, place)
+    keys = [sample.key for sample in dataset.samples.by_key()]
+    dataset.journal.step("Reject", [Choice(key, "reject") for key in keys])
+
+
+def imported(dataset: Dataset, place: Path, classes: tuple[str, ...] = ("cat", "owls")) -> None:
+    import_labelled(dataset, tree(place / "given", dict.fromkeys(classes, 6)), workers=1)
+
+
+def one_class(dataset: Dataset, place: Path) -> None:
+    imported(dataset, place, ("cat",))
+
+
+def one_class_and_more(dataset: Dataset, place: Path) -> None:
+    one_class(dataset, place)
+    taken_whole(dataset, place, hints=False)
+
+
+def split(dataset: Dataset, place: Path) -> None:
+    imported(dataset, place)
+    apply_split(dataset, plan_split(dataset, dataset.settings.split))
+
+
+def split_with_the_rest_left_out(dataset: Dataset, place: Path) -> None:
+    imported(dataset, place)
+    done = run_here("labeler.cli", "split", "--counts", "2:1:1", "-q", "-d", dataset.root)
+    assert done.code == 0, done.stderr
+
+
+def labelled_since_a_split(dataset: Dataset, place: Path) -> None:
+    split_with_the_rest_left_out(dataset, place)
+    import_labelled(dataset, tree(place / "later", {"cat": 6, "owls": 6}, 50), workers=1)
+
+
+def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
+    split(dataset, place)
+    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], workers=1)
+
+
+def without_their_files(dataset: Dataset, place: Path) -> None:
+    split(dataset, place)
+    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], workers=1)
+    for image in dataset.images.each():
+        if image.origins[0].source == "folder":
+            dataset.image_path(image.sha256, image.format).unlink()
+    done = run_here("facecrop.cli", "run", "--new", "--workers", "1", "-q", "-d", dataset.root)
+    assert done.code == 0, done.stderr
+
+
+def trained(dataset: Dataset, place: Path) -> None:
+    split(dataset, place)
+    dataset.runs.end(dataset.runs.begin(BY_HAND, "baseline", {}).id, "done", {})
+
+
+def trained_and_more_waits(dataset: Dataset, place: Path) -> None:
+    trained(dataset, place)
+    taken_whole(dataset, place)
+
+
+def reported(dataset: Dataset, place: Path) -> None:
+    trained(dataset, place)
+    Reports(dataset.db).add(Claim("0" * 64, "PNG", Box(0, 0, 9, 9), "cat", BY_HAND))
+
+
+def accepted(dataset: Dataset, place: Path) -> None:
+    reported(dataset, place)
+    with dataset.db.write():
+        dataset.db.run("UPDATE run SET started='2020-01-01T00:00:00Z'")
+        Reports(dataset.db).settle(dataset.journal.step("Accept", []), [1], ACCEPTED)
+
+
+def asked_to_take_down(dataset: Dataset, _: Path) -> None:
+    TakeDownRequests(dataset.db).add(TakeDownWish(page="https://example.org/1", reason="mine"))
+
+
+def all_taken_down(dataset: Dataset, place: Path) -> None:
+    trained(dataset, place)
+    images = [image.sha256 for image in dataset.images.each()]
+    take_down(dataset, plan_take_down(dataset, images, [], []), "asked to")
+
+
+STATES: tuple[tuple[Make, str], ...] = (
+    (lambda dataset, place: None, "harvest folder DIR --hints-from-folders"),
+    (harvested, "facecrop run"),
+    (searched, "facecrop run --detector whole"),
+    (taken_whole, "labeler accept-hints"),
+    (lambda dataset, place: taken_whole(dataset, place, hints=False), "labeler"),
+    (rejected, "harvest folder DIR --hints-from-folders"),
+    (imported, "labeler split"),
+    (one_class, "harvest folder DIR --hints-from-folders"),
+    (one_class_and_more, "labeler"),
+    (split, "baseline train"),
+    (split_with_the_rest_left_out, "baseline train"),
+    (labelled_since_a_split, "labeler split --counts 2:1:1 --seed 0"),
+    (harvested_since_a_split, "facecrop run --new"),
+    (without_their_files, "baseline train"),
+    (trained, "labeler export"),
+    (trained_and_more_waits, "labeler"),
+    (reported, "labeler --view reports"),
+    (accepted, "baseline train"),
+    (asked_to_take_down, "webapp takedowns list"),
+    (all_taken_down, "harvest folder DIR --hints-from-folders"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        pytest.param(
+            make,
+            expected,
+            id=getattr(make, "__name__", ""),
+            marks=[pytest.mark.damages("its files are gone")] * (make is without_their_files),
+        )
+        for make, expected in STATES
+    ],
+)
+def test_the_next_command_works_as_printed(tmp_path: Path, make: Make, expected: str) -> None:
+    root = tmp_path / "my dataset"
+    with Dataset.create(root) as dataset:
+        make(dataset, tmp_path)
+        line = next_step(dataset)
+    assert line == f"{expected} -d {shlex.quote(str(root))}"
+    assert run_here("pipeline.cli", "status", "--json", "-d", root).json["next"] == line
+    place = tree(tmp_path / "mine", {"cat": 2, "owls": 2}, 70)
+    program, *words = [str(place) if word == "DIR" else word for word in shlex.split(line)]
+    module = {"gleanset": "pipeline"}.get(program, program)
+    if words[0] == "train":
+        words += ["-o", "epochs=1", "-o", "size=32"]  # as printed, but for the time it takes
+    if words[0] in ("-d", "--view"):  # the window: what it shows is written instead
+        shown = tmp_path / "window.png"
+        words += ["--screenshot", str(shown)]
+        done = run_cli(f"{module}.cli", *words, QT_QPA_PLATFORM="offscreen")
+    else:
+        done = run_here(f"{module}.cli", *words, cwd=tmp_path)
+    assert done.code == 0, done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write everywhere")
+def test_what_may_only_be_read_is_looked_at(tmp_path: Path) -> None:
+    _read_only(tmp_path, lambda root: root.chmod(0o555))
+
+
+def test_a_copy_is_looked_at(tmp_path: Path) -> None:
+    def make(root: Path) -> None:
+        (root / "copy-of.json").write_text('{"of": "s3://b/p", "published": "2026-01-01"}')
+
+    _read_only(tmp_path, make)
+
+
+def _read_only(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    root = tmp_path / "d"
+    with Dataset.create(root) as dataset:
+        imported(dataset, tmp_path)
+    make(root)
+    with Dataset.open(root) as dataset:
+        line = next_step(dataset)
+    program, *words = shlex.split(line)
+    assert program == "gleanset"
+    done = run_here("pipeline.cli", *words)
+    assert done.code == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 12
+    root.chmod(0o755)
+    shutil.rmtree(root)
