@@ -87,10 +87,13 @@ def _search(dataset: Dataset, where: str) -> str | None:
     refused = dataset.rejections.by_reason().get("facecrop", {})
     if dataset.images.count_fresh() <= sum(refused.values()):
         return None
+    counts = dataset.samples.counts("status", "detector")
+    present = {detector for status, detector in counts if status != "retired"}
+    # Whoever has whole pictures, or only looked for them, does not want faces.
     searched = {one.detector for one in Statistics(dataset.db).searches()}
-    whole = f" --detector {WHOLE}" if searched == {WHOLE} else ""
-    new = " --new" if searched or dataset.samples.count() else ""
-    return f"facecrop run{new}{whole} {where}"
+    whole = f" --detector {WHOLE}" if (present or searched) == {WHOLE} else ""
+    new = " --new" if present or searched else ""
+    return f"facecrop run{whole}{new} {where}"
 
 
 def accepted_reports(dataset: Dataset) -> int:

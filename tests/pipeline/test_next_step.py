@@ -38,9 +38,8 @@ def tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
 
 
 def harvested(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
-    harvest_folders(
-        dataset, [tree(place / "new", {"cat": 6, "owls": 6}, 30)], hints=hints, workers=1
-    )
+    new = tree(place / "new", {"cat": 6, "owls": 6}, 30)
+    harvest_folders(dataset, [new], hints=hints, workers=1)
 
 
 def searched(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
@@ -153,7 +152,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (split, "baseline train"),
     (split_with_the_rest_left_out, "baseline train"),
     (labelled_since_a_split, "labeler split --counts 2:1:1 --seed 0"),
-    (harvested_since_a_split, "facecrop run --new"),
+    (harvested_since_a_split, "facecrop run --detector whole --new"),
     (without_their_files, "baseline train"),
     (trained, "labeler export"),
     (trained_and_more_waits, "labeler"),
