@@ -113,4 +113,8 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _beside(path: Path, named: object) -> bool:
-    return isinstance(named, str | bytes) and Path(os.fsdecode(named)).parent == path.parent
+    """Return whether a path is the folder of another, or lies in it."""
+    if not isinstance(named, str | bytes):
+        return False
+    other = Path(os.fsdecode(named))
+    return path.parent in (other, other.parent)

@@ -121,6 +121,12 @@ def test_a_read_only_disk_is_told(small_disk: Callable[[str], Path]) -> None:
     assert (disk / "file").read_bytes() == b"old"
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
+def test_a_place_where_nothing_can_be_made_is_told() -> None:
+    with pytest.raises(NotWritable, match="cannot make /proc/nothing/file"):
+        write_atomic(Path("/proc/nothing/file"), b"new")
+
+
 def test_a_limit_on_the_size_of_files_leaves_no_part(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
