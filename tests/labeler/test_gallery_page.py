@@ -24,9 +24,10 @@ from gleanset import Dataset, Origin
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.errors import InputUnusable
 from gleanset.work.progress import Progress
-from labeler.gallery.chosen import choose, fair_shares
+from labeler.gallery.chosen import MARKS, choose, fair_shares
 from labeler.gallery.likeness_map import likeness_map, principal_parts
 from labeler.gallery.writing import GallerySettings, write_gallery
+from labeler.quality.flags import FLAGS
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CHROMIUM = shutil.which("chromium")
@@ -245,6 +246,11 @@ def test_every_text_of_the_page_is_in_every_language() -> None:
     asked = {
         *re.findall(r'words\("([^"]+)"', "".join(texts)),
         *re.findall(r'data-(?:words|label|hint)="([^"{]+)"', texts[0]),
+        *re.findall(r'\["([A-Z][\w ]+)", ', "".join(texts)),
+        *(flag.name.replace("_", " ") for flag in FLAGS if flag.name not in MARKS),
+        *("label in doubt", "unlike its class", "has copies", "train", "val", "test"),
+        *("person", "model", "hint", "import", "Class", "Marked", "Split", "Source", "Decided by"),
+        *re.findall(r'(?:"t-SNE"|PCA): "([^"]+)"', "".join(texts)),
     }
     assert len(asked) > 30
     for text in asked:

@@ -11,7 +11,7 @@ const MARK_WORDS = { doubt: "label in doubt", outlier: "unlike its class", dupli
 const SPLITS = ["train", "val", "test"];
 const asked = { text: "", class: "", flag: "", split: "", source: "", decided: "" };
 
-const flagWords = (flag) => words(MARK_WORDS[flag] ?? flag);
+const flagWords = (flag) => words(MARK_WORDS[flag] ?? flag.replace("_", " "));
 const marksOf = (sample) => (sample.flags ?? []).filter((flag) => flag in MARKS);
 
 for (const sample of samples) {
