@@ -21,8 +21,8 @@ function pictureOf(sample, pixels) {
   const scale = pixels / side;
   const drawn = element("span", { class: `picture sheet-${sheet}` });
   Object.assign(drawn.style, {
-    width: `${width * scale}px`,
-    height: `${height * scale}px`,
+    width: `${Math.floor(width * scale)}px`,
+    height: `${Math.floor(height * scale)}px`,
     backgroundPosition: `${-x * scale}px ${-y * scale}px`,
     backgroundSize: `${sheets[sheet].naturalWidth * scale}px`,
   });
