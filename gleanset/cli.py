@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 import click
 
 from gleanset import __version__
+from gleanset.binomial import Interval
 from gleanset.dataset import Dataset
 from gleanset.errors import AskedToFail, GleansetError, UsageError
 from gleanset.interrupts import INTERRUPTED, take_over
@@ -367,6 +368,8 @@ def _nested(value: Any) -> bool:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, Interval):
+        return f"{value.low:.4g} to {value.high:.4g}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gleanset.binomial import Interval
+from gleanset.cli import readable
 from gleanset.terminal import columns, cut, named, padded, room, side_by_side, table, wrapped
 
 
@@ -42,6 +44,11 @@ def test_numbers_stand_side_by_side_and_long_names_are_cut() -> None:
     values = [("added", "4"), ("duplicate", "1"), ("a class with a name", "12"), ("known", "0")]
     lines = side_by_side(values, most=24)
     assert lines == ["added: 4, duplicate: 1,", "  a class with a n…: 12,", "  known: 0"]
+
+
+def test_an_interval_is_two_numbers() -> None:
+    told = readable({"accuracy": 0.5, "interval": Interval(0.25, 2 / 3)})
+    assert told == ["accuracy: 0.5, interval: 0.25 to 0.6667"]
 
 
 def test_tables_that_are_too_wide_go_on_below() -> None:
