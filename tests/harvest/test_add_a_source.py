@@ -93,7 +93,7 @@ def contract(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
 def test_the_page_adds_a_source_that_keeps_the_contract(copy: Path, blocks: list[Block]) -> None:
     [source] = [block for block in blocks if block.kind == "python"]
     [registry] = [block for block in blocks if block.kind == "diff"]
-    [line] = [block.text for block in blocks if block.kind == "console"]
+    [line] = [block.text.removeprefix("$ ") for block in blocks if block.kind == "console"]
     answers = [block for block in blocks if block.kind == "json"]
 
     write(copy, source)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from tools_for_tests import run_here
-
-from gleanset.cli import HELP
-from pipeline.reference import GROUPS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -90,29 +85,3 @@ def test_other_tools_read_the_export(dataset: Path, tmp_path: Path) -> None:
         tree = folder(str(tmp_path / "out" / ours))
         assert Counter(tree.classes[label] for label in tree.targets) == expected
         assert theirs[hub] == expected
-
-
-def readme_commands() -> list[list[str]]:
-    """The commands of ours that the README shows."""
-    groups = {module.commands.name for module in GROUPS}
-    lines = [
-        line.removeprefix("$ ").split("  #")[0]
-        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("$ ")
-    ]
-    return [shlex.split(line) for line in lines if line.split()[0] in groups]
-
-
-@pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
-def test_readme_commands_are_understood(words: list[str]) -> None:
-    group = next(module.commands for module in GROUPS if module.commands.name == words[0])
-    if len(words) == 1:
-        with group.make_context(words[0], []) as context:
-            assert group.invoke_without_command
-            assert context.params
-        return
-    with click.Context(group, **HELP) as above:
-        subcommand = group.get_command(above, words[1])
-        assert subcommand is not None
-        with subcommand.make_context(words[1], words[2:], parent=above) as context:
-            assert context.params

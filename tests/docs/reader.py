@@ -1,0 +1,190 @@
+"""A reader who types what a page says, into a shell in a home folder of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from console_blocks import Command, NamedFile, Step
+
+_LOG = logging.getLogger(__name__)
+# They run until they are closed, or until Ctrl-C.
+_STAYS = re.compile(
+    r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo .*--serve"
+    r"|baseline .*--(follow|watch)\b)"
+)
+# A server is left running when it has said its address, which may take an export of its model.
+_SERVES = re.compile(r"^(webapp serve|gleanset demo)\b")
+_ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = "http://127.0.0.1", 300, 8, 60
+
+
+@dataclass
+class Typed:
+    """A command with how it ended and all that it said."""
+
+    command: Command
+    code: int
+    said: str
+    seconds: float
+
+
+class Reader:
+    """One bash for a whole page: `cd` and `export` last, as in a terminal.
+
+    It reads its commands from a pipe: what it runs finds nobody at the keyboard. `stands_for` has
+    what a page calls by a name that is another one here, such as the id of a run.
+
+        with Reader(home, {"GLEANSET_DATASET": "my-dataset"}) as reader:
+            reader.follow(steps(page))
+        assert reader.failed == []
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        environment: Mapping[str, str],
+        stands_for: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home
+        self.typed: list[Typed] = []
+        self._stands_for = stands_for or {}
+        self._staying: list[int] = []
+        self._log = home / ".said"
+        script, self._script = os.pipe()
+        self._ended, ended = os.pipe()
+        own = {**os.environ, **environment, "HOME": str(home), "ENDED": str(ended)}
+        # Our programs first, as in an activated environment.
+        own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
+        with self._log.open("wb") as log:
+            self._bash = subprocess.Popen(
+                ["bash", "--noprofile", "--norc", f"/dev/fd/{script}"],
+                cwd=home,
+                env=own,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(script, ended),
+                start_new_session=True,
+            )
+        os.close(script)
+        os.close(ended)
+        # What runs behind the shell has a group of its own, and hears Ctrl-C.
+        os.write(self._script, b"set -m\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Press Ctrl-C in what stays, and leave."""
+        self._leave()
+        os.write(self._script, b"wait\nexit\n")
+        os.close(self._script)
+        try:
+            self._bash.wait(60)
+        finally:
+            _signal([*self._staying, self._bash.pid], signal.SIGKILL)
+            self._bash.wait()
+            os.close(self._ended)
+
+    def follow(self, page: Iterable[Step]) -> None:
+        """Type every command and save every named file, in their order."""
+        for step in page:
+            if isinstance(step, NamedFile):
+                (self.home / step.name).write_text(self._own(step.text), encoding="utf-8")
+            else:
+                self.typed.append(self.type(step))
+                _LOG.info("%.1f s, %d: %s", *self._last())
+
+    def _last(self) -> tuple[float, int, str]:
+        one = self.typed[-1]
+        return one.seconds, one.code, one.command.plain
+
+    @property
+    def failed(self) -> list[str]:
+        """The commands that did not end well, each with the last of what it said."""
+        return [
+            f"line {one.command.line}: {one.command.plain}\n-> {one.code}: {one.said[-1500:]}"
+            for one in self.typed
+            if one.code != 0
+        ]
+
+    def type(self, command: Command) -> Typed:
+        """Type a command and wait for its end; one that stays is left running."""
+        begun, before = time.monotonic(), self._log.stat().st_size
+        stays = _STAYS.match(command.plain) is not None
+        if stays:
+            # A person closes one before the next.
+            self._leave()
+        end = " & echo pid $!" if stays else "\necho code $?"
+        os.write(self._script, f"{self._own(command.text)}{end} >&$ENDED\n".encode())
+        code = int(self._answer().split()[1])
+        if stays:
+            self._staying.append(code)
+            serves = _SERVES.match(command.plain) is not None
+            code = self._served(code, before) if serves else self._shown(code)
+        return Typed(command, code, self._said(before), time.monotonic() - begun)
+
+    def _leave(self) -> None:
+        """Press Ctrl-C in what stays, and wait until it has ended."""
+        _signal(self._staying, signal.SIGINT)
+        end = time.monotonic() + _ENDED_SECONDS
+        while any(map(_runs, self._staying)) and time.monotonic() < end:
+            time.sleep(0.1)
+        left = [process for process in self._staying if _runs(process)]
+        assert not left, f"deaf to Ctrl-C: {self._said(0)[-1500:]}"
+        self._staying.clear()
+
+    def _own(self, text: str) -> str:
+        for theirs, ours in self._stands_for.items():
+            text = text.replace(theirs, ours)
+        return text
+
+    def _answer(self) -> str:
+        answer = b""
+        while not answer.endswith(b"\n"):
+            more = os.read(self._ended, 100)
+            if not more:
+                raise AssertionError(f"the shell ended: {self._said(0)[-1500:]}")
+            answer += more
+        return answer.decode()
+
+    def _served(self, process: int, before: int) -> int:
+        """Wait until its address was said; 0 where it was."""
+        end = time.monotonic() + _SERVED_SECONDS
+        while _runs(process) and time.monotonic() < end:
+            if _ADDRESS in self._said(before):
+                return 0
+            time.sleep(0.1)
+        return 1
+
+    def _shown(self, process: int) -> int:
+        """Look at a window, or at what follows the dataset, for a while; 0 where it stays."""
+        time.sleep(_SHOWN_SECONDS)
+        return 0 if _runs(process) else 1
+
+    def _said(self, since: int) -> str:
+        return self._log.read_bytes()[since:].decode(errors="replace")
+
+
+def _signal(groups: list[int], which: signal.Signals) -> None:
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, which)
+
+
+def _runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

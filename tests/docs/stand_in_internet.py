@@ -1,0 +1,116 @@
+"""The four sites under their own names: commands reach them with nothing but a proxy in the way.
+
+    with stand_in_internet(DrawnSites(kinds, each=30, as_proxy=True), scratch) as environment:
+        subprocess.run(["harvest", "keyword", "cat"], env={**os.environ, **environment})
+
+A proxy on loopback takes every connection to a site's real address, shows a certificate that the
+environment trusts, and lets the sites of tests/harvest answer. No other name is known to it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harvest"))
+
+from faulty_server import running
+from four_sites import FourSites, _Handler, running_sites
+
+SITES = {
+    "www.bing.com": "/bing",
+    "www.google.com": "/google",
+    "api.flickr.com": "/flickr",
+    "app-api.pixiv.net": "/pixiv",
+    "oauth.secure.pixiv.net": "/pixiv-auth",
+}
+# Any of these may be set on this machine.
+_TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+@contextmanager
+def stand_in_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
+    """Serve `sites`, made with `as_proxy`, under their real names; the environment to run in."""
+    certificate = _certificate(scratch)
+    _Tunnel.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _Tunnel.trusted.load_cert_chain(certificate, scratch / "key.pem")
+    _Tunnel.sites = sites
+    with running_sites(sites):
+        tunnel = ThreadingHTTPServer(("127.0.0.1", 0), _Tunnel)
+        tunnel.daemon_threads, tunnel.block_on_close = True, False
+        with running(tunnel):
+            yield {
+                **sites.environment,
+                "HTTPS_PROXY": f"http://127.0.0.1:{tunnel.server_address[1]}",
+                "NO_PROXY": "127.0.0.1,localhost",
+                **dict.fromkeys(_TRUST, str(certificate)),
+            }
+
+
+class _Tunnel(BaseHTTPRequestHandler):
+    """Takes CONNECT and answers inside the tunnel itself."""
+
+    trusted: ClassVar[ssl.SSLContext]
+    sites: ClassVar[FourSites]
+
+    def do_CONNECT(self) -> None:
+        host = self.path.rpartition(":")[0]
+        if host not in SITES:
+            self.send_error(502, f"no stand-in for {host}")
+            return
+        self.send_response(200)
+        self.end_headers()
+        try:
+            with self.trusted.wrap_socket(self.connection, server_side=True) as inside:
+                _Site(inside, self.client_address, self.sites)
+        except OSError:
+            """A client that hangs up has what it wanted."""
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+class _Site(_Handler):
+    """Asked as one of the real sites: its own paths lie below the name it has among the four."""
+
+    def parse_request(self) -> bool:
+        sound = super().parse_request()
+        if sound and self.path != "/robots.txt":
+            self.path = SITES[self.headers["Host"].partition(":")[0]] + self.path
+        return sound
+
+
+def _certificate(folder: Path) -> Path:
+    names = ",".join(f"DNS:{name}" for name in SITES)
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=stand-in -keyout key.pem"
+    subprocess.run(
+        [*made.split(), "-out", "cert.pem", "-addext", f"subjectAltName={names}"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "cert.pem"
+
+
+def trust_in_chromium(home: Path, certificate: Path) -> bool:
+    """Let the Chromium of whoever has this home folder trust the sites; whether that was done."""
+    certutil = shutil.which("certutil")
+    if certutil is None:
+        return False
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    place = ["-d", f"sql:{store}"]
+    for line in (
+        [certutil, *place, "-N", "--empty-password"],
+        [certutil, *place, "-A", "-t", "C,,", "-n", "stand-in", "-i", str(certificate)],
+    ):
+        subprocess.run(line, check=True, capture_output=True)
+    return True

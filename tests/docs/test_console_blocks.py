@@ -1,0 +1,152 @@
+"""Every command that the pages print: understood, and run as printed or excused with a reason."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from console_blocks import Command, steps
+from tools_for_tests import ROOT
+from tutorial_sites import DrawnSites, at_home, furnish_for_docs
+
+from gleanset.cli import HELP
+from pipeline.reference import GROUPS
+
+PAGES = [
+    ROOT / "README.md",
+    *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name != "commands.md"),
+]
+PROGRAMS = {module.commands.name: module.commands for module in GROUPS}
+
+# What is not run, and why: the page, the beginning of the command, the reason.
+EXCUSED = [
+    ("*", "pip install", "installs from the net"),
+    ("*", "python3 bootstrap.py", "installs; what checks every change runs it"),
+    (
+        "add-a-source.md",
+        "pytest",
+        "of a source that the page writes",
+    ),
+    ("detectors.md", "facecrop run --detector onnx", "a model of the reader's own"),
+    (
+        "detectors.md",
+        "facecrop compare",
+        "needs truth, or a detector that the page writes",
+    ),
+    ("detectors.md", "python benchmarks/", "pictures with truth, and hours"),
+    (
+        "detectors.md",
+        "pytest",
+        "of a detector that the page writes",
+    ),
+    (
+        "recipes.md",
+        "gleanset run cats-vs-owls",
+        "1,920 photos; test_case_recipes.py has fewer",
+    ),
+    ("recipes.md", "gleanset run memes.toml", "a folder of photos has to be filled in first"),
+    ("use.md", "baseline export --format litert", "needs an environment of its own"),
+    ("use.md", "python -m venv litert", "installs from the net"),
+    ("use.md", "litert/bin/", "of the environment that is not installed"),
+    ("webapp.md", "webapp reports accept", "numbers of reports that came in"),
+    ("webapp.md", "webapp reports refuse", "numbers of reports that came in"),
+    ("webapp.md", "webapp takedowns accept", "numbers of requests that came in"),
+    ("webapp.md", "webapp takedowns refuse", "numbers of requests that came in"),
+    ("webapp.md", "webapp use --back", "nothing was answered by a model before"),
+]
+
+
+def commands(page: Path) -> list[Command]:
+    return [step for step in steps(page) if isinstance(step, Command)]
+
+
+def parts(text: str) -> Iterator[list[str]]:
+    """The words of each command of a line of the shell."""
+    words = shlex.shlex(text, posix=True, punctuation_chars=True)
+    words.whitespace_split, words.commenters = True, ""
+    part: list[str] = []
+    for word in [*words, ";"]:
+        if word in ("do", "done") or set(word) <= set("|&;<>()"):
+            yield part
+            # What follows a `>` is a file.
+            part = ["file"] if ">" in word else []
+        else:
+            # What the shell would put there, such as the number of a fold.
+            part.append("1" if word.startswith("$") else word)
+
+
+def own_commands() -> Iterator[Any]:
+    """The commands of all pages that are ours, with their place."""
+    for page in [*PAGES, *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]:
+        for command in commands(page):
+            for words in parts(command.plain):
+                if words and Path(words[0]).name in PROGRAMS:
+                    yield pytest.param(words, id=f"{page.name}:{command.line} {' '.join(words)}")
+
+
+@pytest.mark.parametrize("words", list(own_commands()))
+def test_commands_of_the_pages_are_understood(words: list[str]) -> None:
+    command: click.Command = PROGRAMS[Path(words[0]).name]
+    rest, above = words[1:], None
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        above = click.Context(command, parent=above, **HELP)
+        found = command.get_command(above, rest[0])
+        assert found is not None
+        command, rest = found, rest[1:]
+    if isinstance(command, click.Group):
+        assert command.invoke_without_command
+    with command.make_context(words[0], rest, parent=above) as context:
+        assert context.params
+
+
+def excuse(page: Path, command: Command) -> str | None:
+    return next(
+        (
+            why
+            for name, begins, why in EXCUSED
+            if name in ("*", page.name) and command.plain.startswith(begins)
+        ),
+        None,
+    )
+
+
+def test_every_excuse_is_needed() -> None:
+    unused = [
+        (name, begins)
+        for name, begins, _ in EXCUSED
+        if not any(
+            command.plain.startswith(begins)
+            for page in PAGES
+            if name in ("*", page.name)
+            for command in commands(page)
+        )
+    ]
+    assert unused == []
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, made once: a dataset with a model."""
+    from gleanset.work.progress import Progress
+    from pipeline.demo import run_demo
+
+    root = tmp_path_factory.mktemp("demo") / "my-dataset"
+    run_demo(root, Progress(), lambda _: None)
+    return root
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem
+)
+def test_a_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    names = furnish_for_docs(home, demo)
+    sites = DrawnSites({"rin toyama": "hana", "owl": "owl"}, each=40, as_proxy=True)
+    with at_home(home, tmp_path / "scratch", sites, names) as reader:
+        reader.follow(one for one in commands(page) if excuse(page, one) is None)
+    assert reader.failed == []

@@ -1,0 +1,23 @@
+"""Every tutorial, typed as it is printed, by a reader whose sites are stand-ins on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT
+from tutorial_sites import at_tutorial, printed
+
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
+    if "google" in page.read_text() and shutil.which("certutil") is None:
+        pytest.skip("needs certutil, so that Chromium trusts the stand-in: libnss3-tools")
+    with at_tutorial(page, tmp_path / "home", tmp_path / "scratch") as reader:
+        reader.follow(printed(page))
+        assert len(reader.typed) > 5
+    assert reader.failed == []

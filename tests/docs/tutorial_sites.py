@@ -1,0 +1,135 @@
+"""What stands behind the tutorials: the four sites with what these searches find, and a home."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from console_blocks import Command, NamedFile, Step, steps
+from reader import Reader
+from stand_in_internet import stand_in_internet, trust_in_chromium
+from tools_for_tests import ROOT
+
+sys.path.insert(0, str(ROOT / "tests" / "labeler"))
+sys.path.insert(0, str(ROOT / "tests" / "pipeline"))
+
+from drawn_cases import drawn_case
+from drawn_sites import DrawnSites, drawn
+from virtual_display import display
+
+EACH = 90
+"""Pictures that each site has for a search."""
+
+CASCADE = ROOT.parent / "shared" / "data" / "lbpcascade_animeface.xml"
+SAMPLE = ROOT / "datasets" / "sample"
+
+
+@contextmanager
+def at_home(
+    home: Path, scratch: Path, sites: DrawnSites, stands_for: Mapping[str, str] | None = None
+) -> Iterator[Reader]:
+    """A reader in a home folder, with the sites in place of the internet, and a display."""
+    scratch.mkdir(parents=True)
+    with stand_in_internet(sites, scratch) as internet, display(scratch) as screen:
+        trust_in_chromium(home, scratch / "cert.pem")
+        own = {
+            "DISPLAY": screen.env["DISPLAY"],
+            "XDG_CONFIG_HOME": str(home / ".config"),
+            "GLEANSET_DATASET": str(home / "my-dataset"),
+        }
+        with Reader(home, internet | own, stands_for) as reader:
+            yield reader
+
+
+def searches(page: Path) -> dict[str, str]:
+    """What each search of a tutorial shows: by its label, or by its own words."""
+    found: dict[str, str] = {}
+    for step in steps(page):
+        if isinstance(step, NamedFile) and step.name.endswith(".toml"):
+            for table in tomllib.loads(step.text).get("keyword", []):
+                for one in table["keywords"]:
+                    words, label = (one, one) if isinstance(one, str) else one
+                    found[words] = table.get("label", label)
+        elif isinstance(step, Command) and step.plain.startswith("harvest keyword"):
+            words = re.split(r"\s--?\w", step.plain.removeprefix("harvest keyword "))[0].split()
+            found |= {word: word for word in words}
+    return found
+
+
+@contextmanager
+def at_tutorial(page: Path, home: Path, scratch: Path) -> Iterator[Reader]:
+    """A reader who is about to type a tutorial."""
+    furnish(home)
+    with at_home(home, scratch, DrawnSites(searches(page), each=EACH, as_proxy=True)) as reader:
+        yield reader
+
+
+def printed(page: Path) -> list[Step]:
+    """All steps of a tutorial but those that need a person: a login with a password."""
+    return [
+        step
+        for step in steps(page)
+        if not (isinstance(step, Command) and step.plain.startswith("harvest login"))
+    ]
+
+
+def save_drawn(folder: Path, kind: str, seeds: range) -> None:
+    """Draw pictures of a kind into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        (folder / f"{kind}-{seed}.jpg").write_bytes(drawn(kind, 10**6 + seed))
+
+
+def furnish(home: Path) -> None:
+    """Put into a home folder what the tutorials say that a reader has."""
+    (home / "episodes").mkdir(parents=True)
+    shutil.copy(SAMPLE / "episode.mp4", home / "episodes" / "episode-01.mp4")
+    save_drawn(home / "pictures", "hana", range(600, 601))
+    (home / "pictures" / "hana-600.jpg").rename(home / "pictures" / "group.png")
+    save_drawn(home / "new-faces", "hatsune_miku", range(700, 703))
+    save_drawn(home / "new-faces", "megumin", range(703, 706))
+    save_drawn(home / "megumin", "megumin", range(800, 806))
+    save_drawn(home / "holiday", "owl", range(900, 904))
+    save_drawn(home / "photos", "photo", range(120))
+    save_drawn(home / "to-sort", "photo", range(500, 510))
+    save_drawn(home / "to-sort", "meme", range(510, 520))
+
+
+def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
+    """Put into a home what the pages of docs/ speak of; the names that are others here.
+
+    `demo` is a dataset with a model, which becomes `my-dataset`.
+    """
+    furnish(home)
+    shutil.copytree(demo, home / "my-dataset")
+    [run] = (demo / "runs").iterdir()
+    for who in ("hana", "rei"):
+        save_drawn(home / "pictures" / "characters" / who, who, range(30, 42))
+    for folder in ("birds", "scans"):
+        save_drawn(home / folder, "owl", range(6))
+    for folder in ("new", "inbox"):
+        save_drawn(home / folder, "hana", range(50, 54))
+    for name, kind in FILES.items():
+        drawn_case(kind, 60).save(home / name)
+    for number in (1, 2):
+        drawn_case("sora", 70 + number).save(home / "new" / f"mei-{number}.png")
+    shutil.copytree(home / "pictures" / "characters", home / "some-other-tree")
+    save_drawn(home / "episodes", "sora", range(80, 82))
+    shutil.copy(CASCADE, home)
+    (home / "list.txt").write_text("http://pictures.example/p/bing/1/0.jpg\n")
+    (home / "runs").symlink_to(home / "my-dataset" / "runs")
+    return {"20261120-145203-transfer": run.name, "20261120-145203-simple": run.name}
+
+
+FILES = {
+    "picture.png": "hana",
+    "group.png": "rei",
+    "crop.png": "yuki",
+    "a.jpg": "hana",
+    "b.jpg": "rei",
+}
