@@ -373,6 +373,8 @@ def test_the_commands_and_their_exit_codes(
     assert test.startswith("test has only 2 moments")
     trained = json.loads(out.splitlines()[-1])
     assert 0 <= trained["test"]["accuracy"] <= 1
+    assert Path(trained["report"]).name == "report.html"
+    assert Path(trained["report"]).is_file()
 
     code, out, _ = baseline(monkeypatch, capsys, "evaluate", "--json", *where)
     assert code == 0
