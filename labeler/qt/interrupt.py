@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import socket
+import sys
 from types import FrameType
 
 from PySide6.QtCore import QObject, QSocketNotifier, QTimer
@@ -13,8 +14,9 @@ from PySide6.QtWidgets import QApplication
 class CtrlC(QObject):
     """Closes the windows on Ctrl-C as their own button does; `pressed` tells whether it came.
 
-    Qt waits for events outside of Python, which runs no handler of signals meanwhile: a socket
-    that the system writes to as a signal arrives ends the wait.
+    Qt waits for events outside of Python, which runs no handler of signals meanwhile: a pipe that
+    is written to as a signal arrives ends the wait. Windows knows sockets alone for that; there
+    Ctrl-C is heard with the next event.
     """
 
     def __init__(self, application: QApplication) -> None:
@@ -24,21 +26,23 @@ class CtrlC(QObject):
         if self._before is not signal.default_int_handler:
             # A script that ignores it goes on ignoring it.
             return
-        self._heard, self._told = socket.socketpair()
-        self._told.setblocking(False)
-        waker = QSocketNotifier(self._heard.fileno(), QSocketNotifier.Type.Read, self)
-        waker.activated.connect(self._wake)
-        signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, self._press)
+        if sys.platform != "win32":
+            self._heard, told = os.pipe()
+            os.set_blocking(told, False)
+            waker = QSocketNotifier(self._heard, QSocketNotifier.Type.Read, self)
+            waker.activated.connect(self._wake)
+            signal.set_wakeup_fd(told, warn_on_full_buffer=False)
 
     def release(self) -> None:
         """Let Ctrl-C raise `KeyboardInterrupt` again."""
         if signal.getsignal(signal.SIGINT) == self._press:
             signal.signal(signal.SIGINT, self._before)
-            signal.set_wakeup_fd(-1)
+            if sys.platform != "win32":
+                os.close(signal.set_wakeup_fd(-1))
 
     def _wake(self) -> None:
-        self._heard.recv(1)
+        os.read(self._heard, 1)
 
     def _press(self, _number: int, _frame: FrameType | None) -> None:
         self.pressed = True
