@@ -118,7 +118,7 @@ SHOTS: dict[tuple[str, str], tuple[str, Shot]] = {
     ("shows", "webapp serve"): ("shows-page", answered(8000, "pictures/group.png", 640)),
     ("cats-vs-owls", "baseline doubts --folds 5"): (
         "cats-report",
-        report_of("pets/runs/*/report.html", 900),
+        report_of("pets/runs/*/report.html", 560),
     ),
     ("anime-vs-cartoon", "labeler --view numbers"): ("toons-numbers", window("numbers", "toons")),
     ("memes", "webapp serve --port 8013"): (

@@ -263,4 +263,6 @@ def _unknown(data: bytes, formats: tuple[str, ...]) -> Unreadable:
     inside = (head[:4], head[8:12]) == (b"RIFF", b"WEBP") or head[4:12] in _AVIF
     if inside or head.startswith(magics):
         return Unreadable("damaged", "it begins like a picture but its header is broken")
+    if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3") or head[8:12] == b"AVI ":
+        return Unreadable("not an image", "a video: harvest frames takes pictures of it")
     return Unreadable("not an image", f"begins with {head[:12]!r}")

@@ -274,6 +274,14 @@ def test_what_is_no_picture_is_named(data: bytes, reason: str) -> None:
     assert refused(data).reason == reason
 
 
+@pytest.mark.parametrize(
+    "data", [b"\0\0\0 ftypisom", b"\x1aE\xdf\xa3" + bytes(30), b"RIFF\0\0\0\0AVI LIST"]
+)
+def test_a_video_is_refused_with_the_mend(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="harvest frames"):
+        decode(data)
+
+
 def test_too_many_pixels_are_refused_before_they_are_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
