@@ -118,7 +118,8 @@ def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
         drawn_case(kind, 60).save(home / name)
     for number in (1, 2):
         drawn_case("sora", 70 + number).save(home / "new" / f"mei-{number}.png")
-    shutil.copytree(home / "pictures" / "characters", home / "some-other-tree")
+    for part in ("train", "test"):
+        shutil.copytree(home / "pictures" / "characters", home / "some-other-tree" / part)
     save_drawn(home / "episodes", "sora", range(80, 82))
     shutil.copy(CASCADE, home)
     (home / "list.txt").write_text("http://pictures.example/p/bing/1/0.jpg\n")
