@@ -25,7 +25,9 @@ _STAYS = re.compile(
 )
 # A server is left running when it has said its address, which may take an export of its model.
 _SERVES = re.compile(r"^(webapp serve|gleanset demo)\b")
-_ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = "http://127.0.0.1", 300, 8, 60
+_ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = "http://127.0.0.1", 300, 8, 30
+# A window that has bad news stays until Ctrl-C is pressed again.
+_PRESSES = 2
 
 
 @dataclass
@@ -62,7 +64,10 @@ class Reader:
         self._log = home / ".said"
         script, self._script = os.pipe()
         self._ended, ended = os.pipe()
+        # What stays may end with its input: theirs is open, and silent.
+        silence, self._silence = os.pipe()
         own = {**os.environ, **environment, "HOME": str(home), "ENDED": str(ended)}
+        own["SILENCE"] = str(silence)
         # Our programs first, as in an activated environment.
         own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
         with self._log.open("wb") as log:
@@ -73,11 +78,11 @@ class Reader:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(script, ended),
+                pass_fds=(script, ended, silence),
                 start_new_session=True,
             )
-        os.close(script)
-        os.close(ended)
+        for inherited in (script, ended, silence):
+            os.close(inherited)
         # What runs behind the shell has a group of its own, and hears Ctrl-C.
         os.write(self._script, b"set -m\n")
 
@@ -95,6 +100,7 @@ class Reader:
             _signal([*self._staying, self._bash.pid], signal.SIGKILL)
             self._bash.wait()
             os.close(self._ended)
+            os.close(self._silence)
 
     def follow(self, page: Iterable[Step]) -> None:
         """Type every command and save every named file, in their order."""
@@ -125,7 +131,7 @@ class Reader:
         if stays:
             # A person closes one before the next.
             self._leave()
-        end = " & echo pid $!" if stays else "\necho code $?"
+        end = " <&$SILENCE & echo pid $!" if stays else "\necho code $?"
         os.write(self._script, f"{self._own(command.text)}{end} >&$ENDED\n".encode())
         code = int(self._answer().split()[1])
         if stays:
@@ -135,11 +141,13 @@ class Reader:
         return Typed(command, code, self._said(before), time.monotonic() - begun)
 
     def _leave(self) -> None:
-        """Press Ctrl-C in what stays, and wait until it has ended."""
-        _signal(self._staying, signal.SIGINT)
-        end = time.monotonic() + _ENDED_SECONDS
-        while any(map(_runs, self._staying)) and time.monotonic() < end:
-            time.sleep(0.1)
+        """Press Ctrl-C in what stays, again after a while, and wait until it has ended."""
+        for _ in range(_PRESSES):
+            left = [process for process in self._staying if _runs(process)]
+            _signal(left, signal.SIGINT)
+            end = time.monotonic() + _ENDED_SECONDS
+            while any(map(_runs, left)) and time.monotonic() < end:
+                time.sleep(0.1)
         left = [process for process in self._staying if _runs(process)]
         assert not left, f"deaf to Ctrl-C: {self._said(0)[-1500:]}"
         self._staying.clear()

@@ -31,6 +31,7 @@ EXCUSED = [
         "pytest",
         "of a source that the page writes",
     ),
+    ("detectors.md", "facecrop run --detector ensemble", "fetches a file from its publisher"),
     ("detectors.md", "facecrop run --detector onnx", "a model of the reader's own"),
     (
         "detectors.md",

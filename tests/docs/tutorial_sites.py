@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from console_blocks import Command, NamedFile, Step, steps
 from reader import Reader
 from stand_in_internet import stand_in_internet, trust_in_chromium
-from tools_for_tests import ROOT
+from tools_for_tests import ROOT, run_here
 
 sys.path.insert(0, str(ROOT / "tests" / "labeler"))
 sys.path.insert(0, str(ROOT / "tests" / "pipeline"))
@@ -124,7 +125,17 @@ def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
     shutil.copy(CASCADE, home)
     (home / "list.txt").write_text("http://pictures.example/p/bing/1/0.jpg\n")
     (home / "runs").symlink_to(home / "my-dataset" / "runs")
-    return {"20261120-145203-transfer": run.name, "20261120-145203-simple": run.name}
+    for kind in ("cat", "owl"):
+        save_drawn(home / "pictures" / "pets" / kind, kind, range(100, 130))
+        save_drawn(home / "unsorted", kind, range(130, 134))
+    assert run_here("pipeline.cli", "snapshot", "v1", "-d", home / "my-dataset").code == 0
+    found = run_here("pipeline.cli", "list", "images", "-d", home / "my-dataset").stdout
+    frame = next(row for row in map(json.loads, found.splitlines()) if row["origins"][0]["video"])
+    return {
+        "20261120-145203-transfer": run.name,
+        "20261120-145203-simple": run.name,
+        "3f9a0b": frame["sha256"][:12],
+    }
 
 
 FILES = {
