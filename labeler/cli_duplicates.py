@@ -32,10 +32,10 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
     nobody is set aside and the pair waits for you (labeler groups --doubtful, labeler same). Of
     faces under a hundred pixels a side, and of whole pictures in which a mouth is under ten,
     many such changes cannot be seen and are taken for copies. Labels move to the one that is
-    kept; copies with different labels wait for you, and so does the label of copies that were
-    found under different hints (labeler groups --conflicts). Nothing is deleted, and labeler undo
-    takes it back. With --simulate what was found is remembered, unless the
-    dataset can only be read, but nobody is set aside.
+    kept; copies with different labels wait for you, in no split until then, and so does the label
+    of copies that were found under different hints (labeler groups --conflicts). Nothing is
+    deleted, and labeler undo takes it back. With --simulate what was found is remembered, unless
+    the dataset can only be read, but nobody is set aside.
     """
     from labeler.duplicates.finder import DuplicateFinder
 

@@ -259,6 +259,15 @@ class SplitGroups:
                 if tied or tie[1] in keys:
                     yield GroupEvidence(*tie)._replace(phash=unsigned(tie[7]))
 
+    def conflicting(self) -> list[str]:
+        """Return the keys of copies of one picture that are labelled differently."""
+        rows = self._db.rows(
+            "SELECT key FROM sample WHERE kept AND status='labelled' AND grp IN (SELECT grp "
+            "FROM sample WHERE grp IS NOT NULL AND kept AND status='labelled' GROUP BY grp "
+            "HAVING count(DISTINCT label)>1) ORDER BY key"
+        )
+        return [row["key"] for row in rows]
+
     def sources(self) -> list[str]:
         """Return all sources that images came from."""
         return [row[0] for row in self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")]

@@ -23,6 +23,7 @@ from labeler.splits.split_spec import SPARE, SPLITS, SplitSpec
 from labeler.splits.sticky import StickyMoment, as_before, held_out
 
 _SHOWN = 20
+CONFLICT = "copies labelled differently (labeler groups --conflicts)"
 
 
 class Closeness(NamedTuple):
@@ -132,7 +133,8 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
             "nothing is labelled yet, so there is nothing to split",
             f"label some samples first: labeler accept-hints -d {dataset.root}",
         )
-    plan = plan_moments(moments, spec, again=spec.places_as(dataset.samples.split_settings()))
+    again = spec.places_as(dataset.samples.split_settings())
+    plan = plan_moments(moments, spec, again=again, conflicting=evidence.conflicting())
     plan.not_searched = evidence.not_searched()
     return plan
 
@@ -142,8 +144,17 @@ def apply_split(dataset: Dataset, plan: SplitPlan) -> None:
     dataset.samples.set_splits(plan.splits, plan.settings, plan.folds)
 
 
-def plan_moments(moments: Sequence[Moment], spec: SplitSpec, *, again: bool = False) -> SplitPlan:
+def plan_moments(
+    moments: Sequence[Moment],
+    spec: SplitSpec,
+    *,
+    again: bool = False,
+    conflicting: Sequence[str] = (),
+) -> SplitPlan:
     """Split these moments; with `again` what their members have of the last one is kept.
+
+    Copies that are labelled differently are `conflicting`: nothing is learnt from or judged by
+    them until a person has settled which label is right.
 
     Videos that `spec` holds out are named by content (SHA-256). Raises `InputUnusable` when
     everything is held out, `UsageError` when a cap on sources would leave nothing of train.
@@ -159,7 +170,11 @@ def plan_moments(moments: Sequence[Moment], spec: SplitSpec, *, again: bool = Fa
         tied=sum(kept.tied for kept in fixed.values()),
     )
     plan.left = {key: why for kept in fixed.values() for key, why in kept.left.items()}
+    plan.left |= dict.fromkeys(conflicting, CONFLICT)
     placed = {key: kept.part for key, kept in fixed.items() if kept.part is not None}
+    for moment in moments:
+        if not _sizes(moment, plan.left):
+            placed.setdefault(moment.key, SPARE)
     _place_free(moments, spec, fixed, placed, plan)
     for moment in moments:
         _enter(plan, moment, placed[moment.key], spec)
@@ -180,7 +195,8 @@ def _place_free(
     plan: SplitPlan,
 ) -> None:
     """Place what has no part yet, and note how close each class came."""
-    there = [(m, _sizes(m, plan.left)) for m in moments if not fixed[m.key].held]
+    sized = [(m, _sizes(m, plan.left)) for m in moments if not fixed[m.key].held]
+    there = [(moment, sizes) for moment, sizes in sized if sizes]
     totals: Counter[str] = Counter()
     for _, sizes in there:
         totals.update(sizes)

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from gleanset import Dataset
 from labeler.export.plan import plan_export
+from labeler.splits.plan import CONFLICT
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -81,8 +82,12 @@ def test_copies_with_different_labels_wait_for_a_person(
     assert (found["set_aside"], found["conflicts"]) == (0, 1)
     group = told(labeler("groups", "--conflicts", "-d", empty.root))
     assert sorted(map(str, group["decisions"])) == ["a", "b"]  # type: ignore[call-overload]
+    # Nothing is learnt from them, or judged by them, until then.
+    assert told(labeler("split", *where))["left_out"] == {CONFLICT: 2}
+    assert {item.sample.key for item in plan_export(empty)} == {copies["other"]}
     told(labeler_process("same", copies["small"], copies["large"], "--no", *where))
     assert told(labeler("dedup", *where))["groups"] == 0
+    assert "left_out" not in told(labeler("split", *where))
 
 
 @pytest.mark.slow
