@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from baseline.cli_options import need_torch, preset_option, settings_option
 from baseline.settings import AUTO, load_preset
 from gleanset.cli import Command, CommandJob, Result, job_options, key_values
-from gleanset.errors import UsageError
+from gleanset.errors import InputUnusable, UsageError
 
 
 @click.command(
@@ -49,13 +50,30 @@ def train(
     if job.simulate:
         return {"settings": settings.to_json()} if settings else _plan(job, given)
     from baseline.report.page import REPORT
-    from baseline.runs import run_folder
+    from baseline.runs import ROOM, run_folder
     from baseline.train_run import train_preset
 
     with job.open() as dataset:
+        before = dataset.runs.newest(ROOM)
         done = train_preset(dataset, preset, given, again=again, progress=job.progress, say=job.say)
-        report = run_folder(dataset, str(done["run"])).absolute() / REPORT
+        folder = run_folder(dataset, str(done["run"]))
+        if before is not None and _loses_unknown(run_folder(dataset, before.id), folder):
+            job.say(
+                f"{before.id} could answer unknown; this run names a class for every picture "
+                "until a threshold is chosen for it: baseline evaluate --unknown-rate 5%"
+            )
+        report = folder.absolute() / REPORT
     return done | ({"report": str(report)} if report.is_file() else {})
+
+
+def _loses_unknown(before: Path, now: Path) -> bool:
+    """Return whether pictures of no class were told by a run, and are not by the next one."""
+    from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
+
+    was, has = DecisionRule(), load_decision_rule(now)
+    with suppress(InputUnusable):  # what cannot be read any more answered nothing of late
+        was = load_decision_rule(before)
+    return was.says_unknown and not has.says_unknown
 
 
 def _cross_validate(

@@ -49,6 +49,11 @@ class DecisionRule(msgspec.Struct, frozen=True):
     offsets: dict[str, float] = {}
     unfamiliar_below: float | None = None
 
+    @property
+    def says_unknown(self) -> bool:
+        """Whether there are pictures that it answers "unknown"."""
+        return self.unknown_below is not None or self.unfamiliar_below is not None
+
     def class_offsets(self, classes: Sequence[str]) -> list[float]:
         """Return what is added to the score of each class."""
         return [self.offsets.get(name, 0.0) for name in classes]

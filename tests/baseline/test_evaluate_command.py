@@ -157,6 +157,21 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     assert (code, "does not keep what its features are like" in err) == (3, True)
 
 
+def test_a_run_that_can_no_longer_answer_unknown_says_so(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    tiny = [word for key, value in TINY.items() for word in ("-o", f"{key}={value}")]
+    lost = "one could answer unknown; this run names a class for every picture"
+    assert lost not in baseline("train", *tiny, "-o", "epochs=1")[2]
+    baseline("evaluate", "--unknown-rate", "5%", "one")
+    trained.runs.begin("later", "baseline", {})
+    trained.runs.end("later", "done", {})
+    shutil.copytree(trained.root / "runs" / "one", trained.root / "runs" / "later")
+    code, _, err = baseline("train", *tiny, "-o", "epochs=2")
+    assert code == 0
+    assert lost.replace("one could", "later could") in " ".join(err.split())
+
+
 def test_unknown_is_measured_on_classes_left_out(trained: Dataset, baseline: Baseline) -> None:
     before = (trained.root / "runs" / "one" / "settings.json").read_bytes()
     code, told, err = baseline("evaluate", "--open-set", "--unknown-rate", "20%")
