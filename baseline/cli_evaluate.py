@@ -286,6 +286,11 @@ def doubts(job: CommandJob, run: str | None, folds: int) -> Result:
         name, folder = finished_run(dataset, run)
         found = search_doubts(dataset, name, folder, folds, job.progress)
         report = write_report(dataset, name)
+        shown = [
+            f"{one.sample}: {one.given}, perhaps {one.suggested} ({percent(one.confidence)}), "
+            f"{_found_at(dataset, one.sample)}"
+            for one in found.doubts[:SHOWN]
+        ]
     told: Result = {
         "run": name,
         "folds": folds,
@@ -297,8 +302,13 @@ def doubts(job: CommandJob, run: str | None, folds: int) -> Result:
     }
     if job.as_json:
         return told | {"samples": [one._asdict() for one in found.doubts]}
-    shown = [
-        f"{one.sample}: {one.given}, perhaps {one.suggested} ({percent(one.confidence)})"
-        for one in found.doubts[:SHOWN]
-    ]
-    return told | {"clearest": shown}
+    mend = "labeler --view review, or labeler label CLASS SAMPLE"
+    return told | ({"clearest": shown, "to_mend": mend} if shown else {})
+
+
+def _found_at(dataset: Dataset, key: str) -> str:
+    """Return the file or address that the picture of a sample came from."""
+    sample = dataset.samples.get(key)
+    image = dataset.images.get(sample.image) if sample is not None else None
+    origin = image.origins[0] if image is not None and image.origins else None
+    return (origin.path or origin.url or origin.key) if origin is not None else "no file any more"

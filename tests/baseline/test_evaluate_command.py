@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from judged_runs import fill
+from tools_for_tests import run_here
 
 from baseline.data import SPLITS, find_examples, load_arrays
 from baseline.evaluation.decision_rule import load_decision_rule
@@ -294,13 +295,19 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
 ) -> None:
     sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
     trained.journal.step("Slip", [Choice(sample.key, "label", "owl", "hint")])
-    code, told, _ = baseline("doubts", "--folds", "3")
-    assert code == 0
-    assert told["judged"] == told["labelled"] == 30
+    image = trained.images.get(sample.image)
+    assert image is not None
+    ran = run_here("baseline.cli", "doubts", "--folds", "3", "-d", trained.root)
+    assert ran.code == 0, ran.stderr
+    # Which file it is, and what to type.
+    said = " ".join(ran.stdout.split())
+    assert "labelled: 30, judged: 30" in said
+    assert f"{sample.key}: owl, perhaps cat (" in said
+    assert f"), {image.origins[0].key}" in said
+    assert "labeler label CLASS SAMPLE" in said
     found = Doubts(trained.db).of([sample.key])
     assert (found[sample.key].given, found[sample.key].suggested) == ("owl", "cat")
-    page = Path(str(told["report"])).read_text("utf-8")
-    assert "perhaps" in page
+    assert "perhaps" in (trained.root / "runs" / "one" / "report.html").read_text("utf-8")
     trained.journal.step("Mend", [Choice(sample.key, "label", "cat")])
     assert sample.key not in Doubts(trained.db).of([sample.key])
     code, _, err = baseline("doubts", "--folds", "90")
