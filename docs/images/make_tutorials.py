@@ -27,7 +27,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from reader import Reader
 from tutorial_sites import at_tutorial, printed
-from web_browser import chromium, until
+from web_browser import chromium
 
 from labeler.qt.app import take_picture
 
@@ -51,31 +51,6 @@ def window(view: str, folder: str) -> Shot:
     return take
 
 
-def answered(port: int, picture: str, high: int) -> Shot:
-    """The page with a picture that was judged."""
-
-    def act(page: Page, home: Path) -> None:
-        page.set_input_files("#files", str(home / picture))
-        until(page, "document.querySelector('.picture')")
-        page.wait_for_timeout(3000)
-        page.click("#submit")
-        until(page, "document.querySelectorAll('.bars').length")
-
-    return _in_chromium(port, act, high)
-
-
-def folder_checked(port: int, folder: str, high: int) -> Shot:
-    """The page after it has gone through a folder."""
-
-    def act(page: Page, home: Path) -> None:
-        page.set_input_files("#folder-files", str(home / folder))
-        until(page, "document.querySelector('.bulk-list')")
-        page.wait_for_timeout(6000)
-        page.select_option("#bulk-class", "meme")
-
-    return _in_chromium(port, act, high)
-
-
 def report_of(run: str, high: int) -> Shot:
     """The top of the newest report that fits the pattern."""
 
@@ -83,16 +58,6 @@ def report_of(run: str, high: int) -> Shot:
         newest = max(reader.home.glob(run), key=lambda file: file.stat().st_mtime)
         with chromium() as browser:
             page = _page(browser, newest.as_uri())
-            return _seen(page, high)
-
-    return take
-
-
-def _in_chromium(port: int, act: Callable[[Page, Path], None], high: int) -> Shot:
-    def take(reader: Reader) -> Image.Image:
-        with chromium() as browser:
-            page = _page(browser, f"http://127.0.0.1:{port}/")
-            act(page, reader.home)
             return _seen(page, high)
 
     return take
@@ -115,19 +80,9 @@ def _seen(page: Page, high: int) -> Image.Image:
 # After which command of which tutorial, into which file.
 SHOTS: dict[tuple[str, str], tuple[str, Shot]] = {
     ("shows", "labeler"): ("shows-window", window("pages", "shows")),
-    ("shows", "webapp serve"): ("shows-page", answered(8000, "pictures/group.png", 640)),
     ("cats-vs-owls", "baseline doubts --folds 5"): (
         "cats-report",
         report_of("pets/runs/*/report.html", 560),
-    ),
-    ("anime-vs-cartoon", "labeler --view numbers"): ("toons-numbers", window("numbers", "toons")),
-    ("memes", "webapp serve --port 8013"): (
-        "memes-page",
-        folder_checked(8013, "to-sort", 700),
-    ),
-    ("who-am-i", "webapp serve --port 8014"): (
-        "who-page",
-        answered(8014, "new-faces/megumin-703.jpg", 640),
     ),
 }
 
