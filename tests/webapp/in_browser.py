@@ -20,6 +20,19 @@ NEEDS_BROWSER = [
     pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py"),
 ]
 Open = Callable[..., Any]
+_PARTS = ["vendor/drawnface.onnx"] + [
+    f"vendor/onnxruntime-web/{name}"
+    for name in (
+        "ort.wasm.min.mjs",
+        "ort-wasm-simd-threaded.mjs",
+        "ort-wasm-simd-threaded.wasm",
+    )
+]
+# The browser's finder, kept for when there is no network: each part when it has come, the largest
+# last. Before that, a page that loses its network logs the part that fails.
+KEPT = f"""caches.open('page')
+    .then((cache) => Promise.all({_PARTS}.map((part) => cache.match(part))))
+    .then((found) => found.every(Boolean))"""
 
 
 def until(page: Any, script: str, seconds: float = 30) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from in_browser import BOXES, NEEDS_BROWSER, Open, until
+from in_browser import BOXES, KEPT, NEEDS_BROWSER, Open, until
 
 from facecrop.detectors import detector_named
 from facecrop.detectors.tiling import overlap
@@ -14,18 +14,6 @@ from gleanset.records import Box
 
 pytestmark = NEEDS_BROWSER
 SAID = "document.querySelector('.picture .small')?.textContent"
-PARTS = ["vendor/drawnface.onnx"] + [
-    f"vendor/onnxruntime-web/{name}"
-    for name in (
-        "ort.wasm.min.mjs",
-        "ort-wasm-simd-threaded.mjs",
-        "ort-wasm-simd-threaded.wasm",
-    )
-]
-# Each is kept when it has come, the largest last.
-KEPT = f"""caches.open('page')
-    .then((cache) => Promise.all({PARTS}.map((part) => cache.match(part))))
-    .then((found) => found.every(Boolean))"""
 PLACES = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
     (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
 

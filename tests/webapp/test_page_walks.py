@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from in_browser import ANSWERS, BOXES, NEEDS_BROWSER, Open, until
+from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, until
 from PIL import Image
 
 pytestmark = NEEDS_BROWSER
@@ -31,6 +31,7 @@ def test_what_is_refused_is_told_in_the_language_of_the_page(
     until(page, f"{MESSAGE} === '无法把 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 读作图片'")
     page.set_input_files("#files", [str(drawn)])
     until(page, f"{BOXES}.length")
+    until(page, KEPT)
     page.context.set_offline(True)
     page.click("#submit")
     until(page, f"{MESSAGE}.startsWith('无法连接服务器')")
