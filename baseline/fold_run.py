@@ -25,12 +25,12 @@ from baseline.evaluation.outputs import Outputs, save_outputs
 from baseline.fold_trials import FoldTraining, FoldTrials, right
 from baseline.report.folds_page import write_folds_report
 from baseline.report.page import REPORT
-from baseline.runs import FOLDS_ROOM, METRICS, ROOM, new_run_id, run_folder
+from baseline.runs import FOLDS_ROOM, METRICS, ROOM, ending_told, new_run_id, run_folder
 from baseline.settings import Settings
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, few
 from gleanset.db.runs import Doubts, SplitEvaluations
-from gleanset.errors import GleansetError, InputUnusable
+from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, duration, percent
 from gleanset.records import Run
@@ -131,15 +131,9 @@ def cross_validate(
         if again and run.id == fresh:
             trials.forget(trainings)
         dataset.runs.note_snapshot(run.id, snapshot)
-        try:
+        with ending_told(dataset, run.id):
             figures = _train(trials, trainings, progress or Progress(), say)
             result = _judge(trials, trainings, figures, run.id, scratch)
-        except GleansetError as error:
-            dataset.runs.end(run.id, "failed", {"error": error.what})
-            raise
-        except KeyboardInterrupt:
-            dataset.runs.end(run.id, "interrupted", {})
-            raise
         dataset.runs.end(run.id, "done", result)
         write_folds_report(dataset, run.id, scratch=scratch)
     if words := few(result["moments"]):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
+from gleanset.errors import GleansetError, InputUnusable
 from gleanset.records import Run
 from gleanset.settings import FILE as DATASET
 
@@ -33,6 +35,19 @@ def new_run_id(dataset: Dataset, name: str) -> str:
     while dataset.runs.get(stamped if number == 1 else f"{stamped}-{number}") is not None:
         number += 1
     return stamped if number == 1 else f"{stamped}-{number}"
+
+
+@contextmanager
+def ending_told(dataset: Dataset, run_id: str) -> Iterator[None]:
+    """Tell the catalogue how a run ended that failed or was interrupted in here."""
+    try:
+        yield
+    except GleansetError as error:
+        dataset.runs.end(run_id, "failed", {"error": error.what})
+        raise
+    except KeyboardInterrupt:
+        dataset.runs.end(run_id, "interrupted", {})
+        raise
 
 
 def finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:

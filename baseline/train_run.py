@@ -36,13 +36,12 @@ from baseline.networks import GalleryHead, Net
 from baseline.reevaluate import straddle_warning
 from baseline.report import write_report
 from baseline.run_logger import RunLogger
-from baseline.runs import METRICS, ROOM, TRAINED_ON, new_run_id, run_folder
+from baseline.runs import METRICS, ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
 from baseline.settings import AUTO, Settings, load_preset
 from baseline.storage import save_model
 from gleanset import Dataset
 from gleanset.binomial import few
 from gleanset.db.faces import crop_methods
-from gleanset.errors import GleansetError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, duration
 from gleanset.snapshots import made_from
@@ -128,14 +127,8 @@ def train_run(
         dataset.runs.note_snapshot(run.id, snapshot)
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
-        try:
+        with ending_told(dataset, run.id):
             result = _train_and_judge(data, run.id, choice, val_notice, scratch, say)
-        except GleansetError as error:
-            dataset.runs.end(run.id, "failed", {"error": error.what})
-            raise
-        except KeyboardInterrupt:
-            dataset.runs.end(run.id, "interrupted", {})
-            raise
         dataset.runs.end(run.id, "done", result)
         forget_checkpoint(checkpoints)
         write_report(dataset, run.id, scratch=scratch)

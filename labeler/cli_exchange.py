@@ -22,6 +22,15 @@ from labeler.export.options import (
     parse_size,
 )
 
+only_classes = click.option(
+    "--class",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=classes_here,
+    help="Only this class; may be repeated.",
+)
+
 
 @click.command(
     "import", cls=Command, epilog="Example: labeler import ~/sorted-pictures -d my-dataset"
@@ -165,14 +174,7 @@ def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any)
 @click.command(cls=Command, epilog="Example: labeler sheet classes.png -d my-dataset")
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png|jpg")
-@click.option(
-    "--class",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=classes_here,
-    help="Only this class; may be repeated.",
-)
+@only_classes
 @click.option(
     "--each", type=click.IntRange(1, 50), default=5, show_default=True, help="Portraits of a class."
 )
@@ -208,14 +210,7 @@ def sheet(job: CommandJob, out: Path, names: tuple[str, ...], each: int, size: i
 @click.command(cls=Command, epilog="Example: labeler gallery faces.html -d my-dataset")
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html|FOLDER")
-@click.option(
-    "--class",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=classes_here,
-    help="Only this class; may be repeated.",
-)
+@only_classes
 @click.option(
     "--limit",
     type=click.IntRange(1, 20_000),

@@ -11,13 +11,12 @@ from markupsafe import Markup
 
 from baseline.report.charts import confused_pairs, confusion_rows
 from baseline.report.page import (
-    DOUBTED,
     REPORT,
-    WORST,
     JudgedPicture,
     MainSection,
     SplitSection,
-    picture_of,
+    doubted_pictures,
+    mistaken_pictures,
 )
 from baseline.report.run_files import SplitFigures
 from baseline.runs import METRICS
@@ -108,15 +107,7 @@ def _gather(dataset: Dataset, folder: Path) -> FoldsReport:
         metrics=metrics,
         main=_main(dataset, metrics, thumbnails),
         bars=[_bar(row, metrics) for row in metrics.summary.folds],
-        doubts=[
-            JudgedPicture(
-                picture_of(dataset, thumbnails, one.sample),
-                one.given,
-                one.suggested,
-                one.confidence,
-            )
-            for one in found[:DOUBTED]
-        ],
+        doubts=doubted_pictures(dataset, thumbnails, found),
     )
 
 
@@ -142,12 +133,7 @@ def _main(dataset: Dataset, metrics: FoldMetrics, thumbnails: Thumbnails) -> Mai
         bar=interval_bar(figures.accuracy, *interval, figures.commonest_class, words),
         matrix=confusion_rows(figures.confusion, metrics.classes),
         confused=confused_pairs(figures.confusion, metrics.classes),
-        mistakes=[
-            JudgedPicture(
-                picture_of(dataset, thumbnails, one.key), one.true, one.predicted, one.confidence
-            )
-            for one in figures.mistakes[:WORST]
-        ],
+        mistakes=mistaken_pictures(dataset, thumbnails, figures),
         before=None,
         after=None,
         risk=None,

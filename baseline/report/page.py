@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from baseline.report.run_files import (
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval
 from gleanset.db.faces import CropMethod
-from gleanset.db.runs import Doubts, EvaluationCounts, SplitEvaluations
+from gleanset.db.runs import Doubt, Doubts, EvaluationCounts, SplitEvaluations
 from gleanset.files.atomic import write_atomic
 from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.fill import as_bytes, templates
@@ -150,15 +150,7 @@ def gather(dataset: Dataset, folder: Path) -> RunReport:
         answers=answers,
         curves=list(_curves(metrics)),
         roc=_roc(metrics.retrieval),
-        doubts=[
-            JudgedPicture(
-                picture_of(dataset, thumbnails, one.sample),
-                one.given,
-                one.suggested,
-                one.confidence,
-            )
-            for one in doubts[:DOUBTED]
-        ],
+        doubts=doubted_pictures(dataset, thumbnails, doubts),
         doubted=len(doubts),
         crops=load_crops(folder),
         searched=SplitEvaluations(dataset.db).searched_doubts(folder.name),
@@ -219,12 +211,7 @@ def _main(
         bar=interval_bar(found.accuracy, *told.interval, found.commonest_class, words),
         matrix=confusion_rows(found.confusion, metrics.classes),
         confused=confused_pairs(found.confusion, metrics.classes),
-        mistakes=[
-            JudgedPicture(
-                picture_of(dataset, thumbnails, one.key), one.true, one.predicted, one.confidence
-            )
-            for one in found.mistakes[:WORST]
-        ],
+        mistakes=mistaken_pictures(dataset, thumbnails, found),
         before=reliability(found.bins, "Before scaling") if found.bins else None,
         after=reliability(found.calibrated.bins, "After scaling") if found.calibrated else None,
         risk=risk(found.risk, "Wrong answers by share answered", _chosen(answers))
@@ -245,6 +232,30 @@ def picture_of(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail 
     """Return the picture of a sample; None for one that is gone."""
     sample = dataset.samples.get(key)
     return thumbnails.of_sample(sample) if sample else None
+
+
+def doubted_pictures(
+    dataset: Dataset, thumbnails: Thumbnails, doubts: Sequence[Doubt]
+) -> list[JudgedPicture]:
+    """Return the clearest labels in doubt, each with what it is thought to be."""
+    return [
+        JudgedPicture(
+            picture_of(dataset, thumbnails, one.sample), one.given, one.suggested, one.confidence
+        )
+        for one in doubts[:DOUBTED]
+    ]
+
+
+def mistaken_pictures(
+    dataset: Dataset, thumbnails: Thumbnails, figures: SplitFigures
+) -> list[JudgedPicture]:
+    """Return the surest mistakes, each with what it was taken for."""
+    return [
+        JudgedPicture(
+            picture_of(dataset, thumbnails, one.key), one.true, one.predicted, one.confidence
+        )
+        for one in figures.mistakes[:WORST]
+    ]
 
 
 def _curves(metrics: Metrics) -> Iterator[tuple[str, Markup]]:
