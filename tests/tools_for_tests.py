@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -119,6 +120,20 @@ def run_here(
         err.flush()
     said = [stream.buffer.getvalue().decode(errors="backslashreplace") for stream in (out, err)]  # type: ignore[attr-defined]
     return Ran(code, *said)
+
+
+def self_signed(folder: Path, *names: str) -> Path:
+    """Make `cert.pem` and `key.pem` of a server with these names (`DNS:…`, `IP:…`); the former."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl program to make a certificate")
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
+    subprocess.run(
+        [*made.split(), "-out", "cert.pem", "-addext", f"subjectAltName={','.join(names)}"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "cert.pem"
 
 
 def python(code: str, *args: str | Path) -> subprocess.Popen[str]:

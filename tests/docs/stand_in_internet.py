@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+from tools_for_tests import self_signed
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harvest"))
 
 from faulty_server import running
@@ -38,7 +40,7 @@ _TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 @contextmanager
 def stand_in_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
     """Serve `sites`, made with `as_proxy`, under their real names; the environment to run in."""
-    certificate = _certificate(scratch)
+    certificate = self_signed(scratch, *(f"DNS:{name}" for name in SITES))
     _Tunnel.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _Tunnel.trusted.load_cert_chain(certificate, scratch / "key.pem")
     _Tunnel.sites = sites
@@ -86,18 +88,6 @@ class _Site(_Handler):
         if sound and self.path != "/robots.txt":
             self.path = SITES[self.headers["Host"].partition(":")[0]] + self.path
         return sound
-
-
-def _certificate(folder: Path) -> Path:
-    names = ",".join(f"DNS:{name}" for name in SITES)
-    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=stand-in -keyout key.pem"
-    subprocess.run(
-        [*made.split(), "-out", "cert.pem", "-addext", f"subjectAltName={names}"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return folder / "cert.pem"
 
 
 def trust_in_chromium(home: Path, certificate: Path) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import ssl
-import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +16,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 from faulty_server import FaultyServer, Handler, Proxy, running
+from tools_for_tests import self_signed
 
 from gleanset.errors import (
     Blocked,
@@ -463,18 +462,7 @@ def test_no_tokens_are_stored(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl program to make a certificate")
-    folder = tmp_path_factory.mktemp("flickr-tls")
-    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
-    names = "subjectAltName=DNS:api.flickr.example"
-    subprocess.run(
-        [*made.split(), "-out", "cert.pem", "-addext", names],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return folder
+    return self_signed(tmp_path_factory.mktemp("flickr-tls"), "DNS:api.flickr.example").parent
 
 
 class QuietServer(ThreadingHTTPServer):

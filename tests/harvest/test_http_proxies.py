@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from faulty_server import PICTURE, FaultyServer, Proxy, running
+from tools_for_tests import self_signed
 
 from gleanset.errors import Unreadable, UsageError
 from harvest.http import Client, DownloadLimits
@@ -33,18 +32,8 @@ def proxy() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl program to make a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    names = "subjectAltName=IP:127.0.0.1,DNS:pictures.example"
-    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
-    subprocess.run(
-        [*made.split(), "-out", "cert.pem", "-addext", names],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return folder
+    names = ("IP:127.0.0.1", "DNS:pictures.example")
+    return self_signed(tmp_path_factory.mktemp("tls"), *names).parent
 
 
 @pytest.fixture
