@@ -52,6 +52,7 @@ def train(
     from baseline.report.page import REPORT
     from baseline.runs import ROOM, run_folder
     from baseline.train_run import train_preset
+    from baseline.train_words import training_words
 
     with job.open() as dataset:
         before = dataset.runs.newest(ROOM)
@@ -63,7 +64,8 @@ def train(
                 "until a threshold is chosen for it: baseline evaluate --unknown-rate 5%"
             )
         report = folder.absolute() / REPORT
-    return done | ({"report": str(report)} if report.is_file() else {})
+    done |= {"report": str(report)} if report.is_file() else {}
+    return done if job.as_json else training_words(done, folder, job.root)
 
 
 def _loses_unknown(before: Path, now: Path) -> bool:

@@ -26,7 +26,9 @@ from baseline.reevaluate import reevaluate
 from baseline.runs import METRICS, ROOM, run_folder
 from baseline.settings import load_preset
 from baseline.train_run import train_run
+from baseline.train_words import training_words
 from gleanset import Box, Dataset, Face
+from gleanset.cli import readable
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
@@ -376,12 +378,53 @@ def test_the_commands_and_their_exit_codes(
     assert Path(trained["report"]).name == "report.html"
     assert Path(trained["report"]).is_file()
 
+    # The same for a person: how good it is, within which bounds, and what can be done with it.
+    code, out, err = baseline(monkeypatch, capsys, "train", *given, *where)
+    assert code == 0
+    assert "known already" in err
+    here = str(dataset.root)
+    assert not [line for line in out.splitlines() if len(line) > 80 and here not in line]
+    share = f"{100 * trained['test']['accuracy']:.1f} %"
+    assert f"right: {share} of 2 pictures of test, none of which it learnt" in out
+    assert re.search(r"interval: [\d.]+ to [\d.]+ % \(95 %\), by 2 moments", out)
+    assert f"baseline predict PICTURE -d {dataset.root}" in out
+    assert trained["report"] in out
+
     code, out, _ = baseline(monkeypatch, capsys, "evaluate", "--json", *where)
     assert code == 0
     judged = json.loads(out.splitlines()[-1])
     assert judged["run"] == trained["run"]
     assert judged["test"]["accuracy"] == trained["test"]["accuracy"]
     assert baseline(monkeypatch, capsys, "evaluate", "no-such-run", *where)[0] == 3
+
+
+def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_path: Path) -> None:
+    matrix = [[5, 3, 0], [1, 6, 0], [0, 2, 2]]
+    names = ("a class of very many words, as they come from folders", "cat", "dog")
+    classes = [
+        {"name": name, "precision": 0, "recall": 0, "f1": 0, "support": sum(row)}
+        for name, row in zip(names, matrix, strict=True)
+    ]
+    share = {"count": 19, "accuracy": 13 / 19, "log_loss": 1.0, "macro_f1": 0.5}
+    share |= {"commonest_class": 8 / 19}
+    figures = {**share, "classes": classes, "confusion": matrix, "mistakes": [], "moments": 12}
+    told = {"classes": list(names), "settings": {}, "data": {}, "val": figures}
+    (tmp_path / METRICS).write_text(json.dumps(told))
+    done = {
+        "run": "r",
+        "classes": 3,
+        "data": {"train": 100, "val": 19, "test": 0},
+        "val": share | {"at_least": 0.4, "at_most": 0.9},
+        "test": None,
+    }
+    words = training_words(done, tmp_path, Path("my pets"))
+    assert words["confused"] == f"{names[0]} taken for cat: 3 of 8; dog taken for cat: 2 of 4"
+    assert words["right"] == "68.4 % of 19 pictures of val, which it was tuned by: no true test"
+    assert words["next"][0] == "labeler split --ratio 8:1:1 -d 'my pets'"
+    assert all(len(line) <= 80 for line in readable(words))
+    # The figures of a run whose folder is gone are those of the catalogue.
+    alone = training_words(done | {"val": None}, tmp_path / "gone", Path("pets"))
+    assert "no picture in test or val" in alone["right"]
 
 
 def test_a_crop_is_read_when_there_is_one_and_else_cut_from_the_original(small: Dataset) -> None:
