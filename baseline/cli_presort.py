@@ -43,9 +43,11 @@ def presort(job: CommandJob, preset: str, options: tuple[str, ...], follow: bool
     if follow:
         return _followed(job, settings)
     from baseline.presort.job import presort as run
+    from baseline.presort.words import presort_words
 
     with job.open() as dataset:
-        return run(dataset, settings, job.progress)
+        figures = run(dataset, settings, job.progress)
+        return figures if job.as_json else presort_words(dataset, figures)
 
 
 def _followed(job: CommandJob, settings: Settings) -> Result:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from gleanset.db.changes import Change, Changes, Curation, Placement
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.terminal import WIDTH
+from labeler.cli import commands as labeler
 
 QUICK = ["-o", "backbone=test_efficientnet", "-o", "weights=none", "-o", "size=32"]
 SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
@@ -59,6 +63,40 @@ def test_the_command_says_what_to_label_next(tmp_path: Path) -> None:
     told = json.loads(ran.stdout.splitlines()[-1])
     assert told["samples"] == 12
     assert set(told["label_next"]) <= set(truth)
+
+
+def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path: Path) -> None:
+    root = tmp_path / "my faces"
+
+    def said() -> dict[str, str]:
+        ran = CliRunner().invoke(commands, ["presort", *QUICK, "-d", str(root)])
+        assert ran.exit_code == 0, ran.output
+        told, _, commands_next = ran.stdout.partition("next:\n")
+        assert max(map(len, told.splitlines())) <= WIDTH
+        lines = told.replace("\n  ", " ").splitlines()
+        assert shlex.quote(str(root)) in commands_next
+        return dict(line.split(": ", 1) for line in lines) | {"next": commands_next}
+
+    with Dataset.create(root) as dataset:
+        truth = fill(dataset, 8, labelled=False)
+        first = said()
+        assert first["looked at"] == "24 samples, 0 of them with a label; 24 wait for one"
+        assert first["proposals"].startswith("none: that takes two classes with labels")
+        assert "accept-proposals" not in first["next"]
+        keys = sorted(truth)
+        dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
+        second = said()
+        assert second["looked at"].endswith("18 of them with a label; 6 wait for one")
+        assert re.fullmatch(r"for 6 of 6, about \d of them wrong", second["proposals"])
+        assert "% right on 18 samples with a label" in second["tried"]
+        asked = ["accept-proposals", "--simulate", "--json", "-d", str(root)]
+        sure = json.loads(CliRunner().invoke(labeler, asked).stdout)["accepted"]
+        assert second.get("sure", "0 at").startswith(f"{sure} at")
+        assert ("labeler accept-proposals --above 0.95 -d" in second["next"]) == (sure > 0)
+        dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
+        last = said()
+        assert last["proposals"] == "none: nothing waits for a label"
+        assert "gleanset status -d" in last["next"]
 
 
 @pytest.mark.damages("its pictures are removed")

@@ -1,0 +1,78 @@
+"""What `baseline presort` tells a person at its end: what is proposed, how surely, what is next.
+
+All figures are in `--json`, and the proposals themselves in `gleanset list proposals`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gleanset import Dataset
+from gleanset.db.proposed import proposed_samples
+from gleanset.html.words import count
+
+SURE = 0.95
+"""The confidence from which `labeler accept-proposals` takes a proposal, where nothing is said."""
+DOUBTFUL = 0.5
+"""Below it a proposal is wrong more likely than right."""
+
+
+def presort_words(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `figures` of a presort as lines for a person."""
+    waiting = dataset.samples.counts("status", "kept").get(("queue", "kept"), 0)
+    found = [one.proposals[0].confidence for one in proposed_samples(dataset.db) if one.waits]
+    lines = {"looked at": _looked_at(figures, waiting)}
+    if "classes" in figures:
+        lines |= _proposed(figures, found, waiting)
+    else:
+        lines["proposals"] = (
+            f"none: that takes two classes with labels; {count(figures['clusters'], 'group')} of "
+            "look-alikes were put together, and the window asks for the most telling first"
+        )
+    return lines | {"next": _next(dataset, found, waiting)}
+
+
+def _looked_at(figures: Mapping[str, Any], waiting: int) -> str:
+    """Say how many samples there are, and which of them wait."""
+    words = (
+        f"{count(figures['samples'], 'sample')}, {figures['labelled']:,} of them with a label; "
+        f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for one"
+    )
+    unread = figures.get("unreadable", 0)
+    return words + (f"; {count(unread, 'picture')} could not be read" if unread else "")
+
+
+def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -> dict[str, str]:
+    """Say what is proposed for the samples that wait; `sure` has the confidence of each."""
+    lines = {}
+    if figures["held_out"]:
+        lines["tried"] = (
+            f"{100 * figures['accuracy']:.1f} % right on {count(figures['held_out'], 'sample')} "
+            "with a label, none of them learnt by who answered"
+        )
+    if not waiting:
+        return lines | {"proposals": "none: nothing waits for a label"}
+    wrong = sum(1 - one for one in sure)
+    lines["proposals"] = f"for {len(sure):,} of {waiting:,}, about {wrong:.0f} of them wrong"
+    taken = [one for one in sure if one >= SURE]
+    if taken:
+        lines["sure"] = (
+            f"{len(taken):,} at {100 * SURE:.0f} % or more, about "
+            f"{sum(1 - one for one in taken):.1f} of them wrong"
+        )
+    if doubtful := sum(one < DOUBTFUL for one in sure):
+        lines["likely wrong"] = f"{doubtful:,} below {100 * DOUBTFUL:.0f} %"
+    if (strange := round(figures.get("of_no_class", 0))) > 0:
+        lines["unknown"] = f"about {strange:,} look like none of the classes"
+    return lines
+
+
+def _next(dataset: Dataset, sure: Sequence[float], waiting: int) -> list[str]:
+    """Return the commands that go on from here."""
+    where = f"-d {shlex.quote(str(dataset.root))}"
+    if not waiting:
+        return [f"gleanset status {where}"]
+    accept = [f"labeler accept-proposals --above {SURE:g} {where}"]
+    return [f"labeler {where}", *(accept if any(one >= SURE for one in sure) else [])]
