@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, Unreadable
+from gleanset.file_groups import FileGroups, GroupBy
 from gleanset.files.atomic import disk_errors
 from gleanset.files.names import ARCHIVES, printable
 from gleanset.files.store import sha256_of_file
@@ -27,7 +29,8 @@ from harvest.folder import (
     CreditedPicture,
     FolderHints,
     checked_folder,
-    credit_stamp,
+    names_in,
+    said_stamp,
     staged_with_credit,
     take_credited,
 )
@@ -71,6 +74,12 @@ class MemberHints:
             folders = (archive.stem,)
         return self._hinting.of(folders)
 
+    def group_of(self, archive: IdentifiedArchive, name: str) -> str | None:
+        """Return the group of a member; a folder inside is one of this archive alone."""
+        *inside, last = _parts(name) or ("",)
+        folder = ":".join((archive.key, "/".join(inside)))
+        return self._hinting.group_of(last, folder, inside)
+
     def _is_flat(self, archive: IdentifiedArchive) -> bool:
         if archive.key not in self._flat:
             paths = (_parts(entry.name) for entry in open_archive(archive.path))
@@ -86,21 +95,23 @@ def harvest_archives(
     class_level: int = 1,
     label: str | None = None,
     credit: Credit = NOTHING,
+    groups: FileGroups | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Add every picture inside some archives; the counts of what happened.
 
     With `hints` the class folder inside the archive on that level is the hint (in one without
-    folders its own name), else `label`. Who made a picture says its file, else `credit`. Members
-    seen before are skipped, wherever the archive lies now. Raises `InputUnusable` for what is no
+    folders its own name), else `label`. Who made a picture says its file, else `credit`; what
+    belongs together say `groups`. Members seen before are skipped, wherever the archive lies now.
+    Raises `InputUnusable` for what is no
     archive.
     """
     given = checked_archives(archives)
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store, by_folder=hints)
-        hinting = MemberHints(FolderHints(label, class_level if hints else None))
+        intake = Importer(dataset, STAGE, store, groups=groups, by_folder=hints)
+        hinting = MemberHints(FolderHints(label, class_level if hints else None, groups))
         keep = _Keep(StageFile(StageBytes(store)))
         new = (
             found
@@ -137,6 +148,16 @@ def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[
         else:
             trees.append(checked_folder(place, own))
     return trees, archives
+
+
+def groups_in(
+    by: GroupBy | None, trees: Iterable[Path], archives: Iterable[Path], own: Path
+) -> FileGroups:
+    """Return the groups of all that lies there. Raises `UsageError` where there cannot be any."""
+    if by is None or by.pattern is None:
+        return FileGroups(by)
+    names = [name for tree in trees for name in names_in(tree, own)]
+    return FileGroups(by, [*names, *(name for one in archives for name in _names_inside(one))])
 
 
 def combined(*results: dict[str, object]) -> dict[str, object]:
@@ -215,8 +236,14 @@ def members(
     for entry in open_archive(archive.path):
         names[entry.name] += 1
         hint = hinting.of(archive, entry.name)
-        origin = _origin(archive, entry.name, names[entry.name], hint)
-        yield entry, origin, f"{origin.hint or ''}{credit_stamp(credit)}"
+        group = hinting.group_of(archive, entry.name)
+        origin = replace(_origin(archive, entry.name, names[entry.name], hint), post=group)
+        yield entry, origin, f"{origin.hint or ''}{said_stamp(group, credit)}"
+
+
+def _names_inside(archive: Path) -> Iterator[str]:
+    """Yield the name of every member, without the folders that lead to it."""
+    return (parts[-1] for entry in open_archive(archive) if (parts := _parts(entry.name)))
 
 
 def _origin(archive: IdentifiedArchive, name: str, times: int, hint: str | None) -> Origin:

@@ -10,6 +10,7 @@ import click
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.credit import given_credit
+from gleanset.file_groups import GroupBy, group_by_option
 from gleanset.files.class_folder import LEVEL_HELP
 from harvest.cli_frames import frames
 from harvest.cli_options import (
@@ -36,6 +37,7 @@ for command in (keyword, check, login, frames):
 @click.option("--hints-from-folders", is_flag=True, help="Names of class folders are hints.")
 @click.option("--class-level", type=click.IntRange(1), metavar="N", help=LEVEL_HELP)
 @label_option
+@group_by_option
 @click.option("--author", help="Who made the pictures, where nothing else says it.")
 @click.option("--licence", help="What may be done with them, such as CC-BY-4.0 or 'my own'.")
 @click.option("--page", metavar="URL", help="The page that they are from.")
@@ -46,6 +48,7 @@ def folder(
     hints_from_folders: bool,
     class_level: int | None,
     label: str | None,
+    group_by: GroupBy | None,
     author: str | None,
     licence: str | None,
     page: str | None,
@@ -58,8 +61,9 @@ def folder(
     folder itself.
 
     Who made each, its licence and its page are kept, and exports carry them: as a sources.csv
-    beside the pictures says (columns file, author, licence, page), else the file itself (EXIF, IPTC
-    or XMP), else --author, --licence and --page.
+    beside the pictures says (columns file, author, licence, page, group), else the file itself
+    (EXIF, IPTC or XMP), else --author, --licence and --page. What belongs together says that table,
+    else --group-by.
     """
     return carry_out(
         job,
@@ -68,6 +72,7 @@ def folder(
             hints_from_folders=hints_from_folders,
             class_level=class_level,
             label=label,
+            group_by=group_by,
             credit=given_credit(author, licence, page),
             workers=workers,
         ),

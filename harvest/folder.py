@@ -13,16 +13,17 @@ from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable
+from gleanset.file_groups import FileGroups
 from gleanset.files.class_folder import class_folder
 from gleanset.files.names import printable
 from gleanset.images.decode import ENDINGS
 from gleanset.images.embedded_credit import credit_of
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import Measured, Origin
+from gleanset.source_table import NAME, SourceTables
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
-from harvest.source_table import NAME, SourceRows, credit_in, source_rows
 
 STAGE = "harvest-folder"
 
@@ -47,14 +48,22 @@ class CreditedPicture(NamedTuple):
 
 
 class FolderHints(NamedTuple):
-    """What pictures are hinted to be: the class folder on `level`, or without it one label."""
+    """What pictures are hinted to be: the class folder on `level`, or without it one label.
+
+    `groups` says which of them belong together.
+    """
 
     label: str | None = None
     level: int | None = None
+    groups: FileGroups | None = None
 
     def of(self, folders: Sequence[str]) -> str | None:
         """Return the hint of a picture that these folders lead to, None where it has none."""
         return self.label if self.level is None else class_folder(folders, self.level)
+
+    def group_of(self, name: str, folder: str, inside: Sequence[str]) -> str | None:
+        """Return the group of a file in a `folder`, to which the folders `inside` lead."""
+        return self.groups.of(name, folder, inside, self.level) if self.groups else None
 
 
 def harvest_folders(
@@ -65,20 +74,22 @@ def harvest_folders(
     class_level: int = 1,
     label: str | None = None,
     credit: Credit = NOTHING,
+    groups: FileGroups | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Add every picture under some folders, and pictures named themselves; the counts.
 
     With `hints` the class folder on that level is the hint (see `walk`), else `label`. Who made a
-    picture says a `sources.csv`, else the file itself, else `credit`. Files seen before are skipped
-    unless they changed. Raises `InputUnusable` for a folder that is not there.
+    picture says a `sources.csv`, else the file itself, else `credit`; what belongs together says
+    that table, else `groups`. Files seen before are skipped unless they, or what is said of them,
+    changed. Raises `InputUnusable` for a folder that is not there.
     """
     roots = [checked_folder(folder, dataset.root) for folder in folders]
-    hinting = FolderHints(label, class_level if hints else None)
+    hinting = FolderHints(label, class_level if hints else None, groups)
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store, by_folder=hints)
+        intake = Importer(dataset, STAGE, store, groups=groups, by_folder=hints)
         keep = StageFile(StageBytes(store))
         new = (
             found
@@ -162,25 +173,33 @@ def walk(
     """
     own = leave_out.resolve()
     closed: list[OSError] = []
-    tables: dict[Path, SourceRows] = {}
+    tables = SourceTables(root.parent if root.is_file() else root)
 
-    def found(path: Path, hint: str | None) -> Found:
-        return _found(path, hint, credit_in(tables, path), credit)
+    def found(path: Path, hint: str | None, inside: Sequence[str] = ()) -> Found:
+        told = tables.of(path)
+        group = told.group or hinting.group_of(path.name, printable(path.parent), inside)
+        return _found(path, hint, group, told.credit, credit)
 
     if root.is_file():
-        tables[root.parent] = source_rows(root.parent)
         yield found(root, hinting.of((root.parent.name,)))
         return
     loose: tuple[str, ...] = ()
     for folder, folders, files in _open_folders(root, own, closed):
         if folder == root and not folders:
             loose = (root.name,)
-        hint = hinting.of(folder.relative_to(root).parts or loose)
-        if rows := source_rows(folder):
-            tables[folder] = rows
+        inside = folder.relative_to(root).parts
         for name in files:
-            yield found(folder / name, hint)
+            yield found(folder / name, hinting.of(inside or loose), inside)
     yield from (found(Path(os.fsdecode(error.filename)), hinting.label) for error in closed)
+
+
+def names_in(root: Path, leave_out: Path) -> Iterator[str]:
+    """Yield the name of every file that `walk` gives."""
+    if root.is_file():
+        yield root.name
+        return
+    for _, _, files in _open_folders(root, leave_out.resolve(), []):
+        yield from files
 
 
 def _open_folders(
@@ -206,21 +225,19 @@ def _is_left_out(folder: Path, own: Path) -> bool:
     return folder.resolve() == own or is_dataset(folder)
 
 
-def _found(path: Path, hint: str | None, told: Credit, given: Credit) -> Found:
-    text = printable(path)
+def _found(path: Path, hint: str | None, group: str | None, told: Credit, given: Credit) -> Found:
+    text, title = printable(path), printable(Path(path.name))
     hint = hint and printable(Path(hint))
-    origin = Origin(
-        source="folder", key=text, path=text, title=printable(Path(path.name)), hint=hint
-    )
+    origin = Origin("folder", text, path=text, title=title, hint=hint, post=group)
     try:
         status = path.stat()
     except OSError:
         return Found(path, origin, "")
-    stamp = f"{status.st_size}:{status.st_mtime_ns}:{hint or ''}{credit_stamp(told, given)}"
+    stamp = f"{status.st_size}:{status.st_mtime_ns}:{hint or ''}{said_stamp(group, told, given)}"
     return Found(path, origin, stamp, told)
 
 
-def credit_stamp(*parts: Credit) -> str:
+def said_stamp(group: str | None, *parts: Credit) -> str:
     """Return a stamp that changes with what is said of a picture; empty where nothing is."""
-    said = [text or "" for one in parts for text in one]
+    said = [text or "" for one in parts for text in one] + ([group] if group else [])
     return ":" + hashlib.sha256("\0".join(said).encode()).hexdigest()[:12] if any(said) else ""

@@ -18,6 +18,7 @@ from typing import Any
 from gleanset import Dataset
 from gleanset.db.hints import retract_disputed
 from gleanset.errors import Unreadable
+from gleanset.file_groups import FileGroups
 from gleanset.files.store import Store
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
@@ -53,8 +54,9 @@ class Importer:
     """Records what became of each candidate and counts it.
 
     What it takes was staged in `store`. `images`, where one is given, takes up the hashes that
-    are met, for callers that stop at a number of them; several importers may share it. With
-    `by_folder` hints are names of folders: a file has one, which another run may change.
+    are met, for callers that stop at a number of them; several importers may share it, and
+    `groups`, which counts the groups that are met. With `by_folder` hints are names of folders: a
+    file has one, which another run may change.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Importer:
         store: Store,
         images: set[str] | None = None,
         *,
+        groups: FileGroups | None = None,
         by_folder: bool = False,
     ) -> None:
         self._dataset = dataset
         self._stage = stage
         self._store = store
         self._images = images
+        self._groups = groups
         self._by_folder = by_folder
         self._hinted: set[str] = set()
         self._replaced: list[tuple[str, Origin]] = []
@@ -110,7 +114,7 @@ class Importer:
                 if self._dataset.images.add_origin(image, origin):
                     self._note_hint(image, origin)
             self._note_replaced(image, origin)
-            self._met(image)
+            self._met(image, origin)
         return Seen.KNOWN
 
     def take_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
@@ -139,7 +143,7 @@ class Importer:
             self._reject(origin, refused.reason, refused.detail, stamp, candidate)
             return False
         self.tally["added" if new else "duplicate"] += 1
-        self._met(measured.sha256)
+        self._met(measured.sha256, origin)
         if not new:
             self._note_hint(measured.sha256, origin)
             self._note_replaced(measured.sha256, origin)
@@ -151,7 +155,7 @@ class Importer:
         with self._dataset.db.write():
             new = self._dataset.take_original(store, measured, origin)
             if not new:
-                self._dataset.images.note_credit(measured.sha256, origin)
+                self._dataset.images.note_said(measured.sha256, origin)
             self._record(origin, "done", stamp, measured.sha256)
             self._dataset.rejections.clear(self._stage, origin.key, origin.source)
         return new
@@ -188,9 +192,11 @@ class Importer:
             candidate=candidate,
         )
 
-    def _met(self, image: str) -> None:
+    def _met(self, image: str, origin: Origin) -> None:
         if self._images is not None:
             self._images.add(image)
+        if self._groups is not None:
+            self._groups.note(origin)
 
     def _note_hint(self, image: str, origin: Origin) -> None:
         if origin.hint is not None:

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit
 from gleanset.errors import GleansetError, Unreadable
+from gleanset.file_groups import FileGroups
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
@@ -172,16 +173,20 @@ def preview_folders(
     class_level: int = 1,
     label: str | None,
     credit: Credit = NOTHING,
+    groups: FileGroups | None = None,
 ) -> Result:
-    """Show the files that would be tried, and every member of the archives."""
-    hinting = FolderHints(label, class_level if hints else None)
+    """Show the files that would be tried, and every member of the archives; `groups` counts."""
+    counted = groups or FileGroups()
+    hinting = FolderHints(label, class_level if hints else None, counted)
     for tree in trees:
         for found in walk(tree, hinting, leave_out=own, credit=credit):
             preview.take(printable(found.path), found.origin, found.stamp)
+            counted.note(found.origin)
     of_members = MemberHints(hinting)
     for archive in archives:
         for entry, origin, stamp in members(identified(archive), of_members, credit):
             preview.take(f"{printable(archive)}:{entry.name}", origin, stamp)
+            counted.note(origin)
     return preview.result()
 
 

@@ -13,7 +13,7 @@ Modules that do the work are imported when it is done: the commands' help needs 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gleanset.credit import NOTHING, Credit
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
+from gleanset.file_groups import GroupBy
 from gleanset.work.progress import Progress
 from harvest.list_columns import PLAIN, ListColumns
 from harvest.net_options import NetOptions
+from harvest.request_words import command_words, valued
 from harvest.video.options import FramesOptions
 
 if TYPE_CHECKING:
@@ -181,14 +183,14 @@ class KeywordRequest:
         if len(texts) < len(self.keywords):
             raise ValueError("a command line has one label for all keywords")
         options = [word for site in self.sources for word in ("--source", site)]
-        options += _valued(limit=self.limit, input=self.file, range=self.span)
-        options += _valued(filter=self.condition)
+        options += valued(limit=self.limit, input=self.file, range=self.span)
+        options += valued(filter=self.condition)
         for site, own in self.options.items():
             options += [
                 word for key, text in own.items() for word in ("-o", f"{site}.{key}={text}")
             ]
-        options += _valued(label=self.label, workers=self.workers)
-        return _command("keyword", [*options, *self.net.words()], texts)
+        options += valued(label=self.label, workers=self.workers)
+        return command_words("keyword", [*options, *self.net.words()], texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,9 +237,9 @@ class UrlsRequest:
 
     def command_line(self) -> list[str]:
         """Return `harvest urls` with its words."""
-        options = _valued(label=self.label, limit=self.limit, workers=self.workers)
+        options = valued(label=self.label, limit=self.limit, workers=self.workers)
         options += [*self.columns.words(), *self.net.words()]
-        return _command("urls", options, self.files)
+        return command_words("urls", options, self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +248,8 @@ class FolderRequest:
 
     With `hints_from_folders` the name of each picture's class folder is its hint, the outermost
     one or that of `class_level`, else `label`. `credit` is that of the pictures of which nothing
-    else is said. Raises `UsageError` for a level where no folder hints.
+    else is said, and `group_by` says which of them belong together. Raises `UsageError` for a
+    level where no folder hints.
     """
 
     places: tuple[Path, ...]
@@ -254,6 +257,7 @@ class FolderRequest:
     class_level: int | None = None
     label: str | None = None
     credit: Credit = NOTHING
+    group_by: GroupBy | None = None
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -272,22 +276,31 @@ class FolderRequest:
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Take the pictures in."""
-        from harvest.archives import checked_places, combined, harvest_archives
+        from harvest.archives import checked_places, combined, groups_in, harvest_archives
         from harvest.folder import harvest_folders
 
         trees, archives = checked_places(self.places, dataset.root)
-        given = {**self._given(), "workers": self.workers or 0, "progress": progress}
-        return combined(
+        groups = groups_in(self.group_by, trees, archives, dataset.root)
+        given = self._given() | {"groups": groups, "workers": self.workers or 0}
+        given |= {"progress": progress}
+        done = combined(
             harvest_folders(dataset, trees, **given), harvest_archives(dataset, archives, **given)
         )
+        return done | groups.told(lambda by: self._again(by, dataset.root))
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show the files that would be tried, and every member of the archives."""
-        from harvest.archives import checked_places
+        from harvest.archives import checked_places, groups_in
         from harvest.preview import preview_folders
 
         trees, archives = checked_places(self.places, root)
-        return preview_folders(view, root, trees, archives, **self._given())
+        groups = groups_in(self.group_by, trees, archives, root)
+        shown = preview_folders(view, root, trees, archives, groups=groups, **self._given())
+        return shown | groups.told(lambda by: self._again(by, root))
+
+    def _again(self, by: GroupBy, root: Path) -> str:
+        program, command, *words = replace(self, group_by=by).command_line()
+        return shlex.join([program, command, "-d", str(root), *words])
 
     def _given(self) -> dict[str, Any]:
         hints, level = self.hints_from_folders, self.class_level
@@ -298,9 +311,9 @@ class FolderRequest:
         """Return `harvest folder` with its words."""
         hints = ["--hints-from-folders"] if self.hints_from_folders else []
         hints += [] if self.class_level is None else ["--class-level", str(self.class_level)]
-        options = [*hints, *_valued(label=self.label, **self.credit._asdict())]
-        options += _valued(workers=self.workers)
-        return _command("folder", options, self.places)
+        options = [*hints, *valued(label=self.label, **self.credit._asdict())]
+        options += valued(group_by=self.group_by, workers=self.workers)
+        return command_words("folder", options, self.places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,9 +362,9 @@ class FramesRequest:
 
     def command_line(self) -> list[str]:
         """Return `harvest frames` with its words."""
-        options = [*self.options.words(), *_valued(label=self.label, workers=self.workers)]
+        options = [*self.options.words(), *valued(label=self.label, workers=self.workers)]
         options += ["--allow-private"] if self.allow_private else []
-        return _command("frames", options, self.videos)
+        return command_words("frames", options, self.videos)
 
     def _inputs(self, root: Path, dataset: Dataset | None) -> list[VideoInput]:
         from harvest.video.inputs import find_inputs, is_address
@@ -382,17 +395,3 @@ def _checked_keyword(keyword: str | tuple[str, str]) -> str | tuple[str, str]:
         return keyword.strip()
     text, label = keyword
     return text.strip(), class_name(label) if label.strip() else ""
-
-
-def _valued(**values: object) -> list[str]:
-    """Return the options that have a value, as words."""
-    given = ((name, value) for name, value in values.items() if value is not None)
-    return [word for name, value in given for word in (f"--{name}", str(value))]
-
-
-def _command(name: str, options: Sequence[str], arguments: Iterable[str | Path]) -> list[str]:
-    """Return the words of a command; nothing that begins with a dash is read as an option."""
-    named = [str(one) for one in arguments]
-    if any(word.startswith("-") for word in named):
-        return ["harvest", name, *options, "--", *named]
-    return ["harvest", name, *named, *options]

@@ -10,6 +10,7 @@ import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.completion.values import classes_here
+from gleanset.file_groups import GroupBy, group_by_option
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.images.contact_sheet import checked_ending
 from labeler.export.options import (
@@ -38,14 +39,23 @@ only_classes = click.option(
 @job_options(simulate=True)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--class-level", type=click.IntRange(1), metavar="N", help=LEVEL_HELP)
+@group_by_option
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def import_(job: CommandJob, path: Path, class_level: int | None, workers: int | None) -> Result:
+def import_(
+    job: CommandJob,
+    path: Path,
+    class_level: int | None,
+    group_by: GroupBy | None,
+    workers: int | None,
+) -> Result:
     """Take in labelled pictures: a class tree, a COCO file or a metadata.jsonl.
 
     Class folders are the outermost ones, with train|val|test above them or not, or those of
     --class-level; pictures beside them stay out. Boxes become faces. An export
     of this dataset is read back: what was moved into another class folder is relabelled. It is
-    one step: labeler undo takes it back.
+    one step: labeler undo takes it back. A sources.csv beside the pictures says who made them
+    (columns file, author, licence, page) and which belong together (group), as --group-by does
+    for all others; importing once more adds that to what is there.
     """
     from labeler.importing.job import import_labelled
     from labeler.importing.reading import check_place
@@ -56,6 +66,7 @@ def import_(job: CommandJob, path: Path, class_level: int | None, workers: int |
             dataset,
             path,
             class_level=class_level,
+            group_by=group_by,
             simulate=job.simulate,
             workers=workers or 0,
             progress=job.progress,

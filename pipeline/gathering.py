@@ -10,6 +10,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.credit import given_credit
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.file_groups import GroupBy
 from gleanset.work.progress import Progress
 from harvest.list_columns import ListColumns
 from harvest.net_options import NetOptions
@@ -97,6 +98,7 @@ class Gathering:
             class_level=part.class_level,
             label=part.label,
             credit=given_credit(part.author, part.licence, part.page),
+            group_by=None if part.group_by is None else GroupBy.parse(part.group_by),
         )
 
     def urls_request(self, part: UrlsSource) -> UrlsRequest:

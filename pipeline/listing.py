@@ -12,10 +12,12 @@ import dataclasses
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from gleanset import Dataset
 from gleanset.config import did_you_mean
+from gleanset.db.images import NOWHERE, PlaceFound
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
 from gleanset.db.proposed import proposed_samples
@@ -86,11 +88,15 @@ def samples(dataset: Dataset) -> Iterator[Line]:
 
 def _samples(dataset: Dataset, found: Iterable[Sample]) -> Iterator[Line]:
     """Samples with their quality; what `labeler quality` did not measure yet is null."""
-    for sample, quality in QualityMeasures(dataset.db).beside(found):
-        line = _renamed(_plain(sample), "key", "id")
-        line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
-        line |= quality._asdict() if quality else dict.fromkeys(MEASURES)
-        yield line | {"flags": flags_of(quality) if quality else []}
+    pairs = QualityMeasures(dataset.db).beside(found)
+    while page := list(islice(pairs, 500)):
+        places = dataset.images.places({sample.image for sample, _ in page})
+        for sample, quality in page:
+            line = _renamed(_plain(sample), "key", "id")
+            line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
+            line |= places.get(sample.image, NOWHERE)._asdict()
+            line |= quality._asdict() if quality else dict.fromkeys(MEASURES)
+            yield line | {"flags": flags_of(quality) if quality else []}
 
 
 def colours(dataset: Dataset) -> Iterator[Line]:
@@ -166,7 +172,7 @@ FIELDS: dict[str, list[str]] = {
         *(f"origins.{name}" for name in _names(Origin) if name != "key"),
     ],
     "faces": ["image", *_names(Face)[:-1]],
-    "samples": ["id", *_names(Sample)[1:], "size", *MEASURES, "flags"],
+    "samples": ["id", *_names(Sample)[1:], "size", *PlaceFound._fields, *MEASURES, "flags"],
     "colours": ["image", "box", *COLOURS, *(f"{name}_rgb" for name in COLOURS)],
     "decisions": _names(Decision),
     "groups": ["group", "samples"],

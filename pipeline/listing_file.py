@@ -10,6 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from gleanset.db.images import PlaceFound
 from gleanset.db.measures import Quality
 from gleanset.db.proposals import Proposal, Standing
 from gleanset.files.atomic import whole_file
@@ -82,7 +83,11 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "images": _columns(Image) | _HASH | {"origins": [_columns(Origin, key="source_id")]},
     "faces": {"image": "string"}
     | {name: column for name, column in _columns(Face).items() if name != "evidence"},
-    "samples": _columns(Sample, key="id") | _HASH | _columns(Quality) | {"flags": ["string"]},
+    "samples": _columns(Sample, key="id")
+    | _HASH
+    | _columns(PlaceFound)
+    | _columns(Quality)
+    | {"flags": ["string"]},
     "colours": _IMAGE_BOX
     | dict.fromkeys(COLOURS, "string")
     | {f"{name}_rgb": ["int64"] for name in COLOURS},

@@ -47,6 +47,7 @@ class FolderSource(TomlTable, frozen=True):
     author: str | None = None
     licence: str | None = None
     page: str | None = None
+    group_by: str | None = None
 
 
 class NetSource(TomlTable, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gleanset.db.images import post_of
 from gleanset.db.measures import QUALITY_COLUMNS, QualityFlag
 
 NEIGHBOUR_SECONDS = 1.0
@@ -95,7 +96,7 @@ _MOMENT = (
     "UNION SELECT b.image FROM sample x JOIN origin a ON a.image=x.image JOIN origin b ON "
     f"b.video=a.video AND ({_SAME_FRAME}) WHERE x.id=? "
     "UNION SELECT b.image FROM sample x JOIN origin a ON a.image=x.image JOIN origin b ON "
-    "b.source=a.source AND b.post=a.post WHERE x.id=? "
+    f"b.post=a.post AND {post_of('b')}={post_of('a')} WHERE x.id=? AND a.post IS NOT NULL "
     "UNION SELECT y.image FROM sample x JOIN sample y ON y.grp=x.grp WHERE x.id=?)"
 )
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")

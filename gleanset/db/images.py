@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import clean, dump, load, signed, unsigned
@@ -53,8 +54,27 @@ def asked_of(origin: str) -> str:
     return f"coalesce({origin}.query, iif({origin}.video IS NULL, {origin}.hint, {origin}.title))"
 
 
-POST = "iif(o.post IS NULL, NULL, o.source || ':' || o.post)"
-"""SQL: the post that an origin `o` is of, the same for all its pictures; NULL for none."""
+def post_of(origin: str) -> str:
+    """Return SQL for the post that an origin is of, the same for all its pictures; NULL for none.
+
+    Groups that a person gave to files of their own have no source: one name is one group.
+    """
+    source = f"iif({origin}.source IN ('archive', 'folder', 'import'), '', {origin}.source)"
+    return f"iif({origin}.post IS NULL, NULL, {source} || ':' || {origin}.post)"
+
+
+POST = post_of("o")
+"""SQL: the post that an origin `o` is of."""
+
+
+class PlaceFound(NamedTuple):
+    """Where an image came from: the first path and the first post among its origins, if any."""
+
+    path: str | None = None
+    post: str | None = None
+
+
+NOWHERE = PlaceFound()
 
 
 class Images:
@@ -132,11 +152,12 @@ class Images:
             (self.row_id(sha256), origin.source, origin.key, origin.hint, dump(sorted(hints))),
         )
 
-    def note_credit(self, sha256: str, origin: Origin) -> None:
-        """Keep who made a known image, its licence and page, where an origin says so now."""
+    def note_said(self, sha256: str, origin: Origin) -> None:
+        """Keep who made a known image, its licence, page and post, where an origin says so now."""
         self._db.run(
             "UPDATE origin SET author=ifnull(?3, author), licence=ifnull(?4, licence), "
-            "page_url=ifnull(?5, page_url) WHERE source=?1 AND key=?2 AND image=?6",
+            "page_url=ifnull(?5, page_url), post=ifnull(?7, post) "
+            "WHERE source=?1 AND key=?2 AND image=?6",
             (
                 origin.source,
                 origin.key,
@@ -144,6 +165,7 @@ class Images:
                 origin.licence,
                 origin.page_url,
                 self.row_id(sha256),
+                clean(origin.post),
             ),
         )
 
@@ -226,6 +248,19 @@ class Images:
         """Yield all images in the order of their hashes, a page in memory at a time."""
         for rows in self._db.pages("SELECT * FROM image WHERE TRUE", ("sha256",), size=200):
             yield from self._with_origins(rows)
+
+    def places(self, hashes: Collection[str]) -> dict[str, PlaceFound]:
+        """Return where some images came from, by their hash; origins in the order of `get`."""
+        found: dict[str, PlaceFound] = {}
+        for sha256, path, post in self._db.rows_in(
+            "SELECT i.sha256, o.path, o.post FROM origin o JOIN image i ON i.id=o.image "
+            "WHERE i.sha256",
+            hashes,
+            "ORDER BY i.sha256, o.source, o.key, o.query, o.hint",
+        ):
+            known = found.get(sha256, NOWHERE)
+            found[sha256] = PlaceFound(known.path or path, known.post or post)
+        return found
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:
         found: dict[int, list[Origin]] = {row["id"]: [] for row in rows}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import numpy as np
 from gleanset import Dataset
 from gleanset.db.classes import class_name
 from gleanset.db.journal import Choice
-from gleanset.errors import InputUnusable, Unreadable
+from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.file_groups import FileGroups, GroupBy
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter, within
 from gleanset.images.decode import decode
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rejection
+from gleanset.source_table import SourceTables
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
@@ -65,6 +68,7 @@ def import_labelled(
     path: Path,
     *,
     class_level: int | None = None,
+    group_by: GroupBy | None = None,
     simulate: bool = False,
     workers: int = 0,
     progress: Progress | None = None,
@@ -76,25 +80,59 @@ def import_labelled(
     dataset too, is added as it is. A sample that has a decision already keeps it, and one that
     lies in several classes goes into the queue; both are counted as `disputed` where the labels
     differ. The classes of a tree are its folders on `class_level`, the outermost by default; what
-    is less deep stays out. Raises `InputUnusable` for what holds no labelled pictures, `UsageError`
-    for a level where no folder names a class.
+    is less deep stays out. Who made a picture, and what belongs together, says a `sources.csv`
+    beside the pictures; else `group_by` says the latter, also of those that were there. Raises
+    `InputUnusable` for what holds no labelled pictures, `UsageError` for a level where no folder
+    names a class, and for names in which no group is found.
     """
     path = path.absolute()
     if is_of(dataset, marked(path)):
         if class_level is not None:
             raise not_by_folders(path)
+        if group_by is not None:
+            raise UsageError(
+                f"{path} is an export of this dataset, which knows what belongs together",
+                "leave --group-by out",
+            )
         moves = find_moves(dataset, path)
         return _read_back(dataset, moves, path, simulate, workers, progress or Progress())
     kind, pictures = read_labelled(path, class_level)
-    found = [one for one in pictures if one.labels]
+    groups = FileGroups(group_by, (one.path.name for one in pictures if one.labels))
+    level = (class_level or 1) if kind == "tree" else None
+    found = list(_as_told(pictures, path, level, groups))
     _check_names(label for item in found for _, label in item.labels)
     result: dict[str, object] = {"kind": kind}
     if less_deep := len(pictures) - len(found):
         result["without_class"] = less_deep
     if simulate:
-        return result | {"would_import": len(found)}
-    taken = _take_in(dataset, found, path, workers, progress or Progress())
-    return {**result, **taken, "labels": dict(sorted(taken["labels"].items()))}
+        for one in found:
+            groups.note(_origin(one))
+        result["would_import"] = len(found)
+    else:
+        taken = _take_in(dataset, found, path, workers, progress or Progress(), groups=groups)
+        result |= {**taken, "labels": dict(sorted(taken["labels"].items()))}
+    return result | groups.told(lambda by: _again(dataset, path, class_level, by))
+
+
+def _as_told(
+    pictures: Iterable[LabelledPicture], path: Path, level: int | None, groups: FileGroups
+) -> Iterator[LabelledPicture]:
+    """Yield those with a label, with the group and the credit that are said of each."""
+    top = path if path.is_dir() else path.parent
+    tables = SourceTables(top)
+    for one in pictures:
+        if one.labels:
+            folder, told = one.path.parent, tables.of(one.path)
+            inside = folder.relative_to(top).parts if folder.is_relative_to(top) else ()
+            group = told.group or groups.of(one.path.name, str(folder), inside, level)
+            yield replace(one, credit=told.credit, group=group)
+
+
+def _again(dataset: Dataset, path: Path, class_level: int | None, by: GroupBy) -> str:
+    """Return the command that imports the same once more, by groups."""
+    level = [] if class_level is None else ["--class-level", str(class_level)]
+    words = ["labeler", "import", str(path), *level, "--group-by", str(by)]
+    return shlex.join([*words, "-d", str(dataset.root)])
 
 
 def _check_names(labels: Iterable[str]) -> None:
@@ -133,6 +171,7 @@ def _take_in(
     workers: int,
     progress: Progress,
     moved: Sequence[Choice] = (),
+    groups: FileGroups | None = None,
 ) -> dict[str, Any]:
     """Pictures become samples with labels, in one step with what was `moved`; the counts."""
     tally: Counter[str] = Counter(added=0, duplicate=0, rejected=0)
@@ -143,7 +182,9 @@ def _take_in(
         take = PictureImport(StageFile(StageBytes(store)), cutter)
         outcomes = run_over(take, found, Processes(workers))
         for outcome in progress.over(outcomes, "import", total=len(found)):
-            _record(dataset, store, outcome, tally, wanted)
+            taken = _record(dataset, store, outcome, tally, wanted)
+            if taken and groups is not None:
+                groups.note(_origin(outcome.item))
         disputed = _decide(dataset, wanted, path, moved)
     if tally["rejected"] == len(found) and not moved:
         raise InputUnusable(
@@ -160,24 +201,42 @@ def _record(
     outcome: Outcome[LabelledPicture, ImportedPicture],
     tally: Counter[str],
     wanted: dict[str, set[str]],
-) -> None:
-    path = str(outcome.item.path)
+) -> bool:
+    """Store a picture and count it; whether it could be read."""
     try:
-        new = _publish(dataset, store, outcome.unwrap(), outcome.item.path, wanted)
+        new = _publish(dataset, store, outcome.unwrap(), _origin(outcome.item), wanted)
     except Unreadable as refused:
+        path = str(outcome.item.path)
         dataset.rejections.add(Rejection(STAGE, path, refused.reason, refused.detail))
         tally["rejected"] += 1
-        return
+        return False
     tally["added" if new else "duplicate"] += 1
+    return True
+
+
+def _origin(picture: LabelledPicture) -> Origin:
+    path, credit = str(picture.path), picture.credit
+    return Origin(
+        SOURCE,
+        path,
+        path=path,
+        title=picture.path.name,
+        author=credit.author,
+        licence=credit.licence,
+        page_url=credit.page,
+        post=picture.group,
+    )
 
 
 def _publish(
-    dataset: Dataset, store: Store, taken: ImportedPicture, file: Path, wanted: dict[str, set[str]]
+    dataset: Dataset,
+    store: Store,
+    taken: ImportedPicture,
+    origin: Origin,
+    wanted: dict[str, set[str]],
 ) -> bool:
     """Store a picture with its samples; True when it is new. Raises `Unreadable`."""
-    path = str(file)
     with dataset.db.write():
-        origin = Origin(SOURCE, path, path=path, title=file.name)
         try:
             new = dataset.take_original(store, taken.measured, origin)
         except Unreadable as refused:
@@ -186,10 +245,12 @@ def _publish(
                 for cut, _ in taken.cuts:
                     dataset.crop_path(cut.key).unlink(missing_ok=True)
             raise
+        if not new:
+            dataset.images.note_said(taken.measured.sha256, origin)
         for cut, label in taken.cuts:
             dataset.faces.add_by_hand(taken.measured.sha256, cut)
             wanted.setdefault(cut.key, set()).add(class_name(label))
-        dataset.rejections.clear(STAGE, path)
+        dataset.rejections.clear(STAGE, origin.key)
     return new
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.class_folder import class_folder
 from gleanset.files.parquet import read_texts, single_columns
@@ -25,11 +26,14 @@ MOST_BYTES = 500_000_000
 class LabelledPicture:
     """One picture with its labels: of a box in pixels, or of the whole picture (None).
 
-    One that lies in no class folder of a tree has none.
+    One that lies in no class folder of a tree has none. What a person says of it besides is its
+    `credit` and its `group`.
     """
 
     path: Path
     labels: tuple[tuple[Box | None, str], ...]
+    credit: Credit = NOTHING
+    group: str | None = None
 
 
 def check_place(path: Path) -> None:

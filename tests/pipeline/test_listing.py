@@ -288,6 +288,8 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "moment": "moment-1",
         "angle": 0.0,
         "size": 40,
+        "path": "/videos/e1.mkv",
+        "post": "7",
         "fold": None,
         "kept": True,
         "blur": None,

@@ -1,0 +1,230 @@
+"""Which files belong together, as a person says: `--group-by`, and `group` in a `sources.csv`.
+
+Faces that were cut from one picture, all photos of one animal or of one session: a group is one
+moment, so that no split, val cut or fold has a part of it here and a part there. Its name is kept
+as the post of the file's origin; the same name means the same group in every import of a dataset.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+import click
+
+from gleanset.db.values import clean
+from gleanset.errors import UsageError
+from gleanset.files.class_folder import SPLITS
+from gleanset.records import Origin
+
+FOLDER = "folder"
+LONGEST = 255
+"""So many characters of a file name are looked at."""
+SECONDS = 10.0
+"""So long may a thousand names take: a regular expression can try for ever."""
+_AT_ONCE = 1000
+_EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
+_CUT = re.compile(r"(.+)([-_])(\d{1,2})\.\w+")
+_FEWEST, _SHARE, _MOST_OF_ONE = 3, 0.2, 10
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBy:
+    """What `--group-by` says: the folder that a file lies in (no `pattern`), or its name.
+
+    The first group of the regular expression `pattern`, which is searched for in a file name, is
+    the name of its group.
+    """
+
+    pattern: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> GroupBy:
+        """Read 'folder', or a regular expression. Raises `UsageError`."""
+        if text == FOLDER:
+            return cls()
+        try:
+            found = re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UsageError(
+                f"--group-by {text!r} is no regular expression: {error}", f"write {_EXAMPLE}"
+            ) from error
+        if not found.groups:
+            raise UsageError(
+                f"--group-by {text!r} has no group in round brackets",
+                f"put what names the group into brackets, {_EXAMPLE}; or write: {FOLDER}",
+            )
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.pattern or FOLDER
+
+
+def _parsed(_: click.Context, __: click.Parameter, text: str | None) -> GroupBy | None:
+    return None if text is None else GroupBy.parse(text)
+
+
+def group_by_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--group-by`, which is handed on as `group_by`: a `GroupBy`, or None."""
+    return click.option(
+        "--group-by",
+        metavar="folder|REGEX",
+        callback=_parsed,
+        help="Files that belong together, never in two splits: those of one folder, or those for "
+        "which the first group of REGEX finds the same in the file name.",
+    )(function)
+
+
+class FileGroups:
+    """Gives files their groups, and counts what it gave.
+
+    `names` are those of all files, where `by` is a regular expression: each is looked at once, in
+    a process that may not take too long. Raises `UsageError` where none matches, or that happens.
+    """
+
+    def __init__(self, by: GroupBy | None = None, names: Iterable[str] = ()) -> None:
+        self._by = by
+        self._named = _found_in(by.pattern, names) if by and by.pattern is not None else {}
+        self._groups: set[str] = set()
+        self._without: list[tuple[str, str]] = []
+
+    def of(self, name: str, folder: str, inside: Sequence[str], level: int | None) -> str | None:
+        """Return the group of a file: its `name`, and the `folder` (path) in which it lies.
+
+        `inside` are the folders that lead to it from where a person pointed at, and `level` says
+        which of them is the class. That one, and one called as a split is, is no group.
+        """
+        if self._by is None:
+            return None
+        if self._by.pattern is not None:
+            return self._named.get(name)
+        below = inside[1:] if inside and inside[0].lower() in SPLITS else inside
+        told = len(below) > level if level is not None else bool(below or not inside)
+        return _tidy(folder) if told else None
+
+    def note(self, origin: Origin) -> None:
+        """Count a picture that was taken in, or that was known."""
+        if origin.post is not None:
+            self._groups.add(origin.post)
+        else:
+            place = PurePath(origin.key)
+            self._without.append((str(place.parent), origin.title or place.name))
+
+    def told(self, again: Callable[[GroupBy], str]) -> dict[str, object]:
+        """Return what a summary says: groups, pictures in none, and which look cut from one.
+
+        `again` gives the command that groups those.
+        """
+        if self._by is None and not self._groups:
+            return _told_of_cut(self._without, again)
+        told: dict[str, object] = {"groups": len(self._groups)}
+        if self._without:
+            told["without_group"] = len(self._without)
+        if self._by == GroupBy() and self._without and not self._groups:
+            told["note"] = "no folder is below those of the classes, so that none is a group"
+        return told
+
+
+class _LooksCut(NamedTuple):
+    """Names that look like those of parts of one picture: how many, two of them, what groups."""
+
+    files: int
+    names: str
+    by: GroupBy
+
+
+def _told_of_cut(
+    without: Sequence[tuple[str, str]], again: Callable[[GroupBy], str]
+) -> dict[str, object]:
+    if (cut := _looks_cut(without)) is None:
+        return {}
+    told = {"files": cut.files, "names": cut.names, "then": again(cut.by)}
+    return {"maybe_parts_of_one_picture": told}
+
+
+def _looks_cut(without: Sequence[tuple[str, str]]) -> _LooksCut | None:
+    """Return what says that many files may be cut from one picture; None where it does not.
+
+    Numbered files of a folder look otherwise: few names, and many numbers to each.
+    """
+    found = _parts_of_one(without)
+    files = sum(len(names) for names in found.values())
+    if len(found) < _FEWEST or files < _SHARE * len(without):
+        return None
+    sign = Counter(stem[-1] for stem in found).most_common(1)[0][0]
+    names = next(names for stem, names in sorted(found.items()) if stem[-1] == sign)
+    return _LooksCut(files, ", ".join(sorted(names)[:2]), GroupBy(rf"(.+){sign}\d+\."))
+
+
+def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return the names (folder and name) of files by their stem and sign, those with several."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    folders: dict[str, Counter[str]] = defaultdict(Counter)
+    for folder, name in files:
+        if match := _CUT.fullmatch(name[:LONGEST]):
+            stem = match[1] + match[2]
+            stems[stem].add(name)
+            folders[folder][stem] += 1
+    # A folder whose files all have one stem is numbered through.
+    through = {
+        stem
+        for found in folders.values()
+        for stem, files in found.items()
+        if len(found) == 1 and files > _FEWEST
+    }
+    return {
+        stem: names
+        for stem, names in stems.items()
+        if 1 < len(names) <= _MOST_OF_ONE and stem not in through
+    }
+
+
+def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
+    """Return the group that a regular expression finds in each name, of those where it does."""
+    # Most commands run nothing at all.
+    from gleanset.work.pool import Processes, run_over
+
+    every = sorted(set(names))
+    found: dict[str, str] = {}
+    parts = (every[first : first + _AT_ONCE] for first in range(0, len(every), _AT_ONCE))
+    for outcome in run_over(_Search(pattern), parts, Processes(1, SECONDS)):
+        if outcome.result is None:
+            raise UsageError(
+                f"--group-by {pattern!r} takes too long, on names such as {outcome.item[0]!r}",
+                f"repeat nothing that is itself repeated, {_EXAMPLE}",
+            )
+        found |= outcome.result
+    if every and not found:
+        raise UsageError(
+            f"--group-by {pattern!r} finds nothing in any of {len(every)} file names, "
+            f"such as {every[0]!r}",
+            f"it is searched for in the name with its ending, {_EXAMPLE}",
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Searches names, in a worker."""
+
+    pattern: str
+
+    def __call__(self, names: Sequence[str]) -> dict[str, str]:
+        return dict(_searched(re.compile(self.pattern), names))
+
+
+def _searched(pattern: re.Pattern[str], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        match = pattern.search(name[:LONGEST])
+        if match is not None and (group := _tidy(match[1] or "")):
+            yield name, group
+
+
+def _tidy(text: str) -> str:
+    """Return a name as it is kept: macOS spells accents in another normal form."""
+    return unicodedata.normalize("NFC", clean(text) or "").strip()

@@ -1,0 +1,144 @@
+"""Which files belong together: by folder, by name, as a table says; and names that look cut."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gleanset import Origin
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.file_groups import FileGroups, GroupBy
+from gleanset.source_table import SourceTableRow, SourceTables
+
+NUMBERED = r"(.+)-\d+\."
+
+
+def met(names: list[str], by: GroupBy | None = None) -> dict[str, Any]:
+    """What a summary says of files that lie in some folders and have no group."""
+    groups = FileGroups(by)
+    for name in names:
+        groups.note(Origin("folder", name, title=Path(name).name))
+    return groups.told(lambda by: f"again {shlex.quote(str(by))}")
+
+
+def test_the_first_group_of_a_regular_expression_names_the_group() -> None:
+    names = ["X-1.jpg", "X-2.jpg", "a.b-12.png", "other.jpg", "-1.jpg", " -3.jpg"]
+    groups = FileGroups(GroupBy.parse(NUMBERED), names)
+    found = {name: groups.of(name, "/p", ("cat",), 1) for name in names}
+    assert found == dict(zip(names, ["X", "X", "a.b", None, None, None], strict=True))
+
+
+def test_an_accent_of_a_mac_is_the_same_name() -> None:
+    names = ["Zoe\u0308-1.jpg", "Zo\u00eb-2.jpg"]
+    groups = FileGroups(GroupBy.parse(NUMBERED), names)
+    assert {groups.of(name, "", (), None) for name in names} == {"Zo\u00eb"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("(.+", "is no regular expression: missing )"),
+        ("(a{99999999999})", "is no regular expression"),
+        (".+", "has no group in round brackets"),
+        ("(?:x)", "has no group in round brackets"),
+        ("Folder", "has no group in round brackets"),
+    ],
+)
+def test_what_is_no_way_to_group_is_told_with_an_example(text: str, says: str) -> None:
+    with pytest.raises(UsageError) as told:
+        GroupBy.parse(text)
+    assert says in str(told.value)
+    assert "--group-by" in str(told.value)
+
+
+def test_a_name_that_nowhere_occurs_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"finds nothing in any of 2 file names, such as 'a\.jpg'"):
+        FileGroups(GroupBy.parse(NUMBERED), ["a.jpg", "b.jpg"])
+
+
+def test_a_regular_expression_that_tries_for_ever_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gleanset.file_groups.SECONDS", 1.0)
+    with pytest.raises(UsageError, match="takes too long, on names such as 'aaaa"):
+        FileGroups(GroupBy.parse("((a+)+)+!"), ["a" * 60 + ".jpg"])
+
+
+def test_of_a_very_long_name_the_beginning_is_looked_at() -> None:
+    long = "x" * 254 + "y" + "z" * 5000
+    assert FileGroups(GroupBy.parse("(x+.+)"), [long]).of(long, "", (), None) == long[:255]
+
+
+@pytest.mark.parametrize(
+    ("inside", "level", "told"),
+    [
+        (("cat", "tom"), 1, True),
+        (("train", "cat", "tom"), 1, True),
+        (("cat",), 1, False),
+        (("train", "cat"), 1, False),
+        (("a", "cat"), 2, False),
+        ((), 1, False),
+        (("session 1",), None, True),
+        ((), None, True),
+        (("train",), None, False),
+    ],
+)
+def test_a_folder_is_a_group_where_it_is_neither_a_class_nor_a_split(
+    inside: tuple[str, ...], level: int | None, told: bool
+) -> None:
+    groups = FileGroups(GroupBy.parse("folder"))
+    assert groups.of("a.jpg", "/p/x", inside, level) == ("/p/x" if told else None)
+
+
+def test_files_that_look_cut_from_one_picture_are_told_with_the_option() -> None:
+    cut = [f"{folder}/{stem}-{n}.jpg" for folder in "ab" for stem in "xyz" for n in (1, 2)]
+    told = met([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_picture"]
+    assert told == {"files": 6, "names": "x-1.jpg, x-2.jpg", "then": r"again '(.+)-\d+\.'"}
+    lines = met([name.replace("-", "_") for name in cut])["maybe_parts_of_one_picture"]
+    assert lines["then"] == r"again '(.+)_\d+\.'"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{cat}/{cat}_{n}.jpg" for cat in ("cat", "owl", "dog", "cow") for n in range(1, 9)],
+        [f"all/img_{n:02}.jpg" for n in range(90)],
+        [f"all/{n}.jpg" for n in range(90)],
+        [f"all/{n}-1.jpg" for n in range(90)],
+        [f"all/x-{n}.jpg" for n in range(1, 3)] + [f"all/y{n}.jpg" for n in range(9)],
+        [f"all/{s}-{n}.jpg" for s in "xyz" for n in (1, 2)] + [f"all/{n}.jpg" for n in range(90)],
+        [],
+    ],
+)
+def test_numbered_files_are_not_taken_for_cut_ones(names: list[str]) -> None:
+    assert met(names) == {}
+
+
+def test_a_summary_counts_groups_and_what_is_in_none() -> None:
+    groups = FileGroups(GroupBy.parse("folder"))
+    for name, group in (("1", "a"), ("2", "a"), ("3", "b"), ("4", None)):
+        groups.note(Origin("folder", name, title=name, post=group))
+    assert groups.told(str) == {"groups": 2, "without_group": 1}
+    assert "no folder is below those of the classes" in met(["a/1.jpg"], GroupBy())["note"]
+
+
+def test_tables_say_the_credit_and_the_group_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "sources.csv").write_text("file,group\nin/a.jpg,far\nin/b.jpg,both\nc.jpg, \n")
+    (tmp_path / "in" / "sources.csv").write_text("file,author,Group\na.jpg,Ann,near\nb.jpg,Bea,\n")
+    tables = SourceTables(tmp_path)
+    found = [tables.of(tmp_path / name) for name in ("in/a.jpg", "in/b.jpg", "c.jpg")]
+    assert [(row.credit.author, row.group) for row in found] == [
+        ("Ann", "near"),
+        ("Bea", "both"),
+        (None, None),
+    ]
+    below = SourceTables(tmp_path / "in")
+    assert below.of(tmp_path / "in" / "b.jpg").group is None
+    assert below.of(tmp_path / "c.jpg") == SourceTableRow(), "above the folder that was named"
+    (tmp_path / "in" / "sources.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputUnusable, match="cannot be read"):
+        SourceTables(tmp_path).of(tmp_path / "in" / "a.jpg")

@@ -1,0 +1,152 @@
+"""What a person says belongs together comes in as such, and no split parts it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from labelled_pictures import encoded, picture
+from tools_for_tests import run_here
+
+from gleanset import Dataset
+from gleanset.db.filters import SampleFilter, filter_tests
+from gleanset.errors import UsageError
+from gleanset.file_groups import GroupBy
+from gleanset.moments import moments_of
+from gleanset.settings import SplitSettings
+from harvest.request import FolderRequest
+from labeler.export.job import export
+from labeler.export.options import ExportOptions
+from labeler.importing.job import import_labelled
+from labeler.splits.plan import apply_split, plan_split
+from pipeline.listing import listing
+
+NUMBERED = GroupBy.parse(r"(.+)-\d+\.")
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Two characters; of each of ten pictures one or two faces, some of both characters."""
+    seed = 0
+    for number in range(10):
+        for part in range(1, 3 + number % 2):
+            seed += 1
+            name = ("hana", "rei")[part > 2 or number > 6]
+            file = tmp_path / "faces" / name / f"episode {number}-{part}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encoded(picture(seed)))
+    return tmp_path / "faces"
+
+
+def split_of(dataset: Dataset, seed: int = 0) -> dict[str, set[str]]:
+    """Split anew; in which splits the faces of each picture are."""
+    settings = SplitSettings(ratio="2:1:1", seed=seed)
+    apply_split(dataset, plan_split(dataset, settings))
+    found = defaultdict(set)
+    for line in listing(dataset, "samples", ()):
+        found[Path(line["path"]).name.rpartition("-")[0]].add(line["split"])
+    return found
+
+
+def straddling(dataset: Dataset) -> int:
+    return max(
+        sum(len(splits) > 1 for splits in split_of(dataset, seed).values()) for seed in range(3)
+    )
+
+
+def test_faces_of_one_picture_are_in_one_split(empty: Dataset, faces: Path) -> None:
+    told = import_labelled(empty, faces, group_by=NUMBERED, workers=1)
+    assert (told["added"], told["groups"]) == (25, 10)
+    assert "without_group" not in told
+    assert straddling(empty) == 0
+    assert len(set(moments_of(empty.db).values())) == 10
+    posts = {line["post"] for line in listing(empty, "samples", ())}
+    assert posts == {f"episode {number}" for number in range(10)}
+
+
+def test_importing_again_groups_what_is_there(empty: Dataset, faces: Path) -> None:
+    said = import_labelled(empty, faces, workers=1)["maybe_parts_of_one_picture"]
+    assert isinstance(said, dict)
+    assert (said["files"], said["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
+    assert said["then"] == (rf"labeler import {faces} --group-by '(.+)-\d+\.' -d {empty.root}"), (
+        "what was said is what mends it"
+    )
+    assert straddling(empty) > 0
+    told = import_labelled(empty, faces, group_by=NUMBERED, workers=1)
+    assert (told["added"], told["duplicate"], told["groups"]) == (0, 25, 10)
+    assert straddling(empty) == 0
+    assert import_labelled(empty, faces, workers=1)["duplicate"] == 25
+    assert len(set(moments_of(empty.db).values())) == 10, "what was said once is kept"
+
+
+def test_a_table_says_groups_and_wins_over_the_option(empty: Dataset, faces: Path) -> None:
+    (faces / "sources.csv").write_text(
+        "file,author,group\nhana/episode 0-1.jpg,Ann,one\nhana/episode 1-1.jpg,,one\n"
+    )
+    told = import_labelled(empty, faces, workers=1)
+    assert (told["groups"], told["without_group"]) == (1, 23)
+    told = import_labelled(empty, faces, group_by=NUMBERED, workers=1)
+    assert told["groups"] == 11, "one, and what is left of the two"
+    found = {line["path"]: line["post"] for line in listing(empty, "samples", ())}
+    assert found[str(faces / "hana" / "episode 0-1.jpg")] == "one"
+    assert found[str(faces / "hana" / "episode 0-2.jpg")] == "episode 0"
+    authors = [origin.author for image in empty.images.each() for origin in image.origins]
+    assert sorted(filter(None, authors)) == ["Ann"], "the table says who made it, too"
+
+
+def test_a_group_is_one_whatever_way_its_files_came(
+    empty: Dataset, faces: Path, tmp_path: Path
+) -> None:
+    archive, loose = tmp_path / "more.zip", tmp_path / "loose"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("in/episode 3-8.jpg", encoded(picture(100)))
+    loose.mkdir()
+    (loose / "episode 3-9.jpg").write_bytes(encoded(picture(101)))
+    import_labelled(empty, faces, group_by=NUMBERED, workers=1)
+    done = FolderRequest(places=(archive, loose), group_by=NUMBERED).run(empty)
+    assert (done["added"], done["groups"]) == (2, 1)
+    rows = empty.db.rows("SELECT id FROM sample WHERE label IS NOT NULL")
+    sizes = set()
+    for (row,) in rows:
+        test, values = filter_tests(SampleFilter(moment=row))
+        sizes.add(empty.db.number(f"SELECT count(*) FROM sample s WHERE TRUE{test}", values))
+    assert sizes == {2, 3}, "what the window shows of a moment"
+    posts = [image.origins[0].post for image in empty.images.each()]
+    assert posts.count("episode 3") == 5
+
+
+def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path: Path) -> None:
+    for number in range(8):
+        file = tmp_path / "pets" / ("cat", "owl")[number % 2] / f"animal {number // 4}"
+        file.mkdir(parents=True, exist_ok=True)
+        (file / f"{number}.jpg").write_bytes(encoded(picture(number)))
+    shown = import_labelled(empty, tmp_path / "pets", group_by=GroupBy(), simulate=True)
+    assert shown == {"kind": "tree", "would_import": 8, "groups": 4}
+    import_labelled(empty, tmp_path / "pets", group_by=GroupBy(), workers=1)
+    assert len(set(moments_of(empty.db).values())) == 4, "animal 0 of cats is none of owls"
+
+
+def test_on_the_command_line(faces: Path, tmp_path: Path) -> None:
+    own = ("-d", tmp_path / "d")
+    bad = run_here("labeler.cli", "import", faces, "--group-by", "(.+", *own)
+    assert (bad.code, (tmp_path / "d").exists()) == (2, False)
+    none = run_here("labeler.cli", "import", faces, "--group-by", "no(.+)", *own)
+    assert none.code == 2
+    assert "finds nothing in any of 25 file names" in none.stderr
+    done = run_here("labeler.cli", "import", faces, "--group-by", r"(.+)-\d+\.", *own, "--json")
+    assert json.loads(done.stdout)["groups"] == 10
+    said = run_here("labeler.cli", "import", faces, "--simulate", *own)
+    assert max(len(line) for line in said.stdout.splitlines() if " import " not in line) <= 80
+
+
+def test_an_export_of_this_dataset_knows_its_groups(
+    empty: Dataset, faces: Path, tmp_path: Path
+) -> None:
+    import_labelled(empty, faces, workers=1)
+    split_of(empty)
+    export(empty, tmp_path / "out", ExportOptions())
+    with pytest.raises(UsageError, match="leave --group-by out"):
+        import_labelled(empty, tmp_path / "out", group_by=NUMBERED)
