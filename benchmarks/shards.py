@@ -1,8 +1,8 @@
 """From Parquet to shards, killed on the way: `python benchmarks/shards.py [5000 20000 …]`.
 
-With `--store s3://BUCKET/PREFIX` images, crops and shards lie in that bucket, which must be there;
-`webdataset` then reads through a pipe and `datasets` with `s3fs`, which wants an environment of its
-own and the server in FSSPEC_S3_ENDPOINT_URL.
+With `--store s3://BUCKET/PREFIX` images, crops and shards lie in that bucket, which must be there,
+with `--shards-in` the shards alone; `webdataset` then reads through a pipe and `datasets` with
+`s3fs`, which wants an environment of its own and the server in FSSPEC_S3_ENDPOINT_URL.
 
 A local server draws every address a picture of its own (some 8 kB); one in a hundred is not there.
 A Parquet file with that many rows in one group goes through `harvest urls`, `facecrop run
@@ -195,15 +195,16 @@ class InFolder:
 
 
 class InBucket:
-    """The same in a bucket."""
+    """The same in a bucket, with the pictures or without."""
 
-    def __init__(self, place: Bucket) -> None:
-        self.place = place
+    def __init__(self, place: Bucket, pictures: bool) -> None:
+        self.place, self.pictures = place, pictures
         self.out, self.hf = f"{place.address}/shards", f"{place.address}/hf"
 
     def prepare(self, dataset: Path) -> None:
         """Make a dataset whose files lie there."""
-        run("pipeline", "init", "--store", self.place.address, "-d", dataset)
+        if self.pictures:
+            run("pipeline", "init", "--store", self.place.address, "-d", dataset)
 
     def manifests(self) -> int:
         """How many shards are written."""
@@ -286,11 +287,20 @@ def _mb(peaks: list[float]) -> str:
     return " / ".join(f"{peak:.0f}" for peak in peaks) + " MB"
 
 
+def _place(asking: argparse.Namespace, folder: Path, count: int) -> InFolder | InBucket:
+    address = asking.store or asking.shards_in
+    if not address:
+        return InFolder(folder)
+    return InBucket(Bucket(f"{address}/{count}-{int(time.time())}"), bool(asking.store))
+
+
 def main() -> None:
     """Measure every length named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lengths", type=int, nargs="*", default=[5_000, 20_000])
-    parser.add_argument("--store", metavar="s3://BUCKET/PREFIX")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--store", metavar="s3://BUCKET/PREFIX")
+    where.add_argument("--shards-in", metavar="s3://BUCKET/PREFIX")
     asking = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     port: multiprocessing.Queue[int] = context.Queue()
@@ -302,9 +312,7 @@ def main() -> None:
     for count in asking.lengths:
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
-            where = f"{asking.store}/{count}-{int(time.time())}"
-            place = InBucket(Bucket(where)) if asking.store else InFolder(folder)
-            measure(count, address, asked, folder, place)
+            measure(count, address, asked, folder, _place(asking, folder, count))
     server.terminate()
 
 
