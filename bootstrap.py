@@ -44,7 +44,8 @@ WANTED = {
 SCREEN = {"Xvfb": "xvfb", "xdotool": "xdotool"}
 # What only the tests of the completions use.
 SHELLS = {"zsh": "zsh", "fish": "fish"}
-EXTRAS = {"demo": ".[train]", "test": ".[all,cluster]", "install": ".[all]"}
+# What a command installs; each includes what those before it do.
+EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster]"}
 USAGE = 2
 MISSING = 6
 
@@ -117,7 +118,7 @@ def install_project(command: str) -> int:
     wanted = EXTRAS[command]
     mark = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     done = STAMP.read_text().split() if STAMP.exists() else []
-    if f"{mark}:{wanted}" in done or f"{mark}:dev" in done:
+    if any(f"{mark}:{EXTRAS[one]}" in done for one in including(command)):
         return 0
     print(f"installing into {VENV} (PyTorch is large; a minute or two) ...", flush=True)
     if not (BIN / "python").exists() and (code := run([sys.executable, "-m", "venv", VENV])):
@@ -130,8 +131,14 @@ def install_project(command: str) -> int:
     tools = [] if command == "demo" else development_tools()
     if code := run([*pip, "--editable", wanted, *tools]):
         return code
-    STAMP.write_text(f"{mark}:{wanted}\n" + (f"{mark}:dev\n" if tools else ""))
+    STAMP.write_text(f"{mark}:{wanted}\n")
     return 0
+
+
+def including(command: str) -> list[str]:
+    """The commands that install at least what this one needs."""
+    commands = list(EXTRAS)
+    return commands[commands.index(command) :]
 
 
 def development_tools() -> list[str]:
