@@ -139,7 +139,8 @@ class ImageHashes:
             (searched,),
             size=size,
         ):
-            yield HashColumns(*zip(*rows, strict=True))
+            # Column by column: taking each row apart takes as long as reading it.
+            yield HashColumns(*([row[place] for row in rows] for place in range(5)))
 
     def whole(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return the plain and the flipped hash of these samples, by row."""

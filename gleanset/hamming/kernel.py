@@ -122,15 +122,13 @@ def probe(
 
 
 @compiled
-def key_of(value: np.uint64, cut: Numbers) -> np.int64:
+def key_of(value: np.uint64, cut: Numbers) -> np.uint64:
     """Return the two bands of a hash that `cut` says, side by side.
 
-    `cut` = (shift, mask) of the lower band, (shift, mask) of the higher one, where it comes to
-    lie, and a mask for the whole.
+    `cut` = (shift, mask) of the lower band, then of the higher one where it comes to lie.
     """
     low = (value >> np.uint64(cut[0])) & np.uint64(cut[1])
-    high = (value >> np.uint64(cut[2])) & np.uint64(cut[3])
-    return np.int64((low | (high << np.uint64(cut[4]))) & np.uint64(cut[5]))
+    return low | ((value >> np.uint64(cut[2])) & np.uint64(cut[3]))
 
 
 @compiled
@@ -152,12 +150,12 @@ def put_in_order(
     """Sort positions by key, by counting: key `k` is at `order[starts[k]:starts[k + 1]]`."""
     starts[:] = 0
     for x in range(len(hashes)):
-        starts[key_of(hashes[x], cut) + 1] += 1
+        starts[np.int64(key_of(hashes[x], cut)) + 1] += 1
     for key in range(1, len(starts)):
         starts[key] += starts[key - 1]
     # Each start moves on to its end as it is filled, which is where the next one began.
     for x in range(len(hashes)):
-        mine = key_of(hashes[x], cut)
+        mine = np.int64(key_of(hashes[x], cut))
         order[starts[mine]] = x
         starts[mine] += 1
     for key in range(len(starts) - 1, 0, -1):
@@ -200,61 +198,86 @@ def meet(
 
 
 @compiled
-def probe_two(
-    hashes: Hashes,
-    orders: npt.NDArray[np.int32],
+def occurring(
+    right: Hashes, there: Hashes, cut: Numbers, waiting: npt.NDArray[np.int32]
+) -> np.int64:
+    """Write the positions in `right` whose keys occur into `waiting`; return how many these are.
+
+    `there` has a bit for each key that occurs. Few do, and no branch depends on which: guessing
+    wrong would take the processor longer than looking up.
+    """
+    # Plain numbers: an array might change under what is written, and is read each time.
+    low_shift, low_mask = np.uint64(cut[0]), np.uint64(cut[1])
+    high_shift, high_mask = np.uint64(cut[2]), np.uint64(cut[3])
+    number = np.int64(0)
+    for y in range(len(right)):
+        key = ((right[y] >> low_shift) & low_mask) | ((right[y] >> high_shift) & high_mask)
+        waiting[number] = y
+        word = there[np.int64(key >> np.uint64(6))]
+        number += np.int64((word >> (key & np.uint64(63))) & np.uint64(1))
+    return number
+
+
+@compiled
+def buckets(
+    right: Hashes,
+    waiting: npt.NDArray[np.int32],
     there: Hashes,
     ranks: npt.NDArray[np.int32],
     begins: npt.NDArray[np.int32],
-    cuts: Numbers,
-    bands: Numbers,
-    chosen: Numbers,
+    cut: Numbers,
+) -> npt.NDArray[np.int32]:
+    """Return where the keys of those that are `waiting` begin and end, n x 2.
+
+    `ranks` says how many keys occur before each 64 of them, `begins` where each that occurs begins.
+    """
+    found = np.empty((len(waiting), 2), np.int32)
+    for number in range(len(waiting)):
+        key = key_of(right[waiting[number]], cut)
+        place, bit = np.int64(key >> np.uint64(6)), np.uint64(1) << (key & np.uint64(63))
+        rank = ranks[place] + bits(there[place] & (bit - np.uint64(1)))
+        found[number, 0], found[number, 1] = begins[rank], begins[rank + 1]
+    return found
+
+
+@compiled
+def compare_buckets(
+    left: Hashes,
+    order: npt.NDArray[np.int32],
     right: Hashes,
+    waiting: npt.NDArray[np.int32],
+    found: npt.NDArray[np.int32],
+    bands: Numbers,
+    one: int,
+    other: int,
     distance: int,
     most: int,
     hits: Numbers,
     place: Numbers,
     out: Numbers,
 ) -> int:
-    """Look `right` up in an index, by all pairs of bands that may be equal.
+    """Compare those of `right` that are `waiting` with their buckets of `left`, from `buckets`.
 
-    For each of the pairs that `chosen` has, `hashes` and `orders` (n) are the indexed ones and
-    their positions, in the order of their keys. `there` has a bit for each key that occurs:
-    tables this small stay near the processor. `ranks` says how many keys occur before each 64 of
-    them, `begins` where each key that occurs begins. What one of the indexed meets beyond `most`
-    times (counted in `hits`) is left out. `place` = (pair of bands, y): all are looked up by one
-    pair before the next, so that its tables are read while they are near.
+    `left` are the hashes in the order of their keys and `order` has their positions. What one of
+    them meets beyond `most` times (counted in `hits`) is left out. Begins at `place[0]` of those
+    waiting and, when a row of comparisons might not fit into `out`, says there where to go on.
     """
     rows = 0
-    one = np.uint64(1)
-    for number in range(place[0], len(chosen)):
-        # Plain numbers: an array might change under what is written, and is read each time.
-        low_shift, low_mask = np.uint64(cuts[number, 0]), np.uint64(cuts[number, 1])
-        high_shift, high_mask = np.uint64(cuts[number, 2]), np.uint64(cuts[number, 3])
-        up, whole = np.uint64(cuts[number, 4]), np.uint64(cuts[number, 5])
-        words = there[number]
-        for y in range(place[1] if number == place[0] else 0, len(right)):
-            mine = right[y]
-            key = (mine >> low_shift) & low_mask
-            key = (key | (((mine >> high_shift) & high_mask) << up)) & whole
-            word, bit = words[key >> np.uint64(6)], one << (key & np.uint64(63))
-            if not word & bit:
+    for number in range(place[0], len(waiting)):
+        begin, end = found[number, 0], found[number, 1]
+        if rows + end - begin > len(out):
+            place[0] = number
+            return rows
+        y = waiting[number]
+        for at in range(begin, end):
+            apart = left[at] ^ right[y]
+            count = bits(apart)
+            if count > distance or not first_two(apart, bands, one, other):
                 continue
-            rank = ranks[number, key >> np.uint64(6)] + bits(word & (bit - one))
-            begin, end = begins[number, rank], begins[number, rank + 1]
-            if rows + end - begin > len(out):
-                place[0], place[1] = number, y
-                return rows
-            for at in range(begin, end):
-                apart = hashes[number, at] ^ mine
-                count = bits(apart)
-                if count > distance:
-                    continue
-                x = orders[number, at]
-                new = first_two(apart, bands, chosen[number, 0], chosen[number, 1])
-                if new and hits[x] < most:
-                    hits[x] += 1
-                    out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
-                    rows += 1
-    place[0] = len(chosen)
+            x = order[at]
+            if hits[x] < most:
+                hits[x] += 1
+                out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
+                rows += 1
+    place[0] = len(waiting)
     return rows

@@ -10,6 +10,7 @@ hash. Equal hashes are collapsed first, so a blob of thousands costs no more tha
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import combinations
 from math import comb
 from typing import NamedTuple
@@ -59,44 +60,65 @@ def near_pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
 
 
 def near_between(new: Hashes, old: Hashes, distance: int) -> Iterator[Near]:
-    """Yield all pairs (position in `new`, position in `old`) within `distance` bits.
+    """Yield all pairs (position in `new`, position in `old`) within `distance` bits."""
+    yield from NearSearch(new, distance).among(old)
 
-    The index is made over `new`, and `old` streams past it: a thousand against a million take
-    a fifth of a second, and nothing has to be kept between runs.
+
+class NearSearch:
+    """Finds all pairs of some hashes and others within `distance` bits.
+
+    The index is made over the first, once, and others stream past it: a thousand against a million
+    take a fifth of a second, and nothing has to be kept between runs.
     """
-    left = np.ascontiguousarray(new, dtype=np.uint64)
-    right = np.ascontiguousarray(old, dtype=np.uint64)
-    if not len(left) or not len(right) or distance < 0:
-        return
-    limits = _limits(distance)
-    if _flat_is_cheaper(len(left), len(right), limits):
-        yield from _band(left, right, 0, 0, np.array([WIDTH]), distance, same=False)
-        return
-    if _two_are_cheaper(len(left), distance, limits):
-        yield from TwoBands(left, distance).between(right)
-        return
-    masks = [_masks(limit) for limit in limits]
-    flat = np.array([mask for some in masks for mask in some], dtype=np.int64)
-    ends = np.concatenate([[0], np.cumsum([len(some) for some in masks])]).astype(np.int64)
-    index = [_sorted(left, band, WIDTH) for band in range(BANDS)]
-    orders, starts = np.stack([one.order for one in index]), np.stack([one.starts for one in index])
-    out = np.empty((ROWS + len(left), 3), dtype=np.int64)
-    place = np.zeros(1, dtype=np.int64)
-    while place[0] < len(right):
-        rows = probe(
-            left,
-            orders,
-            starts,
-            right,
-            flat,
-            ends,
-            distance,
-            np.array(limits, dtype=np.int64),
-            place,
-            out,
-        )
-        if rows:
-            yield Near(*out[:rows].T.copy())
+
+    def __init__(self, hashes: Hashes, distance: int) -> None:
+        self._left = np.ascontiguousarray(hashes, dtype=np.uint64)
+        self._distance = distance
+        self._limits = _limits(distance)
+
+    def among(self, others: Hashes) -> Iterator[Near]:
+        """Yield all pairs (position among the hashes, position in `others`)."""
+        left, right = self._left, np.ascontiguousarray(others, dtype=np.uint64)
+        if not len(left) or not len(right) or self._distance < 0:
+            return
+        if _flat_is_cheaper(len(left), len(right), self._limits):
+            whole = np.array([WIDTH])
+            yield from _band(left, right, 0, 0, whole, self._distance, same=False)
+        elif _two_are_cheaper(len(left), self._distance, self._limits):
+            yield from self._by_two.between(right)
+        else:
+            yield from self._by_four(right)
+
+    @cached_property
+    def _by_two(self) -> TwoBands:
+        return TwoBands(self._left, self._distance)
+
+    @cached_property
+    def _four(self) -> tuple[Numbers, Numbers]:
+        index = [_sorted(self._left, band, WIDTH) for band in range(BANDS)]
+        return np.stack([one.order for one in index]), np.stack([one.starts for one in index])
+
+    def _by_four(self, right: Hashes) -> Iterator[Near]:
+        masks = [_masks(limit) for limit in self._limits]
+        flat = np.array([mask for some in masks for mask in some], dtype=np.int64)
+        ends = np.concatenate([[0], np.cumsum([len(some) for some in masks])]).astype(np.int64)
+        limits = np.array(self._limits, dtype=np.int64)
+        out = np.empty((ROWS + len(self._left), 3), dtype=np.int64)
+        place = np.zeros(1, dtype=np.int64)
+        while place[0] < len(right):
+            rows = probe(
+                self._left,
+                *self._four,
+                right,
+                flat,
+                ends,
+                self._distance,
+                limits,
+                place,
+                out,
+            )
+            if rows:
+                yield Near(*out[:rows].T.copy())
 
 
 def _two_are_cheaper(left: int, distance: int, limits: list[int]) -> bool:

@@ -14,7 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.hamming.kernel import Hashes, meet, probe_two, put_in_order
+from gleanset.hamming.kernel import (
+    Hashes,
+    buckets,
+    compare_buckets,
+    meet,
+    occurring,
+    put_in_order,
+)
 
 MOST_BANDS = 24
 MOST_BITS = 22
@@ -32,7 +39,7 @@ class Near(NamedTuple):
 
 
 class _Index(NamedTuple):
-    """Arrays with one row for each way to choose two bands, see `probe_two`."""
+    """Arrays with one row for each way to choose two bands, see `buckets`."""
 
     hashes: Hashes
     orders: npt.NDArray[np.int32]
@@ -55,8 +62,8 @@ class TwoBands:
             np.int64,
         )
         self._chosen = np.array(list(combinations(range(number), 2)), np.int64)
-        # Some sixteen keys for each hash: then most look-ups find nothing.
-        self._bits = min(MOST_BITS, max(_LEAST_BITS, len(hashes).bit_length() + 4))
+        # Some thirty-two keys for each hash: then most look-ups find nothing.
+        self._bits = min(MOST_BITS, max(_LEAST_BITS, len(hashes).bit_length() + 5))
         self._cuts = np.array([self._cut(*two) for two in self._chosen], np.int64)
         self._index: _Index | None = None
 
@@ -83,27 +90,40 @@ class TwoBands:
         """
         right = np.ascontiguousarray(others, dtype=np.uint64)
         index = self._index = self._index or self._made()
-        out, place = np.empty((max(ROWS, index.longest), 3), np.int64), np.zeros(2, np.int64)
+        out, place = np.empty((max(ROWS, index.longest), 3), np.int64), np.zeros(1, np.int64)
+        # One more than there are: a place is written before it is known whether it counts.
+        positions = np.empty(len(right) + 1, np.int32)
         hits = np.zeros(len(self._hashes), np.int64)
-        while place[0] < len(self._chosen):
-            rows = probe_two(
-                *index[:-1],
-                self._cuts,
-                self._bands,
-                self._chosen,
-                right,
-                self._distance,
-                most,
-                hits,
-                place,
-                out,
-            )
-            if rows:
-                yield Near(*out[:rows].T.copy())
+        # All are looked up by one pair of bands before the next: its tables are near then.
+        for way, (one, other) in enumerate(self._chosen):
+            tables = index.there[way], index.ranks[way], index.begins[way], self._cuts[way]
+            waiting = positions[: occurring(right, tables[0], tables[-1], positions)]
+            found = buckets(right, waiting, *tables)
+            place[0] = 0
+            while place[0] < len(waiting):
+                rows = compare_buckets(
+                    index.hashes[way],
+                    index.orders[way],
+                    right,
+                    waiting,
+                    found,
+                    self._bands,
+                    one,
+                    other,
+                    self._distance,
+                    most,
+                    hits,
+                    place,
+                    out,
+                )
+                if rows:
+                    yield Near(*out[:rows].T.copy())
 
     def _cut(self, one: int, other: int) -> tuple[int, ...]:
         (low, low_mask), (high, high_mask) = self._bands[[one, other]].tolist()
-        return low, low_mask, high, high_mask, low_mask.bit_length(), (1 << self._bits) - 1
+        # The higher band comes to lie beside the lower one, and both within the bits of a key.
+        up, whole = low_mask.bit_length(), (1 << self._bits) - 1
+        return low, low_mask & whole, high - up, (high_mask << up) & whole
 
     def _made(self) -> _Index:
         keys, ways, number = 2**self._bits, len(self._cuts), len(self._hashes)

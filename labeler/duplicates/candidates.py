@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gleanset.db.measures import HashColumns, SampleHashes
 from gleanset.db.values import signed
-from gleanset.hamming.search import distinct, near_between, near_pairs
+from gleanset.hamming.search import NearSearch, distinct, near_between, near_pairs
 from gleanset.hamming.two_bands import Near, TwoBands
 
 WHOLE_DISTANCE = 8
@@ -95,11 +95,12 @@ class CandidateSearch:
     def __init__(self, new: Batch) -> None:
         self._new, self._telling = new, _telling(new)
         self._points = TwoBands(self._telling.points, POINT_DISTANCE)
+        self._whole = [NearSearch(hashes, WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)]
 
     def among(self, old: Batch) -> set[tuple[int, int]]:
         """Return pairs of a sample of this batch and one of `old`."""
         new = self._new
-        found = [near_between(h, old.plain, WHOLE_DISTANCE) for h in (new.plain, new.flipped)]
+        found = [search.among(old.plain) for search in self._whole]
         whole = _nearest(_joined(near for some in found for near in some), by_later=False)
         pairs = _agreeing(self._telling, old, self._points.between(old.points, _COMMON))
         return _keys(new, old, whole.a, whole.b) | _keys(new, old, *pairs)

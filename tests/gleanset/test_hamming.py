@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gleanset.hamming.search import distinct, near_between, near_pairs
+from gleanset.hamming.search import NearSearch, distinct, near_between, near_pairs
 from gleanset.hamming.two_bands import Near, TwoBands
 
 HASH = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 63).map(lambda bit: 1 << bit))
@@ -121,6 +121,26 @@ def test_more_pairs_than_fit_at_a_time_come_in_parts() -> None:
     assert len(parts) > 2
     assert sum(len(part.a) for part in parts) == 3000 * 2999 // 2
     assert sum(len(part.a) for part in near_between(hashes, hashes, 12)) == 3000 * 3000
+    equal = np.zeros(2000, np.uint64)
+    by_two = list(TwoBands(equal, 1).between(equal))
+    assert len(by_two) > 2
+    met = np.concatenate([part.a * 2000 + part.b for part in by_two])
+    assert len(np.unique(met)) == len(met) == 2000 * 2000
+
+
+@pytest.mark.parametrize("size", [50, 3000, 12000])
+def test_an_index_serves_many_lists(size: int) -> None:
+    """Whatever way is chosen for the number of hashes, parts of a list give what all of it does."""
+    hashes = clustered(size)
+    search, others = NearSearch(hashes, 8), clustered(20_000)
+    parts = [
+        (begin, search.among(others[begin : begin + 5000])) for begin in range(0, 20_000, 5000)
+    ]
+    found = {
+        (a, b + begin): apart for begin, some in parts for (a, b), apart in told(list(some)).items()
+    }
+    assert found == told(list(near_between(hashes, others, 8)))
+    assert len(found) >= size // 10
 
 
 def test_nothing_to_compare() -> None:
