@@ -134,9 +134,10 @@ def publish(job: CommandJob, take_over: bool) -> Result:
 def status(job: CommandJob) -> Result:
     """Show how far a dataset has come, and the next command."""
     from pipeline.status import status as numbers
+    from pipeline.status import status_words
 
     with job.open() as dataset:
-        return numbers(dataset)
+        return numbers(dataset) if job.as_json else status_words(dataset)
 
 
 @commands.command(

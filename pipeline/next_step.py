@@ -19,6 +19,8 @@ from gleanset.db.take_downs import TakeDownRequests
 from labeler.hints import why_left
 from pipeline.report.commands import split_command
 
+SERVE = "webapp serve"
+EXPORT = "labeler export"
 FEW_LEFT_OUT = 10
 """One in so many labelled since the last split is no reason for another one."""
 
@@ -76,7 +78,26 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
         return f"baseline train {where}"
     if Reports(dataset.db).count():
         return f"labeler --view reports {where}"
-    return f"labeler {where}" if counts.queue else f"labeler export {where}"
+    if counts.queue:
+        return f"labeler {where}"
+    return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
+
+
+def other_steps(dataset: Dataset) -> list[str]:
+    """Return what a finished model and its dataset are good for beside the next step.
+
+    PICTURE stands for one that only the person knows.
+    """
+    if dataset.read_only or dataset.runs.newest("baseline") is None:
+        return []
+    where = f"-d {shlex.quote(str(dataset.root))}"
+    fit = [*([SERVE] if _can_serve(dataset) else []), "baseline predict PICTURE", EXPORT]
+    return [line for one in fit if (line := f"{one} {where}") != next_step(dataset)]
+
+
+def _can_serve(dataset: Dataset) -> bool:
+    """Return whether there is a model, and what shows it on a page."""
+    return dataset.runs.newest("baseline") is not None and find_spec("fastapi") is not None
 
 
 def _search(dataset: Dataset, where: str) -> str | None:
@@ -87,13 +108,22 @@ def _search(dataset: Dataset, where: str) -> str | None:
     refused = dataset.rejections.by_reason().get("facecrop", {})
     if dataset.images.count_fresh() <= sum(refused.values()):
         return None
+    found = _detectors(dataset)
+    # Whoever has whole pictures, or only looked for them, does not want faces.
+    whole = f" --detector {WHOLE}" if found == {WHOLE} else ""
+    return f"facecrop run{whole}{' --new' if found else ''} {where}"
+
+
+def _detectors(dataset: Dataset) -> set[str | None]:
+    """Return what found the samples in use, or else what looked for some."""
     counts = dataset.samples.counts("status", "detector")
     present = {detector for status, detector in counts if status != "retired"}
-    # Whoever has whole pictures, or only looked for them, does not want faces.
-    searched = {one.detector for one in Statistics(dataset.db).searches()}
-    whole = f" --detector {WHOLE}" if (present or searched) == {WHOLE} else ""
-    new = " --new" if present or searched else ""
-    return f"facecrop run{whole}{new} {where}"
+    return present or {one.detector for one in Statistics(dataset.db).searches()}
+
+
+def is_of_whole_pictures(dataset: Dataset) -> bool:
+    """Return whether the samples are whole pictures, and no faces were found."""
+    return _detectors(dataset) == {WHOLE}
 
 
 def accepted_reports(dataset: Dataset) -> int:

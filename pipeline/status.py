@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from gleanset import Dataset
 from gleanset.db.connection import copy_told
 from gleanset.db.reports import Reports
 from gleanset.db.take_downs import TakeDownRequests
 from gleanset.places import in_bucket
-from pipeline.next_step import accepted_reports, next_step
+from pipeline.next_step import accepted_reports, is_of_whole_pictures, next_step, other_steps
+
+SPOKEN = ("samples", "rejections")
+"""Counts whose names are ours; those of classes, sources and queries are told as they are."""
 
 
-def status(dataset: Dataset) -> dict[str, object]:
+def status(dataset: Dataset) -> dict[str, Any]:
     """Counts of everything, and what could be done next."""
     samples = dataset.samples
     by_status = {str(key[0]): number for key, number in samples.counts("status").items()}
@@ -45,7 +49,26 @@ def status(dataset: Dataset) -> dict[str, object]:
         },
         "takedowns": {"waiting": TakeDownRequests(dataset.db).count()},
         "next": next_step(dataset),
+        "also": other_steps(dataset),
     }
+
+
+def status_words(dataset: Dataset) -> dict[str, object]:
+    """Return the same for a person: nothing that is none, and whole pictures by their name."""
+    found = status(dataset)
+    reports, requests = found.pop("reports"), found.pop("takedowns")
+    if is_of_whole_pictures(dataset):
+        found = {("whole_pictures" if key == "faces" else key): n for key, n in found.items()}
+    told = {key: _spoken(value) if key in SPOKEN else value for key, value in found.items()}
+    waiting = {"reports": reports, "requests to take pictures down": requests}
+    return told | {key: _spoken(each) for key, each in waiting.items() if any(each.values())}
+
+
+def _spoken(counts: Any) -> Any:
+    """Return counts with their names in words, not as they are in `--json`."""
+    if not isinstance(counts, dict):
+        return counts
+    return {str(name).replace("_", " "): _spoken(value) for name, value in counts.items()}
 
 
 def _elsewhere(dataset: Dataset) -> dict[str, str]:

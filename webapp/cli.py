@@ -39,7 +39,7 @@ commands.add_command(takedowns)
     default=8000,
     show_default=True,
     envvar="PORT",
-    help="The port to listen at; else $PORT.",
+    help="The port to listen at, 0 for any that is free; else $PORT.",
 )
 @click.option(
     "--workers",

@@ -67,11 +67,11 @@ class DeafWorkers(Multiprocess):
 
 
 def run_server(
-    settings: ServeSettings, address: ListenAddress, workers: int, ready: Callable[[], None]
+    settings: ServeSettings, address: ListenAddress, workers: int, ready: Callable[[int], None]
 ) -> None:
-    """Serve until Ctrl-C or a signal to end; `ready` is called when the address can be opened.
+    """Serve until Ctrl-C or a signal to end; `ready` is called with the port when it can be opened.
 
-    Raises `InputUnusable` where it cannot begin.
+    Port 0 is any that is free. Raises `InputUnusable` where it cannot begin.
     """
     os.environ[SETTINGS] = settings.to_text()
     config = uvicorn.Config(
@@ -93,6 +93,7 @@ def run_server(
     ended = threading.Event()
     try:
         sockets = [_listening_socket(address)]
+        address = address._replace(port=sockets[0].getsockname()[1])
         threading.Thread(target=_call_when_open, args=(address, ready, ended), daemon=True).start()
         if workers == 1:
             uvicorn.Server(config).run(sockets)
@@ -110,13 +111,13 @@ def run_server(
 
 
 def _call_when_open(
-    address: ListenAddress, ready: Callable[[], None], ended: threading.Event
+    address: ListenAddress, ready: Callable[[int], None], ended: threading.Event
 ) -> None:
     """Call `ready` as soon as the first worker takes a connection, unless all has ended before."""
     host = _LOOPBACK.get(address.host, address.host)
     while not ended.wait(_LOOK_SECONDS):
         with suppress(OSError), socket.create_connection((host, address.port), timeout=1):
-            ready()
+            ready(address.port)
             return
 
 

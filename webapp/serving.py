@@ -74,7 +74,7 @@ def serve_page(
             settings,
             request.address,
             request.workers or cores(),
-            lambda: _announce(request, show, say),
+            lambda port: _announce(request, port, show, say),
         )
 
 
@@ -112,11 +112,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _announce(
-    request: ServeRequest, show: Callable[[str], None], say: Callable[[str], None]
+    request: ServeRequest, port: int, show: Callable[[str], None], say: Callable[[str], None]
 ) -> None:
     """Print where the page is, with the token that opens it."""
     address, token = request.address, request.who.token
     name = f"[{address.host}]" if ":" in address.host else address.host
     query = f"/?token={token}" if token else "/"
-    show(f"{'https' if address.cert else 'http'}://{name}:{address.port}{query}")
+    show(f"{'https' if address.cert else 'http'}://{name}:{port}{query}")
     say("Ctrl-C ends it")

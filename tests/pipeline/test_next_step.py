@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tools_for_tests import picture, run_cli, run_here
+from model_of_colours import write_model
+from tools_for_tests import command, picture, run_cli, run_here
 
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
@@ -21,7 +24,7 @@ from gleanset.take_down import plan_take_down, take_down
 from harvest.folder import harvest_folders
 from labeler.importing.job import import_labelled
 from labeler.splits.plan import apply_split, plan_split
-from pipeline.next_step import next_step
+from pipeline.next_step import next_step, other_steps
 
 BY_HAND = "20260101-120000-simple"
 Make = Callable[[Dataset, Path], object]
@@ -110,6 +113,7 @@ def without_their_files(dataset: Dataset, place: Path) -> None:
 def trained(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
     dataset.runs.end(dataset.runs.begin(BY_HAND, "baseline", {}).id, "done", {})
+    write_model(dataset.runs_folder / BY_HAND / "served.onnx")
 
 
 def trained_and_more_waits(dataset: Dataset, place: Path) -> None:
@@ -154,13 +158,24 @@ STATES: tuple[tuple[Make, str], ...] = (
     (labelled_since_a_split, "labeler split --counts 2:1:1 --seed 0"),
     (harvested_since_a_split, "facecrop run --detector whole --new"),
     (without_their_files, "baseline train"),
-    (trained, "labeler export"),
+    (trained, "webapp serve"),
     (trained_and_more_waits, "labeler"),
     (reported, "labeler --view reports"),
     (accepted, "baseline train"),
     (asked_to_take_down, "webapp takedowns list"),
     (all_taken_down, "harvest folder DIR --hints-from-folders"),
 )
+
+
+def serve_until_ctrl_c(line: list[str | bytes]) -> None:
+    """Serve at any port that is free until the address is told."""
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().decode()
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=30)
+    assert address.startswith("http://127.0.0.1:"), said.decode()
+    assert server.returncode == 0, said.decode()
 
 
 @pytest.mark.slow
@@ -188,6 +203,9 @@ def test_the_next_command_works_as_printed(tmp_path: Path, make: Make, expected:
     module = {"gleanset": "pipeline"}.get(program, program)
     if words[0] == "train":
         words += ["-o", "epochs=1", "-o", "size=32"]  # as printed, but for the time it takes
+    if words[0] == "serve":
+        serve_until_ctrl_c(command(f"{module}.cli", *words, "--port", "0"))
+        return
     if words[0] in ("-d", "--view"):  # the window: what it shows is written instead
         shown = tmp_path / "window.png"
         words += ["--screenshot", str(shown)]
@@ -223,3 +241,25 @@ def _read_only(tmp_path: Path, make: Callable[[Path], object]) -> None:
     assert len(done.stdout.splitlines()) == 12
     root.chmod(0o755)
     shutil.rmtree(root)
+
+
+@pytest.mark.slow
+def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) -> None:
+    root = tmp_path / "my dataset"
+    where = f"-d {shlex.quote(str(root))}"
+    with Dataset.create(root) as dataset:
+        split(dataset, tmp_path)
+        assert other_steps(dataset) == []
+        small = ("-o", "epochs=1", "-o", "size=32", "-q", "-d", root)
+        assert run_here("baseline.cli", "train", *small).code == 0
+        assert next_step(dataset) == f"webapp serve {where}"
+        others = other_steps(dataset)
+        taken_whole(dataset, tmp_path)
+        assert other_steps(dataset) == [f"webapp serve {where}", *others]
+    assert others == [f"baseline predict PICTURE {where}", f"labeler export {where}"]
+    mine = tmp_path / "mine.jpg"
+    mine.write_bytes(picture(7))
+    for line in others:
+        program, *words = [str(mine) if word == "PICTURE" else word for word in shlex.split(line)]
+        done = run_here(f"{program}.cli", *words, cwd=tmp_path)
+        assert done.code == 0, done.stderr

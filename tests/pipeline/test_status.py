@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from gleanset import Box, Dataset, Face, Origin, Rejection
+from gleanset.cli import readable
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
 from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
 from gleanset.web_take_downs import refuse_take_downs
-from pipeline.status import next_step, status
+from pipeline.next_step import other_steps
+from pipeline.status import next_step, status, status_words
 
 BOX = Box(0, 0, 10, 10)
 
@@ -56,6 +58,7 @@ def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
         "runs": 0,
         "reports": {"waiting": 0, "accepted_since_training": 0},
         "takedowns": {"waiting": 0},
+        "also": [],
     }
 
 
@@ -97,6 +100,7 @@ def test_everything_is_counted(empty: Dataset) -> None:
         "runs": 0,
         "reports": {"waiting": 0, "accepted_since_training": 0},
         "takedowns": {"waiting": 0},
+        "also": [],
     }
 
 
@@ -135,8 +139,33 @@ def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset)
         ["labeler", "split"],
         ["baseline", "train"],
         ["baseline", "train"],
-        ["labeler", "export"],
+        ["webapp", "serve"],
     ]
+    assert [line.split(" -d ")[0] for line in other_steps(empty)] == [
+        "baseline predict PICTURE",
+        "labeler export",
+    ]
+
+
+def test_a_person_reads_words_and_of_whole_pictures_not_of_faces(empty: Dataset) -> None:
+    keys = [add_sample(empty, add_image(empty, f"{n}", Origin("folder", "a"))) for n in range(3)]
+    empty.journal.step("Label", [Choice(keys[0], "label", "my_cat"), Choice(keys[1], "reject")])
+    empty.rejections.add(Rejection("facecrop", "x", "too_small"))
+    told = "\n".join(readable(status_words(empty)))
+    assert "whole pictures: 3" in told
+    assert "faces" not in told
+    assert "too small: 1" in told
+    assert "my_cat: 1" in told, "the name of a class is a person's own"
+    assert "reports" not in told, "there are none"
+    Reports(empty.db).add(Claim("0" * 64, "PNG", BOX, "my_cat", "r"))
+    told = "\n".join(readable(status_words(empty)))
+    assert "reports:\n  waiting: 1, accepted since training: 0" in told
+    image = add_image(empty, "face", Origin("folder", "b"))
+    face = Face("animeface", BOX, 1.0)
+    empty.faces.record(
+        image, "animeface", "", [FaceCrop(face, sample_key(image, BOX), BOX, 0, 0.0)]
+    )
+    assert "faces: 4" in "\n".join(readable(status_words(empty)))
 
 
 def test_reports_that_wait_and_those_to_learn_from_are_counted(empty: Dataset) -> None:

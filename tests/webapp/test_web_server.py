@@ -212,4 +212,4 @@ def test_an_address_that_is_taken_is_told(settings: ServeSettings, workers: int)
         taken.listen()
         host, port = taken.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot serve at {host}:{port}"):
-            run_server(settings, ListenAddress(host, port), workers, lambda: None)
+            run_server(settings, ListenAddress(host, port), workers, lambda _: None)
