@@ -13,6 +13,7 @@ from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.completion.values import runs_here
 from gleanset.errors import UsageError
 from gleanset.html.words import count, percent
+from gleanset.named_files import found_at
 
 if TYPE_CHECKING:
     from baseline.evaluation.decision_rule import RecallThreshold, RejectOption
@@ -288,7 +289,7 @@ def doubts(job: CommandJob, run: str | None, folds: int) -> Result:
         report = write_report(dataset, name)
         shown = [
             f"{one.sample}: {one.given}, perhaps {one.suggested} ({percent(one.confidence)}), "
-            f"{_found_at(dataset, one.sample)}"
+            f"{found_at(dataset, one.sample)}"
             for one in found.doubts[:SHOWN]
         ]
     told: Result = {
@@ -304,11 +305,3 @@ def doubts(job: CommandJob, run: str | None, folds: int) -> Result:
         return told | {"samples": [one._asdict() for one in found.doubts]}
     mend = "labeler --view review, or labeler label CLASS SAMPLE"
     return told | ({"clearest": shown, "to_mend": mend} if shown else {})
-
-
-def _found_at(dataset: Dataset, key: str) -> str:
-    """Return the file or address that the picture of a sample came from."""
-    sample = dataset.samples.get(key)
-    image = dataset.images.get(sample.image) if sample is not None else None
-    origin = image.origins[0] if image is not None and image.origins else None
-    return (origin.path or origin.url or origin.key) if origin is not None else "no file any more"

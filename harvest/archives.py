@@ -96,6 +96,7 @@ def harvest_archives(
     label: str | None = None,
     credit: Credit = NOTHING,
     groups: FileGroups | None = None,
+    refused: list[str] | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
@@ -110,7 +111,7 @@ def harvest_archives(
     given = checked_archives(archives)
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store, groups=groups, by_folder=hints)
+        intake = Importer(dataset, STAGE, store, groups=groups, refused=refused, by_folder=hints)
         hinting = MemberHints(FolderHints(label, class_level if hints else None, groups))
         keep = _Keep(StageFile(StageBytes(store)))
         new = (

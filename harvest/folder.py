@@ -75,6 +75,7 @@ def harvest_folders(
     label: str | None = None,
     credit: Credit = NOTHING,
     groups: FileGroups | None = None,
+    refused: list[str] | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
@@ -89,7 +90,7 @@ def harvest_folders(
     hinting = FolderHints(label, class_level if hints else None, groups)
     with dataset.stage(STAGE) as scratch:
         store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store, groups=groups, by_folder=hints)
+        intake = Importer(dataset, STAGE, store, groups=groups, refused=refused, by_folder=hints)
         keep = StageFile(StageBytes(store))
         new = (
             found

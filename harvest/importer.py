@@ -20,6 +20,7 @@ from gleanset.db.hints import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.store import Store
+from gleanset.named_files import short_name
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 
@@ -55,8 +56,9 @@ class Importer:
 
     What it takes was staged in `store`. `images`, where one is given, takes up the hashes that
     are met, for callers that stop at a number of them; several importers may share it, and
-    `groups`, which counts the groups that are met. With `by_folder` hints are names of folders: a
-    file has one, which another run may change.
+    `groups`, which counts the groups that are met; to `refused` is added which items were rejected,
+    and why. With `by_folder` hints are names of folders: a file has one, which another run may
+    change.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Importer:
         images: set[str] | None = None,
         *,
         groups: FileGroups | None = None,
+        refused: list[str] | None = None,
         by_folder: bool = False,
     ) -> None:
         self._dataset = dataset
@@ -74,6 +77,7 @@ class Importer:
         self._store = store
         self._images = images
         self._groups = groups
+        self._refused = refused
         self._by_folder = by_folder
         self._hinted: set[str] = set()
         self._replaced: list[tuple[str, Origin]] = []
@@ -172,6 +176,8 @@ class Importer:
                 self._record(origin, state, stamp, None, candidate)
         self.tally["rejected"] += 1
         self.reasons[reason] += 1
+        if self._refused is not None:
+            self._refused.append(f"{short_name(origin.key)}: {reason}")
 
     def _record(
         self,

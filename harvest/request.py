@@ -22,6 +22,7 @@ from gleanset.credit import NOTHING, Credit
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import GroupBy
+from gleanset.named_files import few_files, rejections_of
 from gleanset.work.progress import Progress
 from harvest.list_columns import PLAIN, ListColumns
 from harvest.net_options import NetOptions
@@ -280,12 +281,14 @@ class FolderRequest:
         from harvest.folder import harvest_folders
 
         trees, archives = checked_places(self.places, dataset.root)
-        groups = groups_in(self.group_by, trees, archives, dataset.root)
-        given = self._given() | {"groups": groups, "workers": self.workers or 0}
-        given |= {"progress": progress}
+        groups, refused = groups_in(self.group_by, trees, archives, dataset.root), list[str]()
+        given = self._given() | {"groups": groups, "refused": refused, "progress": progress}
+        given["workers"] = self.workers or 0
         done = combined(
             harvest_folders(dataset, trees, **given), harvest_archives(dataset, archives, **given)
         )
+        if refused:
+            done["rejected_files"] = few_files(refused, rejections_of(dataset))
         return done | groups.told(lambda by: self._again(by, dataset.root))
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:

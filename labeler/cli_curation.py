@@ -87,6 +87,7 @@ def split(
     a new picture ties a moment of train to one of test, that of train is left out. Defaults are
     in [split] of dataset.toml. Find duplicates first, so that copies stay together.
     """
+    from labeler.duplicates.conflict_files import conflicting_labels
     from labeler.splits.plan import apply_split, plan_split
     from labeler.splits.summary import split_summary
 
@@ -111,7 +112,7 @@ def split(
         plan = plan_split(dataset, msgspec.structs.replace(own, **changed))
         if not job.simulate:
             apply_split(dataset, plan)
-        told = plan.result()
+        told = plan.result() | conflicting_labels(dataset)
         return told if job.as_json else split_summary(told, closeness=closeness)
 
 

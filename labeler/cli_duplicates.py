@@ -11,12 +11,14 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import AskedToFail
+from gleanset.named_files import found_at
 from gleanset.settings import FILE
 
 if TYPE_CHECKING:
     from labeler.audit import Audit
 
 _SHOWN = 50
+_SMALL = "the same but for a small place"
 _FOLDER = click.Path(path_type=Path)
 
 
@@ -37,6 +39,7 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
     deleted, and labeler undo takes it back. With --simulate what was found is remembered, unless
     the dataset can only be read, but nobody is set aside.
     """
+    from labeler.duplicates.conflict_files import conflict_files
     from labeler.duplicates.finder import DuplicateFinder
 
     with job.open() as dataset:
@@ -45,9 +48,9 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
         plan = finder.plan()
         if not job.simulate:
             finder.apply(plan)
-        return {"looked_at": counts.described, "pairs": counts.compared, **plan.result()} | (
-            {"unreadable": counts.failed} if counts.failed else {}
-        )
+        told: Result = {"looked_at": counts.described, "pairs": counts.compared, **plan.result()}
+        told |= {"unreadable": counts.failed} if counts.failed else {}
+        return told | conflict_files(dataset, plan)
 
 
 @click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq .")
@@ -59,7 +62,9 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
 def groups(job: CommandJob, conflicts: bool, doubtful: bool) -> None:
     """Print the duplicate groups, one JSON object a line: who is kept, and why.
 
-    Last come the doubtful pairs, both of which are kept: say what they are with labeler same.
+    Where the copies are labelled differently, say which label is right: labeler label CLASS SAMPLE.
+    `files` are where they came from, the kept one first. Last come the doubtful pairs, both of
+    which are kept: say what they are with labeler same.
     """
     from labeler.duplicates.finder import DuplicateFinder
 
@@ -74,13 +79,15 @@ def groups(job: CommandJob, conflicts: bool, doubtful: bool) -> None:
                     "reason": group.reason,
                     "conflict": group.conflict,
                     "decisions": group.decisions,
+                    "files": [found_at(dataset, member.key) for member in group.members],
                 }
                 told |= {"hints": group.hints} if group.hints else {}
                 job.show(json.dumps(told, ensure_ascii=False))
         for pair in [] if conflicts and not doubtful else plan.doubts:
             samples = [member.key for member in sorted(pair.members, key=lambda m: m.id)]
-            why = "the same but for a small place"
-            job.show(json.dumps({"doubtful": True, "samples": samples, "reason": why}))
+            told = {"doubtful": True, "samples": samples, "reason": _SMALL}
+            told["files"] = [found_at(dataset, key) for key in samples]
+            job.show(json.dumps(told, ensure_ascii=False))
 
 
 @click.command(cls=Command, epilog="Example: labeler same 3f9a… 77c0… --no -d my-dataset")

@@ -13,6 +13,7 @@ from gleanset.completion.values import classes_here
 from gleanset.file_groups import GroupBy, group_by_option
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.images.contact_sheet import checked_ending
+from gleanset.named_files import few_files, rejections_of, short_name
 from labeler.export.options import (
     FILES,
     FITS,
@@ -162,6 +163,7 @@ def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any)
     never replaces a person's own files. Stopped, shards that are whole are kept for the next run.
     """
     from gleanset.db.samples import Balances
+    from labeler.duplicates.conflict_files import conflicting_labels
     from labeler.export.to_bucket import export_anywhere, place_for, would_export
 
     options = ExportOptions(
@@ -179,7 +181,11 @@ def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any)
             for path in dict.fromkeys(paths):
                 job.show(path)
             return {"would_export": len(paths)} if job.as_json else None
-        return export_anywhere(dataset, place, options, workers=workers or 0, progress=job.progress)
+        done = export_anywhere(dataset, place, options, workers=workers or 0, progress=job.progress)
+        if not job.as_json and isinstance(failed := done.get("failed"), dict):
+            lines = [f"{short_name(path)}: {why}" for path, why in failed.items()]
+            done["failed"] = few_files(lines, rejections_of(dataset, "export"))
+        return done | conflicting_labels(dataset)
 
 
 @click.command(cls=Command, epilog="Example: labeler sheet classes.png -d my-dataset")

@@ -9,7 +9,9 @@ from gleanset import Dataset
 from gleanset.db.connection import copy_told
 from gleanset.db.reports import Reports
 from gleanset.db.take_downs import TakeDownRequests
+from gleanset.named_files import rejections_of
 from gleanset.places import in_bucket
+from labeler.duplicates.conflict_files import conflicting_labels
 from pipeline.next_step import accepted_reports, is_of_whole_pictures, next_step, other_steps
 
 SPOKEN = ("samples", "rejections")
@@ -41,7 +43,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "splits": splits,
         "decisions": dataset.journal.count(),
         "origins": dataset.images.by_source(),
-        "rejections": dataset.rejections.by_reason(),
+        **_left_out(dataset),
         "runs": sum(1 for _ in dataset.runs.each()),
         "reports": {
             "waiting": Reports(dataset.db).count(),
@@ -69,6 +71,14 @@ def _spoken(counts: Any) -> Any:
     if not isinstance(counts, dict):
         return counts
     return {str(name).replace("_", " "): _spoken(value) for name, value in counts.items()}
+
+
+def _left_out(dataset: Dataset) -> dict[str, object]:
+    """Return what was not used and what waits for a person, with the commands that list it."""
+    reasons = dataset.rejections.by_reason()
+    see = {"rejections_are_listed_by": rejections_of(dataset)} if reasons else {}
+    told: dict[str, object] = {"rejections": reasons, **see}
+    return told | conflicting_labels(dataset)
 
 
 def _elsewhere(dataset: Dataset) -> dict[str, str]:

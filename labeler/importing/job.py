@@ -20,6 +20,7 @@ from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter, within
 from gleanset.images.decode import decode
 from gleanset.images.staging import StageBytes, StageFile
+from gleanset.named_files import few_files, rejections_of, short_name
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rejection
 from gleanset.source_table import SourceTables
@@ -175,15 +176,17 @@ def _take_in(
 ) -> dict[str, Any]:
     """Pictures become samples with labels, in one step with what was `moved`; the counts."""
     tally: Counter[str] = Counter(added=0, duplicate=0, rejected=0)
-    wanted: dict[str, set[str]] = {}
+    wanted: dict[str, dict[str, str]] = {}
+    refused: list[str] = []
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
         take = PictureImport(StageFile(StageBytes(store)), cutter)
         outcomes = run_over(take, found, Processes(workers))
         for outcome in progress.over(outcomes, "import", total=len(found)):
-            taken = _record(dataset, store, outcome, tally, wanted)
-            if taken and groups is not None:
+            if why := _record(dataset, store, outcome, tally, wanted):
+                refused.append(f"{short_name(str(outcome.item.path))}: {why}")
+            elif groups is not None:
                 groups.note(_origin(outcome.item))
         disputed = _decide(dataset, wanted, path, moved)
     if tally["rejected"] == len(found) and not moved:
@@ -192,7 +195,11 @@ def _take_in(
             "see why: gleanset list rejections --where stage=import",
         )
     labels = Counter(label for said in wanted.values() if len(said) == 1 for label in said)
-    return {**tally, "labels": labels, "disputed": disputed}
+    told = {**tally, "labels": labels, "disputed": len(disputed)}
+    see = rejections_of(dataset, STAGE)
+    if disputed:
+        told["disputed_files"] = few_files(disputed, see)
+    return told | ({"rejected_files": few_files(refused, see)} if refused else {})
 
 
 def _record(
@@ -200,18 +207,18 @@ def _record(
     store: Store,
     outcome: Outcome[LabelledPicture, ImportedPicture],
     tally: Counter[str],
-    wanted: dict[str, set[str]],
-) -> bool:
-    """Store a picture and count it; whether it could be read."""
+    wanted: dict[str, dict[str, str]],
+) -> str:
+    """Store a picture and count it; why it could not be read, empty where it could."""
     try:
         new = _publish(dataset, store, outcome.unwrap(), _origin(outcome.item), wanted)
     except Unreadable as refused:
         path = str(outcome.item.path)
         dataset.rejections.add(Rejection(STAGE, path, refused.reason, refused.detail))
         tally["rejected"] += 1
-        return False
+        return refused.reason
     tally["added" if new else "duplicate"] += 1
-    return True
+    return ""
 
 
 def _origin(picture: LabelledPicture) -> Origin:
@@ -233,7 +240,7 @@ def _publish(
     store: Store,
     taken: ImportedPicture,
     origin: Origin,
-    wanted: dict[str, set[str]],
+    wanted: dict[str, dict[str, str]],
 ) -> bool:
     """Store a picture with its samples; True when it is new. Raises `Unreadable`."""
     with dataset.db.write():
@@ -249,16 +256,19 @@ def _publish(
             dataset.images.note_said(taken.measured.sha256, origin)
         for cut, label in taken.cuts:
             dataset.faces.add_by_hand(taken.measured.sha256, cut)
-            wanted.setdefault(cut.key, set()).add(class_name(label))
+            wanted.setdefault(cut.key, {})[class_name(label)] = origin.key
         dataset.rejections.clear(STAGE, origin.key)
     return new
 
 
 def _decide(
-    dataset: Dataset, wanted: dict[str, set[str]], path: Path, moved: Sequence[Choice]
-) -> int:
-    """Label what nobody has decided on and has one class; how many are disputed."""
-    choices, disputed = list(moved), 0
+    dataset: Dataset, wanted: dict[str, dict[str, str]], path: Path, moved: Sequence[Choice]
+) -> list[str]:
+    """Label what nobody has decided on and has one class; what is said of those in dispute.
+
+    The files of these are rejections, with what is said of each.
+    """
+    choices, disputed = list(moved), list[str]()
     for key, said in wanted.items():
         sample = dataset.samples.get(key)
         undecided = sample is None or sample.status in ("queue", "retired")
@@ -267,13 +277,24 @@ def _decide(
         elif undecided:
             # Who decides sees in the journal what was said.
             choices.append(Choice(key, "add", provenance=" or ".join(sorted(said))))
-            disputed += 1
-        elif sample is not None and said != {sample.label}:
-            disputed += 1
+            disputed.append(_dispute(dataset, said, None))
+        elif sample is not None and said.keys() != {sample.label}:
+            disputed.append(_dispute(dataset, said, sample.label or sample.status))
     if choices:
         did = operation("import", count=len(choices), folder=path.name)
         dataset.journal.step(did, choices)
     return disputed
+
+
+def _dispute(dataset: Dataset, said: dict[str, str], decided: str | None) -> str:
+    """Note the files that say of a sample what others do not; return what is said, in a line."""
+    others = {label: short_name(path) for label, path in said.items() if label != decided}
+    for label in others:
+        rest = [f"{also} says {what}" for what, also in others.items() if what != label]
+        detail = f"it says {label}, " + (f"decided is {decided}" if decided else ", ".join(rest))
+        dataset.rejections.add(Rejection(STAGE, said[label], "disputed", detail))
+    told = ", ".join(f"{file} says {label}" for label, file in sorted(others.items()))
+    return f"{told}, decided is {decided}" if decided else told
 
 
 def _inside(box: Box, whole: Box) -> Box:

@@ -53,6 +53,7 @@ _HTTP = {
 }
 QUEUE = {
     "no hint": "nothing says what they are: a person must look",
+    "disputed": "its folder or table says another class than other files, or than was decided",
     "disputed hint": "found, or copies of it, under different hints: a person must decide",
     "a copy was decided otherwise": "a person said something else of a copy than the hint says",
     "several faces": "one hint, but several faces in the picture: whose is it?",

@@ -353,7 +353,12 @@ def test_what_may_not_be_read_is_told_and_read_once_it_may(tmp_path: Path) -> No
     line = ("folder", photos, "-d", tmp_path / "d", "--json")
     done = run_cli("harvest.cli", *line, prefix=mortal)
     assert done.code == 0, done.stderr
-    assert done.json == CLEAN | {"added": 1, "rejected": 2, "reasons": {"cannot be read": 2}}
+    told = done.json
+    assert told.pop("rejected_files")["files"] == [
+        "photos/closed.jpg: cannot be read",
+        "photos/locked: cannot be read",
+    ]
+    assert told == CLEAN | {"added": 1, "rejected": 2, "reasons": {"cannot be read": 2}}
     (photos / "closed.jpg").chmod(0o644)
     (photos / "locked").chmod(0o755)
     done = run_cli("harvest.cli", *line, prefix=mortal)

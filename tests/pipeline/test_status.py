@@ -88,6 +88,8 @@ def test_everything_is_counted(empty: Dataset) -> None:
     empty.rejections.add(Rejection("facecrop", "y", "truncated"))
     found = status(empty)
     del found["next"], found["dataset"]
+    see = str(found.pop("rejections_are_listed_by"))
+    assert see == f"gleanset list rejections -d {shlex.quote(str(empty.root))}"
     assert found == {
         "images": 4,
         "faces": 4,

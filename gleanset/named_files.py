@@ -1,0 +1,48 @@
+"""Files that a summary not only counts: the first few by name, and the command that shows all."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from gleanset.dataset import Dataset
+
+FEW = 5
+"""So many files are named."""
+_FOLDERS = 1
+
+
+def few_files(lines: Sequence[str], see: str, number: int | None = None) -> dict[str, object]:
+    """Return what a summary says of some files: the first few, and the command for all of them.
+
+    `number` is how many there are, where not all are in `lines`.
+    """
+    named = lines[:FEW]
+    more = (len(lines) if number is None else number) - len(named)
+    return {"see": see, "files": [*named, *([f"and {more} more"] if more else [])]}
+
+
+def for_dataset(dataset: Dataset, command: str) -> str:
+    """Return a command with the dataset that it is for."""
+    return f"{command} -d {shlex.quote(str(dataset.root))}"
+
+
+def rejections_of(dataset: Dataset, stage: str = "") -> str:
+    """Return the command that lists what a stage rejected, or all of them."""
+    where = f" --where stage={stage}" if stage else ""
+    return for_dataset(dataset, f"gleanset list rejections{where}")
+
+
+def short_name(path: str) -> str:
+    """Return a file's name with the folder it lies in, safe for a terminal."""
+    name = "/".join(PurePath(path).parts[-1 - _FOLDERS :])
+    return name if name.isprintable() else repr(name)
+
+
+def found_at(dataset: Dataset, key: str) -> str:
+    """Return the file or address that the picture of a sample came from."""
+    sample = dataset.samples.get(key)
+    image = dataset.images.get(sample.image) if sample is not None else None
+    origin = image.origins[0] if image is not None and image.origins else None
+    return (origin.path or origin.url or origin.key) if origin is not None else "no file any more"

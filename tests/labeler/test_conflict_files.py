@@ -1,0 +1,134 @@
+"""What is in conflict, disputed or rejected is named in summaries, with what lists all of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from labelled_pictures import encoded, picture
+from tools_for_tests import Ran, run_here
+
+from gleanset import Dataset
+from gleanset.named_files import few_files, short_name
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Six pictures, one of them in two classes and one as a copy, and two that are none."""
+    for number in range(6):
+        file = tmp_path / "tree" / ("hana", "rei")[number % 2] / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encoded(picture(number, (360, 240))))
+    rei = tmp_path / "tree" / "rei"
+    (rei / "same.jpg").write_bytes((tmp_path / "tree" / "hana" / "0.jpg").read_bytes())
+    (rei / "copy.jpg").write_bytes(encoded(picture(2, (360, 240)).resize((300, 200))))
+    (rei / "no picture.jpg").write_bytes(b"x")
+    (rei / "bad\x1b[31m.jpg").write_bytes(b"x")
+    return tmp_path / "tree"
+
+
+def said(ran: Ran) -> str:
+    assert ran.code == 0, ran.stderr
+    assert "\x1b" not in ran.stdout
+    commands = ("gleanset ", "labeler ", "baseline ", "to: ", "dataset: ")
+    lines = [line for line in ran.stdout.splitlines() if not any(one in line for one in commands)]
+    assert max(map(len, lines), default=0) <= 80
+    return ran.stdout
+
+
+def typed(command: str) -> Sequence[dict[str, object]]:
+    """What the command that a summary names prints."""
+    program, *words = command.split()
+    rooms = {"gleanset": "pipeline.cli", "labeler": "labeler.cli"}
+    ran = run_here(rooms[program], *words)
+    assert ran.code == 0, ran.stderr
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def test_an_import_names_what_is_disputed_and_what_is_no_picture(
+    empty: Dataset, tree: Path
+) -> None:
+    text = said(run_here("labeler.cli", "import", tree, "-d", empty.root))
+    assert "hana/0.jpg says hana, rei/same.jpg says rei" in text
+    assert "rei/no picture.jpg: not an image" in text
+    assert r"'rei/bad\x1b[31m.jpg': not an image" in text
+    see = next(line for line in text.splitlines() if "gleanset list" in line)
+    rows = {Path(str(row["what"])).name: row for row in typed(see.removeprefix("  see:"))}
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        "0.jpg": "disputed",
+        "same.jpg": "disputed",
+        "no picture.jpg": "not an image",
+        "bad\x1b[31m.jpg": "not an image",
+    }
+    assert rows["same.jpg"]["detail"] == "it says rei, hana/0.jpg says hana"
+
+
+def test_a_dispute_that_is_over_is_forgotten(empty: Dataset, tree: Path) -> None:
+    line = ("import", tree, "-d", empty.root)
+    run_here("labeler.cli", *line)
+    key = next(one.key for one in empty.samples.by_key() if one.status == "queue")
+    run_here("labeler.cli", "label", "rei", key, "-d", empty.root)
+    text = said(run_here("labeler.cli", *line))
+    assert "hana/0.jpg says hana, decided is rei" in text
+    (tree / "hana" / "0.jpg").unlink()
+    assert "disputed files" not in said(run_here("labeler.cli", *line))
+
+
+def test_copies_with_two_labels_are_named_wherever_they_are_left_out(
+    empty: Dataset, tree: Path, tmp_path: Path
+) -> None:
+    own = ("-d", empty.root)
+    run_here("labeler.cli", "import", tree, *own)
+    pair = "hana/2.jpg is hana, rei/copy.jpg is rei"
+    for words in (("dedup", "--simulate"), ("dedup",), ("dedup",)):
+        assert pair in said(run_here("labeler.cli", *words, *own))
+    for room, words in (
+        ("labeler.cli", ("split",)),
+        ("labeler.cli", ("export", tmp_path / "out")),
+        ("pipeline.cli", ("status",)),
+    ):
+        text = said(run_here(room, *words, *own))
+        assert "hana/2.jpg is hana" in text
+        assert f"labeler groups --conflicts -d {empty.root}" in text
+    told = run_here("labeler.cli", "dedup", *own, "--json").json["labelled_differently"]
+    assert told == {"see": f"labeler groups --conflicts -d {empty.root}", "files": [pair]}
+    (group,) = typed(told["see"])
+    files = group["files"]
+    assert isinstance(files, list)
+    assert sorted(files) == [str(tree / "hana" / "2.jpg"), str(tree / "rei" / "copy.jpg")]
+    run_here("labeler.cli", "label", "hana", group["kept"], *group["others"], *own)  # type: ignore[misc]
+    for words in (("dedup",), ("split",)):
+        assert "labelled differently" not in said(run_here("labeler.cli", *words, *own))
+
+
+def test_copies_that_were_found_as_two_things_are_named(tree: Path, tmp_path: Path) -> None:
+    own = ("-d", tmp_path / "found")
+    text = said(run_here("harvest.cli", "folder", tree, "--hints-from-folders", *own))
+    assert "rei/no picture.jpg: not an image" in text
+    assert f"gleanset list rejections -d {own[1]}" in text
+    run_here("facecrop.cli", "run", "--detector", "whole", *own)
+    told = run_here("labeler.cli", "dedup", *own, "--json").json["hinted_differently"]
+    assert told["files"] == ["hana/2.jpg found as hana, rei/copy.jpg found as rei"]
+
+
+def test_status_names_what_lists_the_rejections(empty: Dataset, tree: Path) -> None:
+    assert (
+        "rejections_are_listed_by"
+        not in run_here("pipeline.cli", "status", "-d", empty.root, "--json").json
+    )
+    run_here("labeler.cli", "import", tree, "-d", empty.root)
+    told = run_here("pipeline.cli", "status", "-d", empty.root, "--json").json
+    assert len(typed(told["rejections_are_listed_by"])) == 4
+
+
+def test_only_the_first_few_are_named() -> None:
+    assert few_files([f"{n}" for n in range(7)], "see this") == {
+        "see": "see this",
+        "files": ["0", "1", "2", "3", "4", "and 2 more"],
+    }
+    assert few_files(["a"], "see", 9)["files"] == ["a", "and 8 more"]
+    assert few_files(["a"], "see")["files"] == ["a"]
+    assert short_name("/a/b/c.jpg") == "b/c.jpg"
+    assert short_name("https://x.example/y/z.png") == "y/z.png"
