@@ -44,6 +44,9 @@ WANTED = {
 SCREEN = {"Xvfb": "xvfb", "xdotool": "xdotool"}
 # What only the tests of the completions use.
 SHELLS = {"zsh": "zsh", "fish": "fish"}
+# With these, sites on this machine answer under the real names, also to a browser.
+CERTIFICATES = {"openssl": "openssl", "certutil": "libnss3-tools"}
+TESTS = WANTED | SCREEN | SHELLS | CERTIFICATES
 # What a command installs; each includes what those before it do.
 EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster]"}
 USAGE = 2
@@ -61,7 +64,7 @@ def main() -> int:
         return MISSING
     if code := install_system_packages(NEEDED):
         return code
-    wanted = {"demo": {}, "install": WANTED, "test": WANTED | SCREEN | SHELLS}[command]
+    wanted = {"demo": {}, "install": WANTED, "test": TESTS}[command]
     if install_system_packages(wanted):
         print("going on without them: they are for --source google, the page and the window")
     if code := install_project(command):

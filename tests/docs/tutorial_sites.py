@@ -122,7 +122,6 @@ def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
     for part in ("train", "test"):
         shutil.copytree(home / "pictures" / "characters", home / "some-other-tree" / part)
     save_drawn(home / "episodes", "sora", range(80, 82))
-    shutil.copy(CASCADE, home)
     (home / "list.txt").write_text("http://pictures.example/p/bing/1/0.jpg\n")
     (home / "runs").symlink_to(home / "my-dataset" / "runs")
     for kind in ("cat", "owl"):
