@@ -29,7 +29,10 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One place an image was found. `key` is its stable id within the `source`."""
+    """One place an image was found. `key` is its stable id within the `source`.
+
+    `original_path` is the path of its file below the folder that was named, or inside the archive.
+    """
 
     source: str
     key: str
@@ -49,6 +52,7 @@ class Origin:
     tags: tuple[str, ...] = ()
     rating: str | None = None
     ai: bool | None = None
+    original_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

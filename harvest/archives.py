@@ -256,6 +256,7 @@ def _origin(archive: IdentifiedArchive, name: str, times: int, hint: str | None)
         key=f"{archive.key}:{name}{again}",
         path=printable(archive.path),
         title=parts[-1] if parts else printable(Path(archive.path.name)),
+        original_path="/".join(parts) or None,
         hint=hint,
     )
 

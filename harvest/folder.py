@@ -179,7 +179,8 @@ def walk(
     def found(path: Path, hint: str | None, inside: Sequence[str] = ()) -> Found:
         told = tables.of(path)
         group = told.group or hinting.group_of(path.name, printable(path.parent), inside)
-        return _found(path, hint, group, told.credit, credit)
+        below = path.relative_to(root) if path != root else Path(path.name)
+        return _found(path, below, hint, group, told.credit, credit)
 
     if root.is_file():
         yield found(root, hinting.of((root.parent.name,)))
@@ -226,10 +227,20 @@ def _is_left_out(folder: Path, own: Path) -> bool:
     return folder.resolve() == own or is_dataset(folder)
 
 
-def _found(path: Path, hint: str | None, group: str | None, told: Credit, given: Credit) -> Found:
+def _found(
+    path: Path, below: Path, hint: str | None, group: str | None, told: Credit, given: Credit
+) -> Found:
     text, title = printable(path), printable(Path(path.name))
     hint = hint and printable(Path(hint))
-    origin = Origin("folder", text, path=text, title=title, hint=hint, post=group)
+    origin = Origin(
+        "folder",
+        text,
+        path=text,
+        title=title,
+        hint=hint,
+        post=group,
+        original_path=printable(below).replace(os.sep, "/"),
+    )
     try:
         status = path.stat()
     except OSError:

@@ -22,6 +22,17 @@ def original_name(origins: Iterable[Origin]) -> str:
     return "image"
 
 
+def original_path(origins: Iterable[Origin]) -> str:
+    """Return the path of the file that a picture came from, as the first that has one says.
+
+    It is below the folder that was named, or inside the archive; the name alone for what came
+    before that was kept. Empty for what came from no file of its own.
+    """
+    of_files = [one for one in origins if one.path is not None and one.video is None]
+    told = [one.original_path for one in of_files] + [one.title for one in of_files]
+    return next(filter(None, told), "")
+
+
 def _last_part(key: str) -> str:
     """Return what of an id names the picture: of a URL the file, without what is asked of it."""
     part = key.rsplit("/", 1)[-1]

@@ -33,6 +33,7 @@ ORIGIN_COLUMNS = (
     "tags",
     "rating",
     "ai",
+    "original_path",
 )
 _INSERT_ORIGIN = (
     f"INSERT OR IGNORE INTO origin(image,{','.join(ORIGIN_COLUMNS)}) "
@@ -68,9 +69,10 @@ POST = post_of("o")
 
 
 class PlaceFound(NamedTuple):
-    """Where an image came from: the first path and the first post among its origins, if any."""
+    """Where an image came from: what its origins have of each of these first, if any."""
 
     path: str | None = None
+    original_path: str | None = None
     post: str | None = None
 
 
@@ -153,10 +155,11 @@ class Images:
         )
 
     def note_said(self, sha256: str, origin: Origin) -> None:
-        """Keep who made a known image, its licence, page and post, where an origin says so now."""
+        """Keep who made a known image, its licence, page, post and path, as an origin says now."""
         self._db.run(
             "UPDATE origin SET author=ifnull(?3, author), licence=ifnull(?4, licence), "
-            "page_url=ifnull(?5, page_url), post=ifnull(?7, post) "
+            "page_url=ifnull(?5, page_url), post=ifnull(?7, post), "
+            "original_path=ifnull(?8, original_path) "
             "WHERE source=?1 AND key=?2 AND image=?6",
             (
                 origin.source,
@@ -166,6 +169,7 @@ class Images:
                 origin.page_url,
                 self.row_id(sha256),
                 clean(origin.post),
+                clean(origin.original_path),
             ),
         )
 
@@ -252,14 +256,16 @@ class Images:
     def places(self, hashes: Collection[str]) -> dict[str, PlaceFound]:
         """Return where some images came from, by their hash; origins in the order of `get`."""
         found: dict[str, PlaceFound] = {}
-        for sha256, path, post in self._db.rows_in(
-            "SELECT i.sha256, o.path, o.post FROM origin o JOIN image i ON i.id=o.image "
-            "WHERE i.sha256",
+        for sha256, *place in self._db.rows_in(
+            f"SELECT i.sha256, {', '.join(PlaceFound._fields)} FROM origin o "
+            "JOIN image i ON i.id=o.image WHERE i.sha256",
             hashes,
             "ORDER BY i.sha256, o.source, o.key, o.query, o.hint",
         ):
             known = found.get(sha256, NOWHERE)
-            found[sha256] = PlaceFound(known.path or path, known.post or post)
+            found[sha256] = PlaceFound(
+                *(one or other for one, other in zip(known, place, strict=True))
+            )
         return found
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:

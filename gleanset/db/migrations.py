@@ -316,6 +316,12 @@ CREATE TABLE snapped(
 ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}';
 """
 
+# The path of a file below the folder that was named, or inside its archive; unknown for what came
+# before.
+ORIGINAL_PATHS = """
+ALTER TABLE origin ADD COLUMN original_path TEXT;
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0001-first", FIRST),
     ("0002-frames", FRAMES),
@@ -337,6 +343,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("0018-reports", REPORTS),
     ("0019-take-downs", TAKE_DOWNS),
     ("0020-snapshots", SNAPSHOTS),
+    ("0021-original-paths", ORIGINAL_PATHS),
 )
 
 

@@ -17,7 +17,7 @@ CREATE TABLE origin(
     id INTEGER PRIMARY KEY, image INTEGER NOT NULL REFERENCES image(id), source TEXT NOT NULL,
     key TEXT NOT NULL, url TEXT, page_url TEXT, path TEXT, video TEXT, time REAL, frame INTEGER,
     scene INTEGER, post TEXT, query TEXT, hint TEXT, author TEXT, licence TEXT, title TEXT,
-    tags TEXT NOT NULL DEFAULT '[]', rating TEXT, ai INTEGER);
+    tags TEXT NOT NULL DEFAULT '[]', rating TEXT, ai INTEGER, original_path TEXT);
 CREATE UNIQUE INDEX origin_once ON origin(image, source, key, ifnull(query,''), ifnull(hint,''));
 CREATE INDEX origin_source ON origin(source, image);
 CREATE INDEX origin_key ON origin(source, key);

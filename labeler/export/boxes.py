@@ -33,6 +33,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
                     "height": item.image.height,
                     **({"license": licence[name]} if (name := item.origin.licence) else {}),
                     "author": item.origin.author or "",
+                    "original_path": item.original_path,
                     "changes": item.changes,
                 }
                 for path, item in pictures
@@ -136,6 +137,7 @@ def _attributes(item: ExportItem) -> dict[str, object]:
     origin = item.origin
     return {
         "sample": item.sample.key,
+        "original_path": item.original_path,
         "source": origin.source,
         "page": origin.page_url or origin.url or "",
         "author": origin.author or "",

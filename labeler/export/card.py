@@ -17,6 +17,7 @@ from labeler.export.facts import MOST_COMPARED, CardFacts
 from labeler.export.front_matter import front_matter
 from labeler.export.options import ExportOptions
 from labeler.export.plan import ExportItem
+from labeler.export.read_back import read_back
 from labeler.export.rows import SPLITS, no_formula
 from labeler.export.ways import UNCHANGED
 
@@ -27,12 +28,14 @@ def licence_table(items: Sequence[ExportItem]) -> str:
     """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(("file", "author", "licence", "source", "page", "title", "changes"))
+    rows.writerow(
+        ("file", "author", "licence", "source", "page", "title", "changes", "original_path")
+    )
     for path, item in sorted({item.path: item for item in items}.items()):
         origin = item.origin
         page = origin.page_url or origin.url
         told = (path, origin.author, origin.licence, origin.source, page, origin.title)
-        rows.writerow([no_formula(cell) for cell in (*told, item.changes)])
+        rows.writerow([no_formula(cell) for cell in (*told, item.changes, item.original_path)])
     return out.getvalue()
 
 
@@ -46,6 +49,7 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         f"{_what(facts)} of {len(facts.labels)} classes, collected and split with "
         f"Gleanset. {_moments(dataset, facts)}",
         "## Classes and splits\n\n" + _class_table(facts),
+        "## Reading it\n\n" + read_back(facts),
         "## Sources\n\n" + _counted(facts.sources, "source"),
         "## Licences\n\n"
         + _counted(facts.licences, "licence")

@@ -16,7 +16,7 @@ from gleanset.files.store import PictureFile
 from gleanset.records import Box, Image, Origin, Sample
 from labeler.export.options import BY_STEM, ExportOptions
 from labeler.export.ways import Way, changes_of, ending_of, way_of
-from labeler.naming import original_name, unique_names
+from labeler.naming import original_name, original_path, unique_names
 
 BALANCING = "_balancing"
 
@@ -49,6 +49,11 @@ class ExportItem:
     def origin(self) -> Origin:
         """The origin to name: one with a licence or an author where there is one."""
         return max(self.image.origins, key=lambda o: (bool(o.licence), bool(o.author)))
+
+    @property
+    def original_path(self) -> str:
+        """The path that its file came with, below the folder that was named; empty for no file."""
+        return original_path((self.origin, *self.image.origins))
 
     @property
     def turned(self) -> bool:

@@ -58,6 +58,7 @@ def _row(item: ExportItem) -> dict[str, str | float]:
         "width": box.width,
         "height": box.height,
         "moment": item.sample.moment or "",
+        "original_path": item.original_path,
         "source": origin.source,
         "page": origin.page_url or origin.url or "",
         "author": origin.author or "",

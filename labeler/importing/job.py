@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -126,7 +126,8 @@ def _as_told(
             folder, told = one.path.parent, tables.of(one.path)
             inside = folder.relative_to(top).parts if folder.is_relative_to(top) else ()
             group = told.group or groups.of(one.path.name, str(folder), inside, level)
-            yield replace(one, credit=told.credit, group=group)
+            below = PurePath(*inside, one.path.name).as_posix()
+            yield replace(one, credit=told.credit, group=group, original_path=below)
 
 
 def _again(dataset: Dataset, path: Path, class_level: int | None, by: GroupBy) -> str:
@@ -232,6 +233,7 @@ def _origin(picture: LabelledPicture) -> Origin:
         licence=credit.licence,
         page_url=credit.page,
         post=picture.group,
+        original_path=picture.original_path,
     )
 
 

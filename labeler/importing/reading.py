@@ -27,13 +27,14 @@ class LabelledPicture:
     """One picture with its labels: of a box in pixels, or of the whole picture (None).
 
     One that lies in no class folder of a tree has none. What a person says of it besides is its
-    `credit` and its `group`.
+    `credit` and its `group`. `original_path` is its path below the folder that was named.
     """
 
     path: Path
     labels: tuple[tuple[Box | None, str], ...]
     credit: Credit = NOTHING
     group: str | None = None
+    original_path: str | None = None
 
 
 def check_place(path: Path) -> None:

@@ -67,7 +67,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
         if not label:
             moves.tally["unknown"] += 1
         elif before is None:
-            moves.added.append(LabelledPicture(root / name, ((None, label),)))
+            moves.added.append(LabelledPicture(root / name, ((None, label),), original_path=name))
         else:
             _compare(dataset, moves, pictures[before], before, name, label)
     moves.tally["gone"] = len(set(pictures) - set(found.values()))

@@ -6,6 +6,7 @@ that waits. All of one drop is one step, which can be undone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -44,10 +45,11 @@ class _Take:
 
 
 class _DroppedFile(NamedTuple):
-    """A file, and the class that its folder hints at."""
+    """A file, the class that its folder hints at, and its path below what was dropped."""
 
     path: Path
     hint: str | None
+    below: Path
 
 
 def _files(paths: Sequence[Path]) -> Iterator[_DroppedFile]:
@@ -56,7 +58,8 @@ def _files(paths: Sequence[Path]) -> Iterator[_DroppedFile]:
         hinted = folder_hints(path)
         for one in files_in(path):
             if one == path or one.suffix.lower() in ENDINGS:
-                yield _DroppedFile(one, hinted(one))
+                below = one.relative_to(path) if one != path else Path(one.name)
+                yield _DroppedFile(one, hinted(one), below)
 
 
 def take_in(
@@ -120,7 +123,8 @@ def _recorded(
     path, title = printable(file.path), printable(Path(file.path.name))
     hint = printable(Path(file.hint)) if hinted and file.hint is not None else None
     with dataset.db.write():
-        origin = Origin("dropped", path, path=path, title=title, hint=hint)
+        below = printable(file.below).replace(os.sep, "/")
+        origin = Origin("dropped", path, path=path, title=title, hint=hint, original_path=below)
         dataset.take_original(store, measured, origin)
         new = dataset.faces.add_by_hand(measured.sha256, cut)
         dataset.rejections.clear(STAGE, path)

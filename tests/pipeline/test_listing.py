@@ -182,6 +182,7 @@ def test_an_image_has_every_field_and_all_its_origins(filled: Dataset) -> None:
             "title",
             "rating",
             "ai",
+            "original_path",
         )
     ) | {"tags": []}
     assert origins == [
@@ -289,6 +290,7 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "angle": 0.0,
         "size": 40,
         "path": "/videos/e1.mkv",
+        "original_path": None,
         "post": "7",
         "fold": None,
         "kept": True,

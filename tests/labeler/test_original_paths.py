@@ -1,0 +1,145 @@
+"""The path that a file came with is kept, listed and exported, and cards say how to read that."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from labelled_pictures import encoded, mixed, picture
+
+from gleanset import Dataset, Origin
+from harvest.request import FolderRequest
+from labeler.export.job import export
+from labeler.export.options import FORMATS, ExportOptions, Format
+from labeler.importing.job import import_labelled
+from labeler.naming import original_path
+from labeler.sorting.drop_import import take_in
+from labeler.splits.plan import apply_split, plan_split
+from pipeline.listing import listing
+
+
+def put(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(picture(seed)))
+
+
+def paths(dataset: Dataset) -> set[str]:
+    return {str(line["original_path"]) for line in listing(dataset, "samples", ())}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Twelve pictures of two classes, some deeper."""
+    for number in range(12):
+        put(tmp_path / "tree" / ("cat", "owl")[number % 2] / f"d{number % 3}" / "x y.jpg", number)
+        put(tmp_path / "tree" / ("cat", "owl")[number % 2] / f"{number}.jpg", number + 20)
+    return tmp_path / "tree"
+
+
+def test_it_is_kept_however_a_file_comes(empty: Dataset, tree: Path, tmp_path: Path) -> None:
+    import_labelled(empty, tree, workers=1)
+    assert {"cat/d0/x y.jpg", "owl/3.jpg"} < paths(empty)
+    (line,) = listing(empty, "samples", ("original_path=owl/3.jpg",))
+    assert line["path"] == str(tree / "owl" / "3.jpg")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
+        made.writestr("in/deep/z.jpg", encoded(picture(200)))
+    put(tmp_path / "loose" / "s" / "l.jpg", 201)
+    put(tmp_path / "one.jpg", 202)
+    places = (tmp_path / "a.zip", tmp_path / "loose", tmp_path / "one.jpg")
+    FolderRequest(places=places, workers=1).run(empty)
+    put(tmp_path / "drop" / "t" / "d.jpg", 203)
+    take_in(empty, [tmp_path / "drop"])
+    found = {o.original_path for image in empty.images.each() for o in image.origins}
+    assert {"in/deep/z.jpg", "s/l.jpg", "one.jpg", "t/d.jpg"} < found
+
+
+def test_what_was_imported_before_gets_it_with_the_next_import(empty: Dataset, tree: Path) -> None:
+    import_labelled(empty, tree, workers=1)
+    with empty.db.write():
+        empty.db.run("UPDATE origin SET original_path=NULL")
+    assert paths(empty) == {"None"}
+    import_labelled(empty, tree, workers=1)
+    assert "owl/3.jpg" in paths(empty)
+
+
+def test_a_name_stands_for_a_path_that_was_not_kept() -> None:
+    old = Origin("import", "/a/b.jpg", path="/a/b.jpg", title="b.jpg")
+    new = Origin("folder", "/c/a/b.jpg", path="/c/a/b.jpg", title="b.jpg", original_path="a/b.jpg")
+    frame = Origin("video", "v@1", path="/v.mkv", video="v", title="v.mkv")
+    web = Origin("bing", "1", url="https://x.example/1.jpg", title="an owl")
+    assert original_path([old]) == "b.jpg"
+    assert original_path([web, old, new]) == "a/b.jpg"
+    assert original_path([frame, web]) == ""
+
+
+@pytest.fixture
+def split(empty: Dataset, tree: Path) -> Dataset:
+    import_labelled(empty, tree, workers=1)
+    apply_split(empty, plan_split(empty, empty.settings.split))
+    return empty
+
+
+def test_every_licence_table_has_it(split: Dataset, tmp_path: Path) -> None:
+    for name in FORMATS:
+        out = tmp_path / name
+        export(split, out, ExportOptions(format=name), workers=1)
+        with (out / "LICENSES.csv").open(encoding="utf-8", newline="") as file:
+            assert {row["original_path"] for row in csv.DictReader(file)} == paths(split), name
+
+
+def test_it_stands_beside_pictures_with_boxes(empty: Dataset, tmp_path: Path) -> None:
+    mixed(empty)
+    with empty.db.write():
+        empty.db.run("UPDATE origin SET original_path='in/' || title, path='/x'")
+    export(empty, tmp_path / "coco", ExportOptions(format="coco"), workers=1)
+    images = [
+        image
+        for file in (tmp_path / "coco" / "annotations").iterdir()
+        for image in json.loads(file.read_text())["images"]
+    ]
+    assert all(image["original_path"].startswith("in/") for image in images)
+
+
+READ: dict[Format, str] = {
+    "imagefolder": "torchvision",
+    "csv": "pandas",
+    "huggingface": "datasets",
+    "parquet-paths": "pandas",
+    "parquet": "datasets",
+    "webdataset": "webdataset",
+    "coco": "pycocotools",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "one_file"), [*((name, False) for name in READ), ("parquet", True)]
+)
+def test_the_lines_of_a_card_read_the_export(
+    split: Dataset, tmp_path: Path, name: Format, one_file: bool
+) -> None:
+    if find_spec(tool := "pandas" if one_file else READ[name]) is None:
+        pytest.skip(f"{tool} is not installed")
+    out = tmp_path / "out"
+    export(split, out, ExportOptions(format=name, one_file=one_file), workers=1)
+    (code,) = re.findall(r"```python\n(.*?)```", (out / "README.md").read_text("utf-8"), re.DOTALL)
+    count = "sum(1 for _ in train)" if name == "webdataset" else "len(train)"
+    count = "len(train.imgs)" if name == "coco" else count
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint('pictures:', {count})"],
+        cwd=out,
+        env=os.environ | {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    in_train = sum(sample.split == "train" for sample in split.samples.by_key())
+    assert f"pictures: {in_train}" in done.stdout, done.stderr
