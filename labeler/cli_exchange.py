@@ -244,6 +244,7 @@ def sheet(job: CommandJob, out: Path, names: tuple[str, ...], each: int, size: i
     show_default=True,
     help="Side of a picture in pixels.",
 )
+@click.option("--title", help="What stands above it. Default: the name of the dataset.")
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def gallery(
     job: CommandJob, out: Path, names: tuple[str, ...], workers: int | None, **chosen: Any

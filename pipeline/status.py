@@ -61,6 +61,8 @@ def status_words(dataset: Dataset) -> dict[str, object]:
     reports, requests = found.pop("reports"), found.pop("takedowns")
     if is_of_whole_pictures(dataset):
         found = {("whole_pictures" if key == "faces" else key): n for key, n in found.items()}
+    if aside := found["samples"].pop("set_aside", 0):
+        found["samples"]["of them copies that are set aside"] = aside
     told = {key: _spoken(value) if key in SPOKEN else value for key, value in found.items()}
     waiting = {"reports": reports, "requests to take pictures down": requests}
     return told | {key: _spoken(each) for key, each in waiting.items() if any(each.values())}

@@ -46,11 +46,21 @@ class GallerySample(NamedTuple):
     aside: bool = False
 
 
+class ClassCounts(NamedTuple):
+    """How many samples a class has that are kept, how many copies are set `aside`, and of how many
+    kept ones each of `MARKS` is true.
+    """
+
+    kept: int
+    aside: int
+    marked: dict[str, int]
+
+
 class GalleryChoice(NamedTuple):
-    """What is shown, class by class, and how many samples each class has."""
+    """What is shown, class by class, and what there is of each class."""
 
     shown: list[GallerySample]
-    totals: dict[str, int]
+    counts: dict[str, ClassCounts]
 
 
 def choose(
@@ -62,17 +72,17 @@ def choose(
     `InputUnusable` without classes, `UsageError` for one that is not there.
     """
     moments = moments_of(dataset.db)
-    orders = {
-        name: portrait_order(dataset, name, moments=moments)
-        for name in labelled_counts(dataset, names)
-    }
-    totals = {name: len(order) for name, order in orders.items()}
-    most = {name: min(total, per_class or total) for name, total in totals.items()}
+    labelled = labelled_counts(dataset, names)
+    orders = {name: portrait_order(dataset, name, moments=moments) for name in labelled}
+    most = {name: min(len(order), per_class or len(order)) for name, order in orders.items()}
     shown: list[GallerySample] = []
+    counts: dict[str, ClassCounts] = {}
     for name, share in fair_shares(most, limit).items():
         facts = list(_with_facts(dataset, name, orders[name]))
+        marks = {mark: sum(mark in one.flags for one in facts) for mark in MARKS}
+        counts[name] = ClassCounts(len(facts), labelled[name] - len(facts), marks)
         shown += _share_of(facts, share)
-    return GalleryChoice(_with_copies(dataset, shown, int(limit * COPIES_SHARE)), totals)
+    return GalleryChoice(_with_copies(dataset, shown, int(limit * COPIES_SHARE)), counts)
 
 
 def fair_shares(sizes: Mapping[str, int], limit: int) -> dict[str, int]:

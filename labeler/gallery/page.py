@@ -50,12 +50,18 @@ class GalleryContent:
 
     @property
     def total(self) -> int:
-        """How many samples the classes have."""
+        """How many samples the classes have, without the copies that were set aside."""
         return sum(one["total"] for one in self.classes)
 
+    @property
+    def aside(self) -> int:
+        """How many copies were set aside: with them, `gleanset status` counts so many more."""
+        return sum(one["aside"] for one in self.classes)
+
     def marked(self) -> dict[str, int]:
-        """Return how many of those shown have each flag."""
-        flags = Counter(flag for one in self.samples for flag in one.get("flags", ()))
+        """Return how many of those shown have each flag, without the copies that were set aside."""
+        kept = (one for one in self.samples if not one.get("aside"))
+        flags = Counter(flag for one in kept for flag in one.get("flags", ()))
         return dict(sorted(flags.items()))
 
 
@@ -67,7 +73,7 @@ def gather(
 ) -> GalleryContent:
     """Return the facts of what is shown, whose pictures have these sizes in their slots."""
     places, method = _map_of(dataset, choice.shown)
-    known = list(choice.totals)
+    known = list(choice.counts)
     numbers = {name: number for number, name in enumerate(known)}
     shown = Counter(one.label for one in choice.shown if not one.aside)
     samples = [
@@ -78,7 +84,14 @@ def gather(
     ]
     return GalleryContent(
         classes=[
-            {"name": name, "total": choice.totals[name], "shown": shown[name]} for name in known
+            {
+                "name": name,
+                "total": told.kept,
+                "aside": told.aside,
+                "marked": told.marked,
+                "shown": shown[name],
+            }
+            for name, told in choice.counts.items()
         ],
         samples=[{name: told for name, told in one.items() if told is not None} for one in samples],
         side=side,
@@ -148,6 +161,7 @@ def render(title: str, content: GalleryContent, sheets: Sequence[str]) -> str:
         script_hash=_hash(script),
         shown=content.shown,
         total=content.total,
+        aside=content.aside,
         inside=all(sheet.startswith("data:") for sheet in sheets),
     )
 

@@ -32,13 +32,17 @@ HEAD = 4096
 
 @dataclass(frozen=True, slots=True)
 class GallerySettings:
-    """What a gallery shows: at most `limit` samples, `per_class` of each, `side` pixels large."""
+    """What a gallery shows: at most `limit` samples, `per_class` of each, `side` pixels large.
+
+    Its `title` is the name of the dataset where none is given.
+    """
 
     names: tuple[str, ...] = ()
     limit: int = 2000
     per_class: int | None = None
     side: int = 96
     workers: int = 0
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class GalleryWritten:
             "classes": len(self.content.classes),
             "shown": self.content.shown,
             "of": self.content.total,
+            "set_aside": self.content.aside,
             "unreadable": self.unreadable,
             "marked": self.content.marked(),
         }
@@ -80,7 +85,7 @@ def write_gallery(
     progress.say(f"laying out the map of {count(len(choice.shown), 'sample')} …")
     content = gather(dataset, choice, sizes, settings.side)
     write = _write_page if _alone(out) else _write_folder
-    page, size = write(out, dataset.name, content, sheets)
+    page, size = write(out, settings.title or dataset.name, content, sheets)
     return GalleryWritten(page, size, sizes.count(None), content)
 
 

@@ -86,7 +86,11 @@ def test_shares_are_fair_and_use_what_small_classes_leave() -> None:
 
 def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dataset) -> None:
     choice = choose(sorted_faces, limit=4)
-    assert choice.totals == {ODD: 7, "rei": 5}
+    marks = dict.fromkeys(MARKS, 0)
+    assert choice.counts == {
+        ODD: (7, 0, marks),
+        "rei": (5, 1, marks | {"doubt": 1, "duplicate": 1}),
+    }
     kept = [one for one in choice.shown if not one.aside]
     assert [one.label for one in kept] == [ODD, ODD, "rei", "rei"]
     assert sum("doubt" in one.flags for one in kept) == 1
@@ -135,13 +139,18 @@ def test_a_folder_is_replaced_whole_and_nothing_of_a_persons_own(
     words = ("gallery", out, "-d", sorted_faces.root, "--workers", "1", "--json")
     told = json.loads(labeler(*words, "--per-class", "2", "--size", "64").stdout)
     assert (told["shown"], told["of"], told["classes"]) == (4, 12, 2)
+    # With the copies that are set aside it is what status counts.
+    counted = run_here("pipeline.cli", "status", "--json", "-d", sorted_faces.root).json["labels"]
+    assert sum(counted.values()) == told["of"] + told["set_aside"] == 13
     assert told["gallery"] == str(out / "index.html")
     page = (out / "index.html").read_text()
     assert re.findall(r'<img src="([^"]+)"', page) == ["sheet-000.webp"]
     assert told["megabytes"] == round(
         (len(page) + (out / "sheet-000.webp").stat().st_size) / 1e6, 2
     )
-    assert json.loads(labeler(*words).stdout)["shown"] == 12
+    told = json.loads(labeler(*words).stdout)
+    assert told["shown"] == 12
+    assert told["marked"]["duplicate"] == 1, "the copy itself is not counted"
     (out / "mine.txt").write_text("mine")
     refused = labeler(*words)
     assert (refused.returncode, "mine.txt" in refused.stderr) == (3, True)
@@ -180,7 +189,7 @@ def test_the_map_keeps_neighbours_that_principal_components_lose() -> None:
 def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    write_gallery(sorted_faces, tmp_path / "a.html", settings(), Progress())
+    write_gallery(sorted_faces, tmp_path / "a.html", settings(title="My faces"), Progress())
     write_gallery(sorted_faces, tmp_path / "b", settings(), Progress())
     said: list[str] = []
     with sync_playwright() as play:
@@ -202,8 +211,20 @@ def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path:
 def _walk(page: Any) -> None:
     faces = page.locator("#classes .face")
     assert faces.count() == 13
-    assert page.title() == "dataset"
+    assert page.title() == "My faces"
+    assert "copies set aside: 1" in page.inner_text("#summary")
     assert page.evaluate("document.documentElement.scrollWidth") == 320
+    # A mark is a button: what has it, and all again. What is in doubt stands first.
+    first = page.locator("#classes section").nth(1).locator(".face").first
+    assert "label in doubt" in (first.get_attribute("aria-label") or "")
+    page.click("#marked [data-mark=duplicate]")
+    assert faces.count() == 2, "the one kept and its copy"
+    assert page.inner_text("#count") == "1 match"
+    page.click("#classes [data-mark=doubt]")
+    assert faces.count() == 1
+    page.click("#classes [data-mark=doubt]")
+    assert faces.count() == 13
+    assert page.evaluate("document.activeElement.dataset.mark") == "doubt"
     # By filters.
     page.click("#more")
     page.select_option("#flag", "doubt")

@@ -72,27 +72,54 @@ function walk(event) {
   next.focus();
 }
 
-/** What is said of a class beside its name. */
+/** What is said of a class beside its name; a mark is a button that shows what has it. */
 function standing(place, found) {
-  const { total } = classes[place];
+  const { total, aside } = classes[place];
   const kept = found.filter((sample) => !sample.aside);
-  const counted = (label, test) => {
-    const count = kept.filter(test).length;
-    return count ? [`${label} ${number(count)}`] : [];
+  const inSplit = (split) => {
+    const count = kept.filter((sample) => sample.split === split).length;
+    return count ? [`${words(split)} ${number(count)}`] : [];
   };
-  return [
+  const told = [
     kept.length === total ? number(total) : words("{shown} of {total}", { shown: number(kept.length), total: number(total) }),
-    ...SPLITS.flatMap((split) => counted(words(split), (sample) => sample.split === split)),
-    ...Object.keys(MARKS).flatMap((flag) => counted(`${MARKS[flag]} ${flagWords(flag)}`, (sample) => hasFlag(sample, flag))),
+    ...SPLITS.flatMap(inSplit),
+    ...(aside ? [words("copies set aside: {count}", { count: number(aside) })] : []),
   ].join(" · ");
+  return element("div", { class: "found" }, element("p", { text: told }), ...markButtons(place));
+}
+
+/** A button for each mark of a class, or (null) of all: it shows what has the mark, and all again. */
+function markButtons(place) {
+  const some = classes.filter((_, number) => place === null || number === place);
+  const here = samples.filter((sample) => !sample.aside && (place === null || sample.class === place));
+  return Object.keys(MARKS).flatMap((flag) => {
+    const total = some.reduce((sum, one) => sum + one.marked[flag], 0);
+    const shown = here.filter((sample) => hasFlag(sample, flag)).length;
+    if (!total) return [];
+    const counted = shown === total ? number(total) : words("{shown} of {total}", { shown: number(shown), total: number(total) });
+    const pressed = asked.flag === flag && asked.class === (place === null ? "" : String(place));
+    const attributes = { type: "button", class: "only", "aria-pressed": String(pressed), "data-mark": flag, disabled: shown ? null : "", onclick: () => onlyMarked(flag, place, !pressed) };
+    return [element("button", attributes, markOf(flag), ` ${flagWords(flag)} `, element("b", { text: counted }))];
+  });
+}
+
+/** What is in doubt, then what is unlike its class, then the rest; copies stay behind theirs. */
+function markedFirst(found) {
+  let rank = 2;
+  const ranked = found.map((sample) => {
+    if (!sample.aside) rank = hasFlag(sample, "doubt") ? 0 : hasFlag(sample, "outlier") ? 1 : 2;
+    return { sample, rank };
+  });
+  return ranked.sort((one, other) => one.rank - other.rank).map(({ sample }) => sample);
 }
 
 /** The section of a class; none where nothing of it fits. */
-function classSection(place, found) {
+function classSection(place, some) {
   const { name } = classes[place];
+  const found = markedFirst(some);
   const few = whole.has(place) || found.length <= FIRST + 6 ? found : found.slice(0, FIRST);
   const title = element("h2", { id: `class-${place}` }, named(name));
-  const section = element("section", { "aria-labelledby": `class-${place}` }, title, element("p", { text: standing(place, found) }));
+  const section = element("section", { "aria-labelledby": `class-${place}` }, title, standing(place, found));
   section.append(faceList(few, name, side));
   if (few.length < found.length) {
     const more = () => {

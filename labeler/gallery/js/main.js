@@ -13,12 +13,23 @@ function fillChoices() {
 
 function show() {
   const found = samples.filter(fits);
+  const kept = found.filter((sample) => !sample.aside).length;
   const set = FILTERS.filter((name) => asked[name]).length;
   byId("set").hidden = !set;
   byId("set").textContent = number(set);
-  byId("count").textContent = set || asked.text ? words("{count} match", { count: number(found.length) }) : "";
+  byId("marked").replaceChildren(...markButtons(null));
+  byId("count").textContent = set || asked.text ? words("{count} match", { count: number(kept || found.length) }) : "";
   if (byId("map").hidden) showClasses(found);
   else showMap(found);
+}
+
+/** Show what has a mark, of one class or (null) of all; with `wanted` false all of them again. */
+function onlyMarked(flag, place, wanted) {
+  asked.flag = byId("flag").value = wanted ? flag : "";
+  asked.class = byId("class").value = wanted && place !== null ? String(place) : "";
+  show();
+  const shown = place === null ? byId("marked") : byId(`class-${place}`).parentElement;
+  shown.querySelector(`[data-mark="${flag}"]`).focus();
 }
 
 function showAll() {
@@ -41,7 +52,9 @@ function speakAll(wanted) {
   const total = classes.reduce((sum, one) => sum + one.total, 0);
   const shown = classes.reduce((sum, one) => sum + one.shown, 0);
   const summary = shown === total ? "All {total} samples, classes: {classes}" : "{shown} of {total} samples shown, classes: {classes}";
-  byId("summary").textContent = words(summary, { shown: number(shown), total: number(total), classes: number(classes.length) });
+  const aside = classes.reduce((sum, one) => sum + one.aside, 0);
+  const told = words(summary, { shown: number(shown), total: number(total), classes: number(classes.length) });
+  byId("summary").textContent = aside ? words("{told}; copies set aside: {count}", { told, count: number(aside) }) : told;
   fillChoices();
   show();
 }
