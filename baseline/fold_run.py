@@ -9,6 +9,7 @@ keeps no network: test stays unseen until a preset is taken and trained.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from baseline.auto.candidates import seconds_of
+from baseline.auto.candidates import seconds_range
 from baseline.cross_validate import doubts_in
 from baseline.data import prior_shift
 from baseline.evaluation.intervals import share_interval
@@ -28,7 +29,7 @@ from baseline.report.page import REPORT
 from baseline.runs import FOLDS_ROOM, METRICS, ROOM, ending_told, new_run_id, run_folder
 from baseline.settings import Settings
 from gleanset import Dataset
-from gleanset.binomial import UNKNOWN, few
+from gleanset.binomial import UNKNOWN, Interval, few
 from gleanset.db.runs import Doubts, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
@@ -100,7 +101,7 @@ def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, An
         "judged": len(trials.judged),
         "moments": len(set(trials.judged.values())),
         "trainings": len(missing),
-        "seconds": round(seconds_of(settings, len(trials.labelled), len(missing)), 1),
+        "seconds": _rounded(seconds_range(settings, len(trials.labelled), len(missing))),
     }
 
 
@@ -160,12 +161,15 @@ def _train(
     """Train what is missing; what each fold came to."""
     missing, settings = trials.missing(trainings), trainings[0].settings
     if missing:
-        seconds = seconds_of(settings, len(trials.labelled), len(missing))
+        low, high = seconds_range(settings, len(trials.labelled), len(missing))
         say(
             f"{count(len(missing), 'training')} on {count(len(trials.labelled), 'picture')}, about "
-            f"{duration(max(1.0, seconds))}; stopped, the same command goes on"
+            f"{duration(max(1.0, low))} to {duration(max(1.0, high))}; stopped, the same command "
+            "goes on"
         )
+    trials.make_features(trainings, progress)
     found: list[FoldFigures] = []
+    began, new = time.monotonic(), [one in missing for one in trainings]
     bar = progress.over(trials.each(trainings), "folds", len(trainings), " folds")
     for number, cell in enumerate(bar, start=1):
         if cell.failed:
@@ -176,8 +180,20 @@ def _train(
         moments = len({trials.examples.moments[key] for key in told.keys})
         found.append(FoldFigures(len(told), moments, cell.accuracy, cell.seconds))
         share = "nothing held out" if cell.accuracy is None else f"{percent(cell.accuracy)} right"
-        say(f"fold {number} of {len(trainings)}: {share}, {count(len(told), 'picture')}")
+        to_go = _to_go(time.monotonic() - began, sum(new[:number]), sum(new[number:]))
+        say(f"fold {number} of {len(trainings)}: {share}, {count(len(told), 'picture')}{to_go}")
     return found
+
+
+def _to_go(seconds: float, trained: int, left: int) -> str:
+    """Say how long the trainings that are left take, by what those so far took; empty for none."""
+    if not trained or not left:
+        return ""
+    return f"; about {duration(max(1.0, seconds / trained * left))} to go"
+
+
+def _rounded(seconds: Interval) -> Interval:
+    return Interval(round(seconds.low, 1), round(seconds.high, 1))
 
 
 def _judge(

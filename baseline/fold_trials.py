@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,10 @@ from baseline.data import Examples, find_examples, find_foldable
 from baseline.evaluation.intervals import Flags
 from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
 from baseline.grouped_split import held_out_folds, with_val
-from baseline.settings import Settings
+from baseline.loop.callbacks import TrainingCallback
+from baseline.methods.pretrained import pretrained
+from baseline.methods.training_data import TrainingData
+from baseline.settings import Settings, Transfer, Triplet
 from baseline.sweep import (
     SweepCell,
     cell_place,
@@ -33,6 +37,7 @@ from baseline.sweep import (
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
+from gleanset.work.progress import Progress
 
 FORMAT = 1
 """Raised when the same training comes to give other answers."""
@@ -139,6 +144,23 @@ class FoldTrials:
             return self._learnt(meant[_text(options)], place)
 
         return run_cells(self.folder, [one.key() for one in trainings], learn, self.scratch)
+
+    def make_features(self, trainings: Sequence[FoldTraining], progress: Progress) -> None:
+        """Make what missing trainings with the same settings learn on, where that is features.
+
+        One pass makes those of all pictures; left to the folds, each would make a part of them, and
+        prepare the backbone for it anew. What is wrong with the settings the trainings tell. Raises
+        what making features raises.
+        """
+        missing = self.missing(trainings)
+        if not missing:
+            return
+        settings = missing[0].settings
+        data = TrainingData(self.dataset, self.examples, settings, progress)
+        if data.frozen_backbone and isinstance(settings, Transfer | Triplet):
+            with suppress(UsageError):
+                net, _ = pretrained(settings, len(data.classes), TrainingCallback())
+                data.features("train", net.backbone, settings.views)
 
     def missing(self, trainings: Sequence[FoldTraining]) -> list[FoldTraining]:
         """Return those that are not known yet."""

@@ -11,6 +11,7 @@ from torch import nn
 
 from baseline.compute import choose_compute
 from baseline.settings import Settings, load_preset
+from gleanset.binomial import Interval
 from gleanset.html.words import duration
 
 
@@ -33,8 +34,8 @@ class PresetCost:
 
 
 TRIED = (
-    PresetCost("transfer", 0, 0, True, 0.03, 224, (0.6, 0.006)),
-    PresetCost("triplet", 0, 0, True, 0.03, 224, (0.9, 0.02)),
+    PresetCost("transfer", 0, 0, True, 0.03, 224, (1.8, 0.006)),
+    PresetCost("triplet", 0, 0, True, 0.03, 224, (2.1, 0.02)),
     PresetCost("simple", 0, 25, False, 0.004, 120, (0.3, 0.0)),
     PresetCost("mobile", 1000, 0, False, 0.06, 160, (1.0, 0.0)),
     PresetCost("finetune", 1000, 0, False, 0.12, 224, (1.0, 0.0)),
@@ -47,6 +48,12 @@ BEARABLE = 900.0
 how busy a machine is must not decide."""
 TASTE = 0.012
 """Seconds that `machine_factor` takes where the costs were measured."""
+FASTEST, SLOWEST = 0.5, 4.0
+"""Bounds of `machine_factor`: a taste of some milliseconds meets what else a machine does."""
+PREPARE = 4.0
+"""Seconds in which a backbone is loaded and made quick before it makes features."""
+DELAY = 3.0
+"""So many times as long as by the table trainings may take on a machine that does other things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,20 @@ def seconds_of(settings: Settings, pictures: int, trainings: int) -> float:
     return machine_factor() * _seconds(cost, settings, pictures, trainings, seen)
 
 
+def seconds_range(settings: Settings, pictures: int, trainings: int) -> Interval:
+    """Return between which bounds so many trainings take: from features that are there already on a
+    machine that does nothing else, to features that are made on one that is busy.
+    """
+    if not trainings:
+        return Interval(0.0, 0.0)
+    cost = next(one for one in TRIED if one.preset == settings.method)
+    least = min(1.0, machine_factor())
+    low = _seconds(cost, settings, pictures, trainings, _views(settings))
+    high = _seconds(cost, settings, pictures, trainings, 0)
+    high += PREPARE if cost.on_features else 0.0
+    return Interval(least * low, DELAY * max(1.0, machine_factor()) * high)
+
+
 def _seconds(
     cost: PresetCost, settings: Settings, pictures: int, trainings: int, seen: int
 ) -> float:
@@ -130,7 +151,10 @@ def _views(settings: Settings) -> int:
 
 
 def machine_factor() -> float:
-    """Return how much slower (above 1) than the one of the table this machine is, by a taste."""
+    """Return how much slower (above 1) than the one of the table this machine is, by a taste.
+
+    It is between `FASTEST` and `SLOWEST`.
+    """
     device = choose_compute().device
     x, layer = torch.ones(8, 32, 64, 64, device=device), nn.Conv2d(32, 32, 3).to(device)
     times = []
@@ -139,4 +163,4 @@ def machine_factor() -> float:
             started = time.perf_counter()
             float(layer(x).sum())  # waits for a GPU
             times.append(time.perf_counter() - started)
-    return min(times) / TASTE
+    return min(SLOWEST, max(FASTEST, min(times) / TASTE))

@@ -176,6 +176,7 @@ def _tried(
     raises.
     """
     trainings = trials.trainings(one.settings)
+    trials.make_features(trainings, progress)
     cells = trials.each(trainings)
     bar = progress.over(cells, one.preset, len(trainings), " trainings")
     for done, cell in enumerate(bar, start=1):

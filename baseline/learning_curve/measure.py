@@ -58,6 +58,7 @@ def measure_curve(
             "label more pictures, then split again: labeler split",
         )
     trainings = curve_trainings(trials, settings, repeats)
+    trials.make_features(trainings, progress)
     cells = trials.each(trainings)
     bar = progress.over(cells, "learning curve", len(trainings), " trainings")
     if broken := [cell.failed for cell in bar if cell.failed]:

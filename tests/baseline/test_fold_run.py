@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from gleanset.cli import readable
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.work.progress import Progress
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from cross_validation import World, class_means, nearest_picture, trial
@@ -70,7 +73,8 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     assert (stopped.room, stopped.status) == ("cross-validation", "interrupted")
     done = train(dataset, "--folds", "2", "--json")
     told = json.loads(done.stdout)
-    assert "1 training on 42 pictures" in done.stderr
+    assert re.search(r"1 training on 42 pictures, about \d+ s to \d+ (s|min)", done.stderr)
+    assert any("; about" in line and line.endswith("to go") for line in said)
     assert told["run"] == stopped.id
     assert (told["judged"], told["moments"], told["test"], len(told["folds"])) == (42, 21, 6, 2)
     assert [one["count"] for one in told["folds"]] == pytest.approx([21, 21], abs=3)
@@ -99,6 +103,26 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     )
     assert refused.code == 3
     assert "kept no network" in refused.stderr
+
+
+def test_features_are_made_in_one_pass_and_the_time_told_covers_what_it_took(
+    dataset: Dataset,
+) -> None:
+    low, high = train(dataset, "--folds", "3", "-s", "--json").json["seconds"]
+    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
+    trainings = trials.trainings(PRESET)
+    began = time.monotonic()
+    trials.make_features(trainings, Progress(quiet=True))
+    kept = {path: path.stat().st_mtime_ns for path in (dataset.cache / "features").rglob("*")}
+    assert kept
+    cells = list(trials.each(trainings))
+    assert time.monotonic() - began < high
+    assert 0 < low < high
+    there = (dataset.cache / "features").rglob("*")
+    assert {path: path.stat().st_mtime_ns for path in there} == kept, "no fold makes features"
+    assert len(cells) == 3
+    assert trials.missing(trainings) == []
+    assert train(dataset, "--folds", "3", "-s", "--json").json["seconds"] == [0.0, 0.0]
 
 
 def test_the_lines_for_a_person_fit_a_narrow_terminal() -> None:
