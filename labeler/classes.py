@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.db.changes import Changes
 from gleanset.db.classes import class_name
 from gleanset.db.journal import Choice
 from gleanset.db.sorting import SampleTiles
@@ -82,13 +83,15 @@ class ClassEditor:
         return ClassEdit(step, len(samples))
 
     def delete(self, name: str) -> ClassEdit:
-        """Delete a class: its samples wait again, also those set aside."""
+        """Delete a class: its samples wait again, also those set aside, and are in no split."""
         with self._dataset.db.write():
             name = self._classes.resolved(name)
-            samples = self._samples(name)
+            rows = self._tiles.labelled(name)
+            samples, changes = self._tiles.keys_of(rows), Changes(self._dataset.db)
             did = operation("delete-class", name=name, count=len(samples))
             choices = [Choice(key, "clear", None, "delete") for key in samples]
             step = self._dataset.journal.step(did, choices)
+            changes.make(step, changes.out_of_splits(rows))
             self._classes.hide(step, name)
         return ClassEdit(step, len(samples))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import click
@@ -86,12 +87,21 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 @job_options()
 @click.argument("name", shell_complete=classes_here)
 def delete(job: CommandJob, name: str) -> Result:
-    """Delete a class: its samples go back to the queue."""
+    """Delete a class: its samples go back to the queue, and are in no split.
+
+    `labeler classes remove` means the same.
+    """
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
         edit = ClassEditor(dataset).delete(name)
     return {"step": edit.step, "back_in_queue": edit.changed}
+
+
+remove = copy.copy(delete)
+remove.name, remove.hidden = "remove", True
+remove.epilog = "Example: labeler classes remove hana -d my-dataset"
+classes.add_command(remove)
 
 
 @classes.command(epilog="Example: labeler classes show hana K-On -d my-dataset")

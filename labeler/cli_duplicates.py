@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from labeler.audit import Audit
 
 _SHOWN = 50
+_KNOWN = (
+    "no sample is new: what an earlier labeler dedup, or its --simulate, found of them was kept"
+)
 _SMALL = "the same but for a small place"
 _FOLDER = click.Path(path_type=Path)
 
@@ -48,8 +51,12 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
         plan = finder.plan()
         if not job.simulate:
             finder.apply(plan)
-        told: Result = {"looked_at": counts.described, "pairs": counts.compared, **plan.result()}
+        told: Result = {"looked_at": counts.described}
+        told |= {"looked_at_before": counts.known} if counts.known else {}
+        told |= {"pairs": counts.compared, **plan.result()}
         told |= {"unreadable": counts.failed} if counts.failed else {}
+        if counts.known and not counts.described:
+            told["note"] = _KNOWN if job.simulate else f"{_KNOWN}; what it calls for is done"
         return told | conflict_files(dataset, plan)
 
 

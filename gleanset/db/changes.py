@@ -79,6 +79,16 @@ class Changes:
                 [(item, after) for _, item, after in rows],
             )
 
+    def out_of_splits(self, samples: Sequence[int]) -> list[Change]:
+        """Return what takes samples out of splits, folds and moments, of those that are in some."""
+        return [
+            Change(what, row["id"], None)
+            for what in ("split", "fold", "moment")
+            for row in self._db.rows_in(
+                f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id", samples
+            )
+        ]
+
     def take_back(self, step: int, undoing: int) -> int:
         """Undo what `step` did, as a part of step `undoing`; how much could not go back.
 

@@ -67,6 +67,14 @@ class ImageHashes:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
+    def count_present(self, version: int) -> int:
+        """Return how many samples have hashes of their present region."""
+        return self._db.number(
+            f"SELECT count(*) FROM sample s JOIN look l ON l.sample=s.id AND {_SAME_HASHED} "
+            "WHERE s.status!='retired'",
+            (version,),
+        )
+
     def count_missing(self, version: int) -> int:
         """Return how many samples have no hashes of their present region."""
         return self._db.number(

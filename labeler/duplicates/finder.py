@@ -49,12 +49,16 @@ _WHOLE = 0.98
 
 
 class SearchCounts(NamedTuple):
-    """What a `search` did: samples hashed, pairs compared, how many were the same, failures."""
+    """What a `search` did: samples hashed, pairs compared, how many were the same, failures.
+
+    `known` are the samples that an earlier one had hashed.
+    """
 
     described: int
     compared: int
     same: int
     failed: int
+    known: int = 0
 
 
 class Match(NamedTuple):
@@ -84,10 +88,11 @@ class DuplicateFinder:
         """
         workers = self._processes.keep(compare_files.__module__)
         with self._dataset.stage(STAGE), workers as processes:
+            known = self._hashes.count_present(VERSION)
             described, failed = self._describe(processes)
             self._propose()
             compared, same, broken = self._compare(processes)
-        return SearchCounts(described, compared, same, failed + broken)
+        return SearchCounts(described, compared, same, failed + broken, known)
 
     def plan(self) -> DuplicatePlan:
         """Return the groups as they are now, and what would change; nothing is written."""

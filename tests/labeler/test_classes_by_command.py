@@ -144,3 +144,23 @@ def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler, tmp_path: Path
     refused = labeler("classes", "order", "-d", empty.root)
     assert refused.returncode == 2
     assert "which classes come first" in refused.stderr
+
+
+@pytest.mark.parametrize("word", ["delete", "remove"])
+def test_samples_of_a_deleted_class_are_in_no_split_until_an_undo(
+    empty: Dataset, labeler: Labeler, word: str
+) -> None:
+    labelled(empty, hana=3, rei=3)
+    keys = [sample.key for sample in empty.samples.by_key()]
+    empty.samples.set_splits(
+        {key: (key, "test") for key in keys}, "by hand", dict.fromkeys(keys, 1)
+    )
+    before = {sample.key: sample for sample in empty.samples.by_key()}
+    done = labeler("classes", word, "hana", "-d", empty.root, "--json")
+    assert json.loads(done.stdout)["back_in_queue"] == 3, done.stderr
+    for sample in empty.samples.by_key():
+        placed = (sample.split, sample.fold, sample.moment)
+        wanted = ("test", 1, sample.key) if sample.label == "rei" else (None, None, None)
+        assert placed == wanted
+    assert labeler("undo", "-d", empty.root).returncode == 0
+    assert {sample.key: sample for sample in empty.samples.by_key()} == before

@@ -58,9 +58,15 @@ def test_the_best_is_kept_and_undo_brings_the_others_back(
     empty: Dataset, copies: dict[str, str], labeler: Labeler, labeler_process: Labeler
 ) -> None:
     where = ("-d", empty.root, "--json")
-    assert told(labeler("dedup", "--simulate", *where))["set_aside"] == 1
+    first = told(labeler("dedup", "--simulate", *where))
+    assert (first["set_aside"], first["looked_at"]) == (1, 3)
+    assert not {"looked_at_before", "note"} & first.keys()
     assert len(plan_export(empty)) == 3
+    again = told(labeler("dedup", "--simulate", *where))
+    assert str(again["note"]).endswith("its --simulate, found of them was kept")
     found = told(labeler_process("dedup", *where))
+    assert (found["looked_at"], found["looked_at_before"]) == (0, 3)
+    assert str(found["note"]).endswith("what it calls for is done")
     assert (found["groups"], found["set_aside"], found["conflicts"]) == (1, 1, 0)
     assert told(labeler("dedup", *where))["changed"] == 0
     group = told(labeler_process("groups", "-d", empty.root))
