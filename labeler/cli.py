@@ -141,7 +141,8 @@ def undo(job: CommandJob) -> Result:
     """Undo the last step of decisions that was not undone yet."""
     with job.open() as dataset:
         done = dataset.journal.undo()
-        return {"undone": done.name, "restored": done.restored, "changed_since": done.changed_since}
+    told = {"undone": done.name, "restored": done.restored, "changed_since": done.changed_since}
+    return told | ({"splits_put_back": done.splits} if done.splits else {})
 
 
 def main() -> NoReturn:

@@ -47,15 +47,15 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
 
     with job.open() as dataset:
         finder = DuplicateFinder(dataset, workers=workers or 0, progress=job.progress)
-        counts = finder.search()
+        known, counts = finder.known(), finder.search()
         plan = finder.plan()
         if not job.simulate:
             finder.apply(plan)
         told: Result = {"looked_at": counts.described}
-        told |= {"looked_at_before": counts.known} if counts.known else {}
+        told |= {"looked_at_before": known} if known else {}
         told |= {"pairs": counts.compared, **plan.result()}
         told |= {"unreadable": counts.failed} if counts.failed else {}
-        if counts.known and not counts.described:
+        if known and not counts.described:
             told["note"] = _KNOWN if job.simulate else f"{_KNOWN}; what it calls for is done"
         return told | conflict_files(dataset, plan)
 

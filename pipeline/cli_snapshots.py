@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.completion.values import snapshots_here
 from gleanset.errors import UsageError
+
+if TYPE_CHECKING:
+    from gleanset.snapshots import Difference
+
+
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="So many pictures and samples are listed of each kind.",
+)
 
 
 @click.command(
@@ -43,13 +58,7 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
 @job_options()
 @click.argument("a", shell_complete=snapshots_here)
 @click.argument("b", default="now", shell_complete=snapshots_here)
-@click.option(
-    "--limit",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="So many pictures and samples are listed of each kind.",
-)
+@limit_option
 def diff(job: CommandJob, a: str, b: str, limit: int) -> Result | None:
     """Show what differs from snapshot A to snapshot B, or to what is now.
 
@@ -76,19 +85,22 @@ def diff(job: CommandJob, a: str, b: str, limit: int) -> Result | None:
     is_flag=True,
     help="Also write dataset.toml as it was; the present one is kept beside it.",
 )
-def restore(job: CommandJob, name: str, with_settings: bool) -> Result | None:
+@limit_option
+def restore(job: CommandJob, name: str, with_settings: bool, limit: int) -> Result | None:
     """Put back what was decided when a snapshot was taken.
 
     It is one step, which labeler undo takes back. Nothing is deleted: pictures that came later
     stay, in the queue and without a split. What was forgotten does not come back. dataset.toml is
-    no part of the step; see --settings. With --simulate it is shown what differs.
+    no part of the step; see --settings. With --simulate it is shown what differs, --limit of each.
     """
     from gleanset import snapshots
     from pipeline.snapshot_lines import difference_lines, difference_result
 
     with job.open() as dataset:
         if job.simulate:
-            found, changed = snapshots.rehearse_restore(dataset, name, with_settings=with_settings)
+            found, changed = snapshots.rehearse_restore(
+                dataset, name, limit, with_settings=with_settings
+            )
             if job.as_json:
                 return {"would_change": changed, "difference": difference_result(found)}
             for line in difference_lines(found):
@@ -97,17 +109,22 @@ def restore(job: CommandJob, name: str, with_settings: bool) -> Result | None:
         aside = snapshots.restore_settings(dataset, name) if with_settings else None
         done = snapshots.restore(dataset, name)
         rest = snapshots.difference(dataset, name, limit=0)
+    result: Result = {"restored": name, "changed": done or 0}
+    result |= {"settings_before": aside} if aside else {}
+    return result | ({"notes": notes} if (notes := list(_notes(rest, done, aside))) else {})
+
+
+def _notes(rest: Difference, done: int | None, aside: str | None) -> Iterator[str]:
+    """Yield what a person has to know after a restore; `rest` is what still differs."""
     if done is not None:
-        job.say("labeler undo takes this back")
+        yield "labeler undo takes this back"
     if aside is not None:
-        job.say(f"dataset.toml is as it was; the one before is {aside}, which no undo puts back")
+        yield f"dataset.toml is as it was; the one before is {aside}, which no undo puts back"
     elif rest.settings:
         keys = ", ".join(one.key for one in rest.settings)
-        job.say(f"dataset.toml is left as it is (--settings puts it back): {keys} differ")
+        yield f"dataset.toml is left as it is (--settings puts it back): {keys} differ"
     if rest.pictures.added:
-        job.say(f"pictures that came later stay, undecided: {rest.pictures.added}")
-    result: Result = {"restored": name, "changed": done or 0}
-    return result | ({"settings_before": aside} if aside else {})
+        yield f"pictures that came later stay, undecided: {rest.pictures.added}"
 
 
 COMMANDS = (snapshot, diff, restore)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.changes import Changes, Curation
+from gleanset.db.changes import OF_SAMPLES, Changes, Curation
 from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import dump, now
@@ -58,11 +58,15 @@ class Choice(NamedTuple):
 
 
 class Undone(NamedTuple):
-    """The result of an undo: samples put back, and those that had changed since."""
+    """The result of an undo: samples put back, and how much had changed since.
+
+    Of those put back so many got back the split that they had.
+    """
 
     operation: Operation
     restored: int
     changed_since: int
+    splits: int = 0
 
     @property
     def name(self) -> str:
@@ -142,12 +146,26 @@ class Journal:
                     for r in same
                 ]
             )
-            aside, changed = Curation(self._db).take_back(row["id"], new)
+            _, changed = Curation(self._db).take_back(row["id"], new)
             since = Changes(self._db).take_back(row["id"], new)
             self._classes.show(
                 new, [r["before_label"] for r in same if r["before_label"] is not None]
             )
-        return Undone(undone, len(same) + aside, len(rows) - len(same) + changed + since)
+            later = len(rows) - len(same) + changed + since
+            return Undone(undone, self._samples_of(new), later, self._splits_of(new))
+
+    def _samples_of(self, step: int) -> int:
+        """Return how many samples a step changed, in whatever way."""
+        return self._db.number(
+            "SELECT count(*) FROM (SELECT sample FROM decision WHERE step=?1 UNION "
+            "SELECT sample FROM aside WHERE step=?1 UNION SELECT item FROM change WHERE step=?1 "
+            f"AND what IN {OF_SAMPLES})",
+            (step,),
+        )
+
+    def _splits_of(self, step: int) -> int:
+        sql = "SELECT count(*) FROM change WHERE step=? AND what='split'"
+        return self._db.number(sql, (step,))
 
     def _undoable(self, step: int | None) -> Row:
         chosen = "id=?" if step is not None else "depth%2=0 AND NOT merged"

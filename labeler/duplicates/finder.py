@@ -49,16 +49,12 @@ _WHOLE = 0.98
 
 
 class SearchCounts(NamedTuple):
-    """What a `search` did: samples hashed, pairs compared, how many were the same, failures.
-
-    `known` are the samples that an earlier one had hashed.
-    """
+    """What a `search` did: samples hashed, pairs compared, how many were the same, failures."""
 
     described: int
     compared: int
     same: int
     failed: int
-    known: int = 0
 
 
 class Match(NamedTuple):
@@ -80,6 +76,10 @@ class DuplicateFinder:
         self._progress = progress or Progress()
         self._originals = dataset.originals(dataset.cache)
 
+    def known(self) -> int:
+        """Return how many samples an earlier search has hashed."""
+        return self._hashes.count_present(VERSION)
+
     def search(self) -> SearchCounts:
         """Hash what is new, search for candidates, and compare those without a verdict.
 
@@ -88,11 +88,10 @@ class DuplicateFinder:
         """
         workers = self._processes.keep(compare_files.__module__)
         with self._dataset.stage(STAGE), workers as processes:
-            known = self._hashes.count_present(VERSION)
             described, failed = self._describe(processes)
             self._propose()
             compared, same, broken = self._compare(processes)
-        return SearchCounts(described, compared, same, failed + broken, known)
+        return SearchCounts(described, compared, same, failed + broken)
 
     def plan(self) -> DuplicatePlan:
         """Return the groups as they are now, and what would change; nothing is written."""

@@ -104,8 +104,13 @@ def test_restoring_is_simulated_done_and_undone(root: Path) -> None:
     assert "yuki -> hana" in shown.stdout
     assert not house(root, "diff", "v2", "--json").json["labels"]["changed"]
     done = house(root, "restore", "v1")
-    assert "changed: 3" in done.stdout
-    assert "labeler undo" in done.stderr
+    assert done.stdout.splitlines() == [
+        "restored: v1",
+        "changed: 3",
+        "notes:",
+        "  labeler undo takes this back",
+    ]
+    assert not done.stderr
     assert house(root, "diff", "v1", "--json").json["same"]
     assert house(root, "restore", "v1", "--json").json == {"restored": "v1", "changed": 0}
     assert "Restore snapshot v1" in run_here("labeler.cli", "undo", "-d", root).stdout
@@ -114,14 +119,42 @@ def test_restoring_is_simulated_done_and_undone(root: Path) -> None:
     assert (again.code, "no snapshot" in again.stderr) == (2, True)
 
 
+def test_a_simulation_lists_as_many_as_are_asked_for(root: Path) -> None:
+    relabel(root, "yuki", 5)
+    for limit, named in (("0", 0), ("2", 2), ("9", 5)):
+        told = house(root, "restore", "v1", "--simulate", "--limit", limit, "--json").json
+        assert len(told["difference"]["labels"]["samples"]) == named
+        assert told["would_change"] == 5
+
+
+def test_an_undo_counts_labels_and_splits_that_it_puts_back(root: Path) -> None:
+    relabel(root, "yuki", 2)
+    with Dataset.open(root) as dataset:
+        found = list(dataset.samples.by_key())
+        dataset.samples.set_splits({one.key: (one.key, "test") for one in found}, "by hand")
+    moved = sum(one.split != "test" for one in found)
+    done = house(root, "restore", "v1", "--json").json
+    undone = run_here("labeler.cli", "undo", "-d", root, "--json").json
+    assert undone["restored"] == done["changed"]
+    assert 2 < undone["splits_put_back"] == moved
+    assert undone["changed_since"] == 0
+    with Dataset.open(root) as dataset:
+        assert {sample.split for sample in dataset.samples.by_key()} == {"test"}
+    relabel(root, "mio", 2)
+    undone = run_here("labeler.cli", "undo", "-d", root, "--json").json
+    assert (undone["restored"], "splits_put_back" in undone) == (2, False)
+
+
 def test_settings_are_left_unless_asked_for(root: Path) -> None:
     (root / "dataset.toml").write_text("[crop]\nmargin = 0.5\n")
     left = house(root, "restore", "v1")
-    assert "crop.margin differ" in left.stderr
+    assert "crop.margin differ" in left.stdout
     assert "0.5" in (root / "dataset.toml").read_text()
     shown = house(root, "restore", "v1", "--settings", "--simulate").stdout
     assert "crop.margin: 0.5 -> 0.3" in shown
-    assert house(root, "restore", "v1", "--settings", "--json").json == {
+    told = house(root, "restore", "v1", "--settings", "--json").json
+    assert "no undo puts back" in told.pop("notes")[0]
+    assert told == {
         "restored": "v1",
         "changed": 0,
         "settings_before": "dataset.toml.before-v1",
