@@ -100,7 +100,7 @@ def make_run(folder: Path, preset: str) -> None:
     from baseline.engines.torch_engine import InferenceNet
     from baseline.evaluation.decision_rule import DecisionRule
     from baseline.export.card import card_of
-    from baseline.export.onnx_file import onnx_bytes, with_card
+    from baseline.export.onnx_file import OnnxFiles, with_card
     from baseline.methods.gallery import save_gallery
     from baseline.networks import GalleryHead, build_net
     from baseline.settings import load_preset
@@ -117,7 +117,7 @@ def make_run(folder: Path, preset: str) -> None:
     facts = ModelFacts(folder.name, settings.size, CLASSES, DecisionRule(), known)
     card = card_of(facts, "fp32")
     none = np.zeros((0, settings.size, settings.size, 3), np.uint8)
-    data = onnx_bytes(InferenceNet(net, settings.channels, 1.0), card, none)
+    data = OnnxFiles()(InferenceNet(net, settings.channels, 1.0), card, none)
     folder.with_suffix(".onnx").write_bytes(with_card(data, card))
 
 

@@ -51,9 +51,7 @@ def serve_demo(root: Path, port: int, progress: Progress, show: Callable[[str], 
     progress.say(f"pictures to try: {bundled() / 'sample' / 'pictures'}")
     host = "127.0.0.1"
     web = read_settings(root).page
-    serve_page(
-        ServeRequest(root, ListenAddress(host, port), admission(host), web), show, progress.say
-    )
+    serve_page(ServeRequest(root, ListenAddress(host, port), admission(host), web), show, progress)
 
 
 def _has_model(root: Path) -> bool:

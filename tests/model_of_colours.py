@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from baseline.engines.base import ModelFacts
 from baseline.evaluation.decision_rule import DecisionRule
+from baseline.evaluation.familiarity import FeatureScale
 from baseline.export.card import KEY, card_of
 from gleanset.db.faces import CropMethod
 
@@ -23,8 +23,12 @@ def write_model(
     classes: tuple[str, ...] = CLASSES,
     crops: tuple[CropMethod, ...] = (),
     unknown_below: float | None = None,
+    unfamiliar_below: float | None = None,
 ) -> Path:
-    """Write a model whose scores are the mean of each channel; their order is that of `classes`."""
+    """Write a model whose scores are the mean of each channel; their order is that of `classes`.
+
+    Whatever is green is unlike the pictures that it has learnt from.
+    """
     nodes = [
         helper.make_node("Cast", ["pictures"], ["values"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["values", "places"], ["means"], keepdims=0),
@@ -49,8 +53,10 @@ def write_model(
         [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    rule = msgspec.structs.replace(DecisionRule(1.0), unknown_below=unknown_below)
-    facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None)
+    rule = DecisionRule(1.0, unknown_below=unknown_below, unfamiliar_below=unfamiliar_below)
+    scale = FeatureScale((128.0, 0.0, 128.0), (127.0, 5.0, 127.0))
+    known = scale if unfamiliar_below is not None else None
+    facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None, scale=known)
     told = model.metadata_props.add()
     told.key, told.value = KEY, card_of(facts, "fp32").to_json()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -152,7 +152,7 @@ def serve(
         per_minute,
         faces,
     )
-    serve_page(request, job.show, job.say)
+    serve_page(request, job.show, job.progress)
 
 
 def _web(root: Path, given: Mapping[str, object] | None = None) -> WebSettings:
@@ -197,7 +197,7 @@ def use(job: CommandJob, run: str | None, back: bool, newest: bool) -> Result:
     if back:
         write_served(place, read_served(place).taken_back())
     else:
-        put_run_in_force(job.root, run, _web(job.root).run)
+        put_run_in_force(job.root, run, _web(job.root).run, job.progress)
     served = read_served(place)
     return {"run": served.in_force.run, "follows_newer_runs": served.follow}
 

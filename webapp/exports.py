@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from baseline.runs import WEIGHTS, dataset_of_run
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.pool import Processes, run_over
+from gleanset.work.progress import Progress
 
 FILE = "served.onnx"
 SECONDS = 3600.0
+_LOOK_SECONDS = 0.3
 # What an export is made of: `baseline evaluate` and `baseline gallery` change some of them later.
 PARTS = ("settings.json", "answers.json", "familiarity.json", "crops.json", WEIGHTS)
 
 
-def exported(folder: Path) -> Path:
+def exported(folder: Path, progress: Progress | None = None) -> Path:
     """Return the ONNX file of a run's folder, made or made anew where the run has changed since.
+
+    `progress` is told what is done.
 
     Raises `MissingComponent` with the command where PyTorch is missing, and `InputUnusable`.
     """
     out = folder / FILE
     if not is_current(out, folder):
-        _export(folder, out)
+        _export(folder, out, progress or Progress())
     return out
 
 
@@ -35,13 +43,18 @@ def is_current(out: Path, folder: Path) -> bool:
     return out.stat().st_mtime_ns >= newest
 
 
-def _export(folder: Path, out: Path) -> None:
+def _export(folder: Path, out: Path, progress: Progress) -> None:
     if find_spec("torch") is None or find_spec("onnxscript") is None:
         raise MissingComponent(
             f"{folder.name} has no ONNX file as it is now, and no PyTorch is here to make one",
             f"where gleanset[train,onnx] is: baseline export --precision auto {folder} {out}",
         )
-    outcome = next(iter(run_over(_exported_here, [(folder, out)], Processes(1, SECONDS))))
+    progress.say(
+        f"exporting {folder.name}, once for all times that it is served: about a minute ..."
+    )
+    with _passed_on(progress) as lines:
+        task = folder, out, lines
+        outcome = next(iter(run_over(_exported_here, [task], Processes(1, SECONDS))))
     if outcome.result is None:
         raise InputUnusable(
             f"the export of {folder.name} has failed: {outcome.detail or outcome.reason}",
@@ -49,8 +62,47 @@ def _export(folder: Path, out: Path) -> None:
         )
 
 
-def _exported_here(paths: tuple[Path, Path]) -> dict[str, object]:
+class _LinesInFile(Progress):
+    """Keeps in a file what is said: the process that exports has no terminal of its own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(quiet=True)
+        self.path = path
+
+    def say(self, line: str) -> None:
+        """Add a line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+@contextmanager
+def _passed_on(progress: Progress) -> Iterator[_LinesInFile]:
+    """Give another process something to speak to, and tell `progress` what it says, as it does."""
+    ended = threading.Event()
+    with TemporaryDirectory(prefix="gleanset-export-") as place:
+        lines = _LinesInFile(Path(place) / "lines")
+        lines.path.touch()
+
+        def pass_on() -> None:
+            with lines.path.open(encoding="utf-8") as file:
+                last = False
+                while not last:
+                    last = ended.wait(_LOOK_SECONDS)
+                    for line in file:
+                        progress.say(line.rstrip("\n"))
+
+        listener = threading.Thread(target=pass_on, name="export", daemon=True)
+        listener.start()
+        try:
+            yield lines
+        finally:
+            ended.set()
+            listener.join()
+
+
+def _exported_here(task: tuple[Path, Path, Progress]) -> dict[str, object]:
     from baseline.export.export_run import AUTO, export_run
 
-    folder, out = paths
-    return export_run(dataset_of_run(folder) or folder, str(folder), out, "onnx", AUTO)
+    folder, out, progress = task
+    root = dataset_of_run(folder) or folder
+    return export_run(root, str(folder), out, "onnx", AUTO, progress)

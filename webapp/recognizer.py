@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from baseline.model import Model
+from baseline.model import Model, PictureAnswer
 from baseline.picture_parts import PicturePart
 from baseline.predict import part_to_json
 from facecrop.detectors.base import Detector
@@ -58,8 +58,17 @@ def _answer(loaded: LoadedModel, upload: Upload, limits: RequestLimits) -> Answe
         many = Unreadable("too many faces", f"{len(parts)}, at most {limits.faces}")
         return {"name": upload.name, "error": _refused(many)}
     told = loaded.answers_to(np.stack([part.pixels for part in parts]), TOP) if parts else []
-    shown = [part_to_json(part, answer) for part, answer in zip(parts, told, strict=True)]
+    shown = [
+        part_to_json(part, answer) | {"unfamiliar": _unfamiliar(loaded.model, answer)}
+        for part, answer in zip(parts, told, strict=True)
+    ]
     return {"name": upload.name, **size, "parts": shown}
+
+
+def _unfamiliar(model: Model, answer: PictureAnswer) -> bool:
+    """Return whether the answer is "unknown" because the picture looks like nothing learnt."""
+    least, found = model.facts.answers.unfamiliar_below, answer.familiarity
+    return least is not None and found is not None and found < least
 
 
 def faces_in(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:

@@ -40,6 +40,10 @@ _PART = _object(
         "score": _or_null("number"),
         "answer": _or_null("string"),
         "familiarity": _or_null("number"),
+        "unfamiliar": {
+            "type": "boolean",
+            "description": "the answer is null because the picture looks like nothing learnt",
+        },
         "predictions": _list(_object({"label": TEXT, "confidence": NUMBER})),
         "nearest": _list(_object({"label": TEXT, "sample": TEXT, "likeness": NUMBER})),
     }

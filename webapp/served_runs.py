@@ -10,6 +10,7 @@ from pathlib import Path
 
 from baseline.runs import find_run_folder, newest_run_folder
 from gleanset.errors import GleansetError
+from gleanset.work.progress import Progress
 from webapp.exports import exported
 from webapp.served import (
     FILE,
@@ -25,13 +26,17 @@ log = logging.getLogger(__name__)
 
 
 def put_in_force(
-    root: Path, run: str | None, scratch: Path, wanted: str | None = None
+    root: Path,
+    run: str | None,
+    scratch: Path,
+    wanted: str | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Path, str]:
     """Let `run` answer: a run of the dataset in `root`, its folder, or an exported file.
 
     None is the newest run that is `wanted`, unless one was named before. Returns the file
-    that names it, which lies in `scratch` for an exported file, and what a person is told. Raises
-    what `find_run_folder` and `exported` raise.
+    that names it, which lies in `scratch` for an exported file, and what a person is told;
+    `progress` is told what is done. Raises what `find_run_folder` and `exported` raise.
     """
     if run is not None and run.endswith(".onnx"):
         file = Path(run).resolve()
@@ -42,25 +47,29 @@ def put_in_force(
     served = read_served(place)
     if run is None and not served.follow:
         return place, f"{served.in_force.run} is served, as was chosen with: webapp use"
-    put_run_in_force(root, run, wanted)
+    put_run_in_force(root, run, wanted, progress)
     return place, f"{read_served(place).in_force.run} is served"
 
 
-def put_run_in_force(root: Path, run: str | None, wanted: str | None = None) -> None:
+def put_run_in_force(
+    root: Path, run: str | None, wanted: str | None = None, progress: Progress | None = None
+) -> None:
     """Let a run of the dataset answer; None is the newest `wanted`, which newer ones follow."""
     place = served_place(root)
-    model = served_run(root, run, wanted)
+    model = served_run(root, run, wanted, progress)
     write_served(place, read_served(place).taken_over(model, follow=run is None))
 
 
-def served_run(root: Path, run: str | None, wanted: str | None = None) -> ServedModel:
+def served_run(
+    root: Path, run: str | None, wanted: str | None = None, progress: Progress | None = None
+) -> ServedModel:
     """Return a run as a server needs it: `run`, or the newest `wanted`.
 
     Raises what its export raises.
     """
     found = find_run_folder(root, run) if run else newest_run_folder(root, wanted)
     folder = found.resolve()
-    return ServedModel(folder.name, str(exported(folder)))
+    return ServedModel(folder.name, str(exported(folder, progress)))
 
 
 class NewerRuns:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gleanset.dataset import is_dataset
 from gleanset.platform import cores
 from gleanset.settings import WebSettings
+from gleanset.work.progress import Progress
 from webapp.rate_limit import SALT, make_counters
 from webapp.served import ModelInForce
 from webapp.served_runs import following, put_in_force
@@ -52,18 +53,16 @@ class ServeRequest:
     faces: bool | None = None
 
 
-def serve_page(
-    request: ServeRequest, show: Callable[[str], None], say: Callable[[str], None]
-) -> None:
-    """Serve until Ctrl-C; `show` gets the page's address, `say` what goes on.
+def serve_page(request: ServeRequest, show: Callable[[str], None], progress: Progress) -> None:
+    """Serve until Ctrl-C; `show` gets the page's address, `progress` what goes on.
 
     Raises what `put_in_force`, `ModelInForce` and `run_server` raise.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
-        say("looking at the model; the first time a run is exported, which takes a minute ...")
-        place, said = put_in_force(request.root, request.run, folder, request.web.run)
-        say(said)
+        web = request.web
+        place, said = put_in_force(request.root, request.run, folder, web.run, progress)
+        progress.say(said)
         # Whatever is wrong with it is said now, and not by each worker.
         now = ModelInForce(place, request.faces, request.web).now
         refuse_unknown_classes(now.model.classes, request.web)
@@ -74,7 +73,7 @@ def serve_page(
             settings,
             request.address,
             request.workers or cores(),
-            lambda port: _announce(request, port, show, say),
+            lambda port: _announce(request, port, show, progress.say),
         )
 
 

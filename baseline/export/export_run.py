@@ -28,6 +28,7 @@ from baseline.runs import dataset_of_run, find_run_folder
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.html.words import count
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
@@ -61,6 +62,7 @@ def export_run(
     """
     if out.suffix != ENDINGS[kind]:
         raise UsageError(f"{out} is no name for {kind}", f"end it in {ENDINGS[kind]}")
+    progress = progress or Progress()
     engine = TorchEngine.of(folder := find_run_folder(root, run))
     if kind == "litert" and engine.portable.graphs:
         raise UsageError(
@@ -76,7 +78,7 @@ def export_run(
             if precision in ("int8", AUTO)
             else checked.pictures[:0]
         )
-    export = _Export(engine, writer, calibration, checked)
+    export = _Export(engine, writer, calibration, checked, progress)
     file = export.lightest() if precision == AUTO else export.file(precision)
     return _kept(out, file, writer)
 
@@ -94,18 +96,25 @@ class ExportedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Export:
-    """A run on its way into a file: `calibration` N x size x size x 3 is for int8 alone."""
+    """A run on its way into a file: `calibration` N x size x size x 3 is for int8 alone.
+
+    `progress` is told what is done, for each step takes seconds.
+    """
 
     engine: TorchEngine
     writer: FormatWriter
     calibration: Pixels
     checked: CheckedPictures
+    progress: Progress
 
     def file(self, precision: str) -> ExportedFile:
         """Return the file, once it has answered as the run does. Raises `InputUnusable`."""
         card = card_of(self.engine.facts, precision)
+        self.progress.say(f"writing the network as {precision} ...")
         data = self.writer.model(self.engine.portable, card, self.calibration)
         engine = self.writer.engine(self.writer.with_card(data, card))
+        pictures = count(len(self.checked.pictures), "picture")
+        self.progress.say(f"comparing its answers to {pictures} with those of the run ...")
         check = compare(self.engine, engine, *self.checked)
         refuse_unequal(check, precision)
         told = msgspec.structs.replace(card, checked=check.to_json())
@@ -160,13 +169,13 @@ def _spread(labelled: Sequence[Sample], split: str, most: int) -> list[Sample]:
 
 
 def _seen(
-    dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress | None
+    dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress
 ) -> CheckedPictures:
     """Return what can be read of the samples; the labels of val alone."""
     read = ReadPixels(engine.facts.size, "RGB", engine.facts.fit)
     wanted = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, wanted, readers_for(len(wanted)))
-    bar = (progress or Progress()).over(outcomes, "pictures", total=len(wanted))
+    bar = progress.over(outcomes, "pictures", total=len(wanted))
     pixels = {one.item.key: one.result for one in bar if one.result is not None}
     kept = [sample for sample in samples if sample.key in pixels]
     if samples and not kept:
@@ -197,7 +206,7 @@ def writer_of(kind: str) -> FormatWriter:
         onnx_file.need_onnx()
         # One thread, as in a server: with more, how quick it is depends on who else computes.
         one_thread = functools.partial(OnnxEngine, threads=1)
-        return FormatWriter(onnx_file.onnx_bytes, onnx_file.with_card, one_thread)
+        return FormatWriter(onnx_file.OnnxFiles(), onnx_file.with_card, one_thread)
     from baseline.engines.litert_engine import LiteRtEngine
     from baseline.export import litert_file
 

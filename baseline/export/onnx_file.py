@@ -42,16 +42,25 @@ def need_onnx() -> None:
         )
 
 
-def onnx_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
-    """Return the file without its card; `calibration` (N x size x size x 3) is for int8 alone."""
-    with tempfile.TemporaryDirectory(prefix="gleanset-") as place:
-        path = Path(place) / "float32.onnx"
-        _export(portable, card, path)
-        if card.precision == "fp16":
-            path = _halved(path)
-        elif card.precision == "int8":
-            path = _quantised(path, calibration[:CALIBRATION])
-        return path.read_bytes()
+class OnnxFiles:
+    """Makes the files of one network. What takes longest, its graph in float32, is made once."""
+
+    def __init__(self) -> None:
+        self._exact: bytes | None = None
+
+    def __call__(self, portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
+        """Return the file without its card; `calibration` (N x size x size x 3) is for int8."""
+        with tempfile.TemporaryDirectory(prefix="gleanset-") as place:
+            path = Path(place) / "float32.onnx"
+            if self._exact is None:
+                _export(portable, card, path)
+                self._exact = path.read_bytes()
+            path.write_bytes(self._exact)
+            if card.precision == "fp16":
+                path = _halved(path)
+            elif card.precision == "int8":
+                path = _quantised(path, calibration[:CALIBRATION])
+            return path.read_bytes()
 
 
 def with_card(model: bytes, card: Card) -> bytes:

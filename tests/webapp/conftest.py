@@ -22,7 +22,7 @@ from tools_for_tests import ROOT
 from web_requests import Serve
 
 from gleanset import Dataset
-from gleanset.db.faces import CropMethod
+from gleanset.db.faces import WHOLE, CropMethod
 from pipeline.sample.character import random_character, random_expression
 from pipeline.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
@@ -119,10 +119,21 @@ def rationed_address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield found
 
 
+@pytest.fixture(scope="session")
+def address_of_things(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same with a model of whole pictures, to which what is green is a stranger."""
+    scratch = tmp_path_factory.mktemp("model")
+    with _serving(WHOLE, root, scratch, unfamiliar_below=0.8) as found:
+        yield found
+
+
 @contextmanager
-def _serving(detector: str, root: Path, scratch: Path, *options: str) -> Iterator[str]:
-    method = CropMethod(detector, "", "margin=0.3", 10)
-    file = write_model(scratch / "colours.onnx", crops=(method,))
+def _serving(
+    detector: str, root: Path, scratch: Path, *options: str, unfamiliar_below: float | None = None
+) -> Iterator[str]:
+    method = CropMethod(detector, "", "" if detector == WHOLE else "margin=0.3", 10)
+    file = scratch / "colours.onnx"
+    write_model(file, crops=(method,), unfamiliar_below=unfamiliar_below)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

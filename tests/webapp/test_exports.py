@@ -12,6 +12,7 @@ from filled import RUN, make_patterns
 from made_once import made_once
 
 import baseline
+from gleanset.work.progress import Progress
 from webapp.exports import exported, is_current
 from webapp.served_runs import put_in_force
 
@@ -23,12 +24,30 @@ def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "dataset"))
 
 
+class Told(Progress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
 @pytest.mark.slow
 def test_a_run_is_served_by_a_file_that_is_made_once_and_again_when_it_changes(
     root: Path, tmp_path: Path
 ) -> None:
-    place, said = put_in_force(root, None, tmp_path)
+    told = Told()
+    place, said = put_in_force(root, None, tmp_path, progress=told)
     assert said == f"{RUN} is served"
+    # The process that exports tells what it does: a minute of silence looks like a fault.
+    assert [line.split(",")[0] for line in told.lines[:2]] == [
+        f"exporting {RUN}",
+        "writing the network as fp32 ...",
+    ]
+    assert "comparing its answers" in told.lines[2]
     assert RUN.encode() in place.read_bytes()
     folder = root / "runs" / RUN
     file = folder / "served.onnx"

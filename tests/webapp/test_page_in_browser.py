@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,38 @@ def test_programs_are_told_every_address(opened: Open, address: str) -> None:
     page.click("footer a[href='api.html']")
     until(page, "document.querySelectorAll('#addresses h2').length === 10")
     assert "POST /api/v1/predict" in page.inner_text("#addresses")
+
+
+def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(
+    opened: Open, address_of_things: str, tmp_path: Path
+) -> None:
+    page = opened(at=address_of_things)
+    until(page, "document.title === 'What is this?'")
+    assert page.inner_text("h1") == page.title()
+    for colour in ("red", "lime"):
+        Image.new("RGB", (40, 40), colour).save(tmp_path / f"{colour}.png")
+    for where in ("server", "device"):
+        page.select_option("#where", where)
+        page.set_input_files("#files", [str(tmp_path / "red.png")])
+        until(page, "!document.querySelector('#submit-bar').hidden")
+        assert page.inner_text("#submit") == "What is this?"
+        page.set_input_files("#files", [str(tmp_path / "lime.png")])
+        until(page, "document.querySelector('#submit').textContent === 'What are these?'")
+        page.click("#submit")
+        until(page, "document.querySelectorAll('.who bdi').length === 2")
+        red, lime = page.locator(".face").all()
+        assert red.locator(".who").inner_text() == "Whole picture: red"
+        assert red.locator(".bars").count() == 1
+        assert lime.locator(".who").inner_text() == "Whole picture: unknown"
+        assert lime.locator(".bars").count() == 0, "of a stranger a share of 100 % is not true"
+        told = lime.locator(".small").inner_text()
+        assert re.search(r"likeness 3\d %. Of its classes .?green.? is nearest", told)
+        page.locator("text=Wrong result?").first.click()
+        assert page.inner_text("#report-who") == "What is it?"
+        page.click("#report-cancel")
+        page.click("#clear")
+    page.select_option("#language", "ja")
+    assert page.inner_text("h1") == "これは何?"
 
 
 def test_the_page_is_as_its_table_says_on_the_server_and_on_the_device(

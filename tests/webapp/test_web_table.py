@@ -39,8 +39,12 @@ def test_title_languages_and_thresholds_are_told(serve: Serve) -> None:
 
 
 def test_installed_the_page_has_its_title(serve: Serve) -> None:
-    for title, name in (("Which colour?", "Which colour?"), (None, "Who is this?")):
-        answer = serve(web=WebSettings(title=title)).get("/manifest.webmanifest")
+    for title, faces, name in (
+        ("Which colour?", True, "Which colour?"),
+        (None, True, "Who is this?"),
+        (None, False, "What is this?"),
+    ):
+        answer = serve(web=WebSettings(title=title), faces=faces).get("/manifest.webmanifest")
         assert answer.headers["content-type"] == "application/manifest+json"
         assert (answer.json()["name"], answer.json()["start_url"]) == (name, "./")
 

@@ -17,6 +17,7 @@ import baseline
 from baseline.cli import commands
 from baseline.data import find_examples, load_arrays
 from baseline.engines.base import ModelFacts, NetworkOutputs
+from baseline.engines.torch_engine import TorchEngine
 from baseline.evaluation.decision_rule import (
     DecisionRule,
     load_decision_rule,
@@ -28,7 +29,9 @@ from baseline.evaluation.familiarity import (
     save_feature_scale,
 )
 from baseline.export.agreement import alike, compare, quicker, refuse_unequal
+from baseline.export.card import card_of
 from baseline.export.export_run import export_run
+from baseline.export.onnx_file import OnnxFiles
 from baseline.inference import network_outputs, outputs_familiarity
 from baseline.pixels import Pixels
 from baseline.storage import load_model
@@ -118,6 +121,17 @@ def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
     assert [d.dim_value for d in shape.shape.dim[1:]] == [32, 32, 3]
     assert shape.shape.dim[0].dim_param  # any number of pictures
     assert {entry.version for entry in model.opset_import if not entry.domain} == {18}
+
+
+@pytest.mark.slow
+def test_the_graph_of_a_network_is_made_once_for_all_its_files(run_folder: Path) -> None:
+    engine, none = TorchEngine.of(run_folder), np.zeros((0, 32, 32, 3), np.uint8)
+    files, card = OnnxFiles(), card_of(engine.facts, "fp32")
+    exact = files(engine.portable, card, none)
+    for weights in engine.portable.parameters():
+        weights.data.zero_()
+    assert files(engine.portable, card, none) == exact
+    assert OnnxFiles()(engine.portable, card, none) != exact
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-// The page: pictures come in, faces are found, one button asks who they are.
+// The page: pictures come in, faces are found where it judges faces, one button asks who or what they are.
 
 import { checkFolder } from "./bulk.js";
 import { classify, loadModel } from "./device.js";
@@ -92,8 +92,9 @@ function remove(picture) {
 function refreshSubmit() {
   byId("submit-bar").hidden = !page.pictures.length;
   const submit = byId("submit");
-  const faces = page.pictures.reduce((sum, one) => sum + Math.max(1, one.boxes.length), 0);
-  submit.textContent = faces > 1 ? words("Who are they?") : words("Who is this?");
+  const asked = page.pictures.reduce((sum, one) => sum + Math.max(1, one.boxes.length), 0);
+  if (ofFaces()) submit.textContent = asked > 1 ? words("Who are they?") : words("Who is this?");
+  else submit.textContent = asked > 1 ? words("What are these?") : words("What is this?");
   submit.disabled = !page.pictures.some((one) => one.waits);
 }
 
@@ -230,7 +231,8 @@ function translate(language) {
 }
 
 function showTitle() {
-  document.title = byId("title").textContent = page.about?.title || words("Who is this?");
+  document.title = byId("title").textContent = page.about?.title || (ofFaces() ? words("Who is this?") : words("What is this?"));
+  byId("report-who").textContent = ofFaces() ? words("Who is it?") : words("What is it?");
 }
 
 async function learnAbout() {

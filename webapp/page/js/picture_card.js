@@ -75,7 +75,17 @@ function face(picture, box, number, { acts, reports, refresh }) {
   }
   return element("li", { class: "face" }, canvas, element("div", {},
     element("div", { class: "who" }, ...(part ? [`${name}: `, element("bdi", { text: part.answer ?? words("unknown") })] : [name])),
-    ...(part ? [bars(part.predictions), ...nearest(part.nearest)] : []), buttons));
+    ...(part ? [...why(part), ...nearest(part.nearest)] : []), buttons));
+}
+
+/** How sure it is of each class; of what is unlike all that was learnt such shares say nothing. */
+function why({ answer, unfamiliar, familiarity, predictions }) {
+  if (answer !== null) return [bars(predictions)];
+  const name = `\u2068${predictions[0]?.label ?? ""}\u2069`;
+  const likeness = percent(Math.max(0, familiarity ?? 0));
+  return unfamiliar && predictions.length
+    ? [element("p", { class: "small", text: words("Unlike the pictures that it learnt from: likeness {percent}. Of its classes {name} is nearest.", { percent: likeness, name }) })]
+    : [element("p", { class: "small", text: words("None of these classes is likely enough.") }), bars(predictions)];
 }
 
 function bars(predictions) {
