@@ -60,7 +60,7 @@ class WorkerContext(Context):
         super().__init__()
         self.locks: list[Any] = []
         # What the server imports when it begins; one that runs already serves this pool, too.
-        self.set_forkserver_preload(["__main__", __name__, job])
+        self.set_forkserver_preload(["__main__", "gleanset.work.one_thread", __name__, job])
 
     def RLock(self) -> Any:  # noqa: N802 - the name that it has in every context
         """Return a lock for several processes."""
@@ -119,7 +119,7 @@ class _Workers:
             number,
             context=self._context,
             initializer=_in_worker,
-            initargs=(os.environ.copy(),),
+            initargs=({"OPENBLAS_NUM_THREADS": "1"} | os.environ.copy(),),
         )
         self._unanswered: set[Future[Any]] = set()
         self._begun, self._lost, self._over = (threading.Event() for _ in range(3))
@@ -203,9 +203,9 @@ def _workers_die() -> GleansetError:
 def _in_worker(environment: dict[str, str]) -> None:
     """Leave Ctrl-C to the parent, end when the parent does, keep C libraries quiet.
 
-    It has the environment that the parent has now, not that of the server when it began. Python's
-    own errors travel back as values; what libtiff says of a broken file does not belong between
-    progress bars.
+    It has the environment that the parent has now, not that of the server when it began, and does
+    linear algebra on one thread (see `one_thread`). Python's own errors travel back as values; what
+    libtiff says of a broken file does not belong between progress bars.
     """
     os.environ.clear()
     os.environ.update(environment)

@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from gleanset.errors import DiskFull, RateLimited, Unreadable
 from gleanset.work import processes
 
@@ -43,6 +45,15 @@ def slow(number: int) -> int:
 def nap(number: int) -> int:
     time.sleep(0.05)
     return number
+
+
+def multiply(size: int) -> float:
+    """How much of the CPU time of multiplying matrices other threads than this one took."""
+    matrix = np.ones((size, size), np.float32)
+    others, mine = time.process_time() - time.thread_time(), time.thread_time()
+    while time.thread_time() - mine < 0.2:
+        assert (matrix @ matrix)[0, 0] == size
+    return (time.process_time() - time.thread_time() - others) / (time.thread_time() - mine)
 
 
 class DiesOnce:

@@ -53,6 +53,15 @@ def _no_server() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_no_server")
+def test_a_worker_multiplies_matrices_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many workers as cores more threads only wait for each other."""
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    (outcome,) = run_over(pool_jobs.multiply, [800], Processes(1))
+    assert outcome.unwrap() < 0.1
+
+
+@pytest.mark.usefixtures("_no_server")
 @pytest.mark.parametrize("count", [1, 30])
 def test_workers_that_cannot_begin_are_an_error_with_its_mend(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
