@@ -29,7 +29,7 @@ from gleanset.dataset import Dataset
 from gleanset.errors import AskedToFail, GleansetError, UsageError
 from gleanset.interrupts import INTERRUPTED, take_over
 from gleanset.places import in_bucket
-from gleanset.published import copy_of, publish_if_changed
+from gleanset.published import check_bucket, copy_of, publish_if_changed
 from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
 from gleanset.terminal import cut, named, room, side_by_side, wrapped
 from gleanset.work.progress import Progress
@@ -65,6 +65,8 @@ class CommandJob:
         Raises `UsageError` where it is there and its files lie elsewhere.
         """
         settings = None if store is None else Settings(store=StoreSettings.below(store))
+        if settings is not None and not (self.root / FILE).exists():
+            check_bucket(settings.store)  # before a folder is made
         dataset = self._placed(Dataset.create(self.root, settings))
         if settings is not None and dataset.settings.store != settings.store:
             dataset.close()

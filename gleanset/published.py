@@ -103,6 +103,11 @@ def publish_if_changed(root: Path) -> None:
         send_runs(root, read_settings(root).store)
 
 
+def check_bucket(settings: StoreSettings) -> None:
+    """Raise what the server says of a bucket that is not there, or may not be listed."""
+    next(bucket_at(settings.images, settings).beside.each(CATALOGUE), None)
+
+
 def refuse_another_driver(root: Path, settings: StoreSettings) -> None:
     """Raise `AnotherDriver` where the copy in the bucket is not the one that we published last."""
     if in_bucket(settings.images):

@@ -61,6 +61,18 @@ def driven(bucket: Bucket, tmp_path: Path, pictures: Path) -> Driven:
     return Driven(root, bucket)
 
 
+def test_a_bucket_that_is_not_there_leaves_nothing_behind(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    missing = f"s3://{bucket.name}-and-not-that/some/where"
+    for root in (tmp_path / "new" / "deep", tmp_path / "empty"):
+        made = gleanset("init", "--store", missing, "-d", root)
+        assert (made.code, "there is no bucket" in made.stderr) == (3, True), made.stderr
+    assert not (tmp_path / "new").exists()
+    assert not list((tmp_path / "empty").iterdir())
+    # The same again, once it is there.
+    assert gleanset("init", "--store", bucket.address, "-d", tmp_path / "empty").code == 0
+
+
 def test_each_command_that_writes_publishes_once(driven: Driven, pictures: Path) -> None:
     first = driven.bucket.facts("catalog.sqlite")
     assert gleanset("status", "-d", driven.root).code == 0
