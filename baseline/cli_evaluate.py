@@ -252,12 +252,18 @@ def _short(found: Reevaluation) -> Result:
         told["accuracy_interval"] = f"{interval[0]:.3f} to {interval[1]:.3f} (95 %)"
     if found.looks is not None:
         told["looked_before"] = found.looks.times
-    told["classes"] = {
-        score["name"]: f"precision {score['precision']:.3f}, recall {score['recall']:.3f}, "
-        f"F1 {score['f1']:.3f}, {count(score['support'], 'picture')}"
-        for score in figures["classes"]
-    }
+    told["classes"] = {score["name"]: _of_class(score, found.split) for score in figures["classes"]}
     return told
+
+
+def _of_class(score: dict[str, Any], split: str) -> str:
+    """Say how well a class is known; one that was only added to a gallery has nothing to judge."""
+    if not score["support"]:
+        return f"not judged: no picture of it is in {split}"
+    return (
+        f"precision {score['precision']:.3f}, recall {score['recall']:.3f}, F1 {score['f1']:.3f}, "
+        f"{count(score['support'], 'picture')}"
+    )
 
 
 @click.command(cls=Command, epilog="Example: baseline doubts --folds 5 -d my-dataset")

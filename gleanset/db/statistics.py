@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from gleanset.credit import NOTHING, Credit
 from gleanset.db.connection import Connection
 from gleanset.db.faces import FACELESS, NOT_FAILED
 from gleanset.db.images import asked_of
@@ -59,12 +60,14 @@ class SourceRequest(NamedTuple):
     """What was asked of a source, and the hint that came of it.
 
     `paths` are two of those found, in an archive that of the archive with the member behind it.
+    `credit` has what is said alike of all of them.
     """
 
     source: str
     query: str | None
     hint: str | None
     paths: tuple[str | None, str | None]
+    credit: Credit = NOTHING
 
 
 class PictureProvenance(NamedTuple):
@@ -236,10 +239,14 @@ class Statistics:
         """Return what was asked of the sources, but for videos."""
         path = "iif(source='archive', path || '/' || substr(key, instr(key, ':') + 1), path)"
         rows = self._db.rows(
-            f"SELECT source, query, hint, min({path}), max({path}) FROM origin "
+            f"SELECT source, query, hint, min({path}), max({path}), {_alike('author')}, "
+            f"{_alike('licence')}, {_alike('page_url')} FROM origin "
             "WHERE video IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
-        return [SourceRequest(row[0], row[1], row[2], (row[3], row[4])) for row in rows]
+        return [
+            SourceRequest(source, query, hint, (first, last), Credit(*credit))
+            for source, query, hint, first, last, *credit in rows
+        ]
 
     def sampled_videos(self) -> list[SampledVideo]:
         """Return every video that was sampled to its end, and what its frames hint at."""
@@ -248,6 +255,11 @@ class Statistics:
             "video=v.sha256 ORDER BY id LIMIT 1) FROM video v WHERE done ORDER BY 1, 2"
         )
         return [SampledVideo(*row) for row in rows]
+
+
+def _alike(column: str) -> str:
+    """Return the SQL of a text that all rows have alike; NULL where they differ."""
+    return f"iif(count({column})=count(*) AND min({column})=max({column}), min({column}), NULL)"
 
 
 def _by_number(found: Mapping[str, set[int]]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from baseline.report.run_files import Metrics
 from facecrop.detectors.options import RecordedDetector
 from facecrop.request import FaceSearch
 from gleanset import Dataset
+from gleanset.credit import Credit, page_address
 from gleanset.db.classes import class_name
 from gleanset.db.hints import label_provenances
 from gleanset.db.samples import Balances
@@ -107,9 +108,19 @@ def _folder(row: SourceRequest) -> CommandStep:
     by_folder = row.hint is not None and all(_names_folder(row.hint, path) for path in row.paths)
     place = _PLACES[row.source]
     label = row.hint if not by_folder and _is_label(row.hint) else None
-    request = FolderRequest(places=(Path(place),), hints_from_folders=by_folder, label=label)
+    request = FolderRequest(
+        places=(Path(place),),
+        hints_from_folders=by_folder,
+        label=label,
+        credit=_given_credit(row.credit),
+    )
     kind = "a folder tree" if place == "FOLDER" else "an archive"
     return CommandStep(f"take the pictures of {kind}", shell_line(request))
+
+
+def _given_credit(said: Credit) -> Credit:
+    """Return what an option can say of that: a page is the address of one."""
+    return said._replace(page=page_address(said.page))
 
 
 def _names_folder(hint: str, path: str | None) -> bool:

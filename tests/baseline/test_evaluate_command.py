@@ -321,3 +321,18 @@ def test_shares_are_read_as_people_write_them() -> None:
     assert share_of("0.05", "x") == 0.05
     with pytest.raises(UsageError):
         share_of("nan", "x")
+
+
+def test_a_class_without_a_picture_to_judge_by_gets_no_figures(trained: Dataset) -> None:
+    """As of a class that was only added to a gallery, or has no picture in this split."""
+    named = {one.label for one in trained.samples.in_splits()}
+    gone = sorted(map(str, named))[0]
+    kept = {
+        one.key: (str(one.moment), None if one.label == gone and one.split == "test" else one.split)
+        for one in trained.samples.in_splits()
+    }
+    trained.samples.set_splits(kept, "by hand")
+    done = run_here("baseline.cli", "evaluate", "-d", trained.root)
+    assert done.code == 0, done.stderr
+    assert f"{gone}: not judged: no picture of it is in test" in done.stdout
+    assert done.stdout.count("precision") == len(named) - 1

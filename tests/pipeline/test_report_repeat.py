@@ -268,6 +268,27 @@ def test_printed_folders_lists_and_imports_are_what_was_taken(dataset: Dataset) 
     assert not printed(dataset, "labeler dedup")
 
 
+def test_what_is_said_of_all_pictures_of_a_folder_is_printed_with_it(dataset: Dataset) -> None:
+    given = {"author": "Ada O'Neil", "licence": "CC-BY-4.0", "page_url": "https://a.example/1"}
+    for number in range(3):
+        origin = Origin("folder", f"a{number}", path=f"/a/{number}.png", hint="cat", **given)
+        add(dataset, picture(number), origin)
+    for number, author in enumerate(("Ada", "Bob"), start=3):
+        told = {"author": author, "licence": "my own"}
+        origin = Origin("folder", f"b{number}", path=f"/b/{number}.png", hint="dog", **told)
+        add(dataset, picture(number), origin)
+    add(dataset, picture(5), Origin("folder", "c", path="/c/5.png"))
+    said = {
+        p["label"]: (p["author"], p["licence"], p["page"])
+        for p in printed(dataset, "harvest folder")
+    }
+    assert said == {
+        "cat": ("Ada O'Neil", "CC-BY-4.0", "https://a.example/1"),
+        "dog": (None, "my own", None),
+        None: (None, None, None),
+    }
+
+
 def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
     samplings = {
         FramesOptions(scenes=2, size="960x540", skip_similar=False).sampling().settings: (
