@@ -79,11 +79,11 @@ def printed(page: Path) -> list[Step]:
     ]
 
 
-def save_drawn(folder: Path, kind: str, seeds: range) -> None:
-    """Draw pictures of a kind into a folder."""
+def save_drawn(folder: Path, kind: str, seeds: range, stem: str | None = None) -> None:
+    """Draw pictures of a kind into a folder, named by it or by `stem`."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
-        (folder / f"{kind}-{seed}.jpg").write_bytes(drawn(kind, 10**6 + seed))
+        (folder / f"{stem or kind}-{seed}.jpg").write_bytes(drawn(kind, 10**6 + seed))
 
 
 def furnish(home: Path) -> None:
@@ -101,12 +101,23 @@ def furnish(home: Path) -> None:
     save_drawn(home / "to-sort", "meme", range(510, 520))
 
 
+def furnish_with_groups(home: Path) -> None:
+    """Put there what belongs together: parts of one picture, photos of one animal, of one day."""
+    for who in ("hana", "rei"):
+        save_drawn(home / "faces" / who, who, range(700, 704))
+    for kind, name in (("cat", "tom"), ("owl", "ula")):
+        save_drawn(home / "pets" / kind / name, kind, range(710, 713))
+    for day in ("20240501", "20240502"):
+        save_drawn(home / "sessions", "cat", range(int(day), int(day) + 2), stem=day)
+
+
 def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
     """Put into a home what the pages of docs/ speak of; the names that are others here.
 
     `demo` is a dataset with a model, which becomes `my-dataset`.
     """
     furnish(home)
+    furnish_with_groups(home)
     shutil.copytree(demo, home / "my-dataset")
     [run] = (demo / "runs").iterdir()
     for who in ("hana", "rei"):
