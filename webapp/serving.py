@@ -62,10 +62,10 @@ def serve_page(request: ServeRequest, show: Callable[[str], None], progress: Pro
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
         web = request.web
         place, said = put_in_force(request.root, request.run, folder, web.run, progress)
-        progress.say(said)
         # Whatever is wrong with it is said now, and not by each worker.
         now = ModelInForce(place, request.faces, request.web).now
         refuse_unknown_classes(now.model.classes, request.web)
+        progress.say(said)
         if place.parent != folder:
             stack.enter_context(following(request.root, place, request.web.run))
         settings = _settings(request, place, folder)

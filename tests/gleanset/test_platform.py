@@ -111,6 +111,36 @@ def test_without_a_mask_of_signals_nothing_is_blocked(monkeypatch: pytest.Monkey
         assert signal.getsignal(signal.SIGINT) is not None
 
 
+DEAF = """
+import multiprocessing, signal
+from gleanset.platform import interrupts_blocked
+
+def tell(answer):
+    answer.send(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    answer, child = context.Pipe()
+    with interrupts_blocked():
+        context.Process(target=tell, args=(child,)).start()
+    print(answer.recv(), signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a mask is a thing of POSIX")
+def test_the_first_process_is_deaf_to_an_interrupt_and_its_parent_is_not(tmp_path: Path) -> None:
+    script = tmp_path / "deaf.py"
+    script.write_text(DEAF)
+    ran = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == ["True", "False"]
+
+
 def test_two_paths_change_places_or_stay(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_text("1")
