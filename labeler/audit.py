@@ -1,9 +1,11 @@
 """Leaks: pictures that are, or all but are, in two splits at once.
 
 Same files are found by their bytes. Copies (another size, format or crop, mirrored, with a
-watermark) are candidates by their hashes and confirmed by comparing the pixels. What has nearly
-the same hash but shows a difference, such as the next frame of a scene, is only called alike. The
-pairs can be drawn side by side for a person's eyes.
+watermark) are candidates by their hashes and confirmed by comparing the pixels, by the same limits
+as `labeler dedup` has; of a dataset what it and people found already counts. Where only a small
+place differs it is perhaps a copy: dedup sets nobody aside for that, but it may leak. What has
+nearly the same hash but shows a difference, such as the next frame of a scene, is only called
+alike. The pairs can be drawn side by side for a person's eyes.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from gleanset import Dataset
-from gleanset.db.duplicates import Pairs
+from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs
 from gleanset.db.measures import SampleHashes
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import Unreadable, UsageError
@@ -38,7 +40,8 @@ from labeler.duplicates.candidates import CandidateSearch, batch_of, columns_of
 from labeler.duplicates.verification import FilePair, Verdict, compare_files
 
 # From the surest to the least sure; `moment` is what the catalogue alone knows.
-KINDS = ("same file", "copy", "mirrored copy", "moment", "alike")
+PERHAPS = "perhaps a copy"
+KINDS = ("same file", "copy", "mirrored copy", PERHAPS, "moment", "alike")
 _SHOWN_UNREADABLE = 100
 
 # The sheet: pixels of a picture's side, between pictures, and of the text below; pairs in a row.
@@ -56,6 +59,28 @@ class Leak(NamedTuple):
     a: AuditPicture
     b: AuditPicture
     kind: str
+
+
+@dataclass(frozen=True)
+class KnownPairs:
+    """What a dataset knows of pairs of an audit's pictures, by their numbers."""
+
+    pairs: Pairs
+    rows: Sequence[int]
+
+    @classmethod
+    def of(cls, dataset: Dataset, pictures: Sequence[AuditPicture]) -> KnownPairs:
+        """Return that of the samples of a dataset. Raises `UsageError` for what is none."""
+        pairs = Pairs(dataset.db)
+        return cls(pairs, pairs.numbers([picture.name for picture in pictures]))
+
+    def verdict(self, a: int, b: int) -> str | None:
+        """Return what `labeler dedup` or a person found, as `Pairs.verdict`."""
+        return self.pairs.verdict(self.rows[a], self.rows[b])
+
+    def of_one_film(self, a: int, b: int) -> bool:
+        """Return whether both are frames of one video, of which less is called a copy."""
+        return self.pairs.of_one_film(self.rows[a], self.rows[b])
 
 
 @dataclass
@@ -105,8 +130,10 @@ def find_leaks(
     workers: int = 0,
     progress: Progress | None = None,
     also: Iterable[tuple[int, int]] = (),
+    before: KnownPairs | None = None,
 ) -> Audit:
-    """Compare every split with every other one. `also` are pairs (numbers) of one moment.
+    """Compare every split with every other one. `also` are pairs (numbers) of one moment, and
+    `before` is what is known of a dataset's own pairs.
 
     What cannot be read is noted and passed over.
     """
@@ -115,8 +142,9 @@ def find_leaks(
         known = _hashed(audited, pool, progress)
         found = dict.fromkeys(_same_files(pictures, known), "same file")
         asked = [pair for pair in _candidates(pictures, known) if pair not in found]
-        for (a, b), verdict in _compared(pictures, asked, pool, progress):
-            if kind := _kind(verdict, known[a].look, known[b].look):
+        for (a, b), verdict in _compared(pictures, asked, pool, progress, before):
+            settled = before.verdict(a, b) if before else None
+            if kind := _kind(verdict, settled, known[a].look, known[b].look):
                 found[a, b] = kind
     for pair in also:
         if found.get(pair, "alike") == "alike":
@@ -149,9 +177,14 @@ def _compared(
     pairs: Sequence[tuple[int, int]],
     pool: Processes,
     progress: Progress,
+    before: KnownPairs | None,
 ) -> Iterator[tuple[tuple[int, int], Verdict]]:
     """Compare each of these pairs; one that fails is passed over."""
-    due = (FilePair((a, b), pictures[a].file, pictures[b].file) for a, b in pairs)
+
+    def one_film(a: int, b: int) -> bool:
+        return before is not None and before.of_one_film(a, b)
+
+    due = (FilePair((a, b), pictures[a].file, pictures[b].file, one_film(a, b)) for a, b in pairs)
     batches = run_batches(compare_files, due, pool)
     for batch in progress.batches(batches, "second look", len(pairs), " pairs"):
         for outcome in batch:
@@ -167,9 +200,13 @@ def straddling(dataset: Dataset, pictures: Sequence[AuditPicture]) -> Iterator[t
         yield from combinations(sorted(first.values()), 2)
 
 
-def _kind(verdict: Verdict, a: SampleHashes, b: SampleHashes) -> str | None:
-    if verdict.same or verdict.doubtful:  # what may be a copy must not leak
+def _kind(verdict: Verdict, settled: str | None, a: SampleHashes, b: SampleHashes) -> str | None:
+    """Say what a pair is; `settled` is what was found of it before, and counts more."""
+    found = settled or (SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT)
+    if found == SAME:
         return "mirrored copy" if verdict.mirrored else "copy"
+    if found == DOUBTFUL:  # what may be a copy must not leak
+        return PERHAPS
     return "alike" if (a.plain ^ b.plain).bit_count() <= LOOK_ALIKE else None
 
 

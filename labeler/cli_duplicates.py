@@ -22,6 +22,11 @@ _KNOWN = (
     "no sample is new: what an earlier labeler dedup, or its --simulate, found of them was kept"
 )
 _SMALL = "the same but for a small place"
+PERHAPS = "perhaps a copy"
+_PERHAPS = (
+    "perhaps a copy: all but a small place is the same. dedup sets nobody aside for that, and the "
+    "next split keeps both on one side; labeler same says what it is"
+)
 _FOLDER = click.Path(path_type=Path)
 
 
@@ -159,7 +164,9 @@ def audit(
     TREE has folders train, val or test on its first level (or images/train and so on); it may
     be any tool's. Without TREE it is the dataset itself. With --against all pictures of TREE are
     compared with all of OTHER. Nothing is changed. For a script: --fail ends with exit code 3
-    when any picture leaks; what is only alike does not count.
+    when any picture leaks; what is only alike does not count. Of the dataset itself what labeler
+    dedup and you have found of a pair counts, and else the same limits; what differs in a small
+    place only is perhaps a copy.
     """
     from labeler.audit import check_leak_sheet, write_leak_sheet
 
@@ -180,7 +187,7 @@ def audit(
 
 
 def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: int) -> Audit:
-    from labeler.audit import find_leaks, straddling
+    from labeler.audit import KnownPairs, find_leaks, straddling
     from labeler.audit_pictures import AuditSet, add_tree, of_dataset, of_tree
 
     root = tree if tree is not None and (tree / FILE).is_file() else None
@@ -194,8 +201,11 @@ def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: in
         audited = of_dataset(dataset, None if against is None else "dataset")
         if against is not None:
             add_tree(audited, against, "second")
-        also = list(straddling(dataset, audited.pictures)) if against is None else []
-        return find_leaks(audited, workers=workers, progress=job.progress, also=also)
+        if against is not None:
+            return find_leaks(audited, workers=workers, progress=job.progress)
+        also = list(straddling(dataset, audited.pictures))
+        before = KnownPairs.of(dataset, audited.pictures)
+        return find_leaks(audited, workers=workers, progress=job.progress, also=also, before=before)
 
 
 def _readable(result: dict[str, Any]) -> Result:
@@ -207,7 +217,8 @@ def _readable(result: dict[str, Any]) -> Result:
         for pair in result["pairs"]
     ]
     files = [f"{_told(row['file'])}: {row['reason']}" for row in result["not_read"]]
-    return result | {"pairs": _few(lines), "not_read": _few(files)}
+    note = {"note": _PERHAPS} if PERHAPS in result["kinds"] else {}
+    return note | result | {"pairs": _few(lines), "not_read": _few(files)}
 
 
 def _few(lines: list[str]) -> list[str]:

@@ -173,14 +173,22 @@ class Pairs:
         rows = self._db.rows("SELECT a, b, verdict FROM pair WHERE kind='person'")
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
-    def looked_at(self, a: int, b: int) -> bool | None:
-        """Return what is known of one pair: same, not the same, or None."""
+    def verdict(self, a: int, b: int) -> str | None:
+        """Return what is known of one pair: SAME, NOT or DOUBTFUL; None for one nobody looked at.
+
+        A person's word counts more than that of the pixels.
+        """
         row = self._db.one(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict NOT IN ('open','tied') ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
         )
-        return None if row is None else bool(row[0] == SAME)
+        return None if row is None else str(row[0])
+
+    def looked_at(self, a: int, b: int) -> bool | None:
+        """Return what is known of one pair: same, not the same, or None."""
+        found = self.verdict(a, b)
+        return None if found is None else found == SAME
 
     def members(self, ids: Iterable[int]) -> dict[int, GroupMember]:
         """These samples (rows) as groups see them."""

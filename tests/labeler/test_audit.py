@@ -14,11 +14,15 @@ import pytest
 from labelled_pictures import encoded, put
 from PIL import Image, ImageDraw, ImageOps
 from test_moments import drawing, need
+from test_verification import cel, hue_turned
 
 from gleanset import Dataset, Origin
+from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable, UsageError
-from labeler.audit import Audit, find_leaks, straddling, write_leak_sheet
+from labeler.audit import Audit, KnownPairs, find_leaks, straddling, write_leak_sheet
 from labeler.audit_pictures import AuditSet, add_tree, of_dataset, of_tree
+from labeler.duplicates.decisions import judge
+from labeler.duplicates.finder import DuplicateFinder
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 COPIES = {
@@ -203,6 +207,49 @@ def test_the_dataset_itself(empty: Dataset) -> None:
     audit = find_leaks(audited, workers=1, also=straddling(empty, audited.pictures))
     assert [leak.kind for leak in audit.leaks] == ["copy", "moment"]
     assert audit.result()["leaking"] == {"test in train": 2}
+
+
+@pytest.mark.slow
+def test_of_a_dataset_it_says_what_dedup_and_people_say(empty: Dataset, labeler: Labeler) -> None:
+    """A pair that was judged already is what it was judged to be, and frames have their limits."""
+    for seed, split in ((1, "train"), (2, "train"), (3, "train")):
+        put(empty, encoded(drawing(seed)), f"{seed}", split=split)
+        copy = COPIES["small"](drawing(seed))
+        put(empty, encoded(copy), f"copy {seed}", split="test")
+    where = ("-d", empty.root, "--json", "--workers", "1")
+    assert json.loads(labeler("audit", *where).stdout)["kinds"] == {"copy": 3}
+    DuplicateFinder(empty, workers=1).search()
+    found = json.loads(labeler("audit", *where).stdout)
+    assert found["kinds"] == {"copy": 3}
+    one, other, third = ((pair["a"], pair["b"]) for pair in found["pairs"])
+    judge(empty, *one, same=False)
+    rows = sorted(Pairs(empty.db).numbers(other))
+    with empty.db.write():
+        empty.db.run("UPDATE pair SET verdict='doubtful' WHERE a=? AND b=?", rows)
+    done = labeler("audit", "-d", empty.root, "--workers", "1")
+    again = json.loads(labeler("audit", *where).stdout)
+    kinds = {(pair["a"], pair["b"]): pair["kind"] for pair in again["pairs"]}
+    assert kinds == {one: "alike", other: "perhaps a copy", third: "copy"}
+    assert again["leaks"] == 2
+    assert "labeler same says what it is" in done.stdout.replace("\n  ", " ")
+
+
+def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
+    empty: Dataset,
+) -> None:
+    for name, image, split in (("a", cel(), "train"), ("b", hue_turned(cel()), "test")):
+        origin = Origin("video", name, video="f" * 64)
+        data = encoded(image.convert("L"), quality=95)
+        put(empty, data, name, split=split, origin=origin)
+    audited = of_dataset(empty)
+    assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == ["perhaps a copy"]
+    before = KnownPairs.of(empty, audited.pictures)
+    told = find_leaks(audited, workers=1, before=before).leaks
+    finder = DuplicateFinder(empty, workers=1)
+    finder.search()
+    assert [leak.kind for leak in told if leak.kind != "alike"] == []
+    plan = finder.plan()
+    assert (plan.groups, plan.doubts) == ([], [])
 
 
 def test_a_dataset_without_a_split_names_the_mend(empty: Dataset) -> None:
