@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.named_files import FEW, few_files, for_dataset, found_at, short_name
 from labeler.balance import METHODS, Method
+
+if TYPE_CHECKING:
+    from labeler.splits.plan import SplitPlan
 
 
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
@@ -113,7 +119,18 @@ def split(
         if not job.simulate:
             apply_split(dataset, plan)
         told = plan.result() | conflicting_labels(dataset)
+        if not job.as_json and told.get("tied"):
+            told["tied"] = _tied_files(dataset, plan)
         return told if job.as_json else split_summary(told, closeness=closeness)
+
+
+def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
+    """Return what a summary says of samples that are left out because others of test tie them."""
+    left = [(key, why) for key, why in sorted(plan.left.items()) if "tied to" in why]
+    lines = [f"{short_name(found_at(dataset, key))}: {why}" for key, why in left[:FEW]]
+    see = "gleanset list samples --where split=null --where moment!=null"
+    told = few_files(lines, for_dataset(dataset, see), len(left))
+    return {"note": "another --seed splits everything anew and leaves none of them out"} | told
 
 
 @click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")

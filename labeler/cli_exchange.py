@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
+from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.completion.values import classes_here
+from gleanset.errors import DatasetMissing
 from gleanset.file_groups import GroupBy, group_by_option
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.images.contact_sheet import checked_ending
@@ -62,16 +67,30 @@ def import_(
     from labeler.importing.reading import check_place
 
     check_place(path)
-    with job.open() if job.simulate else job.create() as dataset:
+    with _rehearsed(job) if job.simulate else job.create() as dataset:
         return import_labelled(
             dataset,
             path,
+            root=job.root,
             class_level=class_level,
             group_by=group_by,
             simulate=job.simulate,
             workers=workers or 0,
             progress=job.progress,
         )
+
+
+@contextmanager
+def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
+    """Give the dataset, or where there is none an empty one that is thrown away."""
+    try:
+        dataset = job.open()
+    except DatasetMissing:
+        with TemporaryDirectory(prefix="gleanset-") as aside, Dataset.create(aside) as empty:
+            yield empty
+        return
+    with dataset:
+        yield dataset
 
 
 @click.command(

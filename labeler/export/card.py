@@ -21,6 +21,9 @@ from labeler.export.read_back import read_back
 from labeler.export.rows import SPLITS, no_formula
 from labeler.export.ways import UNCHANGED
 
+_SUCH = "(one scene, one post or group, one picture found twice)"
+"""What a moment is."""
+
 
 def licence_table(items: Sequence[ExportItem]) -> str:
     """`LICENSES.csv`: one row a file, with who made it, on what terms, where it was found, and
@@ -90,18 +93,14 @@ def _what(facts: CardFacts) -> str:
 def _moments(dataset: Dataset, facts: CardFacts) -> str:
     """Return what is known of pictures that belong together."""
     if facts.items > MOST_COMPARED:
-        return "Whether moments (one scene, one post) lie in two splits was not looked at again."
+        return f"Whether moments {_SUCH} lie in two splits was not looked at again."
     moments = moments_of(dataset.db, facts.split_of)
     found: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
         found[moments[key]].add(split)
     if not (torn := sum(len(splits) > 1 for splits in found.values())):
-        return (
-            "No moment (one scene, one post, one picture found twice) that was found lies in two "
-            "splits."
-        )
-    what = "(one scene, one post, one picture found twice)"
-    return f"{count(torn, 'moment')} {what} {'lies' if torn == 1 else 'lie'} in several splits."
+        return f"No moment {_SUCH} that was found lies in two splits."
+    return f"{count(torn, 'moment')} {_SUCH} {'lies' if torn == 1 else 'lie'} in several splits."
 
 
 def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:

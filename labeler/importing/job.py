@@ -16,6 +16,7 @@ from gleanset.db.classes import class_name
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
+from gleanset.files.class_folder import SPLITS
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter, within
 from gleanset.images.decode import decode
@@ -70,6 +71,7 @@ def import_labelled(
     *,
     class_level: int | None = None,
     group_by: GroupBy | None = None,
+    root: Path | None = None,
     simulate: bool = False,
     workers: int = 0,
     progress: Progress | None = None,
@@ -84,7 +86,8 @@ def import_labelled(
     is less deep stays out. Who made a picture, and what belongs together, says a `sources.csv`
     beside the pictures; else `group_by` says the latter, also of those that were there. Raises
     `InputUnusable` for what holds no labelled pictures, `UsageError` for a level where no folder
-    names a class, and for names in which no group is found.
+    names a class, and for names in which no group is found. Commands that are told are for `root`,
+    where that is not the dataset's.
     """
     path = path.absolute()
     if is_of(dataset, marked(path)):
@@ -105,6 +108,8 @@ def import_labelled(
     result: dict[str, object] = {"kind": kind}
     if less_deep := len(pictures) - len(found):
         result["without_class"] = less_deep
+    if kind == "tree" and (splits := _split_folders(found)):
+        result["split_folders_not_taken_over"] = splits
     if simulate:
         for one in found:
             groups.note(_origin(one))
@@ -112,7 +117,13 @@ def import_labelled(
     else:
         taken = _take_in(dataset, found, path, workers, progress or Progress(), groups=groups)
         result |= {**taken, "labels": dict(sorted(taken["labels"].items()))}
-    return result | groups.told(lambda by: _again(dataset, path, class_level, by))
+    return result | groups.told(lambda by: _again(root or dataset.root, path, class_level, by))
+
+
+def _split_folders(found: Iterable[LabelledPicture]) -> dict[str, int]:
+    """Return how many pictures lie in each folder that is called as a split is."""
+    outermost = (str(one.original_path).partition("/")[0] for one in found)
+    return dict(sorted(Counter(name for name in outermost if name.lower() in SPLITS).items()))
 
 
 def _as_told(
@@ -130,11 +141,11 @@ def _as_told(
             yield replace(one, credit=told.credit, group=group, original_path=below)
 
 
-def _again(dataset: Dataset, path: Path, class_level: int | None, by: GroupBy) -> str:
+def _again(root: Path, path: Path, class_level: int | None, by: GroupBy) -> str:
     """Return the command that imports the same once more, by groups."""
     level = [] if class_level is None else ["--class-level", str(class_level)]
     words = ["labeler", "import", str(path), *level, "--group-by", str(by)]
-    return shlex.join([*words, "-d", str(dataset.root)])
+    return shlex.join([*words, "-d", str(root)])
 
 
 def _check_names(labels: Iterable[str]) -> None:

@@ -45,7 +45,8 @@ def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, spl
     (tmp_path / "tree" / "cat").mkdir(exist_ok=True)
     (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
     simulated = import_labelled(empty, tmp_path / "tree", simulate=True)
-    assert simulated == {"kind": "tree", "would_import": 7}
+    told = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
+    assert simulated == {"kind": "tree", "would_import": 7} | told
     assert empty.images.count() == 0
     found = run(empty, tmp_path / "tree")
     assert "without_class" not in found

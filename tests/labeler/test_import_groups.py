@@ -150,3 +150,30 @@ def test_an_export_of_this_dataset_knows_its_groups(
     export(empty, tmp_path / "out", ExportOptions())
     with pytest.raises(UsageError, match="leave --group-by out"):
         import_labelled(empty, tmp_path / "out", group_by=NUMBERED)
+
+
+def test_a_simulation_needs_no_dataset_and_makes_none(faces: Path, tmp_path: Path) -> None:
+    said = run_here("labeler.cli", "import", faces, "--simulate", "-d", tmp_path / "none", "--json")
+    assert said.code == 0, said.stderr
+    assert said.json["would_import"] == 25
+    assert said.json["maybe_parts_of_one_picture"]["then"].endswith(f"-d {tmp_path / 'none'}")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_split_names_the_files_that_new_groups_keep_out(empty: Dataset, faces: Path) -> None:
+    own = ("-d", empty.root)
+    run_here("labeler.cli", "import", faces, *own)
+    run_here("labeler.cli", "split", "--ratio", "2:1:1", *own)
+    run_here("labeler.cli", "import", faces, "--group-by", r"(.+)-\d+\.", *own)
+    text = run_here("labeler.cli", "split", "--ratio", "2:1:1", "--simulate", *own).stdout
+    left = run_here("labeler.cli", "split", "--ratio", "2:1:1", *own, "--json").json["tied"]
+    with Dataset.open(empty.root) as dataset:
+        sample = dataset.samples.get(left[0].partition(":")[0])
+        assert sample is not None
+        (path,) = {o.path for o in dataset.images.resolve(sample.image).origins}
+    assert f"    {'/'.join(Path(str(path)).parts[-2:])}: tied to " in text
+    see = f"gleanset list samples --where split=null --where moment!=null -d {empty.root}"
+    assert see in text
+    rows = run_here("pipeline.cli", *see.split()[1:]).stdout.splitlines()
+    assert len(rows) == len(left)
+    assert "tied" not in run_here("labeler.cli", "split", "--seed", "9", *own, "--json").json
