@@ -234,24 +234,24 @@ def _full(found: Reevaluation) -> Result:
 
 
 def _short(found: Reevaluation) -> Result:
+    from baseline.train_words import commonest_words, interval_words, right_words
+
     figures: dict[str, Any] = dict(found.figures)
-    told: Result = {"run": found.run, "split": found.split}
-    told |= {
-        key: figures[key]
-        for key in ("count", "accuracy", "log_loss", "macro_f1", "ece", "commonest_class")
-    }
-    scaled = figures["calibrated"]
-    told["scaled"] = (
-        f"log loss {scaled['log_loss']:.3f}, ECE {scaled['ece']:.3f}: as predict "
-        "answers, and as compare shows them"
-    )
-    classwise = figures["classwise"]
-    warning = f" ({classwise['warning']})" if classwise["warning"] else ""
-    told["classwise_ece"] = f"{classwise['ece']:.3f}{warning}"
+    told: Result = {"run": found.run, **right_words(found.split, figures)}
     if interval := figures["intervals"].get("accuracy"):
-        told["accuracy_interval"] = f"{interval[0]:.3f} to {interval[1]:.3f} (95 %)"
+        low, high = interval
+        told["interval"] = interval_words(low, high, figures["moments"])
+    told["to compare"] = commonest_words(figures)
+    told["macro F1"] = f"{figures['macro_f1']:.3f}"
+    scaled, classwise = figures["calibrated"], figures["classwise"]
+    told["probabilities"] = (
+        f"log loss {scaled['log_loss']:.3f}, ECE {scaled['ece']:.3f}, as predict answers; by the "
+        f"scores before scaling {figures['log_loss']:.3f} and {figures['ece']:.3f}"
+    )
+    warning = f" ({classwise['warning']})" if classwise["warning"] else ""
+    told["classwise ECE"] = f"{classwise['ece']:.3f}{warning}"
     if found.looks is not None:
-        told["looked_before"] = found.looks.times
+        told["looked at before"] = count(found.looks.times, "time")
     told["classes"] = {score["name"]: _of_class(score, found.split) for score in figures["classes"]}
     return told
 

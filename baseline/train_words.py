@@ -18,6 +18,12 @@ from gleanset.html.words import count
 
 PAIRS = 3
 """So many kinds of mistakes are told; the report has all of them."""
+KNOWN = {
+    "train": "which it has learnt from: no test at all",
+    "val": "which it was tuned by: no true test",
+    "test": "none of which it learnt",
+}
+"""What a share of right answers on a split is worth."""
 NOT_JUDGED = "unknown: there is no picture in test or val to judge it by"
 
 
@@ -49,21 +55,30 @@ def _learnt(done: Mapping[str, Any]) -> str:
 
 def _judged(split: str, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Say how many are right on a split, within which bounds, and what was taken for what."""
-    known = "none of which it learnt" if split == "test" else "which it was tuned by: no true test"
-    lines = {
-        "right": f"{100 * figures['accuracy']:.1f} % of {count(figures['count'], 'picture')} of "
-        f"{split}, {known}"
-    }
-    found = _figures(split, folder)
+    lines, found = right_words(split, figures), _figures(split, folder)
     if figures.get("at_least") is not None:
-        moments = f", by {count(found.moments, 'moment')}" if found and found.moments else ""
-        lines["interval"] = (
-            f"{100 * figures['at_least']:.1f} to {100 * figures['at_most']:.1f} % (95 %){moments}"
-        )
-    lines["to compare"] = (
-        f"{100 * figures['commonest_class']:.1f} % are right who always name the commonest class"
-    )
+        moments = found.moments if found else None
+        lines["interval"] = interval_words(figures["at_least"], figures["at_most"], moments)
+    lines["to compare"] = commonest_words(figures)
     return lines | ({"confused": _confused(found)} if found else {})
+
+
+def right_words(split: str, figures: Mapping[str, Any]) -> dict[str, str]:
+    """Say how many are right, and whether these pictures are a test."""
+    of = f"{100 * figures['accuracy']:.1f} % of {count(figures['count'], 'picture')} of {split}"
+    return {"right": f"{of}, {KNOWN[split]}"}
+
+
+def interval_words(low: float, high: float, moments: int | None) -> str:
+    """Say within which bounds the share right lies."""
+    by = f", by {count(moments, 'moment')}" if moments else ""
+    return f"{100 * low:.1f} to {100 * high:.1f} % (95 %){by}"
+
+
+def commonest_words(figures: Mapping[str, Any]) -> str:
+    """Say what a guess would come to."""
+    share = 100 * figures["commonest_class"]
+    return f"{share:.1f} % are right who always name the commonest class"
 
 
 def _figures(split: str, folder: Path) -> SplitFigures | None:

@@ -18,6 +18,9 @@ SURE = 0.95
 DOUBTFUL = 0.5
 """Below it a proposal is wrong more likely than right."""
 
+LEAST_CLASSES = 3
+"""So many classes it takes to tell pictures of no class (`baseline.presort.strangers`)."""
+
 
 def presort_words(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `figures` of a presort as lines for a person."""
@@ -64,7 +67,9 @@ def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -
         )
     if doubtful := sum(one < DOUBTFUL for one in sure):
         lines["likely wrong"] = f"{doubtful:,} below {100 * DOUBTFUL:.0f} %"
-    if (strange := round(figures.get("of_no_class", 0))) > 0:
+    if figures["classes"] < LEAST_CLASSES:
+        lines["unknown"] = f"not told apart yet: that takes {LEAST_CLASSES} classes"
+    elif (strange := round(figures.get("of_no_class", 0))) > 0:
         lines["unknown"] = f"about {strange:,} look like none of the classes"
     return lines
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from drawn_dataset import put_whole
 from filled import fill
+from PIL import Image
 
 from baseline.cli import commands
 from baseline.presort.job import presort
+from baseline.presort.words import presort_words
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes, Curation, Placement
@@ -97,6 +100,17 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         last = said()
         assert last["proposals"] == "none: nothing waits for a label"
         assert "gleanset status -d" in last["next"]
+
+
+def test_what_is_unknown_is_told_as_far_as_it_can_be(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        figures = {"samples": 5, "labelled": 5, "classes": 2, "held_out": 0, "of_no_class": 0}
+        put_whole(dataset, Image.new("RGB", (9, 9)), "one")
+        assert presort_words(dataset, figures)["unknown"].endswith("that takes 3 classes")
+        three = figures | {"classes": 3, "of_no_class": 4.2}
+        told = presort_words(dataset, three)
+        assert told["unknown"] == "about 4 look like none of the classes"
+        assert "unknown" not in presort_words(dataset, three | {"of_no_class": 0.1})
 
 
 @pytest.mark.damages("its pictures are removed")
