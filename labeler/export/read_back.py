@@ -48,7 +48,7 @@ _TABLES = {
 def read_back(facts: CardFacts) -> str:
     """Return the section of a card: the lines, and where each picture came from, in Markdown."""
     options = facts.options
-    split = next(split for split in SPLITS if facts.splits[split])
+    split = next((split for split in SPLITS if facts.splits[split]), SPLITS[0])
     code = _ONE_FILE if options.one_file else _LINES[options.format]
     lines = code.format(split, "validation" if split == "val" else split)
     table = f" and {there}" if (there := _TABLES.get(options.format)) else ""
