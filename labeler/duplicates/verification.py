@@ -69,8 +69,9 @@ _PALE = 0.04
 _LIKELY = 0.8
 # From so much on also when one is squeezed.
 _SURELY = 0.95
-# Pairs come star by star, so that each picture is decoded once.
-_REMEMBERED = 64
+# Prepared pictures that a worker keeps, some 0.35 MB each. Pairs come star by star; where all are
+# near each other (drawn faces) a picture is in sixteen stars, and 64 were too few to keep it.
+_REMEMBERED = 256
 
 
 class FilePair(NamedTuple):
