@@ -3,6 +3,7 @@
 Of some pictures below the folders (shuffled by a hash of their names; `--skip` and `--originals`
 say which) a dataset is made with thirteen copies of each: the usual kinds of `duplicates.py` and
 one as WebP, or with `--others` kinds that no limit was chosen on: other codecs, crops and marks.
+`--drawn N` takes so many faces of our own drawer, without copies: none of them is one of another.
 Then the command runs as a user runs it, in one worker process on one thread. Printed are its CPU
 seconds, the copies of each kind that are in the group of their original, those that a person is
 asked about and those that are missed, and the groups in which different originals are joined.
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "labeler"))
 from duplicate_pictures import COPIES, add_picture, encoded
+from presort_drawn import faces
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
@@ -168,14 +170,25 @@ def chosen(folders: list[Path], skip: int, number: int) -> list[Path]:
     return found[skip:]
 
 
-def fill(root: Path, originals: list[Path], kinds: dict[str, Maker]) -> None:
+def read(paths: list[Path]) -> Iterator[tuple[str, Image.Image]]:
+    """The name and the pixels of each."""
+    for path in paths:
+        pixels = decode(path.read_bytes()).pixels.convert("RGB")
+        pixels.thumbnail((LARGEST, LARGEST))
+        yield f"{path.parent.name}/{path.name}", pixels
+
+
+def drawn(number: int) -> Iterator[tuple[str, Image.Image]]:
+    """Faces of eight characters, 92 pixels a side."""
+    for count, (name, face) in enumerate(faces(number, 8)):
+        yield f"{count} {name}", face.convert("RGB")
+
+
+def fill(root: Path, originals: Iterable[tuple[str, Image.Image]], kinds: dict[str, Maker]) -> None:
     """Make the dataset, and write down beside it which sample is which copy of what."""
     told: dict[str, tuple[str, str]] = {}
     with Dataset.create(root) as dataset:
-        for path in originals:
-            pixels = decode(path.read_bytes()).pixels.convert("RGB")
-            pixels.thumbnail((LARGEST, LARGEST))
-            name = f"{path.parent.name}/{path.name}"
+        for name, pixels in originals:
             files = {"original": encoded(pixels, 93)}
             files |= {kind: make(pixels) for kind, make in kinds.items()}
             for kind, data in files.items():
@@ -241,7 +254,8 @@ def judged(root: Path) -> None:
 def main() -> None:
     """Make, run, judge."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("folders", nargs="+", type=Path)
+    options.add_argument("folders", nargs="*", type=Path)
+    options.add_argument("--drawn", type=int, default=0)
     options.add_argument("--originals", type=int, default=60)
     options.add_argument("--skip", type=int, default=0)
     options.add_argument("--others", action="store_true")
@@ -249,12 +263,11 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         made = given.keep or Path(folder) / "made"
-        if not made.exists():
-            fill(
-                made,
-                chosen(given.folders, given.skip, given.originals),
-                OTHERS if given.others else USUAL,
-            )
+        if not made.exists() and given.drawn:
+            fill(made, drawn(given.drawn), {})
+        elif not made.exists():
+            originals = read(chosen(given.folders, given.skip, given.originals))
+            fill(made, originals, OTHERS if given.others else USUAL)
         root = Path(folder) / "dataset"
         shutil.copytree(made, root)
         print(f"{run(root):.1f} CPU s")
