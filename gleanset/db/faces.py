@@ -182,7 +182,8 @@ class Faces:
     def each(self) -> Iterator[FoundFace]:
         """Yield all faces by image, then from left to right; a page in memory at a time."""
         for rows in self._db.pages(
-            f"SELECT id, sha256 FROM image WHERE id IN (SELECT image FROM face f WHERE {IN_FORCE})",
+            "SELECT id, sha256 FROM image WHERE EXISTS(SELECT 1 FROM face f WHERE f.image=image.id "
+            f"AND {IN_FORCE})",
             ("sha256",),
             size=200,
             within="SELECT i.sha256, f.* FROM ({page}) i JOIN face f ON f.image=i.id AND "

@@ -32,7 +32,9 @@ class ProposedSample(NamedTuple):
 def proposed_samples(db: Connection) -> Iterator[ProposedSample]:
     """Yield every sample that something is proposed for, by key, a page in memory at a time."""
     pages = db.pages(
-        "SELECT key FROM sample WHERE id IN (SELECT sample FROM proposal)", ("key",), within=_EACH
+        "SELECT key FROM sample s WHERE EXISTS(SELECT 1 FROM proposal p WHERE p.sample=s.id)",
+        ("key",),
+        within=_EACH,
     )
     for rows in pages:
         for key, some in groupby(rows, key=lambda row: str(row["key"])):
