@@ -139,7 +139,7 @@ def install_project(command: str) -> int:
 
 
 def including(command: str) -> list[str]:
-    """The commands that install at least what this one needs."""
+    """Return the commands that install at least what this one needs."""
     commands = list(EXTRAS)
     return commands[commands.index(command) :]
 

@@ -171,7 +171,7 @@ def chosen(folders: list[Path], skip: int, number: int) -> list[Path]:
 
 
 def read(paths: list[Path]) -> Iterator[tuple[str, Image.Image]]:
-    """The name and the pixels of each."""
+    """Yield the name and the pixels of each."""
     for path in paths:
         pixels = decode(path.read_bytes()).pixels.convert("RGB")
         pixels.thumbnail((LARGEST, LARGEST))
@@ -179,7 +179,7 @@ def read(paths: list[Path]) -> Iterator[tuple[str, Image.Image]]:
 
 
 def drawn(number: int) -> Iterator[tuple[str, Image.Image]]:
-    """Faces of eight characters, 92 pixels a side."""
+    """Draw faces of eight characters, 92 pixels a side."""
     for count, (name, face) in enumerate(faces(number, 8)):
         yield f"{count} {name}", face.convert("RGB")
 

@@ -30,6 +30,8 @@ SECONDS = 10.0
 _AT_ONCE = 1000
 _EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
 _CUT = re.compile(r"(.+)([-_])(\d{1,2})\.\w+")
+# Files look cut where at least so many pictures have several parts, which are such a share of all
+# files, and no more than so many to a picture.
 _FEWEST, _SHARE, _MOST_OF_ONE = 3, 0.2, 10
 
 
@@ -174,8 +176,8 @@ def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
     through = {
         stem
         for found in folders.values()
-        for stem, files in found.items()
-        if len(found) == 1 and files > _FEWEST
+        for stem, number in found.items()
+        if len(found) == 1 and number > _FEWEST
     }
     return {
         stem: names

@@ -10,7 +10,6 @@ from gleanset.dataset import Dataset
 
 FEW = 5
 """So many files are named."""
-_FOLDERS = 1
 
 
 def few_files(lines: Sequence[str], see: str, number: int | None = None) -> dict[str, object]:
@@ -36,7 +35,7 @@ def rejections_of(dataset: Dataset, stage: str = "") -> str:
 
 def short_name(path: str) -> str:
     """Return a file's name with the folder it lies in, safe for a terminal."""
-    name = "/".join(PurePath(path).parts[-1 - _FOLDERS :])
+    name = "/".join(PurePath(path).parts[-2:])
     return name if name.isprintable() else repr(name)
 
 

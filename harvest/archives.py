@@ -105,8 +105,7 @@ def harvest_archives(
     With `hints` the class folder inside the archive on that level is the hint (in one without
     folders its own name), else `label`. Who made a picture says its file, else `credit`; what
     belongs together say `groups`. Members seen before are skipped, wherever the archive lies now.
-    Raises `InputUnusable` for what is no
-    archive.
+    Raises `InputUnusable` for what is no archive.
     """
     given = checked_archives(archives)
     with dataset.stage(STAGE) as scratch:

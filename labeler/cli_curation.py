@@ -126,8 +126,9 @@ def split(
 
 def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
     """Return what a summary says of samples that are left out because others of test tie them."""
-    left = [(key, why) for key, why in sorted(plan.left.items()) if "tied to" in why]
-    lines = [f"{short_name(found_at(dataset, key))}: {why}" for key, why in left[:FEW]]
+    left = plan.left_by_ties()
+    few = list(left.items())[:FEW]
+    lines = [f"{short_name(found_at(dataset, key))}: {why}" for key, why in few]
     see = "gleanset list samples --where split=null --where moment!=null"
     told = few_files(lines, for_dataset(dataset, see), len(left))
     return {"note": "another --seed splits everything anew and leaves none of them out"} | told

@@ -22,9 +22,8 @@ _KNOWN = (
     "no sample is new: what an earlier labeler dedup, or its --simulate, found of them was kept"
 )
 _SMALL = "the same but for a small place"
-PERHAPS = "perhaps a copy"
 _PERHAPS = (
-    "perhaps a copy: all but a small place is the same. dedup sets nobody aside for that, and the "
+    "all but a small place is the same. dedup sets nobody aside for that, and the "
     "next split keeps both on one side; labeler same says what it is"
 )
 _FOLDER = click.Path(path_type=Path)
@@ -201,7 +200,6 @@ def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: in
         audited = of_dataset(dataset, None if against is None else "dataset")
         if against is not None:
             add_tree(audited, against, "second")
-        if against is not None:
             return find_leaks(audited, workers=workers, progress=job.progress)
         also = list(straddling(dataset, audited.pictures))
         before = KnownPairs.of(dataset, audited.pictures)
@@ -209,7 +207,9 @@ def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: in
 
 
 def _readable(result: dict[str, Any]) -> Result:
-    """For a person: a line for each pair, and not thousands of them."""
+    """Return it for a person: a line for each pair, and not thousands of them."""
+    from labeler.audit import PERHAPS
+
     lines = [
         f"{_told(pair['a'])}  =  {_told(pair['b'])}  ({pair['kind']}"
         + (", other labels" if pair["labels"][0] != pair["labels"][1] else "")
@@ -217,7 +217,7 @@ def _readable(result: dict[str, Any]) -> Result:
         for pair in result["pairs"]
     ]
     files = [f"{_told(row['file'])}: {row['reason']}" for row in result["not_read"]]
-    note = {"note": _PERHAPS} if PERHAPS in result["kinds"] else {}
+    note = {"note": f"{PERHAPS}: {_PERHAPS}"} if PERHAPS in result["kinds"] else {}
     return note | result | {"pairs": _few(lines), "not_read": _few(files)}
 
 

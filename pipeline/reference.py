@@ -51,6 +51,8 @@ def _commands(group: click.Group, parent: click.Context | None = None) -> Iterat
     # A width of its own, so that the page does not depend on the terminal it is made in.
     with click.Context(group, parent, info_name=group.name, **HELP, terminal_width=96) as above:
         for name, command in sorted(group.commands.items()):
+            if command.hidden:
+                continue
             with click.Context(command, parent=above, info_name=name) as context:
                 text, path = command.get_help(context), context.command_path
             yield f"### {path}\n\n```text\n{text}\n```\n"

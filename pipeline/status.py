@@ -19,7 +19,7 @@ SPOKEN = ("samples", "rejections")
 
 
 def status(dataset: Dataset) -> dict[str, Any]:
-    """Counts of everything, and what could be done next."""
+    """Count everything, and say what could be done next."""
     samples = dataset.samples
     by_status = {str(key[0]): number for key, number in samples.counts("status").items()}
     labels = {

@@ -113,7 +113,7 @@ def _too_few(one: PresetCost, pictures: int, classes: int) -> str:
 
 def seconds_of(settings: Settings, pictures: int, trainings: int) -> float:
     """Return about how long so many trainings on parts of so many pictures take, features made."""
-    cost = next(one for one in TRIED if one.preset == settings.method)
+    cost = _cost_of(settings)
     seen = _views(settings) if cost.on_features else 0
     return machine_factor() * _seconds(cost, settings, pictures, trainings, seen)
 
@@ -124,12 +124,15 @@ def seconds_range(settings: Settings, pictures: int, trainings: int) -> Interval
     """
     if not trainings:
         return Interval(0.0, 0.0)
-    cost = next(one for one in TRIED if one.preset == settings.method)
-    least = min(1.0, machine_factor())
+    cost, slow = _cost_of(settings), machine_factor()
     low = _seconds(cost, settings, pictures, trainings, _views(settings))
     high = _seconds(cost, settings, pictures, trainings, 0)
     high += PREPARE if cost.on_features else 0.0
-    return Interval(least * low, DELAY * max(1.0, machine_factor()) * high)
+    return Interval(min(1.0, slow) * low, DELAY * max(1.0, slow) * high)
+
+
+def _cost_of(settings: Settings) -> PresetCost:
+    return next(one for one in TRIED if one.preset == settings.method)
 
 
 def _seconds(

@@ -19,6 +19,7 @@ from labeler.export.options import ExportOptions
 from labeler.export.plan import ExportItem
 from labeler.export.read_back import read_back
 from labeler.export.rows import SPLITS, no_formula
+from labeler.export.shards import LICENCE
 from labeler.export.ways import UNCHANGED
 
 _SUCH = "(one scene, one post or group, one picture found twice)"
@@ -31,9 +32,7 @@ def licence_table(items: Sequence[ExportItem]) -> str:
     """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(
-        ("file", "author", "licence", "source", "page", "title", "changes", "original_path")
-    )
+    rows.writerow(("file", *LICENCE[1:]))  # without the hash
     for path, item in sorted({item.path: item for item in items}.items()):
         origin = item.origin
         page = origin.page_url or origin.url

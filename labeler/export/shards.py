@@ -31,7 +31,13 @@ BESIDE = 3_000
 """About the bytes that a shard takes for a sample besides its picture."""
 
 LICENCE = (
-    *("sha256", "author", "licence", "source", "page", "title", "changes"),
+    "sha256",
+    "author",
+    "licence",
+    "source",
+    "page",
+    "title",
+    "changes",
     "original_path",
 )
 """What a manifest and LICENSES.csv say of each picture, besides the name of its file."""

@@ -221,7 +221,7 @@ def _record(
     tally: Counter[str],
     wanted: dict[str, dict[str, str]],
 ) -> str:
-    """Store a picture and count it; why it could not be read, empty where it could."""
+    """Store a picture and count it; return why it could not be read, empty where it could."""
     try:
         new = _publish(dataset, store, outcome.unwrap(), _origin(outcome.item), wanted)
     except Unreadable as refused:
@@ -277,9 +277,9 @@ def _publish(
 def _decide(
     dataset: Dataset, wanted: dict[str, dict[str, str]], path: Path, moved: Sequence[Choice]
 ) -> list[str]:
-    """Label what nobody has decided on and has one class; what is said of those in dispute.
+    """Label what nobody has decided on and has one class; return what is said of the others.
 
-    The files of these are rejections, with what is said of each.
+    These are in dispute, and their files are rejections, with what is said of each.
     """
     choices, disputed = list(moved), list[str]()
     for key, said in wanted.items():

@@ -72,8 +72,12 @@ class SplitPlan:
             if (fold := self.folds.get(member.key)) is not None:
                 self.by_fold[str(member.label)][str(fold)] += 1
 
+    def left_by_ties(self) -> dict[str, str]:
+        """Return the samples that are left out because they hang together with others, and why."""
+        return {key: why for key, why in sorted(self.left.items()) if "tied to" in why}
+
     def result(self) -> dict[str, object]:
-        """As a command returns it; `short` lists the splits that lack a class."""
+        """Return it as a command does; `short` lists the splits that lack a class."""
         totals: Counter[str] = Counter()
         for row in self.table.values():
             totals.update(row)
@@ -114,7 +118,7 @@ class SplitPlan:
         """Return the samples that are left out because they hang together with test, some
         of them.
         """
-        found = [f"{key}: {why}" for key, why in sorted(self.left.items()) if "tied to" in why]
+        found = [f"{key}: {why}" for key, why in self.left_by_ties().items()]
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         return found[:_SHOWN] + more
 
