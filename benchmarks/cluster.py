@@ -1,7 +1,8 @@
 """What a cluster costs and gains: `facecrop run` here and on its nodes, and the cost of an item.
 
     ray start --head --port=6379 --disable-usage-stats
-    python benchmarks/cluster.py ray://127.0.0.1:6379 PICTURES [--kill PID --kill PID ...]
+    python benchmarks/cluster.py ray://127.0.0.1:6379 PICTURES [--detector drawnface] [--pairs 3]
+                                 [--kill PID --kill PID ...]
 
 PICTURES is a folder that every node sees; the datasets are made beside it and removed. With
 `--kill` those processes (a node's raylet) are killed early in the last run, of 0.2 s items: hold
@@ -40,7 +41,7 @@ def nap(item: int) -> int:
     return item
 
 
-def faces(pictures: Path, where: str) -> float:
+def faces(pictures: Path, where: str, detector: str) -> float:
     """Seconds that a search for faces takes, joining included."""
     root = Path(tempfile.mkdtemp(prefix="cluster-", dir=pictures.parent))
     try:
@@ -48,7 +49,7 @@ def faces(pictures: Path, where: str) -> float:
             harvest_folders(dataset, [pictures])
             dataset.work_on(where)
             begun = time.monotonic()
-            find_faces(dataset, DetectorSpec.of("drawnface"), CutSettings())
+            find_faces(dataset, DetectorSpec.of(detector), CutSettings())
             return time.monotonic() - begun
     finally:
         shutil.rmtree(root)
@@ -59,11 +60,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
     parser.add_argument("pictures", type=Path)
+    parser.add_argument("--detector", default="animeface")
+    parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--kill", type=int, action="append", default=[])
     asked = parser.parse_args()
     pictures = asked.pictures.absolute()
-    for where in (HERE, asked.address) * 3:
-        print(f"faces, {where}: {faces(pictures, where):.1f} s", flush=True)
+    for where in (HERE, asked.address) * asked.pairs:
+        seconds = faces(pictures, where, asked.detector)
+        print(f"{asked.detector}, {where}: {seconds:.1f} s", flush=True)
     with tempfile.TemporaryDirectory(dir=pictures.parent) as folder, Dataset.create(folder) as made:
         made.work_on(asked.address)
         with made.workers().keep(__name__) as nodes:
