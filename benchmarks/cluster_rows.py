@@ -281,7 +281,9 @@ def main() -> None:
             Pictures.most.clear()
             result["cluster, s"] = go(urls, folder / "there", cluster.address)
             result["most connections to a host"] = max(Pictures.most.values())
-            result["cluster equal"] = rows(folder / "there") == expected
+            there = rows(folder / "there")
+            result["cluster equal"] = there == expected
+            result["differ"] = {kind: there[kind] for kind in there if there[kind] != expected[kind]}
             print(result, flush=True)
             if args.kills:
                 root = folder / "nodes"

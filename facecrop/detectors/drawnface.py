@@ -37,6 +37,8 @@ SIZE = 512
 MOST_ENLARGED = 2.0
 THRESHOLD = 0.35
 SAME_FACE = 0.45
+DECIMALS = 4
+"""Of a score: the last bits of its float32 differ from one worker process to another."""
 
 
 class DrawnFace:
@@ -75,7 +77,7 @@ class DrawnFace:
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         boxes = self._network.boxes(part, self.size, self.threshold, self.overlap)
         for rect, score in boxes:
-            yield RawFace(rect, min(max(score, 0.0), 1.0))
+            yield RawFace(rect, round(min(max(score, 0.0), 1.0), DECIMALS))
 
 
 class FaceNetwork:

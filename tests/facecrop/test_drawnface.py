@@ -62,6 +62,13 @@ def test_real_films_and_cartoons(
     assert total.false <= most
 
 
+def test_a_score_has_no_bits_that_differ_from_process_to_process(drawnface: Detector) -> None:
+    picture, _ = draw_scene([random_character(1), random_character(2)], 1, (480, 270))
+    scores = [face.score for face in drawnface.detect(np.asarray(picture))]
+    assert scores
+    assert scores == [round(score, 4) for score in scores]
+
+
 def test_a_threshold_chooses_among_the_same_boxes() -> None:
     pixels = np.asarray(scene(20, 230))
     every = detector_named("drawnface", threshold=0.2).detect(pixels)
