@@ -283,7 +283,9 @@ def main() -> None:
             result["most connections to a host"] = max(Pictures.most.values())
             there = rows(folder / "there")
             result["cluster equal"] = there == expected
-            result["differ"] = {kind: there[kind] for kind in there if there[kind] != expected[kind]}
+            result["differ"] = {
+                kind: there[kind] for kind in there if there[kind] != expected[kind]
+            }
             print(result, flush=True)
             if args.kills:
                 root = folder / "nodes"
