@@ -83,7 +83,7 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
     return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
 
 
-def other_steps(dataset: Dataset) -> list[str]:
+def other_steps(dataset: Dataset, besides: str) -> list[str]:
     """Return what a finished model and its dataset are good for beside the next step.
 
     PICTURE stands for one that only the person knows.
@@ -92,7 +92,7 @@ def other_steps(dataset: Dataset) -> list[str]:
         return []
     where = f"-d {shlex.quote(str(dataset.root))}"
     fit = [*([SERVE] if _can_serve(dataset) else []), "baseline predict PICTURE", EXPORT]
-    return [line for one in fit if (line := f"{one} {where}") != next_step(dataset)]
+    return [line for one in fit if (line := f"{one} {where}") != besides]
 
 
 def _can_serve(dataset: Dataset) -> bool:

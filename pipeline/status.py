@@ -50,8 +50,8 @@ def status(dataset: Dataset) -> dict[str, Any]:
             "accepted_since_training": accepted_reports(dataset),
         },
         "takedowns": {"waiting": TakeDownRequests(dataset.db).count()},
-        "next": next_step(dataset),
-        "also": other_steps(dataset),
+        "next": (then := next_step(dataset)),
+        "also": other_steps(dataset, besides=then),
     }
 
 

@@ -116,9 +116,12 @@ WORK = (
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _server_of_workers() -> None:
-    """Import what workers need once for all pools of this process, as a long run does for its."""
-    if sys.platform == "linux":
+def _server_of_workers(request: pytest.FixtureRequest) -> None:
+    """Import what workers need once for all pools of this process, as a long run does for its.
+
+    Only for a part of the whole suite: who runs a few tests waits for nothing that they lack.
+    """
+    if sys.platform == "linux" and hasattr(request.config, "workerinput"):
         forkserver.set_forkserver_preload(["__main__", *WORK])
         forkserver.ensure_running()
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -78,16 +79,32 @@ def run_cli(
     **environment: str,
 ) -> Ran:
     """Run `harvest.cli` or a sister to its end; `environment` is added to ours."""
-    done = subprocess.run(
-        [*prefix, *command(module, *args)],
+    line = [*prefix, *command(module, *args)]
+    return run_to_its_end(line, cwd, {"PYTHONPATH": str(ROOT), **environment}, timeout)
+
+
+def run_to_its_end(
+    line: list[str | bytes], cwd: Path | None, environment: dict[str, str], timeout: float
+) -> Ran:
+    """Run a program of Python's; one that takes longer is aborted and says where it stands."""
+    with subprocess.Popen(
+        line,
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="backslashreplace",
-        timeout=timeout,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            out, err = process.communicate(timeout=10)
+            pytest.fail(f"not at its end after {timeout} s: {line}\n{out}\n{err}")
+        finally:
+            process.kill()
+    return Ran(process.returncode, out, err)
 
 
 def run_here(

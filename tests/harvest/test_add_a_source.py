@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tools_for_tests import ROOT
+from tools_for_tests import ROOT, Ran, run_to_its_end
 
 PAGE = ROOT / "docs" / "add-a-source.md"
 COPIED = (
@@ -76,16 +74,14 @@ def change(folder: Path, block: Block) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def contract(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+def contract(folder: Path, line: str) -> Ran:
     """Run the page's command in the copy."""
     program, *arguments = line.split()
-    return subprocess.run(
+    return run_to_its_end(
         [sys.executable, "-m", program, *arguments, "-p", "no:cacheprovider", "-q"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=120,
+        folder,
+        {"PYTHONPATH": str(folder)},
+        timeout=240,
     )
 
 
@@ -99,13 +95,13 @@ def test_the_page_adds_a_source_that_keeps_the_contract(copy: Path, blocks: list
     write(copy, source)
     change(copy, registry)
     lacking = contract(copy, line)
-    assert lacking.returncode == 1, lacking.stdout + lacking.stderr
+    assert lacking.code == 1, lacking.stdout + lacking.stderr
     for answer in answers:
         assert f"add {answer.file}." in lacking.stdout
 
     for answer in answers:
         write(copy, answer)
     done = contract(copy, line)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.stdout + done.stderr
     # Five states and one that does not apply; that it has candidates; its options.
     assert re.search(r"7 passed, 1 skipped", done.stdout), done.stdout

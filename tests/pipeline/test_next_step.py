@@ -249,13 +249,13 @@ def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) ->
     where = f"-d {shlex.quote(str(root))}"
     with Dataset.create(root) as dataset:
         split(dataset, tmp_path)
-        assert other_steps(dataset) == []
+        assert other_steps(dataset, next_step(dataset)) == []
         small = ("-o", "epochs=1", "-o", "size=32", "-q", "-d", root)
         assert run_here("baseline.cli", "train", *small).code == 0
         assert next_step(dataset) == f"webapp serve {where}"
-        others = other_steps(dataset)
+        others = other_steps(dataset, next_step(dataset))
         taken_whole(dataset, tmp_path)
-        assert other_steps(dataset) == [f"webapp serve {where}", *others]
+        assert other_steps(dataset, next_step(dataset)) == [f"webapp serve {where}", *others]
     assert others == [f"baseline predict PICTURE {where}", f"labeler export {where}"]
     mine = tmp_path / "mine.jpg"
     mine.write_bytes(picture(7))

@@ -143,7 +143,7 @@ def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset)
         ["baseline", "train"],
         ["webapp", "serve"],
     ]
-    assert [line.split(" -d ")[0] for line in other_steps(empty)] == [
+    assert [line.split(" -d ")[0] for line in other_steps(empty, next_step(empty))] == [
         "baseline predict PICTURE",
         "labeler export",
     ]
