@@ -8,7 +8,6 @@ are worth; `benchmarks/drawn_faces/` makes them.
 from __future__ import annotations
 
 import functools
-import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -88,9 +87,6 @@ class FaceNetwork:
         import cv2
 
         self._cv2: Any = cv2
-        if multiprocessing.parent_process() is not None:
-            # Workers are as many as cores already: threads of their own slow all down.
-            cv2.setNumThreads(1)
         try:
             weights = file.read_bytes()
             self._net: Any = cv2.dnn.readNetFromONNX(np.frombuffer(weights, np.uint8))

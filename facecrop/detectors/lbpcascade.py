@@ -11,7 +11,6 @@ false alarms (docs/detectors.md). `equalize=yes` does as those scripts do.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -106,9 +105,6 @@ class Cascade:
         cv2 = _opencv()
         self._cv2 = cv2
         self.sha256 = sha256_of(file.read_bytes())
-        if multiprocessing.parent_process() is not None:
-            # Workers are as many as cores already: threads of their own slow all down.
-            cv2.setNumThreads(1)
         try:
             self.loaded = cv2.CascadeClassifier(str(file))
             empty = bool(self.loaded.empty())

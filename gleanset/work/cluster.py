@@ -133,7 +133,10 @@ class ItemRunner:
     """One worker process on a node."""
 
     def __init__(self, environment: dict[str, str], folder: str) -> None:
+        from gleanset.work.one_thread import compute_on_one_thread
+
         os.environ.update(environment)
+        compute_on_one_thread()
         with suppress(OSError):
             os.chdir(folder)  # what was named by a relative path is found where it is there
 

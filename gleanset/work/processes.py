@@ -119,7 +119,7 @@ class _Workers:
             number,
             context=self._context,
             initializer=_in_worker,
-            initargs=({"OPENBLAS_NUM_THREADS": "1"} | os.environ.copy(),),
+            initargs=(os.environ.copy(),),
         )
         self._unanswered: set[Future[Any]] = set()
         self._begun, self._lost, self._over = (threading.Event() for _ in range(3))
@@ -203,12 +203,15 @@ def _workers_die() -> GleansetError:
 def _in_worker(environment: dict[str, str]) -> None:
     """Leave Ctrl-C to the parent, end when the parent does, keep C libraries quiet.
 
-    It has the environment that the parent has now, not that of the server when it began, and does
-    linear algebra on one thread (see `one_thread`). Python's own errors travel back as values; what
-    libtiff says of a broken file does not belong between progress bars.
+    It has the environment that the parent has now, not that of the server when it began. Python's
+    own errors travel back as values; what libtiff says of a broken file does not belong between
+    progress bars.
     """
+    from gleanset.work.one_thread import compute_on_one_thread
+
     os.environ.clear()
     os.environ.update(environment)
+    compute_on_one_thread()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

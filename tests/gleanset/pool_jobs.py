@@ -56,6 +56,13 @@ def multiply(size: int) -> float:
     return (time.process_time() - time.thread_time() - others) / (time.thread_time() - mine)
 
 
+def opencv_threads(_: object) -> int:
+    """On how many threads OpenCV computes here."""
+    import cv2
+
+    return int(cv2.getNumThreads())
+
+
 class DiesOnce:
     """Kills its own process the first time that it sees a number of `victims`."""
 

@@ -59,6 +59,9 @@ def test_a_worker_multiplies_matrices_on_one_thread(monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(variable, raising=False)
     (outcome,) = run_over(pool_jobs.multiply, [800], Processes(1))
     assert outcome.unwrap() < 0.1
+    assert [
+        outcome.unwrap() for outcome in run_over(pool_jobs.opencv_threads, [0], Processes(1))
+    ] == [1]
 
 
 @pytest.mark.usefixtures("_no_server")
