@@ -76,7 +76,10 @@ class Cluster:
             return
         check = NodeCheck(self.folders, self.files)
         with _connected(self.address) as ray:
-            crew = Crew(RayMachines(ray, self.cpus_each), check, self.number, self.seconds_per_item)
+            machines = RayMachines(ray, self.cpus_each)
+            # What waits for the net should not also wait for what waits before it.
+            ahead = self.cpus_each > CPUS_TO_WAIT
+            crew = Crew(machines, check, self.number, self.seconds_per_item, ahead)
             try:
                 crew.begin()
                 yield replace(self, kept=crew)

@@ -3,28 +3,29 @@
 One thread decides everything, by what reaches it: items, answers, and a look at the machines every
 second. A worker that dies costs its item one of two attempts, but only once its node has answered
 after that: where the node is gone, too, the item was not to blame and is simply done again. A
-second attempt goes to another node where there is one.
+second attempt goes to another node where there is one. A worker whose items are quick is given its
+next one before it has answered: else it waits as long as an answer and an item travel.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.work.admission import troubles_of, unusable_nodes
 from gleanset.work.cluster_nodes import NodeCheck, NodeQuestion
-from gleanset.work.machines import Machines, RemoteWorker, WorkerLost, last_line
+from gleanset.work.crew_members import CrewNode, CrewTask, CrewWorker
+from gleanset.work.machines import Machines, WorkerLost, last_line
 
 log = logging.getLogger(__name__)
 
@@ -34,56 +35,25 @@ SECONDS_OF_FAILED_STARTS = 60.0
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-@dataclass(eq=False, slots=True)
-class _CrewTask:
-    """One item on its way. `attempts` are those that failed, `shunned` is the node of the last."""
+class Crew:
+    """Workers on all machines, at most `number` of them (0 for as many as there is room for).
 
-    function: Callable[[Any], Any]
-    item: Any
-    future: Future[Any]
-    attempts: int = 0
-    shunned: str = ""
-
-
-@dataclass(eq=False, slots=True)
-class _CrewNode:
-    """One machine. `suspects` are items whose worker died, and it has not answered since.
-
-    Since `failing_since` no worker has begun there; it `rests` until the next look.
+    With `ahead` those with quick items are given one before they have answered.
     """
 
-    key: str
-    address: str
-    room: int
-    usable: bool = False
-    suspects: list[_CrewTask] = field(default_factory=list)
-    asked: bool = False
-    failing_since: float = math.inf
-    rests: bool = False
-
-
-@dataclass(eq=False, slots=True)
-class _CrewWorker:
-    """A worker process, the task that it is at, and by when that is to be done."""
-
-    remote: RemoteWorker
-    node: _CrewNode
-    begun: bool = False
-    task: _CrewTask | None = None
-    until: float = 0.0
-
-
-class Crew:
-    """Workers on all machines, at most `number` of them (0 for as many as there is room for)."""
-
     def __init__(
-        self, machines: Machines, check: NodeCheck, number: int, seconds_per_item: float
+        self,
+        machines: Machines,
+        check: NodeCheck,
+        number: int,
+        seconds_per_item: float,
+        ahead: bool = False,
     ) -> None:
         self._machines, self._check = machines, check
-        self._number, self._seconds = number, seconds_per_item
-        self._nodes: dict[str, _CrewNode] = {}
-        self._workers: list[_CrewWorker] = []
-        self._waiting: deque[_CrewTask] = deque()
+        self._number, self._seconds, self._ahead = number, seconds_per_item, ahead
+        self._nodes: dict[str, CrewNode] = {}
+        self._workers: list[CrewWorker] = []
+        self._waiting: deque[CrewTask] = deque()
         self._events: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._over = False
         self._trouble: GleansetError | None = None
@@ -116,7 +86,7 @@ class Crew:
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
         """Have an item done. Its exceptions are `Unreadable`, `TimeoutError`, and its own."""
-        task = _CrewTask(function, item, Future())
+        task = CrewTask(function, item, Future())
         self._events.put(partial(self._take, task))
         return task.future
 
@@ -155,7 +125,7 @@ class Crew:
             while True:
                 yield self._events.get_nowait()
 
-    def _take(self, task: _CrewTask) -> None:
+    def _take(self, task: CrewTask) -> None:
         if self._trouble is None:
             self._waiting.append(task)
         else:
@@ -163,7 +133,9 @@ class Crew:
 
     def _give_up(self, error: Exception) -> None:
         self._trouble = error if isinstance(error, GleansetError) else _lost(error)
-        tasks = [*self._waiting, *(worker.task for worker in self._workers if worker.task)]
+        tasks = list(self._waiting)
+        for worker in self._workers:
+            tasks += worker.tasks
         for node in self._nodes.values():
             tasks += node.suspects
         for task in tasks:
@@ -172,12 +144,12 @@ class Crew:
 
     # Machines
 
-    def _fresh_nodes(self) -> list[_CrewNode]:
+    def _fresh_nodes(self) -> list[CrewNode]:
         alive = self._machines.nodes()
         for key in [key for key in self._nodes if key not in alive]:
             self._drop(self._nodes.pop(key))
         return [
-            _CrewNode(key, address, room)
+            CrewNode(key, address, room)
             for key, (address, room) in alive.items()
             if room > 0 and key not in self._nodes
         ]
@@ -191,23 +163,19 @@ class Crew:
             node.rests = False
             if node.suspects and not node.asked:
                 self._ask_again(node)
-        now = time.monotonic()
-        for worker in [one for one in self._workers if one.task is not None and now > one.until]:
+        begun_by = time.monotonic() - self._seconds
+        for worker in [one for one in self._workers if one.tasks and one.since < begun_by]:
             self._too_slow(worker)
         self._tell_if_alone()
 
-    def _drop(self, node: _CrewNode) -> None:
+    def _drop(self, node: CrewNode) -> None:
         """Do again what was done on a node that is gone: nobody is to blame."""
         log.info("node %s is gone", node.address)
         self._waiting.extendleft(node.suspects)
         for worker in [one for one in self._workers if one.node is node]:
-            self._workers.remove(worker)
-            worker.remote.end()
-            if worker.task is not None:
-                self._waiting.appendleft(worker.task)
-                worker.task = None
+            self._end(worker)
 
-    def _admit(self, node: _CrewNode) -> None:
+    def _admit(self, node: CrewNode) -> None:
         """In a thread of its own: ask a node that has joined."""
         try:
             troubles = self._troubles_of(node)
@@ -218,11 +186,11 @@ class Crew:
         if not troubles:
             self._events.put(partial(setattr, node, "usable", True))
 
-    def _troubles_of(self, *nodes: _CrewNode) -> dict[str, list[str]]:
+    def _troubles_of(self, *nodes: CrewNode) -> dict[str, list[str]]:
         addresses = {node.key: node.address for node in nodes}
         return troubles_of(addresses, self._machines, self._check)
 
-    def _ask_again(self, node: _CrewNode) -> None:
+    def _ask_again(self, node: CrewNode) -> None:
         """See whether a node is still there after a worker died on it."""
         node.asked = True
         suspects = list(node.suspects)
@@ -233,7 +201,7 @@ class Crew:
             )
         )
 
-    def _judge(self, node: _CrewNode, suspects: list[_CrewTask], *, answered: bool) -> None:
+    def _judge(self, node: CrewNode, suspects: list[CrewTask], *, answered: bool) -> None:
         """The node has answered, and so it was the item that its worker died of."""
         node.asked = False
         if answered and self._nodes.get(node.key) is node:
@@ -252,30 +220,37 @@ class Crew:
     def _deal(self) -> None:
         """Give what waits to workers that are free, and begin more where they are wanted."""
         for worker in self._workers:
-            if worker.begun and worker.task is None and (task := self._task_for(worker.node)):
+            if worker.idle and (task := self._task_for(worker.node)):
                 self._start(worker, task)
         for task in self._without_worker():
             if (node := self._emptiest(task)) is None:
                 continue
             if len(self._workers) >= self.width() and not self._ended_idle():
-                return
+                break
             self._begin_worker(node)
+        if self._ahead and self._waiting and all(worker.tasks for worker in self._workers):
+            self._deal_in_advance()
 
-    def _task_for(self, node: _CrewNode) -> _CrewTask | None:
+    def _deal_in_advance(self) -> None:
+        for worker in self._workers:
+            if worker.takes_another and (task := self._task_for(worker.node)):
+                self._start(worker, task)
+
+    def _task_for(self, node: CrewNode) -> CrewTask | None:
         task = next((one for one in self._waiting if self._may(one, node)), None)
         if task is not None:
             self._waiting.remove(task)
         return task
 
-    def _may(self, task: _CrewTask, node: _CrewNode) -> bool:
+    def _may(self, task: CrewTask, node: CrewNode) -> bool:
         """Return whether a node may try: not the one that failed while there is another."""
         return task.shunned != node.key or not any(
             one.usable and one is not node for one in self._nodes.values()
         )
 
-    def _without_worker(self) -> Iterator[_CrewTask]:
+    def _without_worker(self) -> Iterator[CrewTask]:
         """Yield what waits and will not be taken by a worker that is just beginning."""
-        free = [worker for worker in self._workers if worker.task is None]
+        free = [worker for worker in self._workers if not worker.tasks]
         for task in list(self._waiting):
             fit = next((one for one in free if self._may(task, one.node)), None)
             if fit is None:
@@ -285,41 +260,48 @@ class Crew:
 
     def _ended_idle(self) -> bool:
         """Make room for a worker on another node: end one that may take nothing that waits."""
-        idle = next((one for one in self._workers if one.begun and one.task is None), None)
+        idle = next((worker for worker in self._workers if worker.idle), None)
         if idle is not None:
             self._end(idle)
         return idle is not None
 
-    def _start(self, worker: _CrewWorker, task: _CrewTask) -> None:
-        worker.task, worker.until = task, time.monotonic() + self._seconds
+    def _start(self, worker: CrewWorker, task: CrewTask) -> None:
+        worker.given(task)
         answer = worker.remote.run(task.function, task.item)
         answer.add_done_callback(
             lambda found: self._events.put(partial(self._answered, worker, task, found))
         )
 
-    def _answered(self, worker: _CrewWorker, task: _CrewTask, answer: Future[Any]) -> None:
-        if worker.task is not task:
+    def _answered(self, worker: CrewWorker, task: CrewTask, answer: Future[Any]) -> None:
+        if task not in worker.tasks:
             return  # it was taken away from there
-        worker.task = None
         error = answer.exception()
-        if error is None:
-            task.future.set_result(answer.result())
-        elif not isinstance(error, WorkerLost):
-            task.future.set_exception(error)
+        if isinstance(error, WorkerLost):
+            worker.lost.add(task)
         else:
-            self._end(worker)
-            worker.node.suspects.append(task)
-            if not worker.node.asked:
-                self._ask_again(worker.node)
+            worker.has_done(task)
+            if error is None:
+                task.future.set_result(answer.result())
+            else:
+                task.future.set_exception(error)
+        # What was done may be told later than what was not.
+        if worker.tasks and worker.lost.issuperset(worker.tasks):
+            self._died(worker)
 
-    def _too_slow(self, worker: _CrewWorker) -> None:
-        """Try once more, on another machine: it may be this one that is slow."""
-        task, worker.task = worker.task, None
+    def _died(self, worker: CrewWorker) -> None:
+        """Suspect what it was at, and do the next one elsewhere."""
+        worker.node.suspects.append(worker.tasks.pop(0))
         self._end(worker)
-        assert task is not None
+        if not worker.node.asked:
+            self._ask_again(worker.node)
+
+    def _too_slow(self, worker: CrewWorker) -> None:
+        """Try once more, on another machine: it may be this one that is slow."""
+        task = worker.tasks.pop(0)
+        self._end(worker)
         self._failed(task, worker.node, TimeoutError())
 
-    def _failed(self, task: _CrewTask, node: _CrewNode, error: Exception) -> None:
+    def _failed(self, task: CrewTask, node: CrewNode, error: Exception) -> None:
         task.attempts += 1
         task.shunned = node.key
         if task.attempts < ATTEMPTS:
@@ -329,7 +311,7 @@ class Crew:
 
     # Workers
 
-    def _emptiest(self, task: _CrewTask) -> _CrewNode | None:
+    def _emptiest(self, task: CrewTask) -> CrewNode | None:
         """Return the node with most room left, so that workers are spread evenly."""
         free = {
             node.key: node.room - sum(one.node is node for one in self._workers)
@@ -339,19 +321,19 @@ class Crew:
         key = max(free, key=lambda one: free[one], default=None)
         return self._nodes[key] if key is not None and free[key] > 0 else None
 
-    def _begin_worker(self, node: _CrewNode) -> None:
-        worker = _CrewWorker(self._machines.start(node.key), node)
+    def _begin_worker(self, node: CrewNode) -> None:
+        worker = CrewWorker(self._machines.start(node.key), node)
         self._workers.append(worker)
         worker.remote.begun().add_done_callback(
             lambda found: self._events.put(partial(self._has_begun, worker, found))
         )
 
-    def _has_begun(self, worker: _CrewWorker, answer: Future[None]) -> None:
+    def _has_begun(self, worker: CrewWorker, answer: Future[None]) -> None:
         if worker not in self._workers:
             return
         node = worker.node
         if answer.exception() is None:
-            worker.begun, node.failing_since = True, math.inf
+            worker.begun, node.failing_since = True, inf
             return
         self._end(worker)
         node.rests = True
@@ -359,7 +341,7 @@ class Crew:
         if time.monotonic() - node.failing_since > SECONDS_OF_FAILED_STARTS:
             self._leave_out(node, last_line(answer.exception()))
 
-    def _leave_out(self, node: _CrewNode, why: str) -> None:
+    def _leave_out(self, node: CrewNode, why: str) -> None:
         node.usable = False
         if any(one.usable for one in self._nodes.values()):
             log.error("node %s is left out: no worker begins there: %s", node.address, why)
@@ -369,9 +351,12 @@ class Crew:
             "close other programs there, or start nodes with fewer CPUs: ray start --num-cpus=N",
         )
 
-    def _end(self, worker: _CrewWorker) -> None:
+    def _end(self, worker: CrewWorker) -> None:
+        """End a worker; what it has not done waits again."""
         self._workers.remove(worker)
         worker.remote.end()
+        self._waiting.extendleft(reversed(worker.tasks))
+        worker.tasks.clear()
 
 
 def _lost(error: Exception) -> GleansetError:

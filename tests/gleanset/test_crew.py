@@ -22,11 +22,11 @@ from gleanset.work.machines import WorkerLost
 
 
 class Worker:
-    """A worker whose items end when the test says so."""
+    """A worker whose items end when the test says so, one after the other."""
 
     def __init__(self, room: MachineRoom, node: str) -> None:
         self.room, self.node = room, node
-        self.at: tuple[Any, Future[Any]] | None = None
+        self.items: list[tuple[Any, Future[Any]]] = []
         self.ended = False
         self.start: Future[None] = Future()
 
@@ -39,7 +39,7 @@ class Worker:
 
     def run(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        self.at = (item, future)
+        self.items.append((item, future))
         self.room.given.append((self.node, item))
         if not self.room.by_hand:
             self.finish(function(item))
@@ -49,16 +49,13 @@ class Worker:
         self.ended = True
 
     def finish(self, result: Any) -> None:
-        assert self.at is not None
-        _, future = self.at
-        self.at = None
+        _, future = self.items.pop(0)
         future.set_result(result)
 
     def die(self) -> None:
-        assert self.at is not None
-        _, future = self.at
-        self.at = None
-        future.set_exception(WorkerLost())
+        while self.items:
+            _, future = self.items.pop(0)
+            future.set_exception(WorkerLost())
 
 
 class MachineRoom:
@@ -91,8 +88,8 @@ class MachineRoom:
         """Wait until that item is being done there."""
 
         def found() -> Worker | None:
-            at = (one for one in self.workers if one.node == node and not one.ended and one.at)
-            return next((one for one in at if one.at and one.at[0] == item), None)
+            at = (one for one in self.workers if one.node == node and not one.ended and one.items)
+            return next((one for one in at if one.items and one.items[0][0] == item), None)
 
         assert eventually(lambda: found() is not None), self.given
         worker = found()
@@ -115,7 +112,7 @@ def working(room: MachineRoom, check: NodeCheck, **options: Any) -> Iterator[Cre
         yield crew
     finally:
         crew.stop()
-    assert all(worker.ended for worker in room.workers if worker.at)
+    assert all(worker.ended for worker in room.workers if worker.items)
 
 
 def double(number: int) -> int:
@@ -214,6 +211,73 @@ def test_a_slow_node_costs_time_and_an_item_that_is_slow_twice_is_a_failure() ->
         with pytest.raises(TimeoutError):
             crew.schedule(double, 8).result(10)
         assert {node for node, given in room.given if given == 8} == {"a", "b"}
+
+
+@pytest.fixture
+def ahead() -> Iterator[tuple[MachineRoom, Crew, Worker, list[Future[Any]]]]:
+    """A quick worker that is at item 7, while item 8 waits behind it."""
+    room = MachineRoom(a=1, by_hand=True)
+    with working(room, ANYWHERE, ahead=True) as crew:
+        first = crew.schedule(double, 6)
+        room.busy("a", 6).finish(12)
+        assert first.result(10) == 12
+        found = [crew.schedule(double, number) for number in (7, 8, 9)]
+        worker = room.busy("a", 7)
+        assert eventually(lambda: len(worker.items) == 2)
+        yield room, crew, worker, found
+
+
+def test_what_waits_behind_an_item_that_kills_is_not_to_blame(
+    ahead: tuple[MachineRoom, Crew, Worker, list[Future[Any]]],
+) -> None:
+    room, _, worker, (suspect, *others) = ahead
+    room.silent.add("a")  # before it answers, nobody has been blamed
+    worker.die()
+    room.busy("a", 8).finish(16)
+    room.busy("a", 9).finish(18)
+    assert [future.result(10) for future in others] == [16, 18]
+    room.silent.clear()
+    room.busy("a", 7).die()
+    with pytest.raises(Unreadable, match="crashed"):
+        suspect.result(10)
+
+
+def test_an_answer_may_come_after_the_loss_of_the_next_one(
+    ahead: tuple[MachineRoom, Crew, Worker, list[Future[Any]]],
+) -> None:
+    room, _, worker, (large, killed, _) = ahead
+    worker.items.pop()[1].set_exception(WorkerLost())
+    time.sleep(0.1)
+    assert not large.done()
+    assert [item for _, item in room.given] == [6, 7, 8]
+    worker.finish(14)
+    assert large.result(10) == 14
+    # Item 8 has one attempt left, on the only node.
+    room.busy("a", 8).finish(16)
+    assert killed.result(10) == 16
+
+
+def test_nothing_waits_behind_a_slow_item() -> None:
+    room = MachineRoom(a=1, b=1, by_hand=True)
+    with working(room, ANYWHERE, ahead=True) as crew:
+        first = crew.schedule(double, 6)
+        slow = room.busy(eventually_given(room)[0][0], 6)
+        time.sleep(0.15)
+        slow.finish(12)
+        assert first.result(10) == 12
+        found = [crew.schedule(double, number) for number in range(7, 11)]
+        assert eventually(lambda: len(room.given) == 3)
+        time.sleep(0.1)
+        assert [len(worker.items) for worker in room.workers] == [1, 1]
+        for number in (7, 8, 9, 10):
+            assert eventually(lambda number=number: number in [i for _, i in room.given])
+            at = next(
+                worker
+                for worker in room.workers
+                if worker.items[:1] and worker.items[0][0] == number
+            )
+            at.finish(2 * number)
+        assert [one.result(10) for one in found] == [14, 16, 18, 20]
 
 
 def test_nodes_that_cannot_work_are_told_before_any_work(
