@@ -49,6 +49,8 @@ from labeler.qt.window_state import WindowState
 from labeler.sorting.dropped import DropResult
 
 MEASURE_MS = 1500
+LOAD_MS = 300
+"""Between the views that are loaded before anybody asks for them."""
 ENDS_TEXT = (*ENTER, Qt.Key.Key_Escape)
 """Keys that end the typing of a text; whatever else they mean, they mean it the next time."""
 
@@ -98,6 +100,7 @@ class LabelerWindow(QMainWindow):
         keep_focus(self)
         self.show_view(view or self._state.view())
         QTimer.singleShot(MEASURE_MS, self, self.intake.measure)
+        QTimer.singleShot(LOAD_MS, self, self._load_views)
 
     def _lay_out(self) -> None:
         middle = QWidget()
@@ -173,7 +176,7 @@ class LabelerWindow(QMainWindow):
         """Show a view, made when it is shown first."""
         kind = next((k for k in VIEWS if k.name == name), VIEWS[0])
         if kind.name not in self._made:
-            self._made[kind.name] = kind.make(self.context)
+            self._made[kind.name] = kind.load()(self.context)
             self.stack.addWidget(self._made[kind.name])
             self._made[kind.name].place_wanted.connect(self._choose)
             self._made[kind.name].view_wanted.connect(self.show_view)
@@ -194,6 +197,12 @@ class LabelerWindow(QMainWindow):
             self.details.hide()
             self.view.look_panel.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
+
+    def _load_views(self, number: int = 0) -> None:
+        """Load one view after the other: together they would hold up who asks for one."""
+        VIEWS[number].load()
+        if number + 1 < len(VIEWS):
+            QTimer.singleShot(LOAD_MS, self, partial(self._load_views, number + 1))
 
     def _act(self, wanted: WindowAct) -> None:
         """Do what a view asks for."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.qt.views.base import LabelerView
 
 
 class ViewKind(NamedTuple):
@@ -22,12 +22,11 @@ class ViewKind(NamedTuple):
     key: str
     view: str
 
-    def make(self, context: ViewContext) -> LabelerView:
-        """Make the view."""
+    def load(self) -> type[LabelerView]:
+        """Load what the view is made of, which takes longer than making it."""
         module, _, name = self.view.partition(":")
-        made = getattr(import_module(f"labeler.qt.views.{module}"), name)(context)
-        assert isinstance(made, LabelerView)
-        return made
+        found: type[LabelerView] = getattr(import_module(f"labeler.qt.views.{module}"), name)
+        return found
 
     def shown_title(self) -> str:
         """Return the title in the person's language."""
