@@ -204,16 +204,35 @@ class _CountingStream(io.RawIOBase):
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # General purpose flags, APPNOTE.TXT 4.4.4.
 _ENCRYPTED, _UTF8 = 0x1, 0x800
+# Its bytes without the name (4.3.7).
+_LOCAL_HEADER = 30
+_SHARED = "some of its bytes are those of other members"
 
 
 def zip_entries(path: Path, budget: UnpackBudget) -> Iterator[ArchiveMember]:
     """Yield every member that is no folder."""
     with zipfile.ZipFile(path) as archive:
+        overlapping = _overlapping(archive)
         for info in archive.infolist():
             # Once the budget is spent this ends the archive, not only one member.
             budget.spend(0)
-            if not info.is_dir():
+            if info in overlapping:
+                yield ArchiveMember(_zip_name(info), refused("archive bomb", _SHARED))
+            elif not info.is_dir():
                 yield ArchiveMember(_zip_name(info), _zip_reader(archive, info, budget))
+
+
+def _overlapping(archive: zipfile.ZipFile) -> set[zipfile.ZipInfo]:
+    """Return the members that reach into others: so a small file unpacks to any size.
+
+    Some versions of Python refuse them, others do not.
+    """
+    found, end = set(), archive.start_dir
+    for info in sorted(archive.infolist(), key=lambda one: one.header_offset, reverse=True):
+        if info.header_offset + _LOCAL_HEADER + info.compress_size > end:
+            found.add(info)
+        end = info.header_offset
+    return found
 
 
 def _zip_reader(

@@ -14,6 +14,7 @@ import time
 import tracemalloc
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,31 +223,42 @@ def test_a_member_may_not_grow_beyond_what_a_picture_may_be(tmp_path: Path) -> N
     assert read(tmp_path / "a.zip") == {"huge.bmp": "too large"}
 
 
-def overlapped(path: Path, members: int) -> Path:
-    """Many directory entries for one and the same compressed data: a small file, a huge bomb."""
+def zip_bomb(path: Path, members: int, *, overlapped: bool) -> Path:
+    """Many members of 50 MB of zeros, or as many directory entries for one and the same."""
     data = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = data.compress(bytes(50_000_000)) + data.flush()
     check, plain = zlib.crc32(bytes(50_000_000)), 50_000_000
     sizes = struct.pack("<LLL", check, len(body), plain)
     local = struct.pack("<4s5H", b"PK\3\4", 20, 0, 8, 0, 0) + sizes + struct.pack("<HH", 1, 0)
-    one = struct.pack("<4s6H", b"PK\1\2", 20, 20, 0, 8, 0, 0) + sizes
-    one += struct.pack("<5H2L", 1, 0, 0, 0, 0, 0, 0) + b"x"
-    start = local + b"x" + body
-    end = struct.pack(
-        "<4s4H2LH", b"PK\5\6", 0, 0, members, members, len(one) * members, len(start), 0
-    )
-    path.write_bytes(start + one * members + end)
+    one = local + b"x" + body
+    bodies = one * (1 if overlapped else members)
+    listed = b""
+    for number in range(members):
+        listed += struct.pack("<4s6H", b"PK\1\2", 20, 20, 0, 8, 0, 0) + sizes
+        place = 0 if overlapped else number * len(one)
+        listed += struct.pack("<5H2L", 1, 0, 0, 0, 0, 0, place) + b"x"
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, members, members, len(listed), len(bodies), 0)
+    path.write_bytes(bodies + listed + end)
     return path
 
 
-def test_a_bomb_ends_when_it_is_noticed(dataset: Dataset, tmp_path: Path) -> None:
-    bomb = overlapped(tmp_path / "42.zip", 1000)
+def test_members_that_share_their_bytes_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    bomb = zip_bomb(tmp_path / "42.zip", 1000, overlapped=True)
     assert bomb.stat().st_size < 200_000
     start = time.monotonic()
     found = harvest(dataset, bomb)
     assert time.monotonic() - start < 60
     assert found["added"] == 0
+    assert Counter(reasons(dataset).values()) == {"archive bomb": 999, "not an image": 1}
+
+
+def test_a_bomb_ends_when_it_is_noticed(dataset: Dataset, tmp_path: Path) -> None:
+    bomb = zip_bomb(tmp_path / "42.zip", 30, overlapped=False)
+    found = harvest(dataset, bomb)
+    assert found["added"] == 0
     assert reasons(dataset)[""] == "archive bomb"
+    # Ten of 50 MB are within what a small archive may unpack to.
+    assert len(reasons(dataset)) == 12
 
 
 @pytest.mark.parametrize("skipped", [False, pytest.param(True, marks=pytest.mark.long)])
