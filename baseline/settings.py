@@ -28,6 +28,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 Fit = Literal["stretch", "crop"]
 """How a picture that is no square becomes one: its proportions are given up, or what stands out."""
 
+Penalty = Literal["within-class", "l2"]
 Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
 AUTO = "auto"
 """In place of a preset: the one that suits the dataset, which training finds out."""
@@ -86,8 +87,9 @@ class Simple(DescentSettings, frozen=True, tag="simple"):
 class Transfer(DescentSettings, frozen=True, tag="transfer"):
     """A head on the features of a backbone that stays as it is.
 
-    With head 'logistic' nothing descends: `strength` is the inverse of the L2 penalty as in
-    scikit-learn's `C`, and 0 lets it be chosen. `views` are augmented ones besides the plain one.
+    With head 'logistic' nothing descends: `strength` is the inverse of the penalty as in
+    scikit-learn's `C`, and 0 lets it be chosen; `baseline.methods.logistic` has both of the kinds
+    of `penalty`. `views` are augmented ones besides the plain one.
     `part_weights` is 'auto', or the weight of each backbone after the first: `0.5` or `0.5,1`.
     """
 
@@ -99,6 +101,7 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
     strength: NotNegative
     batch: Annotated[int, Meta(ge=2)]
     part_weights: Weights = "auto"
+    penalty: Penalty = "l2"
 
 
 class Finetune(DescentSettings, frozen=True, tag="finetune"):
@@ -280,6 +283,12 @@ def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
         raise UsageError(
             f"'{min(idle)}' has no meaning for a logistic head: it is solved, not descended to.",
             "Add -o head=linear or -o head=mlp, or set -o strength=…",
+        )
+    solved = {"strength", "penalty"} & set(overrides)
+    if isinstance(settings, Transfer) and settings.head != "logistic" and solved:
+        raise UsageError(
+            f"'{min(solved)}' has no meaning for a head that descends.",
+            "Add -o head=logistic, or set -o weight_decay=…",
         )
     if isinstance(settings, Transfer) and settings.head == "linear" and "dense" in overrides:
         raise UsageError("'dense' is the width of an mlp head.", "Add -o head=mlp")

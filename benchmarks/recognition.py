@@ -1,14 +1,14 @@
-"""What squares and colours bring a network: heads, nearest neighbours, groups of real pictures.
+"""What squares, colours and its penalty bring `transfer`, on real pictures.
 
     python benchmarks/recognition.py WORK [--splits 20] [--set NAME=FOLDER ...]
     python benchmarks/recognition.py WORK --table       # of what is known, nothing is trained
 
 Each split draws 3, 5, 10 pictures a class, or seven tenths of each class, whole moments at a time;
 all others are test. `transfer` learns from the same ones with the network alone, of pictures that
-are stretched to a square or cut to one, and with colours beside it at the weight that it chooses
-within train. Nearest neighbours compare by the same scaled features. Purity is that of 40 groups of
-all pictures, made as `baseline presort` does without any label. WORK keeps a line for each split:
-what was stopped goes on where it was.
+are stretched to a square or cut to one, with colours beside it at the weight that it chooses within
+train, and with the penalty of its preset. Nearest neighbours compare by the same scaled features.
+Purity is that of 40 groups of all pictures, made as `baseline presort` does without any label. WORK
+keeps a line for each split: what was stopped goes on where it was.
 A FOLDER has a folder for each class, and perhaps `sources.json` (benchmarks/labelled_tree.py).
 """
 
@@ -44,11 +44,12 @@ SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (3, 5, 10, 0)
 NETWORK = "efficientnet_lite0"
 VARIANTS = {
-    "network": {"backbone": NETWORK, "fit": "stretch"},
-    "square": {"backbone": NETWORK, "fit": "crop"},
+    "network": {"backbone": NETWORK, "fit": "stretch", "penalty": "l2"},
+    "square": {"backbone": NETWORK, "fit": "crop", "penalty": "l2"},
+    "colours": {"backbone": f"{NETWORK}+colours", "fit": "crop", "penalty": "l2"},
     "preset": {"backbone": f"{NETWORK}+colours", "fit": "crop"},
 }
-"""What `transfer` was before either, with squares alone, and as its preset has it."""
+"""What `transfer` was before, with squares, with colours as well, and as its preset has it."""
 BEFORE, *AFTER = VARIANTS
 GROUPS = 40
 KINDS = ("head", "nearest")
@@ -81,7 +82,7 @@ class Seen:
         settings = load_preset("transfer", {**given, **augment})
         assert isinstance(settings, Transfer)
         spec = FeatureSpec.of(settings)
-        self.backbone = spec.load()
+        self.backbone, self.penalty = spec.load(), settings.penalty
         samples = [sample for part in found.splits.values() for sample in part]
         made = features_of(dataset, samples, spec, Progress(), self.backbone)
         self.expected = expected_weights(self.backbone.parts, dataset, samples, Progress())
@@ -98,15 +99,9 @@ class Seen:
             train, self.backbone, "auto", weights, groups, 0, lambda: self.expected
         )
         x, asked = (scaling.applied(part.x).astype(np.float64) for part in (train, test))
-        strength = choose_strength(x[:, 0], train.y, weights, groups, 0).strength
-        views = x.shape[1]
-        head = solve(
-            x.reshape(len(x) * views, -1),
-            np.repeat(train.y, views),
-            np.repeat(weights / views, views),
-            len(counts),
-            strength,
-        )
+        known = train.y, weights
+        strength = choose_strength(x, *known, groups, 0, self.penalty).strength
+        head = solve(x, *known, len(counts), strength, self.penalty)
         told = asked[:, 0] @ head.coefficients.T + head.bias
         nearest = train.y[(unit(asked[:, 0]) @ unit(x[:, 0]).T).argmax(1)]
         return {

@@ -86,22 +86,17 @@ def _solved(
     x = train.x.astype(np.float64)
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
     if not settings.strength:
-        chosen = choose_strength(x[:, 0], train.y, weights, groups, settings.seed)
+        known = train.y, weights, groups, settings.seed
+        chosen = choose_strength(x, *known, settings.penalty)
         facts = {
             "strength": chosen.strength,
             "strength_by": chosen.by,
             "strengths_tried": {str(k): v for k, v in chosen.losses.items()},
         }
         watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
-    views, layer = x.shape[1], _first_layer(net.head)
-    # The views of a picture share its weight, so that their number does not change the penalty.
-    solved = solve(
-        x.reshape(len(x) * views, -1),
-        np.repeat(train.y, views),
-        np.repeat(weights / views, views),
-        layer.out_features,
-        facts["strength"],
-    )
+    layer = _first_layer(net.head)
+    strength = facts["strength"]
+    solved = solve(x, train.y, weights, layer.out_features, strength, settings.penalty)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(solved.coefficients))
         layer.bias.copy_(torch.from_numpy(solved.bias))

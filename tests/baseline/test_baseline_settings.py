@@ -130,6 +130,8 @@ def test_an_option_that_would_change_nothing_is_refused() -> None:
         load_preset("transfer", {"batch": "5"})
     with pytest.raises(UsageError, match="width of an mlp"):
         load_preset("transfer", {"head": "linear", "dense": "5"})
+    with pytest.raises(UsageError, match="'penalty' has no meaning for a head that descends"):
+        load_preset("transfer", {"head": "mlp", "penalty": "l2"})
     assert load_preset("transfer", {"head": "mlp", "dense": "5", "batch": "8"})
     with pytest.raises(UsageError, match="no setting 'blocks'"):
         load_preset("finetune", {"blocks": "3"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,12 +20,19 @@ from baseline.backbones import bare_backbone
 from baseline.data import Arrays, find_examples
 from baseline.inference import predict_logits
 from baseline.loop.callbacks import TrainingCallback, TrainingResult
-from baseline.methods.logistic import choose_strength, fit_logistic, solve
+from baseline.methods.logistic import (
+    SHRINKAGE,
+    Classes,
+    Floats,
+    choose_strength,
+    fit_logistic,
+    solve,
+)
 from baseline.methods.registry import fit_method
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
 from baseline.networks import Net
-from baseline.settings import load_preset
+from baseline.settings import Penalty, load_preset
 from baseline.storage import load_model, save_model
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -196,7 +204,7 @@ def test_a_solved_head_has_no_gradient_left() -> None:
     y = np.repeat(np.arange(3), 15)
     x = random.normal(size=(45, 8)) + np.eye(3, 8)[y] * 2
     weights = random.uniform(0.5, 2, 45)
-    solved = solve(x, y, weights, 3, 0.1)
+    solved = solve(x[:, None], y, weights, 3, 0.1, "l2")
     assert solved.converged
     w = torch.tensor(solved.coefficients, requires_grad=True)
     b = torch.tensor(solved.bias, requires_grad=True)
@@ -224,11 +232,59 @@ def test_two_classes_have_two_rows_that_say_what_one_would() -> None:
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(2), 20)
     x = random.normal(size=(40, 5)) + y[:, None]
-    solved = solve(x, y, np.ones(40), 2, 1.0)
+    solved = solve(x[:, None], y, np.ones(40), 2, 1.0, "l2")
     scores = x @ solved.coefficients.T + solved.bias
     assert scores.shape == (40, 2)
     assert np.allclose(scores[:, 0], -scores[:, 1])
     assert ((scores.argmax(1) == y).mean()) > 0.75
+
+
+@pytest.mark.parametrize("width", [12, 60])
+def test_the_penalty_is_the_covariance_within_classes(width: int) -> None:
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 4)
+    x = random.normal(size=(12, 2, width)) + 3 * np.eye(3, width)[y][:, None]
+    weights = random.uniform(0.5, 2, 12)
+    solved = solve(x, y, weights, 3, 10.0, "within-class")
+    assert solved.converged
+    # The gradient of the objective as the docstring has it, in the features as they are.
+    each, flat, labels = np.repeat(weights / 2, 2), x.reshape(24, width), np.repeat(y, 2)
+    means = np.stack([np.average(flat[labels == c], 0, each[labels == c]) for c in range(3)])
+    apart = flat - means[labels]
+    covariance = (apart * each[:, None]).T @ apart / each.sum()
+    metric = covariance / (SHRINKAGE * np.trace(covariance) / width) + np.eye(width)
+    w = torch.tensor(solved.coefficients, requires_grad=True)
+    losses = nn.functional.cross_entropy(
+        torch.tensor(flat) @ w.T + torch.tensor(solved.bias), torch.tensor(labels), reduction="none"
+    )
+    penalty = torch.einsum("cd,de,ce->", w, torch.tensor(metric), w)
+    (losses @ torch.tensor(each) + penalty / 20.0).backward()
+    assert float(w.grad.abs().max()) < 0.02  # type: ignore[union-attr]
+
+
+def test_what_differs_within_all_classes_misleads_less() -> None:
+    def accuracy(seed: int, penalty: Penalty) -> float:
+        random = np.random.default_rng(seed)
+        means, loud = random.normal(size=(3, 100)) * 0.4, random.normal(size=(6, 100)) * 2
+
+        def drawn(count: int) -> tuple[Floats, Classes]:
+            y = np.arange(count) % 3
+            noise = random.normal(size=(count, 6)) @ loud + random.normal(size=(count, 100)) / 2
+            return (means[y] + noise)[:, None], y
+
+        (x, y), (asked, right) = drawn(18), drawn(600)
+        found = solve(x, y, np.ones(18), 3, 10.0, penalty)
+        scores = asked[:, 0] @ found.coefficients.T + found.bias
+        return float((scores.argmax(1) == right).mean())
+
+    within, even = (np.mean([accuracy(n, kind) for n in range(6)]) for kind in get_args(Penalty))
+    assert within > even + 0.03
+
+
+def test_a_picture_of_each_class_alone_is_learnt_from_with_either_penalty() -> None:
+    x, y = np.eye(3, 5)[:, None], np.arange(3)
+    within, even = (solve(x, y, np.ones(3), 3, 1.0, kind) for kind in get_args(Penalty))
+    assert np.allclose(within.coefficients, even.coefficients)
 
 
 def test_the_strength_follows_the_noise_and_moments_are_not_torn_apart() -> None:
@@ -237,22 +293,24 @@ def test_the_strength_follows_the_noise_and_moments_are_not_torn_apart() -> None
     signal = random.normal(size=(80, 30)) + np.eye(2, 30)[y] * 3
     noise = random.normal(size=(80, 30))
     own = [str(n) for n in range(80)]
-    clear = choose_strength(signal, y, np.ones(80), own, 0)
-    lost = choose_strength(noise, y, np.ones(80), own, 0)
+    clear = choose_strength(signal[:, None], y, np.ones(80), own, 0, "l2")
+    lost = choose_strength(noise[:, None], y, np.ones(80), own, 0, "l2")
     assert clear.strength > lost.strength
     # Pictures that come twice: torn apart, each would give its copy away.
     twice = np.repeat(noise[::2], 2, axis=0)
     pairs = [str(n // 2) for n in range(80)]
-    assert choose_strength(twice, y, np.ones(80), pairs, 0).strength <= lost.strength
-    assert choose_strength(twice, y, np.ones(80), own, 0).strength > lost.strength
-    assert choose_strength(noise, y, np.ones(80), ["same"] * 80, 0).by == "default"
+    assert choose_strength(twice[:, None], y, np.ones(80), pairs, 0, "l2").strength <= lost.strength
+    assert choose_strength(twice[:, None], y, np.ones(80), own, 0, "l2").strength > lost.strength
+    assert choose_strength(noise[:, None], y, np.ones(80), ["same"] * 80, 0, "l2").by == "default"
 
 
 def test_a_strength_is_chosen_with_fewer_pictures_a_class_than_folds() -> None:
     signal, y = np.eye(2, 30)[[0, 0, 1, 1]] * 3, np.array([0, 0, 1, 1])
     own = ["a", "b", "c", "d"]
-    assert choose_strength(signal, y, np.ones(4), own, 0).by.startswith("2-fold")
-    assert choose_strength(signal[::2], y[::2], np.ones(2), own[::2], 0).by == "default"
+    assert choose_strength(signal[:, None], y, np.ones(4), own, 0, "l2").by.startswith("2-fold")
+    assert (
+        choose_strength(signal[::2][:, None], y[::2], np.ones(2), own[::2], 0, "l2").by == "default"
+    )
 
 
 def test_a_layer_takes_its_scaling_over() -> None:
