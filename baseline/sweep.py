@@ -48,7 +48,7 @@ GRIDS: dict[str, Grid] = {
         "dropout": ("0.2", "0.5"),
         "learning_rate": ("0.0005", "0.002"),
     },
-    "transfer": {"strength": ("0.1", "1", "10", "100", "1000"), "views": ("0", "2")},
+    "transfer": {"strength": ("0.01", "0.1", "1", "10", "100", "1000"), "views": ("0", "2")},
     "finetune": {"learning_rate": ("0.0002", "0.0005", "0.001"), "dropout": ("0.2", "0.5")},
     "triplet": {
         "margin": ("0.1", "0.3"),
