@@ -62,15 +62,15 @@ class FeatureSpec:
     fit: Fit = "stretch"
 
     @classmethod
-    def of(cls, settings: Transfer | Triplet, *, views: int | None = None) -> FeatureSpec:
-        """Return the one of these settings, with their number of views unless another is given."""
+    def of(cls, settings: Transfer | Triplet, *, views: int) -> FeatureSpec:
+        """Return the one of these settings, with so many views."""
         return cls(
             settings.backbone,
             settings.weights,
             settings.size,
             settings.channels,
             settings.augment,
-            settings.views if views is None else views,
+            views,
             settings.precision,
             settings.seed,
             settings.fit,

@@ -160,7 +160,7 @@ class FoldTrials:
         if data.frozen_backbone and isinstance(settings, Transfer | Triplet):
             with suppress(UsageError):
                 net, _ = pretrained(settings, len(data.classes), TrainingCallback())
-                data.features("train", net.backbone, settings.views)
+                data.train_features(net.backbone)
 
     def missing(self, trainings: Sequence[FoldTraining]) -> list[FoldTraining]:
         """Return those that are not known yet."""

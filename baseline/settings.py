@@ -29,6 +29,10 @@ Fit = Literal["stretch", "crop"]
 """How a picture that is no square becomes one: its proportions are given up, or what stands out."""
 
 Penalty = Literal["within-class", "l2"]
+Views = Annotated[int, Meta(ge=0, le=64)]
+VIEWS = {500: 8, 2000: 4}
+"""Augmented views that 'auto' gives each of at most so many pictures; 2 where there are more. (The
+fewer, the more views tell of what differs within a class; the more, the longer each view takes.)"""
 Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
 AUTO = "auto"
 """In place of a preset: the one that suits the dataset, which training finds out."""
@@ -89,13 +93,13 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
 
     With head 'logistic' nothing descends: `strength` is the inverse of the penalty as in
     scikit-learn's `C`, and 0 lets it be chosen; `baseline.methods.logistic` has both of the kinds
-    of `penalty`. `views` are augmented ones besides the plain one.
+    of `penalty`. `views` are augmented ones besides the plain one; 'auto' goes by `VIEWS`.
     `part_weights` is 'auto', or the weight of each backbone after the first: `0.5` or `0.5,1`.
     """
 
     backbone: str
     weights: str
-    views: Annotated[int, Meta(ge=0, le=64)]
+    views: Views | Literal["auto"]
     head: Literal["logistic", "linear", "mlp"]
     dense: Count
     strength: NotNegative
@@ -122,7 +126,7 @@ class Triplet(DescentSettings, frozen=True, tag="triplet"):
 
     backbone: str
     weights: str
-    views: Annotated[int, Meta(ge=0, le=64)]
+    views: Views
     learn: Literal["projection", "all"]
     embedding: Annotated[int, Meta(ge=2)]
     classes_per_batch: Annotated[int, Meta(ge=2)]
@@ -148,6 +152,13 @@ UNUSED_WHEN_SOLVED = {
     "batch",
     "dense",
 }
+
+
+def views_of(settings: Transfer | Triplet, pictures: int) -> int:
+    """Return how many augmented views each of so many pictures of train is given."""
+    if settings.views != "auto":
+        return settings.views
+    return next((views for most, views in VIEWS.items() if pictures <= most), 2)
 
 
 def preset_names() -> list[str]:
@@ -239,10 +250,16 @@ def _explained(shape: type[Settings], values: Mapping[str, object], message: str
             f"The settings are wrong: {message}.",
             f"Those of method '{shape.__struct_config__.tag}' are all to be given: {keys}",
         )
-    kind = _kinds(shape)[key]
-    allowed = get_args(kind) if all(isinstance(a, str) for a in get_args(kind)) else ()
-    expected = f"Choose {' or '.join(allowed)}" if allowed else _plainly(problem)
+    words = _words(_kinds(shape)[key])
+    expected = f"Choose {' or '.join(words)}" if words else _plainly(problem)
     return UsageError(f"The setting '{key}' cannot be '{values[key]}'.", expected)
+
+
+def _words(kind: Any) -> list[str]:
+    """Return what can be chosen where a setting is one of some words; nothing where it is not."""
+    parts = get_args(kind)
+    words = [word for one in (kind, *parts) for word in get_args(one) if isinstance(word, str)]
+    return [*words, "a whole number"] if int in parts and words else words
 
 
 def _plainly(problem: str) -> str:

@@ -32,6 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 from virtual_display import display  # noqa: E402
 
 from gleanset import Dataset  # noqa: E402
+from gleanset.cli import COLLECTOR_THRESHOLDS  # noqa: E402
 from gleanset.db.proposals import Proposals  # noqa: E402
 
 BEAT_MS = 5
@@ -91,7 +92,7 @@ def child(root: Path, started: float, learning: bool) -> None:
     """Drive one window; prints what was measured as one line of JSON."""
     from labeler.qt.app import make_application
 
-    gc.set_threshold(20_000, 20, 20)  # as all commands do
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)  # as all commands do
     application = make_application()
     from PySide6.QtTest import QTest
 

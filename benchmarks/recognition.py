@@ -1,4 +1,4 @@
-"""What squares, colours and its penalty bring `transfer`, on real pictures.
+"""What squares, colours, its penalty and its views bring `transfer`, on real pictures.
 
     python benchmarks/recognition.py WORK [--splits 20] [--set NAME=FOLDER ...]
     python benchmarks/recognition.py WORK --table       # of what is known, nothing is trained
@@ -6,9 +6,9 @@
 Each split draws 3, 5, 10 pictures a class, or seven tenths of each class, whole moments at a time;
 all others are test. `transfer` learns from the same ones with the network alone, of pictures that
 are stretched to a square or cut to one, with colours beside it at the weight that it chooses within
-train, and with the penalty of its preset. Nearest neighbours compare by the same scaled features.
-Purity is that of 40 groups of all pictures, made as `baseline presort` does without any label. WORK
-keeps a line for each split: what was stopped goes on where it was.
+train, with the penalty of its preset, and with its views. Nearest neighbours compare by the same
+scaled features. Purity is that of 40 groups of all pictures, made as `baseline presort` does
+without any label. WORK keeps a line for each split: what was stopped goes on where it was.
 A FOLDER has a folder for each class, and perhaps `sources.json` (benchmarks/labelled_tree.py).
 """
 
@@ -35,7 +35,7 @@ from baseline.methods.logistic import choose_strength, solve
 from baseline.methods.part_weights import weighed_scaling
 from baseline.presort.clusters import similarity_order
 from baseline.presort.likeness import components_of
-from baseline.settings import Transfer, load_preset
+from baseline.settings import Transfer, load_preset, views_of
 from baseline.texture import are_drawn, expected_weights
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -43,13 +43,15 @@ from gleanset.work.progress import Progress
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (3, 5, 10, 0)
 NETWORK = "efficientnet_lite0"
+EVEN = {"penalty": "l2", "views": "2"}
 VARIANTS = {
-    "network": {"backbone": NETWORK, "fit": "stretch", "penalty": "l2"},
-    "square": {"backbone": NETWORK, "fit": "crop", "penalty": "l2"},
-    "colours": {"backbone": f"{NETWORK}+colours", "fit": "crop", "penalty": "l2"},
+    "network": {"backbone": NETWORK, "fit": "stretch", **EVEN},
+    "square": {"backbone": NETWORK, "fit": "crop", **EVEN},
+    "colours": {"backbone": f"{NETWORK}+colours", "fit": "crop", **EVEN},
+    "penalty": {"backbone": f"{NETWORK}+colours", "fit": "crop", "views": "2"},
     "preset": {"backbone": f"{NETWORK}+colours", "fit": "crop"},
 }
-"""What `transfer` was before, with squares, with colours as well, and as its preset has it."""
+"""What `transfer` was once, and what it became step by step; more views are the last one."""
 BEFORE, *AFTER = VARIANTS
 GROUPS = 40
 KINDS = ("head", "nearest")
@@ -81,8 +83,8 @@ class Seen:
         augment = {"augment": "photos" if photos else "characters"}
         settings = load_preset("transfer", {**given, **augment})
         assert isinstance(settings, Transfer)
-        spec = FeatureSpec.of(settings)
-        self.backbone, self.penalty = spec.load(), settings.penalty
+        spec = FeatureSpec.of(settings, views=views_of(settings, 0))
+        self.backbone, self.settings = spec.load(), settings
         samples = [sample for part in found.splits.values() for sample in part]
         made = features_of(dataset, samples, spec, Progress(), self.backbone)
         self.expected = expected_weights(self.backbone.parts, dataset, samples, Progress())
@@ -92,6 +94,8 @@ class Seen:
     def judged(self, examples: Examples) -> Row:
         """Learn from train as `fit_transfer` does, and judge head and nearest neighbours."""
         train, test = (self.part(examples, split) for split in ("train", "test"))
+        seen = 1 + views_of(self.settings, len(train.y))
+        train = FeatureSamples(train.x[:, :seen], train.y)
         counts = np.bincount(train.y)
         weights = (len(train.y) / len(counts) / counts)[train.y]
         groups = [examples.moments[s.key] for s in examples.splits["train"] if s.key in self.row]
@@ -100,8 +104,8 @@ class Seen:
         )
         x, asked = (scaling.applied(part.x).astype(np.float64) for part in (train, test))
         known = train.y, weights
-        strength = choose_strength(x, *known, groups, 0, self.penalty).strength
-        head = solve(x, *known, len(counts), strength, self.penalty)
+        strength = choose_strength(x, *known, groups, 0, self.settings.penalty).strength
+        head = solve(x, *known, len(counts), strength, self.settings.penalty)
         told = asked[:, 0] @ head.coefficients.T + head.bias
         nearest = train.y[(unit(asked[:, 0]) @ unit(x[:, 0]).T).argmax(1)]
         return {

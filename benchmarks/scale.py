@@ -49,8 +49,8 @@ WORKERS = (1, 2, 3, 4)
 
 CPU_MS = {"harvest": 4.7, "faces (drawnface)": 110.0, "features": 100.0, "export": 15.0}
 """CPU of a picture in each stage, as docs/scale.md says where from."""
-DRIVER_MS = {"harvest": 2.0, "faces (drawnface)": 2.0, "features": 2.0 / 32, "export": 0.135}
-"""What a picture costs the driver on a cluster: an item dealt out (2 ms), which of features is a
+DRIVER_MS = {"harvest": 2.5, "faces (drawnface)": 2.5, "features": 2.5 / 32, "export": 0.135}
+"""What a picture costs the driver on a cluster: an item dealt out (2.5 ms), which of features is a
 batch of 32 pictures; in an export, which deals out shards, reading its rows."""
 CATALOGUE_BYTES, SNAPSHOT_BYTES, PICTURE_BYTES, CROP_BYTES = 1951, 41, 160_000, 20_000
 REQUESTS = {

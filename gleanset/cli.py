@@ -39,6 +39,8 @@ Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BUG = 1
 LINES = "json"
+COLLECTOR_THRESHOLDS = 20_000, 20, 20
+"""We make few cycles; looking for them after every 700 objects costs a tenth of a harvest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +236,7 @@ def chosen_root(given: Path | None) -> Path:
 def main(commands: click.Group) -> NoReturn:
     """Run a console command to its documented exit code."""
     name = commands.name or "gleanset"
-    # We make few cycles; looking for them after every 700 objects costs a tenth of a harvest.
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Paths may hold bytes that are no text, and terminals may lack letters.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 from PIL import Image
 
 from gleanset import Dataset
@@ -158,7 +157,6 @@ def picture_pixels(picture: AuditPicture, at_least: int, mode: Mode) -> Image.Im
 
 def hash_picture(picture: AuditPicture) -> AuditHashes:
     """Return the hashes of a picture, in a worker process. Raises `Unreadable`."""
-    cv2.setNumThreads(1)
     data = _read(picture.file.path)
     digest = hashlib.sha256(data + repr(picture.file.region).encode())
     pixels = decode_region(data, picture.file, GREY_SIZE, "L")

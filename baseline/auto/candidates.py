@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from baseline.compute import choose_compute
-from baseline.settings import Settings, load_preset
+from baseline.settings import Settings, Transfer, Triplet, load_preset, views_of
 from gleanset.binomial import Interval
 from gleanset.html.words import duration
 
@@ -95,7 +95,7 @@ def candidates(
             yield PresetCandidate(one, settings, 0.0, why)
             continue
         seconds = _seconds(one, settings, pictures, trainings, seen)
-        seen = max(seen, _views(settings)) if one.on_features else seen
+        seen = max(seen, _looks(settings, pictures)) if one.on_features else seen
         dear = not one.on_features and seconds > BEARABLE
         why = f"that takes {duration(seconds)} or more" if dear else ""
         yield PresetCandidate(one, settings, slow * seconds, why)
@@ -114,7 +114,7 @@ def _too_few(one: PresetCost, pictures: int, classes: int) -> str:
 def seconds_of(settings: Settings, pictures: int, trainings: int) -> float:
     """Return about how long so many trainings on parts of so many pictures take, features made."""
     cost = _cost_of(settings)
-    seen = _views(settings) if cost.on_features else 0
+    seen = _looks(settings, pictures) if cost.on_features else 0
     return machine_factor() * _seconds(cost, settings, pictures, trainings, seen)
 
 
@@ -125,7 +125,7 @@ def seconds_range(settings: Settings, pictures: int, trainings: int) -> Interval
     if not trainings:
         return Interval(0.0, 0.0)
     cost, slow = _cost_of(settings), machine_factor()
-    low = _seconds(cost, settings, pictures, trainings, _views(settings))
+    low = _seconds(cost, settings, pictures, trainings, _looks(settings, pictures))
     high = _seconds(cost, settings, pictures, trainings, 0)
     high += PREPARE if cost.on_features else 0.0
     return Interval(min(1.0, slow) * low, DELAY * max(1.0, slow) * high)
@@ -140,7 +140,7 @@ def _seconds(
 ) -> float:
     """Return what trainings take by the table; of `seen` views there are features already."""
     if cost.on_features:
-        looks = pictures * max(0, _views(settings) - seen)
+        looks = pictures * max(0, _looks(settings, pictures) - seen)
     else:
         looks = pictures * trainings * getattr(settings, "epochs", 1)
     base, each = cost.head
@@ -148,9 +148,9 @@ def _seconds(
     return looks * look + trainings * (base + each * pictures)
 
 
-def _views(settings: Settings) -> int:
-    """Return how many views of a picture features are made of."""
-    return 1 + int(getattr(settings, "views", 0))
+def _looks(settings: Settings, pictures: int) -> int:
+    """Return how many views of each of so many pictures features are made of."""
+    return 1 + (views_of(settings, pictures) if isinstance(settings, Transfer | Triplet) else 0)
 
 
 def machine_factor() -> float:

@@ -13,7 +13,7 @@ from baseline.backbone import Backbone, FeaturePart
 from baseline.data import Arrays, Examples, load_arrays
 from baseline.features import Features, FeatureSpec, features_of
 from baseline.loop.dataset import FeatureSamples
-from baseline.settings import Settings, Transfer, Triplet
+from baseline.settings import Settings, Transfer, Triplet, views_of
 from baseline.texture import ExpectedWeights, expected_weights
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -52,6 +52,12 @@ class TrainingData:
                 self.dataset, self.examples, self.settings, splits=[split], progress=self.progress
             )
         return self._arrays[split]
+
+    def train_features(self, backbone: Backbone) -> Features:
+        """Return what `backbone` sees of train, in the plain view and those of the settings."""
+        assert isinstance(self.settings, Transfer | Triplet)
+        views = views_of(self.settings, len(self.examples.splits["train"]))
+        return self.features("train", backbone, views)
 
     def features(self, split: str, backbone: Backbone, views: int = 0) -> Features:
         """Return what `backbone` sees of a split, in the plain view and `views` more."""

@@ -40,7 +40,7 @@ def fit_transfer(
     """Learn a head: solved as a logistic regression, or by descent as 'linear' or 'mlp'."""
     check_classes(material.classes_of("train", _keys(material)), material.classes)
     net, facts = pretrained(settings, len(material.classes), watch)
-    seen = material.features("train", net.backbone, settings.views)
+    seen = material.train_features(net.backbone)
     train = material.labelled("train", seen)
     check_classes(train.y, material.classes)
     weights = _sample_weights(train, material, settings)

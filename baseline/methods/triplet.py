@@ -47,7 +47,7 @@ def _projection(
     settings: Triplet,
     watch: TrainingCallback,
 ) -> TrainingResult[Net]:
-    seen = material.features("train", net.backbone, settings.views)
+    seen = material.train_features(net.backbone)
     train = material.labelled("train", seen)
     check_classes(train.y, material.classes)
     alike, groups = np.ones(len(train.y)), material.moments_of(seen.keys)

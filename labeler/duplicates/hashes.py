@@ -144,7 +144,6 @@ def share_of(pixels: Image.Image, grey: Grey) -> float:
 def hash_sample(item: tuple[SampleRegion, SampleFile]) -> SampleHashes:
     """Return the hashes of a sample, in a worker process. Raises `Unreadable`."""
     seen, file = item
-    cv2.setNumThreads(1)
     return describe(read_pixels(file, GREY_SIZE, "L"), seen.id)
 
 

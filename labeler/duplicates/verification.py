@@ -17,7 +17,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -114,7 +113,6 @@ def compare(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Ve
 
 def compare_files(pair: FilePair) -> Verdict:
     """Compare two samples, in a worker process. Raises `Unreadable`."""
-    cv2.setNumThreads(1)
     return compare(_prepared(pair.a), _prepared(pair.b), one_film=pair.one_film)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -123,7 +122,6 @@ class QualityAssessment:
 
 def measure_sample(due: DueSample) -> PixelMeasures:
     """Measure a sample, in a worker process. Raises `Unreadable`."""
-    cv2.setNumThreads(1)
     return measures(read_pixels(due.file, TEXT_SIDE, "RGB"), due.face)
 
 

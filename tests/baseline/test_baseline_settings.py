@@ -12,6 +12,7 @@ from baseline.settings import (
     load_preset,
     preset_names,
     settings_from,
+    views_of,
 )
 from gleanset.errors import UsageError
 
@@ -135,6 +136,19 @@ def test_an_option_that_would_change_nothing_is_refused() -> None:
     assert load_preset("transfer", {"head": "mlp", "dense": "5", "batch": "8"})
     with pytest.raises(UsageError, match="no setting 'blocks'"):
         load_preset("finetune", {"blocks": "3"})
+
+
+def test_fewer_pictures_are_given_more_views() -> None:
+    auto = load_preset("transfer", {})
+    assert isinstance(auto, Transfer)
+    assert [views_of(auto, n) for n in (10, 500, 501, 2000, 2001, 10**6)] == [8, 8, 4, 4, 2, 2]
+    given = load_preset("transfer", {"views": "3"})
+    assert isinstance(given, Transfer)
+    assert views_of(given, 10) == views_of(given, 10**6) == 3
+    for wrong in ("many", "65", "-1"):
+        with pytest.raises(UsageError, match="'views' cannot be") as refused:
+            load_preset("transfer", {"views": wrong})
+        assert refused.value.mend == "Choose auto or a whole number"
 
 
 def test_more_blocks_than_the_picture_has_room_for() -> None:
