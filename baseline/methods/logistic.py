@@ -34,8 +34,9 @@ SHRINKAGE = 3.0
 the mean of all features. Between 1 and 10 it is all the same."""
 DEFAULT = 1.0
 FOLDS = 4
-MOST = 3000
-"""Samples that the choice is made with: more would change little and take long."""
+MOST = 1000
+"""Samples that the choice is made with, and views of them: more would change little and take
+long."""
 SMALL = 5_000_000
 """Values of a matrix up to which more threads only wait for each other."""
 ITERATIONS = 2000
@@ -88,9 +89,10 @@ def solve(
     flat, labels, each = _each_view(x, y, weights)
     basis = _span(flat)
     z = flat @ basis
-    axes = _even_axes(z, labels, each, x.shape[2], penalty)
-    found = fit_logistic(z @ axes, labels, each, strength).solved
-    return found._replace(coefficients=found.coefficients @ axes.T @ basis.T)
+    factor = _penalty_factor(z, labels, each, x.shape[2], penalty)
+    found = fit_logistic(_evened(z, factor), labels, each, strength).solved
+    coefficients = solve_triangular(factor, found.coefficients.T, lower=True, trans="T").T
+    return found._replace(coefficients=coefficients @ basis.T)
 
 
 def choose_strength(
@@ -103,7 +105,8 @@ def choose_strength(
 ) -> Chosen:
     """Choose the strength of least log loss by cross-validation that keeps groups whole.
 
-    `x` is N x V x D; models of the first view of each sample are judged by it.
+    `x` is N x V x D. Models of the first view of each sample are judged by it; the others say what
+    differs within classes, as many of them as come to `MOST` in all.
     """
     numbers = np.unique(np.array(groups), return_inverse=True)[1]
     if len(y) > MOST:
@@ -114,12 +117,13 @@ def choose_strength(
         return Chosen(DEFAULT, "default", {})
     losses = dict.fromkeys(STRENGTHS, 0.0)
     width = x.shape[2]
+    x = x[:, : max(1, MOST // len(x))]
     z = x @ _span(x.reshape(-1, width))
     for learnt, held in folds:
         if len(np.unique(y[learnt])) < 2:
             continue
-        axes = _even_axes(*_each_view(z[learnt], y[learnt], weights[learnt]), width, penalty)
-        plain = z[:, 0] @ axes
+        seen = _each_view(z[learnt], y[learnt], weights[learnt])
+        plain = _evened(z[:, 0], _penalty_factor(*seen, width, penalty))
         plain = plain @ _span(plain[learnt])
         for strength in STRENGTHS:
             model = fit_logistic(plain[learnt], y[learnt], weights[learnt], strength)
@@ -147,13 +151,15 @@ def _span(x: Floats) -> Floats:
         return np.linalg.qr(x.T)[0]
 
 
-def _even_axes(z: Floats, y: Classes, weights: Floats, width: int, penalty: Penalty) -> Floats:
-    """Return axes, D x D, along which the penalty is |w|^2, for `z` (N x D).
+def _penalty_factor(z: Floats, y: Classes, weights: Floats, width: int, penalty: Penalty) -> Floats:
+    """Return L, D x D lower triangular, such that the penalty of weights w is |L'w|^2, for `z`
+    (N x D).
 
     `width` is how many features they were before they were rotated into their span.
     """
+    even = np.eye(z.shape[1])
     if penalty == "l2":
-        return np.eye(z.shape[1])
+        return even
     with _threads(z):
         members = np.zeros((len(y), int(y.max()) + 1))
         members[np.arange(len(y)), y] = weights
@@ -161,11 +167,14 @@ def _even_axes(z: Floats, y: Classes, weights: Floats, width: int, penalty: Pena
         apart = (z - means[y]) * np.sqrt(weights / weights.sum())[:, None]
         covariance = apart.T @ apart
         shrinkage = SHRINKAGE * float(np.trace(covariance)) / width
-        if not shrinkage:
-            return np.eye(z.shape[1])
-        factor = cholesky(covariance / shrinkage + np.eye(len(covariance)), lower=True)
-        inverse: Floats = solve_triangular(factor, np.eye(len(factor)), lower=True)
-    return inverse.T
+        return cholesky(covariance / shrinkage + even, lower=True) if shrinkage else even
+
+
+def _evened(z: Floats, factor: Floats) -> Floats:
+    """Return `z` (N x D) such that the penalty of its weights is |w|^2."""
+    with _threads(z):
+        found: Floats = solve_triangular(factor, z.T, lower=True).T
+    return found
 
 
 def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> FittedLogistic:
