@@ -142,16 +142,13 @@ METHODS: dict[str, type[Settings]] = {
     "finetune": Finetune,
     "triplet": Triplet,
 }
-UNUSED_WHEN_SOLVED = {
-    "optimiser",
-    "learning_rate",
-    "epochs",
-    "patience",
-    "dropout",
-    "weight_decay",
-    "batch",
-    "dense",
+_DESCENT = {"optimiser", "learning_rate", "epochs", "patience", "dropout", "weight_decay", "batch"}
+UNUSED_BY_HEAD = {
+    "logistic": _DESCENT | {"dense"},
+    "linear": {"strength", "penalty", "dense"},
+    "mlp": {"strength", "penalty"},
 }
+"""Settings of `Transfer` that have no say, by its head."""
 
 
 def views_of(settings: Transfer | Triplet, pictures: int) -> int:
@@ -293,22 +290,29 @@ def _joined(settings: Settings) -> Settings:
     return settings
 
 
+def idle_settings(settings: Settings) -> set[str]:
+    """Return the names of settings that have no say beside the others."""
+    if not isinstance(settings, Transfer):
+        return set()
+    return UNUSED_BY_HEAD[settings.head]
+
+
 def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
     """Raise `UsageError` for an option that would change nothing."""
-    idle = UNUSED_WHEN_SOLVED & set(overrides)
-    if isinstance(settings, Transfer) and settings.head == "logistic" and idle:
+    idle = idle_settings(settings) & set(overrides)
+    if not idle or not isinstance(settings, Transfer):
+        return
+    if settings.head == "logistic":
         raise UsageError(
             f"'{min(idle)}' has no meaning for a logistic head: it is solved, not descended to.",
             "Add -o head=linear or -o head=mlp, or set -o strength=…",
         )
-    solved = {"strength", "penalty"} & set(overrides)
-    if isinstance(settings, Transfer) and settings.head != "logistic" and solved:
-        raise UsageError(
-            f"'{min(solved)}' has no meaning for a head that descends.",
-            "Add -o head=logistic, or set -o weight_decay=…",
-        )
-    if isinstance(settings, Transfer) and settings.head == "linear" and "dense" in overrides:
+    if "dense" in idle:
         raise UsageError("'dense' is the width of an mlp head.", "Add -o head=mlp")
+    raise UsageError(
+        f"'{min(idle)}' has no meaning for a head that descends.",
+        "Add -o head=logistic, or set -o weight_decay=…",
+    )
 
 
 def _kinds(shape: type[Settings]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import msgspec
 from baseline.evaluation.calibration import ClasswiseError, ConfidenceBin
 from baseline.evaluation.metrics import ClassScore, Misclassification
 from baseline.runs import METRICS, NETWORK, SETTINGS, WEIGHTS
-from baseline.settings import UNUSED_WHEN_SOLVED
+from baseline.settings import UNUSED_BY_HEAD
 from gleanset.binomial import few
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
@@ -153,7 +153,7 @@ class Metrics:
     @property
     def settings_used(self) -> dict[str, Any]:
         """The settings that had a say: a head that was solved did not descend."""
-        idle = UNUSED_WHEN_SOLVED if "strength" in self.training else set()
+        idle = UNUSED_BY_HEAD["logistic"] if "strength" in self.training else set()
         return {key: value for key, value in self.settings.items() if key not in idle}
 
     @property

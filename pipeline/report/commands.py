@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -210,12 +210,27 @@ def _train(metrics: Metrics) -> Iterator[CommandStep]:
         return
     options = [
         word
-        for key, value in metrics.settings.items()
+        for key, value in _in_force(metrics.settings).items()
         if key not in ("preset", "method") and own.get(key) != value
         for word in ("-o", f"{key}={_text(value)}")
     ]
     words = ["--preset", preset, *options]
     yield CommandStep("train, and judge on test", _command("baseline train", words))
+
+
+def _in_force(recorded: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the settings of a run that had a say; of one that came later, what it was until then.
+
+    Those of another version that had other ones are returned as they are.
+    """
+    from baseline.settings import idle_settings, settings_from
+
+    try:
+        settings = settings_from(recorded)
+    except UsageError:
+        return recorded
+    idle = idle_settings(settings)
+    return {key: value for key, value in settings.to_json().items() if key not in idle}
 
 
 def _text(value: object) -> str:

@@ -198,13 +198,22 @@ def test_the_printed_training_is_the_recorded_one(dataset: Dataset, preset: str)
     keys = [key for key in choices if key in known]
     for values in itertools.product(*(choices[key] for key in keys)):
         given = dict(zip(keys, values, strict=True))
-        if given.get("head") == "logistic":
-            del given["learning_rate"]
+        for idle in {"logistic": ["learning_rate"], "mlp": ["strength"]}.get(
+            given.get("head", ""), []
+        ):
+            del given[idle]
         settings = load_preset(preset, given).to_json()
         metrics = Metrics(["a"], settings, {})
         (params,) = printed(dataset, "baseline train", metrics)
         again = load_preset(params["preset"], key_values(params["options"], "epochs=10"))
         assert again.to_json() == settings
+
+
+def test_what_came_after_a_run_is_asked_for_as_it_was(dataset: Dataset) -> None:
+    before = load_preset("transfer", {"views": "2", "penalty": "l2", "fit": "stretch"}).to_json()
+    recorded = {key: value for key, value in before.items() if key not in ("penalty", "fit")}
+    (params,) = printed(dataset, "baseline train", Metrics(["a"], recorded, {}))
+    assert load_preset(params["preset"], key_values(params["options"], "")).to_json() == before
 
 
 def test_a_preset_that_is_gone_has_no_command(dataset: Dataset) -> None:
