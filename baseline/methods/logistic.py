@@ -1,10 +1,8 @@
 """Multinomial logistic regression with an L2 penalty, solved until the gradient is next to none.
 
 On small sets it beats a head trained by stochastic gradient descent by 4 to 5 points. Features
-come standardised, so that one penalty suits all of them; with the penalty 'within-class' a weight
-costs the more, the more what it weighs differs among pictures of one class (within-class covariance
-normalisation: Hatch, Kajarekar and Stolcke 2006). What tells classes apart in a few pictures by
-chance is mostly what differs within them, too.
+come standardised, so that one penalty suits all of them; `baseline.methods.within_class` has the
+other penalty.
 """
 
 from __future__ import annotations
@@ -16,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import minimize
 
 from baseline.evaluation.outputs import softmax
 from baseline.grouped_split import stratified_group_folds
 from baseline.methods.one_thread import one_thread
+from baseline.methods.within_class import WithinClassMetric
 from baseline.settings import Penalty
 
 Floats = npt.NDArray[np.float64]
@@ -29,9 +27,6 @@ Classes = npt.NDArray[np.int64]
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """What is chosen from; on pictures those from 1 on are alike (docs/experiments.md)."""
-SHRINKAGE = 3.0
-"""Variance within classes that each feature is taken to have, beside what is seen: so many times
-the mean of all features. Between 1 and 10 it is all the same."""
 DEFAULT = 1.0
 FOLDS = 4
 MOST = 1000
@@ -82,17 +77,17 @@ def solve(
 ) -> Solved:
     """Return the weights that minimise the sum of weighted losses + penalty / (2 strength).
 
-    `x` is N x V x D, V views of each sample, `weights` N; the penalty is |w|^2, or of each class
-    w' (C / c + 1) w, where C is the covariance within classes and c `SHRINKAGE` times its mean
-    variance. Every one of `classes` must be in `y`.
+    `x` is N x V x D, V views of each sample, `weights` N; the penalty is |w|^2 or that within
+    classes (`baseline.methods.within_class`). Every one of `classes` must be in `y`.
     """
     flat, labels, each = _each_view(x, y, weights)
     basis = _span(flat)
     z = flat @ basis
-    factor = _penalty_factor(z, labels, each, x.shape[2], penalty)
-    found = fit_logistic(_evened(z, factor), labels, each, strength).solved
-    coefficients = solve_triangular(factor, found.coefficients.T, lower=True, trans="T").T
-    return found._replace(coefficients=coefficients @ basis.T)
+    metric = _metric(z, labels, each, x.shape[2], penalty)
+    with _threads(z):
+        even = metric.evened(z)
+    found = fit_logistic(even, labels, each, strength).solved
+    return found._replace(coefficients=metric.restored(found.coefficients) @ basis.T)
 
 
 def choose_strength(
@@ -123,7 +118,7 @@ def choose_strength(
         if len(np.unique(y[learnt])) < 2:
             continue
         seen = _each_view(z[learnt], y[learnt], weights[learnt])
-        plain = _evened(z[:, 0], _penalty_factor(*seen, width, penalty))
+        plain = _metric(*seen, width, penalty).evened(z[:, 0])
         plain = plain @ _span(plain[learnt])
         for strength in STRENGTHS:
             model = fit_logistic(plain[learnt], y[learnt], weights[learnt], strength)
@@ -151,30 +146,13 @@ def _span(x: Floats) -> Floats:
         return np.linalg.qr(x.T)[0]
 
 
-def _penalty_factor(z: Floats, y: Classes, weights: Floats, width: int, penalty: Penalty) -> Floats:
-    """Return L, D x D lower triangular, such that the penalty of weights w is |L'w|^2, for `z`
-    (N x D).
-
-    `width` is how many features they were before they were rotated into their span.
-    """
-    even = np.eye(z.shape[1])
-    if penalty == "l2":
-        return even
+def _metric(
+    z: Floats, y: Classes, weights: Floats, width: int, penalty: Penalty
+) -> WithinClassMetric:
     with _threads(z):
-        members = np.zeros((len(y), int(y.max()) + 1))
-        members[np.arange(len(y)), y] = weights
-        means = members.T @ z / np.maximum(members.sum(0)[:, None], 1e-300)
-        apart = (z - means[y]) * np.sqrt(weights / weights.sum())[:, None]
-        covariance = apart.T @ apart
-        shrinkage = SHRINKAGE * float(np.trace(covariance)) / width
-        return cholesky(covariance / shrinkage + even, lower=True) if shrinkage else even
-
-
-def _evened(z: Floats, factor: Floats) -> Floats:
-    """Return `z` (N x D) such that the penalty of its weights is |w|^2."""
-    with _threads(z):
-        found: Floats = solve_triangular(factor, z.T, lower=True).T
-    return found
+        if penalty == "l2":
+            return WithinClassMetric.even(z.shape[1])
+        return WithinClassMetric.of(z, y, weights, width)
 
 
 def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> FittedLogistic:

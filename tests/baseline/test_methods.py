@@ -21,7 +21,6 @@ from baseline.data import Arrays, find_examples
 from baseline.inference import predict_logits
 from baseline.loop.callbacks import TrainingCallback, TrainingResult
 from baseline.methods.logistic import (
-    SHRINKAGE,
     Classes,
     Floats,
     choose_strength,
@@ -31,6 +30,7 @@ from baseline.methods.logistic import (
 from baseline.methods.registry import fit_method
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
+from baseline.methods.within_class import SHRINKAGE
 from baseline.networks import Net
 from baseline.settings import Penalty, load_preset
 from baseline.storage import load_model, save_model
