@@ -81,13 +81,14 @@ def solve(
     classes (`baseline.methods.within_class`). Every one of `classes` must be in `y`.
     """
     flat, labels, each = _each_view(x, y, weights)
-    basis = _span(flat)
-    z = flat @ basis
+    basis = _span(flat) if len(flat) < flat.shape[1] else None
+    z = flat if basis is None else flat @ basis
     metric = _metric(z, labels, each, x.shape[2], penalty)
     with _threads(z):
         even = metric.evened(z)
     found = fit_logistic(even, labels, each, strength).solved
-    return found._replace(coefficients=metric.restored(found.coefficients) @ basis.T)
+    coefficients = metric.restored(found.coefficients)
+    return found._replace(coefficients=coefficients if basis is None else coefficients @ basis.T)
 
 
 def choose_strength(
