@@ -60,13 +60,14 @@ class SourceRequest(NamedTuple):
     """What was asked of a source, and the hint that came of it.
 
     `paths` are two of those found, in an archive that of the archive with the member behind it.
-    `credit` has what is said alike of all of them.
+    `credit` has what is said alike of all of them; `grouped` says whether some belong together.
     """
 
     source: str
     query: str | None
     hint: str | None
     paths: tuple[str | None, str | None]
+    grouped: bool = False
     credit: Credit = NOTHING
 
 
@@ -239,13 +240,13 @@ class Statistics:
         """Return what was asked of the sources, but for videos."""
         path = "iif(source='archive', path || '/' || substr(key, instr(key, ':') + 1), path)"
         rows = self._db.rows(
-            f"SELECT source, query, hint, min({path}), max({path}), {_alike('author')}, "
-            f"{_alike('licence')}, {_alike('page_url')} FROM origin "
+            f"SELECT source, query, hint, min({path}), max({path}), count(post), "
+            f"{_alike('author')}, {_alike('licence')}, {_alike('page_url')} FROM origin "
             "WHERE video IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
         return [
-            SourceRequest(source, query, hint, (first, last), Credit(*credit))
-            for source, query, hint, first, last, *credit in rows
+            SourceRequest(source, query, hint, (first, last), posts > 0, Credit(*credit))
+            for source, query, hint, first, last, posts, *credit in rows
         ]
 
     def sampled_videos(self) -> list[SampledVideo]:

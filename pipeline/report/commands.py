@@ -79,8 +79,10 @@ def _harvests(requests: Iterable[SourceRequest]) -> Iterator[CommandStep]:
         yield _search(source, label, asked)
     yield from dict.fromkeys(_folder(row) for row in taken if row.source in _PLACES)
     yield from _lists([row.hint for row in taken if row.source == "urls"])
-    if any(row.source == "import" for row in taken):
-        yield CommandStep("take labelled pictures in", "labeler import LABELLED")
+    imported = [row.grouped for row in taken if row.source == "import"]
+    if imported:
+        words = f"take labelled pictures in{_regrouped(any(imported))}"
+        yield CommandStep(words, "labeler import LABELLED")
 
 
 def _search(source: str, label: str | None, asked: list[str]) -> CommandStep:
@@ -115,7 +117,13 @@ def _folder(row: SourceRequest) -> CommandStep:
         credit=_given_credit(row.credit),
     )
     kind = "a folder tree" if place == "FOLDER" else "an archive"
-    return CommandStep(f"take the pictures of {kind}", shell_line(request))
+    words = f"take the pictures of {kind}{_regrouped(row.grouped)}"
+    return CommandStep(words, shell_line(request))
+
+
+def _regrouped(grouped: bool) -> str:
+    """Words for pictures that belong together: their groups are known, not what made them."""
+    return ", with the --group-by or sources.csv that grouped them" if grouped else ""
 
 
 def _given_credit(said: Credit) -> Credit:

@@ -277,6 +277,17 @@ def test_printed_folders_lists_and_imports_are_what_was_taken(dataset: Dataset) 
     assert not printed(dataset, "labeler dedup")
 
 
+@pytest.mark.parametrize("source", ["folder", "archive", "import"])
+def test_groups_that_somebody_gave_are_said_with_the_command_that_took_them(
+    dataset: Dataset, source: str
+) -> None:
+    add(dataset, picture(0), Origin(source, "a", path="/a.png", hint="cat"))
+    add(dataset, picture(1), Origin(source, "b", path="/b.png", hint="dog", post="one"))
+    words = [step.words for step in command_steps(dataset, None) if "take" in step.words]
+    told = sorted("--group-by" in said for said in words)
+    assert told == ([True] if source == "import" else [False, True])
+
+
 def test_what_is_said_of_all_pictures_of_a_folder_is_printed_with_it(dataset: Dataset) -> None:
     given = {"author": "Ada O'Neil", "licence": "CC-BY-4.0", "page_url": "https://a.example/1"}
     for number in range(3):
