@@ -189,9 +189,13 @@ class ClassPagesView(SendingView):
             self._file(None)
 
     def _something_said(self) -> bool:
-        """Return whether an overview may be left: a group has a name, or is offered one."""
+        """Return whether an overview may be left: faces were sent, or a group is offered a name.
+
+        Faces that are pulled out of groups without a name would leave it as it is.
+        """
         assert self.page is not None
-        return bool(self.model.states) or any(group.label for group in self.page.groups)
+        sent = self.marked(TileMark.SENT, TileMark.DONE)
+        return bool(sent) or any(group.label for group in self.page.groups)
 
     # -- names
 

@@ -65,6 +65,7 @@ class EnlargedFace(QWidget):
         self.setGeometry(self._view.rect())
         self.show()
         self.raise_()
+        self._view.setFocusProxy(self)  # no key may act on the tiles that it covers
         self.setFocus()
         sample = self._id
         self._worker.ask(lambda session: (sample, self.walk(session.dataset, sample)), self._found)
@@ -267,6 +268,7 @@ class EnlargedFace(QWidget):
         self.codes.forget()
         self.hide()
         self._picture = "…"
+        self._view.setFocusProxy(None)
         self._view.setFocus()
         if self.row >= 0:
             self._view.set_point(self.row)  # covered, the grid has lost the mouse

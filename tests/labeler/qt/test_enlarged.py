@@ -111,6 +111,26 @@ def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: Face
     assert person.view.view.selected_rows() == []
 
 
+def test_keys_stay_with_the_enlarged_face_wherever_the_focus_has_been(
+    opened: Opened, few: FaceSet
+) -> None:
+    person = Person(opened(few.root), few)
+    settle(person.window)
+    face = enlarged(person, 2)
+    width = person.view.view._grid.rect(0).width()
+    for opens in (Key.Key_F1, Key.Key_Slash):  # the sheet of keys, and the field of names
+        QTest.keyClick(person.window.focusWidget(), opens)
+        settle(person.window)
+        QTest.keyClick(person.window.focusWidget(), Key.Key_Escape)
+        settle(person.window)
+        assert person.window.focusWidget() is face
+    QTest.keyClick(person.window.focusWidget(), Key.Key_Plus, CONTROL)
+    QTest.keyClick(person.window.focusWidget(), Key.Key_Right)
+    assert (face.row, person.view.view._grid.rect(0).width()) == (3, width)
+    QTest.keyClick(face, Key.Key_Escape)
+    assert person.window.focusWidget() is person.view.view
+
+
 def test_on_a_class_page_a_double_click_lifts_nothing(opened: Opened, few: FaceSet) -> None:
     propose(few, 0.9)
     person = Person(opened(few.root, "pages"), few)

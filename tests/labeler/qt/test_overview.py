@@ -113,9 +113,12 @@ def test_a_full_stop_says_that_nobody_of_a_group_is_collected(person: Person) ->
     assert person.window.worker.last.counts.other == len(rows)
 
 
-def test_an_overview_without_a_name_is_not_left_by_enter(person: Person) -> None:
+@pytest.mark.parametrize("pulled_out", [0, 1])
+def test_an_overview_without_a_name_is_not_left_by_enter(person: Person, pulled_out: int) -> None:
     view = view_of(person)
     page = view.page
+    for row in group_rows(person, 0)[:pulled_out]:
+        person.click(row)
     leave(person)
     assert view.page is page
     assert "type who this is" in person.window.statusBar().currentMessage()
