@@ -98,7 +98,7 @@ def main() -> None:
         "gestures": sum(walk["gestures"] for walk in walks),
         "sorted": sum(walk.get("sorted", 0) for walk in walks),
         "faults": len(faults),
-        "first": faults[:3],
+        "first": faults[:10],
     }
     sys.stdout.write(json.dumps(told) + "\n")
 
