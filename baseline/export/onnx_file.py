@@ -6,6 +6,7 @@ embedding inside, where it is newer; the number of pictures is free.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,7 +26,10 @@ OPSET = 18
 EXACT = ("ColourLayout", "OnnxBackbone")
 """Modules whose own products int8 would spoil: the colour layout's small shares, and scaling."""
 MODULES = "pkg.torch.onnx.class_hierarchy"
-QUANTISED = ["Conv", "Gemm", "MatMul", "Clip", "Relu", "Add"]
+PRODUCTS = {"Gemm", "MatMul"}
+QUANTISED = ["Conv", *sorted(PRODUCTS), "Clip", "Relu", "Add"]
+SMALL = 2**17
+"""Weights of a product that stays in float32 without the file growing by more than half a MB."""
 PICTURE = 3
 """Channels of a picture."""
 CALIBRATION = 100
@@ -130,7 +134,9 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
     activations, and sums of a block with what went past it.
     What stands before the network (scaling, normalising), beside it (the colour layout) and behind
     it (softmax, likeness) stays in float32; so do convolutions of the picture itself, whose few
-    channels are quicker so, and whose rounding would go through all that follows.
+    channels are quicker so, and whose rounding would go through all that follows. What a product
+    makes stays so as well, for classes would tie in 256 steps of a logit; a small one that makes
+    the answers takes features in float32, too, which have no range in common.
     """
     import onnx
 
@@ -148,6 +154,7 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
             op_types_to_quantize=QUANTISED,
+            extra_options={"OpTypesToExcludeOutputQuantization": sorted(PRODUCTS)},
             nodes_to_exclude=_kept_in_float32(onnx.load(path).graph, onnx.load(ready).graph),
         )
     return target
@@ -166,7 +173,7 @@ def _kept_in_float32(noted: Any, ready: Any) -> list[str]:
         for node in ready.node
         if node.op_type == "Add" and {made_by.get(one) for one in node.input} - {"Conv", "Add"}
     ]
-    return [*exact, *other_sums, *_of_the_picture(ready)]
+    return [*exact, *other_sums, *_of_the_picture(ready), *_of_the_answers(ready)]
 
 
 def _exact(node: Any) -> bool:
@@ -185,6 +192,24 @@ def _of_the_picture(graph: Any) -> list[str]:
         and channels.get(node.input[1], PICTURE + 1) <= PICTURE
         and not any(one.name == "group" and one.i > 1 for one in node.attribute)
     ]
+
+
+def _of_the_answers(graph: Any) -> list[str]:
+    """Return the names of small products from which an output comes without another one between."""
+    maker = {value: node for node in graph.node for value in node.output}
+    weights = {one.name: math.prod(one.dims) for one in graph.initializer}
+    waiting, seen, found = [one.name for one in graph.output], set[str](), []
+    while waiting:
+        value = waiting.pop()
+        node = maker.get(value)
+        if node is None or value in seen or node.op_type == "Conv":
+            continue
+        seen.add(value)
+        if node.op_type not in PRODUCTS:
+            waiting.extend(node.input)
+        elif weights.get(node.input[1], 0) <= SMALL:
+            found.append(node.name)
+    return found
 
 
 class _CalibrationReader:
