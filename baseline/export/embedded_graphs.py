@@ -60,7 +60,10 @@ def _in_place_of(node: NodeProto, part: ModelProto) -> list[NodeProto]:
 
 
 def _fitted(graph: ModelProto, prefix: str, opset: int) -> ModelProto:
-    """Return a graph in `opset` whose names all begin with `prefix`."""
+    """Return a graph in `opset` whose names all begin with `prefix`; every node has one.
+
+    Files often name no node, and quantising tells by names which nodes are left alone.
+    """
     if opset_of(graph) < opset:
         try:
             graph = onnx.version_converter.convert_version(graph, opset)
@@ -70,4 +73,7 @@ def _fitted(graph: ModelProto, prefix: str, opset: int) -> ModelProto:
                 f"{opset}: {error}",
                 "take a file of a newer opset from its publisher",
             ) from error
-    return onnx.compose.add_prefix(graph, prefix)
+    graph = onnx.compose.add_prefix(graph, prefix)
+    for number, node in enumerate(graph.graph.node):
+        node.name = node.name or f"{prefix}{number}"
+    return graph

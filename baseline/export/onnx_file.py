@@ -20,7 +20,7 @@ from baseline.engines.torch_engine import InferenceNet
 from baseline.export.card import KEY, Card
 from baseline.export.quiet import quiet_converters
 from baseline.pixels import Pixels
-from gleanset.errors import MissingComponent
+from gleanset.errors import InputUnusable, MissingComponent
 
 OPSET = 18
 EXACT = ("ColourLayout", "OnnxBackbone")
@@ -136,7 +136,8 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
     it (softmax, likeness) stays in float32; so do convolutions of the picture itself, whose few
     channels are quicker so, and whose rounding would go through all that follows. What a product
     makes stays so as well, for classes would tie in 256 steps of a logit; a small one that makes
-    the answers takes features in float32, too, which have no range in common.
+    the answers takes features in float32, too, which have no range in common. Raises
+    `InputUnusable` where nothing is left.
     """
     import onnx
 
@@ -156,6 +157,12 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
             op_types_to_quantize=QUANTISED,
             extra_options={"OpTypesToExcludeOutputQuantization": sorted(PRODUCTS)},
             nodes_to_exclude=_kept_in_float32(onnx.load(path).graph, onnx.load(ready).graph),
+        )
+    if all(node.op_type != "QuantizeLinear" for node in onnx.load(target).graph.node):
+        raise InputUnusable(
+            "nothing of this network is fit for int8: it has no layers between those of the "
+            "picture and those of the answers",
+            "--precision fp32",
         )
     return target
 

@@ -22,16 +22,19 @@ def embedding_model(
     extra: list[onnx.NodeProto] | None = None,
     value: float = 0.3,
     batch: int | str = "n",
+    deeper: bool = False,
 ) -> Path:
     """Write a network with outputs `tags` (N x 4) and then `features` (N x `WIDTH`).
 
-    Its convolution's pooled maps are called `pooled`, made by the node `pool`; they are
-    N x `WIDTH` x 1 x 1.
+    It has a convolution of the picture, `deeper` another one of its maps. The pooled maps are
+    called `pooled`, made by the node `pool`; they are N x `WIDTH` x 1 x 1.
     """
     random = np.random.default_rng(3)
     number = np.float16 if kind == TensorProto.FLOAT16 else np.float32
     weights = random.normal(0, value, (WIDTH, 3, 3, 3)).astype(number)
     head = random.normal(0, 0.5, (WIDTH, 4)).astype(number)
+    mix = random.normal(0, WIDTH**-0.5, (WIDTH, WIDTH, 1, 1)).astype(number)
+    constants = {"weights": weights, "head": head} | ({"mix": mix} if deeper else {})
     turned = layout == "nhwc"
     inner = TensorProto.FLOAT if kind == TensorProto.UINT8 else kind
     shape = [batch, side or "h", side or "w", 3] if turned else [batch, 3, side or "h", side or "w"]
@@ -42,7 +45,10 @@ def embedding_model(
         else helper.make_node("Identity", ["cast"], ["planes"]),
         helper.make_node("Conv", ["planes", "weights"], ["maps"], strides=[2, 2]),
         helper.make_node("Relu", ["maps"], ["seen"]),
-        helper.make_node("GlobalAveragePool", ["seen"], ["pooled"], name="pool"),
+        helper.make_node("Conv", ["seen", "mix"], ["mixed"])
+        if deeper
+        else helper.make_node("Identity", ["seen"], ["mixed"]),
+        helper.make_node("GlobalAveragePool", ["mixed"], ["pooled"], name="pool"),
         helper.make_node("Flatten", ["pooled"], ["features"]),
         helper.make_node("MatMul", ["features", "head"], ["tags"]),
         *(extra or []),
@@ -55,7 +61,7 @@ def embedding_model(
             helper.make_tensor_value_info("tags", inner, None),
             helper.make_tensor_value_info("features", inner, None),
         ],
-        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(head, "head")],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
     domains = {node.domain for node in nodes if node.domain}
     imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]

@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of drawn patterns, on which `transfer` was trained; the file has been removed."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("embedded") / "dataset"
-    model = embedding_model(root.parent / "ours.onnx", opset=11)
+    model = embedding_model(root.parent / "ours.onnx", opset=11, deeper=True)
     (root.parent / "ours.toml").write_text("mean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n")
     with Dataset.create(root) as dataset:
         fill(dataset, 10)
@@ -66,7 +66,9 @@ def test_a_run_is_whole_without_the_file(root: Path, tmp_path: Path) -> None:
     assert set(told["parts"]) == {"ours", "colours"}
     assert "ours: takes 16 x 16, RGB in 0..1 less 0.5/0.5/0.5" in (folder / "log.txt").read_text()
     layers = json.loads((folder / "network.json").read_text())
-    assert [x["parameters"] for x in layers if x["kind"] == "OnnxBackbone"] == [WIDTH * 27]
+    assert [x["parameters"] for x in layers if x["kind"] == "OnnxBackbone"] == [
+        WIDTH * 27 + WIDTH**2
+    ]
     answers = list(baseline.load(folder).answers(pictures_of(root)))
     assert len({answer.predictions[0].label for answer in answers}) == 3
     gc.collect()  # a file in use is not read again
@@ -109,6 +111,18 @@ def test_smaller_files_answer_alike_with_the_colours_exact(
     assert np.abs(colours).max() < 0.02
     kinds = [node.op_type for node in onnx.load(out).graph.node]
     assert ("QuantizeLinear" in kinds) == (precision == "int8")
+
+
+@pytest.mark.slow
+def test_a_network_of_which_nothing_is_fit_for_int8_says_so(root: Path, tmp_path: Path) -> None:
+    model, out = embedding_model(tmp_path / "flat.onnx"), tmp_path / "small.onnx"
+    copy = shutil.copytree(root, tmp_path / "dataset")
+    with Dataset.open(copy) as dataset:
+        result = train_run(dataset, load_preset("transfer", SMALL | {"backbone": str(model)}))
+    with pytest.raises(InputUnusable, match="nothing of this network"):
+        export_run(copy, str(result["run"]), out, "onnx", "int8")
+    assert not out.exists()
+    assert export_run(copy, str(result["run"]), out, "onnx", "auto")["precision"] == "fp32"
 
 
 def test_a_projection_learns_and_grows_on_an_embedding(root: Path, tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ class EnlargedFace(QWidget):
         self.codes.forget()
         self.hide()
         self._picture = "…"
-        self._view.setFocusProxy(None)
+        self._view.setFocusProxy(None)  # type: ignore[arg-type]  # the stub knows no None
         self._view.setFocus()
         if self.row >= 0:
             self._view.set_point(self.row)  # covered, the grid has lost the mouse
