@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from kept_rows import KeptRows
 from labelled_tree import DATA, of_tree, split
-from presets import Work, dataset_of
+from presets import dataset_of
 
+from baseline.backbone import Backbone
 from baseline.backbones import load_backbone
 from baseline.compute import choose_compute
 from baseline.data import find_examples, load_arrays
@@ -55,7 +57,7 @@ def quickest(ways: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dic
     return best
 
 
-def extraction(work: Work) -> None:
+def extraction(done: KeptRows) -> None:
     """One batch by the network as timm gives it, in float32, and by ours."""
     backbone = load_backbone("efficientnet_lite0", "packaged")[0]
     random = np.random.default_rng(0)
@@ -72,15 +74,17 @@ def extraction(work: Work) -> None:
         **{p: (lambda e=e: e(pictures)) for p, e in ours.items()},
     }
     told = {name: 1000 * seconds / BATCH for name, seconds in quickest(ways).items()}
-    work.keep(
+    done.keep(
         "features/extraction",
-        ms=told,
-        fp32=told["plain"] / told["fp32"],
-        bf16=told["plain"] / told["bf16"],
+        {
+            "ms": told,
+            "fp32": told["plain"] / told["fp32"],
+            "bf16": told["plain"] / told["bf16"],
+        },
     )
 
 
-def accuracies(work: Work, dataset: Dataset) -> None:
+def accuracies(done: KeptRows, dataset: Dataset) -> None:
     """Logistic heads on features in bf16 and float32, three splits."""
     found: dict[str, list[float]] = {"bf16": [], "fp32": []}
     for seed in range(3):
@@ -96,10 +100,10 @@ def accuracies(work: Work, dataset: Dataset) -> None:
             with torch.inference_mode():
                 guessed = net.head(torch.from_numpy(test.plain)).argmax(1).numpy()
             told.append(float((guessed == material.classes_of("test", test.keys)).mean()))
-    work.keep("features/precision", **{k: float(np.mean(v)) for k, v in found.items()})
+    done.keep("features/precision", {k: float(np.mean(v)) for k, v in found.items()})
 
 
-def epochs(work: Work, dataset: Dataset) -> None:
+def epochs(done: KeptRows, dataset: Dataset) -> None:
     """An epoch of a linear head: over cached features, and through the backbone each time."""
     split(dataset, 0)
     settings: Any = load_preset("transfer", {"head": "linear", "views": "0"})
@@ -131,21 +135,23 @@ def epochs(work: Work, dataset: Dataset) -> None:
         }
     )
     same = float(np.abs(extractor(pictures.x) - train.x[:, 0]).max())
-    work.keep(
+    done.keep(
         "features/epoch",
-        seconds=told,
-        ratio=told["not cached"] / told["cached"],
-        largest_difference=same,
+        {
+            "seconds": told,
+            "ratio": told["not cached"] / told["cached"],
+            "largest_difference": same,
+        },
     )
 
 
-def balanced_first(work: Work, dataset: Dataset) -> None:
+def balanced_first(done: KeptRows, dataset: Dataset) -> None:
     """Rare classes repeated before a random split: copies of a picture on both sides.
 
     A quarter of the moments is kept from all of it: what is right there is what a model is worth.
     Beside it a split by moment, train alone balanced.
     """
-    emphasis = SPEC.load().emphasis
+    backbone = SPEC.load()
     for seed in range(5):
         split(dataset, seed, ratio="3:0:1")
         samples = list(dataset.samples.in_splits())
@@ -160,8 +166,8 @@ def balanced_first(work: Work, dataset: Dataset) -> None:
         for name, pool in (("balanced first", _repeated(seen, y, most, draw)), ("random", seen)):
             order = draw.permutation(pool)
             cut = len(order) * 8 // 10
-            told[name] = _judged(features.plain, y, order[:cut], order[cut:], unseen, emphasis)
-        work.keep(f"features/leak/{seed}", **told)
+            told[name] = _judged(features.plain, y, order[:cut], order[cut:], unseen, backbone)
+        done.keep(f"features/leak/{seed}", told)
 
 
 def _repeated(index: Any, y: Any, most: int, draw: np.random.Generator) -> Any:
@@ -170,11 +176,12 @@ def _repeated(index: Any, y: Any, most: int, draw: np.random.Generator) -> Any:
 
 
 def _judged(
-    x: Any, y: Any, learnt: Any, own: Any, unseen: Any, emphasis: Any
+    x: Any, y: Any, learnt: Any, own: Any, unseen: Any, backbone: Backbone
 ) -> dict[str, list[float]]:
     """Accuracy on its own test and on the unseen: of a logistic head, and of the nearest."""
-    scaled = Scaling.of(x[learnt], emphasis).applied(x).astype(np.float64)
-    solved = solve(scaled[learnt], y[learnt], np.ones(len(learnt)), int(y.max()) + 1, 10.0)
+    scaled = Scaling.of(x[learnt], backbone).applied(x).astype(np.float64)
+    known = scaled[learnt, None], y[learnt], np.ones(len(learnt))
+    solved = solve(*known, int(y.max()) + 1, 10.0, "l2")
     logistic = (scaled @ solved.coefficients.T + solved.bias).argmax(1)
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
     nearest = y[learnt][(unit @ unit[learnt].T).argmax(1)]
@@ -184,12 +191,12 @@ def _judged(
     }
 
 
-def tables(work: Work) -> None:
+def tables(done: KeptRows) -> None:
     """What the parts came to."""
-    for part, row in sorted(work.done.items()):
+    for part, row in sorted(done.items()):
         if part.startswith("features/") and "leak" not in part:
             print(part, {k: v for k, v in row.items() if k != "part"})
-    rows = [row for part, row in work.done.items() if part.startswith("features/leak/")]
+    rows = [row for part, row in done.items() if part.startswith("features/leak/")]
     for kind in ("random", "balanced first") if rows else ():
         for trainer in ("logistic", "nearest neighbour"):
             own, real = np.mean([row[kind][trainer] for row in rows], axis=0)
@@ -204,18 +211,18 @@ def main() -> None:
     options = parser.parse_args()
     # Worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
-    work = Work(options.work)
-    with dataset_of(work, "characters", of_tree(DATA / "characters")) as dataset:
+    done = KeptRows(options.work / "results.jsonl")
+    with dataset_of(done, "characters", of_tree(DATA / "characters")) as dataset:
         parts: dict[str, Callable[[], None]] = {
-            "features/extraction": lambda: extraction(work),
-            "features/epoch": lambda: epochs(work, dataset),
-            "features/precision": lambda: accuracies(work, dataset),
-            "features/leak/4": lambda: balanced_first(work, dataset),
+            "features/extraction": lambda: extraction(done),
+            "features/epoch": lambda: epochs(done, dataset),
+            "features/precision": lambda: accuracies(done, dataset),
+            "features/leak/4": lambda: balanced_first(done, dataset),
         }
         for name, part in parts.items():
-            if options.only in name and name not in work.done:
+            if options.only in name and name not in done:
                 part()
-    tables(work)
+    tables(done)
 
 
 if __name__ == "__main__":
