@@ -25,6 +25,15 @@ from gleanset.errors import MissingComponent
 
 LABELS = "labels.txt"
 CALIBRATION = 100
+EXACT = (
+    (".*", "OUTPUT"),
+    (".*", "SOFTMAX"),
+    ("ColourLayout", "*"),
+    (r"TimmBackbone_\w+;\d*$", "*"),
+    ("_head/", "FULLY_CONNECTED"),
+)
+"""What int8 would spoil, by module and operation: confidences and logits need finer steps, colours
+are small shares, and spreads of maps come of small differences."""
 
 
 def need_litert() -> None:
@@ -81,9 +90,12 @@ def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:
 
 
 def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return the library's recipe with float32 outputs, for confidences need finer steps."""
-    same = {"regex": ".*", "algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
-    kept = [same | {"operation": operation} for operation in ("OUTPUT", "SOFTMAX")]
+    """Return the library's recipe, but for what int8 would spoil: that stays in float32.
+
+    The last rule that fits an operation holds; names are those of the modules it comes from.
+    """
+    same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
+    kept = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
     return [*static, *kept]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,7 @@ from baseline.inference import network_outputs, outputs_familiarity
 from baseline.pixels import Pixels
 from baseline.storage import load_model
 from gleanset import Dataset
-from gleanset.errors import InputUnusable, MissingComponent, UsageError
+from gleanset.errors import InputUnusable, UsageError
 
 
 def test_the_file_answers_as_the_run(
@@ -225,29 +224,9 @@ def test_the_command_takes_a_run_and_a_name(patterns_root: Path, tmp_path: Path)
     assert isinstance(ran.exception, InputUnusable)
 
 
-@pytest.mark.skipif(find_spec("litert_torch") is not None, reason="litert-torch is here")
-def test_litert_that_is_missing_is_said_with_the_mend(patterns_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingComponent, match=r"gleanset\[litert\]"):
-        export_run(patterns_root, None, tmp_path / "model.tflite", "litert", "fp32")
-    with pytest.raises(MissingComponent, match="ai-edge-litert"):
-        baseline.load(tmp_path / "model.tflite")
-
-
 def test_a_model_of_others_is_refused(exported: Path, tmp_path: Path) -> None:
     model = onnx.load(exported)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")
     with pytest.raises(InputUnusable, match="no model that Gleanset exported"):
         baseline.load(tmp_path / "foreign.onnx")
-
-
-def test_litert_answers_as_the_run(
-    patterns_root: Path, run_folder: Path, pictures: list[Path], tmp_path: Path
-) -> None:
-    pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
-    out = tmp_path / "model.tflite"
-    found = export_run(patterns_root, None, out, "litert", "fp32")
-    assert float(str(found["farthest"])) < 1e-5
-    one, other = baseline.load(run_folder), baseline.load(out)
-    first, second = list(one.answers(pictures)), list(other.answers(pictures))
-    assert [a.label for a in first] == [a.label for a in second]

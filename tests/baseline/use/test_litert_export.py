@@ -1,0 +1,56 @@
+"""LiteRT files: the same answers as the run's. They run where `gleanset[litert]` is installed.
+
+That environment has no ONNX, so these tests are apart from those of ONNX files.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filled import fill
+
+import baseline
+from baseline.export.export_run import export_run
+from baseline.settings import load_preset
+from baseline.train_run import train_run
+from gleanset import Dataset
+from gleanset.errors import MissingComponent
+from gleanset.likeness.colour_layout import WIDTH
+
+
+@pytest.mark.skipif(find_spec("litert_torch") is not None, reason="litert-torch is here")
+def test_litert_that_is_missing_is_said_with_the_mend(patterns_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingComponent, match=r"gleanset\[litert\]"):
+        export_run(patterns_root, None, tmp_path / "model.tflite", "litert", "fp32")
+    with pytest.raises(MissingComponent, match="ai-edge-litert"):
+        baseline.load(tmp_path / "model.tflite")
+
+
+def test_litert_answers_as_the_run(
+    patterns_root: Path, run_folder: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
+    out = tmp_path / "model.tflite"
+    found = export_run(patterns_root, None, out, "litert", "fp32")
+    assert float(str(found["farthest"])) < 1e-5
+    one, other = baseline.load(run_folder), baseline.load(out)
+    first, second = list(one.answers(pictures)), list(other.answers(pictures))
+    assert [a.label for a in first] == [a.label for a in second]
+
+
+def test_int8_leaves_colours_as_they_are(tmp_path: Path) -> None:
+    pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
+    options = {"size": "32", "backbone": "mobilenetv3_small_050+colours", "weights": "none"}
+    with Dataset.create(tmp_path / "dataset") as dataset:
+        fill(dataset, 10)
+        train_run(dataset, load_preset("transfer", options | {"views": "0"}))
+    out, root = tmp_path / "model.tflite", tmp_path / "dataset"
+    found = export_run(root, None, out, "litert", "int8")
+    assert float(str(found["agreement"])) >= 0.9
+    run = baseline.load(next((root / "runs").glob("*-transfer")))
+    pictures = sorted((root / "images").glob("*/*.png"))
+    colours = (run.embed(pictures) - baseline.load(out).embed(pictures))[:, -WIDTH:]
+    assert np.abs(colours).max() < 0.02
