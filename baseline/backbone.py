@@ -19,16 +19,29 @@ class Weights(NamedTuple):
     sha256: str | None
 
 
+class FeatureLayer(NamedTuple):
+    """Features that are made alike, how they vary together within a class being learnt from few.
+
+    `shrinkage` is the variance within classes that each is taken to have beside what is seen: so
+    many times their mean (`baseline.methods.within_class`).
+    """
+
+    width: int
+    shrinkage: float = 1.0
+
+
 class FeaturePart(NamedTuple):
     """Features that are weighed as one: the name of their maker, and how many there are.
 
     `standardised` says whether each feature is brought to one scale before a head learns on them.
-    Square roots of shares are alike already, and rare colours would shout.
+    Square roots of shares are alike already, and rare colours would shout. They are of `layers`
+    of a network, one after the other; none are named where it is one.
     """
 
     name: str
     width: int
     standardised: bool
+    layers: tuple[FeatureLayer, ...] = ()
 
 
 class Backbone(nn.Module, ABC):
@@ -49,6 +62,13 @@ class Backbone(nn.Module, ABC):
     def width(self) -> int:
         """How many features there are."""
         return sum(part.width for part in self.parts)
+
+    @property
+    def layers(self) -> tuple[FeatureLayer, ...]:
+        """The layers of all parts, in their order."""
+        return tuple(
+            layer for part in self.parts for layer in part.layers or (FeatureLayer(part.width),)
+        )
 
     @property
     def members(self) -> tuple[Backbone, ...]:

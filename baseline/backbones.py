@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from baseline.backbone import Backbone, FeaturePart, Weights
+from baseline.backbone import Backbone, FeatureLayer, FeaturePart, Weights
 from baseline.backbone_names import COLOURS, JOIN, backbone_names
 from baseline.colour_layout import ColourLayout
 from baseline.embeddings.graph import EmbeddingGraph
@@ -23,6 +23,10 @@ from baseline.embeddings.spec import is_embedding
 from baseline.timm_backbone import TimmBackbone, load_weights
 from gleanset.errors import UsageError
 from gleanset.likeness.colour_layout import VERSION, WIDTH
+
+SHRINKAGE = 3.0
+"""Of colours: three times what a network's layers need, rare ones being seen in few pictures
+(docs/experiments.md)."""
 
 
 class ColourBackbone(Backbone):
@@ -34,7 +38,7 @@ class ColourBackbone(Backbone):
         super().__init__()
         self.name = COLOURS
         self.layout = ColourLayout()
-        self.parts = (FeaturePart(COLOURS, WIDTH, False),)
+        self.parts = (FeaturePart(COLOURS, WIDTH, False, (FeatureLayer(WIDTH, SHRINKAGE),)),)
         self.emphasis = np.ones(WIDTH)
 
     @property

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from baseline.backbone import Backbone, FeaturePart, Weights
+from baseline.backbone import Backbone, FeatureLayer, FeaturePart, Weights
 from baseline.backbone_names import is_of_hub
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 
@@ -76,9 +76,10 @@ class TimmBackbone(Backbone):
         stages = getattr(body, "feature_info", None) or []
         self.in_stages = len({stage["reduction"] for stage in stages}) > 1
         last = int(getattr(body, "head_hidden_size", 0) or body.num_features)
-        early = 2 * sum(stage["num_chs"] for stage in stages) if self.in_stages else 0
-        self.emphasis = np.repeat((1.0, LAST if early else 1.0), (early, last))
-        self.parts = (FeaturePart(name, early + last, True),)
+        early = [2 * stage["num_chs"] for stage in stages] if self.in_stages else []
+        self.emphasis = np.repeat((1.0, LAST if early else 1.0), (sum(early), last))
+        layers = tuple(FeatureLayer(width) for width in (*early, last))
+        self.parts = (FeaturePart(name, sum(early) + last, True, layers),)
         config = body.pretrained_cfg
         for key in ("mean", "std"):
             value = torch.tensor(config[key]).view(1, -1, 1, 1)

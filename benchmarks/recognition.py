@@ -7,8 +7,9 @@ Each split draws 3, 5, 10 pictures a class, or seven tenths of each class, whole
 all others are test. `transfer` learns from the same ones with the network alone, of pictures that
 are stretched to a square or cut to one, with colours beside it at the weight that it chooses within
 train, with the penalty of its preset, and with its views. Nearest neighbours compare by the same
-scaled features. Purity is that of 40 groups of all pictures, made as `baseline presort` does
-without any label. WORK keeps a line for each split: what was stopped goes on where it was.
+features, scaled by pictures as they are: what looks for likeness sees no other views. Purity is
+that of 40 groups of all pictures, made as `baseline presort` does without any label. WORK keeps a
+line for each split: what was stopped goes on where it was.
 A FOLDER has a folder for each class, and perhaps `sources.json` (benchmarks/labelled_tree.py).
 """
 
@@ -33,6 +34,7 @@ from baseline.features import FeatureSpec, features_of
 from baseline.loop.dataset import FeatureSamples
 from baseline.methods.logistic import choose_strength, solve
 from baseline.methods.part_weights import weighed_scaling
+from baseline.methods.scaling import Scaling
 from baseline.presort.clusters import similarity_order
 from baseline.presort.likeness import components_of
 from baseline.settings import Transfer, load_preset, views_of
@@ -103,11 +105,13 @@ class Seen:
             train, self.backbone, "auto", weights, groups, 0, lambda: self.expected
         )
         x, asked = (scaling.applied(part.x).astype(np.float64) for part in (train, test))
-        known = train.y, weights
-        strength = choose_strength(x, *known, groups, 0, self.settings.penalty).strength
-        head = solve(x, *known, len(counts), strength, self.settings.penalty)
+        given, penalty = (x, train.y, weights), (self.settings.penalty, self.backbone.layers)
+        strength = choose_strength(*given, groups, 0, *penalty).strength
+        head = solve(*given, len(counts), strength, *penalty)
         told = asked[:, 0] @ head.coefficients.T + head.bias
-        nearest = train.y[(unit(asked[:, 0]) @ unit(x[:, 0]).T).argmax(1)]
+        plain = Scaling.of(train.x[:, :1], self.backbone, parts.weights)
+        known, unknown = (unit(plain.applied(part.x[:, 0])) for part in (train, test))
+        nearest = train.y[(unknown @ known.T).argmax(1)]
         return {
             "head": float((told.argmax(1) == test.y).mean()),
             "nearest": float((nearest == test.y).mean()),

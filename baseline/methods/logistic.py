@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from baseline.backbone import FeatureLayer
 from baseline.evaluation.outputs import softmax
 from baseline.grouped_split import stratified_group_folds
 from baseline.methods.one_thread import one_thread
@@ -73,22 +74,28 @@ class Chosen:
 
 
 def solve(
-    x: Floats, y: Classes, weights: Floats, classes: int, strength: float, penalty: Penalty
+    x: Floats,
+    y: Classes,
+    weights: Floats,
+    classes: int,
+    strength: float,
+    penalty: Penalty,
+    layers: Sequence[FeatureLayer] = (),
 ) -> Solved:
     """Return the weights that minimise the sum of weighted losses + penalty / (2 strength).
 
     `x` is N x V x D, V views of each sample, `weights` N; the penalty is |w|^2 or that within
-    classes (`baseline.methods.within_class`). Every one of `classes` must be in `y`.
+    classes (`baseline.methods.within_class`) of each of `layers`, or of one that has all features.
+    Every one of `classes` must be in `y`.
     """
     flat, labels, each = _each_view(x, y, weights)
-    basis = _span(flat) if len(flat) < flat.shape[1] else None
-    z = flat if basis is None else flat @ basis
-    metric = _metric(z, labels, each, x.shape[2], penalty)
-    with _threads(z):
-        even = metric.evened(z)
-    found = fit_logistic(even, labels, each, strength).solved
-    coefficients = metric.restored(found.coefficients)
-    return found._replace(coefficients=coefficients if basis is None else coefficients @ basis.T)
+    metric = _metric(flat, labels, each, penalty, layers)
+    even = metric.evened(flat)
+    basis = _span(even)
+    seen = even if basis is None else even @ basis
+    found = fit_logistic(seen, labels, each, strength).solved
+    rows = found.coefficients if basis is None else found.coefficients @ basis.T
+    return found._replace(coefficients=metric.restored(rows))
 
 
 def choose_strength(
@@ -98,6 +105,7 @@ def choose_strength(
     groups: Sequence[str],
     seed: int,
     penalty: Penalty,
+    layers: Sequence[FeatureLayer] = (),
 ) -> Chosen:
     """Choose the strength of least log loss by cross-validation that keeps groups whole.
 
@@ -112,15 +120,15 @@ def choose_strength(
     if not folds or len(np.unique(y)) < 2:
         return Chosen(DEFAULT, "default", {})
     losses = dict.fromkeys(STRENGTHS, 0.0)
-    width = x.shape[2]
     x = x[:, : max(1, MOST // len(x))]
-    z = x @ _span(x.reshape(-1, width))
     for learnt, held in folds:
         if len(np.unique(y[learnt])) < 2:
             continue
-        seen = _each_view(z[learnt], y[learnt], weights[learnt])
-        plain = _metric(*seen, width, penalty).evened(z[:, 0])
-        plain = plain @ _span(plain[learnt])
+        seen = _each_view(x[learnt], y[learnt], weights[learnt])
+        plain = _metric(*seen, penalty, layers).evened(x[:, 0])
+        basis = _span(plain[learnt])
+        if basis is not None:
+            plain = plain @ basis
         for strength in STRENGTHS:
             model = fit_logistic(plain[learnt], y[learnt], weights[learnt], strength)
             losses[strength] += log_loss(model, plain[held], y[held], weights[held])
@@ -136,24 +144,25 @@ def _each_view(x: Floats, y: Classes, weights: Floats) -> tuple[Floats, Classes,
     return x.reshape(-1, x.shape[2]), np.repeat(y, views), np.repeat(weights / views, views)
 
 
-def _span(x: Floats) -> Floats:
-    """Return an orthonormal basis of what the rows span, D x rank: there the solution lies as well.
+def _span(x: Floats) -> Floats | None:
+    """Return an orthonormal basis of what the rows span, D x rank; None where that is everything.
 
-    (The penalty is blind to rotation, and weights outside of the span would only add to it.)
+    The solution lies there as well: |w|^2 is blind to rotation, and weights outside of the span
+    would only add to it.
     """
     if len(x) >= x.shape[1]:
-        return np.eye(x.shape[1])
+        return None
     with _threads(x):
         return np.linalg.qr(x.T)[0]
 
 
 def _metric(
-    z: Floats, y: Classes, weights: Floats, width: int, penalty: Penalty
+    x: Floats, y: Classes, weights: Floats, penalty: Penalty, layers: Sequence[FeatureLayer]
 ) -> WithinClassMetric:
-    with _threads(z):
-        if penalty == "l2":
-            return WithinClassMetric.even(z.shape[1])
-        return WithinClassMetric.of(z, y, weights, width)
+    if penalty == "l2":
+        return WithinClassMetric()
+    with _threads(x):
+        return WithinClassMetric.of(x, y, weights, layers or (FeatureLayer(x.shape[1]),))
 
 
 def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> FittedLogistic:

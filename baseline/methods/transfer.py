@@ -22,7 +22,7 @@ from baseline.methods.part_weights import weigh_train
 from baseline.methods.pretrained import pretrained
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
-from baseline.networks import Net
+from baseline.networks import FeatureNet, Net
 from baseline.settings import Transfer
 
 
@@ -76,18 +76,18 @@ def _first_layer(head: nn.Module) -> nn.Linear:
 
 
 def _solved(
-    net: Net,
+    net: FeatureNet,
     train: FeatureSamples,
     weights: npt.NDArray[np.float64],
     groups: Sequence[str],
     settings: Transfer,
     watch: TrainingCallback,
 ) -> TrainingResult[Net]:
-    x = train.x.astype(np.float64)
+    x, penalty = train.x.astype(np.float64), (settings.penalty, net.backbone.layers)
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
     if not settings.strength:
         known = train.y, weights, groups, settings.seed
-        chosen = choose_strength(x, *known, settings.penalty)
+        chosen = choose_strength(x, *known, *penalty)
         facts = {
             "strength": chosen.strength,
             "strength_by": chosen.by,
@@ -96,7 +96,7 @@ def _solved(
         watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
     layer = _first_layer(net.head)
     strength = facts["strength"]
-    solved = solve(x, train.y, weights, layer.out_features, strength, settings.penalty)
+    solved = solve(x, train.y, weights, layer.out_features, strength, *penalty)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(solved.coefficients))
         layer.bias.copy_(torch.from_numpy(solved.bias))

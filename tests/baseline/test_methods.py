@@ -15,7 +15,7 @@ from drawn_dataset import fill
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from baseline.backbone import FeaturePart
+from baseline.backbone import FeatureLayer, FeaturePart
 from baseline.backbones import bare_backbone
 from baseline.data import Arrays, find_examples
 from baseline.inference import predict_logits
@@ -30,7 +30,6 @@ from baseline.methods.logistic import (
 from baseline.methods.registry import fit_method
 from baseline.methods.scaling import Scaling
 from baseline.methods.training_data import TrainingData
-from baseline.methods.within_class import SHRINKAGE
 from baseline.networks import Net
 from baseline.settings import Penalty, load_preset
 from baseline.storage import load_model, save_model
@@ -239,20 +238,33 @@ def test_two_classes_have_two_rows_that_say_what_one_would() -> None:
     assert ((scores.argmax(1) == y).mean()) > 0.75
 
 
-@pytest.mark.parametrize("width", [12, 60])
-def test_the_penalty_is_the_covariance_within_classes(width: int) -> None:
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (FeatureLayer(12),),
+        (FeatureLayer(60),),
+        (FeatureLayer(8), FeatureLayer(60, 3.0), FeatureLayer(30, 0.5)),
+    ],
+)
+def test_the_penalty_is_the_covariance_within_classes(layers: tuple[FeatureLayer, ...]) -> None:
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(3), 4)
+    width = sum(layer.width for layer in layers)
     x = random.normal(size=(12, 2, width)) + 3 * np.eye(3, width)[y][:, None]
     weights = random.uniform(0.5, 2, 12)
-    solved = solve(x, y, weights, 3, 10.0, "within-class")
+    solved = solve(x, y, weights, 3, 10.0, "within-class", layers)
     assert solved.converged
     # The gradient of the objective as the docstring has it, in the features as they are.
     each, flat, labels = np.repeat(weights / 2, 2), x.reshape(24, width), np.repeat(y, 2)
     means = np.stack([np.average(flat[labels == c], 0, each[labels == c]) for c in range(3)])
     apart = flat - means[labels]
-    covariance = (apart * each[:, None]).T @ apart / each.sum()
-    metric = covariance / (SHRINKAGE * np.trace(covariance) / width) + np.eye(width)
+    metric = np.zeros((width, width))
+    start = 0
+    for layer in layers:
+        own = slice(start, start := start + layer.width)
+        covariance = (apart[:, own] * each[:, None]).T @ apart[:, own] / each.sum()
+        mean = np.trace(covariance) / layer.width
+        metric[own, own] = covariance / (layer.shrinkage * mean) + np.eye(layer.width)
     w = torch.tensor(solved.coefficients, requires_grad=True)
     losses = nn.functional.cross_entropy(
         torch.tensor(flat) @ w.T + torch.tensor(solved.bias), torch.tensor(labels), reduction="none"

@@ -45,6 +45,8 @@ def test_a_name_joins_backbones_and_their_weights() -> None:
     assert isinstance(both, SideBySide)
     assert [part.name for part in both.parts] == [NETWORK, "colours"]
     assert both.width == alone.width + WIDTH == len(both.emphasis)
+    assert sum(layer.width for layer in both.layers) == both.width
+    assert len(alone.layers) == 6, "five stages, and what comes before the classes"
     assert told.source == "none"
     x = torch.rand(2, 3, 32, 32)
     with torch.inference_mode():
