@@ -31,17 +31,20 @@ class FeatureLayer(NamedTuple):
 
 
 class FeaturePart(NamedTuple):
-    """Features that are weighed as one: the name of their maker, and how many there are.
+    """Features that are weighed as one: the name of their maker, and the layers they are of.
 
     `standardised` says whether each feature is brought to one scale before a head learns on them.
-    Square roots of shares are alike already, and rare colours would shout. They are of `layers`
-    of a network, one after the other; none are named where it is one.
+    Square roots of shares are alike already, and rare colours would shout.
     """
 
     name: str
-    width: int
     standardised: bool
-    layers: tuple[FeatureLayer, ...] = ()
+    layers: tuple[FeatureLayer, ...]
+
+    @property
+    def width(self) -> int:
+        """How many features there are."""
+        return sum(layer.width for layer in self.layers)
 
 
 class Backbone(nn.Module, ABC):
@@ -66,9 +69,7 @@ class Backbone(nn.Module, ABC):
     @property
     def layers(self) -> tuple[FeatureLayer, ...]:
         """The layers of all parts, in their order."""
-        return tuple(
-            layer for part in self.parts for layer in part.layers or (FeatureLayer(part.width),)
-        )
+        return tuple(layer for part in self.parts for layer in part.layers)
 
     @property
     def members(self) -> tuple[Backbone, ...]:

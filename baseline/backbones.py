@@ -38,7 +38,7 @@ class ColourBackbone(Backbone):
         super().__init__()
         self.name = COLOURS
         self.layout = ColourLayout()
-        self.parts = (FeaturePart(COLOURS, WIDTH, False, (FeatureLayer(WIDTH, SHRINKAGE),)),)
+        self.parts = (FeaturePart(COLOURS, False, (FeatureLayer(WIDTH, SHRINKAGE),)),)
         self.emphasis = np.ones(WIDTH)
 
     @property

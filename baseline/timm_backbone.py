@@ -79,7 +79,7 @@ class TimmBackbone(Backbone):
         early = [2 * stage["num_chs"] for stage in stages] if self.in_stages else []
         self.emphasis = np.repeat((1.0, LAST if early else 1.0), (sum(early), last))
         layers = tuple(FeatureLayer(width) for width in (*early, last))
-        self.parts = (FeaturePart(name, sum(early) + last, True, layers),)
+        self.parts = (FeaturePart(name, True, layers),)
         config = body.pretrained_cfg
         for key in ("mean", "std"):
             value = torch.tensor(config[key]).view(1, -1, 1, 1)

@@ -24,7 +24,7 @@ from statistics import mean, median
 
 import numpy as np
 
-from baseline.backbone import FeaturePart
+from baseline.backbone import FeatureLayer, FeaturePart
 from baseline.features import FeatureSpec
 from baseline.presort.ending import following
 from baseline.presort.follow import PresortFollower
@@ -56,7 +56,7 @@ class DrawnVectors(ComponentStore):
         self.components = (centres[kinds] + noise).astype(np.float32)
         samples = list(dataset.samples.by_key())
         self._rows = {(one.key, Region(one.box, one.angle)): n for n, one in enumerate(samples)}
-        self.parts = (FeaturePart("drawn", WIDTH, True),)
+        self.parts = (FeaturePart("drawn", True, (FeatureLayer(WIDTH),)),)
         self.generation = 1
 
 

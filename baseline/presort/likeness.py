@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from baseline.backbone import Backbone, FeaturePart
+from baseline.backbone import Backbone, FeatureLayer, FeaturePart
 from baseline.features import FeatureSpec, cached, features_of
 from baseline.methods.one_thread import one_thread
 from baseline.methods.part_weights import PartWeights
@@ -179,7 +179,7 @@ class ComponentStore:
         ]
         self._seen = len(seen)
         self.parts = tuple(
-            part._replace(width=basis.axes.shape[1])
+            part._replace(layers=(FeatureLayer(basis.axes.shape[1]),))
             for part, basis in zip(self.backbone.parts, self._axes, strict=True)
         )
         self.components = np.zeros((0, sum(part.width for part in self.parts)), np.float32)

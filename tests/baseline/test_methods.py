@@ -328,7 +328,7 @@ def test_a_strength_is_chosen_with_fewer_pictures_a_class_than_folds() -> None:
 def test_a_layer_takes_its_scaling_over() -> None:
     random = np.random.default_rng(0)
     x = (random.normal(size=(50, 2, 6)) * [1, 5, 0.1, 2, 0, 1] + 3).astype(np.float32)
-    parts = (FeaturePart("all", 6, True),)
+    parts = (FeaturePart("all", True, (FeatureLayer(6),)),)
     scaling = Scaling.of(x, SimpleNamespace(parts=parts, emphasis=np.ones(6)))  # type: ignore[arg-type]
     layer = nn.Linear(6, 4)
     with torch.no_grad():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from drawn_dataset import fill
 
-from baseline.backbone import FeaturePart
+from baseline.backbone import FeatureLayer, FeaturePart
 from baseline.backbones import SideBySide, bare_backbone, load_backbone
 from baseline.colour_layout import ColourLayout
 from baseline.features import FeatureSpec, features_of
@@ -72,7 +72,10 @@ def test_a_further_part_leaves_cached_features_alone(tmp_path: Path) -> None:
         assert before.items() < after.items()
 
 
-PARTS = (FeaturePart("network", 20, True), FeaturePart("colours", 12, False))
+PARTS = (
+    FeaturePart("network", True, (FeatureLayer(20),)),
+    FeaturePart("colours", False, (FeatureLayer(12),)),
+)
 
 
 def drawn(telling: str, classes: int = 4, each: int = 12) -> tuple[FeatureSamples, list[str]]:

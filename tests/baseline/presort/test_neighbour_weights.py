@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baseline.backbone import FeaturePart
+from baseline.backbone import FeatureLayer, FeaturePart
 from baseline.methods.part_weights import PartWeights
 from baseline.presort.neighbour_weights import choose_neighbour_weights
 from baseline.texture import ExpectedWeights
 
-PARTS = (FeaturePart("network", 8, True), FeaturePart("colours", 8, False))
+PARTS = (
+    FeaturePart("network", True, (FeatureLayer(8),)),
+    FeaturePart("colours", False, (FeatureLayer(8),)),
+)
 EXPECTED = ExpectedWeights((1.0, 0.5), "as expected")
 Rows = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 

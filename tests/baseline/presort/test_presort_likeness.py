@@ -10,7 +10,7 @@ import pytest
 from drawn_dataset import put_whole
 from filled import fill
 
-from baseline.backbone import FeaturePart
+from baseline.backbone import FeatureLayer, FeaturePart
 from baseline.presort.job import presort
 from baseline.presort.likeness import Components, weights_by_labels
 from baseline.settings import load_preset
@@ -31,7 +31,10 @@ from pipeline.sample.character import CAST
 from pipeline.sample.scene import paint_scene, plan_scene
 
 QUICK = {"backbone": "test_efficientnet+colours", "weights": "none", "size": "32"}
-PARTS = (FeaturePart("network", 6, True), FeaturePart("colours", 4, False))
+PARTS = (
+    FeaturePart("network", True, (FeatureLayer(6),)),
+    FeaturePart("colours", False, (FeatureLayer(4),)),
+)
 
 
 def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Path) -> None:
