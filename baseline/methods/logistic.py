@@ -20,7 +20,7 @@ from baseline.backbone import FeatureLayer
 from baseline.evaluation.outputs import softmax
 from baseline.grouped_split import stratified_group_folds
 from baseline.methods.one_thread import one_thread
-from baseline.methods.within_class import WithinClassMetric
+from baseline.methods.within_class import WithinClassMetric, row_span
 from baseline.settings import Penalty
 
 Floats = npt.NDArray[np.float64]
@@ -89,10 +89,11 @@ def solve(
     Every one of `classes` must be in `y`.
     """
     flat, labels, each = _each_view(x, y, weights)
-    metric = _metric(flat, labels, each, penalty, layers)
-    even = metric.evened(flat)
-    basis = _span(even)
-    seen = even if basis is None else even @ basis
+    with _threads(flat):
+        metric = _metric(flat, labels, each, penalty, layers)
+        even = metric.evened(flat)
+        basis = row_span(even)
+        seen = even if basis is None else even @ basis
     found = fit_logistic(seen, labels, each, strength).solved
     rows = found.coefficients if basis is None else found.coefficients @ basis.T
     return found._replace(coefficients=metric.restored(rows))
@@ -125,10 +126,11 @@ def choose_strength(
         if len(np.unique(y[learnt])) < 2:
             continue
         seen = _each_view(x[learnt], y[learnt], weights[learnt])
-        plain = _metric(*seen, penalty, layers).evened(x[:, 0])
-        basis = _span(plain[learnt])
-        if basis is not None:
-            plain = plain @ basis
+        with _threads(x):
+            plain = _metric(*seen, penalty, layers).evened(x[:, 0])
+            basis = row_span(plain[learnt])
+            if basis is not None:
+                plain = plain @ basis
         for strength in STRENGTHS:
             model = fit_logistic(plain[learnt], y[learnt], weights[learnt], strength)
             losses[strength] += log_loss(model, plain[held], y[held], weights[held])
@@ -144,25 +146,12 @@ def _each_view(x: Floats, y: Classes, weights: Floats) -> tuple[Floats, Classes,
     return x.reshape(-1, x.shape[2]), np.repeat(y, views), np.repeat(weights / views, views)
 
 
-def _span(x: Floats) -> Floats | None:
-    """Return an orthonormal basis of what the rows span, D x rank; None where that is everything.
-
-    The solution lies there as well: |w|^2 is blind to rotation, and weights outside of the span
-    would only add to it.
-    """
-    if len(x) >= x.shape[1]:
-        return None
-    with _threads(x):
-        return np.linalg.qr(x.T)[0]
-
-
 def _metric(
     x: Floats, y: Classes, weights: Floats, penalty: Penalty, layers: Sequence[FeatureLayer]
 ) -> WithinClassMetric:
     if penalty == "l2":
         return WithinClassMetric()
-    with _threads(x):
-        return WithinClassMetric.of(x, y, weights, layers or (FeatureLayer(x.shape[1]),))
+    return WithinClassMetric.of(x, y, weights, layers or (FeatureLayer(x.shape[1]),))
 
 
 def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> FittedLogistic:

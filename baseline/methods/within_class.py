@@ -63,6 +63,15 @@ class WithinClassMetric(NamedTuple):
         return np.concatenate([part @ matrix.T for part, matrix in parts], 1)
 
 
+def row_span(x: Floats) -> Floats | None:
+    """Return an orthonormal basis of what the rows span, D x rank; None where that is everything.
+
+    Weights that cost |w|^2 are solved for there as well: the cost is blind to rotation, and what
+    lies outside of the span would only add to it.
+    """
+    return np.linalg.qr(x.T)[0] if len(x) < x.shape[1] else None
+
+
 def _split(x: Floats, widths: Sequence[int]) -> Iterator[Floats]:
     """Yield views of `x` (N x D): the first so many features, the next, and so on."""
     start = 0
@@ -74,12 +83,12 @@ def _split(x: Floats, widths: Sequence[int]) -> Iterator[Floats]:
 def _evening(x: Floats, apart: Floats, shrinkage: float) -> Floats:
     """Return a matrix M, D x rank, so that M M' is (C / c + 1)^-1 in what the rows of `x` span.
 
-    C is apart' apart. Weights outside of that span would cost and say nothing.
+    C is apart' apart.
     """
     variance = shrinkage * float(np.square(apart).sum()) / apart.shape[1]
-    basis = np.linalg.qr(x.T)[0] if len(x) < x.shape[1] else None
+    basis = row_span(x)
     seen = apart if basis is None else apart @ basis
-    covariance = seen.T @ seen / variance if variance else np.zeros((seen.shape[1],) * 2)
+    covariance = seen.T @ seen / (variance or 1.0)
     factor = cholesky(covariance + np.eye(len(covariance)), lower=True)
     found: Floats = solve_triangular(factor, np.eye(len(factor)), lower=True, trans="T")
     return found if basis is None else basis @ found
