@@ -14,7 +14,7 @@ import click
 from baseline.cli_options import announced_crop_plan, crop_options, crop_request, need_torch
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
 from gleanset.completion.values import classes_here, runs_here, runs_here_or_files
-from gleanset.errors import AskedToFail, InputUnusable, UsageError
+from gleanset.errors import DoneInPart, InputUnusable, UsageError
 
 if TYPE_CHECKING:
     from baseline.crops import CropPlan
@@ -116,7 +116,7 @@ def predict(
     result |= {"moved" if move else "copied": dict(folders.counts)} if folders else {}
     if fail and tally.rejected:
         what = f"{tally.rejected} files could not be used"
-        raise AskedToFail(what, "the reasons are told with them", result)
+        raise DoneInPart(what, "the reasons are told with them", result)
     return result
 
 

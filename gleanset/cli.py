@@ -24,14 +24,13 @@ from typing import Any, NoReturn
 import click
 
 from gleanset import __version__
-from gleanset.binomial import Interval
 from gleanset.dataset import Dataset
-from gleanset.errors import AskedToFail, GleansetError, UsageError
+from gleanset.errors import DoneInPart, GleansetError, UsageError
 from gleanset.interrupts import INTERRUPTED, take_over
 from gleanset.places import in_bucket
 from gleanset.published import check_bucket, copy_of, publish_if_changed
 from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
-from gleanset.terminal import cut, named, room, side_by_side, wrapped
+from gleanset.terminal import readable, wrapped
 from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines
 
@@ -159,25 +158,31 @@ def job_options(
             shown = ProgressLines(quiet) if progress == LINES else Progress(quiet)
             simulated, where = rest.pop("simulate", False), rest.pop("on", None)
             job = CommandJob(root, shown, as_json, simulated, where)
-            try:
-                result = function(job, **rest)
-            except BrokenPipeError as error:
-                # Not our stdout, see `_out`; click would end the program without a word.
-                raise RuntimeError("a pipe to another process broke") from error
-            except AskedToFail as error:
-                _print_result(error.result, as_json, quiet)
-                raise
+            result, shortfall = _result_of(lambda: function(job, **rest))
             if result is not None:
                 _print_result(result, as_json, quiet)
             if dataset and not simulated:
                 into = rest.get("into")  # of a recipe; elsewhere it may be no folder
                 publish_if_changed(into if isinstance(into, Path) else root)
+            if shortfall is not None:
+                raise shortfall
 
         for option in reversed([*_options(simulate, dataset), *([on_option] if on else [])]):
             run = option(run)
         return run
 
     return decorate
+
+
+def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, DoneInPart | None]:
+    """Return what a command did, and what to end with where something was wrong or left out."""
+    try:
+        return command(), None
+    except BrokenPipeError as error:
+        # Not our stdout, see `_out`; click would end the program without a word.
+        raise RuntimeError("a pipe to another process broke") from error
+    except DoneInPart as error:
+        return error.result, error
 
 
 def _checked_place(_: click.Context, __: click.Parameter, place: str | None) -> str | None:
@@ -332,52 +337,6 @@ def _json_line(result: Result) -> str:
     except UnicodeEncodeError:
         return json.dumps(result)
     return text
-
-
-def readable(result: Result, indent: str = "") -> list[str]:
-    """Return a result for a person, in lines that fit: plain values side by side, tables below."""
-    # Below the first level keys are data, such as the names of classes.
-    spoken = _words if not indent else str
-    # Words stand on lines of their own, numbers side by side.
-    lines = [
-        line
-        for key, value in result.items()
-        if isinstance(value, str)
-        for line in named(spoken(key), value, indent)
-    ]
-    lines += side_by_side(
-        [
-            (spoken(key), _value(value))
-            for key, value in result.items()
-            if not _nested(value) and not isinstance(value, str)
-        ],
-        indent,
-    )
-    for key, value in result.items():
-        if isinstance(value, dict) and value:
-            lines += [*_heading(spoken(key), indent), *readable(value, indent + "  ")]
-        elif isinstance(value, list) and value:
-            items = (line for item in value for line in wrapped(str(item), indent + "  "))
-            lines += [*_heading(spoken(key), indent), *items]
-    return lines
-
-
-def _heading(name: str, indent: str) -> list[str]:
-    return [f"{indent}{cut(name, room() - len(indent) - 1)}:"]
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, (dict, list))
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Interval):
-        return f"{value.low:.4g} to {value.high:.4g}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")
 
 
 def key_values(options: Iterable[str], example: str) -> dict[str, str]:

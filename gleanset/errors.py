@@ -50,10 +50,10 @@ class CatalogueCorrupt(InputUnusable):
     """`catalog.sqlite` is damaged or is not a catalogue."""
 
 
-class AskedToFail(InputUnusable):
-    """What a person asked to be told of by the exit code, such as splits that share pictures.
+class DoneInPart(InputUnusable):
+    """A command did its work, and the exit code says that something was wrong or left out.
 
-    `result` is printed before it, as that of a command that did its work.
+    `result` is printed before it, as that of any command.
     """
 
     def __init__(self, what: str, mend: str, result: dict[str, Any]) -> None:

@@ -221,12 +221,10 @@ def copy_of(address: str) -> Path:
 
 def _fetch(place: Bucket, versions: Path, folder: Path) -> None:
     with _partial(versions) as partial:
-        facts = place.fetch(CATALOGUE, partial / CATALOGUE)
-        if not facts.sha256 or sha256_of_file(partial / CATALOGUE) != facts.sha256:
-            raise Unreachable(
-                f"{place.address}/{CATALOGUE} has other bytes than were written",
-                "run the command again; if it stays so, publish anew: gleanset publish",
-            )
+        mend = "publish anew: gleanset publish"
+        facts = place.fetch(CATALOGUE, partial / CATALOGUE, mend)
+        if not facts.sha256:
+            raise Unreachable(f"{place.address}/{CATALOGUE} was not written by Gleanset", mend)
         try:
             settings, _ = place.get(FILE)
         except FileNotFoundError as error:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gleanset.binomial import Interval
 
 WIDTH = 80
 _NARROWEST = 40
@@ -135,3 +138,49 @@ def _blocks(wide: Sequence[int], most: int) -> Iterator[list[int]]:
         used += 2 + wide[at]
     if block:
         yield block
+
+
+def readable(result: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Return a result for a person, in lines that fit: plain values side by side, tables below."""
+    # Below the first level keys are data, such as the names of classes.
+    spoken = _words if not indent else str
+    # Words stand on lines of their own, numbers side by side.
+    lines = [
+        line
+        for key, value in result.items()
+        if isinstance(value, str)
+        for line in named(spoken(key), value, indent)
+    ]
+    lines += side_by_side(
+        [
+            (spoken(key), _value(value))
+            for key, value in result.items()
+            if not _nested(value) and not isinstance(value, str)
+        ],
+        indent,
+    )
+    for key, value in result.items():
+        if isinstance(value, dict) and value:
+            lines += [*_heading(spoken(key), indent), *readable(value, indent + "  ")]
+        elif isinstance(value, list) and value:
+            items = (line for item in value for line in wrapped(str(item), indent + "  "))
+            lines += [*_heading(spoken(key), indent), *items]
+    return lines
+
+
+def _heading(name: str, indent: str) -> list[str]:
+    return [f"{indent}{cut(name, room() - len(indent) - 1)}:"]
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, (dict, list))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Interval):
+        return f"{value.low:.4g} to {value.high:.4g}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")

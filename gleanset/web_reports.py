@@ -44,10 +44,11 @@ def accept_reports(dataset: Dataset, claims: Mapping[int, str | None]) -> Settle
     """Take pictures of reports in, each with its class, in one step that can be undone.
 
     `claims` gives by a report's number the class that it is in truth; None is what the visitor
-    claimed. Raises `UsageError` for a report that does not wait, and `InputUnusable` where a
-    picture cannot be read.
+    claimed. Raises `UsageError` for a report that does not wait, or whose face others call
+    otherwise, and `InputUnusable` where a picture cannot be read.
     """
     reports = _waiting(dataset, list(claims))
+    _refuse_disputed(dataset, reports, claims)
     with dataset.stage(STAGE) as scratch:
         originals = dataset.originals(scratch)
         cuts = [_taken(dataset, report, originals) for report in reports]
@@ -102,6 +103,33 @@ def _waiting(dataset: Dataset, numbers: Sequence[int]) -> list[Report]:
         wrong = next(number for number in found if number not in known)
         raise UsageError(f"report {wrong} does not wait", "see: webapp reports list")
     return waiting
+
+
+def _refuse_disputed(
+    dataset: Dataset, reports: Sequence[Report], claims: Mapping[int, str | None]
+) -> None:
+    """Raise `UsageError` where a claim is taken as it is, and another one contradicts it; or where
+    one face would get two names at once.
+    """
+    names = {report.id: claims[report.id] or report.claim.claimed for report in reports}
+    for report in reports:
+        for rival in Reports(dataset.db).rivals(report):
+            together = rival.id in names and names[rival.id] != names[report.id]
+            if together or (claims[report.id] is None and rival.id not in names):
+                raise UsageError(
+                    f"visitors disagree on one face: report {report.id} says "
+                    f"{report.claim.claimed!r}, report {rival.id} ({rival.status}) "
+                    f"{rival.claim.claimed!r}",
+                    f"webapp reports accept {report.id} --class NAME says who it is; webapp "
+                    f"reports refuse {rival.id if rival.status == PENDING else report.id}",
+                )
+
+
+def disputed(dataset: Dataset) -> dict[int, list[Report]]:
+    """Return the reports that wait and that others contradict, with those."""
+    reports = Reports(dataset.db)
+    rivals = {report.id: reports.rivals(report) for report in reports.each()}
+    return {number: others for number, others in rivals.items() if others}
 
 
 def _remove_taken(dataset: Dataset, reports: Sequence[Report]) -> None:

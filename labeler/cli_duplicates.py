@@ -10,7 +10,7 @@ import click
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.errors import AskedToFail
+from gleanset.errors import DoneInPart
 from gleanset.named_files import found_at
 from gleanset.settings import FILE
 
@@ -177,7 +177,7 @@ def audit(
         result |= {"sheet": str(sheet.absolute()), "on_sheet": write_leak_sheet(sheet, found.leaks)}
     told = result if job.as_json else _readable(result)
     if fail and result["leaks"]:
-        raise AskedToFail(
+        raise DoneInPart(
             f"{result['leaks']} pairs of pictures are in two splits",
             "see the pairs above; split by moments: labeler dedup, then labeler split",
             told,

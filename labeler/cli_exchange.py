@@ -14,7 +14,7 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.completion.values import classes_here
-from gleanset.errors import DatasetMissing
+from gleanset.errors import DatasetMissing, DoneInPart
 from gleanset.file_groups import GroupBy, group_by_option
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.images.contact_sheet import checked_ending
@@ -201,10 +201,22 @@ def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any)
                 job.show(path)
             return {"would_export": len(paths)} if job.as_json else None
         done = export_anywhere(dataset, place, options, workers=workers or 0, progress=job.progress)
-        if not job.as_json and isinstance(failed := done.get("failed"), dict):
-            lines = [f"{short_name(path)}: {why}" for path, why in failed.items()]
-            done["failed"] = few_files(lines, rejections_of(dataset, "export"))
-        return done | conflicting_labels(dataset)
+        done |= conflicting_labels(dataset)
+        if isinstance(failed := done.get("failed"), dict):
+            if not job.as_json:
+                lines = [f"{short_name(path)}: {why}" for path, why in failed.items()]
+                done["failed"] = few_files(lines, rejections_of(dataset, "export"))
+            raise left_out(len(failed), done)
+        return done
+
+
+def left_out(pictures: int, result: Result) -> DoneInPart:
+    """Return what ends a command that did all else, but could not read some pictures."""
+    return DoneInPart(
+        f"{pictures} pictures cannot be read and were left out",
+        "gleanset verify says what is wrong with their files; --repair mends what can be",
+        result,
+    )
 
 
 @click.command(cls=Command, epilog="Example: labeler sheet classes.png -d my-dataset")
@@ -279,7 +291,10 @@ def gallery(
 
     settings = GallerySettings(names=names, workers=workers or 0, **chosen)
     with job.open(rehearse=True) as dataset:
-        return write_gallery(dataset, out, settings, job.progress).result()
+        written = write_gallery(dataset, out, settings, job.progress)
+        if written.unreadable:
+            raise left_out(written.unreadable, written.result())
+        return written.result()
 
 
 COMMANDS = (import_, export, sheet, gallery)

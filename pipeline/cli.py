@@ -222,6 +222,7 @@ def run(
     RECIPE is a file, or the name of one that comes with Gleanset (gleanset recipes).
     """
     from gleanset import Dataset
+    from labeler.cli_exchange import left_out
     from pipeline.gathering import Gathering
     from pipeline.recipe import read_recipe
     from pipeline.report import write_report
@@ -239,7 +240,11 @@ def run(
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))
             result |= page_command(dataset)
-    return result if job.as_json else _for_a_person(result)
+    told = result if job.as_json else _for_a_person(result)
+    exported = result.get("export")
+    if isinstance(exported, dict) and exported.get("failed"):
+        raise left_out(len(exported["failed"]), told)
+    return told
 
 
 def _for_a_person(result: Result) -> Result:

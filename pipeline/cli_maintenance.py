@@ -10,36 +10,47 @@ from pathlib import Path
 import click
 
 from gleanset.cli import Command, CommandJob, DatasetFolder, Result, confirmed, job_options
-from gleanset.errors import MissingComponent, UsageError
+from gleanset.errors import DoneInPart, MissingComponent, UsageError
 
 _CONFLICTS_TOLD = 20
 _UNITS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-@click.command(cls=Command, epilog="Example: gleanset verify -d my-dataset")
-@job_options(simulate=True)
-def verify(job: CommandJob) -> Result:
-    """Check every file against its hash and every row against its file, and mend what can be.
+@click.command(cls=Command, epilog="Example: gleanset verify --repair -d my-dataset")
+@job_options()
+@click.option(
+    "--repair", is_flag=True, help="Mend what can be; what is damaged is kept beside, in damaged/."
+)
+def verify(job: CommandJob, repair: bool) -> Result:
+    """Check every file against its hash and every row against its file.
 
-    A picture that is gone or damaged is taken again from the local file it came from, or else
-    marked as missing, so that its harvest fetches it again. What the catalogue contradicts itself
-    in is counted, with examples: rows that point to nothing, faces that are there twice, labels
-    taken from hints that name several classes, and moments that straddle a split.
-    With --simulate nothing is changed.
+    What the catalogue contradicts itself in is counted, with examples: rows that point to nothing,
+    faces that are there twice, labels taken from hints that name several classes, and moments that
+    straddle a split. Nothing is changed.
+
+    With --repair a picture that is gone or damaged is taken again from the local file it came from,
+    or else marked as missing, so that its harvest fetches it again. What cannot be read is left
+    alone: it may be sound.
+
+    The exit code is 3 where something is gone, damaged or cannot be read, and was not mended.
     """
+    from pipeline.maintenance.verify import unsound
     from pipeline.maintenance.verify import verify as check
 
-    with job.open() as dataset:
-        found = check(dataset, repair=not job.simulate, progress=job.progress)
-    if found["gone_crops"] or found["damaged_crops"]:
-        job.say("facecrop run cuts again what is missing of the crops")
+    with job.open(rehearse=not repair) as dataset:
+        counts = check(dataset, repair=repair, progress=job.progress)
     for finding, mend in _MENDS.items():
-        if found[finding]:
+        if counts[finding]:
             job.say(f"{finding}: {mend}")
-    return found
+    if wrong := unsound(counts):
+        mend = "run again the harvest that they came from" if repair else "gleanset verify --repair"
+        raise DoneInPart(wrong, f"{mend}; a copy elsewhere helps where neither can", counts)
+    return counts
 
 
 _MENDS = {
+    "gone_crops": "facecrop run cuts them again",
+    "damaged_crops": "facecrop run cuts them again, once they are put aside (--repair)",
     "disputed_labels": "labeler accept-hints leaves them to you again",
     "straddling_moments": "labeler split brings them together",
 }

@@ -17,6 +17,7 @@ from gleanset.db.reports import Reports
 from gleanset.db.statistics import Statistics
 from gleanset.db.take_downs import TakeDownRequests
 from labeler.hints import why_left
+from labeler.importing.job import SOURCE as IMPORT
 from pipeline.report.commands import split_command
 
 SERVE = "webapp serve"
@@ -108,6 +109,9 @@ def _search(dataset: Dataset, where: str) -> str | None:
     refused = dataset.rejections.by_reason().get("facecrop", {})
     if dataset.images.count_fresh() <= sum(refused.values()):
         return None
+    if (place := dataset.images.begun_import(IMPORT)) is not None and place.exists():
+        # Faces searched in them would be samples beside those that the import makes.
+        return f"labeler import {shlex.quote(str(place))} {where}"
     found = _detectors(dataset)
     # Whoever has whole pictures, or only looked for them, does not want faces.
     whole = f" --detector {WHOLE}" if found == {WHOLE} else ""

@@ -22,8 +22,9 @@ INTRODUCTION = """# Commands
 Made from the programs' own help by `python -m pipeline.reference docs/commands.md`.
 
 Exit codes, everywhere: 0 done (also when part of the work was done; the numbers say so), 1 a bug of
-ours, 2 wrong usage, 3 input that cannot be used, 4 a site refused, was rate limited or has changed,
-5 a login or key is missing or was refused, 6 a component is missing, 130 interrupted.
+ours, 2 wrong usage, 3 input that cannot be used (also where `verify` found something wrong, or an
+export left pictures out, after all else was done), 4 a site refused, was rate limited or has
+changed, 5 a login or key is missing or was refused, 6 a component is missing, 130 interrupted.
 
 `--progress json` is for a program that shows the bar. How far a command is comes as JSON objects on
 stderr, one a line and at most five a second for each stage:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -108,10 +109,16 @@ def limit(address: str, bucket: Bucket, most: int) -> None:
 
 
 class FaultyServer:
-    """Stands before a server, passes on what it is asked, and answers as its `rule` wants."""
+    """Stands before a server, passes on what it is asked, and answers as its `rule` wants.
+
+    `fault` spoils what passes: `halve` gives half of a body as if that were all, `damage` sends on
+    other bytes than came, `cut` ends in the middle, `reset` does what is asked and never answers,
+    `late` takes its time, `500` does not ask the server.
+    """
 
     def __init__(self, address: str) -> None:
         self.rule: Rule = lambda method, path: None
+        self.fault: Callable[[str, str], str] = lambda method, path: ""
         self.asked: list[tuple[str, str]] = []
         self._behind = urlsplit(address)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -140,29 +147,45 @@ class FaultyServer:
         self._server.server_close()
 
 
+class _Handler(BaseHTTPRequestHandler):
+    faulty: FaultyServer
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.faulty.fault(self.command, self.path)
+        time.sleep(0.3 if fault == "late" else 0)
+        if fault == "500":
+            told = error(500, "InternalError")
+        else:
+            sent = sent[::-1] if fault == "damage" else sent
+            told = self.faulty.answer(self.command, self.path, self.headers, sent)
+        self.close_connection = fault in ("reset", "cut")
+        if fault != "reset":
+            self.pass_on(told, fault)
+
+    def pass_on(self, told: Answer, fault: str) -> None:
+        status, headers, body = told
+        half = body[: len(body) // 2]
+        body = half if fault == "halve" and self.command == "GET" else body
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() not in ("transfer-encoding", "content-length"):
+                self.send_header(name, value)
+        length = headers.get("Content-Length", "0") if self.command == "HEAD" else len(body)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(half if fault == "cut" else body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
 def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, headers, body = server.answer(self.command, self.path, self.headers, sent)
-            self.send_response_only(status)
-            for name, value in headers.items():
-                if name.lower() not in ("transfer-encoding", "content-length"):
-                    self.send_header(name, value)
-            length = headers.get("Content-Length", "0") if self.command == "HEAD" else len(body)
-            self.send_header("Content-Length", str(length))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    for method in ("GET", "PUT", "HEAD", "DELETE", "POST"):
-        setattr(Handler, f"do_{method}", Handler.answer)
-    return Handler
+    methods = dict.fromkeys(("GET", "PUT", "HEAD", "DELETE", "POST"), _Handler.answer)
+    names = {f"do_{method}": answer for method, answer in methods.items()}
+    return type("Handler", (_Handler,), {"faulty": server, **names})
 
 
 @pytest.fixture

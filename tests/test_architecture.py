@@ -45,7 +45,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "http.client": ("harvest/", "gleanset/files/fetch.py"),
     "urllib.request": ("harvest/", "gleanset/files/fetch.py"),
     "boto3": ("gleanset/files/s3.py",),
-    "botocore": ("gleanset/files/s3.py",),
+    "botocore": ("gleanset/files/s3.py", "gleanset/files/s3_answers.py"),
     "pyarrow": ("gleanset/files/parquet.py",),
     "subprocess": ("{ffmpeg}", "{docker}", "{npm}"),
     "pickle": (),

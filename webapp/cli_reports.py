@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
@@ -27,21 +29,32 @@ def reports() -> None:
 @job_options()
 @status_option
 def list_reports(job: CommandJob, status: str) -> Result:
-    """List reports, the oldest first."""
+    """List reports, the oldest first, with those that claim another class of the same face."""
+    from gleanset.web_reports import disputed
+
     with job.open() as dataset:
-        found = list(Reports(dataset.db).each(status))
+        listed = list(Reports(dataset.db).each(status))
+        rivals = disputed(dataset)
     if not job.as_json:
-        for one in found:
-            job.tell(_line(one))
-        return {"reports": len(found)}
-    return {"reports": [_told(one) for one in found]}
+        for report in listed:
+            job.tell(_line(report, rivals.get(report.id, ())))
+        return {"reports": len(listed)}
+    return {
+        "reports": [
+            {**_told(report), "disputed_by": [one.id for one in rivals.get(report.id, ())]}
+            for report in listed
+        ]
+    }
 
 
-def _line(one: Report) -> str:
-    claim = one.claim
+def _line(report: Report, rivals: Sequence[Report]) -> str:
+    claim = report.claim
     answer = claim.answer or "unknown"
     note = f": {claim.note!r}" if claim.note else ""
-    return f"{one.id}  {one.at}  {claim.claimed!r}, not {answer!r}{note}  {claim.sha256[:12]}"
+    others = ", ".join(f"{one.claim.claimed!r} in report {one.id}" for one in rivals)
+    dispute = f"  disputed: {others}" if others else ""
+    known = f"{report.id}  {report.at}  {claim.claimed!r}, not {answer!r}"
+    return f"{known}{note}{dispute}  {claim.sha256[:12]}"
 
 
 def _told(one: Report) -> Result:
@@ -66,13 +79,21 @@ def _told(one: Report) -> Result:
     help="Who it is, where that is not what was claimed.",
 )
 def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | None) -> Result:
-    """Take pictures of reports in, labelled as claimed: a step that `labeler undo` takes back."""
-    from gleanset.web_reports import accept_reports
+    """Take pictures of reports in, labelled as claimed: a step that `labeler undo` takes back.
+
+    Reports that contradict each other wait until you say who it is (--class), or refuse one;
+    --all leaves them out.
+    """
+    from gleanset.web_reports import accept_reports, disputed
 
     with job.open() as dataset:
         chosen = _chosen(Reports(dataset.db), numbers, every)
+        left = disputed(dataset).keys() & set(chosen) if every and name is None else set()
+        chosen = [number for number in chosen if number not in left]
         settled = accept_reports(dataset, dict.fromkeys(chosen, name)) if chosen else None
-    return {"accepted": settled.reports if settled else 0}
+    if left:
+        job.say(f"visitors disagree in {len(left)} reports, which wait: webapp reports list")
+    return {"accepted": settled.reports if settled else 0, "disputed": len(left)}
 
 
 @reports.command(epilog="Example: webapp reports refuse 14 -d my-dataset")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,9 +12,9 @@ from gleanset import Dataset
 from gleanset.db.classes import class_name
 from gleanset.db.reports import Claim, Reports
 from gleanset.errors import DatasetBusy, DiskFull, NotWritable, Unreadable, UsageError
-from gleanset.files.store import Store
+from gleanset.files.atomic import write_atomic
 from gleanset.images.cut import within
-from gleanset.images.staging import StageBytes
+from gleanset.images.measure import measure
 from gleanset.records import Box, Measured
 from gleanset.web_reports import report_store
 from webapp.recognizer import Upload, answers_to
@@ -22,7 +23,6 @@ from webapp.served import LoadedModel
 from webapp.settings import RequestLimits, ServeSettings
 
 LONGEST_NOTE = 1000
-STAGE = "web-reports-in"
 
 
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,11 +47,10 @@ def keep_report(
     claimed, answer = _class_name(told.claimed), _answer(loaded, upload, told, settings.limits)
     try:
         with Dataset.open(settings.dataset) as dataset:
-            store = report_store(dataset.root, dataset.cache / "scratch" / STAGE)
-            picture = _staged(store, upload.data)
+            picture = _measured(upload.data)
             box, note = _box(told, picture), told.note
             claim = Claim(picture.sha256, picture.format, box, claimed, loaded.run, *answer, note)
-            return {"new": _kept(dataset, store, picture, claim, settings.limits.reports)}
+            return {"new": _kept(dataset, upload.data, claim, settings.limits.reports)}
     except (DatasetBusy, DiskFull, NotWritable) as error:
         raise RefusedRequest(503, "cannot keep it", error.what, error.mend) from error
 
@@ -79,9 +78,9 @@ def _answer(
     return part["answer"], part["predictions"][0]["confidence"]
 
 
-def _staged(store: Store, data: bytes) -> Measured:
+def _measured(data: bytes) -> Measured:
     try:
-        return StageBytes(store)(data)
+        return measure(data)
     except Unreadable as refused:
         raise RefusedRequest(422, refused.reason, refused.detail) from refused
 
@@ -94,15 +93,15 @@ def _box(told: Told, picture: Measured) -> Box:
     return box
 
 
-def _kept(dataset: Dataset, store: Store, picture: Measured, claim: Claim, most: int) -> bool:
-    """Return whether it is new. File and row come together, as those of an image do."""
+def _kept(dataset: Dataset, data: bytes, claim: Claim, most: int) -> bool:
+    """Return whether it is new. File and row come together: `gc` removes nothing in between."""
     reports = Reports(dataset.db)
     with dataset.db.write():
-        if dataset.images.buried(picture.sha256) is not None:
-            store.discard(picture.sha256, picture.format)
+        if dataset.images.buried(claim.sha256) is not None:
             raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
         if reports.count() >= most:
-            store.discard(picture.sha256, picture.format)
             raise RefusedRequest(503, "full", "too many reports wait to be looked at")
-        store.publish(picture.sha256, picture.format, picture.bytes)
+        path = report_store(dataset.root, dataset.cache).path(claim.sha256, claim.format)
+        # Beside its place, where nothing but a row makes it known.
+        write_atomic(Path(str(path)), data)
         return reports.add(claim)

@@ -346,7 +346,17 @@ def translated(error: sqlite3.Error, path: Path) -> GleansetError | None:
             f"cannot write to {path}",
             f"give yourself write access, for instance: chmod -R u+w {path.parent}",
         )
-    if "not a database" in text or "malformed" in text or "disk I/O" in text:
+    if code == sqlite3.SQLITE_IOERR_WRITE:
+        return DiskFull(
+            f"{path} cannot grow: a limit on the size of files, a quota, or a disk that fails",
+            "look at ulimit -f and quota; what was done is kept: run the command again",
+        )
+    if "disk I/O" in text:
+        return NotWritable(
+            f"the disk of {path} does not do what it is asked ({text})",
+            "look at the disk and its limits (ulimit -f, quota), and run the command again",
+        )
+    if "not a database" in text or "malformed" in text:
         return _corrupt(path, text)
     return None
 

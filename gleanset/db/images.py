@@ -304,6 +304,20 @@ class Images:
         ):
             yield from ((row["sha256"], row["format"]) for row in rows)
 
+    def begun_import(self, source: str) -> Path | None:
+        """Return the place that a fresh image was imported from, by a run that was cut short or
+        undone; None where there is none.
+        """
+        row = self._db.one(
+            "SELECT o.path, o.original_path FROM origin o JOIN image i ON i.id=o.image "
+            f"WHERE o.source=? AND o.path IS NOT NULL AND {_FRESH} LIMIT 1",
+            (source,),
+        )
+        if row is None:
+            return None
+        path, below = Path(row["path"]), Path(row["original_path"] or Path(row["path"]).name)
+        return path.parents[len(below.parts) - 1]
+
     def count_fresh(self) -> int:
         """Return how many images `fresh` would give."""
         return self._db.number(f"SELECT count(*) FROM image i WHERE {_FRESH}")

@@ -11,6 +11,8 @@ from gleanset.db.values import clean, now
 from gleanset.records import Box
 
 PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
+SAME_FACE = 0.5
+"""Intersection over union from which two boxes, drawn by two visitors, are of one face."""
 
 
 class Claim(NamedTuple):
@@ -104,15 +106,14 @@ class Reports:
         )
         return [_report(row) for row in (rows[::-1] if before else rows)]
 
-    def rivals(self, report: Report) -> list[str]:
-        """Return what other reports that wait claim of the same face."""
-        claim = report.claim
+    def rivals(self, report: Report) -> list[Report]:
+        """Return the reports, waiting or accepted, that claim another class of the same face."""
         rows = self._db.rows(
-            "SELECT claimed FROM report WHERE sha256=? AND (x,y,w,h)=(?,?,?,?) AND id<>? "
-            "AND status=? ORDER BY claimed",
-            (claim.sha256, *claim.box, report.id, PENDING),
+            "SELECT * FROM report WHERE sha256=? AND claimed<>? AND status<>? ORDER BY claimed, id",
+            (report.claim.sha256, report.claim.claimed, REFUSED),
         )
-        return [row["claimed"] for row in rows]
+        others = map(_report, rows)
+        return [one for one in others if _overlap(one.claim.box, report.claim.box) >= SAME_FACE]
 
     def pictures(self, start: str) -> list[str]:
         """Return the hashes of up to two pictures of reports, whatever became of these, that begin
@@ -133,6 +134,14 @@ class Reports:
     def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
         """Accept or refuse reports as a part of a step. Call inside a write."""
         Changes(self._db).make(step, [Change("report", number, status) for number in numbers])
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Return the intersection over union of two boxes."""
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    both = max(0, width) * max(0, height)
+    return both / (one.width * one.height + other.width * other.height - both)
 
 
 def _report(row: Row) -> Report:

@@ -11,16 +11,15 @@ import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from gleanset.errors import Unreachable, Unreadable
-from gleanset.files.atomic import write_atomic
 from gleanset.files.content_cache import ContentCache
 from gleanset.files.s3 import Bucket, ObjectFacts
-from gleanset.files.store import EXTENSIONS, Store, sha256_of
+from gleanset.files.store import ASIDE, EXTENSIONS, PictureFile, Store, sha256_of
 
 _HASH_LENGTH = 64
 _REQUESTS = 32
@@ -72,13 +71,10 @@ class BucketFile:
         expected = self.stem if self.named_by_hash else self._told().sha256
         if expected and (kept := self.cache.get(expected)) is not None:
             return kept
-        for _ in range(2):
-            data, facts = self.bucket.get(self.key)
-            # Between two requests a crop may have been cut anew.
-            expected = self.stem if self.named_by_hash else facts.sha256
-            if not expected or sha256_of(data) == expected:
-                break
-        else:
+        data, facts = self.bucket.get(self.key, self.stem if self.named_by_hash else "")
+        # Between two requests a crop may have been cut anew.
+        expected = self.stem if self.named_by_hash else facts.sha256
+        if expected and sha256_of(data) != expected:
             raise OSError(
                 errno.EIO,
                 f"the server gives other bytes than were written: {sha256_of(data)}",
@@ -192,20 +188,36 @@ class BucketStore(Store):
         self.bucket.put(self.path(name, kind).key, data)
 
     def hash_of(self, name: str, kind: str) -> str | None:
-        """Return the SHA-256 of what the server gives for an object now; None for none."""
+        """Return the SHA-256 of what the server keeps as an object; None for none.
+
+        Raises `OSError` where what arrives is something else.
+        """
         try:
-            return sha256_of(self.bucket.get(self.path(name, kind).key)[0])
-        except OSError:
+            return sha256_of(self.bucket.get(self.path(name, kind).key, name)[0])
+        except FileNotFoundError:
             return None
 
-    def put_aside(self, name: str, kind: str, folder: Path) -> None:
-        """Move an object, should there be one, into a folder."""
-        file = self.path(name, kind)
-        with suppress(FileNotFoundError):
-            data, _ = self.bucket.get(file.key)
-            folder.mkdir(exist_ok=True)
-            write_atomic(folder / file.name, data)
-            file.unlink(missing_ok=True)
+    @property
+    def aside(self) -> Bucket:
+        """Where damaged objects are kept, in the same bucket."""
+        return self.bucket.beside.below(ASIDE)
+
+    def put_aside(self, file: PictureFile) -> None:
+        """Move an object, should there be one, to `aside`: the server copies it, nothing is sent.
+
+        Raises `OSError` where the copy is not the same; the object stays then.
+        """
+        assert isinstance(file, BucketFile)
+        if (facts := self.bucket.facts(file.key)) is None:
+            return
+        kept = f"{file.stem}-{facts.etag[:8]}{file.suffix}"
+        self.bucket.copy(file.key, self.aside, kept)
+        file.unlink(missing_ok=True)
+
+    def put_aside_before(self, name: str) -> Iterator[bytes]:
+        """Yield what was put aside of a name: some of it may be sound after all."""
+        for facts in self.aside.each(name):
+            yield self.aside.get(facts.key)[0]
 
     def names_by_start(self) -> Callable[[str], set[str]]:
         """Return what gives the names that begin with two digits; ask by ascending digits.

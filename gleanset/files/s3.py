@@ -7,47 +7,52 @@ role of a machine), never from a dataset. A client is made where it is first nee
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import logging
 import os
+import random
+import re
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
-from gleanset.errors import (
-    DiskFull,
-    GleansetError,
-    InputUnusable,
-    MissingComponent,
-    NeedsLogin,
-    Unreachable,
+from gleanset.errors import InputUnusable, MissingComponent, Unreachable
+from gleanset.files.s3_answers import (
+    CONFLICT,
+    GONE,
+    SCHEME,
+    DamagedOnTheWay,
+    attempts,
+    client_error,
+    code_of,
+    may_pass,
+    told_as_ours,
 )
 
-SCHEME = "s3://"
 LARGEST = 5 * 2**30
 """Bytes that one PUT may carry, with AWS and most others."""
 
 _HASH = "sha256"
-_ATTEMPTS = 6
+_PAUSES = (0.5, 2.0, 6.0, 16.0, 32.0)
+"""Seconds between attempts, each a quarter more or less: an outage of some forty is outlasted."""
+
+_TOLD_FROM = 5.0
+"""A pause of so many seconds is told, at most once in as many."""
+
 _CONNECTIONS = 64
 _SECONDS = 60.0
 
-_NO_KEYS = "give a key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run: aws configure"
-_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
-_FULL = {
-    "QuotaExceeded",
-    "EntityTooLarge",
-    "XMinioStorageFull",
-    "InsufficientStorage",
-    "413",
-    "507",
-}
-_BUSY = {"SlowDown", "ServiceUnavailable", "RequestLimitExceeded", "Throttling", "503", "429"}
-_CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict", "412"}
-_GONE = {"NoSuchKey", "NotFound", "404"}
+_MD5 = re.compile("[0-9a-f]{32}")
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+_last_told = 0.0
 
 _clients: dict[tuple[int, str | None, str | None], Any] = {}
 _making = threading.Lock()
@@ -103,29 +108,75 @@ class Bucket:
 
     def facts(self, key: str) -> ObjectFacts | None:
         """Return what is known of an object; None where there is none."""
-        with self._told(key, "read"):
+        with told_as_ours(self._where(key), "read"):
             try:
-                told = self._client().head_object(Bucket=self.name, Key=self.key(key))
-            except _client_error() as error:
-                if _code(error) in _GONE:
+                head = self._tried(key, lambda: self._call("head_object", key))
+            except client_error() as error:
+                if code_of(error) in GONE:
                     return None
                 raise
-        return _facts(key, told)
+        return _facts(key, head)
 
-    def get(self, key: str) -> tuple[bytes, ObjectFacts]:
-        """Return an object. Raises `FileNotFoundError`."""
-        with self._told(key, "read"), self._found(key):
-            told = self._client().get_object(Bucket=self.name, Key=self.key(key))
-            return told["Body"].read(), _facts(key, told)
+    def get(self, key: str, sha256: str = "") -> tuple[bytes, ObjectFacts]:
+        """Return an object, as the server keeps it: what arrives otherwise is asked for again.
 
-    def fetch(self, key: str, target: Path) -> ObjectFacts:
-        """Write an object to a file, some of it at a time. Raises `FileNotFoundError`."""
-        with self._told(key, "read"), self._found(key):
-            told = self._client().get_object(Bucket=self.name, Key=self.key(key))
+        Whether it does tell its `sha256`, where the caller knows it, the one it was put with, and
+        the server's own checksum. Raises `FileNotFoundError`, and `OSError` (EIO) where every
+        attempt arrived damaged.
+        """
+
+        def received() -> tuple[bytes, ObjectFacts]:
+            answer = self._call("get_object", key)
+            data, facts = answer["Body"].read(), _facts(key, answer)
+            if hashlib.sha256(data).hexdigest() not in (sha256, facts.sha256):
+                _check_arrival(answer, hashlib.md5(data, usedforsecurity=False), self._where(key))
+            return data, facts
+
+        with told_as_ours(self._where(key), "read"), self._found(key):
+            return self._tried(key, received)
+
+    def fetch(self, key: str, target: Path, mend: str) -> ObjectFacts:
+        """Write an object to a file, some of it at a time.
+
+        Raises `FileNotFoundError`, and `Unreachable` with a mend where every attempt arrived
+        otherwise than it was written.
+        """
+
+        def received() -> ObjectFacts:
+            answer = self._call("get_object", key)
+            md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
             with target.open("wb") as file:
-                for part in told["Body"].iter_chunks(2**20):
+                for part in answer["Body"].iter_chunks(2**20):
                     file.write(part)
-            return _facts(key, told)
+                    md5.update(part)
+                    sha256.update(part)
+            facts = _facts(key, answer)
+            if facts.sha256 and sha256.hexdigest() != facts.sha256:
+                raise DamagedOnTheWay(errno.EIO, "other bytes than were written", self._where(key))
+            _check_arrival(answer, md5, self._where(key))
+            return facts
+
+        try:
+            with told_as_ours(self._where(key), "read"), self._found(key):
+                return self._tried(key, received)
+        except DamagedOnTheWay as error:
+            raise Unreachable(
+                f"{self._where(key)} has other bytes than were written",
+                f"run the command again; if it stays so, {mend}",
+            ) from error
+
+    def copy(self, key: str, target: Bucket, name: str) -> None:
+        """Copy an object to `name` in another place; its bytes never leave the server.
+
+        Raises `FileNotFoundError`, and `OSError` (EIO) where the copy is not the same afterwards.
+        """
+        source = {"Bucket": self.name, "Key": self.key(key)}
+        where = {"Bucket": target.name, "Key": target.key(name)}
+        with told_as_ours(self._where(key), "copied"), self._found(key):
+            self._tried(key, lambda: self._client().copy_object(CopySource=source, **where))
+        original, made = self.facts(key), target.facts(name)
+        if not (original and made and (original.etag, original.bytes) == (made.etag, made.bytes)):
+            raise OSError(errno.EIO, "the server's copy is not the same", self._where(key))
 
     def put(
         self,
@@ -171,26 +222,33 @@ class Bucket:
             "ContentMD5": base64.b64encode(md5).decode(),
             "Metadata": {_HASH: sha256, **(about or {})},
         }
-        with self._told(key, "written"):
+
+        def sent(**condition: str) -> None:
+            if not isinstance(body, bytes):
+                body.seek(0)
+            self._client().put_object(**plain, **condition)
+
+        with told_as_ours(self._where(key), "written"):
             try:
-                self._client().put_object(**plain, **condition)
-            except _client_error() as error:
-                if condition and _code(error) in _CONFLICT:
+                self._tried(key, lambda: sent(**condition))
+            except client_error() as error:
+                if condition and code_of(error) in CONFLICT:
+                    # An attempt whose answer was lost may have written it.
+                    if (facts := self.facts(key)) and facts.sha256 == sha256:
+                        return sha256
                     raise Overtaken(self._where(key)) from error
-                if not condition or _code(error) != "NotImplemented":
+                if not condition or code_of(error) != "NotImplemented":
                     raise
-                if not isinstance(body, bytes):
-                    body.seek(0)
-                self._client().put_object(**plain)
+                self._tried(key, sent)
         return sha256
 
     def remove(self, key: str) -> None:
         """Remove an object, should there be one."""
-        with self._told(key, "removed"):
+        with told_as_ours(self._where(key), "removed"):
             try:
-                self._client().delete_object(Bucket=self.name, Key=self.key(key))
-            except _client_error() as error:
-                if _code(error) not in _GONE:
+                self._tried(key, lambda: self._call("delete_object", key))
+            except client_error() as error:
+                if code_of(error) not in GONE:
                     raise
 
     def each(self, start: str = "") -> Iterator[ObjectFacts]:
@@ -198,14 +256,30 @@ class Bucket:
         whole, more = self.key(start), dict[str, str]()
         cut = len(self.key(""))
         while True:
-            with self._told(start, "listed"):
-                told = self._client().list_objects_v2(Bucket=self.name, Prefix=whole, **more)
-            for one in told.get("Contents", ()):
-                etag = one["ETag"].strip('"')
-                yield ObjectFacts(one["Key"][cut:], one["Size"], one["LastModified"], etag)
-            if not told.get("IsTruncated"):
+            wanted = {"Bucket": self.name, "Prefix": whole, **more}
+            with told_as_ours(self._where(start), "listed"):
+                page = self._tried(start, partial(self._client().list_objects_v2, **wanted))
+            for entry in page.get("Contents", ()):
+                etag = entry["ETag"].strip('"')
+                yield ObjectFacts(entry["Key"][cut:], entry["Size"], entry["LastModified"], etag)
+            if not page.get("IsTruncated"):
                 return
-            more = {"ContinuationToken": told["NextContinuationToken"]}
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _call(self, operation: str, key: str) -> Any:
+        return getattr(self._client(), operation)(Bucket=self.name, Key=self.key(key))
+
+    def _tried(self, key: str, request: Callable[[], _T]) -> _T:
+        """Return what a request gives, made again ever later while its fault may pass."""
+        for pause in _pauses():
+            try:
+                return request()
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+                _tell_of_pause(self._where(key), error, pause)
+                time.sleep(pause)
+        return request()
 
     def _where(self, key: str) -> str:
         return f"{SCHEME}{self.name}/{self.key(key)}"
@@ -223,63 +297,36 @@ class Bucket:
     def _found(self, key: str) -> Iterator[None]:
         try:
             yield
-        except _client_error() as error:
-            if _code(error) in _GONE:
+        except client_error() as error:
+            if code_of(error) in GONE:
                 raise FileNotFoundError(2, "there is no such object", self._where(key)) from error
             raise
 
-    @contextmanager
-    def _told(self, key: str, done: str) -> Iterator[None]:
-        """Turn what the server, or the way there, says into an error with the mend in it."""
-        from botocore import exceptions as said
 
-        where = self._where(key)
-        try:
-            yield
-        except said.ClientError as error:
-            raise self._refused(error, where, done) from error
-        except (said.NoCredentialsError, said.PartialCredentialsError) as error:
-            raise NeedsLogin(f"there is no key for {where}", _NO_KEYS) from error
-        except (said.ProfileNotFound, said.CredentialRetrievalError, said.TokenRetrievalError) as e:
-            raise NeedsLogin(f"there is no key for {where}: {e}", _NO_KEYS) from e
-        except (said.HTTPClientError, said.ConnectionError, said.IncompleteReadError) as error:
-            raise Unreachable(
-                f"{where} cannot be reached: {error}",
-                "look at endpoint in [store] or AWS_ENDPOINT_URL and at the net, and run the "
-                "command again: what was done is kept",
-            ) from error
-        except (said.BotoCoreError, ValueError) as error:
-            raise InputUnusable(
-                f"{where} cannot be {done}: {error}", "mend [store] in dataset.toml, or ~/.aws"
-            ) from error
+def _pauses() -> Iterator[float]:
+    """Yield the seconds between attempts; jitter keeps many workers from coming back at once."""
+    for number in range(attempts() - 1):
+        yield _PAUSES[min(number, len(_PAUSES) - 1)] * random.uniform(0.75, 1.25)  # noqa: S311
 
-    def _refused(self, error: Any, where: str, done: str) -> GleansetError:
-        code, message = _code(error), error.response.get("Error", {}).get("Message", "")
-        told = f"the server says {code}{f' ({message})' if message else ''}"
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code == "NoSuchBucket":
-            return InputUnusable(
-                f"there is no bucket {self.name!r}",
-                f"make it, for instance: aws s3 mb {SCHEME}{self.name}; or mend the address",
-            )
-        if code in _KEYS or status == 401:
-            return NeedsLogin(f"the key for {where} is refused: {told}", _NO_KEYS)
-        if code in _FULL or status in (413, 507):
-            return DiskFull(
-                f"no space left for {where}: {told}",
-                "free some space or raise the quota, and run the command again",
-            )
-        if status == 403:
-            return NeedsLogin(
-                f"{where} may not be {done} with this key: {told}",
-                "give it the rights in docs/storage.md, or take another key",
-            )
-        if code in _BUSY or status >= 500:
-            return Unreachable(
-                f"{where} could not be {done}, and was tried {_attempts()} times: {told}",
-                "wait a while and run the command again: what was done is kept",
-            )
-        return InputUnusable(f"{where} cannot be {done}: {told}", "see docs/storage.md")
+
+def _tell_of_pause(where: str, error: Exception, pause: float) -> None:
+    global _last_told
+    if pause >= _TOLD_FROM and time.monotonic() - _last_told > _TOLD_FROM:
+        _last_told = time.monotonic()
+        _log.error("%s: %s; asked again in %.0f s", where, error, pause)
+
+
+def _check_arrival(answer: Mapping[str, Any], md5: Any, where: str) -> None:
+    """Raise `DamagedOnTheWay` where bytes are not those of the server's own checksum.
+
+    The ETag is the MD5 of what it keeps, but of parts sent one by one and of keys of one's own.
+    """
+    etag = answer["ETag"].strip('"')
+    encrypted = answer.get("SSECustomerAlgorithm") or answer.get("SSEKMSKeyId")
+    if _MD5.fullmatch(etag) and not encrypted and md5.hexdigest() != etag:
+        raise DamagedOnTheWay(
+            errno.EIO, "what arrives is not what the server keeps, at every attempt", where
+        )
 
 
 def _facts(key: str, told: Mapping[str, Any]) -> ObjectFacts:
@@ -298,28 +345,15 @@ def _hashes(file: BinaryIO) -> tuple[str, bytes, int]:
     return sha256.hexdigest(), md5.digest(), size
 
 
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _client_error() -> type[Exception]:
-    from botocore.exceptions import ClientError
-
-    found: type[Exception] = ClientError
-    return found
-
-
-def _attempts() -> int:
-    return int(os.environ.get("AWS_MAX_ATTEMPTS", _ATTEMPTS))
-
-
 def _made(endpoint: str | None, region: str | None) -> Any:
     from boto3.session import Session
     from botocore.config import Config
 
     def client(style: str) -> Any:
         config = Config(
-            retries={"mode": "standard", "total_max_attempts": _attempts()},
+            # `_tried` makes further attempts: botocore gives up within two seconds, and takes a
+            # body that breaks off, or a PUT that arrives damaged, as final.
+            retries={"mode": "standard", "total_max_attempts": 1},
             max_pool_connections=_CONNECTIONS,
             connect_timeout=min(10.0, _SECONDS),
             read_timeout=_SECONDS,

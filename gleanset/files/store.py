@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +34,9 @@ EXTENSIONS = {
     "JXL": "jxl",
 }
 
+
+ASIDE = "damaged"
+"""Where damaged files are kept, beside the store: what is left of a picture may be of use."""
 
 # Folders synced at a time.
 _SYNCS = 6
@@ -186,18 +190,29 @@ class Store:
         write_atomic(self._path(name, kind), data, scratch=self.scratch)
 
     def hash_of(self, name: str, kind: str) -> str | None:
-        """Return the SHA-256 of what is stored under a name; None where it cannot be read."""
+        """Return the SHA-256 of what is stored under a name; None for none. Raises `OSError`."""
         try:
             return sha256_of_file(self._path(name, kind))
-        except OSError:
+        except FileNotFoundError:
             return None
 
-    def put_aside(self, name: str, kind: str, folder: Path) -> None:
-        """Move a file, should there be one, into a folder on the same disk."""
-        path = self._path(name, kind)
-        if path.exists():
-            folder.mkdir(exist_ok=True)
-            path.replace(folder / path.name)
+    def put_aside(self, file: PictureFile) -> None:
+        """Move a file, should there be one, to the folder `ASIDE` beside the store.
+
+        What was put there before under the same name stays.
+        """
+        assert isinstance(file, Path)
+        folder, names = self.root.parent / ASIDE, count(1)
+        target = folder / file.name
+        while target.exists():
+            target = folder / f"{file.stem}-{next(names)}{file.suffix}"
+        if file.exists():
+            move_file(file, target)
+
+    def put_aside_before(self, name: str) -> Iterator[bytes]:
+        """Yield what was put aside of a name: some of it may be sound after all."""
+        for path in (self.root.parent / ASIDE).glob(f"{name}*"):
+            yield path.read_bytes()
 
     def names_by_start(self) -> Callable[[str], set[str]]:
         """Return what gives the names that begin with two digits; ask by ascending digits."""

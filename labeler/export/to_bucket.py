@@ -101,6 +101,8 @@ def export_to_bucket(
         names = {path.name for path in folder.iterdir()}
         manifests = [read_manifest(folder, name.removesuffix(".json")) for name in names]
         new = names | {manifest.shard for manifest in manifests if manifest is not None}
+        # Whoever is stopped while the rest is sent must know it for its own.
+        _begin(place, {*there, *new})
         (folder / MARKER).write_text(_marker(marked(folder), new), encoding="utf-8")
         _send(folder, place, {one.key: one for one in place.each()}, new)
     return {"to": place.address} | found

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from gleanset import Dataset
-from gleanset.db.classes import class_name
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
@@ -30,6 +29,7 @@ from gleanset.work.progress import Progress
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, not_by_folders, read_labelled
 from labeler.importing.round_trip import ExportMoves, find_moves, is_of
+from labeler.sorting.names import folded
 
 STAGE = "import"
 SOURCE = "import"
@@ -104,7 +104,7 @@ def import_labelled(
     groups = FileGroups(group_by, (one.path.name for one in pictures if one.labels))
     level = (class_level or 1) if kind == "tree" else None
     found = list(_as_told(pictures, path, level, groups))
-    _check_names(label for item in found for _, label in item.labels)
+    _check_names(dataset, (label for item in found for _, label in item.labels))
     result: dict[str, object] = {"kind": kind}
     if less_deep := len(pictures) - len(found):
         result["without_class"] = less_deep
@@ -148,10 +148,22 @@ def _again(root: Path, path: Path, class_level: int | None, by: GroupBy) -> str:
     return shlex.join([*words, "-d", str(root)])
 
 
-def _check_names(labels: Iterable[str]) -> None:
-    """Refuse what is no class name before anything is taken in."""
-    for label in set(labels):
-        class_name(label)
+def _check_names(dataset: Dataset, labels: Iterable[str]) -> None:
+    """Refuse what is no class name, or nearly that of another class: nothing is taken in yet."""
+    there = set(dataset.classes.names())
+    known = set(there)
+    for label in sorted(set(map(dataset.classes.resolved, labels)) - there):
+        if twins := [name for name in sorted(known) if folded(name) == folded(label) != ""]:
+            twin, other = shlex.quote(twins[0]), shlex.quote(label)
+            make = [] if twins[0] in there else [f"labeler classes add {twin}"]
+            one = [*make, f"labeler classes alias {twin} {other}"]
+            two = [*make, f"labeler classes add {other}"]
+            raise UsageError(
+                f"{label!r} and {twins[0]!r} are nearly the same name",
+                f"one class: {' && '.join(one)}; two classes: {' && '.join(two)}; then import "
+                "again",
+            )
+        known.add(label)
 
 
 def _read_back(
@@ -163,10 +175,14 @@ def _read_back(
     progress: Progress,
 ) -> dict[str, object]:
     result = moves.result()
-    _check_names([*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)])
+    labels = [*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)]
+    _check_names(dataset, labels)
     if simulate:
         return result
-    moved = [Choice(key, "label", label, SOURCE) for key, label in moves.relabelled.items()]
+    moved = [
+        Choice(key, "label", dataset.classes.resolved(label), SOURCE)
+        for key, label in moves.relabelled.items()
+    ]
     if not moves.added:
         if moved:
             did = operation("import-moves", count=len(moved), folder=path.name)
@@ -269,7 +285,7 @@ def _publish(
             dataset.images.note_said(taken.measured.sha256, origin)
         for cut, label in taken.cuts:
             dataset.faces.add_by_hand(taken.measured.sha256, cut)
-            wanted.setdefault(cut.key, {})[class_name(label)] = origin.key
+            wanted.setdefault(cut.key, {})[dataset.classes.resolved(label)] = origin.key
         dataset.rejections.clear(STAGE, origin.key)
     return new
 

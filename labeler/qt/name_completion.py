@@ -1,57 +1,99 @@
-"""A name that completes itself in its field: what was not typed is selected, Enter takes it."""
+"""Names that may be meant, beside what is typed in a field: Tab, an arrow or a click takes one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPalette
+from PySide6.QtWidgets import QLabel, QLineEdit
 
-from labeler.sorting.names import KnownName, completions, meant
+from labeler.sorting.names import KnownName, completions, exact_name
+
+_STEPS = {Qt.Key.Key_Tab: 1, Qt.Key.Key_Down: 1, Qt.Key.Key_Backtab: -1, Qt.Key.Key_Up: -1}
+_MARGIN = 6
 
 
 class NameCompletion(QObject):
-    """Completes what is typed in a field; the arrows up and down lead to other names.
+    """Completes what is typed in a field, where a person asks for it; Enter takes what is there.
 
-    A letter goes on, Backspace takes the completion away. Names of which only a later word begins
-    as typed come with the arrows.
+    Tab and the arrows down and up lead through the names that begin so, or of which a later word
+    does; a click on the hint takes the first. The hint says that a name is a new one, or which
+    class is meant by one that is written otherwise.
     """
 
     def __init__(self, field: QLineEdit) -> None:
         super().__init__(field)
         self._field = field
         self._names: Sequence[KnownName] = ()
-        self._found: Sequence[KnownName] = ()
+        self._matching: Sequence[KnownName] = ()
         self._at = -1
-        self._typed = ""
+        self.hint = QLabel(field)
+        self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.hint.setCursor(Qt.CursorShape.PointingHandCursor)
         field.textEdited.connect(self._edited)
-        field.installEventFilter(self)
+        field.textChanged.connect(self._show_hint)
+        for watched in (field, self.hint):
+            watched.installEventFilter(self)
 
     def offer(self, names: Sequence[KnownName]) -> None:
         """Complete to these names from now on, the likeliest first."""
         self._names = names
+        self._edited(self._field.text())
+        self._show_hint(self._field.text())
 
     def meant(self, text: str) -> str:
         """Return the class that a text names, however it is written; the text for a new one."""
-        return meant(text, self._names)
+        known = exact_name(text, self._names)
+        return known.label if known else text
+
+    def is_new(self, text: str) -> bool:
+        """Return whether no class is called so, however it is written."""
+        return exact_name(text, self._names) is None
 
     def _edited(self, text: str) -> None:
-        longer = len(text) > len(self._typed) and self._field.cursorPosition() == len(text)
-        self._typed, self._at = text, -1
-        self._found = completions(text, self._names)
-        name = self._found[0].text if self._found else ""
-        if longer and name[: len(text)].casefold() == text.casefold():
-            self._at = 0
-            self._field.setText(text + name[len(text) :])
-            self._field.setSelection(len(name), len(text) - len(name))
+        self._matching, self._at = completions(text, self._names), -1
+
+    def _show_hint(self, text: str) -> None:
+        known = exact_name(text, self._names)
+        words = "" if known is None or known.label == text else f"= {known.label}"
+        if text.strip() and known is None:
+            words = self.tr("new")
+            if self._matching:
+                words = self.tr("new · Tab: {name}").format(name=self._matching[0].text)
+        self.hint.setText(words)
+        self.hint.setVisible(bool(words))
+        self._place_hint()
+
+    def _place_hint(self) -> None:
+        """Put the hint at the right end of the field, as far as the text leaves room."""
+        written = self._field.fontMetrics().horizontalAdvance(self._field.text()) + 3 * _MARGIN
+        room = max(0, self._field.width() - written - _MARGIN)
+        width = min(self.hint.sizeHint().width(), room)
+        left = self._field.width() - width - _MARGIN
+        self.hint.setGeometry(left, 0, width, self._field.height())
+
+    def _take(self, step: int) -> bool:
+        """Write the next matching name, or the one before, into the field; whether there is any."""
+        if not self._matching:
+            return False
+        first = self._at < 0 and step < 0
+        self._at = (self._at + step + first) % len(self._matching)
+        self._field.setText(self._matching[self._at].text)
+        return True
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Turn to the next name, or the one before, for the arrows."""
-        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent) and self._found:
-            step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0)
+        """Turn to another name for Tab and the arrows, and for a click on the hint."""
+        if watched is self.hint:
+            clicked = event.type() == QEvent.Type.MouseButtonPress and self._take(1)
+            if clicked and isinstance(event, QMouseEvent):
+                self._field.setFocus()
+            return clicked
+        if event.type() == QEvent.Type.Resize:
+            self._place_hint()
+        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
+            step = _STEPS.get(Qt.Key(event.key()), 0)
             if step and self._field.text():
-                self._at = (self._at + step) % len(self._found)
-                self._field.setText(self._found[self._at].text)
-                return True
+                # Tab would leave the field, and with it the name half typed.
+                return self._take(step) or event.key() == Qt.Key.Key_Tab
         return super().eventFilter(watched, event)

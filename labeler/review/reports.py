@@ -79,7 +79,10 @@ def earlier_reports(dataset: Dataset, before: ReportPlace, most: int) -> ReportP
 
 def _page(reports: Reports, found: Iterable[Report]) -> ReportPage:
     shown = {tile_of(one): one for one in found}
-    return ReportPage(shown, {tile: reports.rivals(one) for tile, one in shown.items()})
+    rivals = {tile: reports.rivals(report) for tile, report in shown.items()}
+    return ReportPage(
+        shown, {tile: [one.claim.claimed for one in others] for tile, others in rivals.items()}
+    )
 
 
 def report_tiles(dataset: Dataset, tiles: Sequence[int]) -> dict[int, SampleTile]:

@@ -107,10 +107,14 @@ class Checks:
 
     def answer(self, page: ClassPage, lifted: Collection[int], sent: Collection[int]) -> StepResult:
         """Return what a person said: `lifted` tiles go back to the queue, `sent` were sent
-        already.
+        already. One that was sent to the class itself holds.
         """
         row = self._session.classes.id_of(page.label or "")
-        wrong = set(lifted) | set(sent)
+        now = self._session.tiles.of([page.tiles[n].rows[0] for n in sent])
+        agreed = {
+            n for n in sent if (tile := now.get(page.tiles[n].rows[0])) and tile.label == page.label
+        }
+        wrong = set(lifted) | (set(sent) - agreed)
         held = {tile.rows[0]: n not in wrong for n, tile in enumerate(page.tiles)}
         with self._session.dataset.db.write():
             if row is not None:

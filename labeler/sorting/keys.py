@@ -14,7 +14,7 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.config import read_toml
-from gleanset.errors import DiskFull, NotWritable, UsageError
+from gleanset.errors import GleansetError, UsageError
 from gleanset.settings import FILE, Settings, write_settings
 
 DIGITS = "1234567890"
@@ -83,9 +83,14 @@ class ClassKeys:
         self.reload()
 
     def reload(self) -> None:
-        """Read the keys anew: another window may have set some."""
+        """Read the keys anew: another window may have set some. Raises what `read_toml` raises."""
         settings = self._settings()
         self._kept, self.target = _with_others(settings.keys, self._kept), settings.target
+
+    def follow(self) -> None:
+        """Read the keys anew where `dataset.toml` can be read: an editor may just be saving it."""
+        with suppress(GleansetError):
+            self.reload()
 
     def of(self, names: Sequence[str]) -> dict[str, str]:
         """Return the key of each class, in the order of the list; they stay for this session."""
@@ -101,11 +106,13 @@ class ClassKeys:
     def save(self) -> None:
         """Write the keys of all classes, where `dataset.toml` lacks one.
 
-        Where nothing can be written now, they are the same the next time.
+        Where it can be neither read nor written now, they are the same the next time: what they
+        are saved after is decided, and must not be taken for failed.
         """
-        keys, written = self.of(self._dataset.classes.as_made()), self._settings().keys
-        if any(key and written.get(name) != key for name, key in keys.items()):
-            with suppress(DiskFull, NotWritable):
+        keys = self.of(self._dataset.classes.as_made())
+        with suppress(GleansetError):
+            written = self._settings().keys
+            if any(key and written.get(name) != key for name, key in keys.items()):
                 self._write(keys)
 
     def set_key(self, names: Sequence[str], name: str, key: str) -> dict[str, str]:

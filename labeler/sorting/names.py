@@ -52,10 +52,12 @@ def completions(typed: str, names: Iterable[KnownName]) -> Sequence[KnownName]:
     return [*first, *others]
 
 
-def meant(typed: str, names: Iterable[KnownName]) -> str:
-    """Return the class that a whole name means, however it is written; itself for a new one."""
-    exact = [name for name in names if folded(name.text) == folded(typed)]
-    return exact[0].label if exact and folded(typed) else typed
+def exact_name(typed: str, names: Iterable[KnownName]) -> KnownName | None:
+    """Return the known name that a whole text is, however it is written; None for a new one."""
+    wanted = folded(typed)
+    same = [name for name in names if folded(name.text) == wanted] if wanted else []
+    # Of two that differ in what does not matter alone, the one that was typed.
+    return next((name for name in same if name.text == typed), same[0] if same else None)
 
 
 def _words(text: str) -> list[str]:

@@ -210,9 +210,15 @@ class Pages:
         sent: Collection[int],
         label: str | None,
     ) -> None:
-        if page.kind is not PageKind.GROUPS:
-            wrong = len(page.tiles) if label else len(set(lifted) | set(sent))
-            self.proposer.calibration.learn(page.expected_wrong, wrong)
+        if page.kind is PageKind.GROUPS:
+            return
+        now = self._session.tiles.of([page.tiles[n].rows[0] for n in sent])
+        labels = {tile: label or page.tiles[tile].proposal.label for tile in range(len(page.tiles))}
+        labels |= {n: tile.label for n in sent if (tile := now.get(page.tiles[n].rows[0]))}
+        labels |= dict.fromkeys(lifted)
+        # Whoever names the class that was proposed agrees with it.
+        wrong = sum(page.tiles[n].proposal.label != said for n, said in labels.items())
+        self.proposer.calibration.learn(page.expected_wrong, wrong)
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
         """Return them without what another window has decided since the page was made."""

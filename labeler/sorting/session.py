@@ -254,7 +254,7 @@ class SortingSession:
         changed = before != self._signature
         if changed:
             self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
-            self.keys.reload()
+            self.keys.follow()
         return changed
 
     def progress(self) -> SortingProgress:

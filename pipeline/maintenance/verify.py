@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance, StoredImage, contradictions
 from gleanset.errors import Unreadable
-from gleanset.files.store import PictureFile, Store, sha256_of_file
+from gleanset.files.store import PictureFile, Store, sha256_of, sha256_of_file
 from gleanset.images.decode import decode
 from gleanset.platform import cores
 from gleanset.records import Rejection
@@ -19,7 +20,11 @@ from gleanset.work.progress import Progress
 from pipeline.maintenance.orphans import orphan_files
 
 STAGE = "verify"
+GONE = "file is gone"
 DAMAGED = "damaged"
+UNREADABLE = "cannot be read"
+_UNSOUND = "gone", "damaged", "unreadable", "gone_crops", "damaged_crops", "unreadable_crops"
+_COUNTED = {GONE: "gone", DAMAGED: "damaged", UNREADABLE: "unreadable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +35,26 @@ class FileHashCheck:
 
     def __call__(self, item: StoredImage) -> bool:
         """True for the right bytes. Raises `Unreadable` for others, or for none."""
-        found = self.store.hash_of(item.sha256, item.format)
-        if found is None:
-            raise Unreadable("file is gone")
-        if found != item.sha256:
-            raise Unreadable("damaged", f"its bytes have the hash {found}")
+        try:
+            stored = self.store.hash_of(item.sha256, item.format)
+        except OSError as error:
+            raise Unreadable(UNREADABLE, str(error)) from error
+        if stored is None:
+            raise Unreadable(GONE)
+        if stored != item.sha256:
+            raise Unreadable(DAMAGED, f"its bytes have the hash {stored}")
         return True
 
 
 def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, object]:
     """Check a dataset, and with `repair` mend what can be mended; the counts.
 
-    A file that is gone or damaged is taken again from the local file it came from, where
-    that still has the same bytes. Otherwise the image is marked as missing: detectors pass
-    it by, and what came from the net is fetched when its harvest is run again. Damaged
-    bytes are kept in the folder `damaged`. Damaged crops are removed, to be cut again like those
-    that are `gone_crops`. What the catalogue says twice, or in two ways, is only told.
+    A file that is gone or damaged is taken again from the local file it came from, or from what was
+    put aside before, where that has the right bytes. Otherwise the image is marked as missing:
+    detectors pass it by, and what came from the net is fetched when its harvest is run again.
+    Damaged files, crops too, are put aside beside their store; crops are cut again like those that
+    are `gone_crops`. What cannot be read may be sound: it stays. What the catalogue says twice, or
+    in two ways, is only told.
     """
     upkeep = Maintenance(dataset.db)
     with dataset.stage(STAGE) as scratch:
@@ -62,7 +71,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
             for there in (present(start),)
             for key in keys
         )
-        found["damaged_crops"] = _check_crops(dataset, repair, progress)
+        found |= _check_crops(dataset.crops(scratch), repair, progress)
         found["strays"] = sum(1 for _ in orphan_files(dataset, upkeep))
         wrong = contradictions(dataset.db)
         found |= {name: finding.cases for name, finding in wrong.items()}
@@ -71,6 +80,19 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         if damage := upkeep.damage():
             found["catalogue"] = damage
     return found
+
+
+def unsound(counts: Mapping[str, object]) -> str:
+    """Return what is wrong with the files and the catalogue after `verify`; '' for nothing."""
+    wrong = {name: int(str(counts[name])) for name in _UNSOUND}
+    # What was mended was gone or damaged; the counts are of before.
+    lost = wrong["gone"] + wrong["damaged"] - int(str(counts["repaired"]))
+    told = [f"{lost} originals are gone or damaged"] * bool(lost)
+    told += [f"{wrong['unreadable']} originals cannot be read"] * bool(wrong["unreadable"])
+    crops = sum(number for name, number in wrong.items() if name.endswith("crops"))
+    told += [f"{crops} crops are gone, damaged or cannot be read"] * bool(crops)
+    told += ["the catalogue is damaged"] * ("catalogue" in counts)
+    return "; ".join(told)
 
 
 @dataclass
@@ -83,10 +105,10 @@ class _Keeper:
     repair: bool
 
     def __post_init__(self) -> None:
-        self.tally: Counter[str] = Counter(sound=0, gone=0, damaged=0, repaired=0)
+        self.tally: Counter[str] = Counter(sound=0, gone=0, damaged=0, unreadable=0, repaired=0)
 
     def take(self, item: StoredImage, reason: str | None, detail: str) -> None:
-        if not self.repair or (reason is None and item.state == "ok"):
+        if not self.repair or reason == UNREADABLE or (reason is None and item.state == "ok"):
             self._count(reason)
             return
         # Nobody writes to the store meanwhile, nor takes the picture down.
@@ -96,7 +118,7 @@ class _Keeper:
                 self._settle(item, reason, detail)
 
     def _count(self, reason: str | None) -> None:
-        self.tally[{None: "sound", "file is gone": "gone"}.get(reason, "damaged")] += 1
+        self.tally["sound" if reason is None else _COUNTED[reason]] += 1
 
     def _settle(self, item: StoredImage, reason: str | None, detail: str) -> None:
         if reason is None:
@@ -112,37 +134,39 @@ class _Keeper:
     def _mended(self, item: StoredImage) -> bool:
         """Return whether the right file is there again."""
         if self.store.hash_of(item.sha256, item.format) != item.sha256:
-            # What is left of a picture may still be of use to somebody.
-            aside = self.dataset.root / DAMAGED
-            self.store.put_aside(item.sha256, item.format, aside)
-            if not self._found_again(item):
+            data = self._sound_copy(item.sha256)
+            self.store.put_aside(self.store.path(item.sha256, item.format))
+            if data is None:
                 return False
+            self.store.put(item.sha256, item.format, data)
         self._sound_again(item)
         return True
 
-    def _found_again(self, item: StoredImage) -> bool:
-        for source in map(Path, self.upkeep.local_paths(item.sha256)):
-            if file_hash(source) == item.sha256:
-                self.store.put(item.sha256, item.format, source.read_bytes())
-                return True
-        return False
+    def _sound_copy(self, sha256: str) -> bytes | None:
+        for source in map(Path, self.upkeep.local_paths(sha256)):
+            if file_hash(source) == sha256:
+                return source.read_bytes()
+        copies = self.store.put_aside_before(sha256)
+        return next((data for data in copies if sha256_of(data) == sha256), None)
 
     def _sound_again(self, item: StoredImage) -> None:
         self.dataset.images.mark_present(item.sha256)
         self.dataset.rejections.clear(STAGE, item.sha256)
 
 
-def _check_crops(dataset: Dataset, repair: bool, progress: Progress) -> int:
-    """Return how many crops are no pictures any more."""
-    damaged = 0
-    files = [file for file, _, _ in dataset.crops(dataset.cache).each()]
+def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, int]:
+    """Return how many crops are no pictures any more, and of how many nobody can say."""
+    tally = {"damaged_crops": 0, "unreadable_crops": 0}
+    files = [file for file, _, _ in crops.each()]
     outcomes = run_over(is_picture, files, Processes())
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
-        if outcome.result is None:
-            damaged += 1
+        if outcome.reason == UNREADABLE:
+            tally["unreadable_crops"] += 1
+        elif outcome.result is None:
+            tally["damaged_crops"] += 1
             if repair:
-                outcome.item.unlink(missing_ok=True)
-    return damaged
+                crops.put_aside(outcome.item)
+    return tally
 
 
 def is_picture(file: PictureFile) -> bool:
@@ -150,7 +174,7 @@ def is_picture(file: PictureFile) -> bool:
     try:
         decode(file.read_bytes(), at_least=1, mode="L")
     except OSError as error:
-        raise Unreadable("cannot be read", str(error)) from error
+        raise Unreadable(UNREADABLE, str(error)) from error
     return True
 
 

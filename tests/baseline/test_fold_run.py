@@ -21,10 +21,10 @@ from baseline.fold_run import HELD_OUT, SWOLLEN, CrossValidation, cross_validate
 from baseline.fold_trials import FoldTrials
 from baseline.settings import load_preset
 from gleanset import Dataset
-from gleanset.cli import readable
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.terminal import readable
 from gleanset.work.progress import Progress
 
 sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -17,7 +17,7 @@ import pytest
 from tools_for_tests import ROOT, Ran, command, eventually, picture, run_cli, run_here
 
 from gleanset import Dataset
-from gleanset.cli import readable
+from gleanset.terminal import readable
 
 MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
 

@@ -300,6 +300,28 @@ def test_a_full_disk_is_told_and_what_was_done_is_kept(small_disk: SmallDisk, si
         assert roomy.images.count() == kept + 10
 
 
+def test_a_limit_on_the_size_of_files_is_no_damage(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from gleanset import Dataset
+from gleanset.errors import DiskFull
+from gleanset.records import Measured, Origin
+dataset = Dataset.create(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+try:
+    for number in range(10_000):
+        sha256 = f"{number:064x}"
+        measured = Measured(sha256, "JPEG", 1, 1, 1, 1, 1, number, 0.0)
+        dataset.images.add(measured, Origin("test", sha256))
+except DiskFull as error:
+    print("ulimit" in error.mend, dataset.images.count() > 0)
+"""
+    told, _ = python(code, tmp_path / "d").communicate(timeout=60)
+    assert told.strip() == "True True"
+    with Dataset.open(tmp_path / "d") as dataset:
+        add_images(dataset, range(20_000, 20_003))
+
+
 def test_a_disk_too_small_for_a_catalogue_is_told(small_disk: SmallDisk) -> None:
     with pytest.raises(DiskFull):
         Dataset.create(small_disk("size=16k") / "dataset")

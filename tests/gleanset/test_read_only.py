@@ -86,7 +86,7 @@ READING = {
     "status": ("pipeline.cli", "status"),
     "groups": ("labeler.cli", "groups"),
     "find": ("labeler.cli", "find", "{picture}"),
-    "verify": ("pipeline.cli", "verify", "-s"),
+    "verify": ("pipeline.cli", "verify"),
     "gc": ("pipeline.cli", "gc", "-s", "--older", "0h"),
     "forget": ("pipeline.cli", "forget", "-s", "--image", "{picture}"),
     "merge": ("pipeline.cli", "merge", "-s", "{made}"),
@@ -108,7 +108,7 @@ READING = {
     "restore": ("pipeline.cli", "restore", "-s", "v1"),
 }
 WRITING = {
-    "verify": ("pipeline.cli", "verify"),
+    "verify": ("pipeline.cli", "verify", "--repair"),
     "dedup": ("labeler.cli", "dedup", "--workers", "1"),
     "quality": ("labeler.cli", "quality", "--workers", "1"),
     "evaluate": ("baseline.cli", "evaluate"),

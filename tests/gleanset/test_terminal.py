@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from gleanset.binomial import Interval
-from gleanset.cli import readable
-from gleanset.terminal import columns, cut, named, padded, room, side_by_side, table, wrapped
+from gleanset.terminal import (
+    columns,
+    cut,
+    named,
+    padded,
+    readable,
+    room,
+    side_by_side,
+    table,
+    wrapped,
+)
 
 
 @pytest.mark.parametrize(("said", "wide"), [("", 80), ("132", 132), ("7", 40)])

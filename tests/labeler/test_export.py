@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from labelled_pictures import encoded, mixed, picture, put
 from PIL import Image
+from tools_for_tests import run_here
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
@@ -224,6 +225,21 @@ def test_a_lost_picture_is_named_and_the_others_are_exported(
     assert isinstance(failed, dict)
     assert "file is gone" in failed["train/hana/lost.jpg"]
     assert set(tree(tmp_path / "out")) == {"train/hana/kept.jpg", MARKER}
+
+
+@pytest.mark.damages("a picture is removed")
+@pytest.mark.parametrize("form", [(), ("--format", "webdataset")])
+def test_what_is_left_out_is_exit_3_and_told_also_when_quiet(
+    empty: Dataset, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    put(empty, encoded(picture(0)), "kept.jpg")
+    put(empty, encoded(picture(1)), "lost.jpg")
+    next(i for i in plan_export(empty) if "lost" in i.path).original.unlink()
+    ran = run_here("labeler.cli", "export", tmp_path / "out", "-q", *form, "-d", empty.root)
+    assert (ran.code, ran.stdout) == (3, "")
+    assert "1 pictures cannot be read and were left out" in ran.stderr
+    assert "gleanset verify" in ran.stderr
+    assert tree(tmp_path / "out")
 
 
 def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from labelled_pictures import encoded, mixed, picture, put
@@ -15,6 +18,7 @@ from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from harvest.folder import harvest_folders
+from labeler.classes import ClassEditor
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, Format
 from labeler.export.plan import plan_export
@@ -67,6 +71,34 @@ def test_a_label_that_a_person_gave_is_kept(empty: Dataset, tmp_path: Path) -> N
     (tmp_path / "tree" / "rei" / "same.jpg").write_bytes(data)
     assert run(empty, tmp_path / "tree")["disputed"] == 1
     assert labels(empty) == {"hana": 1}
+
+
+def test_a_class_that_was_merged_is_the_other_one_in_the_next_import(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    for name, number in (("wasps", 1), ("bees", 2), ("hornets", 3)):
+        write(tmp_path / "tree" / name / "one.jpg", number)
+    run(empty, tmp_path / "tree")
+    ClassEditor(empty).merge("wasps", "bees")
+    assert run(empty, tmp_path / "tree")["disputed"] == 0
+    assert labels(empty) == {"bees": 2, "hornets": 1}
+    write(tmp_path / "tree" / "wasps" / "two.jpg", 4)
+    assert run(empty, tmp_path / "tree")["labels"] == {"bees": 3, "hornets": 1}
+
+
+def test_names_that_are_nearly_the_same_are_asked_about(
+    empty: Dataset, tmp_path: Path, labeler: Callable[..., CompletedProcess[str]]
+) -> None:
+    for number, name in enumerate(("bees", "Bees", "-", "!")):
+        write(tmp_path / "tree" / name / "one.jpg", number)
+    with pytest.raises(UsageError, match="nearly the same name") as told:
+        run(empty, tmp_path / "tree")
+    assert empty.images.count() == 0
+    one_class = told.value.mend.partition("one class: ")[2].partition(";")[0]
+    for command in one_class.split(" && "):
+        assert labeler(*shlex.split(command)[1:], "-d", empty.root).returncode == 0
+    assert run(empty, tmp_path / "tree")["added"] == 4
+    assert labels(empty)["Bees"] == 2
 
 
 def test_the_same_picture_in_two_classes_is_disputed_and_waits(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from labeler_makers import add_image
 
 from gleanset import Dataset, Origin
-from labeler.sorting.names import KnownName, completions, folded, known_names, meant
+from labeler.sorting.names import KnownName, completions, exact_name, folded, known_names
 from labeler.sorting.session import SortingSession
 
 
@@ -37,5 +37,8 @@ def test_first_letters_suffice_in_any_width_case_and_kana() -> None:
     assert found("ao") == ["aoi", "Suzukaze Aoba"]
     assert found("ren") == ["Réne"]
     assert found("") == found("?") == found("xyz") == []
-    assert (meant("ａｏｉ", names), meant("new", names), meant("??", names)) == ("aoi", "new", "??")
+    known = exact_name("ａｏｉ", names)
+    assert known is not None
+    assert known.label == "aoi"
+    assert exact_name("new", names) is None is exact_name("??", names)
     assert folded("Ｍｉｋｕ_01") == folded("miku 01") == "miku01"

@@ -108,6 +108,24 @@ def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]
         session.redo()
 
 
+def test_settings_that_cannot_be_read_for_a_moment_fail_no_decision(
+    session: SortingSession, keys: list[str]
+) -> None:
+    settings = session.dataset.root / "dataset.toml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text('name = "half', encoding="utf-8")
+    assert session.file(ids_of(session, keys[:2]), "Miku").count == 2
+    settings.unlink()
+    assert session.file(ids_of(session, keys[2:3]), "Mio").count == 1
+    assert session.progress().keys == {"Miku": "1", "Mio": "2"}
+    session.dataset.classes.id_of("Miku")
+    session.poll()
+    settings.write_text(text, encoding="utf-8")
+    session.file(ids_of(session, keys[3:4]), "Rin")
+    assert 'Miku = "1"' in settings.read_text(encoding="utf-8")
+    assert len(list(session.dataset.journal.each())) == 4
+
+
 def test_undo_goes_on_after_a_restart(session: SortingSession, keys: list[str]) -> None:
     root = session.dataset.root
     for name in ("Miku", "Mio", "Mai"):

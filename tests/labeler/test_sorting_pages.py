@@ -160,7 +160,9 @@ def test_checks_measure_an_error_rate(empty: Dataset) -> None:
     page = only(checks.page("Miku"))
     assert (page.kind, len(page.tiles), page.of) == ("check", 12, 39)
     assert all(tile.proposal.label is None for tile in page.tiles)
-    checks.answer(page, lifted=[3], sent=[5])
+    for number, name in ((5, "Mio"), (7, "Miku")):  # the second agrees, by the class's own key
+        session.file([page.tiles[number].rows[0]], name)
+    checks.answer(page, lifted=[3], sent=[5, 7])
     assert checks.rates() == {"Miku": ErrorRate(2, 12)}
     assert session.tiles.counts().waiting == 1
     again = only(checks.page("Miku"))
@@ -237,6 +239,16 @@ def test_a_page_that_is_filed_again_after_a_busy_dataset_is_learnt_from_once(
         page.expected_wrong,
         1,
     )
+
+
+def test_naming_the_class_that_is_proposed_is_no_error(empty: Dataset) -> None:
+    keys = samples(empty, 10)
+    pages = Pages(session := presort(empty, dict.fromkeys(keys, ("Miku", 0.9))))
+    page = only(pages.next())
+    session.file([page.tiles[0].rows[0]], "Miku")  # by its own key
+    session.file([page.tiles[1].rows[0]], "Mio")
+    pages.file(page, lifted=[2], sent=[0, 1], label="Miku")
+    assert pages.proposer.calibration.wrong == 2
 
 
 def test_the_chance_of_somebody_new_is_not_counted_twice(empty: Dataset) -> None:

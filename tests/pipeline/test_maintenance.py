@@ -96,8 +96,8 @@ def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
     (crop,) = (root / "crops").glob("*/*.jpg")
     before = crop.read_bytes()
     crop.unlink()
-    seen = house(root, "verify", "--simulate")
-    assert seen.json["gone_crops"] == 1
+    seen = house(root, "verify")
+    assert (seen.code, seen.json["gone_crops"]) == (3, 1)
     assert "facecrop run" in seen.stderr
     run_here("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
     assert crop.read_bytes() == before
@@ -110,12 +110,32 @@ def test_what_its_source_still_has_is_taken_again(beside_its_source: Path) -> No
     gone, damaged, *_ = stored(root)
     gone.unlink()
     damaged.write_bytes(b"\xff\xd8 no longer a picture")
-    seen = house(root, "verify", "--simulate").json
-    assert (seen["gone"], seen["damaged"], seen["repaired"]) == (1, 1, 0)
-    found = house(root, "verify").json
-    assert (found["gone"], found["damaged"], found["repaired"]) == (1, 1, 2)
+    seen = house(root, "verify")
+    assert seen.code == 3
+    assert "2 originals are gone or damaged" in seen.stderr
+    assert "gleanset verify --repair" in seen.stderr
+    assert (seen.json["gone"], seen.json["damaged"], seen.json["repaired"]) == (1, 1, 0)
+    mended = house(root, "verify", "--repair")
+    assert mended.code == 0
+    assert [mended.json[name] for name in ("gone", "damaged", "repaired")] == [1, 1, 2]
     assert (root / "damaged" / damaged.name).read_bytes().endswith(b"no longer a picture")
     assert house(root, "verify").json["sound"] == 4
+
+
+@pytest.mark.damages("what was put aside twice is what is looked for")
+def test_what_is_put_aside_is_kept_each_time_and_taken_back_where_it_is_sound(root: Path) -> None:
+    damaged = stored(root)[0]
+    data = damaged.read_bytes()
+    for wrong in (b"first", data, b"second"):
+        damaged.write_bytes(wrong)
+        (root / "damaged").mkdir(exist_ok=True)
+        if wrong == data:
+            damaged.replace(root / "damaged" / f"{damaged.stem}-sound.jpg")
+            continue
+        house(root, "verify", "--repair")
+    kept = {path.read_bytes() for path in (root / "damaged").iterdir()}
+    assert kept == {b"first", b"second", data}
+    assert damaged.read_bytes() == data
 
 
 @pytest.mark.slow
@@ -127,13 +147,14 @@ def test_what_nobody_has_is_marked_and_comes_back_with_its_file(
     data = gone.read_bytes()
     gone.unlink()
     (tmp_path / "tree").rename(tmp_path / "elsewhere")
-    assert house(root, "verify").json["repaired"] == 0
+    told = house(root, "verify", "--repair")
+    assert (told.code, told.json["repaired"]) == (3, 0)
     with Dataset.open(root) as dataset:
         image = dataset.images.get(gone.stem)
         assert image is not None
         assert image.state == "missing"
     gone.write_bytes(data)
-    house(root, "verify")
+    assert house(root, "verify", "--repair").code == 0
     with Dataset.open(root) as dataset:
         image = dataset.images.get(gone.stem)
         assert image is not None
@@ -356,10 +377,14 @@ def test_merging_is_refused_with_itself_and_heeds_take_downs(root: Path, tmp_pat
 
 
 @pytest.mark.damages("a file is gone, and is to stay so")
-def test_verify_changes_nothing_where_it_simulates(root: Path) -> None:
-    gone = stored(root)[0]
+def test_verify_only_looks(root: Path) -> None:
+    gone, damaged, *_ = stored(root)
     gone.unlink()
-    assert house(root, "verify", "--simulate").json["gone"] == 1
+    damaged.write_bytes(b"\xff\xd8 no longer a picture")
+    seen = house(root, "verify")
+    assert (seen.code, seen.json["gone"], seen.json["damaged"]) == (3, 1, 1)
+    assert damaged.exists()
+    assert not (root / "damaged").exists()
     with Dataset.open(root) as dataset:
         assert not list(dataset.rejections.each())
         assert {image.state for image in dataset.images.each()} == {"ok"}

@@ -7,7 +7,8 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
 from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
+from gleanset.errors import DiskFull
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop
 from gleanset.take_down import plan_take_down, take_down
@@ -110,6 +112,32 @@ def without_their_files(dataset: Dataset, place: Path) -> None:
     assert done.code == 0, done.stderr
 
 
+def import_undone(dataset: Dataset, place: Path) -> None:
+    import_labelled(dataset, tree(place / "sorted", {"cat": 6, "owls": 6}), workers=1)
+    dataset.journal.undo()
+
+
+def import_cut_short(dataset: Dataset, place: Path) -> None:
+    """As after a kill: the pictures are there, and their one step was never taken."""
+    folder = tree(place / "sorted", {"cat": 6, "owls": 6})
+    with pytest.raises(DiskFull), no_journal(dataset):
+        import_labelled(dataset, folder, workers=1)
+
+
+@contextmanager
+def no_journal(dataset: Dataset) -> Iterator[None]:
+    """No step can be written meanwhile."""
+    with dataset.db.write():
+        dataset.db.run(
+            "CREATE TRIGGER stopped BEFORE INSERT ON step BEGIN SELECT RAISE(FAIL, 'full'); END"
+        )
+    try:
+        yield
+    finally:
+        with dataset.db.write():
+            dataset.db.run("DROP TRIGGER stopped")
+
+
 def trained(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
     dataset.runs.end(dataset.runs.begin(BY_HAND, "baseline", {}).id, "done", {})
@@ -151,6 +179,8 @@ STATES: tuple[tuple[Make, str], ...] = (
     (lambda dataset, place: taken_whole(dataset, place, hints=False), "labeler"),
     (rejected, "harvest folder DIR --hints-from-folders"),
     (imported, "labeler split"),
+    (import_undone, "labeler import {place}/sorted"),
+    (import_cut_short, "labeler import {place}/sorted"),
     (one_class, "harvest folder DIR --hints-from-folders"),
     (one_class_and_more, "labeler"),
     (split, "baseline train"),
@@ -196,7 +226,7 @@ def test_the_next_command_works_as_printed(tmp_path: Path, make: Make, expected:
     with Dataset.create(root) as dataset:
         make(dataset, tmp_path)
         line = next_step(dataset)
-    assert line == f"{expected} -d {shlex.quote(str(root))}"
+    assert line == f"{expected.format(place=tmp_path)} -d {shlex.quote(str(root))}"
     assert run_here("pipeline.cli", "status", "--json", "-d", root).json["next"] == line
     place = tree(tmp_path / "mine", {"cat": 2, "owls": 2}, 70)
     program, *words = [str(place) if word == "DIR" else word for word in shlex.split(line)]

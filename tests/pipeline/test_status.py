@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from gleanset import Box, Dataset, Face, Origin, Rejection
-from gleanset.cli import readable
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
 from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
+from gleanset.terminal import readable
 from gleanset.web_take_downs import refuse_take_downs
 from pipeline.next_step import other_steps
 from pipeline.status import next_step, status, status_words

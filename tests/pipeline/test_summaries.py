@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture, run_here
 
-from gleanset.cli import readable
-from gleanset.terminal import WIDTH, columns
+from gleanset.terminal import WIDTH, columns, readable
 
 CLASSES = (
     "a class of very many words, as they come from folders that somebody else has named once",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from other_program import locked
 from starlette.testclient import TestClient
+from tools_for_tests import run_here
 from web_requests import Serve, picture_of
 
 from gleanset import Dataset
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import UsageError
-from gleanset.web_reports import accept_reports, refuse_reports
+from gleanset.web_reports import accept_reports, picture_of_report, refuse_reports
+from pipeline.maintenance.gc import collect
 
 RED = picture_of("red")
 
@@ -56,6 +62,45 @@ def test_an_accepted_report_is_a_labelled_sample(client: TestClient, dataset: Da
     assert not list((dataset.root / "web" / "reports").rglob("*.png"))
     with pytest.raises(UsageError, match="does not wait"):
         accept_reports(dataset, {one.id: None})
+
+
+def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
+    client: TestClient, dataset: Dataset
+) -> None:
+    report(client, claimed="mei", box=[5, 5, 20, 20])
+    report(client, claimed="rin", box=[6, 5, 20, 20])  # another finger, the same face
+    report(client, claimed="rin", data=picture_of("blue"))
+    mei, rin, plain = (one.id for one in Reports(dataset.db).each())
+    for numbers in ([mei], [mei, rin]):
+        with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
+            accept_reports(dataset, dict.fromkeys(numbers))
+    words = ("webapp.cli", "reports", "accept", "--all", "-d", dataset.root, "--json")
+    told = run_here(*words).json
+    assert (told["accepted"], told["disputed"]) == (1, 2)
+    listed = run_here("webapp.cli", "reports", "list", "-d", dataset.root)
+    assert f"disputed: 'rin' in report {rin}" in listed.stdout
+    accept_reports(dataset, {mei: "mei"})
+    with pytest.raises(UsageError, match="accepted"):
+        accept_reports(dataset, {rin: None})
+    assert [one.id for one in Reports(dataset.db).each()] == [rin]
+    assert plain not in [one.id for one in Reports(dataset.db).each()]
+
+
+def test_gc_takes_no_report_that_is_being_taken_in(client: TestClient, dataset: Dataset) -> None:
+    with ThreadPoolExecutor(2) as threads, locked(dataset.root):
+        taken = threads.submit(report, client, claimed="mei")
+        time.sleep(1)  # it has read the picture, and waits for the catalogue
+        removed = threads.submit(collect_old_files, dataset.root)
+        time.sleep(1)
+    assert taken.result().json() == {"new": True}
+    removed.result()
+    (kept,) = Reports(dataset.db).each()
+    assert picture_of_report(dataset, kept) == RED
+
+
+def collect_old_files(root: Path) -> None:
+    with Dataset.open(root) as dataset:
+        collect(dataset, 0.0, simulate=False)
 
 
 def test_undone_it_waits_again_and_can_be_accepted_again(

@@ -118,13 +118,16 @@ class ClassPanel(QWidget):
                 self.list.edit(index)
 
     def _name(self, text: str) -> None:
-        """Enter takes the class that is meant, or the one that is left, or makes one."""
-        text = self._completion.meant(text)
-        found = [
-            row for n in range(self.model.rowCount()) if (row := self.model.row(n)) and row.is_class
-        ]
-        exact = next((row.target for row in found if row.name.casefold() == text.casefold()), None)
-        left = [row.target for row in found if text.casefold() in row.name.casefold()]
-        name = exact or (left[0] if len(left) == 1 else text)
+        """Enter takes the class that is meant, or makes one where nothing here is called alike."""
+        alike = sum(
+            bool(row and row.is_class) for row in map(self.model.row, range(self.model.rowCount()))
+        )
+        if self._completion.is_new(text) and alike:
+            words = self.tr(
+                "{name} is no class, but is in the names of {count}: Tab or a click takes one, + "
+                "makes it a new class"
+            )
+            self._worker.say(words.format(name=text, count=alike))
+            return
         self.field.clear()
-        self.named.emit(name)
+        self.named.emit(self._completion.meant(text))

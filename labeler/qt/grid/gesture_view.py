@@ -160,7 +160,7 @@ class GestureView(TileView):
         if key is None:
             return
         if key:
-            self._class_key(key, shift)
+            self.class_key(key, shift)
         elif event.key() in MOVES and not control:
             self._move(MOVES[Key(event.key())], shift)
         elif not self._command(event):
@@ -209,7 +209,8 @@ class GestureView(TileView):
         """
         self.worker.say(awaited_words(first, self.worker.last.keys if self.worker.last else {}))
 
-    def _class_key(self, key: str, shift: bool) -> None:
+    def class_key(self, key: str, shift: bool) -> None:
+        """Begin a stroke for what is meant; with Shift the whole page is."""
         if shift and not self.selected_rows():
             self.page_key.emit(key)
             return

@@ -184,7 +184,7 @@ class ClassPagesView(SendingView):
         if self.page is not None and self.page.kind is PageKind.PAIR:
             self.worker.say(self.tr("Press Y where they are the same, N where they are not"))
         elif self.view.has_groups and not self._something_said():
-            self.worker.say(self.tr("Point at a group and type who this is, or press a key"))
+            self.worker.say(self.tr("Point at a group and type who this is"))
         elif self._may_be_filed():
             self._file(None)
 
@@ -209,6 +209,7 @@ class ClassPagesView(SendingView):
                 self.names.clear()
                 self.send_rows(rows, label, WITH_PAGE)
                 self.take_focus()
+                self.view.point_at_next_group()
         elif self._may_be_filed():
             self.names.clear()
             self._file(label)

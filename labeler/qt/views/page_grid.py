@@ -18,7 +18,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from labeler.qt.classes.keys import plain_key
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import PlacedSection, Section
@@ -47,7 +46,8 @@ PLAIN = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 class PageGrid(GestureView):
     """The grid of one page. `keys` are those of the classes.
 
-    Where nobody knows who is shown, letters are a name and no commands: `typed` (text). Where two
+    Where nobody knows who is shown, letters and digits are a name and no commands: `typed` (text);
+    a class key is pressed with Shift there. Where two
     sides are shown, Y and N are `answered` (whether they are the same).
     """
 
@@ -105,12 +105,9 @@ class PageGrid(GestureView):
         return unknown or time.monotonic() < self.name_until
 
     def _is_of_name(self, event: QKeyEvent) -> bool:
-        """Return whether a key is a letter where a name is expected, or a digit of no class."""
-        text = event.text()
+        """Return whether a key is a letter or a digit where a name is expected."""
         plain = not event.modifiers() & ~PLAIN
-        keys = self.worker.last.keys.values() if self.worker.last else ()
-        letter = text.isalpha() or (text.isdigit() and plain_key(event) not in keys)
-        return plain and letter and not self.codes.waits and self._expects_name()
+        return plain and event.text().isalnum() and not self.codes.waits and self._expects_name()
 
     def _is_nobody(self, event: QKeyEvent) -> bool:
         """Return whether a full stop says of a group that nobody collects it: where it is not the
@@ -167,10 +164,23 @@ class PageGrid(GestureView):
         """Return those of some tiles with which nothing was done."""
         return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
 
+    def class_key(self, key: str, shift: bool) -> None:
+        """Take a class key for the group that is pointed at, with Shift or without."""
+        super().class_key(key, shift and not self.has_groups)
+
     def group_to_name(self) -> list[int]:
         """Return the group that a name is for: that pointed at, else the first without a name."""
         rows = self.target_rows()
         return rows or self.meant(self.unmarked(range(self.tiles.rowCount()))[:1])
+
+    def point_at_next_group(self) -> None:
+        """Point at the next group without a name, or at nothing, until the mouse moves."""
+        self.mouse.leads = False
+        unmarked = self.unmarked(range(self.tiles.rowCount()))
+        row = next((row for row in unmarked if row > self.point), unmarked[0] if unmarked else -1)
+        self.set_point(row)
+        if row >= 0:
+            self.scrollTo(self.tiles.index(row))
 
     def name_of(self, row: int) -> str:
         """Return the class or place that most of the group of a tile were sent to; '' for none."""

@@ -194,8 +194,9 @@ class PageHints(QLabel):
             return
         self.setText(
             self.tr(
-                "A key or a name is for the whole group · click leaves a face out · − takes a "
-                "group apart · . nobody you collect · Ctrl+Z takes back · F1 shows all keys"
+                "A name, or Shift and a class key, is for the whole group · click leaves a face "
+                "out · − takes a group apart · . nobody you collect · Ctrl+Z takes back · F1 "
+                "shows all keys"
             )
             if kind is PageKind.GROUPS
             else self.tr(

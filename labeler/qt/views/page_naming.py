@@ -14,7 +14,6 @@ from labeler.qt.name_completion import NameCompletion
 from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.page_grid import PageGrid
-from labeler.qt.views.sending import LETTERS
 from labeler.sorting.page_layout import ClassPage
 
 NAME_MOMENT = 0.7
@@ -30,9 +29,6 @@ class NamedView(Protocol):
 
     def take_focus(self) -> None:
         """Bring the keys to the faces."""
-
-    def class_of(self, key: str) -> str | None:
-        """Return the class that a key means."""
 
     def window(self) -> QWidget:
         """Return the window."""
@@ -113,20 +109,10 @@ class PageNaming(QObject):
         self._view.take_focus()
 
     def _named(self, name: str) -> None:
-        """Give a name to what it was typed for; a letter alone is what its key means."""
+        """Give a name, exactly as it was typed, to what it was typed for."""
         if self._typed_for is not self._view.page:
             self._typed_for = self._view.page
             text = self.tr("Typed before this page came: Enter again names these faces {name}")
             self._view.worker.say(text.format(name=name))
         else:
-            self._then(self._meaning(name))
-
-    def _meaning(self, name: str) -> str:
-        """Return the class or place that a letter alone stands for, or the name as it is."""
-        view = self._view
-        known = view.worker.last.keys if view.worker.last else {}
-        if len(name) > 1 or name in known:
-            return self.completion.meant(name)
-        places = {letter: place.target for place, letter in LETTERS.items()}
-        place = places.get(name.upper()) if view.view.has_groups else None
-        return place or view.class_of(name.lower()) or self.completion.meant(name)
+            self._then(self.completion.meant(name))

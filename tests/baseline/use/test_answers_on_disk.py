@@ -25,7 +25,7 @@ from baseline.model import PictureAnswer, Prediction
 from baseline.picture_parts import PicturePart
 from baseline.predict import Predicted
 from baseline.watched_files import watched_files
-from gleanset.errors import AskedToFail, UsageError
+from gleanset.errors import DoneInPart, UsageError
 from gleanset.records import Rejection
 
 PART = PicturePart(np.zeros((0, 0, 3), np.uint8), None, None)
@@ -105,7 +105,7 @@ def test_nothing_is_moved_unless_asked_and_what_is_no_picture_stays(
 
 def test_a_script_is_told_of_rejections_by_the_exit_code(patterns_root: Path, folder: Path) -> None:
     ran = predict(folder, "--fail", "-d", patterns_root)
-    assert isinstance(ran.exception, AskedToFail)
+    assert isinstance(ran.exception, DoneInPart)
     assert ran.exception.exit_code == 3
     assert ran.exception.what == "1 files could not be used"
     assert ran.exception.result["rejected"] == 1

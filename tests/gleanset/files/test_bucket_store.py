@@ -126,6 +126,63 @@ def test_a_server_that_is_busy_is_tried_again(store: BucketStore, faulty: Faulty
     assert store.read(sha(b"x"), "PNG") == b"x"
 
 
+@pytest.mark.parametrize("fault", ["halve", "damage", "cut", "reset", "late", "500"])
+def test_every_kind_of_fault_is_tried_again(
+    store: BucketStore, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(s3, "_PAUSES", (0.01,))
+    asked: set[str] = set()
+
+    def first_of_each(method: str, path: str) -> str:
+        new = method not in asked
+        asked.add(method)
+        return fault if new else ""
+
+    faulty.fault = first_of_each
+    store.stage(sha(b"some bytes"), "PNG", b"some bytes")
+    assert store.read(sha(b"some bytes"), "PNG") == b"some bytes"
+    assert [file.stem for file, _, _ in store.each()] == [sha(b"some bytes")]
+    store.path(sha(b"some bytes"), "PNG").unlink()
+    assert not store.holds(sha(b"some bytes"), "PNG")
+
+
+def test_an_outage_is_waited_for_up_to_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
+    pauses = list(s3._pauses())
+    assert len(pauses) == 5
+    assert pauses == sorted(pauses)
+    assert 40 < sum(pauses) < 75
+
+
+def test_an_answer_that_was_lost_is_not_taken_for_another_writer(
+    store: BucketStore, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_PAUSES", (0.01,))
+    lost = ["reset"]
+    faulty.fault = lambda method, path: lost.pop() if method == "PUT" and lost else ""
+    store.bucket.put("catalog", b"mine", only_new=True)
+    with pytest.raises(Overtaken):
+        store.bucket.put("catalog", b"theirs", only_new=True)
+    assert store.bucket.get("catalog")[0] == b"mine"
+
+
+def test_what_is_put_aside_is_copied_by_the_server_and_kept_where_that_fails(
+    store: BucketStore, faulty: FaultyServer
+) -> None:
+    store.stage(sha(b"right"), "PNG", b"wrong")
+    file = store.path(sha(b"right"), "PNG")
+    faulty.rule = lambda method, path: (
+        error(501, "NotImplemented") if method == "PUT" and "damaged" in path else None
+    )
+    with pytest.raises(InputUnusable):
+        store.put_aside(file)
+    assert store.hash_of(sha(b"right"), "PNG") == sha(b"wrong")
+    faulty.rule = lambda method, path: None
+    assert "GET" not in requests_of(faulty, lambda: store.put_aside(file))
+    assert not file.exists()
+    assert list(store.put_aside_before(sha(b"right"))) == [b"wrong"]
+
+
 @pytest.mark.parametrize(
     ("status", "code", "kind", "words"),
     [
@@ -194,7 +251,7 @@ def test_an_object_is_written_only_where_it_is_still_the_same(bucket: Bucket) ->
 def test_a_file_is_sent_and_fetched_a_part_at_a_time(bucket: Bucket, tmp_path: Path) -> None:
     (tmp_path / "shard").write_bytes(data := os.urandom(5_000_000))
     assert bucket.put("shard", tmp_path / "shard") == sha(data)
-    assert bucket.fetch("shard", tmp_path / "back").sha256 == sha(data)
+    assert bucket.fetch("shard", tmp_path / "back", "").sha256 == sha(data)
     assert (tmp_path / "back").read_bytes() == data
 
 

@@ -16,17 +16,20 @@ from PySide6.QtGui import (
     QDragMoveEvent,
     QDropEvent,
     QInputMethodEvent,
+    QKeyEvent,
     QMouseEvent,
 )
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 
+from labeler.qt.classes.keys import _FIRST_DIGIT
 from labeler.qt.grid import drag
 from labeler.qt.views.base import LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.views.sending import ENTER_DEAD, SendingView
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.keys import DIGITS
 
 if TYPE_CHECKING:
     from drawn_faces import FaceSet
@@ -101,6 +104,15 @@ def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:
     return event.dropAction()
 
 
+def shifted_digit(widget: QWidget, digit: str, kind: QEvent.Type) -> None:
+    """A digit with Shift as most keyboards give it: a sign, whose place is that of the digit."""
+    number = DIGITS.index(digit)
+    code = ord("!@#$%^&*()"[number])
+    sign = chr(code)
+    event = QKeyEvent(kind, code, SHIFT, number + _FIRST_DIGIT, 0, 0, sign)
+    QApplication.sendEvent(widget, event)
+
+
 class Person:
     """Knows who is who, and sorts; `gestures` is what it cost."""
 
@@ -138,7 +150,11 @@ class Person:
 
     def press(self, key: str, what: str, modifiers: Qt.KeyboardModifier = NONE) -> None:
         self.gestures[what] += 1
-        QTest.keyClick(self.view.view, key, modifiers)
+        if modifiers == SHIFT and key in DIGITS:
+            for kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
+                shifted_digit(self.view.view, key, kind)
+        else:
+            QTest.keyClick(self.view.view, key, modifiers)
 
     def enter(self) -> None:
         self.gestures["enter"] += 1
@@ -262,8 +278,9 @@ class Person:
         said: list[str] = []
         for group in page.groups:
             most = Counter(true[len(said) :][: group.size]).most_common(1)[0][0]
-            if self.keys.get(most):
-                self.send(len(said), most)
+            if key := self.keys.get(most):
+                self.point(len(said))
+                self.press(key, "send", SHIFT)
             else:
                 self.point(len(said))
                 self.write(most)

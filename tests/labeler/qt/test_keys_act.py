@@ -218,22 +218,6 @@ def test_letters_before_a_page_has_come_name_nothing_unseen(unnamed: Person) -> 
     assert "rollo" in unnamed.keys
 
 
-def test_a_letter_alone_is_what_its_key_means(unnamed: Person) -> None:
-    window = unnamed.window
-    for number in range(11):
-        window.worker.decide(lambda session, n=number: session.add_class(f"class {n}"))
-    settle(window)
-    assert unnamed.keys["class 10"] == "w"
-    view = alive(unnamed)
-    assert view.page is not None
-    size = view.page.groups[0].size
-    press(window, "w", Key.Key_Return)
-    assert list(labels(window.worker.root).values()).count("class 10") == size
-    press(window, "o", Key.Key_Return)
-    assert window.worker.last is not None
-    assert window.worker.last.counts.other == view.page.groups[1].size
-
-
 def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceSet) -> None:
     propose(few, 0.97)
     person = Person(opened(few.root, "pages"), few)

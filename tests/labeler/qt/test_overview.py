@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Person, drop_over, settle, until
-from PySide6.QtCore import QRect, Qt
+from person import SHIFT, Person, drop_over, settle, shifted_digit, until
+from PySide6.QtCore import QEvent, QRect, Qt
 from PySide6.QtGui import QDrag
 from PySide6.QtTest import QTest
 from window_fixtures import Opened
@@ -69,14 +69,14 @@ def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person)
     assert named(person, "Miku") == len(other)
     person.click(one[1])
     person.point(one[0])
-    person.press("1", "key")
+    person.press("1", "key", SHIFT)
     assert named(person, "Miku") == len(other) + len(one) - 1
     assert view.view.heading(view.view._grid.placed[0]) == "1  Miku"
     # What is marked is meant alone from then on: a group is mended face by face.
     person.point(third[0])
     person.write("Rin")
     person.point(third[1])
-    person.press("1", "key")
+    person.press("1", "key", SHIFT)
     assert (named(person, "Rin"), named(person, "Miku")) == (
         len(third) - 1,
         len(other) + len(one),
@@ -89,12 +89,58 @@ def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person)
     assert person.window.worker.last.counts.waiting == len(person.truth) - sorted_
 
 
+@pytest.mark.parametrize("name", ["2B", "Mi", "L", "O", "2"])
+def test_what_is_typed_is_the_name_and_no_key_of_it_acts(person: Person, name: str) -> None:
+    for known in ("Miku", "Rei", "Asuka"):
+        person.window.worker.decide(lambda session, label=known: session.add_class(label))
+    settle(person.window)
+    view, rows = view_of(person), group_rows(person, 1)
+    person.point(rows[0])
+    for letter in name:
+        QTest.keyClick(person.window.focusWidget(), letter)
+    assert person.sorted == 0
+    assert view.names.completion.hint.text().startswith("new")
+    QTest.keyClick(person.window.focusWidget(), Key.Key_Return)
+    assert named(person, name) == len(rows) == person.sorted
+
+
+def test_tab_an_arrow_and_a_click_complete_a_name(person: Person) -> None:
+    for known in ("Miku", "Mio", "Rei"):
+        person.window.worker.decide(lambda session, label=known: session.add_class(label))
+    settle(person.window)
+    view = view_of(person)
+    view.next_page()  # the names are known by then
+    settle(person.window)
+    field, hint = view.header.name, view.names.completion.hint
+    person.point(0)
+    for letter in "mi":
+        QTest.keyClick(person.window.focusWidget(), letter)
+    assert (field.text(), hint.text()) == ("mi", "new · Tab: Miku")
+    QTest.keyClick(field, Key.Key_Tab)
+    assert (field.text(), hint.isVisible()) == ("Miku", False)
+    QTest.keyClick(field, Key.Key_Down)
+    assert field.text() == "Mio"
+    field.clear()
+    QTest.keyClicks(field, "re")
+    QTest.mouseClick(hint, Qt.MouseButton.LeftButton)
+    QTest.keyClick(field, Key.Key_Return)
+    assert named(person, "Rei") == person.sorted > 0
+
+
+def test_with_keys_alone_the_next_name_is_for_the_next_group(person: Person) -> None:
+    one, other = group_rows(person, 0), group_rows(person, 1)
+    person.write("Miku")
+    settle(person.window)
+    assert view_of(person).view.point == other[0]
+    person.write("Rin")
+    assert (named(person, "Miku"), named(person, "Rin")) == (len(one), len(other))
+
+
 def test_groups_that_do_not_matter_and_one_undo(person: Person) -> None:
     view = view_of(person)
     rows = group_rows(person, 0)
     person.point(rows[0])
-    person.press("o", "place")  # a letter is a name; alone, with Enter, it is what its key means
-    QTest.keyClick(person.window.focusWidget(), Key.Key_Return)
+    person.press(".", "place")
     settle(person.window)
     assert person.window.worker.last is not None
     assert person.window.worker.last.counts.waiting == len(person.truth) - len(rows)
@@ -150,9 +196,9 @@ def test_a_key_held_over_another_group_names_both(person: Person) -> None:
     grid = view.view
     assert isinstance(grid, PageGrid)
     person.point(group_rows(person, 2)[0])
-    QTest.keyPress(grid, Key.Key_1)
+    shifted_digit(grid, "1", QEvent.Type.KeyPress)
     person.point(other[0])
-    QTest.keyRelease(grid, Key.Key_1)
+    shifted_digit(grid, "1", QEvent.Type.KeyRelease)
     assert named(person, "Miku") == len(one) + len(other) + len(group_rows(person, 2))
 
 
