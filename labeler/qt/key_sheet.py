@@ -71,7 +71,18 @@ KEYS = (
                 "Enter",
                 QT_TRANSLATE_NOOP("KeySheet", "File the page as proposed: all that are not marked"),
             ),
-            ("Shift + 1", QT_TRANSLATE_NOOP("KeySheet", "The whole page is of that class")),
+            (
+                "Shift + 1",
+                QT_TRANSLATE_NOOP(
+                    "KeySheet", "The whole page, or the group of an overview, is of that class"
+                ),
+            ),
+            (
+                "A – Z, 0 – 9",
+                QT_TRANSLATE_NOOP(
+                    "KeySheet", "Overview: the name of a group. Enter: as typed, Tab completes"
+                ),
+            ),
             ("PgDn, PgUp", QT_TRANSLATE_NOOP("KeySheet", "Skip this page, the page before")),
             ("−", QT_TRANSLATE_NOOP("KeySheet", "Overview: take a group apart")),
             (".", QT_TRANSLATE_NOOP("KeySheet", "Overview: a group of nobody you collect")),
