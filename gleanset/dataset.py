@@ -55,11 +55,11 @@ class Dataset:
     0
     """
 
-    def __init__(self, root: Path, *, create: bool = False, rehearse: bool = False) -> None:
+    def __init__(self, root: Path, *, create: bool = False, aside: bool = False) -> None:
         self.settings: Settings = read_settings(root)
         # Other machines have another current folder.
         self.root = root if self.settings.work.on == HERE else root.absolute()
-        self._aside = _copied_aside(root) if rehearse and is_read_only(root / CATALOGUE) else None
+        self._aside = _copied_aside(root) if aside else None
         place = Path(self._aside.name) if self._aside else self.root
         self.cache = place / "cache"
         self.db = _connected(place / CATALOGUE, create)
@@ -84,7 +84,14 @@ class Dataset:
         """
         root = Path(root)
         refuse_missing(root)
-        return cls(root, rehearse=rehearse)
+        return cls(root, aside=rehearse and is_read_only(root / CATALOGUE))
+
+    def rehearsal(self) -> Dataset:
+        """Open it once more with a copy of its catalogue and a cache, thrown away at the end.
+
+        What is carried out there is what would be done, and nobody waits for a lock.
+        """
+        return type(self)(self.root, aside=True)
 
     @classmethod
     def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:

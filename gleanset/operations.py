@@ -11,6 +11,8 @@ from typing import Any
 NAMED, UNDO = "named", "undo"
 FINAL = "take-down"
 """The step that nothing takes back: what it removed is gone."""
+AUTOMATIC = "take-back-hints"
+"""The step that a stage takes by itself: who undoes the last one means what a person did."""
 
 # In each, `{faces}` is the `count` with its noun. A person reads them; no program does.
 TEXTS = {
@@ -49,7 +51,7 @@ TEXTS = {
     "reject-by-command": "Reject {count}",
     "accept-hints": "Accept {count} hints",
     "accept-proposals": "Accept {count} proposals",
-    "take-back-hints": "Take back {count} disputed hints",
+    AUTOMATIC: "Take back {count} disputed hints",
     "import": "Import {count} from {folder}",
     "import-moves": "Import: {count} moved in {folder}",
     "add-boxes": "Add {count} by hand",

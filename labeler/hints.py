@@ -15,7 +15,7 @@ from gleanset.db.classes import class_name
 from gleanset.db.hints import HintedSample, Hints, withdrawn
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
-from gleanset.operations import operation
+from gleanset.operations import AUTOMATIC, operation
 
 
 @dataclass
@@ -78,7 +78,7 @@ def apply_hints(dataset: Dataset, plan: HintPlan) -> None:
         if late := len(plan.choices) - len(still):
             plan.left["decided meanwhile"] += late
         plan.choices, plan.back = still, [choice for choice in plan.back if choice in back]
-        for kind, choices in (("take-back-hints", plan.back), ("accept-hints", plan.choices)):
+        for kind, choices in ((AUTOMATIC, plan.back), ("accept-hints", plan.choices)):
             if choices:
                 dataset.journal.step(operation(kind, count=len(choices)), choices)
 

@@ -13,7 +13,7 @@ from gleanset.db.classes import present_class
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import Choice, Journal
 from gleanset.db.values import load
-from gleanset.operations import operation
+from gleanset.operations import AUTOMATIC, operation
 
 PERSON = "person"
 
@@ -175,5 +175,5 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
     with db.write():
         choices = [withdrawn(disputed.key) for disputed in Hints(db).disputed(images)]
         if choices:
-            Journal(db).step(operation("take-back-hints", count=len(choices)), choices)
+            Journal(db).step(operation(AUTOMATIC, count=len(choices)), choices)
     return len(choices)

@@ -15,7 +15,7 @@ from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import Connection, Row
 from gleanset.db.values import dump, now
 from gleanset.errors import UsageError
-from gleanset.operations import FINAL, Operation, named, undo_of
+from gleanset.operations import AUTOMATIC, FINAL, Operation, named, undo_of
 from gleanset.platform import user_name
 from gleanset.records import Decision
 
@@ -125,8 +125,8 @@ class Journal:
         return {sample: numbers[label] for sample, label in labelled}
 
     def undo(self, step: int | None = None) -> Undone:
-        """Undo a step, by default the last one in force that can be. `UsageError` when there is
-        none, and for a take-down: what it removed is gone.
+        """Undo a step, by default the last one in force that can be and that a person took.
+        `UsageError` when there is none, and for a take-down: what it removed is gone.
 
         A step that was undone and redone is in force again.
         """
@@ -168,12 +168,17 @@ class Journal:
         return self._db.number(sql, (step,))
 
     def _undoable(self, step: int | None) -> Row:
-        chosen = "id=?" if step is not None else "depth%2=0 AND NOT merged"
+        chosen = (
+            "id=?"
+            if step is not None
+            else (f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'")
+        )
         chosen += f" AND kind IS NOT '{FINAL}'"
         row = self._db.one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
-            "WITH RECURSIVE chain(id, depth) AS (SELECT id, 0 FROM step WHERE undoes IS NULL "
-            "UNION ALL SELECT s.id, depth+1 FROM chain c JOIN step s ON s.undoes=c.id) "
+            "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
+            "IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON "
+            "s.undoes=c.id) "
             f"SELECT * FROM chain JOIN step USING(id) WHERE {chosen} AND id NOT IN "
             "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
             () if step is None else (step,),

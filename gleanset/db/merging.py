@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +19,6 @@ _OUR_IMAGE = "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256
 _PERHAPS_OUR_IMAGE = (
     "LEFT JOIN other.image oi ON oi.id=o.image LEFT JOIN main.image i ON i.sha256=oi.sha256"
 )
-# Before a merge, images that come with it are not there yet.
-_COMES = "(i.id IS NOT NULL OR oi.sha256 IN (SELECT sha256 FROM temp.coming))"
 _UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
 _HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.what AND f.state='done'"
 _DECIDED = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
@@ -69,24 +67,16 @@ class Merging:
         )
         return [(row["sha256"], row["format"]) for row in rows]
 
-    def expect(self, hashes: Iterable[str]) -> None:
-        """Count with these images as if they were here."""
-        # Outside a write: a table of this connection alone needs no lock on the catalogue.
-        self._db.run("DELETE FROM temp.coming")
-        self._db.many("INSERT INTO temp.coming VALUES(?)", [(one,) for one in hashes])
-
     def count_origins(self) -> int:
         """Return how many origins `add_places` would add."""
         return self._db.number(
-            f"SELECT count(*) FROM other.origin o {_PERHAPS_OUR_IMAGE} "
-            f"WHERE {_COMES} AND {_NEW_ORIGIN}"
+            f"SELECT count(*) FROM other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}"
         )
 
     def count_samples(self) -> int:
         """Return how many samples `add_samples` would add."""
         return self._db.number(
-            f"SELECT count(*) FROM other.sample o {_PERHAPS_OUR_IMAGE} "
-            f"WHERE {_COMES} AND {_NEW_SAMPLE}"
+            f"SELECT count(*) FROM other.sample o {_OUR_IMAGE} WHERE {_NEW_SAMPLE}"
         )
 
     def forgotten_there(self) -> int:
@@ -170,9 +160,7 @@ class Merging:
         )
 
     def lines(self, schema: str, step: int) -> dict[str, str]:
-        """Return the action of each decision of a step, by sample, on what both have or
-        will have.
-        """
+        """Return the action of each decision of a step, by sample, on what both have."""
         rows = self._db.rows(
             f"SELECT s.key, d.action FROM {schema}.decision d JOIN {schema}.sample s "
             f"ON s.id=d.sample WHERE d.step=? AND {_SHARED[schema]} ORDER BY d.id",
@@ -226,8 +214,8 @@ class Merging:
 _NUMBERED = ("image", "origin", "video", "class", "face", "sample")
 _SHARED = {
     "main": "s.key IN (SELECT key FROM other.sample)",
-    "other": "EXISTS(SELECT 1 FROM other.image oi LEFT JOIN main.image i ON i.sha256=oi.sha256 "
-    f"WHERE oi.id=s.image AND {_COMES})",
+    "other": "EXISTS(SELECT 1 FROM other.image JOIN main.image USING(sha256) WHERE "
+    "other.image.id=s.image)",
 }
 
 
@@ -236,8 +224,6 @@ def beside(db: Connection, other: Path) -> Iterator[Merging]:
     """Put a copy of another catalogue beside ours, as long as the block lasts."""
     db.attach(other, "other")
     try:
-        db.run("CREATE TEMP TABLE coming(sha256 TEXT PRIMARY KEY)")
         yield Merging(db)
     finally:
-        db.run("DROP TABLE IF EXISTS temp.coming")
         db.detach("other")

@@ -1,7 +1,8 @@
 """What can be undone and redone next, and what it is called.
 
 The history of a window is every step from before it was opened, and its own since. Another
-window's step is never undone blindly: it is left to that window.
+window's step is never undone blindly: it is left to that window. What a stage did by itself is on
+no stack.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gleanset.db.sorting import StepRow
-from gleanset.operations import Operation, named
+from gleanset.operations import AUTOMATIC, Operation, named
 
 
 class HistoryStep(NamedTuple):
@@ -56,6 +57,8 @@ class History:
                 self._push(step)
 
     def _push(self, step: HistoryStep) -> None:
+        if step.operation.first().kind == AUTOMATIC:
+            return
         if step.depth == 0:
             # After something new there is nothing to be done again.
             self._redo.clear()

@@ -74,47 +74,49 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
     Decisions keep who made them and when. Where only one side has decided on a sample since
     both were the same, that counts; what both labelled differently goes back into the queue.
     What samples become is one step, which can be undone. Nothing is written to `other`, whose
-    catalogue is copied. Raises `UsageError` for a dataset and itself.
+    catalogue is copied. A simulation does the same to a copy of ours. Raises `UsageError` for a
+    dataset and itself.
     """
     refuse_missing(other)
     if ours.root.resolve() == other.resolve():
         raise UsageError("a dataset cannot be merged into itself", "name another folder")
-    with _scratch(ours, simulate) as scratch:
+    with _scratch(ours, simulate) as (ours, scratch):
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
         with beside(ours.db, copy) as both:
             theirs = originals_of(other, scratch)
-            if simulate:
-                files = _look_at_files(both, theirs)
-                return _merged(files, plan_merge(both))
-            files = _take_files(ours, theirs, both, ours.originals(scratch), progress)
+            files = (
+                _look_at_files(ours, theirs, both)
+                if simulate
+                else _take_files(ours, theirs, both, ours.originals(scratch), progress)
+            )
             with ours.db.write():
                 plan = plan_merge(both)
                 _apply(ours, both, plan, other.resolve().name)
                 # Their pictures may have been found as something else than ours.
                 back = retract_disputed(ours.db)
-            return _merged(files | ({"taken_back": back} if back else {}), plan)
-
-
-def _merged(files: dict[str, object], plan: MergePlan) -> MergeResult:
-    return MergeResult(files | plan.result(), plan.conflicts)
+            told = files | ({"taken_back": back} if back else {}) | plan.result()
+            return MergeResult(told, plan.conflicts)
 
 
 @contextmanager
-def _scratch(ours: Dataset, simulate: bool) -> Iterator[Path]:
+def _scratch(ours: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
+    """Give the dataset to be written to, and a folder."""
     if simulate:
-        with TemporaryDirectory() as folder:
-            yield Path(folder)
+        with TemporaryDirectory() as folder, ours.rehearsal() as copy:
+            yield copy, Path(folder)
     else:
-        with ours.stage(STAGE) as folder:
-            yield folder
+        with ours.stage(STAGE) as scratch:
+            yield ours, scratch
 
 
-def _look_at_files(both: Merging, theirs: Store) -> dict[str, object]:
-    """Return how many pictures would come; only a merge sees whether their bytes are whole."""
+def _look_at_files(ours: Dataset, theirs: Store, both: Merging) -> dict[str, object]:
+    """Take rows alone; only a merge sees whether the bytes of their pictures are whole."""
     new = both.new_images()
     there = [sha256 for sha256, kind in new if theirs.path(sha256, kind).is_file()]
-    both.expect(there)
+    with ours.db.write():
+        for sha256 in there:
+            both.add_image(sha256)
     return {"images": len(there), "rejected": len(new) - len(there)}
 
 
@@ -155,8 +157,7 @@ def plan_merge(both: Merging) -> MergePlan:
 
 
 def _their_steps(both: Merging) -> Iterator[tuple[TakenStep, dict[str, None]]]:
-    """Yield their steps about samples that both have or will have, and the samples that are new in
-    each.
+    """Yield their steps about samples that both have, and the samples that are new in each.
 
     A step is the same in both where who, when and what are, and what it did to any sample: one
     may have lost lines by a take-down, or have come when not all of its pictures did.

@@ -7,12 +7,16 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from labeler_makers import add_faces, add_image, label, plain
+from labeler_makers import add_faces, add_image, label, plain, sha
 
 from gleanset import Dataset, Origin
+from gleanset.db.hints import retract_disputed
 from gleanset.db.journal import Choice
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
+from gleanset.operations import AUTOMATIC
 from labeler.hints import apply_hints, plan_hints
+from labeler.sorting.session import SortingSession
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -166,6 +170,34 @@ def test_a_second_time_nothing_new_is_accepted(empty: Dataset) -> None:
     before = plain(empty), empty.journal.count()
     assert accept(empty)["accepted"] == 0
     assert (plain(empty), empty.journal.count()) == before
+
+
+def test_what_a_harvest_took_back_is_on_nobodys_stack(empty: Dataset) -> None:
+    """Else an undo after a harvest would let a disputed label win, and not undo what was meant."""
+    (found,) = hinted(empty, "a", "hana")
+    (mine,) = hinted(empty, "b", None)
+    accept(empty)
+    label(empty, mine, "rei")
+    empty.images.add_origin(sha("a"), Origin("folder", "again", hint="rei"))
+    assert retract_disputed(empty.db, {sha("a")}) == 1
+    with Dataset.open(empty.root) as window:
+        session = SortingSession(window)
+        assert session.progress().undo is not None
+        assert session.undo().name == "Label"
+        assert session.redo().count == 1
+    assert {s.key: s.label for s in empty.samples.by_key()} == {found: None, mine: "rei"}
+    empty.journal.undo()
+    assert [s.label for s in empty.samples.by_key()] == [None, None]
+    # The label that was taken back is not what it was made: it stays in the queue.
+    assert empty.journal.undo()[1:3] == (0, 1)
+    with pytest.raises(UsageError, match="nothing to undo"):
+        empty.journal.undo()
+    (step,) = [s.id for s in SampleTiles(empty.db).steps() if s.operation.kind == AUTOMATIC]
+    assert empty.journal.undo(step).restored == 1
+    assert {s.key: s.label for s in empty.samples.by_key()} == {found: "hana", mine: None}
+    assert accept(empty)["taken_back"] == 1
+    with pytest.raises(UsageError, match="nothing to undo"):
+        empty.journal.undo()
 
 
 def test_the_command_simulates_accepts_and_undoes(

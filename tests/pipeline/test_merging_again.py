@@ -64,7 +64,12 @@ def test_a_hint_that_comes_with_a_merge_takes_a_label_back(
         dataset.images.add_origin(image, Origin("folder", hint, hint=hint))
         dataset.journal.step("Clear", [Choice(key, "clear")])
     ours.journal.step("Accept", [Choice(key, "label", "hana", "hint")])
-    assert merge(ours, theirs.root, simulate=False, progress=Progress()).result["taken_back"] == 1
+    told = merge(ours, theirs.root, simulate=True, progress=Progress())
+    accepted = ours.samples.get(key)
+    assert accepted is not None
+    assert accepted.label == "hana"
+    assert told == merge(ours, theirs.root, simulate=False, progress=Progress())
+    assert told.result["taken_back"] == 1
     disputed = ours.samples.get(key)
     assert disputed is not None
     assert (disputed.status, disputed.label, disputed.hint) == ("queue", None, None)
