@@ -7,7 +7,7 @@ import hmac
 import math
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -79,12 +79,13 @@ class Guard:
         self._check_rate(scope)
         self._check_token(headers)
         length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._settings.limits.body_bytes:
+        # float takes any number of digits, int does not.
+        if length.isdecimal() and float(length) > self._settings.limits.body_bytes:
             raise too_large(self._settings.limits.body_bytes)
 
     def _check_host(self, headers: Headers) -> None:
         """Refuse a name that is not ours: a foreign page that points its name at this machine."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname
+        host = _split(f"//{headers.get('host', '')}").hostname
         if self._settings.hosts and host not in self._settings.hosts:
             raise RefusedRequest(
                 421, "wrong host", "this server has another name", "start it with --host-name NAME"
@@ -147,8 +148,16 @@ def _later(seconds: float) -> float:
 def _check_origin(headers: Headers) -> None:
     """Refuse what a page of another site sends in a visitor's name."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and _split(origin).netloc != headers.get("host"):
         raise RefusedRequest(403, "another site", "sent by a page of another site")
+
+
+def _split(address: str) -> SplitResult:
+    """Return the parts of an address; of what is none, as of one that names no host."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _cookie(headers: Headers) -> str:

@@ -145,7 +145,7 @@ def _asking(file: Published, otherwise: str) -> Iterator[None]:
         _fail(file, f"the server answered {error}".partition(" for url")[0], otherwise, error)
     except requests.exceptions.SSLError as error:
         _fail(file, f"its certificate is not trusted: {_short(error)}", otherwise, error)
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # the latter for a `Location`
         _fail(file, _short(error), otherwise, error)
     except OSError as error:
         if error.filename is None and error.errno is None:

@@ -185,5 +185,5 @@ def _text(answer: HttpAnswer) -> str:
     _, _, charset = answer.headers.get("Content-Type", "").lower().partition("charset=")
     try:
         return answer.data.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")
-    except LookupError:
+    except (LookupError, ValueError):  # idna and undefined raise the second, whatever the bytes
         return answer.data.decode("utf-8", "replace")

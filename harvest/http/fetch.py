@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
 from gleanset.errors import Unreadable
+from gleanset.work.pool import failed_outcome
 from harvest.http.deadline import Deadline, DeadlineWatch
 from harvest.http.failures import HOST_WIDE, TransientFailure, classify
 from harvest.http.policy import DownloadLimits, FetchPolicy
@@ -172,17 +173,25 @@ class Fetcher:
             if not self.robots.knows(url):
                 address = self.robots.address(url)
                 try:
-                    answer: HttpAnswer | Unreadable = self.fetch(address, self.robots.policy)
-                except Unreadable as error:
+                    answer: HttpAnswer | Exception = self.fetch(address, self.robots.policy)
+                except Exception as error:
                     answer = error
                 self.learn_robots(url, answer)
 
-    def learn_robots(self, url: str, answer: HttpAnswer | Unreadable) -> None:
-        """Note what the robots.txt for an address says, or why it could not be read."""
-        if isinstance(answer, Unreadable):
-            self.robots.learn_failure(url, answer)
-        elif delay := self.robots.learn(url, answer.status, answer.data):
-            self.slots.slow_down(host_of(url), delay)
+    def learn_robots(self, url: str, answer: HttpAnswer | Exception) -> None:
+        """Note what the robots.txt for an address says, or why it could not be read.
+
+        Raises an error again that ends the run, as `failed_outcome` does.
+        """
+        if isinstance(answer, Exception):
+            self.robots.learn_failure(url, failed_outcome(url, answer))
+            return
+        try:
+            delay = self.robots.learn(url, answer.status, answer.data)
+        except Exception as error:
+            self.learn_robots(url, error)
+        else:
+            self.slots.slow_down(host_of(url), delay or 0.0)
 
     def request(self, fetch: Fetch) -> HttpAnswer:
         """Make one request, whatever its answer means. Raises `Unreadable`, `Closed`."""
@@ -253,4 +262,5 @@ class Fetcher:
 
 
 def _too_large(announced: str, size: int, most: int) -> bool:
-    return size > most or (announced.isdecimal() and int(announced) > most)
+    # float takes any number of digits, int does not
+    return size > most or (announced.isdecimal() and float(announced) > most)

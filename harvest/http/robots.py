@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gleanset.errors import Unreadable, UsageError
+from gleanset.work.pool import Outcome
 from harvest.http.failures import RETRY_STATUSES
 from harvest.http.policy import DownloadLimits, FetchPolicy
 from harvest.http.urls import origin_of
@@ -100,14 +101,14 @@ class RobotsPolicy:
         delay = rules.crawl_delay(AGENT) if rules else None
         return min(delay, _MOST_DELAY) if delay else None
 
-    def learn_failure(self, url: str, error: Unreadable) -> None:
-        """Note that there was no answer."""
-        if error.reason == "bad redirect":
+    def learn_failure(self, url: str, failed: Outcome[str, Any]) -> None:
+        """Note that there was no answer, or none that could be read."""
+        if failed.reason == "bad redirect":
             self._known[origin_of(url)] = _HostRules(time.monotonic() + _FRESH)
-        elif error.reason in _OF_THE_HOST:
-            self._forbid(url, error.detail, error.reason)
+        elif failed.reason in _OF_THE_HOST:
+            self._forbid(url, failed.detail, failed.reason)
         else:
-            self._forbid(url, f"{error.detail} ({error.reason})")
+            self._forbid(url, f"{failed.detail} ({failed.reason})")
 
     def check(self, url: str) -> None:
         """Raise `Unreadable` when the known rules are against this tidy address.

@@ -280,7 +280,7 @@ class Scheduler(Generic[Result]):
             try:
                 self._robots.check(url)
                 job.allowed = url
-            except Unreadable as error:
+            except Exception as error:
                 queue.popleft()
                 self._unsettled += 1
                 self._fail(job, error)
@@ -350,12 +350,10 @@ class Scheduler(Generic[Result]):
     def _fail(self, job: DownloadJob, error: Exception) -> None:
         if job.candidate is not None:
             self._events.put(failed_outcome(job.candidate, error))
-        elif isinstance(error, Unreadable):
-            self._learn(job, error)
         else:
-            raise error
+            self._learn(job, error)
 
-    def _learn(self, job: DownloadJob, answer: HttpAnswer | Unreadable) -> None:
+    def _learn(self, job: DownloadJob, answer: HttpAnswer | Exception) -> None:
         self._fetcher.learn_robots(job.rules_for, answer)
         with self._slots.changed:
             self._reading.discard(origin_of(job.rules_for))

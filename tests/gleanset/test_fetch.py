@@ -24,6 +24,7 @@ class Publisher(ThreadingHTTPServer):
     daemon_threads = True
     data = DATA
     status = 200
+    location = ""
     break_after: int | None = None
     ranges = True
 
@@ -46,7 +47,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         if self.server.status != 200:
-            self.send_error(self.server.status)
+            self.send_response(self.server.status)
+            self.send_header("Location", self.server.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         if start and self.server.ranges and start >= len(self.server.data):
             self.send_error(416)
@@ -143,6 +147,15 @@ def test_a_refusal_is_told(publisher: Publisher, tmp_path: Path) -> None:
     publisher.status = 404
     with pytest.raises(MissingComponent, match="answered 404"):
         fetched(weights(publisher), folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[::1", "http://\xff.example/", "\xff", "//a:b/", "x:y"]
+)
+def test_a_redirect_to_nowhere_is_told(publisher: Publisher, tmp_path: Path, location: str) -> None:
+    publisher.status, publisher.location = 302, location
+    with pytest.raises(MissingComponent, match="could not be fetched"):
+        fetched(Published(publisher.url(), SHA256), tmp_path)
 
 
 def test_no_net_is_told(publisher: Publisher, tmp_path: Path) -> None:

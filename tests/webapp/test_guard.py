@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,28 @@ def test_too_many_requests_wait_and_health_is_not_counted(serve: Serve) -> None:
     assert [one.status_code for one in answers] == [200, 200, 429, 429]
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 8
     assert client.get("/api/v1/health").status_code == 200
+
+
+SAID = {
+    "host": ["testserver", "[::1", "a:b", "[v1.x]:80"],
+    "origin": ["http://testserver", "http://[::1", "null", "//"],
+    "content-length": ["5", "9" * 5000, "\xb2", "-1"],
+    "content-type": ["multipart/form-data; boundary=x", "multipart/form-data; charset=idna"],
+    "cookie": ["gleanset-token=secret", 'gleanset-token="\\777', "a=b; ]=x"],
+    "authorization": ["Bearer secret", "Bearer \xff", "Basic x"],
+}
+
+
+def test_whatever_a_request_says_is_answered(serve: Serve) -> None:
+    client, dice = serve(token="secret", limits={"per_minute": 10_000}), random.Random(4)
+    for _ in range(300):
+        said = {name: dice.choice(SAID[name]) for name in dice.sample(sorted(SAID), 3)}
+        name = dice.choice(sorted(said))
+        place = dice.randint(0, len(said[name]))
+        said[name] = said[name][:place] + dice.choice("[]@:;%\"'\xe9") + said[name][place:]
+        headers = {name: value.encode("latin-1") for name, value in said.items()}
+        # What the application raises is raised here.
+        assert 200 <= client.post("/api/v1/predict", headers=headers).status_code < 500
 
 
 def test_a_body_that_is_longer_than_it_says_is_cut_off(serve: Serve) -> None:

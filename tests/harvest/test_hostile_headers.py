@@ -1,0 +1,153 @@
+"""Headers that say anything at all, of a real server: they cost the one thing they came with."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from urllib.parse import urlsplit
+
+import pytest
+from faulty_server import PICTURE, FaultyServer, Handler
+
+from gleanset.records import Candidate, Origin
+from harvest.http import Client, DownloadLimits, retry_after
+from harvest.http.scheduler import IterableQueue, Scheduler
+
+QUICK = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total=5, read=2)
+FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
+HOSTS = 250
+DIGITS = "9" * 5000
+
+# What each header that is read may say, to begin with.
+SAID = {
+    "Retry-After": ["3", FAR_AWAY, "Mon, 01 Jan 2024 00:00:00 GMT", DIGITS],
+    "Location": ["/a.jpg", "http://h3.example/b.jpg", "http://[::1", "//x:99999/", "http://é/"],
+    "Content-Length": ["5", "-1", DIGITS, "5, 6"],
+    "Content-Encoding": ["gzip", "deflate, gzip", "identity"],
+    "Content-Type": ["image/jpeg", "text/html; charset=idna", "x; charset=undefined"],
+    "Transfer-Encoding": ["chunked", "gzip"],
+    "X-Robots-Tag": ["noai", "gleanset: noindex, other: none", "unavailable_after: 1 Jan"],
+    "Connection": ["close", "keep-alive"],
+}
+PARTS = [
+    *" ,:;-+/\"'()[]<>@%=.\\\t\x0b\x85\xa0\xff²",
+    DIGITS,
+    "GMT",
+    "+0000",
+    "http://",
+    "charset=",
+]
+STATUSES = [200, 200, 200, 301, 302, 404, 429, 500, 503]
+
+
+def mutated(dice: random.Random, text: str) -> str:
+    for _ in range(dice.randint(0, 3)):
+        start = dice.randint(0, len(text))
+        text = text[:start] + dice.choice(PARTS) + text[start + dice.randint(0, 3) :]
+    return text
+
+
+def hostile(seed: int) -> str:
+    """One answer, head and body, by the seed."""
+    dice = random.Random(seed)
+    lines = [f"HTTP/1.1 {dice.choice(STATUSES)} {mutated(dice, 'OK')}"]
+    names = dice.sample(sorted(SAID), dice.randint(1, 4))
+    lines += [f"{name}: {mutated(dice, dice.choice(SAID[name]))}" for name in names]
+    return "\r\n".join(lines) + "\r\n\r\n"
+
+
+def answers(seed: int) -> dict[str, int]:
+    return {"/robots.txt": 2 * seed, "/a.jpg": 2 * seed + 1}
+
+
+def by_the_host(h: Handler) -> None:
+    """Answer a host that is named by a number as its seed says; all others well."""
+    parts = urlsplit(h.path)
+    name = (parts.hostname or "").partition(".")[0].removeprefix("h")
+    seed = answers(int(name)).get(parts.path) if name.isdecimal() else None
+    if seed is None:
+        h.answer(200, PICTURE if parts.path != "/robots.txt" else b"")
+        return
+    h.close_connection = True
+    h.wfile.write(hostile(seed).encode("latin-1") + (PICTURE if seed % 2 else b"User-agent: *\n"))
+
+
+def harvested(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, hosts: list[str]
+) -> Counter[str]:
+    """The reasons of a run over a picture of each host, by how often."""
+    # As a proxy the one server is every host.
+    monkeypatch.setenv("http_proxy", site.url)
+    urls = [f"http://{host}/a.jpg" for host in hosts]
+    queue = IterableQueue(Candidate(url, Origin("test", url, url=url)) for url in urls)
+    with Client(QUICK) as client:
+        return Counter(
+            outcome.reason or "ok"
+            for batch in Scheduler(client, bytes, 8).run(queue)
+            for outcome in batch
+        )
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/a.jpg"])
+def test_a_pause_of_ages_ends_no_run(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def behave(h: Handler) -> None:
+        if "bad.example" in h.path and h.path.endswith(path):
+            h.answer(503, b"", Retry_After=FAR_AWAY)
+        else:
+            h.answer(200, PICTURE if h.path.endswith(".jpg") else b"")
+
+    site.behaviours.clear()
+    site.otherwise = behave
+    reasons = harvested(site, monkeypatch, ["bad.example", "good.example", "other.example"])
+    refused = "robots.txt could not be read" if path == "/robots.txt" else "http 503"
+    assert reasons == {refused: 1, "ok": 2}
+
+
+# urllib3 leaves the socket of an answer whose Content-Length it refuses to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_whatever_headers_say_costs_their_own_host(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.behaviours.clear()
+    site.otherwise = by_the_host
+    good = [f"good{number}.example" for number in range(5)]
+    hosts = [f"h{number}.example" for number in range(HOSTS)]
+    reasons = harvested(site, monkeypatch, [*hosts, *good])
+    assert reasons.total() == HOSTS + len(good)
+    assert reasons["ok"] >= len(good) + HOSTS // 10
+    assert len(reasons) > 4, reasons
+    assert "internal error" not in reasons
+
+
+def test_rules_that_break_their_reader_are_those_of_one_host(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object, url: str, *_: object) -> None:
+        if "bad.example" in url:
+            raise ArithmeticError("no such date")
+
+    monkeypatch.setattr("harvest.http.robots.RobotsPolicy.learn", broken)
+    site.behaviours.clear()
+    site.otherwise = by_the_host
+    reasons = harvested(site, monkeypatch, ["bad.example"])
+    assert reasons == {"robots.txt could not be read": 1}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pages_of_a_site_may_say_anything(site: FaultyServer, seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(40):
+        said = {
+            name: mutated(dice, dice.choice(SAID[name])) for name in ("Retry-After", "Content-Type")
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+        site.behaviours["/p"] = lambda h, head=head: h.wfile.write(
+            f"HTTP/1.1 200 OK\r\n{head}Content-Length: 2\r\n\r\nhi".encode("latin-1")
+        )
+        with Client(QUICK, allow_private=True) as client:
+            page = client.page(f"{site.url}/p")
+            assert page.status == 200
+            wait = retry_after(page.headers)
+            assert wait is None or wait >= 0
