@@ -106,7 +106,7 @@ class DetailPanel(QWidget):
             label.setTextFormat(Qt.TextFormat.PlainText)
         self._lay_out()
         self._due: Callable[[], None] | None = None
-        self._shown: int | None = None
+        self.shown: int | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._show_due)
@@ -141,7 +141,7 @@ class DetailPanel(QWidget):
 
     def show_tile(self, tile: SampleTile | None) -> None:
         """Show a tile now; None for nothing."""
-        self._shown = tile.id if tile else None
+        self.shown = tile.id if tile else None
         self._face.show_seen(tile.seen if tile else None)
         self._face.setVisible(tile is not None)
         box = QRect(*tile.seen.region.box) if tile else None
@@ -174,7 +174,7 @@ class DetailPanel(QWidget):
 
     def show_neighbours(self, near: Sequence[SampleTile], of: int | None = None) -> None:
         """The nearest samples that were decided on; nothing where another than `of` is shown."""
-        if of is not None and of != self._shown:
+        if of is not None and of != self.shown:
             return
         self._near_label.setVisible(bool(near))
         for place, picture in enumerate(self._near):

@@ -139,6 +139,13 @@ class ClassPage(NamedTuple):
         return [row for tile in self.tiles for row in tile.rows]
 
     @property
+    def labels(self) -> set[str]:
+        """The classes that it names."""
+        said = [self.label, *(group.label for group in self.groups)]
+        said += [tile.proposal.label for tile in self.tiles]
+        return {label for label in said if label is not None}
+
+    @property
     def sureness(self) -> tuple[int, ...]:
         """How sure its proposals are: ten counts (see `by_tenths`)."""
         said = (tile for tile in self.tiles if tile.proposal.label is not None)

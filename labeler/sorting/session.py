@@ -6,7 +6,7 @@ meant for one thread, the one that opened the dataset.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from gleanset import Dataset
 from gleanset.db.bonds import Bonds
 from gleanset.db.changes import Change, Changes
 from gleanset.db.journal import Choice
+from gleanset.db.later_steps import did_anything, last_between
 from gleanset.db.measures import SampleRegion
 from gleanset.db.reports import Reports
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTile, SampleTiles
@@ -153,6 +154,13 @@ class SortingSession:
             self.refuse(done.step, refused or {})
         return done
 
+    def refuse_gone(self, labels: Iterable[str]) -> None:
+        """Raise `UsageError` where one of these classes is gone: another window has deleted it."""
+        there = set(self.classes.names())
+        for label in labels:
+            if self.classes.resolved(label) not in there:
+                raise UsageError(f"{label} is no class any more", "look at the faces again")
+
     def refuse(self, step: int, refused: Mapping[int, str]) -> None:
         """Note, as a part of a step, that samples are not of these classes."""
         there = list(self.tiles.of(list(refused)))
@@ -240,8 +248,16 @@ class SortingSession:
     def _take_back(self, step: HistoryStep | None, what: StepKind) -> StepResult:
         if step is None:
             raise UsageError(f"there is nothing to {what}")
-        undone = self.dataset.journal.undo(step.id)
-        new = self.tiles.undoing(step.id)
+        with self.dataset.db.write():
+            undone = self.dataset.journal.undo(step.id)
+            new = self.tiles.undoing(step.id)
+            if undone.changed_since and not did_anything(self.dataset.db, new):
+                after = last_between(self.dataset.db, step.id, new)
+                came = f", where it was done or by labeler undo: {after.text()}" if after else ""
+                raise UsageError(
+                    f"nothing of “{step.name}” is left to {what}",
+                    f"take back first what came after it{came}",
+                )
         return self._done(new, undone.restored, undone.changed_since, what)
 
     def poll(self) -> bool:

@@ -30,6 +30,8 @@ MOST_BESIDE = 24
 """Faces of a group that are shown beside another one: only what is seen is bound."""
 FEWEST, SETTLED = 2, 0.9
 """A question is about so many tiles at least, and not asked where it is so sure."""
+CONFUSED = 1 / 3
+"""What is less likely the same comes after all that somebody could confuse, however much it is."""
 ALIKE_SLOPE, ALIKE_HALF = 4.7, 0.59
 """How likely two groups are one person, by how much they are alike beside how much each is within
 itself: a logistic curve, drawn through the groups of two sets (docs/experiments.md)."""
@@ -38,13 +40,21 @@ itself: a logistic curve, drawn through the groups of two sets (docs/experiments
 class Question(NamedTuple):
     """Is this group of the class it is thought to be of, or the same as `other`?
 
-    `worth` is how many tiles that settles; `label` is empty where another group is asked about.
+    `sure` is how likely it is, `tiles` how many that settles; `label` is empty where another group
+    is asked about.
     """
 
     group: LikenessGroup
     label: str
-    worth: float
+    sure: float
+    tiles: int
     other: LikenessGroup | None = None
+
+    @property
+    def rank(self) -> tuple[bool, float, int]:
+        """Where it comes among others: what could be confused first, of that what settles most."""
+        worth = self.tiles * 4 * self.sure * (1 - self.sure)
+        return self.sure < CONFUSED, -worth, self.about[0]
 
     @property
     def about(self) -> tuple[int, str | int]:
@@ -56,18 +66,18 @@ class Question(NamedTuple):
 def questions(
     groups: Sequence[LikenessGroup], vectors: Vectors, bonds: SampleBonds = NO_BONDS
 ) -> list[Question]:
-    """Return what may be asked, first what would settle most: large groups, half believed."""
+    """Return what may be asked, large groups, half believed, first."""
     found, unnamed = [], []
     for group in groups:
         if len(group.stacks) < FEWEST:
             continue
         label, sure = _thought_of(group)
         if label is not None and 1 - SETTLED <= sure <= SETTLED:
-            found.append(Question(group, label, len(group.stacks) * _doubt(sure)))
+            found.append(Question(group, label, sure, len(group.stacks)))
         elif sure < 1 - SETTLED and not group.decided:
             unnamed.append(group)
     found += _between(unnamed, vectors, bonds)
-    return sorted(found, key=lambda q: (-q.worth, q.about[0]))
+    return sorted(found, key=lambda question: question.rank)
 
 
 def _thought_of(group: LikenessGroup) -> tuple[str | None, float]:
@@ -77,11 +87,6 @@ def _thought_of(group: LikenessGroup) -> tuple[str | None, float]:
         tops = [dict(stack.proposal.top).get(label, 0.0) for stack in group.stacks]
         return label, sum(tops) / len(tops)
     return None, 0.0
-
-
-def _doubt(sure: float) -> float:
-    """Return 1 where something is as likely as not, 0 where it is sure."""
-    return 4 * sure * (1 - sure)
 
 
 def _between(
@@ -96,7 +101,7 @@ def _between(
             sure = 1 / (1 + math.exp(-ALIKE_SLOPE * (alike[one, two] - ALIKE_HALF)))
             if sure >= 1 - SETTLED and not apart[one] & people[two]:
                 size = min(len(group.stacks), len(groups[two].stacks))
-                yield Question(group, "", size * _doubt(sure), groups[two])
+                yield Question(group, "", sure, size, groups[two])
 
 
 def alike_between(groups: Sequence[LikenessGroup], vectors: Vectors) -> Vectors:

@@ -162,6 +162,14 @@ def test_what_is_asked_is_what_settles_most_and_a_skipped_question_does_not_come
     assert ties.page([LikenessGroup(tuple(again), 0)], people((4,))) is None
 
 
+def test_what_nobody_would_confuse_is_asked_last_however_much_it_is() -> None:
+    """Three of Miku by half a chance come before thirty of whom one in six would be her."""
+    few, many = (stacks_for(n, ClassProposal((("Miku", c),))) for n, c in ((3, 0.5), (30, 1 / 6)))
+    both = [LikenessGroup(tuple(many), 0), LikenessGroup(tuple(few), 0)]
+    asked = questions(both, people((33,)))
+    assert [len(question.group.stacks) for question in asked] == [3, 30]
+
+
 def unnamed(dataset: Dataset) -> tuple[SortingSession, list[int], Vectors, list[LikenessGroup]]:
     """Twelve faces of two people who have no name, in three groups."""
     keys = [key for n in range(12) for key in add_faces(dataset, add_image(dataset, f"image-{n}"))]

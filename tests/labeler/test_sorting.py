@@ -219,9 +219,12 @@ def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: l
 def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSession) -> None:
     session.add_class("A")
     session.rename_class("A", "B")
+    before = session.progress().undo
     with Dataset.open(session.dataset.root) as dataset:
         SortingSession(dataset).add_class("A")
-    assert session.undo().changed_since == 1
+    with pytest.raises(UsageError, match="New class A"):
+        session.undo()
+    assert session.progress().undo == before
     assert {c.name for c in session.tiles.counts().classes} == {"A", "B"}
 
 

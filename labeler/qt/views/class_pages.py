@@ -17,6 +17,7 @@ from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.group_questions import GroupQuestions
+from labeler.qt.views.kept_pages import ClassWatch, KeptPages
 from labeler.qt.views.notices import all_sorted, no_faces
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
@@ -24,10 +25,16 @@ from labeler.qt.views.page_naming import PageNaming
 from labeler.qt.views.sending import ENTER_DEAD, SendingView
 from labeler.qt.views.untouched_overview import UntouchedOverview
 from labeler.sorting.checks import Checks
-from labeler.sorting.names import known_names
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
-from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
+from labeler.sorting.session import (
+    BY_HAND,
+    WITH_PAGE,
+    Place,
+    SortingSession,
+    StepKind,
+    StepResult,
+)
 
 
 class ClassPagesView(SendingView):
@@ -40,12 +47,10 @@ class ClassPagesView(SendingView):
         self.view.set_lifts()
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
-        self._filed: dict[int, ClassPage] = {}
-        self._earlier: list[ClassPage] = []
+        self._kept, self._classes = KeptPages(), ClassWatch(self.worker, self)
         self._shown_at = 0.0
         self._asked = False
         self._label = ""
-        self._lifted: dict[ClassPage, list[int]] = {}
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
         self.names = PageNaming(self, self.header.name, self.name_page)
         self.pairs = GroupQuestions(self)
@@ -64,6 +69,7 @@ class ClassPagesView(SendingView):
         self.view.answered.connect(self.pairs.answer)
         self.header.answered.connect(self.pairs.answer)
         self.view.dropped_on_group.connect(self.pairs.put_together)
+        self._classes.changed.connect(self._leave_out)
         self._refit = QTimer(self)
         self._refit.setSingleShot(True)
         self._refit.timeout.connect(self.view.fit_page)
@@ -105,7 +111,7 @@ class ClassPagesView(SendingView):
         room = self.view.room()
         self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self.failed)
         self.worker.ask(lambda session: self.work(session).offer(), self.header.offer.show_offer)
-        self.worker.ask(lambda session: known_names(session.dataset), self.names.completion.offer)
+        self.names.offer_known()
 
     def await_page(self, waits: bool) -> None:
         """Note that something else is asked for, or that it will not come."""
@@ -119,7 +125,7 @@ class ClassPagesView(SendingView):
     def show_page(self, page: ClassPage | None) -> None:
         """Show a page, or that nothing is left."""
         self._asked = False
-        self._keep_lifted()
+        self._kept.keep_lifted(self.page, self.marked(TileMark.LIFTED))
         writing = self.names.under_way
         self.page = page
         self.forget_sent()
@@ -127,7 +133,7 @@ class ClassPagesView(SendingView):
         self.view.show_page(page, self._keys())
         self._shown_at = time.monotonic()
         if page is not None:
-            self.model.set_state(self._lifted.pop(page, ()), TileState(TileMark.LIFTED))
+            self.model.set_state(self._kept.lifted_on(page), TileState(TileMark.LIFTED))
         self._say()
         self._explain()
         self._show_sureness(page)
@@ -157,11 +163,6 @@ class ClassPagesView(SendingView):
     def _no_faces(self, images: int) -> None:
         if self.page is None:
             self.empty.show_notice(no_faces(self, images))
-
-    def _keep_lifted(self) -> None:
-        """Keep what is lifted with its page, for when it is turned back to."""
-        if self.page is not None and (lifted := self.marked(TileMark.LIFTED)):
-            self._lifted[self.page] = lifted
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the tiles to another size of the window, once it stands still."""
@@ -249,7 +250,7 @@ class ClassPagesView(SendingView):
             self.name_page(label)
 
     def _file(self, label: str | None) -> None:
-        self._keep_lifted()
+        self._kept.keep_lifted(self.page, self.marked(TileMark.LIFTED))
         self.names.page_filed()
         page, self.page = self.page, None
         assert page is not None
@@ -257,7 +258,10 @@ class ClassPagesView(SendingView):
         self._asked = True
         self._label = label or page.label or self._label
 
+        known = ({label} if label else page.labels) & self._classes.names
+
         def carry_out(session: SortingSession) -> StepResult:
+            session.refuse_gone(known)
             if page.kind is PageKind.CHECK:
                 return Checks(session).answer(page, lifted, sent)
             return self.work(session).file(page, lifted, sent, label)
@@ -267,12 +271,7 @@ class ClassPagesView(SendingView):
 
     def keeping(self, page: ClassPage) -> Callable[[StepResult], None]:
         """Return what to do once a page is filed: an undo of that leads back to it."""
-
-        def filed(done: StepResult) -> None:
-            self._filed[done.root] = page
-            self._earlier.append(page)
-
-        return filed
+        return lambda done: self._kept.file(done.root, page)
 
     def _check(self) -> None:
         """Show for C a dozen of the class that is done, or of the last one, without its name."""
@@ -297,42 +296,40 @@ class ClassPagesView(SendingView):
         if page is None:
             self.worker.say(self.tr("There is no other page"))
             return
-        self._earlier.append(page)
+        self._kept.leave(page)
         self.worker.ask(lambda session: self.work(session).skip(page))
-        if page.kind is PageKind.PAIR:
-            self.pairs.ask()
-        else:
-            self.next_page()
+        self.next_page()
 
     def _turn_back(self) -> None:
-        if self._earlier:
-            self.show_page(self._earlier.pop())
+        if (page := self._kept.turn_back()) is not None:
+            self.show_page(page)
         else:
             self.worker.say(self.tr("There is no earlier page"))
 
     def taken_back(self, done: StepResult) -> None:
         """Turn to a page that was undone; turn on where it was done again."""
-        page = self._filed.get(done.root)
+        page = self._kept.filed_by(done.root)
         if page is not None and done.kind is StepKind.UNDO:
             self.show_page(page)
         elif page is not None:
             self.next_page()
 
     def class_changed(self, operation: Operation) -> None:
-        """Call a class by its new name on all pages that are kept; one that is gone has no page."""
+        """Call a class by its new name on all pages that are kept."""
         page, names = self.page, self.names_now(operation)
-        if names:
-            self._filed = {root: one.renamed(names) for root, one in self._filed.items()}
-            self._earlier = [one.renamed(names) for one in self._earlier]
-            self._lifted = {one.renamed(names): rows for one, rows in self._lifted.items()}
+        self._kept.rename(names)
         if page is not None and names:
             self.page = page.renamed(names)
             self.names.page_renamed(page)
             self.view.rename(self.page, self._keys())
             self._say()
             self.header.show_sureness(self.page, self.header.bars.counts)
-        deleted = operation.arguments.get("name", "")
-        if page is not None and deleted == page.label and deleted not in self._keys():
+
+    def _leave_out(self, gone: set[str]) -> None:
+        """Know new classes by name, and show no page of one that is gone, whoever deleted it."""
+        self.names.offer_known()
+        self._kept.forget(gone)
+        if self.page is not None and self.page.labels & gone:
             self.next_page()
 
     def _keys(self) -> dict[str, str]:
@@ -346,7 +343,7 @@ class ClassPagesView(SendingView):
             GridCommand.ENTER: self.file_page,
             GridCommand.NEXT_PAGE: self.skip_page,
             GridCommand.CHECK: self._check,
-            GridCommand.PAIR: self.pairs.ask,
+            GridCommand.PAIR: self.pairs.turn,
             GridCommand.PREVIOUS_PAGE: self._turn_back,
         }
         if command in plain:

@@ -57,8 +57,16 @@ class GroupQuestions:
     def __init__(self, view: PagedView) -> None:
         self._view = view
 
+    def turn(self) -> None:
+        """Ask for =; where a question is shown, leave it for the pages, as Esc does."""
+        page = self._view.page
+        if page is not None and page.kind is PageKind.PAIR:
+            self._view.next_page()
+        else:
+            self.ask()
+
     def ask(self) -> None:
-        """Show for = a group beside the class or the group that it may be the same as."""
+        """Show a group beside the class or the group that it may be the same as."""
         view = self._view
 
         def show(page: ClassPage | None) -> None:

@@ -89,6 +89,8 @@ class PageGrid(GestureView):
         elif self.has_pair and answer is not None and not self.composing:
             if not event.isAutoRepeat():
                 self.answered.emit(answer)
+        elif self.has_pair and event.key() == Qt.Key.Key_Escape and not self.selected_rows():
+            self.commanded.emit(GridCommand.PAIR, [])
         elif self._is_nobody(event):
             self.commanded.emit(GridCommand.OTHER, self.target_rows())
         else:

@@ -187,8 +187,8 @@ class PageHints(QLabel):
         if kind is PageKind.PAIR:
             self.setText(
                 self.tr(
-                    "Y: the same · N: different · click leaves a face out · PgDn asks about others "
-                    "· Ctrl+Z takes back"
+                    "Y: the same · N: different · click leaves a face out · Esc, PgDn or =: back "
+                    "to the pages · Ctrl+Z takes back"
                 )
             )
             return

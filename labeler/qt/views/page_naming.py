@@ -14,6 +14,7 @@ from labeler.qt.name_completion import NameCompletion
 from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.page_grid import PageGrid
+from labeler.sorting.names import known_names
 from labeler.sorting.page_layout import ClassPage
 
 NAME_MOMENT = 0.7
@@ -54,6 +55,10 @@ class PageNaming(QObject):
         field.left.connect(self._left)
         field.unfocused.connect(lambda: view.view.hold_point(False))
         view.view.typed.connect(self.typed)
+
+    def offer_known(self) -> None:
+        """Complete to the names that may be meant now."""
+        self._view.worker.ask(lambda session: known_names(session.dataset), self.completion.offer)
 
     def write(self) -> None:
         """Let a name be typed, for what is pointed at now, wherever the mouse goes meanwhile."""

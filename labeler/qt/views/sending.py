@@ -14,7 +14,14 @@ from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.enlarged import EnlargedFace
 from labeler.qt.views.tile_menu import TileMenu
-from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, StepKind, StepResult
+from labeler.sorting.session import (
+    BY_HAND,
+    BY_SWEEP,
+    Place,
+    SortingSession,
+    StepKind,
+    StepResult,
+)
 
 PLACES = {
     GridCommand.REJECT: Place.REJECT,
@@ -48,6 +55,9 @@ class SendingView(LabelerView):
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
         self.view.pointed.connect(self._pointed)
+        self._untold = False
+        self.model.dataChanged.connect(self._details_came)
+        self.model.sections_changed.connect(self._others_shown)
         self.view.menu_asked.connect(self._show_menu)
         self.enlarged = self.made_enlarged()
         context.worker.outside.connect(self.model.refresh)
@@ -143,8 +153,14 @@ class SendingView(LabelerView):
         )
         self.view.selectionModel().clearSelection()
         shown = self._shown_ids(rows)
+        known = {target} & (self.worker.last.keys if self.worker.last else {}).keys()
+
+        def send(session: SortingSession) -> StepResult:
+            session.refuse_gone(known)
+            return session.to(ids, target, how)
+
         self.worker.decide(
-            lambda session: session.to(ids, target, how),
+            send,
             lambda done: self._note_sent(done, shown),
             self.not_sent(rows),
         )
@@ -248,9 +264,26 @@ class SendingView(LabelerView):
         return self.view.looks(), self.enlarged.looks()
 
     def _pointed(self, row: int) -> None:
+        """Show in the panel what is pointed at, once it is known; what the mouse left stays."""
         tile = self.model.tile(row) if row >= 0 else None
-        if tile is not None:
+        self._untold = row >= 0 and tile is None
+        if tile is not None and self.isVisible():
             self.show_details(row, tile)
+        elif self._untold:
+            self._show_nothing()
+
+    def _details_came(self) -> None:
+        if self._untold:
+            self._pointed(self.view.point)
+
+    def _others_shown(self) -> None:
+        """Leave no face of before in the panel where nothing is pointed at any more."""
+        if self.view.point < 0:
+            self._show_nothing()
+
+    def _show_nothing(self) -> None:
+        if self.isVisible():
+            self.context.details.point(None)
 
     def show_details(self, row: int, tile: SampleTile) -> None:
         """Show a tile in the detail panel."""

@@ -283,6 +283,12 @@ def test_same_or_different_is_one_key_each(person: Person) -> None:
     before = named(person, who)
     person.press("=", "pair")
     settle(person.window)
+    while view.page is not None and view.page.label is None:  # until it is about who has a name
+        assert view.page.kind == "pair"
+        person.press(Key.Key_PageDown, "put off")
+        settle(person.window)
+        person.press("=", "pair")
+        settle(person.window)
     page = view.page
     assert page is not None
     assert page.kind == "pair"
@@ -297,3 +303,22 @@ def test_same_or_different_is_one_key_each(person: Person) -> None:
     assert view.page.kind == "pair"
     person.press("y", "answer")
     assert named(person, who) >= before + asked
+
+
+@pytest.mark.parametrize("key", ["=", Key.Key_Escape, Key.Key_PageDown])
+def test_a_question_is_left_for_the_pages(person: Person, key: str | Qt.Key) -> None:
+    view = view_of(person)
+    page = view.page
+    person.press("=", "pair")
+    settle(person.window)
+    question = view.page
+    assert question is not None
+    assert question.kind == "pair"
+    QTest.keyClick(view.view, key)
+    settle(person.window)
+    assert view.page == page
+    person.press("=", "pair")
+    settle(person.window)
+    assert view.page is not None
+    assert view.page.kind == "pair"
+    assert (view.page != question) == (key == Key.Key_PageDown)  # what is put off comes no more

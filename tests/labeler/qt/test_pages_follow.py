@@ -1,0 +1,204 @@
+"""Class pages follow the classes: no Enter brings one back; an idle undo says why it is idle."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, copied, drawn_once, labels, propose
+from person import Opened, Person, settle, until
+from PySide6.QtCore import Qt
+
+from gleanset import Dataset
+from labeler.classes import ClassEditor
+from labeler.qt.detail_panel import HOVER_MS
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.views.sending import ENTER_DEAD
+
+Key = Qt.Key
+
+
+@pytest.fixture
+def person(opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Person:
+    """Somebody before a page of one of two classes."""
+    faces = copied(drawn_once(tmp_path_factory, 70, classes=2), tmp_path / "two")
+    propose(faces, 0.9)
+    found = Person(opened(faces.root, "pages"), faces)
+    settle(found.window)
+    return found
+
+
+def view_of(person: Person) -> ClassPagesView:
+    view = person.window.view
+    assert isinstance(view, ClassPagesView)
+    return view
+
+
+def ready(person: Person) -> None:
+    """Past the moment in which Enter is dead."""
+    shown = view_of(person)._shown_at
+    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+
+
+def classes(person: Person) -> set[str]:
+    with Dataset.open(person.window.worker.root) as dataset:
+        return set(dataset.classes.names())
+
+
+def elsewhere(person: Person) -> tuple[Dataset, ClassEditor]:
+    dataset = Dataset.open(person.window.worker.root)
+    return dataset, ClassEditor(dataset)
+
+
+def test_a_class_that_is_deleted_elsewhere_has_no_page_here(person: Person) -> None:
+    view = view_of(person)
+    label = str(view.page and view.page.label)
+    dataset, editor = elsewhere(person)
+    with dataset:
+        editor.delete(label)
+    until(lambda: label not in person.keys)
+    settle(person.window)
+    assert label not in view.header.title.text()
+    if view.page is not None:
+        assert label not in view.page.labels
+        ready(person)
+        person.enter()
+        settle(person.window)
+    assert label not in classes(person)
+
+
+def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Person) -> None:
+    """Enter is quicker than the window, which looks twice a second."""
+    view = view_of(person)
+    ready(person)
+    label = str(view.page and view.page.label)
+    dataset, editor = elsewhere(person)
+    with dataset:
+        editor.delete(label)
+        person.enter()
+        settle(person.window)
+    assert label not in classes(person)
+    assert not any(labels(person.window.worker.root).values())
+
+
+def test_a_page_that_is_turned_back_to_names_nobody_who_is_gone(person: Person) -> None:
+    view = view_of(person)
+    label = str(view.page and view.page.label)
+    ready(person)
+    person.enter()
+    settle(person.window)
+    person.window.worker.decide(lambda session: session.delete_class(label))
+    settle(person.window)
+    until(lambda: label not in person.keys)
+    view._turn_back()
+    settle(person.window)
+    assert view.page is None or label not in view.page.labels
+
+
+def test_what_was_named_is_no_question_any_more_when_the_name_is_taken_back(
+    opened: Opened, drawn_few: FaceSet, tmp_path: Path
+) -> None:
+    faces = copied(drawn_few, tmp_path / "d", named=False)
+    person = Person(opened(faces.root, "pages"), faces)
+    settle(person.window)
+    view = view_of(person)
+    for _ in range(2):  # until faces that wait are thought to be of the one who was named
+        assert view.page is not None
+        for group, rows in zip(view.page.groups, groups_of(person), strict=True):
+            if person.who(rows[0]) == person.who(0) and group.size:
+                person.point(rows[0])
+                person.write("Miku")
+                settle(person.window)
+        ready(person)
+        person.enter()
+        settle(person.window)
+        if view.page is not None and "Miku" in view.page.labels:
+            break
+    assert view.page is not None
+    assert "Miku" in view.page.labels
+    while "Miku" in person.keys:
+        person.window.undo()
+        settle(person.window)
+    assert view.page is None or "Miku" not in view.page.labels
+    ready(person)
+    person.enter()
+    settle(person.window)
+    assert "Miku" not in classes(person)
+
+
+def groups_of(person: Person) -> list[range]:
+    page = view_of(person).page
+    assert page is not None
+    first, found = 0, []
+    for group in page.groups:
+        found.append(range(first, first + group.size))
+        first += group.size
+    return found
+
+
+def test_an_undo_that_can_do_nothing_says_what_came_after(person: Person) -> None:
+    view, said = view_of(person), []
+    person.window.worker.said.connect(lambda text, bad: said.append((text, bad)))
+    for _ in range(2):
+        ready(person)
+        person.enter()
+        settle(person.window)
+    label = next(name for name in person.keys if name in person.window.status.undo.text())
+    before = labels(person.window.worker.root)
+    other = next(name for name in person.keys if name != label)
+    dataset, editor = elsewhere(person)
+    with dataset:
+        editor.rename(label, "Ayanami")
+        editor.merge("Ayanami", other)
+    until(lambda: label not in person.keys and "Ayanami" not in person.keys)
+    settle(person.window)
+    merged, undo = labels(person.window.worker.root), person.window.status.undo.text()
+    for _ in range(2):
+        person.window.undo()
+        settle(person.window)
+        assert labels(person.window.worker.root) == merged
+        assert said[-1][1]
+        assert "Merge Ayanami into" in said[-1][0]
+        assert person.window.status.undo.text() == undo
+    with Dataset.open(person.window.worker.root) as dataset:
+        steps = dataset.db.number("SELECT count(*) FROM step")
+        dataset.journal.undo()
+        assert dataset.db.number("SELECT count(*) FROM step") == steps + 1
+    until(lambda: "Ayanami" in person.keys)
+    person.window.undo()
+    settle(person.window)
+    assert view.isVisible()
+    now = labels(person.window.worker.root)
+    assert (
+        0
+        < sum(name is not None for name in now.values())
+        < sum(name is not None for name in before.values())
+    )
+
+
+def rested(person: Person) -> None:
+    """Past the moment after which the panel shows what is pointed at."""
+    settle(person.window)
+    end = time.monotonic() + 2 * HOVER_MS / 1000
+    until(lambda: time.monotonic() > end)
+
+
+def test_the_panel_shows_the_face_that_lies_under_a_resting_mouse(person: Person) -> None:
+    view, panel = view_of(person), person.window.details
+    person.point(len(view.model.states) + 4)
+    rested(person)
+    before = panel.shown
+    assert before == view.model.id(view.view.point)
+    ready(person)
+    person.enter()
+    rested(person)
+    assert view.view.point >= 0
+    assert panel.shown == view.model.id(view.view.point) != before
+    # Whoever goes on with keys points at nothing on the next page, and is shown nothing.
+    person.press(Key.Key_Right, "move")
+    rested(person)
+    person.press(Key.Key_PageUp, "back")
+    rested(person)
+    assert view.view.point < 0
+    assert panel.shown is None
