@@ -20,7 +20,7 @@ from gleanset.work.pool import Outcome, Processes
 from gleanset.work.progress import Progress
 from harvest.http import Client
 from harvest.http.node_fetch import FetchOnNode, NodeFetches
-from harvest.http.scheduler import JobQueue, Scheduler
+from harvest.http.scheduler import MOST_PENDING, JobQueue, Scheduler
 from harvest.importer import Importer, Seen
 
 DownloadOutcome = Outcome[Candidate, Measured]
@@ -79,6 +79,9 @@ class CandidateQueue:
         self.limit = limit
         self._failed: list[Candidate] = []
         self._ready: deque[Candidate] = deque()
+        # By the place of what is ready or under way: what names the same place and waits for it.
+        self._copies: dict[tuple[str, str], list[Candidate]] = {}
+        self._waiting = 0
         self._exhausted = False
         self._pending = 0
 
@@ -94,7 +97,7 @@ class CandidateQueue:
 
     def take(self) -> Candidate | None:
         """Return the next candidate that is needed, should all those under way succeed."""
-        while (missing := self._missing()) > 0 and not self._ready and not self._exhausted:
+        while (missing := self._missing()) > 0 and not self._ready and not self._full:
             candidate = self._feed.poll(missing)
             if candidate is not None:
                 self._sort(candidate)
@@ -108,9 +111,17 @@ class CandidateQueue:
         self._pending += 1
         return self._ready.popleft()
 
-    def settled(self, _: Candidate) -> None:
-        """Note that what became of one candidate is recorded."""
+    def settled(self, candidate: Candidate) -> None:
+        """Note that what became of one candidate is recorded, and so of its place."""
         self._pending -= 1
+        copies = self._copies.pop(_place(candidate))
+        self._waiting -= len(copies)
+        for copy in copies:
+            self._importer.met_again(copy.origin)
+
+    @property
+    def _full(self) -> bool:
+        return self._exhausted or self._waiting >= MOST_PENDING
 
     def _missing(self) -> float:
         # In their order: a known one behind those that are under way waits as well.
@@ -124,8 +135,18 @@ class CandidateQueue:
             self._make_ready(candidate)
 
     def _make_ready(self, *new: Candidate) -> None:
-        self._ready.extend((*self._failed, *new))
+        for candidate in (*self._failed, *new):
+            if (copies := self._copies.get(_place(candidate))) is not None:
+                copies.append(candidate)
+                self._waiting += 1
+            else:
+                self._copies[_place(candidate)] = []
+                self._ready.append(candidate)
         self._failed.clear()
+
+
+def _place(candidate: Candidate) -> tuple[str, str]:
+    return candidate.origin.source, candidate.origin.key
 
 
 class Downloader:

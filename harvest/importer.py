@@ -121,6 +121,11 @@ class Importer:
             self._met(image, origin)
         return Seen.KNOWN
 
+    def met_again(self, origin: Origin) -> None:
+        """Note a place that this run has just visited: nobody is asked for it twice."""
+        if self.seen(origin) is not Seen.KNOWN:
+            self.tally["known"] += 1
+
     def take_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
         """Record what became of a download; a failed one is kept for another try."""
         candidate = outcome.item
@@ -187,6 +192,7 @@ class Importer:
         image: str | None,
         candidate: str | None = None,
     ) -> None:
+        self._states.pop(origin.key, None)  # looked up before
         self._dataset.fetches.record(
             origin.source,
             origin.key,

@@ -103,9 +103,8 @@ class Fetcher:
         fetch = self.prepare(url, policy)
         while True:
             if policy.robots:
-                if not self.robots.knows(fetch.url):
+                while not self.robots.check(fetch.url):
                     self.read_robots(fetch.url)
-                self.robots.check(fetch.url)
             with self.slots.turn(fetch.host):
                 outcome = self.fetch_once(fetch)
             if isinstance(outcome, HttpAnswer):
@@ -167,10 +166,10 @@ class Fetcher:
         return url
 
     def read_robots(self, url: str) -> None:
-        """Fetch the robots.txt for an address, where its rules are not known."""
+        """Fetch the robots.txt for an address, where its rules are not known; raises as `check`."""
         # One thread asks; those who come meanwhile wait here and find what it learnt.
         with self.robots.reading(url):
-            if not self.robots.knows(url):
+            if not self.robots.check(url):
                 address = self.robots.address(url)
                 try:
                     answer: HttpAnswer | Exception = self.fetch(address, self.robots.policy)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 AGENT = "gleanset"
 
 _MOST_BYTES = 500 * 1024  # RFC 9309, 2.5
+# Of the texts of all hosts together, each counted as so many bytes at least. Parsed, a text is 7
+# times as large in memory, one of the shortest rules 40 times.
+_MOST_KEPT = 2 * 1024 * 1024
+_SIZE_OF_ONE = 1024
 _FRESH = 86_400.0  # RFC 9309, 2.4
 _MOST_DELAY = 30.0
 # The picture would fail in the same way: its host, not its robots.txt, is what is wrong.
@@ -49,12 +53,43 @@ class _HostRules:
     rules: Protego | None = None
     reason: str = ""
     detail: str = ""
+    size: int = 0
 
     def check(self, url: str) -> None:
         if self.reason:
             raise Unreadable(self.reason, f"{url}: {self.detail}")
         if self.rules is not None and not self.rules.can_fetch(url, AGENT):
             raise Unreadable("robots.txt disallows", url)
+
+
+class _KnownRules:
+    """What hosts said, as much as fits; what was not asked for the longest time makes room.
+
+    Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._rules: dict[str, _HostRules] = {}  # in the order in which they were last used
+        self._size = 0
+        self._lock = Lock()
+
+    def of(self, origin: str) -> _HostRules | None:
+        with self._lock:
+            if (rules := self._rules.pop(origin, None)) is not None:
+                self._rules[origin] = rules
+            return rules
+
+    def keep(self, origin: str, rules: _HostRules) -> None:
+        with self._lock:
+            self._drop(origin)
+            self._rules[origin] = rules
+            self._size += rules.size + _SIZE_OF_ONE
+            while self._size > _MOST_KEPT:
+                self._drop(next(iter(self._rules)))
+
+    def _drop(self, origin: str) -> None:
+        if (rules := self._rules.pop(origin, None)) is not None:
+            self._size -= rules.size + _SIZE_OF_ONE
 
 
 class RobotsPolicy:
@@ -73,15 +108,8 @@ class RobotsPolicy:
         self._again = limits.robots_again
         self._heeds_rules = "robots.txt" not in without
         self._heeded_tags = frozenset(TAGS) - without
-        self._known: dict[str, _HostRules] = {}
+        self._known = _KnownRules()
         self._reading: dict[str, Lock] = {}
-
-    def knows(self, url: str) -> bool:
-        """Return whether the rules for this tidy address are known, or need not be."""
-        if not self._heeds_rules:
-            return True
-        said = self._known.get(origin_of(url))
-        return said is not None and time.monotonic() < said.until
 
     def address(self, url: str) -> str:
         """Return where the rules for an address are to be found."""
@@ -97,27 +125,32 @@ class RobotsPolicy:
             self._forbid(url, f"{self.address(url)}: http {status}")
             return None
         rules = _parsed(data) if status < 300 else None
-        self._known[origin_of(url)] = _HostRules(time.monotonic() + _FRESH, rules)
+        until, size = time.monotonic() + _FRESH, min(len(data), _MOST_BYTES)
+        self._known.keep(origin_of(url), _HostRules(until, rules, size=size if rules else 0))
         delay = rules.crawl_delay(AGENT) if rules else None
         return min(delay, _MOST_DELAY) if delay else None
 
     def learn_failure(self, url: str, failed: Outcome[str, Any]) -> None:
         """Note that there was no answer, or none that could be read."""
         if failed.reason == "bad redirect":
-            self._known[origin_of(url)] = _HostRules(time.monotonic() + _FRESH)
+            self._known.keep(origin_of(url), _HostRules(time.monotonic() + _FRESH))
         elif failed.reason in _OF_THE_HOST:
             self._forbid(url, failed.detail, failed.reason)
         else:
             self._forbid(url, f"{failed.detail} ({failed.reason})")
 
-    def check(self, url: str) -> None:
-        """Raise `Unreadable` when the known rules are against this tidy address.
+    def check(self, url: str) -> bool:
+        """Return whether the rules for this tidy address are known, or need not be.
 
-        Reasons: `robots.txt disallows`, `robots.txt could not be read`, or why its host
-        cannot be asked for anything.
+        Raises `Unreadable` when they are against it: `robots.txt disallows`, `robots.txt could not
+        be read`, or why its host cannot be asked for anything.
         """
         if self._heeds_rules:
-            self._known[origin_of(url)].check(url)
+            said = self._known.of(origin_of(url))
+            if said is None or time.monotonic() >= said.until:
+                return False
+            said.check(url)
+        return True
 
     def check_tags(self, url: str, tags: Sequence[str]) -> None:
         """Raise `Unreadable("robots tag ...")` when a line of `X-Robots-Tag` says so."""
@@ -126,7 +159,7 @@ class RobotsPolicy:
 
     def _forbid(self, url: str, detail: str, reason: str = "robots.txt could not be read") -> None:
         until = time.monotonic() + self._again
-        self._known[origin_of(url)] = _HostRules(until, reason=reason, detail=detail)
+        self._known.keep(origin_of(url), _HostRules(until, reason=reason, detail=detail))
 
 
 def _checked_words(words: Iterable[str]) -> frozenset[str]:

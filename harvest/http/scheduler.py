@@ -27,7 +27,7 @@ from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, failed_outcome
 from harvest.http.client import Client
 from harvest.http.fetch import Fetch, HttpAnswer, RetryLater
 from harvest.http.node_fetch import NodeFetches, StagedAnswer
-from harvest.http.urls import origin_of
+from harvest.http.urls import host_of, origin_of
 
 Result = TypeVar("Result")
 # Candidates in the queues at most: what stands behind so many of one slow host must wait.
@@ -247,6 +247,8 @@ class Scheduler(Generic[Result]):
         soonest = self._return_rested()
         for host in list(self._queues):
             if not self._is_front_allowed(self._queues[host]):
+                if not self._queues[host]:
+                    del self._queues[host]
                 continue
             if not (seconds := self._slots.acquire(host)):
                 return self._pop(host), 0.0
@@ -275,10 +277,9 @@ class Scheduler(Generic[Result]):
             url = job.fetch.url
             if job.is_cleared:
                 return True
-            if not self._robots.knows(url):
-                return origin_of(url) not in self._reading
             try:
-                self._robots.check(url)
+                if not self._robots.check(url):
+                    return origin_of(url) not in self._reading
                 job.allowed = url
             except Exception as error:
                 queue.popleft()
@@ -357,4 +358,6 @@ class Scheduler(Generic[Result]):
         self._fetcher.learn_robots(job.rules_for, answer)
         with self._slots.changed:
             self._reading.discard(origin_of(job.rules_for))
+            # At once, as rules may be forgotten for those of others before its turn comes.
+            self._is_front_allowed(self._queues.get(host_of(job.rules_for), deque()))
             self._slots.changed.notify_all()

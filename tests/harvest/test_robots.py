@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +17,7 @@ from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, running
 
 from gleanset.errors import Unreadable, UsageError
 from harvest.http import Client, Closed, DownloadLimits
-from harvest.http.robots import refused_by
+from harvest.http.robots import RobotsPolicy, refused_by
 from harvest.http.urls import origin_of
 from harvest.robots_words import TAGS, WORDS
 
@@ -348,6 +350,30 @@ def test_closing_ends_waiting_for_rules(host: FaultyServer) -> None:
             with pytest.raises(Closed):
                 download.result(timeout=50)
     assert time.monotonic() - began < 50
+
+
+def test_rules_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harvest.http.robots._MOST_KEPT", 100 * 1024)
+    policy = RobotsPolicy(QUICK, "gleanset")
+    rules = b"User-agent: *\n" + b"".join(b"Disallow: /%05d\n" % n for n in range(200))
+    policy.learn("http://busy.example/", 200, EVERYTHING)
+
+    def memory_after(hosts: int, status: int, text: bytes) -> int:
+        for number in range(hosts):
+            policy.learn(f"http://h{number}.example/", status, text)
+            with pytest.raises(Unreadable):  # it stays, as it is asked for all the time
+                policy.check("http://busy.example/a.jpg")
+        gc.collect()  # rules and their patterns name each other
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        # All of the first would be 9 MB, all of the second 2 MB.
+        assert memory_after(150, 200, rules) < 3_000_000
+        assert memory_after(3000, 500, b"") < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert not policy.check("http://h0.example/a.jpg")
 
 
 def test_a_client_tells_that_it_is_closed() -> None:

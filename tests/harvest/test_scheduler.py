@@ -112,6 +112,34 @@ def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> 
     assert 1.2 <= took < 2.2
 
 
+def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harvest.http.robots._MOST_KEPT", 5 * 1024)
+    # As a proxy the one server is every host.
+    monkeypatch.setenv("http_proxy", site.url)
+    asked: Counter[str] = Counter()
+
+    def behave(h: Handler) -> None:
+        asked[h.path] += 1
+        h.answer(200, b"User-agent: *\nDisallow: /no\n" if "robots" in h.path else b"picture")
+
+    site.behaviours.clear()
+    site.otherwise = behave
+    hosts = [f"host{number}.example" for number in range(100)]
+    urls = [f"http://{host}/{path}" for path in ("yes", "no") for host in hosts]
+    queue = IterableQueue(Candidate(url, Origin("test", url, url=url)) for url in urls)
+    with Client(DownloadLimits()) as client:
+        outcomes = [o for batch in Scheduler(client, bytes, 8).run(queue) for o in batch]
+    assert Counter(outcome.reason for outcome in outcomes) == {
+        None: 100,
+        "robots.txt disallows": 100,
+    }
+    # Forgotten at most once for each picture, and never without end.
+    assert all(asked[f"http://{host}/robots.txt"] <= 2 for host in hosts)
+    assert not any(url.endswith("no") for url in asked)
+
+
 def test_what_stays_broken_is_given_up_after_its_tries(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.reset()
     told = fetched(

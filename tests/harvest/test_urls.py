@@ -105,6 +105,21 @@ def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
     return {r.what.removeprefix(site.url): r.reason for r in dataset.rejections.each()}
 
 
+def test_an_address_that_stands_there_often_is_asked_for_once(
+    dataset: Dataset, pictures: FaultyServer, tmp_path: Path
+) -> None:
+    often = [path for _ in range(60) for path in ("/slow-picture", "/always-500", "/nothing")]
+    lines = [f"{pictures.url}{path}\tname{number}\n" for number, path in enumerate(often)]
+    urls = tmp_path / "list.txt"
+    urls.write_text("".join(lines))
+    result = harvest(dataset, urls)
+    assert pictures.hits["/slow-picture"] == pictures.hits["/nothing"] == 1
+    assert pictures.hits["/always-500"] == 1 + QUICK.retries
+    assert (result["added"], result["rejected"], result["known"]) == (1, 2, 177)
+    hints = {origin.hint for image in dataset.images.each() for origin in image.origins}
+    assert hints == {f"name{number}" for number in range(0, 180, 3)}
+
+
 def test_every_good_image_is_there_and_every_bad_one_told_truly(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path
 ) -> None:
