@@ -6,6 +6,7 @@ the new model beside the old one, and what was begun ends with the model it bega
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import NamedTuple
@@ -69,10 +70,10 @@ def served_place(root: Path) -> Path:
 def read_served(place: Path) -> ServedModels:
     """Return what a file says; nothing where there is none. Raises `InputUnusable`."""
     try:
-        return msgspec.json.decode(place.read_bytes(), type=ServedModels)
+        return msgspec.convert(json.loads(place.read_bytes()), ServedModels)
     except FileNotFoundError:
         return ServedModels()
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, msgspec.ValidationError) as error:
         raise InputUnusable(f"{place} cannot be read: {error}", "remove it and serve again") from (
             error
         )
@@ -80,7 +81,8 @@ def read_served(place: Path) -> ServedModels:
 
 def write_served(place: Path, served: ServedModels) -> None:
     """Put a model in force: the servers notice within a second. Raises what the disk raises."""
-    write_atomic(place, msgspec.json.format(msgspec.json.encode(served), indent=1))
+    # msgspec writes no path in bytes that are not UTF-8.
+    write_atomic(place, json.dumps(msgspec.to_builtins(served), indent=1).encode())
 
 
 class LoadedModel(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from gleanset.settings import WebSettings
@@ -49,9 +51,9 @@ class ServeSettings(msgspec.Struct, frozen=True):
 
     def to_text(self) -> str:
         """Return what `from_text` reads."""
-        return msgspec.json.encode(self).decode()
+        return json.dumps(msgspec.to_builtins(self))
 
     @classmethod
     def from_text(cls, text: str) -> ServeSettings:
         """Return the settings that `to_text` wrote."""
-        return msgspec.json.decode(text, type=cls)
+        return msgspec.convert(json.loads(text), cls)

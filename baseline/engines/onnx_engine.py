@@ -72,6 +72,8 @@ def _misfit(name: Path, why: str) -> InputUnusable:
 
 def _session(model: Path | bytes, name: Path, threads: int) -> Any:
     runtime = import_module("onnxruntime")
+    if isinstance(model, Path) and not str(model).isprintable():
+        model = model.read_bytes()  # onnxruntime takes no path in bytes that are not UTF-8
     source = model if isinstance(model, bytes) else str(model)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -18,6 +18,7 @@ from typing import Any
 
 from gleanset.db.migrations import MIGRATIONS, statements
 from gleanset.db.schema import SCHEMA
+from gleanset.db.values import clean
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -197,15 +198,23 @@ class Connection:
             finally:
                 self._depth -= 1
 
+    def _execute(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        """Execute one statement; bytes of a path that are not UTF-8 are kept as `clean` says."""
+        try:
+            return self._sql.execute(sql, values)
+        except UnicodeEncodeError:
+            kept = [clean(value) if isinstance(value, str) else value for value in values]
+            return self._sql.execute(sql, kept)
+
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute one statement inside `write()`; the id of an inserted row."""
         with self._mended:
-            return self._sql.execute(sql, values).lastrowid or 0
+            return self._execute(sql, values).lastrowid or 0
 
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute one statement inside `write()`; how many rows it changed."""
         with self._mended:
-            return self._sql.execute(sql, values).rowcount
+            return self._execute(sql, values).rowcount
 
     def many(self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]) -> None:
         """Execute one statement for many rows inside `write()`."""
@@ -215,7 +224,7 @@ class Connection:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query whose answer is small."""
         with self._mended:
-            return self._sql.execute(sql, values).fetchall()
+            return self._execute(sql, values).fetchall()
 
     def rows_in(self, sql: str, items: Collection[Any], rest: str = "") -> Iterator[Row]:
         """Yield the rows of a query whose `sql` ends with the column that is to be one of `items`.
@@ -255,7 +264,7 @@ class Connection:
     def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""
         with self._mended:
-            row: Row | None = self._sql.execute(sql, values).fetchone()
+            row: Row | None = self._execute(sql, values).fetchone()
             return row
 
     def number(self, sql: str, values: Sequence[Any] = ()) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
+
+_NOT_KEPT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def signed(value: int) -> int:
@@ -23,8 +26,12 @@ def now() -> str:
 
 
 def dump(value: Any) -> str:
-    """Return a JSON value in one canonical spelling, so that equal values are equal text."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    """Return a JSON value in one canonical spelling, so that equal values are equal text.
+
+    Its texts are kept as `clean` spells them.
+    """
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _NOT_KEPT.sub(lambda found: json.dumps(_spelled(found))[1:-1], text)
 
 
 def load(text: str) -> Any:
@@ -33,7 +40,17 @@ def load(text: str) -> Any:
 
 
 def clean(text: str | None) -> str | None:
-    """Text from outside as SQLite can keep it: lone surrogates and NULs are replaced."""
+    """Text from outside as SQLite can keep it: bytes that are not UTF-8 are spelled out.
+
+    A lone surrogate stands for such a byte in a path (PEP 383). NULs are replaced.
+    """
     if text is None or (text.isascii() and "\0" not in text):
         return text
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\ufffd")
+    return _NOT_KEPT.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if not code:
+        return "\ufffd"
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

@@ -66,7 +66,11 @@ def parquet_file(
     arrow = pyarrow()
     fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
     schema = arrow.schema(fields, metadata=dict(metadata or {}))
-    with arrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
+    # pyarrow takes no path in bytes that are not UTF-8.
+    with (
+        path.open("wb") as out,
+        arrow.parquet.ParquetWriter(out, schema, compression="zstd") as file,
+    ):
         yield lambda rows: file.write_batch(arrow.RecordBatch.from_pylist(list(rows), schema))
 
 
@@ -85,7 +89,10 @@ def _opened(path: Path) -> Iterator[Any]:
     arrow = pyarrow()
     try:
         # Pages are read as they are needed: a column of a row group may have gigabytes.
-        with arrow.parquet.ParquetFile(path, buffer_size=_READ_AHEAD) as file:
+        with (
+            path.open("rb") as read,
+            arrow.parquet.ParquetFile(read, buffer_size=_READ_AHEAD) as file,
+        ):
             yield file
     except (arrow.ArrowException, OSError, MemoryError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,6 +9,7 @@ import pytest
 from catalogue_rows import add_image, measured, sha
 
 from gleanset import Dataset
+from gleanset.operations import operation
 from gleanset.records import Image, Measured, Origin, Rejection
 
 FULL = Origin(
@@ -138,7 +139,14 @@ def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:
     assert dataset.fetches.image("test", odd) == sha(1)
     found = dataset.images.get(sha(1))
     assert found is not None
-    assert found.origins[0].title == "a\\udcffb\ufffdc"
+    assert found.origins[0].title == "a\\xffb\ufffdc"
+    dataset.images.note_said(sha(1), Origin("test", odd, author=odd))
+    assert dataset.images.resolve(sha(1)).origins[0].author == "a\\xffb\ufffdc"
+
+
+def test_an_operation_keeps_text_that_is_not_utf_8(dataset: Dataset) -> None:
+    dataset.journal.step(operation("import", count=0, folder='a\udcff\ud83db"\\'), [])
+    assert dataset.journal.undo().name == 'Import 0 from a\\xff\\ud83db"\\'
 
 
 def test_a_fetch_is_known_until_its_stamp_changes(dataset: Dataset) -> None:

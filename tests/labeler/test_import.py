@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from collections import Counter
@@ -269,3 +270,35 @@ def test_harvest_and_import_mean_the_same_by_a_class_folder(tmp_path: Path) -> N
             hints = {i.sha256: i.origins[0].hint for i in hinted.images.each()}
             given = {s.image: s.label for s in labelled.samples.by_key()}
             assert {name: hint for name, hint in hints.items() if hint} == given
+
+
+def test_names_that_are_not_utf_8_come_in_again_and_again(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    tree, root = tmp_path / odd / odd, tmp_path / odd / "d"
+    for seed, label in enumerate(("cat", "owl")):
+        write(tree / label / f"{odd}.jpg", seed)
+    (tree / "cat" / f"broken-{odd}.jpg").write_bytes(b"none")
+    line = ("import", tree, "-d", root, "--json")
+    first, again = (run_here("labeler.cli", *line) for _ in range(2))
+    assert (first.json["added"], again.json["duplicate"]) == (2, 2), again.stderr
+    undone = run_here("labeler.cli", "undo", "-d", root, "--json")
+    assert undone.json["undone"] == "Import 2 from caf\\xe9"
+    grouped = run_here("labeler.cli", *line, "--group-by", "(f)")
+    assert (grouped.code, grouped.json["groups"]) == (0, 1)
+    with Dataset.open(root) as dataset:
+        places = {origin.path for image in dataset.images.each() for origin in image.origins}
+        here = str(tmp_path / "caf\\xe9" / "caf\\xe9")
+        assert places == {f"{here}/cat/caf\\xe9.jpg", f"{here}/owl/caf\\xe9.jpg"}
+        assert [one.what for one in dataset.rejections.each()] == [
+            f"{here}/cat/broken-caf\\xe9.jpg"
+        ]
+        assert dataset.images.resolve(str(tree / "cat" / f"{odd}.jpg")).origins[0].path in places
+
+
+@pytest.mark.parametrize("kind", ["huggingface", "parquet", "parquet-paths"])
+def test_a_parquet_export_goes_into_a_folder_that_is_not_utf_8(
+    empty: Dataset, tmp_path: Path, kind: Format
+) -> None:
+    put(empty, encoded(picture(1)), "one.jpg")
+    out = tmp_path / os.fsdecode(b"caf\xe9")
+    assert export(empty, out, ExportOptions(format=kind), workers=1)["exported"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from web_requests import Serve, picture_of
 from baseline.engines.onnx_engine import OnnxEngine
 from gleanset.errors import InputUnusable
 from webapp.served import ServedModel, read_served, write_served
+from webapp.settings import ServeSettings
 
 PREDICT = "/api/v1/predict"
 
@@ -151,6 +153,22 @@ def test_a_model_that_is_put_in_force_answers_without_a_restart(
     write_served(served, read_served(served).taken_back())
     assert models.look()
     assert client.get("/api/v1/classes").json()["classes"] == list(CLASSES)
+
+
+def test_a_model_is_served_from_a_folder_that_is_not_utf_8(
+    serve: Serve, served: Path, tmp_path: Path
+) -> None:
+    client = serve()
+    models = client.app.state.worker.models  # type: ignore[attr-defined]
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    write_model(folder / "others.onnx", ("a", "b", "c"))
+    other = ServedModel("others", str(folder / "others.onnx"))
+    write_served(served, read_served(served).taken_over(other, follow=False))
+    assert models.look()
+    assert client.get("/api/v1/classes").json()["classes"] == ["a", "b", "c"]
+    settings = ServeSettings(str(folder), str(folder))
+    assert ServeSettings.from_text(settings.to_text()) == settings
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one(serve: Serve, served: Path) -> None:
