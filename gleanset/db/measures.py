@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import load, signed, unsigned
+from gleanset.db.values import FAIR_ORDER, load, signed, unsigned
 from gleanset.records import Box, Landmark, Region, Sample
 
 
@@ -271,12 +271,18 @@ class QualityMeasures:
         """Return how many samples have no measures of their present region."""
         return self._db.number(f"SELECT count(*) {_MISSING}", (version,))
 
-    def missing(self, version: int, after: int = 0) -> Iterator[list[int]]:
-        """Pages of the samples (rows) without measures; `put` may be called meanwhile."""
-        for rows in self._db.pages(
-            f"SELECT s.id {_MISSING} AND s.id>?", ("s.id",), (version, after), size=500
-        ):
-            yield [row[0] for row in rows]
+    def missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
+        """Pages of the samples (rows) without measures; `put` may be called meanwhile.
+
+        The `first` ones are a fair sample of those that wait.
+        """
+        waiting = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
+        rows = self._db.rows(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
+        sample = [row[0] for row in rows]
+        yield sample
+        known = frozenset(sample)
+        for rows in self._db.pages(f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500):
+            yield [row[0] for row in rows if row[0] not in known]
 
     def put(self, found: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
         """Keep measures, and the region that they are of."""

@@ -10,7 +10,7 @@ from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.journal import last_decision
 from gleanset.db.measures import same_region
-from gleanset.db.values import now
+from gleanset.db.values import FAIR_ORDER, now
 from gleanset.records import Box, Region
 
 
@@ -71,16 +71,14 @@ class SortingQueue:
         }
         return [found[row] for row in rows if row in found]
 
-    def waiting(self, most: int, after: Sequence[int] = (0, 0)) -> list[int]:
-        """Return the samples (rows) that wait, in the order of their images, from (image,
-        row) on.
-        """
+    def waiting(self, most: int) -> list[int]:
+        """Return the samples (rows) that wait, or a fair sample of so many where they are more."""
         rows = self._db.rows(
             "SELECT s.id FROM sample s LEFT JOIN mark m ON m.sample=s.id "
-            f"WHERE {WAITS} AND (s.image, s.id)>(?, ?) ORDER BY s.image, s.id LIMIT ?",
-            (*after, most),
+            f"WHERE {WAITS} ORDER BY {FAIR_ORDER} LIMIT ?",
+            (most,),
         )
-        return [row[0] for row in rows]
+        return sorted(row[0] for row in rows)
 
     def proposed(self) -> dict[int, int]:
         """Return how many samples wait whose first proposal is a class (row)."""

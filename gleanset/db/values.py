@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 _NOT_KEPT = re.compile(r"[\x00\ud800-\udfff]")
+FAIR_ORDER = "s.id / 16 * 2654435761 % 4294967296, s.id"
+"""SQL: samples `s` by blocks of what came together, neighbouring blocks far apart: the first of
+them are a fair sample, and frames of one moment are not torn apart."""
 
 
 def signed(value: int) -> int:

@@ -37,6 +37,7 @@ class Intake(QObject):
         self._again = False
         self._measuring.progressed.connect(lambda what, done, left: self.measuring.emit(left))
         self._measuring.done.connect(self._measured)
+        self._measuring.failed.connect(self._measured)
         self._taking.progressed.connect(lambda what, done, total: self.taking.emit(done))
         self._taking.done.connect(self._took)
         self._taking.failed.connect(self.failed)

@@ -74,7 +74,7 @@ class LabelerWindow(QMainWindow):
         self.intake = Intake(self.worker)
         self._state = WindowState(root)
         self.details, self._details_wanted = DetailPanel(self.thumbs), True
-        self.context = ViewContext(self.worker, self.thumbs, self.details)
+        self.context = ViewContext(self.worker, self.thumbs, self.details, self.intake)
         self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = ViewTabs(), QStackedWidget()
         self._made: dict[str, LabelerView] = {}

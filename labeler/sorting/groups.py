@@ -16,7 +16,6 @@ from gleanset.db.bonds import NO_BONDS, SampleBonds
 from labeler.likeness import Vectors
 from labeler.sorting.linkage import MayJoin, clusters_of, joins_of
 from labeler.sorting.page_layout import (
-    LEFT_ROOM,
     ClassPage,
     PageGroup,
     PageKind,
@@ -36,7 +35,9 @@ LARGEST = 40
 HEADING = 4
 """A group takes the room of so many tiles besides its own: its heading, the end of its line."""
 MOST, MOST_DECIDED = 800, 400
-"""So many stacks are clustered, beside so many decided samples: time grows with the square."""
+"""So many stacks are clustered, beside so many decided samples: time grows with the square. Of more
+every so manieth is.
+"""
 AGREED, SOME = 0.8, 2
 """A name is offered where so many of a group that have a hint have the same one, of so many."""
 
@@ -56,9 +57,10 @@ def likeness_groups(
     `vectors` are those of the pool, `decided` (M x D) those of samples that have a class. What a
     person bound is together, and who is said to be somebody else is not.
     """
-    some = [stack for stack in stacks if vectors[stack.number].any()][:MOST]
+    some = [stack for stack in stacks if vectors[stack.number].any()]
     if not some:
         return []
+    some = some[:: -(-len(some) // MOST)]
     own = vectors[[stack.number for stack in some]]
     rows = np.concatenate([own, decided[decided.any(axis=1)][-MOST_DECIDED:]])
     tied, may_join = _bound(some, bonds)
@@ -168,14 +170,6 @@ def _offered(group: Sequence[Stack]) -> ClassProposal:
         if count >= SOME and count >= AGREED * hints.total():
             return ClassProposal(((name, count / (hints.total() + 1)),))
     return NO_IDEA
-
-
-def unmeasured(stacks: Sequence[Stack]) -> ClassPage | None:
-    """Return a page of stacks that cannot be compared yet, as one group; None for no stack."""
-    some = stacks[:LEFT_ROOM]
-    tiles = tuple(PageTile(stack.rows, NO_IDEA) for stack in some)
-    groups = (PageGroup(len(some)),)
-    return ClassPage(PageKind.GROUPS, None, tiles, 0, len(stacks), groups) if some else None
 
 
 def moved(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:

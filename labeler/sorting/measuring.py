@@ -16,6 +16,8 @@ from gleanset.work.pool import Processes, run_over
 from labeler.quality.due import VERSION, DueSample, due_samples
 
 A_FEW = 16
+POOL = 3000
+"""So many samples are looked at for one page, and measured before all others."""
 ON_THIS_THREAD = 400
 """Up to so many are measured at once on the thread that asks: a process begins no sooner."""
 
@@ -27,16 +29,14 @@ def count_unmeasured(dataset: Dataset) -> int:
     return QualityMeasures(dataset.db).count_missing(VERSION)
 
 
-def measured_by_parts(
-    dataset: Dataset, rows: Sequence[int] | None = None
-) -> Generator[int, None, None]:
-    """Measure what has no descriptor, or these samples; yield how many after each few.
+def measured_by_parts(dataset: Dataset) -> Generator[int, None, None]:
+    """Measure what has no descriptor, a fair sample of it first; yield how many after each few.
 
     What cannot be read is passed over, and tried again by the next run. Who has enough closes it.
     """
     qualities = QualityMeasures(dataset.db)
-    number = count_unmeasured(dataset) if rows is None else len(rows)
-    due = _parts(dataset, chain.from_iterable(qualities.missing(VERSION)) if rows is None else rows)
+    number = count_unmeasured(dataset)
+    due = _parts(dataset, chain.from_iterable(qualities.missing(VERSION, POOL)))
     for some, found in _here(due) if number <= ON_THIS_THREAD else _apart(due):
         qualities.put(found, VERSION)
         yield some

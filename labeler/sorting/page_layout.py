@@ -98,13 +98,16 @@ class PageTile(NamedTuple):
 
 
 class PageKind(StrEnum):
-    """One class, groups nobody knows, what is left of several, a check, a class beside a group."""
+    """One class, groups nobody knows, what is left of several, a check, a class beside a group, and
+    what cannot be compared yet.
+    """
 
     CLASS = "class"
     GROUPS = "groups"
     LEFT = "left"
     CHECK = "check"
     PAIR = "pair"
+    PLAIN = "plain"
 
 
 class PageGroup(NamedTuple):
@@ -229,6 +232,12 @@ def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int = LEFT_ROOM) 
         mine = [stack for stack in taken if (stack.proposal.label or "") == label]
         tiles += [PageTile(s.rows, s.proposal) for s in in_order(mine[::-1], vectors)]
     return ClassPage(PageKind.LEFT, None, tuple(tiles), 0, len(stacks))
+
+
+def plain_page(stacks: Sequence[Stack], room: int) -> ClassPage | None:
+    """Return stacks of which nothing can be said, as they came; None for no stack."""
+    tiles = tuple(PageTile(stack.rows, stack.proposal) for stack in stacks[:room])
+    return ClassPage(PageKind.PLAIN, None, tiles, 0, len(stacks)) if tiles else None
 
 
 def in_order(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:

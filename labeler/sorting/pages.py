@@ -11,19 +11,20 @@ from typing import NamedTuple
 
 from gleanset.db.sorting_queue import SortingQueue
 from gleanset.operations import Operation, operation
-from labeler.likeness import Vectors
+from labeler.likeness import NEARLY_ALL, Vectors
 from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass
 from labeler.sorting.groups import (
     FEWEST,
     FEWEST_LATER,
+    MOST,
     LikenessGroup,
     chance_of_new,
     divided,
     likeness_groups,
     overview,
     unlike_all,
-    unmeasured,
 )
+from labeler.sorting.measuring import POOL
 from labeler.sorting.page_layout import (
     HOPELESS,
     ROOM,
@@ -31,6 +32,7 @@ from labeler.sorting.page_layout import (
     PageKind,
     Stack,
     compose,
+    plain_page,
     stacks_of,
 )
 from labeler.sorting.pool import WaitingPool
@@ -45,7 +47,8 @@ class LookAtQueue(NamedTuple):
     """What is thought of the samples that wait, at one moment.
 
     `vectors` are those of the samples by the number of their stack, `decided` those of others that
-    have a class. `named` are the classes that have any; `proposed` are all that are proposed.
+    have a class. `named` are the classes that have any; `proposed` are all that are proposed. There
+    are no groups while too few can be `compared`.
     """
 
     stacks: list[Stack]
@@ -54,10 +57,15 @@ class LookAtQueue(NamedTuple):
     decided: Vectors
     named: set[str]
     proposed: set[str | None]
+    compared: bool
 
 
 class Pages:
-    """Makes pages for one session."""
+    """Makes pages for one session.
+
+    There are no groups before nearly all that waits can be compared: of a few that are measured
+    first, each would have several people.
+    """
 
     def __init__(self, session: SortingSession) -> None:
         self._session = session
@@ -69,18 +77,30 @@ class Pages:
         self._stacks: list[Stack] = []
         self._learnt = False
         self.ties = Ties(session)
+        self._unreadable: set[int] = set()
 
     def next(self, room: int = ROOM) -> ClassPage | None:
         """Return the next page of at most `room` tiles; None when nothing waits."""
-        look = self._look()
+        return self._shown(self._look(), room)
+
+    def _shown(self, look: LookAtQueue, room: int) -> ClassPage | None:
         self._finishing.see(look.proposed)
         self._stacks = look.stacks
         return _page(look, room) if look.stacks else None
 
+    def all_measured(self) -> None:
+        """Note that what has no descriptor now will have none."""
+        waiting = self._queue.of(self._queue.waiting(POOL))
+        self._unreadable = {like.id for like in waiting if like.descriptor is None}
+
     def anew(self, page: ClassPage, room: int = ROOM) -> ClassPage | None:
-        """Return what is shown now in place of the last page, where that was made of descriptors
-        and its faces have the vectors of a presort by now; else None.
+        """Return what is shown now in place of the last page, where that could not be compared and
+        can be by now, or was made of descriptors and its faces have the vectors of a presort; else
+        None.
         """
+        if page.kind is PageKind.PLAIN:
+            look = self._look()
+            return self._shown(look, room) if look.compared else None
         seen = [] if self._learnt else self._queue.of(page.rows)
         return self.next(room) if self.proposer.likeness.is_learnt(seen) else None
 
@@ -89,11 +109,9 @@ class Pages:
         likes, others = self._pool.next()
         classes = self._session.tiles.counts().classes
         decided = self.proposer.decided(classes)
-        if not decided:
-            likes = self._pool.measured(likes)
-        compared = [*likes, *decided]
-        self._learnt = self.proposer.likeness.is_learnt(compared)
-        space = self.proposer.likeness.space(compared)
+        everybody = [*likes, *decided]
+        self._learnt = self.proposer.likeness.is_learnt(everybody)
+        space = self.proposer.likeness.space(everybody)
         proposals = self.proposer.proposals(likes, decided, space, classes)
         stacks = [
             Stack(
@@ -106,15 +124,18 @@ class Pages:
         ]
         counts = {row.name: row.count for row in classes}
         named = {name for name, count in counts.items() if count}
-        vectors, known = space(likes)[0], space(decided)[0]
-        groups = likeness_groups(stacks, vectors, known, self._session.bonds.now())
+        (vectors, there), known = space(likes), space(decided)[0]
+        never = sum(like.id in self._unreadable for like in likes)
+        compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
+        bonds = self._session.bonds.now()
+        groups = likeness_groups(stacks, vectors, known, bonds) if compared else []
         stacks = _doubted(stacks, unlike_all(groups, chance_of_new(counts.values())), named)
         by_number = {stack.number: stack for stack in stacks}
         groups = [
             g._replace(stacks=tuple(by_number[stack.number] for stack in g.stacks)) for g in groups
         ]
         proposed = {proposal.label for proposal in proposals} | others
-        return LookAtQueue(stacks, groups, vectors, known, named, proposed)
+        return LookAtQueue(stacks, groups, vectors, known, named, proposed, compared)
 
     def sureness(self, label: str | None) -> tuple[int, ...]:
         """Return how sure the proposals of a class, or of all, were when the last page was made:
@@ -228,7 +249,8 @@ class Pages:
 
 def _page(look: LookAtQueue, room: int) -> ClassPage | None:
     """Return an overview while there are groups of whom nobody knows the name, then pages of
-    what is proposed, then what is left over, in groups however small.
+    what is proposed, then what is left over, in groups however small, at last what cannot be
+    compared.
     """
     unsure = {s.number for s in look.stacks if s.proposal.confidence < 1 - HOPELESS}
     nobody = [
@@ -236,12 +258,15 @@ def _page(look: LookAtQueue, room: int) -> ClassPage | None:
         for g in look.groups
     ]
     left = [stack for stack in look.stacks if stack.proposal.label is None]
+    comparable = left if look.compared else []
     fewest = FEWEST_LATER if look.named else FEWEST
     return (
         overview(nobody, look.vectors, room, fewest)
         or compose(look.stacks, look.vectors, room)
-        or overview(likeness_groups(left, look.vectors, look.decided[:0]), look.vectors, room, 1)
-        or unmeasured(left)
+        or overview(
+            likeness_groups(comparable, look.vectors, look.decided[:0]), look.vectors, room, 1
+        )
+        or plain_page(left, room)
     )
 
 

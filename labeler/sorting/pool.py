@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import closing
 from typing import NamedTuple
 
 from gleanset.db.sorting_queue import SampleFeatures, SortingQueue
-from labeler.sorting.measuring import measured_by_parts
+from labeler.sorting.measuring import POOL
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import SortingSession
-
-POOL = 3000
-"""So many samples are looked at for one page."""
-
-MEASURING = 3.0
-"""So many seconds are spent on measuring before the first faces are shown."""
 
 
 class PooledSamples(NamedTuple):
@@ -60,16 +52,3 @@ class WaitingPool:
         """Look at others first."""
         for tile in page.tiles:
             self._skipped.update(dict.fromkeys(tile.rows, tile.proposal.label))
-
-    def measured(self, likes: list[SampleFeatures]) -> list[SampleFeatures]:
-        """Measure for some seconds what cannot be compared yet: the first groups are to be groups
-        of look-alikes.
-        """
-        unmeasured = [like.id for like in likes if like.descriptor is None]
-        if not unmeasured:
-            return likes
-        end = time.monotonic() + MEASURING
-        with closing(measured_by_parts(self._session.dataset, unmeasured)) as parts:
-            while time.monotonic() < end and next(parts, None) is not None:
-                pass
-        return self._queue.of([like.id for like in likes])

@@ -63,7 +63,7 @@ def test_not_while_somebody_waits_whom_nobody_knows(empty: Dataset) -> None:
     (stranger,) = add_faces(empty, add_image(empty, "stranger"))
     pages.file(only(pages.next()))
     page = only(pages.next())
-    assert page.kind == "groups"
+    assert page.kind == "plain"
     assert pages.offer() is None
     session.send(ids_of(session, [stranger]), "other")
     assert pages.next() is None

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.intake import Intake
 from labeler.qt.session_worker import SessionWorker
 
 
@@ -24,11 +25,14 @@ class WindowAct(StrEnum):
 
 
 class ViewContext(NamedTuple):
-    """What every view gets: the session's worker, thumbnails, and the panel at the right."""
+    """What every view gets: the session's worker, thumbnails, the panel at the right, and what
+    measures new samples.
+    """
 
     worker: SessionWorker
     thumbs: ThumbnailLoader
     details: DetailPanel
+    intake: Intake
 
 
 class LabelerView(QWidget):

@@ -54,7 +54,7 @@ class ClassPagesView(SendingView):
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
         self.names = PageNaming(self, self.header.name, self.name_page)
         self.pairs = GroupQuestions(self)
-        self._untouched = UntouchedOverview(self, self)
+        self._untouched = UntouchedOverview(self, context.intake, self)
         self.empty = EmptyNotice(self.view)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -145,9 +145,7 @@ class ClassPagesView(SendingView):
         if page is not None:
             self.worker.ask(
                 lambda session: self.work(session).sureness(page.label),
-                lambda counts: (
-                    self.header.show_sureness(page, counts) if self.page is page else None
-                ),
+                lambda counts: self.header.show_sureness(page, counts),
             )
 
     def _explain(self) -> None:
@@ -186,6 +184,8 @@ class ClassPagesView(SendingView):
             self.worker.say(self.tr("Press Y where they are the same, N where they are not"))
         elif self.view.has_groups and not self._something_said():
             self.worker.say(self.tr("Point at a group and type who this is"))
+        elif self.view.is_plain and not self._something_said():
+            self.worker.say(self.tr("Point at a face and press / for its name"))
         elif self._may_be_filed():
             self._file(None)
 
@@ -194,9 +194,8 @@ class ClassPagesView(SendingView):
 
         Faces that are pulled out of groups without a name would leave it as it is.
         """
-        assert self.page is not None
-        sent = self.marked(TileMark.SENT, TileMark.DONE)
-        return bool(sent) or any(group.label for group in self.page.groups)
+        offered = any(group.label for group in self.page.groups) if self.page else False
+        return offered or bool(self.marked(TileMark.SENT, TileMark.DONE))
 
     # -- names
 
@@ -211,7 +210,7 @@ class ClassPagesView(SendingView):
                 self.send_rows(rows, label, WITH_PAGE)
                 self.take_focus()
                 self.view.point_at_next_group()
-        elif self._may_be_filed():
+        elif not self.view.is_plain and self._may_be_filed():
             self.names.clear()
             self._file(label)
 

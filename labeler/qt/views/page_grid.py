@@ -152,6 +152,11 @@ class PageGrid(GestureView):
         """Whether the page is an overview, on which a gesture means the whole of a group."""
         return self.page is not None and self.page.kind is PageKind.GROUPS
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is said of the faces that are shown."""
+        return self.page is not None and self.page.kind is PageKind.PLAIN
+
     def meant(self, rows: list[int]) -> list[int]:
         """Return what is left of the group of each tile; what was marked in it is meant alone."""
         if not self.has_groups:
@@ -167,8 +172,10 @@ class PageGrid(GestureView):
         return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
 
     def class_key(self, key: str, shift: bool) -> None:
-        """Take a class key for the group that is pointed at, with Shift or without."""
-        super().class_key(key, shift and not self.has_groups)
+        """Take a class key for what is pointed at, with Shift or without; for a whole page only
+        where one class is proposed.
+        """
+        super().class_key(key, shift and not self.has_groups and not self.is_plain)
 
     def group_to_name(self) -> list[int]:
         """Return the group that a name is for: that pointed at, else the first without a name."""

@@ -58,6 +58,9 @@ class CheckOffer(QPushButton):
         return label
 
 
+NEVER_FILED = (PageKind.GROUPS, PageKind.PLAIN)
+"""Enter only goes on from these."""
+
 LINES = 2.1
 """Room for two lines of title in a narrow window; always, so that no page moves with its title."""
 
@@ -78,6 +81,8 @@ class PageHeader(QWidget):
         self.title, self.name = QLabel(), NameField()
         self.bars = ConfidenceBars()
         self._announced = ""
+        self._left: int | None = None
+        self._page: ClassPage | None = None
         self.file_button = QPushButton()
         self.skip_button = QPushButton(self.tr("Skip (PgDn)"))
         self.name.setAccessibleName(self.tr("Who is this?"))
@@ -100,8 +105,15 @@ class PageHeader(QWidget):
         self.file_button.clicked.connect(self.filed)
         self.skip_button.clicked.connect(self.skipped)
 
+    def show_left(self, left: int) -> None:
+        """Say how many faces are still to be compared."""
+        self._left = left
+        if self._page is not None and self._page.kind is PageKind.PLAIN:
+            self.title.setText(self._words(self._page))
+
     def show_page(self, page: ClassPage | None, going: int) -> None:
         """Say what the page is, and how many tiles Enter would file."""
+        self._page = page
         asks = page is not None and page.kind in (PageKind.GROUPS, PageKind.CLASS)
         self.name.setVisible(asks or bool(self.name.text()))
         unknown = page is not None and page.kind is PageKind.GROUPS
@@ -118,11 +130,15 @@ class PageHeader(QWidget):
             self._announced = self.title.text()
             announce(self, self._announced)
         if page is not None:
-            self.file_button.setEnabled(going > 0 or page.kind is PageKind.GROUPS)
+            self.file_button.setEnabled(going > 0 or page.kind in NEVER_FILED)
             self.file_button.setText(self._action(page, going))
 
     def show_sureness(self, page: ClassPage, all_of: Sequence[int]) -> None:
-        """Show how sure the proposals of a page are among `all_of` that wait: ten counts."""
+        """Show how sure the proposals of a page are among `all_of` that wait: ten counts; of
+        another page than is shown, nothing.
+        """
+        if page is not self._page:
+            return
         shown = page.kind in (PageKind.CLASS, PageKind.LEFT)
         title = self.tr("How sure {label} is, of all that wait").format(label=page.label)
         self.bars.show_counts(title if page.label else "", all_of if shown else (), page.sureness)
@@ -145,6 +161,8 @@ class PageHeader(QWidget):
             return self.tr("Do these {count} belong together?  Click who does not").format(
                 count=count
             )
+        if page.kind is PageKind.PLAIN:
+            return self._of_plain()
         if page.kind is PageKind.LEFT:
             text = self.tr("Several classes · {count} of {all} · about {wrong} may be wrong")
             return text.format(count=count, all=f"{page.of:,}", wrong=wrong)
@@ -156,6 +174,15 @@ class PageHeader(QWidget):
             label=page.label, count=f"{len(page.rows):,}", all=f"{page.of:,}", wrong=wrong
         )
 
+    def _of_plain(self) -> str:
+        if self._left == 0:
+            return self.tr("Faces that cannot be compared: point at one and press / for its name")
+        if not self._left:
+            return self.tr("Faces are being compared: groups of look-alikes come by themselves")
+        return self.tr(
+            "Faces are being compared, {left} to go: groups of look-alikes come by themselves"
+        ).format(left=f"{self._left:,}")
+
     def _action(self, page: ClassPage, going: int) -> str:
         if page.kind is PageKind.GROUPS:
             offered = sum(group.size for group in page.groups if group.label)
@@ -164,6 +191,8 @@ class PageHeader(QWidget):
                 if offered
                 else self.tr("Enter: go on")
             )
+        if page.kind is PageKind.PLAIN:
+            return self.tr("Enter: go on")
         if page.kind is PageKind.CHECK:
             return self.tr("Enter: they do")
         if page.kind is PageKind.LEFT:

@@ -1,7 +1,9 @@
-"""An overview that nobody has touched is made anew once a network has seen the faces.
+"""Faces that nobody has touched come in groups once they are measured, and in better ones once a
+network has seen them.
 
-The first one is made of descriptors, for a network takes some seconds more. Once a person has done
-anything, what is seen stays; nor does it change under a mouse that has only just moved over it.
+The first groups are made of descriptors, for a network takes some seconds more. Once a person has
+done anything, what is seen stays; nor does it change under a mouse that has only just moved over
+it.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from typing import Protocol
 
 from PySide6.QtCore import QCoreApplication, QObject, QTimer
 
+from labeler.qt.intake import Intake
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.page_grid import PageGrid
+from labeler.qt.views.page_header import PageHeader
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
@@ -29,6 +33,7 @@ class ShowsOverview(Protocol):
     page: ClassPage | None
     worker: SessionWorker
     view: PageGrid
+    header: PageHeader
 
     def work(self, session: SortingSession) -> Pages:
         """Return the pages of a session."""
@@ -40,8 +45,9 @@ class ShowsOverview(Protocol):
 class UntouchedOverview(QObject):
     """Watches the page of a view, from `shown` until somebody does something."""
 
-    def __init__(self, shown_by: ShowsOverview, parent: QObject) -> None:
+    def __init__(self, shown_by: ShowsOverview, intake: Intake, parent: QObject) -> None:
         super().__init__(parent)
+        intake.measuring.connect(self._measuring)
         self._by = shown_by
         self._page: ClassPage | None = None
         self._gestures = 0
@@ -55,10 +61,16 @@ class UntouchedOverview(QObject):
         """Note that a page has come."""
         self._page = page
         self._gestures = self._by.worker.gestures
-        if page is not None and page.kind is PageKind.GROUPS:
+        if page is not None and page.kind in (PageKind.GROUPS, PageKind.PLAIN):
             self._timer.start(LOOK_MS)
         else:
             self._timer.stop()
+
+    def _measuring(self, left: int) -> None:
+        """Say how many faces are still to be measured; what is left at the end cannot be read."""
+        self._by.header.show_left(left)
+        if not left:
+            self._by.worker.ask(lambda session: self._by.work(session).all_measured())
 
     @property
     def only_just_made(self) -> bool:
@@ -93,9 +105,10 @@ class UntouchedOverview(QObject):
             return
         self._made_at = time.monotonic()
         self._by.show_page(better)
-        self._by.worker.say(
-            QCoreApplication.translate(
-                "UntouchedOverview",
-                "The groups were made anew: a network has seen the faces by now",
+        if page.kind is PageKind.GROUPS:
+            self._by.worker.say(
+                QCoreApplication.translate(
+                    "UntouchedOverview",
+                    "The groups were made anew: a network has seen the faces by now",
+                )
             )
-        )

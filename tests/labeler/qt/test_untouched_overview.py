@@ -19,6 +19,7 @@ from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting_queue import SortingQueue
 from gleanset.likeness.space import FACT, sample_name, write_space
+from labeler.qt import window
 from labeler.qt.views import untouched_overview
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.sending import ENTER_DEAD
@@ -80,6 +81,42 @@ def people_in_groups(person: Person) -> list[set[str]]:
     return found
 
 
+def test_faces_stand_in_a_plain_grid_until_all_are_measured(
+    opened: Opened, drawn_few: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "MEASURE_MS", 60_000)  # begun by hand below
+    shutil.copytree(drawn_few.root, tmp_path / "d")
+    with Dataset.open(tmp_path / "d") as dataset:
+        dataset.db.run("DELETE FROM quality")
+    person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
+    settle(person.window)
+    view, before, titles = view_of(person), page_of(person), set[str]()
+    said: list[str] = []
+    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    assert (before.kind, len(before.tiles)) == ("plain", 60)
+    assert view.header.title.text() == (
+        "Faces are being compared: groups of look-alikes come by themselves"
+    )
+    assert not view.header.name.isVisible()
+    until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
+    QTest.keyClick(view.view, Qt.Key.Key_Return)
+    view.name_page("Miku")  # as by a name that was begun for the page before
+    settle(person.window)
+    assert said[0] == "Point at a face and press / for its name"
+    assert page_of(person) is before
+    assert set(labels(tmp_path / "d").values()) == {None}
+    view._untouched.shown(before)  # nobody has touched it
+    person.window.intake.measuring.connect(lambda left: titles.add(view.header.title.text()))
+    person.window.intake.measure()
+    until(lambda: page_of(person) is not before)
+    settle(person.window)
+    assert page_of(person).kind == "groups"
+    assert any("44 to go" in title for title in titles)
+    assert ANEW not in said
+    found = people_in_groups(person)
+    assert sum(len(people) == 1 for people in found) >= 0.8 * len(found)
+
+
 def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
     before, said = page_of(person), list[str]()
     person.window.worker.said.connect(lambda text, bad: said.append(text))
@@ -104,16 +141,16 @@ def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
 
 @pytest.mark.parametrize("by", ["key", "click", "wheel"])
 def test_what_was_touched_stays(person: Person, by: str) -> None:
-    window, view = person.window, view_of(person)
-    place = view.view.viewport().mapTo(window, person.place(3))
+    shown, view = person.window, view_of(person)
+    place = view.view.viewport().mapTo(shown, person.place(3))
     before = page_of(person)
     if by == "key":
-        QTest.keyClick(window.windowHandle(), Qt.Key.Key_Right)
+        QTest.keyClick(shown.windowHandle(), Qt.Key.Key_Right)
     elif by == "click":
-        QTest.mouseClick(window.windowHandle(), Qt.MouseButton.LeftButton, pos=place)
+        QTest.mouseClick(shown.windowHandle(), Qt.MouseButton.LeftButton, pos=place)
     else:
-        QTest.wheelEvent(window.windowHandle(), place.toPointF(), QPoint(0, -120))
-    settle(window)
+        QTest.wheelEvent(shown.windowHandle(), place.toPointF(), QPoint(0, -120))
+    settle(shown)
     presort(person)
     look_on(0.4)
     assert page_of(person) is before
