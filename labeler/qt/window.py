@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QKeySequence
+from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QHBoxLayout,
@@ -55,6 +55,8 @@ ENDS_TEXT = (*ENTER, Qt.Key.Key_Escape)
 """Keys that end the typing of a text; whatever else they mean, they mean it the next time."""
 
 SIZE = (1440, 900)
+NARROW = 1100
+"""A window of fewer logical pixels begins without the look panel: F9 shows it."""
 
 
 class LabelerWindow(QMainWindow):
@@ -73,7 +75,7 @@ class LabelerWindow(QMainWindow):
         self.worker = SessionWorker(root)
         self.intake = Intake(self.worker)
         self._state = WindowState(root)
-        self.details, self._details_wanted = DetailPanel(self.thumbs), True
+        self.details, self._details_wanted, self._wide = DetailPanel(self.thumbs), True, True
         self.context = ViewContext(self.worker, self.thumbs, self.details, self.intake)
         self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = ViewTabs(), QStackedWidget()
@@ -212,6 +214,14 @@ class LabelerWindow(QMainWindow):
             WindowAct.FIND_FACES: self.taking.find_faces,
             WindowAct.LEARN: self.learning.learn_now,
         }[wanted]()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fold the look panel as a window becomes narrow, and unfold it as it becomes wide."""
+        super().resizeEvent(event)
+        wide = event.size().width() >= NARROW
+        if wide != self._wide:
+            self._wide = self._details_wanted = wide
+            self.view.look_panel.setVisible(wide and self.view.shows_details)
 
     def _toggle_details(self) -> None:
         panel = self.view.look_panel

@@ -73,8 +73,10 @@ TOO_MIXED, HOPELESS = 0.15, 0.30
 """The share expected to be wrong over which a page is split, and over which it is no page."""
 
 DOUBTFUL, MOST_DOUBTFUL = 0.85, 18
-LEFT_ROOM, SMALL = 24, 0.3
-"""Where no class fills so much of a page any more, what is left of several shares one."""
+LEFT_ROOM, SMALL, FEW = 24, 0.3, 6
+"""Where no class fills so much of a page any more, or the only one has fewer than a few sure faces,
+what is left of several shares one.
+"""
 
 
 class Stack(NamedTuple):
@@ -175,11 +177,12 @@ def compose(stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM) -> Clas
         if stack.proposal.label is not None and stack.proposal.confidence >= 1 - HOPELESS:
             by_class.setdefault(stack.proposal.label, []).append(stack)
     pages = [class_page(label, mine, vectors, room) for label, mine in by_class.items()]
-    if pages and max(len(page.tiles) for page in pages) < room * SMALL and len(pages) > 1:
-        pages = []
-    if pages:
-        return max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
     guessed = [stack for stack in stacks if stack.proposal.label is not None]
+    most = max((len(page.tiles) for page in pages), default=0)
+    whole = room * SMALL if len(pages) > 1 else FEW
+    # After a page of a few that leaves others over would come one that is no larger.
+    if pages and (most >= whole or most == len(guessed)):
+        return max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
     return left_page(guessed, vectors, room) if guessed else None
 
 
@@ -195,9 +198,11 @@ def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int)
     wrong = 0.0
     for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):
         wrong += 1 - stack.proposal.confidence
-        mixed = wrong / (len(taken) + 1)
+        least = max(TOO_MIXED, 1 - taken[0].proposal.confidence) if taken else 1.0
+        # Of what is as doubtful from the first on no part is purer than all.
+        mixed = len(taken) >= FEW and wrong / (len(taken) + 1) > least + 0.001
         # The hundredth is for sums of equal parts that come out a little high.
-        if taken and (wrong > EXPECTED_WRONG + 0.01 or len(taken) >= room or mixed > TOO_MIXED):
+        if taken and (wrong > EXPECTED_WRONG + 0.01 or len(taken) >= room or mixed):
             break
         taken.append(stack)
     doubtful = _doubtful(taken)

@@ -21,7 +21,7 @@ from gleanset.db.reports import Reports
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTile, SampleTiles
 from gleanset.db.sorting_queue import SortingQueue
 from gleanset.errors import UsageError
-from gleanset.operations import Operation, named, operation
+from gleanset.operations import AUTOMATIC, FINAL, Operation, named, operation
 from labeler.classes import ClassEdit, ClassEditor
 from labeler.sorting.history import History, HistoryStep
 from labeler.sorting.keys import ClassKeys
@@ -253,11 +253,11 @@ class SortingSession:
             new = self.tiles.undoing(step.id)
             if undone.changed_since and not did_anything(self.dataset.db, new):
                 after = last_between(self.dataset.db, step.id, new)
-                came = f", where it was done or by labeler undo: {after.text()}" if after else ""
-                raise UsageError(
-                    f"nothing of “{step.name}” is left to {what}",
-                    f"take back first what came after it{came}",
-                )
+                if after is not None and after.kind not in (AUTOMATIC, FINAL):
+                    raise UsageError(
+                        f"nothing of “{step.name}” is left to {what}: all was changed since",
+                        "take back first, where it was done or by labeler undo: " + after.text(),
+                    )
         return self._done(new, undone.restored, undone.changed_since, what)
 
     def poll(self) -> bool:

@@ -16,7 +16,7 @@ from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.db.review import Reviews
 from gleanset.db.sorting_queue import SortingQueue
 from gleanset.errors import UsageError
-from gleanset.operations import named, operation
+from gleanset.operations import AUTOMATIC, named, operation
 from gleanset.settings import FILE
 from labeler.review.session import keep_labels
 from labeler.sorting.drop_import import take_in
@@ -226,6 +226,18 @@ def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSes
         session.undo()
     assert session.progress().undo == before
     assert {c.name for c in session.tiles.counts().classes} == {"A", "B"}
+
+
+def test_what_a_stage_took_back_by_itself_blocks_no_undo(
+    session: SortingSession, keys: list[str]
+) -> None:
+    """Nobody could take that back first."""
+    first, second = session.tiles.rows_of(keys[:2]).values()
+    session.file([first], "A")
+    session.file([second], "B")
+    session.dataset.journal.step(operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")])
+    assert (session.undo().count, session.undo().count) == (0, 1)
+    assert not session.tiles.counts().labelled
 
 
 def test_keys_stand_in_the_settings_and_never_change(

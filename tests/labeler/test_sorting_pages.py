@@ -81,6 +81,15 @@ def test_doubtful_ones_come_first_and_hopeless_ones_last(empty: Dataset) -> None
     assert set(left.rows) == {rows[key] for key in hopeless}
 
 
+def test_a_few_sure_ones_are_no_page_of_their_own_where_others_are_left(empty: Dataset) -> None:
+    """They would be followed by as few: one face after the other."""
+    keys = samples(empty, 12)
+    said = {key: ("Miku", 0.8 if key == keys[0] else 0.6) for key in keys}
+    assert len(only(Pages(presort(empty, said)).next()).tiles) == 12
+    page = only(Pages(presort(empty, dict.fromkeys(keys, ("Mio", 0.8)))).next())
+    assert (page.kind, len(page.tiles)) == ("class", 12)  # no part of equals is purer
+
+
 def test_filing_a_page(empty: Dataset) -> None:
     keys = samples(empty, 40)
     session = presort(empty, dict.fromkeys(keys, ("Miku", 0.95)) | {keys[39]: ("Mio", 0.4)})
@@ -110,7 +119,8 @@ def test_hints_are_proposals_as_long_as_there_is_nothing_better(empty: Dataset) 
     session = SortingSession(empty)
     page = only(Pages(session).next())
     assert (page.kind, page.label) == ("class", "hana")
-    assert 0 < page.expected_wrong <= 6
+    assert 0 < page.expected_wrong <= 6.01
+    assert len(page.tiles) == 30
     Pages(session).file(page)
     assert [c.name for c in session.tiles.counts().classes] == ["hana"]
 

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
 
 from labeler.qt.classes.model import ClassListModel, ClassOrder
 from labeler.qt.classes.rail import ClassListView
+from labeler.qt.classes.watch import ClassWatch
 from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.menu_button import MenuButton
 from labeler.qt.name_completion import NameCompletion
@@ -53,6 +54,7 @@ class ClassPanel(QWidget):
         self.field.textEdited.connect(self.model.find)  # not what was completed
         self.field.textChanged.connect(self._cleared)
         self.field.begun.connect(self._offer_names)
+        ClassWatch(worker, self).changed.connect(self._offer_names)
         self.field.named.connect(self._name)
         self.add.clicked.connect(self._add)
         self.list.activated.connect(self._choose)

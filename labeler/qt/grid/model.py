@@ -17,13 +17,15 @@ from PySide6.QtCore import (
 )
 
 from gleanset.db.sorting import SampleTile
+from gleanset.errors import GleansetError
 from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.session import SortingSession
 
 Index = QModelIndex | QPersistentModelIndex
 BLOCK = 256
-MOST_KEPT = 8000
+MOST_KEPT = 20_000
+"""Details of tiles: more than any screen shows at once."""
 
 
 class TileMark(StrEnum):
@@ -167,16 +169,26 @@ class TileModel(QAbstractListModel):
         self._worker.ask(
             lambda session: self.read(session, some),
             lambda found: self._take(block, generation, found),
+            lambda error: self._fail(block, generation, error),
         )
 
     def _take(self, block: int, generation: int, found: dict[int, SampleTile]) -> None:
+        first, last = block, block
         if len(self._tiles) > MOST_KEPT:
+            # What is painted is asked for anew: all of it may be in sight.
             self._tiles.clear()
-            self._asked = {block}
+            self._asked &= {block} if generation == self.generation else set()
+            first, last = 0, len(self._ids) // BLOCK
         self._tiles |= found
         if generation == self.generation:
-            last = min((block + 1) * BLOCK, len(self._ids)) - 1
-            self.dataChanged.emit(self.index(block * BLOCK), self.index(last))
+            end = min((last + 1) * BLOCK, len(self._ids)) - 1
+            self.dataChanged.emit(self.index(first * BLOCK), self.index(end))
+
+    def _fail(self, block: int, generation: int, error: GleansetError) -> None:
+        """Ask anew when it is painted again; say what was wrong."""
+        if generation == self.generation:
+            self._asked.discard(block)
+        self._worker.say(str(error), bad=True)
 
     def refresh(self) -> None:
         """Read what is shown anew, in place: somebody changed something.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPixmap
 
 from gleanset import Dataset
@@ -25,6 +26,9 @@ MOST_BYTES = 64_000_000
 MOST_WAITING = 600
 """So many thumbnails are asked for at once; older requests were scrolled away."""
 
+AGAIN_MS = 5000
+"""After so long what could not be read is tried again, where it is still in sight."""
+
 Name = tuple[str, Region, int]
 
 
@@ -39,6 +43,7 @@ class BrokenThumbnail(NamedTuple):
     """A picture that cannot be shown, and why."""
 
     reason: str
+    known_at: float = 0.0
 
 
 class ThumbnailLoader(QObject):
@@ -88,6 +93,8 @@ class ThumbnailLoader(QObject):
             self._want(name, seen)
             return self._another_size(seen)
         self._kept.move_to_end(name)
+        if isinstance(found, BrokenThumbnail) and _is_old(found):
+            self._want(name, seen)
         return found
 
     def _another_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
@@ -119,21 +126,26 @@ class ThumbnailLoader(QObject):
             try:
                 made: QImage | BrokenThumbnail = as_image(self._thumbs.fitted(seen, name[2]))
             except Unreadable as error:
-                made = BrokenThumbnail(error.reason)
+                made = BrokenThumbnail(error.reason, time.monotonic())
             except Exception as error:  # whatever it is, one tile shows it
-                made = BrokenThumbnail(str(error))
+                made = BrokenThumbnail(str(error), time.monotonic())
             with suppress(RuntimeError):
                 self._made.emit(name, made)
 
     def _take(self, name: Name, made: QImage | BrokenThumbnail) -> None:
         kept = QPixmap.fromImage(made) if isinstance(made, QImage) else made
         self._under_way.discard(name)
+        if (before := self._kept.pop(name, None)) is not None:
+            self._bytes -= _size(before)
         self._kept[name] = kept
         self._sides.setdefault(name[:2], set()).add(name[2])
         self._bytes += _size(kept)
         while self._bytes > MOST_BYTES and len(self._kept) > 1:
             self._forget_oldest()
         self.ready.emit(name[0])
+        if isinstance(made, BrokenThumbnail):
+            # A disk or a bucket may be there again, and a file mended: who shows it asks anew.
+            QTimer.singleShot(AGAIN_MS, self, lambda: self.ready.emit(name[0]))
 
     def _forget_oldest(self) -> None:
         name, kept = self._kept.popitem(last=False)
@@ -162,6 +174,10 @@ def as_image(pixels: Image.Image) -> QImage:
     width, height = pixels.size
     image = QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888)
     return image.convertToFormat(QImage.Format.Format_RGB32)
+
+
+def _is_old(broken: BrokenThumbnail) -> bool:
+    return (time.monotonic() - broken.known_at) * 1000 >= AGAIN_MS
 
 
 def _size(kept: QPixmap | BrokenThumbnail) -> int:

@@ -12,12 +12,13 @@ from PySide6.QtWidgets import QVBoxLayout
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
+from labeler.qt.classes.watch import ClassWatch
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.group_questions import GroupQuestions
-from labeler.qt.views.kept_pages import ClassWatch, KeptPages
+from labeler.qt.views.kept_pages import KeptPages
 from labeler.qt.views.notices import all_sorted, no_faces
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints

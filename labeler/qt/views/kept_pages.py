@@ -1,14 +1,10 @@
-"""Pages that a person may come back to, by PgUp or by an undo, and which classes they may name."""
+"""Pages that a person may come back to: those that were left, and by an undo those filed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
-from PySide6.QtCore import QObject, QTimer, Signal
-
-from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.page_layout import ClassPage
-from labeler.sorting.session import SortingProgress
 
 
 class KeptPages:
@@ -56,19 +52,3 @@ class KeptPages:
         self._filed = {root: page for root, page in self._filed.items() if not page.labels & gone}
         self._earlier = [page for page in self._earlier if not page.labels & gone]
         self._lifted = {page: rows for page, rows in self._lifted.items() if not page.labels & gone}
-
-
-class ClassWatch(QObject):
-    """Knows the `names` of the classes; `changed` (those that are gone), once pages are renamed."""
-
-    changed = Signal(object)
-
-    def __init__(self, worker: SessionWorker, parent: QObject) -> None:
-        super().__init__(parent)
-        self.names: set[str] = set()
-        worker.progressed.connect(self._take)
-
-    def _take(self, progress: SortingProgress) -> None:
-        before, self.names = self.names, set(progress.keys)
-        if before != self.names:
-            QTimer.singleShot(0, self, lambda: self.changed.emit(before - self.names))

@@ -6,7 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
 
 from labeler.qt.accessibility import announce
 from labeler.qt.name_field import NameField
@@ -61,8 +69,12 @@ class CheckOffer(QPushButton):
 NEVER_FILED = (PageKind.GROUPS, PageKind.PLAIN)
 """Enter only goes on from these."""
 
-LINES = 2.1
-"""Room for two lines of title in a narrow window; always, so that no page moves with its title."""
+LINES, LINE = 2.1, 1.1
+"""Room for two lines of title beside the controls, for one above them; always, so that no page
+moves with its title.
+"""
+NARROW = 760
+"""A header of fewer logical pixels has its title above the controls."""
 
 HINTS_FOR = 40
 """So many gestures long a newcomer is told what there is to do."""
@@ -88,10 +100,12 @@ class PageHeader(QWidget):
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.title.setWordWrap(True)
-        self.title.setMinimumHeight(em(self, LINES))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(6, 4, 6, 4)
-        row.addWidget(self.title, 1)
+        self._layout, row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self), QHBoxLayout()
+        self._layout.setContentsMargins(6, 4, 6, 4)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self._layout.addWidget(self.title, 1)
+        self._layout.addLayout(row)
+        row.addStrut(self.skip_button.sizeHint().height())  # also while all of it is hidden
         row.addWidget(self.bars)
         self.answers = {
             True: QPushButton(self.tr("The same (Y)")),
@@ -104,6 +118,15 @@ class PageHeader(QWidget):
             button.clicked.connect(lambda checked=False, same=same: self.answered.emit(same))
         self.file_button.clicked.connect(self.filed)
         self.skip_button.clicked.connect(self.skipped)
+        self.show_page(None, 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the title above the controls where there is little room beside them."""
+        super().resizeEvent(event)
+        narrow = event.size().width() < NARROW
+        ways = QBoxLayout.Direction
+        self._layout.setDirection(ways.TopToBottom if narrow else ways.LeftToRight)
+        self.title.setMinimumHeight(em(self, LINE if narrow else LINES))
 
     def show_left(self, left: int) -> None:
         """Say how many faces are still to be compared."""
@@ -144,11 +167,9 @@ class PageHeader(QWidget):
         self.bars.show_counts(title if page.label else "", all_of if shown else (), page.sureness)
 
     def _words(self, page: ClassPage) -> str:
-        count, wrong = len(page.tiles), round(page.expected_wrong)
+        count = len(page.tiles)
         if page.kind is PageKind.GROUPS:
-            return self.tr(
-                "Who are they?  {count} groups that look alike: point at one and type its name"
-            ).format(count=len(page.groups))
+            return self._of_groups(len(page.groups), count)
         if page.kind is PageKind.PAIR and page.label is None:
             return self.tr(
                 "Same or different?  {one} above, {other} below: nobody named yet"
@@ -163,16 +184,28 @@ class PageHeader(QWidget):
             )
         if page.kind is PageKind.PLAIN:
             return self._of_plain()
-        if page.kind is PageKind.LEFT:
+        return self._of_class(page)
+
+    def _of_class(self, page: ClassPage) -> str:
+        """Say whose page it is, or that it is of several classes."""
+        left, labels = page.kind is PageKind.LEFT, page.labels
+        count, wrong = len(page.tiles if left else page.rows), round(page.expected_wrong)
+        text = self.tr("{label}?  {count} of {all} · about {wrong} may be wrong")
+        if len(labels) > 1:
             text = self.tr("Several classes · {count} of {all} · about {wrong} may be wrong")
-            return text.format(count=count, all=f"{page.of:,}", wrong=wrong)
-        if not wrong:
-            return self.tr("{label}?  {count} of {all} · probably all right").format(
-                label=page.label, count=f"{len(page.rows):,}", all=f"{page.of:,}"
-            )
-        return self.tr("{label}?  {count} of {all} · about {wrong} may be wrong").format(
-            label=page.label, count=f"{len(page.rows):,}", all=f"{page.of:,}", wrong=wrong
+        elif not wrong:
+            text = self.tr("{label}?  {count} of {all} · probably all right")
+        return text.format(
+            label=next(iter(labels), ""), count=f"{count:,}", all=f"{page.of:,}", wrong=wrong
         )
+
+    def _of_groups(self, groups: int, faces: int) -> str:
+        if groups == 1:
+            text = self.tr("Who is this?  {count} that look alike: type the name")
+            return text.format(count=faces)
+        return self.tr(
+            "Who are they?  {count} groups that look alike: point at one and type its name"
+        ).format(count=groups)
 
     def _of_plain(self) -> str:
         if self._left == 0:

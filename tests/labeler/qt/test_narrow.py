@@ -1,0 +1,142 @@
+"""A small window, a page that is still to come, and what goes wrong for a moment only."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, copied, propose
+from person import Opened, Person, settle, until
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPixmap
+from PySide6.QtTest import QTest
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable
+from labeler.classes import ClassEditor
+from labeler.qt.grid import model as tile_model
+from labeler.qt.grid import thumbnails
+from labeler.qt.grid.model import TileModel
+from labeler.qt.grid.thumbnails import BrokenThumbnail
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.sorting.page_layout import PageGroup
+
+SMALL = (900, 600)
+
+
+def pages(opened: Opened, faces: FaceSet, size: tuple[int, int] = SMALL) -> ClassPagesView:
+    window = opened(faces.root, "pages", size)
+    settle(window)
+    assert isinstance(window.view, ClassPagesView)
+    return window.view
+
+
+def test_a_narrow_window_has_a_header_of_two_lines_and_no_look_panel(
+    opened: Opened, few: FaceSet
+) -> None:
+    propose(few, 0.9)
+    view = pages(opened, few)
+    window, line = view.window(), view.fontMetrics().height()
+    assert not window.details.isVisible()
+    assert view.header.title.width() > 400
+    assert view.header.title.height() < 2 * line
+    assert view.header.height() < 5 * line
+    QTest.keyClick(view.view, Qt.Key.Key_F9)
+    assert window.details.isVisible()
+    window.resize(1440, 900)
+    settle(window)
+    assert window.details.isVisible()
+    assert view.header.height() < 4 * line
+    window.resize(*SMALL)
+    settle(window)
+    assert not window.details.isVisible()
+
+
+def test_no_button_is_there_before_the_page_it_is_for(opened: Opened, few: FaceSet) -> None:
+    header = opened(few.root, "pages").view.header
+    buttons = (*header.answers.values(), header.file_button, header.skip_button, header.name)
+    assert not any(button.isVisible() for button in buttons)
+
+
+def test_one_group_is_one(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> None:
+    view = pages(opened, copied(drawn_few, tmp_path / "d", named=False))
+    page = view.page
+    assert page is not None
+    view.header.show_page(page._replace(groups=(PageGroup(len(page.tiles)),)), 0)
+    assert view.header.title.text().startswith(f"Who is this?  {len(page.tiles)} that look alike")
+
+
+def test_classes_of_another_program_are_completed_at_once(
+    opened: Opened, drawn_few: FaceSet, tmp_path: Path
+) -> None:
+    view = pages(opened, copied(drawn_few, tmp_path / "d", named=False), (1440, 900))
+    window, fields = view.window(), (view.header.name, view.window().class_panel.field)
+    window.class_panel.field.setFocus()
+    with Dataset.open(window.worker.root) as dataset:
+        ClassEditor(dataset).add("Ayanami Rei")
+    until(lambda: "Ayanami Rei" in window.worker.last.keys)
+    settle(window)
+    for field in fields:
+        QTest.keyClicks(field, "aya")
+        QTest.keyClick(field, Qt.Key.Key_Tab)
+        assert field.text() == "Ayanami Rei"
+
+
+def test_details_that_come_too_late_leave_no_block_blank(
+    opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept is bounded, and an answer may be to what was shown before."""
+    worker = opened(few.root, "sorting").worker
+    model = TileModel(worker)
+    with Dataset.open(few.root) as dataset:
+        ids = list(range(1, 1 + dataset.samples.count()))
+    monkeypatch.setattr(tile_model, "MOST_KEPT", 10)
+    model.show(ids)
+    model.tile(0)
+    until(lambda: model.tile(0) is not None)
+    model.refresh()
+    model.tile(0)
+    model.show(ids[::-1])
+    until(lambda: not worker.busy)
+    until(lambda: model.tile(0) is not None, seconds=5)
+
+
+def test_details_that_could_not_be_read_are_asked_for_again(
+    opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnceUnreadable(TileModel):
+        """As where another program holds the catalogue for too long, once."""
+
+        def read(self, session, ids):  # type: ignore[no-untyped-def]
+            if not said:
+                raise InputUnusable("the catalogue is locked")
+            return super().read(session, ids)
+
+    worker, said = opened(few.root, "sorting").worker, []
+    worker.said.connect(lambda text, bad: said.append(text))
+    model = OnceUnreadable(worker)
+    model.show([1, 2, 3])
+    until(lambda: model.tile(0) is not None, seconds=5)
+    assert said == ["the catalogue is locked"]
+
+
+def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_when_it_can(
+    opened: Opened, few: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thumbnails, "AGAIN_MS", 200)
+    for name in ("images", "crops"):
+        shutil.move(few.root / name, tmp_path / name)
+    person = Person(opened(few.root, "sorting"), few)
+    grid = person.view.view
+    until(lambda: person.view.model.rowCount() > 0 and person.view.model.tile(0) is not None)
+    until(lambda: isinstance(grid.appearance(0).picture, BrokenThumbnail))
+    for name in ("images", "crops"):
+        shutil.move(tmp_path / name, few.root / name)
+    until(lambda: grid._thumbs._kept and not broken(person), seconds=10)
+    assert isinstance(grid.appearance(0).picture, QPixmap)
+
+
+def broken(person: Person) -> bool:
+    kept = person.window.thumbs._kept.values()
+    return any(isinstance(picture, BrokenThumbnail) for picture in kept)
