@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from catalog import fill, timed
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
+from gleanset.db.sorting import SampleTiles
 from gleanset.snapshots import difference, made_from, rehearse_restore, restore, take_snapshot
 
 
@@ -58,8 +62,27 @@ def measure(dataset: Dataset, samples: int) -> None:
     dataset.samples.set_splits(plan, "seed 1")
     told("diff, every label and split changed", timed(lambda: difference(dataset, "v1")))
     taken(dataset, "v4", "a snapshot of that")
-    told("restore", timed(lambda: restore(dataset, "v1")))
+    with waits(dataset.root) as waited:
+        told("restore", timed(lambda: restore(dataset, "v1")))
+    told("the longest that a decision waited meanwhile", max(waited))
     told("its undo", timed(dataset.journal.undo))
+
+
+@contextmanager
+def waits(root: Path) -> Iterator[list[float]]:
+    """Take the write lock a hundred times a second, as a window does; the seconds of each wait."""
+    waited, over = [0.0], threading.Event()
+
+    def write() -> None:
+        with Dataset.open(root) as window:
+            while not over.wait(0.01):
+                waited.append(timed(lambda: SampleTiles(window.db).spend(1, 0, 0.0)))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    yield waited
+    over.set()
+    thread.join()
 
 
 def main() -> None:

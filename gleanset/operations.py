@@ -60,6 +60,7 @@ TEXTS = {
     "refuse-reports": "Refuse {count} reports from the web",
     FINAL: "Take {count} pictures down",
     "refuse-take-downs": "Refuse {count} requests to take a picture down",
+    "restore-begun": "Restore snapshot {name}, not ended",
     "restore": "Restore snapshot {name}: {count} changed",
     "take-in": "Merge of {dataset}: {count} decided",
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,8 +15,7 @@ import tomli_w
 
 from gleanset.config import read_toml
 from gleanset.dataset import Dataset
-from gleanset.db.restoring import plan_restoring
-from gleanset.db.restoring import restore as restore_rows
+from gleanset.db.restoring import Restoring
 from gleanset.db.snapshot_differences import (
     Moves,
     Pictures,
@@ -34,6 +32,7 @@ LIMIT = 10
 """So many samples and images are listed, where nothing else is asked for."""
 WHERE_IT_RUNS = ("net", "store", "work")
 """Tables of `dataset.toml` that say where things are and run, and not what the dataset is."""
+STAGE = "restore"
 OF_SAMPLES = ("crop", "split", "split in force", "balance in force")
 """Settings that samples are made by: tables, and the plans in force."""
 
@@ -96,24 +95,19 @@ def _difference(dataset: Dataset, a: Side, b: Side, limit: int) -> Difference:
     )
 
 
-class _Rehearsed(Exception):
-    """Ends a transaction whose result was only to be looked at."""
-
-
 def rehearse_restore(
     dataset: Dataset, name: str, limit: int = LIMIT, *, with_settings: bool = False
 ) -> tuple[Difference, int]:
     """Return what `restore` would change, and of how many samples. Raises `UsageError`.
 
-    It is carried out and rolled back, so it is what would be done.
+    It is carried out on a copy of the catalogue, so it is what would be done.
     """
     settings = _settings_changed(_side(dataset, NOW), _side(dataset, name), plans=False)
-    with suppress(_Rehearsed), dataset.db.write():
-        Snapshots(dataset.db).take(NOW, "", "", _settings_text(dataset))
-        before = Snapshots(dataset.db).side(NOW)
-        changed = restore(dataset, name) or 0
-        found = _difference(dataset, before, _side(dataset, NOW), limit)._replace(b=name)
-        raise _Rehearsed
+    with dataset.rehearsal() as copy:
+        Snapshots(copy.db).take(NOW, "", "", _settings_text(dataset))
+        before = Snapshots(copy.db).side(NOW)
+        changed = restore(copy, name) or 0
+        found = _difference(copy, before, _side(copy, NOW), limit)._replace(b=name)
     if with_settings:
         found = found._replace(settings=[*found.settings, *settings])
     return found, changed
@@ -122,13 +116,21 @@ def rehearse_restore(
 def restore(dataset: Dataset, name: str) -> int | None:
     """Put back what was decided then, as one step that an undo takes back; how many samples change.
 
-    None where nothing differs. Pictures and samples that came later stay, as new ones. Raises
-    `UsageError`.
+    None where nothing differs. Pictures and samples that came later stay, as new ones. It takes the
+    lock for moments only: what is decided meanwhile stays as well (`decided_otherwise`). One that
+    was cut short is gone on with. Raises `UsageError`, and `DatasetBusy` while another one runs.
     """
-    with dataset.db.write():
-        plan = plan_restoring(dataset.db, _side(dataset, name), _side(dataset, NOW))
-        step = restore_rows(dataset.db, dataset.journal, plan, name)
-    return None if step is None else plan.samples
+    with dataset.stage(STAGE):
+        restoring = Restoring(dataset.db, dataset.journal, _side(dataset, name))
+        if not restoring.begin(_side(dataset, NOW)):
+            return None
+        restoring.carry_out(_side(dataset, NOW))
+        return restoring.end(_side(dataset, NOW))
+
+
+def decided_otherwise(dataset: Dataset, name: str) -> int:
+    """Return how many samples are decided otherwise than in a snapshot. Raises `UsageError`."""
+    return Snapshots(dataset.db).changed(_side(dataset, name), _side(dataset, NOW))
 
 
 def restore_settings(dataset: Dataset, name: str) -> str | None:

@@ -89,9 +89,11 @@ def diff(job: CommandJob, a: str, b: str, limit: int) -> Result | None:
 def restore(job: CommandJob, name: str, with_settings: bool, limit: int) -> Result | None:
     """Put back what was decided when a snapshot was taken.
 
-    It is one step, which labeler undo takes back. Nothing is deleted: pictures that came later
-    stay, in the queue and without a split. What was forgotten does not come back. dataset.toml is
-    no part of the step; see --settings. With --simulate it is shown what differs, --limit of each.
+    It is one step, which labeler undo takes back. A window can decide meanwhile, and that stays;
+    what was cut short goes on when the command is given again. Nothing is deleted: pictures that
+    came later stay, in the queue and without a split. What was forgotten does not come back.
+    dataset.toml is no part of the step; see --settings. With --simulate it is shown what differs,
+    --limit of each.
     """
     from gleanset import snapshots
     from pipeline.snapshot_lines import difference_lines, difference_result
@@ -109,13 +111,16 @@ def restore(job: CommandJob, name: str, with_settings: bool, limit: int) -> Resu
         aside = snapshots.restore_settings(dataset, name) if with_settings else None
         done = snapshots.restore(dataset, name)
         rest = snapshots.difference(dataset, name, limit=0)
+        since = snapshots.decided_otherwise(dataset, name)
     result: Result = {"restored": name, "changed": done or 0}
     result |= {"settings_before": aside} if aside else {}
-    return result | ({"notes": notes} if (notes := list(_notes(rest, done, aside))) else {})
+    return result | ({"notes": notes} if (notes := list(_notes(rest, done, aside, since))) else {})
 
 
-def _notes(rest: Difference, done: int | None, aside: str | None) -> Iterator[str]:
+def _notes(rest: Difference, done: int | None, aside: str | None, since: int) -> Iterator[str]:
     """Yield what a person has to know after a restore; `rest` is what still differs."""
+    if since:
+        yield f"decided since it was begun, and left so: {since}; once more puts them back, too"
     if done is not None:
         yield "labeler undo takes this back"
     if aside is not None:

@@ -14,6 +14,7 @@ from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.hints import Hints
 from gleanset.db.reports import Reports
+from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
 from gleanset.db.take_downs import TakeDownRequests
 from labeler.hints import why_left
@@ -34,6 +35,8 @@ def next_step(dataset: Dataset) -> str:
     if TakeDownRequests(dataset.db).count():
         # Somebody waits for an answer, and may have a right to it.
         return f"webapp takedowns list {where}"
+    for name in cut_short(dataset.db):
+        return f"gleanset restore {name} {where}"
     counts = _Counts(dataset)
     if not counts.labelled or (counts.classes < 2 and dataset.runs.newest("baseline") is None):
         return _towards_labels(dataset, counts, where)

@@ -152,9 +152,14 @@ class Journal:
                 new, [r["before_label"] for r in same if r["before_label"] is not None]
             )
             later = len(rows) - len(same) + changed + since
-            return Undone(undone, self._samples_of(new), later, self._splits_of(new))
+            return Undone(undone, self.samples_of(new), later, self._splits_of(new))
 
-    def _samples_of(self, step: int) -> int:
+    def rename(self, step: int, operation: Operation) -> None:
+        """Say otherwise what a step did: one that took several transactions is at its end."""
+        told = (operation.kind, dump(operation.arguments), step)
+        self._db.run("UPDATE step SET kind=?, arguments=? WHERE id=?", told)
+
+    def samples_of(self, step: int) -> int:
         """Return how many samples a step changed, in whatever way."""
         return self._db.number(
             "SELECT count(*) FROM (SELECT sample FROM decision WHERE step=?1 UNION "

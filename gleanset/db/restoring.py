@@ -1,21 +1,26 @@
-"""Putting a snapshot back in force: one step of the journal, made of what differs from it."""
+"""Putting a snapshot back in force: one step of the journal, in several transactions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from gleanset.db.changes import Change, Changes, Curation, Placement
+from gleanset.db.changes import OF_CLASSES, OF_SAMPLES, Change, Changes, Curation, Placement
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import Journal, last_decision
-from gleanset.db.snapshots import Side, differing
-from gleanset.db.values import now
+from gleanset.db.snapshots import Side, among, differing
+from gleanset.db.values import load, now
+from gleanset.errors import UsageError
 from gleanset.operations import operation
 
 _CHANGED = ("split", "fold", "moment", "copies", "weight", "mark", "refused", "bond", "apart")
 """What of `STATE` is a change of the journal; the rest are decisions and placements."""
 _DEFAULTS = {"copies": 1, "weight": 1.0}
+PART = 500
+"""So many samples are put back in one transaction, some hundredths of a second long."""
+BEGUN = "restore-begun"
+"""The operation of a restore that is under way, or was cut short."""
 _BACK = "restore"
 """The provenance of a decision that nobody is known to have made before."""
 
@@ -29,52 +34,140 @@ class Decided(NamedTuple):
     provenance: str
 
 
-class Restoring(NamedTuple):
-    """All that differs from a snapshot and can be put back."""
+class Restoring:
+    """A snapshot put back in force: one step of the journal, in parts of some hundred samples.
 
-    decisions: list[Decided]
-    placements: list[Placement]
-    changes: list[Change]
-    plans: dict[str, str]
-
-    @property
-    def samples(self) -> int:
-        """How many samples change."""
-        rows = {one.sample for one in self.decisions} | {one.sample for one in self.placements}
-        return len(rows | {one.item for one in self.changes if one.what in _CHANGED})
-
-
-def plan_restoring(db: Connection, then: Side, present: Side) -> Restoring:
-    """Return what makes the present state that of a snapshot.
-
-    Samples that came later are left where they are as new ones: in the queue and without a split.
+    Each part is a transaction of its own, so that a window can decide between two. What is decided
+    after the step was begun stays. One that was cut short is gone on with under its number.
     """
-    samples = differing(db, then, present)
-    return Restoring(
-        list(_decisions(db, then, samples)),
-        list(_placements(db, then, samples)),
-        [*_changes(db, then, present, samples), *_class_changes(then, present)],
-        {
-            table: text
-            for table, text, held in (
-                ("split_plan", then.split_plan, present.split_plan),
-                ("balance_plan", then.balance_plan, present.balance_plan),
+
+    def __init__(self, db: Connection, journal: Journal, then: Side) -> None:
+        self._db = db
+        self._journal = journal
+        self._then = then
+        self._step = cut_short(db).get(then.name, 0)
+
+    def begin(self, present: Side) -> bool:
+        """Write the step down, with the classes that are wanted. Return whether anything differs.
+
+        A class of later is hidden at the end, when no sample has it any more.
+        """
+        if self._step:
+            return True
+        differs = any(any(self._found(present, some)) for some in self._parts(present))
+        changes = list(_class_changes(self._then, present))
+        if not (differs or changes or self._plans(present)):
+            return False
+        with self._db.write():
+            begun = operation(BEGUN, name=self._then.name)
+            self._step = self._journal.step(begun, [])
+            Changes(self._db).make(self._step, [one for one in changes if not _hides(one)])
+        return True
+
+    def carry_out(self, present: Side) -> None:
+        """Restore the samples, part by part, until none of them differs."""
+        changed = True
+        while changed:
+            changed = False
+            for some in self._parts(present):
+                found = self._found(present, some)
+                with self._db.write():
+                    self._refuse_undone()
+                    changed |= self._restored(*found)
+
+    def end(self, present: Side) -> int:
+        """Hide what nobody uses, put plans in force, name the step; how many samples changed."""
+        done = self._journal.samples_of(self._step)
+        with self._db.write():
+            self._refuse_undone()
+            late = self._late("item", "change", OF_CLASSES)
+            hidden = [
+                one
+                for one in _class_changes(self._then, present)
+                if one.item not in late and not (_hides(one) and self._has_samples(one.item))
+            ]
+            plans = [_plan_change(self._db, *plan) for plan in self._plans(present).items()]
+            Changes(self._db).make(self._step, [*hidden, *plans])
+            self._journal.rename(self._step, operation("restore", name=self._then.name, count=done))
+        return done
+
+    def _parts(self, present: Side) -> Iterator[list[int]]:
+        """Yield the samples (rows) that differ, some at a time."""
+        differing(self._db, self._then, present)
+        rows = self._db.rows("SELECT sample FROM temp.differing ORDER BY sample")
+        for start in range(0, len(rows), PART):
+            yield [row[0] for row in rows[start : start + PART]]
+
+    def _decided_since(self) -> set[int]:
+        """Return the samples (rows) that steps after this one have changed."""
+        decided = self._late("sample", "decision") | self._late("sample", "aside")
+        return decided | self._late("item", "change", OF_SAMPLES)
+
+    def _late(self, column: str, table: str, what: str = "") -> set[int]:
+        """Return what steps after this one have changed."""
+        chosen = f"AND what IN {what}" if what else ""
+        # No DISTINCT: for that SQLite would read all rows in another order.
+        rows = self._db.rows(f"SELECT {column} FROM {table} WHERE step>? {chosen}", (self._step,))
+        return {row[0] for row in rows}
+
+    def _refuse_undone(self) -> None:
+        if self._db.number("SELECT 1 FROM step WHERE undoes=?", (self._step,)):
+            raise UsageError(
+                "this restore was undone while it was under way", "give the command again"
             )
-            if text != held
-        },
+
+    def _restored(
+        self, decisions: list[Decided], placements: list[Placement], changes: list[Change]
+    ) -> bool:
+        """Put samples back, as a part of the step; whether there was anything to do."""
+        late = self._decided_since()
+        decisions = [one for one in decisions if one.sample not in late]
+        placements = [one for one in placements if one.sample not in late]
+        changes = [one for one in changes if one.item not in late]
+        self._journal.decide(self._step, decisions)
+        Curation(self._db).place(self._step, placements)
+        Changes(self._db).make(self._step, changes)
+        return bool(decisions or placements or changes)
+
+    def _found(
+        self, present: Side, some: Sequence[int]
+    ) -> tuple[list[Decided], list[Placement], list[Change]]:
+        """Return what puts these samples back."""
+        samples = among(self._then, present, some)
+        return (
+            list(_decisions(self._db, self._then, samples)),
+            list(_placements(self._db, self._then, samples)),
+            list(_changes(self._db, self._then, present, samples)),
+        )
+
+    def _has_samples(self, label: int) -> bool:
+        return bool(self._db.number("SELECT 1 FROM sample WHERE label=?", (label,)))
+
+    def _plans(self, present: Side) -> dict[str, str]:
+        """Return the settings of split and balance that differ."""
+        then = self._then
+        both = {
+            "split_plan": (then.split_plan, present.split_plan),
+            "balance_plan": (then.balance_plan, present.balance_plan),
+        }
+        return {table: text for table, (text, held) in both.items() if text != held}
+
+
+def cut_short(db: Connection) -> dict[str, int]:
+    """Return the restores that were begun and neither ended nor undone: their steps, by snapshot.
+
+    One that is under way is among them.
+    """
+    rows = db.rows(
+        "SELECT id, arguments FROM step WHERE kind=? AND NOT merged AND id NOT IN "
+        "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id",
+        (BEGUN,),
     )
+    return {load(row["arguments"])["name"]: row["id"] for row in rows}
 
 
-def restore(db: Connection, journal: Journal, plan: Restoring, name: str) -> int | None:
-    """Carry it out as one step; its number, None where there is nothing to do. Inside a write."""
-    if not any(plan):
-        return None
-    step = journal.step(operation("restore", name=name, count=plan.samples), [])
-    journal.decide(step, plan.decisions)
-    Curation(db).place(step, plan.placements)
-    plans = [_plan_change(db, table, text) for table, text in plan.plans.items()]
-    Changes(db).make(step, [*plan.changes, *plans])
-    return step
+def _hides(change: Change) -> bool:
+    return change.what == "merged" and change.after is not None
 
 
 def _decisions(db: Connection, then: Side, samples: str) -> Iterator[Decided]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gleanset.config import did_you_mean
@@ -123,6 +123,12 @@ def differing(db: Connection, a: Side, b: Side) -> str:
     )
     present = _PRESENT.replace("sample s", "temp.differing d CROSS JOIN sample s ON s.id=d.sample")
     return f"FROM {present}{a.joined('a')}{b.joined('b')}"
+
+
+def among(a: Side, b: Side, samples: Sequence[int]) -> str:
+    """Return SQL as `compared`, for some samples (rows) alone."""
+    some = f"json_each('{list(samples)}') d CROSS JOIN sample s ON s.id=d.value"
+    return f"FROM {_PRESENT.replace('sample s', some)}{a.joined('a')}{b.joined('b')}"
 
 
 class Snapshots:

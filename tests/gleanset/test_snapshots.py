@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from catalogue_rows import add_image, add_sample, cut, sha
@@ -14,18 +15,22 @@ from hypothesis import strategies as st
 from tools_for_tests import examples
 
 from gleanset import Dataset
+from gleanset.db import restoring
 from gleanset.db.changes import Change, Changes, Curation, Placement
 from gleanset.db.classes import LabelClasses
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance, contradictions
+from gleanset.db.restoring import Restoring, cut_short
 from gleanset.db.samples import Balances, SampleWeight
 from gleanset.db.snapshot_differences import Move
 from gleanset.db.snapshots import Snapshots, snapshot_name
+from gleanset.db.sorting import SampleTiles
 from gleanset.db.watch import CatalogueWatch
 from gleanset.errors import UsageError
 from gleanset.operations import named
 from gleanset.settings import FILE, CropSettings, Settings, write_settings
 from gleanset.snapshots import (
+    decided_otherwise,
     difference,
     made_from,
     rehearse_restore,
@@ -472,7 +477,10 @@ ACTS = st.lists(
 
 @settings(max_examples=examples(25, 300), suppress_health_check=list(HealthCheck), deadline=None)
 @given(acts=ACTS)
-def test_restoring_gives_what_was_and_undoing_it_what_is(acts: list[tuple[str, int, int]]) -> None:
+def test_restoring_gives_what_was_and_undoing_it_what_is(
+    monkeypatch: pytest.MonkeyPatch, acts: list[tuple[str, int, int]]
+) -> None:
+    monkeypatch.setattr(restoring, "PART", 2)
     with tempfile.TemporaryDirectory() as folder, Dataset.create(Path(folder, "d")) as dataset:
         walk = Walk(dataset)
         for number in range(1, 5):
@@ -480,6 +488,104 @@ def test_restoring_gives_what_was_and_undoing_it_what_is(acts: list[tuple[str, i
         for what, a, b in acts:
             walk.do(what, a, b)
         assert not contradictions(dataset.db)["orphan_rows"].cases
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What others do while a restore goes on, in parts of two samples: after the first one, one
+    thing between what a part has read and what it writes.
+    """
+    acts: list[Callable[[], object]] = []
+    parts: list[Restoring] = []
+    find, write = Restoring._found, Restoring._restored
+
+    def found(self: Restoring, *asked: Any) -> Any:
+        read = find(self, *asked)
+        if parts and acts:
+            acts.pop(0)()
+        return read
+
+    def restored(self: Restoring, *read: Any) -> bool:
+        parts.append(self)
+        return write(self, *read)
+
+    monkeypatch.setattr(restoring, "PART", 2)
+    monkeypatch.setattr(Restoring, "_found", found)
+    monkeypatch.setattr(Restoring, "_restored", restored)
+    return acts
+
+
+def test_a_window_decides_while_a_snapshot_is_restored(
+    dataset: Dataset, keys: list[str], meanwhile: list[Callable[[], object]]
+) -> None:
+    take_snapshot(dataset, "v1")
+    label(dataset, "dog", *keys)
+    dataset.samples.set_splits({key: (key, "val") for key in keys}, "seed 2")
+    before = seen(dataset)
+    with Dataset.open(dataset.root) as window:
+        # One that was put back already and one that is to come; then one of the first part.
+        meanwhile += [lambda: label(window, "fox", keys[0], keys[4])]
+        meanwhile += [lambda: label(window, "dog", keys[1])]
+        assert restore(dataset, "v1") == 5
+    assert not meanwhile
+    labels = [sample and sample.label for sample in map(dataset.samples.get, keys)]
+    assert labels == ["fox", "dog", "owl", "owl", "fox", None]
+    assert decided_otherwise(dataset, "v1") == 3
+    assert dataset.classes.names() == ["cat", "dog", "fox", "owl"]
+    assert restore(dataset, "v1") == 3
+    assert decided_otherwise(dataset, "v1") == 0
+    for _ in range(4):
+        dataset.journal.undo()
+    assert seen(dataset) == before
+
+
+def test_splits_that_are_made_meanwhile_are_no_mixture(
+    dataset: Dataset, keys: list[str], meanwhile: list[Callable[[], object]]
+) -> None:
+    take_snapshot(dataset, "v1")
+    label(dataset, "dog", *keys)
+    with Dataset.open(dataset.root) as other:
+        plan = {key: (key, "val") for key in keys}
+        meanwhile.append(lambda: other.samples.set_splits(plan, "seed 2"))
+        restore(dataset, "v1")
+    assert difference(dataset, "v1").empty
+
+
+def test_a_restore_that_is_undone_meanwhile_ends(
+    dataset: Dataset, keys: list[str], meanwhile: list[Callable[[], object]]
+) -> None:
+    take_snapshot(dataset, "v1")
+    label(dataset, "dog", *keys)
+    before = seen(dataset)
+    with Dataset.open(dataset.root) as other:
+        meanwhile.append(lambda: other.journal.undo())
+        with pytest.raises(UsageError, match="undone while it was under way"):
+            restore(dataset, "v1")
+    assert seen(dataset) == before
+    assert not cut_short(dataset.db)
+
+
+def test_one_that_was_cut_short_goes_on_as_the_same_step(
+    dataset: Dataset, keys: list[str], meanwhile: list[Callable[[], object]]
+) -> None:
+    take_snapshot(dataset, "v1")
+    label(dataset, "dog", *keys)
+    before = seen(dataset)
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    meanwhile.append(killed)
+    with pytest.raises(KeyboardInterrupt):
+        restore(dataset, "v1")
+    assert seen(dataset) != before
+    (step,) = cut_short(dataset.db).values()
+    assert restore(dataset, "v1") == 6
+    assert difference(dataset, "v1").empty
+    assert not cut_short(dataset.db)
+    assert SampleTiles(dataset.db).steps(step - 1)[0].name == "Restore snapshot v1: 6 changed"
+    assert dataset.journal.undo().restored == 6
+    assert seen(dataset) == before
 
 
 def test_what_was_forgotten_is_gone_from_snapshots_too(dataset: Dataset, keys: list[str]) -> None:
