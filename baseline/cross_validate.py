@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,23 +47,37 @@ def search_doubts(
     """
     _, settings, _ = load_model(folder)
     examples = find_examples(dataset)
+    # To be judged, and not to judge: what nobody has looked at is most in doubt.
+    unseen, examples = examples.unseen, replace(examples, unseen=frozenset())
     samples = {sample.key for part in examples.splits.values() for sample in part}
     told = out_of_fold(examples, folds, settings.seed, trainer_of(dataset, settings, progress))
     groups = [examples.moments[key] for key in told.keys]
     shift = prior_shift(examples, settings)
-    doubts = doubts_in(told, groups, examples.classes, run, shift)
+    doubts = doubts_in(told, groups, examples.classes, run, shift, unseen)
     if test := examples.splits["test"]:
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
-    agree = float((told.logits.argmax(1) == told.y).mean())
+    judges = [row for row, key in enumerate(told.keys) if key not in unseen]
+    agree = float((told.logits.argmax(1) == told.y)[judges].mean()) if judges else 0.0
     return DoubtSearch(run, folds, len(samples), len(told), agree, tuple(doubts))
 
 
 def doubts_in(
-    told: Outputs, moments: Sequence[str], classes: tuple[str, ...], run: str, shift: Floats
+    told: Outputs,
+    moments: Sequence[str],
+    classes: tuple[str, ...],
+    run: str,
+    shift: Floats,
+    unseen: Collection[str] = (),
 ) -> list[Doubt]:
-    """Return labels that are likely wrong by out-of-fold answers, which are calibrated first."""
-    fitted = fit_calibration(told.logits, told.y, moments, shift)
+    """Return labels that are likely wrong by out-of-fold answers, which are calibrated first.
+
+    They are not calibrated on labels that are `unseen` (keys), where there are others.
+    """
+    seen = [row for row, key in enumerate(told.keys) if key not in unseen]
+    rows = seen or list(range(len(told)))
+    known = told.at(np.array(rows, np.int64))
+    fitted = fit_calibration(known.logits, known.y, [moments[row] for row in rows], shift)
     probabilities = softmax(fitted.apply(told.logits))
     return [
         Doubt(

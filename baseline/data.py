@@ -14,6 +14,7 @@ from baseline.pixel_cache import decode_all
 from baseline.pixels import Pixels, PixelSource, ReadPixels
 from baseline.settings import Settings, Triplet
 from gleanset import Dataset
+from gleanset.db.provenance import unseen_labels
 from gleanset.db.samples import AS_IT_IS, Balances, SampleWeight
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
@@ -31,6 +32,7 @@ class Examples:
 
     Train is as `labeler balance` has it: samples left out or repeated, and the `weights` of the
     classes in the loss where it gave some. `natural` counts the samples of train by class before.
+    `unseen` are the samples (keys) whose labels nobody has looked at: they teach and never judge.
     """
 
     classes: tuple[str, ...]
@@ -38,6 +40,7 @@ class Examples:
     moments: Mapping[str, str]
     weights: tuple[float, ...] = ()
     natural: Mapping[str, int] = field(default_factory=dict)
+    unseen: frozenset[str] = frozenset()
 
     def fingerprint(self) -> str:
         """Return a hash of which sample is of which class in which split: equal means equal data.
@@ -51,7 +54,8 @@ class Examples:
             for sample in self.splits[split]:
                 angle = (sample.angle,) if sample.angle else ()
                 box = ",".join(map(str, (*sample.box, *angle)))
-                digest.update(f"{split} {sample.key} {box} {sample.label}\n".encode())
+                seen = " unseen" if sample.key in self.unseen else ""
+                digest.update(f"{split} {sample.key} {box} {sample.label}{seen}\n".encode())
         return digest.hexdigest()[:16]
 
     def straddling(self, split: str) -> int:
@@ -83,7 +87,7 @@ def find_examples(dataset: Dataset) -> Examples:
     )
     moments = moments_of(dataset.db, [sample.key for sample in chosen])
     weights = _class_weights(by_split["train"], classes, shares)
-    return Examples(classes, by_split, moments, weights, natural)
+    return Examples(classes, by_split, moments, weights, natural, _unseen(dataset))
 
 
 def find_foldable(dataset: Dataset) -> Examples:
@@ -95,7 +99,8 @@ def find_foldable(dataset: Dataset) -> Examples:
     labelled = [one for one in dataset.samples.by_key() if one.status == "labelled" and one.kept]
     split = [one for one in labelled if one.split]
     chosen = split or labelled
-    if not all(one.fold for one in split):
+    unseen = _unseen(dataset)
+    if split and not any(one.fold for one in split):
         chosen = [one for one in split if one.split != "test"]
     if not chosen:
         raise InputUnusable(
@@ -106,7 +111,12 @@ def find_foldable(dataset: Dataset) -> Examples:
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     moments = moments_of(dataset.db, [sample.key for sample in chosen])
     natural = Counter(str(sample.label) for sample in chosen)
-    return Examples(classes, {"train": tuple(chosen), "val": (), "test": ()}, moments, (), natural)
+    parts: dict[str, tuple[Sample, ...]] = {"train": tuple(chosen), "val": (), "test": ()}
+    return Examples(classes, parts, moments, (), natural, unseen)
+
+
+def _unseen(dataset: Dataset) -> frozenset[str]:
+    return frozenset(unseen_labels(dataset.db))
 
 
 def _class_weights(

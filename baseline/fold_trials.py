@@ -21,7 +21,7 @@ import numpy as np
 from baseline.data import Examples, find_examples, find_foldable
 from baseline.evaluation.intervals import Flags
 from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
-from baseline.grouped_split import held_out_folds, with_val
+from baseline.grouped_split import held_out_folds, judging_moments, with_val
 from baseline.loop.callbacks import TrainingCallback
 from baseline.methods.pretrained import pretrained
 from baseline.methods.training_data import TrainingData
@@ -113,13 +113,10 @@ class FoldTrials:
 
     @cached_property
     def judged(self) -> dict[str, str]:
-        """The moments of the samples that folds can hold out, by key: of classes with several."""
-        moments = self.examples.moments
-        places: dict[str, set[str]] = {}
-        for key, sample in self.labelled.items():
-            places.setdefault(str(sample.label), set()).add(moments[key])
-        lone = {next(iter(found)) for found in places.values() if len(found) == 1}
-        return {key: moments[key] for key in self.labelled if moments[key] not in lone}
+        """The moments of the samples that folds can hold out, by key."""
+        only = replace(self.examples, splits={"train": self.examples.splits["train"]})
+        moments = judging_moments(only, self.dealt)
+        return {one.key: name for name, samples in moments.items() for one in samples}
 
     @property
     def folds(self) -> int:

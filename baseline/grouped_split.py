@@ -26,13 +26,15 @@ def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     """Return the examples, where val is empty with one cut from train; and what to say of it.
 
     No moment is on both sides, and every class keeps most of its pictures in train. A class of a
-    single moment, or of fewer than `FEWEST` pictures, stays in train as a whole.
+    single moment, or of fewer than `FEWEST` pictures, stays in train as a whole. Labels that nobody
+    has looked at are not counted, and never are val.
     """
     train = examples.splits["train"]
     if examples.splits["val"] or not train:
         return examples, None
     moments = examples.moments
-    taken = _taken(train, moments, seed)
+    seen = [sample for sample in train if sample.key not in examples.unseen]
+    taken = _taken(seen, moments, seed)
     if not taken:
         return examples, f"val is empty and nothing can be cut from train for it; {_MEND}"
     parts = {
@@ -40,7 +42,8 @@ def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
         for name in ("train", "val")
     }
     # Copies that balancing made would count twice.
-    parts["val"] = tuple({sample.key: sample for sample in parts["val"]}.values())
+    judges = {one.key: one for one in parts["val"] if one.key not in examples.unseen}
+    parts["val"] = tuple(judges.values())
     told = (
         f"val is empty: {len(parts['val'])} of the {len({s.key for s in train})} pictures of train "
         f"(whole moments) watch the training instead of teaching it; {_MEND}"
@@ -96,8 +99,9 @@ def held_out_folds(
 ) -> Iterator[Examples]:
     """Yield the examples of each fold: the fold as test, the rest as train, nothing as val.
 
-    A class with a single moment is in every train. Which fold each sample is in (by key, from 1
-    on) may have been `dealt` before. Raises `InputUnusable` where fewer moments than folds are
+    A class with a single moment is in every train, and so is a moment without a label that somebody
+    has looked at: none other is judged. Which fold each sample is in (by key, from 1 on) may have
+    been `dealt` before. Raises `InputUnusable` where fewer moments than folds are
     left.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
@@ -105,8 +109,8 @@ def held_out_folds(
     for key in sorted(samples):
         moments[examples.moments[key]].append(samples[key])
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(moments))]
-    lone = _lone(moments)
-    judged = [name for name in names if name not in lone]
+    judging = judging_moments(examples, dealt)
+    judged = [name for name in names if name in judging]
     if len(judged) < folds:
         raise InputUnusable(
             f"{folds} folds need {folds} moments of classes that have several; "
@@ -114,7 +118,7 @@ def held_out_folds(
             "label more pictures, or take fewer folds: --folds 2",
         )
     parts = (
-        _as_dealt(moments, judged, folds, dealt) if dealt else deal_folds(moments, judged, folds)
+        _as_dealt(judging, judged, folds, dealt) if dealt else deal_folds(judging, judged, folds)
     )
     for fold in parts:
         held = _spared(moments, fold, names)
@@ -122,9 +126,25 @@ def held_out_folds(
         splits = {
             "train": _samples(moments, rest),
             "val": (),
-            "test": _samples(moments, sorted(held)),
+            "test": _samples(judging, sorted(held)),
         }
         yield replace(examples, splits=splits, weights=())
+
+
+def judging_moments(examples: Examples, dealt: Mapping[str, int] | None = None) -> Moments:
+    """Return the moments that folds can hold out, with the samples that somebody has looked at.
+
+    Their classes have several moments. Where samples were `dealt` before, others are not judged.
+    """
+    samples = {sample.key: sample for part in examples.splits.values() for sample in part}
+    moments: Moments = defaultdict(list)
+    seen: Moments = defaultdict(list)
+    for key in sorted(samples):
+        moments[examples.moments[key]].append(samples[key])
+        if key not in examples.unseen and (not dealt or key in dealt):
+            seen[examples.moments[key]].append(samples[key])
+    lone = _lone(moments)
+    return {name: found for name, found in seen.items() if name not in lone}
 
 
 def stratified_group_folds(

@@ -87,7 +87,8 @@ def leave_classes_out(
 def without_classes(examples: Examples, out: set[str], seed: int) -> Examples:
     """Return the examples without some classes, whose pictures are the split `STRANGERS`.
 
-    Among these are none of a moment that is learnt from. They go by the name of some class that
+    Among these are none of a moment that is learnt from, and none whose label nobody has looked at.
+    They go by the name of some class that
     stays, for pictures are read with one.
     """
     stay = [number for number, name in enumerate(examples.classes) if name not in out]
@@ -102,7 +103,9 @@ def without_classes(examples: Examples, out: set[str], seed: int) -> Examples:
     away = {
         sample.key: replace(sample, label=classes[0])
         for sample in _all_samples(examples)
-        if sample.label in out and examples.moments[sample.key] not in learnt
+        if sample.label in out
+        and sample.key not in examples.unseen
+        and examples.moments[sample.key] not in learnt
     }
     return replace(known, splits=known.splits | {STRANGERS: tuple(away.values())})
 

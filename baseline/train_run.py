@@ -193,7 +193,9 @@ def _train_and_judge(
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
     summary = _summary(data, trained, counts, judged)
     told = {"chosen": choice.why} if choice else {}
-    return told | summary | ({"unreadable": unreadable} if unreadable else {})
+    taught = {sample.key for sample in data.examples.splits["train"]}
+    also = {"unreadable": unreadable, "unseen_labels": len(taught & data.examples.unseen)}
+    return told | summary | {name: number for name, number in also.items() if number}
 
 
 def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None:

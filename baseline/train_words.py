@@ -48,6 +48,8 @@ def _learnt(done: Mapping[str, Any]) -> str:
     if "epochs" in done:
         passes = count(done["epochs"], "pass", "passes")
         words += f" in {passes}; number {done['best_epoch']} is kept"
+    if unseen := done.get("unseen_labels"):
+        words += f"; nobody has looked at {count(unseen, 'label')} of these"
     if unread := done.get("unreadable"):
         words += f"; {count(unread, 'picture')} could not be read"
     return words

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gleanset import Dataset
-from gleanset.db.journal import Choice
+from gleanset.db.journal import VISITOR, Choice
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
@@ -40,12 +40,15 @@ def report_store(root: Path, scratch: Path) -> Store:
     return Store(root / "web" / "reports", scratch)
 
 
-def accept_reports(dataset: Dataset, claims: Mapping[int, str | None]) -> SettledReports:
+def accept_reports(
+    dataset: Dataset, claims: Mapping[int, str | None], *, unseen: bool = False
+) -> SettledReports:
     """Take pictures of reports in, each with its class, in one step that can be undone.
 
     `claims` gives by a report's number the class that it is in truth; None is what the visitor
-    claimed. Raises `UsageError` for a report that does not wait, or whose face others call
-    otherwise, and `InputUnusable` where a picture cannot be read.
+    claimed. `unseen` says that nobody looked at them one by one. Raises `UsageError` for a report
+    that does not wait, or whose face others call otherwise, and `InputUnusable` where a picture
+    cannot be read.
     """
     reports = _waiting(dataset, list(claims))
     _refuse_disputed(dataset, reports, claims)
@@ -57,8 +60,9 @@ def accept_reports(dataset: Dataset, claims: Mapping[int, str | None]) -> Settle
                 origin = Origin(SOURCE, f"report-{report.id}", title=f"report {report.id}")
                 dataset.take_original(originals, measured, origin)
                 dataset.faces.add_by_hand(measured.sha256, cut)
+            said_by = VISITOR if unseen else PROVENANCE
             choices = [
-                Choice(cut.key, "label", claims[one.id] or one.claim.claimed, PROVENANCE)
+                Choice(cut.key, "label", claims[one.id] or one.claim.claimed, said_by)
                 for one, (_, cut) in zip(reports, cuts, strict=True)
             ]
             step = dataset.journal.step(operation("accept-reports", count=len(reports)), choices)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.changes import Changes
 from gleanset.db.classes import class_name
-from gleanset.db.journal import Choice
+from gleanset.db.journal import MERGED, Choice
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import operation
@@ -77,7 +77,7 @@ class ClassEditor:
             old, into = self._classes.resolved(old), self._classes.resolved(into)
             samples = self._samples(old)
             did = operation("merge-class", old=old, into=into, count=len(samples))
-            choices = [Choice(key, "label", into, "merge") for key in samples]
+            choices = [Choice(key, "label", into, MERGED) for key in samples]
             step = self._dataset.journal.step(did, choices)
             self._classes.merge(step, old, into)
         return ClassEdit(step, len(samples))

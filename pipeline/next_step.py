@@ -13,6 +13,7 @@ from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.hints import Hints
+from gleanset.db.provenance import unseen_judges
 from gleanset.db.reports import Reports
 from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
@@ -142,7 +143,10 @@ def accepted_reports(dataset: Dataset) -> int:
 def _waits_for_split(dataset: Dataset, labelled: int) -> bool:
     """Return whether many labelled samples came after the split.
 
-    What a split left out on purpose has its moment, and no other split is to take it in.
+    What a split left out on purpose has its moment, and no other split is to take it in. Or one
+    of before has put into val or test what nobody has looked at.
     """
+    if unseen_judges(dataset.db):
+        return True
     placed = dataset.samples.count_placed()
     return labelled - placed > placed // FEW_LEFT_OUT

@@ -7,6 +7,7 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.db.connection import copy_told
+from gleanset.db.provenance import unseen_labels
 from gleanset.db.reports import Reports
 from gleanset.db.take_downs import TakeDownRequests
 from gleanset.named_files import rejections_of
@@ -29,6 +30,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
     }
     kept = samples.counts("status", "kept")
     aside = sum(n for key, n in kept.items() if key[1] == "set aside" and key[0] != "retired")
+    also = {"set_aside": aside, "labels_nobody_looked_at": len(unseen_labels(dataset.db))}
     splits: dict[str, dict[str, int]] = {}
     for (split, label), number in samples.counts("split", "label").items():
         if split is not None and label is not None:
@@ -38,7 +40,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         **_elsewhere(dataset),
         "images": dataset.images.count(),
         "faces": dataset.faces.count(),
-        "samples": by_status | ({"set_aside": aside} if aside else {}),
+        "samples": by_status | {name: number for name, number in also.items() if number},
         "labels": labels,
         "splits": splits,
         "decisions": dataset.journal.count(),

@@ -82,7 +82,7 @@ def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | N
     """Take pictures of reports in, labelled as claimed: a step that `labeler undo` takes back.
 
     Reports that contradict each other wait until you say who it is (--class), or refuse one;
-    --all leaves them out.
+    --all leaves them out; what it takes in nobody has looked at, so it stays in train.
     """
     from gleanset.web_reports import accept_reports, disputed
 
@@ -90,7 +90,8 @@ def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | N
         chosen = _chosen(Reports(dataset.db), numbers, every)
         left = disputed(dataset).keys() & set(chosen) if every and name is None else set()
         chosen = [number for number in chosen if number not in left]
-        settled = accept_reports(dataset, dict.fromkeys(chosen, name)) if chosen else None
+        named = dict.fromkeys(chosen, name)
+        settled = accept_reports(dataset, named, unseen=every) if chosen else None
     if left:
         job.say(f"visitors disagree in {len(left)} reports, which wait: webapp reports list")
     return {"accepted": settled.reports if settled else 0, "disputed": len(left)}

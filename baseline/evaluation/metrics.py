@@ -16,7 +16,7 @@ from baseline.evaluation.intervals import share_interval
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
 from gleanset.binomial import Interval
-from gleanset.db.hints import label_provenances
+from gleanset.db.provenance import label_provenances
 from gleanset.errors import InputUnusable
 from gleanset.records import Origin, Sample
 

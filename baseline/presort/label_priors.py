@@ -9,11 +9,12 @@ names the right class with the share counted and any other class alike (naive Ba
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from baseline.evaluation.calibration import calibration_error, fit_temperature
 from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax, softmax
@@ -201,20 +202,23 @@ class Temperatures(NamedTuple):
 class HeldOutProbabilities:
     """Probabilities M x classes of the samples `rows` (M), as they would have been served.
 
-    `y` are their classes. Those of labelled copies, which are of one class, are not among them.
+    `y` are their classes, `seen` (M) which of these somebody has looked at: they alone are a judge.
+    Those of labelled copies, which are of one class, are not among them.
     """
 
     rows: Indices
     y: Indices
     probabilities: Floats
+    seen: npt.NDArray[np.bool_]
 
     def to_json(self) -> dict[str, object]:
         """Return how many there are, the share right, and how far confidence is from it (ECE)."""
-        if not len(self.rows):
+        y, probabilities = self.y[self.seen], self.probabilities[self.seen]
+        if not len(y):
             return {"held_out": 0, "accuracy": None, "ece": None}
-        right = float((self.probabilities.argmax(1) == self.y).mean())
-        ece = calibration_error(self.probabilities, self.y).ece
-        return {"held_out": len(self.rows), "accuracy": right, "ece": ece}
+        right = float((probabilities.argmax(1) == y).mean())
+        ece = calibration_error(probabilities, y).ece
+        return {"held_out": len(y), "accuracy": right, "ece": ece}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,10 +237,12 @@ def combine(
     y: Indices,
     kinds: Sequence[LabelPrior],
     moments: Sequence[str | None],
+    unseen: Collection[int] = (),
 ) -> CombinedProbabilities:
     """Weigh what was learnt from `rows` of the samples, which are of classes `y`, and `kinds`.
 
-    `moments` (N) are those of the samples that teach.
+    `moments` (N) are those of the samples that teach. Nothing is calibrated on the labels of the
+    samples (rows) that are `unseen`.
     """
     width = learnt.scores.shape[1]
     gains = {one.kind: one.gains(moments, width) for one in kinds if one.kind != COPIES}
@@ -251,8 +257,11 @@ def combine(
     ) -> tuple[Temperatures, HeldOutProbabilities]:
         at = np.array([n for n, row in enumerate(rows[held.rows]) if row in among], np.int64)
         own, scores = held.rows[at], held.scores[at]
-        scale = _scale(scores, gains[rows[own]], y[own])
-        return scale, HeldOutProbabilities(own, y[own], scale.apply(scores, gains[rows[own]]))
+        seen = np.array([row not in unseen for row in rows[own].tolist()], np.bool_)
+        judges = own[seen]
+        scale = _scale(scores[seen], gains[rows[judges]], y[judges])
+        told = scale.apply(scores, gains[rows[own]])
+        return scale, HeldOutProbabilities(own, y[own], told, seen)
 
     scale, alone = judge(learnt.alone, set(rows.tolist()) - copied, plain)
     found = scale.apply(learnt.scores, plain)

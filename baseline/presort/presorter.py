@@ -24,6 +24,7 @@ from baseline.settings import Settings, Transfer
 from baseline.texture import ExpectedWeights, expected_weights
 from gleanset import Dataset
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
+from gleanset.db.provenance import unseen_labels
 from gleanset.db.watch import CatalogueWatch, SampleMarks
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.likeness.space import FACT, forget_spaces, sample_name, write_space
@@ -100,7 +101,8 @@ class Presorter:
         vectors = self._space.of(chosen, rows[rows >= 0])
         served = self._served(moments)
         correction = correction_of(served.cases)
-        made = propose(chosen, vectors, moments, self.settings.seed, self._memory, correction)
+        told = self.settings.seed, self._memory, correction, unseen_labels(self.dataset.db)
+        made = propose(chosen, vectors, moments, *told)
         facts = made.facts | {
             "met": len(served.cases),
             "correction": correction._asdict(),

@@ -7,7 +7,7 @@ is decided: the order of likeness, and how a model is fitted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -89,12 +89,13 @@ def propose(
     seed: int = 0,
     before: PresortMemory | None = None,
     correction: ServedCorrection = UNCORRECTED,
+    unseen: Collection[str] = (),
 ) -> PresortResult:
     """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
 
     Rejected samples and labelled copies that were set aside teach, but have no standing.
     `moments` are those of what teaches (`teaching`), by key. `correction` is what a person's
-    answers to earlier proposals ask for.
+    answers to earlier proposals ask for. Labels of samples (keys) that are `unseen` judge nothing.
     """
     known = _known(samples, moments)
     waiting = np.array([one.status == "queue" and one.kept for one in samples])
@@ -108,7 +109,8 @@ def propose(
     usual = _usual(before, len(known.rows))
     what = vectors, known.rows, known.y, known.moments, _width(known), seed
     learnt = learn_scores(*what, beside=_tied(priors), usual=usual)
-    combined = combine(learnt, known.rows, known.y, priors, teachers)
+    hidden = {row for row, one in enumerate(samples) if one.key in unseen}
+    combined = combine(learnt, known.rows, known.y, priors, teachers, hidden)
     probabilities = _without_refused(combined.probabilities, samples, known.classes)
     most = _most_strangers(samples, moments)
     strange = _strangers(vectors, learnt, known, waiting, priors, most, seed)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import Hints
+from gleanset.db.provenance import unseen_labels
 from gleanset.errors import UsageError
 
 SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
@@ -40,7 +41,7 @@ class GroupMember(NamedTuple):
     """A sample as groups see it: what decides whether it is the best, and what it carries.
 
     `hints` are the classes that its own image hints at; a label is `by_hint` where no person gave
-    it.
+    it, and `unseen` is its provenance where nobody has even looked at it.
     """
 
     id: int
@@ -59,6 +60,7 @@ class GroupMember(NamedTuple):
     source: str | None
     hints: frozenset[str] = frozenset()
     by_hint: bool = False
+    unseen: str = ""
 
 
 class Pairs:
@@ -193,10 +195,14 @@ class Pairs:
     def members(self, ids: Iterable[int]) -> dict[int, GroupMember]:
         """These samples (rows) as groups see them."""
         rows, hints = sorted(ids), Hints(self._db)
-        said, by_hint = hints.of(rows), hints.labelled(rows)
+        said, by_hint, unseen = hints.of(rows), hints.labelled(rows), unseen_labels(self._db, rows)
         members = map(_member, self._db.rows_in(_MEMBER, rows))
         return {
-            one.id: one._replace(hints=said.get(one.id, frozenset()), by_hint=one.id in by_hint)
+            one.id: one._replace(
+                hints=said.get(one.id, frozenset()),
+                by_hint=one.id in by_hint,
+                unseen=unseen.get(one.key, ""),
+            )
             for one in members
         }
 

@@ -5,48 +5,15 @@ What answers it differently is disputed, and only a person can say who is right.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from gleanset.db.classes import present_class
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice, Journal
+from gleanset.db.provenance import label_provenances
 from gleanset.db.values import load
 from gleanset.operations import AUTOMATIC, operation
-
-PERSON = "person"
-
-
-def label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
-    """Return the provenance of labels by sample key, as the journal has it ('person', 'hint', …).
-
-    Those of all samples, or of some (rows). A label that an undo brought back has the provenance
-    it had before. One that a person has looked at again, and found right, is 'person'.
-    """
-
-    def rows(sql: str, rest: str = "") -> Iterable[Row]:
-        if samples is None:
-            return db.rows(f"{sql} {rest}")
-        return db.rows_in(f"{sql} AND s.id", samples, rest)
-
-    given: dict[str, str] = {}
-    before: dict[str, dict[int, str]] = defaultdict(dict)
-    for key, label, provenance in rows(
-        "SELECT s.key, d.value, d.provenance FROM decision d JOIN sample s ON s.id=d.sample "
-        "WHERE s.status='labelled' AND d.action='label'",
-        "ORDER BY d.id",
-    ):
-        if provenance == "undo":
-            provenance = before[key].get(label, provenance)
-        before[key][label] = given[key] = provenance
-    for (key,) in rows(
-        "SELECT s.key FROM checked c JOIN sample s ON s.id=c.sample "
-        "WHERE c.held AND c.label=s.label AND s.status='labelled'"
-    ):
-        given[key] = PERSON
-    return given
-
 
 # The class that a hint of an origin `o` names now: one that was merged is the one it went into.
 _CLASS = f"ifnull({present_class('name', 'name=o.hint')}, o.hint)"

@@ -21,6 +21,10 @@ from gleanset.records import Decision
 
 MODEL = "model"
 """The provenance of a label that was proposed and accepted without a look."""
+VISITOR = "visitor"
+"""The provenance of a label that a visitor of the web page claimed, accepted without a look."""
+MERGED = "merge"
+"""The provenance of the decisions by which a class goes into another one: nobody looked anew."""
 
 
 def add_step(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gleanset.db.connection import PART, Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
-from gleanset.db.journal import MODEL, last_decision
+from gleanset.db.provenance import unseen_labels
 from gleanset.db.values import dump, load, now
 from gleanset.records import Box, Region
 
@@ -128,10 +128,14 @@ class Proposals:
             "SELECT s.key, p.confidence, ifnull(c.merged_into, c.id)=s.label, s.label "
             "FROM proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label "
             "WHERE p.rank=1 AND s.status IN ('labelled', 'rejected') "
-            f"AND {last_decision('provenance')} IS NOT '{MODEL}' "
             "ORDER BY (SELECT max(id) FROM decision WHERE sample=s.id), s.id"
         )
-        return [MetProposal(key, sure, bool(held), who) for key, sure, held, who in rows]
+        unseen = unseen_labels(self._db)
+        return [
+            MetProposal(key, sure, bool(held), who)
+            for key, sure, held, who in rows
+            if key not in unseen
+        ]
 
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
         """Return what is said of some samples, by key; nothing of those the presort did not see."""

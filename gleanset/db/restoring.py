@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gleanset.db.changes import OF_CLASSES, OF_SAMPLES, Change, Changes, Curation, Placement
 from gleanset.db.connection import Connection, Row
-from gleanset.db.journal import Journal, last_decision
+from gleanset.db.journal import MERGED, Journal, last_decision
 from gleanset.db.snapshots import Side, among, differing
 from gleanset.db.values import load, now
 from gleanset.errors import UsageError
@@ -172,10 +172,14 @@ def _hides(change: Change) -> bool:
 
 def _decisions(db: Connection, then: Side, samples: str) -> Iterator[Decided]:
     status, label = then.column("status", "a"), then.column("label", "a")
+    said = (
+        f"SELECT provenance FROM decision WHERE sample=s.id AND step<={then.last_step} "
+        f"AND provenance NOT IN ('undo','{MERGED}')"
+    )
     rows = db.rows(
         f"SELECT s.id, s.status, {last_decision('action')} AS last, {status} AS back, "
-        f"{label} AS label, (SELECT provenance FROM decision WHERE sample=s.id AND "
-        f"step<={then.last_step} ORDER BY id DESC LIMIT 1) AS why "
+        f"{label} AS label, ifnull(({said} AND value IS {label} ORDER BY id DESC LIMIT 1), "
+        f"({said} ORDER BY id DESC LIMIT 1)) AS why "
         f"{samples} WHERE (s.status, s.label) IS NOT ({status}, {label})"
     )
     for row in rows:

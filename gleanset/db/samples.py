@@ -10,6 +10,7 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.paging import EVERYTHING, Position, Where, page_query
+from gleanset.db.provenance import unseen_labels
 from gleanset.db.values import now, unsigned
 from gleanset.errors import UsageError
 from gleanset.records import Box, Sample
@@ -79,9 +80,12 @@ class Samples:
     def in_splits(self) -> Iterator[Sample]:
         """Return the labelled samples that have a split, by key: what is trained on and exported.
 
-        Duplicates that were set aside are not among them.
+        Duplicates that were set aside are not among them, nor is what came to val or test with a
+        label that nobody has looked at.
         """
-        return (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
+        unseen = unseen_labels(self._db)
+        labelled = (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
+        return (s for s in labelled if s.split == "train" or s.key not in unseen)
 
     def fingerprint_of_splits(self) -> str:
         """Return a hash of which samples have which label and split: equal means nothing has

@@ -118,14 +118,14 @@ def _places(group: DuplicateGroup) -> list[Placement]:
 def _choices(group: DuplicateGroup) -> list[Choice]:
     """The best copy takes over the one decision that its copies carry; all get it in a conflict.
 
-    A label from a hint becomes that of the person who chose its copy in a conflict.
+    A label from a hint or a model becomes that of the person who chose its copy in a conflict.
     """
     best, *others = group.members
     if best.status not in DECIDED or not group.conflict:
         return label_changes(best, others, label_consensus(group.members))
     said = Choice(best.key, DECIDED[best.status], best.label)
     return [
-        *([said] if best.by_hint else []),
+        *([said] if best.by_hint or best.unseen else []),
         *(
             Choice(other.key, DECIDED[best.status], best.label, "duplicate")
             for other in others

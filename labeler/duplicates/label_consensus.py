@@ -60,12 +60,17 @@ def label_changes(
 ) -> list[Choice]:
     """Return what changes of the labels where no decision contradicts another.
 
-    The best copy takes over the decision that its copies carry; labels without support go.
+    The best copy takes over the decision that its copies carry; labels without support go. One
+    that nobody has looked at stays so, until a copy has it from somebody who has.
     """
     back = [withdrawn(m.key) for m in (best, *others) if m.id in consensus.unsupported]
     best, *others = without_unsupported([best, *others], consensus.unsupported)
-    giver = next((member for member in others if member.status in DECIDED), None)
-    if consensus.conflict or giver is None or best.status in DECIDED:
+    givers = [member for member in others if member.status in DECIDED]
+    giver = min(givers, key=lambda member: bool(member.unseen), default=None)
+    if consensus.conflict or giver is None:
         return back
-    taken = Choice(best.key, DECIDED[giver.status], giver.label, "duplicate")
+    if best.status in DECIDED and bool(best.unseen) <= bool(giver.unseen):
+        return back
+    said_by = giver.unseen or "duplicate"
+    taken = Choice(best.key, DECIDED[giver.status], giver.label, said_by)
     return [*(choice for choice in back if choice.sample != best.key), taken]

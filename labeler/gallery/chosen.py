@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.hints import label_provenances
-from gleanset.db.journal import MODEL
 from gleanset.db.measures import Quality, QualityMeasures
+from gleanset.db.provenance import giver_of, label_provenances
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.moments import moments_of
 from gleanset.records import Sample
@@ -27,15 +26,12 @@ COPIES = 3
 COPIES_SHARE = 0.25
 """All of these together are at most so much of what is shown."""
 
-_DECIDED = {MODEL: "model", "hint": "hint", "import": "import", "dropped": "import"}
-"""Who gave a label, by the provenance in the journal; all else was a person."""
-
 
 class GallerySample(NamedTuple):
     """A sample that is shown under `label`; `flags` are those of quality and `MARKS`.
 
-    `decided` is one of person, model, hint, import. One that was set `aside` is a copy of the one
-    before it.
+    `decided` is one of person, model, hint, import, visitor. One that was set `aside` is a copy of
+    the one before it.
     """
 
     sample: Sample
@@ -110,7 +106,7 @@ def _decided(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, str]:
     """Return who gave each sample its label, by key."""
     rows = Pairs(dataset.db).numbers([sample.key for sample in samples])
     told = label_provenances(dataset.db, rows)
-    return {one.key: _DECIDED.get(told.get(one.key, ""), "person") for one in samples}
+    return {one.key: giver_of(told.get(one.key, "")) for one in samples}
 
 
 def _flags(sample: Sample, quality: Quality | None, doubt: Doubt | None) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ A plan is a plain value: which sample goes where, and how close that comes to wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
+from gleanset.db.provenance import PERSON, UNSEEN, giver_of, label_provenances
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.moments import Moment, MomentMember, find_moments
@@ -24,6 +25,8 @@ from labeler.splits.sticky import StickyMoment, as_before, held_out
 
 _SHOWN = 20
 CONFLICT = "copies labelled differently (labeler groups --conflicts)"
+NO_JUDGE = "nobody has looked at the label, so it judges nothing"
+SPARED = "more than was asked for"
 
 
 class Closeness(NamedTuple):
@@ -44,7 +47,8 @@ class SplitPlan:
     """Which moment goes where. `splits` has (moment, split) of each labelled sample.
 
     `left` has the reason for each that has no split, `tied` counts the moments that hang
-    together across splits since the last one.
+    together across splits since the last one. `unseen` are the samples whose labels nobody has
+    looked at, `judged_by` says how many labels of val and test came from whom.
     """
 
     settings: str
@@ -58,6 +62,8 @@ class SplitPlan:
     largest_moment: int = 0
     tied: int = 0
     not_searched: int = 0
+    unseen: frozenset[str] = frozenset()
+    judged_by: dict[str, int] = field(default_factory=dict)
 
     def count(self, moments: Sequence[Moment], spec: SplitSpec) -> None:
         """Fill the tables: how many of each class every split, and every fold, has."""
@@ -92,6 +98,8 @@ class SplitPlan:
             "left_out": dict(sorted(Counter(self.left.values()).items())),
             "tied": self._tied(),
             "short": short,
+            "labels_nobody_looked_at": self._unseen(),
+            "val_and_test_labels_by": self.judged_by if {*self.judged_by} - {PERSON} else {},
             "not_searched_for_duplicates": self.not_searched,
         }
         return {
@@ -102,6 +110,16 @@ class SplitPlan:
             "classes": self.table,
             "closeness": self._closeness(),
         } | {key: value for key, value in more.items() if value}
+
+    def note_givers(self, given: Mapping[str, str]) -> None:
+        """Count who gave the labels of val and test, by their provenance."""
+        judges = [key for key, (_, split) in self.splits.items() if split in ("val", "test")]
+        self.judged_by = dict(Counter(giver_of(given.get(key, "")) for key in sorted(judges)))
+
+    def _unseen(self) -> dict[str, int]:
+        inside = sum(self.splits[key][1] is not None for key in self.unseen)
+        told = {"in_train": inside, "left_out": len(self.unseen) - inside}
+        return told if self.unseen else {}
 
     def _closeness(self) -> dict[str, dict[str, object]]:
         return {
@@ -138,7 +156,11 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
             f"label some samples first: labeler accept-hints -d {dataset.root}",
         )
     again = spec.places_as(dataset.samples.split_settings())
-    plan = plan_moments(moments, spec, again=again, conflicting=evidence.conflicting())
+    given = label_provenances(dataset.db)
+    unseen = {key for key, provenance in given.items() if provenance in UNSEEN}
+    conflicting = evidence.conflicting()
+    plan = plan_moments(moments, spec, again=again, conflicting=conflicting, unseen=unseen)
+    plan.note_givers(given)
     plan.not_searched = evidence.not_searched()
     return plan
 
@@ -154,34 +176,39 @@ def plan_moments(
     *,
     again: bool = False,
     conflicting: Sequence[str] = (),
+    unseen: Collection[str] = (),
 ) -> SplitPlan:
     """Split these moments; with `again` what their members have of the last one is kept.
 
     Copies that are labelled differently are `conflicting`: nothing is learnt from or judged by
-    them until a person has settled which label is right.
+    them until a person has settled which label is right. Labels that are `unseen` judge nothing:
+    shares are those of all others, and these go to train, or nowhere.
 
     Videos that `spec` holds out are named by content (SHA-256). Raises `InputUnusable` when
     everything is held out, `UsageError` when a cap on sources would leave nothing of train.
     """
-    held = {m.key: kept for m in moments if (kept := held_out(m, spec)) is not None}
+    judging = _judging(moments, unseen)
+    held = {m.key: kept for m in judging if (kept := held_out(m, spec)) is not None}
     fixed = held | {
-        m.key: as_before(m, spec) if again else StickyMoment() for m in moments if m.key not in held
+        m.key: as_before(m, spec) if again else StickyMoment() for m in judging if m.key not in held
     }
     plan = SplitPlan(
         settings=spec.settings,
         moments=len(moments),
         largest_moment=max(len(moment.members) for moment in moments),
         tied=sum(kept.tied for kept in fixed.values()),
+        unseen=frozenset(m.key for moment in moments for m in moment.members if m.key in unseen),
     )
     plan.left = {key: why for kept in fixed.values() for key, why in kept.left.items()}
     plan.left |= dict.fromkeys(conflicting, CONFLICT)
     placed = {key: kept.part for key, kept in fixed.items() if kept.part is not None}
-    for moment in moments:
+    for moment in judging:
         if not _sizes(moment, plan.left):
             placed.setdefault(moment.key, SPARE)
-    _place_free(moments, spec, fixed, placed, plan)
-    for moment in moments:
+    _place_free(judging, spec, fixed, placed, plan)
+    for moment in judging:
         _enter(plan, moment, placed[moment.key], spec)
+    _enter_unseen(plan, moments, placed, spec)
     _leave_out(plan, moments, spec, again)
     plan.count(moments, spec)
     if spec.hold_out and all(kept.held for kept in fixed.values()):
@@ -189,6 +216,35 @@ def plan_moments(
             "everything is held out, so nothing is left to train on", "hold out less"
         )
     return plan
+
+
+def _judging(moments: Sequence[Moment], unseen: Collection[str]) -> list[Moment]:
+    """Return the moments without the labels that nobody has looked at."""
+    members = [tuple(m for m in moment.members if m.key not in unseen) for moment in moments]
+    told = zip(moments, members, strict=True)
+    return [replace(moment, members=seen) for moment, seen in told if seen]
+
+
+def _enter_unseen(
+    plan: SplitPlan, moments: Sequence[Moment], placed: Mapping[str, str], spec: SplitSpec
+) -> None:
+    """Put labels that nobody has looked at into train, where that lacks some and may have them."""
+    seen = [m for moment in moments for m in moment.members if m.key in plan.splits]
+    have = Counter(str(m.label) for m in seen if plan.splits[m.key][1] == "train")
+    for moment in moments:
+        part = placed.get(moment.key)
+        if part is None or (part == SPARE and not spec.counts):
+            split = None if held_out(moment, spec) else "train"
+        else:
+            split = spec.split_of(part)
+        for member in (m for m in moment.members if m.key in plan.unseen):
+            label = str(member.label)
+            full = spec.counts and spec.counts[0] is not None and have[label] >= spec.counts[0]
+            if member.key not in plan.left and (split != "train" or full):
+                plan.left[member.key] = SPARED if part == SPARE or full else NO_JUDGE
+            goes = None if member.key in plan.left else split
+            plan.splits[member.key] = moment.key, goes
+            have[label] += goes == "train"
 
 
 def _place_free(
@@ -249,7 +305,7 @@ def _enter(plan: SplitPlan, moment: Moment, part: str, spec: SplitSpec) -> None:
     for member in moment.members:
         out = member.key in plan.left
         if part == SPARE and not out:
-            plan.left[member.key] = "more than was asked for"
+            plan.left[member.key] = SPARED
         plan.splits[member.key] = (moment.key, None if out else spec.split_of(part))
         if spec.folds and not out:
             plan.folds[member.key] = int(part)

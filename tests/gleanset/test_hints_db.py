@@ -9,8 +9,9 @@ from catalogue_rows import add_sample, sha
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.hints import Hints, label_provenances
+from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
+from gleanset.db.provenance import label_provenances
 from gleanset.records import Origin
 
 

@@ -15,6 +15,8 @@ from tools_for_tests import run_here
 from web_requests import Serve, picture_of
 
 from gleanset import Dataset
+from gleanset.db.journal import VISITOR
+from gleanset.db.provenance import unseen_labels
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import UsageError
 from gleanset.web_reports import accept_reports, picture_of_report, refuse_reports
@@ -77,6 +79,7 @@ def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
     words = ("webapp.cli", "reports", "accept", "--all", "-d", dataset.root, "--json")
     told = run_here(*words).json
     assert (told["accepted"], told["disputed"]) == (1, 2)
+    assert [*unseen_labels(dataset.db).values()] == [VISITOR], "nobody looked at what --all took"
     listed = run_here("webapp.cli", "reports", "list", "-d", dataset.root)
     assert f"disputed: 'rin' in report {rin}" in listed.stdout
     accept_reports(dataset, {mei: "mei"})

@@ -226,3 +226,24 @@ def test_many_samples_go_through_centres() -> None:
     assert sorted(found.place) == list(range(2800))
     along = [truth[row] for row in np.argsort(found.place)]
     assert sum(a != b for a, b in pairwise(along)) < 60  # 2,100 in an order by chance
+
+
+def test_what_a_model_labelled_by_itself_makes_it_no_surer() -> None:
+    """Labels that nobody has looked at agree with the model that gave them."""
+    vectors, truth = blobs(150, noise=0.5)
+    known = every(12, truth)
+    first = by_key(propose(sortables(truth, known), vectors))
+    sure = {n: one.proposals[0] for n, one in first.items() if one.proposals}
+    taken = {n: one.label for n, one in sure.items() if one.confidence > 0.7}
+    assert len(taken) > 2 * len(known)
+    samples = sortables([taken.get(n, name) for n, name in enumerate(truth)], known | taken.keys())
+    moments = {one.key: one.key for one in samples}
+    unseen = {samples[n].key for n in taken}
+    told = propose_by_moments(samples, vectors, moments, unseen=unseen)
+    assert told.facts["held_out"] == len(known)
+    waits = {n: one for n, one in by_key(told).items() if one.proposals}
+    right = np.mean([one.proposals[0].label == truth[n] for n, one in waits.items()])
+    said = np.mean([one.proposals[0].confidence for one in waits.values()])
+    as_any = by_key(propose_by_moments(samples, vectors, moments))
+    before = np.mean([as_any[n].proposals[0].confidence for n in waits])
+    assert right < said < before - 0.03

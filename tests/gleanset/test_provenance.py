@@ -1,0 +1,64 @@
+"""Who gave a label, and that nobody has looked at it, is known whatever happens to it since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from catalogue_rows import add_sample
+
+from gleanset import Dataset
+from gleanset.db.journal import MODEL, VISITOR, Choice
+from gleanset.db.provenance import giver_of, unseen_labels
+from gleanset.snapshots import restore, take_snapshot
+from labeler.classes import ClassEditor
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path / "dataset") as made:
+        yield made
+
+
+def test_what_nobody_looked_at_stays_so_until_somebody_does(dataset: Dataset) -> None:
+    with dataset.db.write():
+        dataset.classes.find_or_make("rei")
+    model, visitor, person = (add_sample(dataset, n) for n in range(3))
+    dataset.journal.step("Label", [Choice(model, "label", "hana", MODEL)])
+    dataset.journal.step("Label", [Choice(visitor, "label", "hana", VISITOR)])
+    dataset.journal.step("Label", [Choice(person, "label", "hana")])
+    both = {model: MODEL, visitor: VISITOR}
+    assert unseen_labels(dataset.db) == both
+    ClassEditor(dataset).merge("hana", "rei")
+    assert unseen_labels(dataset.db) == both, "a merge of classes is no look"
+    dataset.journal.undo()
+    assert unseen_labels(dataset.db) == both
+    confirmed = dataset.journal.step("Confirm", [Choice(model, "label", "hana", "review")])
+    assert unseen_labels(dataset.db) == {visitor: VISITOR}
+    dataset.journal.undo(confirmed)
+    assert unseen_labels(dataset.db) == both, "what is taken back was no look"
+    dataset.journal.undo()
+    dataset.journal.undo()
+    assert unseen_labels(dataset.db) == {model: MODEL}
+
+
+def test_a_label_that_a_snapshot_brings_back_is_whose_it_was(dataset: Dataset) -> None:
+    first, second = (add_sample(dataset, n) for n in range(2))
+    dataset.journal.step("Label", [Choice(first, "label", "hana", MODEL)])
+    changed = dataset.journal.step("Label", [Choice(first, "label", "rei")])
+    dataset.journal.undo(changed)
+    dataset.journal.step("Label", [Choice(second, "label", "rei", MODEL)])
+    ClassEditor(dataset).merge("rei", "hana")
+    take_snapshot(dataset, "then")
+    dataset.journal.step("Clear", [Choice(key, "clear") for key in (first, second)])
+    assert not unseen_labels(dataset.db)
+    restore(dataset, "then")
+    assert unseen_labels(dataset.db) == {first: MODEL, second: MODEL}
+
+
+def test_givers_are_few() -> None:
+    told = ["person", "with page", "review", "hint", "duplicate", "import", "dropped", MODEL]
+    assert [giver_of(one) for one in told] == [
+        *["person"] * 3, *["hint"] * 2, *["import"] * 2, MODEL
+    ]  # fmt: skip
