@@ -90,8 +90,7 @@ class Importer:
 
         `seen` knows them then: asking the catalogue for each would hold up the downloads.
         """
-        some = iter(candidates)
-        while chunk := list(islice(some, _LOOKED_UP)):
+        for chunk in _chunks(candidates, _LOOKED_UP):
             self._states |= self._dataset.fetches.states(source, [c.origin.key for c in chunk])
             yield from chunk
 
@@ -180,9 +179,9 @@ class Importer:
             if state is not None:
                 self._record(origin, state, stamp, None, candidate)
         self.tally["rejected"] += 1
-        self.reasons[reason] += 1
+        self.reasons[f"{reason}{_mend(reason, detail)}"] += 1
         if self._refused is not None:
-            self._refused.append(f"{short_name(origin.key)}: {reason}")
+            self._refused.append(f"{short_name(origin.key)}: {reason}{_mend(reason, detail)}")
 
     def _record(
         self,
@@ -235,6 +234,28 @@ class Importer:
     def result(self) -> dict[str, object]:
         """Return the numbers of this run, as commands return them."""
         return counts(self.tally, self.reasons)
+
+
+def _chunks(items: Iterable[Candidate], most: int) -> Iterator[list[Candidate]]:
+    """Yield items so many at a time; what is raised in between comes after those before it."""
+    some = iter(items)
+    trouble: Exception | None = None
+    while trouble is None:
+        chunk: list[Candidate] = []
+        try:
+            chunk.extend(islice(some, most))
+        except Exception as error:
+            trouble = error
+        if not chunk:
+            break
+        yield chunk
+    if trouble is not None:
+        raise trouble
+
+
+def _mend(reason: str, detail: str) -> str:
+    """Return what a summary adds to a reason that a person can do something about."""
+    return f" ({detail})" if reason == "unsupported format" else ""
 
 
 def _folders(origin: Origin) -> set[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from types import MappingProxyType
 
 from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit
@@ -14,6 +16,7 @@ from gleanset.file_groups import FileGroups
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
+from gleanset.terminal import readable
 from harvest.archives import MemberHints, identified, members
 from harvest.fair_share import FairShare, ImagesFound
 from harvest.folder import FolderHints, walk
@@ -95,9 +98,13 @@ class Preview:
             self.show(line)
         return state != "rejected"
 
-    def result(self) -> Result:
-        """Return the numbers."""
-        return {"candidates": self.new, **({"known": self.known} if self.known else {})}
+    def result(self, more: Mapping[str, object] = MappingProxyType({})) -> Result:
+        """Return the numbers, which are said beside the lines as well."""
+        known = {"known": self.known} if self.known else {}
+        result = {"candidates": self.new, **known, **more}
+        for line in readable(result):
+            self.say(line)
+        return result
 
 
 def preview_searches(
@@ -168,26 +175,36 @@ def preview_folders(
     own: Path,
     trees: Iterable[Path],
     archives: Iterable[Path],
+    groups: FileGroups | None = None,
+    told: Callable[[], Mapping[str, object]] = dict,
     *,
     hints: bool,
     class_level: int = 1,
     label: str | None,
     credit: Credit = NOTHING,
-    groups: FileGroups | None = None,
 ) -> Result:
-    """Show the files that would be tried, and every member of the archives; `groups` counts."""
+    """Show the files that would be tried, and every member of the archives; `groups` counts.
+
+    `told` gives what is said of those in the end.
+    """
     counted = groups or FileGroups()
     hinting = FolderHints(label, class_level if hints else None, counted)
+    hinted: Counter[str] = Counter()
+
+    def take(line: str, origin: Origin, stamp: str) -> None:
+        preview.take(line, origin, stamp)
+        counted.note(origin)
+        if hints:
+            hinted[origin.hint or "none"] += 1
+
     for tree in trees:
         for found in walk(tree, hinting, leave_out=own, credit=credit):
-            preview.take(printable(found.path), found.origin, found.stamp)
-            counted.note(found.origin)
+            take(printable(found.path), found.origin, found.stamp)
     of_members = MemberHints(hinting)
     for archive in archives:
         for entry, origin, stamp in members(identified(archive), of_members, credit):
-            preview.take(f"{printable(archive)}:{entry.name}", origin, stamp)
-            counted.note(origin)
-    return preview.result()
+            take(f"{printable(archive)}:{entry.name}", origin, stamp)
+    return preview.result({**told(), **({"hints": dict(hinted)} if hinted else {})})
 
 
 def preview_frames(

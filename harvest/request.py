@@ -15,6 +15,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -289,7 +290,7 @@ class FolderRequest:
         )
         if refused:
             done["rejected_files"] = few_files(refused, rejections_of(dataset))
-        return done | groups.told(lambda by: self._again(by, dataset.root))
+        return done | groups.told(partial(self._again, root=dataset.root))
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show the files that would be tried, and every member of the archives."""
@@ -298,8 +299,8 @@ class FolderRequest:
 
         trees, archives = checked_places(self.places, root)
         groups = groups_in(self.group_by, trees, archives, root)
-        shown = preview_folders(view, root, trees, archives, groups=groups, **self._given())
-        return shown | groups.told(lambda by: self._again(by, root))
+        told = partial(groups.told, partial(self._again, root=root))
+        return preview_folders(view, root, trees, archives, groups, told, **self._given())
 
     def _again(self, by: GroupBy, root: Path) -> str:
         program, command, *words = replace(self, group_by=by).command_line()
@@ -313,10 +314,9 @@ class FolderRequest:
     def command_line(self) -> list[str]:
         """Return `harvest folder` with its words."""
         hints = ["--hints-from-folders"] if self.hints_from_folders else []
-        hints += [] if self.class_level is None else ["--class-level", str(self.class_level)]
-        options = [*hints, *valued(label=self.label, **self.credit._asdict())]
-        options += valued(group_by=self.group_by, workers=self.workers)
-        return command_words("folder", options, self.places)
+        options = [*hints, *valued(class_level=self.class_level, label=self.label)]
+        given = {**self.credit._asdict(), "group_by": self.group_by, "workers": self.workers}
+        return command_words("folder", [*options, *valued(**given)], self.places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

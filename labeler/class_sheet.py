@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from gleanset import Dataset
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
+from gleanset.db.statistics import Statistics
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.contact_sheet import fitted, save_sheet
 from gleanset.images.decode import MAX_PIXELS
@@ -82,9 +83,7 @@ def labelled_counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
     Raises `InputUnusable` without classes, `UsageError` for one that is not there.
     """
     found = {
-        str(label): number
-        for (status, label), number in dataset.samples.counts("status", "label").items()
-        if status == "labelled"
+        label: by_split.total() for label, by_split in Statistics(dataset.db).labelled().items()
     }
     if not found:
         raise InputUnusable(

@@ -10,6 +10,7 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.config import read_toml
+from gleanset.db.statistics import Statistics
 from gleanset.db.sureness import proposed_by_tenths
 from gleanset.settings import FILE, Settings, write_settings
 from labeler.sorting.checks import Checks, ErrorRate
@@ -36,9 +37,10 @@ def numbers_of(session: SortingSession) -> Numbers:
     """Read them."""
     dataset = session.dataset
     kept: dict[str, dict[str, int]] = {}
-    for (label, split, status), count in dataset.samples.counts("label", "split", "status").items():
-        if label is not None and split is not None and status == "labelled":
-            kept.setdefault(label, dict.fromkeys(PARTS, 0))[split] = count
+    for label, by_split in Statistics(dataset.db).labelled().items():
+        del by_split[""]
+        if by_split:
+            kept[label] = dict.fromkeys(PARTS, 0) | by_split
     tenths = proposed_by_tenths(dataset.db)
     proposed = {
         dataset.classes.name_of(row): tuple(counts.get(tenth, 0) for tenth in range(TENTHS))

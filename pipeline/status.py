@@ -9,6 +9,7 @@ from gleanset import Dataset
 from gleanset.db.connection import copy_told
 from gleanset.db.provenance import unseen_labels
 from gleanset.db.reports import Reports
+from gleanset.db.statistics import Statistics
 from gleanset.db.take_downs import TakeDownRequests
 from gleanset.named_files import rejections_of
 from gleanset.places import in_bucket
@@ -23,26 +24,23 @@ def status(dataset: Dataset) -> dict[str, Any]:
     """Count everything, and say what could be done next."""
     samples = dataset.samples
     by_status = {str(key[0]): number for key, number in samples.counts("status").items()}
-    labels = {
-        str(key[1]): number
-        for key, number in samples.counts("status", "label").items()
-        if key[0] == "labelled"
-    }
+    labelled = Statistics(dataset.db).labelled()
     kept = samples.counts("status", "kept")
     aside = sum(n for key, n in kept.items() if key[1] == "set aside" and key[0] != "retired")
     also = {"set_aside": aside, "labels_nobody_looked_at": len(unseen_labels(dataset.db))}
     splits: dict[str, dict[str, int]] = {}
-    for (split, label), number in samples.counts("split", "label").items():
-        if split is not None and label is not None:
+    for label, by_split in labelled.items():
+        for split, number in by_split.items():
             splits.setdefault(split, {})[label] = number
+    splits.pop("", None)
     return {
         "dataset": str(dataset.root.absolute()),
         **_elsewhere(dataset),
         "images": dataset.images.count(),
         "faces": dataset.faces.count(),
         "samples": by_status | {name: number for name, number in also.items() if number},
-        "labels": labels,
-        "splits": splits,
+        "labels": {label: by_split.total() for label, by_split in labelled.items()},
+        "splits": {split: splits[split] for split in sorted(splits)},
         "decisions": dataset.journal.count(),
         "origins": dataset.images.by_source(),
         **_left_out(dataset),

@@ -5,7 +5,7 @@ Only reads. The answers are small however large the dataset is.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from gleanset.credit import NOTHING, Credit
 from gleanset.db.connection import Connection
 from gleanset.db.faces import FACELESS, NOT_FAILED
 from gleanset.db.images import asked_of
+from gleanset.db.paging import IN_USE
 from gleanset.records import HAND
 
 
@@ -248,6 +249,21 @@ class Statistics:
             SourceRequest(source, query, hint, (first, last), posts > 0, Credit(*credit))
             for source, query, hint, first, last, posts, *credit in rows
         ]
+
+    def labelled(self) -> dict[str, Counter[str]]:
+        """Count the labelled samples of each class by split, "" without one.
+
+        Every command that says how many a class has says this. Copies that were set aside are not
+        among them.
+        """
+        rows = self._db.rows(
+            "SELECT c.name, coalesce(s.split, ''), count(*) FROM sample s JOIN class c "
+            f"ON c.id=s.label WHERE {IN_USE} AND s.status='labelled' GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        found: dict[str, Counter[str]] = {}
+        for name, split, number in rows:
+            found.setdefault(name, Counter())[split] = number
+        return found
 
     def sampled_videos(self) -> list[SampledVideo]:
         """Return every video that was sampled to its end, and what its frames hint at."""

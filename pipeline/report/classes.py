@@ -91,8 +91,7 @@ class _Tally:
 
     def add(self, sample: Sample) -> None:
         label = sample.label or ""
-        # A copy that was set aside since the split is not used any more.
-        split = sample.split if sample.kept else None
+        split = sample.split
         self.splits[label][split or "none"] += 1
         # Keys are hashes, so the first ones are a fair draw, and the same each time.
         if len(self.first[label]) < STRIP:
@@ -110,7 +109,8 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
     """Gather section 4."""
     tally = _Tally()
     for sample in dataset.samples.by_key():
-        if sample.status == "labelled":
+        # A copy that was set aside since the split is not used any more.
+        if sample.status == "labelled" and sample.kept:
             tally.add(sample)
     shared = tally.shared()
     totals = sum(tally.splits.values(), Counter[str]())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from tools_for_tests import pixels
+from tools_for_tests import ROOT, pixels, run_cli
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
@@ -127,6 +128,22 @@ def test_without_its_plugin_it_is_said_what_to_install(
     with pytest.raises(Unreadable) as refused:
         decode(data)
     assert refused.value.detail == f"{name}: pip install 'gleanset[formats]'"
+
+
+def test_a_harvest_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "phone.HEIC").write_bytes(made("HEIF"))
+    # What workers see of it: nothing to import.
+    (tmp_path / "pillow_heif.py").write_text("raise ImportError")
+    done = run_cli(
+        "harvest.cli",
+        "folder",
+        tmp_path / "in",
+        "-d",
+        tmp_path / "d",
+        PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}",
+    )
+    assert done.stdout.count("HEIC: pip install 'gleanset[formats]'") == 2, done.stdout
 
 
 def test_they_are_harvested_with_their_own_endings(dataset: Dataset, tmp_path: Path) -> None:

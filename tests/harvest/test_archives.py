@@ -495,11 +495,12 @@ def test_a_harvested_archive_is_previewed_as_known(
         looked = Preview(dataset, shown.append)
         return preview_folders(looked, dataset.root, [], [archive], hints=hints, label=label)
 
-    assert preview() == {"candidates": len(PICTURES)}
+    told = {"hints": {"cats": 2, "dogs": 1, "none": 1}} if hints else {}
+    assert preview() == {"candidates": len(PICTURES), **told}
     assert len(shown) == len(PICTURES)
     harvest(dataset, archive, hints=hints)
     shown.clear()
-    assert preview() == {"candidates": 0, "known": len(PICTURES)}
+    assert preview() == {"candidates": 0, "known": len(PICTURES), **told}
     assert shown == []
     # As the harvest itself has it: with another hint it comes again.
     assert preview(label="pet")["candidates"] == (0 if hints else len(PICTURES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
@@ -103,6 +104,17 @@ def found_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
 
 def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
     return {r.what.removeprefix(site.url): r.reason for r in dataset.rejections.each()}
+
+
+def test_what_was_read_of_a_damaged_list_is_fetched(
+    dataset: Dataset, pictures: FaultyServer, tmp_path: Path
+) -> None:
+    text = "url\n" + "".join(f"{pictures.url}/good/{n}.jpg\n" for n in range(10))
+    urls = tmp_path / "list.csv.gz"
+    urls.write_bytes(gzip.compress(text.encode(), compresslevel=0)[:-40])
+    with pytest.raises(InputUnusable, match="what was read is kept"):
+        harvest(dataset, urls)
+    assert found_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(9)}
 
 
 def test_an_address_that_stands_there_often_is_asked_for_once(

@@ -8,16 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tools_for_tests import run_here
 
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
 from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
+from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
 from gleanset.terminal import readable
 from gleanset.web_take_downs import refuse_take_downs
+from labeler.class_sheet import labelled_counts
+from labeler.numbers import numbers_of
+from labeler.sorting.session import SortingSession
 from pipeline.next_step import other_steps
+from pipeline.report.classes import gather_classes
 from pipeline.status import next_step, status, status_words
 
 BOX = Box(0, 0, 10, 10)
@@ -104,6 +110,25 @@ def test_everything_is_counted(empty: Dataset) -> None:
         "takedowns": {"waiting": 0},
         "also": [],
     }
+
+
+def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
+    images = [add_image(empty, f"{n}", Origin("folder", f"{n}")) for n in range(9)]
+    keys = [add_sample(empty, image) for image in images]
+    empty.journal.step("Label", [Choice(key, "label", "hana") for key in keys[:6]])
+    empty.journal.step("Label", [Choice(key, "label", "rei") for key in keys[6:8]])
+    empty.samples.set_splits({key: (key, "train") for key in keys[:8]}, "by hand")
+    empty.db.run("UPDATE sample SET kept=0 WHERE key IN (?,?)", keys[:2])
+    found = status(empty)
+    assert found["labels"] == {"hana": 4, "rei": 2}
+    assert found["splits"] == {"train": {"hana": 4, "rei": 2}}
+    listed = run_here("labeler.cli", "classes", "list", "-d", empty.root, "-j").json["classes"]
+    assert {row["name"]: row["samples"] for row in listed} == found["labels"]
+    assert labelled_counts(empty, ()) == found["labels"]
+    rows = gather_classes(empty, Thumbnails(empty)).rows
+    assert {row.name: row.total for row in rows} == found["labels"]
+    kept = numbers_of(SortingSession(empty)).kept
+    assert {name: parts["train"] for name, parts in kept.items()} == found["labels"]
 
 
 def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset) -> None:
