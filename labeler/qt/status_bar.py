@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QStatusBar
 
 from labeler.qt.accessibility import announce
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import step_words
+from labeler.qt.translations import singular, step_words
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
 
 SHOWN_MS, CLOCK_MS = 6000, 1000
@@ -72,9 +72,10 @@ class StatusTexts(QObject):
     def show_effort(self) -> None:
         """Show what the dataset has cost so far, all spells together."""
         gestures, seconds = self._before
+        gestures += self._worker.gestures
         self.spent.setText(
-            self.tr("{gestures} gestures, {minutes} min").format(
-                gestures=f"{gestures + self._worker.gestures:,}",
+            singular(self.tr("{gestures} gestures, {minutes} min"), gestures).format(
+                gestures=f"{gestures:,}",
                 minutes=round((seconds + self._worker.seconds) / 60),
             )
         )
@@ -97,7 +98,7 @@ class StatusTexts(QObject):
 
     def measuring(self, left: int) -> None:
         """Show how many faces are still to be measured for likeness."""
-        text = self.tr("{left} faces to be compared").format(left=f"{left:,}")
+        text = singular(self.tr("{left} faces to be compared"), left).format(left=f"{left:,}")
         if not left and self.work.text():
             self._bar.showMessage(self.tr("Look-alikes are ready: G shows class pages"), 8000)
         self.work.setText(text if left else "")

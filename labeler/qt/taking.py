@@ -21,6 +21,7 @@ from labeler.qt.accessibility import announce
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 from labeler.qt.intake import Intake
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.translations import singular
 from labeler.sorting.dropped import DropResult, TakePlan
 
 
@@ -298,9 +299,11 @@ class TakingBar(QFrame):
         if taking.copied:
             parts.append(self.tr("{count} pictures as they are").format(count=f"{taking.copied:,}"))
         if taking.images:
-            parts.append(self.tr("{count} new images").format(count=f"{taking.images:,}"))
+            new = singular(self.tr("{count} new images"), taking.images)
+            parts.append(new.format(count=f"{taking.images:,}"))
         if taking.faces:
-            parts.append(self.tr("{count} faces found").format(count=f"{taking.faces:,}"))
+            found = singular(self.tr("{count} faces found"), taking.faces)
+            parts.append(found.format(count=f"{taking.faces:,}"))
         elif state is TakingState.DONE and taking.can_go_on:
             parts.append(self.tr("no new face found"))
         elif not taking.copied and not taking.whys and state is TakingState.DONE:

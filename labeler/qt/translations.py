@@ -6,6 +6,7 @@ in English. Texts of Qt itself come from Qt's own catalogues.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -147,6 +148,19 @@ def step_words(operation: Operation) -> str:
     if translated == template:
         return operation.text()
     return translated.format(**operation.arguments)
+
+
+_NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( are| have| were| go)?\b")
+_VERBS = {" are": " is", " have": " has", " were": " was", " go": " goes"}
+
+
+def singular(text: str, count: int) -> str:
+    """Return an English text as it is said of one: `{count} faces` becomes `{count} face`, with the
+    verb behind it. Other languages here have one form.
+    """
+    if count != 1:
+        return text
+    return _NOUN.sub(lambda found: found[1] + _VERBS.get(found[2] or "", ""), text, count=1)
 
 
 def _translated(text: str) -> str:

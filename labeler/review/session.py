@@ -79,9 +79,13 @@ def _confusions(found: Sequence[ReviewItem]) -> Wall:
 def take_suggestions(
     session: SortingSession, ids: Sequence[int], suggested: Mapping[int, Suggestion]
 ) -> StepResult:
-    """Return the model is right: each sample gets the class that was suggested, in one step."""
+    """Return the model is right: each sample gets the class that was suggested, in one step.
+
+    Raises `UsageError` where a class is gone by now.
+    """
     there = session.tiles.of(ids)
     labels = {row: suggested[row].label for row in ids if row in there and row in suggested}
+    session.refuse_gone(set(labels.values()))
     return session.file_each(labels, operation("suggested", count=len(labels)), REVIEWED)
 
 

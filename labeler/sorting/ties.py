@@ -169,6 +169,7 @@ class Ties:
             return (
                 self._session.bind([*ones, *others]) if same else self._session.part(ones, others)
             )
+        self._session.refuse_gone([label])
         if same:
             return self._session.file(others, label, WITH_PAGE)
         did = operation("not-of-class", count=len(others), label=label)

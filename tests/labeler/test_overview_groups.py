@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from labeler_makers import add_faces, add_image
 
 from gleanset import Dataset
+from gleanset.errors import UsageError
+from labeler.classes import ClassEditor
 from labeler.likeness import Vectors
 from labeler.sorting.groups import (
     LikenessGroup,
@@ -137,6 +140,16 @@ def test_the_same_gets_the_class_and_one_undo_takes_it_back(empty: Dataset) -> N
     assert session.tiles.of(asked)[asked[0]].status == "queue"
     session.undo()
     assert session.tiles.counts().waiting == 4
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_no_answer_brings_a_class_back(empty: Dataset, same: bool) -> None:
+    session, ties, page, asked = pair(empty)
+    ClassEditor(empty).delete("Miku")
+    with pytest.raises(UsageError, match="Miku is no class any more"):
+        ties.answer(page, [], same=same)
+    assert empty.classes.names() == []
+    assert session.tiles.of(asked)[asked[0]].status == "queue"
 
 
 def test_different_is_kept_and_not_asked_again(empty: Dataset) -> None:

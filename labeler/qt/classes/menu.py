@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QLineEdit, QMenu, QWidget, QWidgetAction
 
 from labeler.qt.classes.model import ClassListRow
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.translations import singular
 from labeler.sorting.keys import KEYS, PREFIXES, SECONDS
 from labeler.sorting.session import SortingSession
 
@@ -40,7 +41,7 @@ class ClassMenu(QMenu):
             action = self.addAction(text, partial(self._move, by))
             action.setEnabled(own_order)
         self.addSeparator()
-        text = self.tr("Delete: {count} faces go back to the queue")
+        text = singular(self.tr("Delete: {count} faces go back to the queue"), row.count)
         self.addAction(text.format(count=f"{row.count:,}"), self._delete)
 
     def show_at(self, point: QPoint) -> None:

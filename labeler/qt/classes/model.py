@@ -19,6 +19,7 @@ from PySide6.QtCore import (
 from gleanset.db.measures import SampleRegion
 from gleanset.db.sorting import ClassCount
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.translations import singular
 from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import Place, SortingProgress, StepResult
 
@@ -204,7 +205,7 @@ class ClassListModel(QAbstractListModel):
             spoken = self.tr("{name}, {count} faces")
             if row.key:
                 spoken = self.tr("{name}, key {key}, {count} faces")
-            return spoken.format(name=row.name, key=row.key, count=row.count)
+            return singular(spoken, row.count).format(name=row.name, key=row.key, count=row.count)
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.name
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication
 
 from gleanset.db.sorting import LabelCounts
+from labeler.qt.translations import singular
 from labeler.qt.views.base import LabelerView, WindowAct
 from labeler.qt.views.empty import NextStep, Notice
 from labeler.sorting.grid_rows import ALL_PLACES, SET_ASIDE
@@ -59,7 +60,7 @@ def no_faces(view: LabelerView, images: int) -> Notice:
         )
     return Notice(
         tr("No faces were found in the pictures yet"),
-        tr("{count} pictures are here.").format(count=f"{images:,}"),
+        singular(tr("{count} pictures are here."), images).format(count=f"{images:,}"),
         (
             to_act(view, WindowAct.FIND_FACES, tr("Find the faces in them")),
             to_view(view, "crop", tr("Draw boxes by hand")),
@@ -70,14 +71,14 @@ def no_faces(view: LabelerView, images: int) -> Notice:
 def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
     """Nothing waits any more."""
     text = tr("{count} faces have their place.")
-    later = tr("Show what was put off: {count}")
+    later, done = tr("Show what was put off: {count}"), counts.total - counts.later
     put_off = NextStep(
         later.format(count=f"{counts.later:,}"),
         lambda: view.place_wanted.emit(Place.LATER.target),
     )
     return Notice(
         tr("Everything is sorted"),
-        text.format(count=f"{counts.total - counts.later:,}"),
+        singular(text, done).format(count=f"{done:,}"),
         (
             *([put_off] if counts.later else []),
             to_view(view, "review", tr("Look at it again")),

@@ -11,6 +11,7 @@ from gleanset import Dataset
 from gleanset.work.progress import Progress
 from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
 from labeler.qt.classes.table import ClassTable
+from labeler.qt.translations import singular
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.confidence_bars import ConfidenceBars
 from labeler.qt.views.empty import EmptyNotice
@@ -147,7 +148,7 @@ class NumbersView(LabelerView):
             self.tr("{done} of {total} sorted").format(
                 done=f"{decided:,}", total=f"{counts.total:,}"
             ),
-            self.tr("{gestures} gestures, {minutes} min").format(
+            singular(self.tr("{gestures} gestures, {minutes} min"), gestures).format(
                 gestures=f"{gestures:,}", minutes=round(seconds / 60)
             ),
         ]
@@ -216,7 +217,8 @@ class NumbersView(LabelerView):
             ),
         ]
         if plan.left:
-            lines.append(self.tr("{count} samples are left out").format(count=len(plan.left)))
+            left = len(plan.left)
+            lines.append(singular(self.tr("{count} samples are left out"), left).format(count=left))
         if plan.not_searched:
             lines.append(
                 self.tr("Look for duplicates first (F3): {count} are not compared").format(

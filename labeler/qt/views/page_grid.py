@@ -294,13 +294,15 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
         ]
     if page.kind is PageKind.GROUPS:
         alike = QCoreApplication.translate("PageGrid", "{count} alike")
+        alone = QCoreApplication.translate("PageGrid", "Like nobody here")
+        titles = (alone if g.size == 1 else alike.format(count=g.size) for g in page.groups)
         return [
             Section(
-                f"{group.label}?  {group.size}" if group.label else alike.format(count=group.size),
+                f"{group.label}?  {group.size}" if group.label else title,
                 group.size,
                 beside=len(page.groups) > 1,
             )
-            for group in page.groups
+            for group, title in zip(page.groups, titles, strict=True)
         ]
     if page.kind is PageKind.LEFT:
         counts: dict[str, int] = {}

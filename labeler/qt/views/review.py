@@ -14,9 +14,11 @@ from PySide6.QtWidgets import QLabel, QVBoxLayout
 from gleanset.db.filters import ANYTHING
 from gleanset.db.review import FilterChoices, Reviews
 from gleanset.operations import Operation
+from labeler.qt.classes.watch import ClassWatch
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
+from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.filter_bar import FilterBar, flag_name
@@ -67,6 +69,7 @@ class ReviewView(SendingView):
         for part in (self.bar, self.title, self.view):
             column.addWidget(part)
         self.bar.changed.connect(self.reload)
+        ClassWatch(self.worker, self).changed.connect(self._leave_out)
 
     def made_view(self) -> GestureView:
         """Make a grid of tiles with suggestions."""
@@ -91,6 +94,11 @@ class ReviewView(SendingView):
             self._wall = self._wall.renamed(self.names_now(operation))
             self.model.retitle(self._sections(self._wall), self._proposed(self._wall))
             self.view.lay_out()
+
+    def _leave_out(self, gone: set[str]) -> None:
+        """Suggest no class that is gone."""
+        if self._wall is not None and any(s.label in gone for s in self._wall.suggested.values()):
+            self.reload()
 
     def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
         self.bar.offer(*found)
@@ -141,7 +149,7 @@ class ReviewView(SendingView):
         }
 
     def _words(self, count: int) -> str:
-        words = self.tr("{count} faces").format(count=f"{count:,}")
+        words = singular(self.tr("{count} faces"), count).format(count=f"{count:,}")
         if not count:
             return words
         hint = self.tr("Enter: as suggested · K: the label is right · a class key: that class")

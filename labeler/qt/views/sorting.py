@@ -18,6 +18,7 @@ from labeler.duplicates.decisions import take_back
 from labeler.qt.grid.gesture_view import GridCommand, Select
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
+from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.filter_bar import FilterBar
@@ -255,6 +256,7 @@ class SortingView(SendingView):
         text = self.tr("{name} · {count} faces")
         if self._shown.chosen != ANYTHING and whole is not None:
             text = self.tr("{name} · {count} of {all} faces")
+        text = singular(text, self._count if self._shown.chosen == ANYTHING else whole or 0)
         text = text.format(name=name, count=f"{self._count:,}", all=f"{whole or 0:,}")
         if self._shown.target == SET_ASIDE:
             text += self.tr("  ·  Q or K: they are no copies, take them back")

@@ -208,10 +208,10 @@ def test_the_grid_follows_a_rename_and_a_merge(person: Person) -> None:
     settle(person.window)
     person.window.worker.decide(lambda session: session.rename_class("rei", "Ayanami"))
     settle(person.window)
-    assert person.view.title.text() == "Ayanami · 1 faces"
+    assert person.view.title.text() == "Ayanami · 1 face"
     person.window.worker.undo()
     settle(person.window)
-    assert person.view.title.text() == "rei · 1 faces"
+    assert person.view.title.text() == "rei · 1 face"
     person.window.worker.decide(lambda session: session.merge_class("rei", "hana"))
     settle(person.window)
     assert person.view.title.text() == "hana · 2 faces"

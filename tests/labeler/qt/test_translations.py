@@ -24,6 +24,7 @@ from labeler.qt.translations import (
     lacks_letters,
     language_for,
     languages,
+    singular,
     step_words,
 )
 
@@ -177,3 +178,27 @@ def test_every_operation_has_words_in_every_language() -> None:
     for kind, template in STEP_TEXTS.items():
         named_in_english = {"count" if name == "faces" else name for name in names_in(TEXTS[kind])}
         assert set(names_in(str(template))) == named_in_english
+
+
+@pytest.mark.parametrize(
+    ("text", "of_one"),
+    [
+        ("{name} · {count} faces", "{name} · {count} face"),
+        ("{gestures} gestures, {minutes} min", "{gestures} gesture, {minutes} min"),
+        ("{count} pictures are here.", "{count} picture is here."),
+        ("{count} faces were not shown yet", "{count} face was not shown yet"),
+        ("{count} new images", "{count} new image"),
+        ("{name} · 顔 {count} 枚", "{name} · 顔 {count} 枚"),
+    ],
+)
+def test_of_one_the_singular_is_said(text: str, of_one: str) -> None:
+    assert (singular(text, 1), singular(text, 2)) == (of_one, text)
+
+
+def test_a_grid_of_one_face_says_so(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
+    settle(window)
+    window.worker.decide(lambda session: session.to([1], few.names[0]))
+    window.view.open_place(few.names[0])
+    settle(window)
+    assert window.view.title.text() == f"{few.names[0]} · 1 face"
