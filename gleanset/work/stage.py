@@ -31,7 +31,8 @@ def stage(cache: Path, name: str) -> Iterator[Path]:
         try:
             with disk_errors(scratch):
                 shutil.rmtree(scratch, ignore_errors=True)
-                scratch.mkdir(parents=True)
+                # Workers of a command that was killed may write here a moment longer.
+                scratch.mkdir(parents=True, exist_ok=True)
             yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import pytest
 from tools_for_tests import python
 
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, NotWritable
+from gleanset.files.atomic import write_atomic
 from gleanset.work.stage import stage
 
 HOLD = (
@@ -46,6 +50,26 @@ def test_a_killed_stage_is_free_at_once_and_its_scratch_emptied(dataset: Dataset
     assert (dataset.cache / "scratch" / "harvest-folder" / "half").exists()
     with dataset.stage("harvest-folder") as scratch:
         assert list(scratch.iterdir()) == []
+
+
+def test_workers_that_outlive_a_killed_command_hinder_nobody(dataset: Dataset) -> None:
+    scratch, ended = dataset.cache / "scratch" / "harvest-folder", Event()
+
+    def outlive() -> None:
+        while not ended.is_set():
+            with suppress(NotWritable):
+                write_atomic(scratch / "picture", b"x", sync_name=False)
+
+    with ThreadPoolExecutor(4) as workers:
+        outliving = [workers.submit(outlive) for _ in range(4)]
+        try:
+            for _ in range(300):
+                with dataset.stage("harvest-folder") as own:
+                    assert own.is_dir()
+        finally:
+            ended.set()
+        for worker in outliving:
+            worker.result()
 
 
 def test_the_same_process_is_refused_too(dataset: Dataset) -> None:
