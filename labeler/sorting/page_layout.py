@@ -78,6 +78,9 @@ LEFT_ROOM, SMALL, FEW = 24, 0.3, 6
 what is left of several shares one.
 """
 
+FIRST = 24
+"""Faces on the first page of a class: what is proposed for it was not tested on decisions yet."""
+
 
 class Stack(NamedTuple):
     """One tile: samples that are decided as one, and what is proposed for them.
@@ -123,7 +126,8 @@ class ClassPage(NamedTuple):
     """What is shown at once.
 
     The first `doubtful` tiles are the doubtful ones. `of` is how many wait for the same class.
-    Tiles of an overview are in `groups`.
+    Tiles of an overview are in `groups`. How many are expected to be wrong is not to be told before
+    such proposals were `tested` on decisions.
     """
 
     kind: PageKind
@@ -132,6 +136,7 @@ class ClassPage(NamedTuple):
     doubtful: int = 0
     of: int = 0
     groups: tuple[PageGroup, ...] = ()
+    tested: bool = False
 
     @property
     def expected_wrong(self) -> float:
@@ -168,9 +173,13 @@ def _renamed(label: str | None, names: Mapping[str, str]) -> str | None:
     return None if label is None else names.get(label, label)
 
 
-def compose(stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM) -> ClassPage | None:
+def compose(
+    stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM, tested: Collection[str] = ()
+) -> ClassPage | None:
     """Return the next page: the class with the most sure faces, else what is left of several;
     None where nothing is proposed.
+
+    Proposals of some classes were `tested` on decisions: a first page of another one is small.
     """
     by_class: dict[str, list[Stack]] = {}
     for stack in stacks:
@@ -182,8 +191,14 @@ def compose(stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM) -> Clas
     whole = room * SMALL if len(pages) > 1 else FEW
     # After a page of a few that leaves others over would come one that is no larger.
     if pages and (most >= whole or most == len(guessed)):
-        return max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
-    return left_page(guessed, vectors, room) if guessed else None
+        best = max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
+        if (label := str(best.label)) in tested:
+            return best._replace(tested=True)
+        return class_page(label, by_class[label], vectors, min(room, FIRST))
+    if not guessed:
+        return None
+    room = room if tested else min(room, FIRST)
+    return left_page(guessed, vectors, room)._replace(tested=bool(tested))
 
 
 def _sure_share(page: ClassPage) -> float:

@@ -76,6 +76,7 @@ class Pages:
         self._split: set[int] = set()
         self._stacks: list[Stack] = []
         self._learnt = False
+        self._tested: set[str] = set()
         self.ties = Ties(session)
         self._unreadable: set[int] = set()
 
@@ -86,7 +87,7 @@ class Pages:
     def _shown(self, look: LookAtQueue, room: int) -> ClassPage | None:
         self._finishing.see(look.proposed)
         self._stacks = look.stacks
-        return _page(look, room) if look.stacks else None
+        return _page(look, room, self._tested) if look.stacks else None
 
     def all_measured(self) -> None:
         """Note that what has no descriptor now will have none."""
@@ -218,28 +219,12 @@ class Pages:
                 else NO_STEP
             )
         # Only now: while the disk refuses, this is tried again and again.
-        self._learn(page, lifted, sent, label)
+        if page.kind is not PageKind.GROUPS:
+            self._tested |= {tile.proposal.label for tile in page.tiles if tile.proposal.label}
         if something:
             self._finishing.filed(set(still.values()))
             self.proposer.learn_votes(page.rows)
         return done
-
-    def _learn(
-        self,
-        page: ClassPage,
-        lifted: Collection[int],
-        sent: Collection[int],
-        label: str | None,
-    ) -> None:
-        if page.kind is PageKind.GROUPS:
-            return
-        now = self._session.tiles.of([page.tiles[n].rows[0] for n in sent])
-        labels = {tile: label or page.tiles[tile].proposal.label for tile in range(len(page.tiles))}
-        labels |= {n: tile.label for n in sent if (tile := now.get(page.tiles[n].rows[0]))}
-        labels |= dict.fromkeys(lifted)
-        # Whoever names the class that was proposed agrees with it.
-        wrong = sum(page.tiles[n].proposal.label != said for n, said in labels.items())
-        self.proposer.calibration.learn(page.expected_wrong, wrong)
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
         """Return them without what another window has decided since the page was made."""
@@ -247,7 +232,7 @@ class Pages:
         return {row: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
 
 
-def _page(look: LookAtQueue, room: int) -> ClassPage | None:
+def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | None:
     """Return an overview while there are groups of whom nobody knows the name, then pages of
     what is proposed, then what is left over, in groups however small, at last what cannot be
     compared.
@@ -262,7 +247,7 @@ def _page(look: LookAtQueue, room: int) -> ClassPage | None:
     fewest = FEWEST_LATER if look.named else FEWEST
     return (
         overview(nobody, look.vectors, room, fewest)
-        or compose(look.stacks, look.vectors, room)
+        or compose(look.stacks, look.vectors, room, tested)
         or overview(
             likeness_groups(comparable, look.vectors, look.decided[:0]), look.vectors, room, 1
         )

@@ -189,12 +189,8 @@ def combined(
     opinions: Iterable[ClassOpinion],
     classes: Sequence[str],
     refused: Iterable[str] = (),
-    doubt: float = 1.0,
 ) -> ClassProposal:
-    """One proposal of several opinions.
-
-    `doubt` is how much more often proposals of this session were wrong than they said.
-    """
+    """One proposal of several opinions."""
     given = [opinion.says for opinion in opinions if opinion.says]
     names = set(classes).union(*given) if given else set()
     refused = set(refused)
@@ -214,7 +210,7 @@ def combined(
         ((name, score / total) for name, score in scores.items()),
         key=lambda item: (-item[1], item[0]),
     )[:TOP]
-    first = max(0.01, min(MOST_SURE, 1 - (1 - best[0][1] * kept) * doubt))
+    first = max(0.01, min(MOST_SURE, best[0][1] * kept))
     # The others share what is left as they did before.
     part = (1 - first) / max(1 - best[0][1], 1e-6)
     others = ((name, min(first, share * part)) for name, share in best[1:])
@@ -227,28 +223,6 @@ def of_hint(hint: str | None) -> ClassOpinion:
         if hint is not None:
             return ClassOpinion({class_name(hint): HINT})
     return ClassOpinion({})
-
-
-class ErrorCalibration:
-    """How often proposals were wrong, against how often they said they would be: by themselves,
-    before they were doubted.
-    """
-
-    START = 4.0
-
-    def __init__(self) -> None:
-        self.expected = 0.0
-        self.wrong = 0.0
-
-    def learn(self, expected: float, wrong: int) -> None:
-        """Note a page that was filed: so many errors were expected by now, so many were made."""
-        self.expected += expected / self.doubt
-        self.wrong += wrong
-
-    @property
-    def doubt(self) -> float:
-        """What to multiply the chance of an error by."""
-        return min(4.0, max(0.25, (self.wrong + self.START) / (self.expected + self.START)))
 
 
 class NeighbourReliability:

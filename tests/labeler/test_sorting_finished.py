@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from labeler_makers import add_faces, add_image
 from sorting_book import ids_of
-from test_sorting_pages import only, presort, samples
+from test_sorting_pages import large_at_once, only, presort, samples  # noqa: F401 - a fixture
 
 from gleanset import Dataset
 from gleanset.db.ordering import OrderedSamples
 from labeler.sorting.checks import Checks, CompletedClass
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
+
+pytestmark = pytest.mark.usefixtures("large_at_once")
 
 
 def two_classes(dataset: Dataset, second: int) -> tuple[SortingSession, Pages]:

@@ -14,12 +14,13 @@ from gleanset import Dataset, Origin
 from gleanset.db.proposals import Proposal as Said
 from gleanset.db.proposals import Proposals, Standing
 from gleanset.errors import DatasetBusy
+from labeler.sorting import page_layout
 from labeler.sorting.checks import Checks, ErrorRate
-from labeler.sorting.page_layout import ROOM, ClassPage
+from labeler.sorting.page_layout import FIRST, ROOM, ClassPage, Stack, compose
 from labeler.sorting.pages import Pages
 from labeler.sorting.proposals import (
     ClassOpinion,
-    ErrorCalibration,
+    ClassProposal,
     NeighbourReliability,
     Neighbours,
     combined,
@@ -45,6 +46,12 @@ def presort(dataset: Dataset, said: dict[str, tuple[str, float]]) -> SortingSess
     return session
 
 
+@pytest.fixture
+def large_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes whose proposals were tested before: no first page is small."""
+    monkeypatch.setattr(page_layout, "FIRST", ROOM)
+
+
 def only(page: ClassPage | None) -> ClassPage:
     assert page is not None
     return page
@@ -52,16 +59,50 @@ def only(page: ClassPage | None) -> ClassPage:
 
 def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
     keys = samples(empty, 90)
-    pages = Pages(presort(empty, dict.fromkeys(keys, ("Miku", 0.9))))
-    page = only(pages.next())
+    found = [Stack(n, (n,), ClassProposal((("Miku", 0.9),))) for n in range(90)]
+    page = only(compose(found, np.zeros((90, 2), np.float32), ROOM, {"Miku"}))
     assert (page.kind, page.label, len(page.tiles), page.of) == ("class", "Miku", 60, 90)
     assert page.expected_wrong == pytest.approx(6)
-    # Sure ones: as many as there is room for.
+    # Sure ones: as many as there is room for, once some were.
     pages = Pages(presort(empty, dict.fromkeys(keys, ("Mio", 0.99))))
+    pages.file(first := only(pages.next()))
+    assert (len(first.tiles), first.of, first.tested) == (FIRST, 90, False)
     assert len(only(pages.next(40)).tiles) == 40
-    assert len(only(pages.next()).tiles) == min(ROOM, 90)
+    assert len((page := only(pages.next())).tiles) == 90 - FIRST
+    assert page.tested
 
 
+def test_only_what_knows_every_named_class_proposes(empty: Dataset) -> None:
+    keys = samples(empty, 90)
+    session = presort(empty, dict.fromkeys(keys, ("Miku", 0.97)))
+    (later,) = add_faces(empty, add_image(empty, "later"))
+    proposals, pages = Proposals(empty.db), Pages(session)
+    standings = [Standing(key, n, (Said("Miku", 0.97),)) for n, key in enumerate(keys)]
+    session.file(ids_of(session, [keys[0]]), "Miku")
+    proposals.replace(standings, None, {"known": ["Miku"]})
+    assert only(pages.next()).label == "Miku"
+    session.file(ids_of(session, [later]), "Rin")  # of whom that presort had never heard
+    assert only(pages.next()).label is None
+    proposals.replace(standings, None, {"known": ["Miku", "Rin"]})
+    assert only(pages.next()).label == "Miku"
+    session.rename_class("Rin", "Kagamine Rin")  # is the same class
+    assert only(pages.next()).label == "Miku"
+    session.undo()
+    session.undo()  # Rin has nobody any more
+    proposals.replace(standings, None, {"known": ["Miku"]})
+    assert only(pages.next()).label == "Miku"
+
+
+def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(empty: Dataset) -> None:
+    keys = samples(empty, 90)
+    pages = Pages(presort(empty, {key: ("AB"[n % 2], 0.6) for n, key in enumerate(keys)}))
+    first = only(pages.next())
+    assert (first.kind, len(first.tiles), first.tested) == ("left", FIRST, False)
+    pages.file(first)
+    assert only(pages.next()).tested
+
+
+@pytest.mark.usefixtures("large_at_once")
 def test_doubtful_ones_come_first_and_hopeless_ones_last(empty: Dataset) -> None:
     keys = samples(empty, 60)
     sure = dict.fromkeys(keys[:40], ("Miku", 0.98))
@@ -90,6 +131,7 @@ def test_a_few_sure_ones_are_no_page_of_their_own_where_others_are_left(empty: D
     assert (page.kind, len(page.tiles)) == ("class", 12)  # no part of equals is purer
 
 
+@pytest.mark.usefixtures("large_at_once")
 def test_filing_a_page(empty: Dataset) -> None:
     keys = samples(empty, 40)
     session = presort(empty, dict.fromkeys(keys, ("Miku", 0.95)) | {keys[39]: ("Mio", 0.4)})
@@ -134,6 +176,7 @@ def test_what_cannot_be_compared_is_no_group(empty: Dataset) -> None:
     assert pages.file(page) == NO_STEP
 
 
+@pytest.mark.usefixtures("large_at_once")
 def test_skipped_pages_come_again_at_the_end(empty: Dataset) -> None:
     keys = samples(empty, 80)
     said = {key: (("Miku", "Mio")[n % 2], 0.97) for n, key in enumerate(keys)}
@@ -151,6 +194,7 @@ def test_nothing_waits(empty: Dataset) -> None:
     assert Pages(SortingSession(empty)).next() is None
 
 
+@pytest.mark.usefixtures("large_at_once")
 def test_merged_and_hidden_classes_are_not_proposed(empty: Dataset) -> None:
     keys = samples(empty, 40)
     session = presort(empty, {k: (("A", "B")[n % 2], 0.95) for n, k in enumerate(keys)})
@@ -159,6 +203,7 @@ def test_merged_and_hidden_classes_are_not_proposed(empty: Dataset) -> None:
     assert (page.label, len(page.tiles)) == ("A", 40)
 
 
+@pytest.mark.usefixtures("large_at_once")
 def test_checks_measure_an_error_rate(empty: Dataset) -> None:
     keys = samples(empty, 40)
     session = presort(empty, dict.fromkeys(keys, ("Miku", 0.99)))
@@ -193,15 +238,10 @@ def test_opinions_are_combined_and_refusals_kept() -> None:
     assert combined([], names).label is None
     assert combined([ClassOpinion({})], names).label is None
     assert combined([ClassOpinion({"A": 0.9})], ["A"], refused=["A"]).label is None
-    doubted = combined([ClassOpinion({"A": 0.9})], names, doubt=2.0)
-    assert doubted.confidence == pytest.approx(0.8)
 
 
-def test_honesty_and_trust_learn() -> None:
-    honesty, trust = ErrorCalibration(), NeighbourReliability()
-    assert honesty.doubt == 1
-    honesty.learn(5, 15)
-    assert honesty.doubt > 1.5
+def test_trust_in_neighbours_learns() -> None:
+    trust = NeighbourReliability()
     before = trust.worth
     for _ in range(50):
         trust.learn(trust.worth, right=True)
@@ -233,31 +273,16 @@ def test_neighbours_know_whom_they_do_not_know() -> None:
     assert set(none.vote(rows).label) == {-1}
 
 
-def test_a_page_that_is_filed_again_after_a_busy_dataset_is_learnt_from_once(
-    empty: Dataset,
-) -> None:
-    keys = samples(empty, 10)
+def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> None:
+    keys = samples(empty, 60)
     pages = Pages(presort(empty, dict.fromkeys(keys, ("Miku", 0.9))))
     page = only(pages.next())
     empty.db.rows("PRAGMA busy_timeout=10")
     with locked(empty.root), pytest.raises(DatasetBusy):
         pages.file(page, lifted=[0])
-    assert (pages.proposer.calibration.expected, pages.proposer.calibration.wrong) == (0, 0)
-    assert pages.file(page, lifted=[0]).count == 9
-    assert (pages.proposer.calibration.expected, pages.proposer.calibration.wrong) == (
-        page.expected_wrong,
-        1,
-    )
-
-
-def test_naming_the_class_that_is_proposed_is_no_error(empty: Dataset) -> None:
-    keys = samples(empty, 10)
-    pages = Pages(session := presort(empty, dict.fromkeys(keys, ("Miku", 0.9))))
-    page = only(pages.next())
-    session.file([page.tiles[0].rows[0]], "Miku")  # by its own key
-    session.file([page.tiles[1].rows[0]], "Mio")
-    pages.file(page, lifted=[2], sent=[0, 1], label="Miku")
-    assert pages.proposer.calibration.wrong == 2
+    assert not only(pages.next()).tested
+    assert pages.file(page, lifted=[0]).count == FIRST - 1
+    assert only(pages.next()).tested
 
 
 def test_the_chance_of_somebody_new_is_not_counted_twice(empty: Dataset) -> None:
@@ -268,13 +293,6 @@ def test_the_chance_of_somebody_new_is_not_counted_twice(empty: Dataset) -> None
     standings = [Standing(key, n, (Said("Miku", 0.9),)) for n, key in enumerate(keys)]
     Proposals(empty.db).replace(standings, None, {"correction": {"new": 0.08}})
     assert only(pages.next(20)).expected_wrong == pytest.approx((1 - 0.9 / 0.92) * 20)
-
-
-def test_pages_are_doubted_as_much_as_they_were_wrong_by_themselves() -> None:
-    calibration = ErrorCalibration()
-    for _ in range(30):  # 2 are expected of each, and 4 are wrong
-        calibration.learn(2 * calibration.doubt, 4)
-    assert calibration.doubt == pytest.approx(2, abs=0.1)
 
 
 def test_a_check_leaves_alone_what_was_relabelled_meanwhile(empty: Dataset) -> None:

@@ -180,20 +180,27 @@ class PageHeader(QWidget):
             )
         if page.kind is PageKind.CHECK:
             return self.tr("Do these {count} belong together?  Click who does not").format(
-                count=count
+                count=len(page.tiles)
             )
         if page.kind is PageKind.PLAIN:
             return self._of_plain()
-        return self._of_class(page)
+        return self._of_proposals(page)
 
-    def _of_class(self, page: ClassPage) -> str:
-        """Say whose page it is, or that it is of several classes."""
+    def _of_proposals(self, page: ClassPage) -> str:
+        """Say whose page it is, or that it is of several classes; and how many may be wrong, where
+        such proposals were tested.
+        """
         left, labels = page.kind is PageKind.LEFT, page.labels
         count, wrong = len(page.tiles if left else page.rows), round(page.expected_wrong)
-        text = self.tr("{label}?  {count} of {all} · about {wrong} may be wrong")
-        if len(labels) > 1:
+        if len(labels) > 1 and page.tested:
             text = self.tr("Several classes · {count} of {all} · about {wrong} may be wrong")
-        elif not wrong:
+        elif len(labels) > 1:
+            text = self.tr("Several classes · {count} of {all} · not tested yet: look at each")
+        elif not page.tested:
+            text = self.tr("{label}?  {count} of {all} · not tested yet: look at each")
+        elif wrong:
+            text = self.tr("{label}?  {count} of {all} · about {wrong} may be wrong")
+        else:
             text = self.tr("{label}?  {count} of {all} · probably all right")
         return text.format(
             label=next(iter(labels), ""), count=f"{count:,}", all=f"{page.of:,}", wrong=wrong

@@ -18,6 +18,7 @@ from gleanset import Dataset
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.sending import ENTER_DEAD
+from labeler.sorting import page_layout
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -81,6 +82,18 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         refused = SortingSession(dataset).changes.refused([lifted])
     assert len(refused[lifted]) == 1
+
+
+def test_nothing_is_said_of_errors_before_a_page_was_decided(person: Person) -> None:
+    header = view_of(person).header
+    assert header.title.text().endswith(" · not tested yet: look at each")
+    assert not any(digit in header.title.text().partition("·")[2] for digit in "0123456789")
+    ready(person)
+    person.one_page()  # the other class is not tested either, or several are, of which one is
+    while view_of(person).page is not None and not view_of(person).page.tested:
+        assert "not tested yet" in header.title.text()
+        person.one_page()
+    assert "may be wrong" in header.title.text() or "probably all right" in header.title.text()
 
 
 def test_undo_turns_back_to_the_page(person: Person) -> None:
@@ -265,9 +278,12 @@ def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
     assert view.page.label != label
 
 
-def test_an_offer_can_be_left(person: Person) -> None:
+def test_an_offer_can_be_left(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes no key, no focus and no room from the page."""
+    monkeypatch.setattr(page_layout, "FIRST", 96)  # no first page is small: one class after another
     view = view_of(person)
+    view.next_page()
+    settle(person.window)
     first = view.page.label
     wide = view.header.title.width()
     while view.page is not None and view.page.label == first:

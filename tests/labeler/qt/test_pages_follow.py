@@ -15,6 +15,7 @@ from labeler.classes import ClassEditor
 from labeler.qt.detail_panel import HOVER_MS
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.sending import ENTER_DEAD
+from labeler.sorting import page_layout
 
 Key = Qt.Key
 
@@ -137,8 +138,13 @@ def groups_of(person: Person) -> list[range]:
     return found
 
 
-def test_an_undo_that_can_do_nothing_says_what_came_after(person: Person) -> None:
+def test_an_undo_that_can_do_nothing_says_what_came_after(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_layout, "FIRST", 96)  # each of two pages is a class
     view, said = view_of(person), []
+    view.next_page()
+    settle(person.window)
     person.window.worker.said.connect(lambda text, bad: said.append((text, bad)))
     for _ in range(2):
         ready(person)
