@@ -4,14 +4,16 @@
     python benchmarks/labeler_effort.py FOLDER --json --classes 5 --each 46
     python benchmarks/labeler_effort.py --episodes 3        (drawn ones, whose frames are stacked)
 
-The pictures of all classes are shuffled into a new dataset, in which nothing is named; then a
-scripted person who knows everybody sorts them in a window under Xvfb, by X events alone, until
-nothing waits. It reads the tiles that are painted, the proposals on them and the words above
-them, and knows who they are by their folders; of what is not painted it knows nothing.
+The pictures of all classes are shuffled into a new dataset, as `facecrop run` leaves it: nothing is
+named, nothing measured. Then a scripted person who knows everybody opens a window under Xvfb and
+sorts them, by X events alone, until nothing waits. It reads the tiles that are painted, the
+proposals on them and the words above them, and knows who they are by their folders; of what is not
+painted it knows nothing.
 
 A key press or chord, a click, a notch of the wheel and a drag are a gesture each; so is a key that
-is held while the mouse sweeps over neighbours. The letters of a name are counted apart, and its
-Enter is not counted. The person takes the time that the keystroke-level model gives (Card, Moran
+is held while the mouse sweeps over neighbours, as far as nobody else lies on its way: the mouse
+moves as a hand does, over all that lies between. The Enter of a name is a gesture; its letters are
+counted apart. The person takes the time that the keystroke-level model gives (Card, Moran
 and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s to press, 1.35 s to think about a page, and
 0.15 s for each face that is seen anew; whatever the window makes it wait comes on top, and what is
 learnt in the background has just this time. With `--patient` the person begins when the status bar
@@ -30,7 +32,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
 
 KEY, POINT, PRESS, THINK, SCAN = 0.28, 1.1, 0.1, 1.35, 0.15
 """Seconds: of the keystroke-level model, and for a look at a face."""
+STEP = 12
+"""Pixels between two places of a mouse that moves."""
 STILL_LEARNING = ("beginning", "looking", "solving")
 PATIENCE = 120.0
 """Seconds after which a window that does not come to rest is a fault."""
@@ -80,6 +84,7 @@ class Person:
         self._stage = ""
         self.letters = 0
         self._met: set[str] = set()
+        self._at = (0, 0)
 
     # -- hands
 
@@ -94,27 +99,51 @@ class Person:
 
     def point(self, row: int) -> None:
         """Move the mouse to a tile that is in sight."""
-        x, y = self._place(row)
-        self._hand(POINT, "mousemove", x, y)
+        self._move(POINT, self._place(row))
 
-    def sweep(self, rows: list[int], key: str) -> None:
-        """Hold a class key over neighbours; of one of them it is a press."""
-        self.point(rows[0])
-        if len(rows) == 1:
-            self.key(key, "key")
-            return
-        self._count("sweep")
-        self._hand(KEY, "keydown", key)
-        for row in rows[1:]:
-            x, y = self._place(row)
-            self._hand(PRESS, "mousemove", x, y)
-        self._hand(PRESS, "keyup", key)
+    def _move(self, seconds: float, to: tuple[int, int], *then: str | int) -> None:
+        """Move the mouse over all that lies on the way."""
+        way: list[str | int] = []
+        for place in steps(self._at, to):
+            way += ["mousemove", *place]
+        self._at = to
+        self._hand(seconds, *way, *then)
+
+    def sweep(self, rows: list[int], who: str, also: set[int]) -> None:
+        """Hold a class key over neighbours; of one of them it is a press. `also` are tiles that
+        may be swept over as well: for others the key is let go.
+        """
+        *before, key = self.keys[who]
+        held = ["shift"] if self.view.view.has_groups else []
+        while rows:
+            far = self._reached(rows, {*rows, *also})
+            self.point(rows[0])
+            for first in before:
+                self.key(first, "key")
+            self._count("key" if far == 1 else "sweep")
+            self._hand(KEY, *(word for one in (*held, key) for word in ("keydown", one)))
+            for row in rows[1:far]:
+                self._move(PRESS, self._place(row))
+            self._hand(PRESS, *(word for one in (key, *held) for word in ("keyup", one)))
+            rows = rows[far:]
+
+    def _reached(self, rows: list[int], allowed: set[int]) -> int:
+        """Return how many of these tiles the mouse comes to over no others than are allowed."""
+        from PySide6.QtCore import QPoint
+
+        tiles = self.view.view
+        places = [self._place(row) for row in rows]
+        for number, (one, other) in enumerate(pairwise(places), 1):
+            below = (tiles.viewport().mapFromGlobal(QPoint(*at)) for at in steps(one, other))
+            if {tiles.indexAt(point).row() for point in below} - {*allowed, -1}:
+                return number
+        return len(rows)
 
     def write(self, name: str) -> None:
         """Type a name where the focus is, and Enter."""
         self.letters += len(name)
-        self._hand(KEY * (len(name) + 1), "type", "--delay", "4", name)
-        self._hand(0, "key", "Return")
+        self._hand(KEY * len(name), "type", "--delay", "4", name)
+        self.key("Return", "enter of a name")
 
     def _hand(self, seconds: float, *words: str | int) -> None:
         """Do it, and let the time pass that a person takes."""
@@ -175,10 +204,21 @@ class Person:
         """Pages until nothing is left."""
         self.wait()
         while (page := self.view.page) is not None:
+            if page.kind == "plain":
+                self._await_groups(page)
+                continue
             before = sum(self.gestures.values())
             self.one_page()
             cost = sum(self.gestures.values()) - before
             print(f"{page.kind} of {len(page.tiles)}: {cost} gestures", file=sys.stderr)
+
+    def _await_groups(self, page: ClassPage) -> None:
+        """Look on while faces are compared."""
+        end = time.monotonic() + PATIENCE
+        while self.view.page is page:
+            if time.monotonic() > end:
+                raise SystemExit(f"nothing comes after a page of {len(page.tiles)} plain faces")
+            self.wait(time.monotonic() + 0.5)
 
     def one_page(self) -> None:
         """See all of a page, say who is where Enter would be wrong, and press Enter."""
@@ -211,7 +251,8 @@ class Person:
     def _name_groups(self, page: ClassPage, seen: list[SeenTile]) -> None:
         """Say of each group who most of it are, unless that is offered; then of each stray.
 
-        Groups of one class that stand side by side are swept over with its key.
+        Groups of one class that stand side by side are swept over with its key. A key is pressed
+        with Shift there: without, it is the beginning of a name.
         """
         groups: list[tuple[str, bool, list[SeenTile]]] = []
         first = 0
@@ -233,12 +274,13 @@ class Person:
     def _name_each(self, who: str, groups: list[list[SeenTile]]) -> None:
         """Point at one of each group: the first brings the name where it is new."""
         rows = [next(one.row for one in mine if self.truth[one.key] == who) for mine in groups]
+        whole = {one.row for mine in groups for one in mine}
         if who not in self.keys:
             self.point(rows[0])
             self._call(who)
             rows = rows[1:]
         if rows:
-            self.sweep(rows, self.keys[who])
+            self.sweep(rows, who, whole)
 
     def _call(self, who: str) -> None:
         """Give a page, or the group that is pointed at, a class."""
@@ -266,12 +308,15 @@ class Person:
             if who not in self.keys:
                 self._introduce(rows.pop(0), who)
             if rows:
-                self.sweep(rows, self.keys[who])
+                self.sweep(rows, who, set())
 
     def _introduce(self, row: int, who: str) -> None:
-        """Point at the first face of somebody: / and a name make a class of it."""
+        """Point at the first face of somebody: / and a name make a class of it, on an overview the
+        name alone.
+        """
         self.point(row)
-        self.key("slash", "find")
+        if not self.view.view.has_groups:
+            self.key("slash", "find")
         self.write(who)
         if who not in self.keys:
             raise SystemExit(f"{who} was named and has no key: {self.window.focusWidget()}")
@@ -280,13 +325,22 @@ class Person:
         """A notch of the wheel over the faces."""
         self._count("wheel")
         x, y = on_screen(self.view.view.viewport(), self.view.view.viewport().rect().center())
-        self._hand(PRESS, "mousemove", x, y, "click", 5)
+        self._move(PRESS, (x, y), "click", 5)
 
     @property
     def keys(self) -> dict[str, str]:
         """The keys of the classes, as the rail shows them."""
         progress = self.window.worker.last
         return {} if progress is None else progress.keys
+
+
+def steps(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the places over which a mouse comes from one place to another one."""
+    far = max(1, -(-max(abs(end[0] - start[0]), abs(end[1] - start[1])) // STEP))
+    return [
+        (start[0] + (end[0] - start[0]) * n // far, start[1] + (end[1] - start[1]) * n // far)
+        for n in range(1, far + 1)
+    ]
 
 
 def on_screen(widget: QWidget, point: QPoint) -> tuple[int, int]:
@@ -301,6 +355,7 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
     from labeler.qt.window import LabelerWindow
 
     make_application()
+    started = time.monotonic()
     window = LabelerWindow(faces.root, "pages")
     window.move(0, 0)
     window.resize(1440, 900)
@@ -308,7 +363,6 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
     window.activateWindow()
     window.learning.begin()
     person = Person(window, screen, faces.truth)
-    started = time.monotonic()
     try:
         if patient:
             person.wait_for_learning()
@@ -356,7 +410,7 @@ def chosen_part(folder: Path, to: Path, asked: argparse.Namespace) -> Path:
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     for name in dice.sample(names, asked.classes or len(names)):
         (to / name).mkdir(parents=True)
-        pictures = sorted((folder / name).glob("*.jpg"))
+        pictures = sorted(path for path in (folder / name).iterdir() if path.is_file())
         for picture in dice.sample(pictures, min(asked.each or len(pictures), len(pictures))):
             (to / name / picture.name).symlink_to(picture.absolute())
     return to
@@ -369,7 +423,7 @@ def chosen_faces(asked: argparse.Namespace, scratch: Path) -> FaceSet:
     if asked.folder is None:
         raise SystemExit("name a folder of class folders, or --episodes N")
     folder = chosen_part(asked.folder, scratch / "chosen", asked)
-    return real_set(scratch / "faces", folder, seed=asked.seed)
+    return real_set(scratch / "faces", folder, seed=asked.seed, measured=False)
 
 
 def main() -> None:
@@ -386,6 +440,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         faces = chosen_faces(asked, Path(name))
         with display(Path(name)) as screen:
+            os.environ.pop("QT_QPA_PLATFORM", None)  # a real mouse needs a real display
             os.environ.update(screen.env)
             found = sorted_in_window(faces, screen, asked.patient)
     if not asked.json:

@@ -105,26 +105,32 @@ def _add(
     return cut.key
 
 
-def real_set(root: Path, folder: Path, most: int | None = None, seed: int = 3) -> FaceSet:
-    """Real pictures in folders of their classes, each one a sample as a whole."""
-    files = sorted(folder.glob("*/*.jpg"))
+def real_set(
+    root: Path, folder: Path, most: int | None = None, seed: int = 3, *, measured: bool = True
+) -> FaceSet:
+    """Real pictures in folders of their classes, each one a sample as a whole.
+
+    What is not `measured` is as `facecrop run` leaves it.
+    """
+    files = [path for path in sorted(folder.glob("*/*")) if path.is_file()]
     random.Random(seed).shuffle(files)
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
         cutter = Cutter(CutSettings(), dataset.crops(scratch))
         for path in files[:most]:
-            measured = keep(path.read_bytes())
-            whole = Face("whole", Box(0, 0, measured.width, measured.height), 1.0)
+            image = keep(path.read_bytes())
+            whole = Face("whole", Box(0, 0, image.width, image.height), 1.0)
             with dataset.db.write():
                 dataset.take_original(
-                    keep.store, measured, Origin("folder", str(path), title=path.name)
+                    keep.store, image, Origin("folder", str(path), title=path.name)
                 )
                 pixels = np.asarray(Image.open(path).convert("RGB"))
-                cut = cutter.cut(measured.sha256, pixels, whole)
-                dataset.faces.record(measured.sha256, "whole", "test", [cut])
+                cut = cutter.cut(image.sha256, pixels, whole)
+                dataset.faces.record(image.sha256, "whole", "test", [cut])
             truth[cut.key] = path.parent.name
-        measure(dataset)
+        if measured:
+            measure(dataset)
     return FaceSet(root, truth)
 
 

@@ -27,6 +27,7 @@ from labeler.qt.grid import drag
 from labeler.qt.views.base import LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
+from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.sending import ENTER_DEAD, SendingView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import DIGITS
@@ -168,10 +169,12 @@ class Person:
         QTest.mouseClick(self.view.view.viewport(), Button.LeftButton, modifiers, self.place(row))
 
     def send(self, row: int, name: str) -> None:
-        """Point at a face and press the key of its class."""
+        """Point at a face and press the key of its class; with Shift where keys are a name."""
         self.point(row)
+        grid = self.view.view
+        held = SHIFT if isinstance(grid, PageGrid) and grid.has_groups else NONE
         for key in self.keys[name]:  # beyond the first classes it is a code of two
-            self.press(key, "send")
+            self.press(key, "send", held)
 
     def drag(self, row: int, target: str) -> None:
         """Press on a face, move until it is lifted, let go over a row of the rail.
