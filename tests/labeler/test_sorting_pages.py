@@ -155,6 +155,7 @@ def test_filing_a_page(empty: Dataset) -> None:
     assert session.tiles.counts().waiting == 40
 
 
+@pytest.mark.usefixtures("large_at_once")
 def test_hints_are_proposals_as_long_as_there_is_nothing_better(empty: Dataset) -> None:
     samples(empty, 30, "hana")
     samples(empty, 12, "rei/../x")
