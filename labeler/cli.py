@@ -85,19 +85,36 @@ def accept_proposals(job: CommandJob, above: float, classes: tuple[str, ...]) ->
         return plan.result()
 
 
-@commands.command(epilog="Example: labeler label hana 3f9a… 77c0… -d my-dataset")
+@commands.command(epilog="Example: labeler label hana --stack 5d0c2e71 -d my-dataset")
 @job_options()
 @click.argument("label", shell_complete=classes_here)
-@click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
+@click.argument("samples", nargs=-1, metavar="[SAMPLE]...")
+@click.option(
+    "--stack",
+    "stacks",
+    multiple=True,
+    metavar="ID",
+    help="All that wait in a stack of look-alikes, as of `labeler gallery OUT --stacks`.",
+)
 @click.option("--new", is_flag=True, help="Make the class, though its name is like another one's.")
-def label(job: CommandJob, label: str, samples: tuple[str, ...], new: bool) -> Result:
+def label(
+    job: CommandJob, label: str, samples: tuple[str, ...], stacks: tuple[str, ...], new: bool
+) -> Result:
     """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`.
 
     A class that is not there yet is made. One whose name is much like that of another class, or of
-    a hint, is taken for a slip and refused without --new.
+    a hint, is taken for a slip and refused without --new. What strayed into a stack is named by its
+    own id afterwards.
     """
+    from gleanset.db.stacks import stack_named
+
+    if not samples and not stacks:
+        raise UsageError("nothing is named to label", "name SAMPLEs, or a stack: --stack ID")
     if not new:
         _refuse_slips(job, label)
+    with job.open() as dataset:
+        found = (stack_named(dataset.db, stack) for stack in stacks)
+        samples = tuple(dict.fromkeys([*samples, *(key for one in found for key in one.waiting)]))
     did = operation("label-by-command", count=len(samples), label=label)
     return _decide(job, did, "label", samples, label)
 

@@ -14,7 +14,7 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.completion.values import classes_here
-from gleanset.errors import DatasetMissing, DoneInPart
+from gleanset.errors import DatasetMissing, DoneInPart, UsageError
 from gleanset.file_groups import GroupBy, group_by_option
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.images.contact_sheet import checked_ending
@@ -260,6 +260,9 @@ def sheet(job: CommandJob, out: Path, names: tuple[str, ...], each: int, size: i
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html|FOLDER")
 @only_classes
 @click.option(
+    "--stacks", is_flag=True, help="Show what waits, in the stacks of look-alikes of a presort."
+)
+@click.option(
     "--limit",
     type=click.IntRange(1, 20_000),
     default=2000,
@@ -285,10 +288,14 @@ def gallery(
     Labels in doubt, faces unlike their class and duplicates are marked. OUT.html is one file that
     loads nothing and can be sent to anybody; a FOLDER gets index.html and the pictures beside it.
     Neither holds what a camera wrote into the pictures. Samples that are new are measured first,
-    as `labeler quality` does; labels in doubt are found by `baseline doubts`.
+    as `labeler quality` does; labels in doubt are found by `baseline doubts`. --stacks shows
+    what has no label yet, as `baseline presort` put it together: `labeler label NAME --stack ID`
+    names a stack at once.
     """
     from labeler.gallery.writing import GallerySettings, write_gallery
 
+    if names and chosen["stacks"]:
+        raise UsageError("what is in a stack has no class yet", "leave --class or --stacks out")
     settings = GallerySettings(names=names, workers=workers or 0, **chosen)
     with job.open(rehearse=True) as dataset:
         written = write_gallery(dataset, out, settings, job.progress)

@@ -42,6 +42,7 @@ KINDS = (
     "rejections",
     "runs",
     "proposals",
+    "stacks",
     "snapshots",
     "colours",
 )

@@ -22,6 +22,7 @@ from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
 from gleanset.db.proposed import proposed_samples
 from gleanset.db.snapshots import Snapshots
+from gleanset.db.stacks import stacks as stacks_that_wait
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
 from labeler.quality.flags import flags_of
@@ -141,6 +142,13 @@ def proposals(dataset: Dataset) -> Iterator[Line]:
         yield line | {name: getattr(found, name) for name in STANDING}
 
 
+def stacks(dataset: Dataset) -> Iterator[Line]:
+    """Look-alikes that wait, as the newest presort put them together, the largest stack first."""
+    for stack in stacks_that_wait(dataset.db):
+        line = {"stack": stack.id, "size": len(stack.waiting), "decided": stack.decided}
+        yield line | {"samples": list(stack.waiting)}
+
+
 def snapshots(dataset: Dataset) -> Iterator[Line]:
     """Snapshots, oldest first."""
     yield from (_plain(snapshot) for snapshot in Snapshots(dataset.db).each())
@@ -155,6 +163,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "rejections": rejections,
     "runs": runs,
     "proposals": proposals,
+    "stacks": stacks,
     "snapshots": snapshots,
     "colours": colours,
 }
@@ -183,6 +192,7 @@ FIELDS: dict[str, list[str]] = {
         *("others.label", "others.confidence"),
         *STANDING,
     ],
+    "stacks": ["stack", "size", "decided", "samples"],
     "snapshots": _names(Snapshot),
 }
 

@@ -96,5 +96,6 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "rejections": _columns(Rejection),
     "runs": _columns(Run),
     "proposals": _PROPOSED,
+    "stacks": {"stack": "string", "size": "int64", "decided": "int64", "samples": ["string"]},
     "snapshots": _columns(Snapshot),
 }

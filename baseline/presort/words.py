@@ -31,10 +31,10 @@ def presort_words(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any
         lines |= _proposed(figures, found, waiting)
     else:
         lines["proposals"] = (
-            f"none: that takes two classes with labels; {count(figures['clusters'], 'group')} of "
-            "look-alikes were put together, and the window asks for the most telling first"
+            f"none: that takes two classes with labels; {count(figures['clusters'], 'stack')} of "
+            "look-alikes were put together, to be named at once: labeler label NAME --stack ID"
         )
-    return lines | {"next": _next(dataset, found, waiting)}
+    return lines | {"next": _next(dataset, found, waiting, "classes" in figures)}
 
 
 def _looked_at(figures: Mapping[str, Any], waiting: int) -> str:
@@ -74,10 +74,11 @@ def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -
     return lines
 
 
-def _next(dataset: Dataset, sure: Sequence[float], waiting: int) -> list[str]:
+def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -> list[str]:
     """Return the commands that go on from here."""
     where = f"-d {shlex.quote(str(dataset.root))}"
     if not waiting:
         return [f"gleanset status {where}"]
     accept = [f"labeler accept-proposals --above {SURE:g} {where}"]
-    return [f"labeler {where}", *(accept if any(one >= SURE for one in sure) else [])]
+    stacks = [] if learnt else [f"labeler gallery stacks.html --stacks {where}"]
+    return [f"labeler {where}", *stacks, *(accept if any(one >= SURE for one in sure) else [])]

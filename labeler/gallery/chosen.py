@@ -10,7 +10,10 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.provenance import giver_of, label_provenances
 from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.stacks import Stack, stacks
+from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
+from gleanset.named_files import for_dataset
 from gleanset.records import Sample
 from labeler.class_sheet import labelled_counts, portrait_order
 from labeler.quality.flags import flags_of
@@ -30,14 +33,14 @@ COPIES_SHARE = 0.25
 class GallerySample(NamedTuple):
     """A sample that is shown under `label`; `flags` are those of quality and `MARKS`.
 
-    `decided` is one of person, model, hint, import, visitor. One that was set `aside` is a copy of
-    the one before it.
+    `decided` is one of person, model, hint, import, visitor; None while it waits. One that was set
+    `aside` is a copy of the one before it.
     """
 
     sample: Sample
     label: str
     flags: tuple[str, ...]
-    decided: str
+    decided: str | None
     doubt: Doubt | None = None
     aside: bool = False
 
@@ -53,10 +56,14 @@ class ClassCounts(NamedTuple):
 
 
 class GalleryChoice(NamedTuple):
-    """What is shown, class by class, and what there is of each class."""
+    """What is shown, class by class, and what there is of each class.
+
+    With `stacks` what waits, by the ids of its stacks.
+    """
 
     shown: list[GallerySample]
     counts: dict[str, ClassCounts]
+    stacks: bool = False
 
 
 def choose(
@@ -81,6 +88,39 @@ def choose(
     return GalleryChoice(_with_copies(dataset, shown, int(limit * COPIES_SHARE)), counts)
 
 
+def choose_stacks(dataset: Dataset, *, limit: int, per_class: int | None = None) -> GalleryChoice:
+    """Return what waits, in the stacks of the newest presort, each with its id for a label.
+
+    Shares are as those of `choose`. Raises what `stacks_to_show` raises.
+    """
+    found = {stack.id: stack.waiting for stack in stacks_to_show(dataset)}
+    most = {name: min(len(keys), per_class or len(keys)) for name, keys in found.items()}
+    shown: list[GallerySample] = []
+    counts: dict[str, ClassCounts] = {}
+    for name, share in fair_shares(most, limit).items():
+        samples = [one for key in found[name] if (one := dataset.samples.get(key)) is not None]
+        facts = list(_with_facts(dataset, name, samples))
+        marks = {mark: sum(mark in one.flags for one in facts) for mark in MARKS}
+        counts[name] = ClassCounts(len(facts), 0, marks)
+        shown += _share_of(facts, share)
+    return GalleryChoice(shown, counts, stacks=True)
+
+
+def stacks_to_show(dataset: Dataset) -> list[Stack]:
+    """Return the stacks in which something waits. Raises `InputUnusable` where there is none."""
+    if found := stacks(dataset.db):
+        return found
+    if ("queue", "kept") not in dataset.samples.counts("status", "kept"):
+        raise InputUnusable(
+            "no sample waits for a label",
+            for_dataset(dataset, "see what comes next: gleanset status"),
+        )
+    raise InputUnusable(
+        "there is no stack of look-alikes: nothing that waits was presorted",
+        for_dataset(dataset, "put look-alikes together: baseline presort"),
+    )
+
+
 def fair_shares(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
     """Return how many each may have of `limit`, in the order of `sizes`.
 
@@ -102,11 +142,11 @@ def _with_facts(dataset: Dataset, label: str, samples: Sequence[Sample]) -> Iter
         yield GallerySample(sample, label, flags, decided[sample.key], doubt)
 
 
-def _decided(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, str]:
-    """Return who gave each sample its label, by key."""
+def _decided(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, str | None]:
+    """Return who gave each sample its label, by key; None for those without one."""
     rows = Pairs(dataset.db).numbers([sample.key for sample in samples])
     told = label_provenances(dataset.db, rows)
-    return {one.key: giver_of(told.get(one.key, "")) for one in samples}
+    return {one.key: giver_of(told.get(one.key, "")) if one.label else None for one in samples}
 
 
 def _flags(sample: Sample, quality: Quality | None, doubt: Doubt | None) -> tuple[str, ...]:

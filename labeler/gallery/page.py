@@ -12,24 +12,32 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from gleanset import Dataset
 from gleanset.credit import page_address
+from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import QualityMeasures
 from gleanset.html.fill import templates
-from gleanset.records import Origin
+from gleanset.records import Origin, Region
 from labeler.gallery.chosen import GalleryChoice, GallerySample
 from labeler.gallery.likeness_map import LikenessMap, likeness_map
 from labeler.gallery.sheets import ACROSS, SLOTS
 from labeler.likeness import Likeness
-from labeler.quality.due import VERSION
 
 SCRIPTS = ("words", "dom", "facts", "faces", "look", "map", "main")
 """The parts of the script in `js/`, in their order: one function holds all of them."""
 Facts = dict[str, Any]
+
+
+class MappedSample(NamedTuple):
+    """A sample that has a place on the map, and what it is compared by."""
+
+    key: str
+    region: Region
+    descriptor: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class GalleryContent:
     across: int
     slots: int
     method: str
+    stacks: bool
 
     @property
     def shown(self) -> int:
@@ -98,6 +107,7 @@ def gather(
         across=ACROSS,
         slots=SLOTS,
         method=method,
+        stacks=choice.stacks,
     )
 
 
@@ -105,8 +115,14 @@ def _map_of(
     dataset: Dataset, shown: Sequence[GallerySample]
 ) -> tuple[dict[str, tuple[float, float]], str]:
     """Return the place of each sample that is kept and measured, by key, and the method."""
-    wanted = {one.sample.key for one in shown if not one.aside}
-    measured = [one for one in QualityMeasures(dataset.db).labelled(VERSION) if one.key in wanted]
+    wanted = sorted({one.sample.key: one.sample for one in shown if not one.aside}.items())
+    rows = Pairs(dataset.db).numbers([key for key, _ in wanted])
+    known = QualityMeasures(dataset.db).descriptors(rows)
+    measured = [
+        MappedSample(key, Region(sample.box, sample.angle), known[row])
+        for (key, sample), row in zip(wanted, rows, strict=True)
+        if row in known
+    ]
     vectors, there = Likeness(dataset).space(measured)(measured)
     laid: LikenessMap = likeness_map(vectors[there])
     named = (one.key for one, is_there in zip(measured, there, strict=True) if is_there)

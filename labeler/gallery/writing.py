@@ -18,7 +18,7 @@ from gleanset.html.words import count
 from gleanset.work.pool import Processes
 from gleanset.work.progress import Progress
 from labeler.export.tree import mark, marked, place_of, replacing
-from labeler.gallery.chosen import GallerySample, choose
+from labeler.gallery.chosen import GallerySample, choose, choose_stacks, stacks_to_show
 from labeler.gallery.page import GalleryContent, gather, render
 from labeler.gallery.sheets import PictureSheet, make_sheets
 from labeler.quality.assessment import QualityAssessment
@@ -34,7 +34,7 @@ HEAD = 4096
 class GallerySettings:
     """What a gallery shows: at most `limit` samples, `per_class` of each, `side` pixels large.
 
-    Its `title` is the name of the dataset where none is given.
+    Its `title` is the name of the dataset where none is given. With `stacks` it shows what waits.
     """
 
     names: tuple[str, ...] = ()
@@ -43,6 +43,7 @@ class GallerySettings:
     side: int = 96
     workers: int = 0
     title: str | None = None
+    stacks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class GalleryWritten:
         return {
             "gallery": str(self.page),
             "megabytes": round(self.bytes / 1e6, 2),
-            "classes": len(self.content.classes),
+            ("stacks" if self.content.stacks else "classes"): len(self.content.classes),
             "shown": self.content.shown,
             "of": self.content.total,
             "set_aside": self.content.aside,
@@ -77,8 +78,14 @@ def write_gallery(
     something of a person's own is there, and `NotWritable` or `DiskFull`.
     """
     refuse_others(out)
+    if settings.stacks:
+        stacks_to_show(dataset)  # where there are none, that is told before anything is measured
     QualityAssessment(dataset, workers=settings.workers, progress=progress).run()
-    choice = choose(dataset, settings.names, limit=settings.limit, per_class=settings.per_class)
+    limit, most = settings.limit, settings.per_class
+    if settings.stacks:
+        choice = choose_stacks(dataset, limit=limit, per_class=most)
+    else:
+        choice = choose(dataset, settings.names, limit=limit, per_class=most)
     workers = Processes(settings.workers)
     sheets = list(make_sheets(_files(dataset, choice.shown), settings.side, workers, progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]

@@ -271,6 +271,8 @@ def test_every_text_of_the_page_is_in_every_language() -> None:
         *(flag.name.replace("_", " ") for flag in FLAGS if flag.name not in MARKS),
         *("label in doubt", "unlike its class", "has copies", "train", "val", "test"),
         *("person", "model", "hint", "import", "Class", "Marked", "Split", "Source", "Decided by"),
+        *re.findall(r'"((?:All )?\{[^"]+ samples [^"]+)"', "".join(texts)),
+        *("Classes", "Class", "Stacks", "Stack"),
         *re.findall(r'(?:"t-SNE"|PCA): "([^"]+)"', "".join(texts)),
     }
     assert len(asked) > 30

@@ -85,7 +85,8 @@ function standing(place, found) {
     ...SPLITS.flatMap(inSplit),
     ...(aside ? [words("copies set aside: {count}", { count: number(aside) })] : []),
   ].join(" · ");
-  return element("div", { class: "found" }, element("p", { text: told }), ...markButtons(place));
+  const how = facts.stacks ? [element("code", { text: `labeler label NAME --stack ${classes[place].name}` })] : [];
+  return element("div", { class: "found" }, element("p", { text: told }), ...how, ...markButtons(place));
 }
 
 /** A button for each mark of a class, or (null) of all: it shows what has the mark, and all again. */
@@ -117,7 +118,7 @@ function markedFirst(found) {
 function classSection(place, some) {
   const { name } = classes[place];
   const found = markedFirst(some);
-  const few = whole.has(place) || found.length <= FIRST + 6 ? found : found.slice(0, FIRST);
+  const few = facts.stacks || whole.has(place) || found.length <= FIRST + 6 ? found : found.slice(0, FIRST);
   const title = element("h2", { id: `class-${place}` }, named(name));
   const section = element("section", { "aria-labelledby": `class-${place}` }, title, standing(place, found));
   section.append(faceList(few, name, side));

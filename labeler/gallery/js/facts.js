@@ -48,6 +48,6 @@ function choices() {
     flag: [...(marks.length > 1 ? [["*", words("any mark")]] : []), ...[...marks, ...others].map((flag) => [flag, flagWords(flag)])],
     split: splits.map((split) => [split, split === "-" ? words("none") : words(split)]),
     source: distinct(samples.map((sample) => sample.source).filter(Boolean)).map((source) => [source, source]),
-    decided: distinct(samples.map((sample) => sample.decided)).map((who) => [who, words(who)]),
+    decided: distinct(samples.map((sample) => sample.decided).filter(Boolean)).map((who) => [who, words(who)]),
   };
 }

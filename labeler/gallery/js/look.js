@@ -48,7 +48,7 @@ function tellings(sample) {
   const page = sample.page && element("a", { href: sample.page, target: "_blank", rel: "noopener noreferrer" }, named(sample.page));
   const told = [
     ["Split", sample.split && words(sample.split)],
-    ["Decided by", words(sample.decided)],
+    ["Decided by", sample.decided && words(sample.decided)],
     ["Source", sample.source],
     ["Title", sample.title],
     ["Time in the video", sample.time !== undefined && clock(sample.time)],

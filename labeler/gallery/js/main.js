@@ -51,7 +51,10 @@ function speakAll(wanted) {
   byId("language").value = wanted;
   const total = classes.reduce((sum, one) => sum + one.total, 0);
   const shown = classes.reduce((sum, one) => sum + one.shown, 0);
-  const summary = shown === total ? "All {total} samples, classes: {classes}" : "{shown} of {total} samples shown, classes: {classes}";
+  const whole = shown === total;
+  const ofClasses = whole ? "All {total} samples, classes: {classes}" : "{shown} of {total} samples shown, classes: {classes}";
+  const ofStacks = whole ? "All {total} samples that wait, stacks: {classes}" : "{shown} of {total} samples that wait shown, stacks: {classes}";
+  const summary = facts.stacks ? ofStacks : ofClasses;
   const aside = classes.reduce((sum, one) => sum + one.aside, 0);
   const told = words(summary, { shown: number(shown), total: number(total), classes: number(classes.length) });
   byId("summary").textContent = aside ? words("{told}; copies set aside: {count}", { told, count: number(aside) }) : told;

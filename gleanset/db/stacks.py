@@ -1,0 +1,63 @@
+"""Stacks of look-alikes: what the newest presort put together, to be named at once."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import groupby
+from typing import NamedTuple
+
+from gleanset.db.connection import Connection
+from gleanset.db.sorting_queue import WAITS
+from gleanset.errors import UsageError
+
+_LETTERS = 8
+
+
+class Stack(NamedTuple):
+    """Look-alikes of which some are `waiting` for a person (keys, the most typical first).
+
+    Its `id` tells all samples of it, decided or not: a stack of others has another one.
+    """
+
+    id: str
+    waiting: tuple[str, ...]
+    decided: int
+
+
+def stacks(db: Connection) -> list[Stack]:
+    """Return the stacks in which something waits, the largest first."""
+    return sorted(
+        (one for one in _every(db) if one.waiting), key=lambda one: (-len(one.waiting), one.id)
+    )
+
+
+def stack_named(db: Connection, name: str) -> Stack:
+    """Return the stack of this id. Raises `UsageError` where there is none that waits."""
+    found = next((one for one in _every(db) if one.id == name), None)
+    if found is None:
+        raise UsageError(
+            f"there is no stack {name!r}: each presort makes them anew, of what is there then",
+            "see those that there are: gleanset list stacks",
+        )
+    if not found.waiting:
+        raise UsageError(
+            f"nothing waits in stack {name}: all {found.decided} are decided, or put off",
+            "see those that wait: gleanset list stacks; take the last step back: labeler undo",
+        )
+    return found
+
+
+def _every(db: Connection) -> list[Stack]:
+    rows = db.rows(
+        f"SELECT t.cluster, s.key, {WAITS} AS waits FROM standing t JOIN sample s ON s.id=t.sample "
+        "LEFT JOIN mark m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
+        "ORDER BY t.cluster, t.outlier, s.key"
+    )
+    found = []
+    for _, some in groupby(rows, key=lambda row: int(row["cluster"])):
+        members = list(some)
+        told = "\n".join(sorted(str(row["key"]) for row in members))
+        waiting = tuple(str(row["key"]) for row in members if row["waits"])
+        name = hashlib.sha256(told.encode()).hexdigest()[:_LETTERS]
+        found.append(Stack(name, waiting, len(members) - len(waiting)))
+    return found

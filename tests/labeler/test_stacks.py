@@ -1,0 +1,127 @@
+"""Stacks of look-alikes: shown, listed and named on the command line, and never another stack."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from labelled_pictures import encoded, picture, put
+from tools_for_tests import Ran, run_here
+
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.proposals import Proposals, Standing
+
+
+@pytest.fixture
+def keys(empty: Dataset) -> list[str]:
+    """Six samples that wait, the first four and the last two of which look alike."""
+    made = [put(empty, encoded(picture(n)), str(n), label="x", split="train")[0] for n in range(6)]
+    empty.journal.step("Clear", [Choice(key, "clear") for key in made])
+    put_together(empty, made[:4], made[4:])
+    return made
+
+
+def put_together(dataset: Dataset, *clusters: list[str]) -> None:
+    found = [
+        Standing(key, place, (), number, 0.1 * place)
+        for number, cluster in enumerate(clusters)
+        for place, key in enumerate(cluster)
+    ]
+    Proposals(dataset.db).replace(found, None, {})
+
+
+def run(dataset: Dataset, *words: object) -> Ran:
+    return run_here("labeler.cli", *words, "-d", dataset.root, "--json")
+
+
+def listed(dataset: Dataset, *words: str) -> list[dict[str, object]]:
+    done = run_here("pipeline.cli", "list", "stacks", *words, "-d", dataset.root)
+    assert done.code == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_stack_is_named_at_once_while_nothing_has_a_name(
+    empty: Dataset, keys: list[str], tmp_path: Path
+) -> None:
+    large, small = listed(empty)
+    assert large == {"stack": large["stack"], "size": 4, "decided": 0, "samples": keys[:4]}
+    assert listed(empty, "--where", "size<3") == [small]
+    shown = run(empty, "gallery", tmp_path / "stacks.html", "--stacks", "--workers", "1")
+    assert (shown.json["stacks"], shown.json["shown"]) == (2, 6), shown.stderr
+    page = (tmp_path / "stacks.html").read_text()
+    assert str(large["stack"]) in page
+    assert all(key in page for key in keys)
+    assert run(empty, "label", "hana", "--stack", large["stack"]).json["decided"] == 4
+    assert [one.label for one in empty.samples.by_key() if one.key in keys[:4]] == ["hana"] * 4
+    assert listed(empty) == [small]
+    again = run(empty, "label", "rei", "--stack", large["stack"])
+    assert again.code == 2
+    assert "all 4 are decided" in again.stderr
+
+
+def test_what_was_decided_of_a_stack_stays_and_its_id_holds(
+    empty: Dataset, keys: list[str]
+) -> None:
+    (large, _), stray = listed(empty), keys[0]
+    assert run(empty, "label", "rei", stray).code == 0
+    assert listed(empty)[0] == {**large, "size": 3, "decided": 1, "samples": keys[1:4]}
+    assert run(empty, "label", "hana", "--stack", large["stack"]).json["decided"] == 3
+    assert {one.label for one in empty.samples.by_key() if one.key == stray} == {"rei"}
+
+
+def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> None:
+    large, small = listed(empty)
+    put_together(empty, keys[4:], keys[:3], [keys[3]])
+    assert listed(empty)[1]["stack"] == small["stack"]
+    done = run(empty, "label", "hana", "--stack", small["stack"], "--stack", large["stack"])
+    assert done.code == 2
+    assert "gleanset list stacks" in done.stderr
+    assert all(one.status == "queue" for one in empty.samples.by_key())
+
+
+def test_without_stacks_it_says_what_makes_some(empty: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "stacks.html"
+    nothing = run(empty, "gallery", out, "--stacks")
+    assert nothing.code == 3
+    assert "gleanset status" in nothing.stderr
+    (key,) = put(empty, encoded(picture(1)), "one", label="x", split="train")
+    empty.journal.step("Clear", [Choice(key, "clear")])
+    waiting = run(empty, "gallery", out, "--stacks")
+    assert waiting.code == 3
+    assert "baseline presort -d" in waiting.stderr
+    assert run(empty, "gallery", out, "--stacks", "--class", "x").code == 2
+    assert run(empty, "label", "x").code == 2
+    assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
+def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
+    empty: Dataset, keys: list[str], tmp_path: Path
+) -> None:
+    from playwright.sync_api import sync_playwright
+
+    large, _ = listed(empty)
+    assert run(empty, "gallery", tmp_path / "stacks.html", "--stacks", "--workers", "1").code == 0
+    said: list[str] = []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page(locale="en")
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"file://{tmp_path}/stacks.html")
+        page.locator("#classes .face").nth(5).wait_for()
+        assert page.inner_text("#summary") == "All 6 samples that wait, stacks: 2"
+        first = page.locator("#classes section").first
+        assert first.locator("code").inner_text() == f"labeler label NAME --stack {large['stack']}"
+        assert first.locator(".face").count() == 4
+        first.locator(".face").first.click()
+        assert keys[0] in page.inner_text("#look-facts")
+        browser.close()
+    assert said == []
