@@ -76,6 +76,7 @@ def choose(
     """
     moments = moments_of(dataset.db)
     labelled = labelled_counts(dataset, names)
+    states = dataset.samples.counts("status", "label", "kept")
     orders = {name: portrait_order(dataset, name, moments=moments) for name in labelled}
     most = {name: min(len(order), per_class or len(order)) for name, order in orders.items()}
     shown: list[GallerySample] = []
@@ -83,7 +84,9 @@ def choose(
     for name, share in fair_shares(most, limit).items():
         facts = list(_with_facts(dataset, name, orders[name]))
         marks = {mark: sum(mark in one.flags for one in facts) for mark in MARKS}
-        counts[name] = ClassCounts(len(facts), labelled[name] - len(facts), marks)
+        counts[name] = ClassCounts(
+            len(facts), states.get(("labelled", name, "set aside"), 0), marks
+        )
         shown += _share_of(facts, share)
     return GalleryChoice(_with_copies(dataset, shown, int(limit * COPIES_SHARE)), counts)
 
