@@ -13,7 +13,7 @@ from gleanset.errors import UsageError
 _LETTERS = 8
 
 
-class Stack(NamedTuple):
+class LookAlikeStack(NamedTuple):
     """Look-alikes of which some are `waiting` for a person (keys, the most typical first).
 
     Its `id` tells all samples of it, decided or not: a stack of others has another one.
@@ -24,14 +24,14 @@ class Stack(NamedTuple):
     decided: int
 
 
-def stacks(db: Connection) -> list[Stack]:
+def stacks(db: Connection) -> list[LookAlikeStack]:
     """Return the stacks in which something waits, the largest first."""
     return sorted(
         (one for one in _every(db) if one.waiting), key=lambda one: (-len(one.waiting), one.id)
     )
 
 
-def stack_named(db: Connection, name: str) -> Stack:
+def stack_named(db: Connection, name: str) -> LookAlikeStack:
     """Return the stack of this id. Raises `UsageError` where there is none that waits."""
     found = next((one for one in _every(db) if one.id == name), None)
     if found is None:
@@ -47,7 +47,7 @@ def stack_named(db: Connection, name: str) -> Stack:
     return found
 
 
-def _every(db: Connection) -> list[Stack]:
+def _every(db: Connection) -> list[LookAlikeStack]:
     rows = db.rows(
         f"SELECT t.cluster, s.key, {WAITS} AS waits FROM standing t JOIN sample s ON s.id=t.sample "
         "LEFT JOIN mark m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
@@ -59,5 +59,5 @@ def _every(db: Connection) -> list[Stack]:
         told = "\n".join(sorted(str(row["key"]) for row in members))
         waiting = tuple(str(row["key"]) for row in members if row["waits"])
         name = hashlib.sha256(told.encode()).hexdigest()[:_LETTERS]
-        found.append(Stack(name, waiting, len(members) - len(waiting)))
+        found.append(LookAlikeStack(name, waiting, len(members) - len(waiting)))
     return found

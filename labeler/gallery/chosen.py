@@ -10,7 +10,7 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.provenance import giver_of, label_provenances
 from gleanset.db.runs import Doubt, Doubts
-from gleanset.db.stacks import Stack, stacks
+from gleanset.db.stacks import LookAlikeStack, stacks
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
 from gleanset.named_files import for_dataset
@@ -109,7 +109,7 @@ def choose_stacks(dataset: Dataset, *, limit: int, per_class: int | None = None)
     return GalleryChoice(shown, counts, stacks=True)
 
 
-def stacks_to_show(dataset: Dataset) -> list[Stack]:
+def stacks_to_show(dataset: Dataset) -> list[LookAlikeStack]:
     """Return the stacks in which something waits. Raises `InputUnusable` where there is none."""
     if found := stacks(dataset.db):
         return found

@@ -64,7 +64,7 @@ class GalleryContent:
 
     @property
     def aside(self) -> int:
-        """How many copies were set aside: with them, `gleanset status` counts so many more."""
+        """How many copies were set aside: `gleanset status` counts labels without them, too."""
         return sum(one["aside"] for one in self.classes)
 
     def marked(self) -> dict[str, int]:
