@@ -174,17 +174,19 @@ def _offered(group: Sequence[Stack]) -> ClassProposal:
 
 def moved(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
     """Return an overview with some tiles (by number) in the group that has the tile `onto`."""
-    groups: list[tuple[list[int], str | None]] = []
+    groups: list[tuple[list[PageTile], str | None]] = []
     first = 0
     for group in page.groups:
         mine = range(first, first + group.size)
         first += group.size
-        kept = [n for n in mine if n not in numbers or onto in mine]
+        kept = [page.tiles[n] for n in mine if n not in numbers or onto in mine]
         taken = [n for n in numbers if n not in mine] if onto in mine else []
-        groups.append(([*kept, *taken], group.label))
+        said = page.tiles[mine[0]].proposal
+        kept += [PageTile(page.tiles[n].rows, said) for n in taken]
+        groups.append((kept, group.label))
     return page._replace(
-        tiles=tuple(page.tiles[n] for rows, _ in groups for n in rows),
-        groups=tuple(PageGroup(len(rows), label) for rows, label in groups if rows),
+        tiles=tuple(tile for tiles, _ in groups for tile in tiles),
+        groups=tuple(PageGroup(len(tiles), label) for tiles, label in groups if tiles),
     )
 
 

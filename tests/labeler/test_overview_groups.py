@@ -251,6 +251,20 @@ def _tiles_of(pages: Pages) -> list[PageTile]:
     return found
 
 
+def test_what_comes_to_a_group_is_given_the_name_that_stands_over_it() -> None:
+    hinted = [s._replace(hint="rin") for s in stacks_for(7)]
+    groups = [LikenessGroup(tuple(hinted), 0), LikenessGroup(tuple(stacks_for(12)[7:]), 0)]
+    page = overview(groups, people((7, 5)), 96)
+    assert page is not None
+    assert [group.label for group in page.groups] == ["rin", None]
+    for rows, onto in (([8, 9], 0), ([0, 1, 2], 8)):
+        changed, first = moved(page, rows, onto), 0
+        for group in changed.groups:
+            mine = changed.tiles[first : first + group.size]
+            first += group.size
+            assert {tile.proposal.label for tile in mine} == {group.label}
+
+
 def test_tiles_of_one_group_come_to_another(empty: Dataset) -> None:
     page = overview([LikenessGroup(tuple(stacks_for(12)), 0)], people((12,)), 96)
     assert page is not None

@@ -26,6 +26,7 @@ from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.page_layout import ClassPage, PageKind
+from labeler.sorting.session import Place
 
 SMALLEST, USUAL, LARGEST = 72, 80, 480
 """Of a face in logical pixels: a page has as many as there is room for in the usual size; doubtful
@@ -207,6 +208,17 @@ class PageGrid(GestureView):
             return super().heading(place)
         keys = self.worker.last.keys if self.worker.last else {}
         return f"{keys.get(name, '').upper()}  {name}".strip()
+
+    def caption(self, row: int) -> str:
+        """Return the class that a tile was sent to; of what is left alone the one that Enter gives,
+        where not all of the page get the same.
+        """
+        state = self.tiles.state(row)
+        if state.target:
+            return "" if state.target in list(Place) else state.target
+        several = self.page is not None and self.page.kind in (PageKind.GROUPS, PageKind.LEFT)
+        goes = several and state.kind is TileMark.IN
+        return (self.tiles.proposal(row).label or "") if goes else ""
 
     # -- a group dropped on another one
 

@@ -20,6 +20,7 @@ from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.views.class_pages import ClassPagesView, PageGrid
 from labeler.qt.views.sending import ENTER_DEAD
+from labeler.sorting.proposals import ClassProposal
 
 Key = Qt.Key
 
@@ -253,6 +254,28 @@ def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> N
         settle(person.window)
     assert named(person, "Miku") == 0
     assert view.page is whole
+
+
+def test_every_name_that_enter_gives_stands_on_its_tile(person: Person) -> None:
+    view, rin = view_of(person), ClassProposal((("rin", 0.6),))
+    first = view.page.groups[0].size  # as where nearly all hints of a group say so
+    tiles = [t._replace(proposal=rin) if n < first else t for n, t in enumerate(view.page.tiles)]
+    groups = (view.page.groups[0]._replace(label="rin"), *view.page.groups[1:])
+    view.show_page(view.page._replace(tiles=tuple(tiles), groups=groups))
+    settle(person.window)
+    drop_on(person, [first], 0)  # and one of another group is put together with it
+    person.click(1)
+    person.point(first + 1)
+    person.write("Miku")
+    settle(person.window)
+    shown = [(view.model.tile(n), view.view.caption(n)) for n in range(len(view.page.tiles))]
+    given = {tile.key: name for tile, name in shown if tile is not None}
+    assert list(given.values()).count("rin") == first  # one more, and one left out
+    assert len(given) == len(tiles)
+    leave(person)
+    kept = labels(person.window.worker.root)
+    assert {key: kept[key] or "" for key in given} == given
+    assert {"rin", "Miku", ""} == set(given.values())
 
 
 def test_groups_without_a_name_are_asked_about(person: Person) -> None:
