@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gleanset.db.faces import WHOLE
+from gleanset.db.statistics import Statistics
 from gleanset.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 FEW = 10
 """One picture in so many with a face: fewer, and faces are not what they were collected for."""
+
+_FILLED = 4
+"""One picture in so many with a face that fills it: some detectors take eyes for faces as well."""
 
 _SWITCHES = {
     "square": ("--no-square", "--square"),
@@ -154,9 +158,30 @@ def whole_instead(dataset: Dataset) -> tuple[str, str] | None:
     None also where whole pictures were taken. Photos of things are samples as a whole: of 97
     photos of cats and flowers animeface finds 4 faces.
     """
-    searched, with_face = dataset.scans.searched_for_faces(WHOLE)
-    if not searched or with_face * FEW >= searched:
+    searched = Statistics(dataset.db).searched_for_faces(WHOLE)
+    if not searched.all or searched.with_face * FEW >= searched.all:
         return None
-    command = f"facecrop run --detector {WHOLE} -d {shlex.quote(str(dataset.root))}"
-    seen = f"{with_face} of {searched} pictures have" if with_face else f"None of {searched} has"
-    return command, f"{seen} a face: if they show something else, take them whole"
+    seen = f"{searched.with_face} of {searched.all} pictures have"
+    seen = seen if searched.with_face else f"None of {searched.all} has"
+    return _whole(dataset), f"{seen} a face: if they show something else, take them whole"
+
+
+def cut_already(dataset: Dataset) -> tuple[str, str] | None:
+    """Return the same where pictures without a face are among those that faces fill.
+
+    Of cut faces of 256 pixels animeface finds none in 19 %, others in half of them.
+    """
+    searched = Statistics(dataset.db).searched_for_faces(WHOLE)
+    without = searched.all - searched.with_face
+    small = searched.small_squares * FEW >= searched.all * (FEW - 1)
+    if not (without and small and searched.filled * _FILLED >= searched.with_face > 0):
+        return None
+    why = (
+        f"{without} of {searched.all} pictures have no face, and nearly all are small, with faces "
+        "that fill them. Are these faces already? Then take them whole"
+    )
+    return _whole(dataset), why
+
+
+def _whole(dataset: Dataset) -> str:
+    return f"facecrop run --detector {WHOLE} -d {shlex.quote(str(dataset.root))}"

@@ -268,17 +268,6 @@ class Scans:
                 (cut,),
             )
 
-    def searched_for_faces(self, not_by: str) -> tuple[int, int]:
-        """Return how many images were searched by any detector but one, and how many have a
-        face.
-        """
-        row = self._db.one(
-            "SELECT count(*), ifnull(sum(EXISTS(SELECT 1 FROM face f WHERE f.image=c.image AND "
-            f"{IN_FORCE})), 0) FROM scan c WHERE detector<>?",
-            (not_by,),
-        )
-        return (row[0], row[1]) if row else (0, 0)
-
     def count_to_cut(self, detector: str, settings: str, cut: str) -> int:
         """Return how many images `to_cut` would give."""
         return self._db.number(

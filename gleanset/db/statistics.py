@@ -11,10 +11,24 @@ from typing import NamedTuple
 
 from gleanset.credit import NOTHING, Credit
 from gleanset.db.connection import Connection
-from gleanset.db.faces import FACELESS, NOT_FAILED
+from gleanset.db.faces import FACELESS, IN_FORCE, NOT_FAILED
 from gleanset.db.images import asked_of
 from gleanset.db.paging import IN_USE
 from gleanset.records import HAND
+
+FILLS = 0.1
+"""A face that takes this part of a picture fills it: those of scenes take .01 to .06."""
+CUT_SIDE, CUT_SHAPE = 640, 1.6
+"""Cut faces have at most so many pixels a side, and are at most so many times as long as wide."""
+
+
+class SearchedImages(NamedTuple):
+    """Images that were searched for faces: all, those with one, that it fills, of a cut's size."""
+
+    all: int
+    with_face: int
+    filled: int
+    small_squares: int
 
 
 class SourceYield(NamedTuple):
@@ -264,6 +278,18 @@ class Statistics:
         for name, split, number in rows:
             found.setdefault(name, Counter())[split] = number
         return found
+
+    def searched_for_faces(self, not_by: str) -> SearchedImages:
+        """Return what images are like that were searched by any detector but one."""
+        row = self._db.one(
+            "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), "
+            "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"
+            "max(i.width, i.height) AS longer, min(i.width, i.height) AS shorter, "
+            f"(SELECT max(f.w*f.h) FROM face f WHERE f.image=i.id AND {IN_FORCE}) AS face "
+            "FROM scan c JOIN image i ON i.id=c.image WHERE c.detector<>?)",
+            (FILLS, CUT_SIDE, CUT_SHAPE, not_by),
+        )
+        return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)
 
     def sampled_videos(self) -> list[SampledVideo]:
         """Return every video that was sampled to its end, and what its frames hint at."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gleanset.dataset import is_dataset
+from gleanset.db.statistics import CUT_SHAPE, CUT_SIDE
 from gleanset.errors import Unreadable
 from gleanset.files.class_folder import class_folder
 from gleanset.files.names import ARCHIVES, VIDEOS
@@ -25,9 +26,6 @@ LOOK_SECONDS = 0.5
 
 LOOKED_AT = 24
 """So many pictures are asked for their size."""
-
-CUT_SIDE, CUT_SHAPE = 640, 1.6
-"""Cut faces have at most so many pixels a side, and are at most so many times as long as wide."""
 
 MOST_LETTERS = 20_000
 """Letters of paths in one command: Windows takes some 32,000."""
