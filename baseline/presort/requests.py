@@ -81,11 +81,16 @@ class PresortRequests:
         """
         token = secrets.token_hex(8)
         asked, answered = (self._folder / f"{token}{end}" for end in (ASKED, ANSWERED))
-        write_atomic(asked, json.dumps(settings.to_json()).encode())
+        wanted = json.dumps(settings.to_json()).encode()
+        write_atomic(asked, wanted)
         try:
             while not answered.exists():
-                with suppress(FileNotFoundError):  # it is just being answered
+                try:
                     os.utime(asked)
+                except FileNotFoundError:
+                    # Answered just now, or taken for nobody's while this computer or program slept.
+                    if not answered.exists():
+                        write_atomic(asked, wanted)
                 if not is_followed(self._cache) and not answered.exists():
                     return None
                 time.sleep(POLL)

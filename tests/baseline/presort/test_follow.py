@@ -183,6 +183,43 @@ def test_requests_that_nobody_waits_for_are_removed_unread(tmp_path: Path) -> No
     assert "no method" in answered["error"]
 
 
+ASKS = """
+import sys
+from pathlib import Path
+from baseline.presort.requests import PresortRequests
+from baseline.settings import load_preset
+print(PresortRequests(Path(sys.argv[1])).ask(load_preset("transfer")))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing can be put to sleep")
+def test_who_asks_and_sleeps_meanwhile_is_answered_all_the_same(tmp_path: Path) -> None:
+    requests, folder = PresortRequests(tmp_path), tmp_path / "following"
+    with (
+        hold(tmp_path, FOLLOWER),
+        subprocess.Popen(
+            [sys.executable, "-c", ASKS, str(tmp_path)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as asking,
+    ):
+        try:
+            soon(lambda: list(folder.glob(f"*{ASKED}")) != [])
+            asking.send_signal(signal.SIGSTOP)
+            (asked,) = folder.glob(f"*{ASKED}")
+            os.utime(asked, (0, 0))  # as after a night
+            assert list(requests.waiting()) == []
+            assert not asked.exists()
+            asking.send_signal(signal.SIGCONT)
+            soon(asked.exists)
+            requests.answer(asked.name.removesuffix(ASKED), {"samples": 12})
+            assert asking.communicate(timeout=30)[0].strip() == "{'samples': 12}"
+        finally:
+            asking.kill()
+    assert list(folder.iterdir()) == []
+
+
 @pytest.fixture
 def standing_by(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """The command, which waits because another one follows: so it is there soon."""
