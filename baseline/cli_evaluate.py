@@ -217,7 +217,7 @@ def describe_familiarity(found: FamiliarityThreshold) -> str:
 
 
 def _full(found: Reevaluation) -> Result:
-    told: Result = {"run": found.run, found.split: found.figures}
+    told: Result = {"run": found.run, found.split: found.figures, "copies": found.copies}
     if found.looks is not None:
         told["looked_before"] = {
             "times": found.looks.times,
@@ -237,7 +237,7 @@ def _short(found: Reevaluation) -> Result:
     from baseline.train_words import commonest_words, interval_words, right_words
 
     figures: dict[str, Any] = dict(found.figures)
-    told: Result = {"run": found.run, **right_words(found.split, figures)}
+    told: Result = {"run": found.run, **right_words(found.split, figures, found.copies)}
     if interval := figures["intervals"].get("accuracy"):
         low, high = interval
         told["interval"] = interval_words(low, high, figures["moments"])

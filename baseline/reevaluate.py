@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from baseline.copy_search import copy_search
 from baseline.data import Examples, find_examples
 from baseline.evaluation.decision_rule import (
     DecisionRule,
@@ -74,7 +75,7 @@ NO_REQUEST = RuleRequest({})
 class Reevaluation:
     """The figures of `split` as it is now; `looks` at it before, where that is test.
 
-    `warning` says where the split itself has moments on both sides.
+    `warning` says where the split itself has moments on both sides, `copies` is its `copy_search`.
     """
 
     run: str
@@ -85,6 +86,7 @@ class Reevaluation:
     reject_option: RejectOption | None = None
     warning: str = ""
     familiarity: FamiliarityThreshold | None = None
+    copies: Mapping[str, int] | None = None
 
 
 class ChosenRule(NamedTuple):
@@ -139,6 +141,7 @@ def reevaluate(
         chosen.reject_option,
         straddle_warning(examples, split),
         chosen.familiarity,
+        copy_search(dataset, examples, split),
     )
 
 

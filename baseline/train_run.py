@@ -16,11 +16,12 @@ from typing import Any
 
 from baseline.auto.candidates import seconds_of
 from baseline.auto.choice import PresetChoice, choose_preset
+from baseline.copy_search import copy_search
 from baseline.crops import save_crops
 from baseline.curves import draw_curves
 from baseline.data import SPLITS, find_examples, prior_shift
 from baseline.evaluation.familiarity import save_feature_scale
-from baseline.evaluation.report_metrics import RunMetrics, evaluate_run, reuse_warning
+from baseline.evaluation.report_metrics import TEST, RunMetrics, evaluate_run, reuse_warning
 from baseline.fold_trials import FoldTrials
 from baseline.grouped_split import with_val
 from baseline.inference import scale_of, split_outputs
@@ -118,7 +119,7 @@ def train_run(
         facts |= {"chosen": choice.preset} if choice else {}
         if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
             say(f"known already, nothing was trained: run {done.id} (--again trains anew)")
-            return {"run": done.id, **done.result}
+            return {"run": done.id, **done.result, "copies": copy_search(dataset, examples, TEST)}
         for split in ("val", "test"):
             if warning := straddle_warning(examples, split):
                 say(warning)
@@ -185,6 +186,7 @@ def _train_and_judge(
         "precision": trained.precision,
         "training": trained.facts,
         "choice": choice and choice.to_json(),
+        "copies": (copies := copy_search(data.dataset, data.examples, TEST)),
         "val": None,
         "test": None,
         **judged.metrics,
@@ -195,7 +197,8 @@ def _train_and_judge(
     told = {"chosen": choice.why} if choice else {}
     taught = {sample.key for sample in data.examples.splits["train"]}
     also = {"unreadable": unreadable, "unseen_labels": len(taught & data.examples.unseen)}
-    return told | summary | {name: number for name, number in also.items() if number}
+    noted = {name: number for name, number in also.items() if number}
+    return told | summary | {"copies": copies} | noted
 
 
 def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from baseline.copy_search import unlearnt_words
 from baseline.report.charts import confused_pairs
 from baseline.report.run_files import SplitFigures, read_metrics
 from gleanset.errors import InputUnusable
@@ -21,9 +22,8 @@ PAIRS = 3
 KNOWN = {
     "train": "which it has learnt from: no test at all",
     "val": "which it was tuned by: no true test",
-    "test": "none of which it learnt",
 }
-"""What a share of right answers on a split is worth."""
+"""What a share of right answers on a split is worth, but for test."""
 NOT_JUDGED = "unknown: there is no picture in test or val to judge it by"
 
 
@@ -33,7 +33,8 @@ def training_words(done: Mapping[str, Any], folder: Path, root: Path) -> dict[st
     lines: dict[str, Any] = {"run": str(done["run"])}
     lines |= {"chosen": str(done["chosen"])} if "chosen" in done else {}
     lines["learnt from"] = _learnt(done)
-    lines |= _judged(judged, done[judged], folder) if judged else {"right": NOT_JUDGED}
+    told = judged and _judged(judged, done[judged], folder, done.get("copies"))
+    lines |= told or {"right": NOT_JUDGED}
     lines |= {name: str(done[name]) for name in ("more_pictures", "report") if done.get(name)}
     commands = ["baseline predict PICTURE", "webapp serve"]
     if judged != "test":
@@ -55,9 +56,12 @@ def _learnt(done: Mapping[str, Any]) -> str:
     return words
 
 
-def _judged(split: str, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def _judged(
+    split: str, figures: Mapping[str, Any], folder: Path, copies: Mapping[str, Any] | None
+) -> dict[str, str]:
     """Say how many are right on a split, within which bounds, and what was taken for what."""
-    lines, found = right_words(split, figures), _figures(split, folder)
+    found = _figures(split, folder)
+    lines = right_words(split, figures, copies)
     if figures.get("at_least") is not None:
         moments = found.moments if found else None
         lines["interval"] = interval_words(figures["at_least"], figures["at_most"], moments)
@@ -65,10 +69,12 @@ def _judged(split: str, figures: Mapping[str, Any], folder: Path) -> dict[str, s
     return lines | ({"confused": _confused(found)} if found else {})
 
 
-def right_words(split: str, figures: Mapping[str, Any]) -> dict[str, str]:
-    """Say how many are right, and whether these pictures are a test."""
+def right_words(
+    split: str, figures: Mapping[str, Any], copies: Mapping[str, Any] | None
+) -> dict[str, str]:
+    """Say how many are right, and whether these pictures are a test, by the `copy_search` of it."""
     of = f"{100 * figures['accuracy']:.1f} % of {count(figures['count'], 'picture')} of {split}"
-    return {"right": f"{of}, {KNOWN[split]}"}
+    return {"right": f"{of}, {KNOWN.get(split) or unlearnt_words(copies)}"}
 
 
 def interval_words(low: float, high: float, moments: int | None) -> str:

@@ -91,9 +91,11 @@ def split(
 
     Run again with the same settings it places what is new, and nothing leaves val or test; where
     a new picture ties a moment of train to one of test, that of train is left out. Defaults are
-    in [split] of dataset.toml. Find duplicates first, so that copies stay together.
+    in [split] of dataset.toml. Labelled samples that labeler dedup has not compared are compared
+    first, so that copies stay together; also with --simulate what is found is remembered.
     """
     from labeler.duplicates.conflict_files import conflicting_labels
+    from labeler.splits.copies import copies_told, look_for_copies
     from labeler.splits.plan import apply_split, plan_split
     from labeler.splits.summary import split_summary
 
@@ -115,10 +117,11 @@ def split(
         if ratio or counts or folds is not None:  # another way than that of dataset.toml
             own = msgspec.structs.replace(own, counts=None, folds=0, fold=1)
         changed = {name: value for name, value in given.items() if value is not None}
+        copies = look_for_copies(dataset, job.progress)
         plan = plan_split(dataset, msgspec.structs.replace(own, **changed))
         if not job.simulate:
             apply_split(dataset, plan)
-        told = plan.result() | conflicting_labels(dataset)
+        told = plan.result() | copies_told(copies) | conflicting_labels(dataset)
         if not job.as_json and told.get("tied"):
             told["tied"] = _tied_files(dataset, plan)
         return told if job.as_json else split_summary(told, closeness=closeness)

@@ -21,6 +21,7 @@ from labeler.balance import apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.to_bucket import export_anywhere, place_within
 from labeler.hints import apply_hints, plan_hints
+from labeler.splits.copies import copies_told, look_for_copies
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec
 from pipeline.gathering import Check, Gathering, Result, Stage
@@ -61,7 +62,7 @@ class Stages:
         if recipe.accept_hints:
             yield "accept hints", accept_hints
         if recipe.split:
-            yield "split", partial(split, recipe.split)
+            yield "split", partial(split, recipe.split, progress=self.progress)
         if recipe.balance:
             yield "balance", partial(balance, recipe.balance)
         if recipe.export:
@@ -184,11 +185,12 @@ def accept_hints(dataset: Dataset) -> Result:
     return plan.result()
 
 
-def split(part: SplitSettings, dataset: Dataset) -> Result:
-    """Return the stage that assigns train, val and test."""
+def split(part: SplitSettings, dataset: Dataset, *, progress: Progress | None = None) -> Result:
+    """Return the stage that assigns train, val and test, and keeps copies on one side."""
+    copies = look_for_copies(dataset, progress)
     plan = plan_split(dataset, part)
     apply_split(dataset, plan)
-    return plan.result()
+    return plan.result() | copies_told(copies)
 
 
 def balance(part: BalancePart, dataset: Dataset) -> Result:

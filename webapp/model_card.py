@@ -99,7 +99,8 @@ def _measured(metrics: Metrics | None) -> Told | None:
     for split in ("test", "val"):
         figures = metrics.splits.get(split) if metrics else None
         if figures is not None:
-            return {"split": split, **_figures(figures)}
+            clear = metrics is not None and metrics.clear_of_copies
+            return {"split": split, **_figures(figures), "clear_of_copies": clear}
     return None
 
 

@@ -111,6 +111,7 @@ _MEASURED = _object(
         "interval": {"type": ["array", "null"], "items": NUMBER, "minItems": 2, "maxItems": 2},
         "commonest_class": NUMBER,
         "few": {"type": "boolean"},
+        "clear_of_copies": {"type": "boolean"},
         "classes": _list(_CLASS_FIGURES),
     }
 )

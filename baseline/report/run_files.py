@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from baseline.copy_search import is_clear, unlearnt_words
 from baseline.evaluation.calibration import ClasswiseError, ConfidenceBin
 from baseline.evaluation.metrics import ClassScore, Misclassification
 from baseline.runs import METRICS, NETWORK, SETTINGS, WEIGHTS
@@ -149,6 +150,20 @@ class Metrics:
     test: SplitFigures | None = None
     gap: dict[str, float] = field(default_factory=dict)
     retrieval: dict[str, Any] | None = None
+    copies: dict[str, int] | None = None
+
+    @property
+    def clear_of_copies(self) -> bool:
+        """Whether near copies were looked for in all that was learnt and judged by, and none is
+        left.
+        """
+        return is_clear(self.copies)
+
+    @property
+    def unlearnt(self) -> str:
+        """How far pictures of test are ones that it has not learnt, as a sentence."""
+        told = unlearnt_words(self.copies)
+        return f"{told[0].upper()}{told[1:]}."
 
     @property
     def settings_used(self) -> dict[str, Any]:

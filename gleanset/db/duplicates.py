@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
@@ -79,6 +79,11 @@ class Pairs:
             "(SELECT image FROM sample WHERE id=?1)!=(SELECT image FROM sample WHERE id=?2)",
             [(min(pair), max(pair)) for pair in pairs],
         )
+
+    def count_searched(self, samples: Collection[str]) -> int:
+        """Return how many of these samples (keys) were compared with all others."""
+        sql = "SELECT 1 FROM look l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
+        return sum(1 for _ in self._db.rows_in(sql, samples))
 
     def count_open(self) -> int:
         """Return how many pairs wait for a second look."""

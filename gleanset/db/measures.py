@@ -61,6 +61,9 @@ def same_region(table: str) -> str:
 _SAME_HASHED = f"{same_region('l')} AND l.version=?"
 
 
+_AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
+
+
 class ImageHashes:
     """The `look` table. Obtained by `ImageHashes(dataset.db)`."""
 
@@ -75,21 +78,19 @@ class ImageHashes:
             (version,),
         )
 
-    def count_missing(self, version: int) -> int:
-        """Return how many samples have no hashes of their present region."""
+    def count_missing(self, version: int, *, labelled: bool = False) -> int:
+        """Return how many samples, or labelled ones, have no hashes of their present region."""
         return self._db.number(
             f"SELECT count(*) FROM sample s LEFT JOIN look l ON l.sample=s.id AND {_SAME_HASHED} "
-            "WHERE l.sample IS NULL AND s.status!='retired'",
+            f"WHERE l.sample IS NULL AND {_AMONG[labelled]}",
             (version,),
         )
 
-    def missing(self, version: int) -> Iterator[SampleRegion]:
-        """Yield the samples without hashes of their present region; `put` may be called
-        meanwhile.
-        """
+    def missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
+        """Yield those; `put` may be called meanwhile."""
         for rows in self._db.pages(
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN look l "
-            f"ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND s.status!='retired'",
+            f"ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND {_AMONG[labelled]}",
             ("s.id",),
             (version,),
             size=500,

@@ -80,15 +80,16 @@ class DuplicateFinder:
         """Return how many samples an earlier search has hashed."""
         return self._hashes.count_present(VERSION)
 
-    def search(self) -> SearchCounts:
+    def search(self, *, labelled: bool = False) -> SearchCounts:
         """Hash what is new, search for candidates, and compare those without a verdict.
 
+        Of what is new, all or what is `labelled` alone.
         Everything is kept in the catalogue, and never done again. Raises `DatasetBusy` when
         another program is at it.
         """
         workers = self._processes.keep(compare_files.__module__)
         with self._dataset.stage(STAGE), workers as processes:
-            described, failed = self._describe(processes)
+            described, failed = self._describe(processes, labelled)
             self._propose()
             compared, same, broken = self._compare(processes)
         return SearchCounts(described, compared, same, failed + broken)
@@ -163,9 +164,9 @@ class DuplicateFinder:
         plan.compared.extend(compared.values())
         return plan
 
-    def _describe(self, processes: Workers) -> tuple[int, int]:
-        total = self._hashes.count_missing(VERSION)
-        missing = self._hashes.missing(VERSION)
+    def _describe(self, processes: Workers, labelled: bool) -> tuple[int, int]:
+        total = self._hashes.count_missing(VERSION, labelled=labelled)
+        missing = self._hashes.missing(VERSION, labelled=labelled)
         items = ((seen, sample_file(seen, self._originals)) for seen in missing)
         batches = run_batches(hash_sample, items, processes)
         done = failed = 0

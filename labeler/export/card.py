@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from gleanset.moments import moments_of
@@ -97,9 +98,20 @@ def _moments(dataset: Dataset, facts: CardFacts) -> str:
     found: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
         found[moments[key]].add(split)
+    copies = _copies(Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of))
     if not (torn := sum(len(splits) > 1 for splits in found.values())):
-        return f"No moment {_SUCH} that was found lies in two splits."
-    return f"{count(torn, 'moment')} {_SUCH} {'lies' if torn == 1 else 'lie'} in several splits."
+        return f"No moment {_SUCH} that was found lies in two splits. {copies}"
+    lie = "lies" if torn == 1 else "lie"
+    return f"{count(torn, 'moment')} {_SUCH} {lie} in several splits. {copies}"
+
+
+def _copies(searched: int, samples: int) -> str:
+    """Say in how many samples near copies were looked for."""
+    if searched == samples:
+        return "Near copies were looked for in all of it."
+    if not searched:
+        return "Nobody looked for near copies."
+    return f"Near copies were looked for in {searched:,} of {count(samples, 'sample')} only."
 
 
 def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:

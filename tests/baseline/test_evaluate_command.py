@@ -337,7 +337,7 @@ def test_a_class_without_a_picture_to_judge_by_gets_no_figures(trained: Dataset)
     assert done.code == 0, done.stderr
     assert f"{gone}: not judged: no picture of it is in test" in done.stdout
     assert done.stdout.count("precision") == len(named) - 1
-    assert re.search(r"^right: [\d.]+ % of \d+ pictures of test, none", done.stdout, re.M)
+    assert re.search(r"^right: [\d.]+ % of \d+ pictures of test, nobody", done.stdout, re.M)
     assert re.search(r"^interval: [\d.]+ to [\d.]+ % \(95 %\), by \d+ moments$", done.stdout, re.M)
     here = str(trained.root)
     assert all(len(line) <= 80 or here in line for line in done.stdout.splitlines())

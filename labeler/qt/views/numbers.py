@@ -18,6 +18,7 @@ from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.export_box import ExportBox
 from labeler.qt.views.notices import no_classes
 from labeler.sorting.session import SortingProgress
+from labeler.splits.copies import look_for_copies
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 
 MOST_TARGET = 1_000_000
@@ -183,13 +184,13 @@ class NumbersView(LabelerView):
 
     def preview(self) -> None:
         """Plan a split as `dataset.toml` has it, and only show it."""
-        self._begin(lambda dataset, progress: plan_split(dataset, dataset.settings.split))
+        self._begin(_planned)
 
     def keep(self) -> None:
         """Plan it anew, so that the newest labels count, and write it."""
 
         def work(dataset: Dataset, progress: Progress) -> None:
-            apply_split(dataset, plan_split(dataset, dataset.settings.split))
+            apply_split(dataset, _planned(dataset, progress))
 
         self._begin(work)
 
@@ -231,3 +232,9 @@ class NumbersView(LabelerView):
         self.plan_button.setEnabled(True)
         self.split_text.setText(why)
         self.worker.say(why, bad=True)
+
+
+def _planned(dataset: Dataset, progress: Progress) -> SplitPlan:
+    """Look for copies, and plan a split as `dataset.toml` has it."""
+    look_for_copies(dataset, progress)
+    return plan_split(dataset, dataset.settings.split)

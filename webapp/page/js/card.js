@@ -41,8 +41,11 @@ function measured({ measured: found, date, own_threshold: own, unknown_below: be
     told.push(paragraph(words("Counted in {moments} moments: pictures of one scene or post count as one.", found)));
   }
   if (found.few) told.push(paragraph(words("So few moments give only a rough guess.")));
-  if (found.split === "test") told.push(paragraph(words("It had learnt from none of these pictures.")));
-  else told.push(paragraph(words("No others were there than those that its training was watched by: the figures are too good.")));
+  if (found.split === "test" && found.clear_of_copies) {
+    told.push(paragraph(words("It had learnt from none of these pictures, nor from a near copy that was found.")));
+  } else if (found.split === "test") {
+    told.push(paragraph(words("Near copies of these pictures may be among those it learnt from.")));
+  } else told.push(paragraph(words("No others were there than those that its training was watched by: the figures are too good.")));
   told.push(paragraph(words("Always naming the commonest class gets {share}.", { share: figure(found.commonest_class) })));
   if (date) told.push(paragraph(words("Measured on {date}.", { date })));
   if (own) told.push(paragraph(words("This page says “unknown” below {share}: a threshold of its own, with which nothing was measured.", { share: figure(below) })));
