@@ -57,7 +57,7 @@ def compare(job: CommandJob, runs: tuple[str, ...], split: str, output: Path | N
         write_plot(found, output)
     if split == "test" and len(found.rows) > 1:
         job.say(f"baseline: {_BY_TEST}")
-    if words := few(found.moments):
+    if words := few(found.moments, found.effective_moments):
         job.say(f"baseline: {found.split} has {words}")
     return _result(job, found) | ({"plot": str(output.absolute())} if output else {})
 
@@ -68,6 +68,7 @@ def _result(job: CommandJob, found: Comparison) -> Result:
         "count": found.count,
         "left_out": found.left_out,
         "moments": found.moments,
+        "effective_moments": found.effective_moments,
         "commonest_class": found.commonest_class,
     }
     if job.as_json:

@@ -159,8 +159,8 @@ def _warn(job: CommandJob, found: Reevaluation) -> None:
         job.say(f"baseline: {words}")
     if found.warning:
         job.say(f"baseline: {found.warning}")
-    moments = found.figures["moments"]
-    if isinstance(moments, int) and (words := few(moments)):
+    figures: Any = found.figures
+    if words := few(figures["moments"], figures["effective_moments"]):
         job.say(f"baseline: {found.split} has {words}")
     for one in found.recall_thresholds:
         job.say(f"baseline: {describe_recall_threshold(one)}")
@@ -206,8 +206,8 @@ def describe_familiarity(found: FamiliarityThreshold) -> str:
     said = (
         f"below a familiarity of {found.below:.3f} the answer is unknown: {found.unknown} of "
         f"{found.count} pictures of val ({count(found.moments, 'moment')}) would be; of pictures "
-        f"of these classes at most {100 * found.on_average:.3g} % on average, and with 95 % "
-        f"confidence at most {100 * found.at_most:.3g} %"
+        f"of these classes at most {100 * found.on_average:.3g} % on average, and of as many "
+        f"others as val has, with 95 % confidence, at most {100 * found.at_most:.3g} %"
     )
     if found.promised:
         return said

@@ -20,7 +20,7 @@ import numpy as np
 from baseline.auto.candidates import seconds_range
 from baseline.cross_validate import doubts_in
 from baseline.data import prior_shift
-from baseline.evaluation.intervals import share_interval
+from baseline.evaluation.intervals import effective_moments, share_interval
 from baseline.evaluation.metrics import classification_metrics
 from baseline.evaluation.outputs import Outputs, save_outputs
 from baseline.fold_trials import FoldTraining, FoldTrials, right
@@ -137,7 +137,7 @@ def cross_validate(
             result = _judge(trials, trainings, figures, run.id, scratch)
         dataset.runs.end(run.id, "done", result)
         write_folds_report(dataset, run.id, scratch=scratch)
-    if words := few(result["moments"]):
+    if words := few(result["moments"], result["effective_moments"]):
         say(f"there are {words}")
     return _told(dataset, run, result)
 
@@ -216,6 +216,7 @@ def _judge(
         "folds": [asdict(one) for one in folds],
         "judged": len(told),
         "moments": len(set(places)),
+        "effective_moments": effective_moments(places),
         "not_judged": len(trials.labelled) - len(told),
         "test": 0 if trials.dealt else _in_test(trials.dataset),
         "accuracy": judged.accuracy,
@@ -235,6 +236,7 @@ def _judge(
         "held_out": {
             **judged.to_json(),
             "moments": summary["moments"],
+            "effective_moments": summary["effective_moments"],
             "intervals": {"accuracy": list(interval)},
         },
     }

@@ -219,7 +219,7 @@ def _warn(judged: RunMetrics, say: Say) -> None:
         say(words)
     for split in ("val", "test"):
         found: Any = judged.metrics.get(split)
-        if found and (words := few(found["moments"])):
+        if found and (words := few(found["moments"], found["effective_moments"])):
             say(f"{split} has {words}")
 
 

@@ -4,11 +4,12 @@
     python benchmarks/interval_coverage.py --only accuracy --runs 2000
     python benchmarks/interval_coverage.py --table     # the summary that docs/results.md has
 
-Test sets of 6, 12, 25 and 100 moments of 1 to 8 pictures are drawn from a world whose truth is
-known, and the project's own functions are asked. An oracle knows by how much moments differ: for a
-share it gives the exact limits (Clopper and Pearson) of as many independent pictures as the true
-variance makes of the sample; for anything else the estimate -+ 1.96 true standard errors. A bound
-counts as the interval from 0 up to it.
+Test sets of 6, 12, 25 and 100 moments, of 1 to 8 pictures or scenes beside stills, are drawn from a
+world whose truth is known, and the project's own functions are asked. Cases "in drawn worlds" are
+judged in worlds that had no say when a method was chosen (`interval_worlds.py`). An oracle knows by
+how much moments differ: for a share it gives the exact limits (Clopper and Pearson) of as many
+independent pictures as the true variance makes of the sample; for anything else the estimate -+
+1.96 true standard errors. A bound counts as the interval from 0 up to it.
 
 A case is a function of a `World` and a random generator that returns a `Trial`; `@case` registers
 it. `tests/baseline/test_interval_coverage.py` runs a small fixed version of every case.
@@ -22,14 +23,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from interval_worlds import DrawnWorld, drawn_worlds
 from scipy.special import betaincinv, ndtri
 from scipy.stats import norm
 
 from baseline.evaluation.decision_rule import UNKNOWN, DecisionRule, decide
-from baseline.evaluation.intervals import compare_paired, intervals
+from baseline.evaluation.intervals import compare_paired, intervals, share_interval
 from baseline.evaluation.metrics import SampleContext, subgroup_metrics
 from baseline.evaluation.outputs import Floats, Indices, Outputs
 from baseline.reevaluate import RuleRequest, choose_rule
@@ -49,7 +51,8 @@ WIDER = 1.3
 class World(NamedTuple):
     """How pictures are answered.
 
-    Each moment has 1 to 8 pictures of one of two classes. An answer's score margin is normal, with
+    Each moment has 1 to 8 pictures of one of two classes; with `scenes` every seventh has 30 and
+    all others one. An answer's score margin is normal, with
     standard deviation `sure`, and right with probability `accuracy`; `alike` is the correlation of
     margins within a moment. A large `sure` makes losses heavy-tailed.
     """
@@ -58,10 +61,14 @@ class World(NamedTuple):
     accuracy: float = 0.8
     alike: float = 0.3
     sure: float = 1.0
+    scenes: bool = False
 
     def draw(self, random: np.random.Generator) -> tuple[Outputs, list[str]]:
         """What a network says of all pictures of the moments, and the moment of each."""
-        groups = np.repeat(np.arange(self.moments), random.integers(1, 9, self.moments))
+        sizes = random.integers(1, 9, self.moments)
+        if self.scenes:
+            sizes = np.where(np.arange(self.moments) % 7, 1, 30)
+        groups = np.repeat(np.arange(self.moments), sizes)
         margin = float(ndtri(self.accuracy)) + (
             self.alike**0.5 * random.normal(size=self.moments)[groups]
             + (1 - self.alike) ** 0.5 * random.normal(size=len(groups))
@@ -89,6 +96,9 @@ class Trial(NamedTuple):
     truth: float
 
 
+Run = Callable[[Any, np.random.Generator], Trial | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A promise. `bound` is one-sided, of a `share` the oracle's limits are exact."""
@@ -97,17 +107,16 @@ class Case:
     promised: float
     bound: bool
     share: bool
-    worlds: tuple[World, ...]
-    run: Callable[[World, np.random.Generator], Trial | None]
+    worlds: tuple[World, ...] | tuple[DrawnWorld, ...]
+    run: Run
 
 
 CASES: dict[str, Case] = {}
-Run = Callable[[World, np.random.Generator], Trial | None]
 
 
 def case(
     name: str,
-    worlds: Sequence[World],
+    worlds: Sequence[World] | Sequence[DrawnWorld],
     promised: float = 0.95,
     *,
     bound: bool = False,
@@ -126,9 +135,13 @@ def worlds(
     accuracies: Sequence[float] = ACCURACIES,
     alike: Sequence[float] = ALIKE,
     sure: Sequence[float] = (1.0,),
+    scenes: Sequence[bool] = (False,),
 ) -> list[World]:
     """All combinations, for every number of moments."""
-    return [World(*values) for values in product(MOMENTS, accuracies, alike, sure)]
+    return [World(*values) for values in product(MOMENTS, accuracies, alike, sure, scenes)]
+
+
+SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
 
 
 @cache
@@ -137,6 +150,7 @@ def truth(world: World, of: Callable[[Outputs], float]) -> float:
     return of(world.every())
 
 
+@case("accuracy, scenes beside stills", SCENES)
 @case("accuracy", worlds())
 def _accuracy(world: World, random: np.random.Generator) -> Trial:
     told, moments = world.draw(random)
@@ -149,11 +163,12 @@ def _loss(told: Outputs) -> float:
     return float(np.logaddexp(0, -margin.astype(np.float64)).mean())
 
 
+@case("log loss, scenes beside stills", SCENES, share=False)
 @case("log loss", worlds(sure=(1.0, 4.0)), share=False)
-def _log_loss(world: World, random: np.random.Generator) -> Trial:
+def _log_loss(world: World, random: np.random.Generator) -> Trial | None:
     told, moments = world.draw(random)
-    low, high = intervals(told.logits, told.y, moments)["log_loss"]
-    return Trial(low, high, _loss(told), truth(world, _loss))
+    found = intervals(told.logits, told.y, moments).get("log_loss")
+    return found and Trial(*found, _loss(told), truth(world, _loss))
 
 
 def _f1(told: Outputs) -> float:
@@ -171,11 +186,26 @@ def _f1(told: Outputs) -> float:
     )
 
 
+@case("macro F1, scenes beside stills", SCENES)
 @case("macro F1", worlds())
 def _macro_f1(world: World, random: np.random.Generator) -> Trial:
     told, moments = world.draw(random)
     low, high = intervals(told.logits, told.y, moments)["macro_f1"]
     return Trial(low, high, _f1(told), truth(world, _f1))
+
+
+@case("accuracy in drawn worlds", drawn_worlds(1))
+def _drawn_accuracy(world: DrawnWorld, random: np.random.Generator) -> Trial:
+    this, _, moments = world.draw(random)
+    return Trial(*share_interval(this, moments), float(this.mean()), world.accuracy)
+
+
+@case("difference in drawn worlds", drawn_worlds(2), share=False)
+def _drawn_difference(world: DrawnWorld, random: np.random.Generator) -> Trial | None:
+    found = compare_paired(*world.draw(random))
+    if found.interval is None:
+        return None
+    return Trial(*found.interval, found.difference, world.difference)
 
 
 @case("difference of two runs", worlds(), share=False)
@@ -272,7 +302,7 @@ class Row(NamedTuple):
     """What a case did in a world: shares and widths are means over the runs."""
 
     case: str
-    world: World
+    world: World | DrawnWorld
     promised: float
     covered: float
     wider: float
@@ -285,7 +315,7 @@ class Row(NamedTuple):
         return self.covered >= self.promised - SLACK - luck
 
 
-def measure(one: Case, world: World, runs: int) -> Row | None:
+def measure(one: Case, world: World | DrawnWorld, runs: int) -> Row | None:
     """Ask so many times; None where hardly ever anything is told."""
     random = np.random.default_rng(zlib.crc32(repr((one.name, world)).encode()))
     trials = [trial for _ in range(runs) if (trial := one.run(world, random)) is not None]
@@ -355,9 +385,8 @@ def main() -> None:
         if not given.table:
             sign = "" if row.kept else "  TOO LOW"
             print(
-                f"{row.case}: {row.world.moments} moments, accuracy {row.world.accuracy}, alike "
-                f"{row.world.alike}, sure {row.world.sure}: {row.covered:.3f} of "
-                f"{row.promised}, {row.wider:.2f} x the oracle{sign}",
+                f"{row.case}: {row.world}: {row.covered:.3f} of {row.promised}, "
+                f"{row.wider:.2f} x the oracle{sign}",
                 flush=True,
             )
     print("\n".join(summary(rows)))

@@ -1,6 +1,7 @@
 """Whether the range of a learning curve holds what more pictures bring: simulated, and real.
 
     python benchmarks/learning_curve.py --runs 200                      # simulated
+    python benchmarks/learning_curve.py --runs 200 --drawn 7            # in worlds drawn by a seed
     python benchmarks/learning_curve.py WORK [--splits 4] [--preset transfer]  # real pictures
 
 Simulated: errors follow a power law, pictures come in moments, each training has its own luck; five
@@ -15,9 +16,10 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -41,47 +43,87 @@ STARTS = (5, 10, 15)
 TARGETS = (10, 20, 30)
 # What is left with endless pictures, what one picture a class adds, and how fast it falls.
 LAWS = ((0, 1, 0.5), (0, 0.9, 0.25), (0, 1.2, 1), (0.1, 0.6, 0.4), (0.25, 0.3, 0.5), (0, 0.3, 0.6))
+PERFECT = ((0, 0.02, 0.5), (0, 0.1, 0.5), (0, 0.3, 1.5), (0.002, 0, 1), (0.005, 0.05, 1))
 # Pictures a class, moments, pictures a moment.
 TRAINS = ((5, 25, 1), (10, 50, 1), (10, 25, 2), (20, 100, 1), (20, 40, 5))
-FOLDS, TIMES, ALIKE = 5, (1, 2, 4), 0.5
+FOLDS, TIMES = 5, (1, 2, 4)
 
 
-def simulated(runs: int) -> None:
+class World(NamedTuple):
+    """A law, so many pictures a class in moments of a size, and how alike those of a moment are."""
+
+    law: tuple[float, float, float]
+    train: tuple[int, int, int]
+    alike: float = 0.5
+
+    def error(self, pictures: float) -> float:
+        """The error of a training on so many pictures a class."""
+        a, b, c = self.law
+        return min(a + b * pictures**-c, 0.9)
+
+
+WORLDS = [World(law, train) for law in LAWS + PERFECT for train in TRAINS]
+
+
+def drawn_worlds(seed: int, count: int = 40) -> list[World]:
+    """Draw worlds in which nothing was chosen, some of them with hardly a mistake."""
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        left, more = np.exp(random.uniform(np.log(1e-4), np.log((0.3, 1.2))))
+        each = int(random.integers(4, 60))
+        moments = int(random.integers(4, 12) * each)
+        law = (
+            round(float(left), 4),
+            round(float(more), 4),
+            round(float(random.uniform(0.1, 1.5)), 2),
+        )
+        size = int(random.integers(1, 7))
+        found.append(World(law, (each, moments, size), round(float(random.uniform(0, 0.95)), 2)))
+    return found
+
+
+def simulated(runs: int, worlds: Sequence[World]) -> None:
     """Print how often the range held the error, in each world."""
-    from scipy.stats import norm
-
-    random = np.random.default_rng(0)
     print("| law a + b n^-c | a class | moments | covered: as many | twice | four times | width |")
     print("|---|---|---|---|---|---|---|")
+    random = np.random.default_rng(0)
     every = []
-    for a, b, c in LAWS:
-        for each, moments, size in TRAINS:
-            held, widths = np.zeros(len(TIMES)), np.zeros(len(TIMES))
-            for _ in range(runs):
-                sizes = [0.8 * each * share for share in SHARES if 0.8 * each * share >= 1]
-                errors = [min(a + b * n**-c, 0.9) for n in sizes]
-                names = np.repeat(np.arange(moments), size)
-                shared = np.repeat(random.normal(size=moments), size)
-                hits = []
-                luck = random.normal(0, LUCK**0.5, (FOLDS, len(sizes)))
-                own = norm.cdf(ALIKE**0.5 * shared + ALIKE**0.5 * random.normal(size=len(names)))
-                for place, error in enumerate(errors):
-                    told = np.array([moved(error, by) for by in luck[:, place]])[names % FOLDS]
-                    new = random.random(len(names)) < 0.2
-                    hits.append(np.where(new, random.random(len(names)), own) >= told)
-                laws = laws_through(sizes, hits, list(map(str, names)), FOLDS)
-                for place, times in enumerate(TIMES):
-                    low, high = laws.at(each * times).interval
-                    truth = min(a + b * (each * times) ** -c, 0.9)
-                    held[place] += low <= moved(truth, random.normal(0, LUCK**0.5)) <= high
-                    widths[place] += high - low
-            every.append(held / runs)
-            told_words = " | ".join(f"{share:.2f}" for share in held / runs)
-            wide = ", ".join(f"{width:.2f}" for width in widths / runs)
-            print(f"| {a} + {b} n^-{c} | {each} | {moments} of {size} | {told_words} | {wide} |")
+    for world in worlds:
+        told = np.array([one_run(world, random) for _ in range(runs)])
+        held, widths = told.mean(0)
+        every.append(held)
+        (a, b, c), (each, moments, size) = world.law, world.train
+        shares = " | ".join(f"{share:.2f}" for share in held)
+        wide = ", ".join(f"{width:.3f}" for width in widths)
+        print(
+            f"| {a} + {b} n^-{c} | {each} | {moments} of {size} | {shares} | {wide} |", flush=True
+        )
     mean = " | ".join(f"{share:.3f}" for share in np.mean(every, 0))
     least = ", ".join(f"{share:.2f}" for share in np.min(every, 0))
     print(f"| mean of all | | | {mean} | least: {least} |", flush=True)
+
+
+def one_run(world: World, random: np.random.Generator) -> tuple[list[bool], list[float]]:
+    """Whether the ranges held the error at each of `TIMES`, and how wide they were."""
+    from scipy.stats import norm
+
+    each, moments, size = world.train
+    sizes = [0.8 * each * share for share in SHARES if 0.8 * each * share >= 1]
+    names = np.repeat(np.arange(moments), size)
+    shared = np.repeat(random.normal(size=moments), size)
+    luck = random.normal(0, LUCK**0.5, (FOLDS, len(sizes)))
+    own = world.alike**0.5 * shared + (1 - world.alike) ** 0.5 * random.normal(size=len(names))
+    hits = []
+    for place, pictures in enumerate(sizes):
+        told = np.array([moved(world.error(pictures), by) for by in luck[:, place]])[names % FOLDS]
+        new = random.random(len(names)) < 0.2
+        hits.append(np.where(new, random.random(len(names)), norm.cdf(own)) >= told)
+    laws = laws_through(sizes, hits, list(map(str, names)), FOLDS)
+    ranges = [laws.at(each * times).interval for times in TIMES]
+    truth = [moved(world.error(each * t), random.normal(0, LUCK**0.5)) for t in TIMES]
+    held = [low <= error <= high for (low, high), error in zip(ranges, truth, strict=True)]
+    return held, [high - low for low, high in ranges]
 
 
 def moved(error: float, by: float) -> float:
@@ -170,12 +212,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--drawn", type=int, metavar="SEED")
     parser.add_argument("--splits", type=int, default=4)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--preset", default="transfer")
     given = parser.parse_args()
     if given.work is None:
-        simulated(given.runs)
+        simulated(given.runs, WORLDS if given.drawn is None else drawn_worlds(given.drawn))
     else:
         real(given)
 

@@ -20,12 +20,17 @@ UNKNOWN = Interval(0.0, 1.0)
 """What is known of a share that was counted on a single moment."""
 
 
-def few(moments: int | None) -> str:
-    """Say plainly that so few moments tell little; empty from `FEW` on, and where none is known."""
-    if moments is None or moments >= FEW:
+def few(moments: int | None, effective: float | None = None) -> str:
+    """Say plainly that so few moments tell little; empty from `FEW` on, and where none is known.
+
+    Where some are far larger than others, they are worth `effective` ones of equal size.
+    """
+    if moments is None or (worth := moments if effective is None else effective) >= FEW:
         return ""
-    held = "1 moment" if moments == 1 else f"{moments} moments"
-    return f"only {held} (scenes, posts, look-alikes): below {FEW} any figure is a rough guess"
+    held = "only 1 moment" if moments == 1 else f"only {moments} moments"
+    if moments >= FEW:
+        held = f"{moments} moments so unequal in size that they tell as little as {worth:.0f}"
+    return f"{held} (scenes, posts, look-alikes): below {FEW} any figure is a rough guess"
 
 
 def needed_for(share: float, confidence: float = 0.95) -> int:

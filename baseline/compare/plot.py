@@ -41,7 +41,8 @@ def page(comparison: Comparison) -> str:
     """Return the table with bars, as one HTML file that loads nothing."""
     bars = {row.run: _bar(row, comparison.commonest_class) for row in comparison.rows}
     template = templates("baseline.compare").get_template("compare.html.jinja")
-    return template.render(comparison=comparison, bars=bars, few=few(comparison.moments))
+    words = few(comparison.moments, comparison.effective_moments)
+    return template.render(comparison=comparison, bars=bars, few=words)
 
 
 def _bar(row: ComparedRun, base: float) -> str:

@@ -10,7 +10,12 @@ import numpy as np
 
 from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.decision_rule import load_decision_rule, rule_scores
-from baseline.evaluation.intervals import PairedComparison, compare_paired, intervals
+from baseline.evaluation.intervals import (
+    PairedComparison,
+    compare_paired,
+    effective_moments,
+    intervals,
+)
 from baseline.evaluation.metrics import classification_metrics
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.report.run_files import read_layers, read_metrics, weights_size
@@ -53,7 +58,7 @@ class ComparedRun:
 class Comparison:
     """All runs on the `count` pictures of `split` that they share; `left_out` are not shared.
 
-    These pictures are of so many `moments`.
+    These pictures are of so many `moments`; `effective_moments` of equal size would tell as much.
     """
 
     split: str
@@ -62,6 +67,7 @@ class Comparison:
     commonest_class: float
     rows: tuple[ComparedRun, ...]
     moments: int
+    effective_moments: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
         float(counts.max() / len(shared)),
         rows,
         len(set(moments)),
+        effective_moments(moments),
     )
 
 

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.intervals import Groups, exact_limit, group_numbers, share_at_most
+from baseline.evaluation.intervals import Groups, effective_moments, group_numbers
 from baseline.evaluation.outputs import Floats, Indices, Scores, softmax
 from baseline.feature_spread import standardising
 from gleanset.errors import InputUnusable
@@ -99,8 +99,8 @@ class FamiliarityThreshold:
 
     Chosen so that of known pictures at most `wanted` are: on average over other vals at most
     `on_average`, which is more where val has fewer than `needed` moments. Of the `count` pictures
-    of val, of `moments` moments, `unknown` are; with 95 % confidence at most `at_most` of such
-    pictures will be.
+    of val, of `moments` moments, `unknown` are; of as many other pictures at most `at_most` will
+    be, with 95 % confidence.
     """
 
     below: float
@@ -160,13 +160,18 @@ def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> F
 
 
 def _at_most(unknown: npt.NDArray[np.bool_], groups: Indices) -> float:
-    """Return the share that is not exceeded with 95 % confidence, the threshold being chosen.
+    """Return the share that as many other pictures do not exceed with 95 % confidence.
 
-    With moments for cases the share below a value that was chosen by its rank is distributed as
-    the exact limit has it, so choosing costs nothing; where moments differ in size, or are less
-    alike, that of pictures may be more.
+    The share of all pictures below a value that was chosen by its rank has a beta distribution, so
+    that of as many as these a beta-binomial one (Wilks, "Statistical prediction with special
+    reference to the problem of tolerance limits", 1942): choosing costs nothing. Pictures count by
+    how many moments of equal size would tell as much, as though those of a moment were all alike.
     """
-    cases = int(groups.max()) + 1
-    per_moment = np.bincount(groups, unknown) / np.bincount(groups)
-    by_moments = exact_limit(float(per_moment.mean()), cases, 0.95)
-    return max(by_moments, share_at_most(unknown, groups))
+    from scipy.stats import betabinom
+
+    per_moment = float((np.bincount(groups, unknown) / np.bincount(groups)).mean())
+    cases = math.floor(effective_moments(groups))
+    hits = max(per_moment, float(unknown.mean())) * cases
+    return (
+        float(betabinom.ppf(0.95, cases, hits + 1, cases - hits)) / cases if hits < cases else 1.0
+    )

@@ -9,6 +9,8 @@ A share is a ratio of two sums over moments (Cochran, "Sampling Techniques", 197
 Its variance says how many independent pictures the sample is worth, and the exact limits of so
 many are taken (Korn and Graubard, "Confidence Intervals for Proportions with Small Expected Number
 of Positive Counts", 1998). Drawing moments again, as the bootstrap does, is too narrow for few.
+Where some moments are far larger than others these decide alone: what counts is how many of equal
+size would tell as much (`effective_moments`).
 """
 
 from __future__ import annotations
@@ -32,10 +34,8 @@ _END = 0.975
 """The confidence of either end of a 95 % interval."""
 _UNSEEN = 0.5
 """The part of a moment of mistakes that log loss is taken to have missed."""
-_FEW_HIT = 0.5
+_FEW_HIT = 0.7
 """The part of a moment of hits by which the variance of a share is taken to be larger."""
-_SWAPPED = 0.25
-"""The part of a moment that two runs are taken to have missed differing in, either way."""
 
 
 def group_numbers(names: Groups) -> Indices:
@@ -43,11 +43,24 @@ def group_numbers(names: Groups) -> Indices:
     return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)
 
 
+def effective_moments(groups: Groups) -> float:
+    """Return how many moments of equal size tell as much as these of N pictures.
+
+    (sum s)^2 / sum s^2 of their sizes (Kish, "Survey Sampling", 1965).
+    """
+    return _effective(np.bincount(group_numbers(groups)).astype(np.float64))
+
+
+def _effective(sizes: Floats) -> float:
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
+
+
 def intervals(
     logits: Scores, y: Indices, groups: Sequence[str], raw: Scores | None = None
 ) -> dict[str, Interval]:
     """Return the 95 % intervals of accuracy, log loss and macro F1; none for a single moment.
 
+    Log loss has no upper end that could be told where one moment outweighs all others.
     `groups` names the moment of each of the N rows. The log loss is that of the `raw` scores,
     where they are given.
     """
@@ -56,11 +69,13 @@ def intervals(
         return {}
     predicted = log_softmax(logits).argmax(1)
     log_probabilities = log_softmax(logits if raw is None else raw)
-    return {
+    found = {
         "accuracy": share_interval(predicted == y, numbers),
-        "log_loss": _log_loss_interval(log_probabilities, y, numbers),
         "macro_f1": _macro_f1_interval(y, predicted, numbers, logits.shape[1]),
     }
+    if effective_moments(numbers) < 2:
+        return found
+    return found | {"log_loss": _log_loss_interval(log_probabilities, y, numbers)}
 
 
 def share_interval(right: Flags, groups: Groups, swollen: float = 1.0) -> Interval:
@@ -79,32 +94,42 @@ def share_at_most(
 
     `hits` and their moments `groups` are N long. Where no picture hits, nothing
     tells how alike those of a moment are, and every moment counts as one case. Where few moments
-    hit they tell little of it: the variance is that with a part of a moment of hits added. It is
-    multiplied by `swollen`, for what else than the pictures makes the share wander.
+    hit they tell little of it: the variance is that with a part of a moment of hits added, as large
+    as an average picture's. It is multiplied by `swollen`, for what else than the pictures makes
+    the share wander.
     """
     sums, sizes = _by_moment(hits.astype(np.float64), groups)
     total = float(sizes.sum())
     share = float(sums.sum() / total) if total else 1.0
     if share == 0:
-        return exact_limit(0.0, len(sizes) / swollen, confidence)
+        return exact_limit(0.0, _effective(sizes) / swollen, confidence)
     if share == 1 or len(sizes) < 2:
         return 1.0
-    worth = _worth(*_seen_more(sums, sizes), total) * _known(len(sizes), confidence)
+    worth = _worth(*_seen_more(sums, sizes), total) * _known(_effective(sizes), confidence)
     return exact_limit(share, worth / swollen, confidence)
 
 
 def difference_interval(gain: Floats, groups: Groups) -> Interval:
     """Return the 95 % interval of the mean of `gain` (N, each -1, 0 or 1) between two runs.
 
-    A part of a moment is added that either run alone got right, as Bonett and Price do with
-    pictures ("Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based
-    on Paired Data", 2012): runs that agree on few moments need not agree on others.
+    It joins the intervals of the shares that either run alone got right by the squares of how far
+    their ends are off (Newcombe, "Improved Confidence Intervals for the Difference Between Binomial
+    Proportions Based on Paired Data", 1998): where the runs never differ it is the exact limits of
+    either share. What one run gains the other cannot, so the shares are correlated.
     """
-    sums, sizes = _by_moment(gain, groups)
-    mean, part = float(sums.sum() / sizes.sum()), _SWAPPED * float(sizes.mean())
-    more = np.append(sums, (part, -part)), np.append(sizes, (part, part))
-    half = _t_quantile(len(sizes) - 1, _END) * _variance(*more) ** 0.5
-    return Interval(max(-1.0, mean - half), min(1.0, mean + half))
+    gained, lost = gain > 0, gain < 0
+    ahead, behind = float(gained.mean()), float(lost.mean())
+    up, down = share_interval(gained, groups), share_interval(lost, groups)
+    odds = ahead * behind / ((1 - ahead) * (1 - behind)) if ahead < 1 and behind < 1 else 0.0
+    above = _joined(up.high - ahead, behind - down.low, odds**0.5)
+    below = _joined(ahead - up.low, down.high - behind, odds**0.5)
+    mean = ahead - behind
+    return Interval(max(-1.0, mean - below), min(1.0, mean + above))
+
+
+def _joined(one: float, other: float, correlation: float) -> float:
+    """Return the square root of the sum of squares, and of what both have in common."""
+    return float((one**2 + other**2 + 2 * correlation * one * other) ** 0.5)
 
 
 def standard_error(values: Floats, groups: Groups) -> float:
@@ -124,9 +149,9 @@ def auroc_interval(
     """
     parts = [_by_moment(above, known_groups), _by_moment(below, strange_groups)]
     mean = float(parts[1][0].sum() / parts[1][1].sum())
-    variance, fewest = 0.0, min(len(sizes) for _, sizes in parts)
+    variance, fewest = 0.0, min(_effective(sizes) for _, sizes in parts)
     for sums, sizes in parts:
-        part = _FEW_HIT * float(sizes.mean())
+        part = _FEW_HIT * _typical(sizes)
         variance += _variance(np.append(sums, 0.0), np.append(sizes, part))
     half = _t_quantile(fewest - 1, _END) * variance**0.5
     return Interval(max(0.0, mean - half), min(1.0, mean + half))
@@ -141,9 +166,9 @@ def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -
     losses = -log_probabilities[np.arange(len(y)), y]
     sums, sizes = _by_moment(losses, groups)
     slip = -np.sort(log_probabilities, 1)[:, -2].mean() if log_probabilities.shape[1] > 1 else 0.0
-    part, worst = _UNSEEN * float(sizes.mean()), float((sums / sizes).max())
+    part, worst = _UNSEEN * _typical(sizes), float((sums / sizes).max())
     more = np.append(sums, part * max(float(slip), worst)), np.append(sizes, part)
-    t = _t_quantile(len(sizes) - 1, _END)
+    t = _t_quantile(_effective(sizes) - 1, _END)
     mean, high = float(sums.sum() / sizes.sum()), float(more[0].sum() / more[1].sum())
     root = high**0.5 + (t * _variance(*more) ** 0.5 / (2 * high**0.5) if high else 0.0)
     return Interval(max(0.0, mean - t * _variance(sums, sizes) ** 0.5), root**2)
@@ -162,12 +187,11 @@ def _macro_f1_interval(y: Indices, predicted: Indices, groups: Indices, classes:
     ]
     mean = float(_macro_f1(*(table.sum(0, keepdims=True) for table in tables))[0])
     without = _macro_f1(*(table.sum(0) - table for table in tables))
-    count = len(without)
+    count, worth = len(without), effective_moments(groups)
     variance = float((count - 1) / count * ((without - without.mean()) ** 2).sum())
     most = _worth(*_seen_more(*_by_moment((~right).astype(np.float64), groups)), len(y))
-    worth = float(count)
     if 0 < mean < 1:
-        worth = _worth(mean, variance, most) * _known(count, _END)
+        worth = _worth(mean, variance, most) * _known(worth, _END)
     return Interval(1 - exact_limit(1 - mean, worth, _END), exact_limit(mean, worth, _END))
 
 
@@ -176,6 +200,11 @@ def _by_moment(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
     numbers = group_numbers(groups)
     found: Floats = np.bincount(numbers, values).astype(np.float64)
     return found, np.bincount(numbers).astype(np.float64)
+
+
+def _typical(sizes: Floats) -> float:
+    """Return how large the moment of a picture is, on average over the pictures."""
+    return float((sizes**2).sum() / sizes.sum())
 
 
 def _variance(sums: Floats, sizes: Floats) -> float:
@@ -187,7 +216,7 @@ def _variance(sums: Floats, sizes: Floats) -> float:
 
 def _seen_more(sums: Floats, sizes: Floats) -> tuple[float, float]:
     """Return the share of hits and its variance, with a part of a moment of hits added."""
-    part = _FEW_HIT * float(sizes.mean())
+    part = _FEW_HIT * _typical(sizes)
     sums, sizes = np.append(sums, part), np.append(sizes, part)
     return float(sums.sum() / sizes.sum()), _variance(sums, sizes)
 
@@ -197,7 +226,7 @@ def _worth(share: float, variance: float, most: float) -> float:
     return min(most, share * (1 - share) / variance) if variance > 0 else most
 
 
-def _known(moments: int, confidence: float) -> float:
+def _known(moments: float, confidence: float) -> float:
     """Return the part of its worth that a sample has when its variance is known from few
     moments.
     """
@@ -206,7 +235,7 @@ def _known(moments: int, confidence: float) -> float:
     return (float(ndtri(confidence)) / _t_quantile(moments - 1, confidence)) ** 2
 
 
-def _t_quantile(freedom: int, confidence: float) -> float:
+def _t_quantile(freedom: float, confidence: float) -> float:
     """Return the quantile of Student's t with so many degrees of freedom."""
     from scipy.special import stdtrit
 

@@ -20,7 +20,7 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
     without_thresholds,
 )
-from baseline.evaluation.intervals import group_numbers, intervals
+from baseline.evaluation.intervals import effective_moments, group_numbers, intervals
 from baseline.evaluation.metrics import (
     SampleContext,
     classification_metrics,
@@ -131,6 +131,7 @@ def split_metrics(
         **figures.to_json(),
         "log_loss": mean_log_loss(outputs.logits, outputs.y),
         "moments": len(set(groups)),
+        "effective_moments": effective_moments(groups),
         "intervals": {name: list(found) for name, found in ranges.items()},
         **calibration_error(softmax(outputs.logits), outputs.y).to_json(),
         "calibrated": {"log_loss": figures.log_loss, **after.to_json()},

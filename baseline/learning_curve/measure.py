@@ -94,7 +94,8 @@ def laws_through(
     kept = [n for n, size in enumerate(sizes) if n == len(sizes) - 1 or size < 0.9 * sizes[n + 1]]
     logits, covariance = clustered_logits(wrong[:, kept], judged)
     covariance += np.eye(len(kept)) * LUCK / trainings
-    return fit_power_laws(np.array(sizes)[kept], logits, covariance, LUCK)
+    seen = share_interval(~hits[-1], groups)
+    return fit_power_laws(np.array(sizes)[kept], logits, covariance, seen, LUCK)
 
 
 def _pictures(trials: FoldTrials, trainings: Sequence[FoldTraining]) -> float:

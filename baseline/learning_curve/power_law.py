@@ -29,7 +29,7 @@ _LITTLE, _PART = 0.1, 0.5
 REFUTED = 5.4
 """By so much worse than the best a law fits that is refuted: chi-squared at 95 % is 3.84; more, for
 the covariance is known from the same few moments, and laws bend (benchmarks/learning_curve.py)."""
-LEVELS = np.linspace(-7.0, 5.0, 121)
+LEVELS = np.linspace(-10.0, 5.0, 151)
 """Logits of the error at the largest size that was tried."""
 
 
@@ -46,8 +46,9 @@ class ErrorRange:
 class PowerLaws:
     """Laws and their `weights` (L, summing to 1): the `level` is the error at `largest` pictures.
 
-    Those that `stand` (L) are not refuted. `luck` is the variance of the logit of the error
-    between one training set and another.
+    Those that `stand` (L) are not refuted. `seen` is the 95 % interval of the error at `largest`:
+    of few mistakes no law says how few there might be. `luck` is the variance of the logit of the
+    error between one training set and another.
     """
 
     largest: float
@@ -56,6 +57,7 @@ class PowerLaws:
     exponent: Floats
     weights: Floats
     stand: Flags
+    seen: Interval
     luck: float
 
     def errors(self, pictures: float) -> Floats:
@@ -68,20 +70,20 @@ class PowerLaws:
         errors = np.clip(self.errors(pictures), 1e-9, 1 - 1e-9)
         order = np.argsort(errors)
         middle = float(errors[order][np.searchsorted(self.weights[order].cumsum(), 0.5)])
-        likely, luck = _logit(errors[self.stand]), 1.96 * self.luck**0.5
-        at = math.log(middle / (1 - middle))
-        low = at - math.hypot(max(0.0, at - float(likely.min())), luck)
-        high = at + math.hypot(max(0.0, float(likely.max()) - at), luck)
-        return ErrorRange(
-            pictures, middle, Interval(*(1 / (1 + math.exp(-end)) for end in (low, high)))
-        )
+        left = errors[self.stand] / self.level[self.stand]
+        least = min(float(errors[self.stand].min()), self.seen.low * float(left.min()))
+        most = max(float(errors[self.stand].max()), self.seen.high * float(left.max()))
+        luck, at = 1.96 * self.luck**0.5, float(_logit(np.array(middle)))
+        low, high = _logit(np.clip((least, most), 1e-9, 1 - 1e-9)).tolist()
+        ends = at - math.hypot(max(0.0, at - low), luck), at + math.hypot(max(0.0, high - at), luck)
+        return ErrorRange(pictures, middle, Interval(*_expit(np.array(ends)).tolist()))
 
 
 def fit_power_laws(
-    pictures: Floats, logits: Floats, covariance: Floats, luck: float = 0.0
+    pictures: Floats, logits: Floats, covariance: Floats, seen: Interval, luck: float = 0.0
 ) -> PowerLaws:
     """Weigh the laws by points: `pictures` a class (P), logits of the errors (P), and their
-    covariance (P x P).
+    covariance (P x P); `seen` is the interval of the error at the largest.
     """
     largest = float(pictures.max())
     level, floor, exponent = (
@@ -94,7 +96,7 @@ def fit_power_laws(
     usual = (1 - floor) * np.exp(-0.5 * (np.log(exponent / 0.5) / 0.7) ** 2)
     weights = usual * np.exp(-0.5 * behind)
     stand = behind <= REFUTED
-    return PowerLaws(largest, level, floor, exponent, weights / weights.sum(), stand, luck)
+    return PowerLaws(largest, level, floor, exponent, weights / weights.sum(), stand, seen, luck)
 
 
 def _errors(level: Floats, floor: Floats, exponent: Floats, times: float) -> Floats:

@@ -77,6 +77,7 @@ class SplitFigures:
     top5_accuracy: float | None = None
     commonest_class: float = 0.0
     moments: int | None = None
+    effective_moments: float | None = None
     intervals: dict[str, Pair] = field(default_factory=dict)
     ece: float | None = None
     bins: list[ConfidenceBin] = field(default_factory=list)
@@ -94,7 +95,7 @@ class SplitFigures:
     @property
     def few(self) -> str:
         """A warning where they were counted on few moments."""
-        return few(self.moments)
+        return few(self.moments, self.effective_moments)
 
 
 @dataclass(frozen=True, slots=True)

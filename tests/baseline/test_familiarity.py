@@ -32,9 +32,11 @@ from baseline.pixels import Pixels
 from gleanset.errors import InputUnusable
 
 
-def drawn(moments: int, alike: float, random: np.random.Generator) -> tuple[Floats, Indices]:
-    """Familiarities (normal, to be thought of on any scale) of moments of 1 to 8 pictures."""
-    groups = np.repeat(np.arange(moments), random.integers(1, 9, moments))
+def drawn(
+    moments: int, alike: float, random: np.random.Generator, most: int = 8
+) -> tuple[Floats, Indices]:
+    """Familiarities (normal, to be thought of on any scale) of moments of 1 to `most` pictures."""
+    groups = np.repeat(np.arange(moments), random.integers(1, most + 1, moments))
     own, shared = random.normal(size=len(groups)), random.normal(size=moments)[groups]
     return alike**0.5 * shared + (1 - alike) ** 0.5 * own, groups
 
@@ -50,6 +52,19 @@ def test_no_more_known_pictures_are_unknown_than_promised(moments: int, alike: f
     assert truth.mean() <= 0.05 + 2 * error
     assert truth.mean() > 0.05 / 5  # the promise is not kept by never saying unknown
     assert np.mean(truth <= [one.at_most for one in found]) >= 0.93
+
+
+@pytest.mark.parametrize("moments", [14, 19, 45])
+@pytest.mark.parametrize("most", [1, 8])
+def test_as_many_other_pictures_seldom_exceed_the_bound(moments: int, most: int) -> None:
+    """What a test as large as val shows wanders more than what is true of all pictures."""
+    random = np.random.default_rng(moments)
+    over = []
+    for _ in range(600):
+        val, test = (drawn(moments, 0.9, random, most) for _ in "vt")
+        found = choose_familiarity(*val, 0.05)
+        over.append((test[0] < found.below).mean() > found.at_most + 1e-9)
+    assert np.mean(over) <= 0.06
 
 
 def test_few_moments_promise_what_they_can() -> None:

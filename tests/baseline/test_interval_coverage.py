@@ -24,3 +24,10 @@ def test_intervals_and_bounds_hold_the_truth_as_often_as_promised(one: Case) -> 
     assert not [row for row in told if not row.kept]
     # All together, luck has less to do with it.
     assert sum(row.covered for row in told) / len(told) >= one.promised - 0.02
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in CASES if "drawn" in name])
+def test_every_drawn_world_is_covered(name: str) -> None:
+    rows = [measure(CASES[name], world, 200) for world in CASES[name].worlds]
+    assert not [row for row in rows if row is None or not row.kept]

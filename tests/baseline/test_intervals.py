@@ -11,6 +11,7 @@ from scipy import stats
 from baseline.evaluation.intervals import (
     compare_paired,
     difference_interval,
+    effective_moments,
     intervals,
     randomization_p,
     share_at_most,
@@ -74,9 +75,45 @@ def test_the_exact_test_takes_moments_for_cases() -> None:
     assert randomization_p([1, -1, 2]) == pytest.approx(6 / 8)
 
 
-def test_runs_that_agree_on_few_moments_may_differ_on_others() -> None:
-    low, high = difference_interval(np.zeros(24), np.arange(24) // 4)
-    assert low == pytest.approx(-high)
-    assert high > 0.1
-    wide = difference_interval(np.zeros(400), np.arange(400) // 4)
-    assert wide.high < 0.02
+@pytest.mark.parametrize("count", [12, 25, 100])
+def test_runs_that_never_differ_may_differ_by_the_exact_limits(count: int) -> None:
+    """Of other pictures, as rare as the exact limit of none in so many says."""
+    found = compare_paired(*[np.ones(count, bool)] * 2, [str(i) for i in range(count)]).interval
+    most = stats.beta.ppf(0.975, 1, count)
+    assert found is not None
+    assert tuple(found) == pytest.approx((-most, most))
+    four = difference_interval(np.zeros(4 * count), np.arange(4 * count) // 4)
+    assert tuple(four) == pytest.approx((-most, most))
+
+
+@pytest.mark.parametrize(("count", "gain"), [(12, 0.08), (25, 0.05), (100, 0.05)])
+def test_a_small_gain_lies_within_the_interval_of_the_difference(count: int, gain: float) -> None:
+    """Exactly: the chance of every number of gains, times whether the interval holds the truth."""
+    moments = np.arange(count)
+    held = [tuple(difference_interval((moments < hits) * 1.0, moments)) for hits in moments]
+    chances = stats.binom.pmf(moments, count, gain)
+    assert sum(chances[[low <= gain <= high for low, high in held]]) >= 0.95
+
+
+def test_a_few_large_moments_decide_how_much_is_known() -> None:
+    """Fifteen scenes of 30 beside 85 stills tell no more than 21 moments of equal size."""
+    sizes = np.where(np.arange(100) < 15, 30, 1)
+    groups = np.repeat(np.arange(100), sizes)
+    known = 535**2 / (15 * 900 + 85)
+    assert effective_moments(groups) == pytest.approx(known)
+    assert effective_moments(np.arange(40) // 4) == pytest.approx(10)
+    assert share_at_most(groups < 0, groups) == pytest.approx(1 - 0.05 ** (1 / known))
+    # No scene is missed, eight stills are: of the scenes that says little.
+    low, _ = share_interval(groups < 92, groups)
+    assert low < 0.93
+
+
+@pytest.mark.parametrize("count", [25, 50, 100])
+def test_accuracy_on_scenes_beside_stills_holds_the_truth(count: int) -> None:
+    random = np.random.default_rng(count)
+    groups = np.repeat(np.arange(count), np.where(np.arange(count) % 7, 1, 30))
+    held = []
+    for _ in range(300):
+        low, high = share_interval((random.random(count) < 0.9)[groups], groups)
+        held.append(low <= 0.9 <= high)
+    assert np.mean(held) >= 0.93
