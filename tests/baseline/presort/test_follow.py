@@ -188,7 +188,7 @@ import sys
 from pathlib import Path
 from baseline.presort.requests import PresortRequests
 from baseline.settings import load_preset
-print(PresortRequests(Path(sys.argv[1])).ask(load_preset("transfer")))
+print(PresortRequests(Path(sys.argv[1])).ask(load_preset("transfer", {})))
 """
 
 
