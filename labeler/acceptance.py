@@ -60,11 +60,18 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     """Choose the proposals with a confidence (0..1) of at least `above`; nothing is written.
 
     Only of these `classes`, where some are named. Raises `InputUnusable` where no presort is in
-    force and `UsageError` for a class that is not there.
+    force, or one that does not know every class with a name, and `UsageError` for a class that is
+    not there.
     """
-    if Proposals(dataset.db).newest() is None:
+    proposals = Proposals(dataset.db)
+    if proposals.newest() is None:
         raise InputUnusable(
             "nothing is proposed yet", f"let a model look first: baseline presort -d {dataset.root}"
+        )
+    if unmet := proposals.not_known():
+        raise InputUnusable(
+            f"what is proposed was learnt before {unmet[0]} had a name, and may be that",
+            f"let it learn anew: baseline presort -d {dataset.root}",
         )
     wanted = {dataset.classes.resolved(name) for name in classes}
     if missing := sorted(wanted - set(dataset.classes.names())):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import PART, Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
@@ -70,6 +71,22 @@ class Proposals:
         """Return the presort in force; its `id` grows with each one, so a window can watch it."""
         row = self._db.one("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
         return Presort(row["id"], row["at"], row["run"], load(row["facts"])) if row else None
+
+    def not_known(self) -> list[str]:
+        """Return the classes with labels that the presort in force had not met: it takes their
+        faces for others.
+        """
+        newest = self.newest()
+        known = newest.facts.get("known") if newest else None
+        if not isinstance(known, list):
+            return []
+        classes = LabelClasses(self._db)
+        met = {classes.id_of(str(name)) for name in known}
+        named = self._db.rows(
+            "SELECT id, name FROM class WHERE id IN "
+            "(SELECT label FROM sample WHERE status='labelled') ORDER BY name"
+        )
+        return [name for row, name in named if row not in met]
 
     def replace(
         self, standings: Sequence[Standing], run: str | None, facts: Mapping[str, object]

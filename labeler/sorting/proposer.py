@@ -38,11 +38,11 @@ class Proposer:
     def __init__(self, session: SortingSession) -> None:
         self._session = session
         self._queue = SortingQueue(session.dataset.db)
+        self._proposals = Proposals(session.dataset.db)
         self.likeness = Likeness(session.dataset)
         self._watch = CatalogueWatch(session.dataset.db)
         self._presort = 0
         self._new = 0.0
-        self._known: list[str] | None = None
         self.reliability = NeighbourReliability()
         self._votes: dict[int, ClassOpinion] = {}
         self._decided: list[SampleFeatures] | None = None
@@ -65,7 +65,8 @@ class Proposer:
         rows = [like.id for like in likes]
         names = {row.id: row.name for row in classes}
         named = {row.id for row in classes if row.count}
-        offers = self._queue.offers(rows) if self._knows(named) else {}
+        # What was learnt before a class had a name takes its faces for others.
+        offers = {} if self._proposals.not_known() else self._queue.offers(rows)
         refused = self._session.changes.refused(rows)
         bonds = self._session.bonds.now()
         share = _share_of(offers.values(), named)
@@ -94,26 +95,14 @@ class Proposer:
         return found
 
     def _look_for_presort(self) -> None:
-        """Read which classes the presort in force knows, and how likely it thinks that somebody new
-        comes up.
-        """
+        """Read how likely the presort in force thinks that somebody new comes up."""
         if self._watch.state().presort == self._presort:
             return
-        newest = Proposals(self._session.dataset.db).newest()
+        newest = self._proposals.newest()
         self._presort = newest.id if newest else 0
-        known = newest.facts.get("known") if newest else None
-        self._known = known if isinstance(known, list) else None
         correction = newest.facts.get("correction") if newest else None
         new = correction.get("new") if isinstance(correction, dict) else None
         self._new = min(max(float(new), 0.0), 0.9) if isinstance(new, int | float) else 0.0
-
-    def _knows(self, named: Collection[int]) -> bool:
-        """Return whether the presort in force knows all of these classes (rows): what was learnt
-        before one had a name takes its faces for others.
-        """
-        if self._known is None:
-            return True
-        return {self._session.classes.id_of(str(name)) for name in self._known} >= set(named)
 
     def _said(self, offer: SampleProposals, names: Mapping[int, str]) -> dict[str, float]:
         """Return what the presort says of a sample among those that it knows: how likely somebody

@@ -88,6 +88,18 @@ def test_what_nobody_looked_at_says_nothing_of_how_often_proposals_hold(
     assert Proposals(empty.db).met() == before
 
 
+def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
+    empty: Dataset, proposed: list[str]
+) -> None:
+    standings = list(Proposals(empty.db).each())
+    Proposals(empty.db).replace(standings, None, {"known": ["hana"]})  # rei was named since
+    with pytest.raises(InputUnusable, match="learnt before rei had a name") as refused:
+        accept_proposals(empty, 0.95, ())
+    assert f"baseline presort -d {empty.root}" in str(refused.value)
+    Proposals(empty.db).replace(standings, None, {"known": ["hana", "rei"]})
+    assert len(accept_proposals(empty, 0.95, ()).choices) == 4
+
+
 def test_without_a_presort_the_way_to_one_is_named(empty: Dataset) -> None:
     with pytest.raises(InputUnusable, match="nothing is proposed yet") as raised:
         accept_proposals(empty, 0.9, ())
