@@ -48,6 +48,11 @@ class Change(NamedTuple):
     after: str | float | None
 
 
+def _owner(what: str) -> str:
+    table, _, key = _PLACES[what]
+    return table if key == "id" else key
+
+
 class Changes:
     """The `change` and `mark` tables. Obtained by `Changes(dataset.db)`."""
 
@@ -89,8 +94,9 @@ class Changes:
             )
         ]
 
-    def take_back(self, step: int, undoing: int) -> int:
-        """Undo what `step` did, as a part of step `undoing`; how much could not go back.
+    def take_back(self, step: int, undoing: int) -> list[tuple[str, int]]:
+        """Undo what `step` did, as a part of step `undoing`; of what (`sample`, `class`, …) and
+        of which item (a row) something could not go back.
 
         Call inside a write. What another step changed since is left alone, and so is a name
         that was given to another class. A class that samples have stays, and is not counted.
@@ -101,7 +107,9 @@ class Changes:
         free = [row for row in rows if not self._is_settled(*row)]
         back = self._names_free([row for row in free if self._is_as_made(*row)])
         self.make(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
-        return len(free) - len(back)
+        gone = {(row["what"], row["item"]) for row in back}
+        left = [(what, item) for what, item, *_ in free if (what, item) not in gone]
+        return [(_owner(what), item) for what, item in left]
 
     def _is_settled(
         self, what: str, item: int, before: str | float | None, after: str | float | None

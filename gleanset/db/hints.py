@@ -15,8 +15,13 @@ from gleanset.db.provenance import label_provenances
 from gleanset.db.values import load
 from gleanset.operations import AUTOMATIC, operation
 
-# The class that a hint of an origin `o` names now: one that was merged is the one it went into.
-_CLASS = f"ifnull({present_class('name', 'name=o.hint')}, o.hint)"
+# The class that a hint of an origin `o` names now: one that was renamed has its present name, one
+# that was merged is the one it went into.
+_NAMED = (
+    "ifnull((SELECT id FROM class WHERE name=o.hint), (SELECT item FROM change WHERE what='name' "
+    "AND before=o.hint ORDER BY id DESC LIMIT 1))"
+)
+_CLASS = f"ifnull({present_class('name', f'id={_NAMED}')}, o.hint)"
 # The images of a sample `s` and of its copies.
 _COPIES = (
     "SELECT s.image UNION SELECT g.image FROM sample g WHERE g.grp=s.grp AND g.status<>'retired'"

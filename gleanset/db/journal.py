@@ -151,11 +151,14 @@ class Journal:
                 ]
             )
             _, changed = Curation(self._db).take_back(row["id"], new)
-            since = Changes(self._db).take_back(row["id"], new)
+            left = Changes(self._db).take_back(row["id"], new)
             self._classes.show(
                 new, [r["before_label"] for r in same if r["before_label"] is not None]
             )
-            later = len(rows) - len(same) + changed + since
+            # A sample whose label, mark and split were changed since is one.
+            still = {r["sample"] for r in same}
+            decided = {("sample", r["sample"]) for r in rows if r["sample"] not in still}
+            later = len(decided.union(left)) + changed
             return Undone(undone, self.samples_of(new), later, self._splits_of(new))
 
     def rename(self, step: int, operation: Operation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gleanset.db.connection import Connection
 from gleanset.db.journal import operation_of
-from gleanset.operations import Operation
+from gleanset.operations import AUTOMATIC, FINAL, Operation
 
 _PARTS = {"decision": ("sample",), "change": ("what", "item"), "aside": ("sample",)}
 _PARTS |= {"verdict": ("a", "b")}
@@ -17,17 +17,24 @@ def did_anything(db: Connection, step: int) -> bool:
 
 
 def last_between(db: Connection, step: int, end: int) -> Operation | None:
-    """Return the last step in force, after a step and before `end`, that changed what it did; else
-    the last that came between; None where none did.
+    """Return the last step in force, after a step and before `end`, that changed what it did.
+
+    None where none did that a person can take back: to wait for that would be a dead end.
     """
     same = " UNION ".join(
         f"SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND "
         f"{' AND '.join(f'o.{column}=m.{column}' for column in columns)} WHERE m.step=?1"
         for table, columns in _PARTS.items()
     )
-    row = db.one(
-        "SELECT * FROM step WHERE id>?1 AND id<?2 AND id NOT IN (SELECT undoes FROM step WHERE "
-        f"undoes IS NOT NULL) ORDER BY id IN ({same}) DESC, id DESC LIMIT 1",
+    # A name that a class had may be another one's now, which was made or renamed.
+    same += (
+        " UNION SELECT o.step FROM change m JOIN change o ON o.step>m.step AND m.what='name' "
+        "AND o.what IN ('name','merged') WHERE m.step=?1"
+    )
+    rows = db.rows(
+        f"SELECT * FROM step WHERE id<?2 AND id IN ({same}) AND NOT merged AND id NOT IN "
+        "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC",
         (step, end),
     )
-    return None if row is None else operation_of(row).first()
+    came = (operation_of(row).first() for row in rows)
+    return next((one for one in came if one.kind not in (AUTOMATIC, FINAL)), None)

@@ -21,7 +21,7 @@ from gleanset.db.reports import Reports
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTile, SampleTiles
 from gleanset.db.sorting_queue import SortingQueue
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, FINAL, Operation, named, operation
+from gleanset.operations import Operation, named, operation
 from labeler.classes import ClassEdit, ClassEditor
 from labeler.sorting.history import History, HistoryStep
 from labeler.sorting.keys import ClassKeys
@@ -251,13 +251,12 @@ class SortingSession:
         with self.dataset.db.write():
             undone = self.dataset.journal.undo(step.id)
             new = self.tiles.undoing(step.id)
-            if undone.changed_since and not did_anything(self.dataset.db, new):
-                after = last_between(self.dataset.db, step.id, new)
-                if after is not None and after.kind not in (AUTOMATIC, FINAL):
-                    raise UsageError(
-                        f"nothing of “{step.name}” is left to {what}: all was changed since",
-                        "take back first, where it was done or by labeler undo: " + after.text(),
-                    )
+            idle = undone.changed_since and not did_anything(self.dataset.db, new)
+            if idle and (after := last_between(self.dataset.db, step.id, new)) is not None:
+                raise UsageError(
+                    f"nothing of “{step.name}” is left to {what}: all was changed since",
+                    "take back first, where it was done or by labeler undo: " + after.text(),
+                )
         return self._done(new, undone.restored, undone.changed_since, what)
 
     def poll(self) -> bool:

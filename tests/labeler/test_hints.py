@@ -15,6 +15,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC
+from labeler.classes import ClassEditor
 from labeler.hints import apply_hints, plan_hints
 from labeler.sorting.session import SortingSession
 
@@ -198,6 +199,30 @@ def test_what_a_harvest_took_back_is_on_nobodys_stack(empty: Dataset) -> None:
     assert accept(empty)["taken_back"] == 1
     with pytest.raises(UsageError, match="nothing to undo"):
         empty.journal.undo()
+
+
+def test_a_hint_of_a_renamed_class_means_that_class(empty: Dataset) -> None:
+    (mine,) = hinted(empty, "a", None)
+    hinted(empty, "b", "hana")
+    hinted(empty, "c", "hana", "Hana")
+    label(empty, mine, "hana")
+    ClassEditor(empty).rename("hana", "Hana")
+    assert accept(empty)["labels"] == {"Hana": 2}
+    assert empty.classes.names() == ["Hana"]
+
+
+def test_an_undo_does_not_wait_for_what_a_harvest_did(empty: Dataset) -> None:
+    (mine,) = hinted(empty, "a", None)
+    hinted(empty, "b", "hana")
+    label(empty, mine, "hana")
+    accept(empty)
+    empty.images.add_origin(sha("b"), Origin("folder", "again", hint="rei"))
+    retract_disputed(empty.db, {sha("b")})
+    session = SortingSession(empty)
+    # Of the accepted hint nothing is left, and nobody could take back what came after it.
+    assert session.undo().changed_since == 1
+    assert session.undo().name == "Label"
+    assert session.progress().undo is None
 
 
 def test_the_command_simulates_accepts_and_undoes(

@@ -216,6 +216,18 @@ def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: l
     assert [c.name for c in session.tiles.counts().classes] == ["Hatsune Miku"]
 
 
+def test_a_face_that_was_changed_since_counts_once(
+    session: SortingSession, keys: list[str]
+) -> None:
+    """Its decision and its mark are another's by now."""
+    session.to(ids_of(session, keys[:2]), ":later")
+    with Dataset.open(session.dataset.root) as dataset:
+        other = SortingSession(dataset)
+        other.to(ids_of(other, keys[:1]), ":other")
+    undone = session.undo()
+    assert (undone.count, undone.changed_since) == (1, 1)
+
+
 def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSession) -> None:
     session.add_class("A")
     session.rename_class("A", "B")

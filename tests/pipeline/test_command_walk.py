@@ -1,0 +1,445 @@
+"""Commands and a window in random order, beside a book that knows what each of them should do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tools_for_tests import Ran, picture, run_here
+from walk_book import Book, Edit, Said
+
+from gleanset import Dataset
+from gleanset.errors import UsageError
+from gleanset.images.cut import sample_key
+from gleanset.records import Box
+from labeler.sorting.session import SortingSession
+
+NAMES = ("Hana", "Rei", "Miku", "Sora", "Yuki", "Asuka")
+PLACES = {
+    ":not a face": (Said("rejected"), None),
+    ":other": (Said("rejected"), "other"),
+    ":later": (Said(), "later"),
+    ":queue": (Said(), None),
+}
+PICTURES = tuple(picture(seed) for seed in range(24))
+SIZE = Box(0, 0, 64, 48)
+REJECTED = Said("rejected")
+
+
+def sha_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class Walk:
+    """A dataset, a window on it, and the book. Each method without an underscore is a step."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.root = folder, folder / "dataset"
+        self.dice = random.Random(seed)
+        self.book = Book()
+        self.numbers = iter(range(1_000_000))
+        self.data = {sha_of(data): data for data in PICTURES}
+        with Dataset.create(self.root):
+            pass
+        self.window = Dataset.open(self.root)
+        self.session = SortingSession(self.window)
+        self.acts: list[Callable[[], None]] = [
+            getattr(self, name) for name in sorted(vars(Walk)) if not name.startswith("_")
+        ]
+
+    def _step(self, act: Callable[[], None]) -> None:
+        act()
+        self._check()
+
+    def _run(self, room: str, *words: str | Path, code: int = 0, root: Path | None = None) -> Any:
+        ran = run_here(f"{room}.cli", *words, "--json", "-d", root or self.root)
+        assert (ran.code, "Traceback" in ran.stderr) == (code, False), (words, ran)
+        return ran.json if code == 0 else ran.stderr
+
+    def _lines(self, kind: str) -> list[dict[str, Any]]:
+        ran: Ran = run_here("pipeline.cli", "list", kind, "-d", self.root)
+        assert ran.code == 0, ran
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
+    def _check(self) -> None:
+        """The samples and classes are as the book has them."""
+        told = {
+            one["id"]: (one["status"], one["label"], one["split"]) for one in self._lines("samples")
+        }
+        assert told == self.book.told()
+        marks = self.session.tiles.marks(list(told))
+        rows = self.session.tiles.rows_of(told)
+        book = {key: one.mark for key, one in self.book.samples.items()}
+        assert {key: marks[row] for key, row in rows.items()} == book
+        told_of = {one["name"]: one for one in self._run("labeler", "classes", "list")["classes"]}
+        assert told_of.keys() == self.book.shown().keys()
+        counts = self.book.counts()
+        assert {name: one["samples"] for name, one in told_of.items()} == {
+            name: counts[name] for name in told_of
+        }
+        self.session.poll()
+        depths = (len(self.book.undo_stack), len(self.book.redo_stack))
+        assert self.session.history.depths() == depths
+
+    def _some(self, most: int = 5) -> list[str]:
+        keys = sorted(self.book.samples)
+        return self.dice.sample(keys, min(len(keys), self.dice.randint(1, most)))
+
+    def _class(self) -> str:
+        return self.dice.choice(sorted(self.book.shown()) or list(NAMES))
+
+    # -- pictures
+
+    def _folder(self, *hints: str) -> tuple[Path, dict[str, str]]:
+        """A new folder with some pictures, each in a folder of its class; their classes."""
+        top = self.folder / f"found-{next(self.numbers)}"
+        chosen = self.dice.sample(sorted(self.data), self.dice.randint(1, 6))
+        found = {sha: self.dice.choice(hints or [""]) for sha in chosen}
+        for number, (sha, hint) in enumerate(found.items()):
+            (top / hint).mkdir(parents=True, exist_ok=True)
+            (top / hint / f"{number}.jpg").write_bytes(self.data[sha])
+        return top, found
+
+    def _met(self, found: dict[str, str]) -> tuple[int, int]:
+        """Pictures that are found; how many were new, and how many there."""
+        there = [sha for sha in found if sha in self.book.pictures]
+        taken = [sha for sha in found if sha not in self.book.forgotten]
+        for sha in taken:
+            self.book.picture(sha, sample_key(sha, SIZE))
+        return len(taken) - len(there), len(there)
+
+    def harvest_by_folders(self) -> None:
+        top, found = self._folder(*NAMES[:4])
+        told = self._run("harvest", "folder", top, "--hints-from-folders", "--workers", "1")
+        there = [sha for sha in found if sha in self.book.pictures]
+        assert (told["added"], told["duplicate"]) == self._met(found)
+        for sha in found.keys() & self.book.pictures.keys():
+            self.book.pictures[sha].hints.add(found[sha])
+        assert told.get("taken_back", 0) == self.book.retract(there)
+
+    def harvest_without_hints(self) -> None:
+        top, found = self._folder()
+        told = self._run("harvest", "folder", top, "--workers", "1")
+        assert (told["added"], told["duplicate"]) == self._met(found)
+        assert "taken_back" not in told
+
+    def search(self) -> None:
+        told = self._run("facecrop", "run", "--detector", "whole", "--workers", "1")
+        assert told["images"] == self.book.search()
+
+    def forget(self) -> None:
+        if self.book.pictures and self.dice.random() < 0.5:
+            sha = self.dice.choice(sorted(self.book.pictures))
+            self._run("pipeline", "forget", "--image", sha, "-y")
+            self.book.forget(sha)
+
+    def import_tree(self) -> None:
+        top, found = self._folder(*NAMES)
+        gone = found.keys() <= self.book.forgotten
+        told = self._run("labeler", "import", top, "--workers", "1", code=3 if gone else 0)
+        if gone:
+            return
+        assert (told["added"], told["duplicate"]) == self._met(found)
+        wanted, disputed = [], 0
+        for sha in found.keys() & self.book.pictures.keys():
+            key, label = self.book.pictures[sha].key, self.book.resolved(found[sha])
+            if self.book.new_sample(key).said.waits:
+                wanted.append((key, Said("labelled", self.book.find_or_make(label)), "import"))
+            else:
+                disputed += self.book.label_of(self.book.samples[key].said) != label
+        assert told["disputed"] == disputed
+        if wanted:
+            self.book.take(wanted)
+        self.search()  # else an undo leaves samples that nothing has found
+
+    # -- decisions by command
+
+    def label(self) -> None:
+        if self.book.samples:
+            keys, name = self._some(), self.dice.choice([*NAMES, self._class()])
+            told = self._run("labeler", "label", name, *keys, "--new")
+            assert told["decided"] == len(keys)
+            said = Said("labelled", self.book.find_or_make(name))
+            self.book.take([(key, said, "person") for key in keys])
+
+    def reject(self) -> None:
+        if self.book.samples:
+            keys = self._some()
+            self._run("labeler", "reject", *keys)
+            self.book.take([(key, REJECTED, "person") for key in keys])
+
+    def undo(self) -> None:
+        step = self.book.last()
+        told = self._run("labeler", "undo", code=0 if step else 2)
+        if step is not None:
+            assert (told["restored"], told["changed_since"]) == self.book.undo(step), told
+
+    def accept_hints(self) -> None:
+        if not self.book.samples:
+            return
+        simulated = self._run("labeler", "accept-hints", "--simulate")
+        told = self._run("labeler", "accept-hints")
+        assert simulated == told
+        choices = []
+        for sha, one in sorted(self.book.pictures.items()):
+            hints = self.book.hinted(sha)
+            waits = one.key in self.book.samples and self.book.samples[one.key].said.waits
+            if waits and len(hints) == 1:
+                label = self.book.find_or_make(min(hints))
+                choices.append((one.key, Said("labelled", label), "hint"))
+        assert told.get("taken_back", 0) == self.book.retract()
+        assert told["accepted"] == len(choices)
+        if choices:
+            self.book.take(choices)
+
+    def split(self) -> None:
+        labelled = [key for key, one in self.book.samples.items() if one.said.label]
+        told = self._run("labeler", "split", code=0 if labelled else 3)
+        if labelled:
+            splits = {one["id"]: one["split"] for one in self._lines("samples")}
+            assert all(splits[key] for key in labelled), told
+            self.book.split(splits)
+
+    # -- classes
+
+    def class_add(self) -> None:
+        name = f"Class {next(self.numbers)}"
+        self._run("labeler", "classes", "add", name)
+        row = self.book.find_or_make(name)
+        self.book.take(edits=[Edit("into", row, row, None)])
+
+    def class_rename(self) -> None:
+        if self.book.shown():
+            old, new = self._class(), f"Class {next(self.numbers)}"
+            self._run("labeler", "classes", "rename", old, new)
+            self._renamed(old, new)
+
+    def _renamed(self, old: str, new: str, *, ours: bool = False) -> None:
+        self.book.take(edits=[Edit("name", self.book.shown()[old], old, new)], ours=ours)
+
+    def class_merge(self) -> None:
+        if len(self.book.shown()) > 1:
+            old, into = self.dice.sample(sorted(self.book.shown()), 2)
+            self._run("labeler", "classes", "merge", old, into)
+            self._merged(old, into)
+
+    def _merged(self, old: str, into: str, *, ours: bool = False) -> None:
+        source, target = self.book.shown()[old], self.book.shown()[into]
+        moved = [key for key, one in self.book.samples.items() if one.said.label == source]
+        self.book.take(
+            [(key, Said("labelled", target), "merge") for key in moved],
+            [Edit("into", source, None, target)],
+            ours=ours,
+        )
+
+    def class_delete(self) -> None:
+        if self.book.shown():
+            name = self._class()
+            told = self._run("labeler", "classes", "delete", name)
+            assert told["back_in_queue"] == self.book.counts()[name]
+            self._deleted(name)
+
+    def _deleted(self, name: str, *, ours: bool = False) -> None:
+        row = self.book.shown()[name]
+        back = [key for key, one in self.book.samples.items() if one.said.label == row]
+        out = [Edit("split", key, None, None) for key in back if self.book.samples[key].split]
+        self.book.take(
+            [(key, Said(), "delete") for key in back],
+            [*out, Edit("into", row, None, row)],
+            ours=ours,
+        )
+
+    # -- the whole
+
+    def snapshot(self) -> None:
+        name = f"v{next(self.numbers)}"
+        told = self._run("pipeline", "snapshot", name)
+        self.book.snapshot(name)
+        assert told["labelled"] == sum(self.book.counts().values())
+
+    def restore(self) -> None:
+        if self.book.snapshots:
+            name = self.dice.choice(sorted(self.book.snapshots))
+            simulated = self._run("pipeline", "restore", name, "--simulate")
+            told = self._run("pipeline", "restore", name)
+            changed = self.book.restore(name)
+            assert told["changed"] == simulated["would_change"] == (changed or 0)
+            if changed is None and "labeler undo takes this back" in told.get("notes", ()):
+                self.book.take()  # the settings of a split alone
+
+    def diff(self) -> None:
+        if self.book.snapshots:
+            name = self.dice.choice(sorted(self.book.snapshots))
+            then = self.book.snapshots[name].samples
+            told = self._run("pipeline", "diff", name)
+            pairs = [
+                (one.said.shown, then[key].said.shown, one.said.label, then[key].said.label)
+                for key, one in self.book.samples.items()
+                if key in then
+            ]
+            changed = sum(now != was or label != had for now, was, label, had in pairs)
+            new = len(self.book.samples.keys() - then.keys())
+            assert told["labels"]["changed"] == changed + new
+
+    def export(self) -> None:
+        out = self.folder / "exported"
+        ready = [one for one in self.book.samples.values() if one.said.label and one.split]
+        self._run("labeler", "export", out, "--no-card", code=0 if ready else 3)
+        if ready:
+            files = Counter(path.parent.relative_to(out).as_posix() for path in out.rglob("*.jpg"))
+            labels = Counter(f"{one.split}/{self.book.label_of(one.said)}" for one in ready)
+            assert files == labels
+
+    def look(self) -> None:
+        """What is told of the whole, and the bytes of every picture."""
+        told = self._run("pipeline", "status")
+        status = Counter(one.said.shown for one in self.book.samples.values())
+        assert (told["images"], told["samples"]) == (len(self.book.pictures), dict(status))
+        assert told["labels"] == dict(self.book.counts())
+        files = {path.stem: path.read_bytes() for path in (self.root / "images").rglob("*.jpg")}
+        assert files == {sha: self.data[sha] for sha in self.book.pictures}
+        seen = self._run("pipeline", "verify")
+        assert (seen["sound"], seen["strays"]) == (len(self.book.pictures), 0)
+        # An undo and a restore may bring back what was in dispute; it is told.
+        assert seen["disputed_labels"] == len(self.book.disputed())
+        assert (seen["orphan_rows"], seen["duplicate_faces"]) == (0, 0)
+
+    def sweep(self) -> None:
+        told = self._run("pipeline", "gc", "--older", "0h")
+        assert told["removed"] == 0
+
+    def dedup(self) -> None:
+        told = self._run("labeler", "dedup", "--workers", "1")
+        assert (told["set_aside"], told["conflicts"]) == (0, 0)
+
+    def merge(self) -> None:
+        """Another person decides in a copy, we decide here, and theirs is taken in."""
+        if len(self.book.samples) < 2:
+            return
+        copy = self.folder / f"copy-{next(self.numbers)}"
+        shutil.copytree(self.root, copy)
+        theirs: dict[str, tuple[Said, str | None]] = {}
+        for key in self._some(4):
+            name = self.dice.choice([None, *sorted(self.book.shown()), "Newcomer"])
+            words = ("reject", key) if name is None else ("label", name, key, "--new")
+            self._run("labeler", *words, root=copy)
+            theirs[key] = (REJECTED if name is None else Said("labelled"), name)
+        mine = self.dice.sample(sorted(theirs), self.dice.randint(0, len(theirs)))
+        for key in mine:
+            name = self._class()
+            self._run("labeler", "label", name, key, "--new")
+            row = self.book.find_or_make(name)
+            self.book.take([(key, Said("labelled", row), "person")])
+        simulated = self._run("pipeline", "merge", copy, "--simulate")
+        told = self._run("pipeline", "merge", copy)
+        assert simulated["would_merge"] == told
+        choices, conflicts = self.book.merge(theirs, mine)
+        assert (told["decided"], told["conflicts"]) == (len(choices), conflicts)
+        assert told.get("taken_back", 0) == self.book.retract()
+        shutil.rmtree(copy)
+
+    # -- a window
+
+    def window_send(self) -> None:
+        if self.book.samples:
+            keys = self._some()
+            target = self.dice.choice([*PLACES, *NAMES, *self.book.shown()])
+            rows = self.session.tiles.rows_of(keys)
+            assert self.session.to(list(rows.values()), target).count == len(keys)
+            if target in PLACES:
+                said, mark = PLACES[target]
+            else:
+                row = self.book.find_or_make(self.book.resolved(target))
+                said, mark = Said("labelled", row), None
+            marks = [Edit("mark", k, None, mark) for k in keys if self.book.samples[k].mark != mark]
+            self.book.take([(key, said, "by hand") for key in keys], marks, ours=True)
+
+    def window_undo(self) -> None:
+        self._back(self.book.undo_stack, self.session.undo)
+
+    def window_redo(self) -> None:
+        self._back(self.book.redo_stack, self.session.redo)
+
+    def _back(self, stack: list[int], act: Callable[[], Any]) -> None:
+        self.session.poll()
+        if not stack:
+            with pytest.raises(UsageError, match="nothing to"):
+                act()
+            return
+        step = self.book.steps[stack[-1] - 1]
+        if self.book.in_the_way(step):
+            with pytest.raises(UsageError, match="left to"):
+                act()
+            return
+        told = act()
+        assert (told.count, told.changed_since) == self.book.undo(step, ours=True)
+
+    def window_rename(self) -> None:
+        if self.book.shown():
+            old, new = self._class(), f"Class {next(self.numbers)}"
+            self.session.rename_class(old, new)
+            self._renamed(old, new, ours=True)
+
+    def window_merge(self) -> None:
+        if len(self.book.shown()) > 1:
+            old, into = self.dice.sample(sorted(self.book.shown()), 2)
+            self.session.merge_class(old, into)
+            self._merged(old, into, ours=True)
+
+    def window_delete(self) -> None:
+        if self.book.shown():
+            name = self._class()
+            self.session.delete_class(name)
+            self._deleted(name, ours=True)
+
+    def window_anew(self) -> None:
+        self.window.close()
+        self.window = Dataset.open(self.root)
+        self.session = SortingSession(self.window)
+        self.book.reopened()
+
+
+@pytest.fixture
+def walks(tmp_path: Path) -> Iterator[Callable[[int, int], Walk]]:
+    made: list[Walk] = []
+
+    def walk(seed: int, steps: int) -> Walk:
+        made.append(Walk(tmp_path, seed))
+        taken = []
+        try:
+            for _ in range(steps):
+                act = made[-1].dice.choice(made[-1].acts)
+                taken.append(act.__name__)
+                made[-1]._step(act)
+        except BaseException as error:
+            error.add_note(f"seed {seed}, step {len(taken)}: {' '.join(taken[-12:])}")
+            raise
+        made[-1].accept_hints()  # what an undo brought back is disputed still
+        made[-1]._check()
+        made[-1].look()
+        return made[-1]
+
+    yield walk
+    for one in made:
+        one.window.close()
+
+
+def test_commands_and_a_window_do_what_the_book_says(walks: Callable[[int, int], Walk]) -> None:
+    assert len(walks(0, 40).book.steps) > 10
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(20))
+def test_five_hundred_commands_do_what_the_book_says(
+    walks: Callable[[int, int], Walk], seed: int
+) -> None:
+    walk = walks(seed, 500)
+    assert len(walk.acts) >= 20
+    assert len(walk.book.steps) > 100

@@ -1,0 +1,431 @@
+"""What a dataset should be after any commands: labels, classes and steps, in plain Python."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import NamedTuple
+
+
+class Said(NamedTuple):
+    """What is decided of a sample: `label` is a number of a class."""
+
+    status: str = "queue"
+    label: int | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing is decided: it was never, or a search alone has found it."""
+        return self.status in ("queue", "retired")
+
+    @property
+    def shown(self) -> str:
+        """What is listed, of a sample that a search finds."""
+        return "queue" if self.waits else self.status
+
+
+NEW = Said()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample as anybody sees it."""
+
+    said: Said = NEW
+    mark: str | None = None
+    split: str | None = None
+
+
+@dataclass
+class Label:
+    """A class. `into` is the one that it was merged into, itself where it is hidden."""
+
+    name: str
+    into: int | None = None
+
+
+class Edit(NamedTuple):
+    """A change of a sample's or a class's trait."""
+
+    what: str
+    item: str | int
+    before: str | int | None
+    after: str | int | None
+
+
+@dataclass
+class Step:
+    """A step: its decisions (sample, before, after), and what else it changed."""
+
+    number: int
+    undoes: int | None = None
+    automatic: bool = False
+    depth: int = 0
+    decisions: list[tuple[str, Said, Said]] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
+
+    def touched(self) -> set[tuple[str, str | int]]:
+        decided = {("said", key) for key, _, _ in self.decisions}
+        return decided | {(one.what, one.item) for one in self.edits}
+
+    def samples(self) -> set[str]:
+        return {key for key, _, _ in self.decisions} | {
+            one.item for one in self.edits if isinstance(one.item, str)
+        }
+
+
+class Kept(NamedTuple):
+    """What a snapshot holds."""
+
+    samples: dict[str, Sample]
+    classes: dict[int, Label]
+    reasons: dict[str, str]
+
+
+class Undone(NamedTuple):
+    """What an undo is to tell."""
+
+    restored: int
+    late: int
+
+
+@dataclass
+class Picture:
+    """A picture that is in the dataset: its sample's key, and what it was found as."""
+
+    key: str
+    hints: set[str] = field(default_factory=set)
+    searched: bool = False
+
+
+def seen(sample: Sample) -> Sample:
+    """A sample without what a search alone has made of it."""
+    return replace(sample, said=sample.said._replace(status=sample.said.shown))
+
+
+class Book:
+    """The state, and what each act makes of it."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[str, Picture] = {}
+        self.forgotten: set[str] = set()
+        self.samples: dict[str, Sample] = {}
+        self.classes: dict[int, Label] = {}
+        self.once: dict[str, int] = {}
+        self.steps: list[Step] = []
+        self.snapshots: dict[str, Kept] = {}
+        # Who gave each label that a sample ever had, and the reason of the last decision.
+        self.given: dict[str, dict[int, str]] = {}
+        self.by: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
+        self.undo_stack: list[int] = []
+        self.redo_stack: list[int] = []
+
+    # -- classes
+
+    def shown(self) -> dict[str, int]:
+        """The classes in use."""
+        return {one.name: row for row, one in self.classes.items() if one.into is None}
+
+    def named(self, name: str) -> int | None:
+        return next((row for row, one in self.classes.items() if one.name == name), None)
+
+    def meant(self, row: int) -> int:
+        """The class that one stands for."""
+        while self.classes[row].into not in (None, row):
+            row = self.classes[row].into  # type: ignore[assignment]
+        return row
+
+    def resolved(self, name: str) -> str:
+        """The name of a class now, of one that it had before, too."""
+        row = self.named(name)
+        row = self.once.get(name) if row is None else row
+        return name if row is None else self.classes[self.meant(row)].name
+
+    def find_or_make(self, name: str) -> int:
+        row = self.named(name)
+        if row is not None:
+            return self.meant(row)
+        new = len(self.classes) + 1
+        self.classes[new] = Label(name, new)
+        return new
+
+    def used(self, row: int) -> bool:
+        return any(one.said.label == row for one in self.samples.values())
+
+    # -- steps
+
+    def begin(self, undoes: Step | None = None, *, automatic: bool = False) -> Step:
+        step = Step(len(self.steps) + 1, automatic=automatic)
+        if undoes is not None:
+            step.undoes, step.depth = undoes.number, undoes.depth + 1
+            step.automatic = undoes.automatic
+        self.steps.append(step)
+        return step
+
+    def take(
+        self,
+        choices: Iterable[tuple[str, Said, str]] = (),
+        edits: Iterable[Edit] = (),
+        *,
+        ours: bool = False,
+        automatic: bool = False,
+    ) -> Step:
+        """A step of decisions (sample, what it becomes, provenance) and edits."""
+        step, choices = self.begin(automatic=automatic), list(choices)
+        self.show(step, [said.label for _, said, _ in choices])
+        for key, said, why in choices:
+            self.decide(step, key, said, why)
+        for edit in edits:
+            self.change(step, edit)
+        self.seen(step, ours)
+        return step
+
+    def decide(self, step: Step, key: str, said: Said, why: str) -> None:
+        step.decisions.append((key, self.samples[key].said, said))
+        self.samples[key] = replace(self.samples[key], said=said)
+        self.reasons[key] = why
+        if said.label is not None:
+            known = self.given.setdefault(key, {})
+            known[said.label] = known.get(said.label, why) if why == "undo" else why
+            self.by[key] = known[said.label]
+
+    def change(self, step: Step, edit: Edit) -> None:
+        """Give an item a trait, whatever it had."""
+        step.edits.append(edit._replace(before=self.trait(edit)))
+        if isinstance(edit.item, str):
+            self.samples[edit.item] = replace(self.samples[edit.item], **{edit.what: edit.after})  # type: ignore[arg-type]
+            return
+        if edit.what == "name":
+            self.once[self.classes[edit.item].name] = edit.item
+        setattr(self.classes[edit.item], edit.what, edit.after)
+
+    def trait(self, edit: Edit) -> str | int | None:
+        place = self.samples if isinstance(edit.item, str) else self.classes
+        found: str | int | None = getattr(place[edit.item], edit.what)  # type: ignore[index]
+        return found
+
+    def show(self, step: Step, rows: Iterable[int | None]) -> None:
+        """Hidden classes that get samples are in use."""
+        for row in sorted({row for row in rows if row is not None}):
+            if self.classes[row].into == row:
+                self.change(step, Edit("into", row, row, None))
+
+    def undo(self, step: Step, *, ours: bool = False) -> Undone:
+        """Take back what nobody has changed since, and tell how much."""
+        back = self.begin(step)
+        same = [one for one in reversed(step.decisions) if self.samples[one[0]].said == one[2]]
+        for key, before, _ in same:
+            self.decide(back, key, before, "undo")
+        late: set[str | int] = {key for key, _, _ in step.decisions} - {key for key, _, _ in same}
+        late |= {edit.item for edit in reversed(step.edits) if not self.revert(back, edit)}
+        self.show(back, [before.label for _, before, _ in same])
+        self.seen(back, ours)
+        return Undone(len(back.samples()), len(late))
+
+    def in_the_way(self, step: Step) -> bool:
+        """Whether nothing of a step is left to take back, and what came after it can be."""
+        trial = deepcopy(self)
+        done = trial.undo(trial.steps[step.number - 1])
+        last, undone = trial.steps[-1], {one.undoes for one in self.steps}
+        later = (
+            one
+            for one in self.steps[step.number :]
+            if one.number not in undone and not one.automatic and self._after(one, step)
+        )
+        return bool(done.late and not last.touched() and any(later))
+
+    def _after(self, one: Step, step: Step) -> bool:
+        """Whether one step changed what another did before, or may have taken its name."""
+        renamed = any(edit.what == "name" for edit in step.edits)
+        named = any(edit.what in ("name", "into") for edit in one.edits)
+        return bool(one.touched() & step.touched()) or (renamed and named)
+
+    def revert(self, back: Step, edit: Edit) -> bool:
+        """Take one change back; False where it is left as another step has made it."""
+        if edit.what == "into" and isinstance(edit.item, int):
+            now, own = self.classes[edit.item].into, edit.item in (edit.before, edit.after)
+            hides = edit.before == edit.item and self.used(edit.item)
+            if own and (now == edit.before or hides):
+                return True
+        taken = edit.what == "name" and self.named(str(edit.before)) is not None
+        if self.trait(edit) != edit.after or taken:
+            return False
+        self.change(back, Edit(edit.what, edit.item, edit.after, edit.before))
+        return True
+
+    # -- who may undo what
+
+    def last(self) -> Step | None:
+        """What a plain undo takes back: the newest step in force that a person took."""
+        undone = {step.undoes for step in self.steps}
+        fit = [
+            step
+            for step in self.steps
+            if step.depth % 2 == 0 and not step.automatic and step.number not in undone
+        ]
+        return fit[-1] if fit else None
+
+    def seen(self, step: Step, ours: bool) -> None:
+        """A window sees each step: what is taken back leaves its stacks, its own come onto them."""
+        for stack in (self.undo_stack, self.redo_stack):
+            if step.undoes in stack:
+                stack.remove(step.undoes)
+        if not ours or step.automatic:
+            return
+        if step.depth == 0:
+            self.redo_stack.clear()
+        (self.redo_stack if step.depth % 2 else self.undo_stack).append(step.number)
+
+    def reopened(self) -> None:
+        """A new window may undo whatever there is."""
+        self.undo_stack, self.redo_stack = [], []
+        for step in self.steps:
+            self.seen(step, ours=True)
+
+    # -- pictures and hints
+
+    def hinted(self, sha: str) -> set[str]:
+        """The classes that a picture was found as."""
+        return {self.resolved(one) for one in self.pictures[sha].hints}
+
+    def disputed(self, shas: Iterable[str] | None = None) -> list[str]:
+        """Samples that have their label from a hint alone, where hints name several classes."""
+        found = []
+        for sha in self.pictures if shas is None else shas:
+            key = self.pictures[sha].key
+            if key in self.samples and len(self.hinted(sha)) > 1:
+                by_hint = self.samples[key].said.label and self.by[key] == "hint"
+                found += [key] if by_hint else []
+        return found
+
+    def retract(self, shas: Iterable[str] | None = None) -> int:
+        """Take labels back that are in dispute, as a step that no person took."""
+        back = self.disputed(shas)
+        if back:
+            self.take([(key, Said(), "hint") for key in back], automatic=True)
+        return len(back)
+
+    def search(self) -> int:
+        """Each picture becomes one sample; how many were looked at."""
+        new = [one for one in self.pictures.values() if not one.searched]
+        for one in new:
+            one.searched = True
+            self.samples.setdefault(one.key, Sample())
+        return len(new)
+
+    def picture(self, sha: str, key: str) -> Picture:
+        return self.pictures.setdefault(sha, Picture(key))
+
+    def new_sample(self, key: str) -> Sample:
+        """A sample that an import gives: no search has found it yet."""
+        return self.samples.setdefault(key, Sample(Said("retired")))
+
+    def split(self, splits: dict[str, str | None]) -> None:
+        """A split is no step."""
+        for key, split in splits.items():
+            self.samples[key] = replace(self.samples[key], split=split)
+
+    def merge(
+        self, theirs: dict[str, tuple[Said, str | None]], mine: Iterable[str]
+    ) -> tuple[list[tuple[str, Said, str]], int]:
+        """Take in what another said of samples, and we of some of them; the choices, and how many
+        are in conflict.
+        """
+        choices, conflicts = list[tuple[str, Said, str]](), 0
+        wanted = {key: self._taken(*said) for key, said in theirs.items()}
+        for key, said in wanted.items():
+            if said.label is not None:
+                self.given.setdefault(key, {})[said.label] = self.by[key] = "person"
+            if self.samples[key].said != said and key in mine:
+                conflicts += 1
+                choices.append((key, Said(), "conflict"))
+            elif self.samples[key].said != said:
+                choices.append((key, said, "person"))
+        if choices:
+            self.take(choices)
+        return choices, conflicts
+
+    def _taken(self, said: Said, name: str | None) -> Said:
+        """What another said, as a class of ours; a new one is in use from now on."""
+        if name is None:
+            return said
+        if self.named(name) is None:
+            self.classes[len(self.classes) + 1] = Label(name)
+        return said._replace(label=self.find_or_make(name))
+
+    def forget(self, sha: str) -> None:
+        key = self.pictures.pop(sha).key
+        self.forgotten.add(sha)
+        self.samples.pop(key, None)
+        for step in self.steps:
+            step.decisions = [one for one in step.decisions if one[0] != key]
+            step.edits = [one for one in step.edits if one.item != key]
+        for kept in self.snapshots.values():
+            kept.samples.pop(key, None)
+
+    # -- snapshots
+
+    def snapshot(self, name: str) -> None:
+        classes = {row: replace(one) for row, one in self.classes.items()}
+        self.snapshots[name] = Kept(dict(self.samples), classes, dict(self.reasons))
+
+    def restore(self, name: str) -> int | None:
+        """Put back what a snapshot holds; how many samples change, None where nothing does."""
+        then = self.snapshots[name]
+        edits = list(self._class_edits(then))
+        hides = [one for one in edits if one.what == "into" and one.after is not None]
+        wanted = {key: then.samples.get(key, Sample()) for key in self.samples}
+        if not edits and all(seen(wanted[key]) == seen(one) for key, one in self.samples.items()):
+            return None
+        step = self.begin()
+        for edit in edits:
+            if edit not in hides:
+                self.change(step, edit)
+        for key, one in wanted.items():
+            now = self.samples[key].said
+            if now != one.said and not (now.waits and one.said.waits):
+                self.decide(step, key, one.said, then.reasons.get(key, "restore"))
+            self._traits(step, key, one)
+        for edit in hides:
+            self.change(step, edit)
+        self.seen(step, ours=False)
+        return len(step.samples())
+
+    def _traits(self, step: Step, key: str, wanted: Sample) -> None:
+        for what in ("split", "mark"):
+            if getattr(self.samples[key], what) != getattr(wanted, what):
+                self.change(step, Edit(what, key, None, getattr(wanted, what)))
+
+    def _class_edits(self, then: Kept) -> Iterable[Edit]:
+        given = {one.name for one in then.classes.values()}
+        taken = given | {one.name for one in self.classes.values()}
+        for row, one in self.classes.items():
+            back = then.classes.get(row)
+            name, into = (back.name, back.into) if back else (one.name, row)
+            if back is None and name in given:
+                name = next(free for n in count(2) if (free := f"{one.name} {n}") not in taken)
+            taken.add(name)
+            if name != one.name:
+                yield Edit("name", row, None, name)
+            if into != one.into:
+                yield Edit("into", row, None, into)
+
+    # -- what is to be seen
+
+    def told(self) -> dict[str, tuple[str, str | None, str | None]]:
+        """Status, label and split of each sample."""
+        return {
+            key: (one.said.shown, self.label_of(one.said), one.split)
+            for key, one in self.samples.items()
+        }
+
+    def label_of(self, said: Said) -> str | None:
+        return None if said.label is None else self.classes[said.label].name
+
+    def counts(self) -> Counter[str]:
+        """How many samples each class has."""
+        return Counter(name for one in self.samples.values() if (name := self.label_of(one.said)))
