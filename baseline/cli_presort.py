@@ -8,6 +8,7 @@ from baseline.cli_options import need_torch, preset_option, settings_option
 from baseline.settings import AUTO, Settings, load_preset
 from gleanset.cli import Command, CommandJob, Result, job_options, key_values
 from gleanset.platform import lower_priority
+from gleanset.work.waiting import WAITING
 
 
 @click.command(cls=Command, epilog="Example: baseline presort -d my-dataset")
@@ -55,6 +56,7 @@ def _followed(job: CommandJob, settings: Settings) -> Result:
     from baseline.presort.ending import following
     from baseline.presort.requests import alone
 
+    WAITING.end()  # it ends when a person ends it
     figures: Result = {}
     with (
         following() as program,

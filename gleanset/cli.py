@@ -17,6 +17,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +34,7 @@ from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
 from gleanset.terminal import readable, wrapped
 from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines
+from gleanset.work.waiting import WAITING
 
 Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -158,7 +160,8 @@ def job_options(
             shown = ProgressLines(quiet) if progress == LINES else Progress(quiet)
             simulated, where = rest.pop("simulate", False), rest.pop("on", None)
             job = CommandJob(root, shown, as_json, simulated, where)
-            result, shortfall = _result_of(lambda: function(job, **rest))
+            with _waiting(quiet or progress == LINES or verbose > 0):
+                result, shortfall = _result_of(lambda: function(job, **rest))
             if result is not None:
                 _print_result(result, as_json, quiet)
             if dataset and not simulated:
@@ -172,6 +175,13 @@ def job_options(
         return run
 
     return decorate
+
+
+def _waiting(silent: bool) -> AbstractContextManager[None]:
+    """Name the command on the terminal of whoever looks on, until it shows something."""
+    if silent or not sys.stderr.isatty():
+        return nullcontext()
+    return WAITING.during(click.get_current_context().command_path)
 
 
 def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, DoneInPart | None]:
@@ -281,12 +291,20 @@ def _prepare_completion(name: str) -> None:
 
 def confirmed(question: str) -> bool:
     """Ask a person; no where the input has ended. Ctrl-C raises `click.Abort`."""
+    WAITING.end()
     try:
         return click.confirm(question, err=True)
     except click.Abort as abort:
         if _input_ended(abort):
             return False
         raise
+
+
+def answered(question: str, *, hidden: bool = False) -> str:
+    """Return what a person types; the question is on stderr, as the result alone is for stdout."""
+    WAITING.end()
+    options: dict[str, Any] = {"hide_input": hidden, "default": "", "show_default": False}
+    return str(click.prompt(question, err=True, **options))
 
 
 def _input_ended(abort: click.Abort) -> bool:
@@ -299,6 +317,7 @@ class _ReaderGone(Exception):
 
 
 def _out(line: str) -> None:
+    WAITING.end()
     try:
         click.echo(line)
     except BrokenPipeError as error:

@@ -2,12 +2,12 @@
 
 from typing import NoReturn
 
-from gleanset.interrupts import listen
+from gleanset.start import begin
 
 
 def main() -> NoReturn:
     """The console script."""
-    listen()
+    begin("harvest")
     from harvest.cli import main as run
 
     run()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, answered, job_options
 from gleanset.errors import UsageError
 from harvest.cli_options import (
     FILES,
@@ -141,12 +141,12 @@ def login(job: CommandJob, site: str, token_stdin: bool, options: tuple[str, ...
             raise UsageError(
                 "Flickr has no refresh token", "run harvest login flickr and answer its questions"
             )
-        return login_flickr(_ask, endpoint=where["endpoint"])
+        return login_flickr(answered, endpoint=where["endpoint"])
     from harvest.sources.pixiv.login import login_pixiv
 
     token = sys.stdin.readline() if token_stdin else None
     return login_pixiv(
-        _ask,
+        answered,
         webbrowser.open,
         token,
         endpoint=where["endpoint"],
@@ -162,11 +162,3 @@ def _endpoints(site: str, options: tuple[str, ...]) -> dict[str, str]:
     if others := [name for name in given if not name.endswith("endpoint")]:
         raise UsageError(f"-o {site}.{others[0]} has no say in a login.", "Leave it out.")
     return settings
-
-
-def _ask(question: str, *, hidden: bool = False) -> str:
-    # The result alone is for stdout.
-    answer: str = click.prompt(
-        question, hide_input=hidden, err=True, default="", show_default=False
-    )
-    return answer

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from gleanset import Dataset
-from gleanset.cli import CommandJob, Result, group, job_options, key_values
+from gleanset.cli import CommandJob, Result, answered, group, job_options, key_values
 from gleanset.cli import main as run_main
 from gleanset.completion.values import one_of, runs_here
 from gleanset.errors import UsageError
@@ -90,7 +90,7 @@ def _told(
     silent = job.as_json or job.progress.quiet or not _at_a_terminal()
     if not told and not silent and not (settings.name or settings.description or settings.contact):
         for name, question in _QUESTIONS.items():
-            told[name] = click.prompt(question, default="", show_default=False, err=True)
+            told[name] = answered(question)
     return {name: " ".join(text.split()) or None for name, text in told.items()}
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from gleanset.terminal import wrapped
+from gleanset.work.waiting import WAITING
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class _Bar(ProgressMeter):
     def __init__(self, what: str, total: float | None, unit: str, done: float) -> None:
         from tqdm import tqdm
 
+        WAITING.pause()
         self._bar = tqdm(
             total=total, initial=done, desc=what, unit=unit, leave=False, dynamic_ncols=True
         )
@@ -51,6 +53,7 @@ class _Bar(ProgressMeter):
 
     def close(self) -> None:
         self._bar.close()
+        WAITING.resume()
 
 
 class Progress:
@@ -65,6 +68,7 @@ class Progress:
         On a terminal a long line is broken at spaces; in a file it stays one.
         """
         if not self.quiet:
+            WAITING.end()
             lines = wrapped(line) if sys.stderr.isatty() else [line]
             sys.stderr.write("".join(f"{one}\n" for one in lines))
             sys.stderr.flush()
@@ -105,6 +109,7 @@ class Progress:
         if not self._draws():
             yield lambda seconds: None
             return
+        WAITING.pause()
         form = "{desc}: {gone}" if total is None else _OF_VIDEO
         with _video_bar()(
             total=total, desc=what, leave=False, bar_format=form, dynamic_ncols=True
@@ -113,7 +118,10 @@ class Progress:
             def advance(seconds: float) -> None:
                 bar.update(seconds)
 
-            yield advance
+            try:
+                yield advance
+            finally:
+                WAITING.resume()
 
     def _draws(self) -> bool:
         """Return whether a person looks on. Where nobody does, tqdm is not even loaded."""
