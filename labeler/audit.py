@@ -1,10 +1,10 @@
 """Leaks: pictures that are, or all but are, in two splits at once.
 
-Same files are found by their bytes. Copies (another size, format or crop, mirrored, with a
-watermark) are candidates by their hashes and confirmed by comparing the pixels, by the same limits
-as `labeler dedup` has; of a dataset what it and people found already counts. Where only a small
-place differs it is perhaps a copy: dedup sets nobody aside for that, but it may leak. What has
-nearly the same hash but shows a difference, such as the next frame of a scene, is only called
+Same files are found by their bytes. Copies (another size, format or crop, mirrored, inverted,
+with a watermark) are candidates by their hashes and confirmed by comparing the pixels, by the same
+limits as `labeler dedup` has; of a dataset what it and people found already counts. Where only a
+small place differs it is perhaps a copy: dedup sets nobody aside for that, but it may leak. What
+has nearly the same hash but shows a difference, such as the next frame of a scene, is only called
 alike. The pairs can be drawn side by side for a person's eyes.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -36,7 +36,7 @@ from labeler.audit_pictures import (
     hash_picture,
     picture_pixels,
 )
-from labeler.duplicates.candidates import CandidateSearch, batch_of, columns_of
+from labeler.duplicates.candidates import CandidateSearch, batch_of, columns_of, negatives_of
 from labeler.duplicates.verification import FilePair, Verdict, compare_files
 
 # From the surest to the least sure; `moment` is what the catalogue alone knows.
@@ -141,7 +141,8 @@ def find_leaks(
     with Processes(workers).keep(compare_files.__module__) as pool:
         known = _hashed(audited, pool, progress)
         found = dict.fromkeys(_same_files(pictures, known), "same file")
-        asked = [pair for pair in _candidates(pictures, known) if pair not in found]
+        candidates = sorted(_candidates(pictures, known).items())
+        asked = {pair: inverted for pair, inverted in candidates if pair not in found}
         for (a, b), verdict in _compared(pictures, asked, pool, progress, before):
             settled = before.verdict(a, b) if before else None
             if kind := _kind(verdict, settled, known[a].look, known[b].look):
@@ -174,7 +175,7 @@ def _hashed(audited: AuditSet, pool: Processes, progress: Progress) -> dict[int,
 
 def _compared(
     pictures: Sequence[AuditPicture],
-    pairs: Sequence[tuple[int, int]],
+    pairs: Mapping[tuple[int, int], bool],
     pool: Processes,
     progress: Progress,
     before: KnownPairs | None,
@@ -184,7 +185,10 @@ def _compared(
     def one_film(a: int, b: int) -> bool:
         return before is not None and before.of_one_film(a, b)
 
-    due = (FilePair((a, b), pictures[a].file, pictures[b].file, one_film(a, b)) for a, b in pairs)
+    due = (
+        FilePair((a, b), pictures[a].file, pictures[b].file, one_film(a, b), inverted)
+        for (a, b), inverted in pairs.items()
+    )
     batches = run_batches(compare_files, due, pool)
     for batch in progress.batches(batches, "second look", len(pairs), " pairs"):
         for outcome in batch:
@@ -241,8 +245,8 @@ def _twins(pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]) -> d
 
 def _candidates(
     pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]
-) -> list[tuple[int, int]]:
-    """Return pairs of two splits that may be copies, sorted so that pictures are decoded once.
+) -> dict[tuple[int, int], bool]:
+    """Return pairs of two splits that may be copies, and whether one is the other's negative.
 
     Of equal files of one split only the first is compared.
     """
@@ -255,14 +259,13 @@ def _candidates(
         batch_of(columns_of(hashes))
         for _, hashes in sorted(of.items(), key=lambda row: _rank(row[0]))
     ]
-    searches = [CandidateSearch(batch) for batch in batches]
-    return sorted(
-        {
-            pair
-            for old, new in combinations(range(len(batches)), 2)
-            for pair in searches[new].among(batches[old])
-        }
-    )
+    found: dict[tuple[int, int], bool] = {}
+    for inverted in (True, False):
+        told = [negatives_of(batch) if inverted else batch for batch in batches]
+        searches = [CandidateSearch(batch) for batch in told]
+        for old, new in combinations(range(len(batches)), 2):
+            found |= dict.fromkeys(searches[new].among(batches[old]), inverted)
+    return found
 
 
 def _leak(a: AuditPicture, b: AuditPicture, kind: str) -> Leak:

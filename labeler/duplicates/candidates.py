@@ -31,6 +31,9 @@ _ALL_BUT_EQUAL = 4
 _TURN_CELL = 32
 _SCALE_CELL = 10
 
+# Frequencies of a negative have the other sign, but for the mean, which is the first bit.
+_ALL_BUT_THE_MEAN = np.uint64(2**63 - 1)
+
 Rows = npt.NDArray[np.int64]
 
 
@@ -55,6 +58,18 @@ def batch_of(hashes: HashColumns) -> Batch:
         np.frombuffer(b"".join(hashes.points), dtype="<u8").astype(np.uint64),
         np.repeat(np.arange(len(counts), dtype=np.int64), counts),
         np.frombuffer(b"".join(hashes.shapes), np.uint8).reshape(-1, 3),
+    )
+
+
+def negatives_of(batch: Batch) -> Batch:
+    """Return whole hashes as the negatives of these pictures have them; points are left out."""
+    return Batch(
+        batch.samples,
+        batch.plain ^ _ALL_BUT_THE_MEAN,
+        batch.flipped ^ _ALL_BUT_THE_MEAN,
+        batch.points[:0],
+        batch.owner[:0],
+        batch.shapes[:0],
     )
 
 

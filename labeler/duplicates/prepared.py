@@ -61,6 +61,11 @@ class PreparedImage:
         return other
 
     @cached_property
+    def inverted(self) -> PreparedImage:
+        """The negative of the picture."""
+        return PreparedImage(255 - self.grey, self.filled)
+
+    @cached_property
     def tiny(self) -> Floats:
         """The picture in 16 x 16 pixels, less their mean, of length 1."""
         small = cv2.resize(self.grey, (_TINY, _TINY), interpolation=cv2.INTER_AREA)

@@ -76,13 +76,14 @@ _REMEMBERED = 256
 class FilePair(NamedTuple):
     """Two files to compare, for a worker process; `rows` are the samples' numbers.
 
-    `one_film`: both are frames of one video.
+    `one_film`: both are frames of one video; `inverted`: the second is taken for a negative.
     """
 
     rows: tuple[int, int]
     a: SampleFile
     b: SampleFile
     one_film: bool = False
+    inverted: bool = False
 
 
 class Verdict(NamedTuple):
@@ -113,7 +114,9 @@ def compare(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Ve
 
 def compare_files(pair: FilePair) -> Verdict:
     """Compare two samples, in a worker process. Raises `Unreadable`."""
-    return compare(_prepared(pair.a), _prepared(pair.b), one_film=pair.one_film)
+    other = _prepared(pair.b)
+    other = other.inverted if pair.inverted else other
+    return compare(_prepared(pair.a), other, one_film=pair.one_film)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -272,3 +272,24 @@ def test_our_own_split_of_real_copies_does_not_leak(empty: Dataset, labeler: Lab
     assert min(json.loads(done.stdout)[split] for split in ("train", "val", "test")) > 2
     told = json.loads(labeler("audit", "-d", empty.root, "--json", "--workers", "1").stdout)
     assert told["leaks"] == 0, told["pairs"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "smaller", "mirrored"])
+def test_a_negative_is_a_copy(tmp_path: Path, kind: str) -> None:
+    made = {
+        "plain": lambda p: p,
+        "smaller": lambda p: p.resize((p.width // 2, p.height // 2)),
+        "mirrored": ImageOps.mirror,
+    }[kind]
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+    for seed in range(12):
+        drawing(seed).save(tmp_path / "train" / f"{seed}.jpg")
+        drawing(100 + seed).save(tmp_path / "test" / f"{100 + seed}.jpg")
+    for seed in range(4):
+        made(ImageOps.invert(drawing(seed))).save(tmp_path / "test" / f"negative-{seed}.jpg")
+    told = find_leaks(of_tree(tmp_path), workers=1)
+    assert {(leak.a.name, leak.b.name) for leak in told.leaks} == {
+        (f"train/{seed}.jpg", f"test/negative-{seed}.jpg") for seed in range(4)
+    }
+    assert {leak.kind for leak in told.leaks} == {"mirrored copy" if kind == "mirrored" else "copy"}
