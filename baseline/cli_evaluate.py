@@ -243,10 +243,10 @@ def _short(found: Reevaluation) -> Result:
         told["interval"] = interval_words(low, high, figures["moments"])
     told["to compare"] = commonest_words(figures)
     told["macro F1"] = f"{figures['macro_f1']:.3f}"
-    scaled, classwise = figures["calibrated"], figures["classwise"]
+    before, classwise = figures["uncalibrated"], figures["classwise"]
     told["probabilities"] = (
-        f"log loss {scaled['log_loss']:.3f}, ECE {scaled['ece']:.3f}, as predict answers; by the "
-        f"scores before scaling {figures['log_loss']:.3f} and {figures['ece']:.3f}"
+        f"log loss {figures['log_loss']:.3f}, ECE {figures['ece']:.3f}, as predict answers; by the "
+        f"scores before scaling {before['log_loss']:.3f} and {before['ece']:.3f}"
     )
     warning = f" ({classwise['warning']})" if classwise["warning"] else ""
     told["classwise ECE"] = f"{classwise['ece']:.3f}{warning}"

@@ -55,20 +55,17 @@ def _effective(sizes: Floats) -> float:
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
-def intervals(
-    logits: Scores, y: Indices, groups: Sequence[str], raw: Scores | None = None
-) -> dict[str, Interval]:
+def intervals(logits: Scores, y: Indices, groups: Sequence[str]) -> dict[str, Interval]:
     """Return the 95 % intervals of accuracy, log loss and macro F1; none for a single moment.
 
     Log loss has no upper end that could be told where one moment outweighs all others.
-    `groups` names the moment of each of the N rows. The log loss is that of the `raw` scores,
-    where they are given.
+    `groups` names the moment of each of the N rows.
     """
     numbers = group_numbers(groups)
     if len(set(groups)) < 2:
         return {}
-    predicted = log_softmax(logits).argmax(1)
-    log_probabilities = log_softmax(logits if raw is None else raw)
+    log_probabilities = log_softmax(logits)
+    predicted = log_probabilities.argmax(1)
     found = {
         "accuracy": share_interval(predicted == y, numbers),
         "macro_f1": _macro_f1_interval(y, predicted, numbers, logits.shape[1]),

@@ -117,24 +117,25 @@ def split_metrics(
 ) -> Metrics:
     """Return the metrics of one split, their intervals, calibration, and those of its parts.
 
-    Accuracy and all that counts answers is of the answers that are given, by calibrated scores.
-    Log loss and calibration error are of the scores as the network gives them; `calibrated` holds
-    both anew, and `classwise`, the calibration of each class. Thresholds play no part.
+    All is of the answers that are given, by calibrated scores; `uncalibrated` holds log loss and
+    calibration error of the scores as the network gives them. Thresholds play no part.
     """
     groups, plain = context.groups(outputs.keys), without_thresholds(rule)
     given = replace(outputs, logits=rule_scores(outputs.logits, classes, plain))
     figures = classification_metrics(given.logits, given.y, given.keys, classes)
     probabilities = softmax(given.logits)
-    after = calibration_error(probabilities, outputs.y)
-    ranges = intervals(given.logits, given.y, groups, raw=outputs.logits)
+    before = calibration_error(softmax(outputs.logits), outputs.y)
+    ranges = intervals(given.logits, given.y, groups)
     return {
         **figures.to_json(),
-        "log_loss": mean_log_loss(outputs.logits, outputs.y),
         "moments": len(set(groups)),
         "effective_moments": effective_moments(groups),
         "intervals": {name: list(found) for name, found in ranges.items()},
-        **calibration_error(softmax(outputs.logits), outputs.y).to_json(),
-        "calibrated": {"log_loss": figures.log_loss, **after.to_json()},
+        **calibration_error(probabilities, outputs.y).to_json(),
+        "uncalibrated": {
+            "log_loss": mean_log_loss(outputs.logits, outputs.y),
+            **before.to_json(),
+        },
         "classwise": classwise_error(probabilities, outputs.y, groups, classes).to_json(),
         "kinds": [
             part.to_json() for part in subgroup_metrics(given, context.kinds, context.moments)

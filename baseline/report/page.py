@@ -212,8 +212,10 @@ def _main(
         matrix=confusion_rows(found.confusion, metrics.classes),
         confused=confused_pairs(found.confusion, metrics.classes),
         mistakes=mistaken_pictures(dataset, thumbnails, found),
-        before=reliability(found.bins, "Before scaling") if found.bins else None,
-        after=reliability(found.calibrated.bins, "After scaling") if found.calibrated else None,
+        before=reliability(found.uncalibrated.bins, "Before scaling")
+        if found.uncalibrated
+        else None,
+        after=reliability(found.bins, "After scaling") if found.bins else None,
         risk=risk(found.risk, "Wrong answers by share answered", _chosen(answers))
         if found.risk
         else None,

@@ -34,8 +34,8 @@ class EpochFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class CalibratedFigures:
-    """Figures after scaling by the temperature."""
+class UncalibratedFigures:
+    """Figures of the scores as the network gives them."""
 
     log_loss: float
     ece: float
@@ -81,7 +81,7 @@ class SplitFigures:
     intervals: dict[str, Pair] = field(default_factory=dict)
     ece: float | None = None
     bins: list[ConfidenceBin] = field(default_factory=list)
-    calibrated: CalibratedFigures | None = None
+    uncalibrated: UncalibratedFigures | None = None
     classwise: ClasswiseError | None = None
     kinds: list[SubgroupFigures] = field(default_factory=list)
     labels: list[SubgroupFigures] = field(default_factory=list)
@@ -219,7 +219,8 @@ def read_metrics(folder: Path) -> Metrics:
     """Return the figures of a run. Raises `InputUnusable`."""
     path = folder / METRICS
     try:
-        return msgspec.convert(json.loads(path.read_bytes()), Metrics, strict=False)
+        found = _as_answered(json.loads(path.read_bytes()))
+        return msgspec.convert(found, Metrics, strict=False)
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no figures: {path} is missing",
@@ -227,6 +228,16 @@ def read_metrics(folder: Path) -> Metrics:
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error
+
+
+def _as_answered(metrics: Any) -> Any:
+    """Put the figures by calibrated scores where an older run has those before calibration."""
+    for figures in metrics.values() if isinstance(metrics, dict) else ():
+        if isinstance(figures, dict) and isinstance(after := figures.pop("calibrated", None), dict):
+            figures["uncalibrated"] = {name: figures.get(name) for name in after}
+            figures.update(after)
+            figures.get("intervals", {}).pop("log_loss", None)
+    return metrics
 
 
 def read_layers(folder: Path) -> list[LayerRow]:

@@ -8,13 +8,18 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judged_runs import fill
 from tools_for_tests import run_here
 
 from baseline.data import SPLITS, find_examples, load_arrays
-from baseline.evaluation.decision_rule import load_decision_rule
+from baseline.evaluation.decision_rule import (
+    DecisionRule,
+    load_decision_rule,
+    save_decision_rule,
+)
 from baseline.evaluation.familiarity import save_feature_scale
 from baseline.evaluation.outputs import load_outputs
 from baseline.evaluation.report_metrics import evaluate_run
@@ -38,7 +43,7 @@ TINY = {
     "learning_rate": "0.01",
     "precision": "fp32",
 }
-Baseline = Callable[..., tuple[int, dict[str, object], str]]
+Baseline = Callable[..., tuple[int, dict[str, Any], str]]
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,17 @@ def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
     assert err.startswith("baseline: val has only 3 moments")
     assert "looked at" not in err
     assert told["val"] == before["val"]
+
+
+def test_every_command_tells_one_log_loss(trained: Dataset, baseline: Baseline) -> None:
+    """That of the answers as they are given, by calibrated scores."""
+    folder = trained.root / "runs" / "one"
+    save_decision_rule(folder, DecisionRule(temperature=3.0))
+    told = baseline("evaluate")[1]["test"]
+    (compared,) = baseline("compare", "one")[1]["runs"]
+    assert told["log_loss"] == pytest.approx(compared["log_loss"])
+    assert told["ece"] == pytest.approx(compared["ece"])
+    assert told["uncalibrated"]["log_loss"] != pytest.approx(told["log_loss"])
 
 
 def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Baseline) -> None:

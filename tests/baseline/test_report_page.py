@@ -16,7 +16,7 @@ from baseline.layers import layers_of, save_layers
 from baseline.networks import build_net
 from baseline.report import write_report
 from baseline.report.charts import MOST_BLOCKS, blocks_of, confused_pairs
-from baseline.report.run_files import LayerRow, read_layers
+from baseline.report.run_files import LayerRow, read_layers, read_metrics
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.faces import crop_methods
@@ -172,6 +172,15 @@ def test_a_run_of_an_older_gleanset(dataset: Dataset) -> None:
     said = page.text_content()
     assert "not shown" in said
     assert "recorded no calibration" in said
+    bins: list[object] = []
+    told = {"ece": 0.2, "bins": bins, "intervals": {"log_loss": [0.8, 1.2], "accuracy": [0.1, 0.9]}}
+    told["calibrated"] = {"log_loss": 0.7, "ece": 0.1, "bins": bins}
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"test": judged | told}))
+    test = read_metrics(folder).test
+    assert test is not None
+    assert test.uncalibrated is not None
+    assert (test.log_loss, test.ece, list(test.intervals)) == (0.7, 0.1, ["accuracy"])
+    assert (test.uncalibrated.log_loss, test.uncalibrated.ece) == (1.0, 0.2)
     (folder / "metrics.json").write_text("{")
     with pytest.raises(InputUnusable, match="cannot be read"):
         write_report(dataset, "old")
