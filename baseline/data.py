@@ -74,7 +74,7 @@ def find_examples(dataset: Dataset) -> Examples:
     if not chosen:
         raise InputUnusable(
             "there is nothing to train on: no labelled sample has a split yet",
-            f"run: labeler accept-hints -d {dataset.root}; labeler split -d {dataset.root}",
+            f"see what comes next: gleanset status {dataset.option}",
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     by_split = {split: tuple(s for s in chosen if s.split == split) for split in SPLITS}
@@ -106,7 +106,7 @@ def find_foldable(dataset: Dataset) -> Examples:
         raise InputUnusable(
             "there is nothing to train on: no sample has a label"
             + (" and lies outside of test" if split else ""),
-            f"run: labeler accept-hints -d {dataset.root}; labeler split -d {dataset.root}",
+            f"see what comes next: gleanset status {dataset.option}",
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     moments = moments_of(dataset.db, [sample.key for sample in chosen])

@@ -52,7 +52,7 @@ def measure_open_set(
     if not examples.splits[TEST]:
         raise InputUnusable(
             "there is no picture in test to be known",
-            f"give it a share: labeler split --ratio 8:1:1 -d {dataset.root}",
+            f"give it a share: labeler split --ratio 8:1:1 {dataset.option}",
         )
     keys = [sample.key for sample in examples.splits[TEST]]
     SplitEvaluations(dataset.db).add(run, TEST, keys, "open-set")
@@ -122,7 +122,7 @@ def _shown(data: TrainingData, everything: Examples, wanted: float) -> Round:
     if "val" not in told:
         raise InputUnusable(
             "val is empty, so no threshold can be chosen",
-            f"give it a share: labeler split --ratio 8:1:1 -d {data.dataset.root}",
+            f"give it a share: labeler split --ratio 8:1:1 {data.dataset.option}",
         )
     context = sample_context(data.dataset, list(_all_samples(examples)), examples.moments)
     fitted = calibration_on(told["val"], context, prior_shift(examples, data.settings))

@@ -240,7 +240,7 @@ def _answers_now(
         raise InputUnusable(
             f"the classes have changed since run {run} was trained: it does not know "
             f"{', '.join(new)}",
-            f"train again: baseline train -d {dataset.root}",
+            f"train again: baseline train {dataset.option}",
         )
     examples = replace(examples, classes=classes)
     for split in splits:
@@ -248,7 +248,7 @@ def _answers_now(
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
         raise InputUnusable(
             f"there is no picture in {empty[0]}",
-            f"give it a share: labeler split --ratio 8:1:1 -d {dataset.root}",
+            f"give it a share: labeler split --ratio 8:1:1 {dataset.option}",
         )
     data = TrainingData(dataset, examples, settings, progress or Progress())
     told = {s: split_outputs(net, data, s).unique() for s in sorted(splits)}
@@ -274,7 +274,7 @@ def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, 
         raise InputUnusable(
             f"run {run} has learnt from {len(seen)} of the {len(samples)} pictures that are in "
             f"{split} now, or from others of their moments: its figures there would mean nothing",
-            f"train again on this split: baseline train -d {dataset.root}",
+            f"train again on this split: baseline train {dataset.option}",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -70,7 +71,7 @@ def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     if run is not None and run.room == FOLDS_ROOM:
         raise InputUnusable(
             f"{run.id} measured by folds, and kept no network",
-            f"train one: baseline train --preset {run.settings.get('preset')} -d {dataset.root}",
+            f"train one: baseline train --preset {run.settings.get('preset')} {dataset.option}",
         )
     if run is None or not _is_finished(run):
         raise _no_run(dataset.root, run_id)
@@ -112,5 +113,5 @@ def _is_finished(run: Run) -> bool:
 def _no_run(root: Path, run_id: str | None) -> InputUnusable:
     return InputUnusable(
         f"there is no finished run {run_id}" if run_id else "there is no finished run yet",
-        f"train one: baseline train -d {root}",
+        f"train one: baseline train -d {shlex.quote(str(root))}",
     )

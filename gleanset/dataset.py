@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -85,6 +86,11 @@ class Dataset:
         root = Path(root)
         refuse_missing(root)
         return cls(root, aside=rehearse and is_read_only(root / CATALOGUE))
+
+    @property
+    def option(self) -> str:
+        """The option that names it to a command, as a shell takes it."""
+        return f"-d {shlex.quote(str(self.root))}"
 
     def rehearsal(self) -> Dataset:
         """Open it once more with a copy of its catalogue and a cache, thrown away at the end.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -24,7 +23,7 @@ def few_files(lines: Sequence[str], see: str, number: int | None = None) -> dict
 
 def for_dataset(dataset: Dataset, command: str) -> str:
     """Return a command with the dataset that it is for."""
-    return f"{command} -d {shlex.quote(str(dataset.root))}"
+    return f"{command} {dataset.option}"
 
 
 def rejections_of(dataset: Dataset, stage: str = "") -> str:

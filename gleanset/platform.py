@@ -28,6 +28,12 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def has_display() -> bool:
+    """Return whether a window could be shown."""
+    elsewhere = sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM")
+    return bool(elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def lower_priority() -> None:
     """Let other programs go first; nothing where the system has no such order (Windows)."""
     if hasattr(os, "nice"):

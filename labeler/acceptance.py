@@ -66,7 +66,7 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     proposals = Proposals(dataset.db)
     if proposals.newest() is None:
         raise InputUnusable(
-            "nothing is proposed yet", f"let a model look first: baseline presort -d {dataset.root}"
+            "nothing is proposed yet", f"let a model look first: baseline presort {dataset.option}"
         )
     if unmet := proposals.not_known():
         raise InputUnusable(

@@ -124,7 +124,7 @@ def of_dataset(dataset: Dataset, split: str | None = None) -> AuditSet:
     if not samples:
         raise InputUnusable(
             "no sample of this dataset has a split, so there is nothing to audit",
-            f"split first: labeler split -d {dataset.root}; or name a folder: labeler audit TREE",
+            f"split first: labeler split {dataset.option}; or name a folder: labeler audit TREE",
         )
     return audited
 

@@ -59,7 +59,7 @@ def plan_balance(
     if not classes:
         raise InputUnusable(
             "nothing is in train yet, so there is nothing to balance",
-            f"split first: labeler split -d {dataset.root}",
+            f"split first: labeler split {dataset.option}",
         )
     goal = target or _usual_target(method, [len(samples) for samples in classes.values()])
     settings = f"method={method} target={goal} seed={seed}"

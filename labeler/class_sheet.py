@@ -88,7 +88,7 @@ def labelled_counts(dataset: Dataset, names: Sequence[str]) -> dict[str, int]:
     if not found:
         raise InputUnusable(
             "nothing has a label yet, so there are no classes",
-            f"accept the hints or label by hand: labeler accept-hints -d {dataset.root}",
+            f"see what comes next: gleanset status {dataset.option}",
         )
     if unknown := [name for name in names if name not in found]:
         raise UsageError(

@@ -43,12 +43,14 @@ def accept_hints(job: CommandJob) -> Result:
         if not dataset.samples.count():
             raise InputUnusable(
                 "there are no samples yet, so there is nothing to label",
-                f"find faces first: facecrop run -d {dataset.root}",
+                f"see what comes next: gleanset status {dataset.option}",
             )
         plan = plan_hints(dataset)
         if not job.simulate:
             apply_hints(dataset, plan)
-        return plan.result()
+        # Who is sent here for labels, and finds none, is told where to look.
+        then = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
+        return plan.result() | then
 
 
 @commands.command(

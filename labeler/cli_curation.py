@@ -34,7 +34,7 @@ def quality(job: CommandJob, workers: int | None) -> Result:
         if not dataset.samples.count():
             raise InputUnusable(
                 "there are no samples yet, so there is nothing to measure",
-                f"find faces first: facecrop run -d {dataset.root}",
+                f"see what comes next: gleanset status {dataset.option}",
             )
         session = QualityAssessment(
             dataset, workers=workers or 0, progress=job.progress, simulate=job.simulate

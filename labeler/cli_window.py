@@ -82,7 +82,8 @@ def open_(job: CommandJob, **chosen: Any) -> Result | None:
 def show(job: CommandJob, wished: WindowWishes) -> Result | None:
     """Open the window until it is closed, or take a picture of it."""
     try:
-        from labeler.qt.app import has_display, open_window, take_picture
+        from gleanset.platform import has_display
+        from labeler.qt.app import open_window, take_picture
     except ImportError as error:
         raise MissingComponent(
             f"the window needs PySide6, which cannot be loaded ({error})",

@@ -16,8 +16,10 @@ from gleanset.db.hints import Hints
 from gleanset.db.provenance import unseen_judges
 from gleanset.db.reports import Reports
 from gleanset.db.restoring import cut_short
+from gleanset.db.stacks import stacks
 from gleanset.db.statistics import Statistics
 from gleanset.db.take_downs import TakeDownRequests
+from gleanset.platform import has_display
 from labeler.hints import why_left
 from labeler.importing.job import SOURCE as IMPORT
 from pipeline.report.commands import split_command
@@ -30,7 +32,7 @@ FEW_LEFT_OUT = 10
 
 def next_step(dataset: Dataset) -> str:
     """Return that command, with the dataset."""
-    where = f"-d {shlex.quote(str(dataset.root))}"
+    where = dataset.option
     if dataset.read_only:
         return f"gleanset list samples {where}"
     if TakeDownRequests(dataset.db).count():
@@ -69,7 +71,7 @@ def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
     if any(why_left(one) is None for one in Hints(dataset.db).waiting()):
         return f"labeler accept-hints {where}"
     if counts.queue:
-        return f"labeler {where}"
+        return _by_hand(dataset, where)
     return f"harvest folder DIR --hints-from-folders {where}"
 
 
@@ -84,8 +86,17 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
     if Reports(dataset.db).count():
         return f"labeler --view reports {where}"
     if counts.queue:
-        return f"labeler {where}"
+        return _by_hand(dataset, where)
     return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
+
+
+def _by_hand(dataset: Dataset, where: str) -> str:
+    """Return what lets a person label: the window; where none can be shown, stacks of pictures."""
+    if find_spec("PySide6") is not None and has_display():
+        return f"labeler {where}"
+    if find_spec("torch") is not None and not stacks(dataset.db):
+        return f"baseline presort {where}"
+    return f"labeler gallery stacks.html --stacks {where}"
 
 
 def other_steps(dataset: Dataset, besides: str) -> list[str]:
@@ -95,7 +106,7 @@ def other_steps(dataset: Dataset, besides: str) -> list[str]:
     """
     if dataset.read_only or dataset.runs.newest("baseline") is None:
         return []
-    where = f"-d {shlex.quote(str(dataset.root))}"
+    where = dataset.option
     fit = [*([SERVE] if _can_serve(dataset) else []), "baseline predict PICTURE", EXPORT]
     return [line for one in fit if (line := f"{one} {where}") != besides]
 

@@ -136,7 +136,7 @@ def _read(dataset: Dataset, run: str, split: str) -> _Told:
     if outputs is None or not len(outputs):
         raise InputUnusable(
             f"run {run} was not judged on {split}",
-            f"judge it: baseline evaluate {run} --split {split} -d {dataset.root}",
+            f"judge it: baseline evaluate {run} --split {split} {dataset.option}",
         )
     classes = tuple(read_metrics(folder).classes)
     given = rule_scores(outputs.logits, classes, load_decision_rule(folder))

@@ -92,7 +92,8 @@ class Presorter:
         self.solved_with, self.lacking = self.taken, bool((rows < -1).any())
         if not chosen:
             raise InputUnusable(
-                "there is no sample to sort", f"find some: facecrop run -d {self.dataset.root}"
+                "there is no sample to sort",
+                f"see what comes next: gleanset status {self.dataset.option}",
             )
         moments = moments_of(self.dataset.db, teaching(chosen))
         weights = self._weigh(chosen, rows[rows >= 0], moments, progress)

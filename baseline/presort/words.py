@@ -5,7 +5,6 @@ All figures are in `--json`, and the proposals themselves in `gleanset list prop
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,7 +75,7 @@ def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -
 
 def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -> list[str]:
     """Return the commands that go on from here."""
-    where = f"-d {shlex.quote(str(dataset.root))}"
+    where = dataset.option
     if not waiting:
         return [f"gleanset status {where}"]
     accept = [f"labeler accept-proposals --above {SURE:g} {where}"]

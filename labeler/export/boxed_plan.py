@@ -54,7 +54,7 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> ExportPlan:
     if not (chosen := found if options.undecided else decided):
         raise InputUnusable(
             f"each of the {undecided} pictures has a face that nobody has decided on",
-            f"decide: labeler -d {dataset.root}; or take them as they are: --undecided",
+            f"decide: labeler {dataset.option}; or take them as they are: --undecided",
         )
     labelled = {sha256: [s for s in samples if s.label] for sha256, samples in chosen.items()}
     paths = paths_of_originals([samples[0] for samples in labelled.values()], images, options)

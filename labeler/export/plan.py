@@ -128,7 +128,7 @@ def nothing_to_export(dataset: Dataset, options: ExportOptions) -> InputUnusable
     if next(dataset.samples.in_splits(), None) is None:
         return InputUnusable(
             "there is nothing to export: no labelled sample has a split yet",
-            f"run: labeler accept-hints -d {dataset.root}; labeler split -d {dataset.root}",
+            f"see what comes next: gleanset status {dataset.option}",
         )
     return InputUnusable(
         f"no picture has a licence like {' or '.join(options.licences)}",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import DatasetBusy, MissingComponent, NotWritable, UsageError
+from gleanset.platform import has_display
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
 
@@ -27,12 +28,6 @@ SETTLE_SECONDS = 60.0
 
 POINT_SECONDS = 3.0
 REST = 15
-
-
-def has_display() -> bool:
-    """Return whether a window could be shown."""
-    elsewhere = sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM")
-    return bool(elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def needs_display() -> None:

@@ -153,7 +153,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     if not moments:
         raise InputUnusable(
             "nothing is labelled yet, so there is nothing to split",
-            f"label some samples first: labeler accept-hints -d {dataset.root}",
+            f"see what comes next: gleanset status {dataset.option}",
         )
     again = spec.places_as(dataset.samples.split_settings())
     given = label_provenances(dataset.db)

@@ -345,7 +345,7 @@ def test_the_commands_and_their_exit_codes(
     where = ("-d", str(dataset.root))
     code, _, err = baseline(monkeypatch, capsys, "train", *where)
     assert code == 3
-    assert "labeler accept-hints" in err
+    assert "gleanset status" in err
 
     code, _, err = baseline(monkeypatch, capsys, "train", "-o", "epoch=3", *where)
     assert code == 2

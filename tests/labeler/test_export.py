@@ -256,7 +256,7 @@ def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path:
 def test_nothing_labelled_names_the_mend(empty: Dataset, tmp_path: Path, labeler: Labeler) -> None:
     done = labeler("export", tmp_path / "out", "-d", empty.root)
     assert done.returncode == 3
-    assert "labeler accept-hints" in done.stderr
+    assert "gleanset status" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

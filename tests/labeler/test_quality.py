@@ -259,4 +259,4 @@ def test_what_is_not_known_has_no_flag() -> None:
 def test_an_empty_dataset_says_what_to_do(empty: Dataset, labeler: Labeler) -> None:
     done = labeler("quality", "-d", empty.root)
     assert done.returncode == 3
-    assert "facecrop run" in done.stderr
+    assert "gleanset status" in done.stderr

@@ -176,7 +176,7 @@ def test_bad_ratios_are_refused(empty: Dataset, ratio: str) -> None:
 
 
 def test_nothing_labelled_names_the_mend(empty: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="labeler accept-hints"):
+    with pytest.raises(InputUnusable, match="gleanset status"):
         plan_split(empty, SplitSettings())
 
 

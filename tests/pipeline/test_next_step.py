@@ -18,6 +18,7 @@ from tools_for_tests import command, picture, run_cli, run_here
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
+from gleanset.db.stacks import stacks
 from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
 from gleanset.errors import DiskFull
 from gleanset.images.cut import sample_key
@@ -221,7 +222,10 @@ def serve_until_ctrl_c(line: list[str | bytes]) -> None:
         for make, expected in STATES
     ],
 )
-def test_the_next_command_works_as_printed(tmp_path: Path, make: Make, expected: str) -> None:
+def test_the_next_command_works_as_printed(
+    tmp_path: Path, make: Make, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")  # a window can be shown
     root = tmp_path / "my dataset"
     with Dataset.create(root) as dataset:
         make(dataset, tmp_path)
@@ -293,3 +297,29 @@ def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) ->
         program, *words = [str(mine) if word == "PICTURE" else word for word in shlex.split(line)]
         done = run_here(f"{program}.cli", *words, cwd=tmp_path)
         assert done.code == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_where_no_window_can_be_shown_stacks_lead_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    with Dataset.create(tmp_path / "my dataset") as dataset:
+        taken_whole(dataset, tmp_path, hints=False)
+        where = f"-d {shlex.quote(str(dataset.root))}"
+
+        def follow(line: str) -> None:
+            assert next_step(dataset) == f"{line} {where}"
+            program, *words = shlex.split(f"{line} {where}")
+            done = run_here(f"{program}.cli", *words, "-q", cwd=tmp_path)
+            assert done.code == 0, done.stderr
+
+        follow("baseline presort")
+        follow("labeler gallery stacks.html --stacks")
+        found = stacks(dataset.db)
+        assert len(found) > 1
+        for label, stack in zip(("cat", "owls"), found, strict=False):
+            words = ("label", label, "--stack", stack.id, "-q", "-d", dataset.root)
+            assert run_here("labeler.cli", *words).code == 0
+        assert next_step(dataset).startswith("labeler split ")

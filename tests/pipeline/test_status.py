@@ -131,7 +131,10 @@ def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
     assert {name: parts["train"] for name, parts in kept.items()} == found["labels"]
 
 
-def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(empty: Dataset) -> None:
+def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(
+    empty: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")  # a window can be shown
     said = []
 
     def ask() -> None:

@@ -1,0 +1,115 @@
+"""What an error tells to run works, and leads on: nobody is sent in a circle."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_next_step import Make, harvested, imported, one_class, searched, taken_whole
+from tools_for_tests import run_here
+
+from gleanset import Dataset
+from pipeline.next_step import next_step
+
+PROGRAMS = {"gleanset": "pipeline"}
+NAMED = re.compile(r"\b((?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z][^;\n]*)")
+ASKED = (
+    "baseline train -o epochs=1 -o size=32",
+    "baseline train --folds 2 -o epochs=1 -o size=32",
+    "baseline evaluate",
+    "baseline predict .",
+    "baseline export",
+    "labeler split",
+    "labeler export out",
+    "labeler sheet sheet.png",
+    "labeler gallery page.html",
+    "labeler gallery page.html --stacks",
+    "labeler accept-hints",
+    "labeler accept-proposals",
+    "labeler quality",
+    "labeler balance",
+    "labeler audit",
+)
+
+
+def no_hints(make: Callable[..., object]) -> Make:
+    def made(dataset: Dataset, place: Path) -> None:
+        make(dataset, place, hints=False)
+
+    made.__name__ = f"{make.__name__}_without_hints"
+    return made
+
+
+STATES: tuple[Make, ...] = (
+    lambda dataset, place: None,
+    no_hints(harvested),
+    no_hints(searched),
+    no_hints(taken_whole),
+    one_class,
+    imported,
+)
+
+
+def told(text: str) -> list[str]:
+    """The commands that a text names with their dataset."""
+    return [line.strip() for line in NAMED.findall(text) if " -d " in line]
+
+
+class Follower:
+    """Runs commands as they are told, each once while nothing changes."""
+
+    def __init__(self, root: Path, place: Path) -> None:
+        self._root, self._place = root, place
+        self._answers: dict[str, tuple[int, str]] = {}
+        self.begun = self.next
+
+    @property
+    def next(self) -> str:
+        """What `gleanset status` names."""
+        with Dataset.open(self._root) as dataset:
+            return next_step(dataset)
+
+    def run(self, line: str) -> tuple[int, str]:
+        program, *words = shlex.split(line)
+        if line not in self._answers:
+            module = PROGRAMS.get(program, program)
+            done = run_here(f"{module}.cli", *words, cwd=self._place)
+            assert done.code in (0, 2, 3), done.stderr
+            self._answers[line] = done.code, done.stdout + done.stderr
+        return self._answers[line]
+
+    def follow(self, line: str, *before: str) -> None:
+        """Run a command; where it changes nothing, what it names in its turn."""
+        assert line not in before, f"a circle: {(*before, line)}"
+        code, said = self.run(line)
+        if line.startswith("gleanset status"):
+            assert code == 0  # that what it names works, test_next_step shows
+            return
+        if code == 0 and self.next != self.begun:
+            self._answers.clear()
+            return
+        named = told(said)
+        assert named, f"{line} leads nowhere: {said}"
+        for then in named:
+            self.follow(then, *before, line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", STATES, ids=lambda make: make.__name__.strip("<>"))
+def test_what_an_error_names_works_and_leads_on(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "my dataset"
+    with Dataset.create(root) as dataset:
+        make(dataset, tmp_path)
+    follower = Follower(root, tmp_path)
+    for asked in ASKED:
+        line = f"{asked} -d {shlex.quote(str(root))}"
+        code, said = follower.run(line)
+        for then in told(said) if code else []:
+            follower.follow(then, line)
