@@ -49,6 +49,7 @@ CERTIFICATES = {"openssl": "openssl", "certutil": "libnss3-tools"}
 TESTS = WANTED | SCREEN | SHELLS | CERTIFICATES
 # What a command installs; each includes what those before it do.
 EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster]"}
+PYTORCH = "https://pytorch.org/get-started/locally/"
 USAGE = 2
 MISSING = 6
 
@@ -123,19 +124,38 @@ def install_project(command: str) -> int:
     done = STAMP.read_text().split() if STAMP.exists() else []
     if any(f"{mark}:{EXTRAS[one]}" in done for one in including(command)):
         return 0
-    print(f"installing into {VENV} (PyTorch is large; a minute or two) ...", flush=True)
+    say_how_much()
     if not (BIN / "python").exists() and (code := run([sys.executable, "-m", "venv", VENV])):
         print("please install venv and run this again:\n  sudo apt-get install python3-venv")
         return code
-    pip = [BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if command == "test":
-        # Python compiles what is imported; all 18,000 files take a core a minute and a half.
-        pip.append("--no-compile")
     tools = [] if command == "demo" else development_tools()
-    if code := run([*pip, "--editable", wanted, *tools]):
+    if code := install_packages(["--editable", wanted, *tools], compiled=command != "test"):
         return code
     STAMP.write_text(f"{mark}:{wanted}\n")
     return 0
+
+
+def say_how_much() -> None:
+    """Say what comes; pip and uv themselves show how far they are."""
+    print(f"installing into {VENV}: about 1 GB to fetch, 3 GB on the disk", flush=True)
+    if sys.platform == "linux" and not shutil.which("uv"):
+        print(
+            "  and 3 and 4 GB more for NVIDIA cards, which PyTorch brings along: not where uv is\n"
+            f"  installed, or PyTorch was put there first as its own page says, {PYTORCH}",
+            flush=True,
+        )
+
+
+def install_packages(wanted: list[str], *, compiled: bool) -> int:
+    """Install by uv, which knows what build of PyTorch is for this machine; else by pip."""
+    if uv := shutil.which("uv"):
+        by_uv = [uv, "pip", "install", "--python", BIN / "python", "--torch-backend", "auto"]
+        if run([*by_uv, *wanted]) == 0:
+            return 0
+        print("uv could not; going on with pip, which takes the build for NVIDIA cards", flush=True)
+    pip = [BIN / "python", "-m", "pip", "install", "--disable-pip-version-check"]
+    # Python compiles what is imported; all 18,000 files take a core a minute and a half.
+    return run([*pip, *([] if compiled else ["--no-compile"]), *wanted])
 
 
 def including(command: str) -> list[str]:
