@@ -70,6 +70,8 @@ def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -
         lines["unknown"] = f"not told apart yet: that takes {LEAST_CLASSES} classes"
     elif (strange := round(figures.get("of_no_class", 0))) > 0:
         lines["unknown"] = f"about {strange:,} look like none of the classes"
+    else:
+        lines["unknown"] = "none told apart: what is of none of the classes is wrong besides"
     return lines
 
 
