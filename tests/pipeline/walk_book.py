@@ -117,8 +117,8 @@ class Book:
         self.once: dict[str, int] = {}
         self.steps: list[Step] = []
         self.snapshots: dict[str, Kept] = {}
-        # Who gave each label that a sample ever had, and the reason of the last decision.
-        self.given: dict[str, dict[int, str]] = {}
+        # Who gave a label, now and before each step, and the reason of the last decision.
+        self.before: dict[tuple[str, int], str] = {}
         self.by: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
         self.undo_stack: list[int] = []
@@ -188,10 +188,11 @@ class Book:
         step.decisions.append((key, self.samples[key].said, said))
         self.samples[key] = replace(self.samples[key], said=said)
         self.reasons[key] = why
-        if said.label is not None:
-            known = self.given.setdefault(key, {})
-            known[said.label] = known.get(said.label, why) if why == "undo" else why
-            self.by[key] = known[said.label]
+        was = self.before[key, step.number] = self.by.get(key, "")
+        if why == "undo":
+            self.by[key] = self.before.get((key, step.undoes or 0), was)
+        elif why != "merge" or not was:
+            self.by[key] = why
 
     def change(self, step: Step, edit: Edit) -> None:
         """Give an item a trait, whatever it had."""
@@ -221,7 +222,8 @@ class Book:
         for key, before, _ in same:
             self.decide(back, key, before, "undo")
         late: set[str | int] = {key for key, _, _ in step.decisions} - {key for key, _, _ in same}
-        late |= {edit.item for edit in reversed(step.edits) if not self.revert(back, edit)}
+        named = {edit.item for edit in step.edits if edit.what == "name"}
+        late |= {edit.item for edit in reversed(step.edits) if not self.revert(back, edit, named)}
         self.show(back, [before.label for _, before, _ in same])
         self.seen(back, ours)
         return Undone(len(back.samples()), len(late))
@@ -244,14 +246,18 @@ class Book:
         named = any(edit.what in ("name", "into") for edit in one.edits)
         return bool(one.touched() & step.touched()) or (renamed and named)
 
-    def revert(self, back: Step, edit: Edit) -> bool:
-        """Take one change back; False where it is left as another step has made it."""
+    def revert(self, back: Step, edit: Edit, named: set[str | int]) -> bool:
+        """Take one change back; False where it is left as another step has made it.
+
+        `named` are classes that all get their names back, which may be one another's.
+        """
         if edit.what == "into" and isinstance(edit.item, int):
             now, own = self.classes[edit.item].into, edit.item in (edit.before, edit.after)
             hides = edit.before == edit.item and self.used(edit.item)
             if own and (now == edit.before or hides):
                 return True
-        taken = edit.what == "name" and self.named(str(edit.before)) is not None
+        holder = self.named(str(edit.before)) if edit.what == "name" else None
+        taken = holder is not None and holder not in named
         if self.trait(edit) != edit.after or taken:
             return False
         self.change(back, Edit(edit.what, edit.item, edit.after, edit.before))
@@ -338,8 +344,7 @@ class Book:
         choices, conflicts = list[tuple[str, Said, str]](), 0
         wanted = {key: self._taken(*said) for key, said in theirs.items()}
         for key, said in wanted.items():
-            if said.label is not None:
-                self.given.setdefault(key, {})[said.label] = self.by[key] = "person"
+            self.by[key] = self.reasons[key] = "person"
             if self.samples[key].said != said and key in mine:
                 conflicts += 1
                 choices.append((key, Said(), "conflict"))
