@@ -376,7 +376,7 @@ class Book:
 
     def snapshot(self, name: str) -> None:
         classes = {row: replace(one) for row, one in self.classes.items()}
-        self.snapshots[name] = Kept(dict(self.samples), classes, dict(self.reasons))
+        self.snapshots[name] = Kept(dict(self.samples), classes, dict(self.by))
 
     def restore(self, name: str) -> int | None:
         """Put back what a snapshot holds; how many samples change, None where nothing does."""
