@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QTabBar
 
 from labeler.qt.views.registry import VIEWS
@@ -10,20 +11,39 @@ from labeler.sorting.session import SortingProgress
 
 
 class ViewTabs(QTabBar):
-    """A tab for each view, in their order."""
+    """A tab for each view, in their order. Where there is no room for keys, tooltips say them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setExpanding(False)
         self.setDrawBase(False)
+        self.setUsesScrollButtons(False)
+        self.setElideMode(Qt.TextElideMode.ElideRight)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(self.tr("Views"))
-        for kind in VIEWS:
-            self.addTab(f"{kind.shown_title()}  {kind.key}")
-        self._reports = next(n for n, kind in enumerate(VIEWS) if kind.name == "reports")
+        self._reports = 0
+        for number, kind in enumerate(VIEWS):
+            self.addTab(kind.shown_title())
+            self.setTabToolTip(number, f"{kind.shown_title()}  {kind.key}")
+        self._fit()
 
     def show_progress(self, progress: SortingProgress) -> None:
         """Say on their tab how many reports wait."""
-        kind = VIEWS[self._reports]
-        count = f" · {progress.reports:,}" if progress.reports else ""
-        self.setTabText(self._reports, f"{kind.shown_title()}  {kind.key}{count}")
+        if progress.reports != self._reports:
+            self._reports = progress.reports
+            self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show keys where all titles have room beside them."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        for with_keys in (True, False):
+            for number, kind in enumerate(VIEWS):
+                key = f"  {kind.key}" if with_keys else ""
+                waiting = self._reports if kind.name == "reports" else 0
+                count = f" · {waiting:,}" if waiting else ""
+                self.setTabText(number, f"{kind.shown_title()}{key}{count}")
+            if self.sizeHint().width() <= self.width():
+                break

@@ -14,6 +14,8 @@ from labeler.qt.theme import backdrop, blend
 Role = QPalette.ColorRole
 OUTLINE = 3
 OPACITY = {TileMark.IN: 1.0, TileMark.LIFTED: 0.45, TileMark.SENT: 0.35, TileMark.DONE: 0.35}
+NAMED = 0.7
+"""The opacity of a face under whose name a stray is still to be found."""
 
 
 class TileAppearance(NamedTuple):
@@ -38,19 +40,22 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     if tile.proposed.count > 1:
         rect = _plates(painter, rect, palette)
     painter.fillRect(rect, blend(backdrop(palette), palette.color(Role.Text), 0.12))
-    painter.setOpacity(OPACITY[tile.state.kind])
+    gone = tile.state.kind in (TileMark.SENT, TileMark.DONE)
+    mark = (tile.state.key or ("→" if gone else "")).upper()
+    named = gone and tile.caption == tile.state.target != ""
+    painter.setOpacity(NAMED if named else OPACITY[tile.state.kind])
     above = _above(painter, rect, tile.below)
     _picture(painter, above, tile.picture, palette)
     painter.setOpacity(1.0)
     _lines(painter, rect, tile.below, palette)
     if tile.state.kind is TileMark.LIFTED:
         _diagonal(painter, above, palette)
-    if tile.state.key or tile.state.kind in (TileMark.SENT, TileMark.DONE):
-        _letter(painter, rect, tile.state.key or "→", palette)
+    if mark and not named:
+        _letter(painter, rect, mark, palette)
     if tile.proposed.count > 1:
         _badge(painter, rect, str(tile.proposed.count), palette)
     if tile.caption:
-        _caption(painter, rect, tile.caption, palette)
+        _caption(painter, rect, f"{mark} {tile.caption}" if named else tile.caption, palette)
     if tile.selected:
         _tick(painter, rect, palette)
     if tile.selected or tile.pointed:
@@ -133,7 +138,7 @@ def _letter(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None
     painter.setBrush(Qt.BrushStyle.NoBrush)
     _bold(painter, round(side * 0.62))
     painter.setPen(palette.color(Role.Base))
-    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
+    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key)
 
 
 def _badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
@@ -148,6 +153,7 @@ def _badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None
 def _caption(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
     font = QFont(painter.font())
     font.setBold(False)
+    font.setPixelSize(min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)))
     painter.setFont(font)
     metrics = painter.fontMetrics()
     room = OUTLINE + 1  # an outline covers no text

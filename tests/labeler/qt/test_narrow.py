@@ -11,6 +11,7 @@ from person import Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QToolButton
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -20,6 +21,7 @@ from labeler.qt.grid import thumbnails
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.thumbnails import BrokenThumbnail
 from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.views.registry import VIEWS
 from labeler.sorting.page_layout import PageGroup
 
 SMALL = (900, 600)
@@ -51,6 +53,20 @@ def test_a_narrow_window_has_a_header_of_two_lines_and_no_look_panel(
     window.resize(*SMALL)
     settle(window)
     assert not window.details.isVisible()
+
+
+@pytest.mark.parametrize("size", [SMALL, (1280, 720), (1440, 900)])
+def test_all_tabs_are_seen_whole_with_no_arrows_beside_them(
+    opened: Opened, few: FaceSet, size: tuple[int, int]
+) -> None:
+    tabs = pages(opened, few, size).window().tabs
+    assert not [arrow for arrow in tabs.findChildren(QToolButton) if arrow.isVisible()]
+    last = tabs.tabRect(tabs.count() - 1)
+    assert last.right() <= tabs.width()
+    for number in range(tabs.count()):
+        wide = tabs.fontMetrics().horizontalAdvance(tabs.tabText(number))
+        assert tabs.tabRect(number).width() > wide
+        assert VIEWS[number].key in tabs.tabToolTip(number)
 
 
 def test_no_button_is_there_before_the_page_it_is_for(opened: Opened, few: FaceSet) -> None:

@@ -10,14 +10,17 @@ import pytest
 from drawn_faces import FaceSet, labels
 from person import SHIFT, Person, drop_over, settle, shifted_digit, until
 from PySide6.QtCore import QEvent, QRect, Qt
-from PySide6.QtGui import QDrag
+from PySide6.QtGui import QDrag, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 from window_fixtures import Opened
 
 from gleanset import Dataset
 from gleanset.db.bonds import Bonds
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.layout import GridLayout, Section
+from labeler.qt.grid.model import TileMark, TileProposal, TileState
+from labeler.qt.grid.painter import TileAppearance, paint_tile
 from labeler.qt.views.class_pages import ClassPagesView, PageGrid
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting.proposals import ClassProposal
@@ -276,6 +279,26 @@ def test_every_name_that_enter_gives_stands_on_its_tile(person: Person) -> None:
     kept = labels(person.window.worker.root)
     assert {key: kept[key] or "" for key in given} == given
     assert {"rin", "Miku", ""} == set(given.values())
+
+
+def test_a_stray_is_still_seen_under_the_name_of_its_group(application: QApplication) -> None:
+    """A tile as small as they get: two thirds of the face stay, and most of its colour."""
+    face, shown = QPixmap(64, 64), QImage(64, 64, QImage.Format.Format_RGB32)
+    face.fill(Qt.GlobalColor.red)
+    shown.fill(Qt.GlobalColor.white)
+    tile = TileAppearance(
+        face,
+        TileState(TileMark.SENT, "", "raora"),
+        TileProposal(None, None, 1),
+        selected=False,
+        pointed=False,
+        caption="raora",
+    )
+    painter = QPainter(shown)
+    paint_tile(painter, shown.rect(), tile, application.palette())
+    painter.end()
+    colours = [shown.pixelColor(x, y) for x in range(64) for y in range(64)]
+    assert sum(one.red() - one.blue() > 120 for one in colours) > 64 * 64 * 2 / 3
 
 
 def test_groups_without_a_name_are_asked_about(person: Person) -> None:
