@@ -17,7 +17,7 @@ from facecrop.cli_compare import (
     sheet,
 )
 from facecrop.cli_docker import docker
-from facecrop.request import FaceSearch, cut_already, whole_instead
+from facecrop.request import FaceSearch, whole_instead
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 
@@ -103,7 +103,7 @@ def run(
         if job.simulate:
             return request.preview(dataset)
         found = request.run(dataset, job.progress)
-        if (instead := whole_instead(dataset) or cut_already(dataset)) is not None:
+        if (instead := whole_instead(dataset)) is not None:
             found["next"], why = instead
             job.say(why)
         return found

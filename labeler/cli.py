@@ -104,8 +104,8 @@ def label(
 ) -> Result:
     """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`.
 
-    A class that is not there yet is made. One whose name is much like that of another class, or of
-    a hint, is taken for a slip and refused without --new. What strayed into a stack is named by its
+    A class that is not there yet is made. One whose name is nearly that of another class, or of a
+    hint, is taken for a slip and refused without --new. What strayed into a stack is named by its
     own id afterwards.
     """
     from gleanset.db.stacks import stack_named
@@ -122,16 +122,18 @@ def label(
 
 
 def _refuse_slips(job: CommandJob, label: str) -> None:
-    """Refuse a name that nothing has and that is much like one that is known (`UsageError`)."""
-    from gleanset.config import did_you_mean
-    from gleanset.db.classes import class_name
+    """Refuse a name that nothing has and that is nearly one that is known (`UsageError`)."""
     from gleanset.db.hints import Hints
+    from labeler.sorting.names import nearly
 
-    name = class_name(label)
     with job.open() as dataset:
+        name = dataset.classes.resolved(label)
         known = {*dataset.classes.names(), *Hints(dataset.db).names()}
-    if name not in known and (guess := did_you_mean(name, sorted(known))):
-        raise UsageError(f"there is no class {name!r}", f"{guess}To make it all the same: --new")
+    if name not in known and (meant := nearly(name, sorted(known))) is not None:
+        raise UsageError(
+            f"there is no class {name!r}",
+            f"did you mean {meant!r}? To make it all the same: --new",
+        )
 
 
 @commands.command(epilog="Example: labeler reject 3f9a… -d my-dataset")

@@ -11,15 +11,14 @@ from importlib.util import find_spec
 
 from facecrop.request import whole_instead
 from gleanset import Dataset
+from gleanset.by_hand import by_hand
 from gleanset.db.faces import WHOLE
 from gleanset.db.hints import Hints
 from gleanset.db.provenance import unseen_judges
 from gleanset.db.reports import Reports
 from gleanset.db.restoring import cut_short
-from gleanset.db.stacks import stacks
 from gleanset.db.statistics import Statistics
 from gleanset.db.take_downs import TakeDownRequests
-from gleanset.platform import has_display
 from labeler.hints import why_left
 from labeler.importing.job import SOURCE as IMPORT
 from pipeline.report.commands import split_command
@@ -70,8 +69,8 @@ def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
         return instead[0]
     if any(why_left(one) is None for one in Hints(dataset.db).waiting()):
         return f"labeler accept-hints {where}"
-    if counts.queue:
-        return _by_hand(dataset, where)
+    if counts.queue and (line := by_hand(dataset)) is not None:
+        return line
     return f"harvest folder DIR --hints-from-folders {where}"
 
 
@@ -85,18 +84,9 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
         return f"baseline train {where}"
     if Reports(dataset.db).count():
         return f"labeler --view reports {where}"
-    if counts.queue:
-        return _by_hand(dataset, where)
+    if counts.queue and (line := by_hand(dataset)) is not None:
+        return line
     return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
-
-
-def _by_hand(dataset: Dataset, where: str) -> str:
-    """Return what lets a person label: the window; where none can be shown, stacks of pictures."""
-    if find_spec("PySide6") is not None and has_display():
-        return f"labeler {where}"
-    if find_spec("torch") is not None and not stacks(dataset.db):
-        return f"baseline presort {where}"
-    return f"labeler gallery stacks.html --stacks {where}"
 
 
 def other_steps(dataset: Dataset, besides: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gleanset import Dataset
+from gleanset.by_hand import STACKS, by_hand, window_here
 from gleanset.db.proposed import proposed_samples
 from gleanset.html.words import count
 
@@ -77,9 +78,9 @@ def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -
 
 def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -> list[str]:
     """Return the commands that go on from here."""
-    where = dataset.option
-    if not waiting:
-        return [f"gleanset status {where}"]
-    accept = [f"labeler accept-proposals --above {SURE:g} {where}"]
-    stacks = [] if learnt else [f"labeler gallery stacks.html --stacks {where}"]
-    return [f"labeler {where}", *stacks, *(accept if any(one >= SURE for one in sure) else [])]
+    found = [by_hand(dataset)] if waiting else []
+    if waiting and window_here() and not learnt:
+        found.append(f"{STACKS} {dataset.option}")
+    if any(one >= SURE for one in sure):
+        found.append(f"labeler accept-proposals --above {SURE:g} {dataset.option}")
+    return [line for line in found if line] or [f"gleanset status {dataset.option}"]

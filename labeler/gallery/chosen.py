@@ -10,6 +10,7 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.provenance import giver_of, label_provenances
 from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.sorting_queue import SortingQueue
 from gleanset.db.stacks import LookAlikeStack, stacks
 from gleanset.errors import InputUnusable
 from gleanset.moments import moments_of
@@ -113,7 +114,7 @@ def stacks_to_show(dataset: Dataset) -> list[LookAlikeStack]:
     """Return the stacks in which something waits. Raises `InputUnusable` where there is none."""
     if found := stacks(dataset.db):
         return found
-    if ("queue", "kept") not in dataset.samples.counts("status", "kept"):
+    if not SortingQueue(dataset.db).waiting(1):
         raise InputUnusable(
             "no sample waits for a label",
             for_dataset(dataset, "see what comes next: gleanset status"),

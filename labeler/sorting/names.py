@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -14,6 +15,9 @@ from gleanset.errors import UsageError
 
 KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")
 _KANA = {letter: letter + TO_HIRAGANA for letter in KATAKANA}
+
+_SLIP = 0.85
+"""So alike are two names of which one is a slip: one letter too many, or one of seven is wrong."""
 
 
 class KnownName(NamedTuple):
@@ -36,6 +40,13 @@ def folded(text: str) -> str:
     """Return a text without what does not matter: case, width, accents, which kana, separators."""
     plain = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
     return "".join(c for c in plain if c.isalnum() or unicodedata.category(c) == "Lm")
+
+
+def nearly(name: str, others: Iterable[str]) -> str | None:
+    """Return the one of the others that `name` is but for a slip, or for what does not matter."""
+    plain = {folded(other): other for other in others}
+    close = difflib.get_close_matches(folded(name), list(plain), n=1, cutoff=_SLIP)
+    return plain[close[0]] if close else None
 
 
 def completions(typed: str, names: Iterable[KnownName]) -> Sequence[KnownName]:

@@ -14,7 +14,7 @@ from PIL import Image
 from tools_for_tests import Ran, run_here
 
 from facecrop.detectors import DetectorSpec
-from facecrop.request import cut_already
+from facecrop.request import whole_instead
 from facecrop.search import STAGE, DatasetSearch, find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
@@ -205,17 +205,18 @@ def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
     for number in range(9):
         put(dataset, scene(30, size=(240, 240 + number)))
     search(dataset)
-    assert cut_already(dataset) is None, "a face was found in each"
+    assert whole_instead(dataset) is None, "a face was found in each"
     put(dataset, scene(size=(200, 200)))
     shown = run_here("facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j")
     assert shown.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
     assert "1 of 10 pictures have no face" in shown.stderr
     assert "Are these faces already?" in shown.stderr
-    assert cut_already(dataset) is not None
+    told = run_here("pipeline.cli", "status", "-d", dataset.root, "-j")
+    assert told.json["next"] == shown.json["next"], "nothing else says otherwise"
     for _ in range(2):  # scenes among them: a small face, a large picture
         put(dataset, scene(10, size=(1000, 700 + dataset.images.count())))
     search(dataset)
-    assert cut_already(dataset) is None
+    assert whole_instead(dataset) is None
 
 
 def test_scenes_with_small_faces_are_no_cut_faces(dataset: Dataset) -> None:
@@ -223,7 +224,7 @@ def test_scenes_with_small_faces_are_no_cut_faces(dataset: Dataset) -> None:
         put(dataset, scene(10, size=(600, 590 + number), side=100))
     put(dataset, scene(size=(600, 600)))
     search(dataset)
-    assert cut_already(dataset) is None
+    assert whole_instead(dataset) is None
 
 
 def test_another_detector_takes_the_place_of_the_first(dataset: Dataset) -> None:

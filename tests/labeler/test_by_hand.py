@@ -78,3 +78,33 @@ def test_a_name_that_is_a_hint_is_no_slip_and_one_like_it_is(
     (key,) = add_faces(empty, add_image(empty, "a", Origin("folder", "a", hint="hana song")))
     assert "did you mean" in labeler("label", "hana sonh", key, "-d", empty.root).stderr
     assert labeler("label", "hana song", key, "-d", empty.root).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("known", "typed", "refused"),
+    [
+        ("fauna", "sana", False),
+        ("miku", "mika", False),
+        ("hana", "hanna", True),
+        ("hana", "Hana", True),
+        ("bee hive", "bee_hive", True),
+        ("shiori", "shioori", True),
+        ("nerissa", "nerisse", True),
+    ],
+)
+def test_another_name_is_no_slip_though_some_letters_are_the_same(
+    empty: Dataset, labeler: Labeler, known: str, typed: str, refused: bool
+) -> None:
+    first, second = (add_faces(empty, add_image(empty, name))[0] for name in "ab")
+    assert labeler("label", known, first, "-d", empty.root).returncode == 0
+    done = labeler("label", typed, second, "-d", empty.root)
+    assert (done.returncode == 2) is refused, done.stderr
+    assert (f"did you mean {known!r}?" in done.stderr) is refused
+
+
+def test_a_name_that_means_another_class_is_no_slip(empty: Dataset, labeler: Labeler) -> None:
+    first, second = (add_faces(empty, add_image(empty, name))[0] for name in "ab")
+    assert labeler("label", "hana", first, "-d", empty.root).returncode == 0
+    assert labeler("classes", "alias", "hana", "hanna", "-d", empty.root).returncode == 0
+    assert labeler("label", "hanna", second, "-d", empty.root).returncode == 0
+    assert empty.classes.names() == ["hana"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from test_next_step import Make, harvested, imported, one_class, searched, taken_whole
-from tools_for_tests import run_here
+from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset
 from pipeline.next_step import next_step
@@ -33,6 +33,27 @@ ASKED = (
     "labeler balance",
     "labeler audit",
 )
+
+WRONG = (
+    "labeler label hana nothing",
+    "labeler label hana --stack nothing",
+    "labeler classes rename nobody somebody",
+    "labeler classes remove nobody",
+    "labeler accept-proposals --class nobody",
+    "webapp reports accept 9",
+    "webapp takedowns accept 9",
+    "gleanset restore nothing",
+    "gleanset forget nothing",
+    "baseline evaluate nothing",
+    "baseline compare nothing neither",
+    "baseline predict .",
+    "labeler export out",
+    "labeler audit nothing",
+)
+WITHOUT_DATASET = re.compile(
+    r": ((?:gleanset|harvest|facecrop|labeler|baseline|webapp)(?: [a-z-]+)+)(?=[;,)]|$)", re.M
+)
+"""A command as it is typed in the folder; in capitals would be what only a person knows."""
 
 
 def no_hints(make: Callable[..., object]) -> Make:
@@ -113,3 +134,23 @@ def test_what_an_error_names_works_and_leads_on(
         code, said = follower.run(line)
         for then in told(said) if code else []:
             follower.follow(then, line)
+
+
+@pytest.mark.slow
+def test_what_is_named_without_a_dataset_works_in_its_folder(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "d") as dataset:
+        imported(dataset, tmp_path)
+    named = set()
+    for line in WRONG:
+        done = run(line, tmp_path / "d")
+        assert done.code in (2, 3), (line, done.stderr)
+        named |= set(WITHOUT_DATASET.findall(done.stderr))
+    assert len(named) > 3
+    for line in sorted(named):
+        done = run(line, tmp_path / "d")
+        assert done.code == 0, (line, done.stderr)
+
+
+def run(line: str, place: Path) -> Ran:
+    program, *words = shlex.split(line)
+    return run_here(f"{PROGRAMS.get(program, program)}.cli", *words, cwd=place)

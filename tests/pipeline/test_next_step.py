@@ -26,6 +26,7 @@ from gleanset.records import FaceCrop
 from gleanset.take_down import plan_take_down, take_down
 from harvest.folder import harvest_folders
 from labeler.importing.job import import_labelled
+from labeler.sorting.session import LATER, SortingSession
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.next_step import next_step, other_steps
 
@@ -323,3 +324,23 @@ def test_where_no_window_can_be_shown_stacks_lead_on(
             words = ("label", label, "--stack", stack.id, "-q", "-d", dataset.root)
             assert run_here("labeler.cli", *words).code == 0
         assert next_step(dataset).startswith("labeler split ")
+
+
+def test_what_was_put_off_is_not_presorted_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a window to look at that; without one there is something else to do."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    with Dataset.create(tmp_path / "d") as dataset:
+        trained_and_more_waits(dataset, tmp_path)
+        assert next_step(dataset) == f"baseline presort {dataset.option}"
+        keys = [one.key for one in dataset.samples.by_key() if one.status == "queue"]
+        session = SortingSession(dataset)
+        session.send(list(session.tiles.rows_of(keys).values()), LATER)
+        assert next_step(dataset) == f"webapp serve {dataset.option}"
+        told = run_here(
+            "labeler.cli", "gallery", "p.html", "--stacks", *shlex.split(dataset.option)
+        )
+        assert told.code == 3
+        assert "gleanset status" in told.stderr

@@ -20,7 +20,7 @@ from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes, Curation, Placement
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PresortSamples, Proposals
+from gleanset.db.proposals import PresortSamples, Proposals, Standing
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.terminal import WIDTH
 from labeler.cli import commands as labeler
@@ -100,6 +100,28 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         last = said()
         assert last["proposals"] == "none: nothing waits for a label"
         assert "gleanset status -d" in last["next"]
+
+
+@pytest.mark.parametrize("window", [True, False])
+@pytest.mark.parametrize("learnt", [True, False])
+def test_only_what_can_be_shown_here_is_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: bool, learnt: bool
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    if window:
+        monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    with Dataset.create(tmp_path) as dataset:
+        truth = fill(dataset, 2, labelled=False)
+        figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1, "of_no_class": 0}
+        if learnt:
+            figures |= {"classes": 3, "held_out": 0}
+        stack = [Standing(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
+        Proposals(dataset.db).replace(stack, None, {})
+        told = presort_words(dataset, figures)["next"]
+        stacks = f"labeler gallery stacks.html --stacks {dataset.option}"
+        shown = [f"labeler {dataset.option}"] if window else [stacks]
+        assert told == [*shown, *([stacks] if window and not learnt else [])]
 
 
 def test_what_is_unknown_is_told_as_far_as_it_can_be(tmp_path: Path) -> None:

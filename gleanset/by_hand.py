@@ -1,0 +1,31 @@
+"""The commands by which a person gives labels here: by the window, or by stacks without one."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from gleanset.dataset import Dataset
+from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.stacks import stacks
+from gleanset.platform import has_display
+
+STACKS = "labeler gallery stacks.html --stacks"
+
+
+def window_here() -> bool:
+    """Return whether the window is installed and there is a display for it."""
+    return find_spec("PySide6") is not None and has_display()
+
+
+def by_hand(dataset: Dataset) -> str | None:
+    """Return the command that leads to labels; None where nothing that waits can be shown.
+
+    What was put off is shown by the window alone.
+    """
+    if window_here():
+        return f"labeler {dataset.option}"
+    if stacks(dataset.db):
+        return f"{STACKS} {dataset.option}"
+    if SortingQueue(dataset.db).waiting(1):
+        return f"baseline presort {dataset.option}"
+    return None
