@@ -69,6 +69,12 @@ class Learning(QObject):
         return self._kept.learns()
 
     @property
+    def taught(self) -> bool:
+        """Whether anything is sorted that it could learn from."""
+        last = self._worker.last
+        return last is not None and any(row.count for row in last.counts.classes)
+
+    @property
     def at_work(self) -> bool:
         """Whether a command of it runs."""
         return self._follower.running or self._once.running
@@ -164,7 +170,9 @@ class LearningButton(MenuButton):
                 done=f"{learning.done:,}", total=f"{learning.total:,}"
             ),
             LearningState.SOLVING: self.tr("Learning"),
-            LearningState.RESTING: self.tr("Has learnt"),
+            LearningState.RESTING: self.tr("Has learnt")
+            if learning.taught
+            else self.tr("Faces were looked at"),
             LearningState.WAITING: self.tr("Another window learns"),
             LearningState.MISSING: self.tr("Cannot learn"),
             LearningState.FAILED: self.tr("Cannot learn"),

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -186,10 +186,19 @@ class SessionWorker(QObject):
         work: Callable[[SortingSession], StepResult],
         then: Callable[[StepResult], None] | None = None,
         failed: Callable[[GleansetError], None] | None = None,
+        of: Iterable[str] = (),
     ) -> None:
-        """Make a decision: it is saved at once, or tried again until it is."""
+        """Make a decision: it is saved at once, or tried again until it is. Nothing is done where a
+        class that it is `of` was there when it was made and is gone by then.
+        """
         self.decided += 1
-        self._put(_Job(work, then, failed, decides=True))
+        known = set(of) & (self.last.keys if self.last else {}).keys()
+
+        def checked(session: SortingSession) -> StepResult:
+            session.refuse_gone(known)
+            return work(session)
+
+        self._put(_Job(checked, then, failed, decides=True))
 
     def paths(self, ids: Sequence[int]) -> list[str]:
         """Return the files of samples, for a drop outside: the one question that is waited for."""

@@ -272,7 +272,8 @@ class TakingBar(QFrame):
         taking, stage = self._taking, self._taking.stage
         at, count = taking.step
         if not count:
-            return self.tr("Taking in: {count} files").format(count=f"{taking.copied:,}")
+            text = singular(self.tr("Taking in: {count} files"), taking.copied)
+            return text.format(count=f"{taking.copied:,}")
         name = stage.name if stage is not None else ""
         words = {
             "files": self.tr("Taking pictures in: {done}"),
@@ -297,7 +298,8 @@ class TakingBar(QFrame):
         else:
             parts = [self.tr("Taken in")]
         if taking.copied:
-            parts.append(self.tr("{count} pictures as they are").format(count=f"{taking.copied:,}"))
+            whole = singular(self.tr("{count} pictures as they are"), taking.copied)
+            parts.append(whole.format(count=f"{taking.copied:,}"))
         if taking.images:
             new = singular(self.tr("{count} new images"), taking.images)
             parts.append(new.format(count=f"{taking.images:,}"))

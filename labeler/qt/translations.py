@@ -150,8 +150,14 @@ def step_words(operation: Operation) -> str:
     return translated.format(**operation.arguments)
 
 
-_NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( are| have| were| go)?\b")
-_VERBS = {" are": " is", " have": " has", " were": " was", " go": " goes"}
+_NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( as they are| are| have| were| go)?\b")
+_VERBS = {
+    " are": " is",
+    " have": " has",
+    " were": " was",
+    " go": " goes",
+    " as they are": " as it is",
+}
 
 
 def singular(text: str, count: int) -> str:

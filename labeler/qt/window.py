@@ -40,6 +40,7 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.settings_sheet import SettingsButton, SettingsSheet
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.taking import Taking, TakingBar
+from labeler.qt.translations import singular
 from labeler.qt.view_tabs import ViewTabs
 from labeler.qt.views.base import LabelerView, ViewContext, WindowAct
 from labeler.qt.views.registry import VIEWS
@@ -314,17 +315,16 @@ class LabelerWindow(QMainWindow):
         if isinstance(self.view, SendingView) and self.view.model.row_of(ids[0]) >= 0:
             self.view.send_ids(ids, target)
         else:
-            self.worker.decide(lambda session: session.to(ids, target))
+            self.worker.decide(lambda session: session.to(ids, target), of=[target])
 
     def _taken(self, taken: DropResult) -> None:
         if taken.step:
             self.worker.decide(lambda s: s.adopt(taken.step, taken.samples))
             self.intake.measure()
-        self.worker.say(
-            self.tr("{count} pictures taken in, {bad} were none").format(
-                count=taken.samples, bad=taken.rejected
-            )
-        )
+        text = singular(self.tr("{count} pictures taken in"), taken.samples)
+        if taken.rejected:
+            text += self.tr("  ·  no pictures: {bad}")
+        self.worker.say(text.format(count=taken.samples, bad=taken.rejected))
         self.view.enter()
 
     def _show_first(self) -> None:

@@ -8,7 +8,7 @@ saved may have become another sample.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import QObject, QRectF, Signal
@@ -97,7 +97,7 @@ class CropSaving(QObject):
             key = in_use(session.dataset, key).key
             return session.to(list(session.tiles.rows_of([key]).values()), target)
 
-        self._decide(sha256, work, None, None)
+        self._decide(sha256, work, None, None, of=[target])
 
     def _decide(
         self,
@@ -105,8 +105,9 @@ class CropSaving(QObject):
         work: Callable[[SortingSession], StepResult],
         then: Callable[[StepResult], None] | None,
         failed: Callable[[GleansetError], None] | None,
+        of: Sequence[str] = (),
     ) -> None:
-        self._worker.decide(work, then, failed)
+        self._worker.decide(work, then, failed, of)
         self._worker.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
 
     def _sample_of(self, draft: BoxDraft) -> str | None:

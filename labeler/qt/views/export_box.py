@@ -21,6 +21,7 @@ from labeler.export.job import export
 from labeler.export.options import FORMATS, NAMES, ExportOptions, parse_size
 from labeler.qt.preferences import Preferences
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.translations import singular
 
 
 class ExportBox(QGroupBox):
@@ -110,17 +111,17 @@ class ExportBox(QGroupBox):
 
     def _done(self, result: dict[str, object]) -> None:
         self._at_work(False)
-        written = self.tr("{count} pictures written to {folder}").format(
-            count=f"{result['exported']:,}", folder=result["to"]
-        )
+        count = result["exported"]
+        assert isinstance(count, int)
+        text = singular(self.tr("{count} pictures written to {folder}"), count)
+        written = text.format(count=f"{count:,}", folder=result["to"])
         notes = result.get("notes", [])
         assert isinstance(notes, list)
         self.result.setText("\n".join([written, *notes]))
         if failed := result.get("failed"):
             assert isinstance(failed, dict)
-            self._worker.say(
-                self.tr("{count} pictures cannot be read").format(count=len(failed)), bad=True
-            )
+            text = singular(self.tr("{count} pictures cannot be read"), len(failed))
+            self._worker.say(text.format(count=len(failed)), bad=True)
 
     def _failed(self, why: str) -> None:
         self._at_work(False)

@@ -253,23 +253,23 @@ class PageHints(QLabel):
         """Show or hide the hints for another page: only now may the room for tiles change."""
         before = self._worker.last.gestures if self._worker.last else 0
         self.setVisible(before + self._worker.gestures < HINTS_FOR)
-        if kind is PageKind.PAIR:
-            self.setText(
-                self.tr(
-                    "Y: the same · N: different · click leaves a face out · Esc, PgDn or =: back "
-                    "to the pages · Ctrl+Z takes back"
-                )
-            )
-            return
-        self.setText(
-            self.tr(
+        special = {
+            PageKind.PAIR: self.tr(
+                "Y: the same · N: different · click leaves a face out · Esc, PgDn or =: back "
+                "to the pages · Ctrl+Z takes back"
+            ),
+            PageKind.GROUPS: self.tr(
                 "A name, or Shift and a class key, is for the whole group · click leaves a face "
                 "out · − takes a group apart · . nobody you collect · Ctrl+Z takes back · F1 "
                 "shows all keys"
-            )
-            if kind is PageKind.GROUPS
-            else self.tr(
-                "Enter files all that are not marked · point at a wrong one and press the key of "
-                "its class · Ctrl+Z takes back · F1 shows all keys"
-            )
+            ),
+            PageKind.PLAIN: self.tr(
+                "Point at a face and press / for its name, or the key of its class · Enter files "
+                "nothing and goes on · Ctrl+Z takes back · F1 shows all keys"
+            ),
+        }
+        usual = self.tr(
+            "Enter files all that are not marked · point at a wrong one and press the key of "
+            "its class · Ctrl+Z takes back · F1 shows all keys"
         )
+        self.setText(special.get(kind, usual) if kind else usual)

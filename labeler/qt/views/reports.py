@@ -319,7 +319,7 @@ class ReportsView(SendingView):
             undone(error)
             otherwise()
 
-        self.worker.decide(carry_out, done, failed)
+        self.worker.decide(carry_out, done, failed, of=[target] if target else ())
 
     def _wait_again(self, tiles: Iterable[int]) -> None:
         for tile in tiles:

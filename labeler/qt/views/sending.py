@@ -18,7 +18,6 @@ from labeler.sorting.session import (
     BY_HAND,
     BY_SWEEP,
     Place,
-    SortingSession,
     StepKind,
     StepResult,
 )
@@ -153,16 +152,11 @@ class SendingView(LabelerView):
         )
         self.view.selectionModel().clearSelection()
         shown = self._shown_ids(rows)
-        known = {target} & (self.worker.last.keys if self.worker.last else {}).keys()
-
-        def send(session: SortingSession) -> StepResult:
-            session.refuse_gone(known)
-            return session.to(ids, target, how)
-
         self.worker.decide(
-            send,
+            lambda session: session.to(ids, target, how),
             lambda done: self._note_sent(done, shown),
             self.not_sent(rows),
+            of=[target],
         )
 
     def _shown_ids(self, rows: Iterable[int]) -> list[int]:

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication
 from gleanset import Dataset
 from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
+from labeler.classes import ClassEditor
 from labeler.qt.crop import saving
 from labeler.qt.crop.boxes import BoxDraft
 from labeler.qt.crop.items import TURN_REACH
@@ -274,6 +275,19 @@ def test_a_label_given_before_a_move_is_saved_moves_along(window: LabelerWindow)
         before = dataset.samples.get(first.key)
         assert before is not None
         assert (before.status, before.label) == ("retired", None)
+
+
+def test_a_key_brings_back_no_class_that_is_gone(window: LabelerWindow) -> None:
+    """The window looks twice a second at what others do; a hand may be quicker."""
+    draw(window)
+    gone = next(iter(window.worker.last.keys))
+    with Dataset.open(window.worker.root) as dataset:
+        ClassEditor(dataset).delete(gone)
+        assert view_of(window).send(gone)
+        ready(window)
+        assert gone not in dataset.classes.names()
+    (box,) = kept(window)
+    assert box.status == "queue"
 
 
 def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: LabelerWindow) -> None:

@@ -98,7 +98,7 @@ def test_files_dropped_from_a_file_manager(person: Person, tmp_path: Path) -> No
     assert event.dropAction() == Qt.DropAction.CopyAction
     until(lambda: bool(said) and "taken in" in said[-1])
     settle(person.window)
-    assert said[-1] == "1 pictures taken in, 1 were none"
+    assert said[-1] == "1 picture taken in  ·  no pictures: 1"
     assert steps(person) == ["1 dropped on hana"]
     person.window.undo()
     settle(person.window)

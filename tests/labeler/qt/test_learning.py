@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet
+from drawn_faces import FaceSet, copied
 from person import Opened, settle, until
 from PySide6.QtCore import QProcessEnvironment
 
@@ -77,6 +77,30 @@ def test_the_status_bar_says_what_learning_is_at(
     settle(other)
     assert not other.learning.at_work
     assert not button_of(other).switch.isChecked()
+
+
+LEARNS = """
+import json, sys
+for told in ({"stage": "learning", "done": 0}, {"stage": "learning", "done": 1, "ended": True}):
+    print(json.dumps(told), file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_nothing_is_learnt_where_nobody_is_named(
+    opened: Opened, drawn_few: FaceSet, stand_in: Stand, tmp_path: Path
+) -> None:
+    stand_in(LEARNS)
+    faces = copied(drawn_few, tmp_path / "d", named=False)
+    window = opened(faces.root)
+    window.learning.begin()
+    until(lambda: window.learning.state is LearningState.RESTING)
+    assert button_of(window).text() == "Faces were looked at"
+    with Dataset.open(faces.root) as dataset:
+        dataset.journal.step("Rei", [Choice(next(iter(faces.truth)), "label", "rei")])
+    until(lambda: window.learning.taught)
+    window.learning.changed.emit()
+    assert button_of(window).text() == "Has learnt"
 
 
 STANDS_BY = """

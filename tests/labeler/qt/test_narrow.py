@@ -22,7 +22,7 @@ from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.thumbnails import BrokenThumbnail
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.registry import VIEWS
-from labeler.sorting.page_layout import PageGroup
+from labeler.sorting.page_layout import PageGroup, PageKind
 
 SMALL = (900, 600)
 
@@ -73,6 +73,16 @@ def test_no_button_is_there_before_the_page_it_is_for(opened: Opened, few: FaceS
     header = opened(few.root, "pages").view.header
     buttons = (*header.answers.values(), header.file_button, header.skip_button, header.name)
     assert not any(button.isVisible() for button in buttons)
+
+
+def test_a_hint_says_what_enter_does_on_a_page_that_is_not_compared_yet(
+    opened: Opened, drawn_few: FaceSet, tmp_path: Path
+) -> None:
+    view = pages(opened, copied(drawn_few, tmp_path / "d", named=False))
+    view.hints.turn(PageKind.PLAIN)
+    assert "Enter files nothing" in view.hints.text()
+    view.hints.turn(PageKind.CLASS)
+    assert view.hints.text().startswith("Enter files all that are not marked")
 
 
 def test_one_group_is_one(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> None:

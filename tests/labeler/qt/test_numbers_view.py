@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,21 @@ def test_export_from_the_window(view: NumbersView) -> None:
     box.start()
     until(lambda: not box.working.busy, 60)
     assert (view.worker.root / "exports" / "yolo-detect" / "data.yaml").is_file()
+
+
+@pytest.mark.damages
+def test_one_picture_that_cannot_be_read_is_one(view: NumbersView) -> None:
+    root, said = view.worker.root, list[str]()
+    view.worker.said.connect(lambda text, bad: said.append(text))
+    preview(view)
+    view.keep()
+    until(lambda: not view._splitting.busy)
+    next((root / "images").rglob("*.*")).unlink()
+    shutil.rmtree(root / "crops", ignore_errors=True)
+    view.export_box.size_text.setText("32x32")
+    view.export_box.start()
+    until(lambda: not view.export_box.working.busy, 60)
+    assert said[-1] == "1 picture cannot be read"
 
 
 def test_a_cancelled_export_leaves_nothing(view: NumbersView) -> None:

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QApplication
 from sorting_book import ids_of
 
 from gleanset import Dataset
+from labeler.classes import ClassEditor
 from labeler.qt.classes.rail import ClassListView
 from labeler.qt.grid.drag import TileMimeData
 from labeler.sorting.session import SortingSession
@@ -138,3 +139,20 @@ def test_the_wheel_and_other_windows_change_what_is_lit(person: Person) -> None:
     held.let_go()
     settle(person.window)
     assert held_names(person) == {lit, "rei"}
+
+
+def test_a_drop_from_another_view_brings_back_no_class_that_is_gone(person: Person) -> None:
+    """The window looks twice a second at what others do; a hand may be quicker."""
+    window, held = person.window, Held(person)
+    ids, gone = person.view.model.ids([3, 8]), "class 03"
+    window.show_view("numbers")
+    settle(window)
+    said: list[str] = []
+    window.worker.said.connect(lambda text, bad: said.append(text))
+    with Dataset.open(window.worker.root) as dataset:
+        ClassEditor(dataset).delete(gone)
+        held.rail.tiles_dropped.emit(ids, gone)
+        settle(window)
+        assert gone not in dataset.classes.names()
+    assert held_names(person) == set()
+    assert any("is no class any more" in text for text in said)

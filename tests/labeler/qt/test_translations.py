@@ -188,6 +188,7 @@ def test_every_operation_has_words_in_every_language() -> None:
         ("{count} pictures are here.", "{count} picture is here."),
         ("{count} faces were not shown yet", "{count} face was not shown yet"),
         ("{count} new images", "{count} new image"),
+        ("{count} pictures as they are", "{count} picture as it is"),
         ("{name} · 顔 {count} 枚", "{name} · 顔 {count} 枚"),
     ],
 )
