@@ -1,29 +1,35 @@
-"""What presort proposes for samples of no class: `python benchmarks/presort_strangers.py WORK`.
+"""How many proposals presort says are wrong, and how many are, with samples of no class among them.
 
-Of each set of real faces and photos some classes are nobody's: their pictures wait among the
-others. So many pictures are decided on (--labelled, whole moments): those of nobody's classes are
-rejected, all others labelled. Per set and number, over --seeds: the share of strangers that get a
-wrong proposal with a confidence of at least .9, and of at least .5, the share of known ones with a
-right one of at least .5, the ECE of known ones and of all that waits (15 bins; a stranger has no
-right proposal), how many presort says are of no class and how many truly are. *before* proposes as
-if all were of some class. `none` leaves nobody out: no stranger is there, ECE must not be worse.
+    python benchmarks/presort_strangers.py WORK [--seeds 6] [--only photos]
+
+Of each set of real faces and photos a third of the classes is nobody's: 0, 10, 20 or 40 % of the
+pictures are theirs. So many moments (--moments) are decided, drawn by lot: *rejected* from all
+pictures, those of nobody's classes are rejected; *left out* from the others alone, with nothing
+rejected. Per set and number, means over shares and --seeds:
+
+- of the pictures that wait and are of a class with a label, how many are expected to be wrong (the
+  sum of 1 - confidence) and how many are;
+- where something was rejected, how many of all are wrong at most, as told, how many are, and in
+  which share of the runs no more were;
+- where those of nobody's classes were left out, what is expected of all, if all are of the classes
+  with a label, and how many are wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from unittest.mock import patch
+from typing import NamedTuple
 
 import numpy as np
 from labelled_tree import DATA, add_pictures, of_tree
-from presort_loop import ece
 
-from baseline.evaluation.outputs import Floats
 from baseline.features import FeatureSpec
-from baseline.presort import propose as presort
 from baseline.presort.classify import FeatureRows
 from baseline.presort.likeness import components_of
+from baseline.presort.propose import propose
+from baseline.presort.words import wrong_at_most
 from baseline.settings import Transfer, load_preset
 from baseline.texture import expected_weights
 from gleanset import Dataset
@@ -32,10 +38,49 @@ from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
 
 SETS = ("characters", "photos", "characters_fan10", "characters_shows5")
+SHARES = (0.0, 0.1, 0.2, 0.4)
 
 
-def read(work: Path, name: str) -> tuple[FeatureRows, list[str], list[str]]:
-    """Vectors, classes and moments of all pictures of a set."""
+class Pictures(NamedTuple):
+    """Vectors, classes and moments of pictures; which classes are `nobody`'s."""
+
+    vectors: FeatureRows
+    truth: np.ndarray
+    moments: np.ndarray
+    nobody: frozenset[str] = frozenset()
+
+    def drawn(self, share: float, dice: np.random.Generator) -> Pictures:
+        """Return some of them, of which this share is of a third of the classes, nobody's."""
+        names = dice.permutation(sorted(set(self.truth.tolist())))
+        nobody = names[: -(-len(names) // 3)].tolist()
+        strange = dice.permutation(np.flatnonzero(np.isin(self.truth, nobody)))
+        known = dice.permutation(np.flatnonzero(~np.isin(self.truth, nobody)))
+        strange = strange[: round(share / (1 - share) * len(known))]
+        if share:
+            known = known[: round(len(strange) * (1 - share) / share)]
+        rows = np.sort(np.append(known, strange))
+        return Pictures(*(of[rows] for of in self[:3]), frozenset(nobody))
+
+    @property
+    def strange(self) -> np.ndarray:
+        """Which of them are of nobody's class."""
+        return np.isin(self.truth, list(self.nobody))
+
+
+class Told(NamedTuple):
+    """Of one presort: expected to be wrong and wrong, of those of classes with a label and of all;
+    how many are wrong at most, NaN where that was not told.
+    """
+
+    known_expected: float
+    known_wrong: float
+    expected: float
+    wrong: float
+    at_most: float
+
+
+def read(work: Path, name: str) -> Pictures:
+    """Return all pictures of a set."""
     settings = load_preset("transfer", {})
     assert isinstance(settings, Transfer)
     with Dataset.create(work / name) as dataset:
@@ -47,46 +92,57 @@ def read(work: Path, name: str) -> tuple[FeatureRows, list[str], list[str]]:
         moments = moments_of(dataset.db, list(components.keys))
     vectors, keys = components.weighed(weights.weights), components.keys
     labels = {sample.key: str(sample.label) for sample in samples}
-    return vectors, [labels[key] for key in keys], [moments[key] for key in keys]
+    named = np.array([labels[key] for key in keys]), np.array([moments[key] for key in keys])
+    return Pictures(vectors, *named)
 
 
-def one(
-    vectors: FeatureRows, truth: list[str], moments: list[str], labelled: int, away: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Confidence of what waits, whether it is right, and a stranger; how many are said to be."""
-    random = np.random.default_rng(seed)
-    out = set(random.permutation(sorted(set(truth)))[:away].tolist())
-    known: set[int] = set()
-    for moment in random.permutation(sorted(set(moments))):
-        rows = [r for r, name in enumerate(moments) if name == moment]
-        if len(known) < labelled:
-            known.update(rows)
+def told(one: Pictures, moments: int, *, left_out: bool, seed: int) -> Told | None:
+    """Return what presort says after so many moments; None where it can say nothing yet."""
+    dice = np.random.default_rng(seed)
+    among = one.moments[~one.strange] if left_out else one.moments
+    chosen = dice.permutation(np.unique(among))[:moments]
+    decided = np.isin(one.moments, chosen) & ~(one.strange & left_out)
+    status = np.where(decided, np.where(one.strange, "rejected", "labelled"), "queue")
     samples = [
         PresortSample(
             f"{row:06}",
-            ("rejected" if name in out else "labelled") if row in known else "queue",
-            name if row in known and name not in out else None,
+            str(status[row]),
+            str(one.truth[row]) if status[row] == "labelled" else None,
             None,
             (),
             None,
             frozenset(),
         )
-        for row, name in enumerate(truth)
+        for row in range(len(decided))
     ]
-    found = presort.propose(
-        samples, vectors, {s.key: m for s, m in zip(samples, moments, strict=True)}, seed
+    keys = [sample.key for sample in samples]
+    made = propose(samples, one.vectors, dict(zip(keys, one.moments.tolist(), strict=True)), seed)
+    if not made.table.classes:
+        return None
+    at = {key: row for row, key in enumerate(made.table.keys)}
+    rows = [
+        row for row in np.flatnonzero(~decided).tolist() if made.table.labels[at[keys[row]], 0] >= 0
+    ]
+    first = [at[keys[row]] for row in rows]
+    labels = np.array(made.table.classes)[made.table.labels[first, 0]]
+    wrong, off = labels != one.truth[rows], 1 - made.table.confidence[first, 0]
+    known = np.isin(one.truth[rows], made.table.classes)
+    share = made.facts["of_no_class_at_most"]
+    at_most = np.nan if share is None else wrong_at_most(float(str(share)), (1 - off).tolist())
+    sums = off[known].sum(), wrong[known].sum(), off.sum(), wrong.sum()
+    return Told(*map(float, sums), at_most)
+
+
+def line(words: str, rejected: Sequence[Told], left_out: Sequence[Told]) -> str:
+    """Return a row of the table."""
+    both = np.array([*rejected, *left_out])
+    bound = np.array([one for one in rejected if not np.isnan(one.at_most)])
+    held = (bound[:, 3] <= bound[:, 4]).mean()
+    out = np.array(left_out).mean(0)
+    return (
+        f"| {words} | {both[:, 0].mean():.1f} | {both[:, 1].mean():.1f} | {bound[:, 4].mean():.0f} "
+        f"| {bound[:, 3].mean():.0f} | {held:.2f} of {len(bound)} | {out[2]:.0f} | {out[3]:.0f} |"
     )
-    best = {int(s.sample): s.proposals[0] for s in found.standings if s.proposals}
-    waits = [row for row in range(len(truth)) if row not in known]
-    sure = np.array([best[row].confidence if row in best else 0.0 for row in waits])
-    right = np.array([row in best and best[row].label == truth[row] for row in waits])
-    strange = np.array([truth[row] in out for row in waits])
-    return sure, right, strange, float(str(found.facts["of_no_class"]))
-
-
-def nobody(vectors: FeatureRows, *rest: object) -> Floats:
-    """As if all were of some class."""
-    return np.zeros(len(vectors))
 
 
 def main() -> None:
@@ -94,44 +150,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--labelled", default="60,120")
+    parser.add_argument("--moments", default="6,12,24,40")
     parser.add_argument("--only", default=",".join(SETS))
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     print(
-        "| set | labelled | classes away | | strangers >= .9 | >= .5 | known right >= .5 "
-        "| ECE of known | of all | of no class, as told | truly |\n" + "|---" * 11 + "|"
+        "| set | moments | known: expected wrong | wrong | rejected: at most | wrong | held "
+        "| left out: expected, if none is | wrong |\n" + "|---" * 9 + "|"
     )
     for name in given.only.split(","):
-        data = read(given.work, name)
-        classes = len(set(data[1]))
-        for labelled in map(int, given.labelled.split(",")):
-            for away in (0, classes // 3):
-                for words, how in (
-                    ("before", patch.object(presort, "stranger_probabilities", nobody)),
-                    ("now", patch.object(presort, "PULL", presort.PULL)),
-                ):
-                    with how:
-                        runs = [one(*data, labelled, away, seed) for seed in range(given.seeds)]
-                    print(
-                        line(f"{name} | {labelled} | {away or 'none'} | {words}", runs), flush=True
-                    )
-
-
-def line(words: str, runs: list[tuple[np.ndarray, np.ndarray, np.ndarray, float]]) -> str:
-    """A row of the table."""
-    sure, right, strange = (np.concatenate([run[at] for run in runs]) for at in range(3))
-    away = [
-        f"{(sure[strange] >= least).mean():.3f}" if strange.any() else "" for least in (0.9, 0.5)
-    ]
-    kept = (right & (sure >= 0.5))[~strange].mean()
-    error = np.mean([ece(run[0][~run[2]], run[1][~run[2]]) for run in runs])
-    both = np.mean([ece(run[0], run[1]) for run in runs])
-    told = np.mean([run[3] for run in runs])
-    return (
-        f"| {words} | {away[0]} | {away[1]} | {kept:.3f} | {error:.3f} | {both:.3f} | {told:.0f} "
-        f"| {strange.sum() / len(runs):.0f} |"
-    )
+        pictures = read(given.work, name)
+        for moments in map(int, given.moments.split(",")):
+            runs: dict[bool, list[Told]] = {False: [], True: []}
+            for seed in range(given.seeds):
+                for share in SHARES:
+                    one = pictures.drawn(share, np.random.default_rng(seed))
+                    for left_out, some in runs.items():
+                        found = told(one, moments, left_out=left_out, seed=seed)
+                        some += [found] if found is not None else []
+            print(line(f"{name} | {moments}", runs[False], runs[True]), flush=True)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from gleanset.operations import operation
 class AcceptancePlan:
     """What would be accepted, and why the others are left to a person.
 
-    `likely_wrong` is how many of the accepted are expected to be wrong: the sum of what each
-    proposal lacks of certainty, which a presort calibrates on pictures it had not learnt.
+    `likely_wrong` is how many of the accepted are expected to be wrong if all of them are of a
+    class with labels: the sum of what each proposal lacks of certainty, which a presort calibrates
+    on pictures it had not learnt.
     """
 
     choices: list[Choice] = field(default_factory=list)
@@ -33,12 +34,14 @@ class AcceptancePlan:
     def result(self) -> dict[str, object]:
         """As a command returns it: labels by class, reasons by number."""
         labels = Counter(choice.label or "" for choice in self.choices)
+        note = {"note": "what is of none of these classes is wrong besides"}
         return {
             "accepted": len(self.choices),
             "likely_wrong": round(self.likely_wrong, 1),
             "left_in_queue": sum(self.left.values()),
             "labels": dict(sorted(labels.items())),
             "left": dict(self.left.most_common()),
+            **(note if self.choices else {}),
         }
 
 

@@ -78,7 +78,7 @@ def accept_proposals(job: CommandJob, above: float, classes: tuple[str, ...]) ->
 
     `baseline presort` makes the proposals; `gleanset list proposals` prints them. The labels are
     marked as the model's, one `labeler undo` takes all of them back, and `likely_wrong` says how
-    many of them are expected to be wrong.
+    many of them are expected to be wrong, if all are of a class that has labels.
     """
     from labeler.acceptance import accept_proposals
 

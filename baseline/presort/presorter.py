@@ -18,7 +18,6 @@ from baseline.presort.likeness import (
     weights_by_labels,
 )
 from baseline.presort.propose import MORE, PresortMemory, PresortResult, propose, teaching
-from baseline.presort.served import KNOWN, ServedCases, correction_of
 from baseline.presort.standings import StandingTable
 from baseline.settings import Settings, Transfer
 from baseline.texture import ExpectedWeights, expected_weights
@@ -100,34 +99,16 @@ class Presorter:
         if self._space.renew(self.store, weights):
             self._memory = None
         vectors = self._space.of(chosen, rows[rows >= 0])
-        served = self._served(moments)
-        correction = correction_of(served.cases)
-        told = self.settings.seed, self._memory, correction, unseen_labels(self.dataset.db)
+        told = self.settings.seed, self._memory, unseen_labels(self.dataset.db)
         made = propose(chosen, vectors, moments, *told)
         facts = made.facts | {
-            "met": len(served.cases),
-            "correction": correction._asdict(),
             "unreadable": int((rows == -1).sum()),
             "backbone": self.settings.backbone,
             FACT: self._space.name,
             **weights.to_json(self.store.parts),
         }
-        kept = served.facts() | {KNOWN: list(made.table.classes)}
-        number = self._keep(made, facts | kept)
+        number = self._keep(made, facts | {"known": list(made.table.classes)})
         return {"presort": number, **facts, "label_next": _next(made)}
-
-    def _served(self, moments: Mapping[str, str]) -> ServedCases:
-        """Return the proposals that a person has met, up to those of the presort in force."""
-        proposals = Proposals(self.dataset.db)
-        newest = proposals.newest()
-        before = ServedCases.read(newest.facts) if newest is not None else ServedCases()
-        names = newest.facts.get(KNOWN) if newest is not None else None
-        known = (
-            {self.dataset.classes.id_of(str(name)) for name in names}
-            if isinstance(names, list)
-            else None
-        )
-        return before.with_met(proposals.met(), moments, known)
 
     def _weigh(
         self,

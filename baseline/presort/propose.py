@@ -17,19 +17,16 @@ import numpy.typing as npt
 from baseline.evaluation.intervals import share_at_most
 from baseline.evaluation.outputs import Floats
 from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
-from baseline.presort.classify import FeatureRows, Indices, LearntScores, UsualFit, learn_scores
+from baseline.presort.classify import FeatureRows, Indices, UsualFit, learn_scores
 from baseline.presort.clusters import SimilarityOrder, outlier_score, similarity_order
 from baseline.presort.label_priors import (
-    COPIES,
     TIES,
     CombinedProbabilities,
     LabelPrior,
     combine,
     label_priors,
 )
-from baseline.presort.served import UNCORRECTED, ServedCorrection
 from baseline.presort.standings import StandingTable, likeliest
-from baseline.presort.strangers import TaughtRows, stranger_probabilities
 from gleanset.db.proposals import PresortSample, Standing
 
 BACKGROUND = 5
@@ -88,14 +85,13 @@ def propose(
     moments: Mapping[str, str],
     seed: int = 0,
     before: PresortMemory | None = None,
-    correction: ServedCorrection = UNCORRECTED,
     unseen: Collection[str] = (),
 ) -> PresortResult:
     """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
 
     Rejected samples and labelled copies that were set aside teach, but have no standing.
-    `moments` are those of what teaches (`teaching`), by key. `correction` is what a person's
-    answers to earlier proposals ask for. Labels of samples (keys) that are `unseen` judge nothing.
+    `moments` are those of what teaches (`teaching`), by key. Labels of samples (keys) that are
+    `unseen` judge nothing.
     """
     known = _known(samples, moments)
     waiting = np.array([one.status == "queue" and one.kept for one in samples])
@@ -112,8 +108,6 @@ def propose(
     hidden = {row for row, one in enumerate(samples) if one.key in unseen}
     combined = combine(learnt, known.rows, known.y, priors, teachers, hidden)
     probabilities = _without_refused(combined.probabilities, samples, known.classes)
-    most = _most_strangers(samples, moments)
-    strange = _strangers(vectors, learnt, known, waiting, priors, most, seed)
     memory = _ordered(samples, vectors, probabilities, len(known.rows), seed, before)
     kind = np.where(waiting, probabilities.argmax(1), 0)
     kind[known.rows] = known.y
@@ -121,13 +115,13 @@ def propose(
     alone = combined.alone
     outlier[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
     to_label = diverse_uncertain(probabilities, vectors, waiting, groups)
-    proposed = probabilities * (1 - strange)[:, None]
-    proposed[:, : len(known.classes)] = correction.apply(proposed[:, : len(known.classes)])
-    table = _table(samples, known.classes, memory.order, outlier, to_label, proposed, waiting)
-    facts = _facts(samples, known, combined, priors, proposed[waiting])
-    of_a_class = proposed[waiting, : len(known.classes)].sum()
+    table = _table(samples, known.classes, memory.order, outlier, to_label, probabilities, waiting)
+    facts = _facts(samples, known, combined, priors, probabilities[waiting])
     facts |= learnt.options._asdict()
-    facts |= {"of_no_class": round(float(waiting.sum() - of_a_class), 1)}
+    facts |= {
+        "like_rejected": round(float(probabilities[waiting, len(known.classes) :].sum()), 1),
+        "of_no_class_at_most": _rejected_share_at_most(samples, moments),
+    }
     at = before.fitted_at if before is not None and usual is not None else len(known.rows)
     fit = UsualFit(learnt.options, learnt.folds) if learnt.folds else None
     return PresortResult(table, facts, replace(memory, fit=fit, fitted_at=at))
@@ -167,33 +161,18 @@ def _ordered(
     return PresortMemory(keys, similarity_order(pulled, seed), decided)
 
 
-def _strangers(
-    vectors: FeatureRows,
-    learnt: LearntScores,
-    known: _Known,
-    waiting: npt.NDArray[np.bool_],
-    priors: Sequence[LabelPrior],
-    most: float,
-    seed: int,
-) -> Floats:
-    """Return the probability that a sample that waits is of no class (N).
+def _rejected_share_at_most(
+    samples: Sequence[PresortSample], moments: Mapping[str, str]
+) -> float | None:
+    """Return the share of samples of no class that is not exceeded with 95 % confidence.
 
-    A copy of a labelled sample is of its class.
-    """
-    copied = next(one.named() for one in priors if one.kind == COPIES)
-    asked = waiting.copy()
-    asked[sorted(copied)] = False
-    taught = TaughtRows(known.rows, known.y, known.moments)
-    return stranger_probabilities(vectors, learnt, taught, asked, most, seed)
-
-
-def _most_strangers(samples: Sequence[PresortSample], moments: Mapping[str, str]) -> float:
-    """Return the share of strangers that what was decided allows, with 95 % confidence.
-
-    Rejected samples are strangers; moments are counted.
+    As far as those that wait are like what was decided; None where nothing was rejected: a person
+    may have met nobody of no class, or left them out.
     """
     decided = [one for one in samples if one.label or one.status == "rejected"]
     rejected = np.array([one.status == "rejected" for one in decided])
+    if not rejected.any():
+        return None
     return share_at_most(rejected, [moments[one.key] for one in decided])
 
 

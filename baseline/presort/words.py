@@ -5,6 +5,7 @@ All figures are in `--json`, and the proposals themselves in `gleanset list prop
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,9 +18,6 @@ SURE = 0.95
 """The confidence from which `labeler accept-proposals` takes a proposal, where nothing is said."""
 DOUBTFUL = 0.5
 """Below it a proposal is wrong more likely than right."""
-
-LEAST_CLASSES = 3
-"""So many classes it takes to tell pictures of no class (`baseline.presort.strangers`)."""
 
 
 def presort_words(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,23 +55,48 @@ def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -
         )
     if not waiting:
         return lines | {"proposals": "none: nothing waits for a label"}
-    wrong = sum(1 - one for one in sure)
-    lines["proposals"] = f"for {len(sure):,} of {waiting:,}, about {wrong:.0f} of them wrong"
-    taken = [one for one in sure if one >= SURE]
-    if taken:
+    lines["proposals"] = (
+        f"for {len(sure):,} of {waiting:,}, about {_wrong(sure):.0f} of them wrong if "
+        f"{_all_known(figures)}"
+    )
+    if taken := [one for one in sure if one >= SURE]:
         lines["sure"] = (
-            f"{len(taken):,} at {100 * SURE:.0f} % or more, about "
-            f"{sum(1 - one for one in taken):.1f} of them wrong"
+            f"{len(taken):,} at {100 * SURE:.0f} % or more, about {_wrong(taken):.1f} of them "
+            "wrong, if so"
         )
     if doubtful := sum(one < DOUBTFUL for one in sure):
         lines["likely wrong"] = f"{doubtful:,} below {100 * DOUBTFUL:.0f} %"
-    if figures["classes"] < LEAST_CLASSES:
-        lines["unknown"] = f"not told apart yet: that takes {LEAST_CLASSES} classes"
-    elif (strange := round(figures.get("of_no_class", 0))) > 0:
-        lines["unknown"] = f"about {strange:,} look like none of the classes"
-    else:
-        lines["unknown"] = "none told apart: what is of none of the classes is wrong besides"
-    return lines
+    return lines | {"unknown": _unknown(figures["of_no_class_at_most"], sure)}
+
+
+def _wrong(sure: Sequence[float]) -> float:
+    """Return how many proposals of such confidences are expected to be wrong."""
+    return sum(1 - one for one in sure)
+
+
+def _all_known(figures: Mapping[str, Any]) -> str:
+    """Name the condition under which confidences hold: nobody is of a class that was not met."""
+    classes = figures["classes"]
+    words = "all are of this class" if classes == 1 else f"all are of these {classes:,} classes"
+    return f"{words} or like what was rejected" if figures["like_rejected"] else words
+
+
+def _unknown(share: float | None, sure: Sequence[float]) -> str:
+    """Say how many are wrong with those of no class, of whom there is at most this share.
+
+    Nothing is known of them where nothing was rejected: who labels may have left them out.
+    """
+    if share is None:
+        return "how many are of no class, for nothing was rejected so far; they are wrong besides"
+    return (
+        f"how many are of no class; at most {wrong_at_most(share, sure):,} are wrong with them, if "
+        "they are as frequent as in what was decided"
+    )
+
+
+def wrong_at_most(share: float, sure: Sequence[float]) -> int:
+    """Return how many of the proposals are wrong at most where this share is of no class."""
+    return math.ceil(_wrong(sure) + share * (len(sure) - _wrong(sure)))
 
 
 def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -> list[str]:

@@ -12,7 +12,6 @@ from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import PART, Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
-from gleanset.db.provenance import unseen_labels
 from gleanset.db.values import dump, load, now
 from gleanset.records import Box, Region
 
@@ -39,17 +38,6 @@ class Standing(NamedTuple):
     cluster: int | None = None
     outlier: float | None = None
     ask: int | None = None
-
-
-class MetProposal(NamedTuple):
-    """What was proposed first for a sample that is decided now, whether it was right, and the class
-    (row) that it has; None where it was rejected.
-    """
-
-    sample: str
-    confidence: float
-    held: bool
-    label: int | None = None
 
 
 class Presort(NamedTuple):
@@ -135,24 +123,6 @@ class Proposals:
             number = self._db.run(_PRESORT, (now(), None, dump(facts)))
             self._db.run(_REPLACED, (number,))
             return number
-
-    def met(self) -> list[MetProposal]:
-        """Return the first proposals of samples that were decided since, as they were decided.
-
-        What was accepted without a look says nothing of whether it was right.
-        """
-        rows = self._db.rows(
-            "SELECT s.key, p.confidence, ifnull(c.merged_into, c.id)=s.label, s.label "
-            "FROM proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label "
-            "WHERE p.rank=1 AND s.status IN ('labelled', 'rejected') "
-            "ORDER BY (SELECT max(id) FROM decision WHERE sample=s.id), s.id"
-        )
-        unseen = unseen_labels(self._db)
-        return [
-            MetProposal(key, sure, bool(held), who)
-            for key, sure, held, who in rows
-            if key not in unseen
-        ]
 
     def of(self, samples: Sequence[str]) -> dict[str, Standing]:
         """Return what is said of some samples, by key; nothing of those the presort did not see."""

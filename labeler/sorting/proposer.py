@@ -10,7 +10,6 @@ import numpy as np
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import ClassCount
 from gleanset.db.sorting_queue import SampleFeatures, SampleProposals, SortingQueue
-from gleanset.db.watch import CatalogueWatch
 from labeler.likeness import Likeness, Space
 from labeler.sorting.groups import chance_of_new
 from labeler.sorting.proposals import (
@@ -40,9 +39,6 @@ class Proposer:
         self._queue = SortingQueue(session.dataset.db)
         self._proposals = Proposals(session.dataset.db)
         self.likeness = Likeness(session.dataset)
-        self._watch = CatalogueWatch(session.dataset.db)
-        self._presort = 0
-        self._new = 0.0
         self.reliability = NeighbourReliability()
         self._votes: dict[int, ClassOpinion] = {}
         self._decided: list[SampleFeatures] | None = None
@@ -61,7 +57,6 @@ class Proposer:
         classes: Sequence[ClassCount],
     ) -> list[ClassProposal]:
         """Return what is proposed for each of some samples, beside those that are decided."""
-        self._look_for_presort()
         rows = [like.id for like in likes]
         names = {row.id: row.name for row in classes}
         named = {row.id for row in classes if row.count}
@@ -81,7 +76,8 @@ class Proposer:
         found = []
         for number, like in enumerate(likes):
             offer = offers.get(like.id)
-            said = self._said(offer, names) if offer else {}
+            offered = offer.proposals if offer else ()
+            said = {names[c]: min(MOST_SURE, sure) for c, sure in offered if c in names}
             opinions = [ClassOpinion(said) if said else of_hint(like.hint)]
             if there[number]:
                 vote_opinion = _of_vote(vote, number, names, unseen, self.reliability.worth)
@@ -93,26 +89,6 @@ class Proposer:
             no = [names[c] for c in no_class if c in names]
             found.append(combined(opinions, list(names.values()), no))
         return found
-
-    def _look_for_presort(self) -> None:
-        """Read how likely the presort in force thinks that somebody new comes up."""
-        if self._watch.state().presort == self._presort:
-            return
-        newest = self._proposals.newest()
-        self._presort = newest.id if newest else 0
-        correction = newest.facts.get("correction") if newest else None
-        new = correction.get("new") if isinstance(correction, dict) else None
-        self._new = min(max(float(new), 0.0), 0.9) if isinstance(new, int | float) else 0.0
-
-    def _said(self, offer: SampleProposals, names: Mapping[int, str]) -> dict[str, float]:
-        """Return what the presort says of a sample among those that it knows: how likely somebody
-        new is, groups of look-alikes tell better than its share of all.
-        """
-        return {
-            names[c]: min(MOST_SURE, sure / (1 - self._new))
-            for c, sure in offer.proposals
-            if c in names
-        }
 
     def nearest(self, row: int, most: int = 4) -> list[int]:
         """Return the decided samples (rows) that are nearest to one, as of the last page."""

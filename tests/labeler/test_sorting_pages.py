@@ -286,16 +286,6 @@ def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> No
     assert only(pages.next()).tested
 
 
-def test_the_chance_of_somebody_new_is_not_counted_twice(empty: Dataset) -> None:
-    keys = samples(empty, 30)
-    pages = Pages(presort(empty, dict.fromkeys(keys, ("Miku", 0.9))))
-    assert only(pages.next(20)).expected_wrong == pytest.approx(0.1 * 20)
-    # A presort has it in what it says; here groups of look-alikes tell who is new.
-    standings = [Standing(key, n, (Said("Miku", 0.9),)) for n, key in enumerate(keys)]
-    Proposals(empty.db).replace(standings, None, {"correction": {"new": 0.08}})
-    assert only(pages.next(20)).expected_wrong == pytest.approx((1 - 0.9 / 0.92) * 20)
-
-
 def test_a_check_leaves_alone_what_was_relabelled_meanwhile(empty: Dataset) -> None:
     keys = samples(empty, 8)
     session = presort(empty, dict.fromkeys(keys, ("Miku", 0.99)))

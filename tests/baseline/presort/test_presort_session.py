@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from drawn_dataset import put_whole
 from filled import fill
-from PIL import Image
 
 from baseline.cli import commands
 from baseline.presort.job import presort
@@ -90,7 +88,9 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
         second = said()
         assert second["looked at"].endswith("18 of them with a label; 6 wait for one")
-        assert re.fullmatch(r"for 6 of 6, about \d of them wrong", second["proposals"])
+        told = r"for 6 of 6, about \d of them wrong if all are of these 3 classes"
+        assert re.fullmatch(told, second["proposals"])
+        assert "nothing was rejected so far" in second["unknown"]
         assert "% right on 18 samples with a label" in second["tried"]
         asked = ["accept-proposals", "--simulate", "--json", "-d", str(root)]
         sure = json.loads(CliRunner().invoke(labeler, asked).stdout)["accepted"]
@@ -113,9 +113,10 @@ def test_only_what_can_be_shown_here_is_next(
         monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 2, labelled=False)
-        figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1, "of_no_class": 0}
+        figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1}
         if learnt:
-            figures |= {"classes": 3, "held_out": 0}
+            figures |= {"classes": 3, "held_out": 0, "like_rejected": 0}
+            figures["of_no_class_at_most"] = None
         stack = [Standing(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, None, {})
         told = presort_words(dataset, figures)["next"]
@@ -124,17 +125,29 @@ def test_only_what_can_be_shown_here_is_next(
         assert told == [*shown, *([stacks] if window and not learnt else [])]
 
 
-def test_what_is_unknown_is_told_as_far_as_it_can_be(tmp_path: Path) -> None:
+def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        figures = {"samples": 5, "labelled": 5, "classes": 2, "held_out": 0, "of_no_class": 0}
-        put_whole(dataset, Image.new("RGB", (9, 9)), "one")
-        assert presort_words(dataset, figures)["unknown"].endswith("that takes 3 classes")
-        three = figures | {"classes": 3, "of_no_class": 4.2}
-        told = presort_words(dataset, three)
-        assert told["unknown"] == "about 4 look like none of the classes"
-        # How many are wrong is counted as if nobody were a stranger, and that is said.
-        none = presort_words(dataset, three | {"of_no_class": 0.1})
-        assert none["unknown"].endswith("what is of none of the classes is wrong besides")
+        truth = fill(dataset, 8, labelled=False)
+        keys = sorted(truth)
+        dataset.journal.step("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
+        figures = presort(dataset, SETTINGS)
+        told = presort_words(dataset, figures)
+        # Who labels may have met nobody of no class, or left them out.
+        assert figures["of_no_class_at_most"] is None
+        assert told["proposals"].endswith("wrong if all are of these 3 classes")
+        assert told["unknown"].endswith("nothing was rejected so far; they are wrong besides")
+
+        dataset.journal.step("Reject", [Choice(key, "reject") for key in keys[8:10]])
+        told = presort_words(dataset, presort(dataset, SETTINGS))
+        most = re.search(r"at most (\d+) are wrong with them", told["unknown"])
+        expected = re.search(r"about (\d+) of them wrong if all are", told["proposals"])
+        assert most
+        assert expected
+        assert int(expected[1]) < int(most[1]) <= 14
+
+        dataset.journal.step("Reject", [Choice(key, "reject") for key in keys[10:14]])
+        told = presort_words(dataset, presort(dataset, SETTINGS))
+        assert "of these 3 classes or like what was rejected" in told["proposals"]
 
 
 @pytest.mark.damages("its pictures are removed")
