@@ -38,6 +38,10 @@ MOST, MOST_DECIDED = 800, 400
 """So many stacks are clustered, beside so many decided samples: time grows with the square. Of more
 every so manieth is.
 """
+HARDLY = 0.1
+"""A group is of nobody known, or of somebody of whom hardly any was met, where there are at most so
+many decided samples for each stack: what is proposed for it was learnt from others.
+"""
 AGREED, SOME = 0.8, 2
 """A name is offered where so many of a group that have a hint have the same one, of so many."""
 
@@ -47,6 +51,11 @@ class LikenessGroup(NamedTuple):
 
     stacks: tuple[Stack, ...]
     decided: int
+
+    @property
+    def hardly_met(self) -> bool:
+        """Whether nobody, or next to nobody, of it is decided."""
+        return self.decided <= HARDLY * len(self.stacks)
 
 
 def likeness_groups(
@@ -107,8 +116,8 @@ def chance_of_new(decided: Iterable[int]) -> float:
 def unlike_all(groups: Sequence[LikenessGroup], new: float) -> dict[int, float]:
     """Return for each stack (number) how likely it is of no class yet.
 
-    `new` is how likely anybody is. A group of a known class has none of the decided with it by
-    chance only, the less likely the larger it is and the more are decided.
+    `new` is how likely anybody is. A group of a known class has none of the decided with it, or
+    hardly any, by chance only, the less likely the larger it is and the more are decided.
     """
     waiting, decided = sum(len(g.stacks) for g in groups), sum(g.decided for g in groups)
     if not decided:
@@ -116,7 +125,8 @@ def unlike_all(groups: Sequence[LikenessGroup], new: float) -> dict[int, float]:
     left_out = 1 - decided / (waiting + decided)
     found: dict[int, float] = {}
     for group in groups:
-        odds = 0.0 if group.decided else new / (1 - new) / max(left_out ** len(group.stacks), 1e-6)
+        by_chance = max(left_out ** len(group.stacks), 1e-6)
+        odds = new / (1 - new) / by_chance if group.hardly_met else 0.0
         found |= {stack.number: odds / (1 + odds) for stack in group.stacks}
     return found
 
@@ -124,10 +134,10 @@ def unlike_all(groups: Sequence[LikenessGroup], new: float) -> dict[int, float]:
 def overview(
     groups: Sequence[LikenessGroup], vectors: Vectors, room: int, fewest: int = FEWEST
 ) -> ClassPage | None:
-    """Return the largest groups that have none of the decided with them and at least `fewest`
+    """Return the largest groups that have hardly any of the decided with them and at least `fewest`
     stacks; None where there are none.
     """
-    unknown = [g.stacks[:LARGEST] for g in groups if not g.decided and len(g.stacks) >= fewest]
+    unknown = [g.stacks[:LARGEST] for g in groups if g.hardly_met and len(g.stacks) >= fewest]
     taken: list[Sequence[Stack]] = []
     left = room
     for group in unknown:

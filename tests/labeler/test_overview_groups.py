@@ -107,6 +107,19 @@ def test_the_larger_a_group_without_anybody_decided_the_likelier_it_is_of_no_cla
     assert doubted.confidence == 0.45
 
 
+def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed() -> None:
+    """Thirty of somebody with five decided faces are taken for a look-alike with thirty of them."""
+    rows, stacks = people((24,)), stacks_for(24)
+    hardly = [LikenessGroup(tuple(stacks[:20]), 2), LikenessGroup(tuple(stacks[20:]), 30)]
+    page = overview(hardly, rows, 96)
+    assert page is not None
+    assert [group.size for group in page.groups] == [20]
+    assert unlike_all(hardly, 0.02)[0] > 0.9
+    known = [hardly[0]._replace(decided=3), hardly[1]]
+    assert overview(known, rows, 96) is None
+    assert unlike_all(known, 0.02)[0] == 0
+
+
 def test_a_group_is_divided_by_likeness_and_nothing_is_lost() -> None:
     stacks = stacks_for(12)
     page = overview([LikenessGroup(tuple(stacks), 0)], people((7, 5)), 96)
