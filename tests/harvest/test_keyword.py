@@ -174,7 +174,7 @@ def test_simulating_prints_addresses_and_fetches_no_picture(
         word for word in bing.line(tmp_path / "d", "cat", "-s", "--limit", "40") if word != "--json"
     ]
     done = run_here("harvest.cli", *line)
-    assert (done.code, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "candidates: 40\n")
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in range(40)]
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()

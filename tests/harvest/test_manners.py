@@ -284,10 +284,10 @@ def test_a_range_is_taken_whole(bing: SmallBing, tmp_path: Path) -> None:
     assert names(tmp_path) == {f"{n}.jpg" for n in range(33, 38)}
 
 
-def test_addresses_are_printed_and_nothing_else(bing: SmallBing, tmp_path: Path) -> None:
+def test_addresses_are_printed_and_no_picture_is_fetched(bing: SmallBing, tmp_path: Path) -> None:
     line = [w for w in bing.line(tmp_path / "d", "cat", "-g", "--range=2-4") if w != "--json"]
     done = run_here("harvest.cli", *line)
-    assert (done.code, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "candidates: 3\n")
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in (1, 2, 3)]
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()

@@ -135,8 +135,8 @@ def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
         None: 100,
         "robots.txt disallows": 100,
     }
-    # Forgotten at most once for each picture, and never without end.
-    assert all(asked[f"http://{host}/robots.txt"] <= 2 for host in hosts)
+    # Forgotten once for each picture, and hardly ever while a thread that learnt them is held up.
+    assert sum(asked[f"http://{host}/robots.txt"] for host in hosts) <= 220
     assert not any(url.endswith("no") for url in asked)
 
 
