@@ -3,9 +3,10 @@
 Same files are found by their bytes. Copies (another size, format or crop, mirrored, inverted,
 with a watermark) are candidates by their hashes and confirmed by comparing the pixels, by the same
 limits as `labeler dedup` has; of a dataset what it and people found already counts. Where only a
-small place differs it is perhaps a copy: dedup sets nobody aside for that, but it may leak. What
-has nearly the same hash but shows a difference, such as the next frame of a scene, is only called
-alike. The pairs can be drawn side by side for a person's eyes.
+small place differs, or a sticker or letters were laid over it, it is perhaps a copy: dedup sets
+nobody aside for that, but it may leak. What has nearly the same hash but shows a difference, such
+as the next frame of a scene, is only called alike. The pairs can be drawn side by side for a
+person's eyes.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _SHOWN = 50
 _KNOWN = (
     "no sample is new: what an earlier labeler dedup, or its --simulate, found of them was kept"
 )
-_SMALL = "the same but for a small place"
+_SMALL = "the same but for a small place, or for what is laid over it"
 _PERHAPS = (
     "all but a small place is the same. dedup sets nobody aside for that, and the "
     "next split keeps both on one side; labeler same says what it is"

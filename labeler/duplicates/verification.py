@@ -39,6 +39,7 @@ from labeler.duplicates.edge_difference import (
     strongest_change,
 )
 from labeler.duplicates.hashes import GREY_SIZE
+from labeler.duplicates.overlay import is_laid_over
 from labeler.duplicates.prepared import PreparedImage, prepare
 from labeler.sample_pixels import SampleFile, read_pixels
 
@@ -91,7 +92,8 @@ class Verdict(NamedTuple):
 
     `changed` is the per mille of windows with replaced edges, `overlap` the part of the larger
     picture that both show (0..1), `points` how many points agreed. `doubtful` is one that is not
-    called the same for a small place only, and not clearly so: a person has to say.
+    called the same for a small place only, and not clearly so, or for a sticker or a mark over
+    the whole that one of them has: a person has to say.
     """
 
     same: bool
@@ -181,6 +183,7 @@ def _rank(verdict: Verdict) -> tuple[bool, bool, float]:
 _NOTHING = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")
 _OVERLAP = "they only overlap"
 _DETAIL = "a detail of it is different"
+_ELSEWHERE = "something else is shown in places"
 
 
 def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_film: bool) -> Verdict:
@@ -202,12 +205,13 @@ def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_fil
     if min(common.part_a / b.filled, common.part_b / a.filled) < DETAIL:
         return verdict(False, "one is a detail of the other")
     if replaced > (CHANGED_IN_FILM if one_film else MORE_CHANGED):
-        return verdict(False, "something else is shown in places")
+        return verdict(False, _ELSEWHERE, not one_film and is_laid_over(common))
     different = _different(common, edges)
     if replaced > CHANGED:
-        return verdict(False, "something else is shown in places", different <= 1)
+        return verdict(False, _ELSEWHERE, different <= 1 or is_laid_over(common))
     if different > 1:
-        return verdict(False, _DETAIL, different <= DOUBT and not one_film)
+        doubtful = not one_film and (different <= DOUBT or is_laid_over(common))
+        return verdict(False, _DETAIL, doubtful)
     return verdict(True, "the same picture, mirrored" if mirrored else "the same picture")
 
 

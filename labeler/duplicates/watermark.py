@@ -129,7 +129,7 @@ def _difference(common: Common) -> tuple[Floats, Floats]:
     Along edges more is allowed, for none lies exactly on the other.
     """
     a, b = common.a.astype(np.float32), common.b.astype(np.float32)
-    slope, level = _light(common)
+    slope, level = robust_light(common)
     change = b - np.float32(slope) * a - np.float32(level)
     change -= _far_blurred(change, max(a.shape) / 16)
     steep = cv2.magnitude(
@@ -138,14 +138,19 @@ def _difference(common: Common) -> tuple[Floats, Floats]:
     return change, (np.float32(_FAINTEST) + np.float32(0.9 * abs(slope)) * steep).astype(np.float32)
 
 
-def _light(common: Common) -> tuple[float, float]:
-    """Return the slope and level that make b of a: of the 72 % of pixels that they explain best.
+def robust_light(common: Common) -> tuple[float, float]:
+    """Return the slope and level that make b of a, as `robust_line` finds them.
 
     Every other row and column tells it as well as all.
     """
     every = slice(None, None, 2), slice(None, None, 2)
     where = common.where[every]
-    x, y = (side[every][where].astype(np.float64) for side in (common.a, common.b))
+    return robust_line(common.a[every][where], common.b[every][where])
+
+
+def robust_line(given: npt.NDArray[Number], wanted: npt.NDArray[Number]) -> tuple[float, float]:
+    """Return slope and level of a line through points: of the 72 % that it explains best."""
+    x, y = given.astype(np.float64), wanted.astype(np.float64)
     slope = level = 0.0
     for _ in range(2 if len(x) > 1 else 0):
         middle, other = x.mean(), y.mean()

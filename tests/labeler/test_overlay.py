@@ -1,0 +1,98 @@
+"""Stickers and veils over a picture are left to a person; what else differs is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from labelled_pictures import encoded
+from PIL import Image, ImageDraw
+from test_verification import cel, drawing, looked
+
+from labeler.audit import PERHAPS, find_leaks
+from labeler.audit_pictures import of_tree
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def stuck(share: float, left: float = 0.3, top: float = 0.25) -> Change:
+    """Put a yellow face on a picture, `share` of the shorter side wide."""
+
+    def on(picture: Image.Image) -> Image.Image:
+        sticker = Image.new("RGBA", (200, 200))
+        pen = ImageDraw.Draw(sticker)
+        pen.ellipse((2, 2, 197, 197), fill=(255, 204, 34), outline=(190, 130, 10), width=6)
+        for x in (65, 135):
+            pen.ellipse((x - 13, 60, x + 13, 95), fill=(90, 50, 20))
+        pen.arc((45, 70, 155, 160), 20, 160, fill=(90, 50, 20), width=11)
+        side = round(share * min(picture.size))
+        small, copy = sticker.resize((side, side)), picture.copy()
+        copy.paste(small, (round(left * copy.width), round(top * copy.height)), small)
+        return copy
+
+    return on
+
+
+def veiled(opacity: float, *, tiled: bool = False) -> Change:
+    """Write over all of a picture in half-transparent letters."""
+
+    def over(picture: Image.Image) -> Image.Image:
+        side = 2 * max(picture.size)
+        layer = Image.new("L", (side, side))
+        pen = ImageDraw.Draw(layer)
+        if tiled:
+            for y in range(0, side, 60):
+                pen.text((y % 90, y), "PROOF   " * 12, round(255 * opacity), font_size=22)
+        else:
+            at = side // 2, side // 2
+            pen.text(at, "PROOF", round(255 * opacity), font_size=88, anchor="mm")
+        layer = layer.rotate(35)
+        left, top = (side - picture.width) // 2, (side - picture.height) // 2
+        mask = layer.crop((left, top, left + picture.width, top + picture.height))
+        return Image.composite(Image.new("RGB", picture.size, "white"), picture, mask)
+
+    return over
+
+
+OVERLAYS = {
+    "small sticker": stuck(0.18),
+    "sticker": stuck(0.28),
+    "large sticker at the rim": stuck(0.4, 0.69, 0.6),
+    "veil": veiled(0.6),
+    "tiles": veiled(0.65, tiled=True),
+}
+
+
+def test_what_is_laid_over_a_picture_may_leak(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+    for seed in range(8):
+        (tmp_path / f"train/{seed}.jpg").write_bytes(encoded(drawing(seed)))
+        (tmp_path / f"test/{100 + seed}.jpg").write_bytes(encoded(drawing(100 + seed)))
+    for seed, (kind, lay) in enumerate(OVERLAYS.items()):
+        (tmp_path / f"test/{kind}.jpg").write_bytes(encoded(lay(drawing(seed))))
+    told = find_leaks(of_tree(tmp_path), workers=1)
+    assert {(leak.a.name, leak.b.name, leak.kind) for leak in told.leaks} == {
+        (f"train/{seed}.jpg", f"test/{kind}.jpg", PERHAPS) for seed, kind in enumerate(OVERLAYS)
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (stuck(0.28), stuck(0.28, 0.5, 0.5)),  # the same thing, moved
+        (lambda picture: picture, lambda picture: stuck(0.2, 0.7, 0.7)(stuck(0.2, 0.1)(picture))),
+        (lambda picture: picture, stuck(0.7, 0.1, 0.1)),
+        (veiled(0.9), veiled(0.9, tiled=True)),
+    ],
+)
+def test_what_differs_in_more_than_one_place_is_another_picture(one: Change, other: Change) -> None:
+    verdict = looked(one(drawing(3)), other(drawing(3)))
+    assert (verdict.same, verdict.doubtful) == (False, False), verdict
+
+
+@pytest.mark.parametrize("mood", [{"mouth": "open"}, {"turn": (1.8, 0.6)}])
+def test_a_redrawn_face_has_nothing_laid_over_it(mood: dict[str, object]) -> None:
+    verdict = looked(cel(mouth="grin"), cel(**{"mouth": "grin"} | mood))
+    assert (verdict.same, verdict.doubtful) == (False, False), verdict
