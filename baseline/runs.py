@@ -113,5 +113,5 @@ def _is_finished(run: Run) -> bool:
 def _no_run(root: Path, run_id: str | None) -> InputUnusable:
     return InputUnusable(
         f"there is no finished run {run_id}" if run_id else "there is no finished run yet",
-        f"train one: baseline train -d {shlex.quote(str(root))}",
+        f"train one: baseline train --preset transfer -d {shlex.quote(str(root))}",
     )

@@ -19,6 +19,7 @@ from gleanset.db.reports import Reports
 from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
 from gleanset.db.take_downs import TakeDownRequests
+from gleanset.records import Run
 from labeler.hints import why_left
 from labeler.importing.job import SOURCE as IMPORT
 from pipeline.report.commands import split_command
@@ -81,12 +82,17 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
         return f"{split_command(dataset.samples.split_settings())} {where}"
     newest = dataset.runs.newest("baseline")
     if (newest is None or accepted_reports(dataset)) and find_spec("torch") is not None:
-        return f"baseline train {where}"
+        return f"baseline train --preset {_preset(newest)} {where}"
     if Reports(dataset.db).count():
         return f"labeler --view reports {where}"
     if counts.queue and (line := by_hand(dataset)) is not None:
         return line
     return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
+
+
+def _preset(newest: Run | None) -> str:
+    """Return the preset of the newest run; for a first one that which needs the fewest pictures."""
+    return str((newest.settings if newest else {}).get("preset", "transfer"))
 
 
 def other_steps(dataset: Dataset, besides: str) -> list[str]:
