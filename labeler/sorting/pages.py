@@ -130,7 +130,7 @@ class Pages:
         compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
         bonds = self._session.bonds.now()
         groups = likeness_groups(stacks, vectors, known, bonds) if compared else []
-        stacks = _doubted(stacks, unlike_all(groups, chance_of_new(counts.values())), named)
+        stacks = _doubted(stacks, groups, counts)
         by_number = {stack.number: stack for stack in stacks}
         groups = [
             g._replace(stacks=tuple(by_number[stack.number] for stack in g.stacks)) for g in groups
@@ -256,12 +256,17 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
 
 
 def _doubted(
-    stacks: Sequence[Stack], unlike: Mapping[int, float], named: Collection[str]
+    stacks: Sequence[Stack], groups: Sequence[LikenessGroup], counts: Mapping[str, int]
 ) -> list[Stack]:
-    """Return the stacks less sure of a class where they are `unlike` (by number) everybody."""
+    """Return the stacks less sure of a class where they are unlike everybody; `counts` are the
+    decided of each class. Of a class all of whose decided are in their group they may well be.
+    """
+    unlike = unlike_all(groups, chance_of_new(counts.values()))
+    beside = {stack.number: group.decided for group in groups for stack in group.stacks}
     return [
         stack._replace(proposal=stack.proposal.doubted(unlike.get(stack.number, 0.0)))
-        if stack.hint is None and stack.proposal.label in named
+        if stack.hint is None
+        and counts.get(stack.proposal.label or "", 0) > beside.get(stack.number, 0)
         else stack
         for stack in stacks
     ]
