@@ -240,7 +240,7 @@ def _answers_now(
         raise InputUnusable(
             f"the classes have changed since run {run} was trained: it does not know "
             f"{', '.join(new)}",
-            f"train again: baseline train {dataset.option}",
+            f"train again: {_training(dataset, run)}",
         )
     examples = replace(examples, classes=classes)
     for split in splits:
@@ -274,7 +274,7 @@ def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, 
         raise InputUnusable(
             f"run {run} has learnt from {len(seen)} of the {len(samples)} pictures that are in "
             f"{split} now, or from others of their moments: its figures there would mean nothing",
-            f"train again on this split: baseline train {dataset.option}",
+            f"train again on this split: {_training(dataset, run)}",
         )
 
 
@@ -288,3 +288,10 @@ def straddle_warning(examples: Examples, split: str) -> str:
         "or a look that train has, too: figures there are too good (labeler split keeps moments "
         "whole)"
     )
+
+
+def _training(dataset: Dataset, run: str) -> str:
+    """Return the command that trains with the preset of a run."""
+    found = dataset.runs.get(run)
+    preset = found.settings.get("preset") if found else None
+    return f"baseline train {f'--preset {preset} ' if preset else ''}{dataset.option}"

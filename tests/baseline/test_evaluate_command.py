@@ -54,7 +54,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fill(dataset, CLASSES)
         settings, examples = load_preset("simple", TINY), find_examples(dataset)
         folder = root / "runs" / "one"
-        dataset.runs.begin("one", "baseline", {})
+        dataset.runs.begin("one", "baseline", settings.to_json())
         fitted = fit_method(TrainingData(dataset, examples, settings), settings)
         save_model(folder, fitted.net, settings, examples.classes)
         arrays = load_arrays(dataset, examples, settings)
@@ -243,6 +243,7 @@ def test_classes_that_are_new_and_splits_that_are_empty(
     trained.journal.step("New", [Choice(sample.key, "label", "wolf")])
     code, _, err = baseline("evaluate")
     assert (code, "does not know wolf" in err) == (3, True)
+    assert "train again: baseline train --preset simple -d" in err
 
 
 def test_a_class_that_is_gone_does_not_matter(trained: Dataset, baseline: Baseline) -> None:
@@ -266,6 +267,7 @@ def test_what_was_learnt_from_is_not_judged(trained: Dataset, baseline: Baseline
     )
     code, _, err = baseline("evaluate")
     assert (code, "has learnt from 24 of the 24" in err) == (3, True)
+    assert "baseline train --preset simple -d" in err, "as the run was trained"
 
 
 def test_a_copy_of_what_was_learnt_is_not_judged_after_a_new_split(
