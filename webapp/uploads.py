@@ -28,10 +28,15 @@ async def form_of(request: Request, limits: RequestLimits) -> FormData:
     if kind != FORM:
         raise RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
     try:
-        # One file more than allowed, so that too many are told as such.
-        return await request.form(max_files=limits.pictures + 1, max_fields=MOST_FIELDS)
+        return await request.form(max_files=limits.pictures, max_fields=MOST_FIELDS)
     except HTTPException as error:
+        if str(error.detail).startswith("Too many files"):
+            raise _too_many(limits) from error
         raise RefusedRequest(400, "not a form", str(error.detail)) from error
+
+
+def _too_many(limits: RequestLimits) -> RefusedRequest:
+    return RefusedRequest(413, "too many pictures", f"at most {limits.pictures} a request")
 
 
 async def uploads_of(form: FormData, limits: RequestLimits) -> list[Upload]:
@@ -42,8 +47,6 @@ async def uploads_of(form: FormData, limits: RequestLimits) -> list[Upload]:
     files = [one for one in form.getlist("files") if isinstance(one, UploadFile)]
     if not files:
         raise RefusedRequest(422, "no picture", "the form has no file", "send them as: files")
-    if len(files) > limits.pictures:
-        raise RefusedRequest(413, "too many pictures", f"at most {limits.pictures} a request")
     boxes = _boxes(form.get("boxes"), len(files), limits.faces)
     return [
         Upload(_name(file), await file.read(), marked)

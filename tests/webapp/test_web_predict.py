@@ -100,6 +100,7 @@ def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
     [
         ({"body_bytes": 100}, 1, 413, "too large"),
         ({"pictures": 2}, 3, 413, "too many pictures"),
+        ({"pictures": 2}, 9, 413, "too many pictures"),
         ({}, 0, 422, "no picture"),
     ],
 )
