@@ -91,7 +91,7 @@ def test_another_language_is_shown_as_soon_as_the_settings_are_closed(
     assert again is not None
     assert again.isVisible()
     assert not window.isVisible()
-    assert again.tabs.tabText(0) == "一覧  F2"
+    assert again.tabs.tabToolTip(0) == "一覧  F2"
     assert again.shown_name == "pages"
     assert Preferences().language() == "ja"
 
