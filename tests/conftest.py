@@ -197,6 +197,13 @@ def run_cli() -> Callable[..., tools_for_tests.Ran]:
     return tools_for_tests.run_cli
 
 
+@pytest.fixture
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no window be shown."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real pictures and clips beside the checkout."""

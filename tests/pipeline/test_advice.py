@@ -120,11 +120,8 @@ class Follower:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", STATES, ids=lambda make: make.__name__.strip("<>"))
-def test_what_an_error_names_works_and_leads_on(
-    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.mark.usefixtures("no_display")
+def test_what_an_error_names_works_and_leads_on(tmp_path: Path, make: Make) -> None:
     root = tmp_path / "my dataset"
     with Dataset.create(root) as dataset:
         make(dataset, tmp_path)

@@ -303,11 +303,8 @@ def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_where_no_window_can_be_shown_stacks_lead_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.mark.usefixtures("no_display")
+def test_where_no_window_can_be_shown_stacks_lead_on(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "my dataset") as dataset:
         taken_whole(dataset, tmp_path, hints=False)
         where = f"-d {shlex.quote(str(dataset.root))}"
@@ -328,12 +325,9 @@ def test_where_no_window_can_be_shown_stacks_lead_on(
         assert next_step(dataset).startswith("labeler split ")
 
 
-def test_what_was_put_off_is_not_presorted_again_and_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_display")
+def test_what_was_put_off_is_not_presorted_again_and_again(tmp_path: Path) -> None:
     """It takes a window to look at that; without one there is something else to do."""
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
-        monkeypatch.delenv(name, raising=False)
     with Dataset.create(tmp_path / "d") as dataset:
         trained_and_more_waits(dataset, tmp_path)
         assert next_step(dataset) == f"baseline presort {dataset.option}"

@@ -104,11 +104,10 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
 
 @pytest.mark.parametrize("window", [True, False])
 @pytest.mark.parametrize("learnt", [True, False])
+@pytest.mark.usefixtures("no_display")
 def test_only_what_can_be_shown_here_is_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: bool, learnt: bool
 ) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
-        monkeypatch.delenv(name, raising=False)
     if window:
         monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     with Dataset.create(tmp_path) as dataset:

@@ -114,6 +114,13 @@ def shifted_digit(widget: QWidget, digit: str, kind: QEvent.Type) -> None:
     QApplication.sendEvent(widget, event)
 
 
+def class_pages(person: Person) -> ClassPagesView:
+    """Return the class pages that somebody is at."""
+    view = person.window.view
+    assert isinstance(view, ClassPagesView)
+    return view
+
+
 class Person:
     """Knows who is who, and sorts; `gestures` is what it cost."""
 
@@ -201,8 +208,7 @@ class Person:
 
     def write(self, name: str) -> None:
         """Answer "Who is this?": every letter is a key, and the first one finds the field."""
-        view = self.window.view
-        assert isinstance(view, ClassPagesView)
+        view = class_pages(self)
         if view.page is None or view.page.kind != "groups":
             self.press("n", "find")
         self._type(view.header.name, name)
@@ -243,16 +249,14 @@ class Person:
 
     def sort_pages(self, enough: float = math.inf) -> None:
         """Class pages until nothing is left, or `enough` faces are sorted."""
-        view = self.window.view
-        assert isinstance(view, ClassPagesView)
+        view = class_pages(self)
         settle(self.window)
         while view.page is not None and self.sorted < enough:
             self.one_page()
 
     def one_page(self) -> None:
         """Everybody on this page goes where they belong."""
-        view = self.window.view
-        assert isinstance(view, ClassPagesView)
+        view = class_pages(self)
         page = view.page
         assert page is not None
         true = [self.who(row) for row in range(len(page.tiles))]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import SHIFT, Person, drop_over, settle, shifted_digit, until
+from person import SHIFT, Person, class_pages, drop_over, settle, shifted_digit, until
 from PySide6.QtCore import QEvent, QRect, Qt
 from PySide6.QtGui import QDrag, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
@@ -21,7 +21,7 @@ from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.grid.painter import TileAppearance, paint_tile
-from labeler.qt.views.class_pages import ClassPagesView, PageGrid
+from labeler.qt.views.class_pages import PageGrid
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting.proposals import ClassProposal
 
@@ -37,14 +37,8 @@ def person(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
     return found
 
 
-def view_of(person: Person) -> ClassPagesView:
-    view = person.window.view
-    assert isinstance(view, ClassPagesView)
-    return view
-
-
 def group_rows(person: Person, number: int) -> range:
-    page = view_of(person).page
+    page = class_pages(person).page
     assert page is not None
     first = sum(group.size for group in page.groups[:number])
     return range(first, first + page.groups[number].size)
@@ -56,14 +50,14 @@ def named(person: Person, name: str) -> int:
 
 
 def leave(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
     person.enter()
     settle(person.window)
 
 
 def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     assert view.page is not None
     assert view.page.kind == "groups"
     assert len(view.page.groups) >= 3
@@ -98,7 +92,7 @@ def test_what_is_typed_is_the_name_and_no_key_of_it_acts(person: Person, name: s
     for known in ("Miku", "Rei", "Asuka"):
         person.window.worker.decide(lambda session, label=known: session.add_class(label))
     settle(person.window)
-    view, rows = view_of(person), group_rows(person, 1)
+    view, rows = class_pages(person), group_rows(person, 1)
     person.point(rows[0])
     for letter in name:
         QTest.keyClick(person.window.focusWidget(), letter)
@@ -112,7 +106,7 @@ def test_tab_an_arrow_and_a_click_complete_a_name(person: Person) -> None:
     for known in ("Miku", "Mio", "Rei"):
         person.window.worker.decide(lambda session, label=known: session.add_class(label))
     settle(person.window)
-    view = view_of(person)
+    view = class_pages(person)
     view.next_page()  # the names are known by then
     settle(person.window)
     field, hint = view.header.name, view.names.completion.hint
@@ -135,13 +129,13 @@ def test_with_keys_alone_the_next_name_is_for_the_next_group(person: Person) -> 
     one, other = group_rows(person, 0), group_rows(person, 1)
     person.write("Miku")
     settle(person.window)
-    assert view_of(person).view.point == other[0]
+    assert class_pages(person).view.point == other[0]
     person.write("Rin")
     assert (named(person, "Miku"), named(person, "Rin")) == (len(one), len(other))
 
 
 def test_groups_that_do_not_matter_and_one_undo(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     rows = group_rows(person, 0)
     person.point(rows[0])
     person.press(".", "place")
@@ -165,7 +159,7 @@ def test_a_full_stop_says_that_nobody_of_a_group_is_collected(person: Person) ->
 
 @pytest.mark.parametrize("pulled_out", [0, 1])
 def test_an_overview_without_a_name_is_not_left_by_enter(person: Person, pulled_out: int) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     page = view.page
     for row in group_rows(person, 0)[:pulled_out]:
         person.click(row)
@@ -192,7 +186,7 @@ def test_sections_share_lines_and_every_tile_is_found_where_it_lies() -> None:
 
 
 def test_a_key_held_over_another_group_names_both(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     one, other = group_rows(person, 0), group_rows(person, 1)
     person.point(one[0])
     person.write("Miku")
@@ -207,7 +201,7 @@ def test_a_key_held_over_another_group_names_both(person: Person) -> None:
 
 
 def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     assert view.page is not None
     whole, rows = view.page, group_rows(person, 0)
     person.click(rows[0])
@@ -224,7 +218,7 @@ def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> 
 
 def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
     """Let tiles go over another one, as the desktop would."""
-    view = view_of(person).view
+    view = class_pages(person).view
     drag = QDrag(view)
     drag.setMimeData(TileMimeData(view.tiles.ids(rows), lambda ids: []))
     there = view.visualRect(view.tiles.index(onto)).center()
@@ -234,7 +228,7 @@ def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
 
 
 def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     whole, one, other = view.page, group_rows(person, 0), group_rows(person, 1)
     assert whole is not None
     assert drop_on(person, list(other), other[0]) is Qt.DropAction.IgnoreAction  # it is there
@@ -260,7 +254,7 @@ def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> N
 
 
 def test_every_name_that_enter_gives_stands_on_its_tile(person: Person) -> None:
-    view, rin = view_of(person), ClassProposal((("rin", 0.6),))
+    view, rin = class_pages(person), ClassProposal((("rin", 0.6),))
     first = view.page.groups[0].size  # as where nearly all hints of a group say so
     tiles = [t._replace(proposal=rin) if n < first else t for n, t in enumerate(view.page.tiles)]
     groups = (view.page.groups[0]._replace(label="rin"), *view.page.groups[1:])
@@ -302,7 +296,7 @@ def test_a_stray_is_still_seen_under_the_name_of_its_group(application: QApplica
 
 
 def test_groups_without_a_name_are_asked_about(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     person.press("=", "pair")
     settle(person.window)
     page = view.page
@@ -321,7 +315,7 @@ def test_groups_without_a_name_are_asked_about(person: Person) -> None:
 
 
 def test_same_or_different_is_one_key_each(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     who = person.who(0)
     person.point(group_rows(person, 0)[0])
     person.write(who)
@@ -353,7 +347,7 @@ def test_same_or_different_is_one_key_each(person: Person) -> None:
 
 @pytest.mark.parametrize("key", ["=", Key.Key_Escape, Key.Key_PageDown])
 def test_a_question_is_left_for_the_pages(person: Person, key: str | Qt.Key) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     page = view.page
     person.press("=", "pair")
     settle(person.window)

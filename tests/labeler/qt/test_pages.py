@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, add_classes, copied, drawn_once, labels, propose
-from person import CONTROL, Opened, Person, settle, until
+from person import CONTROL, Opened, Person, class_pages, settle, until
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtTest import QTest
@@ -16,7 +16,6 @@ from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
 from labeler.qt.grid.model import UNMARKED
-from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting import page_layout
 from labeler.sorting.session import SortingSession
@@ -41,16 +40,10 @@ def person(opened: Opened, drawn_two: FaceSet, tmp_path: Path) -> Person:
     return person
 
 
-def view_of(person: Person) -> ClassPagesView:
-    view = person.window.view
-    assert isinstance(view, ClassPagesView)
-    return view
-
-
 def ready(person: Person) -> None:
     """Past the moment in which Enter is dead."""
-    until(lambda: view_of(person).page is not None)
-    shown = view_of(person)._shown_at
+    until(lambda: class_pages(person).page is not None)
+    shown = class_pages(person)._shown_at
     until(lambda: time.monotonic() - shown > ENTER_DEAD)
 
 
@@ -59,7 +52,7 @@ def counted(person: Person) -> int:
 
 
 def test_enter_files_what_is_not_marked(person: Person) -> None:
-    view, page = view_of(person), view_of(person).page
+    view, page = class_pages(person), class_pages(person).page
     assert page is not None
     assert page.kind == "class"
     person.click(1)
@@ -85,19 +78,19 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
 
 
 def test_nothing_is_said_of_errors_before_a_page_was_decided(person: Person) -> None:
-    header = view_of(person).header
+    header = class_pages(person).header
     assert header.title.text().endswith(" · not tested yet: look at each")
     assert not any(digit in header.title.text().partition("·")[2] for digit in "0123456789")
     ready(person)
     person.one_page()  # the other class is not tested either, or several are, of which one is
-    while view_of(person).page is not None and not view_of(person).page.tested:
+    while class_pages(person).page is not None and not class_pages(person).page.tested:
         assert "not tested yet" in header.title.text()
         person.one_page()
     assert "may be wrong" in header.title.text() or "probably all right" in header.title.text()
 
 
 def test_undo_turns_back_to_the_page(person: Person) -> None:
-    view, page = view_of(person), view_of(person).page
+    view, page = class_pages(person), class_pages(person).page
     ready(person)
     person.enter()
     settle(person.window)
@@ -113,7 +106,7 @@ def test_undo_turns_back_to_the_page(person: Person) -> None:
 
 
 def test_enter_is_dead_at_first_and_does_not_repeat(person: Person) -> None:
-    view, page = view_of(person), view_of(person).page
+    view, page = class_pages(person), class_pages(person).page
     ready(person)
     view.show_page(page)
     person.enter()
@@ -130,13 +123,13 @@ def test_enter_is_dead_at_first_and_does_not_repeat(person: Person) -> None:
 
 def test_another_window_decides_meanwhile(person: Person) -> None:
     """What somebody else has filed since the page was made keeps its label."""
-    page = view_of(person).page
+    page = class_pages(person).page
     assert page is not None
     with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         other.to(page.tiles[0].rows, "sora")
         key = other.tiles.keys_of(page.tiles[0].rows)[0]
-    until(lambda: view_of(person).model.state(0).kind == "done")
+    until(lambda: class_pages(person).model.state(0).kind == "done")
     ready(person)
     person.enter()
     settle(person.window)
@@ -144,7 +137,7 @@ def test_another_window_decides_meanwhile(person: Person) -> None:
 
 
 def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Person) -> None:
-    view, page = view_of(person), view_of(person).page
+    view, page = class_pages(person), class_pages(person).page
     assert page is not None
     person.click(1)
     label, tiles = page.label, len(page.tiles)
@@ -167,16 +160,16 @@ def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Per
 
 
 def test_a_class_that_is_deleted_has_no_page(person: Person) -> None:
-    page = view_of(person).page
+    page = class_pages(person).page
     assert page is not None
     person.window.worker.decide(lambda session: session.delete_class(str(page.label)))
     settle(person.window)
-    after = view_of(person).page
+    after = class_pages(person).page
     assert after is None or after.label != page.label
 
 
 def test_bars_say_how_sure_the_proposals_are(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     assert view.page is not None
     until(view.header.bars.isVisible)
     assert sum(view.header.bars.counts) == view.page.of
@@ -187,7 +180,7 @@ def test_bars_say_how_sure_the_proposals_are(person: Person) -> None:
 
 
 def test_the_whole_page_is_somebody_else(person: Person) -> None:
-    page = view_of(person).page
+    page = class_pages(person).page
     assert page is not None
     other = next(name for name in person.keys if name != page.label)
     ready(person)
@@ -197,7 +190,7 @@ def test_the_whole_page_is_somebody_else(person: Person) -> None:
 
 
 def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
-    view, first = view_of(person), view_of(person).page
+    view, first = class_pages(person), class_pages(person).page
     person.press(Key.Key_PageDown, "skip")
     settle(person.window)
     second = view.page
@@ -211,7 +204,7 @@ def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
 
 def test_keyboard_alone(person: Person) -> None:
     """Arrows point, Ctrl+Space lifts, a key sends, Enter files: no mouse at all."""
-    view = view_of(person)
+    view = class_pages(person)
     for _ in range(3):
         QTest.keyClick(view.view, Key.Key_Right)
     QTest.keyClick(view.view, Key.Key_Space, CONTROL)
@@ -228,7 +221,7 @@ def test_keyboard_alone(person: Person) -> None:
 
 
 def test_a_class_is_checked_without_its_name(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     ready(person)
     label = view.page.label
     person.enter()
@@ -253,7 +246,7 @@ def test_a_class_is_checked_without_its_name(person: Person) -> None:
 
 
 def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
-    view, said = view_of(person), []
+    view, said = class_pages(person), []
     person.window.worker.said.connect(lambda text, bad: said.append(text))
     offer = view.header.offer
     assert not offer.isVisible()
@@ -281,7 +274,7 @@ def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
 def test_an_offer_can_be_left(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes no key, no focus and no room from the page."""
     monkeypatch.setattr(page_layout, "FIRST", 96)  # no first page is small: one class after another
-    view = view_of(person)
+    view = class_pages(person)
     view.next_page()
     settle(person.window)
     first = view.page.label
@@ -313,7 +306,7 @@ def test_a_stack_is_opened(
     propose(faces, 0.9, together=3)
     person = Person(opened(faces.root, "pages"), faces)
     settle(person.window)
-    view = view_of(person)
+    view = class_pages(person)
     stacks = [row for row, tile in enumerate(view.page.tiles) if len(tile.rows) == 3]
     before, rows = view.page, view.page.tiles[stacks[1]].rows
     if by == "key":
@@ -348,7 +341,7 @@ def test_a_first_name_makes_a_class(opened: Opened, drawn_few: FaceSet, tmp_path
     shutil.copytree(drawn_few.root, tmp_path / "d")
     person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
     settle(person.window)
-    view = view_of(person)
+    view = class_pages(person)
     assert view.page.kind == "groups"
     ready(person)
     number = view.page.groups[0].size

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, drawn_once, labels, propose
-from person import Opened, Person, settle, until
+from person import Opened, Person, class_pages, settle, until
 from PySide6.QtCore import Qt
 
 from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.detail_panel import HOVER_MS
-from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting import page_layout
 
@@ -30,15 +29,9 @@ def person(opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: P
     return found
 
 
-def view_of(person: Person) -> ClassPagesView:
-    view = person.window.view
-    assert isinstance(view, ClassPagesView)
-    return view
-
-
 def ready(person: Person) -> None:
     """Past the moment in which Enter is dead."""
-    shown = view_of(person)._shown_at
+    shown = class_pages(person)._shown_at
     until(lambda: time.monotonic() - shown > ENTER_DEAD)
 
 
@@ -53,7 +46,7 @@ def elsewhere(person: Person) -> tuple[Dataset, ClassEditor]:
 
 
 def test_a_class_that_is_deleted_elsewhere_has_no_page_here(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     label = str(view.page and view.page.label)
     dataset, editor = elsewhere(person)
     with dataset:
@@ -71,7 +64,7 @@ def test_a_class_that_is_deleted_elsewhere_has_no_page_here(person: Person) -> N
 
 def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Person) -> None:
     """Enter is quicker than the window, which looks twice a second."""
-    view = view_of(person)
+    view = class_pages(person)
     ready(person)
     label = str(view.page and view.page.label)
     dataset, editor = elsewhere(person)
@@ -84,7 +77,7 @@ def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Per
 
 
 def test_a_page_that_is_turned_back_to_names_nobody_who_is_gone(person: Person) -> None:
-    view = view_of(person)
+    view = class_pages(person)
     label = str(view.page and view.page.label)
     ready(person)
     person.enter()
@@ -103,7 +96,7 @@ def test_what_was_named_is_no_question_any_more_when_the_name_is_taken_back(
     faces = copied(drawn_few, tmp_path / "d", named=False)
     person = Person(opened(faces.root, "pages"), faces)
     settle(person.window)
-    view = view_of(person)
+    view = class_pages(person)
     for _ in range(2):  # until faces that wait are thought to be of the one who was named
         assert view.page is not None
         for group, rows in zip(view.page.groups, groups_of(person), strict=True):
@@ -129,7 +122,7 @@ def test_what_was_named_is_no_question_any_more_when_the_name_is_taken_back(
 
 
 def groups_of(person: Person) -> list[range]:
-    page = view_of(person).page
+    page = class_pages(person).page
     assert page is not None
     first, found = 0, []
     for group in page.groups:
@@ -142,7 +135,7 @@ def test_an_undo_that_can_do_nothing_says_what_came_after(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_layout, "FIRST", 96)  # each of two pages is a class
-    view, said = view_of(person), []
+    view, said = class_pages(person), []
     view.next_page()
     settle(person.window)
     person.window.worker.said.connect(lambda text, bad: said.append((text, bad)))
@@ -191,7 +184,7 @@ def rested(person: Person) -> None:
 
 
 def test_the_panel_shows_the_face_that_lies_under_a_resting_mouse(person: Person) -> None:
-    view, panel = view_of(person), person.window.details
+    view, panel = class_pages(person), person.window.details
     person.point(len(view.model.states) + 4)
     rested(person)
     before = panel.shown

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Person, hover, settle, until
+from person import Person, class_pages, hover, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -21,7 +21,6 @@ from gleanset.db.sorting_queue import SortingQueue
 from gleanset.likeness.space import FACT, sample_name, write_space
 from labeler.qt import window
 from labeler.qt.views import untouched_overview
-from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.qt.views.untouched_overview import AT_REST
 from labeler.sorting.page_layout import ClassPage
@@ -43,14 +42,8 @@ def person(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
     return found
 
 
-def view_of(person: Person) -> ClassPagesView:
-    view = person.window.view
-    assert isinstance(view, ClassPagesView)
-    return view
-
-
 def page_of(person: Person) -> ClassPage:
-    page = view_of(person).page
+    page = class_pages(person).page
     assert page is not None
     return page
 
@@ -90,7 +83,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
         dataset.db.run("DELETE FROM quality")
     person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
     settle(person.window)
-    view, before, titles = view_of(person), page_of(person), set[str]()
+    view, before, titles = class_pages(person), page_of(person), set[str]()
     said: list[str] = []
     person.window.worker.said.connect(lambda text, bad: said.append(text))
     assert (before.kind, len(before.tiles)) == ("plain", 60)
@@ -131,7 +124,7 @@ def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
     presort(person)  # later ones wait for the next page
     look_on(0.3)
     assert page_of(person) is after
-    view = view_of(person)
+    view = class_pages(person)
     until(lambda: not view._untouched.only_just_made)
     person.point(0)
     person.write("Miku")
@@ -141,7 +134,7 @@ def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
 
 @pytest.mark.parametrize("by", ["key", "click", "wheel"])
 def test_what_was_touched_stays(person: Person, by: str) -> None:
-    shown, view = person.window, view_of(person)
+    shown, view = person.window, class_pages(person)
     place = view.view.viewport().mapTo(shown, person.place(3))
     before = page_of(person)
     if by == "key":
@@ -158,7 +151,7 @@ def test_what_was_touched_stays(person: Person, by: str) -> None:
 
 @pytest.mark.timed
 def test_nothing_changes_under_a_mouse_that_moves(person: Person) -> None:
-    view, before = view_of(person), page_of(person)
+    view, before = class_pages(person), page_of(person)
     presort(person)
     for step in range(8):
         hover(view.view.viewport(), QPoint(40 + 30 * step, 90))
@@ -171,7 +164,7 @@ def test_nothing_changes_under_a_mouse_that_moves(person: Person) -> None:
 
 @pytest.mark.timed
 def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(person: Person) -> None:
-    view, before = view_of(person), page_of(person)
+    view, before = class_pages(person), page_of(person)
     said: list[str] = []
     person.window.worker.said.connect(lambda text, bad: said.append(text))
     person.window.worker.decide(lambda session: session.add_class("Miku"))
