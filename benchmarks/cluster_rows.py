@@ -41,7 +41,7 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from ray_nodes import RayCluster, ray_cluster  # noqa: E402
 
-from pipeline.sample.scene import draw_scene, random_character  # noqa: E402
+from tools.sample.scene import draw_scene, random_character  # noqa: E402
 
 HOSTS = 8
 KINDS = ("images", "faces", "samples", "decisions", "groups", "rejections")

@@ -21,8 +21,8 @@ from PIL import Image
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from pipeline.sample.character import CAST, random_character
-from pipeline.sample.scene import Scene, face_box, paint_scene, plan_scene
+from tools.sample.character import CAST, random_character
+from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
 STAGE, SIZE = (960, 540), (640, 360)
 CHARACTERS, SHOTS, PAIRS = 8, 24, 0.3

@@ -31,8 +31,8 @@ from labeler.gallery.likeness_map import likeness_map, principal_parts
 from labeler.likeness import Likeness, Vectors
 from labeler.quality.assessment import QualityAssessment
 from labeler.quality.due import VERSION
-from pipeline.sample.character import CAST, random_character
-from pipeline.sample.scene import face_box, paint_scene, plan_scene
+from tools.sample.character import CAST, random_character
+from tools.sample.scene import face_box, paint_scene, plan_scene
 
 NEIGHBOURS, OF_CLASS = 10, 5
 CHARACTERS = 12

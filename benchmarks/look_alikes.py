@@ -29,8 +29,8 @@ from duplicate_pictures import encoded
 from gleanset.images.decode import decode
 from labeler.duplicates.prepared import prepare
 from labeler.duplicates.verification import compare
-from pipeline.sample.character import MOUTHS, random_character
-from pipeline.sample.scene import face_box, paint_scene, plan_scene
+from tools.sample.character import MOUTHS, random_character
+from tools.sample.scene import face_box, paint_scene, plan_scene
 
 Pair = tuple[str, Image.Image, Image.Image]
 WORDS = ("one", "does", "not", "simply", "walk", "into", "work", "nobody", "expects", "this", "cat")

@@ -35,8 +35,8 @@ from baseline.methods.training_data import TrainingData
 from baseline.settings import load_preset
 from baseline.train_run import train_run
 from gleanset import Dataset
-from pipeline.sample.character import random_character, random_expression
-from pipeline.sample.scene import Figure, Scene, paint_scene
+from tools.sample.character import random_character, random_expression
+from tools.sample.scene import Figure, Scene, paint_scene
 
 NEAREST = "nearest neighbour on raw features"
 AHEAD = "transfer"

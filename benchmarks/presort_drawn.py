@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from pipeline.sample.character import random_character
-from pipeline.sample.scene import draw_scene
+from tools.sample.character import random_character
+from tools.sample.scene import draw_scene
 
 MARGIN = 0.3
 """Of the face's box, as `facecrop run` cuts."""

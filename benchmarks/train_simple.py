@@ -225,8 +225,8 @@ def draw(file: Path, photos: Path | None, each: int) -> None:
     """Faces of twelve characters, a fifth for validation; photos are a class of their own."""
     import cv2
 
-    from pipeline.sample.character import random_character
-    from pipeline.sample.scene import draw_scene
+    from tools.sample.character import random_character
+    from tools.sample.scene import draw_scene
 
     random, pictures, classes = np.random.default_rng(0), [], []
     for who in range(12):

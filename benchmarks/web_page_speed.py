@@ -19,8 +19,8 @@ from playwright.sync_api import Browser
 from web_browser import chromium, opened, until
 from web_throughput import serving
 
-from pipeline.sample.character import random_character, random_expression
-from pipeline.sample.scene import Figure, Scene, paint_scene
+from tools.sample.character import random_character, random_expression
+from tools.sample.scene import Figure, Scene, paint_scene
 
 VISITS, LOOKS, CHOOSING = 7, 5, 3.0
 SIZE = (4000, 3000)

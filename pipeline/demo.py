@@ -12,7 +12,7 @@ from gleanset.work.progress import Progress
 from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
 from pipeline.report import write_report
-from pipeline.sample.site import SampleSite
+from pipeline.sample_site import SampleSite
 from pipeline.shipped import bundled
 from pipeline.stages import Stages, run_recipe
 from pipeline.status import page_command

@@ -49,6 +49,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "botocore": ("gleanset/files/s3.py", "gleanset/files/s3_answers.py"),
     "pyarrow": ("gleanset/files/parquet.py",),
     "subprocess": ("{ffmpeg}", "{docker}", "{npm}"),
+    "tools": (),
+    "benchmarks": (),
     "pickle": (),
     "marshal": (),
     "shelve": (),
@@ -69,10 +71,10 @@ CEILINGS = {
     "labeler": 28_600,
     "labeler/qt": 13_700,
     "baseline": 19_600,
-    "pipeline": 6_150,
+    "pipeline": 4_700,
     "webapp": 2_920,
     "tests": 66_300,
-    "benchmarks": 15_750,
+    "benchmarks and tools": 15_750,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}
@@ -165,15 +167,17 @@ def test_modules_stay_readable() -> None:
     assert long == {}
 
 
-def lines_of(root: Path, folder: str) -> int:
+def lines_of(root: Path, folders: str) -> int:
     return sum(
-        len(path.read_text(encoding="utf-8").splitlines()) for path in (root / folder).rglob("*.py")
+        len(path.read_text(encoding="utf-8").splitlines())
+        for folder in folders.split(" and ")
+        for path in (root / folder).rglob("*.py")
     )
 
 
-@pytest.mark.parametrize("folder", CEILINGS)
-def test_every_room_keeps_below_its_ceiling(folder: str) -> None:
-    assert lines_of(ROOT, folder) <= CEILINGS[folder]
+@pytest.mark.parametrize("folders", CEILINGS)
+def test_every_room_keeps_below_its_ceiling(folders: str) -> None:
+    assert lines_of(ROOT, folders) <= CEILINGS[folders]
 
 
 def vague_names(path: Path) -> list[str]:
@@ -369,6 +373,7 @@ def test_datasets_is_no_package() -> None:
         ("facecrop/a.py", "from urllib import request", "urllib.request is not for"),
         ("harvest/a.py", "import subprocess", "subprocess is not for"),
         ("harvest/a.py", "import cv2\ncv2.CascadeClassifier()", "CascadeClassifier outside"),
+        ("pipeline/a.py", "import tools.sample", "tools is not for"),
         ("baseline/a.py", "import pickle", "pickle is not for"),
         ("harvest/a.py", "from . import b", "relative import"),
     ],

@@ -42,8 +42,8 @@ from labeler.qt.window import LabelerWindow
 from labeler.sorting.checks import Checks
 from labeler.sorting.measuring import measured_by_parts
 from labeler.sorting.session import SortingSession
-from pipeline.sample.character import CAST, Character, random_character
-from pipeline.sample.scene import face_box, paint_scene, plan_scene
+from tools.sample.character import CAST, Character, random_character
+from tools.sample.scene import face_box, paint_scene, plan_scene
 
 NAMES = ("涼風 花", "Rei", "雪村 澪", "Aoi", "桜井 凛", "Mina", "北条 翠", "Hikaru")
 SHOTS, FRAME = 240, (320, 200)

@@ -25,8 +25,8 @@ from web_throughput import serving
 
 from gleanset.work.progress import Progress
 from pipeline.demo import run_demo
-from pipeline.sample.character import CAST, random_expression
-from pipeline.sample.scene import Figure, Scene, paint_scene
+from tools.sample.character import CAST, random_expression
+from tools.sample.scene import Figure, Scene, paint_scene
 
 PORT = 8747
 COLOURS = 192

@@ -2,7 +2,7 @@
 
 Every place of a picture says how likely it is the middle of a face and how far the face reaches
 to its four sides. drawnface.json beside the weights tells what they learnt from and what they
-are worth; `benchmarks/drawn_faces/` makes them.
+are worth; `tools/drawn_faces/` makes them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from facecrop.detectors.tiling import overlap
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.store import sha256_of
 from gleanset.images.decode import decode
-from pipeline.sample.scene import draw_scene, random_character
+from tools.sample.scene import draw_scene, random_character
 
 CARD = MODEL.with_suffix(".json")
 CENTRE = next(one for one in CRITERIA if one.name == "centre")

@@ -10,8 +10,8 @@ import pytest
 
 from gleanset.likeness.colour_layout import SIDE, USUAL, WIDTH, FacePlace, colour_layout
 from gleanset.records import Box, Landmark, Region
-from pipeline.sample.character import CAST
-from pipeline.sample.scene import face_box, paint_scene, plan_scene
+from tools.sample.character import CAST
+from tools.sample.scene import face_box, paint_scene, plan_scene
 
 Picture = npt.NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ from gleanset.likeness.descriptor import (
     descriptor,
     edge_layout,
 )
-from pipeline.sample.character import CAST
+from tools.sample.character import CAST
 
 SEEDS = 4
 

@@ -20,8 +20,8 @@ from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.sorting.measuring import measured_by_parts
-from pipeline.sample.character import CAST, random_character
-from pipeline.sample.scene import Scene, face_box, paint_scene, plan_scene
+from tools.sample.character import CAST, random_character
+from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
 SIZE = (112, 96)
 

@@ -22,8 +22,8 @@ from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import DuplicatePlan
 from labeler.duplicates.prepared import hue_histogram, prepare
 from labeler.duplicates.verification import Verdict, compare, hues_differ
-from pipeline.sample.character import random_character
-from pipeline.sample.scene import Scene, face_box, paint_scene, plan_scene
+from tools.sample.character import random_character
+from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
 ROOT = Path(__file__).parents[2]
 # One person on one base; `mood` is what a cheap animation redraws.

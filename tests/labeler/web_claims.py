@@ -14,8 +14,8 @@ from gleanset import Box, Dataset
 from gleanset.db.reports import Claim, Reports
 from gleanset.images.staging import StageBytes
 from gleanset.web_reports import report_store
-from pipeline.sample.character import CAST
-from pipeline.sample.scene import face_box, paint_scene, plan_scene
+from tools.sample.character import CAST
+from tools.sample.scene import face_box, paint_scene, plan_scene
 
 SIZE = (240, 180)
 

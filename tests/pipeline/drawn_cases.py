@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from pipeline.sample.character import CAST
-from pipeline.sample.scene import draw_scene, random_character
+from tools.sample.character import CAST
+from tools.sample.scene import draw_scene, random_character
 
 SIZE = (240, 180)
 Colour = tuple[int, int, int]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tools_for_tests import eventually, run_here
 
-from pipeline.sample.site import SampleSite
+from pipeline.sample_site import SampleSite
 
 pytest.importorskip("torch", reason="the recipe trains: needs the train extra")
 

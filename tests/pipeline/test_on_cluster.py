@@ -13,7 +13,7 @@ from test_kill import DATASETS, KINDS, exported, finish, listing, recipe, site, 
 from tools_for_tests import command, eventually, run_cli
 
 from gleanset import Dataset
-from pipeline.sample.site import SampleSite
+from pipeline.sample_site import SampleSite
 
 __all__ = ["recipe", "site"]
 

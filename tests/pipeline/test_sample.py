@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from pipeline.sample.character import CAST
-from pipeline.sample.make import draw_picture, draw_selftest, plan_listing, plan_pictures
-from pipeline.sample.scene import draw_scene, random_character
-from pipeline.sample.site import FAULTS, VARIANTS, SampleSite, SearchResult, read_listing, to_json
+from pipeline.sample_site import FAULTS, VARIANTS, SampleSite, SearchResult, read_listing, to_json
+from tools.sample.character import CAST
+from tools.sample.make import draw_picture, draw_selftest, plan_listing, plan_pictures
+from tools.sample.scene import draw_scene, random_character
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "datasets" / "sample"

@@ -23,8 +23,8 @@ from web_requests import Serve
 
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
-from pipeline.sample.character import random_character, random_expression
-from pipeline.sample.scene import Figure, Scene, paint_scene
+from tools.sample.character import random_character, random_expression
+from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
 from webapp.rate_limit import SALT, make_counters
 from webapp.served import FILE, ServedModel, ServedModels, write_served

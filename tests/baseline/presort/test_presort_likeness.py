@@ -27,8 +27,8 @@ from gleanset.db.journal import Choice
 from gleanset.likeness.space import LikenessSpace, sample_name
 from gleanset.records import Region
 from gleanset.work.progress import Progress
-from pipeline.sample.character import CAST
-from pipeline.sample.scene import paint_scene, plan_scene
+from tools.sample.character import CAST
+from tools.sample.scene import paint_scene, plan_scene
 
 QUICK = {"backbone": "test_efficientnet+colours", "weights": "none", "size": "32"}
 PARTS = (

@@ -21,8 +21,8 @@ from labeler.duplicates.finder import DuplicateFinder
 from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.qt.window import LabelerWindow
-from pipeline.sample.character import CAST
-from pipeline.sample.scene import paint_scene, plan_scene
+from tools.sample.character import CAST
+from tools.sample.scene import paint_scene, plan_scene
 
 Key = Qt.Key
 WINDOWS = [

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sample.character import CAST
-from pipeline.sample.scene import paint_scene, plan_scene
+from tools.sample.character import CAST
+from tools.sample.scene import paint_scene, plan_scene
 
 ROOT = Path(__file__).parents[3]
 

@@ -21,8 +21,8 @@ from labeler.qt.take_choice import TakeSheet
 from labeler.qt.taking import TakingBar, TakingState
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.dropped import HowTaken
-from pipeline.sample.character import CAST
-from pipeline.sample.scene import paint_scene, plan_scene
+from tools.sample.character import CAST
+from tools.sample.scene import paint_scene, plan_scene
 
 Stand = Callable[..., None]
 

@@ -1,6 +1,6 @@
 """How long drawnface takes for a picture of 960 x 540, part by part, beside animeface.
 
-    python benchmarks/drawn_faces/speed.py [--rounds 20] [--sizes 512,576,640]
+    python tools/drawn_faces/speed.py [--rounds 20] [--sizes 512,576,640]
 
 All take turns in one process, each with one thread and with two (animeface has one), so that
 what else the machine does falls on all of them. Told are the least and the median time by the
@@ -19,7 +19,7 @@ import numpy as np
 
 from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.drawnface import SIZE, FaceNetwork, seen_size
-from pipeline.sample.scene import draw_scene, random_character
+from tools.sample.scene import draw_scene, random_character
 
 PICTURE = (960, 540)
 PEER = "animeface"

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from PIL import Image
 
 from gleanset.records import Box
-from pipeline.sample.brush import OVERSAMPLE, Brush, Colour, Point, Shape, dark, mix, oval, through
-from pipeline.sample.character import (
+from tools.sample.brush import OVERSAMPLE, Brush, Colour, Point, Shape, dark, mix, oval, through
+from tools.sample.character import (
     CAST,
     Character,
     Expression,
     random_character,
     random_expression,
 )
-from pipeline.sample.head import (
+from tools.sample.head import (
     FACE,
     front_hair,
     paint_back_hair,
@@ -30,7 +30,7 @@ from pipeline.sample.head import (
     paint_face,
     paint_front_hair,
 )
-from pipeline.sample.outfit import paint_accessory, paint_body
+from tools.sample.outfit import paint_accessory, paint_body
 
 _WHITE: Colour = (255, 255, 255)
 

@@ -6,7 +6,7 @@ import colorsys
 import random
 from dataclasses import dataclass
 
-from pipeline.sample.brush import Colour, Point
+from tools.sample.brush import Colour, Point
 
 HAIRSTYLES = ("long", "bob", "spiky", "twintails", "ponytail")
 FRINGES = ("jagged", "straight", "parted", "swept")

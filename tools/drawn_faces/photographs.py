@@ -1,7 +1,7 @@
 """Pictures that were not drawn by us, as backgrounds and as pictures without a face.
 
-    python benchmarks/drawn_faces/photographs.py --videos DIR --out FILE.npy
-    python benchmarks/drawn_faces/photographs.py --videos DIR --flowers DIR --into SCENES [--into …]
+    python tools/drawn_faces/photographs.py --videos DIR --out FILE.npy
+    python tools/drawn_faces/photographs.py --videos DIR --flowers DIR --into SCENES [--into …]
 
 The first writes backgrounds for `scenes.py` from Big Buck Bunny ((c) Blender Foundation, CC BY
 3.0), where nobody is seen. The second puts parts of them and of photographs of daisies and tulips

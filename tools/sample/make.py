@@ -1,4 +1,4 @@
-"""Draws the whole committed sample: `python -m pipeline.sample.make datasets/sample`.
+"""Draws the whole committed sample: `python -m tools.sample.make datasets/sample`.
 
 Pictures, an episode, `site.json` (see `site`) and `truth.json`: who is where on each
 picture, and the shots of the episode. Drawn twice, it is the same twice. File names and addresses
@@ -17,10 +17,10 @@ from pathlib import Path
 from PIL import Image
 
 from gleanset.records import Box
-from pipeline.sample.character import CAST, Expression
-from pipeline.sample.clip_ffmpeg import SHOTS, clip_frames, write_clip
-from pipeline.sample.scene import Figure, Scene, draw_scene, face_box, paint_scene
-from pipeline.sample.site import FILE, SearchResult, SiteListing, to_json
+from pipeline.sample_site import FILE, SearchResult, SiteListing, to_json
+from tools.sample.character import CAST, Expression
+from tools.sample.clip_ffmpeg import SHOTS, clip_frames, write_clip
+from tools.sample.scene import Figure, Scene, draw_scene, face_box, paint_scene
 
 SOLO = 30
 PAIRS = 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
-from pipeline.sample.brush import (
+from tools.sample.brush import (
     Brush,
     Colour,
     Point,
@@ -22,7 +22,7 @@ from pipeline.sample.brush import (
     oval,
     through,
 )
-from pipeline.sample.character import Character, Expression
+from tools.sample.character import Character, Expression
 
 _CROWN: Point = (50.0, 5.0)
 

@@ -1,6 +1,6 @@
 """Train the face detector on drawn scenes.
 
-    python benchmarks/drawn_faces/train.py --scenes DIR [--scenes DIR] --out DIR --steps 3000
+    python tools/drawn_faces/train.py --scenes DIR [--scenes DIR] --out DIR --steps 3000
         [--batch 16] [--side 256] [--rate 0.0015] [--from FILE] [--threads 1]
 
 Writes `last.pt` (to go on from, also after a stop) and `net.pt` (the running mean of the weights,

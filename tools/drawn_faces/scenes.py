@@ -1,6 +1,6 @@
 """Scenes of drawn heads with the true boxes of their faces, in any number.
 
-    python benchmarks/drawn_faces/scenes.py --out DIR [--count 8000] [--seed 0] [--sheet FILE]
+    python tools/drawn_faces/scenes.py --out DIR [--count 8000] [--seed 0] [--sheet FILE]
 
 writes `pictures.npy` (count x side x side x 3 bytes) and `boxes.json` (for each picture rows
 of x0, y0, x1, y1 in pixels and 1 for a face, 0 for what is neither face nor background).

@@ -1,6 +1,6 @@
 """The four sets of scenes by which weights and threshold are chosen: hands nobody trained on.
 
-    python benchmarks/drawn_faces/held_out.py --flowers DIR --out DIR
+    python tools/drawn_faces/held_out.py --flowers DIR --out DIR
 
 writes `held` (puppets and ink drawings), `photo` (those over photographs of sunflowers), `sample`
 (characters of the bundled sample's drawer) and `sample2` (those over the sunflowers, every third
@@ -20,8 +20,8 @@ from PIL import Image
 from scenes import SIDE, Canvas, Row, write_set
 from styles import HELD_OUT
 
-from pipeline.sample.brush import OVERSAMPLE
-from pipeline.sample.scene import draw_scene, face_box, paint_figure, plan_scene, random_character
+from tools.sample.brush import OVERSAMPLE
+from tools.sample.scene import draw_scene, face_box, paint_figure, plan_scene, random_character
 
 STYLES = dict.fromkeys(HELD_OUT, 1.0)
 

@@ -1,6 +1,6 @@
 """Judge trained weights on drawn scenes of manners of drawing that they never saw.
 
-    python benchmarks/drawn_faces/judge.py --net DIR/net.pt --scenes DIR [--scenes DIR]
+    python tools/drawn_faces/judge.py --net DIR/net.pt --scenes DIR [--scenes DIR]
 
 Prints for each set of scenes F1 by centre and by intersection over union of 0.5, at several
 thresholds. Weights, sizes and thresholds are chosen by this, never by annotated pictures.

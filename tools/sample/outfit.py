@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pipeline.sample.brush import (
+from tools.sample.brush import (
     Brush,
     Colour,
     Point,
@@ -16,8 +16,8 @@ from pipeline.sample.brush import (
     oval,
     through,
 )
-from pipeline.sample.character import Character
-from pipeline.sample.head import FACE, paint_glasses
+from tools.sample.character import Character
+from tools.sample.head import FACE, paint_glasses
 
 _WHITE: Colour = (252, 250, 248)
 _BOTTOM = 300.0  # far below every picture's lower edge

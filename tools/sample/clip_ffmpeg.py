@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from gleanset.errors import InputUnusable, MissingComponent
-from pipeline.sample.character import CAST
-from pipeline.sample.scene import Scene, paint_scene, plan_scene
+from tools.sample.character import CAST
+from tools.sample.scene import Scene, paint_scene, plan_scene
 
 FPS = 12
 SIZE = (640, 360)

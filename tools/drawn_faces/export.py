@@ -1,6 +1,6 @@
 """Write trained weights as ONNX: 16-bit weights, 32-bit arithmetic, plain operators, any size.
 
-python benchmarks/drawn_faces/export.py --net DIR/net.pt --out facecrop/detectors/FILE.onnx
+python tools/drawn_faces/export.py --net DIR/net.pt --out facecrop/detectors/FILE.onnx
 """
 
 from __future__ import annotations

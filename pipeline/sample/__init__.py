@@ -1,1 +1,0 @@
-"""The self-drawn sample: characters, pictures, a clip, and a local site that serves them."""

@@ -1,0 +1,1 @@
+"""Makes what comes along: the drawn sample, and the face detector of drawn scenes."""

@@ -1,0 +1,1 @@
+"""Draws the sample that comes along: characters, pictures, a clip, and what its site answers."""
