@@ -105,7 +105,7 @@ def _waiting(dataset: Dataset, numbers: Sequence[int]) -> list[Report]:
     if len(waiting) < len(found):
         known = {one.id for one in waiting}
         wrong = next(number for number in found if number not in known)
-        raise UsageError(f"report {wrong} does not wait", "see: webapp reports list")
+        raise UsageError(f"report {wrong} does not wait", "see: gleanset list reports")
     return waiting
 
 

@@ -80,7 +80,7 @@ def _waiting(requests: TakeDownRequests, numbers: Sequence[int]) -> list[TakeDow
     for number in dict.fromkeys(numbers):
         one = requests.get(number)
         if one is None or one.status != PENDING:
-            raise UsageError(f"request {number} does not wait", "see: webapp takedowns list")
+            raise UsageError(f"request {number} does not wait", "see: gleanset list takedowns")
         found.append(one)
     return found
 

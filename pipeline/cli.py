@@ -45,6 +45,8 @@ KINDS = (
     "stacks",
     "snapshots",
     "colours",
+    "reports",
+    "takedowns",
 )
 
 

@@ -21,16 +21,22 @@ from gleanset.db.images import NOWHERE, PlaceFound
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
 from gleanset.db.proposed import proposed_samples
+from gleanset.db.reports import STATUSES, Claim, Reports
 from gleanset.db.snapshots import Snapshots
 from gleanset.db.stacks import stacks as stacks_that_wait
+from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
+from gleanset.web_reports import disputed
+from gleanset.web_take_downs import meant_by
 from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
 COLOURS = ("hair", "skin", "left_eye", "right_eye")
 
 STANDING = ("place", "cluster", "outlier", "ask")
+VISIT = ("id", "at", "status")
+WISHED = [name for name in TakeDownWish._fields if name != "phash"]
 
 # Up to which hue, in degrees, a colour has a name.
 _HUES = (
@@ -154,6 +160,29 @@ def snapshots(dataset: Dataset) -> Iterator[Line]:
     yield from (_plain(snapshot) for snapshot in Snapshots(dataset.db).each())
 
 
+def reports(dataset: Dataset) -> Iterator[Line]:
+    """Yield what visitors said of answers, with the reports that claim another class of a face."""
+    rivals = disputed(dataset)
+    for status in STATUSES:
+        for report in Reports(dataset.db).each(status):
+            line = {"id": report.id, "at": report.at, "status": report.status}
+            line |= report.claim._asdict() | {"box": list(report.claim.box)}
+            yield line | {"disputed_by": [rival.id for rival in rivals.get(report.id, ())]}
+
+
+def takedowns(dataset: Dataset) -> Iterator[Line]:
+    """Yield what visitors asked to be removed, with the pictures that are meant for certain, and
+    those that look like the one that was sent.
+    """
+    for status in STATUSES:
+        for request in TakeDownRequests(dataset.db).each(status):
+            line = {"id": request.id, "at": request.at, "status": request.status}
+            line |= {name: getattr(request.wish, name) for name in WISHED}
+            meant = meant_by(dataset, request.wish)
+            line |= {"means": list(meant.same)}
+            yield line | {"looks_like": [near._asdict() for near in meant.alike]}
+
+
 KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "images": images,
     "faces": faces,
@@ -166,6 +195,8 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "stacks": stacks,
     "snapshots": snapshots,
     "colours": colours,
+    "reports": reports,
+    "takedowns": takedowns,
 }
 
 
@@ -194,6 +225,8 @@ FIELDS: dict[str, list[str]] = {
     ],
     "stacks": ["stack", "size", "decided", "samples"],
     "snapshots": _names(Snapshot),
+    "reports": [*VISIT, *Claim._fields, "disputed_by"],
+    "takedowns": [*VISIT, *WISHED, "means", "looks_like.sha256", "looks_like.bits"],
 }
 
 

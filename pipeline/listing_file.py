@@ -13,10 +13,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 from gleanset.db.images import PlaceFound
 from gleanset.db.measures import Quality
 from gleanset.db.proposals import Proposal, Standing
+from gleanset.db.reports import Claim
+from gleanset.db.take_downs import AlikeImage
 from gleanset.files.atomic import whole_file
 from gleanset.files.parquet import Column, parquet_file
 from gleanset.records import Box, Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
-from pipeline.listing import COLOURS, STANDING, Line
+from pipeline.listing import COLOURS, STANDING, WISHED, Line
 
 GROUP = 5_000
 """So many rows are a row group of Parquet, and in memory at a time."""
@@ -74,6 +76,7 @@ def _columns(record: Any, **renamed: str) -> dict[str, Column]:
     return {renamed.get(name, name): _column(hints[name]) for name in names}
 
 
+_VISIT: dict[str, Column] = {"id": "int64", "at": "string", "status": "string"}
 _HASH: dict[str, Column] = {"phash": "string"}
 _IMAGE_BOX: dict[str, Column] = {"image": "string", "box": ["int64"]}
 _PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
@@ -98,4 +101,8 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "proposals": _PROPOSED,
     "stacks": {"stack": "string", "size": "int64", "decided": "int64", "samples": ["string"]},
     "snapshots": _columns(Snapshot),
+    "reports": _VISIT | _columns(Claim) | {"disputed_by": ["int64"]},
+    "takedowns": _VISIT
+    | dict.fromkeys(WISHED, "string")
+    | {"means": ["string"], "looks_like": [_columns(AlikeImage)]},
 }

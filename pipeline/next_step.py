@@ -37,7 +37,7 @@ def next_step(dataset: Dataset) -> str:
         return f"gleanset list samples {where}"
     if TakeDownRequests(dataset.db).count():
         # Somebody waits for an answer, and may have a right to it.
-        return f"webapp takedowns list {where}"
+        return f"gleanset list takedowns --where status=pending {where}"
     for name in cut_short(dataset.db):
         return f"gleanset restore {name} {where}"
     counts = _Counts(dataset)

@@ -16,9 +16,11 @@ from gleanset.completion.values import classes_here, runs_here
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.settings import PageLanguage, WebSettings, read_settings
+from gleanset.work.progress import Progress
 from webapp.cli_reports import reports
 from webapp.cli_take_downs import takedowns
 
+BACK, NEWEST = "back", "newest"
 commands = group("webapp", "Serve a trained model: a page, and a REST API.")
 commands.add_command(reports)
 commands.add_command(takedowns)
@@ -100,9 +102,18 @@ commands.add_command(takedowns)
     help="Find the faces in each picture, or take it whole. Default: as the pictures that the "
     "model learnt from were cut.",
 )
+@click.option(
+    "--switch",
+    metavar="RUN",
+    shell_complete=runs_here,
+    help="Have the servers of this dataset answer by another run, at once and without a dropped "
+    f"request, and end: its id, {BACK!r} for the one before, {NEWEST!r} for the newest that "
+    "[web] allows and newer ones as they come.",
+)
 def serve(
     job: CommandJob,
     run: str | None,
+    switch: str | None,
     host: str,
     port: int,
     workers: int | None,
@@ -119,15 +130,17 @@ def serve(
     on_device: bool,
     per_minute: int,
     faces: bool | None,
-) -> None:
+) -> Result | None:
     """Serve a RUN (its id or folder), or an exported .onnx file, until Ctrl-C.
 
     What the page shows stands in [web] of dataset.toml; options win. Without a RUN it is the one
-    named there or the newest, and newer ones take over while the server runs, unless `webapp use`
-    has named one. What visitors must know to be let in stands in $GLEANSET_WEB_TOKEN; else a token
+    named there or the newest, and newer ones take over while the server runs, unless --switch has
+    named one. What visitors must know to be let in stands in $GLEANSET_WEB_TOKEN; else a token
     is made and printed.
     """
     need_web()
+    if switch is not None:
+        return _switch(job.root, switch, _web(job.root).run, job.progress)
     if bool(tls_cert) != bool(tls_key):
         raise UsageError("--tls-cert and --tls-key belong together", "give both")
     from webapp.server import ListenAddress
@@ -153,6 +166,7 @@ def serve(
         faces,
     )
     serve_page(request, job.show, job.progress)
+    return None
 
 
 def _web(root: Path, given: Mapping[str, object] | None = None) -> WebSettings:
@@ -176,28 +190,16 @@ def need_web() -> None:
         )
 
 
-@commands.command(cls=Command, epilog="Example: webapp use --back -d my-dataset")
-@job_options()
-@click.argument("run", required=False, shell_complete=runs_here)
-@click.option("--back", is_flag=True, help="The model that was served before.")
-@click.option(
-    "--newest",
-    is_flag=True,
-    help="The newest run that [web] allows, and newer ones as they come.",
-)
-def use(job: CommandJob, run: str | None, back: bool, newest: bool) -> Result:
-    """Let servers of a dataset answer by another RUN, at once and without a dropped request."""
-    need_web()
-    if (run is not None) + back + newest != 1:
-        raise UsageError("which model?", "name a RUN, or give --back or --newest")
+def _switch(root: Path, run: str, wanted: str | None, progress: Progress) -> Result:
+    """Let servers of a dataset answer by another run."""
     from webapp.served import read_served, served_place, write_served
     from webapp.served_runs import put_run_in_force
 
-    place = served_place(job.root)
-    if back:
+    place = served_place(root)
+    if run == BACK:
         write_served(place, read_served(place).taken_back())
     else:
-        put_run_in_force(job.root, run, _web(job.root).run, job.progress)
+        put_run_in_force(root, None if run == NEWEST else run, wanted, progress)
     served = read_served(place)
     return {"run": served.in_force.run, "follows_newer_runs": served.follow}
 

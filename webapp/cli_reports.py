@@ -2,70 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
 from gleanset.completion.values import classes_here
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Report, Reports
+from gleanset.db.reports import Reports
 from gleanset.errors import UsageError
 
-status_option = click.option(
-    "--status",
-    type=click.Choice([PENDING, ACCEPTED, REFUSED]),
-    default=PENDING,
-    show_default=True,
-    help="Which of them.",
-)
 
-
-@click.group(cls=CommandGroup, epilog="Example: webapp reports list -d my-dataset")
+@click.group(cls=CommandGroup, epilog="Example: webapp reports accept 12 -d my-dataset")
 def reports() -> None:
-    """See, accept and refuse what visitors reported as wrong."""
-
-
-@reports.command("list", epilog="Example: webapp reports list --status refused -d my-dataset")
-@job_options()
-@status_option
-def list_reports(job: CommandJob, status: str) -> Result:
-    """List reports, the oldest first, with those that claim another class of the same face."""
-    from gleanset.web_reports import disputed
-
-    with job.open() as dataset:
-        listed = list(Reports(dataset.db).each(status))
-        rivals = disputed(dataset)
-    if not job.as_json:
-        for report in listed:
-            job.tell(_line(report, rivals.get(report.id, ())))
-        return {"reports": len(listed)}
-    return {
-        "reports": [
-            {**_told(report), "disputed_by": [one.id for one in rivals.get(report.id, ())]}
-            for report in listed
-        ]
-    }
-
-
-def _line(report: Report, rivals: Sequence[Report]) -> str:
-    claim = report.claim
-    answer = claim.answer or "unknown"
-    note = f": {claim.note!r}" if claim.note else ""
-    others = ", ".join(f"{one.claim.claimed!r} in report {one.id}" for one in rivals)
-    dispute = f"  disputed: {others}" if others else ""
-    known = f"{report.id}  {report.at}  {claim.claimed!r}, not {answer!r}"
-    return f"{known}{note}{dispute}  {claim.sha256[:12]}"
-
-
-def _told(one: Report) -> Result:
-    claim = one.claim
-    return {
-        "id": one.id,
-        "at": one.at,
-        "status": one.status,
-        **{key: value for key, value in claim._asdict().items() if key != "box"},
-        "box": list(claim.box),
-    }
+    """Accept and refuse what visitors reported as wrong: `gleanset list reports` shows it."""
 
 
 @reports.command(epilog="Example: webapp reports accept 12 13 -d my-dataset")
@@ -93,7 +40,7 @@ def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | N
         named = dict.fromkeys(chosen, name)
         settled = accept_reports(dataset, named, unseen=every) if chosen else None
     if left:
-        job.say(f"visitors disagree in {len(left)} reports, which wait: webapp reports list")
+        job.say(f"visitors disagree in {len(left)} reports, which wait: gleanset list reports")
     return {"accepted": settled.reports if settled else 0, "disputed": len(left)}
 
 

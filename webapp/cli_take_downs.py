@@ -6,65 +6,19 @@ import click
 
 from gleanset import Dataset
 from gleanset.cli import CommandGroup, CommandJob, Result, confirmed, job_options
-from gleanset.db.take_downs import TakeDownRequest, TakeDownRequests
 from gleanset.errors import UsageError
 from gleanset.take_down import TakeDown, plan_take_down
 from gleanset.web_take_downs import (
-    MeantPictures,
     accept_take_down,
     meant_by,
     refuse_take_downs,
     waiting_request,
 )
-from webapp.cli_reports import status_option
 
 
-@click.group(cls=CommandGroup, epilog="Example: webapp takedowns list -d my-dataset")
+@click.group(cls=CommandGroup, epilog="Example: webapp takedowns accept 3 -d my-dataset")
 def takedowns() -> None:
-    """See, accept and refuse what visitors asked to be removed."""
-
-
-@takedowns.command("list", epilog="Example: webapp takedowns list --status refused -d my-dataset")
-@job_options()
-@status_option
-def list_take_downs(job: CommandJob, status: str) -> Result:
-    """List requests with the pictures that they mean, the oldest first."""
-    with job.open() as dataset:
-        found = [
-            (one, meant_by(dataset, one.wish)) for one in TakeDownRequests(dataset.db).each(status)
-        ]
-    if job.as_json:
-        return {"takedowns": [_told(one, meant) for one, meant in found]}
-    for one, meant in found:
-        for line in _lines(one, meant):
-            job.tell(line)
-    return {"takedowns": len(found)}
-
-
-def _lines(one: TakeDownRequest, meant: MeantPictures) -> list[str]:
-    # As Python writes texts: whatever a visitor typed, it does not reach the terminal as it is.
-    wish = one.wish
-    told = {"page": wish.page, "words": wish.words, "contact": wish.contact}
-    lines = [f"{one.id}  {one.at}  because {wish.reason!r}"]
-    lines += [f"    {name}: {text!r}" for name, text in told.items() if text]
-    if wish.sha256:
-        lines.append(f"    a picture was sent: {wish.sha256}")
-    lines += [f"    means {sha256}" for sha256 in meant.same]
-    return lines + [
-        f"    looks like {near.sha256} ({near.bits} of 64 bits)" for near in meant.alike
-    ]
-
-
-def _told(one: TakeDownRequest, meant: MeantPictures) -> Result:
-    wish = {key: value for key, value in one.wish._asdict().items() if key != "phash"}
-    return {
-        "id": one.id,
-        "at": one.at,
-        "status": one.status,
-        **wish,
-        "means": list(meant.same),
-        "looks_like": [near._asdict() for near in meant.alike],
-    }
+    """Accept and refuse what visitors asked to be removed: `gleanset list takedowns` shows it."""
 
 
 @takedowns.command(epilog="Example: webapp takedowns accept 3 -d my-dataset")

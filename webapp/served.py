@@ -58,7 +58,9 @@ class ServedModels(msgspec.Struct, frozen=True):
         Raises `UsageError` where there is none.
         """
         if len(self.models) < 2:
-            raise UsageError("there is no model before this one", "name a run: webapp use RUN")
+            raise UsageError(
+                "there is no model before this one", "name a run: webapp serve --switch RUN"
+            )
         return ServedModels(self.models[:-1], follow=False)
 
 

@@ -46,7 +46,7 @@ def put_in_force(
     place = served_place(root)
     served = read_served(place)
     if run is None and not served.follow:
-        return place, f"{served.in_force.run} is served, as was chosen with: webapp use"
+        return place, f"{served.in_force.run} is served, as was chosen with: webapp serve --switch"
     put_run_in_force(root, run, wanted, progress)
     return place, f"{read_served(place).in_force.run} is served"
 

@@ -10,7 +10,7 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.values import clean, now
 from gleanset.records import Box
 
-PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
+STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 SAME_FACE = 0.5
 """Intersection over union from which two boxes, drawn by two visitors, are of one face."""
 

@@ -58,7 +58,7 @@ EXCUSED = [
     ("webapp.md", "webapp reports refuse", "numbers of reports that came in"),
     ("webapp.md", "webapp takedowns accept", "numbers of requests that came in"),
     ("webapp.md", "webapp takedowns refuse", "numbers of requests that came in"),
-    ("webapp.md", "webapp use --back", "nothing was answered by a model before"),
+    ("webapp.md", "webapp serve --switch back", "nothing was answered by a model before"),
 ]
 
 

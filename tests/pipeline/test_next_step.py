@@ -195,7 +195,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (trained_and_more_waits, "labeler"),
     (reported, "labeler --view reports"),
     (accepted, "baseline train --preset simple"),
-    (asked_to_take_down, "webapp takedowns list"),
+    (asked_to_take_down, "gleanset list takedowns --where status=pending"),
     (all_taken_down, "harvest folder DIR --hints-from-folders"),
 )
 

@@ -222,6 +222,6 @@ def test_a_request_to_take_a_picture_down_comes_first(empty: Dataset) -> None:
     requests = TakeDownRequests(empty.db)
     requests.add(TakeDownWish(page="https://example.org/1", reason="it is mine"))
     assert status(empty)["takedowns"] == {"waiting": 1}
-    assert next_step(empty).startswith("webapp takedowns list -d ")
+    assert next_step(empty).startswith("gleanset list takedowns ")
     refuse_take_downs(empty, [1])
     assert next_step(empty).startswith("harvest folder")

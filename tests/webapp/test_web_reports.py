@@ -80,8 +80,8 @@ def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
     told = run_here(*words).json
     assert (told["accepted"], told["disputed"]) == (1, 2)
     assert [*unseen_labels(dataset.db).values()] == [VISITOR], "nobody looked at what --all took"
-    listed = run_here("webapp.cli", "reports", "list", "-d", dataset.root)
-    assert f"disputed: 'rin' in report {rin}" in listed.stdout
+    listed = run_here("pipeline.cli", "list", "reports", "--where", f"id={mei}", "-d", dataset.root)
+    assert listed.json["disputed_by"] == [rin]
     accept_reports(dataset, {mei: "mei"})
     with pytest.raises(UsageError, match="accepted"):
         accept_reports(dataset, {rin: None})
