@@ -21,8 +21,8 @@ from baseline.embeddings.graph import EmbeddingGraph
 from baseline.embeddings.onnx_backbone import OnnxBackbone
 from baseline.embeddings.spec import is_embedding
 from baseline.timm_backbone import TimmBackbone, load_weights
+from curation.likeness.colour_layout import VERSION, WIDTH
 from gleanset.errors import UsageError
-from gleanset.likeness.colour_layout import VERSION, WIDTH
 
 SHRINKAGE = 3.0
 """Of colours: three times what a network's layers need, rare ones being seen in few pictures

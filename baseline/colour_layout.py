@@ -1,6 +1,6 @@
 """The descriptor of drawn faces in PyTorch, so that an exported network holds it.
 
-It gives the numbers of `gleanset/likeness/colour_layout.py`, where they are explained.
+It gives the numbers of `curation/likeness/colour_layout.py`, where they are explained.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from gleanset.likeness import colour_layout as formula
+from curation.likeness import colour_layout as formula
 
 
 class ColourLayout(nn.Module):

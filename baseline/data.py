@@ -13,11 +13,11 @@ import numpy.typing as npt
 from baseline.pixel_cache import decode_all
 from baseline.pixels import Pixels, PixelSource, ReadPixels
 from baseline.settings import Settings, Triplet
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.provenance import unseen_labels
 from gleanset.db.samples import AS_IT_IS, Balances, SampleWeight
 from gleanset.errors import InputUnusable
-from gleanset.moments import moments_of
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
 

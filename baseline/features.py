@@ -29,9 +29,9 @@ from baseline.pixels import (
     readers_for,
 )
 from baseline.settings import Fit, Precision, Transfer, Triplet
+from curation.likeness.store import Vector, VectorStore, vector_name
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
-from gleanset.likeness.store import Vector, VectorStore, vector_name
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress

@@ -28,6 +28,7 @@ from baseline.report.folds_page import write_folds_report
 from baseline.report.page import REPORT
 from baseline.runs import FOLDS_ROOM, METRICS, ROOM, ending_told, new_run_id, run_folder
 from baseline.settings import Settings
+from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval, few
 from gleanset.db.runs import Doubts, SplitEvaluations
@@ -35,7 +36,6 @@ from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, duration, percent
 from gleanset.records import Run
-from gleanset.snapshots import made_from
 from gleanset.work.progress import Progress
 
 SWOLLEN = 1.5

@@ -38,10 +38,10 @@ from baseline.methods.training_data import TrainingData
 from baseline.networks import GalleryHead
 from baseline.runs import TRAINED_ON, finished_run
 from baseline.storage import load_model
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
-from gleanset.moments import moments_of
 from gleanset.work.progress import Progress
 
 

@@ -17,10 +17,10 @@ from baseline.backbone import FeaturePart
 from baseline.backbone_names import COLOURS
 from baseline.data import pixel_sources
 from baseline.pixels import PixelSource, picture_of
+from curation.likeness.space import sample_name
+from curation.likeness.store import VectorStore
 from gleanset import Dataset
 from gleanset.images.photo_likeness import photo_likeness
-from gleanset.likeness.space import sample_name
-from gleanset.likeness.store import VectorStore
 from gleanset.platform import cores
 from gleanset.records import Region, Sample
 from gleanset.work.pool import Threads, run_over

@@ -40,12 +40,12 @@ from baseline.run_logger import RunLogger
 from baseline.runs import METRICS, ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
 from baseline.settings import AUTO, Settings, load_preset
 from baseline.storage import save_model
+from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.binomial import few
 from gleanset.db.faces import crop_methods
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, duration
-from gleanset.snapshots import made_from
 from gleanset.work.progress import Progress
 
 CHECKPOINT = "checkpoint"

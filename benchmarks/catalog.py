@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.paging import Where
-from gleanset.moments import moments_of
 from gleanset.records import Box, Face, FaceCrop, Measured, Origin
 
 SOURCES = ("bing", "flickr", "pixiv", "video")

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from catalog import synthetic
 
+from curation.snapshots import difference, take_snapshot
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset
@@ -34,7 +35,6 @@ from gleanset.db.maintenance import contradictions
 from gleanset.db.paging import Where
 from gleanset.images.cut import CutSettings
 from gleanset.settings import SplitSettings
-from gleanset.snapshots import difference, take_snapshot
 from gleanset.work.pool import run_over
 from harvest.folder import harvest_folders
 from labeler.splits.plan import apply_split, plan_split

@@ -120,7 +120,7 @@ def add(job: CommandJob, image: str, boxes: tuple[str, ...]) -> Result:
     pixels of the upright image. They stay whatever a detector finds later; labeler undo or
     facecrop remove takes them away again.
     """
-    from gleanset.manual_boxes import add_boxes, parse_box
+    from curation.manual_boxes import add_boxes, parse_box
 
     with job.open() as dataset:
         return add_boxes(dataset, image, [parse_box(box) for box in boxes])
@@ -131,7 +131,7 @@ def add(job: CommandJob, image: str, boxes: tuple[str, ...]) -> Result:
 @click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
 def remove(job: CommandJob, samples: tuple[str, ...]) -> Result:
     """Take away what facecrop add gave; labeler undo brings it back."""
-    from gleanset.manual_boxes import remove_samples
+    from curation.manual_boxes import remove_samples
 
     with job.open() as dataset:
         return remove_samples(dataset, samples)
@@ -141,7 +141,7 @@ def remove(job: CommandJob, samples: tuple[str, ...]) -> Result:
 @job_options()
 def miss(job: CommandJob) -> Result | None:
     """List the images in which nothing was found, one JSON object a line."""
-    from gleanset.manual_boxes import missed
+    from curation.manual_boxes import missed
 
     found = 0
     with job.open() as dataset:

@@ -21,13 +21,13 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from curation.moments import LOOK_ALIKE, find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs
 from gleanset.db.measures import SampleHashes
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import Unreadable, UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.moments import LOOK_ALIKE, find_moments
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.audit_pictures import (

@@ -65,7 +65,7 @@ def plan_balance(
     settings = f"method={method} target={goal} seed={seed}"
     plan = BalancePlan(settings, target=goal, where=f"-d {_quoted(str(dataset.root))}")
     # Here, for it takes numpy: the command line imports this module whenever it starts.
-    from gleanset.moments import moments_of
+    from curation.moments import moments_of
 
     moments = moments_of(dataset.db)
     for label, samples in sorted(classes.items()):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.paging import Where
@@ -15,7 +16,6 @@ from gleanset.db.statistics import Statistics
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.contact_sheet import fitted, save_sheet
 from gleanset.images.decode import MAX_PIXELS
-from gleanset.moments import moments_of
 from gleanset.records import Region, Sample
 from labeler.fonts import font_for
 from labeler.quality.flags import flags_of

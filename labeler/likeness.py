@@ -12,11 +12,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from curation.likeness.descriptor import WIDTH, DescriptorSpace
+from curation.likeness.space import LikenessSpace, sample_name
 from gleanset import Dataset
 from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposals
-from gleanset.likeness.descriptor import WIDTH, DescriptorSpace
-from gleanset.likeness.space import LikenessSpace, sample_name
 from gleanset.records import Region
 
 SOME = 2000

@@ -12,7 +12,7 @@ from gleanset.completion.values import snapshots_here
 from gleanset.errors import UsageError
 
 if TYPE_CHECKING:
-    from gleanset.snapshots import Difference
+    from curation.snapshots import Difference
 
 
 limit_option = click.option(
@@ -38,7 +38,7 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
     dataset.toml, and which pictures there are. No file is copied, and only what differs from the
     snapshot before takes room.
     """
-    from gleanset.snapshots import take_snapshot
+    from curation.snapshots import take_snapshot
     from pipeline.snapshot_lines import snapshot_result, snapshot_table
 
     if name is None:
@@ -64,7 +64,7 @@ def diff(job: CommandJob, a: str, b: str, limit: int) -> Result | None:
 
     Pictures, labels, splits, copies set aside, classes and settings; "now" may also be A.
     """
-    from gleanset.snapshots import difference
+    from curation.snapshots import difference
     from pipeline.snapshot_lines import difference_lines, difference_result
 
     with job.open() as dataset:
@@ -95,7 +95,7 @@ def restore(job: CommandJob, name: str, with_settings: bool, limit: int) -> Resu
     dataset.toml is no part of the step; see --settings. With --simulate it is shown what differs,
     --limit of each.
     """
-    from gleanset import snapshots
+    from curation import snapshots
     from pipeline.snapshot_lines import difference_lines, difference_result
 
     with job.open() as dataset:

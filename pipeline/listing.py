@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from curation.web_reports import disputed
+from curation.web_take_downs import meant_by
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.images import NOWHERE, PlaceFound
@@ -27,8 +29,6 @@ from gleanset.db.stacks import stacks as stacks_that_wait
 from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
-from gleanset.web_reports import disputed
-from gleanset.web_take_downs import meant_by
 from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]

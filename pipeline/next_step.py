@@ -9,9 +9,9 @@ import shlex
 from collections import Counter
 from importlib.util import find_spec
 
+from curation.by_hand import by_hand
 from facecrop.request import whole_instead
 from gleanset import Dataset
-from gleanset.by_hand import by_hand
 from gleanset.db.faces import WHOLE
 from gleanset.db.hints import Hints
 from gleanset.db.provenance import unseen_judges

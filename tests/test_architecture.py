@@ -18,12 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # Which of our rooms each room may import.
 ROOMS: dict[str, set[str]] = {
     "gleanset": set(),
+    "curation": {"gleanset"},
     "harvest": {"gleanset"},
-    "facecrop": {"gleanset"},
-    "labeler": {"gleanset"},
-    "baseline": {"gleanset", "facecrop"},
-    "webapp": {"gleanset", "facecrop", "baseline"},
-    "pipeline": {"gleanset", "harvest", "facecrop", "labeler", "baseline", "webapp"},
+    "facecrop": {"gleanset", "curation"},
+    "labeler": {"gleanset", "curation"},
+    "baseline": {"gleanset", "curation", "facecrop"},
+    "webapp": {"gleanset", "curation", "facecrop", "baseline"},
+    "pipeline": {"gleanset", "curation", "harvest", "facecrop", "labeler", "baseline", "webapp"},
 }
 
 # Which modules may use a library: a path begins with one of the prefixes, or one of the words
@@ -65,7 +66,7 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset": 18_600,
+    "gleanset and curation": 18_600,
     "harvest": 15_350,
     "facecrop": 3_970,
     "labeler": 28_600,
@@ -355,6 +356,7 @@ def test_datasets_is_no_package() -> None:
     ("name", "code", "expected"),
     [
         ("gleanset/a.py", "import harvest.folder", "gleanset may not import harvest"),
+        ("gleanset/a.py", "import curation.moments", "gleanset may not import curation"),
         (
             "harvest/a.py",
             "from labeler.splits.plan import plan_split",

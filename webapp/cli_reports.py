@@ -31,7 +31,7 @@ def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | N
     Reports that contradict each other wait until you say who it is (--class), or refuse one;
     --all leaves them out; what it takes in nobody has looked at, so it stays in train.
     """
-    from gleanset.web_reports import accept_reports, disputed
+    from curation.web_reports import accept_reports, disputed
 
     with job.open() as dataset:
         chosen = _chosen(Reports(dataset.db), numbers, every)
@@ -50,7 +50,7 @@ def accept(job: CommandJob, numbers: tuple[int, ...], every: bool, name: str | N
 @click.option("--all", "every", is_flag=True, help="All that wait.")
 def refuse(job: CommandJob, numbers: tuple[int, ...], every: bool) -> Result:
     """Refuse reports. Their pictures are removed by the next `gleanset gc`."""
-    from gleanset.web_reports import refuse_reports
+    from curation.web_reports import refuse_reports
 
     with job.open() as dataset:
         chosen = _chosen(Reports(dataset.db), numbers, every)

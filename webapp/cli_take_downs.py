@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from gleanset import Dataset
-from gleanset.cli import CommandGroup, CommandJob, Result, confirmed, job_options
-from gleanset.errors import UsageError
-from gleanset.take_down import TakeDown, plan_take_down
-from gleanset.web_take_downs import (
+from curation.take_down import TakeDown, plan_take_down
+from curation.web_take_downs import (
     accept_take_down,
     meant_by,
     refuse_take_downs,
     waiting_request,
 )
+from gleanset import Dataset
+from gleanset.cli import CommandGroup, CommandJob, Result, confirmed, job_options
+from gleanset.errors import UsageError
 
 
 @click.group(cls=CommandGroup, epilog="Example: webapp takedowns accept 3 -d my-dataset")

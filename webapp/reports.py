@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from baseline.picture_parts import NO_FACE
+from curation.web_reports import report_store
 from gleanset import Dataset
 from gleanset.db.classes import class_name
 from gleanset.db.reports import Claim, Reports
@@ -16,7 +17,6 @@ from gleanset.files.atomic import write_atomic
 from gleanset.images.cut import within
 from gleanset.images.measure import measure
 from gleanset.records import Box, Measured
-from gleanset.web_reports import report_store
 from webapp.recognizer import Upload, answers_to
 from webapp.refusal import RefusedRequest
 from webapp.served import LoadedModel

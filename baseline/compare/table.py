@@ -19,10 +19,10 @@ from baseline.evaluation.intervals import (
 from baseline.evaluation.metrics import classification_metrics
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.report.run_files import read_layers, read_metrics, weights_size
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable
-from gleanset.moments import moments_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ from baseline.presort.propose import MORE, PresortMemory, PresortResult, propose
 from baseline.presort.standings import StandingTable
 from baseline.settings import Settings, Transfer
 from baseline.texture import ExpectedWeights, expected_weights
+from curation.likeness.space import FACT, forget_spaces, sample_name, write_space
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
 from gleanset.db.provenance import unseen_labels
 from gleanset.db.watch import CatalogueWatch, SampleMarks
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.likeness.space import FACT, forget_spaces, sample_name, write_space
-from gleanset.moments import moments_of
 from gleanset.records import Region, Sample
 from gleanset.work.progress import Progress
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from curation.by_hand import STACKS, by_hand, window_here
 from gleanset import Dataset
-from gleanset.by_hand import STACKS, by_hand, window_here
 from gleanset.db.proposed import proposed_samples
 from gleanset.html.words import count
 

@@ -20,6 +20,7 @@ from baseline.report.page import (
 )
 from baseline.report.run_files import SplitFigures
 from baseline.runs import METRICS
+from curation.snapshots import snapshot_words
 from gleanset import Dataset
 from gleanset.binomial import Interval
 from gleanset.db.runs import Doubts
@@ -29,7 +30,6 @@ from gleanset.html.charts import interval_bar
 from gleanset.html.fill import as_bytes, templates
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import percent
-from gleanset.snapshots import snapshot_words
 
 HELD_OUT = "the held-out folds"
 

@@ -33,6 +33,7 @@ from baseline.report.run_files import (
     read_metrics,
     weights_size,
 )
+from curation.snapshots import snapshot_words
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval
 from gleanset.db.faces import CropMethod
@@ -42,7 +43,6 @@ from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.fill import as_bytes, templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
-from gleanset.snapshots import snapshot_words
 
 REPORT = "report.html"
 WORST = 20

@@ -13,13 +13,22 @@ from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BANDS = (("pipeline",), ("labeler",), ("baseline",), ("harvest",), ("facecrop",), ("gleanset",))
+BANDS = (
+    ("pipeline",),
+    ("labeler",),
+    ("baseline",),
+    ("harvest",),
+    ("facecrop",),
+    ("curation",),
+    ("gleanset",),
+)
 PURPOSE = {
     "pipeline": "recipes, demo, doctor, status, listing, report, maintenance",
     "labeler": "duplicates, decisions, splits, exports; the window in qt/",
     "baseline": "training, judging, presorting, using models",
     "harvest": "getting images in",
     "facecrop": "finding faces and cutting them",
+    "curation": "moments, likeness, snapshots, take-downs, reports from the web, boxes by hand",
     "gleanset": "the core: records, catalogue, files, images, running over many items",
 }
 WIDTH, MARGIN, GAP, LINE, CHARACTER = 1180, 18, 10, 14, 6.4

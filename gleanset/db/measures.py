@@ -176,7 +176,7 @@ def sample_region(row: Row) -> SampleRegion:
 
 
 class PixelMeasures(NamedTuple):
-    """What the pixels of a sample told; `descriptor` as `gleanset/likeness/` makes it."""
+    """What the pixels of a sample told; `descriptor` as `curation/likeness/` makes it."""
 
     blur: float
     darkest: float

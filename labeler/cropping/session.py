@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from curation.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from gleanset.files.store import PictureFile
 from gleanset.images.cut import sample_key
-from gleanset.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, Image, Landmark
 

@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import log2
 
+from curation.disjoint_sets import DisjointSets
 from gleanset.db.duplicates import GroupMember
-from gleanset.disjoint_sets import DisjointSets
 
 # Tells whether two samples (rows) are the same.
 Compare = Callable[[int, int], bool]

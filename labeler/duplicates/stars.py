@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.disjoint_sets import DisjointSets
+from curation.disjoint_sets import DisjointSets
 from gleanset.errors import Unreadable
 from labeler.duplicates.grouping import Pair
 from labeler.duplicates.verification import FilePair, Verdict, compare_files

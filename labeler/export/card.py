@@ -8,12 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from curation.moments import moments_of
+from curation.snapshots import snapshot_words
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import Balances
 from gleanset.html.words import count
-from gleanset.moments import moments_of
-from gleanset.snapshots import snapshot_words
 from labeler.export.facts import MOST_COMPARED, CardFacts
 from labeler.export.front_matter import front_matter
 from labeler.export.options import ExportOptions

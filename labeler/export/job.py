@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.files.parquet import pyarrow
 from gleanset.records import Rejection
-from gleanset.snapshots import made_from
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
 from labeler.export.boxed_plan import ExportPlan, plan_boxes

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.s3 import Bucket
 from gleanset.records import Rejection
-from gleanset.snapshots import made_from
 from gleanset.work.pool import Outcome, run_over
 from gleanset.work.progress import Progress
 from labeler.export.bucket_shards import BucketShardWriter

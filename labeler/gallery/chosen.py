@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import Quality, QualityMeasures
@@ -13,7 +14,6 @@ from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting_queue import SortingQueue
 from gleanset.db.stacks import LookAlikeStack, stacks
 from gleanset.errors import InputUnusable
-from gleanset.moments import moments_of
 from gleanset.named_files import for_dataset
 from gleanset.records import Sample
 from labeler.class_sheet import labelled_counts, portrait_order

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from curation.likeness.colour_layout import FacePlace
+from curation.likeness.descriptor import descriptor
 from gleanset import Dataset
 from gleanset.db.measures import PixelMeasures, QualityMeasures
 from gleanset.images.photo_likeness import photo_likeness
-from gleanset.likeness.colour_layout import FacePlace
-from gleanset.likeness.descriptor import descriptor
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import Progress

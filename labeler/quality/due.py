@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from curation.likeness.colour_layout import FacePlace
 from gleanset import Dataset
 from gleanset.db.measures import ImageHashes, QualityMeasures, SampleRegion
-from gleanset.likeness.colour_layout import FacePlace
 from labeler.sample_pixels import SampleFile, sample_file
 
 VERSION = 2

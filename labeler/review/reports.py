@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from curation.web_reports import accept_reports, refuse_reports, report_store
 from gleanset import Dataset
 from gleanset.db.measures import SampleRegion
 from gleanset.db.reports import PENDING, Report, Reports
@@ -24,7 +25,6 @@ from gleanset.images.cut import with_margin
 from gleanset.images.decode import decode, size_said
 from gleanset.places import originals_of
 from gleanset.records import Region
-from gleanset.web_reports import accept_reports, refuse_reports, report_store
 from labeler.sorting.session import SortingSession, StepResult
 from labeler.sorting.whole_pictures import PictureWalk, WholePicture
 

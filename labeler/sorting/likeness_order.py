@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from curation.likeness.descriptor import WIDTH, DescriptorSpace
 from gleanset import Dataset
 from gleanset.db.measures import QualityMeasures
-from gleanset.likeness.descriptor import WIDTH, DescriptorSpace
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]

@@ -10,12 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from curation.moments import Moment, MomentMember, find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.provenance import PERSON, UNSEEN, giver_of, label_provenances
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.moments import Moment, MomentMember, find_moments
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import MomentSizes, PartTable, allocate
 from labeler.splits.lower_bound import least_deviation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from gleanset.moments import Moment, MomentMember
+from curation.moments import Moment, MomentMember
 from labeler.splits.split_spec import SplitSpec
 
 # Where a new picture ties moments of several splits together: test stays test.

@@ -10,13 +10,13 @@ from markupsafe import Markup
 from baseline.evaluation.metrics import ClassScore
 from baseline.report.charts import ConfusionRow, confusion_rows
 from baseline.report.run_files import Metrics, SplitFigures
+from curation.snapshots import snapshot_words
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, duration, figure, number, percent
-from gleanset.snapshots import snapshot_words
 from pipeline.report.classes import SPLITS, ClassesSection
 
 WORST = 20

@@ -24,9 +24,9 @@ from baseline.embeddings import graph as graphs
 from baseline.embeddings import spec
 from baseline.embeddings.onnx_backbone import OnnxBackbone, bilinear_weights
 from baseline.settings import load_preset
+from curation.likeness.colour_layout import WIDTH as COLOURS_WIDTH
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent, UsageError
 from gleanset.files.store import sha256_of_file
-from gleanset.likeness.colour_layout import WIDTH as COLOURS_WIDTH
 
 
 def backbone_of(name: object) -> Backbone:

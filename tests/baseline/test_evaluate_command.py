@@ -28,11 +28,11 @@ from baseline.methods.registry import fit_method
 from baseline.methods.training_data import TrainingData
 from baseline.settings import load_preset
 from baseline.storage import save_model
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
 from gleanset.errors import UsageError
-from gleanset.moments import moments_of
 
 CLASSES = ("cat", "owl", "狐")
 TINY = {

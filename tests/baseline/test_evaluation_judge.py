@@ -19,10 +19,10 @@ from baseline.grouped_split import grouped_folds, out_of_fold
 from baseline.methods.training_data import TrainingData
 from baseline.report.run_files import read_metrics
 from baseline.settings import load_preset
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
-from gleanset.moments import moments_of
 from gleanset.records import Origin
 from labeler.balance import Method, apply_balance, plan_balance
 

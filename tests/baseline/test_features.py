@@ -22,9 +22,9 @@ from baseline import pixels
 from baseline.backbones import bare_backbone
 from baseline.extraction import Extractor, folded
 from baseline.features import Features, FeatureSpec, features_of
+from curation.likeness import store
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.likeness import store
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, Threads
 
@@ -133,13 +133,13 @@ def extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
     """A process that extracts slowly: it writes each vector, and tells when it did."""
     code = f"""
 import torch; torch.set_num_threads(1)
-import gleanset.likeness.store as cache
+import curation.likeness.store as cache
 cache.ROWS = 2
 from baseline import extraction
 extraction.BATCH = 4
 from baseline.features import FeatureSpec, features_of
 from gleanset import Dataset
-from gleanset.likeness import store
+from curation.likeness import store
 if __name__ == "__main__":
     with Dataset.open({str(root)!r}) as dataset:
         spec = FeatureSpec("mobilenetv3_small_050", "none", 32, 3, "characters", 1, "fp32")

@@ -18,9 +18,9 @@ from baseline.loop.dataset import FeatureSamples
 from baseline.methods.part_weights import choose_part_weights, weighed_scaling
 from baseline.methods.scaling import Scaling
 from baseline.texture import ExpectedWeights
+from curation.likeness.colour_layout import WIDTH, colour_layout
 from gleanset import Dataset
 from gleanset.errors import UsageError
-from gleanset.likeness.colour_layout import WIDTH, colour_layout
 
 NETWORK = "mobilenetv3_small_050"
 SPEC = FeatureSpec(NETWORK, "none", 32, 3, "characters", 1, "fp32")

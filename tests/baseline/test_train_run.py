@@ -27,12 +27,12 @@ from baseline.runs import METRICS, ROOM, run_folder
 from baseline.settings import load_preset
 from baseline.train_run import train_run
 from baseline.train_words import training_words
+from curation.snapshots import take_snapshot
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Run
-from gleanset.snapshots import take_snapshot
 from gleanset.terminal import readable
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from drawn_dataset import fill
 
 from baseline.data import find_examples
 from baseline.grouped_split import with_val
+from curation.moments import moments_of
 from gleanset import Dataset
-from gleanset.moments import moments_of
 
 
 @pytest.fixture

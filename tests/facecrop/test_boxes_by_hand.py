@@ -11,13 +11,13 @@ import pytest
 from facecrop_scenes import face_at, put, samples, scene
 from tools_for_tests import Ran, run_here
 
+from curation.manual_boxes import add_boxes, missed, parse_box, remove_samples
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.cut import CutSettings
-from gleanset.manual_boxes import add_boxes, missed, parse_box, remove_samples
 from gleanset.records import Rejection
 from pipeline.listing import listing
 

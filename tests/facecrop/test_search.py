@@ -13,13 +13,13 @@ from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
 from PIL import Image
 from tools_for_tests import Ran, run_here
 
+from curation.take_down import TakeDown, take_down
 from facecrop.detectors import DetectorSpec
 from facecrop.request import whole_instead
 from facecrop.search import STAGE, DatasetSearch, find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import CutSettings, sample_key, with_margin
-from gleanset.take_down import TakeDown, take_down
 from gleanset.work.pool import run_batches
 
 SPEC = DetectorSpec.of("animeface")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from curation.take_down import TakeDown, take_down
 from gleanset import Dataset, Origin
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
-from gleanset.take_down import TakeDown, take_down
 from gleanset.work.progress import Progress
 from pipeline.maintenance.gc import collect
 from pipeline.maintenance.verify import verify

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.gleanset.catalogue_rows import add_sample
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from tests.gleanset.catalogue_rows import add_sample
 
 
 @pytest.fixture

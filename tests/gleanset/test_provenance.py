@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from catalogue_rows import add_sample
 
+from curation.snapshots import restore, take_snapshot
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, VISITOR, Choice
 from gleanset.db.provenance import giver_of, unseen_labels
-from gleanset.snapshots import restore, take_snapshot
 from labeler.classes import ClassEditor
 
 

@@ -13,11 +13,11 @@ from labelled_pictures import encoded, picture, put
 from PIL import Image
 
 from baseline.data import find_examples
+from curation.moments import moments_of
 from gleanset import Box, Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.samples import Balances
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.moments import moments_of
 from labeler.balance import Method, apply_balance, parse_target, plan_balance
 from labeler.export.job import export
 from labeler.export.options import ExportOptions

@@ -11,11 +11,11 @@ import pytest
 from labelled_pictures import encoded, picture
 from tools_for_tests import run_here
 
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.filters import SampleFilter, filter_tests
 from gleanset.errors import UsageError
 from gleanset.file_groups import GroupBy
-from gleanset.moments import moments_of
 from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
 from labeler.export.job import export

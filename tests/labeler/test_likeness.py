@@ -12,13 +12,13 @@ from drawn_faces import draw_set
 from labeler_makers import add_faces, add_image, label
 from labelled_pictures import encoded, picture, put
 
+from curation.likeness.colour_layout import FacePlace
+from curation.likeness.descriptor import WIDTH, descriptor
+from curation.likeness.space import FACT, Rows, sample_name, write_space
 from gleanset import Box, Dataset, Face
 from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting_queue import SampleFeatures, SortingQueue
-from gleanset.likeness.colour_layout import FacePlace
-from gleanset.likeness.descriptor import WIDTH, descriptor
-from gleanset.likeness.space import FACT, Rows, sample_name, write_space
 from gleanset.records import FaceCrop, Landmark, Region
 from labeler.likeness import Likeness
 from labeler.quality.assessment import QualityAssessment

@@ -15,9 +15,9 @@ from labeler_makers import hash64
 from PIL import Image, ImageDraw, ImageFilter
 from tie_makers import tie
 
+from curation.moments import LOOK_ALIKE, find_moments, look_alikes
 from gleanset.db.samples import GroupEvidence
 from gleanset.images.measure import measure
-from gleanset.moments import LOOK_ALIKE, find_moments, look_alikes
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 HASHES = st.integers(0, 2**64 - 1)

@@ -12,13 +12,13 @@ import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from curation.likeness.descriptor import WIDTH, DescriptorSpace, descriptor
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.errors import UsageError
 from gleanset.images.measure import phash_and_sharpness
 from gleanset.images.photo_likeness import photo_likeness
-from gleanset.likeness.descriptor import WIDTH, DescriptorSpace, descriptor
 from gleanset.records import FaceCrop
 from labeler.quality.assessment import QualityAssessment, measures
 from labeler.quality.due import VERSION

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 from tools_for_tests import examples
 
+from curation.moments import moments_of
 from gleanset import Dataset, Origin
 from gleanset.db.changes import Curation, Placement
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.moments import moments_of
 from gleanset.settings import Settings, SplitSettings
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 from labeler.splits.split_spec import SPLITS, lowest_terms, parse_ratio

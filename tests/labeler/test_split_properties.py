@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tie_makers import applied, components, random_ties
 from tools_for_tests import examples
 
+from curation.moments import find_moments
 from gleanset.db.samples import GroupEvidence
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.moments import find_moments
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import MomentSizes, PartTable, allocate
 from labeler.splits.lower_bound import least_deviation

@@ -16,10 +16,10 @@ import pytest
 from tools_for_tests import ROOT, Ran, eventually, run_here
 
 from baseline.settings import preset_names
+from curation.snapshots import take_snapshot
 from facecrop.cli_compare import detector_names
 from facecrop.detectors import DETECTORS
 from gleanset import Dataset
-from gleanset.snapshots import take_snapshot
 from harvest.cli_options import source_names
 from harvest.sources import SOURCES
 from labeler.classes import ClassEditor

@@ -15,6 +15,7 @@ import pytest
 from model_of_colours import write_model
 from tools_for_tests import command, picture, run_cli, run_here
 
+from curation.take_down import plan_take_down, take_down
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
@@ -23,7 +24,6 @@ from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
 from gleanset.errors import DiskFull
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop
-from gleanset.take_down import plan_take_down, take_down
 from harvest.folder import harvest_folders
 from labeler.importing.job import import_labelled
 from labeler.sorting.session import LATER, SortingSession

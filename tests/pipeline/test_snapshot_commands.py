@@ -14,11 +14,11 @@ import pytest
 from drawn_dataset import put_whole
 from tools_for_tests import Ran, pixels, run_here
 
+from curation.snapshots import difference, take_snapshot
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.restoring import cut_short
 from gleanset.records import Measured, Origin
-from gleanset.snapshots import difference, take_snapshot
 from labeler.sorting.session import SortingSession
 from pipeline.maintenance.gc import collect
 from pipeline.next_step import next_step
@@ -270,7 +270,7 @@ def many_samples(dataset: Dataset, number: int) -> list[str]:
 def kill_restoring(root: Path, name: str, after: float) -> None:
     """Restore in a process that is killed so many seconds after it began."""
     code = (
-        "import sys; from gleanset import Dataset; from gleanset.snapshots import restore; "
+        "import sys; from gleanset import Dataset; from curation.snapshots import restore; "
         "d = Dataset.open(sys.argv[1]); print(flush=True); restore(d, sys.argv[2])"
     )
     line = [sys.executable, "-c", code, str(root), name]

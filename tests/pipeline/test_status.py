@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import run_here
 
+from curation.web_take_downs import refuse_take_downs
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
@@ -18,7 +19,6 @@ from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
 from gleanset.terminal import readable
-from gleanset.web_take_downs import refuse_take_downs
 from labeler.class_sheet import labelled_counts
 from labeler.numbers import numbers_of
 from labeler.sorting.session import SortingSession

@@ -9,9 +9,9 @@ from typing import Any
 from in_browser import ANSWERS, BOXES, NEEDS_BROWSER, Open, until
 from PIL import Image
 
+from curation.web_reports import accept_reports
 from gleanset import Dataset
 from gleanset.db.reports import Reports
-from gleanset.web_reports import accept_reports
 
 pytestmark = NEEDS_BROWSER
 TOP = "document.querySelector('{}').getBoundingClientRect().top"

@@ -14,12 +14,12 @@ from starlette.testclient import TestClient
 from tools_for_tests import run_here
 from web_requests import Serve, picture_of
 
+from curation.web_reports import accept_reports, picture_of_report, refuse_reports
 from gleanset import Dataset
 from gleanset.db.journal import VISITOR
 from gleanset.db.provenance import unseen_labels
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import UsageError
-from gleanset.web_reports import accept_reports, picture_of_report, refuse_reports
 from pipeline.maintenance.gc import collect
 
 RED = picture_of("red")

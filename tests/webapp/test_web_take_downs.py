@@ -14,13 +14,13 @@ from starlette.testclient import TestClient
 from tools_for_tests import Ran, picture, run_here
 from web_requests import Serve
 
+from curation.web_take_downs import meant_by
 from gleanset import Box, Dataset, Origin
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Claim, Reports
 from gleanset.db.take_downs import TakeDownRequests
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.staging import StageBytes
 from gleanset.settings import WebSettings
-from gleanset.web_take_downs import meant_by
 from pipeline.listing import listing
 
 PAGE = "https://example.org/photos/7"

@@ -22,9 +22,9 @@ from baseline.texture import (
     expected_weights,
     photo_likenesses,
 )
+from curation.likeness.space import LikenessSpace, sample_name
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.likeness.space import LikenessSpace, sample_name
 from gleanset.records import Region
 from gleanset.work.progress import Progress
 from tools.sample.character import CAST

@@ -16,9 +16,9 @@ import baseline
 from baseline.export.export_run import export_run
 from baseline.settings import load_preset
 from baseline.train_run import train_run
+from curation.likeness.colour_layout import WIDTH
 from gleanset import Dataset
 from gleanset.errors import MissingComponent
-from gleanset.likeness.colour_layout import WIDTH
 
 
 @pytest.mark.skipif(find_spec("litert_torch") is not None, reason="litert-torch is here")

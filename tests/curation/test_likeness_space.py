@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from curation.likeness.space import FACT, LikenessSpace, forget_spaces, write_space
+from curation.likeness.store import vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
-from gleanset.likeness.space import FACT, LikenessSpace, forget_spaces, write_space
-from gleanset.likeness.store import vector_name
 
 MADE = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
 NAMES = [vector_name(("sample", number)) for number in range(3000)]

@@ -15,9 +15,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from curation.likeness.store import VectorFile, VectorStore, vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
-from gleanset.likeness.store import VectorFile, VectorStore, vector_name
 from gleanset.records import Region
 
 FACT = "likeness"

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.likeness import colour_layout as colours
-from gleanset.likeness.colour_layout import (
+from curation.likeness import colour_layout as colours
+from curation.likeness.colour_layout import (
     GRID,
     SIDE,
     USUAL,

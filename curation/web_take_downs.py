@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import urldefrag
 
+from curation.take_down import TakeDown, take_down
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.db.take_downs import AlikeImage, TakeDownRequest, TakeDownRequests, TakeDownWish
 from gleanset.errors import UsageError
 from gleanset.operations import FINAL, operation
-from gleanset.take_down import TakeDown, take_down
 
 
 class MeantPictures(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_colour_layout import face
 
-from gleanset.likeness.colour_layout import USUAL, FacePlace
-from gleanset.likeness.descriptor import (
+from curation.likeness.colour_layout import USUAL, FacePlace
+from curation.likeness.descriptor import (
     DIRECTIONS,
     UNCENTRED,
     WIDTH,

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from catalogue_rows import add_image, cut, sha
 
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
-from gleanset.moments import moments_of
 from gleanset.records import Origin
 
 

@@ -20,10 +20,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from curation.disjoint_sets import DisjointSets
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import GroupEvidence, SplitGroups
-from gleanset.disjoint_sets import DisjointSets
 
 LOOK_ALIKE = 6
 NEIGHBOUR_SECONDS = 1.0

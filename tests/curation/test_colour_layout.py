@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gleanset.likeness.colour_layout import SIDE, USUAL, WIDTH, FacePlace, colour_layout
+from curation.likeness.colour_layout import SIDE, USUAL, WIDTH, FacePlace, colour_layout
 from gleanset.records import Box, Landmark, Region
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene

@@ -14,6 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tools_for_tests import examples
 
+from curation.snapshots import (
+    decided_otherwise,
+    difference,
+    made_from,
+    rehearse_restore,
+    restore,
+    restore_settings,
+    snapshot_words,
+    take_snapshot,
+)
 from gleanset import Dataset
 from gleanset.db import restoring
 from gleanset.db.changes import Change, Changes, Curation, Placement
@@ -29,16 +39,6 @@ from gleanset.db.watch import CatalogueWatch
 from gleanset.errors import UsageError
 from gleanset.operations import named
 from gleanset.settings import FILE, CropSettings, Settings, write_settings
-from gleanset.snapshots import (
-    decided_otherwise,
-    difference,
-    made_from,
-    rehearse_restore,
-    restore,
-    restore_settings,
-    snapshot_words,
-    take_snapshot,
-)
 
 
 def label(dataset: Dataset, name: str, *keys: str) -> None:

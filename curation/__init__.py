@@ -1,0 +1,1 @@
+"""What people decide of whole datasets: moments, snapshots, take-downs, reports, likeness."""
