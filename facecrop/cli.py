@@ -14,7 +14,6 @@ from facecrop.cli_compare import (
     compare,
     complete_detector,
     setting_options,
-    sheet,
 )
 from facecrop.cli_docker import docker
 from facecrop.request import FaceSearch, whole_instead
@@ -24,7 +23,6 @@ from gleanset.cli import main as run_main
 commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
 commands.add_command(compare)
 commands.add_command(docker)
-commands.add_command(sheet)
 
 
 def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:

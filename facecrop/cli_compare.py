@@ -1,4 +1,4 @@
-"""The commands `facecrop compare` and `facecrop sheet`."""
+"""The command `facecrop compare`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.completion.values import classes_here, hints_here, one_of, registered_in
+from gleanset.completion.values import one_of, registered_in
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -114,79 +114,3 @@ def compare(
         for line in table(results):
             job.tell(line)
     return None
-
-
-@click.command(
-    cls=Command, epilog="Example: facecrop sheet faces.png --order doubt --limit 200 -d my-dataset"
-)
-@job_options()
-@click.argument("file", type=FILE)
-@click.option(
-    "--label",
-    "--class",
-    "label",
-    metavar="CLASS",
-    shell_complete=classes_here,
-    help="Only this class.",
-)
-@click.option(
-    "--hint", shell_complete=hints_here, help="Only samples whose image came with this hint."
-)
-@click.option(
-    "--status",
-    type=click.Choice(["queue", "labelled", "rejected", "retired"]),
-    help="Only this status. Default: all but retired.",
-)
-@click.option("--detector", shell_complete=complete_detector, help="Only what this detector found.")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Only faces of this score and more.")
-@click.option("--max-score", type=click.FloatRange(0, 1), help="Only faces of this score and less.")
-@click.option(
-    "--order",
-    type=click.Choice(["score", "doubt", "sharpness", "size", "class"]),
-    help="Default: as the images arrived.",
-)
-@click.option("--by-class", is_flag=True, help="A heading and rows for every class.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True)
-@click.option(
-    "--size",
-    type=click.IntRange(32, 1024),
-    default=128,
-    show_default=True,
-    help="The side of a tile, in pixels.",
-)
-@click.option("--columns", type=click.IntRange(1, 100), default=12, show_default=True)
-def sheet(
-    job: CommandJob,
-    file: Path,
-    label: str | None,
-    hint: str | None,
-    status: str | None,
-    detector: str | None,
-    min_score: float | None,
-    max_score: float | None,
-    order: str | None,
-    by_class: bool,
-    limit: int,
-    size: int,
-    columns: int,
-) -> Result:
-    """Draw samples of a dataset as one image, a contact sheet.
-
-    FILE ends in .png, .jpg or .webp.
-    """
-    from facecrop.contact_sheet import SheetFilter, make_sheet
-    from gleanset.images.contact_sheet import checked_ending
-
-    checked_ending(file)
-    choice = SheetFilter(label, hint, status, detector, min_score, max_score)
-    with job.open() as dataset:
-        return make_sheet(
-            dataset,
-            choice,
-            file,
-            limit=limit,
-            size=size,
-            columns=columns,
-            order=order,
-            group=by_class,
-        )

@@ -21,11 +21,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from facecrop.annotations import AnnotatedImage
-from facecrop.contact_sheet import SheetTile, lay_out
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.tiling import overlap
 from gleanset.errors import GleansetError, Unreadable
-from gleanset.images.contact_sheet import save_sheet
+from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
 from gleanset.images.cut import with_margin
 from gleanset.images.decode import decode
 from gleanset.platform import peak_memory

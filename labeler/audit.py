@@ -11,7 +11,6 @@ person's eyes.
 
 from __future__ import annotations
 
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,15 +18,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image
 
 from curation.moments import LOOK_ALIKE, find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs
 from gleanset.db.measures import SampleHashes
 from gleanset.db.samples import SplitGroups
-from gleanset.errors import Unreadable, UsageError
-from gleanset.files.atomic import write_atomic
+from gleanset.errors import Unreadable
+from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.audit_pictures import (
@@ -45,13 +44,10 @@ PERHAPS = "perhaps a copy"
 KINDS = ("same file", "copy", "mirrored copy", PERHAPS, "moment", "alike")
 _SHOWN_UNREADABLE = 100
 
-# The sheet: pixels of a picture's side, between pictures, and of the text below; pairs in a row.
+# The sheet: pixels of a picture's side; pictures in a row, of which two are a pair; pairs at most.
 SIDE = 200
-GAP = 10
-TEXT = 40
-ACROSS = 2
+ACROSS = 4
 MOST = 100
-_MADE_BY = "Gleanset audit"
 
 
 class Leak(NamedTuple):
@@ -282,64 +278,33 @@ def _rank(split: str) -> tuple[int, str]:
     return (order.index(split) if split in order else len(order)), split
 
 
-def check_leak_sheet(path: Path) -> None:
-    """Raise `UsageError` for a name that is no PNG, or a file that is not a sheet of ours."""
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path} is no name for a sheet", "name a file that ends in .png")
-    if path.exists() and not _is_ours(path):
-        raise UsageError(f"there is another file at {path}", "name a file that is not there yet")
-
-
 def write_leak_sheet(path: Path, leaks: Sequence[Leak]) -> int:
-    """Draw the first pairs into a PNG; how many there was room for.
+    """Draw the first pairs into a picture, those of a kind together; how many there was room for.
 
-    Raises what `check_leak_sheet` raises, and `NotWritable` or `DiskFull`.
+    Raises what `save_sheet` raises.
     """
-    check_leak_sheet(path)
     shown = leaks[:MOST]
-    rows = max(1, -(-len(shown) // ACROSS))
-    cell = (2 * SIDE + 3 * GAP, SIDE + TEXT + 2 * GAP)
-    sheet = Image.new("RGB", (cell[0] * ACROSS, cell[1] * rows), "white")
-    for number, leak in enumerate(shown):
-        left, top = number % ACROSS * cell[0] + GAP, number // ACROSS * cell[1] + GAP
-        _draw(sheet, leak, left, top)
-    note = PngImagePlugin.PngInfo()
-    note.add_text("Software", _MADE_BY)
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", pnginfo=note)
-    write_atomic(path, buffer.getvalue())
+    save_sheet(lay_out(_tiles(shown), SIDE, ACROSS), path)
     return len(shown)
 
 
-def _draw(sheet: Image.Image, leak: Leak, left: int, top: int) -> None:
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for place, picture in enumerate((leak.a, leak.b)):
-        x = left + place * (SIDE + GAP)
-        sheet.paste(_thumbnail(picture), (x, top))
-        pen.text((x, top + SIDE + 2), _shortened(picture.name), fill="black", font=font)
-    says = leak.kind + ("" if leak.a.label == leak.b.label else ", other labels")
-    pen.text((left, top + SIDE + 18), says, fill="firebrick", font=font)
+def _tiles(leaks: Sequence[Leak]) -> Iterator[SheetTile]:
+    kind = ""
+    for leak in leaks:
+        if kind != leak.kind:
+            kind = leak.kind
+            yield SheetTile(kind)
+        other = "" if leak.a.label == leak.b.label else " (other label)"
+        for picture in (leak.a, leak.b):
+            yield SheetTile(f"{_shortened(picture.name)}{other}", _pixels(picture))
 
 
-def _thumbnail(picture: AuditPicture) -> Image.Image:
-    frame = Image.new("RGB", (SIDE, SIDE), "gainsboro")
+def _pixels(picture: AuditPicture) -> Image.Image:
     try:
-        pixels = picture_pixels(picture, 2 * SIDE, "RGB").convert("RGB")
+        return picture_pixels(picture, SIDE, "RGB").convert("RGB")
     except Unreadable:  # it was there a moment ago
-        return frame
-    pixels.thumbnail((SIDE, SIDE))
-    frame.paste(pixels, ((SIDE - pixels.width) // 2, (SIDE - pixels.height) // 2))
-    return frame
+        return Image.new("RGB", (SIDE, SIDE), "gainsboro")
 
 
 def _shortened(name: str) -> str:
-    plain = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return plain if len(plain) <= 34 else f"{plain[:10]}…{plain[-23:]}"
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get("Software") == _MADE_BY
-    except (OSError, ValueError, SyntaxError):
-        return False
+    return name if len(name) <= 34 else f"{name[:10]}..{name[-22:]}"

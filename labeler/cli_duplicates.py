@@ -147,7 +147,7 @@ def find(job: CommandJob, image: Path) -> Result:
 @job_options()
 @click.argument("tree", required=False, type=_FOLDER)
 @click.option("--against", type=_FOLDER, metavar="OTHER", help="Compare with this tree instead.")
-@click.option("--sheet", type=_FOLDER, metavar="FILE", help="Draw the pairs into this PNG.")
+@click.option("--sheet", type=_FOLDER, metavar="FILE", help="Draw the pairs into this picture.")
 @click.option("--fail", is_flag=True, help="End with exit code 3 where there is a leak.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
 def audit(
@@ -167,10 +167,11 @@ def audit(
     dedup and you have found of a pair counts, and else the same limits; what differs in a small
     place only is perhaps a copy.
     """
-    from labeler.audit import check_leak_sheet, write_leak_sheet
+    from gleanset.images.contact_sheet import checked_ending
+    from labeler.audit import write_leak_sheet
 
     if sheet is not None:
-        check_leak_sheet(sheet)
+        checked_ending(sheet)
     found = _audit(job, tree, against, workers or 0)
     result: dict[str, Any] = found.result()
     if sheet is not None and found.leaks:

@@ -1,8 +1,7 @@
-"""`labeler import|export|sheet|gallery`: labelled pictures in; trees, sheets and pages out."""
+"""`labeler import|export|gallery`: labelled pictures in; trees and pages out."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,10 @@ import click
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.completion.values import classes_here
+from gleanset.completion.values import classes_here, hints_here
 from gleanset.errors import DatasetMissing, DoneInPart, UsageError
 from gleanset.file_groups import GroupBy, group_by_option
 from gleanset.files.class_folder import LEVEL_HELP
-from gleanset.images.contact_sheet import checked_ending
 from gleanset.named_files import few_files, rejections_of, short_name
 from labeler.export.options import (
     FILES,
@@ -27,15 +25,6 @@ from labeler.export.options import (
     ExportOptions,
     parse_bytes,
     parse_size,
-)
-
-only_classes = click.option(
-    "--class",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=classes_here,
-    help="Only this class; may be repeated.",
 )
 
 
@@ -219,46 +208,29 @@ def left_out(pictures: int, result: Result) -> DoneInPart:
     )
 
 
-@click.command(cls=Command, epilog="Example: labeler sheet classes.png -d my-dataset")
-@job_options()
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.png|jpg")
-@only_classes
-@click.option(
-    "--each", type=click.IntRange(1, 50), default=5, show_default=True, help="Portraits of a class."
-)
-@click.option(
-    "--size",
-    type=click.IntRange(32, 1024),
-    default=128,
-    show_default=True,
-    help="Side of a portrait in pixels.",
-)
-def sheet(job: CommandJob, out: Path, names: tuple[str, ...], each: int, size: int) -> Result:
-    """One picture with each class in a row: its name, its count, a few portraits.
-
-    Shown are the sharpest and most typical of each class; samples that are new are measured for
-    that, as `labeler quality` does.
-    """
-    from labeler.class_sheet import make_sheet
-    from labeler.quality.assessment import QualityAssessment
-
-    checked_ending(out)
-    with job.open(rehearse=True) as dataset:
-        QualityAssessment(dataset, progress=job.progress).run()
-        made = make_sheet(dataset, out, names=names, each=each, size=size)
-        if made.without_font:
-            job.say(
-                f"no font here has {made.without_font}; for Chinese, Japanese and Korean "
-                "install Noto Sans CJK (Debian: apt install fonts-noto-cjk)"
-            )
-        told = dataclasses.asdict(made)
-        return {name: value for name, value in told.items() if value != ""}
-
-
 @click.command(cls=Command, epilog="Example: labeler gallery faces.html -d my-dataset")
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html|FOLDER")
-@only_classes
+@click.option(
+    "--class",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=classes_here,
+    help="Only this class; may be repeated.",
+)
+@click.option("--hint", shell_complete=hints_here, help="Samples that came with this hint.")
+@click.option(
+    "--status",
+    type=click.Choice(["queue", "labelled", "rejected", "retired"]),
+    help="Samples of this status. Default: labelled, or with other conditions all but retired.",
+)
+@click.option("--detector", metavar="NAME", help="Samples that this detector found.")
+@click.option(
+    "--score",
+    metavar="LOW:HIGH",
+    help="Samples of which the detector was so sure, such as 0:0.5.",
+)
 @click.option(
     "--stacks", is_flag=True, help="Show what waits, in the stacks of look-alikes of a presort."
 )
@@ -269,21 +241,13 @@ def sheet(job: CommandJob, out: Path, names: tuple[str, ...], each: int, size: i
     show_default=True,
     help="Samples that are shown, of each class a like share; what is marked comes first.",
 )
-@click.option("--per-class", type=click.IntRange(1), metavar="N", help="At most so many of each.")
-@click.option(
-    "--size",
-    "side",
-    type=click.IntRange(48, 256),
-    default=96,
-    show_default=True,
-    help="Side of a picture in pixels.",
-)
-@click.option("--title", help="What stands above it. Default: the name of the dataset.")
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def gallery(
-    job: CommandJob, out: Path, names: tuple[str, ...], workers: int | None, **chosen: Any
+    job: CommandJob, out: Path, stacks: bool, limit: int, workers: int | None, **asked: Any
 ) -> Result:
     """A page to look through: every class with its faces, filters, and a map of likeness.
+
+    With conditions it shows samples of any status, those without a class by their hints.
 
     Labels in doubt, faces unlike their class and duplicates are marked. OUT.html is one file that
     loads nothing and can be sent to anybody; a FOLDER gets index.html and the pictures beside it.
@@ -292,11 +256,13 @@ def gallery(
     what has no label yet, as `baseline presort` put it together: `labeler label NAME --stack ID`
     names a stack at once.
     """
+    from labeler.gallery.chosen import LABELLED, SampleChoice
     from labeler.gallery.writing import GallerySettings, write_gallery
 
-    if names and chosen["stacks"]:
-        raise UsageError("what is in a stack has no class yet", "leave --class or --stacks out")
-    settings = GallerySettings(names=names, workers=workers or 0, **chosen)
+    wanted = SampleChoice(**asked | {"score": parse_scores(asked["score"])})
+    if stacks and wanted != LABELLED:
+        raise UsageError("what is in a stack has no class yet", "leave the conditions out")
+    settings = GallerySettings(wanted, limit, workers=workers or 0, stacks=stacks)
     with job.open(rehearse=True) as dataset:
         written = write_gallery(dataset, out, settings, job.progress)
         if written.unreadable:
@@ -304,4 +270,15 @@ def gallery(
         return written.result()
 
 
-COMMANDS = (import_, export, sheet, gallery)
+def parse_scores(text: str | None) -> tuple[float, float] | None:
+    """'0.2:0.5' as the least and the largest score. Raises `UsageError`."""
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        raise UsageError(f"{text!r} is no range of scores", "write for instance 0:0.5") from None
+    return low, high
+
+
+COMMANDS = (import_, export, gallery)

@@ -66,15 +66,15 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 18_600,
+    "gleanset and curation": 18_700,
     "harvest": 15_350,
-    "facecrop": 3_970,
-    "labeler": 28_600,
+    "facecrop": 3_700,
+    "labeler": 28_400,
     "labeler/qt": 13_700,
     "baseline": 19_600,
     "pipeline": 4_750,
     "webapp": 2_920,
-    "tests": 66_300,
+    "tests": 66_200,
     "benchmarks and tools": 10_600,
 }
 # Names that do not say what they hold.

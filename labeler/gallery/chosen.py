@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import Quality, QualityMeasures
+from gleanset.db.paging import Where
 from gleanset.db.provenance import giver_of, label_provenances
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting_queue import SortingQueue
 from gleanset.db.stacks import LookAlikeStack, stacks
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.named_files import for_dataset
 from gleanset.records import Sample
-from labeler.class_sheet import labelled_counts, portrait_order
 from labeler.quality.flags import flags_of
+from labeler.splits.seeded_order import one_per_moment_first
 
 DOUBT, OUTLIER, DUPLICATE = "doubt", "outlier", "duplicate"
 MARKS = (DOUBT, OUTLIER, DUPLICATE)
@@ -29,6 +31,10 @@ COPIES = 3
 """So many of the copies of a sample that were set aside are shown beside it."""
 COPIES_SHARE = 0.25
 """All of these together are at most so much of what is shown."""
+
+
+LAST = 10.0
+"""The place among its class of a sample that was not compared with it."""
 
 
 class GallerySample(NamedTuple):
@@ -67,47 +73,131 @@ class GalleryChoice(NamedTuple):
     stacks: bool = False
 
 
-def choose(
-    dataset: Dataset, names: Sequence[str] = (), *, limit: int, per_class: int | None = None
-) -> GalleryChoice:
-    """Return what to show of these classes (of all, by name): at most `limit` that are kept.
+@dataclass(frozen=True, slots=True)
+class SampleChoice:
+    """Which samples a gallery is of: those in which everything holds that is asked for.
 
-    Classes have equal shares, and what a small one leaves goes to the others. Raises
-    `InputUnusable` without classes, `UsageError` for one that is not there.
+    Nothing asked for, or classes (`names`) alone, means labelled ones; else all that are found
+    still. `score` is the least and the largest one of their detector.
+    """
+
+    names: tuple[str, ...] = ()
+    hint: str | None = None
+    status: str | None = None
+    detector: str | None = None
+    score: tuple[float, float] | None = None
+
+    @property
+    def by_label(self) -> bool:
+        """Whether labelled samples are meant, and nothing else is asked of them."""
+        return (self.hint, self.status, self.detector, self.score) == (None,) * 4
+
+    def sections(self, dataset: Dataset) -> dict[str, list[Sample]]:
+        """Return the samples by what stands above them: their class, else their hint.
+
+        Raises `InputUnusable` where nothing fits, `UsageError` for a class that is not there.
+        """
+        where = Where(status="labelled" if self.by_label else self.status, hint=self.hint)
+        sections: dict[str, list[Sample]] = {}
+        for sample in dataset.samples.each(where):
+            if sample.kept and self._fits(sample):
+                sections.setdefault(_heading(sample), []).append(sample)
+        if not sections and self.by_label:
+            raise InputUnusable(
+                "nothing has a label yet, so there are no classes",
+                f"see what comes next: gleanset status {dataset.option}",
+            )
+        if unknown := [name for name in self.names if name not in sections]:
+            raise UsageError(
+                f"there is no class {unknown[0]!r} with such samples",
+                f"there are: {', '.join(sections)}",
+            )
+        if not sections:
+            raise InputUnusable(
+                "no sample fits",
+                f"ask for less, or see what there is: gleanset status {dataset.option}",
+            )
+        return {name: sections[name] for name in (dict.fromkeys(self.names) or sorted(sections))}
+
+    def _fits(self, sample: Sample) -> bool:
+        if sample.status == "retired" and self.status != "retired":
+            return False
+        if self.detector is not None and sample.detector != self.detector:
+            return False
+        low, high = self.score or (0.0, 1.0)
+        return self.score is None or (sample.score is not None and low <= sample.score <= high)
+
+
+LABELLED = SampleChoice()
+
+
+def _heading(sample: Sample) -> str:
+    return sample.label or (f"{sample.hint} (a hint)" if sample.hint else "without a class")
+
+
+def choose(dataset: Dataset, wanted: SampleChoice = LABELLED, *, limit: int) -> GalleryChoice:
+    """Return what to show of the samples that are wanted: at most `limit` that are kept.
+
+    Classes have equal shares, and what a small one leaves goes to the others. Raises what
+    `SampleChoice.sections` raises.
     """
     moments = moments_of(dataset.db)
-    labelled = labelled_counts(dataset, names)
+    sections = wanted.sections(dataset)
+    orders = {name: portrait_order(dataset, found, moments) for name, found in sections.items()}
+    choice = _shares_of(dataset, orders, limit)
+    if not wanted.by_label:
+        return choice
     states = dataset.samples.counts("status", "label", "kept")
-    orders = {name: portrait_order(dataset, name, moments=moments) for name in labelled}
-    most = {name: min(len(order), per_class or len(order)) for name, order in orders.items()}
-    shown: list[GallerySample] = []
-    counts: dict[str, ClassCounts] = {}
-    for name, share in fair_shares(most, limit).items():
-        facts = list(_with_facts(dataset, name, orders[name]))
-        marks = {mark: sum(mark in one.flags for one in facts) for mark in MARKS}
-        counts[name] = ClassCounts(
-            len(facts), states.get(("labelled", name, "set aside"), 0), marks
-        )
-        shown += _share_of(facts, share)
-    return GalleryChoice(_with_copies(dataset, shown, int(limit * COPIES_SHARE)), counts)
+    counts = {
+        name: told._replace(aside=states.get(("labelled", name, "set aside"), 0))
+        for name, told in choice.counts.items()
+    }
+    return GalleryChoice(_with_copies(dataset, choice.shown, int(limit * COPIES_SHARE)), counts)
 
 
-def choose_stacks(dataset: Dataset, *, limit: int, per_class: int | None = None) -> GalleryChoice:
+def choose_stacks(dataset: Dataset, *, limit: int) -> GalleryChoice:
     """Return what waits, in the stacks of the newest presort, each with its id for a label.
 
     Shares are as those of `choose`. Raises what `stacks_to_show` raises.
     """
-    found = {stack.id: stack.waiting for stack in stacks_to_show(dataset)}
-    most = {name: min(len(keys), per_class or len(keys)) for name, keys in found.items()}
-    shown: list[GallerySample] = []
-    counts: dict[str, ClassCounts] = {}
-    for name, share in fair_shares(most, limit).items():
-        samples = [one for key in found[name] if (one := dataset.samples.get(key)) is not None]
-        facts = list(_with_facts(dataset, name, samples))
+    waiting = {
+        stack.id: [one for key in stack.waiting if (one := dataset.samples.get(key)) is not None]
+        for stack in stacks_to_show(dataset)
+    }
+    return _shares_of(dataset, waiting, limit)._replace(stacks=True)
+
+
+def _shares_of(
+    dataset: Dataset, sections: Mapping[str, Sequence[Sample]], limit: int
+) -> GalleryChoice:
+    """Return of each section its share, and what there is of it."""
+    choice = GalleryChoice([], {})
+    sizes = {name: len(samples) for name, samples in sections.items()}
+    for name, share in fair_shares(sizes, limit).items():
+        facts = list(_with_facts(dataset, name, sections[name]))
         marks = {mark: sum(mark in one.flags for one in facts) for mark in MARKS}
-        counts[name] = ClassCounts(len(facts), 0, marks)
-        shown += _share_of(facts, share)
-    return GalleryChoice(shown, counts, stacks=True)
+        choice.counts[name] = ClassCounts(len(facts), 0, marks)
+        choice.shown.extend(_share_of(facts, share))
+    return choice
+
+
+def portrait_order(
+    dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
+) -> list[Sample]:
+    """Return the samples, those that show their class best first, one of a moment before two."""
+    measured = QualityMeasures(dataset.db).beside(samples)
+    ranked = sorted(measured, key=lambda pair: _rank(*pair))
+    return one_per_moment_first(
+        (sample for sample, _ in ranked), lambda sample: moments.get(sample.key, sample.key)
+    )
+
+
+def _rank(sample: Sample, quality: Quality | None) -> tuple[bool, float, str]:
+    """Return those without a flag first, then near to their class and sharp."""
+    if quality is None:
+        return True, -sample.sharpness, sample.key
+    typical = LAST if quality.outlier is None else quality.outlier
+    return bool(flags_of(quality)), typical + quality.blur, sample.key
 
 
 def stacks_to_show(dataset: Dataset) -> list[LookAlikeStack]:

@@ -137,6 +137,9 @@ def _facts_of(dataset: Dataset, one: GallerySample) -> Facts:
     return {
         "id": sample.key,
         "split": sample.split,
+        "hint": sample.hint,
+        "detector": sample.detector,
+        "score": sample.score if sample.score is None else round(sample.score, 2),
         "decided": one.decided,
         "flags": list(one.flags) or None,
         "group": sample.group,

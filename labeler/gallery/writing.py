@@ -18,7 +18,14 @@ from gleanset.html.words import count
 from gleanset.work.pool import Processes
 from gleanset.work.progress import Progress
 from labeler.export.tree import mark, marked, place_of, replacing
-from labeler.gallery.chosen import GallerySample, choose, choose_stacks, stacks_to_show
+from labeler.gallery.chosen import (
+    LABELLED,
+    GallerySample,
+    SampleChoice,
+    choose,
+    choose_stacks,
+    stacks_to_show,
+)
 from labeler.gallery.page import GalleryContent, gather, render
 from labeler.gallery.sheets import PictureSheet, make_sheets
 from labeler.quality.assessment import QualityAssessment
@@ -32,17 +39,15 @@ HEAD = 4096
 
 @dataclass(frozen=True, slots=True)
 class GallerySettings:
-    """What a gallery shows: at most `limit` samples, `per_class` of each, `side` pixels large.
+    """What a gallery shows: at most `limit` samples, each `side` pixels large.
 
-    Its `title` is the name of the dataset where none is given. With `stacks` it shows what waits.
+    With `stacks` it shows what waits, as a presort put it together.
     """
 
-    names: tuple[str, ...] = ()
+    wanted: SampleChoice = LABELLED
     limit: int = 2000
-    per_class: int | None = None
     side: int = 96
     workers: int = 0
-    title: str | None = None
     stacks: bool = False
 
 
@@ -81,18 +86,17 @@ def write_gallery(
     if settings.stacks:
         stacks_to_show(dataset)  # where there are none, that is told before anything is measured
     QualityAssessment(dataset, workers=settings.workers, progress=progress).run()
-    limit, most = settings.limit, settings.per_class
     if settings.stacks:
-        choice = choose_stacks(dataset, limit=limit, per_class=most)
+        choice = choose_stacks(dataset, limit=settings.limit)
     else:
-        choice = choose(dataset, settings.names, limit=limit, per_class=most)
+        choice = choose(dataset, settings.wanted, limit=settings.limit)
     workers = Processes(settings.workers)
     sheets = list(make_sheets(_files(dataset, choice.shown), settings.side, workers, progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
     progress.say(f"laying out the map of {count(len(choice.shown), 'sample')} …")
     content = gather(dataset, choice, sizes, settings.side)
     write = _write_page if _alone(out) else _write_folder
-    page, size = write(out, settings.title or dataset.name, content, sheets)
+    page, size = write(out, dataset.name, content, sheets)
     return GalleryWritten(page, size, sizes.count(None), content)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from facecrop_scenes import face_at, put, scene
+from facecrop_scenes import face_at, scene
 from PIL import Image
 from tools_for_tests import Ran
 
@@ -24,13 +24,9 @@ from facecrop.compare import (
     mistakes_sheet,
     table,
 )
-from facecrop.contact_sheet import PAPER, SheetFilter, SheetTile, lay_out, make_sheet
 from facecrop.detectors import DetectorSpec
-from facecrop.search import find_faces
-from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, UsageError
-from gleanset.images.contact_sheet import save_sheet
-from gleanset.images.cut import CutSettings
+from gleanset.images.contact_sheet import PAPER, SheetTile, lay_out, save_sheet
 from gleanset.records import Box, Face
 from gleanset.work.progress import Progress
 
@@ -245,17 +241,6 @@ def test_mistakes_are_drawn(annotated: Path, tmp_path: Path) -> None:
     assert (220, 0, 0) in colours
 
 
-@pytest.fixture(scope="module")
-def with_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with three faces in two images."""
-    root = tmp_path_factory.mktemp("dataset")
-    with Dataset.create(root) as dataset:
-        put(dataset, scene(20, 220))
-        put(dataset, scene(120))
-        find_faces(dataset, DetectorSpec.of("animeface"), CutSettings(), workers=1)
-    return root
-
-
 def tiles_of(file: Path, size: int) -> int:
     """How many tiles a sheet has that are not only paper, by its columns and rows."""
     with Image.open(file) as sheet:
@@ -267,49 +252,6 @@ def tiles_of(file: Path, size: int) -> int:
         for x in range(0, pixels.shape[1] - size, step)
     ]
     return sum(bool((corner != PAPER).any()) for corner in corners)
-
-
-def test_a_sheet_of_a_dataset(with_faces: Path, tmp_path: Path, run_cli: Cli) -> None:
-    file = tmp_path / "new" / "sheet.png"
-    ran = run_cli("facecrop.cli", "sheet", file, "-d", with_faces, "--size", "64", "--json")
-    assert ran.code == 0, ran.stderr
-    assert ran.json == {"sheet": str(file), "samples": 3, "shown": 3, "unreadable": 0}
-    assert tiles_of(file, 64) == 3
-
-
-def test_sheets_of_some_samples(with_faces: Path, tmp_path: Path) -> None:
-    file = tmp_path / "sheet.png"
-
-    def shown(choice: SheetFilter, limit: int = 9, order: str | None = None) -> object:
-        with Dataset.open(with_faces) as dataset:
-            made = make_sheet(
-                dataset, choice, file, limit=limit, size=48, columns=4, order=order, group=True
-            )
-        return made["samples"], made["shown"]
-
-    with Dataset.open(with_faces) as dataset:
-        scores = sorted(sample.score or 0 for sample in dataset.samples.each())
-    assert shown(SheetFilter(min_score=scores[1])) == (2, 2)
-    assert shown(SheetFilter(max_score=scores[0])) == (1, 1)
-    assert shown(SheetFilter(status="queue"), limit=2, order="doubt") == (3, 2)
-    assert tiles_of(file, 48) >= 2
-    assert shown(SheetFilter(detector="animeface")) == (3, 3)
-    for nothing in (SheetFilter(detector="whole"), SheetFilter(status="rejected")):
-        with pytest.raises(InputUnusable, match="no sample fits"):
-            shown(nothing)
-
-
-def test_a_sheet_shows_what_has_no_crop(with_faces: Path, tmp_path: Path) -> None:
-    """Crops may be deleted at any time: the sheet takes the original."""
-    with Dataset.open(with_faces) as dataset:
-        before = make_sheet(dataset, SheetFilter(), tmp_path / "a.png", limit=9, size=48, columns=3)
-        for sample in dataset.samples.each():
-            dataset.crop_path(sample.key).unlink()
-        after = make_sheet(dataset, SheetFilter(), tmp_path / "b.png", limit=9, size=48, columns=3)
-    assert before["shown"] == after["shown"] == 3
-    with Image.open(tmp_path / "a.png") as a, Image.open(tmp_path / "b.png") as b:
-        difference = np.abs(np.asarray(a, int) - np.asarray(b, int))
-    assert difference.mean() < 2
 
 
 def test_sheets_that_cannot_be(tmp_path: Path) -> None:

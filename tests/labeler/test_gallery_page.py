@@ -17,16 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 from labelled_pictures import encoded, picture, put
-from PIL import Image
+from PIL import Image, ImageFilter
 from tools_for_tests import run_here
 
 from gleanset import Dataset, Origin
+from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubt, Doubts
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
-from labeler.gallery.chosen import MARKS, choose, fair_shares
+from labeler.gallery.chosen import MARKS, SampleChoice, choose, fair_shares
 from labeler.gallery.likeness_map import likeness_map, principal_parts
 from labeler.gallery.writing import GallerySettings, write_gallery
+from labeler.quality.assessment import QualityAssessment
 from labeler.quality.flags import FLAGS
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
@@ -102,6 +104,43 @@ def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dat
     assert "duplicate" in before.flags
 
 
+def test_samples_of_any_status_are_shown_by_what_is_asked_of_them(empty: Dataset) -> None:
+    for number, hint in enumerate([None, "hana", None]):
+        origin = Origin("folder", str(number), hint=hint)
+        keys = put(empty, encoded(picture(number)), str(number), label="rei", origin=origin)
+        if number:
+            empty.journal.step("Clear", [Choice(keys[0], "clear")])
+
+    def shown(**asked: Any) -> dict[str, int]:
+        choice = choose(empty, SampleChoice(**asked), limit=100)
+        return {name: told.kept for name, told in choice.counts.items()}
+
+    assert shown() == {"rei": 1}
+    assert shown(status="queue") == {"hana (a hint)": 1, "without a class": 1}
+    assert shown(hint="hana") == {"hana (a hint)": 1}
+    assert len(shown(detector="whole")) == len(shown(score=(0.8, 1))) == 3
+    for nothing in ({"score": (0.0, 0.01)}, {"status": "rejected"}):
+        with pytest.raises(InputUnusable, match="no sample fits"):
+            shown(**nothing)
+    with pytest.raises(UsageError, match="no class 'yuki'"):
+        shown(names=("yuki",))
+
+
+def test_of_a_class_the_best_stand_in_front(empty: Dataset) -> None:
+    def face(side: int) -> Image.Image:
+        return picture(1, (side, side))
+
+    for number in range(4):
+        put(empty, encoded(face(100 + number)), f"r{number}", label="hana")
+    put(empty, encoded(face(104).filter(ImageFilter.GaussianBlur(5))), "blurred", label="hana")
+    put(empty, encoded(face(40)), "tiny", label="hana")
+    with pytest.raises(UsageError):
+        choose(empty, SampleChoice(names=("rei",)), limit=1)
+    QualityAssessment(empty, workers=1).run()
+    order = [one.sample.box.width for one in choose(empty, limit=100).shown]
+    assert set(order[:4]) == {100, 101, 102, 103}
+
+
 def test_the_page_allows_its_own_script_alone_and_gives_nothing_away(
     sorted_faces: Dataset, tmp_path: Path
 ) -> None:
@@ -137,7 +176,7 @@ def test_a_folder_is_replaced_whole_and_nothing_of_a_persons_own(
 ) -> None:
     out = tmp_path / "shown"
     words = ("gallery", out, "-d", sorted_faces.root, "--workers", "1", "--json")
-    told = json.loads(labeler(*words, "--per-class", "2", "--size", "64").stdout)
+    told = json.loads(labeler(*words, "--limit", "4").stdout)
     assert (told["shown"], told["of"], told["classes"]) == (4, 12, 2)
     # It is what status counts; copies that are set aside come on top.
     counted = run_here("pipeline.cli", "status", "--json", "-d", sorted_faces.root).json["labels"]
@@ -189,7 +228,7 @@ def test_the_map_keeps_neighbours_that_principal_components_lose() -> None:
 def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    write_gallery(sorted_faces, tmp_path / "a.html", settings(title="My faces"), Progress())
+    write_gallery(sorted_faces, tmp_path / "a.html", settings(), Progress())
     write_gallery(sorted_faces, tmp_path / "b", settings(), Progress())
     said: list[str] = []
     with sync_playwright() as play:
@@ -211,7 +250,7 @@ def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path:
 def _walk(page: Any) -> None:
     faces = page.locator("#classes .face")
     assert faces.count() == 13
-    assert page.title() == "My faces"
+    assert page.title() == "dataset"
     assert "copies set aside: 1" in page.inner_text("#summary")
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     # A mark is a button: what has it, and all again. What is in doubt stands first.

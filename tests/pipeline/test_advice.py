@@ -24,7 +24,6 @@ ASKED = (
     "baseline export",
     "labeler split",
     "labeler export out",
-    "labeler sheet sheet.png",
     "labeler gallery page.html",
     "labeler gallery page.html --stacks",
     "labeler accept-hints",

@@ -19,7 +19,6 @@ from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
 from gleanset.terminal import readable
-from labeler.class_sheet import labelled_counts
 from labeler.numbers import numbers_of
 from labeler.sorting.session import SortingSession
 from pipeline.next_step import other_steps
@@ -124,7 +123,6 @@ def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
     assert found["splits"] == {"train": {"hana": 4, "rei": 2}}
     listed = run_here("labeler.cli", "classes", "list", "-d", empty.root, "-j").json["classes"]
     assert {row["name"]: row["samples"] for row in listed} == found["labels"]
-    assert labelled_counts(empty, ()) == found["labels"]
     rows = gather_classes(empty, Thumbnails(empty)).rows
     assert {row.name: row.total for row in rows} == found["labels"]
     kept = numbers_of(SortingSession(empty)).kept

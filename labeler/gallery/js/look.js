@@ -49,6 +49,8 @@ function tellings(sample) {
   const told = [
     ["Split", sample.split && words(sample.split)],
     ["Decided by", sample.decided && words(sample.decided)],
+    ["Hint", sample.hint],
+    ["Found by", [sample.detector, sample.score].filter((told) => told !== undefined).join(", ")],
     ["Source", sample.source],
     ["Title", sample.title],
     ["Time in the video", sample.time !== undefined && clock(sample.time)],

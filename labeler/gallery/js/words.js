@@ -4,7 +4,7 @@ const WORDS = {
   zh: {
     "Gallery": "图库", "Language": "语言", "What is shown": "显示方式", "Classes": "类别", "Map": "地图",
     "Search": "搜索", "Search names, titles, authors": "搜索名称、标题、作者", "Filters": "筛选",
-    "Class": "类别", "Marked": "标记", "Split": "划分", "Source": "来源", "Decided by": "标注者",
+    "Class": "类别", "Marked": "标记", "Split": "划分", "Source": "来源", "Decided by": "标注者", "Hint": "提示", "Found by": "检测器",
     "Show all": "全部显示", "any": "全部", "none": "无",
     "{shown} of {total} samples shown, classes: {classes}": "共 {classes} 个类别、{total} 个样本，显示其中 {shown} 个",
     "All {total} samples, classes: {classes}": "全部 {total} 个样本，{classes} 个类别",
@@ -31,7 +31,7 @@ const WORDS = {
   ja: {
     "Gallery": "ギャラリー", "Language": "言語", "What is shown": "表示", "Classes": "クラス", "Map": "地図",
     "Search": "検索", "Search names, titles, authors": "名前・題名・作者を検索", "Filters": "絞り込み",
-    "Class": "クラス", "Marked": "印", "Split": "分割", "Source": "出どころ", "Decided by": "決めたのは",
+    "Class": "クラス", "Marked": "印", "Split": "分割", "Source": "出どころ", "Decided by": "決めたのは", "Hint": "ヒント", "Found by": "検出器",
     "Show all": "すべて表示", "any": "すべて", "none": "なし",
     "{shown} of {total} samples shown, classes: {classes}": "{classes} クラス、{total} 個のうち {shown} 個を表示",
     "All {total} samples, classes: {classes}": "{classes} クラス、{total} 個すべて",
