@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -119,8 +120,8 @@ def _check_by_hand(dataset: Dataset, key: str) -> None:
         )
 
 
-def missed(dataset: Dataset) -> Iterator[dict[str, object]]:
-    """Yield the images that were searched and have no face, a JSON object for each."""
+def missed(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield the images that were searched and have no face, as `gleanset list missed` has them."""
     for sha256, kind in dataset.scans.missed():
         image = dataset.images.get(sha256)
         if image is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +18,7 @@ from facecrop.cli_docker import docker
 from facecrop.request import FaceSearch, whole_instead
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
+from gleanset.errors import UsageError
 
 commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
 commands.add_command(compare)
@@ -107,46 +107,34 @@ def run(
         return found
 
 
-@commands.command(epilog="Example: facecrop add 3f9a 120,80,64,64 -d my-dataset")
+@commands.command(epilog="Example: facecrop box 3f9a 120,80,64,64 -d my-dataset")
 @job_options()
-@click.argument("image")
-@click.argument("boxes", nargs=-1, required=True, metavar="X,Y,WIDTH,HEIGHT...")
-def add(job: CommandJob, image: str, boxes: tuple[str, ...]) -> Result:
-    """Give faces that no detector found, as boxes in an image.
+@click.argument("image", required=False)
+@click.argument("boxes", nargs=-1, metavar="[X,Y,WIDTH,HEIGHT]...")
+@click.option(
+    "--remove",
+    "samples",
+    multiple=True,
+    metavar="SAMPLE",
+    help="Take a box that was given so away again; labeler undo brings it back.",
+)
+def box(
+    job: CommandJob, image: str | None, boxes: tuple[str, ...], samples: tuple[str, ...]
+) -> Result:
+    """Give faces that no detector found, as boxes in an IMAGE: gleanset list missed has such.
 
     IMAGE is its SHA-256, the beginning of that, or the path of its file. The boxes are
     pixels of the upright image. They stay whatever a detector finds later; labeler undo or
-    facecrop remove takes them away again.
+    --remove takes them away again.
     """
-    from curation.manual_boxes import add_boxes, parse_box
+    from curation.manual_boxes import add_boxes, parse_box, remove_samples
 
+    if bool(image and boxes) == bool(samples) or bool(image) != bool(boxes):
+        raise UsageError("which box?", "give an IMAGE and its boxes, or --remove SAMPLE")
     with job.open() as dataset:
-        return add_boxes(dataset, image, [parse_box(box) for box in boxes])
-
-
-@commands.command(epilog="Example: facecrop remove 77c0… -d my-dataset")
-@job_options()
-@click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
-def remove(job: CommandJob, samples: tuple[str, ...]) -> Result:
-    """Take away what facecrop add gave; labeler undo brings it back."""
-    from curation.manual_boxes import remove_samples
-
-    with job.open() as dataset:
-        return remove_samples(dataset, samples)
-
-
-@commands.command(epilog="Example: facecrop miss -d my-dataset | jq -r .file")
-@job_options()
-def miss(job: CommandJob) -> Result | None:
-    """List the images in which nothing was found, one JSON object a line."""
-    from curation.manual_boxes import missed
-
-    found = 0
-    with job.open() as dataset:
-        for line in missed(dataset):
-            job.show(json.dumps(line))
-            found += 1
-    return {"missed": found} if job.as_json else None
+        if image is None:
+            return remove_samples(dataset, samples)
+        return add_boxes(dataset, image, [parse_box(text) for text in boxes])
 
 
 def main() -> NoReturn:

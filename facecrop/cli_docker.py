@@ -49,19 +49,6 @@ def build(job: CommandJob, base: str | None, engine: str | None) -> Result:
     return _tried(chosen.program, image) | {"seconds": round(time.monotonic() - began, 1)}
 
 
-@docker.command(epilog="Example: facecrop docker status --json")
-@job_options(dataset=False)
-def status(job: CommandJob) -> Result:
-    """Say of each engine whether it could run the detector, and what would mend it.
-
-    Nothing is started; facecrop docker check does that.
-    """
-    from facecrop.detectors.animeface_docker import image_name
-
-    image = image_name()
-    return {"image": image, "engines": states()}
-
-
 @docker.command(epilog="Example: facecrop docker check")
 @job_options(dataset=False)
 @engine_option

@@ -47,6 +47,7 @@ KINDS = (
     "colours",
     "reports",
     "takedowns",
+    "missed",
 )
 
 

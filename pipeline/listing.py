@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from curation.manual_boxes import missed
 from curation.web_reports import disputed
 from curation.web_take_downs import meant_by
 from gleanset import Dataset
@@ -197,6 +198,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "colours": colours,
     "reports": reports,
     "takedowns": takedowns,
+    "missed": missed,
 }
 
 
@@ -227,6 +229,7 @@ FIELDS: dict[str, list[str]] = {
     "snapshots": _names(Snapshot),
     "reports": [*VISIT, *Claim._fields, "disputed_by"],
     "takedowns": [*VISIT, *WISHED, "means", "looks_like.sha256", "looks_like.bits"],
+    "missed": ["image", "file", "width", "height"],
 }
 
 

@@ -105,4 +105,5 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "takedowns": _VISIT
     | dict.fromkeys(WISHED, "string")
     | {"means": ["string"], "looks_like": [_columns(AlikeImage)]},
+    "missed": {"image": "string", "file": "string", "width": "int64", "height": "int64"},
 }

@@ -37,7 +37,7 @@ _MEANINGS = {
     "connection failed": "the site could not be reached",
     "crashed": "broke the decoder twice; isolated, so the run went on",
     "internal error": "a bug in Gleanset; please report it",
-    "no face found": "a detector searched them and found none: facecrop miss lists them",
+    "no face found": "a detector searched them and found none: gleanset list missed has them",
     "face too small": "below the smallest size that was asked for",
     "set aside as a copy": "another picture shows the same and is kept: labeler groups",
     "rejected": "a decision in the journal",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -185,12 +184,11 @@ def test_the_commands(tmp_path: Path) -> None:
     def run(*words: str) -> Ran:
         return run_here("facecrop.cli", *words, *where)
 
-    (line,) = run("miss").stdout.splitlines()
-    assert json.loads(line)["image"] == image
-    assert run("miss", "--json").json == {"missed": 1}
-    added = run("add", image[:8], "20,30,60,50", "--json").json
-    assert run("miss").stdout == ""
-    assert run("remove", *added["samples"], "--json").json["removed"] == 1
-    wrong = run("add", image[:8], "20,30,60")
+    assert run_here("pipeline.cli", "list", "missed", *where).json["image"] == image
+    added = run("box", image[:8], "20,30,60,50", "--json").json
+    assert run_here("pipeline.cli", "list", "missed", *where).stdout == ""
+    assert run("box", "--remove", *added["samples"], "--json").json["removed"] == 1
+    wrong = run("box", image[:8], "20,30,60")
     assert (wrong.code, "20,30,60" in wrong.stderr) == (2, True)
-    assert run("add", "nothing", "20,30,60,50").code == 2
+    assert run("box", "nothing", "20,30,60,50").code == 2
+    assert run("box", image[:8]).code == run("box").code == 2

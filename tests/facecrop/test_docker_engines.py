@@ -14,7 +14,7 @@ import pytest
 from tools_for_tests import ROOT, Ran, run_cli
 
 from facecrop import run_docker
-from facecrop.cli_docker import build_context
+from facecrop.cli_docker import build_context, states
 from facecrop.run_docker import ENGINE_SETTING, ImageNotBuilt, choose_engine, find_engines
 from gleanset.errors import MissingComponent
 
@@ -164,9 +164,9 @@ def test_commands_end_with_6_and_the_mend(path: Path) -> None:
     assert "\n  -> install one" in done.stderr
 
 
-def test_status_tells_of_every_engine(path: Path) -> None:
+def test_the_state_of_every_engine_is_known(path: Path) -> None:
     engine(path, "docker", NO_IMAGE["docker 28"])
-    found = facecrop("status", "--json").json["engines"]
+    found = states()
     assert found["docker"]["mend"] == "build it with: facecrop docker build"
     assert found["podman"]["state"] == "there is no podman on this machine"
 
