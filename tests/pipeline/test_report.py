@@ -20,17 +20,14 @@ from gleanset.db.journal import Choice
 from gleanset.db.runs import SplitEvaluations
 from gleanset.db.statistics import RepeatFinds, Statistics
 from gleanset.errors import InputUnusable
-from gleanset.html.charts import Line, curves, nice_step
+from gleanset.html.charts import Line, curves
 from gleanset.html.thumbnails import SIDE
-from gleanset.html.words import duration, percent
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
 from gleanset.records import Box, Face, FaceCrop, Origin, Rejection
 from gleanset.settings import SplitSettings
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.report import write_report
-from pipeline.report.classes import class_warnings
-from pipeline.report.origins import meaning, short_place
 
 SCRIPT = "<script>alert(1)</script>"
 NASTY = '"><img src="http://evil.example/x.png" onerror=alert(1)>'
@@ -211,16 +208,6 @@ def test_thumbnails_are_small_pictures(trained: Dataset) -> None:
         assert max(image.size) <= SIDE
 
 
-def test_crops_are_shown_where_they_are(dataset: Dataset) -> None:
-    ((key, _),) = fill(dataset, ["owl"], each=1)
-    red = io.BytesIO()
-    Image.new("RGB", (100, 100), "red").save(red, "JPEG")
-    dataset.crops(dataset.cache).put(key, "JPEG", red.getvalue())
-    (src,) = report(dataset).xpath("//section[@id='classes']//img/@src")
-    shown = Image.open(io.BytesIO(base64.b64decode(src.partition(",")[2])))
-    assert shown.getpixel((50, 50)) == pytest.approx((254, 0, 0), abs=3)
-
-
 def test_lost_pictures_leave_a_placeholder(trained: Dataset) -> None:
     for path in (trained.root / "images").rglob("*.png"):
         path.write_bytes(b"no picture")
@@ -242,38 +229,12 @@ def test_text_from_outside_is_escaped(dataset: Dataset) -> None:
     assert "'\"><img" in words(page, "repeat")
 
 
-def test_names_of_any_script(trained: Dataset) -> None:
-    page = report(trained)
-    assert [th.strip() for th in page.xpath("//table[@class='matrix']/tbody/tr/th//text()")] == (
-        CLASSES
-    )
-    assert set(CLASSES) <= set(page.xpath("//section[@id='classes']//bdi/text()"))
-
-
 def test_empty_dataset(dataset: Dataset) -> None:
     page = report(dataset)
     assert "Nothing was gathered yet" in page.xpath("string(//p[@class='lead'])")
     assert "Nothing was left out" in words(page, "rejections")
     assert "Nothing is labelled yet" in words(page, "classes")
     assert "No network was trained yet" in words(page, "training")
-
-
-def test_nothing_labelled(dataset: Dataset) -> None:
-    add(dataset, picture(1), Origin("folder", "a", path="/pics/owl/a.png", hint="owl"))
-    add(dataset, picture(2), Origin("folder", "b", path="/pics/b.png"))
-    page = report(dataset)
-    assert page.xpath("string(//p[@class='lead'])").endswith("2 faces; none is labelled yet.")
-    assert "no hint 1" in words(page, "classes")
-    assert "clear hint 1" in words(page, "classes")
-    assert "harvest folder FOLDER --hints-from-folders" in words(page, "repeat")
-
-
-def test_labelled_but_not_split(dataset: Dataset) -> None:
-    key = add(dataset, picture(1), Origin("bing", "a", query="owl", hint="owl"))
-    dataset.journal.step("Label", [Choice(key, "label", "owl")])
-    page = report(dataset)
-    assert "not split yet" in words(page, "classes")
-    assert "only 1" not in words(page, "classes")
 
 
 def test_found_again_and_disputed(dataset: Dataset) -> None:
@@ -395,46 +356,11 @@ def test_a_moment_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
     assert page.xpath("string(//ul[@class='cards groups']//small)") == "in test and train"
 
 
-def test_no_mistakes(dataset: Dataset) -> None:
-    fill(dataset, CLASSES[2:])
-    finish(dataset, metrics(dataset, CLASSES[2:], wrong=0))
-    page = report(dataset)
-    assert "Not one mistake among 2 test pictures" in words(page, "test")
-    assert "100\u00a0%" in page.xpath("string(//p[@class='lead'])")
-
-
-@pytest.mark.slow
-def test_forty_classes_scroll_in_their_own_box(dataset: Dataset) -> None:
-    names = [f"class {number:02}" for number in range(40)]
-    fill(dataset, names, each=3)
-    apply_split(dataset, plan_split(dataset, SplitSettings("1:1:1")))
-    finish(dataset, metrics(dataset, names, wrong=25))
-    page = report(dataset)
-    assert len(page.xpath("//div[@class='scroll']/table[@class='matrix']/tbody/tr")) == 40
-    assert "The 20 surest of 25 wrong answers" in words(page, "test")
-    assert len(page.xpath("//ul[@class='cards errors']/li")) == 20
-
-
-def test_run_that_was_not_judged(dataset: Dataset) -> None:
-    fill(dataset, CLASSES)
-    figures = metrics(dataset, CLASSES) | {"test": None, "epochs": [], "best_epoch": 0}
-    finish(dataset, figures)
-    page = report(dataset)
-    assert "was not judged" in words(page, "test")
-    assert "no passes over the training pictures are recorded" in words(page, "training")
-
-
 def test_dataset_that_changed_since_the_run(trained: Dataset) -> None:
     key = add(trained, picture(77), Origin("bing", "new", query="owl", hint="owl"))
     trained.journal.step("Label", [Choice(key, "label", "owl")])
     apply_split(trained, plan_split(trained, SplitSettings("8:1:1")))
     assert "The dataset has changed since this run" in words(report(trained), "training")
-
-
-def test_chosen_run(trained: Dataset) -> None:
-    other = metrics(trained, CLASSES) | {"best_epoch": 2}
-    finish(trained, other, "run-0")
-    assert "best: epoch 2" in words(report(trained, run_id="run-0"), "training")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "../run-1", "broken", "list"])
@@ -460,24 +386,3 @@ def test_curves_survive_what_training_may_record() -> None:
     assert "nan" not in chart
     assert "inf" not in chart
     assert curves("Loss", [Line("none", "val", [(1, None)])]) is None
-
-
-@pytest.mark.parametrize(("span", "step"), [(1.0, 0.2), (2.3, 0.5), (7, 2), (40, 10), (0, 5e-10)])
-def test_nice_step(span: float, step: float) -> None:
-    assert nice_step(span) == pytest.approx(step, rel=1)
-
-
-def test_thin_classes_are_named() -> None:
-    assert list(class_warnings({"train": 40, "val": 5, "test": 5})) == []
-    assert len(list(class_warnings({"train": 3, "val": 0, "test": 1}))) == 3
-
-
-def test_words() -> None:
-    assert [percent(x) for x in (0, 0.001, 0.5, 0.999, 1)] == [
-        f"{n}\u00a0%" for n in (0, 1, 50, 99, 100)
-    ]
-    assert short_place("https://me:secret@a.example/b/c/d.png?x=1") == "a.example/…/d.png"
-    assert short_place("/home/me/pics/owl/1.png") == "owl/1.png"
-    assert meaning("http 404") == "no longer there"
-    assert meaning("http 503") == "the site has a fault"
-    assert (duration(40), duration(600), duration(7500)) == ("40 s", "10 min", "2 h 5 min")

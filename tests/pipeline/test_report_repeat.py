@@ -23,7 +23,6 @@ from facecrop.detectors import DetectorSpec
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.cli import key_values
-from gleanset.db.samples import Balances
 from gleanset.images.cut import CutSettings
 from gleanset.records import Origin
 from gleanset.settings import CropSettings, SplitSettings
@@ -216,17 +215,6 @@ def test_what_came_after_a_run_is_asked_for_as_it_was(dataset: Dataset) -> None:
     assert load_preset(params["preset"], key_values(params["options"], "")).to_json() == before
 
 
-def test_a_preset_that_is_gone_has_no_command(dataset: Dataset) -> None:
-    assert not printed(dataset, "baseline train", Metrics(["a"], {"preset": "of before"}, {}))
-
-
-@pytest.mark.parametrize("method", ["down", "copies", "augment", "weights", "off"])
-def test_the_printed_balance_is_the_one_in_force(dataset: Dataset, method: str) -> None:
-    Balances(dataset.db).replace({}, f"method={method} target=12 seed=3")
-    found = [(p["method"], p["target"], p["seed"]) for p in printed(dataset, "labeler balance")]
-    assert found == ([] if method == "off" else [(method, 12, 3)])
-
-
 def test_printed_searches_ask_for_the_same_with_the_same_hints(dataset: Dataset) -> None:
     told = {
         ("bing", "owl", "owl"),
@@ -339,13 +327,6 @@ def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
     assert found == samplings
 
 
-def test_many_episodes_stand_for_a_folder(dataset: Dataset) -> None:
-    for number in range(30):
-        dataset.videos.record(f"video{number}", f"ep{number}.mkv", "mode=useful", 9.0, 1)
-    (params,) = printed(dataset, "harvest frames")
-    assert params["videos"] == ("EPISODES",)
-
-
 def _wish(params: dict[str, Any]) -> FramesOptions:
     told = {name: params[name] for name in FramesOptions.__struct_fields__}
     if params["no_skip_similar"]:
@@ -353,19 +334,3 @@ def _wish(params: dict[str, Any]) -> FramesOptions:
     elif told["skip_similar"] is None:
         told["skip_similar"] = True
     return FramesOptions(**told)
-
-
-def test_labels_that_no_command_takes_stand_in_lists(dataset: Dataset) -> None:
-    origins = [
-        Origin("bing", "1", query="owl", hint="a/b"),
-        Origin("urls", "2", url="https://a.example/2.png", hint="a/b"),
-        Origin("folder", "3", path="/pics/3.png", hint="a:b"),
-    ]
-    for number, origin in enumerate(origins):
-        add(dataset, picture(number), origin)
-    (search,) = printed(dataset, "harvest keyword")
-    assert (search["file"], search["keywords"], search["label"]) == (Path("KEYWORDS.txt"), (), None)
-    assert [(p["files"], p["label"]) for p in printed(dataset, "harvest urls")] == [
-        ((Path("LIST.txt"),), None)
-    ]
-    assert [p["label"] for p in printed(dataset, "harvest folder")] == [None]

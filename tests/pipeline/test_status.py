@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from tools_for_tests import run_here
 
-from curation.web_take_downs import refuse_take_downs
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, Claim, Reports
-from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
@@ -65,19 +63,6 @@ def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
         "takedowns": {"waiting": 0},
         "also": [],
     }
-
-
-def test_photos_without_faces_are_to_be_taken_whole(empty: Dataset) -> None:
-    images = [add_image(empty, f"{n}", Origin("folder", f"{n}", hint="cat")) for n in range(11)]
-    key = sample_key(images[0], BOX)
-    face = Face("animeface", BOX, 0.9)
-    empty.faces.record(images[0], "animeface", "", [FaceCrop(face, key, BOX, 0, 0.0)])
-    for image in images[1:]:
-        empty.faces.record(image, "animeface", "", [])
-    assert next_step(empty) == f"facecrop run --detector whole -d {shlex.quote(str(empty.root))}"
-    for image in images:
-        add_sample(empty, image)
-    assert next_step(empty).startswith("labeler accept-hints")
 
 
 def test_everything_is_counted(empty: Dataset) -> None:
@@ -214,12 +199,3 @@ def test_reports_that_wait_and_those_to_learn_from_are_counted(empty: Dataset) -
     assert next_step(empty).startswith("baseline train ")
     empty.journal.undo(step)
     assert status(empty)["reports"] == {"waiting": 2, "accepted_since_training": 0}
-
-
-def test_a_request_to_take_a_picture_down_comes_first(empty: Dataset) -> None:
-    requests = TakeDownRequests(empty.db)
-    requests.add(TakeDownWish(page="https://example.org/1", reason="it is mine"))
-    assert status(empty)["takedowns"] == {"waiting": 1}
-    assert next_step(empty).startswith("gleanset list takedowns ")
-    refuse_take_downs(empty, [1])
-    assert next_step(empty).startswith("harvest folder")
