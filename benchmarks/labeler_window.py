@@ -96,11 +96,9 @@ def child(root: Path, started: float, learning: bool) -> None:
     application = make_application()
     from PySide6.QtTest import QTest
 
-    from labeler.qt.calm_collection import CalmCollection
     from labeler.qt.grid.tile_view import Select
     from labeler.qt.window import LabelerWindow
 
-    CalmCollection(application).wait()  # as in the program's windows
     beat, found = Beat(), {}
     opened = time.perf_counter()
     window = LabelerWindow(root)

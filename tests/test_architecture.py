@@ -70,7 +70,7 @@ CEILINGS = {
     "harvest": 15_350,
     "facecrop": 3_700,
     "labeler": 28_400,
-    "labeler/qt": 13_700,
+    "labeler/qt": 13_300,
     "baseline": 19_600,
     "pipeline": 4_750,
     "webapp": 2_920,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QRect, QSize, Qt, QTimer
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import QRect, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from gleanset.db.measures import SampleRegion
 from gleanset.db.sorting import SampleTile
-from labeler.qt.grid.thumbnails import BrokenThumbnail, ThumbnailLoader
+from labeler.qt.pictures import ThumbnailLoader, draw_fitted
+from labeler.qt.widgets import below, beside, timer
 from labeler.sorting.sample_images import whole
 
 HOVER_MS = 150
@@ -63,28 +64,16 @@ class SamplePicture(QWidget):
         if self._seen is None:
             return
         side = max(self.width(), self.height())
-        found = self._thumbs.get(self._seen, side, self.devicePixelRatioF())
-        if isinstance(found, BrokenThumbnail):
-            painter.setPen(self.palette().text().color())
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, f"⚠ {found.reason}")
-        elif found is not None:
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            size = found.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
-            target = QRect(
-                (self.width() - size.width()) // 2,
-                (self.height() - size.height()) // 2,
-                size.width(),
-                size.height(),
-            )
-            painter.drawPixmap(target, found)
-            self._draw_box(painter, target)
+        picture = self._thumbs.get(self._seen, side, self.devicePixelRatioF())
+        place = draw_fitted(painter, self.rect(), picture)
+        if isinstance(picture, QPixmap):
+            self._draw_box(painter, place)
 
     def _draw_box(self, painter: QPainter, target: QRect) -> None:
         if self._box is None or self._seen is None:
             return
         scale = target.width() / max(1, self._seen.region.box.width)
-        one, other = self._box.topLeft() * scale, self._box.bottomRight() * scale
-        box = QRect(one, other)
+        box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
         for colour, width in ((self.palette().base(), 4), (self.palette().highlight(), 2)):
             painter.setPen(QPen(colour, width))
             painter.drawRect(box.translated(target.topLeft()))
@@ -107,22 +96,17 @@ class DetailPanel(QWidget):
         self._lay_out()
         self._due: Callable[[], None] | None = None
         self.shown: int | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._show_due)
+        self._timer = timer(self, self._show_due, HOVER_MS)
         self.show_tile(None)
 
     def _lay_out(self) -> None:
-        column, row = QVBoxLayout(self), QHBoxLayout()
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(8)
-        row.setSpacing(4)
-        for part in (self._face, self._frame, self._about, self._top, self._near_label):
-            column.addWidget(part)
-        for picture in self._near:
-            row.addWidget(picture)
-        column.addLayout(row)
-        column.addStretch(1)
+        faces = beside(*self._near)
+        faces.setSpacing(4)
+        texts = (self._about, self._top, self._near_label)
+        whole = below(self._face, self._frame, *texts, faces, None)
+        whole.setContentsMargins(8, 8, 8, 8)
+        whole.setSpacing(8)
+        self.setLayout(whole)
 
     def point(self, tile: SampleTile | None, more: Callable[[], None] | None = None) -> None:
         """Show a tile in a moment; `more` then asks for its neighbours."""
@@ -133,7 +117,7 @@ class DetailPanel(QWidget):
                 more()
 
         self._due = show
-        self._timer.start(HOVER_MS)
+        self._timer.start()
 
     def _show_due(self) -> None:
         if self._due is not None:
@@ -153,16 +137,12 @@ class DetailPanel(QWidget):
         self.show_neighbours(())
 
     def _words(self, tile: SampleTile) -> str:
+        text = self.tr("{w} x {h} of {width} x {height} pixels")
         if _is_whole(tile.seen):
-            size = self.tr("{width} x {height} pixels").format(
-                width=tile.seen.width, height=tile.seen.height
-            )
-            return "\n".join(part for part in (tile.title, tile.label, size) if part)
-        size = self.tr("{w} x {h} of {width} x {height} pixels").format(
-            w=tile.seen.region.box.width,
-            h=tile.seen.region.box.height,
-            width=tile.seen.width,
-            height=tile.seen.height,
+            text = self.tr("{width} x {height} pixels")
+        box = tile.seen.region.box
+        size = text.format(
+            w=box.width, h=box.height, width=tile.seen.width, height=tile.seen.height
         )
         return "\n".join(part for part in (tile.title, tile.label, size) if part)
 

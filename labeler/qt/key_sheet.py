@@ -2,147 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtGui import QFocusEvent, QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from labeler.qt.theme import muted_text
+from labeler.qt.translations import tr
 
-KEYS = (
-    (
-        QT_TRANSLATE_NOOP("KeySheet", "Faces"),
-        (
-            (
-                "1–9, 0, w, e …",
-                QT_TRANSLATE_NOOP("KeySheet", "This face, or the selection, is of that class"),
-            ),
-            (
-                ", 1",
-                QT_TRANSLATE_NOOP(
-                    "KeySheet", "Classes beyond the first: two keys, one after the other"
-                ),
-            ),
-            (
-                "1 + move",
-                QT_TRANSLATE_NOOP("KeySheet", "Hold a class key and sweep over neighbours"),
-            ),
-            (
-                "Del, O, L, Q",
-                QT_TRANSLATE_NOOP("KeySheet", "Not a face, another face, later, back to the queue"),
-            ),
-            ("N, /", QT_TRANSLATE_NOOP("KeySheet", "Name a class, find one")),
-            (
-                "Drag",
-                QT_TRANSLATE_NOOP("KeySheet", "Onto a class, into another window, or out as files"),
-            ),
-            (
-                "Double click, Space",
-                QT_TRANSLATE_NOOP(
-                    "KeySheet", "Enlarge a face in its picture, with the frames beside it"
-                ),
-            ),
-            (
-                "Right click",
-                QT_TRANSLATE_NOOP("KeySheet", "What can be done with a face, or with a class"),
-            ),
-            (
-                "Click, Ctrl + Space",
-                QT_TRANSLATE_NOOP(
-                    "KeySheet", "Page: take a face out, or put it back. Grid: select"
-                ),
-            ),
-            ("Arrows, Shift + arrows", QT_TRANSLATE_NOOP("KeySheet", "Move, select")),
-            (
-                "Ctrl + A, Ctrl + I, Esc",
-                QT_TRANSLATE_NOOP("KeySheet", "Select all, invert, select nothing"),
-            ),
-            (
-                "Ctrl + wheel, Ctrl + plus",
-                QT_TRANSLATE_NOOP("KeySheet", "Larger and smaller faces"),
-            ),
-        ),
-    ),
-    (
-        QT_TRANSLATE_NOOP("KeySheet", "Class pages"),
-        (
-            (
-                "Enter",
-                QT_TRANSLATE_NOOP("KeySheet", "File the page as proposed: all that are not marked"),
-            ),
-            (
-                "Shift + 1",
-                QT_TRANSLATE_NOOP(
-                    "KeySheet", "The whole page, or the group of an overview, is of that class"
-                ),
-            ),
-            (
-                "A – Z, 0 – 9",
-                QT_TRANSLATE_NOOP(
-                    "KeySheet", "Overview: the name of a group. Enter: as typed, Tab completes"
-                ),
-            ),
-            ("PgDn, PgUp", QT_TRANSLATE_NOOP("KeySheet", "Skip this page, the page before")),
-            ("−", QT_TRANSLATE_NOOP("KeySheet", "Overview: take a group apart")),
-            (".", QT_TRANSLATE_NOOP("KeySheet", "Overview: a group of nobody you collect")),
-            (
-                "=, then Y or N",
-                QT_TRANSLATE_NOOP(
-                    "KeySheet", "Same or different? A group beside a class or another group"
-                ),
-            ),
-            ("S", QT_TRANSLATE_NOOP("KeySheet", "Page: the faces of a stack one by one")),
-            (
-                "C",
-                QT_TRANSLATE_NOOP("KeySheet", "Look at a dozen of a class again, without its name"),
-            ),
-        ),
-    ),
-    (
-        QT_TRANSLATE_NOOP("KeySheet", "Other views"),
-        (
-            (
-                "Enter",
-                QT_TRANSLATE_NOOP(
-                    "KeySheet", "Duplicates: set the others aside. Review: as suggested"
-                ),
-            ),
-            (
-                "K",
-                QT_TRANSLATE_NOOP(
-                    "KeySheet", "Duplicates: not the same. Review: the label is right"
-                ),
-            ),
-            ("B", QT_TRANSLATE_NOOP("KeySheet", "Duplicates: two copies in turn")),
-            (
-                "Enter, Del",
-                QT_TRANSLATE_NOOP("KeySheet", "Reports: accept the page, refuse one"),
-            ),
-            ("Ctrl + F", QT_TRANSLATE_NOOP("KeySheet", "Grid: filters")),
-        ),
-    ),
-    (
-        QT_TRANSLATE_NOOP("KeySheet", "Window"),
-        (
-            ("Ctrl + Z, Ctrl + Y", QT_TRANSLATE_NOOP("KeySheet", "Undo, do again")),
-            (
-                "F2 – F7",
-                QT_TRANSLATE_NOOP("KeySheet", "Grid, duplicates, crop, review, numbers, reports"),
-            ),
-            (
-                "G, F9",
-                QT_TRANSLATE_NOOP("KeySheet", "Grid or class pages, hide the look panel"),
-            ),
-            ("F2 (in the class list)", QT_TRANSLATE_NOOP("KeySheet", "Rename a class")),
-            ("Ctrl + ,", QT_TRANSLATE_NOOP("KeySheet", "Settings")),
-            ("?, F1", QT_TRANSLATE_NOOP("KeySheet", "This sheet")),
-        ),
-    ),
-)
-"""What keys there are, part by part: the name of the part, keys and what they do."""
+Part = tuple[str, tuple[tuple[str, str], ...]]
+"""A part of the sheet: its name, keys and what they do."""
 
-COLUMNS = ((KEYS[0], KEYS[3]), (KEYS[1], KEYS[2]))
+
+def parts() -> tuple[Part, ...]:
+    """Return what keys there are, in the language that is shown."""
+    return (
+        (
+            tr("Faces"),
+            (
+                ("1–9, 0, w, e …", tr("This face, or the selection, is of that class")),
+                (", 1", tr("Classes beyond the first: two keys, one after the other")),
+                ("1 + move", tr("Hold a class key and sweep over neighbours")),
+                ("Del, O, L, Q", tr("Not a face, another face, later, back to the queue")),
+                ("N, /", tr("Name a class, find one")),
+                ("Drag", tr("Onto a class, into another window, or out as files")),
+                (
+                    "Double click, Space",
+                    tr("Enlarge a face in its picture, with the frames beside it"),
+                ),
+                ("Right click", tr("What can be done with a face, or with a class")),
+                ("Click, Ctrl + Space", tr("Page: take a face out, or put it back. Grid: select")),
+                ("Arrows, Shift + arrows", tr("Move, select")),
+                ("Ctrl + A, Ctrl + I, Esc", tr("Select all, invert, select nothing")),
+                ("Ctrl + wheel, Ctrl + plus", tr("Larger and smaller faces")),
+            ),
+        ),
+        (
+            tr("Class pages"),
+            (
+                ("Enter", tr("File the page as proposed: all that are not marked")),
+                ("Shift + 1", tr("The whole page, or the group of an overview, is of that class")),
+                (
+                    "A – Z, 0 – 9",
+                    tr("Overview: the name of a group. Enter: as typed, Tab completes"),
+                ),
+                ("PgDn, PgUp", tr("Skip this page, the page before")),
+                ("−", tr("Overview: take a group apart")),
+                (".", tr("Overview: a group of nobody you collect")),
+                (
+                    "=, then Y or N",
+                    tr("Same or different? A group beside a class or another group"),
+                ),
+                ("S", tr("Page: the faces of a stack one by one")),
+                ("C", tr("Look at a dozen of a class again, without its name")),
+            ),
+        ),
+        (
+            tr("Other views"),
+            (
+                ("Enter", tr("Duplicates: set the others aside. Review: as suggested")),
+                ("K", tr("Duplicates: not the same. Review: the label is right")),
+                ("B", tr("Duplicates: two copies in turn")),
+                ("Enter, Del", tr("Reports: accept the page, refuse one")),
+                ("Ctrl + F", tr("Grid: filters")),
+            ),
+        ),
+        (
+            tr("Window"),
+            (
+                ("Ctrl + Z, Ctrl + Y", tr("Undo, do again")),
+                ("F2 – F7", tr("Grid, duplicates, crop, review, numbers, reports")),
+                ("G, F9", tr("Grid or class pages, hide the look panel")),
+                ("F2 (in the class list)", tr("Rename a class")),
+                ("Ctrl + ,", tr("Settings")),
+                ("?, F1", tr("This sheet")),
+            ),
+        ),
+    )
+
+
 TITLE = 1.4
 BY_HAND = (
     Qt.FocusReason.MouseFocusReason,
@@ -166,8 +103,9 @@ class KeySheet(QFrame):
         column.addWidget(title)
         column.addLayout(row)
         row.setSpacing(36)
-        for parts in COLUMNS:
-            row.addLayout(_column(parts))
+        faces, pages, others, window_keys = parts()
+        row.addLayout(_column(faces, window_keys))
+        row.addLayout(_column(pages, others))
         self._before: QWidget | None = None
         self.hide()
         window.installEventFilter(self)
@@ -239,22 +177,21 @@ class KeySheet(QFrame):
         self.close_sheet()
 
 
-def _column(parts: Iterable[tuple[object, Iterable[tuple[str, object]]]]) -> QGridLayout:
+def _column(*shown: Part) -> QGridLayout:
     """Return parts of the sheet below each other."""
     grid, line = QGridLayout(), 0
     grid.setHorizontalSpacing(20)
     grid.setVerticalSpacing(3)
     grid.setColumnStretch(1, 1)
-    for name, rows in parts:
-        heading = QLabel(QCoreApplication.translate("KeySheet", str(name)))
+    for name, rows in shown:
+        heading = QLabel(name)
         heading.setFont(_larger(heading.font(), 1.0))
         heading.setContentsMargins(0, 10, 0, 2)
         grid.addWidget(heading, line, 0, 1, 2)
         line += 1
         for keys, meaning in rows:
-            words = QLabel(QCoreApplication.translate("KeySheet", str(meaning)))
             grid.addWidget(QLabel(keys), line, 0)
-            grid.addWidget(words, line, 1)
+            grid.addWidget(QLabel(meaning), line, 1)
             line += 1
     grid.setRowStretch(line, 1)
     return grid

@@ -12,9 +12,9 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu
 
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
-from labeler.qt.menu_button import MenuButton
+from labeler.qt.preferences import WindowState
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.window_state import WindowState
+from labeler.qt.widgets import MenuButton
 
 FEATURES, SOLVING, STANDBY = "features", "learning", "standby"
 """What the command calls its stages."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QLineEdit
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence, QMouseEvent, QPalette
+from PySide6.QtWidgets import QLabel, QLineEdit
+
+from labeler.sorting.names import KnownName, completions, exact_name
 
 Key, Standard = Qt.Key, QKeySequence.StandardKey
 ENTER = (Key.Key_Return, Key.Key_Enter)
@@ -71,3 +75,92 @@ class NameField(QLineEdit):
         """Tell that the focus is elsewhere."""
         super().focusOutEvent(event)
         self.unfocused.emit()
+
+
+_STEPS = {Qt.Key.Key_Tab: 1, Qt.Key.Key_Down: 1, Qt.Key.Key_Backtab: -1, Qt.Key.Key_Up: -1}
+_MARGIN = 6
+
+
+class NameCompletion(QObject):
+    """Completes what is typed in a field, where a person asks for it; Enter takes what is there.
+
+    Tab and the arrows down and up lead through the names that begin so, or of which a later word
+    does; a click on the hint takes the first. The hint says that a name is a new one, or which
+    class is meant by one that is written otherwise.
+    """
+
+    def __init__(self, field: QLineEdit) -> None:
+        super().__init__(field)
+        self._field = field
+        self._names: Sequence[KnownName] = ()
+        self._matching: Sequence[KnownName] = ()
+        self._at = -1
+        self.hint = QLabel(field)
+        self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.hint.setCursor(Qt.CursorShape.PointingHandCursor)
+        field.textEdited.connect(self._edited)
+        field.textChanged.connect(self._show_hint)
+        for watched in (field, self.hint):
+            watched.installEventFilter(self)
+
+    def offer(self, names: Sequence[KnownName]) -> None:
+        """Complete to these names from now on, the likeliest first."""
+        self._names = names
+        self._edited(self._field.text())
+        self._show_hint(self._field.text())
+
+    def meant(self, text: str) -> str:
+        """Return the class that a text names, however it is written; the text for a new one."""
+        known = exact_name(text, self._names)
+        return known.label if known else text
+
+    def is_new(self, text: str) -> bool:
+        """Return whether no class is called so, however it is written."""
+        return exact_name(text, self._names) is None
+
+    def _edited(self, text: str) -> None:
+        self._matching, self._at = completions(text, self._names), -1
+
+    def _show_hint(self, text: str) -> None:
+        known = exact_name(text, self._names)
+        words = "" if known is None or known.label == text else f"= {known.label}"
+        if text.strip() and known is None:
+            words = self.tr("new")
+            if self._matching:
+                words = self.tr("new · Tab: {name}").format(name=self._matching[0].text)
+        self.hint.setText(words)
+        self.hint.setVisible(bool(words))
+        self._place_hint()
+
+    def _place_hint(self) -> None:
+        """Put the hint at the right end of the field, as far as the text leaves room."""
+        written = self._field.fontMetrics().horizontalAdvance(self._field.text()) + 3 * _MARGIN
+        room = max(0, self._field.width() - written - _MARGIN)
+        width = min(self.hint.sizeHint().width(), room)
+        left = self._field.width() - width - _MARGIN
+        self.hint.setGeometry(left, 0, width, self._field.height())
+
+    def _take(self, step: int) -> bool:
+        """Write the next matching name, or the one before, into the field; whether there is any."""
+        if not self._matching:
+            return False
+        first = self._at < 0 and step < 0
+        self._at = (self._at + step + first) % len(self._matching)
+        self._field.setText(self._matching[self._at].text)
+        return True
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Turn to another name for Tab and the arrows, and for a click on the hint."""
+        if watched is self.hint:
+            clicked = event.type() == QEvent.Type.MouseButtonPress and self._take(1)
+            if clicked and isinstance(event, QMouseEvent):
+                self._field.setFocus()
+            return clicked
+        if event.type() == QEvent.Type.Resize:
+            self._place_hint()
+        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
+            step = _STEPS.get(Qt.Key(event.key()), 0)
+            if step and self._field.text():
+                # Tab would leave the field, and with it the name half typed.
+                return self._take(step) or event.key() == Qt.Key.Key_Tab
+        return super().eventFilter(watched, event)

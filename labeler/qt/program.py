@@ -10,7 +10,6 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
-from labeler.qt.calm_collection import CalmCollection
 from labeler.qt.preferences import Preferences
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import FontWarning, install
@@ -44,7 +43,6 @@ class Program(QObject):
         self.window: LabelerWindow | None = None
         self.welcome: Welcome | None = None
         self._lost = 0
-        self._garbage = CalmCollection(self)
         self.speak()
         show_theme(Preferences().theme().value if theme is None else theme)
 
@@ -75,8 +73,6 @@ class Program(QObject):
         Preferences().note_opened(root)
         FontWarning(window.worker, self.shown, window)
         window.anew.connect(self._instead, LATER)
-        window.counter.counted.connect(self._garbage.wait)
-        self._garbage.wait()
         self.window = window
         if self._size is not None:
             window.resize(*self._size)
@@ -91,7 +87,6 @@ class Program(QObject):
                 self.window.shut_down()
             self._lost += self.window.worker.lost
             self.window = None
-        self._garbage.end()
         return self._lost
 
     def _chosen(self, root: Path, plan: TakePlan | None) -> None:

@@ -172,6 +172,15 @@ class SessionWorker(QObject):
         """Whether something is under way."""
         return self._pending > 0
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The classes and their keys, as far as they are known."""
+        return self.last.keys if self.last else {}
+
+    def class_of(self, key: str) -> str | None:
+        """Return the class that a key means; None where none has it."""
+        return next((name for name, its in self.keys.items() if its == key), None)
+
     def ask(
         self,
         work: Callable[[SortingSession], T],
@@ -192,7 +201,7 @@ class SessionWorker(QObject):
         class that it is `of` was there when it was made and is gone by then.
         """
         self.decided += 1
-        known = set(of) & (self.last.keys if self.last else {}).keys()
+        known = set(of) & self.keys.keys()
 
         def checked(session: SortingSession) -> StepResult:
             session.refuse_gone(known)

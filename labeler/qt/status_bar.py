@@ -8,9 +8,9 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtGui import QFocusEvent
 from PySide6.QtWidgets import QLabel, QPushButton, QStatusBar
 
-from labeler.qt.accessibility import announce
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular, step_words
+from labeler.qt.widgets import announce
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
 
 SHOWN_MS, CLOCK_MS = 6000, 1000

@@ -17,11 +17,11 @@ from PySide6.QtWidgets import (
     QSizePolicy,
 )
 
-from labeler.qt.accessibility import announce
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 from labeler.qt.intake import Intake
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular
+from labeler.qt.widgets import announce
 from labeler.sorting.dropped import DropResult, TakePlan
 
 

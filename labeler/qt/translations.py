@@ -139,12 +139,17 @@ class FontWarning(QObject):
             )
 
 
+def tr(text: str) -> str:
+    """Return a text in the person's language; the text itself where there is no other."""
+    return QCoreApplication.translate("", text)
+
+
 def step_words(operation: Operation) -> str:
     """Return what is shown of a step; its English text where there is no other."""
     if operation.kind == UNDO:
-        return _translated("Undo: {what}").format(what=step_words(operation.undone()))
+        return tr("Undo: {what}").format(what=step_words(operation.undone()))
     template = STEP_TEXTS.get(operation.kind, "")
-    translated = _translated(template)
+    translated = tr(template)
     if translated == template:
         return operation.text()
     return translated.format(**operation.arguments)
@@ -167,7 +172,3 @@ def singular(text: str, count: int) -> str:
     if count != 1:
         return text
     return _NOUN.sub(lambda found: found[1] + _VERBS.get(found[2] or "", ""), text, count=1)
-
-
-def _translated(text: str) -> str:
-    return QCoreApplication.translate("Steps", text)

@@ -31,11 +31,10 @@ from gleanset import Dataset
 from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
 from gleanset.settings import FILE, Settings
-from labeler.qt.accessibility import enlarge_targets
-from labeler.qt.file_drops import DropWatch
+from labeler.qt.file_drops import DropWatch, TakeChoice
 from labeler.qt.preferences import Preferences
 from labeler.qt.settings_sheet import SettingsSheet
-from labeler.qt.take_choice import TakeChoice
+from labeler.qt.widgets import enlarge_targets
 from labeler.sorting.dropped import DroppedFiles, TakePlan, look_at
 
 PATH = Qt.ItemDataRole.UserRole

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
@@ -23,31 +23,78 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
-from labeler.qt.accessibility import enlarge_targets, keep_focus, tab_last
 from labeler.qt.classes.model import Portraits
 from labeler.qt.classes.panel import ClassPanel
-from labeler.qt.close_request import CloseRequest
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.file_drops import AddButton, FileDrops
 from labeler.qt.gesture_counter import ALONE, GestureCounter
-from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.intake import Intake
 from labeler.qt.key_sheet import KeySheet
 from labeler.qt.key_witness import KeyWitness
 from labeler.qt.learning import Learning, LearningButton
 from labeler.qt.name_field import ENTER
+from labeler.qt.pictures import ThumbnailLoader
+from labeler.qt.preferences import WindowState
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.settings_sheet import SettingsButton, SettingsSheet
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.taking import Taking, TakingBar
 from labeler.qt.translations import singular
-from labeler.qt.view_tabs import ViewTabs
 from labeler.qt.views.base import LabelerView, ViewContext, WindowAct
-from labeler.qt.views.registry import VIEWS
+from labeler.qt.views.registry import VIEWS, ViewTabs
 from labeler.qt.views.sending import SendingView
 from labeler.qt.views.sorting import SortingView
-from labeler.qt.window_state import WindowState
+from labeler.qt.widgets import enlarge_targets, keep_focus, tab_last
 from labeler.sorting.dropped import DropResult
+
+SAVE_SECONDS = 0.5
+"""So long closing waits for the disk before it says why the window stays."""
+
+RETRY_MS = 100
+
+
+class CloseRequest(QObject):
+    """Asked once, the window closes as soon as it may; asked again, it gives up what is not saved.
+
+    Bad news meanwhile, a decision that is refused or an export that fails, keep it open: a person
+    has to see that. `flush` hands over what is not saved yet.
+    """
+
+    def __init__(self, window: QWidget, worker: SessionWorker, flush: Callable[[], object]) -> None:
+        super().__init__(window)
+        self._window, self._worker, self._flush = window, worker, flush
+        self._bad = 0
+        self._timer = QTimer(self)
+        self._timer.setInterval(RETRY_MS)
+        self._timer.timeout.connect(self._try_again)
+        worker.said.connect(self._said)
+
+    def may_close(self) -> bool:
+        """Return whether the window may close now; otherwise it is said why not."""
+        if self._timer.isActive():
+            return True
+        before = self._bad
+        self._flush()
+        self._worker.settle(SAVE_SECONDS)
+        if self._bad > before:
+            return False
+        why = self._worker.under_way()
+        if why:
+            text = self.tr("Wait: {why}. The window closes after that; close it again to give up")
+            self._worker.say(text.format(why=why), bad=True)
+            self._timer.start()
+        return not why
+
+    def _try_again(self) -> None:
+        """Close where nothing is under way any more."""
+        if not self._worker.under_way():
+            self._window.close()
+
+    def _said(self, text: str, bad: bool) -> None:
+        self._bad += bad
+        if bad:
+            self._timer.stop()
+
 
 MEASURE_MS = 1500
 LOAD_MS = 300

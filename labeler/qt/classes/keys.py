@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtGui import QKeyEvent
 
+from labeler.qt.session_worker import SessionWorker
 from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
 
 # The row of digits by scan code, where a layout has other signs there (French, Czech, with Shift).
@@ -46,14 +46,13 @@ def prefix_of(event: QKeyEvent) -> str:
 
 
 class ClassKeyReader(QObject):
-    """Reads keys of classes. `awaited` (first key) comes when the second key of a code is waited
-    for, and with an empty text where none came in time.
+    """Reads keys of classes. While the second key of a code is waited for, the status bar says of
+    which classes; and that nothing was done where none came in time.
     """
 
-    awaited = Signal(str)
-
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, worker: SessionWorker) -> None:
+        super().__init__()
+        self._worker = worker
         self._first = ""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -76,10 +75,10 @@ class ClassKeyReader(QObject):
         if prefix := prefix_of(event):
             self._first = prefix
             self._timer.start()
-            self.awaited.emit(prefix)
+            self._say_awaited(prefix)
             return None
         if first and event.key() == Qt.Key.Key_Escape:
-            self.awaited.emit("")
+            self._too_late()
             return None
         return second if second and second in KEYS else ""
 
@@ -103,20 +102,14 @@ class ClassKeyReader(QObject):
 
     def _too_late(self) -> None:
         self.forget()
-        self.awaited.emit("")
+        self._worker.say(self.tr("No second key came: nothing was done"))
 
-
-def awaited_words(first: str, keys: Mapping[str, str]) -> str:
-    """Return what is said while the second key of a code is waited for: which keys, which classes.
-
-    `keys` are those of all classes; an empty `first` says that no second key came.
-    """
-    if not first:
-        return QCoreApplication.translate("Codes", "No second key came: nothing was done")
-    found = [(key[1], name) for name, key in keys.items() if len(key) == 2 and key[0] == first]
-    if not found:
-        text = QCoreApplication.translate("Codes", "No class has a key that begins with {key}")
-        return text.format(key=first)
-    text = QCoreApplication.translate("Codes", "{key} and then: {classes}")
-    classes = " · ".join(f"{key.upper()} {name}" for key, name in sorted(found))
-    return text.format(key=first, classes=classes)
+    def _say_awaited(self, first: str) -> None:
+        """Say which second keys there are, and of which classes."""
+        codes = [(key, name) for name, key in self._worker.keys.items() if len(key) == 2]
+        seconds = sorted((key[1], name) for key, name in codes if key[0] == first)
+        text = self.tr("No class has a key that begins with {key}")
+        if seconds:
+            text = self.tr("{key} and then: {classes}")
+        classes = " · ".join(f"{key.upper()} {name}" for key, name in seconds)
+        self._worker.say(text.format(key=first, classes=classes))

@@ -31,7 +31,7 @@ class ClassMenu(QMenu):
     ) -> None:
         super().__init__(parent)
         self._worker, self._name = worker, row.target
-        self._keys = dict(worker.last.keys) if worker.last else {}
+        self._keys = dict(worker.keys)
         self.addAction(self.tr("Show its faces"), self.opened.emit)
         self.addAction(self.tr("Rename (F2)"), rename)
         self._key_menu()

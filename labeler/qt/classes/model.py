@@ -14,6 +14,7 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     Qt,
     QTimer,
+    Signal,
 )
 
 from gleanset.db.measures import SampleRegion
@@ -186,8 +187,7 @@ class ClassListModel(QAbstractListModel):
 
     def with_key(self, key: str) -> ClassListRow | None:
         """Return the class that has a key."""
-        keys = self.worker.last.keys if self.worker.last else {}
-        name = next((name for name, its in keys.items() if its == key), None)
+        name = self.worker.class_of(key)
         return None if name is None else ClassListRow(name, name, key, 0, is_class=True)
 
     def rowCount(self, parent: Index | None = None) -> int:
@@ -223,3 +223,19 @@ class ClassListModel(QAbstractListModel):
             return False
         self.worker.decide(lambda session: session.rename_class(row.target, name))
         return True
+
+
+class ClassWatch(QObject):
+    """Knows the `names` of the classes; `changed` (those that are gone), once pages are renamed."""
+
+    changed = Signal(object)
+
+    def __init__(self, worker: SessionWorker, parent: QObject) -> None:
+        super().__init__(parent)
+        self.names: set[str] = set()
+        worker.progressed.connect(self._take)
+
+    def _take(self, progress: SortingProgress) -> None:
+        before, self.names = self.names, set(progress.keys)
+        if before != self.names:
+            QTimer.singleShot(0, self, lambda: self.changed.emit(before - self.names))

@@ -12,14 +12,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.classes.model import ClassListModel, ClassOrder
+from labeler.qt.classes.model import ClassListModel, ClassOrder, ClassWatch
 from labeler.qt.classes.rail import ClassListView
-from labeler.qt.classes.watch import ClassWatch
-from labeler.qt.grid.thumbnails import ThumbnailLoader
-from labeler.qt.menu_button import MenuButton
-from labeler.qt.name_completion import NameCompletion
-from labeler.qt.name_field import NameField
+from labeler.qt.name_field import NameCompletion, NameField
+from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.widgets import MenuButton
 from labeler.sorting.names import known_names
 
 Index = QModelIndex | QPersistentModelIndex

@@ -2,25 +2,186 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QPoint, Qt, Signal
+import re
+
+from PySide6.QtCore import (
+    QEvent,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    QSize,
+    Qt,
+    Signal,
+)
 from PySide6.QtGui import (
+    QColor,
     QContextMenuEvent,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDragMoveEvent,
     QDropEvent,
+    QFontMetrics,
     QKeyEvent,
+    QPainter,
+    QPalette,
+    QPen,
 )
-from PySide6.QtWidgets import QListView
+from PySide6.QtWidgets import (
+    QLineEdit,
+    QListView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
 
-from labeler.qt.classes.delegate import ClassListBase, ClassListDelegate
 from labeler.qt.classes.menu import ClassMenu
 from labeler.qt.classes.model import ClassListModel, ClassListRow, ClassOrder
 from labeler.qt.edge_scroll import EdgeScroll
 from labeler.qt.grid.drag import TileMimeData
-from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.pictures import BrokenThumbnail, ThumbnailLoader
+from labeler.qt.theme import backdrop, em, muted_text, trough
 
 Index = QModelIndex | QPersistentModelIndex
+Role = QPalette.ColorRole
+ROW = 48
+WORD = re.compile(r"[^\s_・·-]*[\s_・·-]+|[^\s_・·-]+")
+"""A word of a name with what parts it from the next one: `suzukaze_aoba` are two."""
+
+WIDE = 300
+"""From this width on a row has room for two portraits."""
+
+
+def in_two_lines(metrics: QFontMetrics, name: str, width: int) -> str:
+    """Break a name that is too long for a line where its words part; elide what is longer still.
+
+    Its end tells people of one family apart, so what is left out is in the middle.
+    """
+    if metrics.horizontalAdvance(name) <= width:
+        return name
+    words, first = WORD.findall(name), ""
+    while words and metrics.horizontalAdvance((first + words[0]).strip()) <= width:
+        first += words.pop(0)
+    parts = [part for part in (first.strip(), "".join(words).strip()) if part]
+    middle = Qt.TextElideMode.ElideMiddle
+    return "\n".join(metrics.elidedText(part, middle, width) for part in parts)
+
+
+class ClassListBase(QListView):
+    """A list with one row over which something is dragged (-1 for none), and what it says."""
+
+    drop_row = -1
+    drop_text = ""
+
+
+class ClassListDelegate(QStyledItemDelegate):
+    """Paints one row: its key, a portrait or two, its name, its count."""
+
+    def __init__(
+        self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListBase
+    ) -> None:
+        super().__init__(parent)
+        self._classes = model
+        self._thumbs = thumbs
+        self._list = parent
+
+    def setEditorData(self, editor: QWidget, index: Index) -> None:
+        """Put the name into its field; not over what a person has typed there since."""
+        if not (isinstance(editor, QLineEdit) and editor.isModified()):
+            super().setEditorData(editor, index)
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Return at least 48 pixels of height: it is a target for drops."""
+        return QSize(160, max(ROW, em(self._list, 2.4)))
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Paint it from the palette."""
+        row = self._classes.row(index.row())
+        if row is None:
+            return
+        rect: QRect = option.rect
+        palette = self._list.palette()
+        target = self._list.drop_row == index.row()
+        chosen = self._list.currentIndex() == index
+        if target or chosen:
+            painter.fillRect(rect, palette.color(Role.Highlight))
+        text = palette.color(Role.HighlightedText if target or chosen else Role.Text)
+        if chosen and self._list.hasFocus():
+            painter.setPen(QPen(text, 2))
+            painter.drawRect(rect.adjusted(3, 3, -3, -3))
+        inner = rect.adjusted(6, 2, -8, -2)
+        self._key(painter, inner, row.key, palette)
+        left = inner.left() + em(self._list, 1.85)
+        left = self._portraits(painter, inner, left, row.target, palette)
+        count = f"{row.count:,} / {row.wanted:,}" if row.wanted else f"{row.count:,}"
+        width = painter.fontMetrics().horizontalAdvance(count)
+        line = QRect(left, inner.top(), inner.right() - left, inner.height())
+        if row.wanted:
+            full = text if target or chosen else palette.color(Role.Highlight)
+            self._bar(painter, line, row.count / row.wanted, trough(palette), full)
+        painter.setPen(text if target or chosen else muted_text(palette))
+        painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
+        painter.setPen(text)
+        name = self._list.drop_text if target and self._list.drop_text else row.name
+        line.setRight(line.right() - width - 6)
+        shown = in_two_lines(painter.fontMetrics(), name, line.width())
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
+
+    @staticmethod
+    def _bar(painter: QPainter, room: QRect, share: float, ground: QColor, full: QColor) -> None:
+        """How near a class is to what is wanted of it, at the foot of a row."""
+        line = QRect(room.left(), room.bottom() - 4, room.width(), 4)
+        painter.fillRect(line, ground)
+        painter.fillRect(line.x(), line.y(), round(line.width() * min(1.0, share)), 4, full)
+
+    def _key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
+        side = em(self._list, 1.35)
+        box = QRect(inner.left(), inner.center().y() - side // 2, side, side)
+        if len(key) > 1:
+            box.setWidth(side + em(self._list, 0.25))
+        if key:
+            painter.setPen(palette.color(Role.Mid))
+            painter.setBrush(palette.color(Role.Button))
+            painter.drawRoundedRect(box, 4, 4)
+            painter.setPen(palette.color(Role.ButtonText))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
+
+    @staticmethod
+    def _initial(painter: QPainter, box: QRect, name: str, palette: QPalette) -> None:
+        """What stands for the face of a class that has none yet."""
+        painter.fillRect(box, backdrop(palette))
+        painter.setPen(muted_text(palette))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, name[:1].upper())
+
+    def _portraits(
+        self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
+    ) -> int:
+        side = inner.height() - 4
+        if not target.startswith(":"):
+            most = 2 if inner.width() >= WIDE else 1
+            place = left + most * (side + 3) + 5
+        else:
+            most, place = 0, left
+        if most and not self._classes.portraits.get(target):
+            self._initial(painter, QRect(left, inner.top() + 2, side, side), target, palette)
+        for seen in self._classes.portraits.get(target, [])[:most]:
+            box = QRect(left, inner.top() + 2, side, side)
+            found = self._thumbs.get(seen, side, self._list.devicePixelRatioF())
+            painter.fillRect(box, backdrop(palette))
+            if found is not None and not isinstance(found, BrokenThumbnail):
+                size = found.size().scaled(
+                    box.size(), Qt.AspectRatioMode.KeepAspectRatioByExpanding
+                )
+                part = QRect(
+                    0,
+                    0,
+                    found.width() * side // max(1, size.width()),
+                    found.height() * side // max(1, size.height()),
+                )
+                part.moveCenter(found.rect().center())
+                painter.drawPixmap(box, found, part)
+            left += side + 3
+        return place
 
 
 class ClassListView(ClassListBase):

@@ -21,12 +21,12 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView, QWidget
 
-from labeler.qt.classes.keys import ClassKeyReader, awaited_words
+from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.drag import TileDrag
 from labeler.qt.grid.model import TileMark, TileModel, TileState
 from labeler.qt.grid.mouse import TileMouse
-from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.grid.tile_view import ZOOM, TileView
+from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular
 
@@ -109,14 +109,12 @@ class GestureView(TileView):
         worker: SessionWorker,
         parent: QWidget | None = None,
     ) -> None:
-        self.codes = ClassKeyReader()
+        self.codes = ClassKeyReader(worker)
         super().__init__(model, thumbs, parent)
-        self.codes.setParent(self)
         self.worker = worker
         self.composing = self.held_point = False
         self.held = ""
         self.stroke: list[int] = []
-        self.codes.awaited.connect(self._awaited)
         self.mouse = TileMouse(self)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
         self.mouse.moved_over.connect(self._moved_over)
@@ -203,12 +201,6 @@ class GestureView(TileView):
     def _say_chosen(self) -> None:
         count = sum(last - first + 1 for first, last in self.selected_ranges())
         self.worker.say(self.tr("{count} selected").format(count=f"{count:,}"))
-
-    def _awaited(self, first: str) -> None:
-        """Say that the second key of a code is waited for, and of which classes; or that none
-        came.
-        """
-        self.worker.say(awaited_words(first, self.worker.last.keys if self.worker.last else {}))
 
     def class_key(self, key: str, shift: bool) -> None:
         """Begin a stroke for what is meant; with Shift the whole page is."""

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QFont, QPainter, QPalette, QPen, QPixmap
 
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
-from labeler.qt.grid.thumbnails import BrokenThumbnail
+from labeler.qt.pictures import BrokenThumbnail, draw_fitted
 from labeler.qt.theme import backdrop, blend
 
 Role = QPalette.ColorRole
@@ -45,7 +45,8 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     named = gone and tile.caption == tile.state.target != ""
     painter.setOpacity(NAMED if named else OPACITY[tile.state.kind])
     above = _above(painter, rect, tile.below)
-    _picture(painter, above, tile.picture, palette)
+    painter.setPen(palette.color(Role.Text))
+    draw_fitted(painter, above, tile.picture)
     painter.setOpacity(1.0)
     _lines(painter, rect, tile.below, palette)
     if tile.state.kind is TileMark.LIFTED:
@@ -61,23 +62,6 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     if tile.selected or tile.pointed:
         _outline(painter, rect, palette, pointed=tile.pointed)
     painter.restore()
-
-
-def _picture(
-    painter: QPainter, rect: QRect, picture: QPixmap | BrokenThumbnail | None, palette: QPalette
-) -> None:
-    if isinstance(picture, BrokenThumbnail):
-        painter.setPen(palette.color(Role.Text))
-        painter.drawText(
-            rect.adjusted(4, 4, -4, -4),
-            Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
-            f"⚠ {picture.reason}",
-        )
-    elif picture is not None:
-        size = picture.size().scaled(rect.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        target = QRect(QPoint(), size)
-        target.moveCenter(rect.center())
-        painter.drawPixmap(target, picture)
 
 
 def _above(painter: QPainter, rect: QRect, below: tuple[str, ...]) -> QRect:
@@ -107,7 +91,6 @@ def _plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
     """Two edges behind the picture: this is a stack."""
     step = max(3, rect.width() // 32)
     for number in (2, 1):
-        plate = rect.adjusted(number * step, 0, 0, -number * step).translated(0, 0)
         plate = QRect(
             rect.left() + number * step,
             rect.top() + (2 - number) * step,

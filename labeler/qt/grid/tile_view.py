@@ -23,7 +23,7 @@ from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView,
 from labeler.qt.grid.layout import GAP, HEADING, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.painter import TileAppearance, paint_tile
-from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.theme import backdrop, focus_ring
 
 Select = QItemSelectionModel.SelectionFlag

@@ -10,8 +10,8 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from labeler.qt.detail_panel import DetailPanel
-from labeler.qt.grid.thumbnails import ThumbnailLoader
 from labeler.qt.intake import Intake
+from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 
 
@@ -58,7 +58,7 @@ class LabelerView(QWidget):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__()
-        self.context = context
+        self.context, self.worker = context, context.worker
         self.home: QWidget = self
 
     @property

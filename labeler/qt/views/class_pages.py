@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from itertools import accumulate
 
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QVBoxLayout
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
-from labeler.qt.classes.watch import ClassWatch
+from labeler.qt.classes.model import ClassWatch
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.empty import EmptyNotice
-from labeler.qt.views.group_questions import GroupQuestions
-from labeler.qt.views.kept_pages import KeptPages
 from labeler.qt.views.notices import all_sorted, no_faces
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.views.page_naming import PageNaming
-from labeler.qt.views.sending import ENTER_DEAD, SendingView
+from labeler.qt.views.sending import PagedView
 from labeler.qt.views.untouched_overview import UntouchedOverview
+from labeler.qt.widgets import pile
 from labeler.sorting.checks import Checks
+from labeler.sorting.groups import moved
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import (
@@ -38,46 +35,87 @@ from labeler.sorting.session import (
 )
 
 
-class ClassPagesView(SendingView):
+class KeptPages:
+    """Keeps pages with what was lifted on them, under the names that classes have now."""
+
+    def __init__(self) -> None:
+        self._filed: dict[int, ClassPage] = {}
+        self._earlier: list[ClassPage] = []
+        self._lifted: dict[ClassPage, Sequence[int]] = {}
+
+    def file(self, root: int, page: ClassPage) -> None:
+        """Keep a page that step `root` has filed."""
+        self._filed[root] = page
+        self._earlier.append(page)
+
+    def leave(self, page: ClassPage) -> None:
+        """Keep a page that was skipped."""
+        self._earlier.append(page)
+
+    def filed_by(self, root: int) -> ClassPage | None:
+        """Return the page that a step has filed."""
+        return self._filed.get(root)
+
+    def turn_back(self) -> ClassPage | None:
+        """Return the page before this one; None for none."""
+        return self._earlier.pop() if self._earlier else None
+
+    def keep_lifted(self, page: ClassPage | None, rows: Sequence[int]) -> None:
+        """Keep what is lifted on a page, for when it is turned back to."""
+        if page is not None and rows:
+            self._lifted[page] = rows
+
+    def lifted_on(self, page: ClassPage) -> Sequence[int]:
+        """Return what was lifted on a page that is shown again."""
+        return self._lifted.pop(page, ())
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Call classes as they are called now."""
+        self._filed = {root: page.renamed(names) for root, page in self._filed.items()}
+        self._earlier = [page.renamed(names) for page in self._earlier]
+        self._lifted = {page.renamed(names): rows for page, rows in self._lifted.items()}
+
+    def forget(self, gone: Set[str]) -> None:
+        """Keep no page that names a class which is gone."""
+        self._filed = {root: page for root, page in self._filed.items() if not page.labels & gone}
+        self._earlier = [page for page in self._earlier if not page.labels & gone]
+        self._lifted = {page: rows for page, rows in self._lifted.items() if not page.labels & gone}
+
+
+class ClassPagesView(PagedView):
     """Nothing moves until Enter; what is sent elsewhere is saved at once and stays in place."""
 
+    grids = PageGrid
     view: PageGrid
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.view.set_lifts()
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._kept, self._classes = KeptPages(), ClassWatch(self.worker, self)
-        self._shown_at = 0.0
         self._asked = False
         self._label = ""
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
-        self.names = PageNaming(self, self.header.name, self.name_page)
-        self.pairs = GroupQuestions(self)
-        self._untouched = UntouchedOverview(self, context.intake, self)
-        self.empty = EmptyNotice(self.view)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        for part in (self.header, self.view, self.hints):
-            column.addWidget(part)
+        self.names = PageNaming(self.view, self.header.name, self.name_page)
+        self._untouched = UntouchedOverview(
+            self.view, lambda session, page, room: self.work(session).anew(page, room)
+        )
+        pile(self, self.header, self.view, self.hints)
+        self._untouched.better.connect(self.show_page)
+        context.intake.measuring.connect(self._measuring)
         self.model.dataChanged.connect(self._say)
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)
         self.header.offer.clicked.connect(self._check)
         self.view.page_key.connect(self._page_key)
-        self.view.answered.connect(self.pairs.answer)
-        self.header.answered.connect(self.pairs.answer)
-        self.view.dropped_on_group.connect(self.pairs.put_together)
+        self.view.answered.connect(self._answer)
+        self.header.answered.connect(self._answer)
+        self.view.dropped_on_group.connect(self._put_together)
         self._classes.changed.connect(self._leave_out)
-        self._refit = QTimer(self)
-        self._refit.setSingleShot(True)
-        self._refit.timeout.connect(self.view.fit_page)
 
-    def made_view(self) -> PageGrid:
-        """Make a grid of pages."""
-        return PageGrid(self.model, self.context.thumbs, self.worker)
+    def fit_page(self) -> None:
+        """Make tiles as large as can be seen all at once."""
+        self.view.fit_page()
 
     def enter(self) -> None:
         """Show a page, the same as before if there is one."""
@@ -110,15 +148,17 @@ class ClassPagesView(SendingView):
 
     def _ask(self) -> None:
         room = self.view.room()
-        self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self.failed)
+        self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self._failed)
         self.worker.ask(lambda session: self.work(session).offer(), self.header.offer.show_offer)
         self.names.offer_known()
 
-    def await_page(self, waits: bool) -> None:
-        """Note that something else is asked for, or that it will not come."""
-        self._asked = waits
+    def _measuring(self, left: int) -> None:
+        """Say how many faces are still to be measured; what is left at the end cannot be read."""
+        self.header.show_left(left)
+        if not left:
+            self.worker.ask(lambda session: self.work(session).all_measured())
 
-    def failed(self, error: GleansetError) -> None:
+    def _failed(self, error: GleansetError) -> None:
         """Say why no other page comes."""
         self._asked, self.view.name_until = False, 0.0
         self.worker.say(str(error), bad=True)
@@ -131,8 +171,8 @@ class ClassPagesView(SendingView):
         self.page = page
         self.forget_sent()
         self.hints.turn(page.kind if page is not None else None)
-        self.view.show_page(page, self._keys())
-        self._shown_at = time.monotonic()
+        self.view.show_page(page, self.worker.keys)
+        self.note_shown()
         if page is not None:
             self.model.set_state(self._kept.lifted_on(page), TileState(TileMark.LIFTED))
         self._say()
@@ -163,11 +203,6 @@ class ClassPagesView(SendingView):
         if self.page is None:
             self.empty.show_notice(no_faces(self, images))
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fit the tiles to another size of the window, once it stands still."""
-        super().resizeEvent(event)
-        self._refit.start(120)
-
     def marked(self, *marks: TileMark) -> list[int]:
         """Return the tiles that are marked so."""
         return [row for row, state in self.model.states.items() if state.kind in marks]
@@ -181,7 +216,7 @@ class ClassPagesView(SendingView):
 
     def file_page(self) -> None:
         """File all that are not marked, once all of them have been seen: the key is Enter."""
-        if self.page is not None and self.page.kind is PageKind.PAIR:
+        if self.view.has_pair:
             self.worker.say(self.tr("Press Y where they are the same, N where they are not"))
         elif self.view.has_groups and not self._something_said():
             self.worker.say(self.tr("Point at a group and type who this is"))
@@ -219,10 +254,8 @@ class ClassPagesView(SendingView):
         """Return whether a person can have seen the page; else say why it is not filed."""
         if self.page is None:
             self.worker.say(self.tr("There is no page to file"))
-        elif time.monotonic() - self._shown_at < ENTER_DEAD:
-            self.worker.say(self.tr("This page has only just come: look at it, then once more"))
         else:
-            return self.view.all_seen()
+            return not self.only_just_shown() and self.view.all_seen()
         return False
 
     def send(self, target: str) -> bool:
@@ -243,7 +276,7 @@ class ClassPagesView(SendingView):
         super().send_rows(rows, target, WITH_PAGE if whole else how)
 
     def _page_key(self, key: str) -> None:
-        label = self.class_of(key)
+        label = self.worker.class_of(key)
         if label is None:
             self.worker.say(self.tr("No class has the key {key}").format(key=key.upper()))
         else:
@@ -266,12 +299,8 @@ class ClassPagesView(SendingView):
                 return Checks(session).answer(page, lifted, sent)
             return self.work(session).file(page, lifted, sent, label)
 
-        self.worker.decide(carry_out, self.keeping(page))
+        self.worker.decide(carry_out, lambda done: self._kept.file(done.root, page))
         self.next_page()
-
-    def keeping(self, page: ClassPage) -> Callable[[StepResult], None]:
-        """Return what to do once a page is filed: an undo of that leads back to it."""
-        return lambda done: self._kept.file(done.root, page)
 
     def _check(self) -> None:
         """Show for C a dozen of the class that is done, or of the last one, without its name."""
@@ -288,7 +317,7 @@ class ClassPagesView(SendingView):
             show(None)
             return
         self._asked = True
-        self.worker.ask(lambda session: self.work(session).check(label), show, self.failed)
+        self.worker.ask(lambda session: self.work(session).check(label), show, self._failed)
 
     def skip_page(self) -> None:
         """Show another page for PgDn; this one comes again at the end."""
@@ -321,7 +350,7 @@ class ClassPagesView(SendingView):
         if page is not None and names:
             self.page = page.renamed(names)
             self.names.page_renamed(page)
-            self.view.rename(self.page, self._keys())
+            self.view.rename(self.page, self.worker.keys)
             self._say()
             self.header.show_sureness(self.page, self.header.bars.counts)
 
@@ -332,9 +361,6 @@ class ClassPagesView(SendingView):
         if self.page is not None and self.page.labels & gone:
             self.next_page()
 
-    def _keys(self) -> dict[str, str]:
-        return self.worker.last.keys if self.worker.last else {}
-
     # -- tiles
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
@@ -343,7 +369,7 @@ class ClassPagesView(SendingView):
             GridCommand.ENTER: self.file_page,
             GridCommand.NEXT_PAGE: self.skip_page,
             GridCommand.CHECK: self._check,
-            GridCommand.PAIR: self.pairs.turn,
+            GridCommand.PAIR: self._turn_pair,
             GridCommand.PREVIOUS_PAGE: self._turn_back,
         }
         if command in plain:
@@ -373,7 +399,7 @@ class ClassPagesView(SendingView):
         two.
         """
         if self.view.has_groups:
-            self.pairs.divide(rows)
+            self._divide(rows)
             return
         ids = self.model.ids(rows)
         if len(ids) <= len(rows):
@@ -395,3 +421,86 @@ class ClassPagesView(SendingView):
             )
 
         details.point(tile._replace(label=None) if self.model.blind else tile, more)
+
+    # -- groups: whether two are one, and that one is two
+
+    def _turn_pair(self) -> None:
+        """Ask for =; where a question is shown, leave it for the pages, as Esc does."""
+        if self.page is not None and self.page.kind is PageKind.PAIR:
+            self.next_page()
+        else:
+            self._ask_pair()
+
+    def _ask_pair(self) -> None:
+        """Show a group beside the class or the group that it may be the same as."""
+
+        def show(page: ClassPage | None) -> None:
+            if page is not None:
+                self.show_page(page)
+            elif self.page is None or self.page.kind is PageKind.PAIR:
+                self.next_page()
+            else:
+                self._asked = False
+                self.worker.say(self.tr("There is no pair to ask about"))
+
+        self._asked = True
+        self.worker.ask(lambda session: self.work(session).pair(), show, self._failed)
+
+    def _answer(self, same: bool) -> None:
+        """Keep whether the two sides are the same, and show the next pair."""
+        page = self.page
+        if page is None or page.kind is not PageKind.PAIR:
+            return
+        lifted = self.marked(TileMark.LIFTED, TileMark.SENT)
+        self.page = None
+        self.worker.decide(
+            lambda session: self.work(session).ties.answer(page, lifted, same=same),
+            lambda done: self._kept.file(done.root, page),
+        )
+        self._ask_pair()
+
+    def _put_together(self, rows: list[int], onto: int) -> None:
+        """Join what was dropped to the group of another tile: under its name where it has one."""
+        page = self.page
+        if page is None or page.kind is not PageKind.GROUPS:
+            return
+        if name := self.view.name_of(onto):
+            self.send_rows(rows, name, WITH_PAGE)
+            return
+        both = {*self.view.unmarked(self.view.section_rows(onto)), *rows}
+        if not self.view.all_seen(sorted(both)):
+            return
+
+        def show(bound: StepResult) -> None:
+            self._kept.file(bound.root, page)
+            self._show_instead(page, moved(page, rows, onto), without=rows)
+
+        self.worker.decide(lambda session: self.work(session).ties.put_together(page, both), show)
+
+    def _divide(self, rows: list[int]) -> None:
+        """Take the group that is pointed at apart; what was done with its faces stays."""
+        page = self.page
+        if page is None or not rows:
+            self.worker.say(self.tr("Point at a group first"))
+            return
+        ends = accumulate(group.size for group in page.groups)
+        number = next(n for n, end in enumerate(ends) if rows[0] < end)
+
+        def show(parted: ClassPage) -> None:
+            self._asked = False
+            self._show_instead(page, parted)
+
+        self._asked = True
+        self.worker.ask(lambda session: self.work(session).divide(page, number), show, self._failed)
+
+    def _show_instead(self, page: ClassPage, other: ClassPage, without: Sequence[int] = ()) -> None:
+        """Show the faces of a page in other groups, unless it was left; what was done with them
+        stays, but for those `without`.
+        """
+        if self.page is page:
+            done = {self.model.id(row): state for row, state in self.model.states.items()}
+            moved_ids = {self.model.id(row) for row in without}
+            self.show_page(other)
+            for sample, state in done.items():
+                if sample not in moved_ids:
+                    self.model.set_state([self.model.row_of(sample)], state)

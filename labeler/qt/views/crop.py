@@ -6,24 +6,159 @@ the button is let go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 
-from PySide6.QtCore import QRectF, QTimer
+from PySide6.QtCore import QObject, QRectF, Signal
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout
+from PySide6.QtWidgets import QComboBox, QLineEdit
 
+from gleanset.db.samples import BoxedSample
+from gleanset.errors import GleansetError, UsageError
 from gleanset.files.store import PictureFile
-from labeler.cropping.session import ALL, MISSED, ImageBoxes, images, sheet
-from labeler.qt.classes.keys import awaited_words
-from labeler.qt.crop.boxes import BoxDraft
+from labeler.cropping.session import (
+    ALL,
+    MISSED,
+    Drawn,
+    ImageBoxes,
+    images,
+    in_use,
+    put,
+    sheet,
+    take_away,
+)
+from labeler.qt.crop.boxes import BoxDraft, brought_up_to_date
 from labeler.qt.crop.canvas import CropCanvas, CropCommand
-from labeler.qt.crop.saving import CropSaving
 from labeler.qt.pictures import PictureLoader
+from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.notices import no_faces, no_missed_images, no_such_image
-from labeler.sorting.session import StepKind, StepResult
+from labeler.qt.widgets import HEAD, beside, hint_label, pile, timer, title_label
+from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
+
+
+class CropSaving(QObject):
+    """Hands the boxes of a canvas to the worker. `read` (ImageBoxes): after a change."""
+
+    read = Signal(object)
+
+    def __init__(self, worker: SessionWorker, canvas: CropCanvas) -> None:
+        super().__init__()
+        self._worker, self._canvas = worker, canvas
+        self._first: dict[str, tuple[QRectF, float]] = {}
+        self._keys: dict[int, str] = {}
+        self._newest: dict[int, str] = {}  # the same, on the worker's thread
+        self._under_way: Counter[int] = Counter()
+        self._leaving: set[int] = set()
+
+    def save(self, sha256: str) -> None:
+        """Keep every box that was changed, but for the one under the mouse."""
+        for box in self._canvas.boxes:
+            if box.changed and box.id != self._canvas.held:
+                sent = replace(box, sent=box.place)
+                self._canvas.replace_box(sent)
+                self._put(sha256, sent)
+
+    def _put(self, sha256: str, draft: BoxDraft) -> None:
+        drawn: list[Drawn] = []
+
+        def work(session: SortingSession) -> StepResult:
+            box, angle = draft.place
+            drawn.append(put(session.dataset, sha256, box, angle, self._sample_of(draft)))
+            self._newest[draft.id] = drawn[-1].key
+            return session.adopt(drawn[-1].step, 1)
+
+        def then(done: StepResult) -> None:
+            self._rested(draft)
+            self._keys[draft.id] = drawn[-1].key
+            self._note_first(draft.kept, drawn[-1].key)
+
+        def failed(error: GleansetError) -> None:
+            self._rested(draft)
+            self._give_up(draft)
+            self._worker.say(str(error), bad=True)
+
+        self._under_way[draft.id] += 1
+        self._decide(sha256, work, then, failed)
+
+    def take_away(self, sha256: str, draft: BoxDraft) -> None:
+        """Take a sample away."""
+
+        def work(session: SortingSession) -> StepResult:
+            key = self._sample_of(draft)
+            if key is None:  # it could not be saved before
+                return NO_STEP
+            return session.adopt(take_away(session.dataset, key).step, 1)
+
+        def failed(error: GleansetError) -> None:
+            self._leaving.discard(draft.id)
+            self._worker.say(str(error), bad=True)
+
+        self._leaving.add(draft.id)
+        self._decide(sha256, work, lambda done: self._leaving.discard(draft.id), failed)
+
+    def label(self, sha256: str, draft: BoxDraft, target: str) -> None:
+        """Give the sample that a box is, or is about to be, a class."""
+
+        def work(session: SortingSession) -> StepResult:
+            key = self._sample_of(draft)
+            if key is None:
+                raise UsageError("a box that was not saved has no class", "draw it anew")
+            key = in_use(session.dataset, key).key
+            return session.to(list(session.tiles.rows_of([key]).values()), target)
+
+        self._decide(sha256, work, None, None, of=[target])
+
+    def _decide(
+        self,
+        sha256: str,
+        work: Callable[[SortingSession], StepResult],
+        then: Callable[[StepResult], None] | None,
+        failed: Callable[[GleansetError], None] | None,
+        of: Sequence[str] = (),
+    ) -> None:
+        self._worker.decide(work, then, failed, of)
+        self._worker.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
+
+    def _sample_of(self, draft: BoxDraft) -> str | None:
+        """Return the sample that a box is by now. On the worker's thread."""
+        return self._newest.get(draft.id, draft.kept.key if draft.kept else None)
+
+    def _rested(self, draft: BoxDraft) -> None:
+        self._under_way[draft.id] -= 1
+        self._under_way += Counter()  # without those that are zero
+
+    def _give_up(self, draft: BoxDraft) -> None:
+        """Put a box that could not be saved back where it was, unless it was moved since."""
+        boxes = self._canvas.boxes
+        if not any(box.id == draft.id and box.place == draft.place for box in boxes):
+            return
+        if draft.kept is None:
+            self._canvas.renew([box for box in boxes if box.id != draft.id])
+        else:
+            self._canvas.replace_box(replace(BoxDraft.of(draft.kept), id=draft.id))
+
+    def bring_up_to_date(self, kept: ImageBoxes) -> None:
+        """Show the boxes as they are kept now; what a person is at stays."""
+        leaving = {self._keys.get(number) for number in self._leaving}
+        staying = [box for box in kept.boxes if box.key not in leaving]
+        busy = {*self._under_way, self._canvas.held}
+        self._canvas.renew(brought_up_to_date(self._canvas.boxes, staying, self._keys, busy))
+
+    def _note_first(self, before: BoxedSample | None, key: str) -> None:
+        if before is not None:
+            self._first[key] = self._first.get(before.key, (QRectF(*before.box), before.angle))
+
+    def as_it_was(self, draft: BoxDraft) -> BoxDraft:
+        """Return a box where it was before this window first moved it."""
+        if draft.kept is None:
+            return draft
+        rect, angle = self._first.get(draft.kept.key, (QRectF(*draft.kept.box), draft.kept.angle))
+        return replace(draft, rect=rect, angle=angle)
+
 
 REST_MS, TYPING_MS = 700, 300
 
@@ -35,8 +170,7 @@ class CropView(LabelerView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.worker = context.worker
-        self.canvas, self.title, self.hint = CropCanvas(), QLabel(), QLabel()
+        self.canvas, self.title = CropCanvas(self.worker), title_label()
         self.which, self.text = QComboBox(), QLineEdit()
         self._images: list[str] = []
         self._at = 0
@@ -45,14 +179,8 @@ class CropView(LabelerView):
         self._later: Callable[[], None] | None = None
         self._saving = CropSaving(self.worker, self.canvas)
         self._loader = PictureLoader(self.worker)
-        self._rest, self._typing = QTimer(self), QTimer(self)
-        for timer, then, pause in (
-            (self._rest, self.save, REST_MS),
-            (self._typing, self.reload, TYPING_MS),
-        ):
-            timer.setSingleShot(True)
-            timer.setInterval(pause)
-            timer.timeout.connect(then)
+        self._rest = timer(self, self.save, REST_MS)
+        self._typing = timer(self, self.reload, TYPING_MS)
         self._lay_out()
         self._connect()
         self.empty = EmptyNotice(self.canvas)
@@ -66,24 +194,14 @@ class CropView(LabelerView):
         self.text.setAccessibleName(self.tr("Name or hash of an image"))
         self.text.setClearButtonEnabled(True)
         self.text.setMinimumWidth(em(self, 14))
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.hint.setMargin(6)
-        self.hint.setWordWrap(True)
-        self.hint.setText(
+        hint = hint_label(
             self.tr(
                 "Drag: a new box · arrows: 1 pixel, Shift 10, Ctrl: size · [ ]: level · N: new · "
                 "Del: take away · R: as it was · a class key: its class · Enter, PgDn: next image"
             )
         )
-        row, column = QHBoxLayout(), QVBoxLayout(self)
-        row.setContentsMargins(6, 4, 6, 4)
-        for part, share in ((self.title, 1), (self.which, 0), (self.text, 0)):
-            row.addWidget(part, share)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(row)
-        column.addWidget(self.canvas, 1)
-        column.addWidget(self.hint)
+        head = beside(self.title, self.which, self.text, grows=self.title, margins=HEAD)
+        pile(self, head, self.canvas, hint, grows=self.canvas)
 
     def _connect(self) -> None:
         self.canvas.edited.connect(self.save)
@@ -92,7 +210,6 @@ class CropView(LabelerView):
         self.canvas.chosen.connect(self.save)
         self.canvas.commanded.connect(self._commanded)
         self.canvas.keyed.connect(self._keyed)
-        self.canvas.codes.awaited.connect(self._awaited)
         self.which.currentIndexChanged.connect(self.reload)
         self.text.textChanged.connect(self._typing.start)
         self._loader.loaded.connect(self._loaded)
@@ -111,11 +228,11 @@ class CropView(LabelerView):
         """Ask for the images."""
         which, text = self.which.currentData(), self.text.text()
         which = ALL if text.strip() else which
-        self.worker.ask(lambda session: images(session.dataset, which, text), self._found)
+        self.worker.ask(lambda session: images(session.dataset, which, text), self._listed)
 
-    def _found(self, found: list[str]) -> None:
-        self._images = found
-        self.turn_to(found.index(self._goal) if self._goal in found else 0)
+    def _listed(self, images_there: list[str]) -> None:
+        self._images = images_there
+        self.turn_to(images_there.index(self._goal) if self._goal in images_there else 0)
 
     def turn_to(self, place: int) -> None:
         """Show an image of the list; not while a button is held."""
@@ -161,41 +278,35 @@ class CropView(LabelerView):
         if self._sheet is not None and self._goal == self._sheet.sha256 and self.isVisible():
             self._ask(self._goal)
 
-    def _read(self, found: ImageBoxes) -> None:
+    def _read(self, sheet_now: ImageBoxes) -> None:
         """An image as it is now; nothing where another one was asked for since."""
-        if found.sha256 != self._goal:
+        if sheet_now.sha256 != self._goal:
             return
-        if self._sheet is not None and self._sheet.sha256 == found.sha256:
-            self._sheet = found
-            self._saving.bring_up_to_date(found)
+        if self._sheet is not None and self._sheet.sha256 == sheet_now.sha256:
+            self._sheet = sheet_now
+            self._saving.bring_up_to_date(sheet_now)
             self._say()
         elif self.canvas.busy:
-            self._later = lambda: self._read(found)
+            self._later = lambda: self._read(sheet_now)
         else:
-            self._open(found)
+            self._open(sheet_now)
 
-    def _open(self, found: ImageBoxes) -> None:
+    def _open(self, opened: ImageBoxes) -> None:
         self.save()  # what was drawn on the image before this one
-        self._sheet = found
-        self.canvas.show_image(QImage(), (found.width, found.height), "…")
-        self._loader.ask(found.path)
+        self._sheet = opened
+        self.canvas.show_image(QImage(), (opened.width, opened.height), "…")
+        self._loader.ask(opened.path)
         self.canvas.show_boxes([], -1)
-        self._saving.bring_up_to_date(found)
+        self._saving.bring_up_to_date(opened)
         self.canvas.choose(min(0, len(self.canvas.boxes) - 1))
         self._say()
 
     def _say(self) -> None:
-        found = self._sheet
-        assert found is not None
-        self.title.setText(
-            self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}").format(
-                number=f"{self._at + 1:,}",
-                count=f"{len(self._images):,}",
-                name=found.title,
-                width=found.width,
-                height=found.height,
-            )
-        )
+        shown, text = self._sheet, self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
+        assert shown is not None
+        number, count = f"{self._at + 1:,}", f"{len(self._images):,}"
+        size = {"width": shown.width, "height": shown.height}
+        self.title.setText(text.format(number=number, count=count, name=shown.title, **size))
 
     def _loaded(self, path: PictureFile, image: QImage | str) -> None:
         if self._sheet is not None and path == self._sheet.path:
@@ -270,12 +381,8 @@ class CropView(LabelerView):
         if gone.sent is not None and self._sheet is not None:
             self._saving.take_away(self._sheet.sha256, gone)
 
-    def _awaited(self, first: str) -> None:
-        self.worker.say(awaited_words(first, self.worker.last.keys if self.worker.last else {}))
-
     def _keyed(self, key: str) -> None:
-        keys = self.worker.last.keys if self.worker.last else {}
-        target = next((name for name, its in keys.items() if its == key), None)
+        target = self.worker.class_of(key)
         if target is None or not self.send(target):
             self.worker.say(self.tr("Choose a saved box first, and the key of a class"))
 

@@ -6,36 +6,78 @@ group, B shows two in turn. Nothing is deleted, and every step can be undone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Hashable, Sequence
 
-from PySide6.QtCore import QTimer
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QRect
 from PySide6.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
 )
 
 from gleanset import Dataset
+from gleanset.db.duplicates import GroupMember
 from gleanset.errors import GleansetError
 from gleanset.work.progress import Progress
 from labeler.duplicates.decisions import accept, keep_all
 from labeler.duplicates.plan import DuplicateGroup
-from labeler.qt.grid.gesture_view import GridCommand
+from labeler.qt.grid.gesture_view import GestureView, GridCommand, Select
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
+from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.blink import BlinkComparison
-from labeler.qt.views.copy_grid import GroupGrid
-from labeler.qt.views.empty import EmptyNotice
+from labeler.qt.views.enlarged import BlinkComparison
 from labeler.qt.views.notices import comparing, no_copies
-from labeler.qt.views.sending import ENTER_DEAD, PAGES, SendingView
+from labeler.qt.views.sending import PAGES, PagedView
+from labeler.qt.widgets import HEAD, beside, hint_label, pile, title_label
 from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import SortingSession, StepResult
+
+
+class GroupGrid(GestureView):
+    """The first copy of each group is ticked; each says its size and format."""
+
+    groups: Sequence[DuplicateGroup] = ()
+
+    def member(self, row: int) -> tuple[int, int]:
+        """Return which group a tile is in, and its place there."""
+        for number, group in enumerate(self.groups):
+            if row < len(group.members):
+                return number, row
+            row -= len(group.members)
+        return -1, 0
+
+    def appearance(self, row: int) -> TileAppearance:
+        """Return it with a tick on what is kept."""
+        return super().appearance(row)._replace(selected=self.member(row)[1] == 0)
+
+    def caption(self, row: int) -> str:
+        """Return size, format where they differ, and the decision it carries."""
+        number, place = self.member(row)
+        if number < 0:
+            return ""
+        members = self.groups[number].members
+        return describe_copy(members[place], formats=len({copy.format for copy in members}) > 1)
+
+    def selected_rows(self) -> list[int]:
+        """Return nothing: ticks are no selection."""
+        return []
+
+    def setSelection(self, rect: QRect, command: Select) -> None:
+        """Draw no band: a drag over copies means nothing here."""
+
+    def selectAll(self) -> None:
+        """Select nothing: what is ticked is kept."""
+
+    def invert_selection(self) -> None:
+        """Select nothing."""
+
+
+def describe_copy(member: GroupMember, *, formats: bool) -> str:
+    """Describe a copy in a few words."""
+    state = member.label or ("✗" if member.status == "rejected" else "")
+    size = f"{member.width} x {member.height}"
+    return " ".join(part for part in (size, member.format if formats else "", state) if part)
+
 
 OF_COPIES = (
     GridCommand.LIFT,
@@ -50,27 +92,24 @@ SMALLEST, SIDE, LARGEST = 72, 104, 400
 """Of a copy in logical pixels: as many groups make a page as are seen at once in the usual size;
 what room is left makes them larger."""
 
-REFIT_MS = 120
 
-
-class DuplicatesView(SendingView):
+class DuplicatesView(PagedView):
     """Pages of groups. Finding and grouping run on a thread of their own."""
 
+    grids = GroupGrid
     view: GroupGrid
     sends = False
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.view.set_lifts()
         self.groups: list[DuplicateGroup] = []
-        self._shown_at = 0.0
         self._stale, self._decided = True, False
         self._fit = 1
         self._working = self.worker.task()
-        self._refit = QTimer(self)
-        self._refit.setSingleShot(True)
-        self._refit.timeout.connect(self._fill)
-        self.title, self.hint, self.bar = QLabel(), QLabel(), QProgressBar()
+        self.title, self.bar = title_label(), QProgressBar()
+        self.hint = hint_label(
+            self.tr("Click: keep that one · B: blink · K: not the same · PgDn: later")
+        )
         self.accept_button = QPushButton(self.tr("Enter: set these aside"))
         self.look_button = QPushButton(self.tr("Look for duplicates"))
         self.cancel_button = QPushButton(self.tr("Cancel"))
@@ -78,7 +117,6 @@ class DuplicatesView(SendingView):
         self.aside_button.clicked.connect(lambda: self.place_wanted.emit(SET_ASIDE))
         self.aside_button.hide()
         self.worker.progressed.connect(self._count_aside)
-        self.empty = EmptyNotice(self.view)
         self.blink = BlinkComparison(self.view, context.thumbs)
         self._lay_out()
         self.accept_button.clicked.connect(self.accept_page)
@@ -91,44 +129,15 @@ class DuplicatesView(SendingView):
         self._at_work(False)
 
     def _lay_out(self) -> None:
-        row, column = QHBoxLayout(), QVBoxLayout(self)
-        self._column = column
-        row.setContentsMargins(6, 4, 6, 4)
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar.setAccessibleName(self.tr("Progress"))
-        for part in (
-            self.title,
-            self.bar,
-            self.cancel_button,
-            self.aside_button,
-            self.look_button,
-            self.accept_button,
-        ):
-            row.addWidget(part, 1 if part is self.title else 0)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(row)
-        column.addWidget(self.view)
-        column.addWidget(self.hint)
-        self.hint.setMargin(6)
-        self.hint.setWordWrap(True)
-        self.hint.setText(
-            self.tr("Click: keep that one · B: blink · K: not the same · PgDn: later")
-        )
+        buttons = (self.cancel_button, self.aside_button, self.look_button, self.accept_button)
+        head = beside(self.title, self.bar, *buttons, grows=self.title, margins=HEAD)
+        self._column = pile(self, head, self.view, self.hint)
 
-    def made_view(self) -> GroupGrid:
-        """Make a grid of one line a group."""
-        return GroupGrid(self.model, self.context.thumbs, self.worker)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fill another size of the window, once it stands still."""
-        super().resizeEvent(event)
-        self._refit.start(REFIT_MS)
-
-    def _fill(self) -> None:
+    def fit_page(self) -> None:
         """Show as many groups as there is room for now, the same first."""
         if self._room() != self._fit:
-            self._shown_at = time.monotonic()
+            self.note_shown()
             self._show()
         else:
             self.view.fit(SMALLEST, LARGEST)
@@ -203,7 +212,7 @@ class DuplicatesView(SendingView):
             return
         self.groups = groups
         self._at_work(False)
-        self._shown_at = time.monotonic()
+        self.note_shown()
         self._show()
 
     def _outside(self) -> None:
@@ -308,10 +317,7 @@ class DuplicatesView(SendingView):
 
     def accept_page(self) -> None:
         """Set the others of every group of the page aside, not of one that has just come."""
-        if time.monotonic() - self._shown_at < ENTER_DEAD:
-            self.worker.say(self.tr("This has only just come: Enter again sets copies aside"))
-            return
-        if not self.view.all_seen():
+        if self.only_just_shown() or not self.view.all_seen():
             return
         page = [group for group in self.page if group.settled]
         if not page:

@@ -17,8 +17,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.accessibility import announce, enlarge_targets, keep_focus
 from labeler.qt.theme import em
+from labeler.qt.widgets import announce, enlarge_targets, keep_focus
 
 RING = 3
 """Pixels that are left for the frame which says that keys go here."""

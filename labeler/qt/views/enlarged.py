@@ -5,20 +5,22 @@ It lies over a grid. Keys of classes and places act on the face, whichever frame
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, QRect, Qt
+from PySide6.QtCore import QEvent, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from gleanset import Dataset
+from gleanset.db.measures import SampleRegion
 from gleanset.db.sorting import SampleTile
 from gleanset.db.video_frames import FrameFace
 from gleanset.files.store import PictureFile
-from labeler.qt.accessibility import announce
-from labeler.qt.classes.keys import ClassKeyReader, awaited_words
+from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand
 from labeler.qt.grid.model import TileMark
-from labeler.qt.pictures import PictureLoader
+from labeler.qt.pictures import BrokenThumbnail, PictureLoader, ThumbnailLoader, draw_fitted
 from labeler.qt.theme import backdrop, em
+from labeler.qt.translations import tr
+from labeler.qt.widgets import announce
 from labeler.sorting.whole_pictures import PictureWalk, WholePicture, walk_from
 
 Key = Qt.Key
@@ -32,29 +34,57 @@ ACTS = (
 """Commands that mean one face; all others wait until it is put away."""
 
 
-class EnlargedFace(QWidget):
+class Overlay(QWidget):
+    """Lies over a grid, as large as that, until a click or a key puts it away."""
+
+    def __init__(self, over: QWidget, name: str) -> None:
+        super().__init__(over)
+        self._over = over
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(name)
+        over.installEventFilter(self)
+        self.hide()
+
+    def cover(self) -> None:
+        """Show it, and let it have the keys."""
+        self.setGeometry(self._over.rect())
+        self.show()
+        self.raise_()
+        self.setFocus()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Put it away with a click."""
+        self.end()
+
+    def end(self) -> None:
+        """Put it away; the keys are the grid's again."""
+        self.hide()
+        self._over.setFocus()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stay as large as the grid."""
+        if event.type() == QEvent.Type.Resize and self.isVisible():
+            self.setGeometry(self._over.rect())
+        return False
+
+
+class EnlargedFace(Overlay):
     """Shown with `show_row`, put away with Esc, Space or a click.
 
     Left and right lead through the video, up and down from face to face of the grid.
     """
 
     def __init__(self, view: GestureView) -> None:
-        self.codes = ClassKeyReader()
-        super().__init__(view)
-        self.codes.setParent(self)
+        self.codes = ClassKeyReader(view.worker)
+        super().__init__(view, tr("The face in its picture"))
         self._view, self._worker = view, view.worker
         self._id = -1
         self._walk, self.at = PictureWalk(), 0
         self._picture: QPixmap | str = "…"
         self._loader = PictureLoader(view.worker)
         self._loader.loaded.connect(self._loaded)
-        self.codes.awaited.connect(self._awaited)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName(self.tr("The face in its picture"))
         view.tiles.dataChanged.connect(self._changed)
         view.tiles.sections_changed.connect(self._replaced)
-        view.installEventFilter(self)
-        self.hide()
 
     # -- what is shown
 
@@ -62,20 +92,19 @@ class EnlargedFace(QWidget):
         """Enlarge a tile; of a stack its first face."""
         self._id = self._view.tiles.id(row)
         self._walk, self.at, self._picture = PictureWalk(), 0, "…"
-        self.setGeometry(self._view.rect())
-        self.show()
-        self.raise_()
         self._view.setFocusProxy(self)  # no key may act on the tiles that it covers
-        self.setFocus()
+        self.cover()
         sample = self._id
-        self._worker.ask(lambda session: (sample, self.walk(session.dataset, sample)), self._found)
+        self._worker.ask(
+            lambda session: (sample, self.walk(session.dataset, sample)), self._walk_came
+        )
 
     def walk(self, dataset: Dataset, shown: int) -> PictureWalk:
         """Return the whole picture of a tile, and those beside it; on the worker's thread."""
         return walk_from(dataset, shown)
 
-    def _found(self, found: tuple[int, PictureWalk]) -> None:
-        sample, walk = found
+    def _walk_came(self, answer: tuple[int, PictureWalk]) -> None:
+        sample, walk = answer
         if sample == self._id and self.isVisible():
             self._walk = walk
             self._turn_to(walk.place)
@@ -128,16 +157,10 @@ class EnlargedFace(QWidget):
         painter.setPen(self.palette().text().color())
         line = em(self, 1.7)
         area = self.rect().adjusted(4, 4, -4, -2 * line)
-        if isinstance(self._picture, str):
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self._picture)
-        else:
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            size = self._picture.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio)
-            target = QRect(area.topLeft(), size)
-            target.moveCenter(area.center())
-            painter.drawPixmap(target, self._picture)
+        place = draw_fitted(painter, area, self._picture)
+        if self.ready:
             for face in self.shown.frame.faces:
-                self._draw_box(painter, target, face)
+                self._draw_box(painter, place, face)
         centre = Qt.AlignmentFlag.AlignCenter
         painter.setPen(self.palette().text().color())
         lower = QRect(0, self.height() - 2 * line, self.width(), line)
@@ -255,26 +278,84 @@ class EnlargedFace(QWidget):
                 self.show_row(row)
         return bool(across or down)
 
-    def _awaited(self, first: str) -> None:
-        keys = self._worker.last.keys if self._worker.last else {}
-        self._worker.say(awaited_words(first, keys))
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Put it away with a click."""
-        self.end()
-
     def end(self) -> None:
-        """Put it away; the keys are the grid's again."""
+        """Put it away; what was enlarged is pointed at."""
         self.codes.forget()
-        self.hide()
         self._picture = "…"
         self._view.setFocusProxy(None)  # type: ignore[arg-type]  # the stub knows no None
-        self._view.setFocus()
+        super().end()
         if self.row >= 0:
             self._view.set_point(self.row)  # covered, the grid has lost the mouse
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stay as large as the grid."""
-        if event.type() == QEvent.Type.Resize and self.isVisible():
-            self.setGeometry(self._view.rect())
-        return False
+
+BLINK_MS = 500
+
+
+class BlinkComparison(Overlay):
+    """Lies over its parent until a key or a click; B or Space turns by hand from then on.
+
+    Nothing is shown before both pictures are there: the one before is never taken for one of
+    these.
+    """
+
+    def __init__(self, parent: QWidget, thumbs: ThumbnailLoader) -> None:
+        super().__init__(parent, tr("Two copies in turn"))
+        self._thumbs = thumbs
+        self._pair: tuple[tuple[SampleRegion, str], ...] = ()
+        self.second = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(BLINK_MS)
+        self._timer.timeout.connect(self.turn)
+        thumbs.ready.connect(self._came)
+
+    def show_pair(self, *pair: tuple[SampleRegion, str]) -> None:
+        """Show two samples in turn, each with a line of text."""
+        self._pair, self.second = pair, False
+        self.cover()
+        self._timer.start()
+
+    def turn(self) -> None:
+        """Show the other one."""
+        if self.pictures() is not None:
+            self.second = not self.second
+            self.update()
+
+    def pictures(self) -> list[QPixmap | BrokenThumbnail] | None:
+        """Return both pictures, or None while one of them comes."""
+        pictures = [self._thumbs.get(seen, 512) for seen, _ in self._pair]
+        there = [picture for picture in pictures if picture is not None]
+        return there if len(there) == len(pictures) else None
+
+    def _came(self, key: str) -> None:
+        if self.isVisible():
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint one of the two, as large as there is room, and which it is."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), backdrop(self.palette()))
+        painter.setPen(self.palette().text().color())
+        line = em(self, 2)
+        area = self.rect().adjusted(line, line, -line, -2 * line)
+        text = QRect(0, self.height() - 2 * line, self.width(), 2 * line)
+        both = self.pictures()
+        if both is None:
+            draw_fitted(painter, area, "…")
+            return
+        draw_fitted(painter, area, both[self.second])
+        words = self._pair[self.second][1]
+        mark = ("●○", "○●")[self.second]
+        painter.drawText(text, Qt.AlignmentFlag.AlignCenter, f"{mark}   {words}")
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Turn by hand with B and Space; end it with every other key."""
+        if event.key() in (Qt.Key.Key_B, Qt.Key.Key_Space):
+            self._timer.stop()
+            self.turn()
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """Put it away."""
+        self._timer.stop()
+        super().end()

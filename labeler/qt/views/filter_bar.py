@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, QTimer, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -17,29 +18,37 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset.db.filters import SampleFilter
-from gleanset.db.review import FilterChoices
+from gleanset.db.review import FilterChoices, Reviews
+from labeler.qt.translations import tr
+from labeler.qt.views.base import ViewContext
+from labeler.qt.views.sending import SendingView
+from labeler.qt.widgets import timer, title_label
 from labeler.quality.flags import FLAGS
+from labeler.sorting.session import SortingSession
 
+T = TypeVar("T")
 TYPING_MS = 300
 ACROSS = 4
-FLAG_NAMES = {
-    "blurred": QT_TRANSLATE_NOOP("FilterBar", "Blurred"),
-    "black": QT_TRANSLATE_NOOP("FilterBar", "Nearly black"),
-    "white": QT_TRANSLATE_NOOP("FilterBar", "Nearly white"),
-    "tiny": QT_TRANSLATE_NOOP("FilterBar", "Tiny"),
-    "odd_shape": QT_TRANSLATE_NOOP("FilterBar", "Odd shape"),
-    "text": QT_TRANSLATE_NOOP("FilterBar", "Full of text"),
-    "photo": QT_TRANSLATE_NOOP("FilterBar", "Looks like a photo"),
-    "ai": QT_TRANSLATE_NOOP("FilterBar", "Made by a machine"),
-    "outlier": QT_TRANSLATE_NOOP("FilterBar", "Far from its class"),
-}
-Choices = Sequence[tuple[str, object]]
-"""What is shown, and what it stands for."""
 
 
 def flag_name(name: str) -> str:
     """Return what a quality flag is called in the person's language."""
-    return QCoreApplication.translate("FilterBar", str(FLAG_NAMES.get(name, name)))
+    names = {
+        "blurred": tr("Blurred"),
+        "black": tr("Nearly black"),
+        "white": tr("Nearly white"),
+        "tiny": tr("Tiny"),
+        "odd_shape": tr("Odd shape"),
+        "text": tr("Full of text"),
+        "photo": tr("Looks like a photo"),
+        "ai": tr("Made by a machine"),
+        "outlier": tr("Far from its class"),
+    }
+    return names.get(name, name)
+
+
+Choices = Sequence[tuple[str, object]]
+"""What is shown, and what it stands for."""
 
 
 class FilterBar(QWidget):
@@ -70,20 +79,15 @@ class FilterBar(QWidget):
         self.score_box.setSingleStep(0.05)
         self.text.setPlaceholderText(self.tr("Title, query, author, tag …"))
         self.text.setClearButtonEnabled(True)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(TYPING_MS)
-        self._timer.timeout.connect(self.changed)
+        self._timer = timer(self, self.changed.emit, TYPING_MS)
         self._lay_out(bool(walls))
         self.wall.setVisible(bool(walls))
         self.offer(FilterChoices((), (), ()), ())
         self.show_moment(None, "")
-        for box in self._boxes():
+        for box in (*self._boxes(), self.wall, self.label):
             box.currentIndexChanged.connect(self._timer.start)
-        self.wall.currentIndexChanged.connect(self._timer.start)
-        self.label.currentIndexChanged.connect(self._timer.start)
-        self.size_box.valueChanged.connect(self._timer.start)
-        self.score_box.valueChanged.connect(self._timer.start)
+        for number in (self.size_box, self.score_box):
+            number.valueChanged.connect(self._timer.start)
         self.text.textChanged.connect(self._timer.start)
 
     def _boxes(self) -> tuple[QComboBox, ...]:
@@ -215,3 +219,37 @@ class FilterBar(QWidget):
             self.moment.currentData(),
             self.show_of.currentData(),
         )
+
+
+class FilteredView(SendingView):
+    """Faces that the filters of a `bar` leave; only the last answer to what is asked counts."""
+
+    bar: FilterBar
+
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__(context)
+        self._asked = 0
+        self.title = title_label()
+        self.title.setMargin(6)
+
+    def read_choices(self) -> None:
+        """Read what can be chosen in the bar."""
+
+        def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
+            return Reviews(session.dataset.db).traits(), session.dataset.classes.names()
+
+        self.worker.ask(read, lambda choices: self.offer(*choices))
+
+    def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
+        """Offer what can be chosen."""
+        self.bar.offer(traits, classes)
+
+    def ask_last(self, read: Callable[[SortingSession], T], then: Callable[[T], object]) -> None:
+        """Read something, and show it unless something else was asked for since."""
+        number = self._asked
+
+        def answered(answer: T) -> None:
+            if number == self._asked:
+                then(answer)
+
+        self.worker.ask(read, answered)

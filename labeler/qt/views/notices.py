@@ -6,19 +6,12 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication
-
 from gleanset.db.sorting import LabelCounts
-from labeler.qt.translations import singular
+from labeler.qt.translations import singular, tr
 from labeler.qt.views.base import LabelerView, WindowAct
 from labeler.qt.views.empty import NextStep, Notice
 from labeler.sorting.grid_rows import ALL_PLACES, SET_ASIDE
 from labeler.sorting.session import Place
-
-
-def tr(text: str) -> str:
-    """Return a text in the person's language."""
-    return QCoreApplication.translate("Notices", text)
 
 
 def command(*words: str) -> NextStep:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from PySide6.QtCore import QCoreApplication, QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDragLeaveEvent,
@@ -23,8 +23,9 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import PlacedSection, Section
 from labeler.qt.grid.model import TileMark, TileModel, TileProposal
 from labeler.qt.grid.painter import TileAppearance
-from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.translations import tr
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.session import Place
 
@@ -116,9 +117,8 @@ class PageGrid(GestureView):
         """Return whether a full stop says of a group that nobody collects it: where it is not the
         first key of a class.
         """
-        keys = self.worker.last.keys.values() if self.worker.last else ()
         stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
-        first = any(key.startswith(".") for key in keys)
+        first = any(key.startswith(".") for key in self.worker.keys.values())
         return stop and self.has_groups and not (first or self.codes.waits or self.composing)
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
@@ -206,8 +206,7 @@ class PageGrid(GestureView):
         name = self.name_of(place.first) if self.has_groups else ""
         if not name:
             return super().heading(place)
-        keys = self.worker.last.keys if self.worker.last else {}
-        return f"{keys.get(name, '').upper()}  {name}".strip()
+        return f"{self.worker.keys.get(name, '').upper()}  {name}".strip()
 
     def caption(self, row: int) -> str:
         """Return the class that a tile was sent to; of what is left alone the one that Enter gives,
@@ -297,16 +296,16 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
     overview group by group, side by side.
     """
     if page.kind is PageKind.PAIR:
-        same = QCoreApplication.translate("PageGrid", "The same?  {count} waiting")
+        same = tr("The same?  {count} waiting")
         one, other = page.groups
-        alike = QCoreApplication.translate("PageGrid", "{count} alike")
+        alike = tr("{count} alike")
         return [
             Section(page.label or alike.format(count=one.size), one.size),
             Section(same.format(count=other.size), other.size),
         ]
     if page.kind is PageKind.GROUPS:
-        alike = QCoreApplication.translate("PageGrid", "{count} alike")
-        alone = QCoreApplication.translate("PageGrid", "Like nobody here")
+        alike = tr("{count} alike")
+        alone = tr("Like nobody here")
         titles = (alone if g.size == 1 else alike.format(count=g.size) for g in page.groups)
         return [
             Section(
@@ -328,8 +327,8 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
     if not page.doubtful:
         return [Section("", len(page.tiles))]
     words = (
-        QCoreApplication.translate("PageGrid", "Doubtful first"),
-        QCoreApplication.translate("PageGrid", "Sure"),
+        tr("Doubtful first"),
+        tr("Sure"),
     )
     return [
         Section(words[0], page.doubtful, LARGER),

@@ -16,11 +16,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.accessibility import announce
 from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.confidence_bars import ConfidenceBars
+from labeler.qt.widgets import announce
 from labeler.sorting.checks import CompletedClass
 from labeler.sorting.page_layout import ClassPage, PageKind
 

@@ -6,27 +6,37 @@ stays in place until the next page, and nothing comes under the hand meanwhile.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import shiboken6
-from PySide6.QtCore import QPoint, QTimer
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QDateTime, QPoint, Qt, QTimer
+from PySide6.QtGui import QTextOption
+from PySide6.QtWidgets import (
+    QFrame,
+    QPlainTextEdit,
+    QPushButton,
+    QWidget,
+)
 
 from gleanset import Dataset
+from gleanset.db.reports import Report
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
-from labeler.qt.grid.gesture_view import GridCommand
-from labeler.qt.grid.model import UNMARKED, TileMark, TileState
-from labeler.qt.grid.thumbnails import ThumbnailLoader
+from labeler.qt.detail_panel import SQUARE, SamplePicture
+from labeler.qt.grid.gesture_view import GestureView, GridCommand
+from labeler.qt.grid.layout import GAP
+from labeler.qt.grid.model import UNMARKED, Index, TileMark, TileModel, TileProposal, TileState
+from labeler.qt.grid.painter import TileAppearance
+from labeler.qt.pictures import BrokenThumbnail, ThumbnailLoader
+from labeler.qt.theme import em
+from labeler.qt.translations import tr
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.empty import EmptyNotice
+from labeler.qt.views.enlarged import EnlargedFace
 from labeler.qt.views.notices import no_reports
-from labeler.qt.views.report_grid import EnlargedReport, ReportGrid, ReportModel
-from labeler.qt.views.report_panel import ReportPanel
-from labeler.qt.views.sending import ENTER_DEAD, PAGES, SendingView
+from labeler.qt.views.sending import PAGES, PagedView
 from labeler.qt.views.tile_menu import TileMenu
+from labeler.qt.widgets import HEAD, below, beside, hint_label, pile, title_label
 from labeler.review.reports import (
     START,
     ReportPage,
@@ -37,84 +47,227 @@ from labeler.review.reports import (
     next_reports,
     place_of,
     refuse_page,
+    report_tiles,
+    shown_text,
+    walk_of_report,
 )
 from labeler.sorting.session import Place, SortingSession, StepKind, StepResult
+from labeler.sorting.whole_pictures import PictureWalk
 
-REFIT_MS = 120
+SMALLEST, USUAL, LARGEST = 9.0, 12.0, 18.0
+"""Of a tile, in heights of a line of text: some of these are below the face."""
+
+FEWEST, MOST = 6, 120
+"""Reports on a page, however small or large the window is."""
+
+
+class ReportModel(TileModel):
+    """Tiles are reports, by negative numbers; what does not wait any more is shown as done."""
+
+    reports: Mapping[int, Report] = MappingProxyType({})
+    rivals: Mapping[int, Sequence[str]] = MappingProxyType({})
+
+    def read(self, session: SortingSession, ids: Sequence[int]) -> dict[int, SampleTile]:
+        """Return the details of reports."""
+        return report_tiles(session.dataset, ids)
+
+    def show_page(self, page: ReportPage) -> None:
+        """Show reports."""
+        self.only_waiting = True
+        self.reports, self.rivals = page.reports, page.rivals
+        proposed = {
+            tile: TileProposal(shown_text(report.claim.claimed))
+            for tile, report in page.reports.items()
+        }
+        self.show(list(page.reports), proposed=proposed)
+
+    def report(self, row: int) -> Report:
+        """Return the report of a tile."""
+        return self.reports[self.id(row)]
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Return texts for screen readers, and no tool tip: Qt would take a note for markup."""
+        return None if role == Qt.ItemDataRole.ToolTipRole else super().data(index, role)
+
+    def spoken(self, row: int) -> str:
+        """Return what is claimed and said, and what became of it."""
+        words = (super().spoken(row), *words_of(self.report(row))[1:])
+        return ", ".join(word for word in words if word)
+
+
+class ReportGrid(GestureView):
+    """A page of reports. A click leaves one out, or takes it in again."""
+
+    @property
+    def tiles(self) -> ReportModel:
+        """The model."""
+        model = super().tiles
+        assert isinstance(model, ReportModel)
+        return model
+
+    def room(self) -> int:
+        """Return how many reports make a page that fills the window."""
+        size, best = self.viewport().size(), (0.0, 0)
+        for side in range(em(self, SMALLEST), em(self, USUAL) + 1, 2):
+            columns = max(1, (size.width() - GAP) // (side + GAP))
+            cell = (size.width() - GAP) // columns  # tiles share what is left of a line
+            lines = max(1, (size.height() - GAP) // cell)
+            best = max(best, (lines * cell / max(1, size.height()), lines * columns))
+        return min(max(best[1], FEWEST), MOST)
+
+    def fit_page(self) -> None:
+        """Make tiles as large as can be seen all at once."""
+        self.fit(em(self, SMALLEST), em(self, LARGEST))
+
+    def appearance(self, row: int) -> TileAppearance:
+        """Return it with what is told of the report below the face."""
+        return super().appearance(row)._replace(below=self.words(row))
+
+    def words(self, row: int) -> tuple[str, ...]:
+        """Return the lines below a face."""
+        claim, answer, note, when = words_of(self.tiles.report(row))
+        rivals = self.tiles.rivals.get(self.tiles.id(row), ())
+        if rivals:
+            note = "⚠ " + " / ".join(map(shown_text, rivals))
+        return claim, answer, note, when
+
+    def unmarked(self) -> list[int]:
+        """Return the tiles with which nothing was done."""
+        rows = range(self.tiles.rowCount())
+        return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
+
+    def is_broken(self, row: int) -> bool:
+        """Return whether the picture cannot be shown."""
+        return isinstance(super().appearance(row).picture, BrokenThumbnail)
+
+
+class EnlargedReport(EnlargedFace):
+    """A report in its whole picture; of a long note the beginning."""
+
+    def walk(self, dataset: Dataset, shown: int) -> PictureWalk:
+        """Return the picture of a report."""
+        return walk_of_report(dataset, shown)
+
+    def words(self) -> str:
+        """Return what is claimed, what the model said, when, and the note."""
+        row, tiles = self.row, self._view.tiles
+        if row < 0 or not isinstance(tiles, ReportModel):
+            return ""
+        state = tiles.state(row)
+        gone = f"→ {state.target}" if state.kind in (TileMark.SENT, TileMark.DONE) else ""
+        claim, answer, note, when = words_of(tiles.report(row))
+        return "   ·   ".join(part for part in (gone, claim, answer, when, note) if part)
+
+
+def words_of(report: Report) -> tuple[str, str, str, str]:
+    """Return what is claimed, what the model said and how sure, the note, and when, each a line."""
+    claim = report.claim
+    if claim.confidence is None:
+        text = tr("The model found no face")
+    elif claim.answer is None:  # how sure it is of whom it holds the likeliest
+        text = tr("Model: unknown, ≤ {percent} %")
+    else:
+        text = tr("Model: {answer}, {percent} %")
+    answer, percent = shown_text(claim.answer or ""), round((claim.confidence or 0) * 100)
+    when = QDateTime.fromString(report.at, Qt.DateFormat.ISODate).toLocalTime()
+    return (
+        f"{shown_text(claim.claimed)}?",
+        text.format(answer=answer, percent=percent),
+        shown_text(claim.note),
+        when.toString("yyyy-MM-dd HH:mm"),
+    )
+
+
+WIDTH = 14
+"""Of the panel, in heights of a line of text."""
+
+
+class ReportPanel(QWidget):
+    """Follows the report that is pointed at. Texts of visitors are plain text in a field that
+    scrolls: they neither widen nor lengthen the window.
+    """
+
+    def __init__(self, thumbs: ThumbnailLoader) -> None:
+        super().__init__()
+        self._face = SamplePicture(thumbs, SQUARE, self.tr("The face, large"))
+        self.words = QPlainTextEdit()
+        self.words.setReadOnly(True)
+        self.words.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.words.setFrameShape(QFrame.Shape.NoFrame)
+        self.words.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.words.viewport().setAutoFillBackground(False)
+        self.words.setAccessibleName(self.tr("What is told of it"))
+        self.setFixedWidth(em(self, WIDTH))
+        pile(self, self._face, self.words, grows=self.words).setContentsMargins(8, 8, 8, 8)
+        self.show_report(None, None)
+
+    def show_report(
+        self, tile: SampleTile | None, report: Report | None, rivals: Sequence[str] = ()
+    ) -> None:
+        """Show one; None for nothing."""
+        self._face.show_seen(tile.seen if tile else None)
+        self._face.setVisible(tile is not None)
+        if report is None:
+            text = self.tr("Point at a report: here its face is shown large, with the whole note.")
+            self.words.setPlainText(text)
+            return
+        claim, answer, note, when = words_of(report)
+        parts = [f"{claim}\n{answer}\n{when}"]
+        if rivals:
+            others = " / ".join(map(shown_text, rivals))
+            parts.append("⚠ " + self.tr("Others say: {names}").format(names=others))
+        self.words.setPlainText("\n\n".join(part for part in (*parts, note) if part))
+
+
 OF_REPORTS = ("accept-reports", "refuse-reports")
 """Operations after which other reports wait than before."""
 
 ELSEWHERE = (GridCommand.LATER, GridCommand.OTHER, GridCommand.QUEUE)
 
 
-class ReportsView(SendingView):
+class ReportsView(PagedView):
     """Pages of reports, in the order of the classes that are claimed."""
 
+    models, grids, enlarging = ReportModel, ReportGrid, EnlargedReport
     view: ReportGrid
     model: ReportModel
-    shows_details = True
 
     def __init__(self, context: ViewContext) -> None:
         self.thumbs = ThumbnailLoader(ReportPictures.at(context.worker.root))
-        super().__init__(context)
-        self.view.set_lifts()
+        super().__init__(context._replace(thumbs=self.thumbs))
         self.panel = ReportPanel(self.thumbs)
-        self.empty = EmptyNotice(self.view)
-        self.title, self.hint = QLabel(), QLabel()
+        self.title = title_label()
+        self.hint = hint_label(
+            self.tr(
+                "Click: leave one out · Del: refuse · class key: somebody else · "
+                "Space: whole picture · PgDn: other reports"
+            )
+        )
         self.accept_button = QPushButton(self.tr("Enter: accept these"))
         self.accept_button.clicked.connect(self.accept_page)
-        self._shown_at = 0.0
         self._saved = 0
         self._asked = False
         self._settled: dict[int, TileState] = {}
         self._left_out: set[int] = set()
         self._decided: dict[int, ReportPlace] = {}
         """Where the first report of each step was, by the step."""
-        self._refit = QTimer(self)
-        self._refit.setSingleShot(True)
-        self._refit.timeout.connect(self.view.fit_page)
-        self._lay_out()
+        head = beside(self.title, self.accept_button, grows=self.title, margins=HEAD)
+        middle = below(head, self.view, self.hint, grows=self.view)
+        middle.setSpacing(0)
+        whole = beside(middle, self.panel, grows=middle)
+        whole.setSpacing(0)
+        self.setLayout(whole)
         self.worker.progressed.connect(self._say)
         self.model.dataChanged.connect(self._say)
-
-    def _lay_out(self) -> None:
-        head, middle, whole = QHBoxLayout(), QVBoxLayout(), QHBoxLayout(self)
-        head.setContentsMargins(6, 4, 6, 4)
-        head.addWidget(self.title, 1)
-        head.addWidget(self.accept_button)
-        self.hint.setText(
-            self.tr(
-                "Click: leave one out · Del: refuse · class key: somebody else · "
-                "Space: whole picture · PgDn: other reports"
-            )
-        )
-        self.hint.setMargin(6)
-        self.hint.setWordWrap(True)
-        for layout in (middle, whole):
-            layout.setContentsMargins(0, 0, 0, 0)
-            layout.setSpacing(0)
-        middle.addLayout(head)
-        middle.addWidget(self.view, 1)
-        middle.addWidget(self.hint)
-        whole.addLayout(middle, 1)
-        whole.addWidget(self.panel)
-
-    def made_model(self) -> ReportModel:
-        """Make a model of reports."""
-        return ReportModel(self.worker, self)
-
-    def made_view(self) -> ReportGrid:
-        """Make a grid of reports, with their own pictures."""
-        return ReportGrid(self.model, self.thumbs, self.worker)
 
     @property
     def look_panel(self) -> QWidget:
         """The panel with the note."""
         return self.panel
 
-    def made_enlarged(self) -> EnlargedReport:
-        """Make what shows a report in its whole picture."""
-        return EnlargedReport(self.view)
+    def fit_page(self) -> None:
+        """Make tiles as large as can be seen all at once."""
+        self.view.fit_page()
 
     # -- pages
 
@@ -131,7 +284,7 @@ class ReportsView(SendingView):
 
     def settled(self) -> bool:
         """Return False until the page and its pictures are there."""
-        return super().settled() and not self._asked and not self.thumbs.waiting
+        return super().settled() and not self._asked
 
     def _before(self, row: int) -> ReportPlace:
         """Return the place after which a tile's report is the first."""
@@ -168,7 +321,7 @@ class ReportsView(SendingView):
         self._settled.clear()
         self.model.show_page(page)
         self.model.set_state(self._rows_of(self._left_out), TileState(TileMark.LIFTED))
-        self._shown_at = time.monotonic()
+        self.note_shown()
         self._saved = self.worker.last.saved if self.worker.last else 0
         for part in (self.hint, self.accept_button):
             part.setVisible(bool(page.reports))
@@ -194,11 +347,6 @@ class ReportsView(SendingView):
             self._ask(lambda dataset, room: next_reports(dataset, last, room), turned=True)
         else:
             self._ask(lambda dataset, room: earlier_reports(dataset, first, room), turned=True)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fit the tiles to another size of the window, once it stands still."""
-        super().resizeEvent(event)
-        self._refit.start(REFIT_MS)
 
     # -- decisions
 
@@ -237,8 +385,8 @@ class ReportsView(SendingView):
         """Accept all that are not marked, once all of them have been seen, and show the next."""
         if not self.model.rowCount():
             self.worker.say(self.tr("No reports wait"))
-        elif time.monotonic() - self._shown_at < ENTER_DEAD or self._asked:
-            self.worker.say(self.tr("This page has only just come: look at it, then once more"))
+        elif self.only_just_shown() or self._asked:
+            return
         elif not (rows := self.view.unmarked()):
             self._turn_pages(1)
         elif self.view.all_seen(rows):
@@ -302,24 +450,23 @@ class ReportsView(SendingView):
             self.model.set_state([row], state)
             self._settled[self.model.id(row)] = state
         self._left_out.difference_update(tiles)
-        self.view.selectionModel().clearSelection()
-        undone = self.not_sent(rows)
 
         def carry_out(session: SortingSession) -> StepResult:
             if target == Place.REJECT.target:
                 return refuse_page(session, tiles)
             return accept_page(session, dict.fromkeys(tiles, target))
 
-        def done(step: StepResult) -> None:
-            self._decided[step.root] = place
-            self._note_sent(step, tiles)
-
-        def failed(error: GleansetError) -> None:
+        def refused() -> None:
             self._wait_again(tiles)
-            undone(error)
             otherwise()
 
-        self.worker.decide(carry_out, done, failed, of=[target] if target else ())
+        self.decide_rows(
+            rows,
+            carry_out,
+            [target] if target else (),
+            lambda step: self._decided.update({step.root: place}),
+            refused,
+        )
 
     def _wait_again(self, tiles: Iterable[int]) -> None:
         for tile in tiles:

@@ -1,10 +1,12 @@
-"""What the grid and the class pages share: keys, drops and commands that send tiles somewhere."""
+"""What views of faces share: keys, drops and commands that send tiles somewhere; their pages."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from PySide6.QtCore import QPoint
+from PySide6.QtGui import QResizeEvent
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
@@ -12,12 +14,15 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.views.base import LabelerView, ViewContext
+from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.enlarged import EnlargedFace
 from labeler.qt.views.tile_menu import TileMenu
+from labeler.qt.widgets import timer
 from labeler.sorting.session import (
     BY_HAND,
     BY_SWEEP,
     Place,
+    SortingSession,
     StepKind,
     StepResult,
 )
@@ -34,6 +39,9 @@ OF_CLASSES = ("rename-class", "merge-class", "delete-class")
 ENTER_DEAD = 0.3
 """Seconds for which Enter does nothing after a page has appeared by itself."""
 
+REFIT_MS = 120
+"""So long the size of a window stands still before its page is fitted to it."""
+
 PAGES = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 """Places that decide nothing: faces may go there unseen."""
@@ -44,12 +52,20 @@ LETTERS = {Place.REJECT: "⌫", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE:
 class SendingView(LabelerView):
     """Point and press, drag, sweep: each is saved at once, and the tile stays where it was."""
 
+    models: type[TileModel] = TileModel
+    grids: type[GestureView] = GestureView
+    enlarging: type[EnlargedFace] = EnlargedFace
+    """What tiles are, what shows them, and what shows one of them enlarged."""
+
+    sends = True
+    """Whether faces can be sent to classes here."""
+
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.worker = context.worker
-        self.model = self.made_model()
-        self.view = self.made_view()
+        self.model = self.models(self.worker, self)
+        self.view = self.grids(self.model, context.thumbs, self.worker)
         self.home = self.view
+        self.empty = EmptyNotice(self.view)
         self._sent: dict[int, list[int]] = {}
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
@@ -58,40 +74,23 @@ class SendingView(LabelerView):
         self.model.dataChanged.connect(self._details_came)
         self.model.sections_changed.connect(self._others_shown)
         self.view.menu_asked.connect(self._show_menu)
-        self.enlarged = self.made_enlarged()
+        self.enlarged = self.enlarging(self.view)
         context.worker.outside.connect(self.model.refresh)
         context.worker.stepped.connect(self._stepped)
 
-    def made_model(self) -> TileModel:
-        """Make the model of the tiles; a view may have one of its own."""
-        return TileModel(self.worker, self)
-
-    def made_view(self) -> GestureView:
-        """Make the grid; a view may have one of its own."""
-        return GestureView(self.model, self.context.thumbs, self.worker)
-
-    def made_enlarged(self) -> EnlargedFace:
-        """Make what shows a tile enlarged; a view may have one of its own."""
-        return EnlargedFace(self.view)
-
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
-        target = self.class_of(key)
+        target = self.worker.class_of(key)
         if target is None:
             self.model.set_state(rows, UNMARKED)
             self.worker.say(self.tr("No class has the key {key}").format(key=key.upper()))
             return
         self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
 
-    def class_of(self, key: str) -> str | None:
-        """Return the class that a key means; None where none has it."""
-        keys = self.worker.last.keys if self.worker.last else {}
-        return next((name for name, its in keys.items() if its == key), None)
-
     def key_of(self, target: str) -> str:
         """Return the letter of a class or a place; empty for none."""
         if target.startswith(":"):
             return LETTERS[Place(target[1:])]
-        return self.worker.last.keys.get(target, "") if self.worker.last else ""
+        return self.worker.keys.get(target, "")
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         """Carry out a command of the grid; subclasses know more of them."""
@@ -138,37 +137,45 @@ class SendingView(LabelerView):
 
     def send_ids(self, ids: Sequence[int], target: str) -> None:
         """Send what was dropped on the class list."""
-        rows = sorted({row for sample in ids if (row := self.model.row_of(sample)) >= 0})
-        if rows:
+        if rows := self._rows_of(set(ids)):
             self.send_rows(rows, target, BY_HAND)
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
         """Send tiles that were seen: marked now, saved at once, moved only at the next page."""
-        if target not in UNDECIDED and not self.view.all_seen(rows):
-            return
-        ids = self.model.ids(rows)
-        self.model.set_state(
-            rows, TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
-        )
-        self.view.selectionModel().clearSelection()
+        if target in UNDECIDED or self.view.all_seen(rows):
+            ids = self.model.ids(rows)
+            state = TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
+            self.model.set_state(rows, state)
+            self.decide_rows(rows, lambda session: session.to(ids, target, how), [target])
+
+    def decide_rows(
+        self,
+        rows: Iterable[int],
+        decision: Callable[[SortingSession], StepResult],
+        of: Sequence[str] = (),
+        saved: Callable[[StepResult], object] = lambda step: None,
+        refused: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Carry out what was decided of tiles that are marked so: an undo puts them back, and where
+        it cannot be saved they stand as before.
+        """
         shown = self._shown_ids(rows)
-        self.worker.decide(
-            lambda session: session.to(ids, target, how),
-            lambda done: self._note_sent(done, shown),
-            self.not_sent(rows),
-            of=[target],
-        )
+        self.view.selectionModel().clearSelection()
+
+        def done(step: StepResult) -> None:
+            self._sent[step.root] = shown
+            saved(step)
+
+        def failed(error: GleansetError) -> None:
+            self.model.set_state(self._rows_of(shown), UNMARKED)
+            self.worker.say(str(error), bad=True)
+            refused()
+
+        self.worker.decide(decision, done, failed, of)
 
     def _shown_ids(self, rows: Iterable[int]) -> list[int]:
         """Return the samples that tiles are known by, wherever those stand later."""
         return [self.model.id(row) for row in rows]
-
-    def _note_sent(self, done: StepResult, shown: list[int]) -> None:
-        """Remember, when it is saved, which tiles an undo has to put back."""
-        self._sent[done.root] = shown
-
-    sends = True
-    """Whether faces can be sent to classes here."""
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
         """Show what can be done with faces; the first row is the one that is pointed at."""
@@ -190,20 +197,8 @@ class SendingView(LabelerView):
         if (row := self.model.row_of(sample)) >= 0:
             self.enlarged.show_row(row)
 
-    def not_sent(self, rows: Sequence[int]) -> Callable[[GleansetError], None]:
-        """Return what to do where tiles that are shown as sent could not be: they stand as
-        before.
-        """
-        shown = self._shown_ids(rows)
-
-        def failed(error: GleansetError) -> None:
-            self.model.set_state(self._rows_of(shown), UNMARKED)
-            self.worker.say(str(error), bad=True)
-
-        return failed
-
     def _rows_of(self, shown: Iterable[int]) -> list[int]:
-        return sorted(row for one in shown if (row := self.model.row_of(one)) >= 0)
+        return sorted(row for sample in shown if (row := self.model.row_of(sample)) >= 0)
 
     def _stepped(self, done: StepResult) -> None:
         """An undo or a redo of something that is still on the screen shows there."""
@@ -228,9 +223,9 @@ class SendingView(LabelerView):
         """Return the names that are gone with such an operation, and how these classes are called
         now.
         """
-        keys = self.worker.last.keys if self.worker.last else {}
-        given = (operation.arguments.get(name) for name in ("new", "old", "into"))
-        names = [str(one) for one in given if one is not None]
+        keys = self.worker.keys
+        arguments = (operation.arguments.get(name) for name in ("new", "old", "into"))
+        names = [str(name) for name in arguments if name is not None]
         now = next((name for name in names if name in keys), None)
         return {} if now is None else {name: now for name in names if name not in keys}
 
@@ -282,3 +277,34 @@ class SendingView(LabelerView):
     def show_details(self, row: int, tile: SampleTile) -> None:
         """Show a tile in the detail panel."""
         self.context.details.point(tile)
+
+
+class PagedView(SendingView):
+    """Pages of as many tiles as the window has room for, which Enter files: not before they could
+    be looked at. A click lifts a tile rather than selects it.
+    """
+
+    def __init__(self, context: ViewContext) -> None:
+        super().__init__(context)
+        self.view.set_lifts()
+        self._shown_at = 0.0
+        self._refit = timer(self, self.fit_page, REFIT_MS)
+
+    def fit_page(self) -> None:
+        """Make the tiles of the page as large as there is room."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the page to another size of the window, once it stands still."""
+        super().resizeEvent(event)
+        self._refit.start(REFIT_MS)
+
+    def note_shown(self) -> None:
+        """Note that another page has come."""
+        self._shown_at = time.monotonic()
+
+    def only_just_shown(self) -> bool:
+        """Return whether nobody can have looked at the page yet, and say so."""
+        just = time.monotonic() - self._shown_at < ENTER_DEAD
+        if just:
+            self.worker.say(self.tr("This page has only just come: look at it, then once more"))
+        return just

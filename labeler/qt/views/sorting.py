@@ -6,13 +6,13 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout
+from PySide6.QtWidgets import QComboBox, QToolButton
 
 from gleanset.db.filters import ANYTHING
 from gleanset.db.ordering import OrderedRows
-from gleanset.db.review import FilterChoices, Reviews
+from gleanset.db.review import FilterChoices
 from gleanset.operations import Operation
 from labeler.duplicates.decisions import take_back
 from labeler.qt.grid.gesture_view import GridCommand, Select
@@ -20,10 +20,9 @@ from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.empty import EmptyNotice
-from labeler.qt.views.filter_bar import FilterBar
+from labeler.qt.views.filter_bar import FilterBar, FilteredView
 from labeler.qt.views.notices import no_faces, nothing_fits, of_place
-from labeler.qt.views.sending import SendingView
+from labeler.qt.widgets import beside, name_part, pile
 from labeler.sorting.grid_rows import (
     ALL_PLACES,
     LIKENESS,
@@ -34,23 +33,13 @@ from labeler.sorting.grid_rows import (
     grid_rows,
     known_count,
 )
-from labeler.sorting.session import Place, SortingProgress, SortingSession, StepResult
-
-ORDER_NAMES = (
-    ("arrival", QT_TRANSLATE_NOOP("SortingView", "As they came")),
-    ("proposal", QT_TRANSLATE_NOOP("SortingView", "By proposal")),
-    ("likeness", QT_TRANSLATE_NOOP("SortingView", "By likeness")),
-    ("time", QT_TRANSLATE_NOOP("SortingView", "By time")),
-    ("source", QT_TRANSLATE_NOOP("SortingView", "By source")),
-    ("score", QT_TRANSLATE_NOOP("SortingView", "By score")),
-    ("size", QT_TRANSLATE_NOOP("SortingView", "By size")),
-)
+from labeler.sorting.session import Place, SortingProgress, StepResult
 
 T = TypeVar("T")
 NOTHING = OrderedRows(array("q"), ())
 
 
-class SortingView(SendingView):
+class SortingView(FilteredView):
     """Everything of a class, or of what waits: drag, point and press, select, relabel.
 
     The title counts what the catalogue has now, as the class list does; tiles that were sent away
@@ -60,12 +49,12 @@ class SortingView(SendingView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.place = Place.QUEUE.target
-        self.scrolled = self._asked = 0
+        self.scrolled = 0
         self._shown = GridQuestion(self.place)
         self._rows = NOTHING
         self._count = self._new = 0
         self._comparing = self.worker.task()
-        self.title, self.order = QLabel(), QComboBox()
+        self.order = QComboBox()
         self.turned, self.more = QToolButton(), QToolButton()
         self.bar = FilterBar(places=self._places())
         self._lay_out()
@@ -89,51 +78,41 @@ class SortingView(SendingView):
         ]
 
     def _lay_out(self) -> None:
-        for name, title in ORDER_NAMES:
-            self.order.addItem(QCoreApplication.translate("SortingView", str(title)), name)
-        self.order.setAccessibleName(self.tr("Order"))
-        self.order.setToolTip(self.tr("Order"))
+        for title, name in (
+            (self.tr("As they came"), "arrival"),
+            (self.tr("By proposal"), "proposal"),
+            (self.tr("By likeness"), "likeness"),
+            (self.tr("By time"), "time"),
+            (self.tr("By source"), "source"),
+            (self.tr("By score"), "score"),
+            (self.tr("By size"), "size"),
+        ):
+            self.order.addItem(title, name)
+        name_part(self.order, self.tr("Order"))
         self.turned.setCheckable(True)
         self.turned.setText("↓")
-        self.turned.setToolTip(self.tr("Turn the order round"))
-        self.turned.setAccessibleName(self.tr("Turn the order round"))
+        name_part(self.turned, self.tr("Turn the order round"))
         self.more.setCheckable(True)
         self.more.setText(self.tr("Filters"))
         self.more.setToolTip(self.tr("Filters (Ctrl+F)"))
-        self.title.setMargin(6)
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         shortcut.activated.connect(self._find)
-        row, column = QHBoxLayout(), QVBoxLayout(self)
-        row.setContentsMargins(0, 2, 6, 2)
-        for part in (self.title, self.order, self.turned, self.more):
-            row.addWidget(part, 1 if part is self.title else 0)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(row)
-        column.addWidget(self.bar)
-        column.addWidget(self.view)
+        parts = (self.title, self.order, self.turned, self.more)
+        pile(self, beside(*parts, grows=self.title, margins=(0, 2, 6, 2)), self.bar, self.view)
         self.bar.hide()
-        self.empty = EmptyNotice(self.view)
 
     # -- what is asked for
 
     def enter(self) -> None:
         """Show the place anew: what was sent away is gone now."""
-        self._read_choices()
+        self.read_choices()
         self.open_place(self.place)
         self.take_focus()
 
-    def _read_choices(self) -> None:
-        def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
-            return Reviews(session.dataset.db).traits(), session.dataset.classes.names()
-
-        self.worker.ask(read, self._offer)
-
-    def _offer(self, found: tuple[FilterChoices, list[str]]) -> None:
-        traits, names = found
-        self.bar.offer(traits, list(self.worker.last.keys) if self.worker.last else names)
+    def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
+        """Offer classes in the person's own order; the place that is shown stays chosen."""
+        super().offer(traits, list(self.worker.keys) or classes)
         self.bar.show_place(self.place)
 
     def open_place(self, place: str) -> bool:
@@ -151,16 +130,14 @@ class SortingView(SendingView):
     def reload(self) -> None:
         """Read what is asked for; only the last answer counts."""
         self._asked += 1
-        number, asked = self._asked, self.question()
-
-        def opened(found: OrderedRows) -> None:
-            if number == self._asked:
-                self._opened(asked, found)
-
+        asked = self.question()
         if asked.order == LIKENESS:
             self._compare()
         else:
-            self.worker.ask(lambda session: grid_rows(session.dataset, asked), opened)
+            self.ask_last(
+                lambda session: grid_rows(session.dataset, asked),
+                lambda rows: self._opened(asked, rows),
+            )
 
     def _compare(self) -> None:
         """Put look-alikes side by side, on a thread of their own: decisions do not wait for it."""
@@ -169,9 +146,9 @@ class SortingView(SendingView):
             self.title.setText(self.tr("Comparing faces …"))
 
     def _compared(self, answer: tuple[int, OrderedRows]) -> None:
-        number, found = answer
+        number, rows = answer
         if number == self._asked:
-            self._opened(self.question(), found)
+            self._opened(self.question(), rows)
         elif self.question().order == LIKENESS:
             self._compare()  # something else was asked for meanwhile
 
@@ -206,16 +183,16 @@ class SortingView(SendingView):
 
     # -- what is shown
 
-    def _opened(self, asked: GridQuestion, found: OrderedRows) -> None:
+    def _opened(self, asked: GridQuestion, rows: OrderedRows) -> None:
         self.forget_sent()
-        self._shown, self._rows = asked, found
+        self._shown, self._rows = asked, rows
         self.model.only_waiting = asked.target == Place.QUEUE.target
         self.model.only_label = asked.label
-        self.model.show(found.ids, self._sections(found))
+        self.model.show(rows.ids, self._sections(rows))
         if self.scrolled:
             self.view.verticalScrollBar().setValue(self.scrolled)
             self.scrolled = 0
-        self._new, self._count = 0, len(found.ids)
+        self._new, self._count = 0, len(rows.ids)
         self._say()
         self._explain()
 
@@ -236,9 +213,9 @@ class SortingView(SendingView):
         if not self.model.rowCount():
             self.empty.show_notice(no_faces(self, images))
 
-    def _sections(self, found: OrderedRows) -> list[Section]:
-        if len(found.sections) <= 1 and self._shown.order not in ("proposal", "source", "time"):
-            return [Section("", len(found.ids))]
+    def _sections(self, rows: OrderedRows) -> list[Section]:
+        if len(rows.sections) <= 1 and self._shown.order not in ("proposal", "source", "time"):
+            return [Section("", len(rows.ids))]
         nothing = {
             "proposal": self.tr("Nothing is proposed"),
             "source": self.tr("Of no source"),
@@ -247,7 +224,7 @@ class SortingView(SendingView):
         question = "?" if self._shown.order == "proposal" else ""
         return [
             Section(f"{f'{title}{question}' if title else nothing}  ·  {count:,}", count)
-            for title, count in found.sections
+            for title, count in rows.sections
         ]
 
     def _say(self) -> None:
@@ -289,7 +266,7 @@ class SortingView(SendingView):
     def class_changed(self, operation: Operation) -> None:
         """Follow the class that is shown to its new name."""
         name = self.names_now(operation).get(self.place)
-        self._read_choices()
+        self.read_choices()
         if name is not None and self._shown.target == self.place:
             self.place = name
             self.bar.show_place(name)
@@ -298,27 +275,22 @@ class SortingView(SendingView):
     def taken_back(self, done: StepResult) -> None:
         """Bring back at once what an undo brings to this place, and is not shown."""
         shown = self._rows
-        self._read_again(lambda found: brought_back(shown, found), self._bring_back)
+        self._read_again(lambda rows: brought_back(shown, rows), self._bring_back)
 
     def _look_again(self) -> None:
         """Another program has changed something: say what is new here, and move nothing."""
         if self.isVisible():
-            self._read_again(lambda found: found, self._note_new)
+            self._read_again(lambda rows: rows, self._note_new)
 
     def _read_again(self, made: Callable[[OrderedRows], T], then: Callable[[T], None]) -> None:
         """Read what is shown once more, and show `then` what is `made` of it beside the window."""
-        number, asked = self._asked, self._shown
-
-        def read(answer: T) -> None:
-            if number == self._asked:
-                then(answer)
-
+        asked = self._shown
         plain = asked._replace(order="arrival") if asked.order == LIKENESS else asked
-        self.worker.ask(lambda session: made(grid_rows(session.dataset, plain)), read)
+        self.ask_last(lambda session: made(grid_rows(session.dataset, plain)), then)
 
-    def _note_new(self, found: OrderedRows) -> None:
-        self._new = len(self.model.missing(found.ids))
-        self._count = len(found.ids)
+    def _note_new(self, rows: OrderedRows) -> None:
+        self._new = len(self.model.missing(rows.ids))
+        self._count = len(rows.ids)
         self._say()
 
     def _bring_back(self, answer: tuple[OrderedRows, int] | None) -> None:
@@ -354,13 +326,10 @@ class SortingView(SendingView):
         if not rows:
             self.worker.say(self.tr("Point at a face first"))
             return
-        ids, shown = self.model.ids(rows), self._shown_ids(rows)
+        ids = self.model.ids(rows)
         self.model.set_state(rows, TileState(TileMark.SENT, "✓"))
-        self.view.selectionModel().clearSelection()
-        self.worker.decide(
-            lambda session: session.adopt(take_back(session.dataset, ids), len(ids)),
-            lambda done: self._note_sent(done, shown),
-            self.not_sent(rows),
+        self.decide_rows(
+            rows, lambda session: session.adopt(take_back(session.dataset, ids), len(ids))
         )
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:

@@ -52,7 +52,7 @@ class TileMenu(QMenu):
 
     def add_classes(self, send: Callable[[str], object]) -> None:
         """Offer all classes."""
-        keys = self._worker.last.keys if self._worker.last else {}
+        keys = self._worker.keys
         classes = self.addMenu(self.tr("Send to class"))
         classes.setEnabled(bool(keys))
         for name, key in keys.items():

@@ -9,17 +9,13 @@ it.
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
 
-from PySide6.QtCore import QCoreApplication, QObject, QTimer
+from PySide6.QtCore import QObject, QTimer, Signal
 
-from labeler.qt.intake import Intake
-from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.page_grid import PageGrid
-from labeler.qt.views.page_header import PageHeader
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting.page_layout import ClassPage, PageKind
-from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 
 LOOK_MS = 500
@@ -27,50 +23,36 @@ AT_REST = 1.5
 """So many seconds a mouse that was over the faces has to stand still."""
 
 
-class ShowsOverview(Protocol):
-    """The view that shows the overview."""
-
-    page: ClassPage | None
-    worker: SessionWorker
-    view: PageGrid
-    header: PageHeader
-
-    def work(self, session: SortingSession) -> Pages:
-        """Return the pages of a session."""
-
-    def show_page(self, page: ClassPage | None) -> None:
-        """Show a page."""
+Anew = Callable[[SortingSession, ClassPage, int], ClassPage | None]
+"""What makes a better page of one that is shown, for so many faces."""
 
 
 class UntouchedOverview(QObject):
-    """Watches the page of a view, from `shown` until somebody does something."""
+    """Watches the page of a grid, from `shown` until somebody does something; `better` (a page)
+    comes where there is one by then.
+    """
 
-    def __init__(self, shown_by: ShowsOverview, intake: Intake, parent: QObject) -> None:
-        super().__init__(parent)
-        intake.measuring.connect(self._measuring)
-        self._by = shown_by
+    better = Signal(object)
+
+    def __init__(self, grid: PageGrid, anew: Anew) -> None:
+        super().__init__(grid)
+        self._grid, self._worker, self._anew = grid, grid.worker, anew
         self._page: ClassPage | None = None
         self._gestures = 0
         self._moved_at = self._made_at = 0.0
         self._asked = False
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
-        shown_by.view.mouse.moved_over.connect(self._moved)
+        grid.mouse.moved_over.connect(self._moved)
 
     def shown(self, page: ClassPage | None) -> None:
         """Note that a page has come."""
         self._page = page
-        self._gestures = self._by.worker.gestures
+        self._gestures = self._worker.gestures
         if page is not None and page.kind in (PageKind.GROUPS, PageKind.PLAIN):
             self._timer.start(LOOK_MS)
         else:
             self._timer.stop()
-
-    def _measuring(self, left: int) -> None:
-        """Say how many faces are still to be measured; what is left at the end cannot be read."""
-        self._by.header.show_left(left)
-        if not left:
-            self._by.worker.ask(lambda session: self._by.work(session).all_measured())
 
     @property
     def only_just_made(self) -> bool:
@@ -81,19 +63,19 @@ class UntouchedOverview(QObject):
         self._moved_at = time.monotonic()
 
     def _touched(self) -> bool:
-        return self._by.page is not self._page or self._by.worker.gestures != self._gestures
+        return self._grid.page is not self._page or self._worker.gestures != self._gestures
 
     def _rests(self) -> bool:
         return time.monotonic() - self._moved_at >= AT_REST
 
     def _look(self) -> None:
-        page, room = self._page, self._by.view.room()
+        page, room = self._page, self._grid.room()
         if self._touched() or page is None:
             self._timer.stop()
-        elif self._rests() and not self._asked and self._by.view.isVisible():
+        elif self._rests() and not self._asked and self._grid.isVisible():
             self._asked = True
-            self._by.worker.ask(
-                lambda session: self._by.work(session).anew(page, room),
+            self._worker.ask(
+                lambda session: self._anew(session, page, room),
                 lambda better: self._offer(page, better),
                 lambda error: self._offer(page, None),
             )
@@ -104,11 +86,8 @@ class UntouchedOverview(QObject):
         if better is None or page is not self._page or self._touched() or not self._rests():
             return
         self._made_at = time.monotonic()
-        self._by.show_page(better)
+        self.better.emit(better)
         if page.kind is PageKind.GROUPS:
-            self._by.worker.say(
-                QCoreApplication.translate(
-                    "UntouchedOverview",
-                    "The groups were made anew: a network has seen the faces by now",
-                )
+            self._worker.say(
+                self.tr("The groups were made anew: a network has seen the faces by now")
             )

@@ -18,10 +18,10 @@ from gleanset import Dataset
 from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
-from labeler.qt.crop import saving
 from labeler.qt.crop.boxes import BoxDraft
-from labeler.qt.crop.items import TURN_REACH
+from labeler.qt.crop.canvas import TURN_REACH
 from labeler.qt.theme import backdrop
+from labeler.qt.views import crop
 from labeler.qt.views.crop import CropView
 from labeler.qt.window import LabelerWindow
 
@@ -48,7 +48,7 @@ def view_of(window: LabelerWindow) -> CropView:
 def ready(window: LabelerWindow) -> None:
     settle(window)
     view = view_of(window)
-    until(lambda: not view.canvas.image.isNull() and not view._saving.pending)
+    until(lambda: not view.canvas.image.isNull() and not view.worker.unsaved)
     settle(window)
 
 
@@ -247,10 +247,10 @@ def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
         raise UsageError("there are boxes like this already", "move it a little")
 
     with locked(window.worker.root), monkeypatch.context() as patched:
-        patched.setattr(saving, "put", refuse)
+        patched.setattr(crop, "put", refuse)
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
-        until(lambda: not view._saving.pending)
+        until(lambda: not view.worker.unsaved)
         settle(window)
         assert len(view.canvas.boxes) == 1
     end = spot(view, 90, 80)
@@ -299,7 +299,7 @@ def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: LabelerWind
         drag(view, spot(view, 70, 60), spot(view, 90, 80))
         QTest.keyClick(view.canvas, Key.Key_Delete)
         assert len(view.canvas.boxes) == 1
-    until(lambda: not view._saving.pending)
+    until(lambda: not view.worker.unsaved)
     ready(window)
     (box,) = kept(window)
     assert near(box, 20, 10, 40, 40)

@@ -16,10 +16,10 @@ from PySide6.QtWidgets import QToolButton
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from labeler.classes import ClassEditor
+from labeler.qt import pictures
 from labeler.qt.grid import model as tile_model
-from labeler.qt.grid import thumbnails
 from labeler.qt.grid.model import TileModel
-from labeler.qt.grid.thumbnails import BrokenThumbnail
+from labeler.qt.pictures import BrokenThumbnail
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.registry import VIEWS
 from labeler.sorting.page_layout import PageGroup, PageKind
@@ -150,7 +150,7 @@ def test_details_that_could_not_be_read_are_asked_for_again(
 def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_when_it_can(
     opened: Opened, few: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thumbnails, "AGAIN_MS", 200)
+    monkeypatch.setattr(pictures, "AGAIN_MS", 200)
     for name in ("images", "crops"):
         shutil.move(few.root / name, tmp_path / name)
     person = Person(opened(few.root, "sorting"), few)

@@ -140,7 +140,7 @@ def test_a_picture_that_has_not_come_is_not_seen(
     opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is slow: placeholders are painted, and Enter files nothing."""
-    from labeler.qt.grid.thumbnails import ThumbnailLoader
+    from labeler.qt.pictures import ThumbnailLoader
 
     get, late = ThumbnailLoader.get, [True]
     monkeypatch.setattr(

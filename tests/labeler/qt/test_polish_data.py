@@ -26,7 +26,7 @@ from tools_for_tests import examples
 
 from gleanset import Dataset
 from labeler.qt.grid.drag import TileMimeData
-from labeler.qt.grid.thumbnails import BrokenThumbnail
+from labeler.qt.pictures import BrokenThumbnail
 from labeler.qt.window import LabelerWindow
 
 Action = Qt.DropAction

@@ -10,7 +10,7 @@ from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from labeler.qt.classes.delegate import in_two_lines
+from labeler.qt.classes.rail import in_two_lines
 
 Key = Qt.Key
 

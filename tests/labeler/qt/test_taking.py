@@ -17,7 +17,7 @@ from PySide6.QtTest import QTest
 from tools_for_tests import picture
 
 from gleanset import Dataset
-from labeler.qt.take_choice import TakeSheet
+from labeler.qt.file_drops import TakeSheet
 from labeler.qt.taking import TakingBar, TakingState
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.dropped import HowTaken

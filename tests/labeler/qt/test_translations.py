@@ -30,7 +30,7 @@ from labeler.qt.translations import (
 
 SOURCES = Path(labeler.qt.__file__).parent
 # The function, and which of its arguments is the text.
-CALLS = {"tr": 0, "translate": 1, "QT_TRANSLATE_NOOP": 1, "ViewKind": 1}
+CALLS = {"tr": 0, "ViewKind": 1}
 OTHERS = [language for language in languages() if language != "en"]
 
 
