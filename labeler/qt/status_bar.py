@@ -5,29 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QTimer
-from PySide6.QtGui import QFocusEvent
-from PySide6.QtWidgets import QLabel, QPushButton, QStatusBar
+from PySide6.QtWidgets import QLabel, QStatusBar
 
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular, step_words
-from labeler.qt.widgets import announce
+from labeler.qt.widgets import FlatButton, announce
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
 
 SHOWN_MS, CLOCK_MS = 6000, 1000
-
-
-class FlatButton(QPushButton):
-    """Flat until it has the focus: a flat one would not show it."""
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Look like a button."""
-        self.setFlat(False)
-        super().focusInEvent(event)
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        """Look like text."""
-        self.setFlat(True)
-        super().focusOutEvent(event)
 
 
 class StatusTexts(QObject):
