@@ -116,7 +116,7 @@ def _check_by_hand(dataset: Dataset, key: str) -> None:
     if sample is not None and sample.detector != HAND:
         raise UsageError(
             f"the sample {key} was found by {sample.detector}, not given by hand",
-            f"set it aside with: labeler reject {key}",
+            f"set it aside with: labeler label --reject {key}",
         )
 
 

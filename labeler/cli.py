@@ -6,11 +6,12 @@ from typing import NoReturn
 
 import click
 
+from gleanset import Dataset
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.completion.values import classes_here
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.operations import Operation, operation
+from gleanset.operations import operation
 from labeler.cli_classes import classes
 from labeler.cli_curation import COMMANDS as CURATION
 from labeler.cli_duplicates import COMMANDS as DUPLICATES
@@ -28,42 +29,15 @@ for part in (classes, *DUPLICATES, *CURATION, *EXCHANGE):
 add_window(commands)
 
 
-@commands.command("accept-hints", epilog="Example: labeler accept-hints --simulate -d my-dataset")
+@commands.command(epilog="Example: labeler accept proposals --above 0.98 -d my-dataset")
 @job_options(simulate=True)
-def accept_hints(job: CommandJob) -> Result:
-    """Label the samples whose image has one undisputed hint and one face.
-
-    The hints of a picture and of all its copies, as labeler dedup found them, are one question.
-    All others stay in the queue and are counted by reason; a label that was accepted from a hint
-    is taken back where another hint disputes it since.
-    """
-    from labeler.hints import apply_hints, plan_hints
-
-    with job.open() as dataset:
-        if not dataset.samples.count():
-            raise InputUnusable(
-                "there are no samples yet, so there is nothing to label",
-                f"see what comes next: gleanset status {dataset.option}",
-            )
-        plan = plan_hints(dataset)
-        if not job.simulate:
-            apply_hints(dataset, plan)
-        # Who is sent here for labels, and finds none, is told where to look.
-        then = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
-        return plan.result() | then
-
-
-@commands.command(
-    "accept-proposals",
-    epilog="Example: labeler accept-proposals --above 0.98 --class hana --simulate -d my-dataset",
-)
-@job_options(simulate=True)
+@click.argument("what", type=click.Choice(("hints", "proposals")))
 @click.option(
     "--above",
     type=click.FloatRange(0, 1),
     default=0.95,
     show_default=True,
-    help="Least confidence of what is accepted, 0 to 1.",
+    help="Least confidence of a proposal that is accepted, 0 to 1.",
 )
 @click.option(
     "--class",
@@ -73,23 +47,55 @@ def accept_hints(job: CommandJob) -> Result:
     shell_complete=classes_here,
     help="Only proposals of this class; may be given again.",
 )
-def accept_proposals(job: CommandJob, above: float, classes: tuple[str, ...]) -> Result:
-    """Label the samples whose proposal is sure enough, without a look at them.
+def accept(job: CommandJob, what: str, above: float, classes: tuple[str, ...]) -> Result:
+    """Label samples without a look at them: by their hints, or by what a model proposes.
 
-    `baseline presort` makes the proposals; `gleanset list proposals` prints them. The labels are
-    marked as the model's, one `labeler undo` takes all of them back, and `likely_wrong` says how
-    many of them are expected to be wrong, if all are of a class that has labels.
+    \b
+    hints      samples whose image has one undisputed hint and one face
+    proposals  samples whose proposal is sure enough
+
+    The hints of a picture and of all its copies, as labeler dedup found them, are one question;
+    a label that was accepted from a hint is taken back where another hint disputes it since.
+    `baseline presort` makes the proposals; `gleanset list proposals` prints them. Their labels
+    are marked as the model's, and `likely_wrong` says how many of them are expected to be wrong,
+    if all are of a class that has labels. All others stay in the queue and are counted by reason;
+    one `labeler undo` takes all of it back.
     """
     from labeler.acceptance import accept_proposals
 
     with job.open() as dataset:
-        plan = accept_proposals(dataset, above, classes, simulate=job.simulate)
-        return plan.result()
+        if what == "proposals":
+            return accept_proposals(dataset, above, classes, simulate=job.simulate).result()
+        return _accept_hints(dataset, simulate=job.simulate)
+
+
+def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
+    from labeler.hints import apply_hints, plan_hints
+
+    if not dataset.samples.count():
+        raise InputUnusable(
+            "there are no samples yet, so there is nothing to label",
+            f"see what comes next: gleanset status {dataset.option}",
+        )
+    plan = plan_hints(dataset)
+    if not simulate:
+        apply_hints(dataset, plan)
+    # Who is sent here for labels, and finds none, is told where to look.
+    then = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
+    return plan.result() | then
+
+
+@commands.command("accept-hints", hidden=True)
+@job_options(simulate=True)
+def accept_hints(job: CommandJob) -> Result:
+    """The short form of `labeler accept hints`."""
+    with job.open() as dataset:
+        return _accept_hints(dataset, simulate=job.simulate)
 
 
 @commands.command(epilog="Example: labeler label hana --stack 5d0c2e71 -d my-dataset")
 @job_options()
-@click.argument("label", shell_complete=classes_here)
+@click.argument("label", metavar="LABEL", shell_complete=classes_here)
 @click.argument("samples", nargs=-1, metavar="[SAMPLE]...")
 @click.option(
     "--stack",
@@ -99,8 +105,16 @@ def accept_proposals(job: CommandJob, above: float, classes: tuple[str, ...]) ->
     help="All that wait in a stack of look-alikes, as of `labeler gallery OUT --stacks`.",
 )
 @click.option("--new", is_flag=True, help="Make the class, though its name is like another one's.")
+@click.option(
+    "--reject", is_flag=True, help="Without LABEL: set the SAMPLEs aside, they are no face of it."
+)
 def label(
-    job: CommandJob, label: str, samples: tuple[str, ...], stacks: tuple[str, ...], new: bool
+    job: CommandJob,
+    label: str,
+    samples: tuple[str, ...],
+    stacks: tuple[str, ...],
+    new: bool,
+    reject: bool,
 ) -> Result:
     """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`.
 
@@ -108,17 +122,25 @@ def label(
     hint, is taken for a slip and refused without --new. What strayed into a stack is named by its
     own id afterwards.
     """
+    from gleanset.db.journal import Choice
     from gleanset.db.stacks import stack_named
 
-    if not samples and not stacks:
+    if reject:
+        samples = (label, *samples)
+    elif not samples and not stacks:
         raise UsageError("nothing is named to label", "name SAMPLEs, or a stack: --stack ID")
-    if not new:
+    elif not new:
         _refuse_slips(job, label)
     with job.open() as dataset:
-        found = (stack_named(dataset.db, stack) for stack in stacks)
-        samples = tuple(dict.fromkeys([*samples, *(key for one in found for key in one.waiting)]))
-    did = operation("label-by-command", count=len(samples), label=label)
-    return _decide(job, did, "label", samples, label)
+        waiting = (key for stack in stacks for key in stack_named(dataset.db, stack).waiting)
+        keys = [dataset.samples.named(name) for name in dict.fromkeys([*samples, *waiting])]
+        if reject:
+            choices = [Choice(key, "reject") for key in keys]
+            did = operation("reject-by-command", count=len(keys))
+        else:
+            choices = [Choice(key, "label", label) for key in keys]
+            did = operation("label-by-command", count=len(keys), label=label)
+        return {"step": dataset.journal.step(did, choices), "decided": len(keys)}
 
 
 def _refuse_slips(job: CommandJob, label: str) -> None:
@@ -136,34 +158,14 @@ def _refuse_slips(job: CommandJob, label: str) -> None:
         )
 
 
-@commands.command(epilog="Example: labeler reject 3f9a… -d my-dataset")
-@job_options()
-@click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
-def reject(job: CommandJob, samples: tuple[str, ...]) -> Result:
-    """Set samples aside: not a face, or none of the classes."""
-    did = operation("reject-by-command", count=len(samples))
-    return _decide(job, did, "reject", samples, None)
-
-
-def _decide(
-    job: CommandJob, did: Operation, action: str, samples: tuple[str, ...], label: str | None
-) -> Result:
-    from gleanset.db.journal import Choice
-
-    with job.open() as dataset:
-        keys = [dataset.samples.named(sample) for sample in samples]
-        step = dataset.journal.step(did, [Choice(key, action, label) for key in keys])
-        return {"step": step, "decided": len(samples)}
-
-
 @commands.command(epilog="Example: labeler undo -d my-dataset")
 @job_options()
 def undo(job: CommandJob) -> Result:
     """Undo the last step of decisions that was not undone yet."""
     with job.open() as dataset:
         done = dataset.journal.undo()
-    told = {"undone": done.name, "restored": done.restored, "changed_since": done.changed_since}
-    return told | ({"splits_put_back": done.splits} if done.splits else {})
+    result = {"undone": done.name, "restored": done.restored, "changed_since": done.changed_since}
+    return result | ({"splits_put_back": done.splits} if done.splits else {})
 
 
 def main() -> NoReturn:

@@ -14,7 +14,10 @@ from gleanset.errors import UsageError
 
 @click.group(cls=CommandGroup, epilog="Example: labeler classes list -d my-dataset")
 def classes() -> None:
-    """See, make, rename, merge, delete and sort classes; `labeler undo` takes an edit back."""
+    """See, make, rename, merge and delete classes; `labeler undo` takes an edit back.
+
+    Their order stands in dataset.toml, under [keys].
+    """
 
 
 @classes.command("list", epilog="Example: labeler classes list --json -d my-dataset")
@@ -34,7 +37,7 @@ def list_classes(job: CommandJob) -> Result:
             also = f"  also {', '.join(others[name])}" if name in others else ""
             job.tell(f"{counts[name].count:7}  {key:2}  {name}{more}{also}")
         return {"classes": len(keys)}
-    found = [
+    rows = [
         {
             "name": name,
             "samples": counts[name].count,
@@ -44,18 +47,50 @@ def list_classes(job: CommandJob) -> Result:
         }
         for name, key in keys.items()
     ]
-    return {"classes": found}
+    return {"classes": rows}
 
 
-@classes.command(epilog="Example: labeler classes add hana -d my-dataset")
+@classes.command(epilog="Example: labeler classes add hana --show K-On --alias はな -d my-dataset")
 @job_options()
-@click.argument("name", shell_complete=hints_here)
-def add(job: CommandJob, name: str) -> Result:
-    """Make a class, which has no samples yet; `labeler classes import` makes many."""
-    from labeler.classes import ClassEditor
+@click.argument("name", required=False, shell_complete=hints_here)
+@click.option("--show", help="The show that it is of; an empty one for none.")
+@click.option(
+    "--alias",
+    "aliases",
+    multiple=True,
+    metavar="NAME",
+    help="Another name that means it, in hints, in imports, and where names are typed.",
+)
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help='Make those of a text file instead: one a line, "name" or "name: alias, alias".',
+)
+def add(
+    job: CommandJob, name: str | None, show: str | None, aliases: tuple[str, ...], file: Path | None
+) -> Result:
+    """Make a class, which has no samples yet; or say more of one that is there."""
+    from labeler.classes import ClassEditor, read_classes
 
+    if (name is None) == (file is None) or (file is not None and (show or aliases)):
+        raise UsageError("say which class to make", "name it, or a list of classes: --from FILE")
+    if name is None:
+        assert file is not None
+        lines = read_classes(file)
+        with job.open() as dataset:
+            edit = ClassEditor(dataset).take_in(lines)
+        return {"step": edit.step, "added": edit.changed, "there_before": len(lines) - edit.changed}
     with job.open() as dataset:
-        return {"step": ClassEditor(dataset).add(name).step}
+        editor, edits = ClassEditor(dataset), []
+        if (show is None and not aliases) or dataset.classes.resolved(name) not in (
+            dataset.classes.names()
+        ):
+            edits.append(editor.add(name))
+        edits += [editor.add_alias(alias, name) for alias in aliases]
+        edits += [] if show is None else [editor.set_show(name, show)]
+        return {"step": edits[-1].step}
 
 
 @classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
@@ -89,12 +124,17 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 def delete(job: CommandJob, name: str) -> Result:
     """Delete a class: its samples go back to the queue, and are in no split.
 
-    `labeler classes remove` means the same.
+    Of an alias only the alias goes: it means the class no more. `labeler classes remove` means
+    the same.
     """
+    from gleanset.db.names import aliases
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
-        edit = ClassEditor(dataset).delete(name)
+        editor = ClassEditor(dataset)
+        if any(name in others for others in aliases(dataset.db).values()):
+            return {"step": editor.remove_alias(name).step}
+        edit = editor.delete(name)
     return {"step": edit.step, "back_in_queue": edit.changed}
 
 
@@ -102,72 +142,3 @@ remove = copy.copy(delete)
 remove.name, remove.hidden = "remove", True
 remove.epilog = "Example: labeler classes remove hana -d my-dataset"
 classes.add_command(remove)
-
-
-@classes.command(epilog="Example: labeler classes show hana K-On -d my-dataset")
-@job_options()
-@click.argument("name", shell_complete=classes_here)
-@click.argument("show", default="")
-def show(job: CommandJob, name: str, show: str) -> Result:
-    """Say which show a class is of; without SHOW, of none."""
-    from labeler.classes import ClassEditor
-
-    with job.open() as dataset:
-        return {"step": ClassEditor(dataset).set_show(name, show).step}
-
-
-@classes.command(epilog="Example: labeler classes alias hana はな -d my-dataset")
-@job_options()
-@click.argument("name", shell_complete=classes_here)
-@click.argument("alias")
-@click.option("--remove", is_flag=True, help="It means this class no more.")
-def alias(job: CommandJob, name: str, alias: str, remove: bool) -> Result:
-    """Let another name mean a class: in hints, in imports, and where names are typed."""
-    from labeler.classes import ClassEditor
-
-    with job.open() as dataset:
-        editor = ClassEditor(dataset)
-        if remove and dataset.classes.resolved(alias) != dataset.classes.resolved(name):
-            raise UsageError(f"{alias!r} does not mean {name!r}", "see: labeler classes list")
-        edit = editor.remove_alias(alias) if remove else editor.add_alias(alias, name)
-    return {"step": edit.step}
-
-
-@classes.command("import", epilog="Example: labeler classes import classes.txt -d my-dataset")
-@job_options()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-def import_classes(job: CommandJob, file: Path) -> Result:
-    """Make the classes of a text file: one a line, "name" or "name: alias, alias"."""
-    from labeler.classes import ClassEditor, read_classes
-
-    lines = read_classes(file)
-    with job.open() as dataset:
-        edit = ClassEditor(dataset).take_in(lines)
-    return {"step": edit.step, "added": edit.changed, "there_before": len(lines) - edit.changed}
-
-
-@classes.command(epilog="Example: labeler classes order hana rei -d my-dataset")
-@job_options()
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=classes_here)
-@click.option("--by", type=click.Choice(["name", "samples"]), help="Sort all of them.")
-def order(job: CommandJob, names: tuple[str, ...], by: str | None) -> Result:
-    """Put classes first, in this order, or sort all; the others follow as they were.
-
-    The order stands in dataset.toml, under [keys]: it is no step, so undo does not change it.
-    """
-    from gleanset.db.sorting import SampleTiles
-    from labeler.sorting.keys import ClassKeys
-
-    if bool(names) == (by is not None):
-        raise UsageError("say which classes come first, or --by name or samples")
-    with job.open() as dataset:
-        counts = {row.name: row.count for row in SampleTiles(dataset.db).counts().classes}
-        keys = ClassKeys(dataset)
-        known = list(keys.of(list(counts)))
-        first = list(dict.fromkeys(dataset.classes.resolved(name) for name in names))
-        if missing := [name for name in first if name not in counts]:
-            raise UsageError(f"there is no class {missing[0]!r}", "see: labeler classes list")
-        if by is not None:
-            first = sorted(known, key=lambda name: (-counts[name] if by == "samples" else 0, name))
-        keys.set_order([*first, *(name for name in known if name not in first)])
-        return {"order": list(keys.of(list(counts)))}

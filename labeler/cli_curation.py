@@ -71,11 +71,6 @@ def quality(job: CommandJob, workers: int | None) -> Result:
     help="Samples that only this source has are at most so much of train: pixiv=20%.",
 )
 @click.option("--seed", type=int, help="Default: dataset.toml, else 0.")
-@click.option(
-    "--closeness",
-    is_flag=True,
-    help="Print for every class what was asked and what it got (--json always has it).",
-)
 def split(
     job: CommandJob,
     ratio: str | None,
@@ -85,7 +80,6 @@ def split(
     hold_out: tuple[str, ...],
     most: tuple[str, ...],
     seed: int | None,
-    closeness: bool,
 ) -> Result:
     """Assign labelled samples to train, val and test, keeping every moment whole.
 
@@ -124,7 +118,7 @@ def split(
         told = plan.result() | copies_told(copies) | conflicting_labels(dataset)
         if not job.as_json and told.get("tied"):
             told["tied"] = _tied_files(dataset, plan)
-        return told if job.as_json else split_summary(told, closeness=closeness)
+        return told if job.as_json else split_summary(told)
 
 
 def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:

@@ -1,4 +1,4 @@
-"""`labeler dedup|groups|same|find|audit`: duplicates, and leaks between splits."""
+"""`labeler dedup|groups|find|audit`: duplicates, and leaks between splits."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _KNOWN = (
 )
 _SMALL = "the same but for a small place, or for what is laid over it"
 _PERHAPS = (
-    "all but a small place is the same. dedup sets nobody aside for that, and the "
-    "next split keeps both on one side; labeler same says what it is"
+    "all but a small place is the same. dedup sets nobody aside for that, and the next split "
+    "keeps both on one side; labeler groups --same or --differ says what it is"
 )
 _FOLDER = click.Path(path_type=Path)
 
@@ -38,7 +38,7 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
     Copies are found also when they are cropped, framed, mirrored, marked, recoloured or
     compressed anew. Faces drawn over one another with another mouth or gaze are told apart, in
     most cases; where only a small place differs and that may come from compression or a mark,
-    nobody is set aside and the pair waits for you (labeler groups --doubtful, labeler same). Of
+    nobody is set aside and the pair waits for you (labeler groups --doubtful). Of
     faces under a hundred pixels a side, and of whole pictures in which a mouth is under ten,
     many such changes cannot be seen and are taken for copies. Labels move to the one that is
     kept; copies with different labels wait for you, in no split until then, and so does the label
@@ -64,27 +64,44 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
         return told | conflict_files(dataset, plan)
 
 
+_PAIR = "SAMPLE SAMPLE"
+
+
 @click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq .")
 @job_options()
 @click.option(
     "--conflicts", is_flag=True, help="Only those whose copies are labelled or hinted differently."
 )
 @click.option("--doubtful", is_flag=True, help="Only pairs of which you have to say what they are.")
-def groups(job: CommandJob, conflicts: bool, doubtful: bool) -> None:
+@click.option("--same", nargs=2, metavar=_PAIR, help="Say that two samples show the same picture.")
+@click.option("--differ", nargs=2, metavar=_PAIR, help="Say that two samples are not the same.")
+def groups(
+    job: CommandJob,
+    conflicts: bool,
+    doubtful: bool,
+    same: tuple[str, str] | None,
+    differ: tuple[str, str] | None,
+) -> Result | None:
     """Print the duplicate groups, one JSON object a line: who is kept, and why.
 
     Where the copies are labelled differently, say which label is right: labeler label CLASS SAMPLE.
     `files` are where they came from, the kept one first. Last come the doubtful pairs, both of
-    which are kept: say what they are with labeler same.
+    which are kept: say what they are with --same or --differ. That is remembered for ever;
+    labeler dedup carries it out.
     """
+    from labeler.duplicates.decisions import judge
     from labeler.duplicates.finder import DuplicateFinder
 
+    if pair := same or differ:
+        with job.open() as dataset:
+            a, b = map(dataset.samples.named, pair)
+            return {"step": judge(dataset, a, b, same=bool(same)), "same": bool(same)}
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
         for group in plan.groups:
-            differ = group.conflict or group.hints
-            if (conflicts and differ) or not (conflicts or doubtful):
-                told = {
+            contradictory = group.conflict or group.hints
+            if (conflicts and contradictory) or not (conflicts or doubtful):
+                line = {
                     "kept": group.kept,
                     "others": group.others,
                     "reason": group.reason,
@@ -92,31 +109,14 @@ def groups(job: CommandJob, conflicts: bool, doubtful: bool) -> None:
                     "decisions": group.decisions,
                     "files": [found_at(dataset, member.key) for member in group.members],
                 }
-                told |= {"hints": group.hints} if group.hints else {}
-                job.show(json.dumps(told, ensure_ascii=False))
-        for pair in [] if conflicts and not doubtful else plan.doubts:
-            samples = [member.key for member in sorted(pair.members, key=lambda m: m.id)]
-            told = {"doubtful": True, "samples": samples, "reason": _SMALL}
-            told["files"] = [found_at(dataset, key) for key in samples]
-            job.show(json.dumps(told, ensure_ascii=False))
-
-
-@click.command(cls=Command, epilog="Example: labeler same 3f9a… 77c0… --no -d my-dataset")
-@job_options()
-@click.argument("one")
-@click.argument("other")
-@click.option("--yes/--no", "equal", default=True, show_default=True, help="What you say.")
-def same(job: CommandJob, one: str, other: str, equal: bool) -> Result:
-    """Say whether two samples show the same picture. It is remembered for ever.
-
-    Run labeler dedup afterwards to have it carried out.
-    """
-    from labeler.duplicates.decisions import judge
-
-    with job.open() as dataset:
-        a, b = dataset.samples.named(one), dataset.samples.named(other)
-        step = judge(dataset, a, b, same=equal)
-        return {"step": step, "same": equal}
+                line |= {"hints": group.hints} if group.hints else {}
+                job.show(json.dumps(line, ensure_ascii=False))
+        for doubt in [] if conflicts and not doubtful else plan.doubts:
+            samples = [member.key for member in sorted(doubt.members, key=lambda m: m.id)]
+            line = {"doubtful": True, "samples": samples, "reason": _SMALL}
+            line["files"] = [found_at(dataset, key) for key in samples]
+            job.show(json.dumps(line, ensure_ascii=False))
+    return None
 
 
 @click.command(cls=Command, epilog="Example: labeler find picture.jpg -d my-dataset --json")
@@ -231,4 +231,4 @@ def _told(name: str) -> str:
     return name if name.isprintable() else repr(name)
 
 
-COMMANDS = (dedup, groups, same, find, audit)
+COMMANDS = (dedup, groups, find, audit)

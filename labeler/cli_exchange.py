@@ -95,10 +95,9 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
     metavar="FORMAT",
     default="imagefolder",
     show_default=True,
-    help="imagefolder: train|val|test/<class>/*, csv and parquet-paths the same with a table; "
-    "huggingface: a folder for load_dataset; parquet, webdataset: shards; coco, yolo-detect, "
-    "fiftyone-detect: whole pictures with boxes; yolo-classify, fiftyone-classify: pictures with "
-    "classes.",
+    help="imagefolder: train|val|test/<class>/*, csv the same with a table; huggingface: a folder "
+    "for load_dataset; parquet, webdataset: shards; coco, yolo-detect: whole pictures with boxes; "
+    "yolo-classify: pictures with classes.",
 )
 @click.option(
     "--names",
@@ -148,12 +147,6 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
     help="Of formats with boxes: also pictures with a face that nobody has decided on.",
 )
 @click.option(
-    "--card/--no-card",
-    default=True,
-    show_default=True,
-    help="README.md (a dataset card) and LICENSES.csv.",
-)
-@click.option(
     "--shard-size",
     metavar="SIZE",
     help="About the size of a shard, such as 500MB. Default: 1GB.",
@@ -161,7 +154,6 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
 @click.option(
     "--shard-pictures", type=click.IntRange(1), metavar="N", help="At most so many in a shard."
 )
-@click.option("--one-file", is_flag=True, help="Parquet: one dataset.parquet of all splits.")
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
 def export(job: CommandJob, out: str | None, workers: int | None, **chosen: Any) -> Result | None:
     """Write the labelled samples that have a split as other tools read them (docs/export.md).

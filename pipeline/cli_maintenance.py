@@ -51,7 +51,7 @@ def verify(job: CommandJob, repair: bool) -> Result:
 _MENDS = {
     "gone_crops": "facecrop run cuts them again",
     "damaged_crops": "facecrop run cuts them again, once they are put aside (--repair)",
-    "disputed_labels": "labeler accept-hints leaves them to you again",
+    "disputed_labels": "labeler accept hints leaves them to you again",
     "straddling_moments": "labeler split brings them together",
 }
 

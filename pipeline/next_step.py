@@ -69,7 +69,7 @@ def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
     if not counts.labelled and (instead := whole_instead(dataset)) is not None:
         return instead[0]
     if any(why_left(one) is None for one in Hints(dataset.db).waiting()):
-        return f"labeler accept-hints {where}"
+        return f"labeler accept hints {where}"
     if counts.queue and (line := by_hand(dataset)) is not None:
         return line
     return f"harvest folder DIR --hints-from-folders {where}"

@@ -160,10 +160,8 @@ class ExportPart(TomlTable, frozen=True):
     link: bool = False
     undecided: bool = False
     licences: tuple[str, ...] = ()
-    card: bool = True
     shard_size: str | None = None
     shard_pictures: Count | None = None
-    one_file: bool = False
 
     def target(self, root: Path) -> Path:
         """Return where to export in the dataset at `root`.

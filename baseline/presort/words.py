@@ -15,7 +15,7 @@ from gleanset.db.proposed import proposed_samples
 from gleanset.html.words import count
 
 SURE = 0.95
-"""The confidence from which `labeler accept-proposals` takes a proposal, where nothing is said."""
+"""The confidence from which `labeler accept proposals` takes a proposal, where nothing is said."""
 DOUBTFUL = 0.5
 """Below it a proposal is wrong more likely than right."""
 
@@ -105,5 +105,5 @@ def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -
     if waiting and window_here() and not learnt:
         found.append(f"{STACKS} {dataset.option}")
     if any(one >= SURE for one in sure):
-        found.append(f"labeler accept-proposals --above {SURE:g} {dataset.option}")
+        found.append(f"labeler accept proposals --above {SURE:g} {dataset.option}")
     return [line for line in found if line] or [f"gleanset status {dataset.option}"]

@@ -1,9 +1,9 @@
-"""Whole pictures with boxes, as the trainers of detectors read them: COCO, YOLO, FiftyOne."""
+"""Whole pictures with boxes, as the trainers of detectors read them: COCO, YOLO."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -52,7 +52,8 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
             ],
             "categories": [{"id": index, "name": label} for label, index in number.items()],
         }
-        _write_json(folder / "annotations" / f"{split}.json", told)
+        text = json.dumps(told, ensure_ascii=False)
+        (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
 
 
 def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
@@ -66,7 +67,7 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
     for split, chosen in by_split(items):
         splits.append(split)
         (folder / "labels" / split).mkdir(parents=True)
-        for path, boxes in _by_path(chosen):
+        for path, boxes in groupby(chosen, key=lambda item: item.path):
             lines = [
                 f"{number[str(item.sample.label)]} {_yolo_box(item.face, item.image)}\n"
                 for item in boxes
@@ -87,69 +88,3 @@ def _yolo_box(box: Box, image: Image) -> str:
         box.height / image.height,
     )
     return " ".join(f"{part:.8f}" for part in parts)
-
-
-def write_fiftyone_boxes(folder: Path, items: Sequence[ExportItem]) -> None:
-    """FiftyOne: a FiftyOneImageDetectionDataset a split; boxes as parts of the picture."""
-    labels = list(class_numbers(items))
-    for split, chosen in by_split(items):
-        told = {
-            _known_as(path, split): [_detection(item) for item in boxes]
-            for path, boxes in _by_path(chosen)
-        }
-        _write_json(folder / split / "labels.json", {"classes": labels, "labels": told})
-
-
-def _detection(item: ExportItem) -> dict[str, object]:
-    box, image = item.face, item.image
-    place = (
-        box.x / image.width,
-        box.y / image.height,
-        box.width / image.width,
-        box.height / image.height,
-    )
-    return {
-        "label": item.sample.label,
-        "bounding_box": list(place),
-        "attributes": _attributes(item),
-    }
-
-
-def write_fiftyone_classes(folder: Path, items: Sequence[ExportItem]) -> None:
-    """FiftyOne: a FiftyOneImageClassificationDataset a split."""
-    labels = list(class_numbers(items))
-    for split, chosen in by_split(items):
-        told = {
-            _known_as(item.path, split): {
-                "label": item.sample.label,
-                "attributes": _attributes(item),
-            }
-            for item in chosen
-        }
-        _write_json(folder / split / "labels.json", {"classes": labels, "labels": told})
-
-
-def _known_as(path: str, split: str) -> str:
-    return path.removeprefix(f"{split}/data/").rpartition(".")[0]
-
-
-def _attributes(item: ExportItem) -> dict[str, object]:
-    origin = item.origin
-    return {
-        "sample": item.sample.key,
-        "original_path": item.original_path,
-        "source": origin.source,
-        "page": origin.page_url or origin.url or "",
-        "author": origin.author or "",
-        "licence": origin.licence or "",
-        "changes": item.changes,
-    }
-
-
-def _by_path(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
-    for path, boxes in groupby(items, key=lambda item: item.path):
-        yield path, list(boxes)
-
-
-def _write_json(path: Path, told: object) -> None:
-    path.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")

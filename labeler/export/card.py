@@ -18,13 +18,38 @@ from labeler.export.facts import MOST_COMPARED, CardFacts
 from labeler.export.front_matter import front_matter
 from labeler.export.options import ExportOptions
 from labeler.export.plan import ExportItem
-from labeler.export.read_back import read_back
 from labeler.export.rows import SPLITS, no_formula
 from labeler.export.shards import LICENCE
 from labeler.export.ways import UNCHANGED
 
 _SUCH = "(one scene, one post or group, one picture found twice)"
 """What a moment is."""
+
+_DATASETS = (
+    "import os\n\nfrom datasets import load_dataset\n\n"
+    '{0} = load_dataset(os.path.abspath("."))["{1}"]'
+)
+_READERS = {
+    "imagefolder": 'from torchvision.datasets import ImageFolder\n\n{0} = ImageFolder("{0}")',
+    "csv": 'import pandas\n\nrows = pandas.read_csv("samples.csv")\n'
+    '{0} = rows[rows["split"] == "{0}"]',
+    "yolo-classify": 'from ultralytics import YOLO\n\nYOLO("yolo11n-cls.pt").train(data=".")',
+    "huggingface": _DATASETS,
+    "parquet": _DATASETS,
+    "webdataset": "from glob import glob\n\nimport webdataset\n\n"
+    'shards = sorted(glob("{0}-*.tar"))\n'
+    '{0} = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")',
+    "coco": "from pycocotools.coco import COCO\n\n"
+    '{0} = COCO("annotations/{0}.json")  # its file_name: from this folder on',
+    "yolo-detect": 'from ultralytics import YOLO\n\nYOLO("yolo11n.pt").train(data="data.yaml")',
+}
+_TABLES = {
+    "csv": "`samples.csv`",
+    "huggingface": "`metadata.parquet` in each split",
+    "parquet": "the tables",
+    "webdataset": "the JSON of each sample",
+    "coco": "`images` of `annotations/*.json`",
+}
 
 
 def licence_table(items: Sequence[ExportItem]) -> str:
@@ -52,7 +77,7 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         f"{_what(facts)} of {len(facts.labels)} classes, collected and split with "
         f"Gleanset. {_moments(dataset, facts)}",
         "## Classes and splits\n\n" + _class_table(facts),
-        "## Reading it\n\n" + read_back(facts),
+        "## Reading it\n\n" + _read_back(facts),
         "## Sources\n\n" + _counted(facts.sources, "source"),
         "## Licences\n\n"
         + _counted(facts.licences, "licence")
@@ -62,6 +87,19 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         *([f"## Contact\n\n{_plain(settings.contact)}"] if settings.contact else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _read_back(facts: CardFacts) -> str:
+    """Return the section of a card: the lines, and where each picture came from, in Markdown."""
+    options = facts.options
+    split = next((split for split in SPLITS if facts.splits[split]), SPLITS[0])
+    lines = _READERS[options.format].format(split, "validation" if split == "val" else split)
+    table = f" and {there}" if (there := _TABLES.get(options.format)) else ""
+    return (
+        f"In this folder:\n\n```python\n{lines}\n```\n\n"
+        f"`original_path` in `LICENSES.csv`{table} is the path that a picture's file came with, "
+        "below the folder or inside the archive that was imported."
+    )
 
 
 def _class_table(facts: CardFacts) -> str:

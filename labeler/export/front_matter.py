@@ -9,7 +9,6 @@ from labeler.export.columns import feature_lines
 from labeler.export.facts import UNKNOWN, CardFacts
 from labeler.export.rows import SPLITS
 from labeler.export.shard_files import ENDINGS
-from labeler.export.shards import ONE
 
 HUB_LICENCES = frozenset(
     {
@@ -59,11 +58,7 @@ def _front_licence(licences: Counter[str]) -> list[str]:
 def _data_files(facts: CardFacts) -> Iterator[tuple[str, str]]:
     """Yield the splits as `datasets` is to find them, each with a pattern of its files."""
     options = facts.options
-    if options.one_file:
-        yield "full", f"{ONE}{ENDINGS[options.format]}"
-    elif options.format == "parquet-paths":
-        yield "full", "**"
-    elif options.sharded or options.format == "huggingface":
+    if options.sharded or options.format == "huggingface":
         pattern = f"-*{ENDINGS[options.format]}" if options.sharded else "/**"
         for split in filter(facts.splits.__contains__, SPLITS):
             yield "validation" if split == "val" else split, f"{split}{pattern}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +17,37 @@ from gleanset.records import Rejection
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
 from labeler.export.boxed_plan import ExportPlan, plan_boxes
+from labeler.export.boxes import write_coco, write_yolo
 from labeler.export.card import dataset_card, licence_table
 from labeler.export.columns import table_row
 from labeler.export.facts import CardFacts
-from labeler.export.formats import FINISH
-from labeler.export.options import WITH_TABLES, ExportOptions
+from labeler.export.options import ExportOptions, Format
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
 from labeler.export.plan import ExportItem, missing_classes, plan_export
 from labeler.export.rows import class_numbers, told_of, with_folds
 from labeler.export.shard_job import write_shards
+from labeler.export.tables import write_csv, write_split_tables
 from labeler.export.tree import mark, marked, place_of, replacing
 
 STAGE = "export"
+
+
+def add_empty_classes(folder: Path, items: Sequence[ExportItem]) -> None:
+    """YOLO numbers classes by the folders of each split: one has all of them in each."""
+    paths = [item.path.split("/") for item in items]
+    for split in {path[0] for path in paths}:
+        for name in {path[1] for path in paths}:
+            (folder / split / name).mkdir(exist_ok=True)
+
+
+FINISH: dict[Format, Callable[[Path, Sequence[ExportItem]], None]] = {
+    "csv": write_csv,
+    "huggingface": write_split_tables,
+    "coco": write_coco,
+    "yolo-detect": write_yolo,
+    "yolo-classify": add_empty_classes,
+}
+"""What a format adds to its tree of pictures."""
 
 
 def plan(dataset: Dataset, options: ExportOptions) -> ExportPlan:
@@ -54,7 +73,7 @@ def export(
     options = options or ExportOptions()
     target = place_of(target)
     progress = progress or Progress()
-    if options.format in WITH_TABLES:
+    if options.format == "huggingface":
         pyarrow()  # what lacks is said before anything is written
     # Where nothing can be written nobody else is at work either.
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
@@ -80,19 +99,13 @@ def export(
         facts = CardFacts(options, snapshot, planned.undecided)
         facts.add(dataset.db, written)
         facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
-        FINISH[options.format](folder, written)
-        if options.card:
-            _write_card(dataset, folder, written, facts)
+        if (finish := FINISH.get(options.format)) is not None:
+            finish(folder, written)
+        (folder / "LICENSES.csv").write_text(licence_table(written), encoding="utf-8")
+        (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
         mark(folder, {"format": options.format, "snapshot": snapshot, "pictures": shown})
     return _result(target, written, facts) | ({"failed": failed} if failed else {})
-
-
-def _write_card(
-    dataset: Dataset, folder: Path, written: Sequence[ExportItem], facts: CardFacts
-) -> None:
-    (folder / "LICENSES.csv").write_text(licence_table(written), encoding="utf-8")
-    (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
 
 
 def _result(target: Path, written: Sequence[ExportItem], facts: CardFacts) -> dict[str, object]:

@@ -13,32 +13,19 @@ Format = Literal[
     "csv",
     "huggingface",
     "parquet",
-    "parquet-paths",
     "webdataset",
     "coco",
     "yolo-detect",
     "yolo-classify",
-    "fiftyone-detect",
-    "fiftyone-classify",
 ]
 Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "original", "jpeg", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 SHARDED: tuple[Format, ...] = ("webdataset", "parquet")
-BOXED: tuple[Format, ...] = ("coco", "yolo-detect", "fiftyone-detect")
+BOXED: tuple[Format, ...] = ("coco", "yolo-detect")
 """Whole pictures with boxes; all other formats have a picture for each sample."""
-WITH_TABLES: tuple[Format, ...] = ("huggingface", "parquet-paths")
-"""Formats with a tree and tables in Parquet."""
-BY_STEM: tuple[Format, ...] = ("yolo-detect", "fiftyone-detect", "fiftyone-classify")
-"""Formats that know a picture by its name without the ending."""
-CLASS_FOLDERS: tuple[Format, ...] = (
-    "imagefolder",
-    "csv",
-    "huggingface",
-    "parquet-paths",
-    "yolo-classify",
-)
+CLASS_FOLDERS: tuple[Format, ...] = ("imagefolder", "csv", "huggingface", "yolo-classify")
 SHARD_BYTES = 1_000_000_000
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = get_args(Names)
@@ -57,8 +44,7 @@ class ExportOptions:
     `licences` are patterns such as `cc-*`: of pictures without a matching one nothing is
     exported. `undecided` takes, where boxes are asked for, also pictures with a face that nobody
     has decided on.
-    A shard is closed at about `shard_size` bytes, or at `shard_pictures` pictures; with
-    `one_file` there is but one, of all splits.
+    A shard is closed at about `shard_size` bytes, or at `shard_pictures` pictures.
     """
 
     format: Format = "imagefolder"
@@ -71,10 +57,8 @@ class ExportOptions:
     link: bool = False
     undecided: bool = False
     licences: tuple[str, ...] = ()
-    card: bool = True
     shard_size: int | None = None
     shard_pictures: int | None = None
-    one_file: bool = False
 
     def __post_init__(self) -> None:
         self._check_shards()
@@ -93,13 +77,6 @@ class ExportOptions:
                 f"an export in the format {self.format} has no shards",
                 f"leave the size of shards out, or use --format {' or '.join(SHARDED)}",
             )
-        if self.one_file and self.format != "parquet":
-            raise UsageError(
-                f"an export in the format {self.format} is not in one file",
-                "leave --one-file out, or use --format parquet",
-            )
-        if self.one_file and (self.shard_size or self.shard_pictures):
-            raise UsageError("one file has no shards", "leave --one-file out, or the shards' size")
 
     def _check_boxes(self) -> None:
         if self.boxed and self.size is not None:

@@ -14,7 +14,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.names import folder_names, safe_name
 from gleanset.files.store import PictureFile
 from gleanset.records import Box, Image, Origin, Sample
-from labeler.export.options import BY_STEM, ExportOptions
+from labeler.export.options import ExportOptions
 from labeler.export.ways import Way, changes_of, ending_of, way_of
 from labeler.naming import original_name, original_path, unique_names
 
@@ -206,26 +206,24 @@ def _image(dataset: Dataset, sample: Sample) -> Image:
 def _paths(samples: list[Sample], images: dict[str, Image], options: ExportOptions) -> list[str]:
     folders = folder_names(str(sample.label) for sample in samples)
     names = _counted(samples) if options.names == "prefix-count" else _named(samples, images)
-    by_class = options.format != "fiftyone-classify"
     wanted = [
-        (sample, f"{sample.split}/{folders[str(sample.label)] if by_class else 'data'}", name)
+        (sample, f"{sample.split}/{folders[str(sample.label)]}", name)
         for sample, name in zip(samples, names, strict=True)
     ]
     ends = [_ending(sample, images[sample.image], options) for sample in samples]
-    return list(unique_names(wanted, ends, by_stem=options.format in BY_STEM))
+    return list(unique_names(wanted, ends))
 
 
 def paths_of_originals(
     samples: Sequence[Sample], images: dict[str, Image], options: ExportOptions
 ) -> dict[str, str]:
     """Return where whole pictures lie, by their hash; each sample is of another picture."""
-    folder = "{}/data" if options.format == "fiftyone-detect" else "images/{}"
     chosen = sorted(samples, key=lambda sample: sample.image)
     wanted = [
-        (one, folder.format(one.split), original_name(images[one.image].origins)) for one in chosen
+        (one, f"images/{one.split}", original_name(images[one.image].origins)) for one in chosen
     ]
     ends = [_ending(sample, images[sample.image], options) for sample in chosen]
-    named = unique_names(wanted, ends, by_stem=options.format in BY_STEM)
+    named = unique_names(wanted, ends, by_stem=options.format == "yolo-detect")
     return dict(zip((sample.image for sample in chosen), named, strict=True))
 
 

@@ -187,10 +187,8 @@ def _finish(
             "shards": told,
         }
         json.dump(about, file, ensure_ascii=False, indent=1)
-    if options.card:
-        _write_licences(folder, _manifests(folder, shards))
-        card = dataset_card(dataset, facts)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+    _write_licences(folder, _manifests(folder, shards))
+    (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
     mark(folder, {"format": options.format, "snapshot": facts.snapshot, "pictures": {}})
 
 

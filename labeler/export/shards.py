@@ -24,9 +24,6 @@ from labeler.export.plan import ExportItem
 from labeler.export.rows import told_of
 from labeler.export.shard_files import ENDINGS, ShardRecord, open_shard
 
-ONE = "dataset"
-"""The name of the one file of an export that has but one."""
-
 BESIDE = 3_000
 """About the bytes that a shard takes for a sample besides its picture."""
 
@@ -107,9 +104,6 @@ def cut_into_shards(
     items: Iterable[ExportItem], sizes: PictureSizes, options: ExportOptions
 ) -> Iterator[Shard]:
     """Yield shards as they are full; of each split one is open at a time."""
-    if options.one_file:
-        yield Shard(ONE, "full", tuple(items))
-        return
     opened: dict[str, list[ExportItem]] = {}
     taken: Counter[str] = Counter()
     weight: dict[str, float] = {}

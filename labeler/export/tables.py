@@ -41,26 +41,14 @@ def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
 
 def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
     """Hugging Face: one `metadata.parquet` a split, whose paths begin in its folder."""
-    for split, chosen in by_split(items):
-        _write_paths(folder / split / METADATA, f"{split}/", chosen, items)
-
-
-def write_paths(folder: Path, items: Sequence[ExportItem]) -> None:
-    """Parquet by path: one `metadata.parquet` for the tree, which says the split of each."""
-    chosen = [item for _, found in by_split(items) for item in found]
-    _write_paths(folder / METADATA, "", chosen, items)
-
-
-def _write_paths(
-    path: Path, start: str, chosen: Sequence[ExportItem], items: Sequence[ExportItem]
-) -> None:
     numbers, folds = class_numbers(items), with_folds(items)
 
     def row(item: ExportItem) -> dict[str, object]:
         return table_row(told_of(item, numbers, folds))
 
-    columns, said = table_columns(BESIDE, row(chosen[0]), list(numbers))
-    with parquet_file(path, columns, said) as write:
-        for first in range(0, len(chosen), ROWS):
-            some = chosen[first : first + ROWS]
-            write([{"file_name": item.path.removeprefix(start)} | row(item) for item in some])
+    columns, said = table_columns(BESIDE, row(items[0]), list(numbers))
+    for split, chosen in by_split(items):
+        with parquet_file(folder / split / METADATA, columns, said) as write:
+            for first in range(0, len(chosen), ROWS):
+                some = chosen[first : first + ROWS]
+                write([{"file_name": i.path.removeprefix(f"{split}/")} | row(i) for i in some])

@@ -24,13 +24,13 @@ from gleanset.work.progress import Progress
 from labeler.export.job import STAGE, export, plan
 from labeler.export.options import ExportOptions
 from labeler.export.shard_job import planned_shards, write_shards
-from labeler.export.shards import ONE, read_manifest
+from labeler.export.shards import read_manifest
 from labeler.export.tree import MARKER, check_ours, marked, place_of
 
 MANIFEST = "manifest.json"
 _LAST = (MANIFEST, MARKER)
 _REQUESTS = 16
-_SHARD = re.compile(rf"(\w+-\d{{6}}|{ONE})\.(tar|parquet|json)")
+_SHARD = re.compile(r"\w+-\d{6}\.(tar|parquet|json)")
 
 
 def place_for(dataset: Dataset, out: str | None, options: ExportOptions) -> Path | Bucket:

@@ -156,7 +156,7 @@ def _check_names(dataset: Dataset, labels: Iterable[str]) -> None:
         if twins := [name for name in sorted(known) if folded(name) == folded(label) != ""]:
             twin, other = shlex.quote(twins[0]), shlex.quote(label)
             make = [] if twins[0] in there else [f"labeler classes add {twin}"]
-            one = [*make, f"labeler classes alias {twin} {other}"]
+            one = [f"labeler classes add {twin} --alias {other}"]
             two = [*make, f"labeler classes add {other}"]
             raise UsageError(
                 f"{label!r} and {twins[0]!r} are nearly the same name",

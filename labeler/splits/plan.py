@@ -18,7 +18,6 @@ from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import MomentSizes, PartTable, allocate
-from labeler.splits.lower_bound import least_deviation
 from labeler.splits.source_cap import TrainSample, over_source_caps
 from labeler.splits.split_spec import SPARE, SPLITS, SplitSpec
 from labeler.splits.sticky import StickyMoment, as_before, held_out
@@ -30,16 +29,11 @@ SPARED = "more than was asked for"
 
 
 class Closeness(NamedTuple):
-    """What a class was asked to have in each part and has, and the largest difference.
-
-    `moments_allow` is the least difference that any split of whole moments could have: where
-    both are equal, nothing but the moments is in the way.
-    """
+    """What a class was asked to have in each part and has, and the largest difference."""
 
     asked: tuple[float, ...]
     got: tuple[int, ...]
     deviation: float
-    moments_allow: float
 
 
 @dataclass
@@ -127,7 +121,6 @@ class SplitPlan:
                 "asked": ":".join(f"{number:.4g}" for number in row.asked),
                 "got": ":".join(map(str, row.got)),
                 "largest_deviation": round(row.deviation, 3),
-                "moments_allow": round(row.moments_allow, 3),
             }
             for label, row in self.closeness.items()
         }
@@ -271,15 +264,11 @@ def _place_free(
             table.put(row, spec.parts.index(placed[moment.key]))
         else:
             items.append(MomentSizes(moment.key, row, _open(fixed[moment.key], row, want, spec)))
-    before = {label: list(row) for label, row in table.have.items()}
     for key, part in allocate(items, table, spec.seed).items():
         placed[key] = spec.parts[part]
     for label, asked in want.items():
-        free = [n for item in items for name, n in item.sizes if name == label]
         far = max(abs(w - h) for w, h in zip(asked, table.have[label], strict=True))
-        plan.closeness[label] = Closeness(
-            asked, tuple(table.have[label]), far, least_deviation(free, asked, before[label])
-        )
+        plan.closeness[label] = Closeness(asked, tuple(table.have[label]), far)
 
 
 def _open(

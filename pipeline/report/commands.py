@@ -54,7 +54,7 @@ def command_steps(dataset: Dataset, metrics: Metrics | None) -> list[CommandStep
         *_crops(known.searches(), dataset.settings.crop),
         *([CommandStep("set copies aside", "labeler dedup")] if copies else []),
         *(
-            [CommandStep("label what has one undisputed hint", "labeler accept-hints")]
+            [CommandStep("label what has one undisputed hint", "labeler accept hints")]
             if hints
             else []
         ),

@@ -58,7 +58,7 @@ QUEUE = {
     "a copy was decided otherwise": "a person said something else of a copy than the hint says",
     "several faces": "one hint, but several faces in the picture: whose is it?",
     "hint is not a class name": "the hint cannot be used as the name of a class",
-    "clear hint": "one hint, one face: labeler accept-hints will label them",
+    "clear hint": "one hint, one face: labeler accept hints will label them",
 }
 
 

@@ -160,7 +160,7 @@ def test_another_dataset_that_can_only_be_read_is_merged(medium: Medium, tmp_pat
 
 
 def test_a_write_says_what_is_wrong(medium: Medium) -> None:
-    told = medium.run("labeler.cli", "reject", "0" * 32)
+    told = medium.run("labeler.cli", "label", "--reject", "0" * 32)
     assert told.code == 2
     told = medium.run("labeler.cli", "split", "--seed", "1")
     assert (told.code, "Traceback" in told.stderr) == (3, False)

@@ -39,7 +39,7 @@ def test_texts_are_broken_at_spaces() -> None:
     "whole",
     [
         "/work/a folder/with a long name/report.html",
-        "labeler accept-hints -d 'my dataset of many faces'",
+        "labeler accept hints -d 'my dataset of many faces'",
         "https://a.example/a?b=c d e f g h i j k l m n",
         "C:\\Users\\a b\\a long folder\\report.html",
     ],

@@ -120,7 +120,17 @@ def test_proposals_are_listed_with_what_else_was_thought_of(
 
 
 def test_the_command_does_it(empty: Dataset, proposed: list[str], labeler: Labeler) -> None:
-    words = ("accept-proposals", "--above", "0.98", "--class", "hana", "--json", "-d", empty.root)
+    words = (
+        "accept",
+        "proposals",
+        "--above",
+        "0.98",
+        "--class",
+        "hana",
+        "--json",
+        "-d",
+        empty.root,
+    )
     simulated = labeler(*words, "--simulate")
     assert json.loads(simulated.stdout)["accepted"] == 1, simulated.stderr
     assert json.loads(labeler(*words).stdout)["labels"] == {"hana": 1}

@@ -221,7 +221,7 @@ def test_of_a_dataset_it_says_what_dedup_and_people_say(empty: Dataset, labeler:
     kinds = {(pair["a"], pair["b"]): pair["kind"] for pair in again["pairs"]}
     assert kinds == {one: "alike", other: "perhaps a copy", third: "copy"}
     assert again["leaks"] == 2
-    assert "labeler same says what it is" in done.stdout.replace("\n  ", " ")
+    assert "--differ says what it is" in done.stdout.replace("\n  ", " ")
 
 
 def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(

@@ -22,7 +22,7 @@ def test_samples_are_labelled_rejected_and_put_back(
     with Dataset.create(root) as dataset:
         keys = add_faces(dataset, add_image(dataset, "a"), (0, 30, 60))
     assert labeler_process("label", "hana", keys[0], keys[1], "-d", root).returncode == 0
-    assert labeler("reject", keys[2], "-d", root).returncode == 0
+    assert labeler("label", "--reject", keys[2], "-d", root).returncode == 0
     with Dataset.open(root) as dataset:
         states = {s.key: (s.status, s.label) for s in dataset.samples.by_key()}
     assert states[keys[0]] == states[keys[1]] == ("labelled", "hana")

@@ -91,7 +91,7 @@ def test_copies_with_different_labels_wait_for_a_person(
     # Nothing is learnt from them, or judged by them, until then.
     assert told(labeler("split", *where))["left_out"] == {CONFLICT: 2}
     assert {item.sample.key for item in plan_export(empty)} == {copies["other"]}
-    told(labeler_process("same", copies["small"], copies["large"], "--no", *where))
+    told(labeler_process("groups", "--differ", copies["small"], copies["large"], *where))
     assert told(labeler("dedup", *where))["groups"] == 0
     assert "left_out" not in told(labeler("split", *where))
 
@@ -110,7 +110,7 @@ def test_doubtful_pairs_are_printed_until_a_person_has_spoken(
     samples = [str(key) for key in pair["samples"]]  # type: ignore[attr-defined]
     assert set(samples) == {copies["small"], copies["large"]}
     assert labeler("groups", "--conflicts", "-d", empty.root).stdout == ""
-    told(labeler("same", *samples, *where))
+    told(labeler("groups", "--same", *samples, *where))
     assert told(labeler("dedup", *where))["set_aside"] == 1
     assert labeler("groups", "--doubtful", "-d", empty.root).stdout == ""
 

@@ -62,23 +62,6 @@ def yolo_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
     return found
 
 
-def fiftyone_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
-    found: Counter[tuple[str, str, Box]] = Counter()
-    for file in out.glob("*/labels.json"):
-        told = json.loads(file.read_text(encoding="utf-8"))
-        names = {path.stem for path in (file.parent / "data").iterdir()}
-        assert names == set(told["labels"])
-        for boxes in told["labels"].values():
-            for box in boxes:
-                sides = [
-                    round(part * side)
-                    for part, side in zip(box["bounding_box"], SIZE * 2, strict=True)
-                ]
-                found[file.parent.name, box["label"], Box(*sides)] += 1
-                assert box["label"] in told["classes"]
-    return found
-
-
 def coco_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
     found: Counter[tuple[str, str, Box]] = Counter()
     for file in (out / "annotations").iterdir():
@@ -89,7 +72,7 @@ def coco_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
     return found
 
 
-READ = {"yolo-detect": yolo_boxes, "fiftyone-detect": fiftyone_boxes, "coco": coco_boxes}
+READ = {"yolo-detect": yolo_boxes, "coco": coco_boxes}
 
 
 @pytest.mark.parametrize("format_", BOXED)
@@ -206,20 +189,3 @@ def test_what_ultralytics_leaves_there_is_no_persons_file(empty: Dataset, tmp_pa
     (out / "labels" / "mine.cache").write_bytes(b"mine")
     with pytest.raises(InputUnusable, match=r"mine\.cache"):
         run(empty, out, format="yolo-detect")
-
-
-def test_fiftyone_has_a_class_for_each_picture(empty: Dataset, tmp_path: Path) -> None:
-    origin = Origin("flickr", "1", author="Ann", licence="CC-BY-4.0")
-    (face, _) = put(empty, encoded(picture(0)), "", [LEFT, RIGHT], origin=origin)
-    put(empty, encoded(picture(1)), "b.jpg", label="rei", split="val")
-    run(empty, tmp_path / "out", format="fiftyone-classify")
-    told = json.loads((tmp_path / "out/train/labels.json").read_text(encoding="utf-8"))
-    assert told["classes"] == ["hana", "rei"]
-    assert {name: one["label"] for name, one in told["labels"].items()} == {
-        "flickr-1_1": "hana",
-        "flickr-1_2": "hana",
-    }
-    about = told["labels"]["flickr-1_1"]["attributes"]
-    assert (about["sample"], about["author"], about["licence"]) == (face, "Ann", "CC-BY-4.0")
-    assert (tmp_path / "out/train/data/flickr-1_1.jpg").is_file()
-    assert (tmp_path / "out/val/data/b.jpg").is_file()

@@ -9,7 +9,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,22 +106,15 @@ def test_hugging_face_reads_pictures_and_what_is_told_of_them(
     }
 
 
-@pytest.mark.parametrize(
-    ("format_", "one_file", "splits"),
-    [
-        ("huggingface", False, {"train", "validation", "test"}),
-        ("parquet-paths", False, {"full"}),
-        ("parquet", True, {"full"}),
-    ],
-)
+@pytest.mark.parametrize("format_", ["huggingface", "parquet"])
 def test_a_folder_is_a_data_set_of_hugging_face_by_its_card(
-    dataset: Dataset, tmp_path: Path, format_: str, one_file: bool, splits: set[str]
+    dataset: Dataset, tmp_path: Path, format_: str
 ) -> None:
     datasets = pytest.importorskip("datasets")
     out = tmp_path / "out"
-    run(dataset, out, format=format_, one_file=one_file)
+    run(dataset, out, format=format_)
     read = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
-    assert set(read) == splits
+    assert set(read) == {"train", "validation", "test"}
     known = {sample.key: sample for sample in dataset.samples.in_splits()}
     seen = set()
     for part in read.values():
@@ -140,21 +132,23 @@ def test_a_folder_is_a_data_set_of_hugging_face_by_its_card(
     assert "license: other" in card
 
 
-def test_pandas_reads_one_file_with_pictures_inside_or_by_path(
+def test_pandas_reads_tables_with_pictures_inside_or_by_path(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     pandas = pytest.importorskip("pandas")
-    run(dataset, tmp_path / "in", format="parquet", one_file=True)
-    inside = pandas.read_parquet(tmp_path / "in" / "dataset.parquet").set_index("sample")
-    run(dataset, tmp_path / "by", format="parquet-paths")
-    beside = pandas.read_parquet(tmp_path / "by" / "metadata.parquet").set_index("sample")
+    run(dataset, tmp_path / "in", format="parquet")
+    files = sorted((tmp_path / "in").glob("*.parquet"))
+    inside = pandas.concat(map(pandas.read_parquet, files)).set_index("sample")
+    run(dataset, tmp_path / "by", format="csv")
+    beside = pandas.read_csv(tmp_path / "by" / "samples.csv", keep_default_na=False).set_index(
+        "sample"
+    )
     assert Counter(zip(inside["split"], inside["class"], strict=True)) == wanted(dataset)
     assert set(inside.index) == set(beside.index)
     for key, row in beside.iterrows():
-        data = (tmp_path / "by" / row["file_name"]).read_bytes()
+        data = (tmp_path / "by" / row["path"]).read_bytes()
         assert inside.loc[key, "image"]["bytes"] == data
         assert row["licence"] == inside.loc[key, "licence"]
-    assert list((tmp_path / "in").glob("*.parquet")) == [tmp_path / "in" / "dataset.parquet"]
 
 
 def test_pycocotools_reads_boxes_of_whole_pictures(dataset: Dataset, tmp_path: Path) -> None:
@@ -391,8 +385,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         ("several classes", {"names": "prefix-count", "format": "coco"}),
         ("named by their keys", {"names": "prefix-count", "format": "webdataset"}),
         ("no boxes", {"undecided": True}),
-        ("not in one file", {"one_file": True, "format": "webdataset"}),
-        ("has no shards", {"one_file": True, "format": "parquet", "shard_pictures": 2}),
+        ("has no shards", {"shard_pictures": 2}),
     ]
     for why, options in wrong_ones:
         with pytest.raises(UsageError, match=why):
@@ -414,4 +407,3 @@ def test_a_marker_cannot_name_files_outside(dataset: Dataset, tmp_path: Path) ->
     run(dataset, out)
     assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))
     assert secret.stat().st_nlink == 1
-    assert replace(ExportOptions(), card=False).card is False

@@ -295,7 +295,7 @@ def test_names_that_are_not_utf_8_come_in_again_and_again(tmp_path: Path) -> Non
         assert dataset.images.resolve(str(tree / "cat" / f"{odd}.jpg")).origins[0].path in places
 
 
-@pytest.mark.parametrize("kind", ["huggingface", "parquet", "parquet-paths"])
+@pytest.mark.parametrize("kind", ["huggingface", "parquet"])
 def test_a_parquet_export_goes_into_a_folder_that_is_not_utf_8(
     empty: Dataset, tmp_path: Path, kind: Format
 ) -> None:

@@ -112,23 +112,18 @@ READ: dict[Format, str] = {
     "imagefolder": "torchvision",
     "csv": "pandas",
     "huggingface": "datasets",
-    "parquet-paths": "pandas",
     "parquet": "datasets",
     "webdataset": "webdataset",
     "coco": "pycocotools",
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "one_file"), [*((name, False) for name in READ), ("parquet", True)]
-)
-def test_the_lines_of_a_card_read_the_export(
-    split: Dataset, tmp_path: Path, name: Format, one_file: bool
-) -> None:
-    if find_spec(tool := "pandas" if one_file else READ[name]) is None:
-        pytest.skip(f"{tool} is not installed")
+@pytest.mark.parametrize("name", READ)
+def test_the_lines_of_a_card_read_the_export(split: Dataset, tmp_path: Path, name: Format) -> None:
+    if find_spec(READ[name]) is None:
+        pytest.skip(f"{READ[name]} is not installed")
     out = tmp_path / "out"
-    export(split, out, ExportOptions(format=name, one_file=one_file), workers=1)
+    export(split, out, ExportOptions(format=name), workers=1)
     (code,) = re.findall(r"```python\n(.*?)```", (out / "README.md").read_text("utf-8"), re.DOTALL)
     count = "sum(1 for _ in train)" if name == "webdataset" else "len(train)"
     count = "len(train.imgs)" if name == "coco" else count

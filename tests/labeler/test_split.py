@@ -464,12 +464,12 @@ def test_holding_everything_out_is_refused(empty: Dataset) -> None:
         do(empty, hold_out=["source=site"])
 
 
-def test_the_plan_says_how_close_it_came_and_that_it_is_the_moments(empty: Dataset) -> None:
+def test_the_plan_says_how_close_it_came(empty: Dataset) -> None:
     add_groups(empty, [Group("scene", "hana", 9), *singles(1), *singles(10, "rei")])
     result = plan_split(empty, SplitSettings()).result()
     assert result["closeness"] == {
-        "hana": {"asked": "8:1:1", "got": "9:0:1", "largest_deviation": 1.0, "moments_allow": 1.0},
-        "rei": {"asked": "8:1:1", "got": "8:1:1", "largest_deviation": 0.0, "moments_allow": 0.0},
+        "hana": {"asked": "8:1:1", "got": "9:0:1", "largest_deviation": 1.0},
+        "rei": {"asked": "8:1:1", "got": "8:1:1", "largest_deviation": 0.0},
     }
     assert result["not_searched_for_duplicates"] == 20
 

@@ -172,7 +172,7 @@ class Walk:
     def reject(self) -> None:
         if self.book.samples:
             keys = self._some()
-            self._run("labeler", "reject", *keys)
+            self._run("labeler", "label", "--reject", *keys)
             self.book.take([(key, REJECTED, "person") for key in keys])
 
     def undo(self) -> None:
@@ -291,7 +291,7 @@ class Walk:
     def export(self) -> None:
         out = self.folder / "exported"
         ready = [one for one in self.book.samples.values() if one.said.label and one.split]
-        self._run("labeler", "export", out, "--no-card", code=0 if ready else 3)
+        self._run("labeler", "export", out, code=0 if ready else 3)
         if ready:
             files = Counter(path.parent.relative_to(out).as_posix() for path in out.rglob("*.jpg"))
             labels = Counter(f"{one.split}/{self.book.label_of(one.said)}" for one in ready)
@@ -328,7 +328,7 @@ class Walk:
         theirs: dict[str, tuple[Said, str | None]] = {}
         for key in self._some(4):
             name = self.dice.choice([None, *sorted(self.book.shown()), "Newcomer"])
-            words = ("reject", key) if name is None else ("label", name, key, "--new")
+            words = ("label", "--reject", key) if name is None else ("label", name, key, "--new")
             self._run("labeler", *words, root=copy)
             theirs[key] = (REJECTED if name is None else Said("labelled"), name)
         mine = self.dice.sample(sorted(theirs), self.dice.randint(0, len(theirs)))

@@ -178,7 +178,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (lambda dataset, place: None, "harvest folder DIR --hints-from-folders"),
     (harvested, "facecrop run"),
     (searched, "facecrop run --detector whole"),
-    (taken_whole, "labeler accept-hints"),
+    (taken_whole, "labeler accept hints"),
     (lambda dataset, place: taken_whole(dataset, place, hints=False), "labeler"),
     (rejected, "harvest folder DIR --hints-from-folders"),
     (imported, "labeler split"),

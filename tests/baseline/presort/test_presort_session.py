@@ -83,7 +83,7 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         first = said()
         assert first["looked at"] == "24 samples, 0 of them with a label; 24 wait for one"
         assert first["proposals"].startswith("none: that takes two classes with labels")
-        assert "accept-proposals" not in first["next"]
+        assert "accept proposals" not in first["next"]
         keys = sorted(truth)
         dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
         second = said()
@@ -92,10 +92,10 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         assert re.fullmatch(told, second["proposals"])
         assert "nothing was rejected so far" in second["unknown"]
         assert "% right on 18 samples with a label" in second["tried"]
-        asked = ["accept-proposals", "--simulate", "--json", "-d", str(root)]
+        asked = ["accept", "proposals", "--simulate", "--json", "-d", str(root)]
         sure = json.loads(CliRunner().invoke(labeler, asked).stdout)["accepted"]
         assert second.get("sure", "0 at").startswith(f"{sure} at")
-        assert ("labeler accept-proposals --above 0.95 -d" in second["next"]) == (sure > 0)
+        assert ("labeler accept proposals --above 0.95 -d" in second["next"]) == (sure > 0)
         dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
         last = said()
         assert last["proposals"] == "none: nothing waits for a label"
