@@ -12,7 +12,7 @@ import click
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.completion.values import classes_here, hints_here
+from gleanset.completion.values import classes_here, detectors_here, hints_here
 from gleanset.errors import DatasetMissing, DoneInPart, UsageError
 from gleanset.file_groups import GroupBy, group_by_option
 from gleanset.files.class_folder import LEVEL_HELP
@@ -217,7 +217,12 @@ def left_out(pictures: int, result: Result) -> DoneInPart:
     type=click.Choice(["queue", "labelled", "rejected", "retired"]),
     help="Samples of this status. Default: labelled, or with other conditions all but retired.",
 )
-@click.option("--detector", metavar="NAME", help="Samples that this detector found.")
+@click.option(
+    "--detector",
+    metavar="NAME",
+    shell_complete=detectors_here,
+    help="Samples that this detector found.",
+)
 @click.option(
     "--score",
     metavar="LOW:HIGH",

@@ -36,7 +36,7 @@ def _files(wanted: bool) -> list[CompletionItem[str]]:
 
 
 def named_here(kind: str, *, or_files: bool = False) -> Complete:
-    """Offer the names of a kind that the dataset has: classes, hints, runs or snapshots.
+    """Offer the names of a kind that the dataset has: classes, hints, detectors, runs or snapshots.
 
     With `or_files` files as well.
     """
@@ -79,6 +79,7 @@ def registered_in(package: str) -> list[str]:
 
 classes_here = named_here("classes")
 hints_here = named_here("hints")
+detectors_here = named_here("detectors")
 runs_here = named_here("runs")
 runs_here_or_files = named_here("runs", or_files=True)
 snapshots_here = named_here("snapshots")

@@ -17,6 +17,7 @@ _PATIENCE = 0.1
 NAMES = {
     "classes": "SELECT name FROM class WHERE merged_into IS NULL ORDER BY name",
     "hints": "SELECT DISTINCT hint FROM origin WHERE hint IS NOT NULL ORDER BY hint",
+    "detectors": "SELECT DISTINCT detector FROM sample ORDER BY detector",
     "runs": "SELECT id FROM run WHERE room='baseline' AND status='done' ORDER BY started DESC",
     "snapshots": "SELECT name FROM snapshot ORDER BY id DESC",
 }

@@ -105,6 +105,6 @@ def test_another_name_is_no_slip_though_some_letters_are_the_same(
 def test_a_name_that_means_another_class_is_no_slip(empty: Dataset, labeler: Labeler) -> None:
     first, second = (add_faces(empty, add_image(empty, name))[0] for name in "ab")
     assert labeler("label", "hana", first, "-d", empty.root).returncode == 0
-    assert labeler("classes", "alias", "hana", "hanna", "-d", empty.root).returncode == 0
+    assert labeler("classes", "add", "hana", "--alias", "hanna", "-d", empty.root).returncode == 0
     assert labeler("label", "hanna", second, "-d", empty.root).returncode == 0
     assert empty.classes.names() == ["hana"]

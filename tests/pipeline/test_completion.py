@@ -253,9 +253,7 @@ def test_what_is_installed_is_found_by_the_shell(tmp_path: Path, home: Path, she
     left = run_here("pipeline.cli", "completion", shell, "--install", "--json", **where).json
     lines = "\n".join(left.get("left_to_you", [])[1:])
     code = (
-        f"{lines}\nprint -r -- $_comps[labeler]"
-        if shell == "zsh"
-        else "complete -C 'labeler accept-h'"
+        f"{lines}\nprint -r -- $_comps[labeler]" if shell == "zsh" else "complete -C 'labeler acc'"
     )
     done = subprocess.run(
         [shell, "-c", code],
