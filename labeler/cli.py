@@ -85,7 +85,7 @@ def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
     return plan.result() | then
 
 
-@commands.command("accept-hints", hidden=True)
+@commands.command("accept-hints", hidden=True, epilog="Example: labeler accept-hints -s")
 @job_options(simulate=True)
 def accept_hints(job: CommandJob) -> Result:
     """The short form of `labeler accept hints`."""

@@ -69,7 +69,7 @@ CEILINGS = {
     "gleanset and curation": 18_700,
     "harvest": 15_350,
     "facecrop": 3_700,
-    "labeler": 28_400,
+    "labeler": 27_600,
     "labeler/qt": 13_300,
     "baseline": 19_600,
     "pipeline": 4_750,
