@@ -197,7 +197,7 @@ def judged(
         total[criterion.name] = Counter()
         for picture in mine.pictures:
             tally: MatchTally = match_faces(faces.get(id(picture), []), picture.truth, criterion)
-            total[criterion.name].update(found=tally.found, false=tally.false)
+            total[criterion.name].update(found=tally.hits, false=tally.false)
     return total
 
 

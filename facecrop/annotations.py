@@ -50,21 +50,21 @@ def read_annotations(
     folder = images or file.parent
     try:
         entries = _entries(data)
-        found = [
+        pictures = [
             AnnotatedImage(folder / name, boxes, _kind(name, fields, by))
             for name, fields, boxes in entries
         ]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"{type(error).__name__}: {error}"
         raise InputUnusable(f"{file} is no list of annotated pictures ({said})", _FORMS) from error
-    if not found:
+    if not pictures:
         raise InputUnusable(f"{file} annotates no picture", _FORMS)
-    if not any(entry.path.is_file() for entry in found):
+    if not any(entry.path.is_file() for entry in pictures):
         raise InputUnusable(
-            f"none of the {len(found)} pictures of {file} is in {folder}",
+            f"none of the {len(pictures)} pictures of {file} is in {folder}",
             "name the folder of the pictures with --images DIR",
         )
-    return found
+    return pictures
 
 
 def _loaded(file: Path) -> Any:

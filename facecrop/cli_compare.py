@@ -94,7 +94,7 @@ def compare(
     if sheet_file is not None:
         checked_ending(sheet_file)
     known = {name: spec_of(name, options, cascade) for name in detectors or all_names()}
-    specs = {f"{n}: {one.name}" if is_auto(n) else n: one for n, one in known.items()}
+    specs = {f"{n}: {spec.name}" if is_auto(n) else n: spec for n, spec in known.items()}
     pictures = read_annotations(truth, images, by)
     results, missing = compare_all(specs, pictures, job.progress, skip=not detectors)
     for label, why in missing.items():
@@ -102,7 +102,7 @@ def compare(
     result: Result = {
         "pictures": len(pictures),
         "faces": sum(len(picture.boxes) for picture in pictures),
-        "detectors": {one.label: one.as_json() for one in results},
+        "detectors": {spec.label: spec.as_json() for spec in results},
         "not_here": missing,
     }
     if sheet_file is not None:

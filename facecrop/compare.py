@@ -59,7 +59,7 @@ CRITERIA = (
 class MatchTally:
     """What was found, by one criterion; the boxes that are wrong, and those that lack."""
 
-    found: int = 0
+    hits: int = 0
     false_alarms: list[Face] = field(default_factory=list)
     missed: list[Box] = field(default_factory=list)
 
@@ -71,23 +71,23 @@ class MatchTally:
     @property
     def faces(self) -> int:
         """How many faces there are."""
-        return self.found + len(self.missed)
+        return self.hits + len(self.missed)
 
     @property
     def recall(self) -> float:
         """The part of the faces that was found; 1 where there is none."""
-        return self.found / self.faces if self.faces else 1.0
+        return self.hits / self.faces if self.faces else 1.0
 
     @property
     def precision(self) -> float:
         """The part of the boxes that is right; 1 where there is none."""
-        return self.found / (self.found + self.false) if self.found + self.false else 1.0
+        return self.hits / (self.hits + self.false) if self.hits + self.false else 1.0
 
     @property
     def f1(self) -> float:
         """The harmonic mean of both; 1 where there was nothing to find and nothing found."""
-        total = self.faces + self.found + self.false
-        return 2 * self.found / total if total else 1.0
+        total = self.faces + self.hits + self.false
+        return 2 * self.hits / total if total else 1.0
 
 
 def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion) -> MatchTally:
@@ -99,7 +99,7 @@ def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterio
             tally.false_alarms.append(face)
             continue
         free.remove(max(fitting, key=lambda box: overlap(face.box, box)))
-        tally.found += 1
+        tally.hits += 1
     tally.missed = free
     return tally
 
@@ -108,7 +108,7 @@ def sum_tallies(tallies: Iterable[MatchTally]) -> MatchTally:
     """Return the tallies of several pictures as one."""
     result = MatchTally()
     for one in tallies:
-        result.found += one.found
+        result.hits += one.hits
         result.false_alarms += one.false_alarms
         result.missed += one.missed
     return result
@@ -246,8 +246,8 @@ def table(results: Sequence[DetectorResult]) -> Iterator[str]:
     heads = "  ".join(f"{_title(criterion):^17}" for criterion in CRITERIA)
     below = "  ".join("recall prec.   F1" for _ in CRITERIA)
     for result in results:
-        said = result.as_json()
-        yield f"{result.label}  ({said['settings']})" if said["settings"] else result.label
+        summary = result.as_json()
+        yield (f"{result.label}  ({summary['settings']})" if summary["settings"] else result.label)
         yield f"  {'':{width}} {'':>12}  {heads}"
         yield f"  {'':{width}} {'images faces':>12}  {below}"
         for kind, number in result.kinds().items():
@@ -255,8 +255,8 @@ def table(results: Sequence[DetectorResult]) -> Iterator[str]:
             figures = "  ".join(f"{t.recall:6.3f} {t.precision:5.3f} {t.f1:4.3f}" for t in tallies)
             yield f"  {padded(kind, width)} {number:>6} {tallies[0].faces:>5}  {figures}"
         yield (
-            f"  {said['pictures_per_second']} images a second in one process, "
-            f"{said['cpu_ms']} CPU ms an image, {said['memory_mb']} MB"
+            f"  {summary['pictures_per_second']} images a second in one process, "
+            f"{summary['cpu_ms']} CPU ms an image, {summary['memory_mb']} MB"
         )
         if result.rejected:
             yield f"  {len(result.rejected)} images could not be searched"
@@ -268,7 +268,7 @@ def _title(criterion: Criterion) -> str:
 
 def _figures(tally: MatchTally) -> dict[str, float | int]:
     return {
-        "found": tally.found,
+        "found": tally.hits,
         "false": tally.false,
         "recall": round(tally.recall, 4),
         "precision": round(tally.precision, 4),

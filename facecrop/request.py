@@ -106,7 +106,7 @@ class FaceSearch:
 
         crop = own or dataset.settings.crop
         spec, cutting = self.spec(crop), self.cutting(crop)
-        found = find_faces(
+        counts = find_faces(
             dataset,
             spec,
             cutting,
@@ -114,7 +114,7 @@ class FaceSearch:
             workers=self.workers or 0,
             progress=progress,
         )
-        return self._taken(spec, crop) | found
+        return self._taken(spec, crop) | counts
 
     def preview(self, dataset: Dataset) -> dict[str, object]:
         """Return how many images would be searched, and how many only cut anew."""

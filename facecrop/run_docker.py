@@ -196,14 +196,14 @@ def find_engines(wanted: str = "") -> list[ContainerEngine]:
     """
     chosen = wanted or os.environ.get(ENGINE_SETTING, "")
     names = (chosen,) if chosen else ENGINES
-    found = [
+    engines = [
         ContainerEngine(Path(name).name, program)
         for name in names
         if (program := shutil.which(name))
     ]
-    if not found:
+    if not engines:
         raise none_there(names)
-    return found
+    return engines
 
 
 def choose_engine(image: str, wanted: str = "", *, to_build: bool = False) -> ContainerEngine:

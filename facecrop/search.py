@@ -154,22 +154,22 @@ class DatasetSearch:
         regions = tuple(self.dataset.scans.regions_without_face(sha256))
         return ImageToSearch(sha256, kind, search, stored, regions)
 
-    def record(self, item: ImageToSearch, found: ImageFaces) -> None:
+    def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
         self.dataset.faces.record(
             item.sha256,
             self.spec.name,
             self.settings,
-            found.cuts,
+            faces.cuts,
             cut=str(self.cutting),
-            small=found.small,
-            kept=found.kept,
+            small=faces.small,
+            kept=faces.kept,
         )
         self.dataset.rejections.clear(STAGE, item.sha256)
 
-    def remove_crops(self, item: ImageToSearch, found: ImageFaces | None) -> None:
+    def remove_crops(self, item: ImageToSearch, faces: ImageFaces | None) -> None:
         """Remove what was cut of an image that was taken down meanwhile, with its samples."""
-        cuts = () if found is None else (*found.cuts, *found.kept)
+        cuts = () if faces is None else (*faces.cuts, *faces.kept)
         for key in (*(cut.key for cut in cuts), *(key for key, _ in item.regions)):
             self.dataset.crop_path(key).unlink(missing_ok=True)
 
@@ -229,19 +229,19 @@ def _record(
     tally: Counter[str],
     reasons: Counter[str],
 ) -> None:
-    item, found = outcome.item, outcome.result
+    item, faces = outcome.item, outcome.result
     if not search.dataset.images.row_id(item.sha256):
-        search.remove_crops(item, found)
+        search.remove_crops(item, faces)
         return
     tally["images" if item.search else "recut"] += 1
-    if found is None:
+    if faces is None:
         search.reject(item, outcome.reason or "?", outcome.detail)
         tally["rejected"] += 1
         reasons[outcome.reason or "?"] += 1
         return
-    search.record(item, found)
+    search.record(item, faces)
     if item.search:
-        tally["faces"] += len(found.cuts) + len(found.small)
-        tally["without_face"] += not (found.cuts or found.small or found.kept)
-    if found.small:
-        tally["too_small"] += len(found.small)
+        tally["faces"] += len(faces.cuts) + len(faces.small)
+        tally["without_face"] += not (faces.cuts or faces.small or faces.kept)
+    if faces.small:
+        tally["too_small"] += len(faces.small)

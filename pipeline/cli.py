@@ -73,10 +73,10 @@ def init(
     Name, description and contact stand in cards, reports and on the page; in a terminal they are
     asked for (Enter skips one), and dataset.toml has them.
     """
-    given = {"name": name, "description": description, "contact": contact}
+    options = {"name": name, "description": description, "contact": contact}
     with job.create(store) as dataset:
-        if told := _told(job, dataset.settings, given):
-            _write_down(dataset, told)
+        if texts := _told(job, dataset.settings, options):
+            _write_down(dataset, texts)
         place = {"store": store} if store else {}
         return {
             "dataset": str(dataset.root.absolute()),
@@ -86,24 +86,24 @@ def init(
 
 
 def _told(
-    job: CommandJob, settings: Settings, given: dict[str, str | None]
+    job: CommandJob, settings: Settings, options: dict[str, str | None]
 ) -> dict[str, str | None]:
     """Return what is said of a new dataset: asked for in a terminal, where it is not given."""
-    told = {name: text for name, text in given.items() if text is not None}
+    texts = {name: text for name, text in options.items() if text is not None}
     silent = job.as_json or job.progress.quiet or not _at_a_terminal()
-    if not told and not silent and not (settings.name or settings.description or settings.contact):
+    if not texts and not silent and not (settings.name or settings.description or settings.contact):
         for name, question in _QUESTIONS.items():
-            told[name] = answered(question)
-    return {name: " ".join(text.split()) or None for name, text in told.items()}
+            texts[name] = answered(question)
+    return {name: " ".join(text.split()) or None for name, text in texts.items()}
 
 
 def _at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _write_down(dataset: Dataset, told: dict[str, str | None]) -> None:
+def _write_down(dataset: Dataset, texts: dict[str, str | None]) -> None:
     """Put it into `dataset.toml`. Raises `UsageError` for a text that is too long."""
-    changed = msgspec.to_builtins(dataset.settings) | told
+    changed = msgspec.to_builtins(dataset.settings) | texts
     try:
         settings = msgspec.convert(changed, Settings)
     except msgspec.ValidationError as error:

@@ -164,7 +164,7 @@ def doctor(job: CommandJob) -> None:
     """
     from pipeline.doctor import Component, examine_components
 
-    def told(part: Component) -> list[str]:
+    def lines_of(part: Component) -> list[str]:
         line = f"{'ok' if part.ok else '--'}  {part.name:<10}  {part.there}"
         return [line] if part.ok else [line, f"    for {part.purpose}", f"    -> {part.mend}"]
 
@@ -172,7 +172,7 @@ def doctor(job: CommandJob) -> None:
     for part in examine_components(job.root):
         parts.append(part)
         if not job.as_json:
-            for line in told(part):
+            for line in lines_of(part):
                 job.tell(line)
     if job.as_json:
         job.show(json.dumps({"parts": [asdict(part) for part in parts]}, ensure_ascii=False))

@@ -94,9 +94,9 @@ def samples(dataset: Dataset) -> Iterator[Line]:
     yield from _samples(dataset, dataset.samples.by_key())
 
 
-def _samples(dataset: Dataset, found: Iterable[Sample]) -> Iterator[Line]:
+def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
     """Samples with their quality; what `labeler quality` did not measure yet is null."""
-    pairs = QualityMeasures(dataset.db).beside(found)
+    pairs = QualityMeasures(dataset.db).beside(samples)
     while page := list(islice(pairs, 500)):
         places = dataset.images.places({sample.image for sample, _ in page})
         for sample, quality in page:

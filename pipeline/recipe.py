@@ -89,26 +89,26 @@ class KeywordSource(NetSource, frozen=True):
 
     def settings(self) -> dict[str, dict[str, str]]:
         """Return the options of each source. Raises `UsageError` for those of no source asked."""
-        found: dict[str, dict[str, str]] = {site: {} for site in self.sources}
+        by_site: dict[str, dict[str, str]] = {site: {} for site in self.sources}
         for name, value in self.options.items():
             if isinstance(value, dict):
-                self._asked(found, name).update({k: str(v) for k, v in value.items()})
-            elif len(found) == 1:
-                found[self.sources[0]][name] = str(value)
+                self._asked(by_site, name).update({k: str(v) for k, v in value.items()})
+            elif len(by_site) == 1:
+                by_site[self.sources[0]][name] = str(value)
             else:
                 raise UsageError(
                     f"options.{name} of [[keyword]]: of which source?",
                     f'write options = {{ {self.sources[0]}.{name} = "{value}" }}',
                 )
-        return found
+        return by_site
 
-    def _asked(self, found: dict[str, dict[str, str]], site: str) -> dict[str, str]:
-        if site not in found:
+    def _asked(self, by_site: dict[str, dict[str, str]], site: str) -> dict[str, str]:
+        if site not in by_site:
             raise UsageError(
-                f"options.{site} of [[keyword]]: {site} is not asked, only {', '.join(found)}",
+                f"options.{site} of [[keyword]]: {site} is not asked, only {', '.join(by_site)}",
                 f'leave it out, or write source = ["{site}"]',
             )
-        return found[site]
+        return by_site[site]
 
 
 class FramesSource(FramesOptions, frozen=True, kw_only=True):

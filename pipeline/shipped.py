@@ -45,7 +45,7 @@ def shipped_recipe(name: str) -> Path:
     return known[name]
 
 
-def recipe_at(given: Path) -> Path:
+def recipe_at(named: Path) -> Path:
     """Return a recipe by its path, or by the name of one that comes with Gleanset."""
-    is_name = given.name == str(given) and not given.suffix
-    return shipped_recipe(given.name) if is_name and not given.exists() else given
+    is_name = named.name == str(named) and not named.suffix
+    return shipped_recipe(named.name) if is_name and not named.exists() else named

@@ -29,14 +29,14 @@ def snapshot_result(snapshot: Snapshot) -> Result:
 def snapshot_table(job: CommandJob) -> Result | None:
     """List the snapshots of a dataset, and say which of them it is now."""
     with job.open() as dataset:
-        found = list(Snapshots(dataset.db).each())
+        snapshots = list(Snapshots(dataset.db).each())
         now = made_from(dataset)
     if job.as_json:
-        return {"snapshots": [snapshot_result(one) for one in found], "now": now}
-    if not found:
+        return {"snapshots": [snapshot_result(one) for one in snapshots], "now": now}
+    if not snapshots:
         job.show("no snapshot yet; make one: gleanset snapshot NAME")
         return None
-    for line in _rows(found):
+    for line in _rows(snapshots):
         job.show(line)
     job.show(f"now: {snapshot_words(now)}")
     return None
@@ -44,14 +44,19 @@ def snapshot_table(job: CommandJob) -> Result | None:
 
 def _rows(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     cells = [
-        (one.name, one.at[:16].replace("T", " "), number(one.images), number(one.labelled))
-        for one in snapshots
+        (
+            snapshot.name,
+            snapshot.at[:16].replace("T", " "),
+            number(snapshot.images),
+            number(snapshot.labelled),
+        )
+        for snapshot in snapshots
     ]
     head = ("name", "time (UTC)", "images", "labelled")
     wide = [min(_LONGEST, max(map(columns, column))) for column in zip(head, *cells, strict=True)]
     yield _line(head, wide) + "  note"
-    for one, row in zip(snapshots, cells, strict=True):
-        yield cut(f"{_line(row, wide)}  {one.note}", WIDTH).rstrip()
+    for snapshot, row in zip(snapshots, cells, strict=True):
+        yield cut(f"{_line(row, wide)}  {snapshot.note}", WIDTH).rstrip()
 
 
 def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
@@ -60,18 +65,18 @@ def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
     return "  ".join([*left, *right])
 
 
-def difference_result(found: Difference) -> Result:
+def difference_result(difference: Difference) -> Result:
     """Return a difference as JSON values; lists are as long as they were asked for."""
     plain = {
-        "from": found.a,
-        "to": found.b,
-        "same": found.empty,
-        "pictures": found.pictures._asdict(),
-        "classes": found.classes,
-        "settings": [one._asdict() for one in found.settings],
-        "others": found.others,
+        "from": difference.a,
+        "to": difference.b,
+        "same": difference.empty,
+        "pictures": difference.pictures._asdict(),
+        "classes": difference.classes,
+        "settings": [one._asdict() for one in difference.settings],
+        "others": difference.others,
     }
-    moves = {"labels": found.labels, "splits": found.splits, "copies": found.copies}
+    moves = {"labels": difference.labels, "splits": difference.splits, "copies": difference.copies}
     return plain | {name: _moves_result(one) for name, one in moves.items()}
 
 
@@ -83,36 +88,40 @@ def _moves_result(moves: Moves) -> Result:
     }
 
 
-def difference_lines(found: Difference) -> list[str]:
+def difference_lines(difference: Difference) -> list[str]:
     """Return a difference for a person, in lines of at most 80 columns."""
-    lines = [f"from {found.a} to {found.b}"]
-    if found.empty:
+    lines = [f"from {difference.a} to {difference.b}"]
+    if difference.empty:
         return [f"{lines[0]}: nothing differs"]
-    lines += _pictures(found)
+    lines += _pictures(difference)
     for name, moves in (
-        ("labels", found.labels),
-        ("splits", found.splits),
-        ("copies", found.copies),
+        ("labels", difference.labels),
+        ("splits", difference.splits),
+        ("copies", difference.copies),
     ):
         lines += _moves(name, moves)
-    if found.others:
-        told = (f"{name} of {count(n, 'sample')}" for name, n in found.others.items())
+    if difference.others:
+        told = (f"{name} of {count(n, 'sample')}" for name, n in difference.others.items())
         lines.append(f"also: {', '.join(told)}")
-    lines += _listed("classes", found.classes)
-    settings = [f"{s.key}: {_value(s.before)} -> {_value(s.after)}" for s in found.settings]
+    lines += _listed("classes", difference.classes)
+    settings = [f"{s.key}: {_value(s.before)} -> {_value(s.after)}" for s in difference.settings]
     return [cut(line, WIDTH).rstrip() for line in [*lines, *_listed("settings", settings)]]
 
 
-def _pictures(found: Difference) -> list[str]:
-    told = found.pictures
-    numbers = {"came": told.added, "not there": told.removed, "forgotten": told.forgotten}
+def _pictures(difference: Difference) -> list[str]:
+    pictures = difference.pictures
+    numbers = {
+        "came": pictures.added,
+        "not there": pictures.removed,
+        "forgotten": pictures.forgotten,
+    }
     if not any(numbers.values()):
         return []
     words = ", ".join(f"{number(n)} {word}" for word, n in numbers.items() if n)
     return [
         f"pictures: {words}",
-        *_some("+", told.some_added, told.added),
-        *_some("-", told.some_removed, told.removed),
+        *_some("+", pictures.some_added, pictures.added),
+        *_some("-", pictures.some_removed, pictures.removed),
     ]
 
 

@@ -225,7 +225,7 @@ def run_recipe(
         split=recipe.split or SplitSettings(),
         work=recipe.work or WorkSettings(),
     )
-    found: Result = {}
+    results: Result = {}
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
         if place := on or (recipe.work and recipe.work.on):
             dataset.work_on(place)
@@ -233,5 +233,5 @@ def run_recipe(
             say("[web]: dataset.toml has one of its own, which stays (docs/recipes.md)")
         for number, (name, stage) in enumerate(todo, start=1):
             say(f"[{number}/{len(todo)}] {name}")
-            found[name] = stage(dataset)
-    return found
+            results[name] = stage(dataset)
+    return results

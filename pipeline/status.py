@@ -57,13 +57,13 @@ def status(dataset: Dataset) -> dict[str, Any]:
 
 def status_words(dataset: Dataset) -> dict[str, object]:
     """Return the same for a person: nothing that is none, and whole pictures by their name."""
-    found = status(dataset)
-    reports, requests = found.pop("reports"), found.pop("takedowns")
+    counts = status(dataset)
+    reports, requests = counts.pop("reports"), counts.pop("takedowns")
     if is_of_whole_pictures(dataset):
-        found = {("whole_pictures" if key == "faces" else key): n for key, n in found.items()}
-    if aside := found["samples"].pop("set_aside", 0):
-        found["samples"]["of them copies that are set aside"] = aside
-    told = {key: _spoken(value) if key in SPOKEN else value for key, value in found.items()}
+        counts = {("whole_pictures" if key == "faces" else key): n for key, n in counts.items()}
+    if aside := counts["samples"].pop("set_aside", 0):
+        counts["samples"]["of them copies that are set aside"] = aside
+    told = {key: _spoken(value) if key in SPOKEN else value for key, value in counts.items()}
     waiting = {"reports": reports, "requests to take pictures down": requests}
     return told | {key: _spoken(each) for key, each in waiting.items() if any(each.values())}
 

@@ -69,9 +69,9 @@ async def faces(request: Request) -> Response:
 
 async def _of_pictures(
     request: Request,
-    told: Callable[[LoadedModel, Sequence[Upload], RequestLimits], dict[str, Any]],
+    answer: Callable[[LoadedModel, Sequence[Upload], RequestLimits], dict[str, Any]],
 ) -> Response:
-    """Return what is `told` of the pictures of a form. Raises `RefusedRequest`."""
+    """Return what is `answer` of the pictures of a form. Raises `RefusedRequest`."""
     worker = _worker(request)
     worker.refuse_if_busy()
     limits = worker.settings.limits
@@ -80,7 +80,7 @@ async def _of_pictures(
         uploads = await uploads_of(form, limits)
     finally:
         await form.close()
-    return _json(await worker.run(functools.partial(told, worker.models.now, uploads, limits)))
+    return _json(await worker.run(functools.partial(answer, worker.models.now, uploads, limits)))
 
 
 @router.post(
@@ -197,5 +197,5 @@ def _worker(request: Request) -> Worker:
     return found
 
 
-def _json(told: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(told), media_type=JSON)
+def _json(answer: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(answer), media_type=JSON)

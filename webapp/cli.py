@@ -146,7 +146,7 @@ def serve(
     from webapp.server import ListenAddress
     from webapp.serving import ServeRequest, admission, serve_page
 
-    given = {
+    options = {
         "title": title,
         "languages": list(languages) or None,
         "classes": list(classes) or None,
@@ -158,7 +158,7 @@ def serve(
         job.root,
         ListenAddress(host, port, tls_cert, tls_key),
         admission(host, names, public=public),
-        _web(job.root, given),
+        _web(job.root, options),
         run,
         workers,
         on_device,
@@ -169,10 +169,10 @@ def serve(
     return None
 
 
-def _web(root: Path, given: Mapping[str, object] | None = None) -> WebSettings:
+def _web(root: Path, options: Mapping[str, object] | None = None) -> WebSettings:
     """Return the dataset's `[web]`, and over it what was given. Raises `RecipeError`."""
     table = read_settings(root).page if is_dataset(root) else WebSettings()
-    own = {key: value for key, value in (given or {}).items() if value is not None}
+    own = {key: value for key, value in (options or {}).items() if value is not None}
     try:
         return msgspec.convert(msgspec.to_builtins(table) | own, WebSettings)
     except msgspec.ValidationError as error:

@@ -134,13 +134,13 @@ def _history(folder: Path | None) -> Told:
         with Dataset.open(root) as dataset:
             run = dataset.runs.get(folder.name)
             keys = _learnt_from(folder)
-            told = Statistics(dataset.db).provenance(keys) if keys is not None else None
+            origins = Statistics(dataset.db).provenance(keys) if keys is not None else None
     except GleansetError:
         return unknown
     return {
         "preset": run.settings.get("preset") if run else None,
         "date": (run.ended or run.started)[:10] if run else None,
-        "learnt_from": told._asdict() if told else None,
+        "learnt_from": origins._asdict() if origins else None,
     }
 
 

@@ -75,13 +75,13 @@ async def _card(request: Request) -> Response:
 
 async def _manifest(request: Request) -> Response:
     """Return what a phone must know to install the page: under its own title, if it has one."""
-    told = msgspec.json.decode((PAGE / MANIFEST).read_bytes(), type=dict[str, object])
+    manifest = msgspec.json.decode((PAGE / MANIFEST).read_bytes(), type=dict[str, object])
     worker = request.app.state.worker
     of_faces = worker.models.now.model.cropping.read.detector is not None
     title = worker.settings.web.title or ("Who is this?" if of_faces else "What is this?")
-    told |= {"name": title, "short_name": title}
+    manifest |= {"name": title, "short_name": title}
     return Response(
-        msgspec.json.encode(told),
+        msgspec.json.encode(manifest),
         media_type=KINDS[".webmanifest"],
         headers={"cache-control": "no-cache"},
     )

@@ -34,7 +34,7 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def keep_report(
-    settings: ServeSettings, loaded: LoadedModel, upload: Upload, told: Told
+    settings: ServeSettings, loaded: LoadedModel, upload: Upload, sent: Told
 ) -> dict[str, Any]:
     """Keep a report with what the model itself says of it; whether it is a new one.
 
@@ -42,13 +42,13 @@ def keep_report(
     """
     if settings.dataset is None:
         raise RefusedRequest(404, "no reports here", "this server has no dataset to keep them in")
-    if len(told.note) > LONGEST_NOTE:
+    if len(sent.note) > LONGEST_NOTE:
         raise RefusedRequest(422, "note too long", f"at most {LONGEST_NOTE} letters")
-    claimed, answer = _class_name(told.claimed), _answer(loaded, upload, told, settings.limits)
+    claimed, answer = _class_name(sent.claimed), _answer(loaded, upload, sent, settings.limits)
     try:
         with Dataset.open(settings.dataset) as dataset:
             picture = _measured(upload.data)
-            box, note = _box(told, picture), told.note
+            box, note = _box(sent, picture), sent.note
             claim = Claim(picture.sha256, picture.format, box, claimed, loaded.run, *answer, note)
             return {"new": _kept(dataset, upload.data, claim, settings.limits.reports)}
     except (DatasetBusy, DiskFull, NotWritable) as error:
@@ -63,10 +63,10 @@ def _class_name(claimed: str) -> str:
 
 
 def _answer(
-    loaded: LoadedModel, upload: Upload, told: Told, limits: RequestLimits
+    loaded: LoadedModel, upload: Upload, claim: Told, limits: RequestLimits
 ) -> tuple[str | None, float | None]:
     """Return what the model says of the box, and how sure: nobody need be believed about that."""
-    boxes = None if told.box is None else (Box(*told.box),)
+    boxes = None if claim.box is None else (Box(*claim.box),)
     asked = Upload(upload.name, upload.data, boxes)
     (picture,) = answers_to(loaded, [asked], limits)["pictures"]
     if (error := picture.get("error")) is not None:
@@ -85,11 +85,11 @@ def _measured(data: bytes) -> Measured:
         raise RefusedRequest(422, refused.reason, refused.detail) from refused
 
 
-def _box(told: Told, picture: Measured) -> Box:
+def _box(claim: Told, picture: Measured) -> Box:
     whole = Box(0, 0, picture.width, picture.height)
-    box = within(Box(*told.box) if told.box else whole, picture.width, picture.height)
+    box = within(Box(*claim.box) if claim.box else whole, picture.width, picture.height)
     if box is None:
-        raise RefusedRequest(422, "box outside the picture", str(told.box))
+        raise RefusedRequest(422, "box outside the picture", str(claim.box))
     return box
 
 

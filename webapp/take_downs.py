@@ -28,7 +28,7 @@ class ToldTakeDown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def keep_take_down(
-    settings: ServeSettings, upload: Upload | None, told: ToldTakeDown
+    settings: ServeSettings, upload: Upload | None, sent: ToldTakeDown
 ) -> dict[str, Any]:
     """Keep a request; whether it is a new one. Of a picture only its hashes are kept.
 
@@ -38,7 +38,7 @@ def keep_take_down(
         raise RefusedRequest(
             404, "no pictures here", "this server has no dataset", settings.web.contact or ""
         )
-    wish = _wish(settings, upload, told)
+    wish = _wish(settings, upload, sent)
     try:
         with Dataset.open(settings.dataset) as dataset:
             requests = TakeDownRequests(dataset.db)
@@ -50,8 +50,8 @@ def keep_take_down(
         raise RefusedRequest(503, "cannot keep it", error.what, error.mend) from error
 
 
-def _wish(settings: ServeSettings, upload: Upload | None, told: ToldTakeDown) -> TakeDownWish:
-    texts = {name: getattr(told, name).strip() for name in LONGEST}
+def _wish(settings: ServeSettings, upload: Upload | None, wish: ToldTakeDown) -> TakeDownWish:
+    texts = {name: getattr(wish, name).strip() for name in LONGEST}
     for name, longest in LONGEST.items():
         if len(texts[name]) > longest:
             raise RefusedRequest(422, f"{name} too long", f"at most {longest} letters")

@@ -62,10 +62,10 @@ async def upload_of(form: FormData) -> Upload:
     return Upload(_name(file), await file.read())
 
 
-def _boxes(given: Any, files: int, most: int) -> Sequence[tuple[Box, ...] | None]:
-    if given is None:
+def _boxes(text: Any, files: int, most: int) -> Sequence[tuple[Box, ...] | None]:
+    if text is None:
         return [None] * files
-    lists = field_of(given, list[BoxList | None], "boxes")
+    lists = field_of(text, list[BoxList | None], "boxes")
     if len(lists) != files:
         raise RefusedRequest(422, "wrong boxes", f"{len(lists)} lists for {files} files")
     if any(len(one or ()) > most for one in lists):
@@ -75,10 +75,10 @@ def _boxes(given: Any, files: int, most: int) -> Sequence[tuple[Box, ...] | None
     return [None if one is None else tuple(Box(*box) for box in one) for one in lists]
 
 
-def field_of(given: Any, shape: type[T], name: str) -> T:
+def field_of(text: Any, shape: type[T], name: str) -> T:
     """Return a field of a form that is JSON. Raises `RefusedRequest`."""
     try:
-        return msgspec.json.decode(given, type=shape)
+        return msgspec.json.decode(text, type=shape)
     except (msgspec.DecodeError, TypeError, RecursionError) as error:
         raise RefusedRequest(422, f"wrong {name}", str(error)) from error
 
@@ -88,6 +88,6 @@ def _name(file: UploadFile) -> str:
     return text_of(file.filename or "", LONGEST_NAME)
 
 
-def text_of(given: str, longest: int) -> str:
+def text_of(text: str, longest: int) -> str:
     """Return text from outside without control characters, at most `longest` letters."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in given[:longest])
+    return "".join(one if one.isprintable() else "\ufffd" for one in text[:longest])

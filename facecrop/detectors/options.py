@@ -154,19 +154,19 @@ class RecordedDetector:
         settings = {key: value for key, value in recorded.items() if own.get(key, value) != value}
         return cls(name, settings, files, written)
 
-    def spec(self, given: Mapping[str, Setting]) -> DetectorSpec:
-        """Return the detector as it was, but for what is `given`: its files, or other settings.
+    def spec(self, settings: Mapping[str, Setting]) -> DetectorSpec:
+        """Return the detector as it was, but for what is `settings`: its files, or other settings.
 
         Raises `UsageError` where a file is missing.
         """
         for key, digest in self.files.items():
-            if key not in given:
+            if key not in settings:
                 raise UsageError(
                     f"the faces were found by {self.name} with a {key} that is not known here "
                     f"(its SHA-256 begins with {digest})",
                     f"name its file: {FILES[key].format('FILE')}",
                 )
-        return DetectorSpec.of(self.name, **{**self.settings, **given})
+        return DetectorSpec.of(self.name, **{**self.settings, **settings})
 
     @property
     def threshold(self) -> float | None:

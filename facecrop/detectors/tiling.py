@@ -56,11 +56,11 @@ def without_repeats(faces: list[Face]) -> list[Face]:
     return kept
 
 
-def _shared(one: Box, other: Box) -> float:
+def _shared(box: Box, other: Box) -> float:
     """Area in common, as a part of the smaller box (0..1)."""
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    smaller = min(one.width * one.height, other.width * other.height)
+    across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
+    down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
+    smaller = min(box.width * box.height, other.width * other.height)
     return max(across, 0) * max(down, 0) / smaller
 
 
@@ -108,12 +108,12 @@ def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> li
     return sorted(kept, key=lambda face: (face.box, face.score))
 
 
-def overlap(one: FloatBox | Box, other: FloatBox | Box) -> float:
+def overlap(box: FloatBox | Box, other: FloatBox | Box) -> float:
     """Intersection over union, 0..1."""
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
+    down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
     shared = max(across, 0) * max(down, 0)
-    total = one.width * one.height + other.width * other.height - shared
+    total = box.width * box.height + other.width * other.height - shared
     return shared / total if total else 0.0
 
 
@@ -127,9 +127,9 @@ def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, in
     return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def _marks(found: RawFace, place: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:
+def _marks(face: RawFace, place: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:
     across, down = place.width / part[0], place.height / part[1]
     return tuple(
         Landmark(mark.name, place.x + mark.x * across, place.y + mark.y * down)
-        for mark in found.landmarks
+        for mark in face.landmarks
     )

@@ -81,17 +81,17 @@ class FaceCandidate:
 
 def group_votes(votes: Iterable[FaceVote]) -> list[FaceCandidate]:
     """Join votes into candidates, the exact members' before the cascade's."""
-    found: list[FaceCandidate] = []
+    candidates: list[FaceCandidate] = []
     for vote in sorted(votes, key=lambda vote: (vote.member == CASCADE, -vote.strength, vote.rect)):
         shared, best = max(
-            ((_nearest(vote, candidate), index) for index, candidate in enumerate(found)),
+            ((_nearest(vote, candidate), index) for index, candidate in enumerate(candidates)),
             default=(0.0, 0),
         )
         if shared >= SAME_PLACE:
-            found[best].votes.append(vote)
+            candidates[best].votes.append(vote)
         else:
-            found.append(FaceCandidate([vote]))
-    return found
+            candidates.append(FaceCandidate([vote]))
+    return candidates
 
 
 def cascade_votes(windows: Sequence[FloatBox]) -> list[FaceVote]:

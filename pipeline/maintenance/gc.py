@@ -105,14 +105,14 @@ class _Waste:
 
     def _partials(self) -> Iterator[Path]:
         root, cache = self._dataset.root, self._dataset.root / "cache"
-        found = [
+        strays = [
             *root.glob(f"{PARTIAL}*"),
             *root.glob(f"{_BACKUPS}{_HALF}"),
             *cache.rglob(f"{PARTIAL}*"),
             *self._dataset.runs_folder.rglob(f"{PARTIAL}*"),
         ]
         kept = (cache / "scratch", cache / WAITING)
-        for path in found:
+        for path in strays:
             if last_changed(path) <= self._latest and not any(one in path.parents for one in kept):
                 yield path
 

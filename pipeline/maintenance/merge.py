@@ -123,7 +123,7 @@ def _look_at_files(ours: Dataset, theirs: Store, both: Merging) -> dict[str, obj
 def _take_files(
     ours: Dataset, theirs: Store, both: Merging, store: Store, progress: Progress
 ) -> dict[str, object]:
-    found = {"images": 0, "rejected": 0}
+    counts = {"images": 0, "rejected": 0}
     for sha256, kind in progress.over(both.new_images(), "merge"):
         data = b""
         with suppress(OSError):
@@ -131,14 +131,14 @@ def _take_files(
         if sha256_of(data) != sha256:
             why = "file is gone" if not data else "damaged"
             ours.rejections.add(Rejection(STAGE, sha256, why, theirs.address))
-            found["rejected"] += 1
+            counts["rejected"] += 1
             continue
         with ours.db.write():
             store.put(sha256, kind, data)
             both.add_image(sha256)
         ours.rejections.clear(STAGE, sha256)
-        found["images"] += 1
-    return dict(found)
+        counts["images"] += 1
+    return dict(counts)
 
 
 def plan_merge(both: Merging) -> MergePlan:
@@ -207,10 +207,10 @@ def _settle(plan: MergePlan, both: Merging, key: str, *, decided_here: bool) -> 
         plan.choices.append(_kept(key, ours if decided_here and labelled[0] else theirs))
 
 
-def _kept(key: str, said: SampleState) -> Choice:
+def _kept(key: str, state: SampleState) -> Choice:
     """Return the decision that leads to what one of the two says."""
-    undecided = said.action if said.action in _UNDECIDED else "clear"
-    return Choice(key, _ACTIONS.get(said.status, undecided), said.label, said.provenance)
+    undecided = state.action if state.action in _UNDECIDED else "clear"
+    return Choice(key, _ACTIONS.get(state.status, undecided), state.label, state.provenance)
 
 
 def _apply(ours: Dataset, both: Merging, plan: MergePlan, name: str) -> None:

@@ -63,23 +63,23 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         outcomes = run_over(FileHashCheck(keeper.store), upkeep.stored(), Threads(2 * cores()))
         for outcome in progress.over(outcomes, "verify", total=total):
             keeper.take(outcome.item, outcome.reason, outcome.detail)
-        found: dict[str, object] = {"images": total, **keeper.tally}
+        findings: dict[str, object] = {"images": total, **keeper.tally}
         present = dataset.crops(scratch).names_by_start()
-        found["gone_crops"] = sum(
+        findings["gone_crops"] = sum(
             key not in there
             for start, keys in groupby(upkeep.cut_samples(), lambda key: key[:2])
             for there in (present(start),)
             for key in keys
         )
-        found |= _check_crops(dataset.crops(scratch), repair, progress)
-        found["strays"] = sum(1 for _ in orphan_files(dataset, upkeep))
+        findings |= _check_crops(dataset.crops(scratch), repair, progress)
+        findings["strays"] = sum(1 for _ in orphan_files(dataset, upkeep))
         wrong = contradictions(dataset.db)
-        found |= {name: finding.cases for name, finding in wrong.items()}
+        findings |= {name: finding.cases for name, finding in wrong.items()}
         if told := [line for finding in wrong.values() for line in finding.examples]:
-            found["contradictions"] = told
+            findings["contradictions"] = told
         if damage := upkeep.damage():
-            found["catalogue"] = damage
-    return found
+            findings["catalogue"] = damage
+    return findings
 
 
 def unsound(counts: Mapping[str, object]) -> str:

@@ -126,9 +126,9 @@ def _regrouped(grouped: bool) -> str:
     return ", with the --group-by or sources.csv that grouped them" if grouped else ""
 
 
-def _given_credit(said: Credit) -> Credit:
+def _given_credit(credit: Credit) -> Credit:
     """Return what an option can say of that: a page is the address of one."""
-    return said._replace(page=page_address(said.page))
+    return credit._replace(page=page_address(credit.page))
 
 
 def _names_folder(hint: str, path: str | None) -> bool:
@@ -160,16 +160,16 @@ def _frames(videos: Iterable[SampledVideo]) -> Iterator[CommandStep]:
     places: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     for video in videos:
         places[video.settings, video.hint].append(video.place)
-    for (settings, hint), found in places.items():
-        files = [place for place in found if not is_address(place)]
+    for (settings, hint), of_hint in places.items():
+        files = [place for place in of_hint if not is_address(place)]
         if len(files) > VIDEOS:
-            found = [place for place in found if is_address(place)] + ["EPISODES"]
+            of_hint = [place for place in of_hint if is_address(place)] + ["EPISODES"]
         request = FramesRequest(
-            videos=tuple(found),
+            videos=tuple(of_hint),
             options=FramesOptions.recorded(settings),
             label=hint if _is_label(hint) else None,
         )
-        yield CommandStep(f"sample frames of {count(len(found), 'video')}", shell_line(request))
+        yield CommandStep(f"sample frames of {count(len(of_hint), 'video')}", shell_line(request))
 
 
 def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[CommandStep]:

@@ -169,13 +169,13 @@ def rejections(dataset: Dataset) -> list[LeftOut]:
 def _source_rows(yields: list[SourceYield]) -> dict[str, list[SourceRow]]:
     """Return the rows of each source."""
     most = max((row.images for row in yields), default=1)
-    found: dict[str, list[SourceRow]] = defaultdict(list)
+    rows: dict[str, list[SourceRow]] = defaultdict(list)
     for row in yields:
         kind, share = _KINDS.get(row.kind, "hint"), row.images / most
-        found[row.source].append(
+        rows[row.source].append(
             SourceRow(kind, row.asked, row.images, row.samples, row.labelled, share)
         )
-    return found
+    return rows
 
 
 def _met(dataset: Dataset, known: Statistics, thumbnails: Thumbnails) -> Iterator[FoundAgain]:

@@ -84,19 +84,19 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetRe
     """Read the whole report from a dataset. Raises what `read_run` raises."""
     run = read_run(dataset, run_id)
     thumbnails = Thumbnails(dataset)
-    found, sorted_ = origins(dataset, thumbnails), gather_classes(dataset, thumbnails)
+    sources, sorted_ = origins(dataset, thumbnails), gather_classes(dataset, thumbnails)
     learned = gather_training(dataset, *run, sorted_, thumbnails) if run else None
     rejected, totals = rejections(dataset), _totals(dataset)
     return DatasetReport(
         title=title,
         description=dataset.settings.description or "",
         contact=dataset.settings.contact or "",
-        summary=_summary(totals, found, sorted_, learned),
-        tiles=list(_tiles(totals, found, sorted_, learned, rejected)),
+        summary=_summary(totals, sources, sorted_, learned),
+        tiles=list(_tiles(totals, sources, sorted_, learned, rejected)),
         band=_band(sorted_),
         images=totals.images,
         unit=totals.unit,
-        origins=found,
+        origins=sources,
         rejected=rejected,
         unsearched=Statistics(dataset.db).unsearched(),
         classes=sorted_,
@@ -115,20 +115,20 @@ def _totals(dataset: Dataset) -> _Totals:
 
 
 def _summary(
-    totals: _Totals, found: OriginsSection, sorted_: ClassesSection, run: TrainingSection | None
+    totals: _Totals, sources: OriginsSection, sorted_: ClassesSection, run: TrainingSection | None
 ) -> str:
     """Return the whole story in one sentence."""
     if not totals.images:
         return "Nothing was gathered yet: the dataset is empty."
-    said = (
-        f"{count(totals.images, 'image')} from {count(found.sources, 'source')} became "
+    story = (
+        f"{count(totals.images, 'image')} from {count(sources.sources, 'source')} became "
         f"{count(totals.samples, totals.unit)}"
     )
     if not sorted_.labelled:
-        return f"{said}; none is labelled yet."
+        return f"{story}; none is labelled yet."
     names = count(len(sorted_.rows), "class", "classes")
-    said += f", {number(sorted_.labelled)} of them labelled in {names}"
-    return f"{said}; {_verdict(run)}." if run and run.test else f"{said}."
+    story += f", {number(sorted_.labelled)} of them labelled in {names}"
+    return f"{story}; {_verdict(run)}." if run and run.test else f"{story}."
 
 
 def _verdict(run: TrainingSection) -> str:
@@ -143,14 +143,14 @@ def _verdict(run: TrainingSection) -> str:
 
 def _tiles(
     totals: _Totals,
-    found: OriginsSection,
+    sources: OriginsSection,
     sorted_: ClassesSection,
     run: TrainingSection | None,
     rejected: list[LeftOut],
 ) -> Iterator[FigureTile]:
     left_out = sum(left.count for left in rejected)
     waiting = sum(reason.count for reason in sorted_.waiting)
-    yield _tile(totals.images, "image", f"from {count(found.sources, 'source')}")
+    yield _tile(totals.images, "image", f"from {count(sources.sources, 'source')}")
     yield FigureTile(number(left_out), "left out", "each with its reason" if left_out else "")
     decided = f"{count(waiting, 'waits', 'wait')} for a decision" if waiting else "all decided"
     yield _tile(totals.samples, totals.unit, decided if totals.samples else "")
@@ -162,8 +162,8 @@ def _tiles(
         yield FigureTile(percent(judged.accuracy), "right on test", of)
 
 
-def _tile(value: int, one: str, note: str) -> FigureTile:
-    return FigureTile(number(value), one if value == 1 else f"{one}s", note)
+def _tile(value: int, noun: str, note: str) -> FigureTile:
+    return FigureTile(number(value), noun if value == 1 else f"{noun}s", note)
 
 
 def _band(sorted_: ClassesSection) -> list[SamplePreview]:

@@ -75,7 +75,7 @@ def test_every_face_is_found_once() -> None:
     truth = [Box(0, 0, 100, 100), Box(200, 0, 100, 100), Box(400, 0, 100, 100)]
     twice = [face(0, 0, 100, 100), face(5, 5, 100, 100, sure=0.5)]
     tally = match_faces([*twice, face(210, 0, 100, 100), face(800, 0, 50, 50)], truth, HALF)
-    assert (tally.found, tally.false, tally.missed) == (2, 2, [truth[2]])
+    assert (tally.hits, tally.false, tally.missed) == (2, 2, [truth[2]])
     assert [alarm.box.x for alarm in tally.false_alarms] == [800, 5]
     assert (tally.recall, tally.precision, tally.f1) == pytest.approx((2 / 3, 1 / 2, 4 / 7))
 

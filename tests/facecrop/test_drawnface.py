@@ -35,7 +35,7 @@ def test_scenes_of_a_hand_it_never_saw(drawnface: Detector) -> None:
         tallies.append(match_faces(drawnface.detect(np.asarray(picture)), truth, CENTRE))
     total = sum_tallies(tallies)
     assert total.faces == 12
-    assert total.found >= 11
+    assert total.hits >= 11
     assert total.false <= 1
 
 
@@ -58,7 +58,7 @@ def test_real_films_and_cartoons(
         if entry.kind == kind
         for pixels in [np.asarray(decode(entry.path.read_bytes()).pixels)]
     )
-    assert total.found >= least
+    assert total.hits >= least
     assert total.false <= most
 
 
