@@ -42,6 +42,10 @@ class DatasetNewer(InputUnusable):
     """The dataset was written by a newer Gleanset."""
 
 
+class DatasetOlder(InputUnusable):
+    """The dataset was written by a development version that we know no more."""
+
+
 class DatasetBusy(InputUnusable):
     """Another program holds the catalogue for too long, or runs the same stage."""
 

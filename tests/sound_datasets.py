@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gleanset.db.connection import CATALOGUE, Connection
 from gleanset.db.maintenance import Maintenance, contradictions
-from gleanset.db.migrations import MIGRATIONS
+from gleanset.db.schema import SCHEMA
 from gleanset.files.store import Store
 
 
@@ -52,9 +52,9 @@ def _missing(db: Connection, root: Path) -> Iterator[Path]:
 
 
 def _is_ours(catalogue: Path) -> bool:
-    names = {name for name, _ in MIGRATIONS}
     with suppress(sqlite3.Error), closing(_opened(catalogue)) as file:
-        return {row[0] for row in file.execute("SELECT name FROM migration")} == names
+        (newest,) = file.execute("SELECT max(name) FROM migration").fetchone()
+        return bool(newest == SCHEMA.newest)
     return False
 
 

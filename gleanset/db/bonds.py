@@ -41,7 +41,7 @@ NO_BONDS = SampleBonds({}, {}, {})
 
 
 class Bonds:
-    """The `bond` and `apart` of the `mark` table. Obtained by `Bonds(dataset.db)`."""
+    """The `bond` and `apart` of the `sorting_note` table. Obtained by `Bonds(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -50,7 +50,8 @@ class Bonds:
     def now(self) -> SampleBonds:
         """Return what was said so far. Who was bound later is one person, whatever was said."""
         rows = self._db.rows(
-            "SELECT m.sample, m.bond, m.apart, s.label FROM mark m JOIN sample s ON s.id=m.sample "
+            "SELECT m.sample, m.bond, m.apart, s.label FROM sorting_note m JOIN sample s ON "
+            "s.id=m.sample "
             "WHERE m.bond IS NOT NULL OR m.apart IS NOT NULL"
         )
         persons = {row["sample"]: row["bond"] for row in rows if row["bond"] is not None}
@@ -80,7 +81,7 @@ class Bonds:
         before = {
             row["sample"]: _numbers(row["apart"])
             for row in self._db.rows_in(
-                "SELECT sample, apart FROM mark WHERE sample", [*ones, *others]
+                "SELECT sample, apart FROM sorting_note WHERE sample", [*ones, *others]
             )
         }
         changes = []

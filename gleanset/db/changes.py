@@ -12,10 +12,10 @@ from gleanset.db.connection import Connection, Row
 
 # What may change: its table, its column, and the column that tells the item.
 _PLACES = {
-    "mark": ("mark", "mark", "sample"),
-    "refused": ("mark", "refused", "sample"),
-    "bond": ("mark", "bond", "sample"),
-    "apart": ("mark", "apart", "sample"),
+    "mark": ("sorting_note", "mark", "sample"),
+    "refused": ("sorting_note", "refused", "sample"),
+    "bond": ("sorting_note", "bond", "sample"),
+    "apart": ("sorting_note", "apart", "sample"),
     "name": ("class", "name", "id"),
     "merged": ("class", "merged_into", "id"),
     "show": ("class", "show", "id"),
@@ -30,7 +30,7 @@ _PLACES = {
     "takedown": ("takedown", "status", "id"),
 }
 _ROWS_MADE = {
-    "mark": "INSERT OR IGNORE INTO mark(sample) VALUES(?)",
+    "sorting_note": "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)",
     "balance": "INSERT OR IGNORE INTO balance(sample, copies, weight) VALUES(?, 1, 1.0)",
 }
 """Tables in which an item has a row only where there is something to say of it."""
@@ -54,7 +54,7 @@ def _owner(what: str) -> str:
 
 
 class Changes:
-    """The `change` and `mark` tables. Obtained by `Changes(dataset.db)`."""
+    """The `change` and `sorting_note` tables. Obtained by `Changes(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -150,7 +150,7 @@ class Changes:
         """Return the classes (rows) that a person refused for these samples."""
         found: dict[int, frozenset[int]] = {}
         for row in self._db.rows_in(
-            "SELECT sample, refused FROM mark WHERE refused<>'' AND sample", samples
+            "SELECT sample, refused FROM sorting_note WHERE refused<>'' AND sample", samples
         ):
             found[row["sample"]] = frozenset(int(part) for part in row["refused"].split(","))
         return found
@@ -174,7 +174,7 @@ class Placement(NamedTuple):
 
 
 class Curation:
-    """The `aside` and `verdict` tables. Obtained by `Curation(dataset.db)`."""
+    """The `placement` and `verdict` tables. Obtained by `Curation(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -182,7 +182,7 @@ class Curation:
     def place(self, step: int, rows: Sequence[Placement]) -> None:
         """Give samples their places as a part of a step. Call inside a write."""
         self._db.many(
-            "INSERT INTO aside(step,sample,kept,grp,before_kept,before_grp,reason) "
+            "INSERT INTO placement(step,sample,kept,grp,before_kept,before_grp,reason) "
             "SELECT ?1,id,?3,?4,kept,grp,?5 FROM sample WHERE id=?2",
             [(step, row.sample, row.kept, row.group, row.reason) for row in rows],
         )
@@ -215,7 +215,7 @@ class Curation:
         Call inside a write. What another step changed since is left alone.
         """
         rows = self._db.rows(
-            "SELECT a.*, s.kept AS now_kept, s.grp AS now_grp FROM aside a JOIN sample s ON "
+            "SELECT a.*, s.kept AS now_kept, s.grp AS now_grp FROM placement a JOIN sample s ON "
             "s.id=a.sample WHERE step=? ORDER BY a.id DESC",
             (step,),
         )
@@ -237,7 +237,7 @@ class Curation:
     def reasons(self, key: str) -> list[str]:
         """Why a sample was kept or set aside, the latest first."""
         rows = self._db.rows(
-            "SELECT reason FROM aside WHERE sample=(SELECT id FROM sample WHERE key=?) "
+            "SELECT reason FROM placement WHERE sample=(SELECT id FROM sample WHERE key=?) "
             "ORDER BY id DESC",
             (key,),
         )

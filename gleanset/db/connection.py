@@ -16,13 +16,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gleanset.db.migrations import MIGRATIONS, statements
-from gleanset.db.schema import SCHEMA
+from gleanset.db.schema import OLDEST_COMMIT, SCHEMA, CatalogueSchema
 from gleanset.db.values import clean
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
     DatasetNewer,
+    DatasetOlder,
     DiskFull,
     GleansetError,
     NotWritable,
@@ -71,10 +71,10 @@ class Connection:
         *,
         create: bool = False,
         busy_seconds: float = BUSY_SECONDS,
-        migrations: Sequence[tuple[str, str]] = MIGRATIONS,
+        schema: CatalogueSchema = SCHEMA,
     ) -> None:
         self.path = path
-        self._migrations = migrations
+        self._schema = schema
         self._may_be_empty = create
         self._busy_seconds = busy_seconds
         self._depth = 0
@@ -94,38 +94,32 @@ class Connection:
     def _prepare(self) -> None:
         try:
             self._sql.execute("PRAGMA cache_size=-16384")
-            # A migration may make a table anew: dropping the old one is no deletion of its rows.
+            # A step may make a table anew: dropping the old one is no deletion of its rows.
             self._sql.execute("PRAGMA foreign_keys=OFF")
-            self._migrate()
+            self._bring_up_to_date()
             self._sql.execute("PRAGMA foreign_keys=ON")
         except BaseException:
             self._sql.close()
             raise
 
-    def _migrate(self) -> None:
-        done = self._migrations_done()
-        known = [name for name, _ in self._migrations]
-        if unknown := sorted(set(done) - set(known)):
-            raise DatasetNewer(
-                f"{self.path} was written by a newer Gleanset (it knows {unknown[0]!r})",
-                "upgrade with: pip install --upgrade gleanset",
-            )
-        if not self._pending(done):
+    def _bring_up_to_date(self) -> None:
+        """Make the tables of a new catalogue; take an older one up to date, and a copy before."""
+        if self._come_to() == self._schema.newest:
             return
         self.refuse_if_read_only()
         self._begin_log()
         with self.write():
             # Another process may have been quicker while we waited for the lock.
-            done = self._migrations_done()
-            pending = self._pending(done)
-            if done and pending:
+            come_to = self._come_to()
+            if not come_to:
+                self._sql.execute("CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)")
+                self._apply(self._schema.newest, self._schema.tables)
+                return
+            pending = [step for step in self._schema.steps if step[0] > come_to]
+            if pending:
                 self._back_up(self.path.with_name(f"{self.path.name}.before-{pending[0][0]}"))
-            if not done and self._migrations == MIGRATIONS:
-                # What one after the other comes to, in a fifth of the time.
-                self._apply(SCHEMA, *known)
-            else:
-                for name, sql in pending:
-                    self._apply(sql, name)
+            for name, sql in pending:
+                self._apply(name, sql)
 
     def _begin_log(self) -> None:
         """Go over to WAL mode, as another process may be doing, too.
@@ -143,25 +137,35 @@ class Connection:
             else:
                 return
 
-    def _pending(self, done: Sequence[str]) -> list[tuple[str, str]]:
-        return [step for step in self._migrations if step[0] not in done]
-
-    def _migrations_done(self) -> list[str]:
+    def _come_to(self) -> str:
+        """Return the step that the catalogue has come to; empty for one that is still empty."""
         tables = {row[0] for row in self.rows("SELECT name FROM sqlite_master")}
-        if "migration" in tables:
-            return [row[0] for row in self.rows("SELECT name FROM migration")]
-        if tables or not self._may_be_empty:
-            raise _corrupt(self.path, "it holds other tables" if tables else "it is empty")
-        return []
+        if "migration" not in tables:
+            if tables or not self._may_be_empty:
+                raise _corrupt(self.path, "it holds other tables" if tables else "it is empty")
+            return ""
+        (row,) = self.rows("SELECT ifnull(max(name), '') FROM migration")
+        if row[0] > self._schema.newest:
+            raise DatasetNewer(
+                f"{self.path} was written by a newer Gleanset (it knows {row[0]!r})",
+                "upgrade with: pip install --upgrade gleanset",
+            )
+        if row[0] < self._schema.oldest:
+            raise DatasetOlder(
+                f"{self.path} was written by an early development version (it came to {row[0]!r})",
+                f"open it once with commit {OLDEST_COMMIT} of Gleanset (git checkout "
+                f"{OLDEST_COMMIT}; gleanset status), then with this one",
+            )
+        return str(row[0])
 
-    def _apply(self, sql: str, *names: str) -> None:
-        self._sql.execute(
-            "CREATE TABLE IF NOT EXISTS migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)"
-        )
-        for statement in statements(sql):
-            self._sql.execute(statement)
-        done = [(name,) for name in names]
-        self._sql.executemany("INSERT INTO migration VALUES(?, datetime('now'))", done)
+    def _apply(self, name: str, sql: str) -> None:
+        statement = ""
+        for line in sql.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                self._sql.execute(statement)
+                statement = ""
+        self._sql.execute("INSERT INTO migration VALUES(?, datetime('now'))", (name,))
 
     def _back_up(self, target: Path) -> None:
         """Copy the catalogue aside; the copy appears under its name only when whole.

@@ -82,7 +82,9 @@ class Pairs:
 
     def count_searched(self, samples: Collection[str]) -> int:
         """Return how many of these samples (keys) were compared with all others."""
-        sql = "SELECT 1 FROM look l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
+        sql = (
+            "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
+        )
         return sum(1 for _ in self._db.rows_in(sql, samples))
 
     def count_open(self) -> int:
@@ -214,7 +216,8 @@ class Pairs:
     def chosen(self) -> set[int]:
         """Return the copies that a person chose to keep, and that are kept still."""
         rows = self._db.rows(
-            "SELECT sample FROM aside a WHERE kept AND reason=? AND id=(SELECT max(id) FROM aside "
+            "SELECT sample FROM placement a WHERE kept AND reason=? AND id=(SELECT max(id) FROM "
+            "placement "
             "WHERE sample=a.sample)",
             (f"kept: {BY_PERSON}",),
         )
@@ -252,7 +255,7 @@ _MEMBER = (
     "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
     "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
-    "LEFT JOIN look l ON l.sample=s.id WHERE s.id"
+    "LEFT JOIN sample_hash l ON l.sample=s.id WHERE s.id"
 )
 
 

@@ -32,15 +32,13 @@ def add_step(
 ) -> int:
     """Append a step; its number. Call inside a write."""
     return db.run(
-        "INSERT INTO step(at, who, name, undoes, kind, arguments) VALUES(?,?,'',?,?,?)",
+        "INSERT INTO step(at, who, undoes, kind, arguments) VALUES(?,?,?,?,?)",
         (at, who, undoes, operation.kind, dump(operation.arguments)),
     )
 
 
 def operation_of(row: Row) -> Operation:
-    """Return what a row with `name`, `kind` and `arguments` did; older ones have a name alone."""
-    if row["kind"] is None:
-        return named(row["name"])
+    """Return what a row with `kind` and `arguments` did."""
     return Operation(row["kind"], json.loads(row["arguments"]))
 
 
@@ -170,7 +168,8 @@ class Journal:
         """Return how many samples a step changed, in whatever way."""
         return self._db.number(
             "SELECT count(*) FROM (SELECT sample FROM decision WHERE step=?1 UNION "
-            "SELECT sample FROM aside WHERE step=?1 UNION SELECT item FROM change WHERE step=?1 "
+            "SELECT sample FROM placement WHERE step=?1 UNION SELECT item FROM change WHERE "
+            "step=?1 "
             f"AND what IN {OF_SAMPLES})",
             (step,),
         )
@@ -251,7 +250,7 @@ class Journal:
     def each(self) -> Iterator[Decision]:
         """Yield all decisions, oldest first, a page in memory at a time."""
         for rows in self._db.pages(
-            "SELECT d.id, d.step, t.name, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
+            "SELECT d.id, d.step, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
             "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
             "JOIN step t ON t.id=d.step JOIN sample s ON s.id=d.sample "
             "LEFT JOIN class c ON c.id=d.value WHERE TRUE",

@@ -6,7 +6,7 @@ from gleanset.db.connection import Connection
 from gleanset.db.journal import operation_of
 from gleanset.operations import AUTOMATIC, FINAL, Operation
 
-_PARTS = {"decision": ("sample",), "change": ("what", "item"), "aside": ("sample",)}
+_PARTS = {"decision": ("sample",), "change": ("what", "item"), "placement": ("sample",)}
 _PARTS |= {"verdict": ("a", "b")}
 
 

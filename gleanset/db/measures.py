@@ -65,7 +65,7 @@ _AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
 
 
 class ImageHashes:
-    """The `look` table. Obtained by `ImageHashes(dataset.db)`."""
+    """The `sample_hash` table. Obtained by `ImageHashes(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -73,7 +73,7 @@ class ImageHashes:
     def count_present(self, version: int) -> int:
         """Return how many samples have hashes of their present region."""
         return self._db.number(
-            f"SELECT count(*) FROM sample s JOIN look l ON l.sample=s.id AND {_SAME_HASHED} "
+            f"SELECT count(*) FROM sample s JOIN sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
             "WHERE s.status!='retired'",
             (version,),
         )
@@ -81,7 +81,8 @@ class ImageHashes:
     def count_missing(self, version: int, *, labelled: bool = False) -> int:
         """Return how many samples, or labelled ones, have no hashes of their present region."""
         return self._db.number(
-            f"SELECT count(*) FROM sample s LEFT JOIN look l ON l.sample=s.id AND {_SAME_HASHED} "
+            f"SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
+            f"{_SAME_HASHED} "
             f"WHERE l.sample IS NULL AND {_AMONG[labelled]}",
             (version,),
         )
@@ -89,7 +90,8 @@ class ImageHashes:
     def missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
         """Yield those; `put` may be called meanwhile."""
         for rows in self._db.pages(
-            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN look l "
+            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
+            f"sample_hash l "
             f"ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND {_AMONG[labelled]}",
             ("s.id",),
             (version,),
@@ -110,11 +112,12 @@ class ImageHashes:
             for seen, look in looks:
                 self._db.run(
                     "DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind='pixels' AND EXISTS("
-                    "SELECT 1 FROM look WHERE sample=?1)",
+                    "SELECT 1 FROM sample_hash WHERE sample=?1)",
                     (seen.id,),
                 )
                 self._db.run(
-                    "INSERT OR REPLACE INTO look(sample,version,x,y,w,h,angle,plain,flipped,filled,"
+                    "INSERT OR REPLACE INTO "
+                    "sample_hash(sample,version,x,y,w,h,angle,plain,flipped,filled,"
                     "points,shapes) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
                     (
                         seen.id,
@@ -132,7 +135,7 @@ class ImageHashes:
     def forget(self, sample: int) -> None:
         """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
         with self._db.write():
-            self._db.run("DELETE FROM look WHERE sample=?", (sample,))
+            self._db.run("DELETE FROM sample_hash WHERE sample=?", (sample,))
             self._db.run(
                 "DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict IN ('open','tied')", (sample,)
             )
@@ -143,7 +146,7 @@ class ImageHashes:
         Those of retired samples as well: they may come back.
         """
         for rows in self._db.pages(
-            "SELECT sample, plain, flipped, points, shapes FROM look WHERE searched=?",
+            "SELECT sample, plain, flipped, points, shapes FROM sample_hash WHERE searched=?",
             ("sample",),
             (searched,),
             size=size,
@@ -153,12 +156,12 @@ class ImageHashes:
 
     def whole(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return the plain and the flipped hash of these samples, by row."""
-        rows = self._db.rows_in("SELECT sample, plain, flipped FROM look WHERE sample", ids)
+        rows = self._db.rows_in("SELECT sample, plain, flipped FROM sample_hash WHERE sample", ids)
         return {row[0]: (unsigned(row[1]), unsigned(row[2])) for row in rows}
 
     def searched(self, samples: Sequence[int]) -> None:
         """Note that all pairs with these samples are known. Call inside a write."""
-        self._db.many("UPDATE look SET searched=1 WHERE sample=?", [(s,) for s in samples])
+        self._db.many("UPDATE sample_hash SET searched=1 WHERE sample=?", [(s,) for s in samples])
 
 
 def sample_region(row: Row) -> SampleRegion:

@@ -41,7 +41,7 @@ _ORDERS = {
         FIRST_PROPOSAL, "w.name", "w.name IS NULL, w.name, p.confidence {down}, s.image, s.id"
     ),
     "likeness": _Order(
-        " LEFT JOIN standing t ON t.sample=s.id",
+        " LEFT JOIN presorted t ON t.sample=s.id",
         NO_TITLE,
         "t.place IS NULL, t.place {up}, s.image, s.id",
     ),
@@ -124,14 +124,14 @@ class OrderedSamples:
         """Return of what part of a place the newest presort knows where it is among look-alikes."""
         where, values = self._where(place, label, ANYTHING)
         row = self._db.one(
-            "SELECT count(*), count(t.place) FROM sample s LEFT JOIN standing t ON t.sample=s.id"
+            "SELECT count(*), count(t.place) FROM sample s LEFT JOIN presorted t ON t.sample=s.id"
             f"{_TABLES}{where}",
             tuple(values),
         )
         return row[1] / row[0] if row and row[0] else 1.0
 
 
-_TABLES = " LEFT JOIN class c ON c.id=s.label LEFT JOIN mark m ON m.sample=s.id"
+_TABLES = " LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 
 
 def _runs(titles: Iterable[str | None]) -> tuple[tuple[str | None, int], ...]:

@@ -85,14 +85,14 @@ class Proposals:
         """
         with self._db.write():
             self._db.run("DELETE FROM proposal")
-            self._db.run("DELETE FROM standing")
+            self._db.run("DELETE FROM presorted")
             self._insert(standings)
             return self._db.run(_PRESORT, (now(), run, dump(facts)))
 
     def _insert(self, standings: Sequence[Standing]) -> None:
         """Write what is said of samples of which no proposal is there."""
         self._db.many(
-            "INSERT OR REPLACE INTO standing(sample, place, cluster, outlier, ask) "
+            "INSERT OR REPLACE INTO presorted(sample, place, cluster, outlier, ask) "
             "SELECT id, ?, ?, ?, ? FROM sample WHERE key=?",
             [(s.place, s.cluster, s.outlier, s.ask, s.sample) for s in standings],
         )
@@ -118,7 +118,7 @@ class Proposals:
                 f"DELETE FROM proposal WHERE sample={_ROW}",
                 [(key,) for key in (*gone, *(one.sample for one in changed))],
             )
-            self._db.many(f"DELETE FROM standing WHERE sample={_ROW}", [(key,) for key in gone])
+            self._db.many(f"DELETE FROM presorted WHERE sample={_ROW}", [(key,) for key in gone])
             self._insert(changed)
             number = self._db.run(_PRESORT, (now(), None, dump(facts)))
             self._db.run(_REPLACED, (number,))
@@ -161,7 +161,7 @@ _ROW = "(SELECT id FROM sample WHERE key=?)"
 _PRESORT = "INSERT INTO presort(at, run, facts) VALUES(?,?,?)"
 _STANDING = (
     "SELECT t.sample, s.key, t.place, t.cluster, t.outlier, t.ask "
-    "FROM standing t JOIN sample s ON s.id=t.sample"
+    "FROM presorted t JOIN sample s ON s.id=t.sample"
 )
 
 
@@ -225,6 +225,6 @@ _LIKE = (
     "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
     f"json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.x, s.y, s.w, s.h, s.angle "
     "FROM ({page}) s "
-    "LEFT JOIN class c ON c.id=s.label LEFT JOIN mark m ON m.sample=s.id "
+    "LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id "
     "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key"
 )

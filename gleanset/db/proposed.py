@@ -47,7 +47,8 @@ _EACH = (
     f"SELECT s.key, s.status, {WAITS} AS waits, {_CLASS} AS label, p.confidence, t.place, "
     "t.cluster, t.outlier, t.ask, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden "
     "FROM ({page}) k JOIN sample s ON s.key=k.key JOIN proposal p ON p.sample=s.id "
-    "JOIN standing t ON t.sample=s.id LEFT JOIN mark m ON m.sample=s.id ORDER BY s.key, p.rank"
+    "JOIN presorted t ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY "
+    "s.key, p.rank"
 )
 
 

@@ -100,7 +100,7 @@ class Restoring:
 
     def _decided_since(self) -> set[int]:
         """Return the samples (rows) that steps after this one have changed."""
-        decided = self._late("sample", "decision") | self._late("sample", "aside")
+        decided = self._late("sample", "decision") | self._late("sample", "placement")
         return decided | self._late("item", "change", OF_SAMPLES)
 
     def _late(self, column: str, table: str, what: str = "") -> set[int]:
@@ -202,7 +202,7 @@ def _action(row: Row) -> str | None:
 
 def _placements(db: Connection, then: Side, samples: str) -> Iterator[Placement]:
     kept, group = f"ifnull({then.column('kept', 'a')}, 1)", then.column("grp", "a")
-    reason = f"SELECT reason FROM aside WHERE sample=s.id AND step<={then.last_step}"
+    reason = f"SELECT reason FROM placement WHERE sample=s.id AND step<={then.last_step}"
     for row in db.rows(
         f"SELECT s.id, {kept}, {group}, ({reason} ORDER BY id DESC LIMIT 1) "
         f"{samples} WHERE (s.kept, s.grp) IS NOT ({kept}, {group})"

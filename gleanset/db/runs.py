@@ -107,7 +107,7 @@ class EvaluationCounts(NamedTuple):
 
 
 class SplitEvaluations:
-    """The `peek` table. Obtained by `SplitEvaluations(dataset.db)`."""
+    """The `split_evaluation` table. Obtained by `SplitEvaluations(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -121,7 +121,8 @@ class SplitEvaluations:
         look.
         """
         row = self._db.one(
-            "SELECT data FROM peek WHERE run=? AND split=? ORDER BY id LIMIT 1", (run, split)
+            "SELECT data FROM split_evaluation WHERE run=? AND split=? ORDER BY id LIMIT 1",
+            (run, split),
         )
         return self._looks(split, row["data"]) if row else None
 
@@ -129,7 +130,9 @@ class SplitEvaluations:
         """Return whether labels in doubt were searched for with the settings of a run, test among
         them.
         """
-        return bool(self._db.number("SELECT 1 FROM peek WHERE run=? AND why='doubts'", (run,)))
+        return bool(
+            self._db.number("SELECT 1 FROM split_evaluation WHERE run=? AND why='doubts'", (run,))
+        )
 
     def add(self, run: str, split: str, samples: Iterable[str], why: str) -> EvaluationCounts:
         """Record a look ('train', 'evaluate', 'doubts'); what there was before it.
@@ -140,13 +143,14 @@ class SplitEvaluations:
         data = fingerprint(samples)
         with self._db.write():
             known = self._db.number(
-                "SELECT id FROM peek WHERE run=? AND split=? AND data=? AND why=? AND why='train'",
+                "SELECT id FROM split_evaluation WHERE run=? AND split=? AND data=? AND why=? "
+                "AND why='train'",
                 (run, split, data, why),
             )
             before = self._looks(split, data, known, own=run)
             if not known:
                 self._db.run(
-                    "INSERT INTO peek(run, split, data, why, at) VALUES(?,?,?,?,?)",
+                    "INSERT INTO split_evaluation(run, split, data, why, at) VALUES(?,?,?,?,?)",
                     (run, split, data, why, now()),
                 )
         return before
@@ -154,7 +158,7 @@ class SplitEvaluations:
     def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> EvaluationCounts:
         """Return the looks before row `until`, or all, but for the figures of run `own`."""
         rows = self._db.rows(
-            "SELECT run, data FROM peek WHERE split=?1 AND (?2=0 OR id<?2) "
+            "SELECT run, data FROM split_evaluation WHERE split=?1 AND (?2=0 OR id<?2) "
             "AND NOT (run=?3 AND why IN ('train','evaluate')) ORDER BY id",
             (split, until, own),
         )

@@ -284,7 +284,7 @@ class SplitGroups:
     def not_searched(self) -> int:
         """Return how many labelled samples were never searched for duplicates."""
         return self._db.number(
-            "SELECT count(*) FROM sample s LEFT JOIN look l ON l.sample=s.id "
+            "SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id "
             "WHERE s.status='labelled' AND ifnull(l.searched,0)=0"
         )
 

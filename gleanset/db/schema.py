@@ -1,23 +1,46 @@
-"""The schema that all migrations come to, with which a new catalogue begins.
+"""Every table and column of the catalogue, and what each of them means.
 
-What the columns mean stands at the migration that brought them. `tests/gleanset/test_connection.py`
-holds both together: who appends a migration writes here what it makes of the tables.
+The words are those of docs/glossary.md. Times are ISO 8601 in UTC; hashes of 64 bits are stored as
+signed integers; a box is x, y, w, h in pixels of the upright original, and `angle` by how many
+degrees it is turned round its middle. Who changes a table writes here what a new catalogue has,
+and appends to `STEPS` what brings an older one there.
 """
 
 from __future__ import annotations
 
-SCHEMA = """
-CREATE TABLE image(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL UNIQUE, format TEXT NOT NULL,
-    bytes INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    frames INTEGER NOT NULL, orientation INTEGER NOT NULL, phash INTEGER NOT NULL,
-    sharpness REAL NOT NULL, state TEXT NOT NULL DEFAULT 'ok');
+from typing import NamedTuple
 
-CREATE TABLE origin(
-    id INTEGER PRIMARY KEY, image INTEGER NOT NULL REFERENCES image(id), source TEXT NOT NULL,
-    key TEXT NOT NULL, url TEXT, page_url TEXT, path TEXT, video TEXT, time REAL, frame INTEGER,
-    scene INTEGER, post TEXT, query TEXT, hint TEXT, author TEXT, licence TEXT, title TEXT,
-    tags TEXT NOT NULL DEFAULT '[]', rating TEXT, ai INTEGER, original_path TEXT);
+TABLES = """
+-- What was gathered.
+
+CREATE TABLE image(  -- an original file, stored once
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sha256 TEXT NOT NULL UNIQUE,  -- of its bytes: its name in the store
+    format TEXT NOT NULL,  -- as Pillow calls it
+    bytes INTEGER NOT NULL,
+    width INTEGER NOT NULL,  -- upright
+    height INTEGER NOT NULL,
+    frames INTEGER NOT NULL,  -- of an animation; 1 for a still
+    orientation INTEGER NOT NULL,  -- what EXIF says, which is applied to all pixels we speak of
+    phash INTEGER NOT NULL,  -- perceptual hash
+    sharpness REAL NOT NULL,
+    state TEXT NOT NULL DEFAULT 'ok');  -- or 'missing' once its file was found gone
+
+CREATE TABLE origin(  -- a place where an image was found
+    id INTEGER PRIMARY KEY,
+    image INTEGER NOT NULL REFERENCES image(id),
+    source TEXT NOT NULL,
+    key TEXT NOT NULL,  -- the id there
+    url TEXT, page_url TEXT, path TEXT,
+    video TEXT, time REAL, frame INTEGER, scene INTEGER,  -- SHA-256 of the video, seconds, numbers
+    post TEXT,  -- or the group of files that a person says belong together
+    query TEXT,
+    hint TEXT,  -- the class that a query or folder suggests
+    author TEXT, licence TEXT, title TEXT,
+    tags TEXT NOT NULL DEFAULT '[]',  -- JSON list
+    rating TEXT,
+    ai INTEGER,  -- whether a model drew it, as the source says; NULL where it does not say
+    original_path TEXT);  -- below the folder that was named, or inside its archive
 CREATE UNIQUE INDEX origin_once ON origin(image, source, key, ifnull(query,''), ifnull(hint,''));
 CREATE INDEX origin_source ON origin(source, image);
 CREATE INDEX origin_key ON origin(source, key);
@@ -25,45 +48,79 @@ CREATE INDEX origin_video ON origin(video, image) WHERE video IS NOT NULL;
 CREATE INDEX origin_licence ON origin(licence, image) WHERE licence IS NOT NULL;
 CREATE INDEX origin_hint ON origin(hint, image) WHERE hint IS NOT NULL;
 
-CREATE TABLE video(
-    id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, name TEXT NOT NULL, settings TEXT NOT NULL,
-    duration REAL, frames INTEGER NOT NULL, url TEXT, state TEXT, done INTEGER NOT NULL DEFAULT 1,
+CREATE TABLE video(  -- a video with one way of sampling it
+    id INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL, name TEXT NOT NULL,
+    settings TEXT NOT NULL,  -- of the sampling
+    duration REAL,  -- seconds
+    frames INTEGER NOT NULL,  -- that it gave so far
+    url TEXT,
+    state TEXT,  -- JSON: what a sampling that was stopped goes on from
+    done INTEGER NOT NULL DEFAULT 1,
     UNIQUE(sha256, settings));
 CREATE INDEX video_url ON video(url) WHERE url IS NOT NULL;
 
-CREATE TABLE fetch(
-    source TEXT NOT NULL, key TEXT NOT NULL, stamp TEXT NOT NULL DEFAULT '', url TEXT, query TEXT,
-    state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, image INTEGER REFERENCES image(id),
-    candidate TEXT, PRIMARY KEY(source, key)) WITHOUT ROWID;
+CREATE TABLE fetch(  -- what was asked for already, and how that ended
+    source TEXT NOT NULL, key TEXT NOT NULL,
+    stamp TEXT NOT NULL DEFAULT '',  -- tells a changed file at a known place
+    url TEXT, query TEXT,
+    state TEXT NOT NULL,  -- done, rejected, failed (worth another try) or unsettled (not its fault)
+    attempts INTEGER NOT NULL DEFAULT 1,
+    image INTEGER REFERENCES image(id),
+    candidate TEXT,  -- JSON: as its source described it, to try it again
+    PRIMARY KEY(source, key)) WITHOUT ROWID;
 
-CREATE TABLE rejection(
-    stage TEXT NOT NULL, what TEXT NOT NULL, source TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL,
-    detail TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY(stage, what, source)) WITHOUT ROWID;
+CREATE TABLE rejection(  -- an item that a stage could not use, and why
+    stage TEXT NOT NULL, what TEXT NOT NULL,
+    source TEXT NOT NULL DEFAULT '',  -- two sources may offer the same address
+    reason TEXT NOT NULL, detail TEXT NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY(stage, what, source)) WITHOUT ROWID;
 
-CREATE TABLE scan(
-    image INTEGER NOT NULL REFERENCES image(id), detector TEXT NOT NULL, settings TEXT NOT NULL,
-    at TEXT NOT NULL, cut TEXT NOT NULL DEFAULT '', PRIMARY KEY(image, detector)) WITHOUT ROWID;
+CREATE TABLE tombstone(  -- an image that was taken down, and never comes back
+    sha256 TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE face(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, image INTEGER NOT NULL REFERENCES image(id),
-    detector TEXT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL,
-    h INTEGER NOT NULL, score REAL NOT NULL, landmarks TEXT NOT NULL DEFAULT '[]', evidence TEXT,
-    gone INTEGER NOT NULL DEFAULT 0);
+-- Faces and samples.
+
+CREATE TABLE scan(  -- a search of an image for faces
+    image INTEGER NOT NULL REFERENCES image(id),
+    detector TEXT NOT NULL, settings TEXT NOT NULL,
+    at TEXT NOT NULL,
+    cut TEXT NOT NULL DEFAULT '',  -- how its faces were cut; empty: to be cut again
+    PRIMARY KEY(image, detector)) WITHOUT ROWID;
+
+CREATE TABLE face(  -- a box that a detector found, or a person drew
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    image INTEGER NOT NULL REFERENCES image(id),
+    detector TEXT NOT NULL,
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    score REAL NOT NULL,
+    landmarks TEXT NOT NULL DEFAULT '[]',  -- JSON: name, x, y of each
+    evidence TEXT,  -- JSON: what the detectors of an ensemble say
+    gone INTEGER NOT NULL DEFAULT 0);  -- not found any more, kept for the decision on its sample
 CREATE INDEX face_image ON face(image, detector);
 
 CREATE TABLE class(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, show TEXT, aliases TEXT,
-    merged_into INTEGER REFERENCES class(id));
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    show TEXT,
+    merged_into INTEGER REFERENCES class(id));  -- itself: hidden, for nothing made it
 
-CREATE TABLE sample(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
+CREATE TABLE sample(  -- what gets a label: the crop of a face, or a whole image
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,  -- a hash of its image and face box
     image INTEGER NOT NULL REFERENCES image(id),
-    face INTEGER REFERENCES face(id) ON DELETE SET NULL, detector TEXT NOT NULL, score REAL,
-    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
-    phash INTEGER NOT NULL, sharpness REAL NOT NULL, label INTEGER REFERENCES class(id),
-    status TEXT NOT NULL DEFAULT 'queue', kept INTEGER NOT NULL DEFAULT 1, grp TEXT, moment TEXT,
-    split TEXT, angle REAL NOT NULL DEFAULT 0, size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL,
-    fold INTEGER);
+    face INTEGER REFERENCES face(id) ON DELETE SET NULL,
+    detector TEXT NOT NULL, score REAL,
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,  -- as it is cut
+    phash INTEGER NOT NULL, sharpness REAL NOT NULL,
+    label INTEGER REFERENCES class(id),
+    status TEXT NOT NULL DEFAULT 'queue',  -- labelled, rejected, or retired (found no more)
+    kept INTEGER NOT NULL DEFAULT 1,  -- 0: set aside as a copy
+    grp TEXT,  -- the duplicate group
+    moment TEXT, split TEXT,  -- by the split plan in force
+    angle REAL NOT NULL DEFAULT 0,
+    size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL,
+    fold INTEGER);  -- of a k-fold split, from 1 on
 CREATE INDEX sample_image ON sample(image);
 CREATE INDEX sample_face ON sample(face);
 CREATE INDEX sample_label ON sample(label, image);
@@ -75,138 +132,261 @@ CREATE INDEX sample_sharpness ON sample(sharpness, image);
 CREATE INDEX sample_size ON sample(size, image);
 CREATE INDEX sample_kept ON sample(kept, image) WHERE NOT kept;
 
-CREATE TABLE step(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, who TEXT NOT NULL, name TEXT NOT NULL,
-    undoes INTEGER UNIQUE REFERENCES step(id), kind TEXT, arguments TEXT,
-    merged INTEGER NOT NULL DEFAULT 0);
+-- The journal: steps, and the four kinds of things that they did. No row is ever rewritten.
 
-CREATE TABLE decision(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, step INTEGER NOT NULL REFERENCES step(id),
-    sample INTEGER NOT NULL REFERENCES sample(id), action TEXT NOT NULL,
-    value INTEGER REFERENCES class(id), before_status TEXT NOT NULL,
-    before_label INTEGER REFERENCES class(id), provenance TEXT NOT NULL);
+CREATE TABLE step(  -- what was decided at once
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL, who TEXT NOT NULL,
+    undoes INTEGER UNIQUE REFERENCES step(id),
+    kind TEXT, arguments TEXT,  -- the operation; its arguments as JSON
+    merged INTEGER NOT NULL DEFAULT 0);  -- of another dataset: not ours to undo
+
+CREATE TABLE decision(  -- gave a sample a label, rejected it, or took that back
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    step INTEGER NOT NULL REFERENCES step(id),
+    sample INTEGER NOT NULL REFERENCES sample(id),
+    action TEXT NOT NULL,  -- label, reject, clear, add or remove
+    value INTEGER REFERENCES class(id),
+    before_status TEXT NOT NULL, before_label INTEGER REFERENCES class(id),
+    provenance TEXT NOT NULL);  -- who says so: a person, a hint, a model, an import, ...
 CREATE INDEX decision_step ON decision(step);
 CREATE INDEX decision_sample ON decision(sample);
 
-CREATE TABLE split_plan( id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE change(  -- changed something else of a sample, class, plan or request
+    id INTEGER PRIMARY KEY,
+    step INTEGER NOT NULL REFERENCES step(id),
+    what TEXT NOT NULL,  -- a column, as changes.py names them
+    item INTEGER NOT NULL,  -- the row
+    before, after);
+CREATE INDEX change_step ON change(step);
+CREATE INDEX change_name ON change(before) WHERE what='name';
 
-CREATE TABLE run(
-    id TEXT PRIMARY KEY, room TEXT NOT NULL, settings TEXT NOT NULL, started TEXT NOT NULL,
-    ended TEXT, status TEXT NOT NULL, result TEXT NOT NULL DEFAULT '{}',
-    snapshot TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE placement(  -- kept a sample or set it aside as a copy, in a duplicate group
+    id INTEGER PRIMARY KEY,
+    step INTEGER NOT NULL REFERENCES step(id),
+    sample INTEGER NOT NULL REFERENCES sample(id),
+    kept INTEGER NOT NULL, grp TEXT,
+    before_kept INTEGER NOT NULL, before_grp TEXT,
+    reason TEXT NOT NULL);
+CREATE INDEX placement_step ON placement(step);
+CREATE INDEX placement_sample ON placement(sample);
 
-CREATE TABLE tombstone(sha256 TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
-
-CREATE TABLE look(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), version INTEGER NOT NULL, x INTEGER NOT NULL,
-    y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL, angle REAL NOT NULL,
-    plain INTEGER NOT NULL, flipped INTEGER NOT NULL, filled REAL NOT NULL, points BLOB NOT NULL,
-    shapes BLOB NOT NULL, searched INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX look_searched ON look(searched, sample);
-
-CREATE TABLE pair(
-    a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
-    kind TEXT NOT NULL, distance REAL, verdict TEXT NOT NULL, step INTEGER REFERENCES step(id),
-    overlap REAL, PRIMARY KEY(a, b, kind), CHECK(a < b)) WITHOUT ROWID;
-CREATE INDEX pair_b ON pair(b);
-CREATE INDEX pair_verdict ON pair(verdict, a);
-
-CREATE TABLE aside(
-    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id),
-    sample INTEGER NOT NULL REFERENCES sample(id), kept INTEGER NOT NULL, grp TEXT,
-    before_kept INTEGER NOT NULL, before_grp TEXT, reason TEXT NOT NULL);
-CREATE INDEX aside_step ON aside(step);
-CREATE INDEX aside_sample ON aside(sample);
-
-CREATE TABLE verdict(
-    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id),
+CREATE TABLE verdict(  -- said whether two samples are the same
+    id INTEGER PRIMARY KEY,
+    step INTEGER NOT NULL REFERENCES step(id),
     a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
     verdict TEXT, before_verdict TEXT);
 CREATE INDEX verdict_step ON verdict(step);
 CREATE INDEX verdict_a ON verdict(a);
 CREATE INDEX verdict_b ON verdict(b);
 
-CREATE TABLE balance(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), copies INTEGER NOT NULL,
-    weight REAL NOT NULL);
+-- What people say of samples besides labels.
 
-CREATE TABLE balance_plan(id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE sorting_note(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    mark TEXT,  -- other (a face, but of no class) or later (put off)
+    refused TEXT,  -- classes (rows, with commas) that it is not
+    bond INTEGER,  -- samples with one number are of one person
+    apart TEXT);  -- samples (rows, with commas) that are of another person
+CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT NULL;
+CREATE INDEX sorting_note_bond ON sorting_note(sample)
+    WHERE bond IS NOT NULL OR apart IS NOT NULL;
 
-CREATE TABLE quality(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), version INTEGER NOT NULL, x INTEGER NOT NULL,
-    y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL, angle REAL NOT NULL,
-    blur REAL NOT NULL, darkest REAL NOT NULL, lightest REAL NOT NULL, text REAL NOT NULL,
-    photo REAL NOT NULL, traits BLOB NOT NULL, outlier REAL, label INTEGER);
+CREATE TABLE checked(  -- a blind second look at a label that was given with a whole page
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    label INTEGER NOT NULL REFERENCES class(id),
+    held INTEGER NOT NULL,  -- whether it was right
+    at TEXT NOT NULL);
+
+CREATE TABLE effort(  -- the gestures and seconds that a person spent at a stretch
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, gestures INTEGER NOT NULL, seconds REAL NOT NULL);
+
+-- Copies.
+
+CREATE TABLE sample_hash(  -- what samples are compared by, made of a region of the image
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    version INTEGER NOT NULL,  -- of the code that made it
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    angle REAL NOT NULL,
+    plain INTEGER NOT NULL, flipped INTEGER NOT NULL,  -- perceptual hashes, of the mirror image too
+    filled REAL NOT NULL,  -- the part of it that is no uniform border, 0..1
+    points BLOB NOT NULL, shapes BLOB NOT NULL,  -- 8 and 3 bytes for each distinct place
+    searched INTEGER NOT NULL DEFAULT 0);  -- whether all pairs with it are known
+CREATE INDEX sample_hash_searched ON sample_hash(searched, sample);
+
+CREATE TABLE pair(  -- two samples that may be copies, and what is known of that, for ever
+    a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
+    kind TEXT NOT NULL,  -- pixels, or person, whose word counts more
+    distance REAL,  -- how much differs once one lies over the other
+    verdict TEXT NOT NULL,  -- same, not, doubtful; open or tied while nobody has looked
+    step INTEGER REFERENCES step(id),
+    overlap REAL,  -- what part of the larger picture both show, 0..1
+    PRIMARY KEY(a, b, kind), CHECK(a < b)) WITHOUT ROWID;
+CREATE INDEX pair_b ON pair(b);
+CREATE INDEX pair_verdict ON pair(verdict, a);
+
+-- Quality, and labels that are doubted.
+
+CREATE TABLE quality(  -- what the pixels of a region say of a sample
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    version INTEGER NOT NULL,  -- of the code that measured
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    angle REAL NOT NULL,
+    blur REAL NOT NULL, darkest REAL NOT NULL, lightest REAL NOT NULL,
+    text REAL NOT NULL, photo REAL NOT NULL,
+    traits BLOB NOT NULL,  -- the descriptor
+    outlier REAL, label INTEGER);  -- how far it is from its class, which was `label` then
 CREATE INDEX quality_blur ON quality(blur, sample);
 CREATE INDEX quality_text ON quality(text, sample);
 CREATE INDEX quality_photo ON quality(photo, sample);
 CREATE INDEX quality_outlier ON quality(outlier, sample) WHERE outlier IS NOT NULL;
 
-CREATE TABLE presort(id INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT, facts TEXT NOT NULL);
+CREATE TABLE doubt(  -- a label that is likely wrong, as the newest search for such says
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    given INTEGER NOT NULL REFERENCES class(id), suggested INTEGER NOT NULL REFERENCES class(id),
+    confidence REAL NOT NULL, margin REAL NOT NULL,
+    run TEXT NOT NULL,
+    seen INTEGER NOT NULL);  -- the last decision then: a later one ends the doubt
+CREATE INDEX doubt_margin ON doubt(margin, sample);
 
-CREATE TABLE standing(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), place INTEGER NOT NULL, cluster INTEGER,
-    outlier REAL, ask INTEGER);
-CREATE INDEX standing_place ON standing(place, sample);
+-- What the newest presort says.
+
+CREATE TABLE presort(
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL,
+    run TEXT,  -- of which the vectors are, if of any
+    facts TEXT NOT NULL);  -- JSON: its figures
+
+CREATE TABLE presorted(  -- a sample in it
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    place INTEGER NOT NULL,  -- along an order in which look-alikes are neighbours
+    cluster INTEGER,  -- look-alikes of one kind
+    outlier REAL,  -- 0 for a typical picture of these, 1 for an odd one
+    ask INTEGER);  -- from 0: those whose labels would teach the most
+CREATE INDEX presorted_place ON presorted(place, sample);
 
 CREATE TABLE proposal(
-    sample INTEGER NOT NULL REFERENCES sample(id), rank INTEGER NOT NULL,
-    label INTEGER NOT NULL REFERENCES class(id), confidence REAL NOT NULL,
+    sample INTEGER NOT NULL REFERENCES sample(id),
+    rank INTEGER NOT NULL,  -- from 1, the surest first
+    label INTEGER NOT NULL REFERENCES class(id),
+    confidence REAL NOT NULL,
     PRIMARY KEY(sample, rank)) WITHOUT ROWID;
 CREATE INDEX proposal_label ON proposal(label, confidence) WHERE rank=1;
 
-CREATE TABLE mark(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), mark TEXT, refused TEXT, bond INTEGER,
-    apart TEXT);
-CREATE INDEX mark_mark ON mark(mark, sample) WHERE mark IS NOT NULL;
-CREATE INDEX mark_bond ON mark(sample) WHERE bond IS NOT NULL OR apart IS NOT NULL;
+-- Splits and trainings.
 
-CREATE TABLE change(
-    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id), what TEXT NOT NULL,
-    item INTEGER NOT NULL, before, after);
-CREATE INDEX change_step ON change(step);
-CREATE INDEX change_name ON change(before) WHERE what='name';
+CREATE TABLE split_plan(  -- the newest is in force
+    id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
 
-CREATE TABLE checked(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), label INTEGER NOT NULL REFERENCES class(id),
-    held INTEGER NOT NULL, at TEXT NOT NULL);
+CREATE TABLE balance_plan(  -- the same
+    id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
 
-CREATE TABLE effort(
-    id INTEGER PRIMARY KEY, at TEXT NOT NULL, gestures INTEGER NOT NULL, seconds REAL NOT NULL);
+CREATE TABLE balance(  -- what a sample of train counts for, where that is not once
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    copies INTEGER NOT NULL,  -- 0 leaves it out
+    weight REAL NOT NULL);
 
-CREATE TABLE doubt(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), given INTEGER NOT NULL REFERENCES class(id),
-    suggested INTEGER NOT NULL REFERENCES class(id), confidence REAL NOT NULL, margin REAL NOT NULL,
-    run TEXT NOT NULL, seen INTEGER NOT NULL);
-CREATE INDEX doubt_margin ON doubt(margin, sample);
+CREATE TABLE run(  -- a training
+    id TEXT PRIMARY KEY,  -- its folder
+    room TEXT NOT NULL,
+    settings TEXT NOT NULL,  -- JSON
+    started TEXT NOT NULL, ended TEXT,
+    status TEXT NOT NULL,  -- running, interrupted, done, failed or given up
+    result TEXT NOT NULL DEFAULT '{}',  -- JSON
+    snapshot TEXT NOT NULL DEFAULT '{}');  -- JSON: how its data differ from a snapshot
 
-CREATE TABLE peek(
-    id INTEGER PRIMARY KEY, run TEXT NOT NULL, split TEXT NOT NULL, data TEXT NOT NULL,
+CREATE TABLE split_evaluation(  -- a time that a run was judged on a split
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL, split TEXT NOT NULL,
+    data TEXT NOT NULL,  -- a hash of the samples that were in it
     why TEXT NOT NULL, at TEXT NOT NULL);
-CREATE INDEX peek_split ON peek(split, data);
+CREATE INDEX split_evaluation_split ON split_evaluation(split, data);
 
-CREATE TABLE report(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sha256 TEXT NOT NULL,
-    format TEXT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL,
-    h INTEGER NOT NULL, claimed TEXT NOT NULL, run TEXT NOT NULL, answer TEXT, confidence REAL,
-    note TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT 'pending',
+-- What visitors of the page send. `status` is pending, accepted or refused, by a step.
+
+CREATE TABLE report(  -- who is in a box of a picture
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
+    sha256 TEXT NOT NULL, format TEXT NOT NULL,  -- the picture lies in web/reports/
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    claimed TEXT NOT NULL,  -- the class
+    run TEXT NOT NULL, answer TEXT, confidence REAL,  -- which run answered what
+    note TEXT NOT NULL DEFAULT '',
+    status TEXT NOT NULL DEFAULT 'pending',
     UNIQUE(sha256, x, y, w, h, claimed));
 CREATE INDEX report_status ON report(status, id);
 
-CREATE TABLE takedown(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, page TEXT NOT NULL,
-    sha256 TEXT NOT NULL, phash INTEGER, words TEXT NOT NULL, reason TEXT NOT NULL,
-    contact TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending');
+CREATE TABLE takedown(  -- a request to remove a picture: by its page, by hashes of it, in words
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
+    page TEXT NOT NULL, sha256 TEXT NOT NULL, phash INTEGER, words TEXT NOT NULL,
+    reason TEXT NOT NULL, contact TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending');
+
+-- Snapshots.
 
 CREATE TABLE snapshot(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, at TEXT NOT NULL,
-    who TEXT NOT NULL, note TEXT NOT NULL, counts TEXT NOT NULL, last_image INTEGER NOT NULL,
-    last_step INTEGER NOT NULL, classes TEXT NOT NULL, settings TEXT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE, at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL,
+    counts TEXT NOT NULL,  -- JSON
+    last_image INTEGER NOT NULL, last_step INTEGER NOT NULL,  -- the newest rows then
+    classes TEXT NOT NULL,  -- JSON: id, name, show, merged_into of each
+    settings TEXT NOT NULL,  -- the text of dataset.toml
     split_plan TEXT NOT NULL, balance_plan TEXT NOT NULL);
 
-CREATE TABLE snapped(
-    sample INTEGER NOT NULL REFERENCES sample(id), since INTEGER NOT NULL, until INTEGER,
-    status TEXT NOT NULL, label INTEGER, kept INTEGER NOT NULL, grp TEXT, moment TEXT, split TEXT,
-    fold INTEGER, copies INTEGER, weight REAL, mark TEXT, refused TEXT, bond INTEGER, apart TEXT,
+CREATE TABLE snapshot_sample(  -- a state that a sample had in snapshots
+    sample INTEGER NOT NULL REFERENCES sample(id),
+    since INTEGER NOT NULL,  -- the first snapshot that has it
+    until INTEGER,  -- the first that has it no more; NULL: the newest has it
+    status TEXT NOT NULL, label INTEGER, kept INTEGER NOT NULL, grp TEXT,
+    moment TEXT,  -- '=' for the key of the sample
+    split TEXT, fold INTEGER, copies INTEGER, weight REAL,
+    mark TEXT, refused TEXT, bond INTEGER, apart TEXT,
     PRIMARY KEY(sample, since)) WITHOUT ROWID;
 """
+
+_PLAIN_NAMES = """
+ALTER TABLE look RENAME TO sample_hash;
+DROP INDEX look_searched;
+CREATE INDEX sample_hash_searched ON sample_hash(searched, sample);
+ALTER TABLE mark RENAME TO sorting_note;
+DROP INDEX mark_mark;
+DROP INDEX mark_bond;
+CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT NULL;
+CREATE INDEX sorting_note_bond ON sorting_note(sample)
+    WHERE bond IS NOT NULL OR apart IS NOT NULL;
+ALTER TABLE standing RENAME TO presorted;
+DROP INDEX standing_place;
+CREATE INDEX presorted_place ON presorted(place, sample);
+ALTER TABLE peek RENAME TO split_evaluation;
+DROP INDEX peek_split;
+CREATE INDEX split_evaluation_split ON split_evaluation(split, data);
+ALTER TABLE aside RENAME TO placement;
+DROP INDEX aside_step;
+DROP INDEX aside_sample;
+CREATE INDEX placement_step ON placement(step);
+CREATE INDEX placement_sample ON placement(sample);
+ALTER TABLE snapped RENAME TO snapshot_sample;
+UPDATE step SET kind='named', arguments=json_object('name', name) WHERE kind IS NULL;
+ALTER TABLE step DROP COLUMN name;
+ALTER TABLE class DROP COLUMN aliases;
+"""
+
+
+class CatalogueSchema(NamedTuple):
+    """`tables` are those of a new catalogue; `steps`, by ascending names, bring an older one there.
+
+    A catalogue knows which step it has come to. It can be opened from step `oldest` on. Each
+    statement ends a line.
+    """
+
+    tables: str
+    oldest: str
+    steps: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def newest(self) -> str:
+        """The last step, which a new catalogue has from the beginning."""
+        return self.steps[-1][0] if self.steps else self.oldest
+
+
+SCHEMA = CatalogueSchema(TABLES, "0021-original-paths", (("0022-plain-names", _PLAIN_NAMES),))
+OLDEST_COMMIT = "49a8f26"
+"""The last development version that writes the `oldest` catalogues, and opens all before them."""

@@ -35,9 +35,9 @@ STATE: Mapping[str, str] = {
     "bond": "m.bond",
     "apart": "m.apart",
 }
-"""SQL for what is kept of a sample `s` with its row `w` of `balance` and `m` of `mark`."""
+"""SQL for what is kept of a sample `s` with its row `w` of `balance` and `m` of `sorting_note`."""
 _COLUMNS = ", ".join(STATE)
-_PRESENT = "sample s LEFT JOIN balance w ON w.sample=s.id LEFT JOIN mark m ON m.sample=s.id"
+_PRESENT = "sample s LEFT JOIN balance w ON w.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id"
 
 
 class ClassState(NamedTuple):
@@ -77,7 +77,8 @@ class Side(NamedTuple):
         if self.id is None:
             return ""
         return (
-            f" LEFT JOIN snapped {alias} ON {alias}.sample=s.id AND {alias}.since<={self.id} "
+            f" LEFT JOIN snapshot_sample {alias} ON {alias}.sample=s.id AND "
+            f"{alias}.since<={self.id} "
             f"AND ({alias}.until IS NULL OR {alias}.until>{self.id})"
         )
 
@@ -132,7 +133,7 @@ def among(a: Side, b: Side, samples: Sequence[int]) -> str:
 
 
 class Snapshots:
-    """The `snapshot` and `snapped` tables. Obtained by `Snapshots(dataset.db)`."""
+    """The `snapshot` and `snapshot_sample` tables. Obtained by `Snapshots(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -163,16 +164,18 @@ class Snapshots:
     def _write_states(self, number: int) -> None:
         """Close the rows that hold no longer, and write those that have no open one."""
         state = ", ".join(f"{sql} AS {name}" for name, sql in STATE.items())
-        held = ", ".join(f"snapped.{name}" for name in STATE)
+        held = ", ".join(f"snapshot_sample.{name}" for name in STATE)
         present = ", ".join(f"p.{name}" for name in STATE)
         self._db.run(
-            f"UPDATE snapped SET until=? FROM (SELECT s.id, {state} FROM {_PRESENT}) p WHERE "
-            f"snapped.sample=p.id AND until IS NULL AND ({held}) IS NOT ({present})",
+            f"UPDATE snapshot_sample SET until=? FROM (SELECT s.id, {state} FROM {_PRESENT}) p "
+            f"WHERE "
+            f"snapshot_sample.sample=p.id AND until IS NULL AND ({held}) IS NOT ({present})",
             (number,),
         )
         self._db.run(
-            f"INSERT INTO snapped(sample, since, {_COLUMNS}) SELECT s.id, ?, "
-            f"{', '.join(STATE.values())} FROM {_PRESENT} WHERE NOT EXISTS(SELECT 1 FROM snapped o "
+            f"INSERT INTO snapshot_sample(sample, since, {_COLUMNS}) SELECT s.id, ?, "
+            f"{', '.join(STATE.values())} FROM {_PRESENT} WHERE NOT EXISTS(SELECT 1 FROM "
+            f"snapshot_sample o "
             "WHERE o.sample=s.id AND o.until IS NULL) ORDER BY s.id",
             (number,),
         )
@@ -196,7 +199,8 @@ class Snapshots:
         with self._db.write():
             self._db.run("DELETE FROM snapshot WHERE id=?", (self.side(name).id,))
             self._db.run(
-                "DELETE FROM snapped WHERE NOT EXISTS(SELECT 1 FROM snapshot WHERE id>=since AND "
+                "DELETE FROM snapshot_sample WHERE NOT EXISTS(SELECT 1 FROM snapshot WHERE "
+                "id>=since AND "
                 "(until IS NULL OR id<until))"
             )
 

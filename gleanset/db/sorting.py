@@ -112,7 +112,9 @@ class SampleTiles:
     def marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples, by row."""
         rows = self._db.rows_in(
-            "SELECT s.id, m.mark FROM sample s LEFT JOIN mark m ON m.sample=s.id WHERE s.key", keys
+            "SELECT s.id, m.mark FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id WHERE "
+            "s.key",
+            keys,
         )
         return {row[0]: row[1] for row in rows}
 
@@ -157,7 +159,7 @@ class SampleTiles:
         rest = {
             (row[0], row[1]): row[2]
             for row in self._db.rows(
-                f"SELECT s.status, m.mark, count(*) FROM sample s LEFT JOIN mark m ON "
+                f"SELECT s.status, m.mark, count(*) FROM sample s LEFT JOIN sorting_note m ON "
                 f"m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"
             )
         }
@@ -216,7 +218,7 @@ _TILE = (
     f"SELECT {SAMPLE_REGION}, s.status, c.name AS label, m.mark, s.score, "
     "(SELECT title FROM origin WHERE image=s.image ORDER BY id LIMIT 1) AS title "
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
-    "LEFT JOIN mark m ON m.sample=s.id"
+    "LEFT JOIN sorting_note m ON m.sample=s.id"
 )
 
 

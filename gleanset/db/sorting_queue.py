@@ -53,7 +53,8 @@ _FEATURES = (
 WAITS = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 """SQL: a sample `s` with its mark `m` waits for a person."""
 PROPOSED = (
-    "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN mark m "
+    "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN "
+    "sorting_note m "
     f"ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {WAITS}"
 )
 
@@ -74,7 +75,7 @@ class SortingQueue:
     def waiting(self, most: int) -> list[int]:
         """Return the samples (rows) that wait, or a fair sample of so many where they are more."""
         rows = self._db.rows(
-            "SELECT s.id FROM sample s LEFT JOIN mark m ON m.sample=s.id "
+            "SELECT s.id FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
             f"WHERE {WAITS} ORDER BY {FAIR_ORDER} LIMIT ?",
             (most,),
         )
@@ -89,7 +90,7 @@ class SortingQueue:
         """Return the samples that wait and are proposed as a class (row), the surest first."""
         rows = self._db.rows(
             "SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample "
-            "LEFT JOIN mark m ON m.sample=s.id "
+            "LEFT JOIN sorting_note m ON m.sample=s.id "
             f"WHERE p.rank=1 AND p.label=? AND {WAITS} ORDER BY p.confidence DESC, s.id LIMIT ?",
             (label, most),
         )
@@ -109,7 +110,7 @@ class SortingQueue:
                 mine = proposals.setdefault(row["sample"], {})
                 mine[row["label"]] = mine.get(row["label"], 0.0) + row["confidence"]
         standings = self._db.rows_in(
-            "SELECT sample, place, cluster FROM standing WHERE sample", rows
+            "SELECT sample, place, cluster FROM presorted WHERE sample", rows
         )
         return {row["sample"]: _offer(row, proposals.get(row["sample"], {})) for row in standings}
 

@@ -49,8 +49,9 @@ def stack_named(db: Connection, name: str) -> LookAlikeStack:
 
 def _every(db: Connection) -> list[LookAlikeStack]:
     rows = db.rows(
-        f"SELECT t.cluster, s.key, {WAITS} AS waits FROM standing t JOIN sample s ON s.id=t.sample "
-        "LEFT JOIN mark m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
+        f"SELECT t.cluster, s.key, {WAITS} AS waits FROM presorted t JOIN sample s ON "
+        f"s.id=t.sample "
+        "LEFT JOIN sorting_note m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
         "ORDER BY t.cluster, t.outlier, s.key"
     )
     found = []

@@ -179,7 +179,7 @@ def _their_steps(both: Merging) -> Iterator[tuple[TakenStep, dict[str, None]]]:
 
 
 def _identity(step: Row) -> tuple[str, ...]:
-    return tuple(str(step[name]) for name in ("at", "who", "name", "kind", "arguments"))
+    return tuple(str(step[name]) for name in ("at", "who", "kind", "arguments"))
 
 
 def _same(lines: dict[str, str], others: dict[str, str]) -> bool:

@@ -240,7 +240,7 @@ def test_a_rehearsal_changes_nothing(dataset: Dataset, keys: list[str]) -> None:
 
 def test_only_what_differs_takes_room(dataset: Dataset, keys: list[str]) -> None:
     def rows() -> int:
-        return dataset.db.number("SELECT count(*) FROM snapped")
+        return dataset.db.number("SELECT count(*) FROM snapshot_sample")
 
     take_snapshot(dataset, "v1")
     take_snapshot(dataset, "v2")
@@ -324,7 +324,7 @@ def seen(dataset: Dataset) -> Seen:
     marks = {
         row[0]: tuple(row)[1:]
         for row in dataset.db.rows(
-            "SELECT s.key, m.mark, m.bond FROM mark m JOIN sample s ON s.id=m.sample "
+            "SELECT s.key, m.mark, m.bond FROM sorting_note m JOIN sample s ON s.id=m.sample "
             "WHERE m.mark IS NOT NULL OR m.bond IS NOT NULL"
         )
     }
@@ -592,7 +592,7 @@ def test_what_was_forgotten_is_gone_from_snapshots_too(dataset: Dataset, keys: l
     take_snapshot(dataset, "v1")
     label(dataset, "dog", keys[0])
     Maintenance(dataset.db).forget(sha(0), "asked to")
-    assert dataset.db.number("SELECT count(*) FROM snapped") == 5
+    assert dataset.db.number("SELECT count(*) FROM snapshot_sample") == 5
     restore(dataset, "v1")
     assert dataset.samples.get(keys[0]) is None
     found = difference(dataset, "v1")

@@ -14,9 +14,7 @@ from PIL import Image
 from facecrop.detectors import DetectorSpec
 from facecrop.search import DatasetSearch, find_faces
 from gleanset import Dataset, Sample
-from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice
-from gleanset.db.migrations import MIGRATIONS
 from gleanset.images.cut import CutSettings, tilt
 from pipeline.listing import listing
 
@@ -149,28 +147,3 @@ def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: 
     assert todo(dataset, PLAIN) == (0, 1)
     search(dataset)
     assert crops(dataset) == before
-
-
-@pytest.mark.damages("rows of an older catalogue, without origins")
-def test_an_older_catalogue_needs_no_new_search(tmp_path: Path) -> None:
-    old = Connection(tmp_path / "catalog.sqlite", create=True, migrations=MIGRATIONS[:1])
-    with old.write():
-        for number, settings in enumerate(("threshold=0.5 margin=0.3", "margin=0.25")):
-            old.run(
-                "INSERT INTO image(sha256,format,bytes,width,height,frames,orientation,phash,"
-                "sharpness) VALUES(?,'PNG',1,1,1,1,1,0,0)",
-                (f"{number:064x}",),
-            )
-            old.run("INSERT INTO scan VALUES(?,'x',?,'')", (number + 1, settings))
-            old.run(
-                "INSERT INTO face(image,detector,x,y,w,h,score) VALUES(?,'x',0,0,1,1,1)",
-                (number + 1,),
-            )
-    old.close()
-    (tmp_path / "dataset.toml").touch()
-    with Dataset.open(tmp_path) as new:
-        new.scans.look_for_crops(lambda start: set())
-        assert new.images.count_unscanned("x", "threshold=0.5") == 1
-        assert new.scans.count_to_cut("x", "threshold=0.5", "margin=0.3") == 0
-        assert new.scans.count_to_cut("x", "threshold=0.5", "margin=0.4") == 1
-        assert new.scans.count_to_cut("x", "", "margin=0.25") == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -16,20 +15,22 @@ from tools_for_tests import python
 
 from gleanset import Dataset
 from gleanset.db.connection import Connection
-from gleanset.db.migrations import MIGRATIONS
+from gleanset.db.schema import SCHEMA, CatalogueSchema
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
     DatasetMissing,
     DatasetNewer,
+    DatasetOlder,
     DiskFull,
     NotWritable,
 )
 from gleanset.records import Measured, Origin, Rejection
 
 SmallDisk = Callable[[str], Path]
-FIRST = (("one", "CREATE TABLE thing(name TEXT); CREATE TABLE other(name TEXT)"),)
-SECOND = (*FIRST, ("two", "ALTER TABLE thing ADD COLUMN size INTEGER DEFAULT 7"))
+FIRST = CatalogueSchema("CREATE TABLE thing(name TEXT);\nCREATE TABLE other(name TEXT);", "1-old")
+_STEP = ("2-new", "ALTER TABLE thing ADD COLUMN size INTEGER DEFAULT 7;")
+SECOND = FIRST._replace(tables=f"{FIRST.tables}\n{_STEP[1]}", steps=(_STEP,))
 
 
 def add_images(dataset: Dataset, numbers: range) -> None:
@@ -50,22 +51,30 @@ def test_a_dataset_is_made_and_opened_again(tmp_path: Path) -> None:
     assert names == {"dataset.toml", "catalog.sqlite"}
 
 
-def _schema(path: Path) -> tuple[dict[str, str], list[str]]:
-    """The statement behind each table and index, but for spaces and quotes; the migrations."""
+def _tables(path: Path) -> dict[str, list[object]]:
+    """The columns of each table and index, with their types, keys and defaults."""
     with closing(sqlite3.connect(path)) as file:
-        rows = file.execute("SELECT name, ifnull(sql, '') FROM sqlite_master").fetchall()
-        done = [row[0] for row in file.execute("SELECT name FROM migration ORDER BY name")]
-    quiet = {name: re.sub(r"\s*([(),])\s*", r"\1", sql.replace('"', "")) for name, sql in rows}
-    return {name: " ".join(sql.split()) for name, sql in quiet.items()}, done
+        names = file.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+        return {
+            name: file.execute(f"PRAGMA {kind}_xinfo({name})").fetchall()
+            for name, kind in names.fetchall()
+        }
 
 
-def test_a_new_catalogue_is_what_the_oldest_becomes(tmp_path: Path) -> None:
-    new, old = tmp_path / "new.sqlite", tmp_path / "old.sqlite"
-    Connection(new, create=True).close()
-    Connection(old, create=True, migrations=MIGRATIONS[:1]).close()
-    assert _schema(new) != _schema(old)
-    Connection(old).close()
-    assert _schema(new) == _schema(old)
+def test_a_new_catalogue_is_what_the_oldest_becomes(oldest: Path, tmp_path: Path) -> None:
+    Connection(tmp_path / "new.sqlite", create=True).close()
+    before = _tables(oldest)
+    Connection(oldest).close()
+    assert _tables(oldest) == _tables(tmp_path / "new.sqlite") != before
+
+
+def test_a_catalogue_of_an_early_version_is_refused_and_left_alone(oldest: Path) -> None:
+    with closing(sqlite3.connect(oldest)) as file, file:
+        file.execute("DELETE FROM migration WHERE name>='0020'")
+    before = oldest.read_bytes()
+    with pytest.raises(DatasetOlder, match="git checkout"):
+        Connection(oldest)
+    assert oldest.read_bytes() == before
 
 
 def test_a_folder_without_dataset_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -77,50 +86,52 @@ def test_a_folder_without_dataset_is_refused_and_left_alone(tmp_path: Path) -> N
 
 def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
-    Connection(path, create=True, migrations=SECOND).close()
+    Connection(path, create=True, schema=SECOND).close()
     before = path.read_bytes()
-    with pytest.raises(DatasetNewer, match=r"'two'.*\n.*upgrade"):
-        Connection(path, migrations=FIRST)
+    with pytest.raises(DatasetNewer, match=r"'2-new'.*\n.*upgrade"):
+        Connection(path, schema=FIRST)
     assert path.read_bytes() == before
 
 
 def test_an_older_catalogue_is_upgraded_after_a_whole_copy(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
-    old = Connection(path, create=True, migrations=FIRST)
+    old = Connection(path, create=True, schema=FIRST)
     with old.write():
         old.many("INSERT INTO thing VALUES(?)", [(str(n),) for n in range(5000)])
     # The old one stays open: what is only in its write-ahead log must be in the copy too.
-    new = Connection(path, migrations=SECOND)
+    new = Connection(path, schema=SECOND)
     assert new.number("SELECT sum(size) FROM thing") == 35_000
     new.close()
     old.close()
-    copy = sqlite3.connect(tmp_path / "c.sqlite.before-two")
+    copy = sqlite3.connect(tmp_path / "c.sqlite.before-2-new")
     assert copy.execute("SELECT count(*) FROM thing").fetchone() == (5000,)
     assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
     copy.close()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.sqlite", "c.sqlite.before-two"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.sqlite", "c.sqlite.before-2-new"]
 
 
 def test_a_migration_that_fails_leaves_the_catalogue_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
-    Connection(path, create=True, migrations=FIRST).close()
-    broken = (*FIRST, ("two", "CREATE TABLE third(name TEXT); CREATE TABLE thing(name TEXT)"))
+    Connection(path, create=True, schema=FIRST).close()
+    twice = "CREATE TABLE third(name TEXT);\nCREATE TABLE thing(name TEXT);"
+    broken = FIRST._replace(steps=(("2-new", twice),))
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        Connection(path, migrations=broken)
-    again = Connection(path, migrations=FIRST)
+        Connection(path, schema=broken)
+    again = Connection(path, schema=FIRST)
     assert again.number("SELECT count(*) FROM sqlite_master WHERE name='third'") == 0
     again.close()
 
 
 def test_two_upgrades_at_once_end_well_and_the_copy_is_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
-    old = Connection(path, create=True, migrations=FIRST)
+    old = Connection(path, create=True, schema=FIRST)
     with old.write():
         old.many("INSERT INTO thing VALUES(?)", [("x" * 500,) for _ in range(20_000)])
     old.close()
     code = (
         "import sys; from pathlib import Path; from gleanset.db.connection import Connection\n"
-        f"sys.stdin.readline(); Connection(Path(sys.argv[1]), migrations={SECOND!r}).close()"
+        "from gleanset.db.schema import CatalogueSchema\n"
+        f"sys.stdin.readline(); Connection(Path(sys.argv[1]), schema={SECOND!r}).close()"
     )
     both = [python(code, path) for _ in range(3)]
     for process in both:
@@ -130,7 +141,7 @@ def test_two_upgrades_at_once_end_well_and_the_copy_is_the_old_one(tmp_path: Pat
     for process in both:
         assert process.communicate(timeout=60)[1] == ""
         assert process.returncode == 0
-    copy = sqlite3.connect(tmp_path / "c.sqlite.before-two")
+    copy = sqlite3.connect(tmp_path / "c.sqlite.before-2-new")
     assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
     assert copy.execute("SELECT count(*) FROM thing").fetchone() == (20_000,)
     copy.close()
@@ -197,7 +208,7 @@ def test_a_catalogue_that_was_never_filled_is_made_anew(tmp_path: Path) -> None:
 
 def test_waiting_for_another_program_ends(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
-    mine = Connection(path, create=True, busy_seconds=0.3, migrations=FIRST)
+    mine = Connection(path, create=True, busy_seconds=0.3, schema=FIRST)
     code = (
         "import sys, sqlite3; c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.readline()"
@@ -355,8 +366,8 @@ def test_a_copy_of_the_folder_is_a_dataset_too(tmp_path: Path) -> None:
         assert copy.images.count() == 5
 
 
-def test_migrations_are_named_once_and_in_order() -> None:
-    names = [name for name, _ in MIGRATIONS]
+def test_steps_are_named_once_and_in_order() -> None:
+    names = [SCHEMA.oldest, *(name for name, _ in SCHEMA.steps)]
     assert names == sorted(set(names))
 
 
@@ -371,7 +382,7 @@ def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:
 
 
 def test_pages_come_by_key_also_where_rows_are_written_meanwhile(tmp_path: Path) -> None:
-    db = Connection(tmp_path / "c.sqlite", create=True, migrations=FIRST)
+    db = Connection(tmp_path / "c.sqlite", create=True, schema=FIRST)
     with db.write():
         db.many("INSERT INTO thing VALUES(?)", [(f"{n:02}",) for n in range(7)])
         db.many("INSERT INTO other VALUES(?)", [("03",), ("03",), ("05",)])
@@ -390,7 +401,7 @@ def test_pages_come_by_key_also_where_rows_are_written_meanwhile(tmp_path: Path)
 
 
 def test_pages_go_on_after_every_column_of_their_key(tmp_path: Path) -> None:
-    db = Connection(tmp_path / "c.sqlite", create=True, migrations=SECOND)
+    db = Connection(tmp_path / "c.sqlite", create=True, schema=SECOND)
     there = [(f"{n % 3}", n // 3) for n in range(9)]
     with db.write():
         db.many("INSERT INTO thing VALUES(?,?)", there)
@@ -401,7 +412,7 @@ def test_pages_go_on_after_every_column_of_their_key(tmp_path: Path) -> None:
 
 
 def test_more_items_than_one_statement_takes_are_all_looked_for(tmp_path: Path) -> None:
-    db = Connection(tmp_path / "c.sqlite", create=True, migrations=FIRST)
+    db = Connection(tmp_path / "c.sqlite", create=True, schema=FIRST)
     with db.write():
         db.many("INSERT INTO thing VALUES(?)", [(f"{n}",) for n in range(5000)])
     names = [f"{n}" for n in range(0, 10_000, 2)]

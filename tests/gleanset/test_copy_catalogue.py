@@ -14,7 +14,7 @@ from gleanset import Dataset
 from gleanset.db import copying as module
 from gleanset.db.connection import Connection
 from gleanset.db.copying import copy_catalogue
-from gleanset.db.migrations import MIGRATIONS
+from gleanset.db.schema import SCHEMA
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DatasetNewer
 
 
@@ -29,7 +29,6 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def images(copy: Path) -> int:
     db = Connection(copy)
-    assert db.number("SELECT count(*) FROM migration") == len(MIGRATIONS)
     counted = db.number("SELECT count(*) FROM image")
     db.close()
     return counted
@@ -75,19 +74,18 @@ def test_what_a_killed_program_left_in_the_log_is_copied(
     assert ({path.name for path in killed.iterdir()}, files(killed)) == before
 
 
-def test_an_older_catalogue_stays_old_and_its_copy_is_upgraded(tmp_path: Path) -> None:
-    (tmp_path / "old").mkdir()
-    old = tmp_path / "old" / "catalog.sqlite"
-    Connection(old, create=True, migrations=MIGRATIONS[:3]).close()
-    before = files(old.parent)
-    copy_catalogue(old, tmp_path / "copy.sqlite")
-    assert images(tmp_path / "copy.sqlite") == 0
-    assert files(old.parent) == before
+def test_an_older_catalogue_stays_old_and_its_copy_is_upgraded(
+    oldest: Path, tmp_path: Path
+) -> None:
+    before = files(oldest.parent)
+    copy_catalogue(oldest, tmp_path / "copy.sqlite")
+    assert images(tmp_path / "copy.sqlite") == 4
+    assert files(oldest.parent) == before
 
 
 def test_a_newer_or_damaged_catalogue_is_named_itself_not_its_copy(tmp_path: Path) -> None:
     newer, copy = tmp_path / "newer.sqlite", tmp_path / "copy.sqlite"
-    Connection(newer, create=True, migrations=(*MIGRATIONS, ("9999-later", ""))).close()
+    Connection(newer, create=True, schema=SCHEMA._replace(steps=(("9999-later", ""),))).close()
     with pytest.raises(DatasetNewer, match=r"newer\.sqlite was written"):
         copy_catalogue(newer, copy)
     newer.write_bytes(b"no catalogue" * 1000)

@@ -23,9 +23,7 @@ from hypothesis.stateful import (
 
 from gleanset import Dataset
 from gleanset.db.classes import class_name
-from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice, Undone
-from gleanset.db.migrations import MIGRATIONS
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
@@ -464,21 +462,6 @@ def test_decided_samples_survive_a_new_detection(dataset: Dataset, keys: list[st
     for number in range(3):
         dataset.faces.record(sha(number), "test", "other", [])
     assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("retired", None)]
-
-
-def test_steps_from_before_kinds_are_read_by_their_names(tmp_path: Path) -> None:
-    names = [name for name, _ in MIGRATIONS]
-    before = MIGRATIONS[: names.index("0013-operations")]
-    old = Connection(tmp_path / "catalog.sqlite", create=True, migrations=before)
-    with old.write():
-        old.run("INSERT INTO step(at,who,name) VALUES('then','Ann','Rename A to B to C')")
-    old.close()
-    (tmp_path / "dataset.toml").touch()
-    with Dataset.open(tmp_path) as dataset:
-        (step,) = SampleTiles(dataset.db).steps()
-        assert step.operation == named("Rename A to B to C")
-        assert dataset.journal.undo().name == "Rename A to B to C"
-        assert SampleTiles(dataset.db).steps()[-1].name == "Undo: Rename A to B to C"
 
 
 def test_a_step_keeps_its_kind_and_arguments(dataset: Dataset, keys: list[str]) -> None:

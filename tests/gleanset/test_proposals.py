@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.gleanset.catalogue_rows import add_sample
+from catalogue_rows import add_sample
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice

@@ -53,7 +53,7 @@ def loose_label(dataset: Dataset, key: str) -> None:
 
 def loose_reference(dataset: Dataset, key: str) -> None:
     dataset.db.run("PRAGMA foreign_keys=OFF")
-    change(dataset, "INSERT INTO mark(sample, mark) VALUES(77, 'later')")
+    change(dataset, "INSERT INTO sorting_note(sample, mark) VALUES(77, 'later')")
 
 
 def loose_change(dataset: Dataset, key: str) -> None:

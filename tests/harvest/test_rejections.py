@@ -7,9 +7,7 @@ from pathlib import Path
 from faulty_server import FaultyServer, Handler
 from tools_for_tests import picture
 
-from gleanset import Candidate, Dataset, Origin, Rejection
-from gleanset.db.connection import Connection
-from gleanset.db.migrations import MIGRATIONS
+from gleanset import Candidate, Dataset, Origin
 from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.pool import Outcome
@@ -71,44 +69,6 @@ def test_retry_sees_what_failed_for_one_source_and_not_for_the_other(
     assert reasons(dataset) == {}
     [image] = dataset.images.each()
     assert [origin.source for origin in image.origins] == ["bing", "google"]
-
-
-def test_rejections_from_before_get_their_sources(tmp_path: Path) -> None:
-    names = [name for name, _ in MIGRATIONS]
-    path = tmp_path / "catalog.sqlite"
-    before = MIGRATIONS[: names.index("0015-rejected-by-source")]
-    old = Connection(path, create=True, migrations=before)
-    with old.write():
-        for source, key, state, told in (
-            ("bing", "both", "rejected", "{}"),
-            ("google", "both", "failed", "{}"),
-            ("bing", "wiped", "failed", "{}"),
-            ("google", "wiped", "done", None),
-            ("bing", "forgotten", "rejected", None),
-            ("folder", "/a.jpg", "rejected", None),
-        ):
-            old.run(
-                "INSERT INTO fetch(source,key,state,candidate,url) VALUES(?,?,?,?,?)",
-                (source, key, state, told, key),
-            )
-        for stage, what in (
-            ("harvest-keyword", "both"),
-            ("harvest-folder", "/a.jpg"),
-            ("facecrop", "both"),
-            ("harvest-urls", "both"),
-        ):
-            old.run("INSERT INTO rejection VALUES(?,?,'empty','','now')", (stage, what))
-    old.close()
-    (tmp_path / "dataset.toml").write_text("")
-    with Dataset.open(tmp_path) as dataset:
-        assert list(dataset.rejections.each()) == [
-            Rejection("facecrop", "both", "empty"),
-            Rejection("harvest-folder", "/a.jpg", "empty", "", "folder"),
-            Rejection("harvest-keyword", "both", "empty", "", "bing"),
-            Rejection("harvest-keyword", "both", "empty", "", "google"),
-            Rejection("harvest-keyword", "wiped", "not recorded", "another source gave it", "bing"),
-            Rejection("harvest-urls", "both", "empty"),
-        ]
 
 
 def test_merging_brings_rejections_by_source_and_none_of_what_is_here(

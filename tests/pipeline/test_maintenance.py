@@ -253,9 +253,8 @@ def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
     path = dataset.root / f"catalog.sqlite.before-{name}"
     path.write_bytes(b"copy")
     with dataset.db.write():
-        dataset.db.run(
-            "UPDATE migration SET at=datetime('now', ?) WHERE name=?", (f"-{days} days", name)
-        )
+        sql = "INSERT INTO migration VALUES(?, datetime('now', ?))"
+        dataset.db.run(sql, (name, f"-{days} days"))
     os.utime(path, (time.time() - changed * 86400,) * 2)
     return path
 

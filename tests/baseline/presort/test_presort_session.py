@@ -181,7 +181,7 @@ def test_what_is_known_of_samples(tmp_path: Path) -> None:
         rows = {row[1]: row[0] for row in dataset.db.rows("SELECT id, key FROM sample")}
         with dataset.db.write():
             disc = dataset.classes.find_or_make("disc")
-            step = dataset.db.run("INSERT INTO step(at, who, name) VALUES('', '', 'x')")
+            step = dataset.db.run("INSERT INTO step(at, who) VALUES('', '')")
             Changes(dataset.db).make(step, [Change("refused", rows[third], str(disc))])
             Curation(dataset.db).place(
                 step,
