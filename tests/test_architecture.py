@@ -70,7 +70,7 @@ CEILINGS = {
     "harvest": 15_350,
     "facecrop": 3_700,
     "labeler": 27_600,
-    "labeler/qt": 13_300,
+    "labeler/qt": 13_100,
     "baseline": 19_600,
     "pipeline": 4_750,
     "webapp": 2_920,

@@ -64,15 +64,6 @@ class Preferences:
         others = [path for path in self.recent() if path != here]
         self._kept.setValue("recent", [str(path) for path in (here, *others)][:MOST_RECENT])
 
-    def exports(self, root: Path) -> Path:
-        """Return the folder in which exports of a dataset are written."""
-        kept = str(self._kept.value(f"{dataset_key(root)}/exports", ""))
-        return Path(kept) if kept else root.absolute() / "exports"
-
-    def keep_exports(self, root: Path, folder: Path | None) -> None:
-        """Remember that folder; None for the dataset's own."""
-        self._kept.setValue(f"{dataset_key(root)}/exports", str(folder) if folder else "")
-
 
 FRAME = 40
 """Pixels of height that a title bar takes, which is not known before a window is shown."""

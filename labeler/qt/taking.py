@@ -10,18 +10,18 @@ from enum import StrEnum
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
 )
 
+from gleanset import Dataset
+from labeler.qt.background_task import CancellableProgress
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
-from labeler.qt.intake import Intake
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular
-from labeler.qt.widgets import announce
+from labeler.qt.widgets import announce, beside
 from labeler.sorting.dropped import DropResult, TakePlan
 
 
@@ -39,15 +39,19 @@ class Taking(QObject):
     """Takes in what a person has dropped; `changed` when how far it is has changed.
 
     `stage` is the last that a command told, `copied`, `images` and `faces` are what came of it so
-    far, `whys` what went wrong, each with its mend. `found` comes when there may be new faces.
+    far, `whys` what went wrong, each with its mend. `came` says that there may be new faces,
+    `taken` (DropResult) which pictures were taken in as they are.
     """
 
     changed = Signal()
-    found = Signal()
+    came = Signal()
+    taken = Signal(object)
 
-    def __init__(self, worker: SessionWorker, intake: Intake) -> None:
+    def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
-        self._worker, self._intake = worker, intake
+        self._worker = worker
+        self._copying = worker.task(self.tr("files are being taken in"))
+        self._drops: list[TakePlan] = []
         self.state = TakingState.RESTING
         self.stage: CommandStage | None = None
         self.copied = self.images = self.faces = self._copied_before = 0
@@ -56,14 +60,14 @@ class Taking(QObject):
         self._left: list[list[str]] = []
         self._command: OwnCommand | None = None
         worker.watch(self._under_way)
-        intake.taking.connect(self._copying)
-        intake.taken.connect(self._copied)
-        intake.failed.connect(self._copying_failed)
+        self._copying.progressed.connect(self._copied_so_far)
+        self._copying.done.connect(self._copied)
+        self._copying.failed.connect(self._copying_failed)
 
     @property
     def running(self) -> bool:
         """Whether something is being taken in."""
-        return self._command is not None or self._intake.busy
+        return self._command is not None or self._copying.busy
 
     @property
     def step(self) -> tuple[int, int]:
@@ -80,8 +84,9 @@ class Taking(QObject):
         """Take something in, after what is being taken in."""
         if not self.running:
             self._forget()
-        if direct := plan.direct:
-            self._intake.take(direct, plan.label, hints=plan.hints)
+        if plan.direct:
+            self._drops.append(plan)
+            self._copy_next()
         self._add(plan.commands(self._worker.root))
 
     def find_faces(self) -> None:
@@ -97,11 +102,10 @@ class Taking(QObject):
 
     def stop(self) -> None:
         """Stop at once; what is taken in by now is kept."""
-        self._intake.stop()
-        self._end_command()
+        self.end()
         self._left = []
         self._set(TakingState.STOPPED)
-        self.found.emit()
+        self.came.emit()
 
     def go_on(self) -> None:
         """Begin again what was stopped, or what failed."""
@@ -117,7 +121,8 @@ class Taking(QObject):
 
     def end(self) -> None:
         """Stop with the window."""
-        self._intake.stop()
+        self._drops.clear()
+        self._copying.cancel()
         self._end_command()
 
     def _under_way(self) -> str:
@@ -154,7 +159,7 @@ class Taking(QObject):
         self._set(TakingState.RUNNING)
 
     def _rest(self) -> None:
-        if self._intake.busy:
+        if self._copying.busy:
             self._set(TakingState.RUNNING)
         else:
             self._set(TakingState.FAILED if self.whys else TakingState.DONE)
@@ -171,25 +176,49 @@ class Taking(QObject):
             self.images += _number(end, "added")
             self.faces += _number(end, "faces")
         if not self._left:
-            self.found.emit()
+            self.came.emit()
         self._next()
 
-    # -- what the window takes in itself
+    # -- pictures that are faces as they are: the window takes them in itself
 
-    def _copying(self, count: int) -> None:
+    def _copy_next(self) -> None:
+        """Take in what was dropped, one drop after the other: each is one step."""
+        if self._copying.busy or not self._drops:
+            return
+        plan = self._drops.pop(0)
+
+        def work(dataset: Dataset, progress: CancellableProgress) -> DropResult:
+            # Nobody drops a file before the window is there: it need not wait for this.
+            from labeler.sorting.drop_import import take_in
+
+            return take_in(
+                dataset,
+                plan.direct,
+                plan.label,
+                lambda count: progress.report("taking in", count, 0),
+                lambda: progress.cancelled,
+                hints=plan.hints,
+            )
+
+        self._copying.start(work)
+
+    def _copied_so_far(self, what: str, count: int, total: int) -> None:
         self.copied = self._copied_before + count
         if self.state is not TakingState.STOPPED:
             self._set(TakingState.RUNNING)
 
-    def _copied(self, taken: DropResult) -> None:
-        self.copied = self._copied_before = self._copied_before + taken.samples
+    def _copied(self, result: DropResult) -> None:
+        self.copied = self._copied_before = self._copied_before + result.samples
+        self.taken.emit(result)
         self._copying_ended()
 
     def _copying_failed(self, why: str) -> None:
+        self._worker.say(why, bad=True)
         self.whys.append(why)
         self._copying_ended()
 
     def _copying_ended(self) -> None:
+        self._copy_next()
         if self.state is TakingState.STOPPED:
             self.changed.emit()
         elif self._command is None:
@@ -229,10 +258,8 @@ class TakingBar(QFrame):
         self.bar.setAccessibleName(self.tr("Progress of taking in"))
         self.bar.setTextVisible(False)
         self.bar.setFixedWidth(220)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(8, 4, 8, 4)
-        for part in (self.text, self.bar, self.again, self.stop, self.close_button):
-            row.addWidget(part, 1 if part is self.text else 0)
+        parts = (self.text, self.bar, self.again, self.stop, self.close_button)
+        self.setLayout(beside(*parts, grows=self.text, margins=(8, 4, 8, 4)))
         self.stop.clicked.connect(taking.stop)
         self.again.clicked.connect(taking.go_on)
         self.close_button.clicked.connect(taking.dismiss)
@@ -304,8 +331,8 @@ class TakingBar(QFrame):
             new = singular(self.tr("{count} new images"), taking.images)
             parts.append(new.format(count=f"{taking.images:,}"))
         if taking.faces:
-            found = singular(self.tr("{count} faces found"), taking.faces)
-            parts.append(found.format(count=f"{taking.faces:,}"))
+            faces = singular(self.tr("{count} faces found"), taking.faces)
+            parts.append(faces.format(count=f"{taking.faces:,}"))
         elif state is TakingState.DONE and taking.can_go_on:
             parts.append(self.tr("no new face found"))
         elif not taking.copied and not taking.whys and state is TakingState.DONE:

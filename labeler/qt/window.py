@@ -28,10 +28,10 @@ from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.file_drops import AddButton, FileDrops
 from labeler.qt.gesture_counter import ALONE, GestureCounter
-from labeler.qt.intake import Intake
 from labeler.qt.key_sheet import KeySheet
 from labeler.qt.key_witness import KeyWitness
 from labeler.qt.learning import Learning, LearningButton
+from labeler.qt.measuring import Measuring
 from labeler.qt.name_field import ENTER
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.preferences import WindowState
@@ -121,15 +121,15 @@ class LabelerWindow(QMainWindow):
         with Dataset.open(root) as dataset:  # says at once what cannot be opened
             self.thumbs = ThumbnailLoader.of(dataset)
         self.worker = SessionWorker(root)
-        self.intake = Intake(self.worker)
+        self.measuring = Measuring(self.worker)
         self._state = WindowState(root)
         self.details, self._details_wanted, self._wide = DetailPanel(self.thumbs), True, True
-        self.context = ViewContext(self.worker, self.thumbs, self.details, self.intake)
+        self.context = ViewContext(self.worker, self.thumbs, self.details, self.measuring)
         self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = ViewTabs(), QStackedWidget()
         self._made: dict[str, LabelerView] = {}
         self.setWindowTitle(self.tr("{name} – Gleanset labeler").format(name=root.absolute().name))
-        self.taking = Taking(self.worker, self.intake)
+        self.taking = Taking(self.worker)
         self.drops = FileDrops(self, self.worker, self.taking)
         self.settings_button = SettingsButton(self.show_settings)
         self._lay_out()
@@ -149,7 +149,7 @@ class LabelerWindow(QMainWindow):
         enlarge_targets(self)
         keep_focus(self)
         self.show_view(view or self._state.view())
-        QTimer.singleShot(MEASURE_MS, self, self.intake.measure)
+        QTimer.singleShot(MEASURE_MS, self, self.measuring.begin)
         QTimer.singleShot(LOAD_MS, self, self._load_views)
 
     def _lay_out(self) -> None:
@@ -207,11 +207,11 @@ class LabelerWindow(QMainWindow):
         self.class_panel.named.connect(self._named)
         self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
         self.class_panel.list.files_dropped.connect(self.drops.on_row)
-        self.intake.taken.connect(self._taken)
-        self.taking.found.connect(self.intake.measure)
+        self.taking.taken.connect(self._taken)
+        self.taking.came.connect(self.measuring.begin)
         self.worker.outside.connect(self._show_first)
         self.worker.progressed.connect(self.tabs.show_progress)
-        self.intake.measuring.connect(self.status.measuring)
+        self.measuring.left.connect(self.status.measuring)
 
     # -- views
 
@@ -329,7 +329,7 @@ class LabelerWindow(QMainWindow):
 
     def show_settings(self) -> None:
         """Show the settings over the window."""
-        sheet = SettingsSheet(self, self.worker.root, self.learning)
+        sheet = SettingsSheet(self, self.worker.root)
         sheet.wanted.connect(self.anew)
         sheet.open()
 
@@ -367,7 +367,7 @@ class LabelerWindow(QMainWindow):
     def _taken(self, taken: DropResult) -> None:
         if taken.step:
             self.worker.decide(lambda s: s.adopt(taken.step, taken.samples))
-            self.intake.measure()
+            self.measuring.begin()
         text = singular(self.tr("{count} pictures taken in"), taken.samples)
         if taken.rejected:
             text += self.tr("  ·  no pictures: {bad}")

@@ -10,7 +10,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from labeler.qt.detail_panel import DetailPanel
-from labeler.qt.intake import Intake
+from labeler.qt.measuring import Measuring
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 
@@ -32,7 +32,7 @@ class ViewContext(NamedTuple):
     worker: SessionWorker
     thumbs: ThumbnailLoader
     details: DetailPanel
-    intake: Intake
+    measuring: Measuring
 
 
 class LabelerView(QWidget):

@@ -102,7 +102,7 @@ class ClassPagesView(PagedView):
         )
         pile(self, self.header, self.view, self.hints)
         self._untouched.better.connect(self.show_page)
-        context.intake.measuring.connect(self._measuring)
+        context.measuring.left.connect(self._measuring)
         self.model.dataChanged.connect(self._say)
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import (
     QComboBox,
     QGridLayout,
@@ -26,20 +25,20 @@ from labeler.export.job import export
 from labeler.export.options import FORMATS, NAMES, ExportOptions, parse_size
 from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
 from labeler.qt.classes.table import ClassTable
-from labeler.qt.preferences import Preferences
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.confidence_bars import ConfidenceBars
 from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.notices import no_classes
+from labeler.qt.widgets import below, beside, timer
 from labeler.sorting.session import SortingProgress
 from labeler.splits.copies import look_for_copies
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 
 
 class ExportBox(QGroupBox):
-    """The format, the folder, the size; relative folders lie where exports go by the settings."""
+    """The format, the folder, the size; relative folders lie in the dataset's `exports/`."""
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
@@ -88,8 +87,8 @@ class ExportBox(QGroupBox):
 
     def target(self) -> Path:
         """Return the folder that is written."""
-        given = Path(self.folder.text().strip() or self.format.currentText()).expanduser()
-        return Preferences().exports(self._worker.root) / given
+        folder = Path(self.folder.text().strip() or self.format.currentText()).expanduser()
+        return self._worker.root.absolute() / "exports" / folder
 
     def start(self) -> None:
         """Export, on a thread of its own."""
@@ -154,7 +153,6 @@ class NumbersView(LabelerView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.worker = context.worker
         self.table, self.spent, self.split_text = ClassTable(), QLabel(), QLabel()
         self.sure, self.sure_text = ConfidenceBars(wide=True), QLabel()
         self.target = QSpinBox()
@@ -169,10 +167,7 @@ class NumbersView(LabelerView):
         self._plan: SplitPlan | None = None
         self._numbers = Numbers(0, {}, {})
         self._splitting = self.worker.task(self.tr("a split is being made"))
-        self._recount = QTimer(self)
-        self._recount.setSingleShot(True)
-        self._recount.setInterval(RECOUNT_MS)
-        self._recount.timeout.connect(self._read)
+        self._recount = timer(self, self._read, RECOUNT_MS)
         for label in (self.spent, self.split_text, self.sure_text):
             label.setWordWrap(True)
         self._lay_out()
@@ -181,28 +176,18 @@ class NumbersView(LabelerView):
         self.home = self.table
 
     def _lay_out(self) -> None:
-        row, column, boxes = QHBoxLayout(), QVBoxLayout(self), QHBoxLayout()
         label = QLabel(self.tr("Wanted of each class"))
         label.setBuddy(self.target)
-        for part in (label, self.target):
-            row.addWidget(part)
-        row.addStretch(1)
-        split = QGroupBox(self.tr("Split"))
-        inner, buttons = QVBoxLayout(split), QHBoxLayout()
-        buttons.addWidget(self.plan_button)
-        buttons.addWidget(self.keep_button)
-        inner.addLayout(buttons)
-        inner.addWidget(self.split_text)
-        inner.addStretch(1)
-        work = QGroupBox(self.tr("Work so far"))
-        of_work = QVBoxLayout(work)
-        of_work.addWidget(self.spent)
-        of_work.addWidget(self.sure_text)
-        of_work.addWidget(self.sure, 1)
-        of_work.addStretch()
+        split, work = QGroupBox(self.tr("Split")), QGroupBox(self.tr("Work so far"))
+        buttons = beside(self.plan_button, self.keep_button)
+        QVBoxLayout(split).addLayout(below(buttons, self.split_text, None))
+        texts = below(self.spent, self.sure_text, self.sure, grows=self.sure)
+        QVBoxLayout(work).addLayout(texts)
+        boxes = QHBoxLayout()
         for box in (work, split, self.export_box):
             boxes.addWidget(box, 1)
-        column.addLayout(row)
+        column = QVBoxLayout(self)
+        column.addLayout(beside(label, self.target, None))
         column.addWidget(self.table, 1)
         column.addLayout(boxes)
 
@@ -250,9 +235,7 @@ class NumbersView(LabelerView):
 
     def _show_sureness(self) -> None:
         """Show how sure the proposals are for the class that is chosen in the table, or for all."""
-        classes, row = self.table.classes, self.table.chosen
-        name = classes.rows[row].name if row >= 0 else ""
-        each = self._numbers.proposed
+        name, each = self.table.chosen, self._numbers.proposed
         counts = (
             each.get(name, ()) if name else [sum(some) for some in zip(*each.values(), strict=True)]
         )

@@ -20,7 +20,7 @@ from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.confidence_bars import ConfidenceBars
-from labeler.qt.widgets import announce
+from labeler.qt.widgets import announce, title_label
 from labeler.sorting.checks import CompletedClass
 from labeler.sorting.page_layout import ClassPage, PageKind
 
@@ -90,7 +90,7 @@ class PageHeader(QWidget):
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
         self.offer = CheckOffer(worker)
-        self.title, self.name = QLabel(), NameField()
+        self.title, self.name = title_label(), NameField()
         self.bars = ConfidenceBars()
         self._announced = ""
         self._left: int | None = None
@@ -98,7 +98,6 @@ class PageHeader(QWidget):
         self.file_button = QPushButton()
         self.skip_button = QPushButton(self.tr("Skip (PgDn)"))
         self.name.setAccessibleName(self.tr("Who is this?"))
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.title.setWordWrap(True)
         self._layout, row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self), QHBoxLayout()
         self._layout.setContentsMargins(6, 4, 6, 4)

@@ -19,7 +19,6 @@ from labeler.qt.program import Program
 from labeler.qt.settings_sheet import SettingsSheet
 from labeler.qt.theme import is_dark, show_theme
 from labeler.qt.translations import install
-from labeler.qt.views.numbers import NumbersView
 from labeler.qt.window import LabelerWindow
 
 DOWN = Qt.Key.Key_Down
@@ -94,35 +93,6 @@ def test_another_language_is_shown_as_soon_as_the_settings_are_closed(
     assert again.tabs.tabToolTip(0) == "一覧  F2"
     assert again.shown_name == "pages"
     assert Preferences().language() == "ja"
-
-
-def test_exports_go_where_the_settings_say(opened: Opened, few: FaceSet, tmp_path: Path) -> None:
-    window = opened(few.root, "numbers")
-    view = window.view
-    assert isinstance(view, NumbersView)
-    settle(window)
-    assert view.export_box.target() == few.root / "exports" / "imagefolder"
-    sheet = settings_of(window)
-    sheet.exports.selectAll()
-    QTest.keyClicks(sheet.exports, str(tmp_path / "out"))
-    QTest.keyClick(sheet.exports, Qt.Key.Key_Return)
-    assert view.export_box.target() == tmp_path / "out" / "imagefolder"
-    again = settings_of(window)
-    assert again.exports.text() == str(tmp_path / "out")
-    again.exports.clear()
-    again.close()
-    assert view.export_box.target() == few.root / "exports" / "imagefolder"
-
-
-def test_learning_is_switched_off_here_as_in_the_status_bar(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
-    settle(window)
-    sheet = settings_of(window)
-    assert sheet.learns.isChecked()
-    QTest.mouseClick(sheet.learns, Qt.MouseButton.LeftButton)
-    assert not window.learning.wanted
-    sheet.close()
-    assert not settings_of(window).learns.isChecked()
 
 
 def test_another_dataset_takes_the_place_of_this_one(

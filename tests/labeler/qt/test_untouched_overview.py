@@ -99,8 +99,8 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     assert page_of(person) is before
     assert set(labels(tmp_path / "d").values()) == {None}
     view._untouched.shown(before)  # nobody has touched it
-    person.window.intake.measuring.connect(lambda left: titles.add(view.header.title.text()))
-    person.window.intake.measure()
+    person.window.measuring.left.connect(lambda left: titles.add(view.header.title.text()))
+    person.window.measuring.begin()
     until(lambda: page_of(person) is not before)
     settle(person.window)
     assert page_of(person).kind == "groups"
