@@ -51,13 +51,6 @@ def test_c_reads_the_same_pixels(pixels: Pixels) -> None:
     assert np.array_equal(as_c_reads_it(image), pixels)
 
 
-@pytest.mark.parametrize(
-    "view", [np.s_[::-1], np.s_[:, ::-1], np.s_[3:20:2, 5:30], np.s_[:, :, ::-1]]
-)
-def test_views_are_copied_in_order(pixels: Pixels, view: tuple[slice, ...]) -> None:
-    assert np.array_equal(as_c_reads_it(pillow4_image(pixels[view])), pixels[view])
-
-
 def test_the_object_points_to_its_structure(pixels: Pixels) -> None:
     image = pillow4_image(pixels)
     pointer = ctypes.c_void_p.from_address(id(image) + object.__basicsize__)
@@ -68,9 +61,3 @@ def test_the_memory_lives_as_long_as_the_object(pixels: Pixels) -> None:
     images = [pillow4_image(pixels.copy()) for _ in range(50)]
     gc.collect()
     assert all(np.array_equal(as_c_reads_it(image), pixels) for image in images)
-
-
-@pytest.mark.parametrize("shape", [(10, 10), (10, 10, 4), (10, 10, 2)])
-def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError):
-        pillow4_image(np.zeros(shape, np.uint8))

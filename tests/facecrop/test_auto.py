@@ -3,17 +3,14 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from facecrop_scenes import put, scene
-from PIL import Image
 from tools_for_tests import run_here
 
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import dataset_detector, spec_of
 from facecrop.request import FaceSearch
 from gleanset import Dataset
-from gleanset.errors import UsageError
 from gleanset.settings import CropSettings
 
 AUTO = CropSettings(detector="auto", threshold=0.7)
@@ -41,11 +38,6 @@ def test_the_next_best_where_the_cascade_cannot_be_had(offline: None) -> None:
     assert spec_of("auto", options) == DetectorSpec.of("drawnface", threshold="0.6")
 
 
-def test_a_cascade_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no file"):
-        spec_of("auto", (), tmp_path / "none.xml")
-
-
 def test_a_datasets_threshold_is_that_of_the_detector_it_left_open(cascade: Path) -> None:
     spec = dataset_detector(AUTO, None, (), cascade)
     assert spec == DetectorSpec.of("ensemble", cascade=str(cascade), threshold=0.7)
@@ -64,11 +56,3 @@ def test_the_one_it_took_is_recorded_and_told(dataset: Dataset, offline: None) -
         "would_recut": 0,
     }
     assert "detector" not in FaceSearch().preview(dataset)
-
-
-def test_comparing_names_it(tmp_path: Path, offline: None) -> None:
-    Image.fromarray(np.full((90, 90, 3), 200, np.uint8)).save(tmp_path / "grey.png")
-    (tmp_path / "faces.json").write_text('[{"file": "grey.png", "boxes": []}]')
-    words = ("compare", "--truth", tmp_path / "faces.json", "--json", "auto")
-    compared = json.loads(run_here("facecrop.cli", *words).stdout)
-    assert list(compared["detectors"]) == ["auto: drawnface"]

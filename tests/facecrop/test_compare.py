@@ -25,8 +25,7 @@ from facecrop.compare import (
     table,
 )
 from facecrop.detectors import DetectorSpec
-from gleanset.errors import GleansetError, InputUnusable, UsageError
-from gleanset.images.contact_sheet import PAPER, SheetTile, lay_out, save_sheet
+from gleanset.errors import GleansetError, InputUnusable
 from gleanset.records import Box, Face
 from gleanset.work.progress import Progress
 
@@ -53,22 +52,6 @@ def test_criteria(box: tuple[int, int, int, int], fitting: set[str]) -> None:
     truth = Box(0, 0, 100, 100)
     found = {one.name for one in CRITERIA if one.fits(Box(*box), truth)}
     assert found == fitting
-
-
-def test_the_truth_of_the_bundled_sample_is_read() -> None:
-    sample = Path(__file__).resolve().parents[2] / "datasets" / "sample"
-    annotated = read_annotations(sample / "truth.json", sample / "pictures")
-    truth = json.loads((sample / "truth.json").read_text())["pictures"]
-    assert {one.path.name: [[*box] for box in one.boxes] for one in annotated} == {
-        name: [shown["box"] for shown in faces] for name, faces in truth.items()
-    }
-    assert all(one.path.is_file() for one in annotated)
-
-
-def test_an_object_of_another_form_is_told_what_it_lacks(tmp_path: Path) -> None:
-    (tmp_path / "odd.json").write_text('{"images": [], "boxes": []}')
-    with pytest.raises(InputUnusable, match="it has no annotations"):
-        read_annotations(tmp_path / "odd.json")
 
 
 def test_every_face_is_found_once() -> None:
@@ -163,12 +146,6 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     assert "docs/detectors.md" in error.value.mend
 
 
-def test_the_real_annotations_are_read(shared_data: Path) -> None:
-    pictures = read_annotations(shared_data / "faces" / "faces.json")
-    assert len(pictures) == 76
-    assert {entry.kind for entry in pictures} == {"frozen", "neg", "ng", "simpsons", "southpark"}
-
-
 def test_detectors_side_by_side(annotated: Path, tmp_path: Path, run_cli: Cli) -> None:
     sheet = tmp_path / "mistakes.png"
     ran = run_cli(
@@ -239,35 +216,3 @@ def test_mistakes_are_drawn(annotated: Path, tmp_path: Path) -> None:
         assert some.height > none.height
         colours = {tuple(pixel) for pixel in np.asarray(some.convert("RGB")).reshape(-1, 3)}
     assert (220, 0, 0) in colours
-
-
-def tiles_of(file: Path, size: int) -> int:
-    """How many tiles a sheet has that are not only paper, by its columns and rows."""
-    with Image.open(file) as sheet:
-        pixels = np.asarray(sheet.convert("RGB"))
-    step, row = size + 6, size + 6 + 14
-    corners = [
-        pixels[y + 6 : y + 6 + size, x + 6 : x + 6 + size]
-        for y in range(0, pixels.shape[0] - size, row)
-        for x in range(0, pixels.shape[1] - size, step)
-    ]
-    return sum(bool((corner != PAPER).any()) for corner in corners)
-
-
-def test_sheets_that_cannot_be(tmp_path: Path) -> None:
-    tile = SheetTile("a", Image.new("RGB", (8, 8)))
-    with pytest.raises(UsageError, match="too large"):
-        lay_out([tile] * 10_000, 1000, 10)
-    with pytest.raises(UsageError, match="cannot tell the format"):
-        save_sheet(lay_out([tile], 32, 1), tmp_path / "sheet.exe")
-    with pytest.raises(InputUnusable, match="cannot write"):
-        save_sheet(lay_out([tile] * 2000, 32, 1), tmp_path / "sheet.webp")
-
-
-def test_headings_begin_a_row_and_captions_are_one_line() -> None:
-    tile = SheetTile(
-        "line\nbreak \N{CJK UNIFIED IDEOGRAPH-9854}", Image.new("RGB", (30, 10), "red")
-    )
-    alone, three = lay_out([tile], 40, 2), lay_out([tile, SheetTile("b"), tile, tile], 40, 2)
-    assert alone.size == (52, 66)
-    assert three.size == (98, 6 + 60 + 20 + 60)

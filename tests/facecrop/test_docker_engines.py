@@ -78,11 +78,6 @@ def test_no_engine_at_all(path: Path) -> None:
     assert "apt-get install podman" in error.mend
 
 
-def test_the_wanted_engine_is_not_there(path: Path) -> None:
-    engine(path, "docker", code=0)
-    assert refused(wanted="podman").what == "there is no podman on this machine"
-
-
 @pytest.mark.parametrize("version", NOT_RUNNING)
 def test_an_engine_that_is_not_running(path: Path, version: str) -> None:
     name = version.split()[0]
@@ -123,13 +118,6 @@ def test_an_engine_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatc
     assert refused().what == "docker has not answered in 0.5 seconds"
 
 
-def test_an_engine_that_is_no_program(path: Path) -> None:
-    program = path / "docker"
-    program.write_bytes(b"\x7fELF and nothing more")
-    program.chmod(0o755)
-    assert "docker cannot be started" in refused().what
-
-
 def test_podman_is_taken_where_docker_does_not_run(path: Path) -> None:
     engine(path, "docker", NOT_RUNNING["docker 20"])
     engine(path, "podman", code=0)
@@ -141,12 +129,6 @@ def test_the_engine_with_the_image_is_taken(path: Path) -> None:
     engine(path, "podman", code=0)
     assert choose_engine("i").name == "podman"
     assert choose_engine("i", to_build=True).name == "docker"
-
-
-def test_a_missing_image_is_told_before_an_engine_that_is_off(path: Path) -> None:
-    engine(path, "docker", NOT_RUNNING["docker 20"])
-    engine(path, "podman", NO_IMAGE["podman"])
-    assert refused().what == "podman has no image i"
 
 
 def test_the_environment_names_the_engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from facecrop_scenes import face_at, scene
 from facecrop.annotations import read_annotations
 from facecrop.compare import CRITERIA, match_faces, sum_tallies
 from facecrop.detectors import Detector, detector_named
-from facecrop.detectors.drawnface import MODEL, SIZE, FaceNetwork, centred, seen_size
+from facecrop.detectors.drawnface import MODEL, FaceNetwork
 from facecrop.detectors.tiling import overlap
-from gleanset.errors import MissingComponent, UsageError
+from gleanset.errors import MissingComponent
 from gleanset.files.store import sha256_of
 from gleanset.images.decode import decode
 from tools.sample.scene import draw_scene, random_character
@@ -75,61 +75,6 @@ def test_a_threshold_chooses_among_the_same_boxes() -> None:
     some = detector_named("drawnface", threshold=0.5).detect(pixels)
     assert some == [face for face in every if face.score >= 0.5]
     assert some
-
-
-def test_a_larger_size_finds_smaller_faces() -> None:
-    picture, [face] = draw_scene([random_character(3)], 3, (320, 180))
-    wide = np.full((1080, 1920, 3), 150, np.uint8)
-    wide[500:572, 900:1028] = np.asarray(picture.resize((128, 72)))
-    x, y = 900 + (face.x + face.width / 2) * 0.4, 500 + (face.y + face.height / 2) * 0.4
-    [found] = detector_named("drawnface", size=1920).detect(wide)
-    assert found.box.x < x < found.box.x + found.box.width
-    assert found.box.y < y < found.box.y + found.box.height
-    assert detector_named("drawnface", size=320).detect(wide) == []
-
-
-@pytest.mark.parametrize(
-    ("picture", "seen"),
-    [
-        ((960, 540), (512, 288)),
-        ((1920, 1080), (512, 288)),
-        ((640, 480), (512, 384)),
-        ((500, 700), (352, 512)),
-        ((100, 60), (192, 128)),
-        ((1900, 10), (512, 32)),
-        ((1, 1), (32, 32)),
-    ],
-)
-def test_a_picture_is_seen_at_multiples_of_32(
-    picture: tuple[int, int], seen: tuple[int, int]
-) -> None:
-    """What a search costs goes by these sides; pictures are enlarged twice at most."""
-    assert seen_size(*picture, SIZE) == seen
-
-
-@pytest.mark.parametrize("size", [(960, 540), (1000, 800), (2200, 1300), (330, 340)])
-def test_boxes_are_in_pixels_of_the_picture(drawnface: Detector, size: tuple[int, int]) -> None:
-    """Whatever the sides, which the network sees at multiples of 32."""
-    side = 500 if size[0] > 2000 else 200
-    [face] = drawnface.detect(np.asarray(scene(20, size=size, side=side)))
-    assert overlap(face.box, face_at(20, side)) > 0.6
-
-
-def test_distances_become_boxes() -> None:
-    """One face at the third place of the second row of the coarsest stride (32)."""
-    width, height = 128, 64
-    answer = np.zeros((1, 5, 16 * 8 + 8 * 4 + 4 * 2), np.float32)
-    answer[0, :, -2] = (10, 20, 30, 40, 0.9)
-    rows = centred(answer, width, height)[0].T
-    assert rows[-2].tolist() == pytest.approx([80 + 10, 48 + 10, 40, 60, 0.9])
-    assert rows[0].tolist() == [4, 4, 0, 0, 0]
-
-
-def test_settings_tell_the_weights(drawnface: Detector) -> None:
-    digest = sha256_of(MODEL.read_bytes())
-    assert f"weights={digest[:12]}" in drawnface.settings
-    with pytest.raises(UsageError, match="size"):
-        detector_named("drawnface", size=10)
 
 
 def test_the_card_is_of_these_weights() -> None:

@@ -23,7 +23,7 @@ from facecrop.detectors.votes import (
     group_votes,
     member_name,
 )
-from gleanset.records import Box, Landmark
+from gleanset.records import Box
 
 HALF = member_name(0.5)
 THERE = FloatBox(100, 100, 80, 80)
@@ -60,33 +60,11 @@ def test_the_cascade_places_no_box_that_others_placed() -> None:
     assert FaceCandidate([FaceVote(CASCADE, wide, 30)]).rect == wide
 
 
-def test_landmarks_come_from_the_strongest_vote_that_has_some() -> None:
-    weak, strong = (Landmark("nose", 1, 1),), (Landmark("nose", 2, 2),)
-    [candidate] = group_votes(
-        [
-            FaceVote(HALF, THERE, 0.6, weak),
-            FaceVote(member_name(0.7), THERE, 0.9, strong),
-            FaceVote(CASCADE, THERE, 9),
-        ]
-    )
-    assert candidate.landmarks == strong
-    assert candidate.evidence == {"votes": {HALF: 0.6, member_name(0.7): 0.9, CASCADE: 9}}
-
-
 def test_windows_are_grouped_and_counted() -> None:
     windows = [FloatBox(100, 100, 50, 50), FloatBox(104, 100, 50, 50), FloatBox(300, 20, 30, 30)]
     two, one = cascade_votes(windows)
     assert (two.strength, one.strength) == (2, 1)
     assert two.rect == pytest.approx(FloatBox(107, 105, 40, 40))
-
-
-def test_more_votes_are_surer() -> None:
-    alone = chance(FaceVote(HALF, THERE, 0.9))
-    both = chance(FaceVote(HALF, THERE, 0.9), FaceVote(member_name(0.7), THERE, 0.9))
-    with_cascade = chance(FaceVote(HALF, THERE, 0.9), FaceVote(CASCADE, THERE, 4))
-    assert 0 < alone < both < 1
-    assert alone < with_cascade
-    assert chance(FaceVote(HALF, THERE, 0.6)) < alone
 
 
 def test_a_size_that_cannot_see_a_face_has_no_say() -> None:
@@ -113,21 +91,6 @@ def test_drawn_faces_of_every_size_are_found(ensemble: Detector, side: int) -> N
     assert face.score > 0.5
     marks = {mark.name: mark for mark in face.landmarks}
     assert face.box.x < marks["right_eye"].x < marks["left_eye"].x < face.box.x + face.box.width
-
-
-def test_large_pictures(ensemble: Detector) -> None:
-    large = np.asarray(scene(1000, size=(4000, 3000), side=900))
-    [face] = ensemble.detect(large)
-    assert overlap(face.box, face_at(1000, 900)) > 0.6
-
-
-def test_thresholds_choose_among_the_same_boxes(shared_data: Path) -> None:
-    cascade = str(shared_data / "lbpcascade_animeface.xml")
-    pixels = np.asarray(scene(20, 230))
-    every = detector_named("ensemble", cascade=cascade, threshold=0).detect(pixels)
-    some = detector_named("ensemble", cascade=cascade, threshold=0.8).detect(pixels)
-    assert some == [face for face in every if face.score >= 0.8]
-    assert len(some) == 2
 
 
 def test_real_faces(ensemble: Detector, shared_data: Path) -> None:

@@ -69,35 +69,12 @@ def test_it_finds_a_real_face(cascade: str, illustration: Image.Image) -> None:
     assert all(0.5 < face.score < 1 for face in faces), "more than five windows each"
 
 
-def test_fewer_neighbors_find_no_less(cascade: str, illustration: Image.Image) -> None:
-    pixels = np.asarray(illustration)
-    few = detector_named("lbpcascade", cascade=cascade, neighbors=1).detect(pixels)
-    many = detector_named("lbpcascade", cascade=cascade, neighbors=5).detect(pixels)
-    assert {face.box for face in many} <= {face.box for face in few}
-    sure = detector_named("lbpcascade", cascade=cascade, neighbors=1, threshold=0.5).detect(pixels)
-    assert sure == [face for face in few if face.score >= 0.5]
-
-
-def test_large_pictures_are_searched_smaller(cascade: str, illustration: Image.Image) -> None:
-    large = illustration.resize((3000, 4000), Image.Resampling.BICUBIC)
-    across, down = 3000 / illustration.width, 4000 / illustration.height
-    truth = Box(*(round(n * z) for n, z in zip(TRUE, (across, down) * 2, strict=True)))
-    faces = detector_named("lbpcascade", cascade=cascade).detect(np.asarray(large))
-    assert on_the_face(faces, truth)
-
-
 def test_long_strips_are_searched_in_pieces(cascade: str, illustration: Image.Image) -> None:
     strip = Image.new("RGB", (7000, 1000), (200, 210, 220))
     part = illustration.crop((150, 0, 750, 800))
     strip.paste(part, (5000, 100))
     faces = detector_named("lbpcascade", cascade=cascade).detect(np.asarray(strip))
     assert on_the_face(faces, Box(TRUE.x - 150 + 5000, TRUE.y + 100, TRUE.width, TRUE.height))
-
-
-def test_settings_are_in_one_spelling(cascade: str) -> None:
-    written = detector_named("lbpcascade", cascade=cascade, scale="1.10", neighbors="5")
-    assert written.settings == detector_named("lbpcascade", cascade=cascade).settings
-    assert written.settings.startswith("cascade=9376d30ac38d equalize=no neighbors=5 scale=1.1 ")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 from onnx_models import other_model, red_model
 
 from facecrop.detectors import Pixels, detector_named
-from facecrop.detectors.onnx import OutputLayout, decode_boxes, layout_of, suppress_overlaps
 from facecrop.detectors.tiling import FloatBox, overlap
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.records import Box
@@ -69,15 +68,6 @@ def test_boxes_are_where_the_thing_is(
         assert overlap(FloatBox(*box), inside) > 0, "nothing is found elsewhere"
 
 
-def test_the_box_is_exact(tmp_path: Path) -> None:
-    """One place of the middle grid is red: its box is four places wide about its centre."""
-    model = red_model(tmp_path / "red.onnx", "v8", brightness=1)
-    pixels = red_square(640, 320, Box(320, 160, 32, 32))
-    # The picture is halved and lies between bars of 80 input pixels.
-    boxes = detect(model, pixels, threshold=0.8, overlap=0.05)
-    assert Box(320 + 16 - 64, 160 + 16 - 64, 128, 128) in boxes
-
-
 def test_numbers_of_half_length(tmp_path: Path) -> None:
     square = red_square(320, 320, Box(128, 64, 128, 128))
     whole = detect(red_model(tmp_path / "whole.onnx"), square)
@@ -91,14 +81,6 @@ def test_an_open_size_is_that_of_the_setting(tmp_path: Path) -> None:
     assert detect(model, square, size=320) == detect(red_model(tmp_path / "fixed.onnx"), square)
     with pytest.raises(UsageError, match="no face model"):
         detector_named("onnx", model=str(model), size=640)
-
-
-def test_thresholds_are_obeyed(tmp_path: Path) -> None:
-    model = red_model(tmp_path / "red.onnx", brightness=1)
-    pixels = red_square(320, 320, Box(128, 64, 128, 128))
-    pixels[..., 1] = np.maximum(pixels[..., 1], 100)
-    assert detect(model, pixels, threshold=0.5)
-    assert not detect(model, pixels, threshold=0.7)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -141,13 +123,6 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         detector_named("onnx", model=str(tmp_path / "none.onnx"))
     with pytest.raises(UsageError, match="no model was given"):
         detector_named("onnx")
-
-
-def test_the_settings_name_the_model(tmp_path: Path) -> None:
-    model = red_model(tmp_path / "red.onnx")
-    known = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
-    settings = detector_named("onnx", model=str(model), threshold="0.5").settings
-    assert settings == f"face=0 model={known} overlap=0.45 size=320x320 threshold=0.5"
 
 
 @pytest.fixture
@@ -193,36 +168,3 @@ def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(MissingComponent, match="onnxruntime") as error:
         detector_named("onnx", model=str(model), threshold=0.123)
     assert error.value.mend == "pip install 'gleanset[onnx]'"
-
-
-@pytest.mark.parametrize(
-    ("shape", "layout"),
-    [
-        ((1, 5, 8400), OutputLayout("v8", 1)),
-        ((1, 84, 8400), OutputLayout("v8", 80)),
-        ((1, 25200, 6), OutputLayout("v5", 1)),
-        ((1, 300, 6), OutputLayout("end", 0)),
-        ((1, 25200, 5), None),
-        ((1, 4, 8400), None),
-        ((8400, 5), None),
-    ],
-)
-def test_layouts_are_told_by_their_shape(
-    shape: tuple[int, ...], layout: OutputLayout | None
-) -> None:
-    assert layout_of(shape, 640, 640) == layout
-
-
-def test_confidence_of_version_5_is_a_product() -> None:
-    answer = np.array([[[50, 50, 20, 10, 0.8, 0.5]]], np.float32)
-    [(rect, score)] = decode_boxes(answer, OutputLayout("v5", 1), 0, 0.1)
-    assert rect == FloatBox(40, 45, 20, 10)
-    assert score == pytest.approx(0.4)
-
-
-def test_the_surest_of_boxes_on_each_other_stays() -> None:
-    one, same, far = FloatBox(0, 0, 10, 10), FloatBox(1, 0, 10, 10), FloatBox(30, 0, 10, 10)
-    assert suppress_overlaps([(one, 0.5), (same, 0.9), (far, 0.3)], 0.45) == [
-        (same, 0.9),
-        (far, 0.3),
-    ]

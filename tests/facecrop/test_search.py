@@ -104,17 +104,6 @@ def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(
     assert [path.stem for path in (dataset.root / "crops").rglob("*.jpg")] == [sample.key]
 
 
-def test_a_second_run_searches_nothing_and_a_new_image_alone(dataset: Dataset) -> None:
-    put(dataset, scene(10))
-    put(dataset, scene())
-    search(dataset)
-    before = samples(dataset)
-    assert search(dataset) == counts()
-    put(dataset, scene(100))
-    assert search(dataset)["images"] == 1
-    assert [s for s in samples(dataset) if s in before] == before
-
-
 def test_another_margin_cuts_anew_and_keeps_the_label(dataset: Dataset) -> None:
     put(dataset, scene(100))
     search(dataset)
@@ -191,14 +180,6 @@ def test_a_damaged_original_is_not_tried_for_ever(dataset: Dataset) -> None:
     assert search(dataset)["rejected"] == 1
     assert [(r.what, r.reason) for r in dataset.rejections.each()] == [(damaged, "not an image")]
     assert search(dataset)["images"] == 0
-
-
-def test_whole_takes_every_picture_as_it_is_and_copies_nothing(dataset: Dataset) -> None:
-    put(dataset, scene(10))
-    put(dataset, scene(size=(50, 70)))
-    assert search(dataset, spec=WHOLE) == counts(images=2, faces=2)
-    assert [s.box for s in samples(dataset)] == [Box(0, 0, 50, 70), Box(0, 0, *SIZE)]
-    assert not (dataset.root / "crops").exists()
 
 
 def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
@@ -317,9 +298,3 @@ def test_faces_in_enormous_pictures_are_cut_from_the_original(dataset: Dataset) 
     assert all(near(box, wanted) for box, wanted in zip(found, expected, strict=True))
     for sample in samples(dataset):
         assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)
-
-
-def test_one_pixel_is_no_problem(dataset: Dataset) -> None:
-    put(dataset, scene(size=(1, 1)))
-    assert search(dataset) == counts(images=1, without_face=1)
-    assert search(dataset, spec=WHOLE) == counts(images=1, faces=1)

@@ -17,8 +17,3 @@ def test_there_and_back_is_the_same_box(wanted: str) -> None:
     width, height = there.width * back.width, there.height * back.height
     right, down = there.right + there.width * back.right, there.down + there.height * back.down
     assert (width, height, right, down) == pytest.approx((1, 1, 0, 0))
-
-
-def test_an_unknown_detector_is_left_alone() -> None:
-    assert style_between("drawnface", "onnx") == BoxStyle()
-    assert style_between("drawnface", "") == BoxStyle()

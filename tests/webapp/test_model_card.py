@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from model_of_colours import CLASSES, write_model
 from web_requests import Serve
@@ -16,7 +15,7 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.maintenance import Maintenance
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
-from gleanset.settings import Settings, WebSettings
+from gleanset.settings import WebSettings
 from webapp import model_card
 from webapp.served import ServedModel, read_served, write_served
 
@@ -140,35 +139,11 @@ def test_of_an_exported_file_it_says_what_is_not_known(serve: Serve) -> None:
     assert (told["takes_requests"], told["contact"]) == (False, "me@example.org")
 
 
-def test_what_is_said_of_the_dataset_is_said_of_its_page(serve: Serve) -> None:
-    own = Settings(name="Owls", description="Owls of one wood.", contact="me@example.org")
-    told = card(serve, dataset=None, web=own.page)
-    assert (told["title"], told["contact"]) == ("Owls", "me@example.org")
-    assert told["description"] == "Owls of one wood."
-    page = WebSettings(title="Which owl?", contact="web@example.org", description="Ask it.")
-    assert msgspec.structs.replace(own, web=page).page == page
-
-
 def test_without_test_the_figures_of_val_are_told_as_such(serve: Serve, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["val"] = metrics.pop("test")
     (run / "metrics.json").write_text(json.dumps(metrics))
     assert card(serve)["measured"]["split"] == "val"
-
-
-@pytest.mark.parametrize("damage", ["metrics.json", "trained_on.json"])
-def test_a_damaged_file_of_the_run_leaves_the_rest(serve: Serve, run: Path, damage: str) -> None:
-    (run / damage).write_text("{")
-    told = card(serve)
-    assert (told["measured"] is None) == (damage == "metrics.json")
-    assert (told["learnt_from"] is None) == (damage == "trained_on.json")
-    assert told["date"] == "2026-11-20"
-
-
-def test_a_threshold_of_the_page_is_told_as_its_own(serve: Serve) -> None:
-    assert card(serve)["own_threshold"] is False
-    told = card(serve, web=WebSettings(unknown_below=0.7))
-    assert (told["own_threshold"], told["unknown_below"]) == (True, 0.7)
 
 
 def test_the_page_of_it_is_there_and_needs_no_inline_script(serve: Serve) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from model_of_colours import write_model
 from starlette.testclient import TestClient
-from web_requests import Serve, picture_of
+from web_requests import picture_of
 
 from facecrop.detectors.drawnface import DrawnFace
 from gleanset.db.faces import CropMethod
@@ -38,15 +38,6 @@ def test_faces_are_those_of_the_models_detector(client: TestClient, drawn: Path)
     assert bad["error"]["reason"] == "not an image"
 
 
-@pytest.mark.usefixtures("faced")
-def test_more_faces_than_are_answered_are_left_out(serve: Serve, drawn: Path) -> None:
-    client = serve(limits={"faces": 1})
-    (told,) = client.post(FACES, files=[("files", ("a.png", drawn.read_bytes()))]).json()[
-        "pictures"
-    ]
-    assert len(told["faces"]) == 1
-
-
 def test_a_model_of_whole_pictures_knows_no_faces(client: TestClient) -> None:
     answer = client.post(FACES, files=[("files", ("a.png", picture_of("red")))])
     assert answer.status_code == 409
@@ -59,8 +50,3 @@ def test_a_page_is_told_who_is_to_find_the_faces(client: TestClient) -> None:
     assert client.get("/api/v1/classes").json()["reports"] is True
     assert finder_for("animeface") == "server"
     assert finder_for("ensemble") == "server"
-
-
-def test_a_page_is_told_what_it_need_not_offer(serve: Serve) -> None:
-    told = serve(dataset=None, on_device=False).get("/api/v1/classes").json()
-    assert (told["on_device"], told["reports"]) == (False, False)

@@ -151,17 +151,9 @@ def test_what_is_no_report_is_refused(
     assert not list((dataset.root / "web").rglob("*.png"))
 
 
-def test_what_is_no_picture_is_refused(client: TestClient) -> None:
-    assert report(client, b"<html>", claimed="mei").json()["error"]["reason"] == "not an image"
-
-
 def test_too_many_wait(serve: Serve, dataset: Dataset) -> None:
     client = serve(limits={"reports": 1})
     assert report(client, claimed="mei").status_code == 200
     answer = report(client, data=picture_of("blue"), claimed="mei")
     assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "full")
     assert Reports(dataset.db).count() == 1
-
-
-def test_without_a_dataset_there_are_none(serve: Serve) -> None:
-    assert report(serve(dataset=None), claimed="mei").status_code == 404

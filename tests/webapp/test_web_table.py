@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from model_of_colours import write_model
 from starlette.testclient import TestClient
-from tools_for_tests import run_here
 from web_requests import Serve, picture_of
 
 from gleanset import Dataset
@@ -36,17 +35,6 @@ def test_title_languages_and_thresholds_are_told(serve: Serve) -> None:
         0.99,
     )
     assert serve().get(CLASSES).json()["sure_from"] == 0.95
-
-
-def test_installed_the_page_has_its_title(serve: Serve) -> None:
-    for title, faces, name in (
-        ("Which colour?", True, "Which colour?"),
-        (None, True, "Who is this?"),
-        (None, False, "What is this?"),
-    ):
-        answer = serve(web=WebSettings(title=title), faces=faces).get("/manifest.webmanifest")
-        assert answer.headers["content-type"] == "application/manifest+json"
-        assert (answer.json()["name"], answer.json()["start_url"]) == (name, "./")
 
 
 def test_only_the_classes_that_are_named_are_shown(serve: Serve) -> None:
@@ -135,24 +123,6 @@ def test_what_was_chosen_by_use_and_what_is_asked_for_win_over_the_table(
     assert read_served(served_place(runs.root)).in_force.run == "3-finetune"
     with pytest.raises(InputUnusable, match="no finished run transfer"):
         put_run_in_force(runs.root, None, "transfer")
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (("--class", "gren"), 2, "did you mean 'green'"),
-        (("--language", "de"), 2, "'de' is not one of"),
-        (("--unknown-below", "7"), 2, "0<=x<=1"),
-        (("--title", "x" * 300), 2, "--title"),
-    ],
-)
-def test_wrong_options_of_the_command_are_told(
-    tmp_path: Path, words: tuple[str, ...], code: int, said: str
-) -> None:
-    file = write_model(tmp_path / "colours.onnx")
-    ran = run_here("webapp.cli", "serve", file, "--whole", *words, cwd=tmp_path)
-    assert (ran.code, "Traceback" in ran.stderr) == (code, False), ran.stderr
-    assert said in ran.stderr
 
 
 def test_a_retrained_run_without_a_shown_class_goes_on_with_the_others(serve: Serve) -> None:

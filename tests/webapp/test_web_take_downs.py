@@ -15,8 +15,8 @@ from tools_for_tests import Ran, picture, run_here
 from web_requests import Serve
 
 from curation.web_take_downs import meant_by
-from gleanset import Box, Dataset, Origin
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Claim, Reports
+from gleanset import Dataset, Origin
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.db.take_downs import TakeDownRequests
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.staging import StageBytes
@@ -207,12 +207,6 @@ def test_what_is_no_request_is_refused(
     assert TakeDownRequests(dataset.db).count() == 0
 
 
-def test_what_is_no_picture_and_what_is_too_large_is_refused(serve: Serve) -> None:
-    client = serve(limits={"pixels": 100})
-    assert ask(client, b"<html>").json()["error"]["reason"] == "not an image"
-    assert ask(client, picture(1)).json()["error"]["reason"] == "too large"
-
-
 def test_what_a_visitor_types_is_text_and_no_path(
     client: TestClient, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -234,23 +228,7 @@ def test_too_many_wait(serve: Serve, dataset: Dataset) -> None:
     assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "too many wait")
 
 
-def test_they_are_counted_as_other_requests_are(serve: Serve) -> None:
-    client = serve(limits={"per_minute": 4})
-    codes = [ask(client, words=str(n)).status_code for n in range(4)]
-    assert 429 in codes
-
-
 def test_without_a_dataset_who_to_ask_is_told(serve: Serve) -> None:
     answer = ask(serve(dataset=None, web=WebSettings(contact="me@example.org")), words="one")
     assert answer.status_code == 404
     assert answer.json()["error"]["mend"] == "me@example.org"
-
-
-def test_forgetting_a_picture_of_a_claim_leaves_requests_alone(
-    client: TestClient, dataset: Dataset
-) -> None:
-    ask(client, words="one")
-    Reports(dataset.db).add(Claim("ab" * 32, "JPEG", Box(0, 0, 1, 1), "mei", "run"))
-    ran = run_here("pipeline.cli", "forget", "--image", "abab", "-y", "-d", dataset.root)
-    assert ran.code == 0
-    assert TakeDownRequests(dataset.db).count() == 1
