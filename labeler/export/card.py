@@ -1,11 +1,8 @@
-"""The dataset card (`README.md`) and `LICENSES.csv` that go with every export."""
+"""The dataset card (`README.md`) that goes with every export."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 
 from curation.moments import moments_of
@@ -17,9 +14,7 @@ from gleanset.html.words import count
 from labeler.export.facts import MOST_COMPARED, CardFacts
 from labeler.export.front_matter import front_matter
 from labeler.export.options import ExportOptions
-from labeler.export.plan import ExportItem
-from labeler.export.rows import SPLITS, no_formula
-from labeler.export.shards import LICENCE
+from labeler.export.rows import SPLITS
 from labeler.export.ways import UNCHANGED
 
 _SUCH = "(one scene, one post or group, one picture found twice)"
@@ -50,21 +45,6 @@ _TABLES = {
     "webdataset": "the JSON of each sample",
     "coco": "`images` of `annotations/*.json`",
 }
-
-
-def licence_table(items: Sequence[ExportItem]) -> str:
-    """`LICENSES.csv`: one row a file, with who made it, on what terms, where it was found, and
-    what was changed of it, as many licences ask to be told.
-    """
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(("file", *LICENCE[1:]))  # without the hash
-    for path, item in sorted({item.path: item for item in items}.items()):
-        origin = item.origin
-        page = origin.page_url or origin.url
-        told = (path, origin.author, origin.licence, origin.source, page, origin.title)
-        rows.writerow([no_formula(cell) for cell in (*told, item.changes, item.original_path)])
-    return out.getvalue()
 
 
 def dataset_card(dataset: Dataset, facts: CardFacts) -> str:

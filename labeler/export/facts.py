@@ -68,6 +68,23 @@ class CardFacts:
             self.say_where += item.says_where
             self.turned += item.turned
 
+    def result(self, failed: Mapping[str, str]) -> dict[str, object]:
+        """Return what a command says; `failed` are pictures that could not be read, and why."""
+        missing = [
+            f"{label}: nothing in {split}"
+            for split in sorted(self.splits)
+            for label in self.labels
+            if (label, split) not in self.counts
+        ]
+        found = {
+            "exported": self.items,
+            **({"pictures": self.pictures} if self.options.boxed else {}),
+            "splits": dict(sorted(self.splits.items())),
+            "changes": dict(sorted(self.changes.items())),
+        }
+        more = {"notes": self.notes, "short": sorted(missing), "failed": dict(failed)}
+        return found | {name: value for name, value in more.items() if value}
+
     @property
     def notes(self) -> list[str]:
         """What a person has to know before using the export, as sentences."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -18,15 +17,15 @@ from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
 from labeler.export.boxed_plan import ExportPlan, plan_boxes
 from labeler.export.boxes import write_coco, write_yolo
-from labeler.export.card import dataset_card, licence_table
+from labeler.export.card import dataset_card
 from labeler.export.columns import table_row
 from labeler.export.facts import CardFacts
 from labeler.export.options import ExportOptions, Format
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
-from labeler.export.plan import ExportItem, missing_classes, plan_export
+from labeler.export.plan import ExportItem, plan_export
 from labeler.export.rows import class_numbers, told_of, with_folds
 from labeler.export.shard_job import write_shards
-from labeler.export.tables import write_csv, write_split_tables
+from labeler.export.tables import write_csv, write_licences, write_split_tables
 from labeler.export.tree import mark, marked, place_of, replacing
 
 STAGE = "export"
@@ -101,26 +100,11 @@ def export(
         facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
         if (finish := FINISH.get(options.format)) is not None:
             finish(folder, written)
-        (folder / "LICENSES.csv").write_text(licence_table(written), encoding="utf-8")
+        write_licences(folder, written)
         (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
         mark(folder, {"format": options.format, "snapshot": snapshot, "pictures": shown})
-    return _result(target, written, facts) | ({"failed": failed} if failed else {})
-
-
-def _result(target: Path, written: Sequence[ExportItem], facts: CardFacts) -> dict[str, object]:
-    result: dict[str, object] = {
-        "exported": len(written),
-        **({"pictures": facts.pictures} if facts.options.boxed else {}),
-        "to": str(target),
-        "splits": dict(Counter(str(item.sample.split) for item in written)),
-        "changes": dict(sorted(facts.changes.items())),
-    }
-    if notes := facts.notes:
-        result["notes"] = notes
-    if short := missing_classes((str(i.sample.label), str(i.sample.split)) for i in written):
-        result["short"] = short
-    return result
+    return {"to": str(target)} | facts.result(failed)
 
 
 def _files(

@@ -175,19 +175,6 @@ def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
     )
 
 
-def missing_classes(present: Iterable[tuple[str, str]]) -> list[str]:
-    """Classes (label and split) that lack a split: readers that number folders would count them
-    differently.
-    """
-    found = set(present)
-    return sorted(
-        f"{label}: nothing in {split}"
-        for split in {split for _, split in found}
-        for label in {label for label, _ in found}
-        if (label, split) not in found
-    )
-
-
 def images_of(dataset: Dataset, samples: Iterable[Sample]) -> dict[str, Image]:
     """Return the images of some samples by their hash."""
     found: dict[str, Image] = {}

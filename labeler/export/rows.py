@@ -7,6 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from labeler.export.plan import ExportItem
 
 SPLITS = ("train", "val", "test")
+LICENCE = (
+    "sha256",
+    "author",
+    "licence",
+    "source",
+    "page",
+    "title",
+    "changes",
+    "original_path",
+)
+"""What a manifest and LICENSES.csv say of each picture, besides the name of its file."""
 
 
 def by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
@@ -66,8 +77,3 @@ def _row(item: ExportItem) -> dict[str, str | float]:
         "changes": item.changes,
         "weight": item.weight,
     }
-
-
-def no_formula(text: str | None) -> str:
-    """Text from the net that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text and text[0] in "=+-@\t\r" else text or ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -23,11 +22,10 @@ from labeler.export.columns import table_row
 from labeler.export.facts import CardFacts
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import PictureMaker
-from labeler.export.plan import ExportItem, each_item, missing_classes, nothing_to_export
-from labeler.export.rows import no_formula
+from labeler.export.plan import ExportItem, each_item, nothing_to_export
+from labeler.export.rows import LICENCE
 from labeler.export.shard_files import ENDINGS
 from labeler.export.shards import (
-    LICENCE,
     PictureSizes,
     Shard,
     ShardManifest,
@@ -37,6 +35,7 @@ from labeler.export.shards import (
     read_manifest,
     write_manifest,
 )
+from labeler.export.tables import LICENCES, write_sheet
 from labeler.export.tree import mark
 
 MEASURED = 32
@@ -102,17 +101,7 @@ def write_shards(
         )
     (folder / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     _finish(dataset, folder, sorted(shards), options, facts)
-    result: dict[str, object] = {
-        "exported": facts.items,
-        "shards": len(shards),
-        "splits": dict(sorted(facts.splits.items())),
-        "changes": dict(sorted(facts.changes.items())),
-    }
-    if notes := facts.notes:
-        result["notes"] = notes
-    if short := missing_classes(facts.counts):
-        result["short"] = short
-    return result | ({"failed": failed} if failed else {})
+    return facts.result(failed) | {"shards": len(shards)}
 
 
 def _whole(outcome: Outcome[Shard, ShardManifest]) -> ShardManifest:
@@ -187,7 +176,12 @@ def _finish(
             "shards": told,
         }
         json.dump(about, file, ensure_ascii=False, indent=1)
-    _write_licences(folder, _manifests(folder, shards))
+    pictures = (
+        {"shard": manifest.shard, **told}
+        for manifest in _manifests(folder, shards)
+        for told in manifest.pictures
+    )
+    write_sheet(folder / LICENCES, ("shard", "file", *LICENCE), pictures)
     (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
     mark(folder, {"format": options.format, "snapshot": facts.snapshot, "pictures": {}})
 
@@ -197,15 +191,3 @@ def _manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:
         manifest = read_manifest(folder, name)
         assert manifest is not None, "it was just written"
         yield manifest
-
-
-def _write_licences(folder: Path, manifests: Iterable[ShardManifest]) -> None:
-    """`LICENSES.csv`: one row a picture, with the shard it is in."""
-    with (folder / "LICENSES.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        columns = ("file", *LICENCE)
-        rows.writerow(("shard", *columns))
-        for manifest in manifests:
-            for told in manifest.pictures:
-                cells = [told[column] for column in columns]
-                rows.writerow([manifest.shard, *map(no_formula, cells)])

@@ -21,23 +21,11 @@ from gleanset.records import Sample
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import PictureMaker, linked
 from labeler.export.plan import ExportItem
-from labeler.export.rows import told_of
+from labeler.export.rows import LICENCE, told_of
 from labeler.export.shard_files import ENDINGS, ShardRecord, open_shard
 
 BESIDE = 3_000
 """About the bytes that a shard takes for a sample besides its picture."""
-
-LICENCE = (
-    "sha256",
-    "author",
-    "licence",
-    "source",
-    "page",
-    "title",
-    "changes",
-    "original_path",
-)
-"""What a manifest and LICENSES.csv say of each picture, besides the name of its file."""
 
 
 @dataclass(frozen=True, slots=True)

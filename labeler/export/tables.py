@@ -3,40 +3,59 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gleanset.files.parquet import ROWS, parquet_file
 from labeler.export.columns import BESIDE, table_columns, table_row
 from labeler.export.plan import ExportItem
 from labeler.export.rows import (
+    LICENCE,
     by_split,
     class_numbers,
     described,
-    no_formula,
     told_of,
     with_folds,
 )
 
+LICENCES = "LICENSES.csv"
 METADATA = "metadata.parquet"
 """What the ImageFolder of `datasets` looks for beside pictures."""
 
 
 def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
     """CSV: `samples.csv` beside the tree, one row a picture."""
-    out = io.StringIO()
     folds = with_folds(items)
-    columns = ("path", "split", *described(items[0], folds))
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(columns)
-    for item in items:
-        cells = (
-            value if isinstance(value, int | float) else no_formula(value)
-            for value in described(item, folds).values()
-        )
-        rows.writerow([item.path, item.sample.split, *cells])
-    (folder / "samples.csv").write_text(out.getvalue(), encoding="utf-8")
+    rows = [
+        {"path": item.path, "split": item.sample.split, **described(item, folds)} for item in items
+    ]
+    write_sheet(folder / "samples.csv", list(rows[0]), rows)
+
+
+def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
+    """`LICENSES.csv`: one row a file, with who made it, on what terms, where it came from, and
+    what was changed of it, as many licences ask to be told.
+    """
+    numbers = class_numbers(items)
+    rows = (
+        {"file": path, **told_of(item, numbers, folds=False)}
+        for path, item in sorted({item.path: item for item in items}.items())
+    )
+    write_sheet(folder / LICENCES, ("file", *LICENCE[1:]), rows)  # without the hash
+
+
+def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as CSV; no cell is what a spreadsheet takes for a formula."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        sheet = csv.writer(file, lineterminator="\n")
+        sheet.writerow(columns)
+        sheet.writerows([no_formula(row[column]) for column in columns] for row in rows)
+
+
+def no_formula(value: object) -> object:
+    """Text from the net that a spreadsheet does not take for a formula; numbers as they are."""
+    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if risky else value
 
 
 def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:

@@ -92,12 +92,6 @@ def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
     assert len(accept_proposals(empty, 0.95, ()).choices) == 4
 
 
-def test_without_a_presort_the_way_to_one_is_named(empty: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="nothing is proposed yet") as raised:
-        accept_proposals(empty, 0.9, ())
-    assert raised.value.mend.startswith("let a model look first: baseline presort")
-
-
 def test_proposals_are_listed_with_what_else_was_thought_of(
     empty: Dataset, proposed: list[str]
 ) -> None:

@@ -19,8 +19,7 @@ from test_verification import cel, hue_turned
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
-from gleanset.images.contact_sheet import PAPER
-from labeler.audit import Audit, KnownPairs, find_leaks, straddling, write_leak_sheet
+from labeler.audit import Audit, KnownPairs, find_leaks, straddling
 from labeler.audit_pictures import AuditSet, add_tree, of_dataset, of_tree
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
@@ -108,15 +107,6 @@ def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> Non
         "splits": ["train", "test"],
         "labels": ["cat", "cat"],
     }
-
-
-def test_the_sheet_shows_every_pair(found: Audit, tmp_path: Path) -> None:
-    sheet = tmp_path / "leaks.png"
-    assert write_leak_sheet(sheet, found.leaks) == 6
-    with Image.open(sheet) as image:
-        assert image.size[1] > 3 * 200
-        assert image.convert("RGB").getpixel((110, 130)) != PAPER
-    assert write_leak_sheet(sheet, found.leaks[:1]) == 1
 
 
 @pytest.mark.slow
@@ -240,11 +230,6 @@ def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
     assert [leak.kind for leak in told if leak.kind != "alike"] == []
     plan = finder.plan()
     assert (plan.groups, plan.doubts) == ([], [])
-
-
-def test_a_dataset_without_a_split_names_the_mend(empty: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="labeler split"):
-        of_dataset(empty)
 
 
 @pytest.mark.slow

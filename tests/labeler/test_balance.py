@@ -17,8 +17,7 @@ from curation.moments import moments_of
 from gleanset import Box, Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.samples import Balances
-from gleanset.errors import InputUnusable, UsageError
-from labeler.balance import Method, apply_balance, parse_target, plan_balance
+from labeler.balance import Method, apply_balance, plan_balance
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
@@ -149,10 +148,3 @@ def test_the_command_says_what_is_short_and_what_fills_it(
     assert not Balances(split.db).shares()
     assert json.loads(labeler_process(*words).stdout) == simulated
     assert Balances(split.db).shares()
-
-
-def test_without_a_split_there_is_nothing_to_balance(empty: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="nothing is in train"):
-        plan_balance(empty, "down")
-    with pytest.raises(UsageError, match="no target"):
-        parse_target(3, "off")

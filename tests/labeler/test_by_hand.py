@@ -10,7 +10,6 @@ import pytest
 from labeler_makers import add_faces, add_image
 
 from gleanset import Dataset, Origin
-from gleanset.errors import UsageError
 
 Labeler = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -31,27 +30,6 @@ def test_samples_are_labelled_rejected_and_put_back(
     assert "Label 2 as hana" in labeler("undo", "-d", root).stdout
     with Dataset.open(root) as dataset:
         assert {s.status for s in dataset.samples.by_key()} == {"queue"}
-
-
-def test_an_unknown_sample_is_wrong_usage(tmp_path: Path, labeler: Labeler) -> None:
-    Dataset.create(tmp_path / "dataset").close()
-    done = labeler("label", "hana", "nothing", "-d", tmp_path / "dataset")
-    assert done.returncode == 2
-    assert "there is no sample 'nothing'" in done.stderr
-
-
-def test_the_beginning_of_an_id_will_do(empty: Dataset, labeler: Labeler) -> None:
-    first, second = add_faces(empty, add_image(empty, "a"), (0, 40))
-    assert empty.samples.named(first[:8]) == first
-    assert labeler("label", "hana", second[:10], "-d", empty.root).returncode == 0
-    found = empty.samples.get(second)
-    assert found is not None
-    assert found.label == "hana"
-    none = labeler("label", "hana", "zz", "-d", empty.root)
-    assert none.returncode == 2
-    assert "there is no sample 'zz'" in none.stderr
-    with pytest.raises(UsageError, match="several samples begin"):
-        empty.samples.named("")
 
 
 def test_a_class_that_is_a_slip_is_refused_with_what_was_meant(

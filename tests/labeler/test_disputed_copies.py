@@ -83,18 +83,6 @@ def test_what_came_later_disputes_what_was_accepted(empty: Dataset) -> None:
     assert labels(empty) == {first: "hana"}, "with the groups the label comes back"
 
 
-def test_a_second_place_of_the_same_picture_disputes_what_was_accepted(empty: Dataset) -> None:
-    key = found_as(empty, "one", "hana")
-    accept_hints(empty)
-    found_as(empty, "one", "rei")
-    assert contradictions(empty.db)["disputed_labels"].examples == (f"{key} is hana",)
-    simulated = plan_hints(empty).result()
-    assert (simulated["taken_back"], simulated["left"]) == (1, {"disputed hint": 1})
-    accept_hints(empty)
-    assert labels(empty) == {}
-    assert contradictions(empty.db)["disputed_labels"].cases == 0
-
-
 def test_a_person_settles_a_disputed_group(empty: Dataset) -> None:
     one, other = found_as(empty, "a", "hana"), found_as(empty, "b", "rei")
     copies(empty, one, other)
@@ -130,15 +118,6 @@ def test_who_chooses_a_copy_in_a_conflict_chooses_its_label(empty: Dataset) -> N
     assert labels(empty) == {one: "hana", other: "hana"}
     last = {decision.sample: decision.provenance for decision in empty.journal.each()}
     assert last == {one: "person", other: "duplicate"}
-
-
-def test_one_hint_speaks_for_all_copies(empty: Dataset) -> None:
-    one, other = found_as(empty, "a", "hana"), found_as(empty, "b", None)
-    crowd = found_as(empty, "c", "hana", faces=2)
-    copies(empty, one, other, crowd)
-    dedup(empty)
-    assert accept_hints(empty)["left"] == {"several faces": 1}, "who is in no group"
-    assert labels(empty) == dict.fromkeys([one, other, crowd], "hana")
 
 
 def test_two_hints_of_classes_that_were_merged_are_one(empty: Dataset) -> None:

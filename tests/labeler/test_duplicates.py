@@ -11,7 +11,6 @@ from labeler_makers import label
 from gleanset import Dataset
 from gleanset.db.changes import Curation
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
-from gleanset.db.measures import ImageHashes
 from gleanset.errors import UsageError
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
@@ -26,18 +25,6 @@ def test_a_copy_passes_verification(kind: str) -> None:
     verdict = compare(prepare(original), prepare(COPIES[kind](original)))
     assert verdict.same, verdict
     assert verdict.mirrored == (kind == "mirror")
-
-
-@pytest.mark.parametrize("other", [face("open"), face("smile", "closed"), drawing(2)])
-def test_another_expression_does_not(other: object) -> None:
-    verdict = compare(prepare(face("smile")), prepare(other))  # type: ignore[arg-type]
-    assert not verdict.same, verdict
-
-
-def test_a_detail_is_no_copy() -> None:
-    whole = drawing(3)
-    detail = whole.crop((80, 60, 210, 170))
-    assert compare(prepare(whole), prepare(detail)).why == "one is a detail of the other"
 
 
 def test_frames_of_one_film_have_to_be_equal() -> None:
@@ -118,21 +105,6 @@ def test_a_screenshot_is_larger_but_not_kept(dataset: Dataset) -> None:
     for kind in ("screenshot", "small", "crop 5 %", "watermark"):
         add_picture(dataset, kind, encoded(COPIES[kind](original), 85))
     assert [group.kept for group in looked(dataset).groups] == [good]
-
-
-def test_different_labels_wait_for_a_person(dataset: Dataset) -> None:
-    good, poor = pair(dataset)
-    label(dataset, good, "hana")
-    label(dataset, poor, "yuki")
-    plan = looked(dataset)
-    assert [(g.conflict, g.decisions) for g in plan.groups] == [(True, ("hana", "yuki"))]
-    DuplicateFinder(dataset).apply(plan)
-    assert len(in_use(dataset)) == 2
-    label(dataset, poor, "hana")
-    settled = DuplicateFinder(dataset).plan()
-    assert settled.conflicts == []
-    DuplicateFinder(dataset).apply(settled)
-    assert in_use(dataset) == [good]
 
 
 def test_a_persons_word_is_remembered_and_can_be_taken_back(dataset: Dataset) -> None:
@@ -217,22 +189,3 @@ def test_planning_writes_nothing_and_brings_the_verdicts_it_needed(dataset: Data
 
 def pair_rows(dataset: Dataset) -> list[tuple[object, ...]]:
     return [tuple(row) for row in dataset.db.rows("SELECT * FROM pair ORDER BY a, b, kind")]
-
-
-def test_find_by_picture(dataset: Dataset) -> None:
-    good, poor = pair(dataset)
-    add_picture(dataset, "other", encoded(drawing(22)))
-    finder = DuplicateFinder(dataset, workers=1)
-    finder.search()
-    found = finder.find(COPIES["screenshot"](drawing(21)))
-    assert {one.sample for one in found} == {good, poor}
-    assert finder.find(drawing(1234)) == []
-
-
-def test_samples_of_one_image_are_no_pair(dataset: Dataset) -> None:
-    pairs, (good, poor) = Pairs(dataset.db), pair(dataset)
-    a, b = pairs.numbers([good, poor])
-    with dataset.db.write():
-        pairs.propose([(a, a), (b, a)])
-    assert pairs.unseen() == [(min(a, b), max(a, b))]
-    assert ImageHashes(dataset.db).count_missing(1) == 2

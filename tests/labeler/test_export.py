@@ -154,18 +154,6 @@ def test_classes_never_share_a_folder(empty: Dataset, labels: tuple[str, str]) -
     assert len({item.path.split("/")[1] for item in items}) == 2
 
 
-def test_pictures_from_searches_and_videos_have_names_too(empty: Dataset) -> None:
-    put(empty, encoded(picture(0)), "", origin=Origin("bing", "abc123", url="http://x/y.jpg"))
-    put(
-        empty,
-        encoded(picture(1)),
-        "",
-        [Box(5, 5, 30, 30)],
-        origin=Origin("video", "v@1", video="v", time=12.5, title="Episode 01.mkv"),
-    )
-    assert paths(empty) == ["train/hana/Episode_01-12.500_1.jpg", "train/hana/bing-abc123.jpg"]
-
-
 def test_a_second_export_is_the_same_to_the_byte_even_without_crops(
     empty: Dataset, tmp_path: Path
 ) -> None:
@@ -173,15 +161,6 @@ def test_a_second_export_is_the_same_to_the_byte_even_without_crops(
     first = export(empty, tmp_path / "one")
     shutil.rmtree(empty.root / "crops")
     assert export(empty, tmp_path / "two") == first
-
-
-def test_an_export_takes_the_place_of_an_earlier_one(empty: Dataset, tmp_path: Path) -> None:
-    (first,) = put(empty, encoded(picture(0)), "first.jpg")
-    put(empty, encoded(picture(1)), "second.jpg")
-    export(empty, tmp_path / "out")
-    empty.journal.step("Reject", [Choice(first, "reject")])
-    assert set(export(empty, tmp_path / "out")) == {"train/hana/second.jpg", MARKER}
-    assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "train/hana/mine.jpg"])
@@ -251,13 +230,6 @@ def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path:
         write_export(empty, tmp_path / "out", ExportOptions(grayscale=True), workers=1)
     assert tree(tmp_path / "out") == before
     assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
-
-
-def test_nothing_labelled_names_the_mend(empty: Dataset, tmp_path: Path, labeler: Labeler) -> None:
-    done = labeler("export", tmp_path / "out", "-d", empty.root)
-    assert done.returncode == 3
-    assert "gleanset status" in done.stderr
-    assert not (tmp_path / "out").exists()
 
 
 def test_simulate_names_the_files_and_writes_none(

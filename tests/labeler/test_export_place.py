@@ -53,16 +53,6 @@ def test_a_link_to_a_folder_stays_one(empty: Dataset, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_folder_may_be_named_by_way_of_others(
-    empty: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mixed(empty)
-    (tmp_path / "out" / "below").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "out" / "below")
-    assert export(empty, Path(".."), workers=1)["to"] == str(tmp_path.resolve() / "out")
-    assert len(list((tmp_path / "out").rglob("*.jpg"))) == 16
-
-
 def test_a_whole_disk_is_refused(empty: Dataset) -> None:
     mixed(empty)
     for attempt in (export, would_export):

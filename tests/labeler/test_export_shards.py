@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -229,24 +229,6 @@ def test_a_lost_picture_is_named_and_comes_when_it_is_back(empty: Dataset, tmp_p
     assert "failed" not in run(empty, out, format="parquet", **SMALL)
     inside = {k for path in out.glob("*.parquet") for k in records(path)}
     assert f"{whole.key}.jpg" in inside
-
-
-def test_with_no_picture_the_earlier_export_stays(empty: Dataset, tmp_path: Path) -> None:
-    fill(empty)
-    run(empty, tmp_path / "out", format="webdataset")
-    before = files(tmp_path / "out")
-    shutil.rmtree(empty.root / "crops")
-    (empty.root / "images").rename(tmp_path / "unplugged")
-    with pytest.raises(InputUnusable, match="none of the 32"):
-        run(empty, tmp_path / "out", format="webdataset", grayscale=True)
-    assert files(tmp_path / "out") == before
-
-
-def test_a_size_of_shards_is_refused_where_there_are_none(
-    dataset: Dataset, tmp_path: Path, labeler: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    done = labeler("export", tmp_path / "o", "--shard-size", "1GB", "-d", dataset.root)
-    assert (done.returncode, "has no shards" in done.stderr) == (2, True)
 
 
 def test_sizes_are_read_with_their_units() -> None:

@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image, ImageDraw
-from tools_for_tests import run_here
 
-from gleanset import Box, Dataset, Origin
+from gleanset import Box, Dataset
 from gleanset.errors import InputUnusable
 from gleanset.images.decode import decode
 from gleanset.settings import SplitSettings
@@ -98,19 +97,6 @@ def test_imported_pictures_come_out_as_they_went_in(empty: Dataset, tmp_path: Pa
     out = files(tmp_path / "out")
     came = {path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*.jpg")}
     assert {path.partition("/")[2]: data for path, data in out.items()} == came
-
-
-def test_a_name_that_two_have_gets_a_hash(empty: Dataset, tmp_path: Path) -> None:
-    titles = ["Photo.jpg", "photo.jpg", "photo.jpg"]
-    for number, title in enumerate(titles):
-        origin = Origin("folder", str(number), title=title)
-        put(empty, encoded(picture(number)), title, origin=origin)
-    run(empty, tmp_path / "one")
-    run(empty, tmp_path / "two")
-    assert files(tmp_path / "one") == files(tmp_path / "two")
-    names = [path.rpartition("/")[2] for path in files(tmp_path / "one")]
-    assert len({name.casefold() for name in names}) == 3
-    assert sum(len(name.rpartition("-")[2]) == len("0123456789ab.jpg") for name in names) == 2
 
 
 def test_places_are_told_and_taken_out(empty: Dataset, tmp_path: Path) -> None:
@@ -286,15 +272,3 @@ def test_a_link_to_another_disk_is_refused_before_anything_is_written(
     with pytest.raises(InputUnusable, match="cannot be linked into"):
         run(empty, tmp_path / "out", link=True)
     assert not list(tmp_path.glob("*out*"))
-
-
-def test_the_command_line_says_what_is_told(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, told(0), "a.jpg")
-    ran = run_here("labeler.cli", "export", tmp_path / "out", "-d", empty.root)
-    assert ran.code == 0, ran.stderr
-    said = " ".join(ran.stdout.split())
-    assert "1 picture says where it was taken (GPS); --strip-metadata" in said
-    ran = run_here(
-        "labeler.cli", "export", tmp_path / "o2", "--strip-metadata", "-d", empty.root, "--json"
-    )
-    assert ran.json["changes"] == {"metadata taken out": 1}

@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image, ImageFilter
@@ -26,7 +25,6 @@ from gleanset.db.runs import Doubt, Doubts
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
 from labeler.gallery.chosen import MARKS, SampleChoice, choose, fair_shares
-from labeler.gallery.likeness_map import likeness_map, principal_parts
 from labeler.gallery.writing import GallerySettings, write_gallery
 from labeler.quality.assessment import QualityAssessment
 from labeler.quality.flags import FLAGS
@@ -199,27 +197,6 @@ def test_a_folder_is_replaced_whole_and_nothing_of_a_persons_own(
         write_gallery(sorted_faces, own, settings(), Progress())
     assert own.read_text() == "<p>mine"
     assert [path.name for path in tmp_path.glob(".*")] == []
-
-
-def test_the_map_keeps_neighbours_that_principal_components_lose() -> None:
-    pytest.importorskip("sklearn")
-    dice = np.random.default_rng(3)
-    middles = dice.normal(size=(12, 40))
-    classes = np.repeat(np.arange(12), 10)
-    vectors = (middles[classes] + 0.35 * dice.normal(size=(120, 40))).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-
-    def of_class(places: Any) -> float:
-        far = ((places[:, None] - places[None]) ** 2).sum(2) + np.eye(120) * 1e9
-        return float((classes[far.argmin(1)] == classes).mean())
-
-    laid = likeness_map(vectors)
-    assert laid.method == "t-SNE"
-    assert laid.places.min() >= 0
-    assert laid.places.max() <= 1
-    assert of_class(laid.places) > 0.97 > of_class(principal_parts(vectors, 2)) + 0.1
-    assert likeness_map(vectors[:5]).method == "PCA"
-    assert likeness_map(vectors[:0]).places.shape == (0, 2)
 
 
 @pytest.mark.slow

@@ -73,47 +73,6 @@ def test_everything_doubtful_stays_in_the_queue_and_is_counted(
     assert empty.classes.names() == []
 
 
-def test_an_origin_without_a_hint_does_not_dispute_one_that_has(empty: Dataset) -> None:
-    hinted(empty, "a", "hana", None)
-    assert accept(empty)["labels"] == {"hana": 1}
-
-
-def test_the_same_hint_from_two_places_is_no_dispute(empty: Dataset) -> None:
-    hinted(empty, "a", "hana", "hana")
-    assert accept(empty)["labels"] == {"hana": 1}
-
-
-def test_spellings_of_one_class_name_become_one_class(empty: Dataset) -> None:
-    hinted(empty, "a", "Zoe\u0308  Bell")
-    hinted(empty, "b", "Zo\u00eb Bell")
-    assert accept(empty)["labels"] == {"Zo\u00eb Bell": 2}
-    assert empty.classes.names() == ["Zo\u00eb Bell"]
-    assert {s.label for s in empty.samples.by_key()} == {"Zo\u00eb Bell"}
-
-
-def test_a_face_whose_siblings_are_rejected_counts_as_alone(empty: Dataset) -> None:
-    wanted, bystander = hinted(empty, "a", "hana", faces=2)
-    empty.journal.step("Reject", [Choice(bystander, "reject")])
-    assert accept(empty)["accepted"] == 1
-    assert {s.key: s.status for s in empty.samples.by_key()} == {
-        wanted: "labelled",
-        bystander: "rejected",
-    }
-
-
-def test_a_face_beside_a_labelled_one_is_not_the_star_as_well(empty: Dataset) -> None:
-    star, _ = hinted(empty, "a", "hana", faces=2)
-    label(empty, star, "hana")
-    assert accept(empty)["left"] == {"several faces": 1}
-
-
-def test_a_face_that_is_not_found_any_more_is_no_sibling(empty: Dataset) -> None:
-    hinted(empty, "a", "hana", faces=2)
-    (image,) = empty.images.each()
-    add_faces(empty, image.sha256, [30])
-    assert accept(empty)["accepted"] == 1
-
-
 def test_what_a_person_decided_is_left_alone(empty: Dataset) -> None:
     (mine,) = hinted(empty, "a", "hana")
     (away,) = hinted(empty, "b", "hana")
@@ -139,20 +98,6 @@ def test_all_are_one_step_and_undo_puts_all_back(empty: Dataset) -> None:
         empty.journal.undo()
 
 
-def test_undo_leaves_what_a_person_changed_since(empty: Dataset) -> None:
-    (corrected,) = hinted(empty, "a", "hana")
-    hinted(empty, "b", "hana")
-    plan = plan_hints(empty)
-    apply_hints(empty, plan)
-    (step,) = {decision.step for decision in empty.journal.each()}
-    label(empty, corrected, "rei")
-    undone = empty.journal.undo(step)
-    assert (undone.restored, undone.changed_since) == (1, 1)
-    sample = empty.samples.get(corrected)
-    assert sample is not None
-    assert sample.label == "rei"
-
-
 def test_what_a_person_decides_meanwhile_is_not_overwritten(empty: Dataset) -> None:
     (mine,) = hinted(empty, "a", "hana")
     (other,) = hinted(empty, "b", "hana")
@@ -162,15 +107,6 @@ def test_what_a_person_decides_meanwhile_is_not_overwritten(empty: Dataset) -> N
     assert {s.key: s.label for s in empty.samples.by_key()} == {mine: "rei", other: "hana"}
     assert plan.result()["accepted"] == 1
     assert plan.result()["left"] == {"decided meanwhile": 1}
-
-
-def test_a_second_time_nothing_new_is_accepted(empty: Dataset) -> None:
-    hinted(empty, "a", "hana")
-    hinted(empty, "b", "hana", "rei")
-    accept(empty)
-    before = plain(empty), empty.journal.count()
-    assert accept(empty)["accepted"] == 0
-    assert (plain(empty), empty.journal.count()) == before
 
 
 def test_what_a_harvest_took_back_is_on_nobodys_stack(empty: Dataset) -> None:

@@ -212,17 +212,6 @@ def test_what_is_none_is_refused_whole(
     assert empty.images.count() == 0
 
 
-def test_a_class_that_could_be_no_folder_is_refused_before_anything(
-    empty: Dataset, tmp_path: Path
-) -> None:
-    write(tmp_path / "a.jpg", 1)
-    line = json.dumps({"file_name": "a.jpg", "label": "../up"})
-    (tmp_path / "metadata.jsonl").write_text(line)
-    with pytest.raises(UsageError, match="not a class name"):
-        run(empty, tmp_path)
-    assert empty.images.count() == 0
-
-
 @pytest.mark.parametrize("form", ["imagefolder", "huggingface", "coco", "csv"])
 def test_an_export_of_another_dataset_comes_in_as_it_is(
     empty: Dataset, tmp_path: Path, form: Format
@@ -249,12 +238,6 @@ def test_a_nested_tree_is_of_its_outermost_folders_or_those_of_a_level(
     deep = run_here("labeler.cli", "import", tree, "--class-level", "3", "-d", root)
     assert deep.code == 3
     assert "3 levels down" in deep.stderr
-
-
-def test_a_class_level_is_for_trees(empty: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "metadata.jsonl").write_text("")
-    with pytest.raises(UsageError, match="says itself"):
-        import_labelled(empty, tmp_path, class_level=1)
 
 
 def test_harvest_and_import_mean_the_same_by_a_class_folder(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections import defaultdict
 from pathlib import Path
@@ -129,19 +128,6 @@ def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path:
     assert len(set(moments_of(empty.db).values())) == 4, "animal 0 of cats is none of owls"
 
 
-def test_on_the_command_line(faces: Path, tmp_path: Path) -> None:
-    own = ("-d", tmp_path / "d")
-    bad = run_here("labeler.cli", "import", faces, "--group-by", "(.+", *own)
-    assert (bad.code, (tmp_path / "d").exists()) == (2, False)
-    none = run_here("labeler.cli", "import", faces, "--group-by", "no(.+)", *own)
-    assert none.code == 2
-    assert "finds nothing in any of 25 file names" in none.stderr
-    done = run_here("labeler.cli", "import", faces, "--group-by", r"(.+)-\d+\.", *own, "--json")
-    assert json.loads(done.stdout)["groups"] == 10
-    said = run_here("labeler.cli", "import", faces, "--simulate", *own)
-    assert max(len(line) for line in said.stdout.splitlines() if " import " not in line) <= 80
-
-
 def test_an_export_of_this_dataset_knows_its_groups(
     empty: Dataset, faces: Path, tmp_path: Path
 ) -> None:
@@ -150,14 +136,6 @@ def test_an_export_of_this_dataset_knows_its_groups(
     export(empty, tmp_path / "out", ExportOptions())
     with pytest.raises(UsageError, match="leave --group-by out"):
         import_labelled(empty, tmp_path / "out", group_by=NUMBERED)
-
-
-def test_a_simulation_needs_no_dataset_and_makes_none(faces: Path, tmp_path: Path) -> None:
-    said = run_here("labeler.cli", "import", faces, "--simulate", "-d", tmp_path / "none", "--json")
-    assert said.code == 0, said.stderr
-    assert said.json["would_import"] == 25
-    assert said.json["maybe_parts_of_one_picture"]["then"].endswith(f"-d {tmp_path / 'none'}")
-    assert not (tmp_path / "none").exists()
 
 
 def test_a_split_names_the_files_that_new_groups_keep_out(empty: Dataset, faces: Path) -> None:

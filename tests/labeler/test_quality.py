@@ -12,15 +12,14 @@ import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from curation.likeness.descriptor import WIDTH, DescriptorSpace, descriptor
+from curation.likeness.descriptor import DescriptorSpace, descriptor
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.measures import Quality, QualityMeasures
+from gleanset.db.measures import QualityMeasures
 from gleanset.errors import UsageError
 from gleanset.images.measure import phash_and_sharpness
-from gleanset.images.photo_likeness import photo_likeness
 from gleanset.records import FaceCrop
-from labeler.quality.assessment import QualityAssessment, measures
+from labeler.quality.assessment import QualityAssessment
 from labeler.quality.due import VERSION
 from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS, flags_of
@@ -75,16 +74,6 @@ def test_a_sharp_face_before_a_soft_background_is_sharp() -> None:
     assert edge_blur(Image.new("RGB", (90, 90), "grey")) == 1.0
 
 
-def test_blur_of_a_step_is_as_the_formula_says() -> None:
-    step = np.zeros((80, 80), np.uint8)
-    step[:, 40:] = 200
-    for radius in (1.0, 2.0, 3.0):
-        # A difference of neighbours adds a third of a square pixel to both.
-        expected = np.sqrt((radius**2 + 4 / 3) / (radius**2 + 13 / 3))
-        blurred = Image.fromarray(step).filter(ImageFilter.GaussianBlur(radius))
-        assert edge_blur(blurred) == pytest.approx(expected, abs=0.02)
-
-
 def shown(paths: Iterable[Path], every: int) -> list[Image.Image]:
     return [Image.open(path).convert("RGB") for path in sorted(paths)[::every]]
 
@@ -97,15 +86,6 @@ def test_real_faces_and_photos_and_their_blurred_copies(shared_data: Path) -> No
         assert sum(edge_blur(image) >= LIMITS["blurred"] for image in sharp) <= 1
         missed = sum(edge_blur(soft(image)) < LIMITS["blurred"] for image in sharp)
         assert missed <= 1, pattern
-
-
-def test_photos_and_drawings_of_sources_that_nothing_was_fitted_to(shared_data: Path) -> None:
-    drawn = shown(shared_data.glob("characters/[al]*/*.jpg"), 4)
-    drawn += shown(shared_data.glob("faces/simpsons*"), 1)
-    photos = shown((shared_data / "photos").glob("[cd][ao][tg]/*.jpg"), 4)
-    told = [photo_likeness(image) >= LIMITS["photo"] for image in drawn]
-    assert np.mean(told) <= 0.05
-    assert np.mean([photo_likeness(image) >= LIMITS["photo"] for image in photos]) >= 0.7
 
 
 def caption(image: Image.Image, words: str, size: int) -> Image.Image:
@@ -128,14 +108,6 @@ def test_captions_count_as_text_and_faces_do_not() -> None:
         (10, 10), "lines of plain words\n" * 12, "black", ImageFont.load_default(20)
     )
     assert text_share(page) > 0.2
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (2, 2), (5, 3), (9, 4000)])
-def test_any_size_has_measures(size: tuple[int, int]) -> None:
-    for colour in ("black", "white", "#a07050"):
-        found = measures(Image.new("RGB", size, colour))
-        assert all(np.isfinite(value) for value in found[:-1])
-        assert len(found.descriptor) == WIDTH
 
 
 def test_black_and_white_are_told_by_all_but_a_few_pixels() -> None:
@@ -247,16 +219,3 @@ def test_a_broken_file_is_a_rejection_until_it_is_mended(empty: Dataset) -> None
     path.write_bytes(data)
     assert QualityAssessment(empty, workers=1).run().measured == 1
     assert not list(empty.rejections.each())
-
-
-def test_what_is_not_known_has_no_flag() -> None:
-    unknown = Quality(0.4, 0, 255, 0, 0, 100, 1.0, None, None)
-    assert flags_of(unknown) == []
-    assert flags_of(unknown._replace(ai=False)) == []
-    assert flags_of(unknown._replace(ai=True, size=63, outlier=9.0)) == ["tiny", "ai", "outlier"]
-
-
-def test_an_empty_dataset_says_what_to_do(empty: Dataset, labeler: Labeler) -> None:
-    done = labeler("quality", "-d", empty.root)
-    assert done.returncode == 3
-    assert "gleanset status" in done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 from tools_for_tests import examples
 
-from curation.moments import moments_of
 from gleanset import Dataset, Origin
 from gleanset.db.changes import Curation, Placement
 from gleanset.db.duplicates import Pairs
@@ -24,7 +23,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
-from labeler.splits.split_spec import SPLITS, lowest_terms, parse_ratio
+from labeler.splits.split_spec import SPLITS
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("hana", "rei", "sora")
@@ -66,42 +65,6 @@ def splits(dataset: Dataset) -> dict[str, str | None]:
     return {sample.key: sample.split for sample in dataset.samples.by_key()}
 
 
-def split_of_posts(dataset: Dataset) -> dict[str | None, set[str | None]]:
-    """For every post the splits that its samples are in."""
-    found: dict[str | None, set[str | None]] = defaultdict(set)
-    post = {image.sha256: image.origins[0].post for image in dataset.images.each()}
-    for sample in dataset.samples.by_key():
-        found[post[sample.image]].add(sample.split)
-    return found
-
-
-@given(many_groups(), RATIOS, st.integers(0, 5))
-@some
-def test_no_moment_straddles_and_each_class_is_near_its_ratio(
-    groups: list[Group], ratio: str, seed: int
-) -> None:
-    with filled(groups) as dataset:
-        plan = do_split(dataset, ratio, seed)
-        assert all(len(found) == 1 for found in split_of_posts(dataset).values())
-        assert all(split in SPLITS for split in splits(dataset).values())
-        counted = dataset.samples.counts("label", "split")
-        sizes: Counter[str] = Counter()
-        largest: dict[str, int] = defaultdict(int)
-        for group in groups:
-            sizes[group.label] += group.size
-            largest[group.label] = max(largest[group.label], group.size)
-        for name, size in sizes.items():
-            for split, part in zip(SPLITS, parse_ratio(ratio), strict=True):
-                have = counted.get((name, split), 0)
-                assert plan.table[name][split] == have
-                # Whole moments cannot come closer than the largest of them allows.
-                assert have - size * part < largest[name], (name, split)
-                assert size * part - have < 2 * largest[name], (name, split)
-                assert have == 0 or part > 0
-        assert plan.moments == len(groups)
-        assert plan.largest_moment == max(group.size for group in groups)
-
-
 @given(many_groups(), RATIOS, st.integers(0, 5))
 @some
 def test_the_same_seed_gives_the_same_split_in_another_dataset(
@@ -131,55 +94,6 @@ def singles(number: int, name: str = "hana") -> list[Group]:
     return [Group(f"{name}-{n}", name, 1) for n in range(number)]
 
 
-def test_another_seed_gives_another_split_of_the_same_size(empty: Dataset) -> None:
-    add_groups(empty, singles(40))
-    do_split(empty, seed=0)
-    zero = splits(empty)
-    do_split(empty, seed=1)
-    one = splits(empty)
-    assert zero != one
-    assert Counter(zero.values()) == Counter(one.values()) == {"train": 32, "val": 4, "test": 4}
-    do_split(empty, seed=0)
-    assert splits(empty) == zero
-
-
-@pytest.mark.parametrize(
-    ("ratio", "expected"),
-    [
-        ("8:1:1", (80, 10, 10)),
-        ("6:2:2", (60, 20, 20)),
-        ("1:0:0", (100, 0, 0)),
-        ("1:0:1", (50, 0, 50)),
-        ("2:1:1", (50, 25, 25)),
-        ("0.8:0.1:0.1", (80, 10, 10)),
-    ],
-)
-def test_single_pictures_are_split_exactly(
-    empty: Dataset, ratio: str, expected: tuple[int, int, int]
-) -> None:
-    add_groups(empty, singles(100) + singles(10, "rei"))
-    plan = do_split(empty, ratio)
-    assert tuple(plan.table["hana"][split] for split in SPLITS) == expected
-    assert tuple(plan.table["rei"][split] for split in SPLITS) == tuple(
-        pytest.approx(n / 10, abs=1) for n in expected
-    )
-
-
-@pytest.mark.parametrize(
-    "ratio",
-    ["8:1", "8:1:1:1", "a:b:c", "-8:1:1", "0:1:1", "8::1", "8:1:1x", "8:x:1:1", "", "nan:1:1"],
-)
-def test_bad_ratios_are_refused(empty: Dataset, ratio: str) -> None:
-    add_groups(empty, singles(3))
-    with pytest.raises(UsageError, match="8:1:1"):
-        plan_split(empty, SplitSettings(ratio))
-
-
-def test_nothing_labelled_names_the_mend(empty: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="gleanset status"):
-        plan_split(empty, SplitSettings())
-
-
 @pytest.mark.parametrize("number", range(1, 8))
 def test_tiny_classes_are_trained_on_and_what_they_lack_is_said(
     empty: Dataset, number: int
@@ -191,35 +105,6 @@ def test_tiny_classes_are_trained_on_and_what_they_lack_is_said(
     assert row["train"] > 0
     told = plan.result().get("short", [])
     assert told == [f"rei: nothing in {split}" for split in SPLITS if not row[split]]
-
-
-def test_large_moments_are_placed_first_so_that_small_ones_even_out(empty: Dataset) -> None:
-    add_groups(empty, [*singles(12), Group("scene", "hana", 8)])
-    plan = do_split(empty, "6:2:2")
-    assert plan.table["hana"] == {"train": 12, "val": 4, "test": 4}
-
-
-def test_two_classes_in_one_picture_stay_together(empty: Dataset) -> None:
-    for number in range(30):
-        left, right = add_faces(empty, add_image(empty, f"{number}"), (0, 50))
-        label(empty, left, "hana")
-        label(empty, right, "rei")
-    plan = do_split(empty)
-    found = defaultdict(set)
-    for sample in empty.samples.by_key():
-        found[sample.image].add(sample.split)
-    assert {len(splits) for splits in found.values()} == {1}
-    assert plan.table["hana"] == plan.table["rei"] == {"train": 24, "val": 3, "test": 3}
-
-
-def test_the_moments_of_a_split_are_those_of_the_catalogue(empty: Dataset) -> None:
-    groups = [Group(f"g{n}", "hana" if n % 2 else "rei", 1 + n % 3) for n in range(12)]
-    add_groups(empty, groups)
-    add_faces(empty, add_image(empty, "waits", Origin("site", "waits", post="g1")))
-    before = moments_of(empty.db)
-    apply_split(empty, plan_split(empty, SplitSettings()))
-    stored = {s.key: s.moment for s in empty.samples.by_key() if s.moment}
-    assert stored == before == moments_of(empty.db)
 
 
 def test_only_labelled_samples_are_split_and_others_lose_theirs(empty: Dataset) -> None:
@@ -483,17 +368,6 @@ def test_settings_of_every_kind_are_kept_as_options(sources: Dataset) -> None:
     assert do(sources, hold_out=hold, most=["pixiv=12.5%"], seed=4).splits == first.splits
 
 
-def test_members_of_a_moment_share_its_name(empty: Dataset) -> None:
-    add_groups(empty, [Group("a", "hana", 3), Group("b", "hana", 2)])
-    do_split(empty)
-    names = defaultdict(set)
-    post = {image.sha256: image.origins[0].post for image in empty.images.each()}
-    for sample in empty.samples.by_key():
-        names[post[sample.image]].add(sample.moment)
-    assert [len(found) for found in names.values()] == [1, 1]
-    assert len(set().union(*names.values())) == 2
-
-
 @pytest.mark.slow
 def test_the_command_simulates_and_splits(
     empty: Dataset, labeler: Labeler, labeler_process: Labeler
@@ -527,8 +401,3 @@ def test_a_most_that_leaves_nothing_is_refused(empty: Dataset) -> None:
     add_groups(empty, singles(10))
     with pytest.raises(UsageError, match="nothing would be left of train"):
         do(empty, most=["site=99%"])
-
-
-def test_one_ratio_in_two_spellings_is_one_split() -> None:
-    assert lowest_terms("80:10:10") == lowest_terms("0.8:0.1:0.1") == "8:1:1"
-    assert lowest_terms("1:0:0") == "1:0:0"

@@ -20,8 +20,8 @@ from gleanset.db.duplicates import Pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import DuplicatePlan
-from labeler.duplicates.prepared import hue_histogram, prepare
-from labeler.duplicates.verification import Verdict, compare, hues_differ
+from labeler.duplicates.prepared import prepare
+from labeler.duplicates.verification import Verdict, compare
 from tools.sample.character import random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
@@ -87,14 +87,6 @@ def test_a_copy_in_other_hues_is_one_and_another_mouth_in_them_is_not() -> None:
     assert not looked(cel(), hue_turned(cel(mouth="open"))).same
     in_grey = looked(cel().convert("L"), hue_turned(cel()).convert("L"))
     assert (in_grey.same, in_grey.doubtful) == (False, True)
-
-
-def test_hues_are_turned_only_where_there_are_other_colours() -> None:
-    hues = hue_histogram(cel())
-    assert hues_differ(hues, hue_histogram(hue_turned(cel())))
-    assert not hues_differ(hues, hue_histogram(cel(mouth="open")))
-    assert not hues_differ(hues, hue_histogram(COPIES["vivid"](cel())))
-    assert not hues_differ(hues, hue_histogram(COPIES["grey"](cel())))
 
 
 def page(seed: int) -> Image.Image:
