@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from baseline.model import Model
+    from baseline.use.model import Model
 
 __all__ = ["load"]
 
 
 def load(path: str | Path, faces: bool | None = None) -> Model:
-    """Return the model in a run's folder or an exported file; see `baseline.model`.
+    """Return the model in a run's folder or an exported file; see `baseline.use.model`.
 
     Its pictures are cut as it learnt them, or with `faces` True or False as faces or whole.
 
     Raises `InputUnusable` where there is none, `MissingComponent` without PyTorch or a runtime.
     """
     # Imported here: whoever reads settings alone need not wait for it.
-    from baseline.model import load as load_model
+    from baseline.use.model import load as load_model
 
     return load_model(path, faces)

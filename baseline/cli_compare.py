@@ -14,7 +14,7 @@ from gleanset.errors import InputUnusable
 from gleanset.terminal import table
 
 if TYPE_CHECKING:
-    from baseline.compare.table import ComparedRun, Comparison
+    from baseline.judge.compare import ComparedRun, Comparison
 
 _BY_TEST = "choosing the best run by test makes its figure too good: choose by --split val"
 
@@ -45,9 +45,9 @@ def compare(job: CommandJob, runs: tuple[str, ...], split: str, output: Path | N
     run is held against the first one, with an interval and an exact test of
     its moments. All figures are of what predict answers, by the calibrated scores of the run.
     """
-    from baseline.compare.plot import check_target, write_plot
-    from baseline.compare.table import compare as compare_runs
-    from baseline.runs import finished_runs
+    from baseline.data.runs import finished_runs
+    from baseline.judge.compare import compare as compare_runs
+    from baseline.judge.compare_plot import check_target, write_plot
 
     if output is not None:
         check_target(output)
@@ -127,8 +127,8 @@ def _cells(row: ComparedRun) -> tuple[str, ...]:
 )
 def report(job: CommandJob, run: str | None, output: Path | None) -> Result:
     """Write the report of a run (the newest by default) anew: one HTML file."""
-    from baseline.report import write_report
-    from baseline.runs import finished_runs
+    from baseline.data.runs import finished_runs
+    from baseline.judge.report import write_report
 
     with job.open() as dataset:
         name = run or finished_runs(dataset)[-1]

@@ -28,13 +28,13 @@ def curve(job: CommandJob, run: str | None, repeats: int) -> Result:
     run's report. Stopped, it goes on where it was.
     """
     need_torch()
-    from baseline.auto.candidates import seconds_of
-    from baseline.fold_trials import FoldTrials
-    from baseline.learning_curve.files import save_curve
-    from baseline.learning_curve.measure import curve_trainings, measure_curve
-    from baseline.report import write_report
-    from baseline.runs import finished_run
-    from baseline.storage import load_model
+    from baseline.data.runs import finished_run
+    from baseline.judge.report import write_report
+    from baseline.train.auto_candidates import seconds_of
+    from baseline.train.curve_files import save_curve
+    from baseline.train.fold_trials import FoldTrials
+    from baseline.train.learning_curve import curve_trainings, measure_curve
+    from baseline.train.storage import load_model
 
     with job.open() as dataset:
         name, folder = finished_run(dataset, run)

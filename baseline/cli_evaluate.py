@@ -16,10 +16,10 @@ from gleanset.html.words import count, percent
 from gleanset.named_files import found_at
 
 if TYPE_CHECKING:
-    from baseline.evaluation.decision_rule import RecallThreshold, RejectOption
-    from baseline.evaluation.familiarity import FamiliarityThreshold
-    from baseline.evaluation.open_set import OpenSetResult
-    from baseline.reevaluate import Reevaluation
+    from baseline.judge.decision_rule import RecallThreshold, RejectOption
+    from baseline.judge.familiarity import FamiliarityThreshold
+    from baseline.judge.reevaluate import Reevaluation
+    from baseline.judge.unknown_figures import OpenSetResult
     from gleanset import Dataset
 
 SHOWN = 20
@@ -89,8 +89,8 @@ def evaluate(
     from baseline.cli_options import need_torch
 
     need_torch()
-    from baseline.reevaluate import RuleRequest, reevaluate
-    from baseline.report import write_report
+    from baseline.judge.reevaluate import RuleRequest, reevaluate
+    from baseline.judge.report import write_report
 
     if unknown_below is not None and unknown_error is not None:
         raise UsageError(
@@ -119,9 +119,9 @@ def _open_set(
     job: CommandJob, dataset: Dataset, run: str | None, rate: float | None
 ) -> OpenSetResult:
     """Measure how well a run says "unknown", and keep that with its figures."""
-    from baseline.evaluation.open_set import save_open_set
-    from baseline.open_set import measure_open_set
-    from baseline.runs import finished_run
+    from baseline.data.runs import finished_run
+    from baseline.judge.left_out_classes import measure_open_set
+    from baseline.judge.unknown_figures import save_open_set
 
     name, folder = finished_run(dataset, run)
     wanted = UNKNOWN_RATE if rate is None else rate
@@ -153,7 +153,7 @@ def share_of(text: str, option: str) -> float:
 
 def _warn(job: CommandJob, found: Reevaluation) -> None:
     """Say what a person should know before believing the figures."""
-    from baseline.evaluation.report_metrics import reuse_warning
+    from baseline.judge.report_metrics import reuse_warning
 
     if found.looks and (words := reuse_warning(found.looks)):
         job.say(f"baseline: {words}")
@@ -234,7 +234,7 @@ def _full(found: Reevaluation) -> Result:
 
 
 def _short(found: Reevaluation) -> Result:
-    from baseline.train_words import commonest_words, interval_words, right_words
+    from baseline.train.train_words import commonest_words, interval_words, right_words
 
     figures: dict[str, Any] = dict(found.figures)
     told: Result = {"run": found.run, **right_words(found.split, figures, found.copies)}
@@ -285,9 +285,9 @@ def doubts(job: CommandJob, run: str | None, folds: int) -> Result:
     from baseline.cli_options import need_torch
 
     need_torch()
-    from baseline.cross_validate import search_doubts
-    from baseline.report import write_report
-    from baseline.runs import finished_run
+    from baseline.data.runs import finished_run
+    from baseline.judge.report import write_report
+    from baseline.train.cross_validate import search_doubts
 
     with job.open() as dataset, dataset.stage("baseline"):
         name, folder = finished_run(dataset, run)

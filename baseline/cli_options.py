@@ -16,8 +16,8 @@ from gleanset.completion.values import one_of
 from gleanset.errors import MissingComponent
 
 if TYPE_CHECKING:
-    from baseline.crops import CropPlan, CropRequest
-    from baseline.engines.base import ModelFacts
+    from baseline.use.crops import CropPlan, CropRequest
+    from baseline.use.engines.base import ModelFacts
 
 
 def need_torch() -> None:
@@ -85,7 +85,7 @@ def crop_request(
     faces: bool | None, detector: str | None, cascade: Path | None, options: tuple[str, ...]
 ) -> CropRequest:
     """Return what `crop_options` were given. Raises `UsageError`."""
-    from baseline.crops import CropRequest
+    from baseline.use.crops import CropRequest
 
     return CropRequest(faces, detector, options, cascade)
 
@@ -94,8 +94,8 @@ def announced_crop_plan(
     job: CommandJob, facts: ModelFacts, place: Path, request: CropRequest
 ) -> CropPlan:
     """Return how pictures are cut for the model in `place`, and say it on stderr."""
-    from baseline.crops import crop_plan_for
-    from baseline.runs import dataset_of_run
+    from baseline.data.runs import dataset_of_run
+    from baseline.use.crops import crop_plan_for
 
     cropping = crop_plan_for(facts, dataset_of_run(place, job.root), request)
     job.say(cropping.words)

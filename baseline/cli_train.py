@@ -49,10 +49,10 @@ def train(
         need_torch()
     if job.simulate:
         return {"settings": settings.to_json()} if settings else _plan(job, given)
-    from baseline.report.page import REPORT
-    from baseline.runs import ROOM, run_folder
-    from baseline.train_run import train_preset
-    from baseline.train_words import training_words
+    from baseline.data.runs import ROOM, run_folder
+    from baseline.judge.report.page import REPORT
+    from baseline.train.train_run import train_preset
+    from baseline.train.train_words import training_words
 
     with job.open() as dataset:
         before = dataset.runs.newest(ROOM)
@@ -70,7 +70,7 @@ def train(
 
 def _loses_unknown(before: Path, now: Path) -> bool:
     """Return whether pictures of no class were told by a run, and are not by the next one."""
-    from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
+    from baseline.judge.decision_rule import DecisionRule, load_decision_rule
 
     was, has = DecisionRule(), load_decision_rule(now)
     with suppress(InputUnusable):  # what cannot be read any more answered nothing of late
@@ -88,7 +88,7 @@ def _cross_validate(
         )
     settings = load_preset(preset, given)
     need_torch()
-    from baseline.fold_run import cross_validate, plan_folds
+    from baseline.train.fold_run import cross_validate, plan_folds
 
     with job.open() as dataset:
         if job.simulate:
@@ -101,8 +101,8 @@ def _cross_validate(
 
 def _plan(job: CommandJob, given: dict[str, str]) -> Result:
     """Return what `auto` would try, and about how long that takes."""
-    from baseline.auto.choice import plan_choice
-    from baseline.fold_trials import FoldTrials
+    from baseline.train.auto_choice import plan_choice
+    from baseline.train.fold_trials import FoldTrials
 
     with job.open() as dataset:
         plan = plan_choice(FoldTrials.of(dataset, dataset.cache), given)
@@ -125,13 +125,13 @@ def sweep(job: CommandJob, preset: str, options: tuple[str, ...]) -> Result:
 
     Test is never looked at. A sweep that is stopped goes on where it was.
     """
-    from baseline.sweep import cells_of, read_grid
+    from baseline.train.sweep import cells_of, read_grid
 
     cells = cells_of(preset, read_grid(options))
     if job.simulate:
         return {"trainings": len(cells), "cells": [_words(cell) for cell in cells]}
     need_torch()
-    from baseline.sweep import sweep as carry_out
+    from baseline.train.sweep import sweep as carry_out
 
     with job.open() as dataset:
         found = carry_out(dataset, preset, cells, progress=job.progress, say=job.say)
@@ -192,7 +192,7 @@ def augment(
 
     need_torch()
     settings = load_preset(preset, key_values(options, "augment=photos"))
-    from baseline.augment_sheet import write_sheet
+    from baseline.data.augment_sheet import write_sheet
 
     with job.open(rehearse=True) as dataset:
         shown = write_sheet(dataset, settings, sheet, count)

@@ -17,8 +17,8 @@ from gleanset.completion.values import classes_here, runs_here, runs_here_or_fil
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 
 if TYPE_CHECKING:
-    from baseline.crops import CropPlan
-    from baseline.predict import Predicted
+    from baseline.use.crops import CropPlan
+    from baseline.use.predict import Predicted
 
 
 @click.command(cls=Command, epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
@@ -84,12 +84,12 @@ def predict(
     cannot be read is told with the reason, and the rest goes on.
     """
     _refuse_contradictions(run, file, folder, move=move)
-    from baseline.answer_table import answer_table
-    from baseline.class_folders import ClassFolders
-    from baseline.model import load
-    from baseline.picture_parts import files_of
-    from baseline.predict import predict_files
-    from baseline.watched_files import watched_files
+    from baseline.use.answer_table import answer_table
+    from baseline.use.class_folders import ClassFolders
+    from baseline.use.model import load
+    from baseline.use.picture_parts import files_of
+    from baseline.use.predict import predict_files
+    from baseline.use.watched_files import watched_files
 
     request = crop_request(**crop)
     place = file or _run_folder(job, run)
@@ -130,7 +130,7 @@ def _refuse_contradictions(
 
 
 def _run_folder(job: CommandJob, run: str | None) -> Path:
-    from baseline.runs import find_run_folder
+    from baseline.data.runs import find_run_folder
 
     need_torch()
     return find_run_folder(job.root, run)
@@ -231,7 +231,7 @@ def export(job: CommandJob, names: tuple[str, ...], kind: str, precision: str) -
     if len(names) > 2:
         raise UsageError(f"{len(names)} names are too many", "write: baseline export [RUN] OUT")
     need_torch()
-    from baseline.export.export_run import export_run
+    from baseline.use.export.export_run import export_run
 
     run = names[0] if len(names) == 2 else None
     return export_run(job.root, run, Path(names[-1]), kind, precision, job.progress)
@@ -254,7 +254,7 @@ def gallery() -> None:
 def list_classes(job: CommandJob, run: str | None) -> Result:
     """Tell how many pictures of each class a run knows."""
     folder = _run_folder(job, run)
-    from baseline.gallery import listed
+    from baseline.use.gallery_files import listed
 
     return {"run": folder.resolve().name, "classes": listed(folder)}
 
@@ -284,9 +284,9 @@ def add(job: CommandJob, paths: tuple[str, ...], name: str, run: str | None, **c
     """
     request = crop_request(**crop)
     folder = _run_folder(job, run)
-    from baseline.engines.torch_engine import TorchEngine
-    from baseline.gallery import add_files
-    from baseline.picture_parts import files_of
+    from baseline.use.engines.torch_engine import TorchEngine
+    from baseline.use.gallery_files import add_files
+    from baseline.use.picture_parts import files_of
 
     cropping = announced_crop_plan(job, TorchEngine.of(folder).facts, folder, request)
     found = add_files(folder, name, files_of(paths), cropping.read, job.progress)
@@ -306,6 +306,6 @@ def add(job: CommandJob, paths: tuple[str, ...], name: str, run: str | None, **c
 def remove(job: CommandJob, name: str, run: str | None) -> Result:
     """Forget a class of a run. Its pictures stay: adding them again brings it back."""
     folder = _run_folder(job, run)
-    from baseline.gallery import remove_class
+    from baseline.use.gallery_files import remove_class
 
     return remove_class(folder, name)

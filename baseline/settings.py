@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from baseline.backbone_names import has_embedding, pinned_names
+from baseline.features.backbone_names import has_embedding, pinned_names
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 
@@ -92,7 +92,7 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
     """A head on the features of a backbone that stays as it is.
 
     With head 'logistic' nothing descends: `strength` is the inverse of the penalty as in
-    scikit-learn's `C`, and 0 lets it be chosen; `baseline.methods.logistic` has both of the kinds
+    scikit-learn's `C`, and 0 lets it be chosen; `train/methods/logistic.py` has both of the kinds
     of `penalty`. `views` are augmented ones besides the plain one; 'auto' goes by `VIEWS`.
     `part_weights` is 'auto', or the weight of each backbone after the first: `0.5` or `0.5,1`.
     """

@@ -29,12 +29,12 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from baseline.data import find_examples, load_arrays
-from baseline.inference import evaluate_network
-from baseline.runs import run_folder
+from baseline.data.runs import run_folder
+from baseline.data.samples import find_examples, load_arrays
 from baseline.settings import load_preset
-from baseline.storage import load_model
-from baseline.train_run import train_run
+from baseline.train.inference import evaluate_network
+from baseline.train.storage import load_model
+from baseline.train.train_run import train_run
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key

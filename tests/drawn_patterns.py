@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from baseline.data import Arrays
+from baseline.data.samples import Arrays
 
 SIDE = 32
 CLASSES = ("stripes", "disc", "cross")

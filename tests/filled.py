@@ -9,11 +9,11 @@ from drawn_dataset import put_whole
 from drawn_patterns import CLASSES, patterns
 from PIL import Image
 
-from baseline.data import find_examples, load_arrays
-from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
-from baseline.networks import Net, build_net
+from baseline.data.samples import find_examples, load_arrays
+from baseline.judge.decision_rule import DecisionRule, save_decision_rule
 from baseline.settings import Settings, load_preset
-from baseline.storage import save_model
+from baseline.train.networks import Net, build_net
+from baseline.train.storage import save_model
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 

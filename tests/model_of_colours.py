@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from baseline.engines.base import ModelFacts
-from baseline.evaluation.decision_rule import DecisionRule
-from baseline.evaluation.familiarity import FeatureScale
-from baseline.export.card import KEY, card_of
+from baseline.judge.decision_rule import DecisionRule
+from baseline.judge.familiarity import FeatureScale
+from baseline.use.engines.base import ModelFacts
+from baseline.use.export.card import KEY, card_of
 from gleanset.db.faces import CropMethod
 
 CLASSES = ("blue", "green", "red")

@@ -11,7 +11,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from baseline.model import Model
+from baseline.use.model import Model
 from gleanset import __version__
 from webapp.box_styles import BROWSER, finder_for, style_between
 from webapp.device_facts import facts_for_device

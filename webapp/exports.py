@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from baseline.runs import WEIGHTS, dataset_of_run
+from baseline.data.runs import WEIGHTS, dataset_of_run
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -101,7 +101,7 @@ def _passed_on(progress: Progress) -> Iterator[_LinesInFile]:
 
 
 def _exported_here(task: tuple[Path, Path, Progress]) -> dict[str, object]:
-    from baseline.export.export_run import AUTO, export_run
+    from baseline.use.export.export_run import AUTO, export_run
 
     folder, out, progress = task
     root = dataset_of_run(folder) or folder

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from baseline.report.run_files import Metrics, SplitFigures, read_metrics
-from baseline.runs import METRICS, TRAINED_ON, dataset_of_run
+from baseline.data.runs import METRICS, TRAINED_ON, dataset_of_run
+from baseline.judge.report.run_files import Metrics, SplitFigures, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from baseline.model import Model, PictureAnswer
-from baseline.picture_parts import PicturePart
-from baseline.predict import part_to_json
+from baseline.use.model import Model, PictureAnswer
+from baseline.use.picture_parts import PicturePart
+from baseline.use.predict import part_to_json
 from facecrop.detectors.base import Detector
 from gleanset.errors import Unreadable
 from gleanset.images.cut import within

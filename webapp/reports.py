@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from baseline.picture_parts import NO_FACE
+from baseline.use.picture_parts import NO_FACE
 from curation.web_reports import report_store
 from gleanset import Dataset
 from gleanset.db.classes import class_name

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from baseline.engines.onnx_engine import OnnxEngine
-from baseline.model import Model, PictureAnswer
-from baseline.pixels import Pixels
+from baseline.data.pixels import Pixels
+from baseline.use.engines.onnx_engine import OnnxEngine
+from baseline.use.model import Model, PictureAnswer
 from gleanset.errors import GleansetError, InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.settings import WebSettings

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from baseline.runs import find_run_folder, newest_run_folder
+from baseline.data.runs import find_run_folder, newest_run_folder
 from gleanset.errors import GleansetError
 from gleanset.work.progress import Progress
 from webapp.exports import exported

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import msgspec
 
-from baseline.engines.base import ModelFacts
-from baseline.model import Model, PictureAnswer
-from baseline.pixels import Pixels
+from baseline.data.pixels import Pixels
+from baseline.use.engines.base import ModelFacts
+from baseline.use.model import Model, PictureAnswer
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.settings import WebSettings

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.outputs import Floats
+from baseline.judge.outputs import Floats
 from baseline.presort.classify import FeatureRows, Indices
 
 MOST = 100

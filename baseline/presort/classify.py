@@ -16,9 +16,9 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from baseline.evaluation.calibration import fit_temperature
-from baseline.evaluation.outputs import log_softmax
-from baseline.grouped_split import stratified_group_folds
+from baseline.data.grouped_split import stratified_group_folds
+from baseline.judge.calibration import fit_temperature
+from baseline.judge.outputs import log_softmax
 
 FeatureRows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from sklearn.cluster import MiniBatchKMeans
 
-from baseline.evaluation.outputs import Floats
+from baseline.judge.outputs import Floats
 from baseline.presort.classify import FeatureRows, Indices
 
 LEAVES = 600

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.calibration import calibration_error, fit_temperature
-from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax, softmax
+from baseline.judge.calibration import calibration_error, fit_temperature
+from baseline.judge.outputs import Floats, Indices, Scores, log_softmax, softmax
 from baseline.presort.classify import HeldOutScores, LearntScores
 from gleanset.db.proposals import PresortSample
 

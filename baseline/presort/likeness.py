@@ -2,7 +2,7 @@
 
 They stay in memory (`ComponentStore`), so that a presort that follows the work makes them once.
 
-The weights are those that the texture of the pictures lets expect (`baseline/texture.py`) and, the
+The weights are those that the texture of the pictures lets expect (`features/texture.py`) and, the
 more is labelled, those by which the neighbours of the labelled ones tell their classes
 (`neighbour_weights.py`). The head of a presort learns on the same vectors.
 """
@@ -16,13 +16,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from baseline.backbone import Backbone, FeatureLayer, FeaturePart
-from baseline.features import FeatureSpec, cached, features_of
-from baseline.methods.one_thread import one_thread
-from baseline.methods.part_weights import PartWeights
-from baseline.methods.scaling import Scaling
+from baseline.features.backbone import Backbone, FeatureLayer, FeaturePart
+from baseline.features.features import FeatureSpec, cached, features_of
+from baseline.features.texture import ExpectedWeights
 from baseline.presort.neighbour_weights import choose_neighbour_weights
-from baseline.texture import ExpectedWeights
+from baseline.train.methods.one_thread import one_thread
+from baseline.train.methods.part_weights import PartWeights
+from baseline.train.methods.scaling import Scaling
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Region, Sample

@@ -3,7 +3,7 @@
 What suits a linear head need not suit nearest neighbours: where a coat is shared and the ground
 changes, a head learns which colours to overlook, a cosine cannot. So the evidence is the vote of
 the neighbours from other moments, each by exp(cosine / temperature), as in neighbourhood components
-analysis (Goldberger et al. 2004); the prior is that of `baseline/texture.py`.
+analysis (Goldberger et al. 2004); the prior is that of `baseline/features/texture.py`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from baseline.backbone import FeaturePart
-from baseline.methods.part_weights import (
+from baseline.features.backbone import FeaturePart
+from baseline.features.texture import ExpectedWeights
+from baseline.train.methods.part_weights import (
     Classes,
     Floats,
     PartWeights,
     likeliest_weights,
     some_samples,
 )
-from baseline.texture import ExpectedWeights
 
 Pairs: TypeAlias = npt.NDArray[np.bool_]
 

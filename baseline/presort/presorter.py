@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from baseline.features import FeatureSpec
-from baseline.methods.part_weights import PartWeights, given_weights
+from baseline.features.features import FeatureSpec
+from baseline.features.texture import ExpectedWeights, expected_weights
 from baseline.presort.classify import Indices
 from baseline.presort.likeness import (
     Components,
@@ -20,7 +20,7 @@ from baseline.presort.likeness import (
 from baseline.presort.propose import MORE, PresortMemory, PresortResult, propose, teaching
 from baseline.presort.standings import StandingTable
 from baseline.settings import Settings, Transfer
-from baseline.texture import ExpectedWeights, expected_weights
+from baseline.train.methods.part_weights import PartWeights, given_weights
 from curation.likeness.space import FACT, forget_spaces, sample_name, write_space
 from curation.moments import moments_of
 from gleanset import Dataset

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.intervals import share_at_most
-from baseline.evaluation.outputs import Floats
+from baseline.judge.intervals import share_at_most
+from baseline.judge.outputs import Floats
 from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
 from baseline.presort.classify import FeatureRows, Indices, UsualFit, learn_scores
 from baseline.presort.clusters import SimilarityOrder, outlier_score, similarity_order

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from baseline.evaluation.outputs import Floats
+from baseline.judge.outputs import Floats
 from baseline.presort.classify import Indices
 from gleanset.db.proposals import Proposal, Standing
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from baseline.report.run_files import Metrics
+from baseline.judge.report.run_files import Metrics
 from facecrop.detectors.options import RecordedDetector
 from facecrop.request import FaceSearch
 from gleanset import Dataset

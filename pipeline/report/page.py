@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from baseline.report.run_files import Metrics, read_metrics
+from baseline.judge.report.run_files import Metrics, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from baseline.evaluation.metrics import ClassScore
-from baseline.report.charts import ConfusionRow, confusion_rows
-from baseline.report.run_files import Metrics, SplitFigures
+from baseline.judge.metrics import ClassScore
+from baseline.judge.report.charts import ConfusionRow, confusion_rows
+from baseline.judge.report.run_files import Metrics, SplitFigures
 from curation.snapshots import snapshot_words
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from baseline.data import Examples, find_examples
-from baseline.evaluation.outputs import Outputs
-from baseline.evaluation.report_metrics import RunMetrics, evaluate_run
+from baseline.data.samples import Examples, find_examples
+from baseline.judge.outputs import Outputs
+from baseline.judge.report_metrics import RunMetrics, evaluate_run
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture, run_here
 
-from baseline.loop.callbacks import StepReport
-from baseline.run_logger import RunLogger
+from baseline.train.loop.callbacks import StepReport
+from baseline.train.run_logger import RunLogger
 from gleanset.work.progress_lines import ProgressLines
 
 

@@ -12,7 +12,7 @@ import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image
 
-from baseline.data import find_examples
+from baseline.data.samples import find_examples
 from curation.moments import moments_of
 from gleanset import Box, Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from test_report import add, fill, picture
 
-from baseline.report.run_files import Metrics
+from baseline.judge.report.run_files import Metrics
 from baseline.settings import load_preset, preset_names
 from facecrop.detectors import DetectorSpec
 from facecrop.request import FaceSearch

@@ -14,7 +14,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 from web_requests import Serve, picture_of
 
-from baseline.engines.onnx_engine import OnnxEngine
+from baseline.use.engines.onnx_engine import OnnxEngine
 from gleanset.errors import InputUnusable
 from webapp.served import ServedModel, read_served, write_served
 from webapp.settings import ServeSettings

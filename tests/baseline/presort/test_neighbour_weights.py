@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baseline.backbone import FeatureLayer, FeaturePart
-from baseline.methods.part_weights import PartWeights
+from baseline.features.backbone import FeatureLayer, FeaturePart
+from baseline.features.texture import ExpectedWeights
 from baseline.presort.neighbour_weights import choose_neighbour_weights
-from baseline.texture import ExpectedWeights
+from baseline.train.methods.part_weights import PartWeights
 
 PARTS = (
     FeaturePart("network", True, (FeatureLayer(8),)),

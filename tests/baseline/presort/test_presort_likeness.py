@@ -10,11 +10,8 @@ import pytest
 from drawn_dataset import put_whole
 from filled import fill
 
-from baseline.backbone import FeatureLayer, FeaturePart
-from baseline.presort.job import presort
-from baseline.presort.likeness import Components, weights_by_labels
-from baseline.settings import load_preset
-from baseline.texture import (
+from baseline.features.backbone import FeatureLayer, FeaturePart
+from baseline.features.texture import (
     DRAWN,
     OTHERS,
     ExpectedWeights,
@@ -22,6 +19,9 @@ from baseline.texture import (
     expected_weights,
     photo_likenesses,
 )
+from baseline.presort.job import presort
+from baseline.presort.likeness import Components, weights_by_labels
+from baseline.settings import load_preset
 from curation.likeness.space import LikenessSpace, sample_name
 from gleanset import Dataset
 from gleanset.db.journal import Choice

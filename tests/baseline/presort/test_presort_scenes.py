@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pytest
 
-from baseline.evaluation.calibration import calibration_error
-from baseline.evaluation.outputs import Floats, Indices
+from baseline.judge.calibration import calibration_error
+from baseline.judge.outputs import Floats, Indices
 from baseline.presort.label_priors import HINTS, LEAST_SEEN, TIES, label_priors
 from baseline.presort.propose import PresortResult, propose
 from gleanset.db.proposals import PresortSample

@@ -8,7 +8,7 @@ import pytest
 from filled import RUN, make_patterns
 from made_once import made_once
 
-from baseline.export.export_run import export_run
+from baseline.use.export.export_run import export_run
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,13 @@ import pytest
 from click.testing import CliRunner, Result
 from tools_for_tests import ROOT, eventually
 
-from baseline.answer_table import answer_table
-from baseline.class_folders import ClassFolders
 from baseline.cli import commands
-from baseline.model import PictureAnswer, Prediction
-from baseline.picture_parts import PicturePart
-from baseline.predict import Predicted
-from baseline.watched_files import watched_files
+from baseline.use.answer_table import answer_table
+from baseline.use.class_folders import ClassFolders
+from baseline.use.model import PictureAnswer, Prediction
+from baseline.use.picture_parts import PicturePart
+from baseline.use.predict import Predicted
+from baseline.use.watched_files import watched_files
 from gleanset.errors import DoneInPart, UsageError
 from gleanset.records import Rejection
 

@@ -16,15 +16,15 @@ from PIL import Image
 
 import baseline
 from baseline.cli import commands
-from baseline.crops import FILE, UNKNOWN, CropRequest, crop_plan_for, load_crops, save_crops
-from baseline.engines.base import ModelFacts
-from baseline.evaluation.decision_rule import DecisionRule
-from baseline.export.card import FORMAT, read_card
-from baseline.export.export_run import export_run
-from baseline.picture_parts import ReadParts
-from baseline.runs import run_folder
+from baseline.data.runs import run_folder
+from baseline.judge.decision_rule import DecisionRule
 from baseline.settings import load_preset
-from baseline.train_run import train_run
+from baseline.train.train_run import train_run
+from baseline.use.crops import FILE, UNKNOWN, CropRequest, crop_plan_for, load_crops, save_crops
+from baseline.use.engines.base import ModelFacts
+from baseline.use.export.card import FORMAT, read_card
+from baseline.use.export.export_run import export_run
+from baseline.use.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset

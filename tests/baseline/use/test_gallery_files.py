@@ -13,16 +13,16 @@ from filled import fill
 from torch.nn import functional
 
 import baseline
-from baseline.engines import engine_of
-from baseline.export.export_run import export_run
-from baseline.gallery import CHANGES, PLACE, add_files, listed, remove_class
-from baseline.methods.gallery import make_gallery, save_gallery
-from baseline.networks import build_net
-from baseline.picture_parts import ReadParts
-from baseline.report.run_files import weights_size
-from baseline.runs import WEIGHTS
+from baseline.data.runs import WEIGHTS
+from baseline.judge.report.run_files import weights_size
 from baseline.settings import load_preset
-from baseline.storage import save_model
+from baseline.train.methods.gallery import make_gallery, save_gallery
+from baseline.train.networks import build_net
+from baseline.train.storage import save_model
+from baseline.use.engines import engine_of
+from baseline.use.export.export_run import export_run
+from baseline.use.gallery_files import CHANGES, PLACE, add_files, listed, remove_class
+from baseline.use.picture_parts import ReadParts
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, InputUnusable, UsageError
 from gleanset.work.stage import stage
@@ -63,7 +63,7 @@ def _pixels(dataset: Dataset, key: str) -> np.ndarray:
 
 
 def baseline_image(path: Path) -> np.ndarray:
-    from baseline.pixels import as_image, fitted
+    from baseline.data.pixels import as_image, fitted
 
     return fitted(as_image(path), 32, "stretch")
 

@@ -13,9 +13,9 @@ import pytest
 from filled import fill
 
 import baseline
-from baseline.export.export_run import export_run
 from baseline.settings import load_preset
-from baseline.train_run import train_run
+from baseline.train.train_run import train_run
+from baseline.use.export.export_run import export_run
 from curation.likeness.colour_layout import WIDTH
 from gleanset import Dataset
 from gleanset.errors import MissingComponent

@@ -15,9 +15,9 @@ from drawn_patterns import CLASSES
 from PIL import Image
 
 import baseline
-from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
-from baseline.evaluation.outputs import softmax
-from baseline.storage import load_model
+from baseline.judge.decision_rule import DecisionRule, save_decision_rule
+from baseline.judge.outputs import softmax
+from baseline.train.storage import load_model
 from gleanset.errors import InputUnusable, Unreadable
 
 ROOT = Path(__file__).parents[3]

@@ -14,26 +14,26 @@ from click.testing import CliRunner
 
 import baseline
 from baseline.cli import commands
-from baseline.data import find_examples, load_arrays
-from baseline.engines.base import ModelFacts, NetworkOutputs
-from baseline.engines.torch_engine import TorchEngine
-from baseline.evaluation.decision_rule import (
+from baseline.data.pixels import Pixels
+from baseline.data.samples import find_examples, load_arrays
+from baseline.judge.decision_rule import (
     DecisionRule,
     load_decision_rule,
     save_decision_rule,
 )
-from baseline.evaluation.familiarity import (
+from baseline.judge.familiarity import (
     fit_feature_scale,
     load_feature_scale,
     save_feature_scale,
 )
-from baseline.export.agreement import alike, compare, quicker, refuse_unequal
-from baseline.export.card import card_of
-from baseline.export.export_run import export_run
-from baseline.export.onnx_file import OnnxFiles
-from baseline.inference import network_outputs, outputs_familiarity
-from baseline.pixels import Pixels
-from baseline.storage import load_model
+from baseline.train.inference import network_outputs, outputs_familiarity
+from baseline.train.storage import load_model
+from baseline.use.engines.base import ModelFacts, NetworkOutputs
+from baseline.use.engines.torch_engine import TorchEngine
+from baseline.use.export.agreement import alike, compare, quicker, refuse_unequal
+from baseline.use.export.card import card_of
+from baseline.use.export.export_run import export_run
+from baseline.use.export.onnx_file import OnnxFiles
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import baseline
 from baseline.cli import commands
-from baseline.picture_parts import NO_FACE, ReadParts, files_of
+from baseline.use.picture_parts import NO_FACE, ReadParts, files_of
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import GleansetError, InputUnusable, Unreadable, UsageError
 from gleanset.images.cut import CutSettings

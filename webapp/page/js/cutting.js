@@ -1,5 +1,5 @@
 // Cutting and scaling pictures as the model's training pictures were: gleanset/images/cut.py and
-// baseline/pixels.py in JavaScript, on RGBA bytes.
+// baseline/data/pixels.py in JavaScript, on RGBA bytes.
 
 const even = (value) => {
   // As Python rounds: halves to the even neighbour.

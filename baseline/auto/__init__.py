@@ -1,1 +1,0 @@
-"""`baseline train --preset auto`: which preset suits a dataset, found within its train split."""

@@ -1,1 +1,0 @@
-"""Runs side by side, on the pictures that all of them were judged on."""

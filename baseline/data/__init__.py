@@ -1,0 +1,1 @@
+"""What a training learns from: samples by split, folds, pixels, and which run holds what."""

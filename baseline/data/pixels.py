@@ -1,0 +1,181 @@
+"""Reading the pixels of one sample, in worker processes: torch is not needed for it.
+
+A module of its own, because a worker imports what its function's module imports, and
+torch takes seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from baseline.settings import Fit
+from gleanset.errors import Unreadable
+from gleanset.files.store import PictureFile
+from gleanset.images.cut import cut
+from gleanset.images.decode import decode
+from gleanset.platform import cores
+from gleanset.records import Box
+from gleanset.work.pool import Processes, Threads
+
+if TYPE_CHECKING:
+    from baseline.data.augmentation import Kind
+
+EACH = 100
+"""Pictures that are read in about the time that a process takes to start."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def readers_for(pictures: int) -> Processes | Threads:
+    """Return as many processes as so many pictures keep busy; a thread reads a few sooner."""
+    return Processes(min(cores(), pictures // EACH)) if pictures >= EACH else Threads(1)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSource:
+    """Where the pixels of a sample are: its crop, or its original and a box."""
+
+    key: str
+    crop: PictureFile
+    original: PictureFile
+    box: Box
+    angle: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPixels:
+    """Reads one sample as `size` x `size` pixels; picklable, runs in worker processes."""
+
+    size: int
+    mode: str
+    fit: Fit = "stretch"
+
+    def __call__(self, source: PixelSource) -> Pixels:
+        """uint8, C x size x size. Raises `Unreadable`."""
+        image = picture_of(source).convert(self.mode)
+        values = np.asarray(resized(image, self.size, self.fit), dtype=np.uint8)
+        return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
+
+
+def picture_of(source: PixelSource) -> Image.Image:
+    """Return the pixels of a sample in its own size. Raises `Unreadable`."""
+    try:
+        return decode(_bytes(source.crop)).pixels
+    except Unreadable:
+        # Crops may be deleted at any time; the original is what counts.
+        return cut(decode(_bytes(source.original)).pixels, source.box, source.angle)
+
+
+def resized(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
+    """Return the picture as size x size pixels: all that a model sees."""
+    oblong = image.width != image.height
+    shown = image.crop(upper_square(*image.size)) if fit == "crop" and oblong else image
+    return shown.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def upper_square(width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the largest square (left, top, right, bottom) of a picture: the middle of a wide one,
+    the upper end of a tall one, where heads are.
+    """
+    side = min(width, height)
+    left = (width - side) // 2
+    return left, 0, left + side, side
+
+
+def _bytes(file: PictureFile) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Unreadable("file is gone", str(error)) from error
+
+
+VIEW_SEED = 0
+"""Views do not follow the seed of a run: runs with other seeds use the same cached features."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRequest:
+    """A sample and the numbers of the views that are asked of it."""
+
+    source: PixelSource
+    views: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadViews:
+    """Reads views of a sample: number 0 is the plain picture, the others are changed by `kind`.
+
+    How a view is changed depends on the key of the sample and the view's number alone.
+    """
+
+    read: ReadPixels
+    kind: Kind
+
+    def __call__(self, wanted: ViewRequest) -> Pixels:
+        """uint8, views x C x size x size. Raises `Unreadable`."""
+        plain = self.read(wanted.source)
+        return np.stack([self._view(plain, wanted.source.key, view) for view in wanted.views])
+
+    def _view(self, plain: Pixels, key: str, view: int) -> Pixels:
+        if view == 0:
+            return plain
+        # Imported here: only augmented views need OpenCV.
+        from baseline.data.augmentation import LIMITS, changed, view_numbers
+
+        numbers = view_numbers(key, view, VIEW_SEED)
+        made: Pixels = changed(plain[None], numbers[None], LIMITS[self.kind])[0]
+        return made
+
+
+PictureInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
+"""A path, the bytes of a file, an image of Pillow, or uint8 pixels H x W x 3 (RGB) or H x W."""
+
+
+def fitted(image: Image.Image, size: int, fit: Fit) -> Pixels:
+    """Return an upright RGB image as size x size x 3, made a square as in training."""
+    return np.asarray(resized(image, size, fit), dtype=np.uint8)
+
+
+def as_image(picture: PictureInput) -> Image.Image:
+    """Return the picture upright, RGB, transparency on white. Raises `Unreadable`."""
+    if isinstance(picture, Image.Image):
+        return _flat(ImageOps.exif_transpose(picture))
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture)
+    return decode(picture if isinstance(picture, bytes) else read_bytes(Path(picture))).pixels
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read the bytes of an ordinary file. Raises `Unreadable`."""
+    try:
+        if not path.is_file():
+            reason = "not a file" if path.exists() else "file is gone"
+            raise Unreadable(reason, str(path))
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise Unreadable("cannot be read", str(error)) from error
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    try:
+        if "A" not in image.getbands() and "transparency" not in image.info:
+            return image.convert("RGB")
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise Unreadable("damaged", str(error)) from error
+
+
+def _from_array(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    if pixels.dtype != np.uint8 or not (colour or pixels.ndim == 2) or not pixels.size:
+        raise Unreadable(
+            "not an image", f"{pixels.dtype} {pixels.shape}; uint8 H x W x 3 (RGB) or H x W wanted"
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")

@@ -1,1 +1,0 @@
-"""Embeddings made by others, as ONNX files, that serve as backbones."""

@@ -1,0 +1,51 @@
+"""How backbones are called: names of timm, of its hub, ONNX files, colours; several joined by `+`.
+
+Nothing here needs torch, so that settings are checked without it.
+"""
+
+from __future__ import annotations
+
+from baseline.features.onnx_spec import is_embedding, pinned
+from gleanset.errors import UsageError
+
+JOIN = "+"
+COLOURS = "colours"
+_HUBS = ("hf-hub:", "hf_hub:")
+
+
+def backbone_names(name: str) -> tuple[str, ...]:
+    """Return the names that `name` joins. Raises `UsageError` for an empty or repeated one."""
+    names = tuple(part.strip() for part in name.split(JOIN))
+    if not all(names) or len(set(names)) < len(names):
+        raise UsageError(
+            f"'{name}' names no backbones: each stands there once, with {JOIN} between",
+            f"write for instance -o backbone=efficientnet_lite0{JOIN}{COLOURS}; a {JOIN} within "
+            "the name of a file is written %2B",
+        )
+    return names
+
+
+def pinned_names(name: str) -> str:
+    """Return the same backbones with each ONNX file known by its hash and details.
+
+    Files are looked at, nothing is fetched. Raises `UsageError` or `InputUnusable`.
+    """
+    return JOIN.join(_pinned(one) for one in backbone_names(name))
+
+
+def has_embedding(name: str) -> bool:
+    """Return whether one of the backbones is an ONNX file."""
+    return any(is_embedding(one) for one in backbone_names(name))
+
+
+def is_of_hub(name: str) -> bool:
+    """Return whether a name is that of a model on a hub, not of timm itself."""
+    return name.startswith(_HUBS)
+
+
+def _pinned(name: str) -> str:
+    if is_embedding(name):
+        return pinned(name)
+    if name.startswith("timm/"):
+        return f"{_HUBS[0]}{name}"
+    return name

@@ -1,0 +1,363 @@
+"""Features of samples by a frozen backbone, made once and kept in `cache/features/`."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from baseline.data.augmentation import LIMITS, Kind
+from baseline.data.pixels import (
+    VIEW_SEED,
+    Pixels,
+    ReadPixels,
+    ReadViews,
+    ViewRequest,
+    readers_for,
+)
+from baseline.data.samples import no_readable_picture, pixel_sources
+from baseline.features.backbone import Backbone
+from baseline.features.backbones import load_backbone
+from baseline.features.batching import gathered
+from baseline.features.compute import choose_compute, reproducible
+from baseline.features.extraction import BATCH, Extractor
+from baseline.settings import Fit, Precision, Transfer, Triplet
+from curation.likeness.store import Vector, VectorStore, vector_name
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, Unreadable
+from gleanset.records import Sample
+from gleanset.work.pool import Processes, run_over
+from gleanset.work.progress import Progress
+
+if TYPE_CHECKING:
+    from gleanset.work.cluster import Cluster
+
+FORMAT = 4
+"""Raised when the same picture and weights come to give other features."""
+Names = dict[str, list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """How features are made. `views` are augmented ones besides the plain one.
+
+    `seed` matters to a backbone without weights only.
+    """
+
+    backbone: str
+    weights: str
+    size: int
+    channels: int = 3
+    augment: Kind = "none"
+    views: int = 0
+    precision: Precision = "auto"
+    seed: int = 0
+    fit: Fit = "stretch"
+
+    @classmethod
+    def of(cls, settings: Transfer | Triplet, *, views: int) -> FeatureSpec:
+        """Return the one of these settings, with so many views."""
+        return cls(
+            settings.backbone,
+            settings.weights,
+            settings.size,
+            settings.channels,
+            settings.augment,
+            views,
+            settings.precision,
+            settings.seed,
+            settings.fit,
+        )
+
+    @property
+    def all_views(self) -> range:
+        """Return the numbers of the views: the plain one alone without a kind of change."""
+        return range(1 if self.augment == "none" else 1 + self.views)
+
+    def load(self) -> Backbone:
+        """Load the backbone, in the same state whenever it is loaded."""
+        with reproducible(self.seed):
+            return load_backbone(self.backbone, self.weights)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a backbone sees: `vectors` is float32, N x views x D, view 0 the plain picture.
+
+    `keys` are the N samples that could be read, in the order asked for, repeated where they
+    were asked for twice.
+    """
+
+    keys: tuple[str, ...]
+    vectors: npt.NDArray[np.float32]
+
+    @property
+    def plain(self) -> npt.NDArray[np.float32]:
+        """Return the features of the pictures as they are: N x D."""
+        plain: npt.NDArray[np.float32] = self.vectors[:, 0]
+        return plain
+
+
+def features_of(
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    spec: FeatureSpec,
+    progress: Progress | None = None,
+    backbone: Backbone | None = None,
+    split: str = "",
+) -> Features:
+    """Return the features of `samples`; only those that are not in the cache are computed.
+
+    Unreadable samples are left out. Stopped at any moment, it goes on there the next time.
+    `backbone` is that of `spec`, where it is loaded already; `split` is named in the error where
+    the samples are one. Raises `InputUnusable` when nothing can be read, and what loading a
+    backbone raises.
+    """
+    loaded = backbone or spec.load()
+    members = [_Member.of(dataset, spec, member) for member in loaded.members]
+    names = {sample.key: _names(sample, spec) for sample in samples}
+    for member in members:
+        member.found = member.store.read([name for row in names.values() for name in row])
+    missing = [s for s in _once(samples) if any(_lacking(members, name) for name in names[s.key])]
+    if missing:
+        wanted = list(_wanted(dataset, missing, names, members))
+        workers, told = dataset.workers(), progress or Progress()
+        try:
+            # What other machines compute is as exact as here in these formats alone.
+            alike = choose_compute(spec.precision).name in ("fp32", "bf16")
+            if isinstance(workers, Processes) or not alike:
+                _compute(members, spec, wanted, names, told)
+            else:
+                _compute_on_nodes(members, spec, wanted, names, told, workers)
+        finally:
+            for member in members:
+                member.store.flush()
+    vectors = _stacked(samples, names, members, len(spec.all_views))
+    if samples and not vectors.keys:
+        raise no_readable_picture(len(samples), split)
+    return vectors
+
+
+def cached(
+    dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, backbone: Backbone
+) -> list[Sample]:
+    """Return those of the samples whose features are in the cache."""
+    stores = [_Member.of(dataset, spec, member).store.names() for member in backbone.members]
+    there = set.intersection(*stores)
+    return [sample for sample in samples if there.issuperset(_names(sample, spec))]
+
+
+@dataclass(slots=True)
+class _Member:
+    """One backbone of those side by side, where its vectors are kept, and what is known of them."""
+
+    spec: FeatureSpec
+    backbone: Backbone
+    store: VectorStore
+    found: dict[bytes, Vector] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
+        exact = _exact_of(spec, backbone)
+        return cls(exact, backbone, VectorStore(_folder(dataset, exact, backbone)))
+
+    def extractor(self) -> Extractor:
+        return Extractor(self.backbone, self.spec.size, self.spec.channels, self.spec.precision)
+
+
+def _exact_of(spec: FeatureSpec, backbone: Backbone) -> FeatureSpec:
+    return replace(spec, precision="fp32") if backbone.exact else spec
+
+
+def _lacking(members: Sequence[_Member], name: bytes) -> bool:
+    return any(name not in member.found for member in members)
+
+
+def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
+    return dataset.cache / "features" / features_name(spec, backbone)
+
+
+def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
+    """Return a name for features: two that were made alike have the same."""
+    precision = choose_compute(spec.precision).name
+    told = (FORMAT, *backbone.identity, spec.size, spec.channels, spec.fit, precision)
+    digest = hashlib.sha256(repr(told).encode())
+    for name, value in sorted(backbone.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
+    """Return a name for each view, of all that decides its pixels."""
+    changes = (
+        repr((spec.augment, LIMITS[spec.augment], VIEW_SEED)) if spec.augment != "none" else ""
+    )
+    return [
+        vector_name((sample.key, *sample.box, sample.angle, view, changes if view else ""))
+        for view in spec.all_views
+    ]
+
+
+def _once(samples: Sequence[Sample]) -> list[Sample]:
+    return list({sample.key: sample for sample in samples}.values())
+
+
+def _wanted(
+    dataset: Dataset, samples: Sequence[Sample], names: Names, members: Sequence[_Member]
+) -> Iterator[ViewRequest]:
+    for source in pixel_sources(dataset, samples):
+        row = names[source.key]
+        lacking = (view for view, name in enumerate(row) if _lacking(members, name))
+        yield ViewRequest(source, tuple(lacking))
+
+
+def _compute(
+    members: Sequence[_Member],
+    spec: FeatureSpec,
+    wanted: Sequence[ViewRequest],
+    names: Names,
+    progress: Progress,
+) -> None:
+    """Make what each member lacks of the views, a batch at a time; pictures are read once."""
+    extractors = [member.extractor() for member in members]
+    largest = max(extractor.batch for extractor in extractors)
+    for batch in gathered(_read_views(spec, wanted, names, progress), largest):
+        for member, extractor in zip(members, extractors, strict=True):
+            if lacking := [(name, pixels) for name, pixels in batch if name not in member.found]:
+                vectors = extractor(np.stack([pixels for _, pixels in lacking]))
+                for (name, _), vector in zip(lacking, vectors, strict=True):
+                    member.found[name] = vector
+                    member.store.add(name, vector)
+
+
+MadeFeatures: TypeAlias = Sequence[tuple[npt.NDArray[np.float32], ...] | None]
+"""For each request what each member saw: views x D; None for a sample that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeFeatures:
+    """Reads samples and makes their features on another machine; picklable.
+
+    `names` are those of the features as each member makes them here.
+    """
+
+    spec: FeatureSpec
+    names: tuple[str, ...]
+
+    def __call__(self, wanted: Sequence[ViewRequest]) -> MadeFeatures:
+        """Raises `InputUnusable` where the features would be others than here."""
+        extractors = _extractors(self.spec, self.names)
+        read, shown = _reader(self.spec), list[Pixels | None]()
+        for request in wanted:
+            try:
+                shown.append(read(request))
+            except Unreadable:
+                shown.append(None)
+        there = [views for views in shown if views is not None]
+        if not there:
+            return [None] * len(wanted)
+        ends = np.cumsum([len(views) for views in there])[:-1]
+        pixels = np.concatenate(there)
+        seen = iter(zip(*(np.split(one(pixels), ends) for one in extractors), strict=True))
+        return [None if views is None else next(seen) for views in shown]
+
+
+@lru_cache(maxsize=1)
+def _extractors(spec: FeatureSpec, names: tuple[str, ...]) -> tuple[Extractor, ...]:
+    specs = [(_exact_of(spec, member), member) for member in spec.load().members]
+    if (found := tuple(features_name(*one) for one in specs)) != names:
+        raise InputUnusable(
+            f"on {socket.gethostname()} {spec.backbone} would give other features than here "
+            f"({', '.join(found)} for {', '.join(names)})",
+            "give every node the same weights and the same versions of torch and timm",
+        )
+    return tuple(Extractor(member, own.size, own.channels, own.precision) for own, member in specs)
+
+
+def _reader(spec: FeatureSpec) -> ReadViews:
+    mode = "L" if spec.channels == 1 else "RGB"
+    return ReadViews(ReadPixels(spec.size, mode, spec.fit), spec.augment)
+
+
+def in_passes(wanted: Sequence[ViewRequest], most: int) -> Iterator[list[ViewRequest]]:
+    """Yield the requests in order, so many views at a time (or one request that has more)."""
+    batch: list[ViewRequest] = []
+    for request in wanted:
+        if batch and sum(len(one.views) for one in (*batch, request)) > most:
+            yield batch
+            batch = []
+        batch.append(request)
+    if batch:
+        yield batch
+
+
+def _compute_on_nodes(
+    members: Sequence[_Member],
+    spec: FeatureSpec,
+    wanted: Sequence[ViewRequest],
+    names: Names,
+    progress: Progress,
+    cluster: Cluster,
+) -> None:
+    """Have other machines read the pictures and make the features, in this one's precision."""
+    here = choose_compute(spec.precision).name
+    make = MakeFeatures(
+        replace(spec, precision="fp32" if here == "fp32" else "bf16"),
+        tuple(features_name(one.spec, one.backbone) for one in members),
+    )
+    with cluster.keep("") as nodes:
+        alone: list[ViewRequest] = []
+        passes = list(in_passes(wanted, BATCH))
+        outcomes = run_over(make, passes, nodes)
+        for outcome in progress.over(outcomes, "features", len(passes), " batches"):
+            if outcome.result is None:
+                # One that kills its worker, or takes too long, must not cost the others.
+                alone += outcome.item
+            else:
+                _keep(members, outcome.item, outcome.result, names)
+        for outcome in run_over(make, [[one] for one in alone], nodes):
+            _keep(members, outcome.item, outcome.result or (None,), names)
+
+
+def _keep(
+    members: Sequence[_Member],
+    wanted: Sequence[ViewRequest],
+    found: MadeFeatures,
+    names: Names,
+) -> None:
+    for request, vectors in zip(wanted, found, strict=True):
+        for member, rows in zip(members, vectors or (), strict=False):
+            for view, vector in zip(request.views, rows, strict=True):
+                if (name := names[request.source.key][view]) not in member.found:
+                    member.found[name] = vector
+                    member.store.add(name, vector)
+
+
+def _read_views(
+    spec: FeatureSpec, wanted: Sequence[ViewRequest], names: Names, progress: Progress
+) -> Iterator[tuple[bytes, Pixels]]:
+    """Yield (name, pixels) of each view; samples that cannot be read are left out."""
+    outcomes = run_over(_reader(spec), wanted, readers_for(len(wanted) * len(spec.all_views)))
+    for outcome in progress.over(outcomes, "features", total=len(wanted)):
+        if outcome.result is not None:
+            row = names[outcome.item.source.key]
+            yield from zip((row[view] for view in outcome.item.views), outcome.result, strict=True)
+
+
+def _stacked(
+    samples: Sequence[Sample], names: Names, members: Sequence[_Member], views: int
+) -> Features:
+    kept = [s.key for s in samples if not any(_lacking(members, name) for name in names[s.key])]
+    vectors = np.empty((len(kept), views, sum(m.backbone.width for m in members)), np.float32)
+    for row, key in enumerate(kept):
+        for view, name in enumerate(names[key]):
+            vectors[row, view] = np.concatenate([member.found[name] for member in members])
+    return Features(tuple(kept), vectors)

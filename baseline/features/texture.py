@@ -1,0 +1,102 @@
+"""How much a part of the features is expected to count before any label is looked at.
+
+A colour layout tells by place, so it is worth the more, the more alike pictures are laid out. In
+drawings that are about square, as faces are when they are cut, colours count as much as the
+network; in photographs, which texture tells, and in pictures far from square half as much. Other
+networks count as much as the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from baseline.data.pixels import PixelSource, picture_of
+from baseline.data.samples import pixel_sources
+from baseline.features.backbone import FeaturePart
+from baseline.features.backbone_names import COLOURS
+from curation.likeness.space import sample_name
+from curation.likeness.store import VectorStore
+from gleanset import Dataset
+from gleanset.images.photo_likeness import photo_likeness
+from gleanset.platform import cores
+from gleanset.records import Region, Sample
+from gleanset.work.pool import Threads, run_over
+from gleanset.work.progress import Progress
+
+DRAWN, OTHERS = 1.0, 0.5
+"""The weight of colours beside the first part in drawings about square, and in other pictures."""
+SQUARE = 1.2
+"""How many times as long as wide pictures about square are on geometric average, at most."""
+FORMAT = 1
+"""Raised when the same picture comes to be another kind of texture."""
+LOOKED_AT = 100
+"""Pictures by which drawings are told from photographs."""
+
+
+class ExpectedWeights(NamedTuple):
+    """The weight of each part, and why it is expected."""
+
+    weights: tuple[float, ...]
+    why: str
+
+
+def expected_weights(
+    parts: Sequence[FeaturePart], dataset: Dataset, samples: Sequence[Sample], progress: Progress
+) -> ExpectedWeights:
+    """Return what the weights of `parts` are by the samples' shape and texture, not by labels."""
+    if not any(part.name == COLOURS for part in parts[1:]):
+        return ExpectedWeights(tuple(1.0 for _ in parts), "all alike")
+    if elongation(samples) > SQUARE:
+        colours, why = OTHERS, "these are far from square"
+    elif are_drawn(dataset, samples, progress):
+        colours, why = DRAWN, "these are drawings"
+    else:
+        colours, why = OTHERS, "these are photographs"
+    found = (colours if part.name == COLOURS else 1.0 for part in parts[1:])
+    return ExpectedWeights((1.0, *found), why)
+
+
+def elongation(samples: Sequence[Sample]) -> float:
+    """Return how many times as long as wide samples are, as they are cut: their geometric mean."""
+    if not samples:
+        return 1.0
+    sides = np.log([(one.box.width, one.box.height) for one in samples])
+    return float(np.exp(np.abs(sides[:, 0] - sides[:, 1]).mean()))
+
+
+def are_drawn(dataset: Dataset, samples: Sequence[Sample], progress: Progress) -> bool:
+    """Return whether most of the pictures are drawings, as far as their texture tells."""
+    some = samples[:: max(1, -(-len(samples) // LOOKED_AT))]
+    photos = [likeness > 0.5 for likeness in photo_likenesses(dataset, some, progress)]
+    return 2 * sum(photos) < len(photos)
+
+
+def photo_likenesses(
+    dataset: Dataset, samples: Sequence[Sample], progress: Progress
+) -> list[float]:
+    """Return how likely a photo each one is that can be read, 0..1; told once, and kept."""
+    store = VectorStore(dataset.cache / "features" / f"texture-{FORMAT}")
+    names = {one.key: sample_name(one.key, Region(one.box, one.angle)) for one in samples}
+    found = store.read(names.values())
+    missing = [one for one in samples if names[one.key] not in found]
+    if missing:
+        # Threads: so few pictures are read before a process has begun.
+        outcomes = run_over(_photo_likeness, pixel_sources(dataset, missing), Threads(cores()))
+        try:
+            for one in progress.over(outcomes, "drawing or photo", total=len(missing)):
+                if one.result is not None:
+                    name = names[one.item.key]
+                    found[name] = np.array([one.result], np.float32)
+                    store.add(name, found[name])
+        finally:
+            store.flush()
+    told = (found.get(names[one.key]) for one in samples)
+    return [float(likeness[0]) for likeness in told if likeness is not None]
+
+
+def _photo_likeness(source: PixelSource) -> float:
+    """Return how likely the sample is a photo, 0..1. Raises `Unreadable`."""
+    return photo_likeness(picture_of(source).convert("RGB"))

@@ -1,0 +1,331 @@
+"""Scores as probabilities that can be believed: temperature scaling that small samples cannot fool.
+
+Scores are divided by one temperature (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
+Neural Networks", 2017). On a few pictures its likeliest value is noise, so it is the mode of a
+posterior whose prior holds it near 1, where the network is believed as it is; and it is left at 1
+where the evidence is no more than chance gives. `benchmarks/calibration.py` measures what that
+costs and what it saves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from baseline.judge.outputs import Floats, Indices, Scores, log_softmax
+from gleanset.binomial import FEW
+from gleanset.html.words import count, percent
+
+COLDEST, HOTTEST = 0.05, 20.0
+SPREAD = 0.6
+"""Scale of the prior on the logarithm of the temperature: Student's t of 2 degrees of freedom,
+whose tails let a network be as loud as much evidence says."""
+SHARE = 0.5
+"""Deviation of the prior on the share of the shift, which is held at none."""
+HALF = 15
+"""Moments whose evidence counts half; that of M counts M / (M + HALF) of what it says. A handful
+without a mistake is likely even where the network is too sure."""
+WORTH = 20.0
+"""Evidence that changes scores at all: so many nats, divided by the number of moments. Where those
+are few, chance alone makes some temperature look better than 1."""
+Pair = tuple[float, float]
+_GRID = 40
+_ALIKE = 0.05
+"""Temperatures whose ratio is within this of 1 are called the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCalibration:
+    """How scores become probabilities, and what that was learnt from.
+
+    Scores are divided by `temperature`, then `offsets` (one a class, or none) are added: `share`
+    (0..1) of the shift that balancing the classes in training may have made. `plain` is the
+    temperature that makes the same `pictures` likeliest without a prior, which for few of their
+    `moments` is noise; it is None where there is nothing to fit it on.
+    """
+
+    temperature: float = 1.0
+    offsets: tuple[float, ...] = ()
+    share: float | None = None
+    plain: float | None = None
+    pictures: int = 0
+    moments: int = 0
+
+    @property
+    def shrunk(self) -> bool:
+        """Whether the pictures alone would ask for another temperature."""
+        return self.plain is not None and abs(self.plain / self.temperature - 1) > _ALIKE
+
+    def apply(self, logits: Scores) -> Floats:
+        """Return the scores N x C whose softmax are the probabilities."""
+        return calibrated_scores(logits, self.temperature, self.offsets)
+
+    def describe(self) -> str:
+        """Say what was done, in a sentence."""
+        return self._describe_temperature() + self._describe_shift()
+
+    def _describe_temperature(self) -> str:
+        if self.plain is None:
+            return "scores are left as the network gives them: there is nothing to calibrate by"
+        asked = "certainty" if self.plain <= 2 * COLDEST else f"{self.plain:.2f}"
+        source = f"{count(self.pictures, 'picture')} ({count(self.moments, 'moment')}) of val"
+        if not self.shrunk:
+            return f"temperature {self.temperature:.2f}, by {source}"
+        left = "left at" if abs(self.temperature - 1) <= _ALIKE else "held back to"
+        return (
+            f"temperature {left} {self.temperature:.2f}: {source} alone ask for {asked}, which so "
+            "few cannot show"
+        )
+
+    def _describe_shift(self) -> str:
+        if self.share is None:
+            return ""
+        if self.plain is None:
+            return "; classes were balanced in training: rare ones may be given too much"
+        if self.share < _ALIKE:
+            return (
+                "; classes were balanced in training: nothing is taken back, for val shows no sure "
+                "effect of it"
+            )
+        return (
+            f"; classes were balanced in training, of whose effect {percent(self.share)} are taken "
+            "back, as far as val shows it: probabilities are for classes as common as in train"
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        return asdict(self) | {"shrunk": self.shrunk, "told": self.describe()}
+
+
+def calibrated_scores(logits: Scores, temperature: float, offsets: Sequence[float] = ()) -> Floats:
+    """Return the scores N x C divided by the temperature, `offsets` (C, or none) added.
+
+    Their softmax are the calibrated probabilities.
+    """
+    scores: Floats = logits.astype(np.float64) / temperature
+    return scores + np.array(offsets) if len(offsets) else scores
+
+
+def fit_calibration(
+    logits: Scores, y: Indices, moments: Sequence[str], shift: Floats | None = None
+) -> ScoreCalibration:
+    """Fit the calibration of scores N x C by their classes `y` (N), none where nothing is to fit.
+
+    `moments` (N) names what is right or wrong together: frames of one scene are one witness. Every
+    picture weighs alike, as in the log loss, but they are as much evidence as their moments.
+    `shift` (C, or empty) is the logarithm of how much rarer each class is than was learnt
+    (`baseline.data.samples`).
+    """
+    pictures, classes = logits.shape
+    witnesses = len(set(moments))
+    shifted = shift is not None and len(shift) > 0
+    if pictures < 2 or classes < 2:
+        return ScoreCalibration(
+            share=0.0 if shifted else None, pictures=pictures, moments=witnesses
+        )
+    added = shift if shift is not None and shifted else np.zeros(classes)
+    scores = logits.astype(np.float64)
+
+    def loss(log_temperature: float, share: float) -> float:
+        told = log_softmax(scores / np.exp(log_temperature) + share * added)
+        return float(-told[np.arange(pictures), y].mean())
+
+    evidence = witnesses**2 / (witnesses + HALF)
+
+    def cost(log_temperature: float, share: float) -> float:
+        return evidence * loss(log_temperature, share) + _prior(log_temperature, share)
+
+    best, share = _lowest(lambda at: cost(at, 0.0)), 0.0
+    if shifted:
+        best, share = _lowest_of_two(cost, best)
+    if witnesses * (loss(0.0, 0.0) - loss(best, share)) < WORTH / witnesses:
+        best, share = 0.0, 0.0
+    plain = _lowest(lambda at: loss(at, share))
+    offsets = tuple(map(float, share * added)) if share else ()
+    return ScoreCalibration(
+        float(np.exp(best)),
+        offsets,
+        share if shifted else None,
+        float(np.exp(plain)),
+        pictures,
+        witnesses,
+    )
+
+
+def fit_temperature(logits: Scores, y: Indices) -> float:
+    """Fit a cautious temperature, for quick proposals that a person checks; 1 with nothing to fit.
+
+    The targets are smoothed by one case of every outcome (Platt, 1999): however right it was, a
+    classifier that learnt a dozen labels is not certain. Of a trained network, whose confidence is
+    worth more than a small val, this would throw that confidence away.
+    """
+    pictures, classes = logits.shape
+    if pictures < 2 or classes < 2:
+        return 1.0
+    slip = 1 / (pictures + 2)
+
+    def loss(log_temperature: float) -> float:
+        told = log_softmax(logits, float(np.exp(log_temperature)))
+        own = told[np.arange(pictures), y]
+        return float(-((1 - slip) * own + slip * told.mean(1)).mean())
+
+    return float(np.exp(_lowest(loss)))
+
+
+def _prior(log_temperature: float, share: float) -> float:
+    """Return the negative logarithm of the prior's density, less a constant."""
+    return float(1.5 * np.log1p((log_temperature / SPREAD) ** 2 / 2) + (share / SHARE) ** 2 / 2)
+
+
+def _lowest(of: Callable[[float], float]) -> float:
+    """Return the logarithm of a temperature where `of` is least: by a grid first, for it may dip
+    twice.
+    """
+    grid = np.linspace(np.log(COLDEST), np.log(HOTTEST), _GRID + 1)
+    tried = [of(float(one)) for one in grid]
+    at = int(np.argmin(tried))
+    near = grid[max(at - 1, 0)], grid[min(at + 1, _GRID)]
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(of, bounds=near, method="bounded", options={"xatol": 1e-5})
+    return float(found.x if found.fun <= tried[at] else grid[at])
+
+
+def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) -> Pair:
+    """Return the logarithm of a temperature, begun at one without a shift, and the share of the
+    shift.
+    """
+    from scipy.optimize import minimize
+
+    starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
+    ends = ((np.log(COLDEST), np.log(HOTTEST)), (0.0, 1.0))
+    found = [
+        minimize(lambda at: of(*at), start, method="L-BFGS-B", bounds=ends) for start in starts
+    ]
+    best = min(found, key=lambda one: float(one.fun))
+    return float(best.x[0]), float(best.x[1])
+
+
+BINS = 15
+"""As in the paper, so that figures can be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceBin:
+    """Answers whose confidence lies above `low` up to `high`: their mean, and how many are right.
+
+    `confidence` and `accuracy` are 0 where there are none.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationError:
+    """`ece` is the mean distance of confidence and accuracy over the bins, weighted by count."""
+
+    ece: float
+    bins: tuple[ConfidenceBin, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        return {"ece": self.ece, "bins": [asdict(one) for one in self.bins]}
+
+
+def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> CalibrationError:
+    """Return how far confidences (each row's greatest probability) are from the share right."""
+    sure, right = probabilities.max(1), probabilities.argmax(1) == y
+    place = _bin_of(sure, bins)
+    counts = np.bincount(place, minlength=bins)
+    some = np.maximum(counts, 1)
+    confidence = np.bincount(place, sure, minlength=bins) / some
+    accuracy = np.bincount(place, right, minlength=bins) / some
+    ece = float((counts * np.abs(confidence - accuracy)).sum() / max(len(y), 1))
+    return CalibrationError(
+        ece,
+        tuple(
+            ConfidenceBin(
+                i / bins, (i + 1) / bins, int(counts[i]), float(confidence[i]), float(accuracy[i])
+            )
+            for i in range(bins)
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCalibration:
+    """One class: `expected` is the mean probability it is given, `share` how often it is true.
+
+    `ece` is the mean distance of both over the bins of its probability, weighted by count. The
+    class has `moments`; where they are `few`, its figures are mostly chance.
+    """
+
+    name: str
+    expected: float
+    share: float
+    ece: float
+    moments: int
+    few: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClasswiseError:
+    """`ece` is the plain mean over the classes; `warning` names those that val or test show little
+    of, and is empty where there are none."""
+
+    ece: float
+    classes: tuple[ClassCalibration, ...]
+    warning: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        return asdict(self)
+
+
+def classwise_error(
+    probabilities: Floats, y: Indices, moments: Sequence[str], classes: Sequence[str]
+) -> ClasswiseError:
+    """Return how far the probability (N x C) of each class is from how often it is true."""
+    named = np.array(moments, dtype=np.str_)
+    told = tuple(
+        _of_class(name, probabilities[:, at], y == at, len(np.unique(named[y == at])))
+        for at, name in enumerate(classes)
+    )
+    few = [one.name for one in told if one.few]
+    warning = (
+        f"fewer than {FEW} moments, so mostly chance: {', '.join(few[:8])}"
+        f"{' and others' if len(few) > 8 else ''}"
+        if few
+        else ""
+    )
+    return ClasswiseError(float(np.mean([one.ece for one in told])), told, warning)
+
+
+def _of_class(
+    name: str, probability: Floats, true: npt.NDArray[np.bool_], moments: int
+) -> ClassCalibration:
+    off = np.bincount(_bin_of(probability, BINS), probability - true, minlength=BINS)
+    count = max(len(true), 1)
+    return ClassCalibration(
+        name,
+        float(probability.sum() / count),
+        float(true.sum() / count),
+        float(np.abs(off).sum() / count),
+        moments,
+        moments < FEW,
+    )
+
+
+def _bin_of(confidence: Floats, bins: int) -> Indices:
+    """Return the bin of each confidence: bin i is for those above i / bins, up to (i + 1) /
+    bins.
+    """
+    number: Indices = np.ceil(confidence * bins).astype(np.int64) - 1
+    return np.clip(number, 0, bins - 1)

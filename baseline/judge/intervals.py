@@ -1,0 +1,323 @@
+"""How far figures would wander with other pictures of the same kind, counted in moments.
+
+Frames of one scene, copies and pictures of one post are right or wrong together, so the cases are
+moments, not pictures. Pictures of one show or one photographer still resemble each other beyond a
+moment; of other shows an interval says nothing. `benchmarks/interval_coverage.py` measures what
+each interval and bound promises and what it does.
+
+A share is a ratio of two sums over moments (Cochran, "Sampling Techniques", 1977, section 6.4).
+Its variance says how many independent pictures the sample is worth, and the exact limits of so
+many are taken (Korn and Graubard, "Confidence Intervals for Proportions with Small Expected Number
+of Positive Counts", 1998). Drawing moments again, as the bootstrap does, is too narrow for few.
+Where some moments are far larger than others these decide alone: what counts is how many of equal
+size would tell as much (`effective_moments`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from baseline.judge.outputs import Floats, Indices, Scores, log_softmax
+from gleanset.binomial import Interval
+
+# scipy is imported where it is used: whoever predicts need not wait for it.
+Flags = npt.NDArray[np.bool_]
+Groups = Sequence[str] | npt.NDArray[Any]
+"""The moment of each of N pictures, by name or number."""
+
+_END = 0.975
+"""The confidence of either end of a 95 % interval."""
+_UNSEEN = 0.5
+"""The part of a moment of mistakes that log loss is taken to have missed."""
+_FEW_HIT = 0.7
+"""The part of a moment of hits by which the variance of a share is taken to be larger."""
+
+
+def group_numbers(names: Groups) -> Indices:
+    """Return groups, named or numbered anyhow, as numbers from 0 on."""
+    return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)
+
+
+def effective_moments(groups: Groups) -> float:
+    """Return how many moments of equal size tell as much as these of N pictures.
+
+    (sum s)^2 / sum s^2 of their sizes (Kish, "Survey Sampling", 1965).
+    """
+    return _effective(np.bincount(group_numbers(groups)).astype(np.float64))
+
+
+def _effective(sizes: Floats) -> float:
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
+
+
+def intervals(logits: Scores, y: Indices, groups: Sequence[str]) -> dict[str, Interval]:
+    """Return the 95 % intervals of accuracy, log loss and macro F1; none for a single moment.
+
+    Log loss has no upper end that could be told where one moment outweighs all others.
+    `groups` names the moment of each of the N rows.
+    """
+    numbers = group_numbers(groups)
+    if len(set(groups)) < 2:
+        return {}
+    log_probabilities = log_softmax(logits)
+    predicted = log_probabilities.argmax(1)
+    found = {
+        "accuracy": share_interval(predicted == y, numbers),
+        "macro_f1": _macro_f1_interval(y, predicted, numbers, logits.shape[1]),
+    }
+    if effective_moments(numbers) < 2:
+        return found
+    return found | {"log_loss": _log_loss_interval(log_probabilities, y, numbers)}
+
+
+def share_interval(right: Flags, groups: Groups, swollen: float = 1.0) -> Interval:
+    """Return the 95 % interval of the share of `right` (N), whose moments are `groups` (N).
+
+    `swollen` is as for `share_at_most`.
+    """
+    missed = share_at_most(~right, groups, _END, swollen)
+    return Interval(1 - missed, share_at_most(right, groups, _END, swollen))
+
+
+def share_at_most(
+    hits: Flags, groups: Groups, confidence: float = 0.95, swollen: float = 1.0
+) -> float:
+    """Return the share of hits among pictures that is not exceeded with this confidence.
+
+    `hits` and their moments `groups` are N long. Where no picture hits, nothing
+    tells how alike those of a moment are, and every moment counts as one case. Where few moments
+    hit they tell little of it: the variance is that with a part of a moment of hits added, as large
+    as an average picture's. It is multiplied by `swollen`, for what else than the pictures makes
+    the share wander.
+    """
+    sums, sizes = _by_moment(hits.astype(np.float64), groups)
+    total = float(sizes.sum())
+    share = float(sums.sum() / total) if total else 1.0
+    if share == 0:
+        return exact_limit(0.0, _effective(sizes) / swollen, confidence)
+    if share == 1 or len(sizes) < 2:
+        return 1.0
+    worth = _worth(*_seen_more(sums, sizes), total) * _known(_effective(sizes), confidence)
+    return exact_limit(share, worth / swollen, confidence)
+
+
+def difference_interval(gain: Floats, groups: Groups) -> Interval:
+    """Return the 95 % interval of the mean of `gain` (N, each -1, 0 or 1) between two runs.
+
+    It joins the intervals of the shares that either run alone got right by the squares of how far
+    their ends are off (Newcombe, "Improved Confidence Intervals for the Difference Between Binomial
+    Proportions Based on Paired Data", 1998): where the runs never differ it is the exact limits of
+    either share. What one run gains the other cannot, so the shares are correlated.
+    """
+    gained, lost = gain > 0, gain < 0
+    ahead, behind = float(gained.mean()), float(lost.mean())
+    up, down = share_interval(gained, groups), share_interval(lost, groups)
+    odds = ahead * behind / ((1 - ahead) * (1 - behind)) if ahead < 1 and behind < 1 else 0.0
+    above = _joined(up.high - ahead, behind - down.low, odds**0.5)
+    below = _joined(ahead - up.low, down.high - behind, odds**0.5)
+    mean = ahead - behind
+    return Interval(max(-1.0, mean - below), min(1.0, mean + above))
+
+
+def _joined(one: float, other: float, correlation: float) -> float:
+    """Return the square root of the sum of squares, and of what both have in common."""
+    return float((one**2 + other**2 + 2 * correlation * one * other) ** 0.5)
+
+
+def standard_error(values: Floats, groups: Groups) -> float:
+    """Return that of the mean of `values` (N) of several moments, which count whole."""
+    return float(_variance(*_by_moment(values, groups)) ** 0.5)
+
+
+def auroc_interval(
+    above: Floats, known_groups: Groups, below: Floats, strange_groups: Groups
+) -> Interval:
+    """Return the 95 % interval of the chance that a known case lies above a strange one.
+
+    `above` is the share of the strange that each known one lies above, `below` the share of the
+    known that lies above each strange one: their variances over the groups of either side add up
+    (Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data", 1997). As for shares, a part
+    of a group is added that lies the wrong way round: few groups may not have one.
+    """
+    parts = [_by_moment(above, known_groups), _by_moment(below, strange_groups)]
+    mean = float(parts[1][0].sum() / parts[1][1].sum())
+    variance, fewest = 0.0, min(_effective(sizes) for _, sizes in parts)
+    for sums, sizes in parts:
+        part = _FEW_HIT * _typical(sizes)
+        variance += _variance(np.append(sums, 0.0), np.append(sizes, part))
+    half = _t_quantile(fewest - 1, _END) * variance**0.5
+    return Interval(max(0.0, mean - half), min(1.0, mean + half))
+
+
+def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -> Interval:
+    """Return the interval of the mean loss, wider upwards: what costs most is seen least.
+
+    Its upper end counts a part of a moment more in which the second likeliest class were right,
+    and is that of the square root, whose distribution leans less (the delta method).
+    """
+    losses = -log_probabilities[np.arange(len(y)), y]
+    sums, sizes = _by_moment(losses, groups)
+    slip = -np.sort(log_probabilities, 1)[:, -2].mean() if log_probabilities.shape[1] > 1 else 0.0
+    part, worst = _UNSEEN * _typical(sizes), float((sums / sizes).max())
+    more = np.append(sums, part * max(float(slip), worst)), np.append(sizes, part)
+    t = _t_quantile(_effective(sizes) - 1, _END)
+    mean, high = float(sums.sum() / sizes.sum()), float(more[0].sum() / more[1].sum())
+    root = high**0.5 + (t * _variance(*more) ** 0.5 / (2 * high**0.5) if high else 0.0)
+    return Interval(max(0.0, mean - t * _variance(sums, sizes) ** 0.5), root**2)
+
+
+def _macro_f1_interval(y: Indices, predicted: Indices, groups: Indices, classes: int) -> Interval:
+    """Return the interval of macro F1, as of a share whose variance is that of leaving moments out.
+
+    The sample is worth no more to it than to the share wrong.
+    """
+    right = predicted == y
+    tables = [
+        _by_class(y[right], groups[right], groups, classes),
+        _by_class(y, groups, groups, classes),
+        _by_class(predicted, groups, groups, classes),
+    ]
+    mean = float(_macro_f1(*(table.sum(0, keepdims=True) for table in tables))[0])
+    without = _macro_f1(*(table.sum(0) - table for table in tables))
+    count, worth = len(without), effective_moments(groups)
+    variance = float((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    most = _worth(*_seen_more(*_by_moment((~right).astype(np.float64), groups)), len(y))
+    if 0 < mean < 1:
+        worth = _worth(mean, variance, most) * _known(worth, _END)
+    return Interval(1 - exact_limit(1 - mean, worth, _END), exact_limit(mean, worth, _END))
+
+
+def _by_moment(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
+    """Return the sum of `values` (N) in each moment, and how many there are."""
+    numbers = group_numbers(groups)
+    found: Floats = np.bincount(numbers, values).astype(np.float64)
+    return found, np.bincount(numbers).astype(np.float64)
+
+
+def _typical(sizes: Floats) -> float:
+    """Return how large the moment of a picture is, on average over the pictures."""
+    return float((sizes**2).sum() / sizes.sum())
+
+
+def _variance(sums: Floats, sizes: Floats) -> float:
+    """Return the variance of sum of sums / sum of sizes."""
+    count, total = len(sizes), sizes.sum()
+    off = sums - sums.sum() / total * sizes
+    return float((off**2).sum() / total**2 * count / (count - 1))
+
+
+def _seen_more(sums: Floats, sizes: Floats) -> tuple[float, float]:
+    """Return the share of hits and its variance, with a part of a moment of hits added."""
+    part = _FEW_HIT * _typical(sizes)
+    sums, sizes = np.append(sums, part), np.append(sizes, part)
+    return float(sums.sum() / sizes.sum()), _variance(sums, sizes)
+
+
+def _worth(share: float, variance: float, most: float) -> float:
+    """Return how many independent cases have this variance, at most so many."""
+    return min(most, share * (1 - share) / variance) if variance > 0 else most
+
+
+def _known(moments: float, confidence: float) -> float:
+    """Return the part of its worth that a sample has when its variance is known from few
+    moments.
+    """
+    from scipy.special import ndtri
+
+    return (float(ndtri(confidence)) / _t_quantile(moments - 1, confidence)) ** 2
+
+
+def _t_quantile(freedom: float, confidence: float) -> float:
+    """Return the quantile of Student's t with so many degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, confidence))
+
+
+def exact_limit(share: float, cases: float, confidence: float) -> float:
+    """Return the exact upper limit of a share seen in so many cases (Clopper and Pearson, 1934)."""
+    from scipy.special import betaincinv
+
+    if share >= 1 or not cases:
+        return 1.0
+    return float(betaincinv(share * cases + 1, (1 - share) * cases, confidence))
+
+
+def _by_class(kind: Indices, of: Indices, groups: Indices, classes: int) -> Floats:
+    """Counts of each class in each moment, moments x classes."""
+    count = int(groups.max()) + 1
+    table = np.bincount(of * classes + kind, minlength=count * classes)
+    return table.reshape(count, classes).astype(np.float64)
+
+
+def _macro_f1(right: Floats, support: Floats, answered: Floats) -> Floats:
+    f1 = 2 * right / np.maximum(support + answered, 1)
+    there = support > 0
+    result: Floats = (f1 * there).sum(1) / np.maximum(there.sum(1), 1)
+    return result
+
+
+LUCK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PairedComparison:
+    """One run against another.
+
+    `difference` in accuracy (points of 1) with its 95 % interval; None for a single moment.
+    `only_this` and `only_other` pictures are right in one run alone, and `p` is the exact
+    two-sided probability that so unequal a pair comes by luck, moments being the cases.
+    """
+
+    difference: float
+    interval: Interval | None
+    only_this: int
+    only_other: int
+    p: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        return asdict(self) | {"interval": self.interval and list(self.interval)}
+
+    @property
+    def clear(self) -> bool:
+        """Whether both agree that it is no luck."""
+        beyond = self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
+        return beyond and self.p < LUCK
+
+
+def compare_paired(this: Flags, other: Flags, moments: Sequence[str]) -> PairedComparison:
+    """Compare which of the same N pictures, of these `moments`, two runs got right."""
+    only_this, only_other = int((this & ~other).sum()), int((other & ~this).sum())
+    groups = group_numbers(moments)
+    gain = this.astype(np.float64) - other
+    return PairedComparison(
+        float(gain.mean()) if len(gain) else 0.0,
+        difference_interval(gain, groups) if groups.any() else None,
+        only_this,
+        only_other,
+        randomization_p(np.bincount(groups, gain).astype(np.int64).tolist()),
+    )
+
+
+def randomization_p(gains: Iterable[int]) -> float:
+    """Return how often the sum of `gains` would be as far from 0 if runs were swapped at random.
+
+    A gain is by how many pictures of a moment one run is ahead; each has either sign with
+    probability 1/2 (Fisher's randomization test, exact). For moments of one picture that is
+    McNemar's test.
+    """
+    sums = list(gains)
+    chances = np.ones(1)  # of the sums that can be, from the least on
+    for size in filter(None, map(abs, sums)):
+        more = np.zeros(len(chances) + 2 * size)
+        more[: len(chances)] += chances / 2
+        more[2 * size :] += chances / 2
+        chances = more
+    far = np.abs(np.arange(len(chances)) - len(chances) // 2) >= abs(sum(sums))
+    return min(1.0, float(chances[far].sum()))

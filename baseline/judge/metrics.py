@@ -1,0 +1,239 @@
+"""Classification metrics of one split, as a whole and for its parts.
+
+The parts (subgroups) are told apart by what the catalogue knows of a sample: the kind of source it
+comes from, and whether a person has looked at its label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from baseline.judge.intervals import share_interval
+from baseline.judge.outputs import Floats, Indices, Outputs, Scores, log_softmax
+from gleanset import Dataset
+from gleanset.binomial import Interval
+from gleanset.db.provenance import label_provenances
+from gleanset.errors import InputUnusable
+from gleanset.records import Origin, Sample
+
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One class: figures are 0 where nothing was predicted, or nothing is there, to divide by.
+
+    `precision` = right / predicted, `recall` = right / support, `f1` their harmonic mean;
+    `support` is the number of pictures that truly are of the class.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Misclassification:
+    """One picture the model got wrong; `confidence` is the probability it gave `predicted`."""
+
+    key: str
+    true: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationMetrics:
+    """The figures of one split.
+
+    `log_loss` is the mean cross entropy in nats, unweighted; `macro_f1` the plain mean over
+    the classes that have pictures; row i, column j of `confusion` counts pictures of class i
+    taken for class j; `mistakes` come most confident first; `top5_accuracy` is None with five
+    classes or fewer; `commonest_class` is the accuracy of always naming the class with the most
+    pictures.
+    """
+
+    count: int
+    accuracy: float
+    log_loss: float
+    macro_f1: float
+    top5_accuracy: float | None
+    classes: tuple[ClassScore, ...]
+    confusion: list[list[int]]
+    mistakes: tuple[Misclassification, ...]
+    commonest_class: float = 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        return asdict(self) | {
+            "classes": [asdict(score) for score in self.classes],
+            "mistakes": [asdict(mistake) for mistake in self.mistakes],
+        }
+
+
+def classification_metrics(
+    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20
+) -> ClassificationMetrics:
+    """Return the metrics of `logits` (N x classes) against the true classes `y` (N).
+
+    At most `worst` mistakes are listed. Raises InputUnusable where there is no picture.
+    """
+    if not len(y):
+        raise empty_split_error()
+    from sklearn.metrics import confusion_matrix
+
+    log_probabilities = log_softmax(logits)
+    predicted = log_probabilities.argmax(1)
+    confusion = confusion_matrix(y, predicted, labels=range(len(classes)))
+    scores = _class_scores(y, predicted, classes)
+    return ClassificationMetrics(
+        count=len(y),
+        accuracy=float(confusion.trace() / len(y)),
+        log_loss=mean_log_loss(logits, y),
+        macro_f1=float(np.mean([score.f1 for score in scores if score.support])),
+        top5_accuracy=_top_accuracy(log_probabilities, y) if len(classes) > TOP else None,
+        classes=scores,
+        confusion=confusion.tolist(),
+        mistakes=_mistakes(log_probabilities, y, keys, classes)[:worst],
+        commonest_class=float(confusion.sum(1).max() / len(y)),
+    )
+
+
+def mean_log_loss(logits: Scores, y: Indices) -> float:
+    """Return the mean cross entropy of the scores (N x C) in nats."""
+    return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
+
+
+def empty_split_error() -> InputUnusable:
+    """Return the error of a split without pictures."""
+    return InputUnusable(
+        "There is no picture to evaluate on.", "Give the split a share: labeler split --ratio 8:1:1"
+    )
+
+
+def _class_scores(y: Indices, predicted: Indices, classes: Sequence[str]) -> tuple[ClassScore, ...]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    columns = precision_recall_fscore_support(
+        y, predicted, labels=range(len(classes)), zero_division=0.0
+    )
+    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
+    return tuple(ClassScore(*row) for row in rows)
+
+
+def _top_accuracy(scores: Floats, y: Indices) -> float:
+    from sklearn.metrics import top_k_accuracy_score
+
+    return float(top_k_accuracy_score(y, scores, k=TOP, labels=range(scores.shape[1])))
+
+
+def _mistakes(
+    log_probabilities: Floats, y: Indices, keys: Sequence[str], classes: Sequence[str]
+) -> tuple[Misclassification, ...]:
+    predicted, sure = log_probabilities.argmax(1), np.exp(log_probabilities.max(1))
+    wrong = [
+        Misclassification(keys[i], classes[y[i]], classes[predicted[i]], float(sure[i]))
+        for i in map(int, np.flatnonzero(predicted != y))
+    ]
+    return tuple(sorted(wrong, key=lambda mistake: (-mistake.confidence, mistake.key)))
+
+
+SCREENSHOT, ILLUSTRATION, PHOTO, OTHER = "screenshot", "illustration", "photo", "other"
+PERSON, BULK = "checked by a person", "accepted in bulk"
+_KINDS = {"pixiv": ILLUSTRATION, "flickr": PHOTO, "bing": PHOTO, "google": PHOTO}
+_DRAWN = ("pixiv", "booru", "deviantart", "artstation", "zerochan", "e621", "konachan", "yande")
+"""Words in the hosts of sites where people show drawings."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubgroupMetrics:
+    """A part of a split: how many pictures, and the share right with its 95 % interval, if any."""
+
+    name: str
+    count: int
+    accuracy: float
+    interval: Interval | None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        return asdict(self) | {"interval": self.interval and list(self.interval)}
+
+
+def subgroup_metrics(
+    outputs: Outputs, names: Mapping[str, str], moments: Mapping[str, str]
+) -> tuple[SubgroupMetrics, ...]:
+    """Return the metrics of each name that `names` gives to the keys, the largest part first."""
+    right = outputs.logits.argmax(1) == outputs.y
+    named = np.array([names.get(key, OTHER) for key in outputs.keys], dtype=np.str_)
+    found = []
+    for name in dict.fromkeys(named.tolist()):
+        at = np.flatnonzero(named == name)
+        groups = [moments[outputs.keys[i]] for i in at]
+        interval = share_interval(right[at], groups) if len(set(groups)) > 1 else None
+        found.append(SubgroupMetrics(name, len(at), float(right[at].mean()), interval))
+    return tuple(sorted(found, key=lambda part: (-part.count, part.name)))
+
+
+def source_kind(origins: Sequence[Origin]) -> str:
+    """Return screenshot, illustration, photo or other.
+
+    A frame of a video is a screenshot wherever else it was found; what a web search found is
+    called a photo unless the same picture came from a site of drawings, too.
+    """
+    kinds = {_kind(origin) for origin in origins}
+    return next((kind for kind in (SCREENSHOT, ILLUSTRATION, PHOTO) if kind in kinds), OTHER)
+
+
+def _kind(origin: Origin) -> str:
+    if origin.video is not None:
+        return SCREENSHOT
+    hosts = [_host(address) for address in (origin.url, origin.page_url) if address]
+    if any(word in host for host in hosts for word in _DRAWN):
+        return ILLUSTRATION
+    return _KINDS.get(origin.source, OTHER)
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+_BY_HAND = ("person", "by hand", "web report")
+"""Provenances of decisions that were made looking at the one sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleContext:
+    """By sample key: its moment, the kind of its source, and who gave the label."""
+
+    moments: Mapping[str, str]
+    kinds: Mapping[str, str]
+    givers: Mapping[str, str]
+
+    def groups(self, keys: Iterable[str]) -> list[str]:
+        """Return the moment of each key."""
+        return [self.moments[key] for key in keys]
+
+
+def sample_context(
+    dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
+) -> SampleContext:
+    """Return what the catalogue knows of these samples, whose `moments` are known by key."""
+    given = label_provenances(dataset.db)
+    kinds = {sample.image: "" for sample in samples}
+    for sha256 in kinds:
+        image = dataset.images.get(sha256)
+        kinds[sha256] = source_kind(image.origins if image else ())
+    return SampleContext(
+        moments=moments,
+        kinds={sample.key: kinds[sample.image] for sample in samples},
+        givers={s.key: PERSON if given.get(s.key) in _BY_HAND else BULK for s in samples},
+    )

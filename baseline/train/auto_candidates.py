@@ -1,0 +1,169 @@
+"""Which presets `auto` tries on a dataset, and about how long each will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from baseline.features.compute import choose_compute
+from baseline.settings import Settings, Transfer, Triplet, load_preset, views_of
+from gleanset.binomial import Interval
+from gleanset.html.words import duration
+
+
+@dataclass(frozen=True, slots=True)
+class PresetCost:
+    """A preset that may be tried from `least` pictures of train on, and `each` a class in the mean.
+
+    `on_features`: it learns on cached features. What it costs on two cores that are not busy:
+    seconds for each `look` at (or learning from) a picture of `size`, and for its head, seconds a
+    training and seconds a training and picture.
+    """
+
+    preset: str
+    least: int
+    each: int
+    on_features: bool
+    look: float
+    size: int
+    head: tuple[float, float]
+
+
+TRIED = (
+    PresetCost("transfer", 0, 0, True, 0.03, 224, (1.8, 0.006)),
+    PresetCost("triplet", 0, 0, True, 0.03, 224, (2.1, 0.02)),
+    PresetCost("simple", 0, 25, False, 0.004, 120, (0.3, 0.0)),
+    PresetCost("mobile", 1000, 0, False, 0.06, 160, (1.0, 0.0)),
+    PresetCost("finetune", 1000, 0, False, 0.12, 224, (1.0, 0.0)),
+)
+"""The simplest first: of presets that are level the first is taken. What they cost and where they
+can win was measured (`benchmarks/auto_preset.py`): on the drawn faces that suit it best, `simple`
+is 14, 8, 4 and 2 points behind `transfer` with 3, 5, 10 and 24 pictures a class."""
+BEARABLE = 900.0
+"""Seconds, by the table, that trying a preset may take that does not learn on cached features:
+how busy a machine is must not decide."""
+TASTE = 0.012
+"""Seconds that `machine_factor` takes where the costs were measured."""
+FASTEST, SLOWEST = 0.5, 4.0
+"""Bounds of `machine_factor`: a taste of some milliseconds meets what else a machine does."""
+PREPARE = 4.0
+"""Seconds in which a backbone is loaded and made quick before it makes features."""
+DELAY = 3.0
+"""So many times as long as by the table trainings may take on a machine that does other things."""
+
+
+@dataclass(frozen=True, slots=True)
+class PresetCandidate:
+    """A preset with its settings, and about how many seconds trying it takes.
+
+    `left_out` says why it is not tried; empty for one that is.
+    """
+
+    cost: PresetCost
+    settings: Settings
+    seconds: float
+    left_out: str = ""
+
+    @property
+    def preset(self) -> str:
+        """Its name."""
+        return self.cost.preset
+
+    @property
+    def words(self) -> str:
+        """What is said of it before anything begins."""
+        if self.left_out:
+            return f"{self.preset} is not tried: {self.left_out}"
+        return f"{self.preset}: about {duration(max(1.0, self.seconds))}"
+
+
+def candidates(
+    options: Mapping[str, str], pictures: int, classes: int, trainings: int
+) -> Iterator[PresetCandidate]:
+    """Yield all presets, the simplest first, with what so many trainings on folds will cost.
+
+    `pictures` and `classes` are those of train.
+    """
+    seen, slow = 0, machine_factor()  # `seen`: views whose features the presets before have made
+    for one in TRIED:
+        settings = load_preset(one.preset, options)
+        if why := _too_few(one, pictures, classes):
+            yield PresetCandidate(one, settings, 0.0, why)
+            continue
+        seconds = _seconds(one, settings, pictures, trainings, seen)
+        seen = max(seen, _looks(settings, pictures)) if one.on_features else seen
+        dear = not one.on_features and seconds > BEARABLE
+        why = f"that takes {duration(seconds)} or more" if dear else ""
+        yield PresetCandidate(one, settings, slow * seconds, why)
+
+
+def _too_few(one: PresetCost, pictures: int, classes: int) -> str:
+    """Say why a preset cannot win with so few pictures; empty where it can."""
+    if pictures < one.least:
+        return f"it needs {one.least} pictures to win, train has {pictures}"
+    if pictures < one.each * classes:
+        there = f"{pictures / classes:.1f}".removesuffix(".0")
+        return f"it needs {one.each} pictures a class to win, train has {there}"
+    return ""
+
+
+def seconds_of(settings: Settings, pictures: int, trainings: int) -> float:
+    """Return about how long so many trainings on parts of so many pictures take, features made."""
+    cost = _cost_of(settings)
+    seen = _looks(settings, pictures) if cost.on_features else 0
+    return machine_factor() * _seconds(cost, settings, pictures, trainings, seen)
+
+
+def seconds_range(settings: Settings, pictures: int, trainings: int) -> Interval:
+    """Return between which bounds so many trainings take: from features that are there already on a
+    machine that does nothing else, to features that are made on one that is busy.
+    """
+    if not trainings:
+        return Interval(0.0, 0.0)
+    cost, slow = _cost_of(settings), machine_factor()
+    low = _seconds(cost, settings, pictures, trainings, _looks(settings, pictures))
+    high = _seconds(cost, settings, pictures, trainings, 0)
+    high += PREPARE if cost.on_features else 0.0
+    return Interval(min(1.0, slow) * low, DELAY * max(1.0, slow) * high)
+
+
+def _cost_of(settings: Settings) -> PresetCost:
+    return next(one for one in TRIED if one.preset == settings.method)
+
+
+def _seconds(
+    cost: PresetCost, settings: Settings, pictures: int, trainings: int, seen: int
+) -> float:
+    """Return what trainings take by the table; of `seen` views there are features already."""
+    if cost.on_features:
+        looks = pictures * max(0, _looks(settings, pictures) - seen)
+    else:
+        looks = pictures * trainings * getattr(settings, "epochs", 1)
+    base, each = cost.head
+    look = cost.look * (settings.size / cost.size) ** 2
+    return looks * look + trainings * (base + each * pictures)
+
+
+def _looks(settings: Settings, pictures: int) -> int:
+    """Return how many views of each of so many pictures features are made of."""
+    return 1 + (views_of(settings, pictures) if isinstance(settings, Transfer | Triplet) else 0)
+
+
+def machine_factor() -> float:
+    """Return how much slower (above 1) than the one of the table this machine is, by a taste.
+
+    It is between `FASTEST` and `SLOWEST`.
+    """
+    device = choose_compute().device
+    x, layer = torch.ones(8, 32, 64, 64, device=device), nn.Conv2d(32, 32, 3).to(device)
+    times = []
+    with torch.inference_mode():
+        for _ in range(4):
+            started = time.perf_counter()
+            float(layer(x).sum())  # waits for a GPU
+            times.append(time.perf_counter() - started)
+    return min(SLOWEST, max(FASTEST, min(times) / TASTE))

@@ -1,0 +1,282 @@
+"""Choosing a preset within train: each candidate is trained on folds and judged on what they hold.
+
+The rule: of the presets whose held-out answers have a log loss that is not above the lowest one
+beyond luck, the simplest is taken; each answers at its own temperature. On few pictures log loss
+tells presets apart more surely than how many are right, and what costs less to be wrong about goes
+first. A dear preset is given up as soon as it is behind beyond luck on the folds so far: paired by
+moments, p < 0.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from baseline.judge.calibration import fit_temperature
+from baseline.judge.intervals import (
+    PairedComparison,
+    compare_paired,
+    share_interval,
+    standard_error,
+)
+from baseline.judge.outputs import Floats, Outputs, log_softmax
+from baseline.settings import AUTO, Settings, check_shared, load_preset
+from baseline.train.auto_candidates import PresetCandidate, candidates
+from baseline.train.fold_trials import FoldTrials, right
+from gleanset.binomial import Interval
+from gleanset.errors import DiskFull, InputUnusable, MissingComponent, NotWritable
+from gleanset.html.words import count, duration
+from gleanset.work.progress import Progress
+
+Say = Callable[[str], None]
+LUCK = 2.0
+"""Log losses no further apart are level: in standard errors of their difference, paired."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What a candidate came to on folds within train; all None and `why` for one that failed.
+
+    `behind` compares it with the one that was taken, whose own is None.
+    """
+
+    preset: str
+    accuracy: float | None = None
+    interval: Interval | None = None
+    log_loss: float | None = None
+    behind: PairedComparison | None = None
+    why: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        told = asdict(self) | {"interval": self.interval and list(self.interval)}
+        return told | {"behind": self.behind and self.behind.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class PresetChoice:
+    """The preset that was taken, why, and what all others came to; the one taken stands first.
+
+    `judged` pictures of so many `moments` were held out in `folds` folds.
+    """
+
+    preset: str
+    why: str
+    results: tuple[TrialResult, ...]
+    folds: int
+    judged: int
+    moments: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        return asdict(self) | {"results": [one.to_json() for one in self.results]}
+
+
+@dataclass(frozen=True, slots=True)
+class ChoicePlan:
+    """What will be tried: `candidates`, each trained on so many folds; 0 where nothing can be held
+    out.
+
+    Classes that are `unjudged` have a single moment: they are learnt in every fold.
+    """
+
+    candidates: tuple[PresetCandidate, ...]
+    folds: int
+    judged: int
+    pictures: int
+    unjudged: tuple[str, ...] = ()
+
+    @property
+    def tried(self) -> list[PresetCandidate]:
+        """Those that are tried, the simplest first."""
+        return [one for one in self.candidates if not one.left_out]
+
+    def words(self) -> list[str]:
+        """Return the plan as lines for a person."""
+        if not self.folds:
+            return [f"{AUTO}: {self._alone()}"]
+        seconds = sum(one.seconds for one in self.tried)
+        return [
+            f"{AUTO}: trying {count(len(self.tried), 'preset')} on {count(self.folds, 'fold')} of "
+            f"the {count(self.pictures, 'picture')} of train, about "
+            f"{duration(max(1.0, seconds))} in all, less where features are there already; "
+            "test is not looked at",
+            *(f"  {one.words}" for one in self.candidates),
+            *(
+                [f"  of a single moment, so not judged: {', '.join(self.unjudged)}"]
+                if self.unjudged
+                else []
+            ),
+        ]
+
+    def _alone(self) -> str:
+        return (
+            f"no class has pictures of two moments in train, so nothing can be held out: "
+            f"{self.tried[0].preset} by rule, the simplest that learns from so few"
+        )
+
+
+def plan_choice(trials: FoldTrials, options: Mapping[str, str]) -> ChoicePlan:
+    """Return what choosing will try. Raises `UsageError` for options that presets do not share."""
+    check_shared(options)
+    judged, pictures = len(trials.judged), len(trials.labelled)
+    classes = len(trials.examples.classes)
+    found = tuple(candidates(options, pictures, classes, trials.folds))
+    seen = {str(trials.labelled[key].label) for key in trials.judged}
+    bare = tuple(name for name in trials.examples.classes if name not in seen)
+    return ChoicePlan(found, trials.folds, judged, pictures, bare)
+
+
+def choose_preset(
+    trials: FoldTrials, options: Mapping[str, str], progress: Progress, say: Say
+) -> tuple[Settings, PresetChoice]:
+    """Return the settings of the preset that suits the train split best, and why.
+
+    What each training came to is kept: whoever was stopped goes on there. `say` is told what will
+    be tried and how long it takes before it begins. Raises what training raises, but for weights
+    that are not there: those presets are out.
+    """
+    plan = plan_choice(trials, options)
+    for line in plan.words():
+        say(line)
+    if not plan.folds:
+        first = plan.tried[0]
+        alone = PresetChoice(first.preset, plan.words()[0], (), 0, 0, 0)
+        return first.settings, alone
+    answers: dict[str, Outputs] = {}
+    failed: dict[str, str] = {}
+    for one in plan.tried:
+        try:
+            found = _tried(trials, one, answers, progress)
+        except (DiskFull, NotWritable):
+            raise
+        except (MissingComponent, InputUnusable) as error:
+            found = error.what
+        if isinstance(found, str):
+            failed[one.preset] = found
+        else:
+            answers[one.preset] = found
+        say(f"  {one.preset}: {found if isinstance(found, str) else _figure(found)}")
+    choice = chosen(plan, answers, trials.examples.moments, failed)
+    say(f"{AUTO}: {choice.why}")
+    return load_preset(choice.preset, options), choice
+
+
+def _tried(
+    trials: FoldTrials,
+    one: PresetCandidate,
+    before: Mapping[str, Outputs],
+    progress: Progress,
+) -> Outputs | str:
+    """Return the answers of a candidate to all folds, or why there are none.
+
+    A dear one is given up once it is behind the best of those `before`. Raises what training
+    raises.
+    """
+    trainings = trials.trainings(one.settings)
+    trials.make_features(trainings, progress)
+    cells = trials.each(trainings)
+    bar = progress.over(cells, one.preset, len(trainings), " trainings")
+    for done, cell in enumerate(bar, start=1):
+        if cell.failed:
+            return cell.failed
+        told = trials.outputs(trainings[:done])
+        if not one.cost.on_features and (why := _hopeless(told, before, trials.examples.moments)):
+            return f"given up after {done} of {count(len(trainings), 'fold')}: {why}"
+    return trials.outputs(trainings)
+
+
+def _hopeless(told: Outputs, before: Mapping[str, Outputs], moments: Mapping[str, str]) -> str:
+    """Say by how much answers are behind those of the best preset before; empty if by luck."""
+    if not before:
+        return ""
+    best = min(before, key=lambda preset: held_out_loss(before[preset]))
+    names = set(told.keys) & set(before[best].keys)
+    mine, other = _common(told, names), _common(before[best], names)
+    against = compare_paired(right(mine), right(other), [moments[key] for key in mine.keys])
+    if not against.clear or against.difference >= 0:
+        return ""
+    return f"{-100 * against.difference:.0f} points behind {best}"
+
+
+def _figure(told: Outputs) -> str:
+    return f"{float(right(told).mean()):.3f} of what it had not learnt right"
+
+
+def held_out_loss(told: Outputs) -> float:
+    """Return the log loss of answers at the temperature that suits them."""
+    return float(_sample_losses(told).mean())
+
+
+def _sample_losses(told: Outputs) -> Floats:
+    logs = log_softmax(told.logits, fit_temperature(told.logits, told.y))
+    found: Floats = -logs[np.arange(len(told)), told.y]
+    return found
+
+
+def _level(one: Outputs, best: Outputs, places: Sequence[str]) -> bool:
+    """Return whether it may be luck that the log loss of `one` is above that of `best`."""
+    above = _sample_losses(one) - _sample_losses(best)
+    return float(above.mean()) <= LUCK * standard_error(above, places)
+
+
+def chosen(
+    plan: ChoicePlan,
+    answers: Mapping[str, Outputs],
+    moments: Mapping[str, str],
+    failed: Mapping[str, str],
+) -> PresetChoice:
+    """Apply the rule to the `answers` of each candidate. Raises `InputUnusable` if all failed."""
+    tried = [one for one in plan.tried if one.preset in answers]
+    if not tried:
+        raise InputUnusable(
+            f"no preset can be trained: {next(iter(failed.values()), 'none was tried')}",
+            "see what one of them says: baseline train --preset simple",
+        )
+    names = set.intersection(*(set(answers[one.preset].keys) for one in tried))
+    told = {one.preset: _common(answers[one.preset], names) for one in tried}
+    losses = {preset: held_out_loss(found) for preset, found in told.items()}
+    best = told[min(losses, key=lambda preset: losses[preset])]
+    places = [moments[key] for key in best.keys]
+    taken = next(one.preset for one in tried if _level(told[one.preset], best, places))
+    why = _reason(taken, losses)
+    results = [_result(one, told, losses[one.preset], taken, places) for one in tried]
+    results += [TrialResult(p, why=why_not) for p, why_not in failed.items()]
+    results += [TrialResult(c.preset, why=c.left_out) for c in plan.candidates if c.left_out]
+    results.sort(key=lambda found: found.preset != taken)
+    judged = len(set(told[taken].keys))
+    return PresetChoice(taken, why, tuple(results), plan.folds, judged, len(set(places)))
+
+
+def _reason(taken: str, losses: Mapping[str, float]) -> str:
+    others = [f"{loss:.3f} of {preset}" for preset, loss in losses.items() if preset != taken]
+    if not others:
+        return f"{taken}, the only one that could be tried to the end"
+    level = "" if losses[taken] <= min(losses.values()) else "; that may be luck, so the simplest"
+    own = f"{taken}, whose held-out answers have a log loss of {losses[taken]:.3f}"
+    return f"{own} (not {', '.join(others)}{level})"
+
+
+def _result(
+    one: PresetCandidate,
+    told: Mapping[str, Outputs],
+    loss: float,
+    taken: str,
+    places: Sequence[str],
+) -> TrialResult:
+    hits = right(told[one.preset])
+    several = len(set(places)) > 1
+    return TrialResult(
+        one.preset,
+        float(hits.mean()),
+        share_interval(hits, places) if several else None,
+        loss,
+        None if one.preset == taken else compare_paired(hits, right(told[taken]), places),
+    )
+
+
+def _common(told: Outputs, names: set[str]) -> Outputs:
+    """Only samples that every candidate could read."""
+    return told.at(np.array([i for i, key in enumerate(told.keys) if key in names], dtype=np.int64))

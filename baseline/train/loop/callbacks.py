@@ -1,0 +1,90 @@
+"""What a training tells while it runs, and what it gives in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """One pass over the training samples. Validation figures are None without such samples.
+
+    Losses are those of the method (cross entropies in nats, weighted by class where that is
+    set); `seconds` and `images_per_second` count training, not validation; `data_wait` is the
+    share of these seconds in which a step waited for its batch; `learning_rate` that of the
+    last step.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+    images_per_second: float
+    data_wait: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """Where a training is in the middle of an epoch; loss and accuracy are the epoch's so far."""
+
+    epoch: int
+    step: int  # of the whole training, from 1
+    images: int  # seen in the whole training
+    loss: float
+    accuracy: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateTest:
+    """Smoothed losses while the learning rate rose, and the rate that was chosen by them."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    chosen: float
+
+
+class TrainingCallback:
+    """Who looks on. This one does not care; see `baseline.train.run_logger.RunWatch`."""
+
+    def begin(self, images: int, epochs: int, done: int) -> None:
+        """Be told that a training of `epochs` x `images` samples starts, `done` of them earlier."""
+
+    def tick(self, tick: StepReport) -> None:
+        """Be told a few times a second how it goes."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """Be told of an epoch, after it."""
+
+    def rate_test(self, found: RateTest) -> None:
+        """Be told how the learning rate was searched."""
+
+    def say(self, line: str) -> None:
+        """Be told what a person should know."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult(Generic[Network]):
+    """The best network of a training and how it came about.
+
+    `best_epoch` is the epoch (from 1) whose weights were kept: that of the lowest validation
+    loss, or the last one where `validated` is False. `stopped_early` tells of patience lost.
+    `facts` are JSON values for the metrics: the learning rate, how it was found, the batch.
+    """
+
+    net: Network
+    history: tuple[EpochReport, ...]
+    best_epoch: int
+    stopped_early: bool
+    validated: bool
+    device: str
+    precision: str
+    facts: dict[str, Any] = field(default_factory=dict)

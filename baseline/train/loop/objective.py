@@ -1,0 +1,85 @@
+"""What is learnt: the loss of a batch, and how good the network is on samples it does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from baseline.train.loop.dataset import LabelledSamples, plain_batches
+
+
+class Objective(Protocol):
+    """A loss that can be summed over the parts of a batch, and its judgement of a whole split."""
+
+    def weigh(self, y: torch.Tensor) -> torch.Tensor:
+        """Return what the summed loss of samples of the classes `y` is divided by: a scalar."""
+
+    def terms(
+        self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss summed over the samples, and how many are right: two scalars."""
+
+    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
+        """Return loss (lower is better) and accuracy on samples not learnt from."""
+
+
+@dataclass(slots=True)
+class Classify:
+    """Cross entropy, weighted by class; of `net.head` alone where `by_head`, for features."""
+
+    weights: torch.Tensor
+    by_head: bool = False
+
+    def weigh(self, y: torch.Tensor) -> torch.Tensor:
+        """Return the sum of the weights of the classes."""
+        return self._beside(y)[y].sum()
+
+    def terms(
+        self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weighted cross entropy in nats, summed, and how many were right."""
+        logits = self._logits(net, x)
+        weights = self._beside(y)
+        loss = functional.cross_entropy(logits.float(), y, weights, reduction="sum")
+        return loss, (logits.detach().argmax(1) == y).sum()
+
+    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
+        """Return mean weighted cross entropy and accuracy, in float32 whatever training runs in."""
+        loss = weight = right = 0.0
+        with torch.inference_mode():
+            for x, y in plain_batches(material, net, batch):
+                summed, hits = self.terms(net, x, y)
+                loss, weight = loss + float(summed), weight + float(self.weigh(y))
+                right += int(hits)
+        return loss / weight, right / len(material.y)
+
+    def _beside(self, y: torch.Tensor) -> torch.Tensor:
+        """Return the weights where `y` is; moved once, for a GPU would wait in every step."""
+        self.weights = self.weights.to(y.device)
+        return self.weights
+
+    def _logits(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        deciding = net.get_submodule("head") if self.by_head else net
+        logits: torch.Tensor = deciding(x)
+        return logits
+
+
+def class_weights(
+    y: npt.NDArray[np.int64], classes: int, balance: str, given: Sequence[float] = ()
+) -> torch.Tensor:
+    """Return the weight of each class in the loss, float32.
+
+    With balance 'weights' every class counts as much as any other; else as `given` (by the
+    labeler's own balancing), or all samples alike.
+    """
+    if balance == "weights":
+        counts = np.bincount(y, minlength=classes)
+        return torch.tensor(len(y) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
+    return torch.tensor(given, dtype=torch.float32) if given else torch.ones(classes)

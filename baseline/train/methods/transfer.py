@@ -1,0 +1,140 @@
+"""A head on the features of a backbone that stays as it is; the features are made once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from baseline.settings import Transfer
+from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop.classifier import check_classes
+from baseline.train.loop.dataset import FeatureSamples
+from baseline.train.loop.objective import Classify, class_weights
+from baseline.train.loop.samplers import sampler_for
+from baseline.train.loop.trainer import train_network
+from baseline.train.methods.logistic import choose_strength, solve
+from baseline.train.methods.part_weights import weigh_train
+from baseline.train.methods.pretrained import pretrained
+from baseline.train.methods.scaling import Scaling
+from baseline.train.methods.training_data import TrainingData
+from baseline.train.networks import FeatureNet, Net
+
+
+class _Head(nn.Module):
+    """A head without its backbone, which would be copied and hashed in vain."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+
+def fit_transfer(
+    material: TrainingData, settings: Transfer, watch: TrainingCallback
+) -> TrainingResult[Net]:
+    """Learn a head: solved as a logistic regression, or by descent as 'linear' or 'mlp'."""
+    check_classes(material.classes_of("train", _keys(material)), material.classes)
+    net, facts = pretrained(settings, len(material.classes), watch)
+    seen = material.train_features(net.backbone)
+    train = material.labelled("train", seen)
+    check_classes(train.y, material.classes)
+    weights = _sample_weights(train, material, settings)
+    groups = material.moments_of(seen.keys)
+    scaling, weighed = weigh_train(material, train, net.backbone, settings, weights, groups, watch)
+    scaled = FeatureSamples(scaling.applied(train.x), train.y)
+    if settings.head == "logistic":
+        fitted = _solved(net, scaled, weights, groups, settings, watch)
+    else:
+        fitted = _descended(net, scaled, scaling, material, settings, watch)
+    scaling.fold_into(_first_layer(net.head))
+    return replace(fitted, net=net, facts=fitted.facts | facts | weighed)
+
+
+def _sample_weights(
+    train: FeatureSamples, material: TrainingData, settings: Transfer
+) -> npt.NDArray[np.float64]:
+    """Return what each sample of train counts in the loss: N."""
+    # A rare class weighs more; to draw it more often comes to the same where a sum is minimised.
+    balance = "none" if settings.balance == "none" else "weights"
+    classes = len(material.classes)
+    per_class = class_weights(train.y, classes, balance, material.examples.weights)
+    weights: npt.NDArray[np.float64] = per_class.numpy()[train.y].astype(np.float64)
+    return weights
+
+
+def _keys(material: TrainingData) -> tuple[str, ...]:
+    return tuple(sample.key for sample in material.examples.splits["train"])
+
+
+def _first_layer(head: nn.Module) -> nn.Linear:
+    return next(layer for layer in head.modules() if isinstance(layer, nn.Linear))
+
+
+def _solved(
+    net: FeatureNet,
+    train: FeatureSamples,
+    weights: npt.NDArray[np.float64],
+    groups: Sequence[str],
+    settings: Transfer,
+    watch: TrainingCallback,
+) -> TrainingResult[Net]:
+    x, penalty = train.x.astype(np.float64), (settings.penalty, net.backbone.layers)
+    facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
+    if not settings.strength:
+        known = train.y, weights, groups, settings.seed
+        chosen = choose_strength(x, *known, *penalty)
+        facts = {
+            "strength": chosen.strength,
+            "strength_by": chosen.by,
+            "strengths_tried": {str(k): v for k, v in chosen.losses.items()},
+        }
+        watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
+    layer = _first_layer(net.head)
+    strength = facts["strength"]
+    solved = solve(x, train.y, weights, layer.out_features, strength, *penalty)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(solved.coefficients))
+        layer.bias.copy_(torch.from_numpy(solved.bias))
+    facts["converged"] = solved.converged
+    return TrainingResult(net.eval(), (), 0, False, False, "cpu", "fp32", facts)
+
+
+def _descended(
+    net: Net,
+    train: FeatureSamples,
+    scaling: Scaling,
+    material: TrainingData,
+    settings: Transfer,
+    watch: TrainingCallback,
+) -> TrainingResult[Net]:
+    backbone = net.get_submodule("backbone")
+    seen = material.features("val", backbone)  # type: ignore[arg-type]
+    val = FeatureSamples(scaling.applied(seen.vectors), material.classes_of("val", seen.keys))
+    weights = class_weights(
+        train.y, len(material.classes), settings.balance, material.examples.weights
+    )
+    fitted = train_network(
+        _Head(net.head),
+        train,
+        Classify(weights, by_head=True),
+        sampler_for(train.y, settings.balance, settings.batch),
+        settings,
+        val=val,
+        watch=watch,
+        place=material.place,
+    )
+    return TrainingResult(
+        net.eval(),
+        fitted.history,
+        fitted.best_epoch,
+        fitted.stopped_early,
+        fitted.validated,
+        fitted.device,
+        fitted.precision,
+        fitted.facts,
+    )

@@ -1,0 +1,184 @@
+"""An embedding in which pictures of one class lie together, and the known ones to compare with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.utils.extmath import randomized_svd
+from torch import nn
+from torch.nn import functional
+
+from baseline.settings import Triplet
+from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop.classifier import check_classes
+from baseline.train.loop.dataset import FeatureSamples, PictureSamples, plain_batches
+from baseline.train.loop.samplers import classes_by_pictures
+from baseline.train.loop.trainer import VALIDATION_BATCH, train_network
+from baseline.train.methods.gallery import make_gallery
+from baseline.train.methods.one_thread import one_thread
+from baseline.train.methods.part_weights import weigh_train
+from baseline.train.methods.pretrained import keep_norms, pretrained
+from baseline.train.methods.training_data import TrainingData
+from baseline.train.methods.triplet_loss import BatchHard
+from baseline.train.networks import EmbeddingNet, Net
+
+
+def fit_triplet(
+    material: TrainingData, settings: Triplet, watch: TrainingCallback
+) -> TrainingResult[Net]:
+    """Learn the projection of features, or with learn 'all' the backbone as well."""
+    keys = tuple(sample.key for sample in material.examples.splits["train"])
+    check_classes(material.classes_of("train", keys), material.classes)
+    net, facts = pretrained(settings, len(material.classes), watch)
+    assert isinstance(net, EmbeddingNet)
+    if settings.learn == "all":
+        return _whole(net, facts, material, settings, watch)
+    return _projection(net, facts, material, settings, watch)
+
+
+def _projection(
+    net: EmbeddingNet,
+    facts: dict[str, Any],
+    material: TrainingData,
+    settings: Triplet,
+    watch: TrainingCallback,
+) -> TrainingResult[Net]:
+    seen = material.train_features(net.backbone)
+    train = material.labelled("train", seen)
+    check_classes(train.y, material.classes)
+    alike, groups = np.ones(len(train.y)), material.moments_of(seen.keys)
+    scaling, weighed = weigh_train(material, train, net.backbone, settings, alike, groups, watch)
+    scaled = FeatureSamples(scaling.applied(train.x), train.y)
+    held = material.features("val", net.backbone)
+    val = FeatureSamples(scaling.applied(held.vectors), material.classes_of("val", held.keys))
+    layer = _layer(net)
+    start_at_discriminants(scaled.x, scaled.y, layer)
+    objective = BatchHard(settings.margin, scaled, len(material.classes), _embed_features)
+    fitted = _descended(net.projection, scaled, val, objective, material, settings, watch)
+    projected = _all_of(net.projection, scaled, _embed_features)
+    scaling.fold_into(layer)
+    net.head = make_gallery(projected, train.y, seen.keys, len(material.classes))
+    return _finished(fitted, net, facts | weighed)
+
+
+def _whole(
+    net: EmbeddingNet,
+    facts: dict[str, Any],
+    material: TrainingData,
+    settings: Triplet,
+    watch: TrainingCallback,
+) -> TrainingResult[Net]:
+    train = material.arrays("train")
+    check_classes(train.y, material.classes)
+    batch = settings.classes_per_batch * settings.pictures_per_class
+    facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
+    pictures, val = PictureSamples(train, settings.augment), PictureSamples(material.arrays("val"))
+    objective = BatchHard(settings.margin, pictures, len(material.classes), _embed_pictures)
+    fitted = _descended(net, pictures, val, objective, material, settings, watch)
+    embedded = _all_of(net, pictures, _embed_pictures)
+    net.head = make_gallery(embedded, train.y, train.keys, len(material.classes))
+    return _finished(fitted, net, facts)
+
+
+def _descended(
+    learning: nn.Module,
+    train: FeatureSamples | PictureSamples,
+    val: FeatureSamples | PictureSamples,
+    objective: BatchHard,
+    material: TrainingData,
+    settings: Triplet,
+    watch: TrainingCallback,
+) -> TrainingResult[nn.Module]:
+    plan = classes_by_pictures(train.y, settings.classes_per_batch, settings.pictures_per_class)
+    return train_network(
+        learning, train, objective, plan, settings, val=val, watch=watch, place=material.place
+    )
+
+
+def _finished(
+    fitted: TrainingResult[nn.Module], net: EmbeddingNet, facts: dict[str, Any]
+) -> TrainingResult[Net]:
+    known = [len(keys) for keys in net.head.known]  # type: ignore[union-attr]
+    told = fitted.facts | facts | {"known_pictures": sum(known), "known_most": max(known)}
+    whole = net.cpu().to(memory_format=torch.channels_last).eval()
+    return replace(fitted, net=whole, facts=told)  # type: ignore[return-value]
+
+
+def _layer(net: EmbeddingNet) -> nn.Linear:
+    return next(layer for layer in net.projection if isinstance(layer, nn.Linear))
+
+
+def _embed_features(projection: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    embedded: torch.Tensor = projection(x)
+    return embedded
+
+
+def _embed_pictures(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    embedded: torch.Tensor = net.projection(net.backbone(x))  # type: ignore[operator]
+    return embedded
+
+
+def _all_of(net: nn.Module, material: FeatureSamples | PictureSamples, embed: Any) -> Any:
+    """Embeddings of length 1 of all samples in the plain view, float32 N x D."""
+    with torch.inference_mode():
+        parts = [
+            functional.normalize(embed(net, x).float(), dim=1).cpu().numpy()
+            for x, _ in plain_batches(material, net, VALIDATION_BATCH)
+        ]
+    return np.concatenate(parts)
+
+
+COMPONENTS = 256
+"""Principal components of the features that discriminants are looked for in."""
+SHRINKAGE = 0.3
+"""Share of the identity in the covariance within classes: there are about as many as pictures."""
+OTHER = 0.3
+"""How much directions count that do not tell the classes apart: they are for new classes."""
+
+Floats = npt.NDArray[np.float64]
+Classes = npt.NDArray[np.int64]
+
+
+def start_at_discriminants(x: npt.NDArray[np.float32], y: Classes, layer: nn.Linear) -> None:
+    """Begin `layer` as discriminants of `x` (N x views x D, standardised) by the classes `y`.
+
+    There are fewer discriminants than classes; the other rows are directions in which pictures
+    of one class vary as little as they can.
+    """
+    # One thread: on a busy machine several wait for each other far longer than this takes.
+    with one_thread():
+        rows = _rows(x.reshape(-1, x.shape[2]).astype(np.float64), np.repeat(y, x.shape[1]))
+    rows = rows[: layer.out_features]
+    with torch.no_grad():
+        layer.weight[: len(rows)] = torch.from_numpy(rows)
+        layer.weight[len(rows) :] = 0
+        layer.bias.zero_()
+
+
+def _rows(x: Floats, y: Classes) -> Floats:
+    """Discriminants, then other directions: at most `COMPONENTS` x D."""
+    wanted = min(COMPONENTS, *x.shape)
+    components = randomized_svd(x - x.mean(0), wanted, random_state=0)[2]
+    whitening = _whitening(x @ components.T, y) @ components
+    white = x @ whitening.T
+    means = np.stack([white[y == name].mean(0) for name in np.unique(y)])
+    turn = np.linalg.svd(means - means.mean(0))[2]
+    weights = np.where(np.arange(len(turn)) < len(means) - 1, 1.0, OTHER)
+    rows: Floats = (weights[:, None] * turn) @ whitening
+    return rows
+
+
+def _whitening(x: Floats, y: Classes) -> Floats:
+    """D x D: makes the (shrunk) covariance within classes the identity."""
+    centred = x.copy()
+    for name in np.unique(y):
+        centred[y == name] -= x[y == name].mean(0)
+    within = centred.T @ centred / len(x)
+    even = np.trace(within) / len(within) * np.eye(len(within))
+    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * even)
+    whitening: Floats = (vectors / np.sqrt(np.maximum(values, 1e-9))).T
+    return whitening

@@ -1,0 +1,93 @@
+"""The triplet loss over a batch, and how good embeddings are at finding their class again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from baseline.train.loop.dataset import LabelledSamples, plain_batches
+from baseline.train.networks import GalleryHead
+
+MOST_KNOWN = 2000
+"""Pictures of train that validation compares with, at most."""
+
+Embed = Callable[[nn.Module, torch.Tensor], torch.Tensor]
+
+
+class BatchHard:
+    """For each picture its farthest of the class and its nearest of another one, in the batch.
+
+    (Hermans et al., In Defense of the Triplet Loss, 2017.) `embed` gives what is compared, before
+    it is brought to length 1. Val is judged against `known`, as a gallery would: by cross entropy
+    of the likenesses, and by recall@1.
+    """
+
+    def __init__(self, margin: float, known: LabelledSamples, classes: int, embed: Embed) -> None:
+        # Imported here: whoever uses a trained run need not wait for it.
+        from pytorch_metric_learning.losses import TripletMarginLoss
+        from pytorch_metric_learning.miners import BatchHardMiner
+
+        self.loss, self.miner = TripletMarginLoss(margin=margin), BatchHardMiner()
+        self.known, self.classes, self.embed = known, classes, embed
+
+    def weigh(self, y: torch.Tensor) -> torch.Tensor:
+        """Return how many pictures there are."""
+        return torch.tensor(float(len(y)), device=y.device)
+
+    def terms(
+        self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean over the triplets not yet apart, times the pictures; and recall@1
+        therein.
+        """
+        embedded = functional.normalize(self.embed(net, x).float(), dim=1)
+        loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
+        return loss * len(y), _found_again(embedded.detach(), y)
+
+    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
+        """Cross entropy in nats and recall@1 of `material` against the known pictures."""
+        with torch.inference_mode():
+            known, owners = self._embedded(net, self.known, batch)
+            asked, truth = self._embedded(net, material, batch)
+            head = GalleryHead(by_class(known, owners, self.classes))
+            scores = head(asked)
+        loss = float(functional.cross_entropy(scores, truth))
+        return loss, float((scores.argmax(1) == truth).float().mean())
+
+    def _embedded(
+        self, net: nn.Module, material: LabelledSamples, batch: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        parts, labels, count = [], [], 0
+        for x, y in plain_batches(material, net, batch):
+            parts.append(functional.normalize(self.embed(net, x).float(), dim=1).cpu())
+            labels.append(y.cpu())
+            count += len(y)
+            if material is self.known and count >= MOST_KNOWN:
+                break
+        return torch.cat(parts), torch.cat(labels)
+
+
+def by_class(embedded: torch.Tensor, y: torch.Tensor, classes: int) -> torch.Tensor:
+    """Embeddings N x D as classes x K x D; a class with fewer than K repeats its own.
+
+    One without any gets zeros, which are like nothing.
+    """
+    groups = [embedded[y == name] for name in range(classes)]
+    most = max(len(group) for group in groups)
+    rows = [
+        group[torch.arange(most) % len(group)]
+        if len(group)
+        else embedded.new_zeros(most, embedded.shape[1])
+        for group in groups
+    ]
+    return torch.stack(rows)
+
+
+def _found_again(embedded: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return how many have one of their own class as the nearest other picture."""
+    likeness = embedded @ embedded.T
+    likeness.fill_diagonal_(-2.0)
+    return (y[likeness.argmax(1)] == y).sum()

@@ -1,0 +1,142 @@
+"""Looking on at a training: a bar with loss, accuracy, speed and time left; a log; events.
+
+The log (`log.txt`) is appended to when a run is taken up. Events are TensorBoard's; without its
+package there are none, and the log says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from baseline.train.loop.callbacks import EpochReport, RateTest, StepReport, TrainingCallback
+from gleanset.work.progress import Progress, ProgressMeter
+
+if TYPE_CHECKING:
+    from baseline.train.tensorboard_events import TensorBoardEvents
+
+LOG = "log.txt"
+EVENTS = "events"
+
+
+class RunLogger(TrainingCallback):
+    """Watches a training whose files lie in `folder`; use it in a `with`.
+
+    `hear` gets what a person should know at once, such as a lack of memory.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        progress: Progress | None = None,
+        hear: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.folder, self._hear = folder, hear
+        self._progress = progress or Progress()
+        self._bar = ProgressMeter()
+        self._shown = 0
+        self._events: TensorBoardEvents | None = None
+        self._images = self._epochs = 0
+        self.history: list[EpochReport] = []
+        self.test: RateTest | None = None
+
+    def __enter__(self) -> RunLogger:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._events = _events(self.folder / EVENTS)
+        if self._events is None:
+            self.write("no TensorBoard events: pip install tensorboard")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.write(f"ended by {kind.__name__ if kind else ''}: {error}")
+        self._bar.close()
+        if self._events is not None:
+            self._events.close()
+
+    def begin(self, images: int, epochs: int, done: int) -> None:
+        """Begin the bar over all images of all epochs, so that its time left is the whole one's."""
+        self._bar.close()
+        self._images, self._epochs = images, epochs
+        self._shown = done
+        self._bar = self._progress.meter("train", images * epochs, done=done)
+        self.write(f"training on {images} images an epoch, {epochs} epochs at most")
+
+    def tick(self, tick: StepReport) -> None:
+        """Move the bar; a point in the events."""
+        self._add("step/loss", tick.loss, tick.step)
+        self._add("step/accuracy", tick.accuracy, tick.step)
+        self._add("step/learning_rate", tick.learning_rate, tick.step)
+        state = f"loss {tick.loss:.3f}, accuracy {tick.accuracy:.3f}"
+        self._show(tick.images, f"epoch {tick.epoch}/{self._epochs}, {state}")
+
+    def epoch(self, report: EpochReport) -> None:
+        """Write a line in the log, and a point of each curve."""
+        self.history.append(report)
+        line = epoch_line(report)
+        self.write(f"epoch {report.epoch}/{self._epochs}: {line}")
+        for name in (
+            "train_loss",
+            "train_accuracy",
+            "val_loss",
+            "val_accuracy",
+            "images_per_second",
+            "data_wait",
+            "learning_rate",
+        ):
+            if (value := getattr(report, name)) is not None:
+                self._add(f"epoch/{name}", value, report.epoch)
+        if self._events is not None:
+            self._events.flush()
+        self._show(report.epoch * self._images, line)
+
+    def rate_test(self, found: RateTest) -> None:
+        """Keep the test for the curves, and write it in the log."""
+        self.test = found
+        for step, (rate, loss) in enumerate(zip(found.rates, found.losses, strict=True)):
+            self._add("rate_test/learning_rate", rate, step)
+            self._add("rate_test/loss", loss, step)
+
+    def say(self, line: str) -> None:
+        """Write a line in the log, and show it to the person."""
+        self.write(line)
+        self._hear(line)
+
+    def write(self, line: str) -> None:
+        """Write a line in the log, with the time."""
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}\n")
+
+    def _add(self, name: str, value: float, step: int) -> None:
+        if self._events is not None:
+            self._events.add(name, value, step)
+
+    def _show(self, images: int, note: str) -> None:
+        self._bar.advance(images - self._shown, note)
+        self._shown = images
+
+
+def epoch_line(epoch: EpochReport) -> str:
+    """Describe an epoch in a few words."""
+    val = "" if epoch.val_accuracy is None else f", val {epoch.val_accuracy:.3f}"
+    wait = f", {100 * epoch.data_wait:.0f} % waiting for data" if epoch.data_wait >= 0.05 else ""
+    return (
+        f"loss {epoch.train_loss:.3f}, train {epoch.train_accuracy:.3f}{val}, "
+        f"{epoch.images_per_second:.0f} images/s{wait}"
+    )
+
+
+def _events(folder: Path) -> TensorBoardEvents | None:
+    try:
+        from baseline.train.tensorboard_events import TensorBoardEvents
+    except ImportError:
+        return None
+    return TensorBoardEvents(folder)

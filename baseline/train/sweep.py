@@ -1,0 +1,361 @@
+"""Trying a small grid of settings: each is trained on train and judged on val, never on test.
+
+What a setting came to is written down as soon as it is known, so a sweep that was stopped goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from baseline.data.grouped_split import with_val
+from baseline.data.samples import Examples, find_examples
+from baseline.judge.intervals import Flags, compare_paired, share_interval
+from baseline.judge.metrics import classification_metrics
+from baseline.judge.outputs import Outputs
+from baseline.settings import Settings, load_preset
+from baseline.train.curves import MARK, TRAIN, VAL, as_png
+from baseline.train.inference import split_outputs
+from baseline.train.loop.callbacks import TrainingCallback
+from baseline.train.loop.checkpoint import forget_checkpoint
+from baseline.train.methods.registry import fit_method
+from baseline.train.methods.training_data import TrainingData
+from gleanset import Dataset
+from gleanset.binomial import Interval
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import write_atomic
+from gleanset.work.progress import Progress
+
+FILE = "sweep.json"
+MOST = 200
+Grid = Mapping[str, Sequence[str]]
+
+GRIDS: dict[str, Grid] = {
+    "simple": {
+        "blocks": ("32,64", "32,64,128"),
+        "dropout": ("0.2", "0.5"),
+        "learning_rate": ("0.0005", "0.002"),
+    },
+    "transfer": {"strength": ("0.01", "0.1", "1", "10", "100", "1000"), "views": ("0", "2")},
+    "finetune": {"learning_rate": ("0.0002", "0.0005", "0.001"), "dropout": ("0.2", "0.5")},
+    "triplet": {
+        "margin": ("0.1", "0.3"),
+        "embedding": ("64", "128"),
+        "learning_rate": ("0.0005", "0.002"),
+    },
+}
+"""What is tried for a method where nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepCell:
+    """One setting of the grid and what it came to on val; `failed` says why it came to nothing.
+
+    `wrong` are the keys of the samples of val that it did not recognise, `unread` of those that
+    could not be read.
+    """
+
+    options: dict[str, str]
+    accuracy: float | None = None
+    log_loss: float | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    failed: str = ""
+    wrong: tuple[str, ...] | None = None
+    unread: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The options in a line."""
+        return ", ".join(f"{key}={value}" for key, value in self.options.items())
+
+
+TrainCell = Callable[[dict[str, str], Path], SweepCell]
+"""Trains as the options of a cell say, with checkpoints in a folder; they are filled in later."""
+
+
+def read_grid(options: Sequence[str]) -> dict[str, list[str]]:
+    """Read `dropout=0.2,0.5` as {'dropout': ['0.2', '0.5']}. Raises `UsageError`.
+
+    A value that has commas itself is separated from the next by a semicolon.
+    """
+    grid: dict[str, list[str]] = {}
+    for text in options:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        parted = values.split(";" if ";" in values or key == "blocks" else ",")
+        found = [value.strip() for value in parted if value.strip()]
+        if not (key and equals and found):
+            raise UsageError(
+                f"-o {text}: not KEY=VALUE,VALUE", "write for instance dropout=0.2,0.5"
+            )
+        grid[key] = list(dict.fromkeys(found))
+    return grid
+
+
+def cells_of(preset: str, given: Grid) -> list[dict[str, str]]:
+    """Return the options of every cell. Options with one value hold in all of them.
+
+    Raises `UsageError` for an option that the preset does not know, and for a grid too large.
+    """
+    varied = {key for key, values in given.items() if len(values) > 1}
+    grid = dict(given)
+    if not varied:
+        default = GRIDS[str(load_preset(preset, {}).to_json()["method"])]
+        grid = {**{k: list(v) for k, v in default.items() if k not in given}, **given}
+    cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if len(cells) > MOST:
+        raise UsageError(f"{len(cells)} trainings are too many", f"name at most {MOST}")
+    for options in cells:
+        load_preset(preset, options)
+    return cells
+
+
+def run_cells(
+    folder: Path, cells: Sequence[dict[str, str]], learn: TrainCell, scratch: Path
+) -> Iterator[SweepCell]:
+    """Yield what every cell came to, in order; those that `folder` knows are not trained again."""
+    known = {json.dumps(cell.options): cell for cell in read_cells(folder)}
+    for options in cells:
+        told = json.dumps(options)
+        if told not in known:
+            known[told] = _learnt(options, learn, cell_place(folder, options))
+            text = json.dumps([asdict(cell) for cell in known.values()], indent=1)
+            write_atomic(folder / FILE, text.encode(), scratch=scratch)
+        yield known[told]
+
+
+def forget_cells(folder: Path, cells: Sequence[dict[str, str]], scratch: Path) -> None:
+    """Let these cells be trained anew."""
+    kept = [cell for cell in read_cells(folder) if cell.options not in cells]
+    text = json.dumps([asdict(cell) for cell in kept], indent=1)
+    write_atomic(folder / FILE, text.encode(), scratch=scratch)
+
+
+def cell_place(folder: Path, options: Mapping[str, str]) -> Path:
+    """Return the folder of one training of a sweep in `folder`."""
+    return folder / f"cell-{_digest(json.dumps(options))}"
+
+
+def read_cells(folder: Path) -> list[SweepCell]:
+    """Return the cells known so far, but for those of old, which do not say what they mistook."""
+    try:
+        found = msgspec.json.decode((folder / FILE).read_bytes(), type=list[SweepCell])
+    except (OSError, msgspec.MsgspecError):
+        return []
+    return [cell for cell in found if cell.failed or cell.wrong is not None]
+
+
+def _learnt(options: dict[str, str], learn: TrainCell, place: Path) -> SweepCell:
+    start = time.monotonic()
+    try:
+        cell = learn(options, place)
+    except UsageError as error:
+        # A rate that makes the loss infinite is a finding, and no reason to stop.
+        return SweepCell(options, failed=error.what)
+    seconds = round(time.monotonic() - start, 2)
+    return replace(cell, options=options, seconds=seconds)
+
+
+def ranked(cells: Sequence[SweepCell]) -> list[SweepCell]:
+    """Sort cells best first: by accuracy on val, then by log loss; what failed comes last."""
+
+    def key(cell: SweepCell) -> tuple[float, float]:
+        loss = math.inf if cell.log_loss is None else cell.log_loss
+        return (-cell.accuracy if cell.accuracy is not None else math.inf, loss)
+
+    return sorted(cells, key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationAnswers:
+    """The `keys` of val that every cell could read, and the name of each one's moment."""
+
+    keys: tuple[str, ...]
+    moments: tuple[str, ...]
+
+    @classmethod
+    def of(cls, moments: Mapping[str, str], cells: Sequence[SweepCell]) -> ValidationAnswers:
+        """Return what `cells` were judged on; `moments` has all samples of val by key."""
+        unread = {key for cell in cells for key in cell.unread}
+        keys = tuple(sorted(key for key in moments if key not in unread))
+        return cls(keys, tuple(moments[key] for key in keys))
+
+    def right(self, cell: SweepCell) -> Flags:
+        """Return which of the keys a cell recognised."""
+        wrong = frozenset(cell.wrong or ())
+        return np.array([key not in wrong for key in self.keys], dtype=np.bool_)
+
+    def interval(self, cell: SweepCell) -> Interval | None:
+        """Return the 95 % interval of its accuracy, by moments; None for a single one."""
+        several = len(set(self.moments)) > 1
+        return share_interval(self.right(cell), self.moments) if several else None
+
+    def level(self, best: SweepCell, other: SweepCell) -> bool:
+        """Return whether it may be luck that `best` is ahead of `other` on the same pictures."""
+        return not compare_paired(self.right(best), self.right(other), self.moments).clear
+
+
+def best_command(preset: str, best: SweepCell, root: Path) -> list[str]:
+    """Return the words of the command that trains with the best cell."""
+    options = [word for key, value in best.options.items() for word in ("-o", f"{key}={value}")]
+    return ["baseline", "train", "--preset", preset, *options, "-d", str(root)]
+
+
+def table(cells: Sequence[SweepCell]) -> list[dict[str, Any]]:
+    """Return the ranked cells as JSON values."""
+    shown = ("options", "accuracy", "log_loss", "epochs", "seconds", "failed")
+    return [{name: getattr(cell, name) for name in shown} for cell in ranked(cells)]
+
+
+PLOT = "sweep.png"
+
+
+def draw_sweep(
+    folder: Path, cells: Sequence[SweepCell], val: ValidationAnswers, *, scratch: Path
+) -> Path:
+    """Write `sweep.png`, with intervals by the moments of val. Gives its path."""
+    from matplotlib.figure import Figure
+
+    told = [cell for cell in ranked(cells) if cell.accuracy is not None][::-1]
+    figure = Figure(figsize=(9, 1.4 + 0.32 * max(len(told), 3)), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    values = [cell.accuracy or 0.0 for cell in told]
+    rows = range(len(told))
+    bars = np.array([val.interval(cell) or (cell.accuracy, cell.accuracy) for cell in told])
+    low, high = bars.reshape(-1, 2).T
+    spread = np.maximum([values - low, high - values], 0)
+    axes.errorbar(values, rows, xerr=spread, fmt="o", color=TRAIN, ecolor=MARK, elinewidth=0.8)
+    if values:
+        axes.plot(values[-1], rows[-1], "o", color=VAL, label="best")
+        axes.axvline(values[-1], color=VAL, linewidth=0.8, linestyle="--")
+    axes.set_yticks(list(rows), [cell.name for cell in told], fontsize=8)
+    axes.set(
+        xlabel=f"accuracy on val ({len(val.keys)} samples; bars: 95 % interval)", title="sweep"
+    )
+    axes.grid(alpha=0.25, axis="x")
+    write_atomic(folder / PLOT, as_png(figure), scratch=scratch)
+    return folder / PLOT
+
+
+STAGE = "baseline"
+
+
+def sweep(
+    dataset: Dataset,
+    preset: str,
+    cells: Sequence[dict[str, str]],
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Train every cell on train and judge it on val; the table, the plot and the best command.
+
+    Raises `InputUnusable` where val is empty, and what training raises but for rates that are
+    too high: those cells are told as failed.
+    """
+    progress = progress or Progress()
+    with dataset.stage(STAGE) as scratch:
+        # The seed decides what is cut from train where val is empty: as `baseline train` has it.
+        examples, told = with_val(find_examples(dataset), load_preset(preset, {}).seed)
+        if told is not None:
+            say(told)
+        moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}
+        if not moments:
+            raise InputUnusable(
+                "val is empty: there is nothing to choose by",
+                "give it a share: labeler split --ratio 8:1:1",
+            )
+        folder = dataset.runs_folder / _name(preset, cells, examples)
+        learn = _learner(dataset, preset, examples)
+        found: list[SweepCell] = []
+        bar = progress.over(
+            run_cells(folder, cells, learn, scratch), "sweep", len(cells), " trainings"
+        )
+        for cell in bar:
+            found.append(cell)
+            say(_line(cell))
+        val = ValidationAnswers.of(moments, found)
+        plot = draw_sweep(folder, found, val, scratch=scratch)
+        return _told(dataset, preset, found, val) | {"plot": str(plot.absolute())}
+
+
+def _name(preset: str, cells: Sequence[dict[str, str]], examples: Examples) -> str:
+    """Of its folder: the same for the same cells on the same data."""
+    told = json.dumps([preset, *cells, examples.fingerprint()])
+    return f"sweep-{preset}-{_digest(told)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _learner(dataset: Dataset, preset: str, examples: Examples) -> TrainCell:
+    def learn(options: dict[str, str], place: Path) -> SweepCell:
+        return judged_cell(dataset, examples, load_preset(preset, options), "val", place)[0]
+
+    return learn
+
+
+def judged_cell(
+    dataset: Dataset, examples: Examples, settings: Settings, split: str, place: Path
+) -> tuple[SweepCell, Outputs]:
+    """Train with settings, with checkpoints in `place`; what it comes to, and says, on a split."""
+    material = TrainingData(dataset, examples, settings, Progress(quiet=True), place)
+    fitted = fit_method(material, settings, TrainingCallback())
+    told = split_outputs(fitted.net, material, split)
+    judged = classification_metrics(told.logits, told.y, told.keys, examples.classes)
+    forget_checkpoint(place)
+    mistaken = told.logits.argmax(1) != told.y
+    wrong = tuple(key for key, missed in zip(told.keys, mistaken, strict=True) if missed)
+    unread = {sample.key for sample in examples.splits[split]}.difference(told.keys)
+    cell = SweepCell(
+        {},
+        judged.accuracy,
+        judged.log_loss,
+        len(fitted.history),
+        wrong=wrong,
+        unread=tuple(sorted(unread)),
+    )
+    return cell, told
+
+
+def _line(cell: SweepCell) -> str:
+    if cell.accuracy is None:
+        return f"{cell.name}: {cell.failed}"
+    return f"{cell.name}: val {cell.accuracy:.3f}, log loss {cell.log_loss:.3f}"
+
+
+def _told(
+    dataset: Dataset, preset: str, cells: Sequence[SweepCell], val: ValidationAnswers
+) -> dict[str, Any]:
+    best = ranked(cells)[0]
+    if best.accuracy is None:
+        raise InputUnusable(
+            f"every training of the sweep failed: {best.failed}",
+            "try lower learning rates: -o learning_rate=0.0001,0.0003",
+        )
+    others = [cell for cell in cells if cell.accuracy is not None and cell is not best]
+    level = sum(val.level(best, cell) for cell in others)
+    interval = val.interval(best)
+    return {
+        "cells": table(cells),
+        "val": len(val.keys),
+        "moments": len(set(val.moments)),
+        "best": best.options,
+        "accuracy": best.accuracy,
+        "interval": interval and list(interval),
+        "level_with_best": level,
+        "command": shlex.join(best_command(preset, best, dataset.root)),
+    }

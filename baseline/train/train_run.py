@@ -1,0 +1,258 @@
+"""One training run over a dataset: `runs/<id>/` with weights, settings, figures, log and report.
+
+`baseline train` in one direction: settings come from the command line, examples from the catalogue;
+a method fits a network to them (`baseline.train.methods`), in most cases by the training loop
+(`baseline.train.loop`); the network is saved, judged on every split, and the report is written.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from baseline.data.copy_search import copy_search
+from baseline.data.grouped_split import with_val
+from baseline.data.runs import METRICS, ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
+from baseline.data.samples import SPLITS, find_examples, prior_shift
+from baseline.judge.familiarity import save_feature_scale
+from baseline.judge.reevaluate import straddle_warning
+from baseline.judge.report import write_report
+from baseline.judge.report_metrics import TEST, RunMetrics, evaluate_run, reuse_warning
+from baseline.settings import AUTO, Settings, load_preset
+from baseline.train.auto_candidates import seconds_of
+from baseline.train.auto_choice import PresetChoice, choose_preset
+from baseline.train.curve_files import save_curve
+from baseline.train.curves import draw_curves
+from baseline.train.fold_trials import FoldTrials
+from baseline.train.inference import scale_of, split_outputs
+from baseline.train.layers import layers_of, save_layers
+from baseline.train.learning_curve import curve_trainings, measure_curve
+from baseline.train.loop.callbacks import TrainingResult
+from baseline.train.loop.checkpoint import forget_checkpoint
+from baseline.train.methods.gallery import save_gallery
+from baseline.train.methods.registry import fit_method
+from baseline.train.methods.training_data import TrainingData
+from baseline.train.networks import GalleryHead, Net
+from baseline.train.run_logger import RunLogger
+from baseline.train.storage import save_model
+from baseline.use.crops import save_crops
+from curation.snapshots import made_from
+from gleanset import Dataset
+from gleanset.binomial import few
+from gleanset.db.faces import crop_methods
+from gleanset.files.atomic import write_atomic
+from gleanset.html.words import count, duration
+from gleanset.work.progress import Progress
+
+CHECKPOINT = "checkpoint"
+BRIEF = 60.0
+"""Seconds that a learning curve may take after a training that did not ask for it."""
+Say = Callable[[str], None]
+
+
+def train_preset(
+    dataset: Dataset,
+    preset: str,
+    options: Mapping[str, str],
+    *,
+    again: bool = False,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+) -> dict[str, object]:
+    """Train with a preset and other values for some settings; with `auto` it is chosen first.
+
+    As `train_run`; raises `UsageError` for an unknown preset, option or value, too.
+    """
+    if preset != AUTO:
+        settings = load_preset(preset, options)
+        return train_run(dataset, settings, again=again, progress=progress, say=say)
+    bars = progress or Progress()
+    with dataset.stage(ROOM) as scratch:
+        trials = FoldTrials.of(dataset, scratch)
+        settings, choice = choose_preset(trials, options, bars, say)
+    result = train_run(dataset, settings, choice=choice, again=again, progress=bars, say=say)
+    return result | _more_pictures(dataset, str(result["run"]), settings, bars, say)
+
+
+def _more_pictures(
+    dataset: Dataset, run: str, settings: Settings, progress: Progress, say: Say
+) -> dict[str, object]:
+    """Tell what more pictures would bring, where it takes seconds; the curve goes to the report."""
+    with dataset.stage(ROOM) as scratch:
+        trials = FoldTrials.of(dataset, scratch)
+        missing = trials.missing(curve_trainings(trials, settings, 1))
+        seconds = seconds_of(settings, len(trials.labelled), len(missing))
+        if not trials.folds or seconds > BRIEF:
+            return {}
+        if missing:
+            say(f"learning curve: {count(len(missing), 'training')}, about {duration(seconds)}")
+        curve = measure_curve(trials, settings, 1, progress)
+        save_curve(run_folder(dataset, run), curve, scratch=scratch)
+        write_report(dataset, run, scratch=scratch)
+    return {"more_pictures": curve.words}
+
+
+def train_run(
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    choice: PresetChoice | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+) -> dict[str, object]:
+    """Train, judge on val, and once on test; return the result of the run.
+
+    A run that was stopped is taken up under its own name, where it was last saved. A finished
+    run of the same data and settings, which would give the same figures, is given back unless
+    `again`. A `choice` of the preset is told with the figures. `say` gets what a person should
+    know at once. Raises what finding examples, training and the disk raise; the run then is
+    `failed` in the catalogue, or `interrupted` by Ctrl-C.
+    """
+    with dataset.stage(ROOM) as scratch:
+        snapshot, examples = made_from(dataset), find_examples(dataset)
+        facts = {**settings.to_json(), "data": examples.fingerprint()}
+        facts |= {"chosen": choice.preset} if choice else {}
+        if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
+            say(f"known already, nothing was trained: run {done.id} (--again trains anew)")
+            return {"run": done.id, **done.result, "copies": copy_search(dataset, examples, TEST)}
+        for split in ("val", "test"):
+            if warning := straddle_warning(examples, split):
+                say(warning)
+        examples, val_notice = with_val(examples, settings.seed)
+        run = dataset.runs.begin(new_run_id(dataset, settings.preset), ROOM, facts)
+        dataset.runs.note_snapshot(run.id, snapshot)
+        checkpoints = run_folder(dataset, run.id) / CHECKPOINT
+        data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
+        with ending_told(dataset, run.id):
+            result = _train_and_judge(data, run.id, choice, val_notice, scratch, say)
+        dataset.runs.end(run.id, "done", result)
+        forget_checkpoint(checkpoints)
+        write_report(dataset, run.id, scratch=scratch)
+    return {"run": run.id, **result}
+
+
+def _train_and_judge(
+    data: TrainingData,
+    run_id: str,
+    choice: PresetChoice | None,
+    val_notice: str | None,
+    scratch: Path,
+    say: Say,
+) -> dict[str, object]:
+    """Fill the folder of a run; return what the catalogue keeps of it."""
+    started = time.monotonic()
+    folder = run_folder(data.dataset, run_id)
+    with RunLogger(folder, data.progress, say) as logger:
+        if val_notice is not None:
+            logger.say(val_notice)
+        trained = fit_method(data, data.settings, logger)
+        if trained.history:
+            draw_curves(folder, trained.history, trained.best_epoch, logger.test, scratch=scratch)
+    _save_net(data, trained.net, folder, scratch)
+    outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
+    if not isinstance(trained.net.head, GalleryHead):
+        save_feature_scale(folder, scale_of(outputs["train"]), scratch=scratch)
+    judged = evaluate_run(
+        data.dataset,
+        run_id,
+        folder,
+        data.examples,
+        outputs,
+        shift=prior_shift(data.examples, data.settings),
+        scratch=scratch,
+    )
+    _warn(judged, say)
+    counts = {split: len(found) for split, found in outputs.items()}
+    unreadable = sum(data.examples.counts().values()) - sum(counts.values())
+    metrics = {
+        "classes": list(data.classes),
+        "settings": data.settings.to_json(),
+        "data": {
+            **counts,
+            "unreadable": unreadable,
+            "fingerprint": data.examples.fingerprint(),
+            "splits": data.dataset.samples.fingerprint_of_splits(),
+            "told": val_notice,
+        },
+        "epochs": [asdict(epoch) for epoch in trained.history],
+        "best_epoch": trained.best_epoch,
+        "seconds": round(time.monotonic() - started, 3),
+        "device": trained.device,
+        "precision": trained.precision,
+        "training": trained.facts,
+        "choice": choice and choice.to_json(),
+        "copies": (copies := copy_search(data.dataset, data.examples, TEST)),
+        "val": None,
+        "test": None,
+        **judged.metrics,
+    }
+    text = json.dumps(metrics, ensure_ascii=False, indent=1)
+    write_atomic(folder / METRICS, text.encode(), scratch=scratch)
+    summary = _summary(data, trained, counts, judged)
+    told = {"chosen": choice.why} if choice else {}
+    taught = {sample.key for sample in data.examples.splits["train"]}
+    also = {"unreadable": unreadable, "unseen_labels": len(taught & data.examples.unseen)}
+    noted = {name: number for name, number in also.items() if number}
+    return told | summary | {"copies": copies} | noted
+
+
+def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None:
+    """Write the network, what it has learnt from, and what it is made of."""
+    keys = [sample.key for sample in data.examples.splits["train"]]
+    write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)
+    save_crops(folder, crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
+    layers = layers_of(net, data.settings.channels, data.settings.size)
+    save_layers(folder, layers, scratch=scratch)
+    save_model(folder, net, data.settings, data.classes, scratch=scratch)
+    if isinstance(net.head, GalleryHead):
+        save_gallery(folder, net, scratch=scratch)
+
+
+def _warn(judged: RunMetrics, say: Say) -> None:
+    """Say what a person should know before believing the figures."""
+    if judged.looks is not None and (words := reuse_warning(judged.looks)):
+        say(words)
+    for split in ("val", "test"):
+        found: Any = judged.metrics.get(split)
+        if found and (words := few(found["moments"], found["effective_moments"])):
+            say(f"{split} has {words}")
+
+
+def _summary(
+    data: TrainingData,
+    trained: TrainingResult[Net],
+    counts: Mapping[str, int],
+    judged: RunMetrics,
+) -> dict[str, object]:
+    """Return what a run gave, without what differs from one machine or day to another."""
+    # What was solved at once has no epochs.
+    epochs = {"epochs": len(trained.history), "best_epoch": trained.best_epoch}
+    return {
+        "classes": len(data.classes),
+        "data": dict(counts),
+        **(epochs if trained.history else {}),
+        **{split: _split_summary(judged.metrics.get(split)) for split in ("val", "test")},
+        "calibration": judged.calibration.describe(),
+    }
+
+
+def _split_summary(found: Any) -> dict[str, object] | None:
+    """Return the few figures of a split that fit on a line, with the 95 % interval of accuracy."""
+    if found is None:
+        return None
+    commonest = max(score["support"] for score in found["classes"]) / found["count"]
+    low, high = found["intervals"].get("accuracy", (None, None))
+    return {
+        "count": found["count"],
+        "accuracy": found["accuracy"],
+        "at_least": low,
+        "at_most": high,
+        "log_loss": found["log_loss"],
+        "macro_f1": found["macro_f1"],
+        "commonest_class": commonest,
+    }

@@ -1,0 +1,1 @@
+"""Answering with a trained model: engines, predictions, exported files, galleries."""

@@ -1,0 +1,87 @@
+"""Pictures sorted into a folder for each class they show; those of no known class lie apart."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from baseline.use.predict import Predicted
+from gleanset.db.classes import class_name
+from gleanset.errors import UsageError
+from gleanset.files.atomic import whole_file
+from gleanset.files.names import folder_names, safe_name
+from gleanset.files.store import sha256_of_file
+
+UNKNOWN = "unknown"
+
+
+class ClassFolders:
+    """Copies files to `root`/<class>, or moves them there; a name that is taken gets digits.
+
+    A picture with faces of several classes goes to each of them, one of which nothing is known to
+    the folder of the unknown. What is there already is not written again, so that a run that was
+    stopped goes on. `classes` are those of the model.
+    """
+
+    def __init__(self, root: Path, classes: Iterable[str], *, move: bool = False) -> None:
+        self.root, self._move = root, move
+        names = [*classes]
+        unknown = UNKNOWN
+        while unknown in names:
+            unknown = f"_{unknown}"
+        self._unknown = unknown
+        self._folders = _folders([*names, unknown])
+        self.counts: Counter[str] = Counter()
+
+    def put(self, one: Predicted) -> None:
+        """Sort one file that was answered for; one that could not be read stays where it is.
+
+        Raises `DiskFull` or `NotWritable`; the file itself is removed last, where it is moved.
+        """
+        if one.rejection is not None:
+            return
+        source = Path(one.path)
+        labels = dict.fromkeys(answer.label for _, answer in one.parts if answer.label is not None)
+        for label in labels or [self._unknown]:
+            _copy(source, self.root / self._folder(label) / source.name)
+            self.counts[label] += 1
+        if self._move:
+            source.unlink()
+
+    def _folder(self, label: str) -> str:
+        if label not in self._folders:  # a gallery may know more classes than the network learnt
+            self._folders |= _folders([*self._folders, label])
+        return self._folders[label]
+
+    def outside(self, paths: Iterable[str]) -> Iterator[str]:
+        """Yield the paths that do not lie below `root`: what was sorted is not sorted again."""
+        root = self.root.resolve()
+        return (path for path in paths if not Path(path).resolve().is_relative_to(root))
+
+
+def _folders(labels: Iterable[str]) -> dict[str, str]:
+    """Return a folder for each label; one of a file from elsewhere may be no class name at all."""
+    tidy = {label: label if _is_class(label) else safe_name(label) for label in labels}
+    folders = folder_names(tidy.values())
+    return {label: folders[name] for label, name in tidy.items()}
+
+
+def _is_class(label: str) -> bool:
+    try:
+        return class_name(label) == label
+    except UsageError:
+        return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    content = sha256_of_file(source)
+    for path in (target, target.with_name(f"{target.stem}-{content[:8]}{target.suffix}")):
+        if not path.exists():
+            with whole_file(path) as partial:
+                shutil.copy2(source, partial)
+            return
+        if path.is_file() and sha256_of_file(path) == content:
+            return
+    raise UsageError(f"{target} is taken by something else", "name another folder")

@@ -1,0 +1,174 @@
+"""How a model's pictures are cut before it sees them: as those that it learnt from were.
+
+A run keeps in `crops.json` how its training pictures were cut, and an exported file carries it in
+its card. A model of before says that it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from baseline.use.engines.base import ModelFacts
+from baseline.use.picture_parts import ReadParts
+from facecrop.detectors import DetectorSpec
+from facecrop.detectors.options import RecordedDetector, check_options, dataset_detector, spec_of
+from gleanset.db.faces import WHOLE, CropMethod
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import write_atomic
+from gleanset.images.cut import CutSettings
+from gleanset.settings import CropSettings, read_settings
+
+FILE = "crops.json"
+UNKNOWN = (
+    "pictures are judged whole: how those that this model learnt from were cut is not recorded "
+    "(where it learnt faces, add --faces)"
+)
+
+
+def save_crops(folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None) -> None:
+    """Keep with a run how its training pictures were cut. Raises what the disk raises."""
+    text = msgspec.json.format(msgspec.json.encode(list(methods)), indent=1)
+    write_atomic(folder / FILE, text, scratch=scratch)
+
+
+def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
+    """Return the ways in which a run's training pictures were cut; None for a run of before.
+
+    Raises `InputUnusable`.
+    """
+    path = folder / FILE
+    try:
+        return tuple(msgspec.json.decode(path.read_bytes(), type=list[CropMethod]))
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputUnusable(f"{path} cannot be read: {error}", "train again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class CropRequest:
+    """What a person says: `faces` or whole pictures, another detector, its options and file.
+
+    Nothing said (None) means: as the model learnt them.
+    """
+
+    faces: bool | None = None
+    detector: str | None = None
+    options: tuple[str, ...] = ()
+    cascade: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for what contradicts itself."""
+        if self.faces is False and self.detector is not None:
+            raise UsageError("--detector says how to find faces", "leave --whole out")
+
+
+@dataclass(frozen=True, slots=True)
+class CropPlan:
+    """How pictures are read: `read` does it, `words` and `to_json` tell of it."""
+
+    read: ReadParts
+    why: str
+    settings: str
+    learnt: tuple[CropMethod, ...] | None
+
+    @property
+    def words(self) -> str:
+        """A sentence for a person."""
+        if self.why == "not recorded":
+            return UNKNOWN
+        start = f"pictures are cut {'as was asked' if self.why == 'asked' else 'as in training'}"
+        return f"{start}: {self._does()}{self._mixed()}"
+
+    def _does(self) -> str:
+        cut = self.read.cutting
+        if self.read.detector is None:
+            return "whole" + (f" ({cut})" if cut.square else "")
+        settings = f" ({self.settings})" if self.settings else ""
+        found = f"faces found by {self.read.detector.name}{settings}, cut with {cut}"
+        return found + (", or whole where none is found" if self.read.or_whole else "")
+
+    def _mixed(self) -> str:
+        same = [one for one in self.learnt or () if self._is(one)]
+        if self.learnt is None or (len(same) == 1 == len(self.learnt)):
+            return ""
+        return f"; it learnt from {', '.join(one.words for one in self.learnt)}"
+
+    def _is(self, method: CropMethod) -> bool:
+        """Return whether pictures are cut in just that way."""
+        if self.read.detector is None:
+            return method.detector == WHOLE and bool(method.cut) == self.read.cutting.square
+        told = (method.detector, method.settings, method.cut)
+        return told == (self.read.detector.name, self.settings, str(self.read.cutting))
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values."""
+        detector = self.read.detector
+        return {
+            "because": self.why,
+            "detector": detector.name if detector else WHOLE,
+            "settings": self.settings,
+            "cut": str(self.read.cutting),
+            "else_whole": self.read.or_whole,
+            "learnt": None if self.learnt is None else msgspec.to_builtins(self.learnt),
+        }
+
+
+def crop_plan_for(
+    facts: ModelFacts, dataset: Path | None, request: CropRequest | None = None
+) -> CropPlan:
+    """Return how a model's pictures are to be cut: as was wished, else as it learnt them.
+
+    What neither says is as the settings of `dataset` have it. Raises `UsageError` where a model
+    learnt from boxes that no detector can find again, or a detector lacks its file, and what
+    building a detector raises.
+    """
+    request, learnt = request or CropRequest(), facts.crops
+    asked = request.faces is not None or request.detector is not None
+    why = "asked" if asked else "recorded" if learnt is not None else "not recorded"
+    if not (request.faces or request.detector) and (
+        request.faces is False or not _mostly_faces(learnt)
+    ):
+        read = ReadParts(facts.size, cutting=_whole_cut(learnt), fit=facts.fit)
+        return CropPlan(read, why, "", learnt)
+    faces = next((one for one in learnt or () if one.of_faces), None)
+    if faces is None and not asked:
+        raise UsageError(
+            f"this model learnt from boxes that were given by hand, which no detector finds "
+            f"({', '.join(one.words for one in learnt or ())})",
+            "say what to do: --faces, perhaps with --detector NAME, or --whole",
+        )
+    own = read_settings(dataset).crop if dataset else CropSettings()
+    spec = _detector(faces, own, request)
+    parts = [one for one in (faces, *(learnt or ())) if one and one.detector != WHOLE and one.cut]
+    cutting = CutSettings.parse(parts[0].cut) if parts else CutSettings.of(own)
+    or_whole = not asked and any(one.detector == WHOLE for one in learnt or ())
+    # Built, so that what it lacks is said now and not of each picture.
+    settings = spec.build().settings
+    read = ReadParts(facts.size, spec, cutting, or_whole, facts.fit)
+    return CropPlan(read, why, settings, learnt)
+
+
+def _mostly_faces(learnt: tuple[CropMethod, ...] | None) -> bool:
+    """Return whether more of the samples are parts of pictures than whole ones."""
+    whole = sum(one.samples for one in learnt or () if one.detector == WHOLE)
+    return 2 * whole < sum(one.samples for one in learnt or ())
+
+
+def _whole_cut(learnt: tuple[CropMethod, ...] | None) -> CutSettings:
+    cut = next((one.cut for one in learnt or () if one.detector == WHOLE), "")
+    return CutSettings.parse(cut) if cut else CutSettings()
+
+
+def _detector(faces: CropMethod | None, own: CropSettings, request: CropRequest) -> DetectorSpec:
+    """Return that which was asked for, else the model's, else the dataset's."""
+    check_options(request.options)
+    asked = request.detector or (faces.detector if faces else own.detector)
+    given = spec_of(asked, request.options, request.cascade)
+    if faces is not None and given.name == faces.detector:
+        return RecordedDetector.of(given.name, faces.settings).spec(dict(given.settings))
+    return dataset_detector(own, asked, request.options, request.cascade)

@@ -1,0 +1,85 @@
+"""An exported ONNX file, computed by onnxruntime on the CPU."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baseline.data.pixels import Pixels
+from baseline.use.engines.base import NetworkOutputs
+from baseline.use.export.card import KEY, read_card
+from gleanset.errors import InputUnusable, MissingComponent
+
+
+class OnnxEngine:
+    """Computes what an ONNX model of `baseline export` says of pictures."""
+
+    def __init__(self, model: Path | bytes, threads: int = 0) -> None:
+        """Load it; `threads` compute one call, 0 for as many as onnxruntime takes by itself.
+
+        Raises `InputUnusable` for no model of ours and for one that does not fit its description,
+        `MissingComponent` without onnxruntime.
+        """
+        if find_spec("onnxruntime") is None:
+            raise MissingComponent("onnxruntime is not installed", "pip install 'gleanset[onnx]'")
+        name = model if isinstance(model, Path) else Path("model.onnx")
+        if not isinstance(model, bytes) and not model.is_file():
+            raise InputUnusable(f"there is no file {name}", "name one of: baseline export")
+        self._session = _session(model, name, threads)
+        about = self._session.get_modelmeta().custom_metadata_map
+        self.facts = read_card(about.get(KEY), name).facts
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._refuse_misfit(name)
+
+    def __call__(self, pictures: Pixels) -> NetworkOutputs:
+        """Return what the network says of pictures uint8 N x size x size x 3."""
+        found = self._session.run(self._outputs, {"pictures": np.ascontiguousarray(pictures)})
+        by_name = dict(zip(self._outputs, found, strict=True))
+        return NetworkOutputs(
+            by_name["probabilities"], by_name["embedding"], by_name.get("likeness")
+        )
+
+    def _refuse_misfit(self, name: Path) -> None:
+        """Raise `InputUnusable` where a black picture gets another answer than the card says."""
+        facts = self.facts
+        takes = [(one.name, list(one.shape[1:])) for one in self._session.get_inputs()]
+        if takes != [("pictures", [facts.size, facts.size, 3])]:
+            raise _misfit(name, f"it takes {takes}, not pictures of {facts.size} x {facts.size}")
+        try:
+            told = self(np.zeros((1, facts.size, facts.size, 3), np.uint8))
+        except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+            raise _misfit(name, f"it cannot judge a picture: {error}") from error
+        expected = (1, len(facts.classes))
+        found = [told.probabilities.shape]
+        found += [] if told.likeness is None else [told.likeness.shape[:2]]
+        if any(shape != expected for shape in found):
+            raise _misfit(name, f"it tells {found[0][-1]} classes, and has {expected[1]} labels")
+        if (told.likeness is None) != (facts.known is None):
+            raise _misfit(name, "its known pictures are told in one place alone")
+        if facts.scale is not None and told.embeddings.shape[1:] != (len(facts.scale.mean),):
+            raise _misfit(name, "its embeddings have another length than their scale")
+
+
+def _misfit(name: Path, why: str) -> InputUnusable:
+    return InputUnusable(
+        f"{name} does not fit its description: {why}", "write it again: baseline export"
+    )
+
+
+def _session(model: Path | bytes, name: Path, threads: int) -> Any:
+    runtime = import_module("onnxruntime")
+    if isinstance(model, Path) and not str(model).isprintable():
+        model = model.read_bytes()  # onnxruntime takes no path in bytes that are not UTF-8
+    source = model if isinstance(model, bytes) else str(model)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+        raise InputUnusable(
+            f"{name} cannot be loaded: {error}", "write it again: baseline export --format onnx"
+        ) from error

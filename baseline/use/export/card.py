@@ -1,0 +1,148 @@
+"""What an exported file says of itself: the same JSON inside the file and beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from baseline.judge.decision_rule import DecisionRule
+from baseline.judge.familiarity import FeatureScale
+from baseline.settings import Fit
+from baseline.use.engines.base import ModelFacts
+from gleanset.db.faces import CropMethod
+from gleanset.errors import InputUnusable
+
+KEY = "gleanset"
+"""The name of the JSON in an ONNX file's metadata."""
+FILE = f"{KEY}.json"
+"""The name of the same JSON in the zip behind a LiteRT file."""
+FORMAT = 4
+"""Since 2 a card says how pictures were cut, since 3 what is unfamiliar, since 4 how a picture
+becomes a square."""
+SQUARES: dict[Fit, str] = {
+    "stretch": "scaled to size x size without keeping its proportions",
+    "crop": "cut to a square (the middle of a wide picture, the upper end of a tall one) and "
+    "scaled to size x size",
+}
+INPUT = (
+    "uint8 N x size x size x 3, RGB, {square} "
+    "(bilinear with antialiasing); scaling to 0..1, normalising and greying are done inside"
+)
+OUTPUTS = {
+    "probabilities": "float32 N x classes, in the order of classes, calibrated: they sum to 1",
+    "embedding": "float32 N x D, what the classes are told apart by",
+    "likeness": "float32 N x classes x K, cosine likeness to the known pictures of each class",
+}
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A description for whoever uses the file without Gleanset.
+
+    Scores are divided by `temperature` and `offsets` are added, both inside the model. Below
+    `unknown_below` the answer is "unknown"; a class in `thresholds` is answered unless all others
+    together have more than that probability. Below a familiarity of `unfamiliar_below` the answer
+    is "unknown" as well: that is the greatest likeness of a model with known pictures, and else the
+    greatest of the probabilities to the power of 1 / (2 x distance), divided by their sum, where
+    distance is the root of the mean square of (embedding - mean) / deviation, both of `scale`.
+    `crops` are the ways in which the pictures that it learnt from were cut, the commonest first,
+    and `pictures` says it in words; None where that is not recorded. `checked` tells how far the
+    answers were from PyTorch's when it was written.
+    """
+
+    format: int
+    run: str
+    precision: str
+    classes: tuple[str, ...]
+    size: int
+    input: str
+    outputs: dict[str, str]
+    temperature: float
+    unknown_below: float | None
+    thresholds: dict[str, float]
+    known: tuple[tuple[str, ...], ...] | None = None
+    checked: dict[str, float | int | str] = {}
+    pictures: str | None = None
+    crops: tuple[CropMethod, ...] | None = None
+    offsets: dict[str, float] = {}
+    unfamiliar_below: float | None = None
+    scale: FeatureScale | None = None
+    fit: Fit = "stretch"
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is needed to use the model; its calibration is inside."""
+        answers = DecisionRule(
+            self.temperature,
+            self.unknown_below,
+            self.thresholds,
+            offsets=self.offsets,
+            unfamiliar_below=self.unfamiliar_below,
+        )
+        return ModelFacts(
+            self.run,
+            self.size,
+            self.classes,
+            answers,
+            self.known,
+            self.crops,
+            self.scale,
+            self.fit,
+        )
+
+    def to_json(self) -> str:
+        """Return the text that is stored."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
+
+
+def card_of(facts: ModelFacts, precision: str) -> Card:
+    """Return the description of a model before it is checked."""
+    names = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
+    return Card(
+        FORMAT,
+        facts.run,
+        precision,
+        facts.classes,
+        facts.size,
+        INPUT.format(square=SQUARES[facts.fit]),
+        {name: OUTPUTS[name] for name in names},
+        facts.answers.temperature,
+        facts.answers.unknown_below,
+        dict(facts.answers.thresholds),
+        facts.known,
+        pictures=_pictures(facts),
+        crops=facts.crops,
+        offsets=dict(facts.answers.offsets),
+        unfamiliar_below=facts.answers.unfamiliar_below,
+        scale=facts.scale,
+        fit=facts.fit,
+    )
+
+
+def _pictures(facts: ModelFacts) -> str:
+    if facts.crops is None:
+        return "how the pictures that it learnt from were cut is not recorded"
+    return (
+        f"it learnt from {', '.join(method.words for method in facts.crops)}: cut pictures alike "
+        "before they are scaled"
+    )
+
+
+def read_card(text: str | bytes | None, path: Path) -> Card:
+    """Return the description in a file. Raises `InputUnusable` where it is none of ours."""
+    try:
+        if msgspec.json.decode(text or b"", type=_Version).format > FORMAT:
+            raise InputUnusable(
+                f"{path} was written by a newer Gleanset", "pip install -U gleanset"
+            )
+        return msgspec.json.decode(text or b"", type=Card)
+    except msgspec.DecodeError as error:
+        raise InputUnusable(
+            f"{path} is no model that Gleanset exported: {error}", "write one: baseline export"
+        ) from error
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """All that is read of a card whose other fields may be unknown."""
+
+    format: int

@@ -1,0 +1,214 @@
+"""Exporting a run: written, asked about real pictures beside the run itself, and only then kept."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from baseline.data.pixels import Pixels, ReadPixels, readers_for
+from baseline.data.runs import dataset_of_run, find_run_folder
+from baseline.data.samples import pixel_sources
+from baseline.use.engines.base import InferenceEngine
+from baseline.use.engines.torch_engine import InferenceNet, TorchEngine
+from baseline.use.export.agreement import (
+    AgreementCheck,
+    alike,
+    compare,
+    quicker,
+    refuse_unequal,
+)
+from baseline.use.export.card import Card, card_of
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import write_atomic
+from gleanset.html.words import count
+from gleanset.records import Sample
+from gleanset.work.pool import run_over
+from gleanset.work.progress import Progress
+
+MOST_CHECKED = 200
+MOST_CALIBRATED = 100
+ENDINGS = {"onnx": ".onnx", "litert": ".tflite"}
+AUTO = "auto"
+"""int8 where it answers alike and is quicker here, else fp32."""
+
+
+class CheckedPictures(NamedTuple):
+    """Pictures uint8 N x size x size x 3 and their classes' numbers, -1 where not asked for."""
+
+    pictures: Pixels
+    y: npt.NDArray[np.int64]
+
+
+def export_run(
+    root: Path,
+    run: str | None,
+    out: Path,
+    kind: str,
+    precision: str,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Write a run as `out` with its description beside it; what was written and how it compares.
+
+    `kind` is onnx or litert, `precision` fp32, fp16, int8 or `AUTO`. Raises `InputUnusable` where
+    the answers would differ or there is no picture to compare them on.
+    """
+    if out.suffix != ENDINGS[kind]:
+        raise UsageError(f"{out} is no name for {kind}", f"end it in {ENDINGS[kind]}")
+    progress = progress or Progress()
+    engine = TorchEngine.of(folder := find_run_folder(root, run))
+    if kind == "litert" and engine.portable.graphs:
+        raise UsageError(
+            "a LiteRT file cannot hold the graph of an ONNX file, and this run's backbone is one",
+            "export it as ONNX: --format onnx; or train on a network of timm: -o backbone=…",
+        )
+    writer = writer_of(kind)
+    with Dataset.open(dataset_of_run(folder, root) or root) as dataset:
+        labelled = list(dataset.samples.in_splits())
+        checked = _seen(dataset, engine, _to_check(labelled), progress)
+        calibration = (
+            _seen(dataset, engine, _spread(labelled, "train", MOST_CALIBRATED), progress).pictures
+            if precision in ("int8", AUTO)
+            else checked.pictures[:0]
+        )
+    export = _Export(engine, writer, calibration, checked, progress)
+    file = export.lightest() if precision == AUTO else export.file(precision)
+    return _kept(out, file, writer)
+
+
+class ExportedFile(NamedTuple):
+    """A model's file without its card, the card, what computes it, and what was found when it was
+    asked.
+    """
+
+    data: bytes
+    card: Card
+    engine: InferenceEngine
+    check: AgreementCheck
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """A run on its way into a file: `calibration` N x size x size x 3 is for int8 alone.
+
+    `progress` is told what is done, for each step takes seconds.
+    """
+
+    engine: TorchEngine
+    writer: FormatWriter
+    calibration: Pixels
+    checked: CheckedPictures
+    progress: Progress
+
+    def file(self, precision: str) -> ExportedFile:
+        """Return the file, once it has answered as the run does. Raises `InputUnusable`."""
+        card = card_of(self.engine.facts, precision)
+        self.progress.say(f"writing the network as {precision} ...")
+        data = self.writer.model(self.engine.portable, card, self.calibration)
+        engine = self.writer.engine(self.writer.with_card(data, card))
+        pictures = count(len(self.checked.pictures), "picture")
+        self.progress.say(f"comparing its answers to {pictures} with those of the run ...")
+        check = compare(self.engine, engine, *self.checked)
+        refuse_unequal(check, precision)
+        told = msgspec.structs.replace(card, checked=check.to_json())
+        return ExportedFile(data, told, engine, check)
+
+    def lightest(self) -> ExportedFile:
+        """Return the file in int8 where it is as good and quicker on this machine, else fp32."""
+        exact = self.file("fp32")
+        if not len(self.calibration):
+            return exact
+        try:
+            small = self.file("int8")
+        except InputUnusable:
+            return exact
+        pictures = self.checked.pictures
+        as_good = small.check.no_worse and alike(exact.engine, small.engine, pictures)
+        return small if as_good and quicker(small.engine, exact.engine, pictures[:1]) else exact
+
+
+def _kept(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, object]:
+    whole, card = writer.with_card(file.data, file.card), file.card
+    beside = out.with_name(out.name + ".json")
+    write_atomic(beside, card.to_json().encode())
+    write_atomic(out, whole)
+    return {
+        "run": card.run,
+        "file": str(out),
+        "description": str(beside),
+        "bytes": len(whole),
+        "precision": card.precision,
+        "classes": len(card.classes),
+        **card.checked,
+    }
+
+
+def _to_check(labelled: Sequence[Sample]) -> list[Sample]:
+    """Choose pictures of val, then of train, then of test, whose labels are not looked at."""
+    found: list[Sample] = []
+    for split in ("val", "train", "test"):
+        found += _spread(labelled, split, MOST_CHECKED - len(found))
+    if not found:
+        raise InputUnusable(
+            "there is no labelled picture to compare the answers on",
+            "name the dataset the run is of: -d DIR",
+        )
+    return found
+
+
+def _spread(labelled: Sequence[Sample], split: str, most: int) -> list[Sample]:
+    """Return at most so many samples of a split; their keys are hashes, so the first are any."""
+    return [sample for sample in labelled if sample.split == split][: max(most, 0)]
+
+
+def _seen(
+    dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress
+) -> CheckedPictures:
+    """Return what can be read of the samples; the labels of val alone."""
+    read = ReadPixels(engine.facts.size, "RGB", engine.facts.fit)
+    wanted = list(pixel_sources(dataset, samples))
+    outcomes = run_over(read, wanted, readers_for(len(wanted)))
+    bar = progress.over(outcomes, "pictures", total=len(wanted))
+    pixels = {one.item.key: one.result for one in bar if one.result is not None}
+    kept = [sample for sample in samples if sample.key in pixels]
+    if samples and not kept:
+        raise InputUnusable("no picture of the dataset can be read", "put its images folder back")
+    numbers = {name: number for number, name in enumerate(engine.facts.classes)}
+    y = [numbers.get(str(s.label), -1) if s.split == "val" else -1 for s in kept]
+    size = engine.facts.size
+    pictures = np.zeros((len(kept), size, size, 3), np.uint8)
+    for row, sample in enumerate(kept):
+        pictures[row] = pixels[sample.key].transpose(1, 2, 0)
+    return CheckedPictures(pictures, np.array(y, dtype=np.int64))
+
+
+class FormatWriter(NamedTuple):
+    """How a kind of file is made: the model, the model with its card, and what computes it."""
+
+    model: Callable[[InferenceNet, Card, Pixels], bytes]
+    with_card: Callable[[bytes, Card], bytes]
+    engine: Callable[[bytes], InferenceEngine]
+
+
+def writer_of(kind: str) -> FormatWriter:
+    """Return the writer of onnx or litert. Raises `MissingComponent`."""
+    if kind == "onnx":
+        from baseline.use.engines.onnx_engine import OnnxEngine
+        from baseline.use.export import onnx_file
+
+        onnx_file.need_onnx()
+        # One thread, as in a server: with more, how quick it is depends on who else computes.
+        one_thread = functools.partial(OnnxEngine, threads=1)
+        return FormatWriter(onnx_file.OnnxFiles(), onnx_file.with_card, one_thread)
+    from baseline.use.engines.litert_engine import LiteRtEngine
+    from baseline.use.export import litert_file
+
+    litert_file.need_litert()
+    return FormatWriter(litert_file.litert_bytes, litert_file.with_card, LiteRtEngine)

@@ -1,0 +1,118 @@
+"""Writing a network as a LiteRT file (`.tflite`) for phones: one picture at a time.
+
+The description and the labels are in a zip behind the model, as TensorFlow Lite's own metadata
+keeps its associated files: readers of the model ignore it, `unzip` shows it.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from contextlib import redirect_stdout
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from baseline.data.pixels import Pixels
+from baseline.use.engines.torch_engine import InferenceNet
+from baseline.use.export.card import FILE, Card
+from baseline.use.export.quiet import quiet_converters
+from gleanset.errors import MissingComponent
+
+LABELS = "labels.txt"
+CALIBRATION = 100
+EXACT = (
+    (".*", "OUTPUT"),
+    (".*", "SOFTMAX"),
+    ("ColourLayout", "*"),
+    (r"TimmBackbone_\w+;\d*$", "*"),
+    ("_head/", "FULLY_CONNECTED"),
+)
+"""What int8 would spoil, by module and operation: confidences and logits need finer steps, colours
+are small shares, and spreads of maps come of small differences."""
+
+
+def need_litert() -> None:
+    """Raise `MissingComponent` where what writes and checks such files is not installed."""
+    if find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None:
+        raise MissingComponent(
+            "LiteRT export needs litert-torch, which wants an older PyTorch than the rest",
+            "make an environment of its own: python -m venv litert && "
+            "litert/bin/pip install 'gleanset[litert]' && litert/bin/baseline export --format "
+            "litert",
+        )
+
+
+def litert_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
+    """Return the model without its card; `calibration` (N x size x size x 3) is for int8 alone."""
+    converter = import_module("litert_torch")
+    example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
+    with (
+        tempfile.TemporaryDirectory(prefix="gleanset-") as place,
+        quiet_converters(),
+        redirect_stdout(io.StringIO()),
+    ):
+        path = Path(place) / "float32.tflite"
+        converter.convert(portable.cpu().eval(), (example,)).export(str(path))
+        if card.precision != "fp32":
+            path = _quantised(path, card.precision, calibration[:CALIBRATION])
+        return path.read_bytes()
+
+
+def with_card(model: bytes, card: Card) -> bytes:
+    """Return the same model with its description and labels behind it."""
+    whole = io.BytesIO(model)
+    with zipfile.ZipFile(whole, "a") as archive:
+        # A fixed date, so that the same run gives the same file.
+        for name, text in ((FILE, card.to_json()), (LABELS, "\n".join(card.classes))):
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return whole.getvalue()
+
+
+def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:
+    quantizer = import_module("ai_edge_quantizer.quantizer")
+    recipes = import_module("ai_edge_quantizer.recipe")
+    made: Any = quantizer.Quantizer(str(path))
+    measured = None
+    if precision == "fp16":
+        made.load_quantization_recipe(_float16_recipe())
+    else:
+        made.load_quantization_recipe(_int8_recipe(recipes.static_wi8_ai8()))
+        pictures = [{"args_0": one[None]} for one in calibration]
+        measured = made.calibrate({"serving_default": pictures})
+    target = path.with_name(f"{precision}.tflite")
+    made.quantize(measured).export_model(str(target))
+    return target
+
+
+def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return the library's recipe, but for what int8 would spoil: that stays in float32.
+
+    The last rule that fits an operation holds; names are those of the modules it comes from.
+    """
+    same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
+    kept = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
+    return [*static, *kept]
+
+
+def _float16_recipe() -> list[dict[str, object]]:
+    """Return weights of every operation in half the bits; it is computed in float32."""
+    weights = {"num_bits": 16, "symmetric": True, "granularity": "TENSORWISE", "dtype": "FLOAT"}
+    return [
+        {
+            "regex": ".*",
+            "operation": "*",
+            "algorithm_key": "float_casting",
+            "op_config": {
+                "weight_tensor_config": weights,
+                "compute_precision": "FLOAT",
+                "explicit_dequantize": True,
+                "skip_checks": False,
+                "min_weight_elements": 0,
+            },
+        }
+    ]

@@ -1,0 +1,127 @@
+"""Adding pictures to a run's gallery from files, and taking classes out of it.
+
+Nothing is lost: the files of added pictures are kept in the run's `gallery/`, named by their
+content, and `gallery/changes.jsonl` tells what was added and removed, so that what was taken out
+can be put back by adding those files again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from baseline.data.pixels import read_bytes
+from baseline.train.methods.gallery import add_to_gallery, load_gallery, remove_from_gallery
+from baseline.train.storage import load_model
+from baseline.use.model import Model
+from baseline.use.picture_parts import PicturePart, ReadParts
+from gleanset.db.values import now
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import disk_errors, write_atomic
+from gleanset.files.store import sha256_of
+from gleanset.platform import cores
+from gleanset.work.pool import Processes, run_over
+from gleanset.work.progress import Progress
+from gleanset.work.stage import stage
+
+PLACE = "gallery"
+CHANGES = "changes.jsonl"
+KEY = 32
+"""Hex digits of the SHA-256 that name an added picture."""
+
+
+def listed(folder: Path) -> dict[str, int]:
+    """Return how many pictures of each class the run knows. Raises `InputUnusable`."""
+    _, _, classes = load_model(folder)
+    return dict(zip(classes, map(len, load_gallery(folder)), strict=True))
+
+
+def add_files(
+    folder: Path,
+    name: str,
+    paths: Iterable[str],
+    read: ReadParts,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Make the pictures in files known as `name`; what was added, and what was rejected and why.
+
+    A picture with several faces is rejected where faces are looked for: whose they are is not
+    told. Raises `UsageError` where the run has no gallery, `InputUnusable` where nothing is added.
+    """
+    if not name.strip():
+        raise UsageError("a class needs a name", "give one: --class NAME")
+    from baseline.use.engines.torch_engine import TorchEngine
+
+    with stage(folder / "cache", PLACE) as scratch:
+        model = Model(TorchEngine.of(folder))
+        if model.facts.known is None:
+            raise UsageError(
+                "this run has no gallery: it answers with the classes it was trained on",
+                "train one that has: baseline train --preset triplet",
+            )
+        keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
+        if not keys:
+            raise InputUnusable(
+                f"none of {len(rejected)} pictures can be used: {_reasons(rejected)}",
+                "name other pictures",
+            )
+        embedded = model.embed_pixels(np.stack([part.pixels for part in parts]))
+        _note(folder, {"action": "add", "class": name, "pictures": keys}, scratch)
+        known = add_to_gallery(folder, name, embedded, keys, scratch=scratch)
+    return {
+        "class": name,
+        "added": len(keys),
+        "known": known,
+        "rejected": len(rejected),
+        "rejections": rejected,
+    }
+
+
+def remove_class(folder: Path, name: str) -> dict[str, object]:
+    """Forget a class; its pictures stay in their places. Raises `UsageError`."""
+    with stage(folder / "cache", PLACE) as scratch:
+        counts = listed(folder)
+        keys = dict(zip(counts, load_gallery(folder), strict=True)).get(name, ())
+        remove_from_gallery(folder, name, scratch=scratch)
+        _note(folder, {"action": "remove", "class": name, "pictures": list(keys)}, scratch)
+    return {"removed": name, "pictures": len(keys), "classes": len(counts) - 1}
+
+
+def _read(
+    folder: Path, paths: Iterable[str], read: ReadParts, progress: Progress, scratch: Path
+) -> tuple[list[str], list[PicturePart], list[dict[str, str]]]:
+    """Names and pixels of what can be used, each file kept; and what cannot, with the reason."""
+    keys: list[str] = []
+    parts: list[PicturePart] = []
+    rejected: list[dict[str, str]] = []
+    outcomes = run_over(read, paths, Processes(cores()))
+    for outcome in progress.over(outcomes, "pictures"):
+        found = outcome.result or []
+        if len(found) != 1:
+            reason = outcome.reason or "several faces"
+            rejected.append({"path": outcome.item, "reason": reason, "detail": outcome.detail})
+            continue
+        data = read_bytes(Path(outcome.item))
+        key = sha256_of(data)[:KEY]
+        if key not in keys:
+            ending = Path(outcome.item).suffix.lower()
+            write_atomic(folder / PLACE / f"{key}{ending}", data, scratch=scratch)
+            keys.append(key)
+            parts.append(found[0])
+    return keys, parts, rejected
+
+
+def _note(folder: Path, change: dict[str, object], scratch: Path) -> None:
+    """Append to the journal of changes, as a whole."""
+    path = folder / PLACE / CHANGES
+    with disk_errors(path):
+        before = path.read_bytes() if path.is_file() else b""
+    line = json.dumps({"at": now(), **change}, ensure_ascii=False) + "\n"
+    write_atomic(path, before + line.encode(), scratch=scratch)
+
+
+def _reasons(rejected: Sequence[dict[str, str]]) -> str:
+    return ", ".join(sorted({one["reason"] for one in rejected})) or "nothing was named"

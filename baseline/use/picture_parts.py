@@ -1,0 +1,102 @@
+"""Reading the pictures to predict, in worker processes: whole, or the faces in them.
+
+A module of its own without torch, because a worker imports what its function's module imports.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from baseline.data.pixels import Pixels, fitted, read_bytes
+from baseline.settings import Fit
+from facecrop.detectors import DetectorSpec
+from gleanset.errors import Unreadable
+from gleanset.images.cut import Array, CutSettings, cut, region
+from gleanset.images.decode import decode
+from gleanset.records import Box, Face
+
+NO_FACE = "no face found"
+
+
+class PicturePart(NamedTuple):
+    """What is predicted: a face in its box with the detector's score, or the whole picture."""
+
+    pixels: Pixels
+    box: Box | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadParts:
+    """Reads one file as parts of size x size; with a `detector`, its faces. Picklable.
+
+    With `or_whole` a picture in which it finds none is one part as a whole.
+    """
+
+    size: int
+    detector: DetectorSpec | None = None
+    cutting: CutSettings = field(default_factory=CutSettings)
+    or_whole: bool = False
+    fit: Fit = "stretch"
+
+    def __call__(self, path: str) -> list[PicturePart]:
+        """Return the parts, at least one. Raises `Unreadable`."""
+        return self.parts(decode(read_bytes(Path(path))).pixels)
+
+    def parts(self, picture: Image.Image) -> list[PicturePart]:
+        """Return the parts of an upright RGB picture, at least one. Raises `Unreadable`."""
+        if self.detector is None:
+            return [self._whole(picture)]
+        pixels = np.asarray(picture)
+        faces = self.detector.build().detect(pixels)
+        if not faces and not self.or_whole:
+            raise Unreadable(NO_FACE, f"by {self.detector.name}")
+        return self.faces(pixels, faces) or [self._whole(picture)]
+
+    def faces(self, pixels: Array, faces: Iterable[Face]) -> list[PicturePart]:
+        """Return faces that are known already, cut as those that were learnt from."""
+        return [self._face(pixels, face) for face in faces]
+
+    def _face(self, pixels: Array, face: Face) -> PicturePart:
+        place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
+        shown = cut(pixels, place.box, place.angle)
+        return PicturePart(fitted(shown, self.size, self.fit), face.box, face.score)
+
+    def _whole(self, picture: Image.Image) -> PicturePart:
+        whole = Box(0, 0, picture.width, picture.height)
+        cutting = replace(self.cutting, level=False) if self.detector is None else CutSettings()
+        place = region(Face("whole", whole, 1.0), cutting, picture.width, picture.height)
+        shown = picture if place.box == whole else cut(picture, place.box)
+        return PicturePart(fitted(shown, self.size, self.fit))
+
+
+def files_of(names: Iterable[str]) -> Iterator[str]:
+    """Yield the files that are meant: as named, all below a folder, or fitting a pattern.
+
+    Hidden files in folders are left out. A name that fits nothing is given as it is, so that it
+    ends up among the rejections.
+    """
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            yield from _in_folder(path)
+        elif path.exists() or not glob.has_magic(name):
+            yield name
+        else:
+            yield from sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207 - also absolute
+
+
+def _in_folder(folder: Path) -> Iterator[str]:
+    # Links to folders are not followed: they may lead round in a circle.
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        shown = sorted(name for name in files if not name.startswith("."))
+        yield from (str(Path(place, name)) for name in shown)

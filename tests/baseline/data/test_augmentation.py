@@ -1,0 +1,103 @@
+"""What augmentation changes, and what it must leave alone."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+
+from baseline.data.augmentation import LIMITS, Kind, augment, augmented_views, changed, view_numbers
+
+
+def faces(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
+    """Blurred noise, so that neighbouring pixels are alike as in pictures."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (count, channels, 6, 6))
+    return np.kron(coarse, np.ones((1, 1, side // 6, side // 6))).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["characters", "photos"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shape_type_and_reproducible_by_generator(kind: Kind, channels: int) -> None:
+    x = faces(12, channels)
+    before = x.copy()
+    one, two, other = (augment(x, np.random.default_rng(seed), kind) for seed in (1, 1, 2))
+    assert (one.shape, one.dtype) == (x.shape, np.uint8)
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+    assert np.array_equal(x, before)
+    assert one.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert len({picture.tobytes() for picture in one}) == 12
+
+
+def test_none_changes_nothing() -> None:
+    x = faces(3)
+    assert np.array_equal(augment(x, np.random.default_rng(0), "none"), x)
+    views = augmented_views(x, ["a", "b", "c"], 2, "none", 0)
+    assert np.array_equal(views, np.stack((x, x), axis=1))
+
+
+def test_a_view_depends_on_seed_key_and_number_alone() -> None:
+    x, keys = faces(4), ["k1", "k2", "k3", "k4"]
+    views = augmented_views(x, keys, 3, "photos", 5)
+    assert views.shape == (4, 3, *x.shape[1:])
+    alone = augmented_views(x[2:3], ["k3"], 3, "photos", 5)
+    assert np.array_equal(views[2], alone[0])
+    assert not np.array_equal(views[2, 0], views[2, 1])
+    assert not np.array_equal(views, augmented_views(x, keys, 3, "photos", 6))
+    drawn = view_numbers("k3", 1, 5)[None]
+    assert np.array_equal(views[2, 1], changed(x[2:3], drawn, LIMITS["photos"])[0])
+
+
+def test_characters_keep_their_hue_and_photos_do_not() -> None:
+    """A plain picture of one colour: whatever is done to it, its hue is that of the colour."""
+    colour = (230, 120, 60)
+    plain = np.tile(np.array(colour, np.uint8)[None, :, None, None], (60, 1, 32, 32))
+    true = colorsys.rgb_to_hsv(*(value / 255 for value in colour))
+    shifts = {}
+    for kind in ("characters", "photos"):
+        made = augment(plain, np.random.default_rng(3), kind)
+        means = np.median(made, axis=(2, 3)) / 255
+        hues = [colorsys.rgb_to_hsv(*mean)[0] for mean in means]
+        shifts[kind] = max(abs(hue - true[0]) for hue in hues)
+    assert shifts["characters"] < 0.01
+    assert shifts["photos"] > 0.01
+
+
+def test_characters_keep_their_shape_and_photos_do_not() -> None:
+    """A disc stays as wide as it is high; sheared or stretched it does not."""
+    rows, columns = np.mgrid[:64, :64]
+    disc = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 300, 255, 0).astype(np.uint8)
+    x = np.tile(disc[None, None], (40, 1, 1, 1))
+    worst = {}
+    for kind in ("characters", "photos"):
+        spreads = []
+        for picture in augment(x, np.random.default_rng(1), kind)[:, 0]:
+            r, c = np.nonzero(picture > 90)
+            spread = np.linalg.eigvalsh(np.cov(np.stack((r, c))))
+            spreads.append(float(spread[1] / spread[0]))
+        worst[kind] = float(np.median(spreads))
+    assert worst["characters"] < 1.05
+    assert worst["photos"] > 1.1
+
+
+def test_some_are_mirrored_and_never_brighter() -> None:
+    x = np.zeros((200, 1, 32, 32), np.uint8)
+    x[..., :16] = 200
+    made = augment(x, np.random.default_rng(0), "characters")
+    right = (made[..., 24:].mean((1, 2, 3)) > made[..., :8].mean((1, 2, 3))).mean()
+    assert 0.35 < right < 0.65
+    assert np.quantile(made, 0.999) <= 205  # a JPEG may ring a little
+
+
+def test_photos_lose_a_part_now_and_then() -> None:
+    x = faces(200, 1)
+    drawn = np.full((200, 24), 0.5)
+    drawn[:, 15] = np.linspace(0, 1, 200)  # whether a rectangle is erased
+    made = changed(x, drawn, LIMITS["photos"])
+    whole = changed(x, drawn * 0 + 0.5, LIMITS["photos"])
+    touched = (made != whole).any((1, 2, 3))
+    assert touched.mean() == pytest.approx(LIMITS["photos"].erase, abs=0.02)
+    area = (made != whole).mean((1, 2, 3))[touched]
+    assert 0.02 < float(area.mean()) < 0.16

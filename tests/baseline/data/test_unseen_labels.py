@@ -1,0 +1,113 @@
+"""Labels that nobody has looked at are learnt from, and nothing is judged or chosen by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from drawn_dataset import fill
+
+from baseline.data.grouped_split import with_val
+from baseline.data.samples import find_examples
+from baseline.judge.left_out_classes import STRANGERS, without_classes
+from baseline.judge.outputs import load_outputs
+from baseline.settings import load_preset
+from baseline.train.cross_validate import search_doubts
+from baseline.train.fold_run import HELD_OUT, cross_validate
+from baseline.train.fold_trials import FoldTrials
+from baseline.train.learning_curve import measure_curve
+from baseline.train.train_run import train_run
+from baseline.train.train_words import training_words
+from gleanset import Dataset
+from gleanset.db.journal import MODEL, Choice
+from gleanset.db.provenance import unseen_labels
+from gleanset.settings import SplitSettings
+from gleanset.work.progress import Progress
+from labeler.splits.plan import apply_split, plan_split
+
+PRESET = load_preset("transfer", {"size": "56", "backbone": "colours", "views": "0"})
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[Dataset]:
+    """Twenty-four pictures of each of three classes, two of a moment; six labels of each class are
+    the model's: two of a moment of their own, and four beside others that a person named.
+    """
+    with Dataset.create(tmp_path / "dataset") as made:
+        fill(made, 24, ("train",) * 20 + ("val", "val", "test", "test"), moment=2)
+        accept(made, [s.key for s in list(made.samples.by_key()) if _number(made, s.image) < 6])
+        yield made
+
+
+def _number(dataset: Dataset, image: str) -> int:
+    """What comes of a picture that is the first of two, or of the first moment."""
+    found = dataset.images.get(image)
+    assert found is not None
+    place = int(found.origins[0].key.split("/")[1]) % 24
+    return {0: 0, 1: 1, 2: 2, 4: 3, 6: 4, 22: 5}.get(place, 9)
+
+
+def accept(dataset: Dataset, keys: list[str]) -> None:
+    labels = {one.key: one.label for one in dataset.samples.by_key()}
+    dataset.journal.step("Accept", [Choice(key, "label", labels[key], MODEL) for key in keys])
+
+
+def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
+    unseen = unseen_labels(dataset.db).keys()
+    examples = find_examples(dataset)
+    assert examples.unseen == unseen
+    taught = {one.key for one in examples.splits["train"]}
+    assert len(taught & unseen) == 15
+    assert not {one.key for name in ("val", "test") for one in examples.splits[name]} & unseen
+    cut, told = with_val(replace(examples, splits=examples.splits | {"val": ()}), 0)
+    assert told is not None
+    assert cut.splits["val"]
+    assert not {one.key for one in cut.splits["val"]} & unseen
+    moments = [{examples.moments[s.key] for s in cut.splits[name]} for name in ("train", "val")]
+    assert not moments[0] & moments[1]
+    trials = FoldTrials.of(dataset, dataset.cache)
+    assert not trials.judged.keys() & unseen
+    folds = [trials.fold(one) for one in trials.trainings(PRESET)]
+    judged = [one.key for fold in folds for one in fold.splits["test"]]
+    assert sorted(judged) == sorted(trials.judged)
+    alone = {key for key in unseen if examples.moments[key] not in trials.judged.values()}
+    assert alone
+    assert all(alone & taught <= {s.key for s in fold.splits["train"]} for fold in folds)
+
+
+def test_the_curve_the_folds_and_strangers_are_judged_without_them(dataset: Dataset) -> None:
+    unseen = unseen_labels(dataset.db).keys()
+    trials = FoldTrials.of(dataset, dataset.cache)
+    curve = measure_curve(trials, PRESET, 1, Progress())
+    assert curve.judged == len(trials.judged)
+    found = cross_validate(dataset, PRESET, 3)
+    judged = load_outputs(found.report.parent)[HELD_OUT].keys
+    assert judged
+    assert not set(judged) & unseen
+    examples = find_examples(dataset)
+    strangers = without_classes(examples, {examples.classes[0]}, 0).splits[STRANGERS]
+    assert strangers
+    assert not {one.key for one in strangers} & unseen
+
+
+def test_a_split_into_folds_never_deals_them_out(dataset: Dataset) -> None:
+    apply_split(dataset, plan_split(dataset, SplitSettings(folds=3)))
+    unseen = unseen_labels(dataset.db).keys()
+    found = cross_validate(dataset, PRESET, 3)
+    judged = load_outputs(found.report.parent)[HELD_OUT].keys
+    assert len(judged) == 72 - len(unseen) == 54
+    assert not set(judged) & unseen
+
+
+def test_training_says_how_many_there_are_and_doubts_look_at_them(dataset: Dataset) -> None:
+    examples = find_examples(dataset)
+    done = train_run(dataset, PRESET)
+    assert done["unseen_labels"] == 15
+    folder = dataset.runs_folder / str(done["run"])
+    told = training_words(done, folder, dataset.root)
+    assert "nobody has looked at 15 labels of these" in told["learnt from"]
+    found = search_doubts(dataset, str(done["run"]), folder, 3)
+    there = sum(len(part) for part in examples.splits.values())
+    assert found.judged == found.labelled == there, "also what nobody has looked at"

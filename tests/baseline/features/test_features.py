@@ -1,0 +1,266 @@
+"""Features: cached, killed, damaged, and equal however they came about."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_dataset import fill
+from tools_for_tests import eventually
+from torch import nn
+
+from baseline.data import pixels
+from baseline.features import extraction as extraction_module
+from baseline.features.backbones import bare_backbone
+from baseline.features.extraction import Extractor, folded
+from baseline.features.features import Features, FeatureSpec, features_of
+from curation.likeness import store
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.records import Sample
+from gleanset.work.pool import Processes, Threads
+
+ROOT = Path(__file__).parents[3]
+SPEC = FeatureSpec("mobilenetv3_small_050", "none", 32, 3, "characters", 1, "fp32")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path / "dataset") as made:
+        fill(made, 4)
+        yield made
+
+
+def samples(dataset: Dataset) -> list[Sample]:
+    return list(dataset.samples.in_splits())
+
+
+def shards(dataset: Dataset) -> list[Path]:
+    return sorted((dataset.cache / "features").rglob("*.vectors"))
+
+
+def equal(one: Features, two: Features) -> bool:
+    return one.keys == two.keys and np.array_equal(one.vectors, two.vectors)
+
+
+def test_a_second_run_only_reads_and_a_damaged_shard_is_made_anew(dataset: Dataset) -> None:
+    wanted = samples(dataset)
+    first = features_of(dataset, wanted, SPEC)
+    assert first.vectors.shape == (12, 2, bare_backbone(SPEC.backbone).width)
+    assert first.keys == tuple(sample.key for sample in wanted)
+    assert not np.array_equal(first.vectors[:, 0], first.vectors[:, 1])
+    assert np.array_equal(first.plain, first.vectors[:, 0])
+    (shard,) = shards(dataset)
+    before = shard.stat().st_mtime_ns
+
+    pictures = dataset.root / "images"
+    pictures.rename(dataset.root / "away")
+    assert equal(features_of(dataset, wanted, SPEC), first)
+    assert shards(dataset) == [shard]
+    assert shard.stat().st_mtime_ns == before
+    (dataset.root / "away").rename(pictures)
+
+    data = bytearray(shard.read_bytes())
+    data[-3] ^= 1
+    shard.write_bytes(data)
+    assert equal(features_of(dataset, wanted, SPEC), first)
+    shards(dataset)[0].write_bytes(data[:100])
+    assert equal(features_of(dataset, wanted, SPEC), first)
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_added_and_equal_to_what_came_at_once(dataset: Dataset) -> None:
+    wanted = samples(dataset)
+    one_view = replace(SPEC, views=0)
+    some = features_of(dataset, wanted[3:5], one_view)
+    features_of(dataset, wanted[4:7], SPEC)
+    pieced = features_of(dataset, wanted, SPEC)
+    assert len(shards(dataset)) == 3
+    for shard in shards(dataset):
+        shard.unlink()
+    assert equal(pieced, features_of(dataset, wanted, SPEC))
+    assert np.array_equal(pieced.plain[3:5], some.plain)
+    twice = features_of(dataset, [wanted[1], wanted[0], wanted[1]], SPEC)
+    assert np.array_equal(twice.vectors, pieced.vectors[[1, 0, 1]])
+
+
+def test_processes_read_many_pictures_as_a_thread_reads_a_few(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = samples(dataset)
+    few = features_of(dataset, wanted, SPEC)
+    assert isinstance(pixels.readers_for(24), Threads)
+    shards(dataset)[0].unlink()
+    monkeypatch.setattr(pixels, "EACH", 8)
+    assert isinstance(pixels.readers_for(24), Processes)
+    assert equal(features_of(dataset, wanted, SPEC), few)
+
+
+def test_other_pixels_or_weights_are_other_features(dataset: Dataset) -> None:
+    wanted = samples(dataset)[:2]
+    first = features_of(dataset, wanted, SPEC)
+    for other in (replace(SPEC, seed=1), replace(SPEC, size=40), replace(SPEC, augment="photos")):
+        assert not np.array_equal(features_of(dataset, wanted, other).vectors, first.vectors)
+    plain = features_of(dataset, wanted, replace(SPEC, augment="none"))
+    assert plain.vectors.shape[1] == 1
+    assert np.array_equal(plain.plain, first.plain)
+    turned = [replace(wanted[0], angle=20.0), wanted[1]]
+    assert not np.array_equal(features_of(dataset, turned, SPEC).vectors[0], first.vectors[0])
+
+
+def test_unreadable_pictures_are_left_out(dataset: Dataset) -> None:
+    wanted = samples(dataset)
+    lost = wanted[2]
+    dataset.image_path(lost.image, "PNG").write_bytes(b"no picture")
+    found = features_of(dataset, wanted, SPEC)
+    assert found.keys == tuple(s.key for s in wanted if s.key != lost.key)
+    assert len(found.vectors) == 11
+    with pytest.raises(InputUnusable, match="none of the 1 pictures") as error:
+        features_of(dataset, [lost], SPEC)
+    assert error.value.mend
+    assert features_of(dataset, [], SPEC).vectors.shape[:2] == (0, 2)
+
+
+def extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A process that extracts slowly: it writes each vector, and tells when it did."""
+    code = f"""
+import torch; torch.set_num_threads(1)
+import curation.likeness.store as cache
+cache.ROWS = 2
+from baseline.features import extraction
+extraction.BATCH = 4
+from baseline.features.features import FeatureSpec, features_of
+from gleanset import Dataset
+from curation.likeness import store
+if __name__ == "__main__":
+    with Dataset.open({str(root)!r}) as dataset:
+        spec = FeatureSpec("mobilenetv3_small_050", "none", 32, 3, "characters", 1, "fp32")
+        open({str(log)!r}, "w").close()
+        features_of(dataset, list(dataset.samples.in_splits()), spec)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment)
+
+
+@pytest.mark.long
+def test_a_killed_extraction_and_two_at_once_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Dataset.create(tmp_path / "dataset") as dataset:
+        fill(dataset, 16)
+        wanted = samples(dataset)
+        killed = extraction(dataset.root, tmp_path / "log")
+        until = time.monotonic() + 600
+        while not shards(dataset) and killed.poll() is None:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        killed.kill()
+        assert killed.wait() == -9
+        left = {path: path.stat().st_mtime_ns for path in shards(dataset)}
+        assert 0 < len(left) < 48
+
+        # Another process, and this one as soon as the other begins.
+        other = extraction(dataset.root, tmp_path / "other")
+        assert eventually((tmp_path / "other").exists, 600)
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "ROWS", 2)
+            patch.setattr(extraction_module, "BATCH", 4)
+            features_of(dataset, wanted, SPEC)
+        assert other.wait(600) == 0
+        there = {path: path.stat().st_mtime_ns for path in shards(dataset)}
+        assert there | left == there
+        pieced = features_of(dataset, wanted, SPEC)
+        assert shards(dataset) == sorted(there)
+        for shard in there:
+            shard.unlink()
+        # Batches of another size, so equal to a digit or two rather than to the last.
+        whole = features_of(dataset, wanted, SPEC)
+        assert pieced.keys == whole.keys
+        assert np.allclose(pieced.vectors, whole.vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_vector_does_not_depend_on_its_company(precision: str) -> None:
+    torch.manual_seed(0)
+    extractor = Extractor(bare_backbone(SPEC.backbone), 32, 3, precision)  # type: ignore[arg-type]
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 3, 32, 32), np.uint8)
+    together = extractor(pictures)
+    assert np.array_equal(extractor(pictures[37:38])[0], together[37])
+    assert np.array_equal(extractor(pictures[::-1])[::-1], together)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet18"])
+def test_folding_takes_away_the_norms_and_changes_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    backbone = bare_backbone(name)
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    x = torch.rand(3, 3, 64, 64)
+    made = folded(backbone, x)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in made.modules())
+    with torch.inference_mode():
+        expected = backbone.eval()(x)
+        assert torch.allclose(made(x), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
+
+
+class Shared(nn.Module):
+    """Uses what the convolution gives twice, so its norm must not be folded into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        nn.init.constant_(self.norm.weight, 3.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.conv(x)
+        return (self.norm(found) + found).mean((2, 3))
+
+
+def test_nothing_is_folded_where_it_would_change_the_outcome() -> None:
+    net, x = Shared().eval(), torch.rand(2, 3, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(folded(net, x)(x), net(x))
+
+
+class Narrow(nn.Module):
+    """Has memory for so many pictures and no more."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError
+        return x.mean((2, 3))
+
+
+def test_a_full_memory_is_answered_by_smaller_passes() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (21, 3, 8, 8), np.uint8)
+    extractor = Extractor(Narrow(5), 8, 3, "fp32")  # type: ignore[arg-type]
+    expected = pictures.mean((2, 3)) / 255
+    assert np.allclose(extractor(pictures), expected, atol=1e-6)
+    assert extractor.batch == 4
+    extractor.net.room = 0  # type: ignore[assignment]
+    with pytest.raises(UsageError, match="too little memory"):
+        extractor(pictures)
+
+
+def test_weights_that_give_no_numbers_are_told() -> None:
+    backbone = bare_backbone(SPEC.backbone)
+    with torch.no_grad():
+        next(backbone.parameters()).fill_(float("nan"))
+    with pytest.raises(InputUnusable, match="no numbers"):
+        Extractor(backbone, 32, 3, "fp32")(np.zeros((1, 3, 32, 32), np.uint8))

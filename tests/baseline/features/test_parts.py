@@ -1,0 +1,139 @@
+"""Features of several parts side by side: what each is, how they are weighed, what is cached."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_dataset import fill
+
+from baseline.features.backbone import FeatureLayer, FeaturePart
+from baseline.features.backbones import SideBySide, bare_backbone, load_backbone
+from baseline.features.colour_layout import ColourLayout
+from baseline.features.features import FeatureSpec, features_of
+from baseline.features.texture import ExpectedWeights
+from baseline.train.loop.dataset import FeatureSamples
+from baseline.train.methods.part_weights import choose_part_weights, weighed_scaling
+from baseline.train.methods.scaling import Scaling
+from curation.likeness.colour_layout import WIDTH, colour_layout
+from gleanset import Dataset
+from gleanset.errors import UsageError
+
+NETWORK = "mobilenetv3_small_050"
+SPEC = FeatureSpec(NETWORK, "none", 32, 3, "characters", 1, "fp32")
+
+
+@pytest.mark.parametrize("size", [32, 56, 97, 224])
+def test_the_layout_in_torch_is_that_of_the_core(size: int) -> None:
+    random = np.random.default_rng(size)
+    blocks = random.integers(0, 256, (3, 8, 8, 3), np.uint8).repeat(28, 1).repeat(28, 2)
+    pictures = np.ascontiguousarray(blocks[:, :size, :size])
+    pictures[0, :4] = 255
+    there = np.stack([colour_layout(picture) for picture in pictures])
+    here = ColourLayout()(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255).numpy()
+    assert np.abs(there - here).max() < 5e-5
+    grey = torch.from_numpy(pictures[..., :1]).permute(0, 3, 1, 2) / 255
+    assert torch.equal(ColourLayout()(grey), ColourLayout()(grey.expand(-1, 3, -1, -1)))
+
+
+def test_a_name_joins_backbones_and_their_weights() -> None:
+    both, told = load_backbone(f"{NETWORK}+colours", "none")
+    alone, _ = load_backbone(NETWORK, "none")
+    assert isinstance(both, SideBySide)
+    assert [part.name for part in both.parts] == [NETWORK, "colours"]
+    assert both.width == alone.width + WIDTH == len(both.emphasis)
+    assert sum(layer.width for layer in both.layers) == both.width
+    assert len(alone.layers) == 6, "five stages, and what comes before the classes"
+    assert told.source == "none"
+    x = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = torch.cat([member(x) for member in both.members], 1)
+        assert torch.equal(both(x), expected)
+    for wrong in ("", f"{NETWORK}+", "colours+colours"):
+        with pytest.raises(UsageError, match="names no backbones"):
+            bare_backbone(wrong)
+    with pytest.raises(UsageError, match="weights of 2 networks"):
+        load_backbone(f"{NETWORK}+colours", "none+none")
+
+
+def test_a_further_part_leaves_cached_features_alone(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        fill(dataset, 8)
+        wanted = list(dataset.samples.in_splits())
+        network = features_of(dataset, wanted, SPEC)
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
+        both = features_of(dataset, wanted, replace(SPEC, backbone=f"{NETWORK}+colours"))
+        colours = features_of(dataset, wanted, replace(SPEC, backbone="colours"))
+        assert np.array_equal(both.vectors, np.concatenate((network.vectors, colours.vectors), 2))
+        after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
+        assert before.items() < after.items()
+
+
+PARTS = (
+    FeaturePart("network", True, (FeatureLayer(20),)),
+    FeaturePart("colours", False, (FeatureLayer(12),)),
+)
+
+
+def drawn(telling: str, classes: int = 4, each: int = 12) -> tuple[FeatureSamples, list[str]]:
+    """Features of which one part tells the classes; three samples share a moment's noise."""
+    random = np.random.default_rng(5)
+    y = np.arange(classes).repeat(each)
+    moments = np.arange(classes * each) // 3
+    x = random.normal(size=(len(y), 32)) + random.normal(size=(len(y) // 3, 32)).repeat(3, 0)
+    first = 0 if telling == "network" else 20
+    x[:, first : first + 12] += 2.0 * random.normal(size=(classes, 12))[y]
+    return FeatureSamples(x[:, None].astype(np.float32), y), [str(m) for m in moments]
+
+
+class Maker:
+    """What scaling asks of a backbone."""
+
+    parts = PARTS
+    emphasis = np.ones(32)
+
+
+EXPECTED = ExpectedWeights((1.0, 0.5), "they are pictures")
+
+
+@pytest.mark.parametrize(("telling", "least", "most"), [("colours", 0.7, 9), ("network", 0, 0.4)])
+def test_the_part_that_tells_the_classes_weighs_more(
+    telling: str, least: float, most: float
+) -> None:
+    train, moments = drawn(telling)
+    alike = np.ones(len(train.y))
+    _, chosen = weighed_scaling(train, Maker, "auto", alike, moments, 0, lambda: EXPECTED)  # type: ignore[arg-type]
+    assert least <= chosen.weights[1] <= most
+    assert "by moment within train" in chosen.by
+    named = chosen.to_json(PARTS)["parts"]
+    assert named == {"network": 1.0, "colours": chosen.weights[1]}
+
+
+def test_parts_have_the_variance_of_their_weights() -> None:
+    train, moments = drawn("network")
+    alike = np.ones(len(train.y))
+    scaling, _ = weighed_scaling(train, Maker, "0.5", alike, moments, 0, unasked)  # type: ignore[arg-type]
+    spread = scaling.applied(train.x)[:, 0].var(0)
+    assert spread[20:].sum() == pytest.approx(0.25 * spread[:20].sum(), rel=1e-4)
+    without = Scaling.of(train.x, Maker, (1.0, 0.0))  # type: ignore[arg-type]
+    assert not without.applied(train.x)[..., 20:].any()
+    with pytest.raises(UsageError, match="2 weights"):
+        weighed_scaling(train, Maker, "0.5,1", alike, moments, 0, unasked)  # type: ignore[arg-type]
+
+
+def unasked() -> ExpectedWeights:
+    raise AssertionError("nobody wants to know")
+
+
+def test_one_picture_a_class_takes_what_is_expected() -> None:
+    train, moments = drawn("colours", each=3)
+    few = [0, 3, 6, 9]
+    x = train.x[few, 0].astype(np.float64)
+    chosen = choose_part_weights(
+        x, PARTS, train.y[few], np.ones(4), [moments[row] for row in few], 0, EXPECTED
+    )
+    assert chosen.weights == EXPECTED.weights
+    assert "too small" in chosen.by

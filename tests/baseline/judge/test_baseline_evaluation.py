@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from drawn_patterns import CLASSES, none, patterns
+
+from baseline.data.samples import Arrays
+from baseline.judge.metrics import classification_metrics
+from baseline.settings import load_preset
+from baseline.train.inference import evaluate_network, network_outputs, predict_logits
+from baseline.train.networks import GalleryHead, Net, build_net
+from gleanset.errors import InputUnusable
+
+# Six pictures: a right, a taken for b, b right twice, c taken for b and for a.
+PROBABILITIES = np.array(
+    [
+        [0.8, 0.1, 0.1],
+        [0.3, 0.6, 0.1],
+        [0.2, 0.5, 0.3],
+        [0.1, 0.7, 0.2],
+        [0.05, 0.9, 0.05],
+        [0.5, 0.1, 0.4],
+    ]
+)
+TRUE = np.array([0, 0, 1, 1, 2, 2])
+KEYS = [f"k{i}" for i in range(6)]
+
+
+def test_figures_by_hand() -> None:
+    logits = (np.log(PROBABILITIES) + 3).astype(np.float32)
+    result = classification_metrics(logits, TRUE, KEYS, "abc")
+    assert result.accuracy == pytest.approx(3 / 6)
+    losses = [-math.log(p) for p in (0.8, 0.3, 0.5, 0.7, 0.05, 0.4)]
+    assert result.log_loss == pytest.approx(sum(losses) / 6, rel=1e-6)
+    assert result.confusion == [[1, 1, 0], [0, 2, 0], [1, 1, 0]]
+    a, b, c = result.classes
+    assert (a.precision, a.recall, a.f1, a.support) == (0.5, 0.5, 0.5, 2)
+    assert (b.precision, b.recall, b.support) == (0.5, 1.0, 2)
+    assert b.f1 == pytest.approx(2 / 3)
+    assert (c.precision, c.recall, c.f1, c.support) == (0.0, 0.0, 0.0, 2)
+    assert result.macro_f1 == pytest.approx((0.5 + 2 / 3) / 3)
+    assert result.top5_accuracy is None
+    assert [(m.key, m.true, m.predicted) for m in result.mistakes] == [
+        ("k4", "c", "b"),
+        ("k1", "a", "b"),
+        ("k5", "c", "a"),
+    ]
+    assert [m.confidence for m in result.mistakes] == pytest.approx([0.9, 0.6, 0.5])
+
+
+def test_only_the_worst_are_listed() -> None:
+    logits = np.log(PROBABILITIES).astype(np.float32)
+    assert [m.key for m in classification_metrics(logits, TRUE, KEYS, "abc", worst=1).mistakes] == [
+        "k4"
+    ]
+
+
+def test_class_without_pictures_counts_for_nothing() -> None:
+    logits = np.array([[9, 0, 0], [0, 9, 0]], np.float32)
+    result = classification_metrics(logits, np.array([0, 1]), ["x", "y"], "abc")
+    assert result.macro_f1 == result.accuracy == 1
+    assert result.classes[2].support == 0
+
+
+def test_extreme_logits_stay_finite() -> None:
+    logits = np.array([[2000, -2000]], np.float32)
+    assert classification_metrics(logits, np.array([1]), ["x"], "ab").log_loss == pytest.approx(
+        4000
+    )
+
+
+def test_top_five_of_seven() -> None:
+    logits = np.tile(np.arange(7, dtype=np.float32), (4, 1))
+    result = classification_metrics(logits, np.array([6, 2, 1, 0]), list("wxyz"), "abcdefg")
+    assert result.accuracy == 0.25
+    assert result.top5_accuracy == 0.5
+
+
+def test_agrees_with_sklearn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    random = np.random.default_rng(0)
+    logits, y = random.normal(size=(200, 7)).astype(np.float32), random.integers(0, 7, 200)
+    result = classification_metrics(logits, y, [str(i) for i in range(200)], "abcdefg")
+    predicted = logits.argmax(1)
+    exponents = np.exp(logits.astype(np.float64))
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(y, predicted)
+    assert [c.precision for c in result.classes] == pytest.approx(precision)
+    assert [c.recall for c in result.classes] == pytest.approx(recall)
+    assert [c.f1 for c in result.classes] == pytest.approx(f1)
+    assert [c.support for c in result.classes] == list(support)
+    assert result.confusion == metrics.confusion_matrix(y, predicted).tolist()
+    expected = metrics.log_loss(y, exponents / exponents.sum(1, keepdims=True))
+    assert result.log_loss == pytest.approx(expected)
+    assert result.top5_accuracy == pytest.approx(metrics.top_k_accuracy_score(y, logits, k=5))
+
+
+def test_model_on_pictures_and_json() -> None:
+    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
+    model = build_net(settings, 3)
+    model.train()
+    pictures = patterns((4, 4, 4), 1)
+    result = evaluate_network(model, pictures, CLASSES)
+    assert model.training
+    assert result.count == 12
+    assert json.loads(json.dumps(result.to_json())) == result.to_json()
+    assert predict_logits(model, none()).shape == (0, 3)
+
+
+def test_nothing_to_evaluate_on() -> None:
+    model = build_net(load_preset("simple", {"blocks": "4", "dense": "8"}), 3)
+    with pytest.raises(InputUnusable, match="no picture to evaluate"):
+        evaluate_network(model, none(), CLASSES)
+
+
+def test_embeddings_come_with_the_scores_that_they_give() -> None:
+    net = build_net(load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"}), 3)
+    pictures = patterns((3, 3, 3), 1)
+    told = network_outputs(net, pictures)
+    assert told.embeddings is not None
+    assert told.embeddings.shape == (9, 8)
+    assert np.allclose(told.logits, predict_logits(net, pictures), atol=1e-6)
+    assert (told.keys, told.y.tolist()) == (pictures.keys, pictures.y.tolist())
+    assert len(network_outputs(net, none())) == 0
+
+
+def test_a_known_picture_is_not_compared_with_itself() -> None:
+    """In a gallery of known pictures every one of them would be right."""
+
+    class Flat(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            # a: two pictures; b: one, repeated.
+            vectors = torch.tensor([[[1.0, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]]])
+            self.head = GalleryHead(vectors)
+
+        def embed(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1)[:, :2]
+
+    x = np.zeros((3, 1, 1, 2), np.uint8)
+    x[0, 0, 0, 0] = x[1, 0, 0, 1] = x[2, 0, 0, 0] = 255
+    net = Flat()
+    pictures = Arrays(x, np.array([0, 0, 1]), ("one", "two", "new"))
+    assert network_outputs(net, pictures).logits.argmax(1).tolist() == [0, 0, 0]
+    net.head.known = (("one", "two"), ("three",))
+    told = network_outputs(net, pictures).logits
+    assert told[0].tolist() == pytest.approx([0, 12])
+    assert told[1].tolist() == pytest.approx([0, 16])
+    assert told[2].tolist() == pytest.approx([20, 12])

@@ -1,0 +1,158 @@
+"""Runs side by side: paired tests, what is shared, and the plot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from judged_runs import answers, fill, judged_run
+from PIL import Image
+
+from baseline.data.samples import find_examples
+from baseline.judge.compare import compare
+from baseline.judge.compare_plot import write_plot
+from baseline.judge.intervals import compare_paired, randomization_p
+from baseline.judge.outputs import load_outputs, save_outputs
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable, UsageError
+
+CLASSES = ("cat", "owl", "狐")
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_with_one_picture_a_moment_the_exact_test_is_mcnemars(one: int, other: int) -> None:
+    stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
+    expected = stats.binomtest(one, one + other, 0.5).pvalue if one + other else 1.0
+    assert randomization_p([1] * one + [-1] * other) == pytest.approx(expected)
+
+
+def test_better_on_the_same_pictures_is_clearer_than_two_intervals() -> None:
+    random = np.random.default_rng(0)
+    other = random.random(400) < 0.7
+    this = other | (random.random(400) < 0.3)
+    told = compare_paired(this, other, [str(i) for i in range(400)])
+    assert told.difference == pytest.approx(this.mean() - other.mean())
+    assert told.only_other == 0
+    assert told.clear
+    assert told.p < 0.001
+    assert told.interval is not None
+    assert told.interval.high - told.interval.low < 0.066
+    same = compare_paired(this, this, [str(i) for i in range(400)])
+    assert (same.difference, same.p, same.clear) == (0, 1, False)
+    assert compare_paired(this, other, ["one"] * 400).interval is None
+
+
+def test_four_pictures_of_luck_are_not_clear() -> None:
+    other = np.ones(100, bool)
+    other[:4] = False
+    told = compare_paired(np.ones(100, bool), other, [str(i) for i in range(100)])
+    assert told.p == 0.125
+    assert not told.clear
+
+
+def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) -> None:
+    fill(dataset, CLASSES, each=12)
+    judged_run(dataset, "good", skill=4.0)
+    folder, _ = judged_run(dataset, "poor", skill=0.0, seed=3)
+    told = load_outputs(folder)
+    save_outputs(folder, told | {"train": told["train"].at(np.arange(20))})
+    found = compare(dataset, ["good", "poor", "good"], "train")
+    assert (found.count, found.left_out) == (20, 10)
+    good, poor = found.rows
+    assert (good.run, good.against) == ("good", None)
+    right = told["train"].logits.argmax(1) == told["train"].y
+    assert poor.accuracy == pytest.approx(right[:20].mean())
+    assert poor.against is not None
+    assert poor.against.difference == pytest.approx(poor.accuracy - good.accuracy)
+    assert poor.against.clear
+    assert good.parameters is None
+
+    write_plot(found, tmp_path / "plot.html")
+    page = (tmp_path / "plot.html").read_text("utf-8")
+    assert "10 pictures are left out" in page
+    assert page.count('class="interval"') == 2
+    write_plot(found, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as image:
+        assert image.size[0] == 1000
+        assert len(image.getcolors(100_000) or []) > 5
+    with pytest.raises(UsageError, match="cannot tell the format"):
+        write_plot(found, tmp_path / "plot.doc")
+
+
+def test_runs_are_compared_by_the_moments_of_now(dataset: Dataset) -> None:
+    fill(dataset, CLASSES, each=12)
+    judged_run(dataset, "good", skill=4.0)
+    judged_run(dataset, "poor", skill=0.0, seed=3)
+    apart = compare(dataset, ["good", "poor"], "train").rows[1].against
+    with dataset.db.write():
+        dataset.db.run("UPDATE origin SET post='one and the same'")
+    tied = compare(dataset, ["good", "poor"], "train").rows[1].against
+    assert apart is not None
+    assert tied is not None
+    assert (apart.interval is None, tied.interval is None) == (False, True)
+
+
+def test_a_label_that_changed_between_is_left_out(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    judged_run(dataset, "before")
+    changed = find_examples(dataset).splits["test"][0]
+    dataset.journal.step(
+        "Mend", [Choice(changed.key, "label", "owl" if changed.label != "owl" else "cat")]
+    )
+    judged_run(dataset, "after")
+    found = compare(dataset, ["before", "after"], "test")
+    assert (found.count, found.left_out) == (2, 1)
+
+
+def test_what_cannot_be_compared(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    judged_run(dataset, "one", only=("train", "val"))
+    folder, _ = judged_run(dataset, "two")
+    with pytest.raises(InputUnusable, match="no finished run three"):
+        compare(dataset, ["one", "three"], "val")
+    with pytest.raises(InputUnusable, match="one was not judged on test"):
+        compare(dataset, ["one", "two"], "test")
+    outputs = answers(find_examples(dataset))["train"]
+    save_outputs(folder, {"val": outputs})
+    with pytest.raises(InputUnusable, match="no picture of val in common"):
+        compare(dataset, ["one", "two"], "val")
+
+
+def test_the_command(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from baseline.cli import main
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["baseline", *words, "-d", str(dataset.root)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(str(end.value.code)), out, err
+
+    assert run("compare")[0] == 3
+    assert run("report")[0] == 3
+    fill(dataset, CLASSES)
+    judged_run(dataset, "one")
+    judged_run(dataset, "two", seed=5)
+    code, out, err = run("compare")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[:3]] == ["run", "one", "two"]
+    assert "by test makes its figure too good" in err
+    code, out, err = run("compare", "two", "one", "--split", "val", "--json")
+    told = json.loads(out.splitlines()[-1])
+    assert [row["run"] for row in told["runs"]] == ["two", "one"]
+    assert "by test makes" not in err
+    assert "val has only 3 moments" in err
+    assert run("compare", "-o", "plot.doc")[0] == 2
+    code, out, _ = run("report", "--json")
+    told = json.loads(out)
+    assert (code, told["run"]) == (0, "two")
+    assert Path(told["report"]).is_file()
+    assert run("report", "../one")[0] == 3

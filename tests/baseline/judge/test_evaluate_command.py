@@ -1,0 +1,361 @@
+"""`baseline evaluate` and `baseline doubts` on a network that was really trained."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from judged_runs import fill
+from tools_for_tests import run_here
+
+from baseline.data.samples import SPLITS, find_examples, load_arrays
+from baseline.judge.decision_rule import (
+    DecisionRule,
+    load_decision_rule,
+    save_decision_rule,
+)
+from baseline.judge.familiarity import save_feature_scale
+from baseline.judge.outputs import load_outputs
+from baseline.judge.report_metrics import evaluate_run
+from baseline.settings import load_preset
+from baseline.train.inference import network_outputs, scale_of
+from baseline.train.methods.registry import fit_method
+from baseline.train.methods.training_data import TrainingData
+from baseline.train.storage import save_model
+from curation.moments import moments_of
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.runs import Doubts, SplitEvaluations
+from gleanset.errors import UsageError
+
+CLASSES = ("cat", "owl", "狐")
+TINY = {
+    "size": "32",
+    "blocks": "8,16",
+    "dense": "16",
+    "epochs": "6",
+    "learning_rate": "0.01",
+    "precision": "fp32",
+}
+Baseline = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with run 'one', trained and judged as a session does it."""
+    root = tmp_path_factory.mktemp("trained") / "dataset"
+    with Dataset.create(root) as dataset:
+        fill(dataset, CLASSES)
+        settings, examples = load_preset("simple", TINY), find_examples(dataset)
+        folder = root / "runs" / "one"
+        dataset.runs.begin("one", "baseline", settings.to_json())
+        fitted = fit_method(TrainingData(dataset, examples, settings), settings)
+        save_model(folder, fitted.net, settings, examples.classes)
+        arrays = load_arrays(dataset, examples, settings)
+        outputs = {split: network_outputs(fitted.net, arrays[split]) for split in SPLITS}
+        save_feature_scale(folder, scale_of(outputs["train"]))
+        judged = evaluate_run(dataset, "one", folder, examples, outputs)
+        (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
+        (folder / "metrics.json").write_text(
+            json.dumps(
+                {
+                    "classes": list(examples.classes),
+                    "settings": settings.to_json(),
+                    "data": examples.counts(),
+                    **judged.metrics,
+                }
+            )
+        )
+        dataset.runs.end("one", "done", {})
+    return root
+
+
+@pytest.fixture
+def trained(template: Path, tmp_path: Path) -> Iterator[Dataset]:
+    """A copy of it."""
+    shutil.copytree(template, tmp_path / "trained")
+    with Dataset.open(tmp_path / "trained") as dataset:
+        yield dataset
+
+
+@pytest.fixture
+def baseline(
+    trained: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Baseline:
+    """The command with --json: its exit code, its result, and what it said on stderr."""
+    from baseline.cli import main
+
+    def run(*words: str) -> tuple[int, dict[str, object], str]:
+        given = [*words, "--json", "-d", str(trained.root)]
+        monkeypatch.setattr(sys, "argv", ["baseline", *given])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        told = json.loads(out.splitlines()[-1]) if out else {}
+        return int(str(end.value.code)), told, err
+
+    return run
+
+
+def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    folder = trained.root / "runs" / "one"
+    before = json.loads((folder / "metrics.json").read_text())
+    code, told, err = baseline("evaluate")
+    assert code == 0
+    assert told["test"] == before["test"]
+    assert told["looked_before"] == {"times": 0, "runs": [], "otherwise": 0}
+    assert "looked at" not in err
+    page = Path(str(told["report"])).read_text("utf-8")
+    assert page.count("looked at 2 times, by this run alone") == 1
+    code, told, err = baseline("evaluate", "one", "--split", "val")
+    assert (code, "looked_before" in told) == (0, False)
+    assert err.startswith("baseline: val has only 3 moments")
+    assert "looked at" not in err
+    assert told["val"] == before["val"]
+
+
+def test_every_command_tells_one_log_loss(trained: Dataset, baseline: Baseline) -> None:
+    """That of the answers as they are given, by calibrated scores."""
+    folder = trained.root / "runs" / "one"
+    save_decision_rule(folder, DecisionRule(temperature=3.0))
+    told = baseline("evaluate")[1]["test"]
+    (compared,) = baseline("compare", "one")[1]["runs"]
+    assert told["log_loss"] == pytest.approx(compared["log_loss"])
+    assert told["ece"] == pytest.approx(compared["ece"])
+    assert told["uncalibrated"]["log_loss"] != pytest.approx(told["log_loss"])
+
+
+def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Baseline) -> None:
+    folder = trained.root / "runs" / "one"
+    temperature = load_decision_rule(folder).temperature
+    code, told, err = baseline("evaluate", "--spare", "狐=99.9%", "--unknown-below", "0.4")
+    assert code == 0
+    assert "to promise 99.9 %, val needs 2,995 moments" in err
+    assert "looked_before" not in told  # choosing is done on val, without a look at test
+    kept = load_decision_rule(folder)
+    assert (kept.temperature, kept.unknown_below) == (temperature, 0.4)
+    assert list(kept.thresholds) == ["狐"]
+    code, _, _ = baseline("evaluate", "--spare", "cat=1")
+    assert code == 0
+    both = load_decision_rule(folder)
+    assert set(both.thresholds) == {"狐", "cat"}
+    assert both.unknown_below == 0.4
+    assert len(both.chosen["spared"]) == 2
+    baseline("evaluate", "--forget")
+    assert load_decision_rule(folder) == type(kept)(temperature)
+
+
+def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    folder = trained.root / "runs" / "one"
+    code, told, err = baseline("evaluate", "--unknown-rate", "5%")
+    found = told["unfamiliar"]
+    assert isinstance(found, dict)
+    assert (code, found["count"], found["moments"], found["promised"]) == (0, 3, 3, False)
+    assert "to promise 5 %, val needs 19 moments" in err
+    below = load_decision_rule(folder).unfamiliar_below
+    assert below == found["below"]
+    assert "of a familiarity below" in Path(str(told["report"])).read_text("utf-8")
+    # What is chosen beside it leaves it in force.
+    baseline("evaluate", "--spare", "cat=90%", "--unknown-error", "50%")
+    assert load_decision_rule(folder).unfamiliar_below == below
+    baseline("evaluate", "--forget")
+    assert load_decision_rule(folder).unfamiliar_below is None
+    (folder / "familiarity.json").unlink()
+    code, _, err = baseline("evaluate", "--unknown-rate", "5%")
+    assert (code, "does not keep what its features are like" in err) == (3, True)
+
+
+def test_a_run_that_can_no_longer_answer_unknown_says_so(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    tiny = [word for key, value in TINY.items() for word in ("-o", f"{key}={value}")]
+    lost = "one could answer unknown; this run names a class for every picture"
+    assert lost not in baseline("train", *tiny, "-o", "epochs=1")[2]
+    baseline("evaluate", "--unknown-rate", "5%", "one")
+    trained.runs.begin("later", "baseline", {})
+    trained.runs.end("later", "done", {})
+    shutil.copytree(trained.root / "runs" / "one", trained.root / "runs" / "later")
+    code, _, err = baseline("train", *tiny, "-o", "epochs=2")
+    assert code == 0
+    assert lost.replace("one could", "later could") in " ".join(err.split())
+
+
+def test_unknown_is_measured_on_classes_left_out(trained: Dataset, baseline: Baseline) -> None:
+    before = (trained.root / "runs" / "one" / "settings.json").read_bytes()
+    code, told, err = baseline("evaluate", "--open-set", "--unknown-rate", "20%")
+    assert code == 0
+    found = told["open_set"]
+    assert isinstance(found, dict)
+    # Each class once, with all its pictures; a known one of test for each class that stayed.
+    shape = [found[key] for key in ("wanted", "networks", "classes", "strangers", "known")]
+    assert shape == [0.2, 3, 3, 30, 6]
+    assert 0 <= found["strangers_interval"][0] <= found["strangers_unknown"] <= 1
+    assert found["auroc"] > 0.5
+    assert "30 pictures of 3 classes that were left out" in err
+    assert "that were left out of the training" in Path(str(told["report"])).read_text("utf-8")
+    assert (trained.root / "runs" / "one" / "settings.json").read_bytes() == before
+    # Test was looked at, and so another run hears of it.
+    looks = SplitEvaluations(trained.db).of_run("one", "test")
+    assert looks is not None
+    assert looks.times >= 2
+
+
+WRONG = [
+    (["--unknown-rate", "much"], 2, "not a share"),
+    (["--forget", "--unknown-rate", "5%"], 2, "give them apart"),
+    (["--spare", "photo"], 2, "not CLASS=SHARE"),
+    (["--spare", "cat=much"], 2, "not a share"),
+    (["--spare", "cat=101%"], 2, "not a share"),
+    (["--unknown-below", "0.5", "--unknown-error", "1%"], 2, "give one of them"),
+    (["--forget", "--spare", "cat=90%"], 2, "give them apart"),
+    (["nobody"], 3, "no finished run nobody"),
+    (["--spare", "dog=90%"], 2, "knows no class 'dog'"),
+]
+
+
+def test_wrong_wishes(trained: Dataset, baseline: Baseline) -> None:
+    before = load_decision_rule(trained.root / "runs" / "one")
+    for words, code, said in WRONG:
+        ended, _, err = baseline("evaluate", *words)
+        assert (ended, said in err) == (code, True), err
+    assert load_decision_rule(trained.root / "runs" / "one") == before
+
+
+def test_classes_that_are_new_and_splits_that_are_empty(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    examples = find_examples(trained)
+    for sample in examples.splits["val"]:
+        trained.journal.step("Away", [Choice(sample.key, "reject")])
+    code, _, err = baseline("evaluate", "--unknown-error", "5%")
+    assert (code, "no picture in val" in err) == (3, True)
+    sample = examples.splits["train"][0]
+    trained.journal.step("New", [Choice(sample.key, "label", "wolf")])
+    code, _, err = baseline("evaluate")
+    assert (code, "does not know wolf" in err) == (3, True)
+    assert "train again: baseline train --preset simple -d" in err
+
+
+def test_a_class_that_is_gone_does_not_matter(trained: Dataset, baseline: Baseline) -> None:
+    gone = [
+        s.key for part in find_examples(trained).splits.values() for s in part if s.label == "owl"
+    ]
+    trained.journal.step("Away", [Choice(key, "reject") for key in gone])
+    code, told, _ = baseline("evaluate")
+    assert code == 0
+    found = told["test"]
+    assert isinstance(found, dict)
+    assert found["count"] == 2
+    assert len(load_outputs(trained.root / "runs" / "one")["test"]) == 2
+
+
+def test_what_was_learnt_from_is_not_judged(trained: Dataset, baseline: Baseline) -> None:
+    keys = {s.key: s for part in find_examples(trained).splits.values() for s in part}
+    turned = {"train": "test", "val": "val", "test": "train"}
+    trained.samples.set_splits(
+        {key: (key, turned[str(s.split)]) for key, s in keys.items()}, "turned"
+    )
+    code, _, err = baseline("evaluate")
+    assert (code, "has learnt from 24 of the 24" in err) == (3, True)
+    assert "baseline train --preset simple -d" in err, "as the run was trained"
+
+
+def test_a_copy_of_what_was_learnt_is_not_judged_after_a_new_split(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    """Pictures of one post: half of them learnt, the other half new, and then in test."""
+    splits = find_examples(trained).splits
+    by_post: dict[str, list[str]] = {}
+    for sample in splits["train"]:
+        by_post.setdefault(str(sample.moment), []).append(sample.key)
+    pairs = [keys for keys in by_post.values() if len(keys) == 2]
+    learnt = trained.root / "runs" / "one" / "trained_on.json"
+    learnt.write_text(json.dumps([keys[0] for keys in pairs]))
+    moved = {s.key: (s.key, "train") for name in ("val", "test") for s in splits[name]}
+    moved |= {keys[1]: (keys[1], "test") for keys in pairs}
+    trained.samples.set_splits(moved, "labeler split, of a catalogue that lost the others")
+    for first, _ in pairs:
+        trained.journal.step("Away", [Choice(first, "reject")])
+    code, _, err = baseline("evaluate")
+    assert (code, f"has learnt from {len(pairs)} of the {len(pairs)}" in err) == (3, True)
+    assert "or from others of their moments" in err
+
+
+def test_a_split_that_tears_moments_is_judged_with_a_warning(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    """Training again would not mend it."""
+    moved = {s.key: (s.key, s.split) for s in trained.samples.by_key()}
+    posts: dict[str, list[str]] = {}
+    for key, moment in moments_of(trained.db).items():
+        posts.setdefault(moment, []).append(key)
+    torn = next(keys for keys in posts.values() if len(keys) == 2 and moved[keys[0]][1] == "train")
+    moved[torn[1]] = (torn[1], "test")
+    trained.samples.set_splits(moved, "by hand")
+    learnt = trained.root / "runs" / "one" / "trained_on.json"
+    learnt.write_text(json.dumps([key for key, (_, split) in moved.items() if split == "train"]))
+    code, _, err = baseline("evaluate")
+    assert code == 0
+    assert "1 of the 4 pictures of test are of a scene, a post or a look that train has" in err
+
+
+def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
+    trained.journal.step("Slip", [Choice(sample.key, "label", "owl", "hint")])
+    image = trained.images.get(sample.image)
+    assert image is not None
+    ran = run_here("baseline.cli", "doubts", "--folds", "3", "-d", trained.root)
+    assert ran.code == 0, ran.stderr
+    # Which file it is, and what to type.
+    said = " ".join(ran.stdout.split())
+    assert "labelled: 30, judged: 30" in said
+    assert f"{sample.key}: owl, perhaps cat (" in said
+    assert f"), {image.origins[0].key}" in said
+    assert "labeler label CLASS SAMPLE" in said
+    found = Doubts(trained.db).of([sample.key])
+    assert (found[sample.key].given, found[sample.key].suggested) == ("owl", "cat")
+    assert "perhaps" in (trained.root / "runs" / "one" / "report.html").read_text("utf-8")
+    trained.journal.step("Mend", [Choice(sample.key, "label", "cat")])
+    assert sample.key not in Doubts(trained.db).of([sample.key])
+    code, _, err = baseline("doubts", "--folds", "90")
+    assert (code, "90 folds need 90 moments" in err) == (3, True)
+
+
+def test_shares_are_read_as_people_write_them() -> None:
+    from baseline.cli_evaluate import share_of, spare_of
+
+    assert spare_of("a=b = 99.9 %") == ("a=b", pytest.approx(0.999))
+    assert share_of("0.05", "x") == 0.05
+    with pytest.raises(UsageError):
+        share_of("nan", "x")
+
+
+def test_a_class_without_a_picture_to_judge_by_gets_no_figures(trained: Dataset) -> None:
+    """As of a class that was only added to a gallery, or has no picture in this split."""
+    named = {one.label for one in trained.samples.in_splits()}
+    gone = sorted(map(str, named))[0]
+    kept = {
+        one.key: (str(one.moment), None if one.label == gone and one.split == "test" else one.split)
+        for one in trained.samples.in_splits()
+    }
+    trained.samples.set_splits(kept, "by hand")
+    done = run_here("baseline.cli", "evaluate", "-d", trained.root)
+    assert done.code == 0, done.stderr
+    assert f"{gone}: not judged: no picture of it is in test" in done.stdout
+    assert done.stdout.count("precision") == len(named) - 1
+    assert re.search(r"^right: [\d.]+ % of \d+ pictures of test, nobody", done.stdout, re.M)
+    assert re.search(r"^interval: [\d.]+ to [\d.]+ % \(95 %\), by \d+ moments$", done.stdout, re.M)
+    here = str(trained.root)
+    assert all(len(line) <= 80 or here in line for line in done.stdout.splitlines())

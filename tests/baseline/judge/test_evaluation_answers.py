@@ -1,0 +1,280 @@
+"""Thresholds for a stated cost: what they do on val, and what they promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baseline.judge.decision_rule import (
+    UNKNOWN,
+    DecisionRule,
+    RecallThreshold,
+    decide,
+    fit_recall_thresholds,
+    load_decision_rule,
+    recall_threshold,
+    reject_option_at,
+    reject_option_for,
+    risk_coverage_curve,
+    save_decision_rule,
+)
+from baseline.judge.intervals import group_numbers, share_at_most
+from baseline.judge.metrics import SampleContext
+from baseline.judge.outputs import Outputs, load_outputs, save_outputs
+from baseline.judge.reevaluate import RuleRequest, choose_rule
+from gleanset.errors import InputUnusable, UsageError
+
+CLASSES = ("meme", "photo", "猫")
+
+
+def val(count: int = 200, classes: int = 2, seed: int = 0, skill: float = 1.5) -> Outputs:
+    random = np.random.default_rng(seed)
+    y = np.arange(count) % classes
+    logits = random.normal(size=(count, classes))
+    logits[np.arange(count), y] += skill
+    return Outputs(logits.astype(np.float32), y, tuple(map(str, range(count))))
+
+
+def alone(told: Outputs) -> np.ndarray:
+    """Every picture is a moment of its own."""
+    return group_numbers(told.keys)
+
+
+def scenes(told: Outputs, each: int = 1) -> SampleContext:
+    """Moments of so many pictures one after the other."""
+    return SampleContext({key: str(at // each) for at, key in enumerate(told.keys)}, {}, {})
+
+
+def spared_alone(
+    told: Outputs, names: Sequence[str], wanted: float, temperature: float
+) -> RecallThreshold:
+    answers = fit_recall_thresholds(told, names, {"photo": wanted}, DecisionRule(temperature))
+    return recall_threshold(told, names, "photo", wanted, answers, alone(told))
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(3, 80),
+    st.integers(2, 3),
+    st.integers(0, 10**6),
+    st.floats(0.5, 1),
+    st.floats(0.3, 3),
+    st.floats(-1, 3),
+)
+def test_so_many_are_spared_on_val_and_not_more_than_needed(
+    count: int, classes: int, seed: int, wanted: float, temperature: float, skill: float
+) -> None:
+    told = val(count, classes, seed, skill)
+    names = CLASSES[:classes]
+    one = spared_alone(told, names, wanted, temperature)
+    answers = DecisionRule(temperature, None, {"photo": one.threshold})
+    its = told.y == 1
+    kept = decide(told.logits, names, answers).classes[its] == 1
+    assert kept.mean() >= wanted - 1e-9
+    assert one.lost == int((~kept).sum())
+    if one.threshold:
+        lower = DecisionRule(temperature, None, {"photo": one.threshold * (1 - 1e-6)})
+        less = decide(told.logits, names, lower).classes[its] == 1
+        assert less.mean() < wanted
+    assert one.at_most >= one.lost / one.count
+
+
+def test_a_small_val_promises_little_and_says_so() -> None:
+    one = spared_alone(val(200), CLASSES[:2], 0.999, 1.0)
+    assert (one.count, one.lost, one.needed) == (100, 0, 2995)
+    assert one.at_most == pytest.approx(1 - 0.05 ** (1 / 100))
+    assert not one.promised
+    assert one.to_json()["promised"] is False
+    assert one.others_kept is not None
+    assert one.others_before is not None
+    assert one.others_kept < one.others_before
+    assert spared_alone(val(12_000, skill=9), CLASSES[:2], 0.999, 1.0).promised
+
+
+def test_sparing_what_is_not_there() -> None:
+    with pytest.raises(UsageError, match="knows no class 'dog'"):
+        fit_recall_thresholds(val(), CLASSES[:2], {"dog": 0.9}, DecisionRule())
+    only = val().at(np.arange(0, 200, 2))
+    with pytest.raises(InputUnusable, match="no picture of photo"):
+        fit_recall_thresholds(only, CLASSES[:2], {"photo": 0.9}, DecisionRule())
+
+
+def rivals() -> Outputs:
+    """50 memes, 50 photos that half look like cats, 50 cats that more look like memes."""
+    y, spread = np.repeat([0, 1, 2], 50), np.linspace(0, 0.1, 50)[:, None]
+    means = np.array([[0.9, 0.05, 0.05], [0.02, 0.53, 0.45], [0.55, 0.05, 0.4]])
+    drift = np.array([[-1, 0.5, 0.5], [0.5, 0.5, -1], [0.5, 0.5, -1]])
+    probabilities = np.concatenate([means[k] + drift[k] * spread for k in range(3)])
+    return Outputs(np.log(probabilities).astype(np.float32), y, tuple(map(str, range(150))))
+
+
+def test_two_spared_classes_keep_their_promises_together() -> None:
+    """Each alone, the second takes what the first was promised."""
+    told = rivals()
+    wishes = {"photo": 0.9, "猫": 0.9}
+    each = {
+        name: fit_recall_thresholds(told, CLASSES, {name: share}, DecisionRule()).thresholds[name]
+        for name, share in wishes.items()
+    }
+    kept = decide(told.logits, CLASSES, DecisionRule(thresholds=each)).classes
+    assert (kept == told.y)[told.y == 1].mean() == 0
+
+    answers, both, *_ = choose_rule(
+        told, CLASSES, RuleRequest(wishes), DecisionRule(), scenes(told)
+    )
+    kept = decide(told.logits, CLASSES, answers).classes
+    assert [one.name for one in both] == ["photo", "猫"]
+    for number, one in enumerate(both, 1):
+        lost = (kept != told.y)[told.y == number]
+        assert (one.lost, one.count) == (lost.sum(), 50)
+        assert lost.mean() <= 0.1
+        assert one.at_most == share_at_most(lost, np.arange(50))
+        assert answers.chosen["spared"][number - 1] == one.to_json()
+
+
+def test_two_classes_that_cannot_both_be_spared_are_refused() -> None:
+    told = rivals()
+    told.logits[told.y == 1] = (0, 1, 2)
+    told.logits[told.y == 2] = (0, 1, 2)
+    with pytest.raises(InputUnusable, match="photo cannot be spared 100 % beside 猫"):
+        choose_rule(told, CLASSES, RuleRequest({"photo": 1, "猫": 1}), DecisionRule(), scenes(told))
+
+
+def test_what_was_spared_before_is_solved_and_told_anew() -> None:
+    told, before = rivals(), DecisionRule()
+    for wishes in (
+        RuleRequest({"photo": 0.9}),
+        RuleRequest({"猫": 0.9}),
+        RuleRequest({}, unknown_below=0.5),
+    ):
+        before, both, knowing, _ = choose_rule(told, CLASSES, wishes, before, scenes(told))
+    together, *_ = choose_rule(
+        told, CLASSES, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule(), scenes(told)
+    )
+    assert before.thresholds == together.thresholds
+    assert [one.name for one in both] == ["photo", "猫"]
+    kept = decide(told.logits, CLASSES, before).classes
+    for number, one in enumerate(both, 1):
+        assert one.lost == (kept != told.y)[told.y == number].sum()
+        assert one.unknown == (kept == UNKNOWN)[told.y == number].sum()
+    assert knowing is not None
+    assert before.unknown_below == knowing.below == 0.5
+    # A threshold chosen for an error rate is chosen anew when others change what is answered.
+    error, _, known, _ = choose_rule(
+        told, CLASSES, RuleRequest({}, unknown_error=0.2), DecisionRule(), scenes(told)
+    )
+    after, _, knowing, _ = choose_rule(told, CLASSES, RuleRequest({"猫": 0.9}), error, scenes(told))
+    assert known is not None
+    assert knowing == reject_option_for(told, CLASSES, 0.2, after, alone(told))
+    assert knowing != known
+    assert (
+        choose_rule(told, CLASSES, RuleRequest({}, forget=True), after, scenes(told))[0]
+        == DecisionRule()
+    )
+
+
+def test_bounds_count_moments_and_not_pictures() -> None:
+    """Four frames of each scene are lost or wrong together."""
+    one = val(100)
+    four = one.at(np.repeat(np.arange(100), 4))
+    four = Outputs(four.logits, four.y, tuple(map(str, range(400))))
+    wishes = RuleRequest({"photo": 0.95}, unknown_error=0.1)
+    _, (once,), known, _ = choose_rule(one, CLASSES[:2], wishes, DecisionRule(), scenes(one))
+    _, (often,), sure, _ = choose_rule(four, CLASSES[:2], wishes, DecisionRule(), scenes(four, 4))
+    assert (often.count, often.moments, often.lost) == (200, once.moments, 4 * once.lost)
+    assert often.at_most == pytest.approx(once.at_most, abs=0.005)
+    assert known is not None
+    assert sure is not None
+    assert (sure.answered, sure.moments) == (4 * known.answered, known.moments)
+    assert sure.at_most == pytest.approx(known.at_most, abs=0.005)
+
+
+def test_the_bound_of_a_chosen_threshold_knows_that_it_was_chosen() -> None:
+    told = val(200)
+    chosen = reject_option_for(told, CLASSES[:2], 0.1, DecisionRule(), alone(told))
+    given_ = reject_option_at(told, CLASSES[:2], chosen.below, DecisionRule(), alone(told))
+    assert chosen.errors == given_.errors
+    assert chosen.at_most > given_.at_most
+
+
+def test_spared_classes_take_what_is_theirs_and_the_likelier_wins() -> None:
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.98, 0.01, 0.01]])).astype(
+        np.float32
+    )
+    assert decide(logits, CLASSES, DecisionRule()).classes.tolist() == [0, 2, 0]
+    recall_threshold = DecisionRule(thresholds={"photo": 0.85, "gone": 0.5})
+    assert decide(logits, CLASSES, recall_threshold).classes.tolist() == [1, 1, 0]
+    both = DecisionRule(thresholds={"photo": 1.0, "猫": 1.0})
+    assert decide(logits, CLASSES, both).classes.tolist() == [1, 2, 1]
+    unsure = DecisionRule(unknown_below=0.5)
+    assert decide(logits, CLASSES, unsure).classes.tolist() == [0, UNKNOWN, 0]
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 60), st.integers(0, 10**6), st.floats(0, 0.6), st.floats(-1, 3))
+def test_so_few_of_the_answers_given_are_wrong(
+    count: int, seed: int, wanted: float, skill: float
+) -> None:
+    told, names = val(count, 3, seed, skill), CLASSES
+    try:
+        found = reject_option_for(told, names, wanted, DecisionRule(), alone(told))
+    except InputUnusable:
+        risks = [risk for _, risk in risk_coverage_curve(told, names, DecisionRule())]
+        assert min(risks) > wanted
+        return
+    chosen = decide(told.logits, names, DecisionRule(unknown_below=found.below)).classes
+    given_ = chosen != UNKNOWN
+    assert given_.sum() == found.answered > 0
+    assert (chosen != told.y)[given_].mean() <= wanted + 1e-12
+    assert found == reject_option_at(told, names, found.below, DecisionRule(), alone(told), wanted)
+    assert found.at_most >= found.errors / found.answered
+
+
+def test_an_empty_val_is_told() -> None:
+    nothing = val().at(np.zeros(0, np.int64))
+    with pytest.raises(InputUnusable, match="val is empty"):
+        reject_option_for(nothing, CLASSES[:2], 0.1, DecisionRule(), alone(nothing))
+    with pytest.raises(InputUnusable, match="val is empty"):
+        reject_option_at(nothing, CLASSES[:2], 0.1, DecisionRule(), alone(nothing))
+
+
+def test_the_risk_curve_ends_at_the_error_rate() -> None:
+    told = val(150)
+    points = risk_coverage_curve(told, CLASSES[:2], DecisionRule())
+    error = float((told.logits.argmax(1) != told.y).mean())
+    assert points[-1] == (1.0, pytest.approx(error))
+    assert points[0][0] == pytest.approx(1 / 150)
+    assert [x for x, _ in points] == sorted(x for x, _ in points)
+
+
+def test_answers_are_kept_and_damage_is_told(tmp_path: Path) -> None:
+    assert load_decision_rule(tmp_path) == DecisionRule()
+    told = DecisionRule(1.25, 0.1 + 0.2, {"猫": 1 / 3}, {"unknown": {"coverage": 0.5}})
+    save_decision_rule(tmp_path, told)
+    assert load_decision_rule(tmp_path) == told
+    for damage in (b"{", b'{"temperature": 0}', b'{"thresholds": {"a": 2}}', b"[]"):
+        (tmp_path / "answers.json").write_bytes(damage)
+        with pytest.raises(InputUnusable, match="cannot be used"):
+            load_decision_rule(tmp_path)
+
+
+def test_outputs_are_kept_and_damage_is_told(tmp_path: Path) -> None:
+    assert load_outputs(tmp_path) == {}
+    told = {"val": val(5), "test": val(0)}
+    save_outputs(tmp_path, told)
+    found = load_outputs(tmp_path)
+    assert list(found) == ["val", "test"]
+    assert np.array_equal(found["val"].logits, told["val"].logits)
+    assert found["val"].keys == told["val"].keys
+    assert found["val"].y.dtype == np.int64
+    assert len(found["test"]) == 0
+    path = tmp_path / "outputs.npz"
+    for damage in (path.read_bytes()[:100], b"", b"PK\x03\x04", b"text"):
+        path.write_bytes(damage)
+        with pytest.raises(InputUnusable, match="is damaged"):
+            load_outputs(tmp_path)

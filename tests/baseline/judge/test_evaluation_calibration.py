@@ -1,0 +1,267 @@
+"""Calibration error, temperature and intervals, on answers whose truth is known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from baseline.judge.calibration import (
+    COLDEST,
+    HOTTEST,
+    calibration_error,
+    classwise_error,
+    fit_calibration,
+    fit_temperature,
+)
+from baseline.judge.intervals import intervals, share_interval
+from baseline.judge.metrics import classification_metrics
+from baseline.judge.outputs import log_softmax, softmax
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
+from calibrated_nets import Net, draw, learn_balanced
+
+Drawn = tuple[np.ndarray, np.ndarray]
+
+
+def honest(count: int, classes: int, seed: int = 0) -> Drawn:
+    """Scores, and classes drawn by just these probabilities."""
+    random = np.random.default_rng(seed)
+    logits = (2 * random.normal(size=(count, classes))).astype(np.float32)
+    share = softmax(logits).cumsum(1)
+    return logits, (random.random((count, 1)) > share[:, :-1]).sum(1).astype(np.int64)
+
+
+def alone(count: int) -> list[str]:
+    """A moment for each picture."""
+    return [str(i) for i in range(count)]
+
+
+def test_an_honest_network_is_calibrated_and_an_overconfident_one_is_mended() -> None:
+    logits, y = honest(6000, 5)
+    assert calibration_error(softmax(logits), y).ece < 0.02
+    assert fit_calibration(logits, y, alone(6000)).temperature == pytest.approx(1, abs=0.06)
+    loud = logits * 3
+    assert calibration_error(softmax(loud), y).ece > 0.15
+    fitted = fit_calibration(loud, y, alone(6000))
+    assert fitted.temperature == pytest.approx(3, abs=0.2)
+    assert not fitted.shrunk
+    assert calibration_error(softmax(loud, fitted.temperature), y).ece < 0.03
+
+
+def test_ece_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.35, 0.65]])
+    y = np.array([0, 1, 0, 1])
+    # 0.9 is right once of two; 0.6 and 0.65 (bins of a tenth: .5-.6 and .6-.7) both.
+    told = calibration_error(probabilities, y, bins=10)
+    assert told.ece == pytest.approx((2 * abs(0.9 - 0.5) + (1 - 0.6) + (1 - 0.65)) / 4)
+    assert [one.count for one in told.bins] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 0]
+
+
+scores = st.integers(2, 5).flatmap(
+    lambda classes: hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(2, 30), st.just(classes)),
+        elements=st.floats(-20, 20, width=32),
+    )
+)
+
+
+@settings(max_examples=40)
+@given(scores, st.integers(0, 10**6))
+def test_any_scores_give_a_temperature_within_bounds(logits: np.ndarray, seed: int) -> None:
+    y = np.random.default_rng(seed).integers(0, logits.shape[1], len(logits))
+    fitted = fit_calibration(logits, y, alone(len(y)))
+    assert fitted.plain is not None
+    for temperature in (fitted.temperature, fitted.plain):
+        assert COLDEST * 0.999 <= temperature <= HOTTEST * 1.001
+    told = calibration_error(softmax(logits, fitted.temperature), y)
+    assert 0 <= told.ece <= 1
+    assert sum(one.count for one in told.bins) == len(y)
+
+    def loss(at: float) -> float:
+        return float(-log_softmax(logits, at)[np.arange(len(y)), y].mean())
+
+    # What the pictures alone ask for makes them likeliest; what is fitted lies on the way there.
+    for factor in (0.8, 1.25):
+        near = min(max(fitted.plain * factor, COLDEST), HOTTEST)
+        assert loss(fitted.plain) <= loss(near) + 1e-6 * max(1, loss(near))
+    assert loss(fitted.temperature) <= loss(1.0) + 1e-6
+
+
+def test_ten_sure_and_right_pictures_of_val_leave_the_network_as_it_is() -> None:
+    """Two classes, ten pictures, none wrong: smoothed targets asked for a temperature of 4.9."""
+    y = np.arange(10) % 2
+    logits = np.stack((1 - y, y), 1).astype(np.float32) * np.linspace(10, 24, 10)[:, None]
+    fitted = fit_calibration(logits.astype(np.float32), y, alone(10))
+    assert fitted.temperature == pytest.approx(1, abs=0.05)
+    assert fitted.shrunk
+    assert "left at" in fitted.describe()
+    assert "10 pictures (10 moments) of val alone ask for certainty" in fitted.describe()
+
+
+def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
+    logits, y = honest(20, 3)
+    for fitted in (
+        fit_calibration(logits[:1], y[:1], ["a"]),
+        fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20)),
+    ):
+        assert (fitted.temperature, fitted.plain, fitted.shrunk) == (1.0, None, False)
+        assert fitted.describe().startswith("scores are left as the network gives them")
+
+
+def test_frames_of_one_scene_are_one_witness() -> None:
+    logits, y = honest(12, 4, 2)
+    loud = logits * 4
+    once = fit_calibration(loud, y, alone(12))
+    repeated = np.repeat(loud, 8, axis=0), np.repeat(y, 8)
+    scenes = fit_calibration(*repeated, [str(i // 8) for i in range(96)])
+    frames = fit_calibration(*repeated, alone(96))
+    assert scenes.temperature == pytest.approx(once.temperature, rel=1e-3)
+    assert (scenes.pictures, scenes.moments) == (96, 12)
+    assert frames.temperature > 1.3 * scenes.temperature
+
+
+NETS = [
+    Net(classes, skill, loud)
+    for classes in (2, 6)
+    for skill in (2.0, 5.0)
+    for loud in (0.6, 1.0, 1.6, 4.0)
+]
+"""From networks that are not sure enough to ones that are far too sure."""
+
+
+def _losses(net: Net, moments: int, most: int, rounds: int) -> tuple[float, float, np.ndarray]:
+    """Log loss on new pictures: as the network says, scaled plainly, and by fits (rounds)."""
+    judged = draw(net, 3000, 1, seed=99)
+    drawn = [draw(net, moments, most, seed) for seed in range(rounds)]
+    fits = [fit_calibration(one.logits, one.y, one.moments) for one in drawn]
+    plain = np.mean([judged.loss(fit.plain or 1.0) for fit in fits])
+    return judged.loss(1.0), float(plain), np.array([judged.loss(f.temperature) for f in fits])
+
+
+@pytest.mark.parametrize(("moments", "most"), [(4, 1), (10, 1), (10, 8), (25, 4)])
+def test_calibration_by_few_pictures_never_costs_log_loss(moments: int, most: int) -> None:
+    for net in NETS:
+        raw, _, fitted = _losses(net, moments, most, 12)
+        noise = fitted.std() / 12**0.5
+        assert fitted.mean() <= raw * 1.01 + noise, net
+        if net.loud == 4.0 and moments >= 25:
+            assert fitted.mean() < 0.9 * raw, net
+
+
+@pytest.mark.parametrize(("moments", "most"), [(200, 1), (90, 4)])
+def test_calibration_by_200_pictures_keeps_what_plain_scaling_gains(
+    moments: int, most: int
+) -> None:
+    for net in NETS:
+        raw, plain, fitted = _losses(net, moments, most, 8)
+        if raw - plain > 0.005:
+            assert raw - fitted.mean() >= 0.9 * (raw - plain), net
+
+
+def test_the_interval_of_independent_pictures_is_that_of_the_textbook() -> None:
+    logits, y = honest(900, 3, 4)
+    told = intervals(logits, y, [str(i) for i in range(900)])
+    accuracy = float((logits.argmax(1) == y).mean())
+    half = 1.96 * (accuracy * (1 - accuracy) / 900) ** 0.5
+    assert told["accuracy"] == pytest.approx((accuracy - half, accuracy + half), abs=0.006)
+    figures = classification_metrics(logits, y, [str(i) for i in range(900)], "abc")
+    assert told["log_loss"].low < figures.log_loss < told["log_loss"].high
+    assert told["macro_f1"].low < figures.macro_f1 < told["macro_f1"].high
+
+
+def test_frames_of_one_scene_make_the_interval_wider() -> None:
+    logits, y = honest(60, 3, 1)
+    alone = intervals(logits, y, [str(i) for i in range(60)])["accuracy"]
+    repeated = np.repeat(logits, 10, axis=0), np.repeat(y, 10)
+    scenes = intervals(*repeated, [str(i // 10) for i in range(600)])["accuracy"]
+    naive = intervals(*repeated, [str(i) for i in range(600)])["accuracy"]
+    assert scenes == pytest.approx(alone, abs=0.03)
+    assert naive.high - naive.low < 0.5 * (scenes.high - scenes.low)
+
+
+@pytest.mark.parametrize("each", [1, 4])
+def test_the_interval_of_a_small_test_set_holds_the_truth(each: int) -> None:
+    """25 moments of so many frames that are right together, four of five moments."""
+    random, held = np.random.default_rng(each), 0
+    groups = np.repeat(np.arange(25), each)
+    for _ in range(300):
+        right = np.repeat(random.random(25) < 0.8, each)
+        low, high = share_interval(right, groups)
+        held += low <= 0.8 <= high
+    assert 0.93 < held / 300 < 0.995
+
+
+def test_all_right_is_not_certain_and_one_moment_tells_nothing() -> None:
+    logits = np.tile(np.array([[9, 0]], np.float32), (10, 1))
+    y = np.zeros(10, np.int64)
+    low, high = intervals(logits, y, [str(i // 2) for i in range(10)])["accuracy"]
+    assert high == pytest.approx(1)
+    assert low == pytest.approx(0.025 ** (1 / 5))  # exact, 5 of 5 moments
+    assert intervals(logits, y, ["one"] * 10) == {}
+    assert intervals(logits[:0], y[:0], []) == {}
+
+
+def test_quick_proposals_without_a_mistake_are_not_certain() -> None:
+    y = np.arange(20) % 2
+    logits = np.stack((1 - y, y), 1).astype(np.float32) * 4
+    assert softmax(logits, fit_temperature(logits, y)).max() < 0.99
+    assert fit_temperature(logits[:1], y[:1]) == 1
+
+
+def _log_loss(scores: np.ndarray, y: np.ndarray) -> float:
+    return float(-log_softmax(scores)[np.arange(len(y)), y].mean())
+
+
+def test_a_rare_class_of_balanced_training_is_as_likely_as_it_is_common() -> None:
+    """One class of 8 % and weights that make it count half: its mean probability was .36."""
+    head = learn_balanced(4, 1.0, 400, 0)
+    test = head.drawn(4000, 1)
+    assert softmax(test.logits)[:, 1].mean() > 0.3
+    fitted = fit_calibration(*head.drawn(100, 2), head.shift)
+    assert fitted.share is not None
+    assert fitted.share > 0.7
+    assert "are taken back" in fitted.describe()
+    given = fitted.apply(test.logits)
+    assert softmax(given)[:, 1].mean() == pytest.approx(test.y.mean(), abs=0.04)
+    assert _log_loss(given, test.y) < 0.55 * _log_loss(test.logits, test.y)
+    # One temperature cannot do that.
+    single = fit_calibration(*head.drawn(100, 2))
+    assert (single.share, single.offsets) == (None, ())
+    assert _log_loss(single.apply(test.logits), test.y) > 0.9 * _log_loss(test.logits, test.y)
+
+
+@pytest.mark.parametrize("pictures", [10, 50])
+def test_a_head_that_did_not_notice_its_weights_keeps_its_rare_class(pictures: int) -> None:
+    """More features than pictures: the weights change nothing, and nothing is taken back."""
+    changes = []
+    for seed in range(8):
+        head = learn_balanced(300, 3.0, 80, seed)
+        test = head.drawn(2000, seed + 100)
+        fitted = fit_calibration(*head.drawn(pictures, seed + 200), head.shift)
+        before = _log_loss(test.logits, test.y)
+        changes.append(_log_loss(fitted.apply(test.logits), test.y) - before)
+        assert _log_loss(test.logits + head.shift, test.y) > before
+    noise = float(np.std(changes)) / 8**0.5
+    assert np.mean(changes) <= noise
+
+
+def test_the_calibration_of_each_class_is_told_and_few_moments_are_warned_of() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
+    y = np.array([0, 1, 0, 1])
+    told = classwise_error(probabilities, y, ["a", "a", "b", "c"], ("cat", "owl"))
+    cat, owl = told.classes
+    assert (cat.expected, cat.share, cat.moments) == (pytest.approx(0.7), 0.5, 2)
+    # Bins of cat: .9 holds one of two, .6 one of one, .4 none of one.
+    assert cat.ece == pytest.approx((2 * 0.4 + 0.4 + 0.4) / 4)
+    assert owl.ece == pytest.approx(cat.ece)
+    assert told.ece == pytest.approx(cat.ece)
+    assert told.warning == "fewer than 20 moments, so mostly chance: cat, owl"
+    many = np.tile(probabilities, (10, 1)), np.tile(y, 10)
+    assert classwise_error(*many, alone(40), ("cat", "owl")).warning == ""

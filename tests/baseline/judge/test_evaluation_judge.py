@@ -1,0 +1,263 @@
+"""A run judged as a whole: its splits, parts of the data, retrieval, and looks at test."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from judged_runs import answers, fill, judged_run
+
+from baseline.data.grouped_split import grouped_folds, out_of_fold
+from baseline.data.samples import find_examples, prior_shift
+from baseline.judge.decision_rule import decide, load_decision_rule
+from baseline.judge.metrics import BULK, PERSON, sample_context, source_kind
+from baseline.judge.outputs import Outputs, load_outputs, softmax
+from baseline.judge.report.run_files import read_metrics
+from baseline.judge.report_metrics import evaluate_run, split_metrics
+from baseline.settings import load_preset
+from baseline.train.cross_validate import suspect_labels
+from baseline.train.methods.training_data import TrainingData
+from curation.moments import moments_of
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable
+from gleanset.records import Origin
+from labeler.balance import Method, apply_balance, plan_balance
+
+CLASSES = ("cat", "owl", "狐")
+
+
+def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, judged = judged_run(dataset, "one")
+    told = read_metrics(folder)
+    assert list(told.splits) == ["train", "val", "test"]
+    assert told.train is not None
+    assert told.test is not None
+    assert told.gap["test"] == pytest.approx(told.train.accuracy - told.test.accuracy)
+    assert told.train.moments == 12  # two pictures each
+    assert told.test.commonest_class == pytest.approx(1 / 3)
+    low, high = told.train.intervals["accuracy"]
+    assert low <= told.train.accuracy <= high
+    assert told.train.uncalibrated is not None
+    assert load_decision_rule(folder).temperature == told.temperature
+    assert {s: len(o) for s, o in load_outputs(folder).items()} == {
+        "train": 24,
+        "val": 3,
+        "test": 3,
+    }
+    assert told.retrieval is not None
+    assert (told.retrieval["split"], told.retrieval["against"]) == ("test", "train")
+    assert told.retrieval["gallery"] == 24
+    assert judged.looks == (0, 0, ())
+    assert json.loads(json.dumps(judged.metrics)) is not None
+
+
+def test_the_second_run_is_told_that_test_was_seen(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    judged_run(dataset, "one")
+    _, judged = judged_run(dataset, "two")
+    assert judged.looks == (1, 0, ("one",))
+    _, blind = judged_run(dataset, "three", only=("train", "val"))
+    assert blind.looks is None
+
+
+def test_without_val_nothing_is_calibrated(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, judged = judged_run(dataset, "one", only=("train", "test"))
+    assert judged.metrics["temperature"] == 1.0
+    assert "val" not in judged.metrics
+    assert load_decision_rule(folder).temperature == 1.0
+
+
+def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> None:
+    fill(dataset, CLASSES, each=40)
+    examples = find_examples(dataset)
+    outputs = answers(examples, skill=1.5)
+    # A network that was taught that owls are as common as the rest, where they are not.
+    shift = np.array([0.8, -1.6, 0.8])
+    taught = {
+        split: replace(told, logits=(told.logits - shift).astype(np.float32))
+        for split, told in outputs.items()
+    }
+    for split, told in taught.items():
+        rest = np.flatnonzero(told.y != 1)
+        taught[split] = told.at(rest)
+    taught["val"] = taught["train"]
+    folder = dataset.root / "runs" / "one"
+    dataset.runs.begin("one", "baseline", {})
+    judged = evaluate_run(dataset, "one", folder, examples, taught, shift=shift)
+    kept = load_decision_rule(folder)
+    assert judged.calibration.share == pytest.approx(1, abs=0.25)
+    assert kept.offsets == pytest.approx(
+        {name: judged.calibration.share * by for name, by in zip(CLASSES, shift, strict=True)}
+    )
+    told = judged.metrics["test"]
+    assert isinstance(told, dict)
+    given = decide(taught["test"].logits, CLASSES, kept)
+    assert told["accuracy"] == float((given.classes == taught["test"].y).mean())
+    owl = told["classwise"]["classes"][1]
+    assert owl["expected"] == pytest.approx(given.probabilities[:, 1].mean())
+    assert owl["expected"] < 0.3 * softmax(taught["test"].logits)[:, 1].mean()
+    assert told["log_loss"] < told["uncalibrated"]["log_loss"]
+    low, high = told["intervals"]["log_loss"]
+    assert low < told["log_loss"] < high
+    again = split_metrics(
+        load_outputs(folder)["test"],
+        CLASSES,
+        sample_context(dataset, examples.splits["test"], examples.moments),
+        kept,
+    )
+    assert json.loads(json.dumps(again)) == json.loads(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("balance", "method", "owls"),
+    [
+        ("none", "off", None),
+        ("weights", "off", 8),
+        ("sampling", "off", 8),
+        ("none", "down", 8),
+        ("none", "copies", 8),
+        ("none", "weights", 8),
+    ],
+)
+def test_the_shift_is_that_of_whoever_balanced(
+    dataset: Dataset, balance: str, method: Method, owls: int | None
+) -> None:
+    fill(dataset, CLASSES, each=20)
+    thinned = [s for s in find_examples(dataset).splits["train"] if s.label == "owl"][8:]
+    dataset.journal.step("Reject", [Choice(s.key, "reject") for s in thinned])
+    apply_balance(dataset, plan_balance(dataset, method))
+    examples = find_examples(dataset)
+    assert examples.natural["owl"] == 8
+    common = [examples.natural[name] for name in ("cat", "狐")]
+    settings = load_preset("transfer", {"balance": balance})
+    shift = prior_shift(examples, settings)
+    if owls is None:
+        assert len(shift) == 0
+    else:
+        assert np.exp(shift[1] - shift[0]) == pytest.approx(owls / common[0], rel=0.01)
+    assert len(prior_shift(examples, load_preset("triplet", {}))) == 0
+
+
+def test_copies_that_balancing_made_count_once() -> None:
+    keys = ("b", "a", "b", "c")
+    told = Outputs(np.eye(4, dtype=np.float32), np.arange(4), keys).unique()
+    assert told.keys == ("b", "a", "c")
+    assert told.y.tolist() == [0, 1, 3]
+
+
+def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    examples = find_examples(dataset)
+    tests = examples.splits["test"]
+    dataset.journal.step("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
+    context = sample_context(dataset, tests, examples.moments)
+    assert context.givers == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
+    _, judged = judged_run(dataset, "one")
+    told = judged.metrics["test"]
+    assert isinstance(told, dict)
+    assert {part["name"]: part["count"] for part in told["labels"]} == {BULK: 2, PERSON: 1}
+    assert [part["name"] for part in told["kinds"]] == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("origins", "kind"),
+    [
+        ([Origin("video", "a", video="ab", time=1.0), Origin("bing", "b")], "screenshot"),
+        ([Origin("pixiv", "1"), Origin("google", "2")], "illustration"),
+        ([Origin("gallery_dl", "1", url="https://cdn.danbooru.example/1.png")], "illustration"),
+        ([Origin("flickr", "1")], "photo"),
+        ([Origin("bing", "1", page_url="https://www.deviantart.com/x")], "illustration"),
+        ([Origin("urls", "1", url="http://[broken")], "other"),
+        ([], "other"),
+    ],
+)
+def test_kinds_of_sources(origins: list[Origin], kind: str) -> None:
+    assert source_kind(origins) == kind
+
+
+def test_folds_hold_each_sample_once_and_no_moment_twice(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    examples = find_examples(dataset)
+    everything = {s.key for part in examples.splits.values() for s in part}
+    held: list[str] = []
+    for part in grouped_folds(examples, 4, seed=1):
+        moments = {
+            split: {examples.moments[s.key] for s in found} for split, found in part.splits.items()
+        }
+        assert not moments["train"] & moments["test"]
+        assert not moments["train"] & moments["val"]
+        assert not moments["val"] & moments["test"]
+        assert {s.label for s in part.splits["train"]} == set(CLASSES)
+        assert part.splits["val"]
+        assert sum(map(len, part.splits.values())) == len(everything)
+        held += [s.key for s in part.splits["test"]]
+    assert sorted(held) == sorted(everything)
+
+
+def test_folds_bounds_and_intervals_take_the_moments_of_now(dataset: Dataset) -> None:
+    """Pictures of one post are one moment, whatever the last split knew of it."""
+    fill(dataset, CLASSES)
+    keys = {s.key: (s.key, s.split) for s in dataset.samples.by_key()}
+    dataset.samples.set_splits(keys, "made elsewhere")
+    examples = find_examples(dataset)
+    moments = moments_of(dataset.db)
+    for part in grouped_folds(examples, 4, seed=1):
+        learnt, held = ({moments[s.key] for s in part.splits[name]} for name in ("train", "test"))
+        assert not learnt & held
+    train = examples.splits["train"]
+    assert sample_context(dataset, train, examples.moments).groups([s.key for s in train]) == [
+        moments[s.key] for s in train
+    ]
+    folder, _ = judged_run(dataset, "one")
+    told = read_metrics(folder).train
+    assert told is not None
+    assert told.moments == 12
+    assert TrainingData(dataset, examples, load_preset("simple", {})).moments_of(
+        list(moments)
+    ) == tuple(moments.values())
+
+
+def test_a_class_of_one_moment_always_stays_in_train(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    found = find_examples(dataset)
+    lone = {name: tuple(s for s in part if s.label != "owl") for name, part in found.splits.items()}
+    owl = next(s for s in found.splits["train"] if s.label == "owl")
+    examples = replace(found, splits={**lone, "train": (*lone["train"], owl)})
+    for part in grouped_folds(examples, 3, seed=0):
+        assert owl in part.splits["train"]
+    with pytest.raises(InputUnusable, match="50 folds need 50 moments"):
+        list(grouped_folds(examples, 50, seed=0))
+
+
+def test_planted_wrong_labels_are_found_out_of_fold(dataset: Dataset) -> None:
+    fill(dataset, CLASSES, each=20)
+    examples = find_examples(dataset)
+    truth = {s.key: str(s.label) for part in examples.splits.values() for s in part}
+    planted = sorted(truth)[::9]
+
+    def learn(part: object) -> Outputs:
+        # A good network: it tells the truth with some noise, whatever the labels say.
+        return answers(part, skill=6.0)["test"]  # type: ignore[arg-type]
+
+    told = out_of_fold(examples, 3, 0, learn)
+    assert told.keys == tuple(sorted(truth))
+    y = told.y.copy()
+    wrong = np.array([told.keys.index(key) for key in planted])
+    y[wrong] = (y[wrong] + 1) % 3
+    found = suspect_labels(softmax(told.logits), y)
+    assert {one.row for one in found} >= set(wrong.tolist())
+    assert len(found) <= len(wrong) + 3
+    assert {one.row for one in found[: len(wrong)]} == set(wrong.tolist())
+    assert all(one.suggested == told.y[one.row] for one in found if one.row in wrong)
+    assert all(0 < one.margin <= one.confidence <= 1 for one in found)
+
+
+def test_no_doubt_without_another_class() -> None:
+    assert suspect_labels(np.ones((4, 1)), np.zeros(4, np.int64)) == []
+    certain = np.eye(3)
+    assert suspect_labels(certain, np.arange(3)) == []

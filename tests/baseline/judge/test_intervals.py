@@ -1,0 +1,119 @@
+"""Intervals and bounds in moments, against what scipy and textbooks say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from baseline.judge.intervals import (
+    compare_paired,
+    difference_interval,
+    effective_moments,
+    intervals,
+    randomization_p,
+    share_at_most,
+    share_interval,
+)
+
+shares = st.integers(2, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(shares)
+def test_the_bound_of_independent_pictures_is_clopper_and_pearsons(case: tuple[int, int]) -> None:
+    """Exactly where nothing hits; else wider by what the variance is not known."""
+    hits, count = case
+    found = share_at_most(np.arange(count) < hits, np.arange(count))
+    exact = stats.beta.ppf(0.95, hits + 1, count - hits) if hits < count else 1.0
+    assert found >= exact - 1e-9
+    if hits == 0:
+        assert found == pytest.approx(exact)
+    if count >= 100:
+        assert found <= exact + 0.2 / count**0.5
+
+
+@given(shares, st.integers(1, 8), st.integers(0, 99))
+def test_an_interval_holds_the_share_and_stays_within(
+    case: tuple[int, int], each: int, seed: int
+) -> None:
+    hits, count = case
+    right = np.random.default_rng(seed).permutation(np.arange(count) < hits)
+    low, high = share_interval(right, np.arange(count) // each)
+    assert 0 <= low <= right.mean() + 1e-9
+    assert right.mean() - 1e-9 <= high <= 1
+
+
+def test_repeating_every_picture_in_its_moment_changes_no_interval() -> None:
+    random = np.random.default_rng(0)
+    logits, y = random.normal(size=(40, 3)).astype(np.float32), random.integers(0, 3, 40)
+    logits[np.arange(40), y] += 1
+    once = intervals(logits, y, [str(i) for i in range(40)])
+    five = intervals(np.repeat(logits, 5, 0), np.repeat(y, 5), [str(i // 5) for i in range(200)])
+    for name, told in once.items():
+        assert tuple(five[name]) == pytest.approx(tuple(told), abs=0.005), name
+
+
+def test_one_moment_bounds_nothing_and_no_picture_either() -> None:
+    one = np.zeros(9, np.int64)
+    assert share_at_most(np.arange(9) < 3, one) == 1
+    assert share_at_most(one > 0, one) == pytest.approx(0.95)
+    assert share_at_most(np.zeros(0, bool), np.zeros(0, np.int64)) == 1
+
+
+def test_the_exact_test_takes_moments_for_cases() -> None:
+    """Four frames of a scene that only one run gets right are one piece of luck."""
+    other, moments = np.zeros(40, bool), [str(i // 4) for i in range(40)]
+    this = np.arange(40) < 12
+    told = compare_paired(this, other, moments)
+    assert told.p == pytest.approx(2 * 0.5**3)
+    assert not told.clear
+    assert compare_paired(this, other, [str(i) for i in range(40)]).clear
+    assert randomization_p([]) == 1
+    # By hand: 3 of the 8 signs of 1, 1, 2 give a sum of at least 2, and as many -2 or less.
+    assert randomization_p([1, -1, 2]) == pytest.approx(6 / 8)
+
+
+@pytest.mark.parametrize("count", [12, 25, 100])
+def test_runs_that_never_differ_may_differ_by_the_exact_limits(count: int) -> None:
+    """Of other pictures, as rare as the exact limit of none in so many says."""
+    found = compare_paired(*[np.ones(count, bool)] * 2, [str(i) for i in range(count)]).interval
+    most = stats.beta.ppf(0.975, 1, count)
+    assert found is not None
+    assert tuple(found) == pytest.approx((-most, most))
+    four = difference_interval(np.zeros(4 * count), np.arange(4 * count) // 4)
+    assert tuple(four) == pytest.approx((-most, most))
+
+
+@pytest.mark.parametrize(("count", "gain"), [(12, 0.08), (25, 0.05), (100, 0.05)])
+def test_a_small_gain_lies_within_the_interval_of_the_difference(count: int, gain: float) -> None:
+    """Exactly: the chance of every number of gains, times whether the interval holds the truth."""
+    moments = np.arange(count)
+    held = [tuple(difference_interval((moments < hits) * 1.0, moments)) for hits in moments]
+    chances = stats.binom.pmf(moments, count, gain)
+    assert sum(chances[[low <= gain <= high for low, high in held]]) >= 0.95
+
+
+def test_a_few_large_moments_decide_how_much_is_known() -> None:
+    """Fifteen scenes of 30 beside 85 stills tell no more than 21 moments of equal size."""
+    sizes = np.where(np.arange(100) < 15, 30, 1)
+    groups = np.repeat(np.arange(100), sizes)
+    known = 535**2 / (15 * 900 + 85)
+    assert effective_moments(groups) == pytest.approx(known)
+    assert effective_moments(np.arange(40) // 4) == pytest.approx(10)
+    assert share_at_most(groups < 0, groups) == pytest.approx(1 - 0.05 ** (1 / known))
+    # No scene is missed, eight stills are: of the scenes that says little.
+    low, _ = share_interval(groups < 92, groups)
+    assert low < 0.93
+
+
+@pytest.mark.parametrize("count", [25, 50, 100])
+def test_accuracy_on_scenes_beside_stills_holds_the_truth(count: int) -> None:
+    random = np.random.default_rng(count)
+    groups = np.repeat(np.arange(count), np.where(np.arange(count) % 7, 1, 30))
+    held = []
+    for _ in range(300):
+        low, high = share_interval((random.random(count) < 0.9)[groups], groups)
+        held.append(low <= 0.9 <= high)
+    assert np.mean(held) >= 0.93

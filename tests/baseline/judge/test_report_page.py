@@ -1,0 +1,233 @@
+"""The report of a run: one safe page, whatever the run has or lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from judged_runs import fill, judged_run
+from lxml import html
+
+from baseline.judge.decision_rule import DecisionRule, load_decision_rule, save_decision_rule
+from baseline.judge.report import write_report
+from baseline.judge.report.charts import MOST_BLOCKS, blocks_of, confused_pairs
+from baseline.judge.report.run_files import LayerRow, read_layers, read_metrics
+from baseline.settings import load_preset
+from baseline.train.layers import layers_of, save_layers
+from baseline.train.networks import build_net
+from baseline.use.crops import save_crops
+from gleanset import Dataset
+from gleanset.db.faces import crop_methods
+from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
+from gleanset.errors import InputUnusable
+
+CLASSES = ("cat & dog", "قطة", "it's {{ 7+7 }}", "綾波レイ &amp; {% raise %}")
+
+
+def page_of(dataset: Dataset, run: str) -> tuple[str, html.HtmlElement]:
+    text = write_report(dataset, run).read_text("utf-8")
+    return text, html.fromstring(text)
+
+
+def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, _ = judged_run(dataset, "one", skill=0.5)
+    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
+    net = build_net(settings, len(CLASSES))
+    save_layers(folder, layers_of(net, settings.channels, settings.size))
+    sample = next(dataset.samples.by_key())
+    other = next(name for name in CLASSES if name != sample.label)
+    Doubts(dataset.db).replace([Doubt(sample.key, str(sample.label), other, 0.9, 0.8, "one")])
+    spared = {
+        "name": CLASSES[0],
+        "wanted": 0.999,
+        "threshold": 0.9,
+        "count": 1,
+        "lost": 0,
+        "at_most": 0.95,
+        "needed": 2995,
+        "others_kept": 0.5,
+        "others_before": 0.6,
+        "promised": False,
+    }
+    unknown = {
+        "below": 0.4,
+        "wanted": 0.05,
+        "coverage": 0.75,
+        "answered": 3,
+        "errors": 0,
+        "at_most": 0.6,
+    }
+    save_decision_rule(
+        folder, DecisionRule(1.2, 0.4, {CLASSES[0]: 0.9}, {"spared": [spared], "unknown": unknown})
+    )
+    text, page = page_of(dataset, "one")
+    sections = [section.get("id") for section in page.iter("section")]
+    assert sections == [
+        "figures",
+        "classes",
+        "mistakes",
+        "calibration",
+        "retrieval",
+        "doubts",
+        "training",
+        "network",
+    ]
+    assert not page.xpath("//script|//link[not(@rel='icon')]|//iframe|//*[@onerror]")
+    assert all(image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img"))
+    assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?https?:", text)
+    said = page.text_content()
+    for words in (
+        *CLASSES,
+        "2,995 moments of it",
+        "“unknown”",
+        "Test was looked at once",
+        "Fitted: temperature",
+        "Class by class on test",
+        "so mostly chance: ",
+    ):
+        assert words in said
+    assert len(page.xpath("//section[@id='doubts']//img")) == 1
+    assert page.xpath("//section[@id='network']//*[local-name()='svg']")
+    ids = {element.get("id") for element in page.xpath("//*[@id]")}
+    assert {a.get("href")[1:] for a in page.xpath("//nav//a")} <= ids
+
+
+def test_a_second_look_at_test_is_told(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    judged_run(dataset, "one")
+    judged_run(dataset, "two")
+    _, page = page_of(dataset, "two")
+    assert "looked at 2 times so far, by 2 runs" in page.text_content()
+
+
+def test_a_run_says_only_what_was_done(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, _ = judged_run(dataset, "one", only=("train", "test"))
+    said = page_of(dataset, "one")[1].text_content()
+    assert "no val to fit a temperature on" in said
+    assert "fitted on val" not in said
+    assert "No search for doubtful labels is recorded" in said
+    assert "no passes over the training pictures are recorded" in said
+    assert "were cut is not recorded" in said
+    keys = [sample.key for sample in dataset.samples.in_splits()]
+    save_crops(folder, crop_methods(dataset.db, keys))
+    SplitEvaluations(dataset.db).add("one", "test", keys[:1], "doubts")
+    said = page_of(dataset, "one")[1].text_content()
+    assert f"It learnt from {len(keys)} whole pictures." in said
+    assert "contradict no label of this run" in said
+
+
+def test_forty_classes(dataset: Dataset) -> None:
+    names = [f"角色{number:02}" for number in range(40)]
+    fill(dataset, names, each=3)
+    judged_run(dataset, "many", skill=1.0)
+    _, page = page_of(dataset, "many")
+    rows = page.xpath("//table[contains(@class, 'matrix')]/tbody/tr")
+    assert len(rows) == 40
+    assert len(rows[0].xpath("./td")) == 41
+    assert "many" in page.xpath("//table[contains(@class, 'matrix')]/@class")[0]
+
+
+@pytest.mark.parametrize("only", [("train",), ("train", "val"), ("train", "test")])
+def test_splits_that_are_not_there(dataset: Dataset, only: tuple[str, ...]) -> None:
+    fill(dataset, CLASSES)
+    judged_run(dataset, "one", only=only)
+    _, page = page_of(dataset, "one")
+    said = page.text_content()
+    assert ("no validation pictures" in said) == ("val" not in only)
+    assert bool(page.xpath("//section[@id='classes']")) == (only != ("train",))
+
+
+def test_a_run_of_an_older_gleanset(dataset: Dataset) -> None:
+    """Its metrics know nothing of intervals, calibration or layers."""
+    fill(dataset, CLASSES[:2])
+    folder = dataset.root / "runs" / "old"
+    folder.mkdir(parents=True)
+    score = {"name": "a", "precision": 1.0, "recall": 0.5, "f1": 0.6667, "support": 2}
+    judged = {
+        "count": 2,
+        "accuracy": 0.5,
+        "log_loss": 1.0,
+        "macro_f1": 0.3,
+        "classes": [score],
+        "top5_accuracy": None,
+        "confusion": [[1, 1], [0, 0]],
+        "mistakes": [{"key": "gone", "true": "a", "predicted": "b", "confidence": 0.9}],
+    }
+    metrics = {
+        "classes": ["a", "b"],
+        "settings": {"preset": "simple"},
+        "best_epoch": 1,
+        "data": {"train": 1},
+        "seconds": 1.0,
+        "val": None,
+        "test": judged,
+        "epochs": [{"epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5}],
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    _, page = page_of(dataset, "old")
+    said = page.text_content()
+    assert "not shown" in said
+    assert "recorded no calibration" in said
+    bins: list[object] = []
+    told = {"ece": 0.2, "bins": bins, "intervals": {"log_loss": [0.8, 1.2], "accuracy": [0.1, 0.9]}}
+    told["calibrated"] = {"log_loss": 0.7, "ece": 0.1, "bins": bins}
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"test": judged | told}))
+    test = read_metrics(folder).test
+    assert test is not None
+    assert test.uncalibrated is not None
+    assert (test.log_loss, test.ece, list(test.intervals)) == (0.7, 0.1, ["accuracy"])
+    assert (test.uncalibrated.log_loss, test.uncalibrated.ece) == (1.0, 0.2)
+    (folder / "metrics.json").write_text("{")
+    with pytest.raises(InputUnusable, match="cannot be read"):
+        write_report(dataset, "old")
+    with pytest.raises(InputUnusable, match="has no figures"):
+        write_report(dataset, "none")
+
+
+def test_layers_are_counted_as_the_network_has_them(tmp_path: Path) -> None:
+    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
+    net = build_net(settings, 3)
+    net.train()
+    layers = layers_of(net, settings.channels, settings.size)
+    assert net.training
+    assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in net.parameters())
+    assert layers[-1].shape == (3,)
+    convolutions = [layer for layer in layers if layer.kind == "Conv2d"]
+    assert convolutions[0].macs == 9 * 3 * 4 * 32 * 32
+    assert convolutions[1].macs == 9 * 4 * 8 * 16 * 16
+    save_layers(tmp_path, layers)
+    assert [row.name for row in read_layers(tmp_path)] == [layer.name for layer in layers]
+
+
+def test_a_deep_network_is_drawn_in_few_blocks() -> None:
+    layers = [
+        LayerRow(f"backbone.stage{s}.block{b}.conv{c}", "Conv2d", [8, 4, 4], 10, 10)
+        for s in range(5)
+        for b in range(4)
+        for c in range(3)
+    ]
+    blocks = blocks_of(layers)
+    assert [block.name for block in blocks] == [f"backbone.stage{s}" for s in range(5)]
+    assert sum(block.parameters for block in blocks) == 600
+    assert len(blocks_of(layers[:MOST_BLOCKS])) == MOST_BLOCKS
+
+
+def test_the_commonest_confusions_come_first() -> None:
+    found = confused_pairs([[5, 2, 0], [0, 9, 4], [1, 0, 3]], "abc", most=2)
+    assert [(one.true, one.answered, one.count, one.total) for one in found] == [
+        ("b", "c", 4, 13),
+        ("a", "b", 2, 7),
+    ]
+
+
+def test_answers_survive_the_report(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, _ = judged_run(dataset, "one")
+    before = load_decision_rule(folder)
+    write_report(dataset, "one", target=dataset.root / "elsewhere.html")
+    assert load_decision_rule(folder) == before
+    assert not (folder / "report.html").exists()

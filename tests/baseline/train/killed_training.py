@@ -1,0 +1,100 @@
+"""A training in a process of its own, for the tests that kill it.
+
+    python killed_training.py FOLDER RESULT [OPTION=VALUE ...]
+
+Checkpoints lie in FOLDER; the figures and a hash of the weights are written to RESULT. With
+`dataset=PATH` and `preset=NAME` that preset learns from the dataset; else a small network from
+drawn patterns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from drawn_patterns import CLASSES, patterns
+
+from baseline.data.samples import find_examples
+from baseline.features.compute import reproducible
+from baseline.settings import Simple, load_preset
+from baseline.train.loop import checkpoint
+from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop.classifier import train_classifier
+from baseline.train.methods.registry import fit_method
+from baseline.train.methods.training_data import TrainingData
+from baseline.train.networks import Net, build_net
+from gleanset import Dataset
+
+TINY = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "16", "epochs": "6"}
+
+
+class Told(TrainingCallback):
+    """Keeps what a person is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def main(folder: Path, result: Path, options: dict[str, str]) -> str:
+    """Train and write the result down; what was said, as lines."""
+    # Every step is saved, so that a kill may fall on any of them.
+    checkpoint.SECONDS_BETWEEN_SAVES = checkpoint.REST_PER_SAVE = 0
+    torch.set_num_threads(1)
+    watch, rest = Told(), dict(options)
+    if root := rest.pop("dataset", ""):
+        fitted = by_preset(Path(root), folder, rest.pop("preset"), rest, watch)
+    else:
+        fitted = small(folder, rest, watch)
+    clocks = ("seconds", "images_per_second", "data_wait")
+    epochs = [{k: v for k, v in asdict(e).items() if k not in clocks} for e in fitted.history]
+    weights = b"".join(value.numpy().tobytes() for value in fitted.net.state_dict().values())
+    told = {
+        "epochs": epochs,
+        "best": fitted.best_epoch,
+        "rate": fitted.facts["learning_rate"],
+        "weights": hashlib.sha256(weights).hexdigest(),
+    }
+    result.write_text(json.dumps(told))
+    return "\n".join(watch.lines)
+
+
+def small(folder: Path, options: dict[str, str], watch: TrainingCallback) -> TrainingResult[Net]:
+    """A network whose first layers rest for two epochs."""
+    settings = load_preset("simple", TINY | options)
+    assert isinstance(settings, Simple)
+    with reproducible(settings.seed):
+        net = build_net(settings, 3)
+    return train_classifier(
+        net,
+        patterns((40, 24, 16), 1),
+        patterns((8, 8, 8), 2),
+        CLASSES,
+        settings,
+        watch=watch,
+        place=folder,
+        frozen=net.get_submodule("features"),
+        frozen_epochs=2,
+    )
+
+
+def by_preset(
+    root: Path, folder: Path, preset: str, options: dict[str, str], watch: TrainingCallback
+) -> TrainingResult[Net]:
+    """Any method, as `baseline train` fits it."""
+    with Dataset.open(root) as dataset:
+        settings = load_preset(preset, options)
+        return fit_method(
+            TrainingData(dataset, find_examples(dataset), settings, place=folder), settings, watch
+        )
+
+
+if __name__ == "__main__":
+    words = dict(word.split("=", 1) for word in sys.argv[3:])
+    print(main(Path(sys.argv[1]), Path(sys.argv[2]), words))  # noqa: T201

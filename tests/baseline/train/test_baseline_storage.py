@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_patterns import CLASSES, patterns
+
+from baseline.data.runs import SETTINGS, WEIGHTS
+from baseline.settings import Settings, load_preset
+from baseline.train.inference import predict_logits
+from baseline.train.loop.classifier import train_small_network
+from baseline.train.networks import SmallNet, build_net
+from baseline.train.storage import FORMAT, load_model, save_model
+from gleanset.errors import InputUnusable, NotWritable
+
+TINY = {"size": "32", "blocks": "4,8", "dense": "8", "epochs": "1"}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_preset("simple", TINY)
+
+
+@pytest.fixture
+def saved(tmp_path: Path, settings: Settings) -> Path:
+    save_model(tmp_path / "run", build_net(settings, 3), settings, CLASSES)
+    return tmp_path / "run"
+
+
+def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -> None:
+    pictures = patterns((6, 6, 6), 1)
+    trained = train_small_network(
+        pictures, patterns((2, 2, 2), 2), CLASSES, settings, lambda report: None
+    )
+    save_model(tmp_path, trained.net, settings, CLASSES)
+    model, found, classes = load_model(tmp_path)
+    assert (found, classes) == (settings, CLASSES)
+    assert isinstance(model, SmallNet)
+    assert not model.training
+    assert np.array_equal(predict_logits(model, pictures), predict_logits(trained.net, pictures))
+
+
+def test_saving_again_replaces_and_leaves_nothing_else(saved: Path, settings: Settings) -> None:
+    save_model(saved, build_net(settings, 3), settings, ("a", "b", "猫"))
+    assert load_model(saved)[2] == ("a", "b", "猫")
+    named = json.loads((saved / SETTINGS).read_text())["weights"]
+    assert sorted(p.name for p in saved.iterdir()) == sorted([SETTINGS, named])
+
+
+@pytest.mark.parametrize("name", [SETTINGS, WEIGHTS])
+def test_missing_file_is_named(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(InputUnusable, match=f"{name} is missing"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", [SETTINGS, WEIGHTS])
+@pytest.mark.parametrize("left", [0, 10, -1])
+def test_cut_file_is_damaged(saved: Path, name: str, left: int) -> None:
+    path = saved / name
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(InputUnusable, match=f"{name} is damaged"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": None},
+        {"settings": {"preset": "simple"}},
+        {"classes": 3},
+        {"format": "one"},
+        {"weights_sha256": "0"},
+    ],
+)
+def test_wrong_settings_are_damage(saved: Path, change: dict[str, object]) -> None:
+    described = json.loads((saved / SETTINGS).read_text()) | change
+    (saved / SETTINGS).write_text(json.dumps(described))
+    with pytest.raises(InputUnusable, match="is damaged"):
+        load_model(saved)
+
+
+def test_newer_format_is_refused(saved: Path) -> None:
+    described = json.loads((saved / SETTINGS).read_text()) | {"format": 99}
+    (saved / SETTINGS).write_text(json.dumps(described))
+    with pytest.raises(InputUnusable, match="newer Gleanset"):
+        load_model(saved)
+
+
+def test_weights_of_another_shape_say_so(saved: Path) -> None:
+    described = json.loads((saved / SETTINGS).read_text())
+    described["classes"] = ["only", "two"]
+    (saved / SETTINGS).write_text(json.dumps(described))
+    with pytest.raises(InputUnusable, match="does not fit the network") as error:
+        load_model(saved)
+    assert "Train again" in error.value.mend
+
+
+def test_older_format_is_to_be_trained_again(saved: Path) -> None:
+    described = json.loads((saved / SETTINGS).read_text()) | {"format": FORMAT - 1}
+    (saved / SETTINGS).write_text(json.dumps(described))
+    with pytest.raises(InputUnusable, match="older Gleanset") as error:
+        load_model(saved)
+    assert "Train again" in error.value.mend
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotWritable):
+        save_model(tmp_path / "file" / "run", build_net(settings, 3), settings, CLASSES)
+
+
+def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> None:
+    before = (saved / WEIGHTS).read_bytes()
+    (saved / SETTINGS).unlink()
+    (saved / SETTINGS).mkdir()
+    (saved / SETTINGS / "in the way").write_bytes(b"")
+    with pytest.raises(InputUnusable):
+        save_model(saved, build_net(settings, 3), settings, CLASSES)
+    assert (saved / WEIGHTS).stat().st_size == len(before)
+    assert not list(saved.glob(".*"))

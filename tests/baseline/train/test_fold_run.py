@@ -1,0 +1,190 @@
+"""`baseline train --folds`: every picture of train and val is judged once, and test by nobody."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_dataset import fill
+from tools_for_tests import ROOT, run_here
+
+from baseline.data.samples import find_foldable
+from baseline.judge.outputs import load_outputs
+from baseline.settings import load_preset
+from baseline.train.fold_run import HELD_OUT, SWOLLEN, CrossValidation, cross_validate
+from baseline.train.fold_trials import FoldTrials
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.runs import Doubts, SplitEvaluations
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.terminal import readable
+from gleanset.work.progress import Progress
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from cross_validation import World, class_means, nearest_picture, trial
+
+SMALL = {"size": "56", "backbone": "colours", "views": "0"}
+"""What needs no network, and is solved at once."""
+PARTS = ("train",) * 6 + ("val", "test")
+PRESET = load_preset("transfer", SMALL)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[Dataset]:
+    """Sixteen pictures of each of three classes, two of a moment; one has a wrong label."""
+    with Dataset.create(tmp_path / "dataset") as made:
+        fill(made, 16, tuple(part for part in PARTS for _ in range(2)), moment=2)
+        wrong = next(s for s in made.samples.in_splits() if s.split == "train")
+        other = next(s.label for s in made.samples.in_splits() if s.label != wrong.label)
+        made.journal.step("Label", [Choice(wrong.key, "label", other)])
+        yield made
+
+
+def keys(dataset: Dataset, *splits: str) -> set[str]:
+    return {one.key for one in dataset.samples.in_splits() if one.split in splits}
+
+
+def train(dataset: Dataset, *words: str) -> Any:
+    options = [part for pair in SMALL.items() for part in ("-o", "=".join(pair))]
+    line = ("train", "--preset", "transfer", *options, *words, "-d", str(dataset.root))
+    return run_here("baseline.cli", *line, cwd=dataset.root)
+
+
+def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
+    dataset: Dataset,
+) -> None:
+    said: list[str] = []
+
+    def stop(line: str) -> None:
+        said.append(line)
+        if line.startswith("fold 1 of 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(dataset, PRESET, 2, say=stop)
+    (stopped,) = dataset.runs.each()
+    assert (stopped.room, stopped.status) == ("cross-validation", "interrupted")
+    done = train(dataset, "--folds", "2", "--json")
+    told = json.loads(done.stdout)
+    assert re.search(r"1 training on 42 pictures, about \d+ s to \d+ (s|min)", done.stderr)
+    assert any("; about" in line and line.endswith("to go") for line in said)
+    assert told["run"] == stopped.id
+    assert (told["judged"], told["moments"], told["test"], len(told["folds"])) == (42, 21, 6, 2)
+    assert [one["count"] for one in told["folds"]] == pytest.approx([21, 21], abs=3)
+    assert told["at_least"] < told["accuracy"] < told["at_most"]
+    # Every picture of train and val once, and nothing of test.
+    found = load_outputs(dataset.runs_folder / told["run"])[HELD_OUT]
+    assert sorted(found.keys) == sorted(keys(dataset, "train", "val"))
+    assert told["accuracy"] == float((found.logits.argmax(1) == found.y).mean())
+    looks = SplitEvaluations(dataset.db).before("test", keys(dataset, "test"))
+    assert (looks.times, looks.otherwise) == (0, 0)
+    doubts = list(Doubts(dataset.db).each())
+    assert len(doubts) == told["doubts"] >= 1
+    assert {one.run for one in doubts} == {told["run"]}
+    assert {one.sample for one in doubts} <= set(found.keys)
+    page = Path(told["report"]).read_text()
+    assert "Cross-validation on" in page
+    assert "6 pictures of test were not looked at" in page
+    # What is known is not trained again, and is told in lines that fit.
+    again = train(dataset, "--folds", "2")
+    assert "known already" in again.stderr
+    assert max(map(len, again.stdout.splitlines())) <= max(80, len(told["report"]) + 8)
+    assert "without --folds" in again.stdout
+    # There is no network in it to be used, and that is said.
+    refused = run_here(
+        "baseline.cli", "export", told["run"], "a.onnx", "-d", dataset.root, cwd=dataset.root
+    )
+    assert refused.code == 3
+    assert "kept no network" in refused.stderr
+
+
+def test_features_are_made_in_one_pass_and_the_time_told_covers_what_it_took(
+    dataset: Dataset,
+) -> None:
+    low, high = train(dataset, "--folds", "3", "-s", "--json").json["seconds"]
+    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
+    trainings = trials.trainings(PRESET)
+    began = time.monotonic()
+    trials.make_features(trainings, Progress(quiet=True))
+    kept = {path: path.stat().st_mtime_ns for path in (dataset.cache / "features").rglob("*")}
+    assert kept
+    cells = list(trials.each(trainings))
+    assert time.monotonic() - began < high
+    assert 0 < low < high
+    there = (dataset.cache / "features").rglob("*")
+    assert {path: path.stat().st_mtime_ns for path in there} == kept, "no fold makes features"
+    assert len(cells) == 3
+    assert trials.missing(trainings) == []
+    assert train(dataset, "--folds", "3", "-s", "--json").json["seconds"] == [0.0, 0.0]
+
+
+def test_the_lines_for_a_person_fit_a_narrow_terminal() -> None:
+    fold = {"count": 2469, "moments": 1200, "accuracy": 0.5, "seconds": 1.0}
+    numbers = {"judged": 12345, "moments": 6000, "not_judged": 100, "test": 1234, "doubts": 1000}
+    shares = {"accuracy": 0.5, "at_least": 0.4, "at_most": 0.6, "spread": 0.1}
+    told = CrossValidation("r", Path("report.html"), {"folds": [fold] * 5, **numbers, **shares})
+    assert max(map(len, readable(told.words()))) <= 80
+
+
+def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(
+    dataset: Dataset,
+) -> None:
+    placed = list(dataset.samples.in_splits())
+    folds = {one.key: int(str(one.moment).rpartition("/")[2]) % 3 + 1 for one in placed}
+    parts = {1: "train", 2: "val", 3: "test"}
+    plan = {one.key: (str(one.moment), parts[folds[one.key]]) for one in placed}
+    dataset.samples.set_splits(plan, "folds", folds)
+    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
+    assert trials.labelled.keys() == folds.keys()
+    held = [
+        {folds[s.key] for s in trials.fold(one).splits["test"]} for one in trials.trainings(PRESET)
+    ]
+    assert held == [{1}, {2}, {3}]
+    with pytest.raises(UsageError, match="into 3 folds, not 5"):
+        FoldTrials.of_all(dataset, dataset.cache, 5)
+    dataset.samples.set_splits({}, "none")
+    assert len(find_foldable(dataset).splits["train"]) == 48
+
+
+def test_moments_are_never_torn_and_classes_are_dealt_alike(dataset: Dataset) -> None:
+    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
+    for one in trials.trainings(PRESET):
+        part = trials.fold(one)
+        inside = {trials.examples.moments[s.key] for s in part.splits["test"]}
+        outside = {
+            trials.examples.moments[s.key] for name in ("train", "val") for s in part.splits[name]
+        }
+        assert inside.isdisjoint(outside)
+        counts = [sum(s.label == name for s in part.splits["test"]) for name in part.classes]
+        assert max(counts) - min(counts) <= 2
+
+
+def test_what_cannot_be_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
+    with pytest.raises(InputUnusable, match="30 folds need two classes, and 30 moments"):
+        cross_validate(dataset, PRESET, 30)
+    assert list(dataset.runs.each()) == []
+    line = ("train", "--preset", "auto", "--folds", "3", "-d", str(dataset.root))
+    refused = run_here("baseline.cli", *line, cwd=dataset.root)
+    assert refused.code == 2
+    assert "chooses by folds itself" in refused.stderr
+    planned = json.loads(train(dataset, "--folds", "3", "--simulate", "--json").stdout)
+    assert (planned["trainings"], planned["pictures"], planned["moments"]) == (3, 42, 21)
+    assert list(dataset.runs.each()) == []
+
+
+def test_the_interval_covers_what_such_networks_get_on_other_pictures() -> None:
+    random, covered = np.random.default_rng(5), []
+    for learn in (class_means, nearest_picture):
+        for world in (World(6, 2, 0.5, 0.8), World(18, 3, 0.9, 0.3)):
+            for _ in range(30):
+                found = trial(world, learn, 5, random)
+                low, high = found.intervals[SWOLLEN]
+                covered.append(low <= found.of_folds <= high)
+    assert np.mean(covered) >= 0.95

@@ -1,0 +1,218 @@
+"""The triplet method and its gallery of known pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_dataset import fill
+from test_methods import PACKAGED, TINY, accuracy, trained
+
+from baseline.settings import load_preset
+from baseline.train.inference import predict_logits
+from baseline.train.loop.callbacks import TrainingResult
+from baseline.train.methods.gallery import (
+    MOST,
+    add_to_gallery,
+    load_gallery,
+    make_gallery,
+    remove_from_gallery,
+    representatives,
+    save_gallery,
+)
+from baseline.train.methods.training_data import TrainingData
+from baseline.train.networks import SCALE, EmbeddingNet, GalleryHead, Net, build_net
+from baseline.train.storage import load_model, save_model
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, UsageError
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path_factory.mktemp("gallery") / "dataset") as made:
+        fill(made, 20)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingData]:
+    """A trained run of the preset triplet, and what it was trained on."""
+    fitted, material = trained(dataset, "triplet", PACKAGED | {"views": "1", "epochs": "6"})
+    assert accuracy(fitted.net, material.arrays("test")) > 0.8
+    assert fitted.history[-1].val_accuracy is not None
+    return saved(fitted, material, tmp_path_factory.mktemp("run")), material
+
+
+def saved(fitted: TrainingResult[Net], material: TrainingData, folder: Path) -> Path:
+    save_model(folder, fitted.net, material.settings, material.classes)
+    save_gallery(folder, fitted.net)
+    return folder
+
+
+@pytest.fixture
+def copy(run: tuple[Path, TrainingData], tmp_path: Path) -> Path:
+    for path in run[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def unit(count: int, width: int, seed: int) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, TrainingData]) -> None:
+    folder, material = run
+    net, _, classes = load_model(folder)
+    known = load_gallery(folder)
+    train = material.arrays("train")
+    assert sorted(key for row in known for key in row) == sorted(train.keys)
+    with torch.inference_mode():
+        embedded = net.embed(torch.from_numpy(train.x).float() / 255)
+    assert torch.allclose(embedded.norm(dim=1), torch.ones(len(train)), atol=1e-5)
+    assert isinstance(net.head, GalleryHead)
+    for c, name in enumerate(classes):
+        for k, key in enumerate(known[c]):
+            row = train.keys.index(key)
+            assert classes[train.y[row]] == name
+            # Features of the gallery may be of lower precision.
+            assert float(net.head.vectors[c, k] @ embedded[row]) > 0.98
+    logits = predict_logits(net, train)
+    assert np.allclose(logits.max(1), SCALE, atol=0.5)
+
+
+def test_a_class_is_added_without_training_and_removed_again(copy: Path) -> None:
+    net, _, classes = load_model(copy)
+    before = load_gallery(copy)
+    fresh = unit(5, net.head.vectors.shape[2], 0)  # type: ignore[union-attr, index, operator]
+    keys = [f"new-{n}" for n in range(5)]
+    assert add_to_gallery(copy, "newcomer", fresh, keys) == 5
+    grown, _, names = load_model(copy)
+    assert names == (*classes, "newcomer")
+    assert load_gallery(copy) == (*before, tuple(keys))
+    with torch.inference_mode():
+        scores = grown.head(torch.from_numpy(fresh))
+        assert (scores.argmax(1) == 3).all()
+        assert torch.allclose(scores[:, :3], net.head(torch.from_numpy(fresh)))
+    assert len(list(copy.glob("weights*"))) == 1
+
+    assert add_to_gallery(copy, "newcomer", fresh[:2], keys[:2]) == 5
+    discs = len(before[classes.index("disc")])
+    assert add_to_gallery(copy, "disc", fresh[:1], ["one more"]) == discs + 1
+    remove_from_gallery(copy, "newcomer")
+    assert load_model(copy)[2] == classes
+    assert sum(map(len, load_gallery(copy))) == sum(map(len, before)) + 1
+    assert len(list(copy.glob("weights*"))) == 1
+
+
+def test_what_cannot_be_added_or_removed_is_told(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no picture to add"):
+        add_to_gallery(copy, "nobody", np.zeros((0, 128), np.float32), [])
+    with pytest.raises(UsageError, match="cannot be removed"):
+        remove_from_gallery(copy, "nobody")
+    (copy / "gallery.json").write_text('{"known": {"another": []}}')
+    with pytest.raises(InputUnusable, match="does not belong"):
+        load_gallery(copy)
+    (copy / "gallery.json").write_text("{")
+    with pytest.raises(InputUnusable, match="cannot be read"):
+        load_gallery(copy)
+
+
+KILLED_ADDITION = """
+import json, os, signal, sys
+from pathlib import Path
+import numpy as np, torch
+from baseline.train.methods.gallery import add_to_gallery, load_gallery
+from baseline.train.storage import load_model
+
+torch.set_num_threads(1)
+folder, fsync = Path(sys.argv[1]), os.fsync
+
+def add(writes):
+    left = [writes]
+
+    def killed(handle):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(handle)
+
+    os.fsync = killed
+    add_to_gallery(folder, "newcomer", np.eye(3, 128, dtype=np.float32), ["a", "b", "c"])
+    os._exit(0)
+
+for writes in range(0, 12, 2):
+    # Forked, so that torch is loaded once for all; nothing here has a thread yet.
+    child = os.fork()
+    if child == 0:
+        add(writes)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(json.dumps([code, load_model(folder)[2], load_gallery(folder)]), flush=True)
+"""
+"""Adds to a gallery again and again, killed at the next but one write to the disk each time."""
+
+
+@pytest.mark.long
+def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: Path) -> None:
+    settings = load_preset("triplet", TINY)
+    net, known = build_net(settings, 3), [f"k{n}" for n in range(12)]
+    assert isinstance(net, EmbeddingNet)
+    net.head = make_gallery(unit(12, 128, 0), np.arange(12) % 3, known, 3)
+    copy = tmp_path / "run"
+    copy.mkdir()
+    save_model(copy, net, settings, ("disc", "cross", "stripes"))
+    save_gallery(copy, net)
+    before = load_gallery(copy)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_ADDITION, str(copy)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    for _, classes, known in found:
+        assert tuple(map(tuple, known[:3])) == before
+        assert len(known) == len(classes)
+    ended = [code for code, _, _ in found]
+    assert len(ended) == 6
+    assert ended[0] == -signal.SIGKILL
+    assert ended[-1] == 0
+    assert load_gallery(copy)[3] == ("a", "b", "c")
+
+
+def test_learning_the_backbone_as_well(dataset: Dataset, tmp_path: Path) -> None:
+    options = TINY | {"learn": "all", "epochs": "2", "classes_per_batch": "3", "embedding": "16"}
+    fitted, material = trained(dataset, "triplet", options)
+    assert fitted.facts["norms"] == "learnt"
+    assert fitted.facts["known_pictures"] == len(material.arrays("train"))
+    assert len(fitted.history) == 2
+    net, _, _ = load_model(saved(fitted, material, tmp_path))
+    test = material.arrays("test")
+    assert np.array_equal(predict_logits(net, test), predict_logits(fitted.net, test))
+
+
+def test_the_known_are_bounded_and_stand_for_the_rest() -> None:
+    centres = unit(MOST, 32, 0)
+    near = np.repeat(centres, 3, axis=0) + 0.01 * unit(3 * MOST, 32, 1)
+    x = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+    chosen = representatives(x, MOST)
+    assert sorted(set(chosen // 3)) == list(range(MOST))
+    y = np.zeros(len(x), np.int64)
+    y[-1] = 1
+    keys = [*(f"k{n}" for n in range(len(x) - 2)), "k0", "other"]
+    head = make_gallery(x, y, keys, 2)
+    assert [len(row) for row in head.known] == [MOST, 1]
+    assert len(set(head.known[0])) == MOST
+    assert head.vectors.shape == (2, MOST, 32)
+    assert torch.equal(head.vectors[1], head.vectors[1, :1].expand(MOST, 32))

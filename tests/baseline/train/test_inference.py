@@ -1,0 +1,120 @@
+"""What a network says of a split: a frozen backbone sees a picture once, to learn and to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from drawn_dataset import fill
+
+import baseline
+from baseline.cli import commands
+from baseline.data.pixels import Pixels
+from baseline.data.runs import run_folder
+from baseline.data.samples import SPLITS, find_examples
+from baseline.features.extraction import Extractor
+from baseline.judge.decision_rule import load_decision_rule, rule_scores
+from baseline.judge.outputs import softmax
+from baseline.judge.reevaluate import reevaluate
+from baseline.settings import Settings, load_preset
+from baseline.train.cross_validate import search_doubts
+from baseline.train.inference import network_outputs, split_outputs
+from baseline.train.methods.training_data import TrainingData
+from baseline.train.storage import load_model
+from baseline.train.sweep import sweep
+from baseline.train.train_run import train_run
+from gleanset import Dataset
+
+TINY = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none", "precision": "fp32"}
+FROZEN = {
+    "transfer": TINY | {"views": "1", "strength": "1"},
+    "triplet": TINY | {"epochs": "2", "views": "1", "embedding": "8"},
+}
+
+
+LATER = pytest.param("triplet", marks=pytest.mark.long)
+
+
+@pytest.fixture(scope="module", params=["transfer", LATER])
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Dataset, str, Settings, list[int]]]:
+    """A dataset with a run whose backbone is frozen, and how many pictures went through it."""
+    settings = load_preset(request.param, FROZEN[request.param])
+    extracted: list[int] = []
+    plain = Extractor.__call__
+
+    def counting(self: Extractor, pictures: Pixels) -> np.ndarray:
+        extracted.append(len(pictures))
+        return plain(self, pictures)
+
+    with (
+        Dataset.create(tmp_path_factory.mktemp("frozen") / "dataset") as dataset,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(Extractor, "__call__", counting)
+        fill(dataset, 10)
+        run = str(train_run(dataset, settings)["run"])
+        yield dataset, run, settings, extracted
+
+
+def test_one_extraction_feeds_learning_and_judging(
+    trained: tuple[Dataset, str, Settings, list[int]],
+) -> None:
+    dataset, run, settings, extracted = trained
+    counts = find_examples(dataset).counts()
+    views = 2  # the plain one and that of the settings
+    assert sum(extracted) == counts["train"] * views + counts["val"] + counts["test"]
+    extracted.clear()
+    for split in SPLITS:
+        reevaluate(dataset, run, split)
+    sweep(dataset, settings.preset, [FROZEN[settings.preset]])
+    assert extracted == []
+    # Folds learn from samples of val and test as well, which wants their one changed view.
+    search_doubts(dataset, run, run_folder(dataset, run), 2)
+    assert sum(extracted) <= counts["val"] + counts["test"]
+    assert not (dataset.cache / "pixels").exists()  # no picture was decoded for a whole network
+
+
+def test_cached_features_say_what_the_whole_network_says(
+    trained: tuple[Dataset, str, Settings, list[int]],
+) -> None:
+    dataset, run, settings, _ = trained
+    net, _, _ = load_model(run_folder(dataset, run))
+    data = TrainingData(dataset, find_examples(dataset), settings)
+    for split in SPLITS:
+        cached, whole = split_outputs(net, data, split), network_outputs(net, data.arrays(split))
+        assert cached.keys == whole.keys
+        assert np.array_equal(cached.y, whole.y)
+        assert np.allclose(cached.logits, whole.logits, atol=1e-4)
+        assert cached.embeddings is not None
+        assert whole.embeddings is not None
+        assert np.allclose(cached.embeddings, whole.embeddings, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("trained", ["transfer", "triplet"], indirect=True)
+def test_cached_features_say_what_the_exported_network_says(
+    trained: tuple[Dataset, str, Settings, list[int]], tmp_path: Path
+) -> None:
+    dataset, run, settings, _ = trained
+    folder, out = run_folder(dataset, run), tmp_path / "model.onnx"
+    words = ["export", run, str(out), "-d", str(dataset.root)]
+    done = CliRunner().invoke(commands, words)
+    assert done.exit_code == 0, done.output
+    net, _, classes = load_model(folder)
+    data = TrainingData(dataset, find_examples(dataset), settings)
+    told = split_outputs(net, data, "test")
+    expected = softmax(rule_scores(told.logits, classes, load_decision_rule(folder)))
+    samples = {sample.key: sample for sample in data.examples.splits["test"]}
+    files = [dataset.image_path(samples[key].image, "PNG") for key in told.keys]
+    model = baseline.load(out)
+    for row, answer in enumerate(model.predict_many(files, top=len(classes))):
+        given = {one.label: one.confidence for one in answer}
+        assert [given[name] for name in classes] == pytest.approx(expected[row], abs=1e-4)
+    assert told.embeddings is not None
+    assert np.allclose(model.embed(files), told.embeddings, atol=1e-4)

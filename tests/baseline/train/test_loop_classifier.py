@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from drawn_patterns import CLASSES, none, patterns
+
+from baseline.data.samples import Arrays
+from baseline.features.compute import choose_compute, has_fast_bf16
+from baseline.judge.metrics import ClassificationMetrics, classification_metrics
+from baseline.settings import Simple, load_preset
+from baseline.train.loop.callbacks import EpochReport, TrainingResult
+from baseline.train.loop.classifier import train_small_network
+from baseline.train.loop.lr_schedule import learning_rate_factor
+from baseline.train.networks import Net
+from gleanset.errors import InputUnusable, UsageError
+
+SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropout": "0.1"}
+
+
+def settings(**changes: Any) -> Simple:
+    made = load_preset("simple", SMALL)
+    assert isinstance(made, Simple)
+    return msgspec.structs.replace(made, **changes)
+
+
+def predict_logits(net: Net, arrays: Arrays) -> np.ndarray:
+    with torch.inference_mode():
+        x = torch.from_numpy(arrays.x).float() / 255
+        return net(x).numpy()
+
+
+def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> ClassificationMetrics:
+    return classification_metrics(predict_logits(net, arrays), arrays.y, arrays.keys, classes)
+
+
+def quiet(report: EpochReport) -> None:
+    """Listen to no epoch."""
+
+
+def figures(trained: TrainingResult[Net]) -> list[tuple[float | None, ...]]:
+    return [(r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in trained.history]
+
+
+@pytest.mark.parametrize("colour", ["grayscale", "rgb"])
+def test_learns_simple_patterns(colour: str) -> None:
+    channels = 1 if colour == "grayscale" else 3
+    wish = settings(colour=colour, epochs=8)
+    heard: list[EpochReport] = []
+    trained = train_small_network(
+        patterns((40, 40, 40), 1, channels),
+        patterns((10, 10, 10), 2, channels),
+        CLASSES,
+        wish,
+        heard.append,
+    )
+    result = evaluate(trained.net, patterns((20, 20, 20), 3, channels), CLASSES)
+    assert result.accuracy > 0.9
+    assert tuple(heard) == trained.history
+    assert [report.epoch for report in heard] == list(range(1, len(heard) + 1))
+    assert heard[-1].train_loss < heard[0].train_loss
+    assert all(report.images_per_second > 0 for report in heard)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_same_seed_same_digits(precision: str) -> None:
+    wish = settings(epochs=2, precision=precision)
+    pictures, val = patterns((12, 12, 12), 1), patterns((5, 5, 5), 2)
+
+    def meddle(report: EpochReport) -> None:
+        torch.manual_seed(report.epoch)
+
+    torch.manual_seed(99)
+    first = train_small_network(pictures, val, CLASSES, wish, quiet)
+    second = train_small_network(pictures, val, CLASSES, wish, meddle)
+    assert figures(first) == figures(second)
+    assert np.array_equal(predict_logits(first.net, val), predict_logits(second.net, val))
+    other = train_small_network(
+        pictures, val, CLASSES, settings(epochs=2, precision=precision, seed=1), quiet
+    )
+    assert figures(other) != figures(first)
+
+
+def test_random_state_and_threads_are_put_back() -> None:
+    torch.manual_seed(5)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    train_small_network(patterns((6, 6, 6), 1), none(), CLASSES, settings(epochs=1), quiet)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_stops_early_and_keeps_the_best_weights() -> None:
+    pictures, val = patterns((10, 10, 10), 1), patterns((20, 20, 20), 2)
+    # Labels of the validation pictures turned round: the better it learns, the worse they fare.
+    wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
+    trained = train_small_network(pictures, wrong, CLASSES, settings(epochs=30, patience=2), quiet)
+    losses = [report.val_loss for report in trained.history if report.val_loss is not None]
+    assert trained.stopped_early
+    assert trained.validated
+    assert len(trained.history) == trained.best_epoch + 2 < 30
+    assert losses[trained.best_epoch - 1] == min(losses)
+    kept = evaluate(trained.net, wrong, CLASSES)
+    assert kept.log_loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_val_of_a_few_pictures_neither_stops_nor_chooses() -> None:
+    pictures, val = patterns((10, 10, 10), 1), patterns((4, 4, 4), 2)
+    wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
+    trained = train_small_network(pictures, wrong, CLASSES, settings(epochs=8, patience=2), quiet)
+    assert not trained.validated
+    assert not trained.stopped_early
+    assert trained.best_epoch == len(trained.history) == 8
+    # It is still told how they fared.
+    assert all(report.val_loss is not None for report in trained.history)
+
+
+def test_without_validation_pictures_all_epochs_run() -> None:
+    wish = settings(epochs=3, patience=1)
+    trained = train_small_network(patterns((6, 6, 6), 1), none(), CLASSES, wish, quiet)
+    assert not trained.validated
+    assert not trained.stopped_early
+    assert trained.best_epoch == len(trained.history) == 3
+    assert all(r.val_loss is None and r.val_accuracy is None for r in trained.history)
+
+
+def test_balancing_helps_the_rare_class() -> None:
+    pictures, test = _blurred(patterns((120, 8, 8), 1)), _blurred(patterns((20, 20, 20), 3))
+    recall = {}
+    for balance in ("none", "weights", "sampling"):
+        wish = settings(epochs=6, balance=balance, augment="none")
+        trained = train_small_network(pictures, none(), CLASSES, wish, quiet)
+        scores = evaluate(trained.net, test, CLASSES).classes
+        recall[balance] = scores[1].recall + scores[2].recall
+    assert recall["weights"] > recall["none"] + 0.2
+    assert recall["sampling"] > recall["none"] + 0.2
+
+
+def _blurred(arrays: Arrays) -> Arrays:
+    """Hardly tellable from noise, so that guessing the frequent class pays."""
+    noise = np.random.default_rng(0).normal(0, 40, arrays.x.shape)
+    return replace(arrays, x=(arrays.x * 0.5 + noise + 60).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("counts", "classes", "says"),
+    [
+        ((5,), ("stripes",), "at least 2 classes"),
+        ((0, 0, 0), CLASSES, "train split is empty"),
+        ((5, 0, 5), CLASSES, "No training picture for: disc"),
+    ],
+)
+def test_says_what_is_missing(counts: tuple[int, ...], classes: tuple[str, ...], says: str) -> None:
+    pictures = patterns(counts, 1) if sum(counts) else none()
+    with pytest.raises(InputUnusable, match=says) as caught:
+        train_small_network(pictures, none(), classes, settings(), quiet)
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "adamax", "sgd"])
+def test_every_optimiser_learns(optimiser: str) -> None:
+    wish = settings(optimiser=optimiser, learning_rate=0.01, epochs=4)
+    trained = train_small_network(patterns((20, 20, 20), 1), none(), CLASSES, wish, quiet)
+    assert trained.history[-1].train_loss < trained.history[0].train_loss
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    factors = [learning_rate_factor(step, 100) for step in range(101)]
+    assert max(factors) == 1
+    assert factors[0] < factors[5] < factors[14]
+    assert factors[-1] == pytest.approx(0)
+
+
+def test_precision_follows_the_wish_and_the_machine() -> None:
+    assert not choose_compute("fp32").bf16
+    assert choose_compute("bf16").bf16
+    auto = choose_compute("auto")
+    assert auto.bf16 == has_fast_bf16(auto.device)
+
+
+def test_diverging_training_is_told() -> None:
+    wish = settings(optimiser="sgd", learning_rate=1e30, epochs=3)
+    with pytest.raises(UsageError, match="astray") as caught:
+        train_small_network(patterns((8, 8, 8), 1), none(), CLASSES, wish, quiet)
+    assert "learning_rate" in caught.value.mend

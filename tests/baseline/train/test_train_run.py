@@ -1,0 +1,455 @@
+"""A training run over a real dataset: its files, its row, and what happens when it is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_dataset import put_whole
+from drawn_patterns import CLASSES, patterns
+from msgspec.structs import replace
+from PIL import Image
+
+from baseline.data.runs import METRICS, ROOM, run_folder
+from baseline.data.samples import find_examples, load_arrays
+from baseline.judge.reevaluate import reevaluate
+from baseline.settings import load_preset
+from baseline.train.train_run import train_run
+from baseline.train.train_words import training_words
+from curation.snapshots import take_snapshot
+from gleanset import Box, Dataset, Face
+from gleanset.db.journal import Choice
+from gleanset.errors import InputUnusable
+from gleanset.images.cut import sample_key
+from gleanset.records import FaceCrop, Run
+from gleanset.terminal import readable
+
+ROOT = Path(__file__).parents[3]
+FILES = {
+    "weights.safetensors",
+    "settings.json",
+    METRICS,
+    "trained_on.json",
+    "answers.json",
+    "crops.json",
+    "familiarity.json",
+    "network.json",
+    "outputs.npz",
+    "curves.png",
+    "events",
+    "log.txt",
+    "report.html",
+}
+QUICK = load_preset(
+    "simple",
+    {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "2", "learning_rate": "0.01"},
+)
+
+
+def fill(dataset: Dataset, number: int = 10, classes: int = 2, seed: int = 0) -> None:
+    """Drawn pictures as whole samples, labelled and split 8:1:1, as the stages would do it."""
+    drawn = patterns((number,) * classes, seed)
+    choices, splits = [], {}
+    with dataset.db.write():
+        for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
+            key = put_whole(dataset, Image.fromarray(pixels[0]).convert("RGB"), f"{seed}/{index}")
+            choices.append(Choice(key, "label", CLASSES[int(kind)]))
+            splits[key] = (key, {8: "val", 9: "test"}.get(index % 10, "train"))
+        dataset.journal.step("Label", choices)
+        dataset.samples.set_splits(splits, "by hand")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path / "dataset") as made:
+        yield made
+
+
+@pytest.fixture
+def small(dataset: Dataset) -> Dataset:
+    fill(dataset)
+    return dataset
+
+
+def metrics(dataset: Dataset, run: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run_folder(dataset, str(run)) / METRICS).read_text())
+    return found
+
+
+def timeless(found: dict[str, Any]) -> dict[str, Any]:
+    """Metrics without what a clock measured."""
+    clocks = ("seconds", "images_per_second", "data_wait")
+    epochs = [{k: v for k, v in e.items() if k not in clocks} for e in found["epochs"]]
+    training = {k: v for k, v in found["training"].items() if k not in clocks}
+    plain = {k: v for k, v in found.items() if k not in clocks}
+    return plain | {"epochs": epochs, "training": training}
+
+
+def runs(dataset: Dataset) -> list[Run]:
+    return [run for run in dataset.runs.each() if run.room == ROOM]
+
+
+def files(dataset: Dataset) -> dict[str, set[str]]:
+    return {
+        folder.name: {path.name for path in folder.iterdir()}
+        for folder in (dataset.root / "runs").iterdir()
+    }
+
+
+def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
+    settings = replace(QUICK, epochs=10)
+    take_snapshot(small, "v1")
+    result = train_run(small, settings)
+    (run,) = runs(small)
+    assert run.snapshot == {"name": "v1"}
+    report = (run_folder(small, run.id) / "report.html").read_text(encoding="utf-8")
+    assert "Made from snapshot <bdi>v1</bdi>." in report
+    assert (run.id, run.status) == (result["run"], "done")
+    assert {"run": run.id, **run.result} == json.loads(json.dumps(result))
+    assert run.settings == {
+        **settings.to_json(),
+        "data": find_examples(small).fingerprint(),
+    }
+    assert files(small) == {run.id: FILES}
+    assert list((small.cache / "scratch").iterdir()) == []
+
+    told = metrics(small, run.id)
+    assert told["classes"] == sorted(CLASSES[:2])
+    assert told["settings"] == settings.to_json()
+    assert {k: told["data"][k] for k in ("train", "val", "test")} == {
+        "train": 16,
+        "val": 2,
+        "test": 2,
+    }
+    numbers = [epoch["epoch"] for epoch in told["epochs"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert 1 <= told["best_epoch"] <= len(numbers)
+    assert told["test"]["count"] == 2
+    test = result["test"]
+    assert isinstance(test, dict)
+    assert test["accuracy"] == told["test"]["accuracy"] == 1.0
+    assert result["calibration"] == told["calibration"]["told"]
+    assert "2 pictures (2 moments) of val alone ask for" in str(result["calibration"])
+
+    judged = reevaluate(small, None, "test")
+    assert (judged.run, json.loads(json.dumps(judged.figures))) == (run.id, told["test"])
+    assert judged.looks is not None
+    assert (judged.looks.times, judged.looks.runs) == (0, ())  # its own look does not count
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(small: Dataset) -> None:
+    one, two = train_run(small, QUICK), train_run(small, QUICK, again=True)
+    other = train_run(small, replace(QUICK, seed=1))
+    assert len({one["run"], two["run"], other["run"]}) == 3
+    assert timeless(metrics(small, one["run"])) == timeless(metrics(small, two["run"]))
+    told = [timeless(metrics(small, run["run"]))["epochs"] for run in (one, other)]
+    assert told[0] != told[1]
+    weights = [
+        (run_folder(small, str(run["run"])) / "weights.safetensors").read_bytes()
+        for run in (one, two, other)
+    ]
+    assert weights[0] == weights[1] != weights[2]
+
+
+@pytest.mark.parametrize(
+    ("preset", "options"),
+    [
+        ("transfer", {"views": "1", "strength": "1"}),
+        pytest.param("finetune", {"epochs": "2", "warm_up": "1"}, marks=pytest.mark.long),
+        pytest.param(
+            "triplet", {"epochs": "3", "views": "1", "embedding": "8"}, marks=pytest.mark.long
+        ),
+    ],
+)
+@pytest.mark.slow
+def test_other_methods_give_the_same_figures_twice(
+    small: Dataset, preset: str, options: dict[str, str]
+) -> None:
+    tiny = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none"}
+    settings = load_preset(preset, tiny | options)
+    one, two = (train_run(small, settings, again=True)["run"] for _ in range(2))
+    assert one != two
+    assert timeless(metrics(small, one)) == timeless(metrics(small, two))
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_given_back_until_data_or_settings_change(small: Dataset) -> None:
+    first = train_run(small, QUICK, again=False)
+    assert train_run(small, QUICK, again=False) == first
+    assert len(runs(small)) == 1
+    changed = train_run(small, replace(QUICK, epochs=1), again=False)
+    assert changed["run"] != first["run"]
+    fill(small, 10, seed=1)
+    assert find_examples(small).counts() == {"train": 16, "val": 2, "test": 2}
+    more = train_run(small, replace(QUICK, epochs=1), again=False)
+    assert more["run"] != changed["run"]
+
+
+def test_another_margin_is_other_data(small: Dataset) -> None:
+    """The samples keep their keys and labels when they are cut anew, but not their pixels."""
+    before = find_examples(small).fingerprint()
+    image = next(small.images.each())
+    box = Box(0, 0, image.width, image.height)
+    cut = FaceCrop(
+        Face("whole", box, 1.0), sample_key(image.sha256, box), Box(4, 4, 20, 20), 0, 0.0
+    )
+    small.faces.record(image.sha256, "whole", "margin=other", [cut])
+    assert find_examples(small).fingerprint() != before
+
+
+def train_in_a_process(root: Path, options: dict[str, object]) -> subprocess.Popen[bytes]:
+    """The command in a process of its own."""
+    words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    code = "import torch; torch.set_num_threads(1); from baseline.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "train", "-d", str(root), *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def epochs_logged(root: Path) -> int:
+    """The last epoch that the logs of runs tell of."""
+    logs = "".join(log.read_text() for log in root.glob("runs/*/log.txt"))
+    return max(map(int, re.findall(r"epoch (\d+)/", logs)), default=0)
+
+
+def wait_for_epoch(process: subprocess.Popen[bytes], root: Path, number: int) -> None:
+    """Until the log of the run tells of the end of an epoch."""
+    until = time.monotonic() + 120
+    while epochs_logged(root) < number:
+        assert process.poll() is None, "it ended before it could be stopped"
+        assert time.monotonic() < until, "it never came to that epoch"
+        time.sleep(0.005)
+
+
+LONG: dict[str, object] = {
+    "size": 32,
+    "blocks": "8,16",
+    "dense": 16,
+    "epochs": 30,
+    "patience": 30,
+    "batch": 8,
+}
+
+
+STATUS = {signal.SIGKILL: "running", signal.SIGINT: "interrupted"}
+
+
+def stopped_in_a_process(dataset: Dataset, how: signal.Signals) -> Run:
+    """The run, after its process was stopped some epochs further on."""
+    process = train_in_a_process(dataset.root, LONG)
+    try:
+        wait_for_epoch(process, dataset.root, epochs_logged(dataset.root) + 3)
+        process.send_signal(how)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    (run,) = runs(dataset)
+    with pytest.raises(InputUnusable, match="no finished run"):
+        reevaluate(dataset, None, "test")
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "ways",
+    [
+        pytest.param((signal.SIGKILL,), id="killed"),
+        pytest.param((signal.SIGKILL, signal.SIGINT), id="both", marks=pytest.mark.long),
+    ],
+)
+def test_a_stopped_run_is_taken_up_under_its_own_name(
+    small: Dataset, ways: tuple[signal.Signals, ...]
+) -> None:
+    for how in ways:
+        stopped = stopped_in_a_process(small, how)
+        assert stopped.status == STATUS[how]
+
+    settings = load_preset("simple", {key: str(value) for key, value in LONG.items()})
+    result = train_run(small, settings)
+    (run,) = runs(small)
+    assert (run.id, run.status) == (stopped.id, "done")
+    assert result["run"] == stopped.id
+    assert files(small) == {run.id: FILES}
+    undisturbed = train_run(small, settings, again=True)
+    assert undisturbed["run"] != run.id
+    assert timeless(metrics(small, run.id)) == timeless(metrics(small, undisturbed["run"]))
+
+
+def test_classes_that_changed_since_are_named(small: Dataset) -> None:
+    run = train_run(small, replace(QUICK, epochs=1))["run"]
+    first = next(s for s in small.samples.by_key() if s.split == "train")
+    small.journal.step("Label", [Choice(first.key, "label", "newcomer")])
+    with pytest.raises(InputUnusable, match="newcomer") as error:
+        reevaluate(small, str(run), "test")
+    assert "baseline train" in error.value.mend
+
+
+def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: Dataset) -> None:
+    fill(dataset, 10, classes=1)
+    with pytest.raises(InputUnusable, match="at least 2 classes"):
+        train_run(dataset, QUICK)
+    [failed] = runs(dataset)
+    assert (failed.status, "error" in failed.result) == ("failed", True)
+    assert files(dataset) == {failed.id: {"log.txt", "events"}}
+    assert "at least 2 classes" in (run_folder(dataset, failed.id) / "log.txt").read_text()
+
+
+@pytest.mark.damages("a picture is removed")
+def test_pictures_that_are_lost_are_left_out_and_counted(small: Dataset) -> None:
+    lost = next(s for s in small.samples.by_key() if s.split == "train")
+    small.image_path(lost.image, "PNG").unlink()
+    result = train_run(small, replace(QUICK, epochs=1))
+    assert result["unreadable"] == 1
+    assert result["data"] == {"train": 15, "val": 2, "test": 2}
+    assert metrics(small, result["run"])["data"]["train"] == 15
+
+
+def test_all_pictures_lost_is_an_error_with_its_mend(small: Dataset) -> None:
+    shutil.rmtree(small.root / "images")
+    with pytest.raises(InputUnusable, match="can be read") as error:
+        train_run(small, QUICK)
+    assert "images folder" in error.value.mend
+
+
+def baseline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str, str]:
+    """The command as its console script runs it, without another import of torch."""
+    from baseline.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["baseline", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    return int(str(end.value.code)), out, err
+
+
+def test_the_commands_and_their_exit_codes(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("-d", str(dataset.root))
+    code, _, err = baseline(monkeypatch, capsys, "train", *where)
+    assert code == 3
+    assert "gleanset status" in err
+
+    code, _, err = baseline(monkeypatch, capsys, "train", "-o", "epoch=3", *where)
+    assert code == 2
+    assert "'epochs'" in err
+    assert baseline(monkeypatch, capsys, "train", "-o", "epochs", *where)[0] == 2
+    assert baseline(monkeypatch, capsys, "train", "--preset", "simpel", *where)[0] == 2
+    assert baseline(monkeypatch, capsys, "evaluate", *where)[0] == 3
+    assert runs(dataset) == []
+
+    fill(dataset)
+    options = [
+        f"{key}={value}"
+        for key, value in (
+            ("size", 32),
+            ("blocks", "8,16"),
+            ("dense", 16),
+            ("epochs", 2),
+            ("learning_rate", 0.01),
+        )
+    ]
+    given = [word for option in options for word in ("-o", option)]
+    code, out, err = baseline(monkeypatch, capsys, "train", "--json", *given, *where)
+    assert code == 0
+    steers, val, test = err.splitlines()
+    assert steers.startswith("val has 2 pictures, too few to stop by")
+    assert val.startswith("val has only 2 moments")
+    assert test.startswith("test has only 2 moments")
+    trained = json.loads(out.splitlines()[-1])
+    assert 0 <= trained["test"]["accuracy"] <= 1
+    assert Path(trained["report"]).name == "report.html"
+    assert Path(trained["report"]).is_file()
+
+    # The same for a person: how good it is, within which bounds, and what can be done with it.
+    code, out, err = baseline(monkeypatch, capsys, "train", *given, *where)
+    assert code == 0
+    assert "known already" in err
+    here = str(dataset.root)
+    assert not [line for line in out.splitlines() if len(line) > 80 and here not in line]
+    share = f"{100 * trained['test']['accuracy']:.1f} %"
+    assert f"right: {share} of 2 pictures of test, nobody looked" in " ".join(out.split())
+    assert re.search(r"interval: [\d.]+ to [\d.]+ % \(95 %\), by 2 moments", out)
+    assert f"baseline predict PICTURE -d {dataset.root}" in out
+    assert trained["report"] in out
+
+    code, out, _ = baseline(monkeypatch, capsys, "evaluate", "--json", *where)
+    assert code == 0
+    judged = json.loads(out.splitlines()[-1])
+    assert judged["run"] == trained["run"]
+    assert judged["test"]["accuracy"] == trained["test"]["accuracy"]
+    assert baseline(monkeypatch, capsys, "evaluate", "no-such-run", *where)[0] == 3
+
+
+def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_path: Path) -> None:
+    matrix = [[5, 3, 0], [1, 6, 0], [0, 2, 2]]
+    names = ("a class of very many words, as they come from folders", "cat", "dog")
+    classes = [
+        {"name": name, "precision": 0, "recall": 0, "f1": 0, "support": sum(row)}
+        for name, row in zip(names, matrix, strict=True)
+    ]
+    share = {"count": 19, "accuracy": 13 / 19, "log_loss": 1.0, "macro_f1": 0.5}
+    share |= {"commonest_class": 8 / 19}
+    figures = {**share, "classes": classes, "confusion": matrix, "mistakes": [], "moments": 12}
+    told = {"classes": list(names), "settings": {}, "data": {}, "val": figures}
+    (tmp_path / METRICS).write_text(json.dumps(told))
+    done = {
+        "run": "r",
+        "classes": 3,
+        "data": {"train": 100, "val": 19, "test": 0},
+        "val": share | {"at_least": 0.4, "at_most": 0.9},
+        "test": None,
+    }
+    words = training_words(done, tmp_path, Path("my pets"))
+    assert words["confused"] == f"{names[0]} taken for cat: 3 of 8; dog taken for cat: 2 of 4"
+    assert words["right"] == "68.4 % of 19 pictures of val, which it was tuned by: no true test"
+    assert words["next"][0] == "labeler split --ratio 8:1:1 -d 'my pets'"
+    assert all(len(line) <= 80 for line in readable(words))
+    # The figures of a run whose folder is gone are those of the catalogue.
+    alone = training_words(done | {"val": None}, tmp_path / "gone", Path("pets"))
+    assert "no picture in test or val" in alone["right"]
+
+
+def test_a_crop_is_read_when_there_is_one_and_else_cut_from_the_original(small: Dataset) -> None:
+    examples = find_examples(small)
+    sample = examples.splits["val"][0]
+    before = load_arrays(small, examples, QUICK, splits=["val"])["val"]
+    assert before.keys == tuple(s.key for s in examples.splits["val"])
+    with Image.open(small.image_path(sample.image, "PNG")) as original:
+        assert np.array_equal(before.x[0, 0], np.asarray(original.convert("L")))
+    path = small.crop_path(sample.key)
+    path.parent.mkdir(parents=True)
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(path)
+    assert not load_arrays(small, examples, QUICK, splits=["val"])["val"].x[0].any()
+    path.write_bytes(b"damaged")
+    after = load_arrays(small, examples, QUICK, splits=["val"])["val"]
+    assert np.array_equal(after.x, before.x)
+
+
+@pytest.mark.slow
+def test_a_run_is_not_judged_on_what_it_has_learnt_from(small: Dataset) -> None:
+    train_run(small, replace(QUICK, epochs=1))
+    keys = [sample.key for sample in small.samples.by_key()]
+    moved = {key: (key, ("test", "train", "val")[n % 3]) for n, key in enumerate(keys)}
+    small.samples.set_splits(moved, "another split")
+    with pytest.raises(InputUnusable, match=r"has learnt from \d+ of the \d+ pictures"):
+        reevaluate(small, None, "test")
+    train_run(small, replace(QUICK, epochs=1))
+    assert reevaluate(small, None, "test").figures["count"]
