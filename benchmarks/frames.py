@@ -42,7 +42,7 @@ SIZE = ("-s", "960x540")
 BARE = "ffmpeg -s 960x540 -vf fps=1/5"
 WIDE = ("--size", "960x540")
 EVERY = ("--every", "5s", *WIDE)
-ALL = ("--no-skip-similar", "--keep-bad")
+ALL = ("--skip-similar", "off", "--keep-bad")
 
 
 FIFTH = bare(BARE, *SIZE, "-vf", "fps=1/5", times=fifth)

@@ -249,7 +249,7 @@ def work_done(folder: Path) -> Work:
 def our_cuts(video: Path, folder: Path) -> list[float]:
     """Our cuts in seconds, from outside: every frame is sampled, and its scene looked at."""
     into = folder / f"every-frame-of-{video.name}"
-    every = ours("", "--every", "1ms", "--size", "64x36", "--no-skip-similar", "--keep-bad")
+    every = ours("", "--every", "1ms", "--size", "64x36", "--skip-similar", "off", "--keep-bad")
     measured(every.command(video, into))
     frames = sorted(
         (origin["time"], origin["scene"])

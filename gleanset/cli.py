@@ -358,7 +358,7 @@ def _json_line(result: Result) -> str:
     return text
 
 
-def key_values(options: Iterable[str], example: str) -> dict[str, str]:
+def key_values(options: Iterable[str], example: str, option: str = "-o") -> dict[str, str]:
     """`epochs=10` as {'epochs': '10'}; the last one of a key wins.
 
     Where the key of the `example` has a dot (`bing.size=large`), theirs must have one. Raises
@@ -370,6 +370,6 @@ def key_values(options: Iterable[str], example: str) -> dict[str, str]:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not (key and equals) or (dotted and not all(key.partition("."))):
             form = "SOURCE.KEY=VALUE" if dotted else "KEY=VALUE"
-            raise UsageError(f"-o {text}: not {form}", f"write for instance {example}")
+            raise UsageError(f"{option} {text}: not {form}", f"write for instance {example}")
         found[key] = value
     return found

@@ -9,15 +9,44 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from gleanset.errors import InputUnusable, RecipeError
+from gleanset.errors import InputUnusable, RecipeError, UsageError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """What a field of a table says beside its type (see `gleanset.request`).
+
+    - `help`, `metavar`, `short`, `complete`: of its option; `option` its long form, where that is
+      not the name of the field. `show_default` shows the default, or these words for it.
+    - `argument`: it is one, `required` or not. `common`: several commands have it.
+    - `path`: it is one, in a recipe from where that lies. `example`: of a KEY=VALUE.
+    - `in_files`: whether a file may say it that somebody else wrote.
+    - `parse` returns a value as it is kept, and raises the `UsageError` of what cannot be.
+    """
+
+    help: str = ""
+    metavar: str | None = None
+    _: KW_ONLY
+    option: str = ""
+    short: str = ""
+    argument: bool = False
+    required: bool = False
+    common: bool = False
+    path: bool = False
+    in_files: bool = True
+    example: str = ""
+    show_default: bool | str = False
+    parse: Callable[[Any], Any] | None = None
+    complete: Callable[..., Any] | None = None
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -34,11 +63,12 @@ def read_toml(path: Path, shape: type[T]) -> T:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}", "mend that line") from error
+    if mistakes := list(_mistakes(data, shape, ())):
+        raise _told(path, text, mistakes)
     try:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
-        found = list(_mistakes(data, shape, ())) or [_Mistake((), _lowered(error), WRONG_VALUE)]
-        raise _told(path, text, found) from error
+        raise _told(path, text, [_Mistake((), _lowered(error), WRONG_VALUE)]) from error
 
 
 WRONG_VALUE = "change that value"
@@ -75,12 +105,15 @@ def _mistakes(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mista
         except msgspec.ValidationError as error:
             what = _lowered(error).partition(" - at ")[0]
             yield _Mistake(place, what, _allowed(value, shape) or WRONG_VALUE)
+        else:
+            yield from _refused(value, shape, place)
 
 
 def _mistakes_of_table(
     table: dict[str, Any], struct: type[msgspec.Struct], place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
-    shapes = get_type_hints(struct, include_extras=True)
+    hints = get_type_hints(struct, include_extras=True)
+    shapes = {key: shape for key, shape in hints.items() if _may_stand_in_files(shape)}
     for key, value in table.items():
         if key in shapes:
             yield from _mistakes(value, shapes[key], (*place, key))
@@ -94,6 +127,29 @@ def _mistakes_of_table(
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:
             yield _Mistake(place, f"the key {field.name!r} is missing", f"write {field.name} = …")
+
+
+def param_of(shape: Any) -> Param | None:
+    """Return what an annotation says beside a type."""
+    notes = getattr(shape, "__metadata__", ())
+    return next((note for note in notes if isinstance(note, Param)), None)
+
+
+def _may_stand_in_files(shape: Any) -> bool:
+    param = param_of(shape)
+    return get_origin(shape) is not ClassVar and (param is None or param.in_files)
+
+
+def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:
+    """Yield what the field itself has against a value, or against those of a list."""
+    param = param_of(shape)
+    if param is None or param.parse is None:
+        return
+    for item in value if isinstance(value, list) else [value]:
+        try:
+            param.parse(item)
+        except UsageError as error:
+            yield _Mistake(place, error.what, error.mend)
 
 
 def _allowed(value: object, shape: Any) -> str:

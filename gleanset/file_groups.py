@@ -29,6 +29,10 @@ SECONDS = 10.0
 """So long may a thousand names take: a regular expression can try for ever."""
 _AT_ONCE = 1000
 _EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
+GROUP_BY_HELP = (
+    "Files that belong together, never in two splits: those of one folder, or those for which the "
+    "first group of REGEX finds the same in the file name."
+)
 _CUT = re.compile(r"(.+)([-_])(\d{1,2})\.\w+")
 # Files look cut where at least so many pictures have several parts, which are such a share of all
 # files, and no more than so many to a picture.
@@ -77,8 +81,7 @@ def group_by_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--group-by",
         metavar="folder|REGEX",
         callback=_parsed,
-        help="Files that belong together, never in two splits: those of one folder, or those for "
-        "which the first group of REGEX finds the same in the file name.",
+        help=GROUP_BY_HELP,
     )(function)
 
 

@@ -23,17 +23,17 @@ class Checked(NamedTuple):
     source: str
     query: str
     tells: list[str]
-    found: list[Candidate]
+    results: list[Candidate]
 
     def result(self) -> dict[str, object]:
         """Return the same as a command returns it."""
-        found = [{"title": c.origin.title, "url": c.url} for c in self.found]
+        shown = [{"title": c.origin.title, "url": c.url} for c in self.results]
         return {
             "source": self.source,
             "query": self.query,
             "status": "ok",
             "tells": self.tells,
-            "found": found,
+            "found": shown,
         }
 
 

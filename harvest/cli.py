@@ -2,58 +2,85 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NoReturn
+import sys
+import webbrowser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from gleanset.cli import CommandJob, Result, group, job_options
+from gleanset.cli import Command, CommandJob, Result, answered, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.credit import given_credit
-from gleanset.file_groups import GroupBy, group_by_option
-from gleanset.files.class_folder import LEVEL_HELP
-from harvest.cli_frames import frames
-from harvest.cli_options import (
-    FILES,
-    carry_out,
-    column_options,
-    label_option,
-    net_options,
-    workers_option,
+from gleanset.errors import DatasetMissing, UsageError
+from gleanset.request import options_of
+from harvest.request import (
+    CheckRequest,
+    FolderRequest,
+    FramesRequest,
+    HarvestRequest,
+    KeywordRequest,
+    LoginRequest,
+    RetryRequest,
+    UrlsRequest,
+    source_settings,
 )
-from harvest.cli_search import check, keyword, login
-from harvest.list_columns import ListColumns
-from harvest.net_options import NetOptions
-from harvest.request import FolderRequest, UrlsRequest
+
+if TYPE_CHECKING:
+    from gleanset import Dataset
 
 commands = group("harvest", "Get images into a dataset: folders, URL lists, searches, videos.")
-for command in (keyword, check, login, frames):
-    commands.add_command(command)
+
+
+@contextmanager
+def _existing(job: CommandJob) -> Iterator[Dataset | None]:
+    """The dataset where there is one already; a simulation makes none."""
+    try:
+        dataset = job.open()
+    except DatasetMissing:
+        yield None
+        return
+    with dataset:
+        yield dataset
+
+
+def carry_out(
+    job: CommandJob, request: HarvestRequest, *, preview: bool = False, as_if_new: bool = False
+) -> Result | None:
+    """Run a request, or show what it would fetch: with `--simulate`, and for a `preview`.
+
+    What is wrong with the request is raised before a dataset is made. With `as_if_new` a preview
+    also shows what the dataset has.
+    """
+    request.check(job.root)
+    if not (preview or job.simulate):
+        with job.create() as dataset:
+            return request.run(dataset, job.progress)
+    from harvest.preview import Preview
+
+    with _existing(job) as known:
+        view = Preview(None if as_if_new else known, job.show, job.say)
+        result = request.preview(view, job.root, known)
+    if job.as_json:
+        return result
+    for name, error in view.errors.items():
+        job.say(f"{name}: {error}")
+    return None
+
+
+@commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
+@job_options(simulate=True, on=True)
+@click.option("-g", "--get-urls", is_flag=True, help="Print the addresses, download nothing.")
+@options_of(KeywordRequest)
+def keyword(job: CommandJob, request: KeywordRequest, get_urls: bool) -> Result | None:
+    """Search sites for keywords and download what they find."""
+    return carry_out(job, request, preview=get_urls, as_if_new=get_urls)
 
 
 @commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
 @job_options(simulate=True)
-@click.argument("places", nargs=-1, required=True, type=FILES, metavar="DIR|FILE|ARCHIVE...")
-@click.option("--hints-from-folders", is_flag=True, help="Names of class folders are hints.")
-@click.option("--class-level", type=click.IntRange(1), metavar="N", help=LEVEL_HELP)
-@label_option
-@group_by_option
-@click.option("--author", help="Who made the pictures, where nothing else says it.")
-@click.option("--licence", help="What may be done with them, such as CC-BY-4.0 or 'my own'.")
-@click.option("--page", metavar="URL", help="The page that they are from.")
-@workers_option
-def folder(
-    job: CommandJob,
-    places: tuple[Path, ...],
-    hints_from_folders: bool,
-    class_level: int | None,
-    label: str | None,
-    group_by: GroupBy | None,
-    author: str | None,
-    licence: str | None,
-    page: str | None,
-    workers: int | None,
-) -> Result | None:
+@options_of(FolderRequest)
+def folder(job: CommandJob, request: FolderRequest) -> Result | None:
     """Add the pictures in some folders (and those below), single ones, and zip or tar archives.
 
     Class folders are the outermost ones in DIR or ARCHIVE, with train|val|test above them or not,
@@ -65,62 +92,145 @@ def folder(
     (EXIF, IPTC or XMP), else --author, --licence and --page. What belongs together says that table,
     else --group-by.
     """
-    return carry_out(
-        job,
-        FolderRequest(
-            places=places,
-            hints_from_folders=hints_from_folders,
-            class_level=class_level,
-            label=label,
-            group_by=group_by,
-            credit=given_credit(author, licence, page),
-            workers=workers,
-        ),
-    )
+    return carry_out(job, request)
 
 
-@commands.command(epilog="Example: harvest urls list.parquet --caption-column TEXT -d my-dataset")
+@commands.command(epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset")
 @job_options(simulate=True, on=True)
-@click.argument("files", nargs=-1, required=True, type=FILES, metavar="FILE...")
-@label_option
-@column_options
-@click.option("--limit", type=click.IntRange(1), help="Stop at that many distinct images.")
-@workers_option
-@net_options
-def urls(
-    job: CommandJob,
-    files: tuple[Path, ...],
-    label: str | None,
-    columns: ListColumns,
-    limit: int | None,
-    workers: int | None,
-    net: NetOptions,
-) -> Result | None:
+@options_of(UrlsRequest)
+def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download every URL in some lists: one a line, then perhaps a tab and a hint.
 
     A .parquet, .csv or .tsv is a table with named columns; each may be compressed (.csv.gz).
     """
-    return carry_out(
-        job,
-        UrlsRequest(
-            files=files, label=label, columns=columns, limit=limit, workers=workers, net=net
-        ),
-    )
+    return carry_out(job, request)
+
+
+class FramesCommand(Command):
+    """Knows that the word after `--scenes` is a file unless it is a number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it, with the number spelled out that goes without saying."""
+        return super().parse_args(ctx, list(_spelled_out(args)))
+
+
+def _spelled_out(args: Sequence[str]) -> Iterator[str]:
+    end = args.index("--") if "--" in args else len(args)
+    for word, following in zip(args[:end], [*args[1:end], ""], strict=False):
+        alone = word == "--scenes" and not (following.isascii() and following.isdecimal())
+        yield f"{word}=1" if alone else word
+    yield from args[end:]
+
+
+@commands.command(
+    cls=FramesCommand,
+    epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset; or: "
+    "harvest frames ep*.mkv --every 5s --size 960x540; or: harvest frames --at 3f9a0b",
+)
+@job_options(simulate=True, on=True)
+@click.option(
+    "--at",
+    "image",
+    metavar="IMAGE",
+    help="Print the command that shows the moment of this frame in mpv or ffplay. IMAGE is its "
+    "hash or the beginning of it, or its file, or a copy or a cut of it.",
+)
+@options_of(FramesRequest)
+def frames(job: CommandJob, request: FramesRequest, image: str | None) -> Result | None:
+    """Sample frames from videos, and find the way back from a frame to its moment.
+
+    Without a choice of frames: the sharpest of each scene, and one every 5 seconds of a long
+    one. Near-duplicates, black and blurred frames and fades are left out. A run that was
+    stopped goes on where it was, also within a video.
+
+    VIDEO is a file, a folder (searched with all below it), a pattern, or the address of a page
+    with a video.
+    """
+    return carry_out(job, request) if image is None else _show_moments(job, image, request)
+
+
+def _show_moments(job: CommandJob, image: str, request: FramesRequest) -> Result | None:
+    from harvest.video.playback import find_moments
+
+    if request != FramesRequest(videos=request.videos):
+        raise UsageError("--at samples nothing", "leave the options of a sampling out")
+    with job.open() as dataset:
+        moments = find_moments(dataset, image, request.videos, job.progress)
+    if job.as_json:
+        return {"moments": [moment.result() for moment in moments]}
+    for moment in moments:
+        job.show(moment.command)
+    return None
 
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
 @job_options(on=True)
-@click.option("--reason", help="Only what failed for this reason, such as 'http 403'.")
-@workers_option
-@net_options
-def retry(job: CommandJob, reason: str | None, workers: int | None, net: NetOptions) -> Result:
+@options_of(RetryRequest)
+def retry(job: CommandJob, request: RetryRequest) -> Result:
     """Download again what failed before, from lists and searches."""
     from harvest.retry import retry as try_again
 
     with job.open() as dataset:
         return try_again(
-            dataset, net.client(dataset), reason=reason, threads=workers, progress=job.progress
+            dataset,
+            request.client(dataset),
+            reason=request.reason,
+            threads=request.workers,
+            progress=job.progress,
         )
+
+
+@commands.command(epilog="Example: harvest check bing")
+@job_options()
+@options_of(CheckRequest)
+def check(job: CommandJob, request: CheckRequest) -> Result | None:
+    """Ask a site one small real query, and see whether it still answers as expected."""
+    from harvest.check import check_source
+    from harvest.sources import source_named
+
+    site = source_named(request.source)
+    chosen = source_settings(request.options, (site.name,))[site.name]
+    # A dataset may say who to write to about our requests.
+    with _existing(job) as dataset, request.client(dataset)() as client:
+        checked = check_source(site, chosen, client)
+    if job.as_json:
+        return checked.result()
+    for result in checked.results:
+        job.show(f"{result.origin.title or '(no title)'}\n  {result.url}")
+    known = ", ".join(checked.tells) or "nothing more"
+    job.tell(f"{site.name} answers {site.example!r} as expected; it tells {known} of each.")
+    return None
+
+
+@commands.command(epilog="Example: harvest login pixiv")
+@job_options()
+@options_of(LoginRequest)
+def login(job: CommandJob, request: LoginRequest) -> Result:
+    """Log in to a site once; the secret goes to the keyring, never into a dataset."""
+    from harvest.sources import Query, source_named
+
+    chosen = source_settings(request.options, (request.site,))[request.site]
+    where = source_named(request.site).settings(Query("", options=chosen))
+    if others := [name for name in chosen if not name.endswith("endpoint")]:
+        raise UsageError(f"-o {request.site}.{others[0]} has no say in a login.", "Leave it out.")
+    if request.site == "flickr":
+        from harvest.sources.flickr.login import login_flickr
+
+        if request.token_stdin:
+            raise UsageError(
+                "Flickr has no refresh token", "run harvest login flickr and answer its questions"
+            )
+        return login_flickr(answered, endpoint=where["endpoint"])
+    from harvest.sources.pixiv.login import login_pixiv
+
+    token = sys.stdin.readline() if request.token_stdin else None
+    return login_pixiv(
+        answered,
+        webbrowser.open,
+        token,
+        endpoint=where["endpoint"],
+        auth_endpoint=where["auth_endpoint"],
+    )
 
 
 @commands.command(epilog="Example: harvest status -d my-dataset --json")

@@ -20,13 +20,17 @@ from typing import NamedTuple
 from gleanset.config import did_you_mean
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.parquet import read_texts, single_columns
-from harvest.list_columns import PLAIN, ListColumns
 
 LONGEST = 1_000_000
 """No line and no cell of a list has so many characters: what is longer is no list."""
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 _ADDRESS = re.compile(r"\s*https?://", re.IGNORECASE)
+
+
+Columns = Mapping[str, str]
+"""The names of the columns that say what a `Row` has; they are also found in other case (`URL`)."""
+PLAIN: Columns = {}
 
 
 class Row(NamedTuple):
@@ -40,6 +44,17 @@ class Row(NamedTuple):
     page: str | None = None
 
 
+def known_columns(columns: Columns) -> dict[str, str]:
+    """Return the columns without what goes without saying. Raises `UsageError` for others."""
+    for what in columns:
+        if what not in Row._fields:
+            raise UsageError(
+                f"a list has no column that says {what!r}",
+                f"{did_you_mean(what, Row._fields)}there are: {', '.join(Row._fields)}",
+            )
+    return {what: name for what, name in columns.items() if (what, name) != ("url", "url")}
+
+
 def checked_file(file: Path) -> Path:
     """Return the file itself. Raises `InputUnusable` where there is none."""
     if not file.is_file():
@@ -47,7 +62,7 @@ def checked_file(file: Path) -> Path:
     return file
 
 
-def check_list(file: Path, columns: ListColumns = PLAIN) -> None:
+def check_list(file: Path, columns: Columns = PLAIN) -> None:
     """Look at the beginning of a list.
 
     Raises `InputUnusable` where it is not there, cannot be read or lacks a column,
@@ -57,7 +72,7 @@ def check_list(file: Path, columns: ListColumns = PLAIN) -> None:
     next(read_rows(file, columns), None)
 
 
-def read_rows(file: Path, columns: ListColumns = PLAIN) -> Iterator[Row]:
+def read_rows(file: Path, columns: Columns = PLAIN) -> Iterator[Row]:
     """Yield the rows of a list, read lazily; raises as `check_list`.
 
     Rows without an address are passed over. A row of a table that ends before its address is
@@ -71,7 +86,7 @@ def read_rows(file: Path, columns: ListColumns = PLAIN) -> Iterator[Row]:
     elif columns != PLAIN:
         raise UsageError(
             f"{file} is a list of lines, which has no columns",
-            f"leave {columns.words()[0]} out, or name it .csv, .tsv or .parquet if it is a table",
+            "leave --column out, or name it .csv, .tsv or .parquet if it is a table",
         )
     else:
         yield from (Row(url, label) for url, label in read_lines(file))
@@ -96,7 +111,7 @@ def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
             yield text.strip(), label.strip() or None
 
 
-def _parquet_rows(file: Path, columns: ListColumns) -> Iterator[Row]:
+def _parquet_rows(file: Path, columns: Columns) -> Iterator[Row]:
     there = single_columns(file)
     found = _found(file, columns, [name for name, _ in there])
     if lists := [there[index][0] for index in found.values() if not there[index][1]]:
@@ -123,7 +138,7 @@ class _Tsv(csv.excel_tab):
 _DIALECTS: dict[str, type[csv.Dialect]] = {".csv": _Csv, ".tsv": _Tsv}
 
 
-def _table_rows(file: Path, columns: ListColumns, kind: str) -> Iterator[Row]:
+def _table_rows(file: Path, columns: Columns, kind: str) -> Iterator[Row]:
     lines = _lines(file)
     first = next(lines, "")
     if columns == PLAIN and _ADDRESS.match(first):
@@ -167,9 +182,10 @@ def _row(place: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
     return Row(url, **told) if (url := told.pop("url")) else None
 
 
-def _found(file: Path, columns: ListColumns, names: Sequence[str]) -> dict[str, int]:
+def _found(file: Path, columns: Columns, names: Sequence[str]) -> dict[str, int]:
     """Return where the columns to be read are among those that there are."""
-    return {what: _index(file, what, name, names) for what, name in columns.named().items()}
+    wanted = {"url": "url", **columns}
+    return {what: _index(file, what, name, names) for what, name in wanted.items()}
 
 
 def _index(file: Path, what: str, wanted: str, names: Sequence[str]) -> int:
@@ -184,7 +200,7 @@ def _index(file: Path, what: str, wanted: str, names: Sequence[str]) -> int:
     guess = did_you_mean(wanted, list(names), "did you mean {}? ")
     raise InputUnusable(
         f"{file} has no column {wanted!r}; there are: {there}",
-        f"{guess}name another one with --{what}-column",
+        f"{guess}name another one: --column {what}=NAME",
     )
 
 

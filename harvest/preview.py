@@ -22,7 +22,7 @@ from harvest.fair_share import FairShare, ImagesFound
 from harvest.folder import FolderHints, walk
 from harvest.http import Client
 from harvest.keyword import FINAL_REFUSALS, Search
-from harvest.list_columns import PLAIN, ListColumns
+from harvest.lists import PLAIN, Columns
 from harvest.prefetch import Prefetch, SourceResults, candidates_as_they_come, closing_searches
 from harvest.selection import Selection
 from harvest.sources import Query, Source
@@ -153,7 +153,7 @@ def preview_urls(
     files: Iterable[Path],
     label: str | None,
     limit: int | None,
-    columns: ListColumns = PLAIN,
+    columns: Columns = PLAIN,
 ) -> Result:
     """Show the addresses of some lists that were not visited yet, should all be images."""
     candidates = (one for file in files for one in read_list(file, label, columns))

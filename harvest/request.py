@@ -1,11 +1,10 @@
-"""One request object for each harvest: what is asked for, as plain values.
+"""What each `harvest` command is asked: see `gleanset.request` for all that comes from it.
 
-The command line, recipes and the report make the same objects, so that all of them mean the same:
+Beside its fields a request has
 
-- `check(root)` raises what is wrong with names and values before a dataset is made at `root`;
-- `run(dataset, progress)` carries it out and returns its counts;
-- `preview(view, root, dataset)` shows what `run` would fetch, and fetches none of it;
-- `command_line()` is the command that asks for the same, as words; `shell_line()` as one line.
+- `check(root)`, which raises what is wrong before a dataset is made at `root`;
+- `run(dataset, progress)`, which carries it out and returns its counts;
+- `preview(view, root, dataset)`, which shows what `run` would fetch, and fetches none of it.
 
 Modules that do the work are imported when it is done: the commands' help needs none of them.
 """
@@ -13,37 +12,72 @@ Modules that do the work are imported when it is done: the commands' help needs 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-from gleanset.credit import NOTHING, Credit
+import msgspec
+
+from gleanset.completion.values import classes_here, one_of, registered_in
+from gleanset.config import Param, did_you_mean
+from gleanset.credit import Credit, credit_text, given_credit
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
-from gleanset.file_groups import GroupBy
+from gleanset.file_groups import GROUP_BY_HELP, GroupBy
+from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.named_files import few_files, rejections_of
+from gleanset.request import Count, Request, several
 from gleanset.work.progress import Progress
-from harvest.list_columns import PLAIN, ListColumns
-from harvest.net_options import NetOptions
-from harvest.request_words import command_words, valued
-from harvest.video.options import FramesOptions
+from harvest.lists import check_list, known_columns
+from harvest.robots_words import WORDS, RobotsWord
+from harvest.selection import Selection, parse_range
+from harvest.video.options import SamplingTable
 
 if TYPE_CHECKING:
     from gleanset import Dataset
+    from harvest.http import Client
     from harvest.keyword import Search
     from harvest.preview import Preview
-    from harvest.selection import Selection
     from harvest.sources import Source
     from harvest.video.inputs import VideoInput
 
 Result = dict[str, object]
 NO_PROGRESS = Progress(quiet=True)
+LONGEST_SLEEP = 3600
+
+Label = Annotated[
+    str | None,
+    Param(
+        "The class these images hint at (a hint is not a label).",
+        metavar="CLASS",
+        parse=class_name,
+        complete=classes_here,
+        common=True,
+    ),
+]
+Workers = Annotated[
+    Annotated[int, msgspec.Meta(ge=1, le=256)] | None,
+    Param("Worker processes or threads.", common=True),
+]
+AllowPrivate = Annotated[
+    bool,
+    Param("Also fetch from this machine and private networks.", common=True, in_files=False),
+]
+SourceOptions = Annotated[
+    dict[str, str | int | dict[str, str | int]],
+    Param(
+        "A setting of a source, such as bing.size=large.",
+        option="--option",
+        short="-o",
+        metavar="SOURCE.KEY=VALUE",
+        example="bing.size=large",
+    ),
+]
 
 
 class HarvestRequest(Protocol):
-    """What all requests can do; see the top of this module."""
+    """What all requests that get images in can do; see the top of this module."""
 
     def check(self, root: Path) -> None:
         """Raise the `GleansetError` of what cannot be, for a dataset at `root`."""
@@ -54,68 +88,187 @@ class HarvestRequest(Protocol):
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show what would be harvested; return the numbers. Without a dataset all is new."""
 
-    def command_line(self) -> list[str]:
-        """Return the words of the command that asks for the same."""
+
+class Downloads(Request, frozen=True, kw_only=True):
+    """What all that downloads is asked: the manners."""
+
+    sleep: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SLEEP)],
+        Param(
+            "Time from one request to the next on the same host.", metavar="SECONDS", common=True
+        ),
+    ] = 0.0
+    ignore_robots: Annotated[
+        tuple[RobotsWord, ...],
+        Param(
+            f"What a host may say to robots in vain: {', '.join(WORDS)}.",
+            metavar="WORD",
+            common=True,
+        ),
+    ] = ()
+    allow_private: AllowPrivate = False
+
+    def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
+        """Return what opens the downloader, with the dataset's settings for the net."""
+        return _client(dataset, self.sleep, self.ignore_robots, self.allow_private)
 
 
-def shell_line(request: HarvestRequest) -> str:
-    """Return the command of a request as a shell takes it."""
-    program, command, *words = request.command_line()
-    return " ".join([program, command, *map(shlex.quote, words)])
+def _client(
+    dataset: Dataset | None, sleep: float, ignore_robots: tuple[str, ...], allow_private: bool
+) -> Callable[[], Client]:
+    from gleanset.settings import NetSettings
+    from harvest.http import Client, DownloadLimits
+
+    net = dataset.settings.net if dataset else NetSettings()
+    return lambda: Client(
+        DownloadLimits.of(net, delay=sleep),
+        allow_private=allow_private,
+        contact=net.contact,
+        ignore_robots=frozenset(ignore_robots),
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeywordRequest:
+def source_names() -> list[str]:
+    """Return what `--source` takes, without loading any of them."""
+    return registered_in("harvest.sources")
+
+
+Settings = dict[str, dict[str, str]]
+
+
+def source_settings(options: Mapping[str, Any], asked: tuple[str, ...]) -> Settings:
+    """Return the options of each source that is asked; those of an only one may lack its name.
+
+    Raises `UsageError` for those of another.
+    """
+    settings: Settings = {name: {} for name in asked}
+    for name, value in options.items():
+        if isinstance(value, dict):
+            for key, text in value.items():
+                _settings_of(settings, name, key)[key] = str(text)
+        elif len(asked) == 1:
+            settings[asked[0]][name] = str(value)
+        else:
+            raise UsageError(
+                f"options.{name}: of which source?",
+                f'write options = {{ {", ".join(asked[:1])}.{name} = "{value}" }}',
+            )
+    return settings
+
+
+def _settings_of(settings: Settings, site: str, key: str) -> dict[str, str]:
+    from harvest.sources import source_named
+
+    if site in settings:
+        return settings[site]
+    near = did_you_mean(site, settings, "{}")
+    if not near:
+        # A name that no source has is said to be that, with the nearest one.
+        source_named(site)
+    guess = f"Did you mean {near}.{key}? " if near else ""
+    raise UsageError(
+        f"-o {site}.{key}: {site} is not asked, only {', '.join(settings)}.",
+        f"{guess}Leave it out, or ask {site} too.",
+    )
+
+
+def _checked_range(text: str) -> str:
+    parse_range(text)
+    return text
+
+
+def _checked_filter(text: str) -> str:
+    from harvest.filters import parse_filter
+
+    parse_filter(text)
+    return text
+
+
+def _stripped(keyword: Any) -> Any:
+    """Strip a keyword; one with an empty label of its own is its own hint."""
+    if isinstance(keyword, str):
+        return keyword.strip()
+    text, label = keyword
+    return text.strip(), class_name(label) if label.strip() else ""
+
+
+class KeywordRequest(Downloads, frozen=True, kw_only=True):
     """`harvest keyword`: what some sites find for some keywords.
 
-    - `keywords`: texts, or pairs of a text and its own label.
-    - `label`: the class that all others hint at; without it each keyword is its own hint.
-    - `sources`: names of sites, each once; one text may name several with commas.
-    - `file`: more keywords, one a line, then perhaps a tab and a label.
-    - `limit`: distinct images for each keyword, over all sources together.
-    - `span`, `condition`: the texts of `--range` and `--filter`.
-    - `options`: settings of each source, by its name.
-
-    Raises `UsageError` for a label that is no class name.
+    A keyword may be a pair, of the words to search and a label; without that and without `label`
+    each is its own hint. One text of `source` may name several with commas. The options of an only
+    source may lack its name.
     """
 
-    keywords: tuple[str | tuple[str, str], ...] = ()
-    sources: tuple[str, ...] = ("bing",)
-    file: Path | None = None
-    limit: int | None = None
-    span: str | None = None
-    condition: str | None = None
-    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    label: str | None = None
-    workers: int | None = None
-    net: NetOptions = field(default_factory=NetOptions)
+    COMMAND: ClassVar[str] = "harvest keyword"
+
+    keywords: Annotated[
+        tuple[str | tuple[str, str], ...],
+        Param(metavar="[KEYWORD]...", argument=True, parse=_stripped),
+    ] = ()
+    source: Annotated[
+        str | tuple[str, ...],
+        Param(
+            f"A site to search: {', '.join(source_names())}. Repeat it, or write several with "
+            "commas.",
+            metavar="NAME",
+            show_default=True,
+            complete=one_of(source_names),
+        ),
+    ] = ("bing",)
+    limit: Annotated[
+        Count | None,
+        Param(
+            "Distinct images for each keyword, over all sources together.",
+            show_default="100, or the whole --range",
+        ),
+    ] = None
+    input: Annotated[
+        str | None,
+        Param(
+            "Keywords from a file: one a line, then perhaps a tab and a label.",
+            short="-i",
+            metavar="FILE",
+            path=True,
+        ),
+    ] = None
+    range: Annotated[
+        str | None,
+        Param("Only these results of each query.", metavar="A-B", parse=_checked_range),
+    ] = None
+    filter: Annotated[
+        str | None,
+        Param(
+            "Only results of which the site tells this, such as 'width >= 800 and not ai'; also "
+            "title, author, licence, tags, rating, url, page_url, len() and lower().",
+            metavar="EXPR",
+            parse=_checked_filter,
+        ),
+    ] = None
+    options: SourceOptions = msgspec.field(default_factory=dict)
+    label: Label = None
+    workers: Workers = None
 
     def __post_init__(self) -> None:
-        names = (name.strip() for text in self.sources for name in text.split(","))
-        _set(
-            self,
-            keywords=tuple(map(_checked_keyword, self.keywords)),
-            sources=tuple(dict.fromkeys(filter(None, names))),
-            options={site: dict(own) for site, own in self.options.items() if own},
-            label=_checked_label(self.label),
-        )
+        """Spell the sources each once, and their options by their names."""
+        super().__post_init__()
+        names = (name.strip() for text in self.source for name in text.split(","))
+        msgspec.structs.force_setattr(self, "source", tuple(dict.fromkeys(filter(None, names))))
 
     def sites(self) -> list[Source]:
         """Return the sources. Raises `UsageError` for unknown ones, and where there is none."""
         from harvest.sources import source_named
 
-        if not self.sources:
+        if not self.source:
             raise UsageError("no source is named", "write for instance --source bing")
-        return [source_named(name) for name in self.sources]
+        return [source_named(name) for name in several(self.source)]
 
     def selection(self) -> Selection:
-        """Return which results are meant. Raises `UsageError`."""
+        """Return which results are meant."""
         from harvest.filters import parse_filter
-        from harvest.selection import Selection, parse_range
 
-        first, last = (1, None) if self.span is None else parse_range(self.span)
-        condition = None if self.condition is None else parse_filter(self.condition)
-        return Selection(first, last, condition)
+        first, last = (1, None) if self.range is None else parse_range(self.range)
+        return Selection(first, last, None if self.filter is None else parse_filter(self.filter))
 
     def searches(self) -> list[Search]:
         """Return every keyword with what each source is asked for it.
@@ -125,34 +278,31 @@ class KeywordRequest:
         """
         from harvest.keyword import read_keywords, searches
 
-        pairs = [(one, self.label) if isinstance(one, str) else one for one in self.keywords]
-        return searches(read_keywords(pairs, self.file, self.label), self.sites(), self.options)
+        sites = self.sites()
+        pairs = [(text, self.label) if isinstance(text, str) else text for text in self.keywords]
+        words = read_keywords(pairs, Path(self.input) if self.input else None, self.label)
+        asked = tuple(site.name for site in sites)
+        return searches(words, sites, source_settings(self.options, asked))
+
+    def over(self, options: Mapping[str, str]) -> KeywordRequest:
+        """Return the same with other options ('bing.size': 'large') of the sources it asks."""
+        settings = source_settings(self.options, several(self.source))
+        for name, value in options.items():
+            site, _, key = name.partition(".")
+            if site in settings:
+                settings[site][key] = value
+        named: dict[str, Any] = {site: own for site, own in settings.items() if own}
+        return msgspec.structs.replace(self, options=named)
 
     def most(self) -> int:
         """Return the images for each keyword; a range that was asked for is meant whole."""
         from harvest.keyword import LIMIT
 
         size = self.selection().size
-        return self.limit or (LIMIT if size is None else size * len(self.sources))
-
-    def by_label(self) -> Iterator[KeywordRequest]:
-        """Yield the same as requests with one label each, which a command line can say.
-
-        What stands in a file comes with the first of them that has this request's own label.
-        """
-        groups: dict[str | None, list[str]] = {}
-        if self.file is not None:
-            groups[self.label] = []
-        for one in self.keywords:
-            text, label = (one, self.label) if isinstance(one, str) else one
-            groups.setdefault(label or None, []).append(text)
-        for label, texts in groups.items():
-            file = self.file if label == self.label else None
-            yield replace(self, keywords=tuple(texts), label=label, file=file)
+        return self.limit or (LIMIT if size is None else size * len(self.source))
 
     def check(self, root: Path) -> None:
         """Raise what is wrong, before any request."""
-        self.selection()
         self.searches()
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
@@ -162,7 +312,7 @@ class KeywordRequest:
         return harvest_searches(
             dataset,
             self.searches(),
-            self.net.client(dataset),
+            self.client(dataset),
             limit=self.most(),
             selection=self.selection(),
             threads=self.workers,
@@ -173,46 +323,40 @@ class KeywordRequest:
         """Ask the sites, and show the addresses that would be downloaded."""
         from harvest.preview import preview_searches
 
-        with self.net.client(dataset)() as client:
+        with self.client(dataset)() as client:
             return preview_searches(view, self.searches(), client, self.most(), self.selection())
 
-    def command_line(self) -> list[str]:
-        """Return `harvest keyword` with its words.
 
-        Raises `ValueError` where keywords have labels of their own; see `by_label`.
-        """
-        texts = [one for one in self.keywords if isinstance(one, str)]
-        if len(texts) < len(self.keywords):
-            raise ValueError("a command line has one label for all keywords")
-        options = [word for site in self.sources for word in ("--source", site)]
-        options += valued(limit=self.limit, input=self.file, range=self.span)
-        options += valued(filter=self.condition)
-        for site, own in self.options.items():
-            options += [
-                word for key, text in own.items() for word in ("-o", f"{site}.{key}={text}")
-            ]
-        options += valued(label=self.label, workers=self.workers)
-        return command_words("keyword", [*options, *self.net.words()], texts)
+class UrlsRequest(Downloads, frozen=True, kw_only=True):
+    """`harvest urls`: every address of some lists."""
 
+    COMMAND: ClassVar[str] = "harvest urls"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UrlsRequest:
-    """`harvest urls`: every address of some lists. `limit` is of distinct images in all."""
+    file: Annotated[
+        str | tuple[str, ...], Param(metavar="FILE...", argument=True, required=True, path=True)
+    ]
+    columns: Annotated[
+        dict[str, str],
+        Param(
+            "In a table: which column says what, such as caption=TEXT; also url (by default url), "
+            "label, licence, author and page.",
+            option="--column",
+            metavar="WHAT=NAME",
+            example="caption=TEXT",
+            parse=known_columns,
+        ),
+    ] = msgspec.field(default_factory=dict)
+    limit: Annotated[Count | None, Param("Stop at that many distinct images.")] = None
+    label: Label = None
+    workers: Workers = None
 
-    files: tuple[Path, ...]
-    label: str | None = None
-    columns: ListColumns = PLAIN
-    limit: int | None = None
-    workers: int | None = None
-    net: NetOptions = field(default_factory=NetOptions)
-
-    def __post_init__(self) -> None:
-        _set(self, label=_checked_label(self.label))
+    @property
+    def files(self) -> list[Path]:
+        """The lists."""
+        return list(map(Path, several(self.file)))
 
     def check(self, root: Path) -> None:
         """Raise what is wrong with the beginning of a list, as `check_list`."""
-        from harvest.lists import check_list
-
         for file in self.files:
             check_list(file, self.columns)
 
@@ -223,7 +367,7 @@ class UrlsRequest:
         return harvest_urls(
             dataset,
             self.files,
-            self.net.client(dataset),
+            self.client(dataset),
             label=self.label,
             columns=self.columns,
             limit=self.limit,
@@ -237,43 +381,64 @@ class UrlsRequest:
 
         return preview_urls(view, self.files, self.label, self.limit, self.columns)
 
-    def command_line(self) -> list[str]:
-        """Return `harvest urls` with its words."""
-        options = valued(label=self.label, limit=self.limit, workers=self.workers)
-        options += [*self.columns.words(), *self.net.words()]
-        return command_words("urls", options, self.files)
+
+def _checked_groups(text: str) -> str:
+    return str(GroupBy.parse(text))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderRequest:
-    """`harvest folder`: pictures in folders, single ones, and zip or tar archives.
+def _checked_page(text: str) -> str | None:
+    return given_credit(None, None, text).page
 
-    With `hints_from_folders` the name of each picture's class folder is its hint, the outermost
-    one or that of `class_level`, else `label`. `credit` is that of the pictures of which nothing
-    else is said, and `group_by` says which of them belong together. Raises `UsageError` for a
-    level where no folder hints.
-    """
 
-    places: tuple[Path, ...]
-    hints_from_folders: bool = False
-    class_level: int | None = None
-    label: str | None = None
-    credit: Credit = NOTHING
-    group_by: GroupBy | None = None
-    workers: int | None = None
+class FolderRequest(Request, frozen=True, kw_only=True):
+    """`harvest folder`: pictures in folders, single ones, and zip or tar archives."""
 
-    def __post_init__(self) -> None:
+    COMMAND: ClassVar[str] = "harvest folder"
+
+    path: Annotated[
+        str | tuple[str, ...],
+        Param(metavar="DIR|FILE|ARCHIVE...", argument=True, required=True, path=True),
+    ]
+    hints_from_folders: Annotated[bool, Param("Names of class folders are hints.")] = False
+    class_level: Annotated[Count | None, Param(LEVEL_HELP, metavar="N")] = None
+    label: Label = None
+    group_by: Annotated[
+        str | None, Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_checked_groups)
+    ] = None
+    author: Annotated[
+        str | None, Param("Who made the pictures, where nothing else says it.", parse=credit_text)
+    ] = None
+    licence: Annotated[
+        str | None,
+        Param("What may be done with them, such as CC-BY-4.0 or 'my own'.", parse=credit_text),
+    ] = None
+    page: Annotated[
+        str | None, Param("The page that they are from.", metavar="URL", parse=_checked_page)
+    ] = None
+    workers: Workers = None
+
+    @property
+    def places(self) -> list[Path]:
+        """What was named."""
+        return list(map(Path, several(self.path)))
+
+    @property
+    def credit(self) -> Credit:
+        """Who made the pictures of which nothing else is said."""
+        return Credit(self.author, self.licence, self.page)
+
+    def check(self, root: Path) -> None:
+        """Raise `InputUnusable` for what is none of these, and for the dataset itself.
+
+        Raises `UsageError` for a level where no folder hints.
+        """
+        from harvest.archives import checked_places
+
         if self.class_level is not None and not self.hints_from_folders:
             raise UsageError(
                 "a class level was given, and folders are not to hint at classes",
                 "add --hints-from-folders, in a recipe hints_from_folders = true",
             )
-        _set(self, label=_checked_label(self.label))
-
-    def check(self, root: Path) -> None:
-        """Raise `InputUnusable` for what is none of these, and for the dataset itself."""
-        from harvest.archives import checked_places
-
         checked_places(self.places, root)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
@@ -282,11 +447,12 @@ class FolderRequest:
         from harvest.folder import harvest_folders
 
         trees, archives = checked_places(self.places, dataset.root)
-        groups, refused = groups_in(self.group_by, trees, archives, dataset.root), list[str]()
-        given = self._given() | {"groups": groups, "refused": refused, "progress": progress}
-        given["workers"] = self.workers or 0
+        groups = groups_in(self._groups(), trees, archives, dataset.root)
+        refused: list[str] = []
+        how = self._how() | {"groups": groups, "refused": refused, "progress": progress}
+        how["workers"] = self.workers or 0
         done = combined(
-            harvest_folders(dataset, trees, **given), harvest_archives(dataset, archives, **given)
+            harvest_folders(dataset, trees, **how), harvest_archives(dataset, archives, **how)
         )
         if refused:
             done["rejected_files"] = few_files(refused, rejections_of(dataset))
@@ -298,39 +464,36 @@ class FolderRequest:
         from harvest.preview import preview_folders
 
         trees, archives = checked_places(self.places, root)
-        groups = groups_in(self.group_by, trees, archives, root)
-        told = partial(groups.told, partial(self._again, root=root))
-        return preview_folders(view, root, trees, archives, groups, told, **self._given())
+        groups = groups_in(self._groups(), trees, archives, root)
+        summary = partial(groups.told, partial(self._again, root=root))
+        return preview_folders(view, root, trees, archives, groups, summary, **self._how())
+
+    def _groups(self) -> GroupBy | None:
+        return None if self.group_by is None else GroupBy.parse(self.group_by)
 
     def _again(self, by: GroupBy, root: Path) -> str:
-        program, command, *words = replace(self, group_by=by).command_line()
+        again = msgspec.structs.replace(self, group_by=str(by))
+        program, command, *words = again.command_line()
         return shlex.join([program, command, "-d", str(root), *words])
 
-    def _given(self) -> dict[str, Any]:
-        hints, level = self.hints_from_folders, self.class_level
-        said = {"label": self.label, "credit": self.credit}
-        return {"hints": hints, "class_level": 1 if level is None else level, **said}
-
-    def command_line(self) -> list[str]:
-        """Return `harvest folder` with its words."""
-        hints = ["--hints-from-folders"] if self.hints_from_folders else []
-        options = [*hints, *valued(class_level=self.class_level, label=self.label)]
-        given = {**self.credit._asdict(), "group_by": self.group_by, "workers": self.workers}
-        return command_words("folder", [*options, *valued(**given)], self.places)
+    def _how(self) -> dict[str, Any]:
+        return {
+            "hints": self.hints_from_folders,
+            "class_level": self.class_level or 1,
+            "label": self.label,
+            "credit": self.credit,
+        }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FramesRequest:
+class FramesRequest(SamplingTable, frozen=True, kw_only=True):
     """`harvest frames`: frames of videos, which are files, folders, patterns or addresses."""
 
-    videos: tuple[str, ...]
-    options: FramesOptions = field(default_factory=FramesOptions)
-    label: str | None = None
-    workers: int | None = None
-    allow_private: bool = False
+    COMMAND: ClassVar[str] = "harvest frames"
 
-    def __post_init__(self) -> None:
-        _set(self, label=_checked_label(self.label))
+    videos: Annotated[tuple[str, ...], Param(metavar="VIDEO|DIR|URL...", argument=True, path=True)]
+    label: Label = None
+    workers: Workers = None
+    allow_private: AllowPrivate = False
 
     def check(self, root: Path) -> None:
         """Raise `UsageError` for options that make no sense, `InputUnusable` without videos.
@@ -339,7 +502,7 @@ class FramesRequest:
         """
         from harvest.video.inputs import find_inputs, is_address
 
-        self.options.sampling()
+        self.sampling()
         if not self.videos:
             raise UsageError("no video is named", "write for instance: harvest frames ~/episodes")
         find_inputs([video for video in self.videos if not is_address(video)], root)
@@ -351,7 +514,7 @@ class FramesRequest:
         return harvest_frames(
             dataset,
             self._inputs(dataset.root, dataset),
-            self.options.sampling(),
+            self.sampling(),
             label=self.label,
             workers=self.workers or 0,
             progress=progress,
@@ -361,13 +524,7 @@ class FramesRequest:
         """Show the videos that would be sampled, and about what that gives."""
         from harvest.preview import preview_frames
 
-        return preview_frames(view, dataset, self.options.sampling(), self._inputs(root, dataset))
-
-    def command_line(self) -> list[str]:
-        """Return `harvest frames` with its words."""
-        options = [*self.options.words(), *valued(label=self.label, workers=self.workers)]
-        options += ["--allow-private"] if self.allow_private else []
-        return command_words("frames", options, self.videos)
+        return preview_frames(view, dataset, self.sampling(), self._inputs(root, dataset))
 
     def _inputs(self, root: Path, dataset: Dataset | None) -> list[VideoInput]:
         from harvest.video.inputs import find_inputs, is_address
@@ -377,24 +534,37 @@ class FramesRequest:
         # Only here: what the web needs takes as long to load as all the rest.
         from harvest.video.remote import all_inputs
 
-        client = NetOptions(self.allow_private).client(dataset)
-        settings = self.options.sampling().settings
-        return all_inputs(self.videos, dataset, root, settings, client)
+        client = _client(dataset, 0.0, (), self.allow_private)
+        return all_inputs(self.videos, dataset, root, self.sampling().settings, client)
 
 
-def _set(request: object, **values: object) -> None:
-    """Put checked values in the place of those that a frozen request was made with."""
-    for name, value in values.items():
-        object.__setattr__(request, name, value)
+class RetryRequest(Downloads, frozen=True, kw_only=True):
+    """`harvest retry`: what failed before, from lists and searches."""
+
+    COMMAND: ClassVar[str] = "harvest retry"
+
+    reason: Annotated[
+        str | None, Param("Only what failed for this reason, such as 'http 403'.")
+    ] = None
+    workers: Workers = None
 
 
-def _checked_label(label: str | None) -> str | None:
-    return None if label is None else class_name(label)
+class CheckRequest(Downloads, frozen=True, kw_only=True):
+    """`harvest check`: one small real query to a site."""
+
+    COMMAND: ClassVar[str] = "harvest check"
+
+    source: Annotated[str, Param(argument=True, required=True, complete=one_of(source_names))]
+    options: SourceOptions = msgspec.field(default_factory=dict)
 
 
-def _checked_keyword(keyword: str | tuple[str, str]) -> str | tuple[str, str]:
-    """Strip a keyword; one with an empty label of its own is its own hint."""
-    if isinstance(keyword, str):
-        return keyword.strip()
-    text, label = keyword
-    return text.strip(), class_name(label) if label.strip() else ""
+class LoginRequest(Request, frozen=True, kw_only=True):
+    """`harvest login`: an account of a site."""
+
+    COMMAND: ClassVar[str] = "harvest login"
+
+    site: Annotated[Literal["flickr", "pixiv"], Param(argument=True, required=True)]
+    token_stdin: Annotated[
+        bool, Param("Take a refresh token that you have from standard input.")
+    ] = False
+    options: SourceOptions = msgspec.field(default_factory=dict)

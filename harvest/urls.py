@@ -10,8 +10,7 @@ from gleanset.records import Candidate, Origin
 from gleanset.work.progress import Progress
 from harvest.downloads import CandidateQueue, Downloader, IterableFeed
 from harvest.http import Client
-from harvest.list_columns import PLAIN, ListColumns
-from harvest.lists import check_list, read_rows
+from harvest.lists import PLAIN, Columns, check_list, read_rows
 
 STAGE = "harvest-urls"
 
@@ -22,7 +21,7 @@ def harvest_urls(
     open_client: Callable[[], Client],
     *,
     label: str | None = None,
-    columns: ListColumns = PLAIN,
+    columns: Columns = PLAIN,
     limit: int | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -50,7 +49,7 @@ def harvest_urls(
 
 
 def read_list(
-    file: Path, label: str | None = None, columns: ListColumns = PLAIN
+    file: Path, label: str | None = None, columns: Columns = PLAIN
 ) -> Iterator[Candidate]:
     """Yield the candidates of a list, read lazily; `label` is the hint of those without one.
 

@@ -6,16 +6,15 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
+from gleanset.request import Count
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
-from harvest.list_columns import ColumnRole
-from harvest.robots_words import RobotsWord
-from harvest.video.options import FramesOptions
+from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from labeler.balance import Method
 from labeler.export.options import (
     ExportOptions,
@@ -28,103 +27,11 @@ from labeler.export.options import (
 )
 from pipeline.shipped import bundled
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-# What a host may say to robots in vain, as --ignore-robots (docs/legal.md).
 Plain = str | int | float | bool
 OWN_PLACES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
 """What a dataset folder holds besides exports."""
 BLANK = "CHANGE ME"
 """How a text begins that the person has to replace; a recipe with one is not carried out."""
-
-
-class FolderSource(TomlTable, frozen=True):
-    """`[[folder]]`: pictures that are on disk, in a folder or an archive."""
-
-    path: str
-    hints_from_folders: bool = False
-    class_level: Count | None = None
-    label: str | None = None
-    author: str | None = None
-    licence: str | None = None
-    page: str | None = None
-    group_by: str | None = None
-
-
-class NetSource(TomlTable, frozen=True):
-    """What all that is downloaded has in common: the manners, as on the command line."""
-
-    ignore_robots: list[RobotsWord] = msgspec.field(default_factory=list)
-    sleep: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
-
-
-class UrlsSource(NetSource, frozen=True, kw_only=True):
-    """`[[urls]]`: a list of URLs; `columns` names those of a table."""
-
-    file: str
-    label: str | None = None
-    columns: dict[ColumnRole, str] = msgspec.field(default_factory=dict)
-    limit: Count | None = None
-
-
-class KeywordSource(NetSource, frozen=True):
-    """`[[keyword]]`: what sites find, with the options of `harvest keyword`.
-
-    A keyword may be a pair, ["words to search", "label"]; without that and without `label` each
-    is its own hint. `source` may be several; `options` are then tables: { bing.size = "large" }.
-    """
-
-    keywords: list[str | tuple[str, str]] = msgspec.field(default_factory=list)
-    input: str | None = None
-    source: str | list[str] = "bing"
-    limit: Count | None = None
-    range: str | None = None
-    filter: str | None = None
-    label: str | None = None
-    options: dict[str, str | int | dict[str, str | int]] = msgspec.field(default_factory=dict)
-
-    @property
-    def sources(self) -> list[str]:
-        """The sites, each once."""
-        return list(dict.fromkeys([self.source] if isinstance(self.source, str) else self.source))
-
-    def settings(self) -> dict[str, dict[str, str]]:
-        """Return the options of each source. Raises `UsageError` for those of no source asked."""
-        by_site: dict[str, dict[str, str]] = {site: {} for site in self.sources}
-        for name, value in self.options.items():
-            if isinstance(value, dict):
-                self._asked(by_site, name).update({k: str(v) for k, v in value.items()})
-            elif len(by_site) == 1:
-                by_site[self.sources[0]][name] = str(value)
-            else:
-                raise UsageError(
-                    f"options.{name} of [[keyword]]: of which source?",
-                    f'write options = {{ {self.sources[0]}.{name} = "{value}" }}',
-                )
-        return by_site
-
-    def _asked(self, by_site: dict[str, dict[str, str]], site: str) -> dict[str, str]:
-        if site not in by_site:
-            raise UsageError(
-                f"options.{site} of [[keyword]]: {site} is not asked, only {', '.join(by_site)}",
-                f'leave it out, or write source = ["{site}"]',
-            )
-        return by_site[site]
-
-
-class FramesSource(FramesOptions, frozen=True, kw_only=True):
-    """`[[frames]]`: files, folders, patterns and addresses of videos, and what to sample.
-
-    All options of `harvest frames` under their names there, `start` and `end` for `--from`
-    and `--to`.
-    """
-
-    videos: list[str]
-    label: str | None = None
-
-    def options(self) -> FramesOptions:
-        """Return what to sample, without the videos."""
-        names = FramesOptions.__struct_fields__
-        return FramesOptions(**{name: getattr(self, name) for name in names})
 
 
 class TrainPart(TomlTable, frozen=True):
@@ -194,10 +101,10 @@ class Recipe(TomlTable, frozen=True):
     """A whole recipe. Parts that are absent are not carried out, but for `crop`."""
 
     title: str
-    folder: list[FolderSource] = msgspec.field(default_factory=list)
-    urls: list[UrlsSource] = msgspec.field(default_factory=list)
-    keyword: list[KeywordSource] = msgspec.field(default_factory=list)
-    frames: list[FramesSource] = msgspec.field(default_factory=list)
+    folder: list[FolderRequest] = msgspec.field(default_factory=list)
+    urls: list[UrlsRequest] = msgspec.field(default_factory=list)
+    keyword: list[KeywordRequest] = msgspec.field(default_factory=list)
+    frames: list[FramesRequest] = msgspec.field(default_factory=list)
     crop: CropSettings = CropSettings()
     work: WorkSettings | None = None
     dedup: bool = False

@@ -1,7 +1,6 @@
 """What a person asks of `harvest frames`, as words, and the sampling that they mean.
 
-The command line and recipes have the same words, so they are read in one place; `Sampling.settings`
-of the catalogue is written back as options here as well.
+`Sampling.settings` of the catalogue is written back as options here as well.
 """
 
 from __future__ import annotations
@@ -11,11 +10,14 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from gleanset.config import TomlTable
+import msgspec
+
+from gleanset.config import Param
 from gleanset.errors import UsageError
-from harvest.video.sampling import SIMILAR, Mode, Sampling
+from gleanset.request import Count, Request
+from harvest.video.sampling import SIMILAR, Detector, Mode, Sampling
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
@@ -69,37 +71,136 @@ def parse_size(text: str) -> tuple[int | None, int | None]:
     return width, height
 
 
-# What a person may call a format.
-FORMATS = {"jpeg": "jpeg", "jpg": "jpeg", "png": "png"}
+def parse_every(text: str) -> float:
+    """Return a length of time, or a rate such as '2fps', as seconds. Raises `UsageError`."""
+    rate = text.strip().removesuffix("fps")
+    return parse_seconds(text) if rate == text.strip() else parse_rate(rate)
+
+
+def similar_bits(value: bool | int | str) -> int | str:
+    """Return the bits that two frames may differ in, or 'off'. Raises `UsageError`."""
+    if isinstance(value, bool):
+        return SIMILAR if value else OFF
+    if value == OFF or (str(value).isdecimal() and int(value) <= MOST_BITS):
+        return value if value == OFF else int(value)
+    raise UsageError(f"frames cannot differ in {value!r} bits", f"write 0 to {MOST_BITS}, or {OFF}")
+
+
+def _checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return what refuses a text that `parse` refuses, and keeps it as it was written."""
+
+    def checked(text: str) -> str:
+        parse(text)
+        return text
+
+    return checked
+
+
+OFF = "off"
+MOST_BITS = 32
+# What else a person may call a format.
+FORMATS = {"jpg": "jpeg"}
 # Seconds from frame to frame around a time.
 STEP_AROUND = 0.5
 # The modes and the options that ask for them.
-_MODES = {"every": "--every", "fps": "--fps", "keyframes": "--keyframes", "scenes": "--scenes"}
+_MODES = {"every": "--every", "keyframes": "--keyframes", "scenes": "--scenes"}
 
 
-class FramesOptions(TomlTable, frozen=True, kw_only=True):
-    """The options as they were written; None where nothing was."""
+class SamplingTable(Request, frozen=True, kw_only=True):
+    """What is to be sampled, as it was written; None where nothing was."""
 
-    every: str | None = None
-    fps: str | None = None
-    keyframes: bool = False
-    scenes: int | None = None
-    around: tuple[str, ...] = ()
-    within: str | None = None
-    scene_detector: str | None = None
-    scene_threshold: float | None = None
-    start: str | None = None
-    end: str | None = None
-    limit: int | None = None
-    size: str | None = None
-    stretch: bool = False
-    upscale: bool = False
-    format: str | None = None
-    quality: int | None = None
-    crop_bars: bool = False
-    skip_similar: bool | int = True
-    keep_bad: bool = False
-    skip_openings: bool = False
+    every: Annotated[
+        str | None,
+        Param(
+            "One frame each TIME, such as 5s or 500ms, or as a rate, such as 2fps or 1/5fps.",
+            metavar="TIME",
+            parse=_checked_by(parse_every),
+        ),
+    ] = None
+    keyframes: Annotated[bool, Param("What the codec stores whole; by far the fastest.")] = False
+    scenes: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
+        Param("The sharpest frame of each scene, or the N sharpest moments.", metavar="[N]"),
+    ] = None
+    around: Annotated[
+        tuple[str, ...],
+        Param(
+            "Around this time, such as 12:34, each half second or --every; repeatable.",
+            metavar="TIME",
+            parse=_checked_by(parse_time),
+        ),
+    ] = ()
+    within: Annotated[
+        str | None,
+        Param(
+            "How far before and after --around, by default 2s.",
+            metavar="TIME",
+            parse=_checked_by(parse_seconds),
+        ),
+    ] = None
+    scene_detector: Annotated[
+        Detector | None,
+        Param("Who finds the cuts: ffmpeg (the default), or one of PySceneDetect's."),
+    ] = None
+    scene_threshold: Annotated[
+        float | None,
+        Param("Of that detector, instead of its own; lower finds more cuts.", metavar="X"),
+    ] = None
+    start: Annotated[
+        str | None,
+        Param(
+            "Leave out what comes before.",
+            option="--from",
+            metavar="TIME",
+            parse=_checked_by(parse_time),
+        ),
+    ] = None
+    end: Annotated[
+        str | None,
+        Param(
+            "Leave out what comes after.",
+            option="--to",
+            metavar="TIME",
+            parse=_checked_by(parse_time),
+        ),
+    ] = None
+    limit: Annotated[
+        Count | None,
+        Param("At most N distinct images in all, shared by the videos.", metavar="N"),
+    ] = None
+    skip_openings: Annotated[
+        bool, Param("Sample openings, endings and other stretches that recur only once.")
+    ] = False
+    size: Annotated[
+        str | None,
+        Param(
+            "Fit into this size, such as 960x540, 960x or x540; never enlarged.",
+            metavar="WxH",
+            parse=_checked_by(parse_size),
+        ),
+    ] = None
+    stretch: Annotated[bool, Param("Exactly that --size, whatever the shape.")] = False
+    upscale: Annotated[bool, Param("Enlarge to that --size, too.")] = False
+    format: Annotated[Literal["jpeg", "jpg", "png"] | None, Param("jpeg (the default) or png.")] = (
+        None
+    )
+    quality: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=100)] | None,
+        Param("Of the JPEG files, by default 92.", metavar="1-100"),
+    ] = None
+    crop_bars: Annotated[bool, Param("Cut black letterbox bars off.")] = False
+    skip_similar: Annotated[
+        bool | int | str,
+        Param(
+            "Skip frames that look like one just kept: at most BITS of the 64 of their perceptual "
+            f"hash differ; by default {SIMILAR}.",
+            metavar="BITS|off",
+            parse=similar_bits,
+        ),
+    ] = SIMILAR
+    keep_bad: Annotated[
+        bool, Param("Keep black and blurred frames and fades, which are dropped otherwise.")
+    ] = False
 
     def sampling(self) -> Sampling:
         """Return what is meant. Raises `UsageError` where that makes no sense."""
@@ -125,15 +226,15 @@ class FramesOptions(TomlTable, frozen=True, kw_only=True):
             keep_aspect=not self.stretch,
             upscale=self.upscale,
             crop_bars=self.crop_bars,
-            skip_similar=self._similar(),
+            skip_similar=None if self.skip_similar == OFF else int(self.skip_similar),
             drop_bad=not self.keep_bad,
             skip_openings=self.skip_openings,
             **{name: value for name, value in given.items() if value is not None},
         )
 
     @staticmethod
-    def recorded(settings: str) -> FramesOptions:
-        """Return the options that ask for a sampling, from its `Sampling.settings`.
+    def recorded(settings: str) -> dict[str, Any]:
+        """Return the fields that ask for a sampling, from its `Sampling.settings`.
 
         Datasets of before had nothing but `every=5`.
         """
@@ -153,40 +254,7 @@ class FramesOptions(TomlTable, frozen=True, kw_only=True):
             given["scenes"] = int(fields.get("per_scene", "1"))
         if mode in ("every", "around"):
             given["every"] = _seconds(fields.get("every", str(Sampling().every)))
-        return FramesOptions(keyframes=mode == "keyframes", **given)
-
-    def words(self) -> list[str]:
-        """Return the same as words of a command line."""
-        words = [word for time in self.around for word in ("--around", time)]
-        for option, value in (
-            ("--scenes", self.scenes),
-            ("--keyframes", self.keyframes),
-            ("--every", self.every),
-            ("--fps", self.fps),
-            ("--size", self.size),
-            ("--scene-detector", self.scene_detector),
-            ("--scene-threshold", self.scene_threshold),
-            ("--within", self.within),
-            ("--from", self.start),
-            ("--to", self.end),
-            ("--limit", self.limit),
-            ("--stretch", self.stretch),
-            ("--upscale", self.upscale),
-            ("--format", self.format),
-            ("--quality", self.quality),
-            ("--crop-bars", self.crop_bars),
-            ("--no-skip-similar", self.skip_similar is False),
-            ("--skip-similar", None if isinstance(self.skip_similar, bool) else self.skip_similar),
-            ("--keep-bad", self.keep_bad),
-            ("--skip-openings", self.skip_openings),
-        ):
-            words += _option(option, value)
-        return words
-
-    def _similar(self) -> int | None:
-        if isinstance(self.skip_similar, bool):
-            return SIMILAR if self.skip_similar else None
-        return self.skip_similar
+        return given | {"keyframes": mode == "keyframes"}
 
     def _mode(self) -> Mode:
         if self.around:
@@ -195,23 +263,18 @@ class FramesOptions(TomlTable, frozen=True, kw_only=True):
             return "scenes"
         if self.keyframes:
             return "keyframes"
-        return "useful" if self.every is None and self.fps is None else "every"
+        return "useful" if self.every is None else "every"
 
     def _every(self) -> float | None:
-        if self.fps is not None:
-            return parse_rate(self.fps)
         if self.every is not None:
-            return parse_seconds(self.every)
+            return parse_every(self.every)
         return STEP_AROUND if self.around else None
 
     def _check(self) -> None:
         asked = [option for name, option in _MODES.items() if getattr(self, name)]
         if self.around:
-            # Around a time, they say how far from frame to frame.
-            asked = [option for option in asked if option not in ("--every", "--fps")]
-            asked.append("--around")
-        if self.every is not None and self.fps is not None and self.around:
-            asked = ["--every", "--fps"]
+            # Around a time, it says how far from frame to frame.
+            asked = [*(option for option in asked if option != "--every"), "--around"]
         if len(asked) > 1:
             raise UsageError(f"{' and '.join(asked)} do not go together", "choose one of them")
         self._check_company()
@@ -227,15 +290,6 @@ class FramesOptions(TomlTable, frozen=True, kw_only=True):
         ):
             if alone:
                 raise UsageError(f"{option} has no say here", f"use it with {company}")
-
-
-def _option(name: str, value: object) -> list[str]:
-    """Return an option with its value, or alone where the value is only whether it is given."""
-    if isinstance(value, bool):
-        return [name] if value else []
-    if isinstance(value, float):
-        return [name, _plain(f"{value:.10g}")]
-    return [] if value is None else [name, str(value)]
 
 
 def _plain(number: str) -> str:
@@ -260,7 +314,7 @@ _RECORDED: dict[str, tuple[str, Callable[[str], Any]]] = {
     "format": ("format", str),
     "quality": ("quality", int),
     "crop_bars": ("crop_bars", bool),
-    "skip_similar": ("skip_similar", lambda text: False if text == "off" else int(text)),
+    "skip_similar": ("skip_similar", similar_bits),
     "drop_bad": ("keep_bad", bool),
     "skip_openings": ("skip_openings", bool),
 }

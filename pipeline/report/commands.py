@@ -23,10 +23,10 @@ from gleanset.db.statistics import SampledVideo, ScanCount, SourceRequest, Stati
 from gleanset.errors import UsageError
 from gleanset.html.words import count
 from gleanset.settings import CropSettings
-from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest, shell_line
+from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from harvest.sources import Source, source_named
 from harvest.video.inputs import is_address
-from harvest.video.options import FramesOptions
+from harvest.video.options import SamplingTable
 
 VIDEOS, LISTS = 20, 5
 """So many are named one by one."""
@@ -87,12 +87,12 @@ def _harvests(requests: Iterable[SourceRequest]) -> Iterator[CommandStep]:
 
 def _search(source: str, label: str | None, asked: list[str]) -> CommandStep:
     if _is_label(label):
-        request = KeywordRequest(keywords=tuple(asked), sources=(source,), label=label)
-        return CommandStep(f"search {source}", shell_line(request))
+        request = KeywordRequest(keywords=tuple(asked), source=source, label=label)
+        return CommandStep(f"search {source}", request.shell_line())
     # No command takes such a label, but a list may hold any.
-    request = KeywordRequest(sources=(source,), file=Path("KEYWORDS.txt"))
+    request = KeywordRequest(source=source, input="KEYWORDS.txt")
     words = f"search {source} for the keywords of a list, each with a tab and its label behind it"
-    return CommandStep(words, shell_line(request))
+    return CommandStep(words, request.shell_line())
 
 
 def _is_label(hint: str | None) -> bool:
@@ -111,14 +111,14 @@ def _folder(row: SourceRequest) -> CommandStep:
     place = _PLACES[row.source]
     label = row.hint if not by_folder and _is_label(row.hint) else None
     request = FolderRequest(
-        places=(Path(place),),
+        path=place,
         hints_from_folders=by_folder,
         label=label,
-        credit=_given_credit(row.credit),
+        **_sayable(row.credit)._asdict(),
     )
     kind = "a folder tree" if place == "FOLDER" else "an archive"
     words = f"take the pictures of {kind}{_regrouped(row.grouped)}"
-    return CommandStep(words, shell_line(request))
+    return CommandStep(words, request.shell_line())
 
 
 def _regrouped(grouped: bool) -> str:
@@ -126,7 +126,7 @@ def _regrouped(grouped: bool) -> str:
     return ", with the --group-by or sources.csv that grouped them" if grouped else ""
 
 
-def _given_credit(credit: Credit) -> Credit:
+def _sayable(credit: Credit) -> Credit:
     """Return what an option can say of that: a page is the address of one."""
     return credit._replace(page=page_address(credit.page))
 
@@ -139,13 +139,13 @@ def _names_folder(hint: str, path: str | None) -> bool:
 
 def _lists(hints: list[str | None]) -> Iterator[CommandStep]:
     """Yield a list for each hint; where there are many, the hints stood in the list."""
-    files = (Path("LIST.txt"),)
+    file = "LIST.txt"
     if len(hints) > LISTS or not all(map(_is_label, hints)):
         words = "download a list of addresses, each with a tab and its hint behind it"
-        yield CommandStep(words, shell_line(UrlsRequest(files=files)))
+        yield CommandStep(words, UrlsRequest(file=file).shell_line())
         return
     for hint in hints:
-        command = shell_line(UrlsRequest(files=files, label=hint))
+        command = UrlsRequest(file=file, label=hint).shell_line()
         yield CommandStep("download a list of addresses", command)
 
 
@@ -166,10 +166,10 @@ def _frames(videos: Iterable[SampledVideo]) -> Iterator[CommandStep]:
             of_hint = [place for place in of_hint if is_address(place)] + ["EPISODES"]
         request = FramesRequest(
             videos=tuple(of_hint),
-            options=FramesOptions.recorded(settings),
             label=hint if _is_label(hint) else None,
+            **SamplingTable.recorded(settings),
         )
-        yield CommandStep(f"sample frames of {count(len(of_hint), 'video')}", shell_line(request))
+        yield CommandStep(f"sample frames of {count(len(of_hint), 'video')}", request.shell_line())
 
 
 def _crops(searches: list[ScanCount], own: CropSettings) -> Iterator[CommandStep]:

@@ -190,5 +190,5 @@ def test_the_command_and_the_exports_carry_it(tmp_path: Path) -> None:
     assert "https://me.example/1" in told
     with pytest.raises(UsageError, match="no address of a page"):
         given_credit(None, None, "me")
-    words = FolderRequest(places=(place,), credit=Credit("a b", "CC0")).command_line()
+    words = FolderRequest(path=str(place), author="a b", licence="CC0").command_line()
     assert words[-4:] == ["--author", "a b", "--licence", "CC0"]

@@ -149,7 +149,7 @@ def test_a_class_level_is_for_hints(tmp_path: Path, folder: Path) -> None:
     assert not (tmp_path / "d").exists()
     shown = run_here("harvest.cli", *line, "--hints-from-folders", "--simulate")
     assert [row for row in shown.stdout.splitlines() if "old" in row]
-    request = FolderRequest(places=(folder,), hints_from_folders=True, class_level=2)
+    request = FolderRequest(path=str(folder), hints_from_folders=True, class_level=2)
     words = ["harvest", "folder", str(folder), "--hints-from-folders", "--class-level", "2"]
     assert request.command_line() == words
 

@@ -10,7 +10,6 @@ import pytest
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
-from gleanset.file_groups import GroupBy
 from harvest.request import FolderRequest
 
 NUMBERED = r"(.+)-\d+\."
@@ -32,14 +31,14 @@ def posts(dataset: Dataset) -> dict[str, str | None]:
 
 
 def test_the_folder_that_a_picture_lies_in(dataset: Dataset, photos: Path) -> None:
-    done = FolderRequest(places=(photos,), group_by=GroupBy(), workers=1).run(dataset)
+    done = FolderRequest(path=str(photos), group_by="folder", workers=1).run(dataset)
     assert (done["added"], done["groups"]) == (8, 3)
     assert posts(dataset)["p0-0.jpg"] == str(photos / "session 0")
     assert posts(dataset)["p3-1.jpg"] == str(photos)
 
 
 def test_class_folders_are_no_groups(dataset: Dataset, photos: Path) -> None:
-    request = FolderRequest(places=(photos,), hints_from_folders=True, group_by=GroupBy())
+    request = FolderRequest(path=str(photos), hints_from_folders=True, group_by="folder")
     done = request.run(dataset)
     assert (done["groups"], done["without_group"]) == (0, 8)
     assert "note" in done
@@ -48,13 +47,13 @@ def test_class_folders_are_no_groups(dataset: Dataset, photos: Path) -> None:
 def test_a_second_run_adds_groups_and_a_third_finds_all_known(
     dataset: Dataset, photos: Path
 ) -> None:
-    first = FolderRequest(places=(photos,), workers=1)
+    first = FolderRequest(path=str(photos), workers=1)
     said = first.run(dataset)["maybe_parts_of_one_picture"]
     assert isinstance(said, dict)
     assert said["files"] == 8
     words = f"harvest folder -d {dataset.root} {photos} --group-by '(.+)-\\d+\\.' --workers 1"
     assert said["then"] == words
-    by_name = FolderRequest(places=(photos,), group_by=GroupBy.parse(NUMBERED), workers=1)
+    by_name = FolderRequest(path=str(photos), group_by=NUMBERED, workers=1)
     again = by_name.run(dataset)
     assert (again["added"], again["duplicate"], again["groups"]) == (0, 8, 4)
     assert set(posts(dataset).values()) == {"p0", "p1", "p2", "p3"}
@@ -68,9 +67,9 @@ def test_members_of_an_archive(dataset: Dataset, tmp_path: Path) -> None:
                 data = picture(number + (1 if name == "one" else 11))
                 made.writestr(f"s{number // 2}/x-{number}.jpg", data)
     places = (tmp_path / "one.zip", tmp_path / "two.zip")
-    done = FolderRequest(places=places, group_by=GroupBy(), workers=1).run(dataset)
+    done = FolderRequest(path=places, group_by="folder", workers=1).run(dataset)
     assert (done["added"], done["groups"]) == (8, 4), "s0 of one archive is none of the other"
-    done = FolderRequest(places=places, group_by=GroupBy.parse(NUMBERED), workers=1).run(dataset)
+    done = FolderRequest(path=places, group_by=NUMBERED, workers=1).run(dataset)
     assert (done["duplicate"], done["groups"]) == (8, 1)
     assert set(posts(dataset).values()) == {"x"}
 
@@ -81,14 +80,14 @@ def test_a_name_that_only_one_of_several_places_has_is_enough(
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
         made.writestr("plain.jpg", picture(50))
     places = (photos, tmp_path / "a.zip")
-    done = FolderRequest(places=places, group_by=GroupBy.parse(NUMBERED), workers=1).run(dataset)
+    done = FolderRequest(path=places, group_by=NUMBERED, workers=1).run(dataset)
     assert (done["groups"], done["without_group"]) == (4, 1)
 
 
 def test_the_command_line_of_a_request(photos: Path) -> None:
-    words = FolderRequest(places=(photos,), group_by=GroupBy.parse(NUMBERED)).command_line()
+    words = FolderRequest(path=str(photos), group_by=NUMBERED).command_line()
     assert words == ["harvest", "folder", str(photos), "--group-by", NUMBERED]
-    assert FolderRequest(places=(photos,), group_by=GroupBy()).command_line()[-1] == "folder"
+    assert FolderRequest(path=str(photos), group_by="folder").command_line()[-1] == "folder"
 
 
 def test_a_preview_and_what_is_refused(photos: Path, tmp_path: Path) -> None:
@@ -113,5 +112,5 @@ def test_a_recipe_says_it_as_well(photos: Path, tmp_path: Path) -> None:
         assert set(posts(dataset).values()) == {"p0", "p1", "p2", "p3"}
     recipe.write_text(recipe.read_text().replace(NUMBERED, "(.+"))
     wrong = run_here("pipeline.cli", "run", recipe, "--into", tmp_path / "h")
-    assert wrong.code == 2
+    assert wrong.code == 3
     assert "is no regular expression" in wrong.stderr

@@ -20,7 +20,7 @@ from harvest.video.options import parse_seconds
 from harvest.video.sampling import Sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
-ALL = ("--no-skip-similar", "--keep-bad")
+ALL = ("--skip-similar", "off", "--keep-bad")
 NONE = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
 # Frame N has brightness 30 + 3 N: a frame tells its own number.
 COUNTING = "nullsrc=s=64x48:r={rate}:d={seconds},geq=lum='30+3*N':cb=128:cr=128"

@@ -19,7 +19,7 @@ from harvest.cli import main
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 Frames = Callable[..., Ran]
-ALL = ("--no-skip-similar", "--keep-bad", "--json")
+ALL = ("--skip-similar", "off", "--keep-bad", "--json")
 
 
 def clip(path: Path, source: str = "testsrc2=s=96x64:r=10:d=3") -> Path:

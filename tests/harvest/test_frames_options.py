@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import harvest.cli
 from gleanset.errors import DiskFull, UsageError
-from harvest.cli_frames import frames
+from harvest.cli import frames
+from harvest.request import FramesRequest
 from harvest.video.disk_estimate import (
     VideoLength,
     bytes_of,
@@ -20,7 +22,6 @@ from harvest.video.disk_estimate import (
     human_bytes,
 )
 from harvest.video.options import (
-    FramesOptions,
     parse_rate,
     parse_size,
     parse_time,
@@ -84,7 +85,7 @@ def test_what_is_no_size(text: str) -> None:
 MEANT: list[tuple[dict[str, Any], Sampling]] = [
     ({}, Sampling()),
     ({"every": "5s"}, Sampling("every", every=5.0)),
-    ({"fps": "1/5"}, Sampling("every", every=5.0)),
+    ({"every": "1/5fps"}, Sampling("every", every=5.0)),
     ({"keyframes": True}, Sampling("keyframes")),
     ({"scenes": 3}, Sampling("scenes", per_scene=3)),
     ({"around": ("1:00", "2:00")}, Sampling("around", around=(60.0, 120.0), every=0.5)),
@@ -112,15 +113,13 @@ MEANT: list[tuple[dict[str, Any], Sampling]] = [
 
 @pytest.mark.parametrize(("wish", "sampling"), MEANT)
 def test_what_is_asked_is_what_is_meant(wish: dict[str, Any], sampling: Sampling) -> None:
-    assert FramesOptions(**wish).sampling() == sampling
+    assert FramesRequest(videos=("a",), **wish).sampling() == sampling
 
 
 WRONG: list[dict[str, Any]] = [
-    {"every": "5s", "fps": "1"},
     {"keyframes": True, "scenes": 1},
     {"every": "1s", "scenes": 1},
     {"around": ("5",), "keyframes": True},
-    {"around": ("5",), "every": "1s", "fps": "1"},
     {"within": "1s"},
     {"format": "png", "quality": 90},
     {"stretch": True},
@@ -141,13 +140,17 @@ WRONG: list[dict[str, Any]] = [
 @pytest.mark.parametrize("wish", WRONG)
 def test_what_makes_no_sense_is_refused(wish: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
-        FramesOptions(**wish).sampling()
+        FramesRequest(videos=("a",), **wish).sampling()
     assert caught.value.mend
 
 
-def understood(*args: str) -> dict[str, Any]:
-    context = frames.make_context("frames", list(args))
-    return context.params
+def understood(*args: str) -> FramesRequest:
+    """What the real command makes of some words."""
+    made: list[FramesRequest] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harvest.cli, "carry_out", lambda _, request: made.append(request))
+        frames.main(["-q", *args], standalone_mode=False)
+    return made[0]
 
 
 @pytest.mark.parametrize(
@@ -165,15 +168,16 @@ def understood(*args: str) -> dict[str, Any]:
 def test_a_number_after_scenes_is_its_number_and_a_file_is_a_file(
     args: list[str], scenes: int | None, videos: tuple[str, ...]
 ) -> None:
-    params = understood(*args)
-    assert (params["scenes"], params["videos"]) == (scenes, videos)
+    request = understood(*args)
+    assert (request.scenes, request.videos) == (scenes, videos)
 
 
-def test_skip_similar_stands_alone_or_with_its_threshold() -> None:
-    assert understood("a")["skip_similar"] is None
-    assert understood("--skip-similar", "a")["skip_similar"] == SIMILAR
-    assert understood("--skip-similar", "3", "a")["skip_similar"] == 3
-    assert CliRunner().invoke(frames, ["--skip-similar", "99", "a"]).exit_code == 2
+def test_similar_frames_are_skipped_by_default_by_bits_or_not_at_all() -> None:
+    assert understood("a").skip_similar == SIMILAR
+    assert understood("--skip-similar", "3", "a").skip_similar == 3
+    assert understood("--skip-similar", "off", "a").sampling().skip_similar is None
+    with pytest.raises(UsageError, match="99"):
+        understood("--skip-similar", "99", "a")
     assert CliRunner().invoke(frames, ["--scenes", "0", "a"]).exit_code == 2
 
 
@@ -232,15 +236,10 @@ def test_a_disk_that_is_clearly_too_small_is_told_before(
 
 @pytest.mark.parametrize("sampling", [sampling for _, sampling in MEANT])
 def test_what_the_catalogue_remembers_can_be_asked_for_again(sampling: Sampling) -> None:
-    words = FramesOptions.recorded(sampling.settings).words()
-    params = understood(*words, "video")
-    wish = {name: params[name] for name in FramesOptions.__struct_fields__}
-    if params["no_skip_similar"]:
-        wish["skip_similar"] = False
-    elif wish["skip_similar"] is None:
-        wish["skip_similar"] = True
-    assert FramesOptions(**wish).sampling() == sampling
+    request = FramesRequest(videos=("video",), **FramesRequest.recorded(sampling.settings))
+    assert understood(*request.command_line()[2:]).sampling() == sampling
 
 
 def test_datasets_of_before_are_understood() -> None:
-    assert FramesOptions.recorded("every=2.5").words() == ["--every", "2.5s"]
+    request = FramesRequest(videos=("a",), **FramesRequest.recorded("every=2.5"))
+    assert request.command_line()[3:] == ["--every", "2.5s"]

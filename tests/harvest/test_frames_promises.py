@@ -29,7 +29,7 @@ from frames_judge import Judge, Kept, hashes, near_duplicates
 from frames_tools import Work, reporting, work_done
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
-ALL = ("--no-skip-similar", "--keep-bad")
+ALL = ("--skip-similar", "off", "--keep-bad")
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def half_a_frame(times: list[float], number: int) -> float:
     return float(near.min()) / 2
 
 
-@pytest.mark.parametrize("options", [("--keyframes",), ("--scenes",), ("--fps", "2")])
+@pytest.mark.parametrize("options", [("--keyframes",), ("--scenes",), ("--every", "2fps")])
 def test_other_samplings_have_true_times_too(
     sample: Sample, uneven: Path, options: tuple[str, ...]
 ) -> None:
@@ -170,7 +170,7 @@ def test_from_to_limit_and_around(sample: Sample, steady: Path) -> None:
     around = sample(steady, "--around", "4s", *ALL).frames
     assert around
     assert min(abs(frame.time - 4) for frame in around) <= 0.5 / 24
-    by_rate = sample(steady, "--fps", "1/2", *ALL).frames
+    by_rate = sample(steady, "--every", "1/2fps", *ALL).frames
     by_time = sample(steady, "--every", "2s", *ALL).frames
     assert [frame.sha256 for frame in by_rate] == [frame.sha256 for frame in by_time]
 

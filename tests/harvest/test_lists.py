@@ -18,7 +18,6 @@ from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
-from harvest.list_columns import ListColumns
 from harvest.lists import LONGEST, check_list, read_rows
 from harvest.urls import read_list
 
@@ -28,9 +27,8 @@ ROWS = [
     {"URL": None, "TEXT": "an address that is missing", "BY": None, "L": None, "C": "rin"},
     {"URL": "/3.jpg", "TEXT": None, "BY": "O'Hara", "L": "CC0-1.0", "C": "aoba"},
 ]
-NAMED = ListColumns(caption="TEXT", author="BY", licence="L", label="C", page="url")
-WORDS = [*["--caption-column", "TEXT", "--author-column", "BY", "--licence-column", "L"]]
-WORDS += [*["--label-column", "C", "--page-column", "url"]]
+NAMED = {"caption": "TEXT", "author": "BY", "licence": "L", "label": "C", "page": "url"}
+WORDS = [word for what in NAMED.items() for word in ("--column", "=".join(what))]
 
 
 def as_parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -115,7 +113,7 @@ def test_a_recipe_names_the_columns_of_its_list(site: FaultyServer, tmp_path: Pa
 @pytest.mark.parametrize("name", ["l.parquet", "l.csv", "l.tsv.gz"])
 def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
-    line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--caption-column", "TEXTS")
+    line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--column", "caption=TEXTS")
     done = run_here("harvest.cli", *line)
     assert done.code == 3
     assert "no column 'TEXTS'; there are: URL, TEXT, BY, L, C" in done.stderr
@@ -194,7 +192,7 @@ def test_lists_of_before_are_still_lists(tmp_path: Path) -> None:
         found = [(row.url, row.label) for row in read_rows(tmp_path / name)]
         assert found == [("http://h/1.jpg", "cat"), ("http://h/2.jpg", None)]
     with pytest.raises(GleansetError, match="which has no columns"):
-        check_list(tmp_path / "l.txt", ListColumns(caption="TEXT"))
+        check_list(tmp_path / "l.txt", {"caption": "TEXT"})
 
 
 def test_cells_of_other_types_are_text(tmp_path: Path) -> None:
@@ -207,7 +205,7 @@ def test_cells_of_other_types_are_text(tmp_path: Path) -> None:
         }
     )
     pq.write_table(table, tmp_path / "l.parquet")
-    columns = ListColumns(caption="a.b", author="n", licence="s", page="url")
+    columns = {"caption": "a.b", "author": "n", "licence": "s", "page": "url"}
     assert [tuple(row) for row in read_rows(tmp_path / "l.parquet", columns)] == [
         ("http://h/\\xff", None, "x", "v", "1", "http://h/\\xff"),
         ("b", None, None, "w", "2", "b"),

@@ -105,7 +105,7 @@ def test_a_group_is_one_whatever_way_its_files_came(
     loose.mkdir()
     (loose / "episode 3-9.jpg").write_bytes(encoded(picture(101)))
     import_labelled(empty, faces, group_by=NUMBERED, workers=1)
-    done = FolderRequest(places=(archive, loose), group_by=NUMBERED).run(empty)
+    done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)
     assert (done["added"], done["groups"]) == (2, 1)
     rows = empty.db.rows("SELECT id FROM sample WHERE label IS NOT NULL")
     sizes = set()

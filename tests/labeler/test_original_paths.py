@@ -54,7 +54,7 @@ def test_it_is_kept_however_a_file_comes(empty: Dataset, tree: Path, tmp_path: P
     put(tmp_path / "loose" / "s" / "l.jpg", 201)
     put(tmp_path / "one.jpg", 202)
     places = (tmp_path / "a.zip", tmp_path / "loose", tmp_path / "one.jpg")
-    FolderRequest(places=places, workers=1).run(empty)
+    FolderRequest(path=tuple(map(str, places)), workers=1).run(empty)
     put(tmp_path / "drop" / "t" / "d.jpg", 203)
     take_in(empty, [tmp_path / "drop"])
     found = {o.original_path for image in empty.images.each() for o in image.origins}

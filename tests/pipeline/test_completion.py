@@ -20,7 +20,7 @@ from curation.snapshots import take_snapshot
 from facecrop.cli_compare import detector_names
 from facecrop.detectors import DETECTORS
 from gleanset import Dataset
-from harvest.cli_options import source_names
+from harvest.request import source_names
 from harvest.sources import SOURCES
 from labeler.classes import ClassEditor
 from pipeline.completion_files import PROGRAMS

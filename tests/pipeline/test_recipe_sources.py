@@ -124,8 +124,8 @@ WRONG_KEYWORDS = [
     ('keywords = ["  "]\n', 2, "no keyword"),
     ('keywords = ["a"]\nsource = []\n', 2, "no source"),
     ('keywords = ["a"]\nsource = ["bing", "bong"]\n', 2, "bing"),
-    ('keywords = ["a"]\nrange = "x"\n', 2, "11-20"),
-    ('keywords = ["a"]\nfilter = "widht > 3"\n', 2, "did you mean 'width'"),
+    ('keywords = ["a"]\nrange = "x"\n', 3, "11-20"),
+    ('keywords = ["a"]\nfilter = "widht > 3"\n', 3, "did you mean 'width'"),
     ('keywords = ["a"]\ninput = "no.txt"\n', 3, "no.txt"),
     (
         'keywords = ["a"]\nsource = ["bing", "flickr"]\noptions = { size = "large" }\n',
@@ -219,13 +219,13 @@ def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
     read = read_recipe(tmp_path / "example.toml")
     [search] = read.keyword
     (tmp_path / "words.txt").write_text("# none\n", encoding="utf-8")
-    request = Gathering(read, tmp_path, Progress()).keyword_request(search)
+    request = Gathering(read, tmp_path, Progress()).request(search)
     queries = [query for one in request.searches() for _, query in one.asked]
     assert [(query.text, query.hint) for query in queries] == [
         ("rin toyama", "new-game"),
         ("takimoto hifumi", "hifumi"),
     ]
-    assert search.settings() == {"bing": {"size": "large"}}
+    assert request.options == {"bing": {"size": "large"}}
     assert read.train is not None
     assert read.train.texts() == {"epochs": "20", "colour": "rgb", "blocks": "16,32"}
     assert all(f"`{path.stem}`" in page for path in (ROOT / "datasets/recipes").glob("*-*.toml"))

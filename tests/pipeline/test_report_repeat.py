@@ -27,7 +27,7 @@ from gleanset.images.cut import CutSettings
 from gleanset.records import Origin
 from gleanset.settings import CropSettings, SplitSettings
 from harvest.request import KeywordRequest
-from harvest.video.options import FramesOptions
+from harvest.video.options import SamplingTable
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.report.commands import command_steps
 
@@ -229,7 +229,7 @@ def test_printed_searches_ask_for_the_same_with_the_same_hints(dataset: Dataset)
         add(dataset, picture(number), Origin(source, str(number), query=query, hint=hint))
     found = set()
     for params in printed(dataset, "harvest keyword"):
-        given = {name: params[name] for name in ("keywords", "sources", "file", "label")}
+        given = {name: params[name] for name in ("keywords", "source", "input", "label")}
         for search in KeywordRequest(**given).searches():
             found |= {(s.name, q.text, q.hint) for s, q in search.asked}
     assert found == {one for one in told if one[0] != "of before"}
@@ -249,7 +249,7 @@ def test_printed_folders_lists_and_imports_are_what_was_taken(dataset: Dataset) 
     for number, origin in enumerate(origins):
         add(dataset, picture(number), origin)
     folders = {
-        (str(*p["places"]), p["hints_from_folders"], p["label"])
+        (str(*p["path"]), p["hints_from_folders"], p["label"])
         for p in printed(dataset, "harvest folder")
     }
     assert folders == {
@@ -297,17 +297,24 @@ def test_what_is_said_of_all_pictures_of_a_folder_is_printed_with_it(dataset: Da
     }
 
 
+SAMPLING = set(SamplingTable.__struct_fields__)
+
+
+def recorded(**wish: Any) -> str:
+    return SamplingTable(**wish).sampling().settings
+
+
 def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
     samplings = {
-        FramesOptions(scenes=2, size="960x540", skip_similar=False).sampling().settings: (
+        recorded(scenes=2, size="960x540", skip_similar="off"): (
             "-ep 1.mkv",
             None,
         ),
-        FramesOptions(around=("1:30",), within="4s", format="png").sampling().settings: (
+        recorded(around=("1:30",), within="4s", format="png"): (
             "ep2.mkv",
             "rin",
         ),
-        FramesOptions(every="2s", crop_bars=True).sampling().settings: (
+        recorded(every="2s", crop_bars=True): (
             "https://v.example/3",
             None,
         ),
@@ -321,16 +328,10 @@ def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
             Origin("video", f"{number}@1", video=f"video{number}", time=1.0, hint=hint),
         )
     found = {
-        p["wish"] if "wish" in p else _wish(p).sampling().settings: (*p["videos"], p["label"])
+        recorded(**{name: value for name, value in p.items() if name in SAMPLING and value}): (
+            *p["videos"],
+            p["label"],
+        )
         for p in printed(dataset, "harvest frames")
     }
     assert found == samplings
-
-
-def _wish(params: dict[str, Any]) -> FramesOptions:
-    told = {name: params[name] for name in FramesOptions.__struct_fields__}
-    if params["no_skip_similar"]:
-        told["skip_similar"] = False
-    elif told["skip_similar"] is None:
-        told["skip_similar"] = True
-    return FramesOptions(**told)

@@ -1,0 +1,316 @@
+"""One definition of what a command is asked: a table whose fields say all that is known of them.
+
+A request is a frozen struct. Each field has a type, a default and a `Param` (its help, its metavar,
+what checks its text). From that one place come
+
+- the options and arguments of its command (`options_of`), with their ranges and choices;
+- the table of a recipe, whose unknown keys and wrong values are told by `gleanset.config`;
+- the checks, which also spell a text as it is kept (`Param.parse`);
+- the command that asks for the same, as words or as one line (`command_line`, `shell_line`).
+
+A field is an option of the same name; `bool` is a flag, `bool | None` one with an opposite, a
+`Literal` a choice, a tuple may be repeated, `str | tuple[str, ...]` is one or several, and a `dict`
+takes KEY=VALUE.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import click
+import msgspec
+
+from gleanset.cli import key_values
+from gleanset.config import Param, TomlTable
+from gleanset.errors import InputUnusable
+
+T = TypeVar("T")
+Table = TypeVar("Table", bound=msgspec.Struct)
+Count = Annotated[int, msgspec.Meta(ge=1)]
+WEB = ("http://", "https://")
+
+
+def several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a person may write as one text or as several."""
+    return (value,) if isinstance(value, str) else value
+
+
+class Request(TomlTable, frozen=True, kw_only=True):
+    """What a command is asked; `COMMAND` is its program and name."""
+
+    COMMAND: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Spell every text as it is kept. Raises the `UsageError` of what cannot be."""
+        for field in fields_of(type(self)):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            if field.repeated:
+                value = several(value)
+                if field.param.parse is not None:
+                    value = tuple(map(field.param.parse, value))
+            elif field.param.parse is not None:
+                value = field.param.parse(value)
+            msgspec.structs.force_setattr(self, field.name, value)
+
+    def at(self, folder: Path) -> Self:
+        """Return the same with its paths counted from `folder`. Raises `InputUnusable`."""
+        placed: dict[str, Any] = {}
+        for field in fields_of(type(self)):
+            value = getattr(self, field.name)
+            if field.param.path and value is not None:
+                placed[field.name] = (
+                    tuple(_placed(text, folder) for text in value)
+                    if field.repeated
+                    else _placed(value, folder)
+                )
+        return msgspec.structs.replace(self, **placed)
+
+    def command_line(self) -> list[str]:
+        """Return the words of the command that asks for the same."""
+        options: list[str] = []
+        arguments: list[str] = []
+        for field in fields_of(type(self)):
+            value = getattr(self, field.name)
+            if value == field.default:
+                continue
+            if field.param.argument:
+                arguments += [_text(text) for text in (value if field.repeated else [value])]
+            else:
+                options += _option_words(field, value)
+        if any(word.startswith("-") for word in arguments):
+            # Nothing that begins with a dash is to be read as an option.
+            return [*self.COMMAND.split(), *options, "--", *arguments]
+        return [*self.COMMAND.split(), *arguments, *options]
+
+    def shell_line(self) -> str:
+        """Return that command as a shell takes it."""
+        return shlex.join(self.command_line())
+
+
+class Field(NamedTuple):
+    """What is known of a field: `shape` is the type of one value, `least` and `most` its range."""
+
+    name: str
+    param: Param
+    shape: Any
+    default: Any
+    repeated: bool
+    either: bool
+    least: float | None
+    most: float | None
+
+    @property
+    def option(self) -> str:
+        """The long form of its option."""
+        return self.param.option or f"--{self.name.replace('_', '-')}"
+
+    @property
+    def is_dict(self) -> bool:
+        """Whether it takes KEY=VALUE."""
+        return self.shape is dict or get_origin(self.shape) is dict
+
+
+@cache
+def fields_of(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
+    """Return the fields that have a `Param`; those that several commands have come last."""
+    hints = get_type_hints(kind, include_extras=True)
+    fields = [
+        _field(info.name, hints[info.name], _default(info)) for info in msgspec.structs.fields(kind)
+    ]
+    known = [field for field in fields if field is not None]
+    return tuple(sorted(known, key=lambda field: field.param.common))
+
+
+def _default(info: msgspec.structs.FieldInfo) -> Any:
+    if info.default_factory is not msgspec.NODEFAULT:
+        return info.default_factory()
+    return None if info.required else info.default
+
+
+def _field(name: str, shape: Any, default: Any) -> Field | None:
+    repeated, optional = False, False
+    notes: list[Any] = []
+    while True:
+        if get_origin(shape) is Annotated:
+            notes += shape.__metadata__
+            shape = get_args(shape)[0]
+        elif get_origin(shape) in (Union, UnionType):
+            kinds = get_args(shape)
+            optional = optional or type(None) in kinds
+            lists = [kind for kind in kinds if get_origin(kind) is tuple]
+            rest = [kind for kind in kinds if kind is not type(None)]
+            if not lists and len(rest) > 1:
+                break  # a text that is spelled in several ways
+            shape = lists[0] if lists else rest[0]
+        elif get_origin(shape) is tuple and not repeated:
+            repeated, shape = True, get_args(shape)[0]
+        else:
+            break
+    param = next((note for note in notes if isinstance(note, Param)), None)
+    if param is None:
+        return None
+    meta = next((note for note in notes if isinstance(note, msgspec.Meta)), msgspec.Meta())
+    either = optional and shape is bool
+    return Field(name, param, shape, default, repeated, either, meta.ge, meta.le)
+
+
+def _option_words(field: Field, value: Any) -> list[str]:
+    if field.shape is bool:
+        return [field.option if value else f"--no-{field.option[2:]}"]
+    if isinstance(value, dict):
+        return [word for text in _flat(value) for word in (field.option, text)]
+    values = value if field.repeated else [value]
+    return [word for item in values for word in (field.option, _text(item))]
+
+
+def _flat(table: Mapping[str, Any], start: str = "") -> Iterator[str]:
+    """Yield KEY=VALUE of every value of a table and of those in it."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{start}{key}.")
+        else:
+            yield f"{start}{key}={_text(value)}"
+
+
+def _nested(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
+    """Return the table of some KEY=VALUE: `bing.size=large` as {'bing': {'size': 'large'}}."""
+    table: dict[str, Any] = {}
+    for name, value in key_values(
+        texts, field.param.example, field.param.short or field.option
+    ).items():
+        group, dot, key = name.partition(".")
+        if dot:
+            table.setdefault(group, {})[key] = value
+        else:
+            table[name] = value
+    return table
+
+
+def _text(value: Any) -> str:
+    """Spell a value as an option takes it: a number without an exponent, which none takes."""
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}"
+    if isinstance(value, str | int):
+        return str(value)
+    raise ValueError(f"no word of a command line says {value!r}")
+
+
+def _placed(text: str, folder: Path) -> str:
+    if text.lower().startswith(WEB):
+        return text
+    try:
+        return str(folder / Path(text).expanduser())
+    except RuntimeError as error:
+        raise InputUnusable(f"{text}: {error}", "write the whole path") from error
+
+
+def options_of(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Add the arguments and options of a request to a command, which gets it as `request`."""
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        @functools.wraps(function)
+        def run(*args: Any, **values: Any) -> T:
+            request = _made(kind, values)
+            return function(*args, request=request, **values)
+
+        for parameter in reversed(list(_parameters(kind))):
+            run = parameter(run)
+        return run
+
+    return decorate
+
+
+def _made(kind: type[Table], values: dict[str, Any]) -> Table:
+    """Return the request of what click read, which is taken out of `values`."""
+    chosen: dict[str, Any] = {}
+    for field in fields_of(kind):
+        value = values.pop(field.name)
+        if field.is_dict:
+            value = _nested(value, field)
+        # An argument stands even where it is empty: nothing was named.
+        if value is not None and (value != () or field.param.argument):
+            chosen[field.name] = value
+    return kind(**chosen)
+
+
+def _parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
+    for field in fields_of(kind):
+        if field.param.argument:
+            yield click.argument(
+                field.name,
+                nargs=-1 if field.repeated else 1,
+                required=field.param.required,
+                type=_click_type(field),
+                metavar=field.param.metavar,
+                shell_complete=field.param.complete,
+            )
+        else:
+            yield _option(field)
+
+
+def _option(field: Field) -> Callable[[Any], Any]:
+    param, flag = field.param, field.shape is bool
+    names = [param.short] if param.short else []
+    names.append(f"{field.option}/--no-{field.option[2:]}" if field.either else field.option)
+    return click.option(
+        *names,
+        field.name,
+        type=None if flag else _click_type(field),
+        is_flag=flag,
+        multiple=field.is_dict or field.repeated,
+        default=field.default if flag or param.show_default is True else None,
+        show_default=param.show_default,
+        metavar=param.metavar,
+        help=param.help,
+        shell_complete=param.complete,
+    )
+
+
+def _click_type(field: Field) -> click.ParamType[Any]:
+    if field.param.path:
+        return click.Path()
+    if get_origin(field.shape) is Literal:
+        return click.Choice(get_args(field.shape))
+    if field.shape is int:
+        return click.IntRange(_whole(field.least), _whole(field.most))
+    if field.shape is float:
+        bound = field.least is not None or field.most is not None
+        return _Number(field.least, field.most) if bound else click.FLOAT
+    return click.STRING
+
+
+def _whole(limit: float | None) -> int | None:
+    return None if limit is None else int(limit)
+
+
+class _Number(click.FloatRange):
+    """A range that refuses infinity, and `nan`, which click finds outside of none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
