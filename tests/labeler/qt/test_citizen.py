@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 import threading
@@ -14,60 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_faces import FaceSet, propose
+from drawn_faces import FaceSet
 from many_faces import copy_of_many
 from person import Opened, Person, settle, until
-from PIL import Image
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
-from PySide6.QtGui import QAccessible, QColor, QPalette
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from gleanset import Dataset
-from gleanset.errors import UsageError
 from labeler import cli_window
-from labeler.qt.app import take_picture
 from labeler.qt.grid.tile_view import Select
-from labeler.qt.theme import backdrop, muted_text
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.window import LabelerWindow
 
 ROOT = Path(__file__).parents[3]
 Cli = Callable[..., Any]
-
-
-def test_a_screen_reader_finds_every_tile_and_button(opened: Opened, few: FaceSet) -> None:
-    propose(few, 0.9)
-    person = Person(opened(few.root, "pages"), few)
-    settle(person.window)
-    page = person.window.view.page  # type: ignore[attr-defined]
-    person.click(2)
-    found = QAccessible.queryAccessibleInterface(person.view.view)
-    assert found.childCount() == len(page.tiles)
-    names = [found.child(n).text(QAccessible.Text.Name) for n in range(found.childCount())]
-    label = page.tiles[0].proposal.label
-    assert names[0] == f"Face 1 of {len(page.tiles)}, proposed {label}, 90 percent"
-    assert names[2].endswith(", lifted")
-    assert all(names)
-    for kind in (QAbstractButton, QLineEdit):
-        for widget in person.window.view.findChildren(
-            kind
-        ) + person.window.class_panel.findChildren(kind):
-            if "IconButton" in widget.metaObject().className():
-                continue  # Qt's own little cross in a text field
-            assert QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name), widget
-    rail = QAccessible.queryAccessibleInterface(person.window.class_panel.list)
-    assert rail.child(0).text(QAccessible.Text.Name) == "hana, key 1, 0 faces"
-
-
-def test_targets_are_large_enough(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
-    settle(window)
-    rail = window.class_panel.list
-    assert rail.visualRect(window.class_panel.model.index(0)).height() >= 48
-    for button in window.findChildren(QAbstractButton):
-        if button.isVisible():
-            assert button.height() >= 22, button.text()
 
 
 def luminance(colour: QColor) -> float:
@@ -79,36 +40,8 @@ def luminance(colour: QColor) -> float:
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
-def contrast(one: QColor, other: QColor) -> float:
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
-
-
 def dark() -> QPalette:
     return QPalette(QColor(52, 54, 58), QColor(34, 36, 40))
-
-
-@pytest.mark.parametrize("palette", [None, dark()], ids=["light", "dark"])
-def test_text_and_outlines_can_be_seen(
-    opened: Opened, few: FaceSet, palette: QPalette | None, application: QApplication
-) -> None:
-    before = application.palette()
-    if palette is not None:
-        application.setPalette(palette)
-    try:
-        window = opened(few.root)
-        settle(window)
-        used = window.palette()
-        role = QPalette.ColorRole
-        assert contrast(used.color(role.WindowText), used.color(role.Window)) >= 4.5
-        assert contrast(muted_text(used), used.color(role.Window)) >= 4.5
-        assert contrast(used.color(role.Text), backdrop(used)) >= 4.5
-        window.view.view.set_point(0)  # type: ignore[attr-defined]
-        picture = window.grab().toImage()
-        corner = picture.pixelColor(2, picture.height() - 3)
-        assert (corner.lightness() < 128) == (palette is not None)
-    finally:
-        application.setPalette(before)
 
 
 def test_states_can_be_told_apart_in_grey(opened: Opened, few: FaceSet) -> None:
@@ -135,14 +68,6 @@ def test_states_can_be_told_apart_in_grey(opened: Opened, few: FaceSet) -> None:
         for b in range(a):
             apart = sum(abs(x - y) for x, y in zip(seen[a], seen[b], strict=True)) / len(seen[a])
             assert apart > 8, (a, b, apart)
-
-
-def test_no_colour_is_written_down() -> None:
-    for path in (ROOT / "labeler" / "qt").rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        assert "setStyleSheet" not in text, path
-        assert 'QColor("' not in text, path
-        assert "QColor('" not in text, path
 
 
 @pytest.mark.damages("takes a file away and spoils one")
@@ -220,37 +145,6 @@ def test_no_display_says_how(run_cli: Cli, few: FaceSet) -> None:
     assert "xvfb-run" in ran.stderr
 
 
-def test_a_screenshot_without_a_display(run_cli: Cli, few: FaceSet, tmp_path: Path) -> None:
-    """At twice the pixels: the window and its thumbnails have them; dark, of a chosen size."""
-    file = tmp_path / "pages.png"
-    ran = run_cli(
-        "labeler.cli",
-        "--screenshot",
-        file,
-        "--view",
-        "pages",
-        "-d",
-        few.root,
-        "--json",
-        "--theme",
-        "dark",
-        "--size",
-        "1000x700",
-        QT_SCALE_FACTOR="2",
-        DISPLAY="",
-    )
-    assert ran.code == 0, ran.stderr
-    assert ran.json == {"written": str(file), "width": 2000, "height": 1400}
-    with Image.open(file) as picture:
-        assert picture.size == (2000, 1400)
-        corner = picture.convert("L").crop((0, 1380, 20, 1400))
-        assert corner.getextrema()[1] < 64  # dark, as was asked
-    sides = {path.stem.rsplit("-", 1)[-1] for path in (few.root / "cache").rglob("*.jpg")}
-    assert sides <= {"256", "512"}
-    with pytest.raises(UsageError, match="no view 'no'"):
-        take_picture(few.root, "no", file)
-
-
 def test_a_folder_gets_pictures_of_every_view_in_both_themes(tmp_path: Path) -> None:
     wishes = cli_window.WindowWishes(screenshot=tmp_path)
     files = [file.name for _, _, file in wishes.pictures()]
@@ -264,21 +158,6 @@ def test_a_folder_gets_pictures_of_every_view_in_both_themes(tmp_path: Path) -> 
 
 def test_the_command_knows_every_view() -> None:
     assert tuple(kind.name for kind in VIEWS) == cli_window.NAMES
-
-
-def test_tab_leads_round_and_back(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
-    settle(window)
-    grid = window.view.view  # type: ignore[attr-defined]
-    order: list[QWidget] = []
-    widget: QWidget | None = grid
-    while widget is not None and widget not in order:
-        order.append(widget)
-        widget = widget.nextInFocusChain()
-        while widget is not grid and not _takes_tab(widget):
-            widget = widget.nextInFocusChain()
-    assert widget is grid
-    assert {window.class_panel.field, window.class_panel.list, window.class_panel.add} <= set(order)
 
 
 def _takes_tab(widget: QWidget) -> bool:
@@ -315,13 +194,6 @@ def test_a_window_is_there_before_what_reads_pictures_is_loaded() -> None:
     assert ran.stdout.split() == []
 
 
-def test_no_network() -> None:
-    for path in (ROOT / "labeler").rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        assert "QtNetwork" not in text, path
-        assert "import socket" not in text, path
-
-
 def test_options_before_a_subcommand_are_refused(run_cli: Cli, few: FaceSet) -> None:
     ran = run_cli("labeler.cli", "-d", few.root, "undo")
     assert ran.code == 2
@@ -353,11 +225,3 @@ def test_the_key_sheet_keeps_the_keys_from_a_view_that_takes_them(
     QTest.keyClick(window.windowHandle(), Qt.Key.Key_Down)
     assert not window.sheet.isVisible()
     assert window.focusWidget() is window.view.home
-
-
-def test_no_two_actions_have_one_key(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
-    shortcuts = [action.shortcut().toString() for action in window.actions()]
-    assert len(set(shortcuts)) == len(shortcuts)
-    assert all(isinstance(widget, QWidget) for widget in window.findChildren(QWidget))
-    assert os.environ["QT_QPA_PLATFORM"] == "offscreen"

@@ -11,7 +11,6 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
 
 from gleanset import Dataset
-from labeler.qt.classes import keys as class_keys
 from labeler.qt.classes.menu import ClassMenu
 from labeler.qt.views.sorting import SortingView
 from labeler.sorting.grid_rows import ALL_PLACES
@@ -59,48 +58,6 @@ def test_every_class_has_a_key_and_a_code_sends(person: Person) -> None:
     person.press("2", "key")  # by itself it is another class
     settle(person.window)
     assert sorted(named(person)) == sorted([coded(person, ",2"), coded(person, "2")])
-
-
-def test_a_second_key_that_is_a_command_is_none_and_time_runs_out(
-    person: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    person.point(3)
-    for second in ("g", "n", "l"):  # shortcuts and commands elsewhere
-        person.press(",", "key")
-        person.press(second, "key")
-        assert said(person) == f"No class has the key ,{second.upper()}"
-        assert person.window.shown_name == "sorting"
-        assert person.window.focusWidget() is person.view.view
-    person.press(".", "key")
-    assert said(person) == "No class has a key that begins with ."
-    QTest.keyClick(person.view.view, Key.Key_Escape)
-    assert said(person) == "No second key came: nothing was done"
-    reader = person.view.view.codes
-    reader._timer.setInterval(30)
-    person.press(",", "key")
-    assert reader.waits
-    until(lambda: not reader.waits)
-    assert said(person) == "No second key came: nothing was done"
-    assert class_keys.WAIT_MS >= 1000
-    settle(person.window)
-    assert named(person) == []
-
-
-def test_a_code_is_held_and_swept(person: Person) -> None:
-    view = person.view.view
-    person.point(0)
-    person.press(",", "key")
-    QTest.keyPress(view, "1")
-    for row in (1, 2):
-        person.point(row)
-    QTest.keyRelease(view, Key.Key_Comma)  # let go a little later than the next was pressed
-    assert view.held == ",1"
-    QTest.keyRelease(view, "1")
-    settle(person.window)
-    assert named(person) == [coded(person, ",1")] * 3
-    undo = person.window.worker.last.undo
-    assert undo is not None
-    assert undo.name == f"3 faces to {coded(person, ',1')}"
 
 
 def test_redo_by_both_keys(person: Person) -> None:

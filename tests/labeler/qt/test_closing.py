@@ -122,20 +122,6 @@ def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: Face
     assert len(list((few.root / "exports").rglob("*.jpg"))) == 60
 
 
-def test_work_that_may_be_cut_short_hides_none_that_may_not(opened: Opened, few: FaceSet) -> None:
-    """Measuring goes on the next time; an export beside it is waited for."""
-    worker, go_on = opened(few.root).worker, threading.Event()
-    measuring, export = worker.task(), worker.task("an export is being written")
-    for task in (measuring, export):
-        assert task.start(lambda dataset, progress: go_on.wait(60))
-    try:
-        until(lambda: not worker.unsaved)
-        assert worker.under_way() == "an export is being written"
-    finally:
-        go_on.set()
-    until(lambda: not worker.under_way())
-
-
 def test_what_could_not_be_saved_at_the_end_is_counted(opened: Opened, few: FaceSet) -> None:
     """Where nobody can be asked: the session of the desktop ends."""
     person = Person(opened(few.root), few)

@@ -8,9 +8,8 @@ import pytest
 from drawn_faces import FaceSet
 from other_program import locked
 from person import CONTROL, NONE, SHIFT, Opened, hover, settle, until
-from polish import PALETTES, palette_of
-from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
-from PySide6.QtGui import QCursor, QImage, QWheelEvent
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QCursor, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -18,9 +17,6 @@ from gleanset import Dataset
 from gleanset.db.samples import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
-from labeler.qt.crop.boxes import BoxDraft
-from labeler.qt.crop.canvas import TURN_REACH
-from labeler.qt.theme import backdrop
 from labeler.qt.views import crop
 from labeler.qt.views.crop import CropView
 from labeler.qt.window import LabelerWindow
@@ -363,66 +359,6 @@ def test_ctrl_and_the_wheel_zoom_at_the_cursor(window: LabelerWindow) -> None:
     wheel(view, place, -900)
     assert canvas.transform().m11() == whole
     assert not canvas.horizontalScrollBar().isVisible()
-
-
-def test_the_round_handle_turns_and_the_cursor_tells_handles(window: LabelerWindow) -> None:
-    view, box = view_of(window), draw(window).box
-    middle, port = box.x + box.width / 2, view.canvas.viewport()
-    grip = spot(view, middle, box.y) - QPoint(0, TURN_REACH)
-    hover(port, grip)
-    assert port.cursor().shape() == Qt.CursorShape.PointingHandCursor
-    hover(port, grip - QPoint(60, 0))
-    assert port.cursor().shape() == Qt.CursorShape.CrossCursor
-    drag(view, grip, spot(view, middle + 30, box.y + box.height / 2))
-    ready(window)
-    (turned,) = kept(window)
-    assert abs(turned.angle - 90) <= 1
-    assert near(turned, *box)
-
-
-def test_of_boxes_over_each_other_the_smallest_is_taken(window: LabelerWindow) -> None:
-    canvas = view_of(window).canvas
-    boxes = [BoxDraft(QRectF(20, 20, side, side)) for side in (30, 80)]
-    canvas.show_boxes(boxes, 1)
-    for x, current in ((40, 0), (80, 1), (110, -1)):
-        QTest.mousePress(canvas.viewport(), Button.LeftButton, NONE, spot(view_of(window), x, 40))
-        assert canvas.current == current
-        assert canvas.busy
-        QTest.keyClick(canvas, Key.Key_Escape)
-        assert not canvas.busy
-    assert [box.id for box in canvas.boxes] == [box.id for box in boxes]
-
-
-@pytest.mark.parametrize("colours", list(PALETTES))
-def test_boxes_have_the_colours_of_the_desktop(
-    window: LabelerWindow, application: QApplication, colours: str
-) -> None:
-    view = view_of(window)
-    view.canvas.show_boxes([BoxDraft(QRectF(x, 30, 40, 40)) for x in (30, 90)], 0)
-    with palette_of(application, colours):
-        settle(window)
-        picture, palette = view.canvas.grab().toImage(), view.canvas.palette()
-        assert picture.pixelColor(spot(view, 40, 30)) == palette.highlight().color()
-        assert picture.pixelColor(spot(view, 100, 30)) == palette.text().color()
-        assert picture.pixelColor(4, 4) == backdrop(palette)
-
-
-def test_lines_are_as_thick_at_every_zoom_and_on_fine_displays(window: LabelerWindow) -> None:
-    view = view_of(window)
-    canvas, line = view.canvas, view.canvas.palette().highlight().color()
-    canvas.show_boxes([BoxDraft(QRectF(30, 30, 40, 40))], 0)
-    for degrees in (0, 60):
-        wheel(view, spot(view, 42, 30), degrees)
-        for fine in (1, 2):
-            port, place = canvas.viewport(), spot(view, 42, 30)
-            picture = QImage(port.size() * fine, QImage.Format.Format_RGB32)
-            picture.setDevicePixelRatio(fine)
-            port.render(picture)
-            column = [
-                picture.pixelColor(place.x() * fine, fine * (place.y() - 5) + n)
-                for n in range(11 * fine)
-            ]
-            assert column.count(line) == 3 * fine
 
 
 def test_an_image_is_enlarged_and_moved_by_keys_wheel_and_middle_button(

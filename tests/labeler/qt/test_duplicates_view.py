@@ -290,21 +290,3 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
 def keys_aside(person: Person) -> set[str]:
     with Dataset.open(person.window.worker.root) as dataset:
         return {sample.key for sample in dataset.samples.each() if not sample.kept}
-
-
-def test_an_undo_sets_a_copy_aside_again(person: Person) -> None:
-    ready(person.window)
-    person.enter()
-    settle(person.window)
-    gone = keys_aside(person)
-    person.window.show_view("sorting")
-    person.window._choose(":set aside")
-    settle(person.window)
-    person.point(1)
-    person.press(Key.Key_K, "back")
-    settle(person.window)
-    assert len(keys_aside(person)) == len(gone) - 1
-    person.window.undo()
-    settle(person.window)
-    assert keys_aside(person) == gone
-    assert person.view.model.state(1).kind == "in"

@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet
 from person import Opened, Person, settle, until
-from polish import seen, text_contrast
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLabel, QPushButton
+from PySide6.QtWidgets import QPushButton
 from sorting_book import by_id
 
 from gleanset import Dataset
-from labeler.qt.theme import is_dark, show_theme
 from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.window import LabelerWindow
@@ -134,27 +132,6 @@ def test_it_goes_when_faces_come_back(sorted_window: LabelerWindow) -> None:
     until(lambda: title(window) == "There is no such image")
     press(window, "Clear the search")
     until(lambda: title(window) == "")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_readable_when_the_theme_changes(
-    application: QApplication, sorted_window: LabelerWindow, theme: str
-) -> None:
-    title(sorted_window)
-    other = {"light": "dark", "dark": "light"}[theme]
-    try:
-        for chosen in (other, theme):
-            show_theme(chosen)
-            application.processEvents()
-        assert is_dark(sorted_window.palette()) == (theme == "dark")
-        for kind in (QLabel, QPushButton):
-            for part in notice(sorted_window).findChildren(kind):
-                if part.isVisible():
-                    assert text_contrast(seen(part)) >= 4.5, part.text()
-    finally:
-        show_theme("")
-        application.processEvents()
-    assert not is_dark(sorted_window.palette())
 
 
 def test_a_key_means_the_faces_also_where_there_are_none(

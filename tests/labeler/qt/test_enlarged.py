@@ -12,11 +12,8 @@ from PySide6.QtGui import QContextMenuEvent, QDesktopServices, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
-from gleanset import Dataset
 from labeler.qt.views.enlarged import EnlargedFace
 from labeler.qt.views.tile_menu import TileMenu
-from labeler.sorting.reasons import reasons_for
-from labeler.sorting.session import SortingSession
 
 Key, Left = Qt.Key, Qt.MouseButton.LeftButton
 SIZES = [
@@ -109,26 +106,6 @@ def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: Face
     QTest.mouseClick(face, Left, pos=QPoint(20, 20))
     assert not face.isVisible()
     assert person.view.view.selected_rows() == []
-
-
-def test_keys_stay_with_the_enlarged_face_wherever_the_focus_has_been(
-    opened: Opened, few: FaceSet
-) -> None:
-    person = Person(opened(few.root), few)
-    settle(person.window)
-    face = enlarged(person, 2)
-    width = person.view.view._grid.rect(0).width()
-    for opens in (Key.Key_F1, Key.Key_Slash):  # the sheet of keys, and the field of names
-        QTest.keyClick(person.window.focusWidget(), opens)
-        settle(person.window)
-        QTest.keyClick(person.window.focusWidget(), Key.Key_Escape)
-        settle(person.window)
-        assert person.window.focusWidget() is face
-    QTest.keyClick(person.window.focusWidget(), Key.Key_Plus, CONTROL)
-    QTest.keyClick(person.window.focusWidget(), Key.Key_Right)
-    assert (face.row, person.view.view._grid.rect(0).width()) == (3, width)
-    QTest.keyClick(face, Key.Key_Escape)
-    assert person.window.focusWidget() is person.view.view
 
 
 def test_on_a_class_page_a_double_click_lifts_nothing(opened: Opened, few: FaceSet) -> None:
@@ -259,16 +236,3 @@ def test_why_a_class_is_proposed(person: Person) -> None:
     assert lines[0] == f"The presort says {person.who(1)}, 100 %"
     assert lines[1].startswith(f"It looks like a face of {person.who(0)} (")
     menu.close()
-
-
-def test_the_reasons_of_a_face(few: FaceSet) -> None:
-    with Dataset.open(few.root) as dataset:
-        session = SortingSession(dataset)
-        rows = list(session.tiles.rows_of(few.truth).values())
-        assert reasons_for(session, rows[0]).presorted == ()
-        done = session.file([rows[1]], "rei")
-        session.refuse(done.step, {rows[0]: "rei"})
-        found = reasons_for(session, rows[0])
-        assert found.refused == ("rei",)
-        assert [name for name, _ in found.alike] == ["rei"]
-        assert reasons_for(session, 10**6).alike == ()

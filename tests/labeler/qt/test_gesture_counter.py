@@ -7,7 +7,6 @@ import random
 from drawn_faces import FaceSet, propose
 from person import CONTROL, NONE, SHIFT, Opened, settle
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QInputMethodEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -73,20 +72,3 @@ def test_a_hundred_mixed_gestures_are_a_hundred(opened: Opened, few: FaceSet) ->
     window.close()
     with Dataset.open(few.root) as dataset:
         assert SortingSession(dataset).progress().gestures == told
-
-
-def test_what_a_held_key_repeats_and_shift_alone_are_none(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
-    settle(window)
-    there = window.windowHandle()
-    QTest.keyPress(there, Key.Key_Shift)
-    QTest.keyClick(there, Key.Key_Down, SHIFT)
-    QTest.keyRelease(there, Key.Key_Shift)
-    assert window.worker.gestures == 1
-    window.class_panel.field.setFocus()
-    done = QInputMethodEvent("すず", [])
-    QApplication.sendEvent(window.class_panel.field, done)
-    assert window.worker.gestures == 1
-    done.setCommitString("鈴")
-    QApplication.sendEvent(window.class_panel.field, done)
-    assert window.worker.gestures == 2

@@ -11,7 +11,7 @@ import pytest
 from drawn_faces import FaceSet, labels
 from person import CONTROL, NONE, SHIFT, Opened, Person, hover, settle, until
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QInputMethodEvent
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from sorting_book import ids_of
@@ -19,7 +19,7 @@ from sorting_book import ids_of
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
-from labeler.qt.grid.drag import TileDrag, TileMimeData, drag_picture
+from labeler.qt.grid.drag import TileDrag
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
@@ -56,35 +56,6 @@ def row_of(window: LabelerWindow, target: str) -> QPoint:
     return rail.list.visualRect(rail.model.index(row)).center()
 
 
-def drop_tiles(person: Person, rows: list[int], target: str) -> None:
-    model = person.view.model
-    mime = TileMimeData(model.ids(rows), person.window.worker.paths)
-    drop(person.window.class_panel.list.viewport(), mime, row_of(person.window, target))
-    settle(person.window)
-
-
-@pytest.mark.parametrize("rows", [[3], [1, 2, 5, 8]])
-def test_tiles_dropped_on_a_class(person: Person, rows: list[int]) -> None:
-    drop_tiles(person, rows, "rei")
-    assert steps(person) == [f"{len(rows)} face{'s' * (len(rows) > 1)} to rei"]
-    # They stay where they were, with the key of their class.
-    assert {row: s.key for row, s in person.view.model.states.items()} == dict.fromkeys(
-        rows, person.keys["rei"]
-    )
-    assert person.view.model.rowCount() == 60
-
-
-def test_dragging_between_classes_relabels(person: Person) -> None:
-    drop_tiles(person, [0, 1, 2], "rei")
-    person.window.class_panel.chosen.emit("rei")
-    settle(person.window)
-    assert person.view.model.rowCount() == 3
-    drop_tiles(person, [0, 2], "hana")
-    drop_tiles(person, [1], ":later")
-    found = [name for name in labels(person.window.worker.root).values() if name]
-    assert sorted(found) == ["hana", "hana"]
-
-
 def test_files_dropped_from_a_file_manager(person: Person, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     picture = next((person.window.worker.root / "images").rglob("*.png")).read_bytes()
@@ -105,27 +76,6 @@ def test_files_dropped_from_a_file_manager(person: Person, tmp_path: Path) -> No
     assert list(labels(person.window.worker.root).values()).count("hana") == 0
 
 
-def test_a_second_drop_is_taken_in_after_the_first(person: Person, tmp_path: Path) -> None:
-    picture = next((person.window.worker.root / "images").rglob("*.png")).read_bytes()
-    for number in range(2):
-        (tmp_path / f"{number}.png").write_bytes(picture + b" " * (number + 1))
-        dropped = [str(tmp_path / f"{number}.png")]
-        person.window.class_panel.list.files_dropped.emit(dropped, "hana")
-    assert person.window.worker.under_way() == "files are being taken in"
-    until(lambda: list(labels(person.window.worker.root).values()).count("hana") == 2)
-    settle(person.window)
-    assert steps(person) == ["1 dropped on hana"] * 2
-
-
-def test_tiles_dragged_out_are_files(person: Person) -> None:
-    rows = [0, 7]
-    mime = TileMimeData(person.view.model.ids(rows), person.window.worker.paths)
-    assert mime.hasUrls()
-    paths = [Path(url.toLocalFile()) for url in mime.urls()]
-    assert [path.is_file() for path in paths] == [True, True]
-    assert not drag_picture(person.view.view, rows).isNull()
-
-
 def test_a_key_with_nothing_pointed_at_says_so(person: Person) -> None:
     said: list[str] = []
     person.window.worker.said.connect(lambda text, bad: said.append(text))
@@ -137,20 +87,6 @@ def test_a_key_with_nothing_pointed_at_says_so(person: Person) -> None:
     person.press("7", "key")
     assert "No class has the key 7" in said[-1]
     assert steps(person) == []
-
-
-def test_keys_do_nothing_while_an_input_method_composes(person: Person) -> None:
-    view = person.view.view
-    person.point(0)
-    QApplication.sendEvent(view, QInputMethodEvent("に", []))
-    person.press(person.keys["rei"], "key")
-    QTest.keyClick(view, Key.Key_Delete)
-    settle(person.window)
-    assert steps(person) == []
-    QApplication.sendEvent(view, QInputMethodEvent("", []))
-    person.press(person.keys["rei"], "key")
-    settle(person.window)
-    assert steps(person) == ["1 face to rei"]
 
 
 def slip(person: Person, row: int, by: int) -> None:
@@ -229,23 +165,6 @@ def test_hold_and_sweep_is_one_step(person: Person) -> None:
     assert person.window.worker.gestures == 1
 
 
-def test_commands_of_the_keyboard(person: Person) -> None:
-    view = person.view.view
-    for key in (Key.Key_Right, Key.Key_Right, Key.Key_Down):
-        QTest.keyClick(view, key)
-    QTest.keyClick(view, Key.Key_L)
-    QTest.keyClick(view, Key.Key_Home)
-    QTest.keyClick(view, Key.Key_Right, SHIFT)
-    QTest.keyClick(view, Key.Key_Right, SHIFT)
-    assert view.selected_rows() == [0, 1, 2]
-    QTest.keyClick(view, Key.Key_Delete)
-    QTest.keyClick(view, Key.Key_End)
-    settle(person.window)
-    QTest.keyClick(view, Key.Key_O)
-    settle(person.window)
-    assert steps(person) == ["1 face to later", "3 faces to not a face", "1 face to other faces"]
-
-
 def test_undo_and_redo_show_on_the_tiles(person: Person) -> None:
     person.send(0, "rei")
     person.send(1, "hana")
@@ -301,15 +220,6 @@ def test_two_windows_lose_nothing(opened: Opened, few: FaceSet) -> None:
     left = [name for name in labels(few.root).values() if name]
     assert len(left) == 30
     until(lambda: two.window.worker.last.counts.labelled == 30)
-
-
-def test_closing_saves_what_is_queued(opened: Opened, few: FaceSet) -> None:
-    person = Person(opened(few.root), few)
-    settle(person.window)
-    for row in range(20):
-        person.send(row, person.who(row))
-    person.window.close()
-    assert sum(name is not None for name in labels(few.root).values()) == 20
 
 
 def fill(ballast: Path) -> None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, copied, propose
+from drawn_faces import FaceSet, propose
 from person import Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPixmap
@@ -14,15 +14,12 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QToolButton
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
-from labeler.classes import ClassEditor
 from labeler.qt import pictures
 from labeler.qt.grid import model as tile_model
 from labeler.qt.grid.model import TileModel
 from labeler.qt.pictures import BrokenThumbnail
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.registry import VIEWS
-from labeler.sorting.page_layout import PageGroup, PageKind
 
 SMALL = (900, 600)
 
@@ -75,40 +72,6 @@ def test_no_button_is_there_before_the_page_it_is_for(opened: Opened, few: FaceS
     assert not any(button.isVisible() for button in buttons)
 
 
-def test_a_hint_says_what_enter_does_on_a_page_that_is_not_compared_yet(
-    opened: Opened, drawn_few: FaceSet, tmp_path: Path
-) -> None:
-    view = pages(opened, copied(drawn_few, tmp_path / "d", named=False))
-    view.hints.turn(PageKind.PLAIN)
-    assert "Enter files nothing" in view.hints.text()
-    view.hints.turn(PageKind.CLASS)
-    assert view.hints.text().startswith("Enter files all that are not marked")
-
-
-def test_one_group_is_one(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> None:
-    view = pages(opened, copied(drawn_few, tmp_path / "d", named=False))
-    page = view.page
-    assert page is not None
-    view.header.show_page(page._replace(groups=(PageGroup(len(page.tiles)),)), 0)
-    assert view.header.title.text().startswith(f"Who is this?  {len(page.tiles)} that look alike")
-
-
-def test_classes_of_another_program_are_completed_at_once(
-    opened: Opened, drawn_few: FaceSet, tmp_path: Path
-) -> None:
-    view = pages(opened, copied(drawn_few, tmp_path / "d", named=False), (1440, 900))
-    window, fields = view.window(), (view.header.name, view.window().class_panel.field)
-    window.class_panel.field.setFocus()
-    with Dataset.open(window.worker.root) as dataset:
-        ClassEditor(dataset).add("Ayanami Rei")
-    until(lambda: "Ayanami Rei" in window.worker.last.keys)
-    settle(window)
-    for field in fields:
-        QTest.keyClicks(field, "aya")
-        QTest.keyClick(field, Qt.Key.Key_Tab)
-        assert field.text() == "Ayanami Rei"
-
-
 def test_details_that_come_too_late_leave_no_block_blank(
     opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,25 +89,6 @@ def test_details_that_come_too_late_leave_no_block_blank(
     model.show(ids[30:])
     until(lambda: not worker.busy)
     until(lambda: model.tile(0) is not None, seconds=5)
-
-
-def test_details_that_could_not_be_read_are_asked_for_again(
-    opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class OnceUnreadable(TileModel):
-        """As where another program holds the catalogue for too long, once."""
-
-        def read(self, session, ids):  # type: ignore[no-untyped-def]
-            if not said:
-                raise InputUnusable("the catalogue is locked")
-            return super().read(session, ids)
-
-    worker, said = opened(few.root, "sorting").worker, []
-    worker.said.connect(lambda text, bad: said.append(text))
-    model = OnceUnreadable(worker)
-    model.show([1, 2, 3])
-    until(lambda: model.tile(0) is not None, seconds=5)
-    assert said == ["the catalogue is locked"]
 
 
 def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_when_it_can(

@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, propose
+from drawn_faces import FaceSet
 from person import Opened, settle, until
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from sorting_book import by_id
 
@@ -78,24 +77,6 @@ def test_gestures_and_time_are_counted(view: NumbersView) -> None:
     assert "60 of 60 sorted" in text
     assert "120 gestures, 5 min" in text
     assert "2,000 gestures for 1,000 faces, 12 faces a minute" in text
-
-
-def test_bars_say_how_sure_the_proposals_are(few: FaceSet, opened: Opened) -> None:
-    """Of all classes, and of the one that is chosen in the table."""
-    propose(few, 0.84)
-    window = opened(few.root, "numbers")
-    settle(window)
-    view = window.view
-    assert isinstance(view, NumbersView)
-    until(view.sure.isVisible)
-    assert (sum(view.sure.counts), view.sure.counts[8]) == (60, 60)
-    assert "80–90 %: 60" in view.sure.toolTip()
-    view.table.setCurrentItem(view.table.topLevelItem(1))
-    assert 0 < view.sure.counts[8] < 60
-    assert view.table.topLevelItem(1).text(0) in view.sure_text.text()
-    tenth = view.sure.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
-    ground = tenth.pixel(2, 4)
-    assert tenth.pixel(round(tenth.width() * 0.85), 8) != ground  # the one bar there is
 
 
 def test_a_split_is_shown_before_it_is_kept(view: NumbersView) -> None:

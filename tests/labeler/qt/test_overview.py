@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import SHIFT, Person, class_pages, drop_over, settle, shifted_digit, until
-from PySide6.QtCore import QEvent, QRect, Qt
+from person import SHIFT, Person, class_pages, drop_over, settle, until
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QDrag, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -18,10 +18,8 @@ from window_fixtures import Opened
 from gleanset import Dataset
 from gleanset.db.bonds import Bonds
 from labeler.qt.grid.drag import TileMimeData
-from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.grid.painter import TileAppearance, paint_tile
-from labeler.qt.views.class_pages import PageGrid
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting.proposals import ClassProposal
 
@@ -167,37 +165,6 @@ def test_an_overview_without_a_name_is_not_left_by_enter(person: Person, pulled_
     assert view.page is page
     assert "type who this is" in person.window.statusBar().currentMessage()
     assert person.window.focusWidget() is view.view
-
-
-def test_sections_share_lines_and_every_tile_is_found_where_it_lies() -> None:
-    sections = [Section("a", 7, beside=True), Section("b", 5, beside=True), Section("c", 40)]
-    for width in (120, 500, 900, 2000):
-        grid = GridLayout(sections, width, 72)
-        rects = [grid.rect(row) for row in range(grid.count)]
-        assert [grid.row_at(rect.center()) for rect in rects] == list(range(52))
-        assert not any(a.intersects(b) for n, a in enumerate(rects) for b in rects[:n])
-        whole = QRect(0, 0, width, grid.height)
-        assert all(whole.contains(rect) for rect in rects)
-        touched = sorted(row for a, b in grid.ranges(whole) for row in range(a, b + 1))
-        assert touched == list(range(52))
-        assert (rects[7].top() == rects[0].top()) == (width > 700)
-        assert grid.moved(7, 0, -1) in range(12)
-        assert grid.row_at(QRect(rects[6]).bottomRight()) in (6, -1)
-
-
-def test_a_key_held_over_another_group_names_both(person: Person) -> None:
-    view = class_pages(person)
-    one, other = group_rows(person, 0), group_rows(person, 1)
-    person.point(one[0])
-    person.write("Miku")
-    settle(person.window)
-    grid = view.view
-    assert isinstance(grid, PageGrid)
-    person.point(group_rows(person, 2)[0])
-    shifted_digit(grid, "1", QEvent.Type.KeyPress)
-    person.point(other[0])
-    shifted_digit(grid, "1", QEvent.Type.KeyRelease)
-    assert named(person, "Miku") == len(one) + len(other) + len(group_rows(person, 2))
 
 
 def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> None:

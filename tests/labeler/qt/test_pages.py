@@ -17,7 +17,6 @@ from PySide6.QtWidgets import QApplication
 from gleanset import Dataset
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views.sending import ENTER_DEAD
-from labeler.sorting import page_layout
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -168,27 +167,6 @@ def test_a_class_that_is_deleted_has_no_page(person: Person) -> None:
     assert after is None or after.label != page.label
 
 
-def test_bars_say_how_sure_the_proposals_are(person: Person) -> None:
-    view = class_pages(person)
-    assert view.page is not None
-    until(view.header.bars.isVisible)
-    assert sum(view.header.bars.counts) == view.page.of
-    assert sum(view.header.bars.shown) == len(view.page.rows)
-    assert all(a >= b for a, b in zip(view.header.bars.counts, view.header.bars.shown, strict=True))
-    assert f"90–100 %: {view.header.bars.counts[9]}" in view.header.bars.toolTip()
-    assert str(view.page.label) in view.header.bars.accessibleName()
-
-
-def test_the_whole_page_is_somebody_else(person: Person) -> None:
-    page = class_pages(person).page
-    assert page is not None
-    other = next(name for name in person.keys if name != page.label)
-    ready(person)
-    person.press(person.keys[other], "page key", Qt.KeyboardModifier.ShiftModifier)
-    settle(person.window)
-    assert list(labels(person.window.worker.root).values()).count(other) == len(page.rows)
-
-
 def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
     view, first = class_pages(person), class_pages(person).page
     person.press(Key.Key_PageDown, "skip")
@@ -269,33 +247,6 @@ def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
     settle(person.window)
     assert view.page.kind == "check"
     assert view.page.label != label
-
-
-def test_an_offer_can_be_left(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes no key, no focus and no room from the page."""
-    monkeypatch.setattr(page_layout, "FIRST", 96)  # no first page is small: one class after another
-    view = class_pages(person)
-    view.next_page()
-    settle(person.window)
-    first = view.page.label
-    wide = view.header.title.width()
-    while view.page is not None and view.page.label == first:
-        person.one_page()
-    offer = view.header.offer
-    until(offer.isVisible)
-    assert first in offer.accessibleName()
-    assert first not in offer.text()  # the line is for the page
-    assert wide - view.header.title.width() < 130
-    assert view.view.hasFocus() or not person.window.isActiveWindow()
-    area, page = view.view.geometry(), view.page
-    offer.show_offer(None)
-    settle(person.window)
-    assert view.view.geometry() == area
-    ready(person)
-    person.sort_pages()
-    assert page is not None
-    assert view.page is None
-    assert labels(person.window.worker.root) == person.truth
 
 
 @pytest.mark.parametrize("by", ["key", "mouse"])

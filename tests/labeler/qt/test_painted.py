@@ -8,7 +8,6 @@ import pytest
 from drawn_faces import FaceSet, labels, propose
 from person import NONE, Opened, Person, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -195,41 +194,3 @@ def test_a_page_fills_the_window(opened: Opened, few: FaceSet, size: tuple[int, 
     room = grid.viewport().width() * grid.viewport().height()
     assert covered > 0.5 * room
     assert grid.room() > size[0] * size[1] // 16_000 * 0.4
-
-
-def test_only_what_has_changed_is_painted_anew(
-    opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    person = Person(opened(few.root), few)
-    settle(person.window)
-    until(lambda: not person.window.thumbs.waiting)
-    QApplication.processEvents()
-    grid, rows = person.view.view, list[int]()
-    appearance = TileView.appearance
-
-    def noted(view: TileView, row: int) -> object:
-        rows.append(row)
-        return appearance(view, row)
-
-    monkeypatch.setattr(TileView, "appearance", noted)
-    for row in (7, 30):
-        tile = grid.tiles.tile(row)
-        assert tile is not None
-        person.window.thumbs.ready.emit(tile.key)
-    QApplication.processEvents()
-    assert rows == [7, 30]
-    grid.viewport().repaint()
-    assert len(rows) > 50
-
-
-def test_pictures_come_as_large_as_they_are_painted(opened: Opened, few: FaceSet) -> None:
-    person = Person(opened(few.root), few)
-    settle(person.window)
-    grid = person.view.view
-    for factor in (1.0, 1.5):
-        grid.zoom(factor)
-        settle(person.window)
-        until(lambda: not person.window.thumbs.waiting)
-        picture, tile = grid.appearance(3).picture, grid.visualRect(grid.tiles.index(3))
-        assert isinstance(picture, QPixmap)
-        assert max(picture.width(), picture.height()) == tile.width()

@@ -15,22 +15,17 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, labels
 from many_faces import make_many
-from person import CONTROL, NONE, Opened, Person, settle, until
+from person import CONTROL, Opened, Person, settle, until
 from PIL import Image
 from polish import VIEW_NAMES
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from tools_for_tests import examples
 
 from gleanset import Dataset
-from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.pictures import BrokenThumbnail
 from labeler.qt.window import LabelerWindow
-
-Action = Qt.DropAction
-
 
 # -- pictures
 
@@ -139,20 +134,6 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(opened: Opened, few:
     assert spent < 2
 
 
-def test_a_very_long_path(opened: Opened, few: FaceSet, tmp_path: Path) -> None:
-    deep = tmp_path.joinpath(*["a folder with quite a long name"] * 8)
-    deep.mkdir(parents=True)
-    assert len(str(deep)) > 260
-    shutil.copytree(few.root, deep / "few")
-    person = Person(opened(deep / "few"), few)
-    settle(person.window)
-    until(lambda: not person.window.thumbs.waiting)
-    assert not isinstance(person.view.view.appearance(0).picture, BrokenThumbnail)
-    person.send(0, "rei")
-    person.window.close()
-    assert "rei" in labels(deep / "few").values()
-
-
 @pytest.mark.slow
 def test_any_sequence_can_be_undone_to_the_beginning(opened: Opened, few: FaceSet) -> None:
     """Keys, drops, renames, undo and redo at random; then Ctrl+Z until nothing is left."""
@@ -193,57 +174,11 @@ def select_only() -> object:
 # -- drops
 
 
-def drag_over(person: Person, mime: QMimeData, actions: Action, target: str) -> QPoint:
-    rail = person.window.class_panel
-    row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
-    point = rail.list.visualRect(rail.model.index(row)).center()
-    for kind in (QDragEnterEvent, QDragMoveEvent):
-        event = kind(point, actions, mime, Qt.MouseButton.LeftButton, NONE)
-        QApplication.sendEvent(rail.list.viewport(), event)
-    return point
-
-
 @pytest.fixture
 def person(opened: Opened, few: FaceSet) -> Person:
     person = Person(opened(few.root), few)
     settle(person.window)
     return person
-
-
-def test_a_row_lights_up_and_says_what_a_drop_does(person: Person) -> None:
-    rail, model = person.window.class_panel.list, person.view.model
-    before = rail.viewport().grab().toImage()
-    mime = TileMimeData(model.ids(range(12)), person.window.worker.paths)
-    drag_over(person, mime, Action.CopyAction, "rei")
-    assert rail.drop_text == "Drop 12 → rei"
-    lit = rail.viewport().grab().toImage()
-    assert lit != before
-    QApplication.sendEvent(rail.viewport(), QDragLeaveEvent())
-    assert rail.drop_text == ""
-    assert rail.viewport().grab().toImage() == before
-    nowhere = QDragMoveEvent(
-        QPoint(20, rail.viewport().height() - 1),
-        Action.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        NONE,
-    )
-    QApplication.sendEvent(rail.viewport(), nowhere)
-    assert not nowhere.isAccepted()
-
-
-def test_foreign_files_are_never_moved(person: Person, tmp_path: Path) -> None:
-    Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(tmp_path / "one.png"))])
-    point = drag_over(person, mime, Action.MoveAction | Action.CopyAction, "hana")
-    event = QDropEvent(
-        QPointF(point), Action.MoveAction | Action.CopyAction, mime, Qt.MouseButton.LeftButton, NONE
-    )
-    QApplication.sendEvent(person.window.class_panel.list.viewport(), event)
-    assert event.dropAction() == Action.CopyAction
-    until(lambda: "hana" in labels(person.window.worker.root).values())
-    assert (tmp_path / "one.png").is_file()
 
 
 # -- the window itself

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
 from drawn_faces import FaceSet, labels, propose
 from person import NONE, SHIFT, Opened, Person, settle, until
-from polish import VIEW_NAMES, pixels
+from polish import VIEW_NAMES
 from PySide6.QtCore import Qt
 from PySide6.QtGui import (
     QAccessible,
@@ -97,27 +96,6 @@ def test_tab_goes_everywhere_and_is_never_caught(opened: Opened, few: FaceSet, v
     assert parts == sorted(parts), stops
 
 
-@pytest.mark.parametrize("view", VIEW_NAMES)
-def test_where_the_focus_is_can_be_seen(opened: Opened, few: FaceSet, view: str) -> None:
-    propose(few, 0.9)
-    window = active(opened(few.root, view))
-    window.class_panel.field.setFocus()
-    stops = steady_walk(window)  # ends where it began: from now on it is the keyboard that leads
-    for stop in stops:
-        assert focus(window) is stop
-        with_it = shot(window, stop)
-        QTest.keyClick(stop, Key.Key_Tab)
-        changed = (with_it != shot(window, stop)).any(axis=2)
-        assert np.count_nonzero(changed) >= 16, stop
-
-
-def shot(window: LabelerWindow, widget: QWidget) -> np.ndarray:
-    QApplication.processEvents()
-    corner = widget.mapTo(window, widget.rect().topLeft())
-    area = widget.rect().translated(corner).adjusted(-3, -3, 3, 3)
-    return pixels(window.grab(area.intersected(window.rect())).toImage())
-
-
 def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None:
     """From "Who is this?" to the last face; no mouse event at all."""
     propose(few, 0.97)
@@ -182,18 +160,6 @@ def test_everything_has_a_name_and_a_role(opened: Opened, few: FaceSet, view: st
                 assert all(one.text(QAccessible.Text.Name) for one in names if one), widget
 
 
-def test_tiles_are_items_of_a_list(opened: Opened, few: FaceSet) -> None:
-    person = Person(active(opened(few.root)), few)
-    found = QAccessible.queryAccessibleInterface(person.view.view)
-    assert found.role() == QAccessible.Role.List
-    assert found.childCount() == 60
-    assert {found.child(n).role() for n in range(60)} == {QAccessible.Role.ListItem}
-    assert found.child(11).text(QAccessible.Text.Name).startswith("Face 12 of 60")
-    person.send(11, "rei")
-    settle(person.window)
-    assert found.child(11).text(QAccessible.Text.Name).endswith("sent to rei")
-
-
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What a screen reader is told; Qt has no other way to listen to it from Python."""
@@ -254,27 +220,6 @@ def test_keys_belong_to_the_input_method_while_it_composes(
     assert steps(window) == before
     assert person.view.model.states == {}
     QApplication.sendEvent(grid, QInputMethodEvent("", []))
-
-
-def test_a_name_is_composed_in_the_field(opened: Opened, few: FaceSet) -> None:
-    window = active(opened(few.root))
-    field = window.class_panel.field
-    field.setFocus()
-    QApplication.sendEvent(field, QInputMethodEvent("すずみや", []))
-    settle(window)
-    names = [
-        window.class_panel.model.row(n).name for n in range(window.class_panel.model.rowCount())
-    ]
-    assert "涼宮ハルヒ" not in names
-    done = QInputMethodEvent("", [])
-    done.setCommitString("涼宮ハルヒ")
-    QApplication.sendEvent(field, done)
-    QTest.keyClick(field, Key.Key_Return)
-    settle(window)
-    names = [
-        window.class_panel.model.row(n).name for n in range(window.class_panel.model.rowCount())
-    ]
-    assert "涼宮ハルヒ" in names
 
 
 def steps(window: LabelerWindow) -> int:

@@ -13,15 +13,11 @@ import numpy as np
 import pytest
 from drawn_faces import FaceSet, add_classes, labels
 from person import Opened, Person, settle, until
-from polish import PALETTES, VIEW_NAMES, ground, luminance, palette_of, pixels, seen, text_contrast
-from PySide6.QtGui import QFont, QFontDatabase, QFontMetrics, QImage, QPainter
+from polish import PALETTES, VIEW_NAMES, luminance, palette_of, pixels, seen, text_contrast
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QAbstractSpinBox,
     QApplication,
-    QComboBox,
     QLabel,
-    QLineEdit,
     QWidget,
 )
 from sorting_book import ids_of
@@ -90,60 +86,6 @@ def test_rows_and_outlines_have_contrast(
         assert np.percentile(ratios, 90) >= 3
 
 
-def test_dark_comes_while_the_window_is_open(
-    opened: Opened, few: FaceSet, application: QApplication
-) -> None:
-    with palette_of(application, "light"):
-        window = opened(few.root)
-        settle(window)
-        parts = [
-            window.class_panel.list.viewport(),
-            window.view.view.viewport(),
-            window.statusBar(),
-        ]  # type: ignore[attr-defined]
-        light = [float(luminance(ground(seen(part)))) for part in parts]
-    with palette_of(application, "dark"):
-        application.processEvents()
-        dark = [float(luminance(ground(seen(part)))) for part in parts]
-    assert all(after < before / 2 for before, after in zip(light, dark, strict=True)), (light, dark)
-
-
-@pytest.mark.parametrize("view", VIEW_NAMES)
-def test_targets_are_24_pixels(opened: Opened, few: FaceSet, view: str) -> None:
-    window = opened(few.root, view)
-    settle(window)
-    kinds = (QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox)
-    for widget in window.findChildren(QWidget):
-        inner = isinstance(widget.parent(), QLineEdit | QComboBox | QAbstractSpinBox)
-        if isinstance(widget, kinds) and widget.isVisible() and not inner:
-            assert min(widget.width(), widget.height()) >= 24, (widget, widget.size())
-    tabs = window.tabs
-    assert min(tabs.tabRect(n).height() for n in range(tabs.count())) >= 24
-
-
-def drawn(text: str, font: QFont) -> bytes:
-    picture = QImage(240, 60, QImage.Format.Format_RGB32)
-    picture.fill(0xFFFFFFFF)
-    painter = QPainter(picture)
-    painter.setFont(font)
-    painter.drawText(4, 44, text)
-    painter.end()
-    return bytes(picture.constBits())
-
-
-def test_cjk_names_are_drawn_and_not_boxes(application: QApplication) -> None:
-    if not QFontDatabase.families(QFontDatabase.WritingSystem.Japanese):
-        pytest.skip("no Japanese font here: apt install fonts-noto-cjk")
-    font = QFont(application.font())
-    font.setPointSize(24)
-    for name in CJK:
-        # An unassigned character is drawn as the box of a missing glyph, each one the same.
-        boxes = drawn("\U0003fffd" * len(name), font)
-        shown = [drawn(letter, font) for letter in name]
-        assert drawn(name, font) != boxes
-        assert len(set(shown)) == len(set(name))
-
-
 def test_cjk_and_decomposed_names_survive(opened: Opened, few: FaceSet) -> None:
     composed, apart = "ガンダム", unicodedata.normalize("NFD", "ガンダム")
     assert composed != apart
@@ -164,28 +106,6 @@ def test_cjk_and_decomposed_names_survive(opened: Opened, few: FaceSet) -> None:
     spoken = person.window.class_panel.model
     rows = [spoken.row(n) for n in range(spoken.rowCount())]
     assert composed in [row.name for row in rows if row]
-
-
-def test_a_long_name_is_elided_in_the_middle(opened: Opened, few: FaceSet) -> None:
-    long = "とても長い名前" * 12
-    add_classes(few.root, [long, long[:-1] + "x"])
-    window = opened(few.root)
-    settle(window)
-    rail = window.class_panel
-    rows = [n for n in range(rail.model.rowCount()) if rail.model.row(n).name.startswith(long[:20])]
-    one, other = (
-        bytes(
-            rail.list.viewport()
-            .grab(rail.list.visualRect(rail.model.index(n)))
-            .toImage()
-            .copy(60, 0, 400, 50)
-            .constBits()
-        )
-        for n in rows
-    )
-    assert QFontMetrics(rail.list.font()).horizontalAdvance(long) > rail.list.width()
-    assert one != other  # the ends are what tells them apart
-    assert rail.list.horizontalScrollBar().maximum() == 0
 
 
 SCALE_CODE = """

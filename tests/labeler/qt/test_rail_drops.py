@@ -13,13 +13,11 @@ from person import NONE, Opened, Person, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
-from sorting_book import ids_of
 
 from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.classes.rail import ClassListView
 from labeler.qt.grid.drag import TileMimeData
-from labeler.sorting.session import SortingSession
 
 SIZES = [
     (1280, 720),
@@ -110,35 +108,6 @@ def test_the_rail_scrolls_on_while_the_mouse_rests_and_takes_the_drop_where_it_i
         QApplication.processEvents()
     assert held.far == still
     assert held.rail.drop_row == -1
-
-
-def test_it_scrolls_back_up_to_the_first_row(person: Person) -> None:
-    held = Held(person)
-    held.rail.scrollToBottom()
-    held.over(QPoint(60, 4))
-    until(lambda: held.far == 0)
-    assert held.lit == held.beneath == held.rail.model().row(0).target
-    held.leave()
-    assert held.lit == ""
-
-
-def test_the_wheel_and_other_windows_change_what_is_lit(person: Person) -> None:
-    held = Held(person)
-    held.over(QPoint(60, 200))
-    before = held.lit
-    held.rail.verticalScrollBar().setValue(120)
-    assert held.lit == held.beneath != before
-    with Dataset.open(person.window.worker.root) as dataset:  # another program merges two classes
-        other = SortingSession(dataset)
-        other.file(ids_of(other, list(person.truth)[:1]), "hana")
-        other.merge_class("hana", "rei")
-    until(lambda: "hana" not in person.keys)
-    settle(person.window)
-    lit = held.lit
-    assert lit == held.beneath
-    held.let_go()
-    settle(person.window)
-    assert held_names(person) == {lit, "rei"}
 
 
 def test_a_drop_from_another_view_brings_back_no_class_that_is_gone(person: Person) -> None:

@@ -10,10 +10,8 @@ from PySide6.QtTest import QTest
 from sorting_book import by_id
 
 from gleanset import Dataset
-from gleanset.db.filters import SampleFilter
 from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.db.review import Reviews
 from gleanset.db.runs import Doubt, Doubts
 from labeler.classes import ClassEditor
 from labeler.qt.views.review import ReviewView
@@ -134,20 +132,6 @@ def test_a_doubt_ends_with_a_look(opened: Opened, reviewed: FaceSet) -> None:
     assert keys_of(view) == found[1:]
 
 
-def test_enter_without_a_suggestion_does_nothing(opened: Opened, reviewed: FaceSet) -> None:
-    person = Person(opened(reviewed.root, "review"), reviewed)
-    view = shown(person, "page")
-    assert view.model.rowCount() == 60
-    said: list[str] = []
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
-    before = labels(reviewed.root)
-    person.point(3)
-    person.enter()
-    settle(person.window)
-    assert "suggestion" in said[-1]
-    assert labels(reviewed.root) == before
-
-
 def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
     person = Person(opened(reviewed.root, "review"), reviewed)
     view = shown(person, "all")
@@ -164,27 +148,6 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
     wanted = {key for key, label in given.items() if label == reviewed.names[0]}
     until(lambda: view.model.rowCount() == len(wanted))
     assert set(keys_of(view)) == wanted
-
-
-@pytest.mark.parametrize(
-    ("wanted", "count"),
-    [
-        (SampleFilter(), 60),
-        (SampleFilter(source="folder"), 60),
-        (SampleFilter(source="bing"), 0),
-        (SampleFilter(video="nothing"), 0),
-        (SampleFilter(licence="cc-by"), 0),
-        (SampleFilter(min_score=0.5), 60),
-        (SampleFilter(min_score=0.95), 0),
-        (SampleFilter(min_size=2000), 0),
-        (SampleFilter(text="-0.PNG"), 60),
-        (SampleFilter(text="%"), 0),
-        (SampleFilter(text="_"), 0),
-    ],
-)
-def test_every_trait_counts(few: FaceSet, wanted: SampleFilter, count: int) -> None:
-    with Dataset.open(few.root) as dataset:
-        assert len(Reviews(dataset.db).wall("all", wanted)) == count
 
 
 def test_flags_are_walls_too(opened: Opened, few: FaceSet) -> None:

@@ -66,17 +66,6 @@ def test_the_colours_change_at_once_and_stay(opened: Opened, few: FaceSet) -> No
     assert Preferences().theme() is Theme.DESKTOP
 
 
-def test_a_program_begins_in_the_colours_and_language_that_were_chosen(
-    application: QApplication, few: FaceSet
-) -> None:
-    Preferences().keep_theme(Theme.DARK)
-    Preferences().keep_language("ja")
-    made = Program(application)
-    assert made.shown == "ja"
-    assert is_dark(application.palette())
-    assert Program(application, "zh").shown == "zh_CN"
-
-
 def test_another_language_is_shown_as_soon_as_the_settings_are_closed(
     program: Program, few: FaceSet
 ) -> None:

@@ -129,17 +129,6 @@ def test_escape_takes_nothing_in(opened: Opened, few: FaceSet, scenes: Path) -> 
     assert not bar_of(window).isVisible()
 
 
-def test_what_holds_no_picture_is_not_asked_about(
-    opened: Opened, few: FaceSet, tmp_path: Path
-) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
-    window = opened(few.root)
-    settle(window)
-    drop_files(window, [tmp_path / "notes.txt"])
-    assert window.drops.sheet is None
-    assert window.statusBar().currentMessage() == "There is no picture and no video in that"
-
-
 def taking_in(opened: Opened, few: FaceSet, scenes: Path) -> LabelerWindow:
     """A window that takes a folder in as it was offered."""
     window = opened(few.root)

@@ -58,10 +58,6 @@ def catalogue(language: str) -> dict[str, str]:
     return tomllib.loads((WORDS / f"{language}.toml").read_text(encoding="utf-8"))
 
 
-def test_there_are_both() -> None:
-    assert OTHERS == ["ja", "zh_CN"]
-
-
 @pytest.mark.parametrize("language", OTHERS)
 def test_nothing_is_missing_or_left_over(language: str) -> None:
     there, wanted = set(catalogue(language)), set(texts())
@@ -82,20 +78,6 @@ def test_names_in_braces_agree(language: str) -> None:
     assert wrong == {}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [
-        ("ja", "ja"),
-        ("ja_JP.UTF-8", "ja"),
-        ("zh", "zh_CN"),
-        ("zh-Hans-CN", "zh_CN"),
-        ("en_GB", "en"),
-    ],
-)
-def test_names_of_languages(wanted: str, found: str) -> None:
-    assert language_for(wanted) == found
-
-
 def test_an_unknown_language_says_which_there_are() -> None:
     with pytest.raises(UsageError, match="en, ja, zh_CN"):
         language_for("tlh")
@@ -114,17 +96,6 @@ def test_the_window_speaks_japanese(
     finally:
         install(application, "en")
     assert opened(few.root).tabs.tabText(0) == "Grid  F2"
-
-
-def test_the_language_of_the_system_is_the_default(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class French:
-        def uiLanguages(self) -> list[str]:  # noqa: N802
-            return ["fr-FR", "zh-CN", "en"]
-
-    monkeypatch.setattr(translations.QLocale, "system", lambda: French())
-    assert language_for(None) == "zh_CN"
 
 
 def test_missing_letters_are_noticed(
@@ -194,12 +165,3 @@ def test_every_operation_has_words_in_every_language() -> None:
 )
 def test_of_one_the_singular_is_said(text: str, of_one: str) -> None:
     assert (singular(text, 1), singular(text, 2)) == (of_one, text)
-
-
-def test_a_grid_of_one_face_says_so(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
-    settle(window)
-    window.worker.decide(lambda session: session.to([1], few.names[0]))
-    window.view.open_place(few.names[0])
-    settle(window)
-    assert window.view.title.text() == f"{few.names[0]} · 1 face"

@@ -10,7 +10,7 @@ import pytest
 from drawn_faces import FaceSet
 from dropping import drop_files
 from person import settle, until
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from tools_for_tests import picture
@@ -102,23 +102,6 @@ def test_an_empty_folder_becomes_the_dataset_by_enter(program: Program, tmp_path
     assert (tmp_path / "new" / "catalog.sqlite").is_file()
 
 
-def test_a_name_is_typed_and_says_what_it_would_do(program: Program, faces: Path) -> None:
-    welcome = welcomed(program, faces)
-    QTest.keyClicks(welcome.name, "ours")  # in the place of what is proposed
-    assert str(faces / "ours") in welcome.where.text()
-    for wrong in ("", "a/b", ".."):
-        welcome.name.setText(wrong)
-        assert not welcome.make.isEnabled()
-        QTest.keyClick(welcome.name, Qt.Key.Key_Return)
-    assert program.window is None
-    welcome.place.setText(str(faces.parent))
-    welcome.name.setText("faces")
-    assert "cannot lie in the dataset itself" in welcome.where.text()
-    assert not welcome.make.isEnabled()
-    welcome.take.setChecked(False)
-    assert welcome.make.isEnabled()
-
-
 def test_dropped_pictures_are_offered_and_a_dropped_dataset_is_opened(
     program: Program, faces: Path, few: FaceSet, tmp_path: Path
 ) -> None:
@@ -189,19 +172,3 @@ def test_a_folder_in_the_place_of_a_command_is_opened(
     )
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
     assert asked == [(tmp_path, "pages")]
-
-
-def test_a_word_that_is_neither_is_an_error(run_cli: Cli, tmp_path: Path) -> None:
-    ran = run_cli("labeler.cli", "no-such-thing")
-    assert ran.code == 2
-    assert "no-such-thing" in ran.stderr
-
-
-def test_what_a_choice_means_stands_below_it(program: Program, faces: Path) -> None:
-    choice = welcomed(program, faces).choice
-    meant = set()
-    for button in choice.buttons.values():
-        QTest.mouseClick(button, LEFT, pos=QPoint(10, button.height() // 2))
-        meant.add(choice.meaning.text())
-    assert len(meant) == 3
-    assert all(meant)
