@@ -70,7 +70,7 @@ CEILINGS = {
     "harvest": 15_050,
     "facecrop": 3_700,
     "labeler": 27_400,
-    "labeler/qt": 13_100,
+    "labeler/qt": 12_900,
     "baseline": 19_600,
     "pipeline": 4_550,
     "webapp": 2_920,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QSocketNotifier, QTimer
+from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import DatasetBusy, MissingComponent, NotWritable, UsageError
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from labeler.qt.window import LabelerWindow
 
 
-class CtrlC(QObject):
-    """Closes the windows on Ctrl-C as their own button does; `pressed` tells whether it came.
+HEARD_MS = 250
+"""So long Ctrl-C waits at most to be heard: Qt waits for events outside of Python."""
 
-    Qt waits for events outside of Python, which runs no handler of signals meanwhile: a pipe that
-    is written to as a signal arrives ends the wait. Windows knows sockets alone for that; there
-    Ctrl-C is heard with the next event.
-    """
+
+class CtrlC(QObject):
+    """Closes the windows on Ctrl-C as their own button does; `pressed` tells whether it came."""
 
     def __init__(self, application: QApplication) -> None:
         super().__init__(application)
@@ -38,22 +37,14 @@ class CtrlC(QObject):
             # A script that ignores it goes on ignoring it.
             return
         signal.signal(signal.SIGINT, self._press)
-        if sys.platform != "win32":
-            self._heard, told = os.pipe()
-            os.set_blocking(told, False)
-            waker = QSocketNotifier(self._heard, QSocketNotifier.Type.Read, self)
-            waker.activated.connect(self._wake)
-            signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        self._listen = QTimer(self)
+        self._listen.timeout.connect(lambda: None)  # Python runs handlers of signals by the way
+        self._listen.start(HEARD_MS)
 
     def release(self) -> None:
         """Let Ctrl-C raise `KeyboardInterrupt` again."""
         if signal.getsignal(signal.SIGINT) == self._press:
             signal.signal(signal.SIGINT, self._before)
-            if sys.platform != "win32":
-                os.close(signal.set_wakeup_fd(-1))
-
-    def _wake(self) -> None:
-        os.read(self._heard, 1)
 
     def _press(self, _number: int, _frame: FrameType | None) -> None:
         self.pressed = True

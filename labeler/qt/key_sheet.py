@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
-from PySide6.QtGui import QFocusEvent, QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from labeler.qt.theme import muted_text
@@ -81,79 +81,37 @@ def parts() -> tuple[Part, ...]:
 
 
 TITLE = 1.4
-BY_HAND = (
-    Qt.FocusReason.MouseFocusReason,
-    Qt.FocusReason.TabFocusReason,
-    Qt.FocusReason.BacktabFocusReason,
-)
 
 
 class KeySheet(QFrame):
-    """A panel in the middle of the window. Nothing waits for it: it is no dialog."""
+    """A panel in the middle of the window. It is a popup: Qt gives it all keys and clicks until it
+    is put away.
+    """
 
     def __init__(self, window: QWidget) -> None:
-        super().__init__(window)
+        super().__init__(window, Qt.WindowType.Popup)
+        self._over = window
         self.setAutoFillBackground(True)
         self.setAccessibleName(self.tr("Keys"))
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        column, row = QVBoxLayout(self), QHBoxLayout()
-        column.setContentsMargins(24, 18, 24, 18)
+        whole, columns = QVBoxLayout(self), QHBoxLayout()
+        whole.setContentsMargins(24, 18, 24, 18)
         title = QLabel(self.tr("Keys"))
         title.setFont(_larger(title.font(), TITLE))
-        column.addWidget(title)
-        column.addLayout(row)
-        row.setSpacing(36)
+        whole.addWidget(title)
+        whole.addLayout(columns)
+        columns.setSpacing(36)
         faces, pages, others, window_keys = parts()
-        row.addLayout(_column(faces, window_keys))
-        row.addLayout(_column(pages, others))
-        self._before: QWidget | None = None
-        self.hide()
-        window.installEventFilter(self)
+        columns.addLayout(_column(faces, window_keys))
+        columns.addLayout(_column(pages, others))
 
     def toggle(self) -> None:
         """Show it, or put it away."""
         if self.isVisible():
-            self.close_sheet()
-            return
-        self._before = self.window().focusWidget()
-        self._centre()
-        self.show()
-        self.raise_()
-        self.setFocus()
-
-    def close_sheet(self) -> None:
-        """Put it away; the keys are where they were before."""
-        self.hide()
-        if self._before is not None:
-            self._before.setFocus()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        """Go with a click or Tab elsewhere; what takes the keys by itself has them afterwards."""
-        super().focusOutEvent(event)
-        if not self.isVisible():
-            return
-        if event.reason() in BY_HAND:
             self.hide()
-        elif event.reason() == Qt.FocusReason.OtherFocusReason:
-            self._before = self.window().focusWidget()
-            QTimer.singleShot(0, self, self._take_keys)
-
-    def _take_keys(self) -> None:
-        if self.isVisible():
-            self.setFocus()
-
-    def _centre(self) -> None:
+            return
         self.adjustSize()
-        self.move(
-            (self.window().width() - self.width()) // 2,
-            (self.window().height() - self.height()) // 2,
-        )
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Keep the sheet in the middle."""
-        if event.type() == QEvent.Type.Resize and self.isVisible():
-            self._centre()
-        return False
+        self.move(self._over.mapToGlobal(self._over.rect().center()) - self.rect().center())
+        self.show()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw a frame that parts it from what lies below, be that light or dark."""
@@ -161,20 +119,13 @@ class KeySheet(QFrame):
         painter.setPen(muted_text(self.palette()))
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
-    def event(self, event: QEvent) -> bool:
-        """Take keys before actions do: what they did would be hidden below the sheet."""
-        if event.type() == QEvent.Type.ShortcutOverride:
-            event.accept()
-            return True
-        return super().event(event)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Put it away at any key."""
-        self.close_sheet()
+        self.hide()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Put it away at any click."""
-        self.close_sheet()
+        self.hide()
 
 
 def _column(*shown: Part) -> QGridLayout:

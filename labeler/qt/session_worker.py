@@ -41,46 +41,6 @@ SLOW_SECONDS = 3.0
 """After so long a decision that waits is reported."""
 
 
-class PendingDecisions:
-    """Counts the decisions without an answer, and notices where saving takes long.
-
-    SQLite itself says so after half a minute only. `begin` and `end` are for the worker's thread,
-    the others for the window's.
-    """
-
-    def __init__(self) -> None:
-        self._begun: float | None = None
-        self.count = 0
-        self._reported = False
-
-    def begin(self) -> None:
-        """Note that the thread takes the next piece of work."""
-        self._begun = time.monotonic()
-
-    def end(self) -> None:
-        """Note that it has done it."""
-        self._begun = None
-
-    def add(self, decides: bool) -> None:
-        """Count a decision that is to be made."""
-        self.count += decides
-
-    def begins_to_be_slow(self) -> bool:
-        """Return True once where decisions have begun to wait for long."""
-        begun = self._begun
-        slow = begun is not None and time.monotonic() - begun > SLOW_SECONDS
-        news = slow and self.count > 0 and not self._reported
-        self._reported |= news
-        return news
-
-    def remove(self, decides: bool) -> bool:
-        """Count an answer; return whether nothing waits any more, after that was reported."""
-        self.count -= decides
-        over = self._reported and not self.count
-        self._reported &= not over
-        return over
-
-
 class _Job(NamedTuple):
     work: Callable[[SortingSession], Any]
     then: Callable[[Any], None] | None
@@ -119,7 +79,10 @@ class SessionWorker(QObject):
         self._dataset: Dataset | None = None  # as the session, of the worker's thread
         self._session: SortingSession | None = None
         self._gives_up = False
-        self._pending_decisions = PendingDecisions()
+        self.unsaved = 0
+        """How many decisions have no answer yet."""
+        self._begun: float | None = None  # when its thread took what it is at
+        self._slow = False
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
         self._emitting, self._ended = threading.Lock(), False
@@ -153,11 +116,6 @@ class SessionWorker(QObject):
             return self.tr("not everything is saved yet")
         busy = (task.description for task in self._tasks if task.busy)
         return next(filter(None, (*busy, *(ask() for ask in self._others))), "")
-
-    @property
-    def unsaved(self) -> int:
-        """How many decisions have no answer yet."""
-        return self._pending_decisions.count
 
     def settle(self, seconds: float) -> bool:
         """Wait for the answers to all decisions, at most so long; return whether they have come."""
@@ -269,12 +227,15 @@ class SessionWorker(QObject):
     def _put(self, job: _Job) -> None:
         if not self._closed.is_set():
             self._pending += 1
-            self._pending_decisions.add(job.decides)
+            self.unsaved += job.decides
             self._jobs.put(job)
 
     def _poll(self) -> None:
-        if self._pending_decisions.begins_to_be_slow() and not self.stuck:
-            self.stuck = True
+        begun = self._begun
+        slow = begun is not None and time.monotonic() - begun > SLOW_SECONDS
+        if slow and self.unsaved and not self._slow and not self.stuck:
+            # SQLite itself says so after half a minute only.
+            self.stuck = self._slow = True
             self.waiting.emit(self.tr("another program may be writing here; it is tried on"))
         if not self._pending:
             self.ask(lambda session: session.poll(), self._polled)
@@ -295,7 +256,7 @@ class SessionWorker(QObject):
     def _run(self) -> None:
         """Carry out what is handed in: the worker's own thread."""
         while (job := self._jobs.get()) is not None:
-            self._pending_decisions.begin()
+            self._begun = time.monotonic()
             try:
                 answer = self._carry_out(job)
                 self._emit(self._answered, (job, answer, self._progress_after(job), None))
@@ -310,7 +271,7 @@ class SessionWorker(QObject):
                     (job, None, None, GleansetError(f"a bug in Gleanset: {error!r}")),
                 )
             finally:
-                self._pending_decisions.end()
+                self._begun = None
         if self._dataset is not None:
             self._dataset.close()
 
@@ -368,8 +329,9 @@ class SessionWorker(QObject):
     ) -> None:
         job, answer, after, error = answered
         self._pending -= 1
-        if self._pending_decisions.remove(job.decides):
-            self.stuck = False
+        self.unsaved -= job.decides
+        if self._slow and not self.unsaved:
+            self.stuck = self._slow = False
             self.waiting.emit("")
         if error is not None:
             if _is_there(job.failed):

@@ -40,7 +40,7 @@ from labeler.qt.settings_sheet import SettingsButton, SettingsSheet
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.taking import Taking, TakingBar
 from labeler.qt.translations import singular
-from labeler.qt.views.base import LabelerView, ViewContext, WindowAct
+from labeler.qt.views.base import LabelerView, ViewContext, WindowActs
 from labeler.qt.views.registry import VIEWS, ViewTabs
 from labeler.qt.views.sending import SendingView
 from labeler.qt.views.sorting import SortingView
@@ -124,7 +124,6 @@ class LabelerWindow(QMainWindow):
         self.measuring = Measuring(self.worker)
         self._state = WindowState(root)
         self.details, self._details_wanted, self._wide = DetailPanel(self.thumbs), True, True
-        self.context = ViewContext(self.worker, self.thumbs, self.details, self.measuring)
         self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = ViewTabs(), QStackedWidget()
         self._made: dict[str, LabelerView] = {}
@@ -135,6 +134,17 @@ class LabelerWindow(QMainWindow):
         self._lay_out()
         self.learning = Learning(self.worker, self._state)
         self._learns = LearningButton(self.learning)
+        acts = WindowActs(
+            self._name_class,
+            self._choose,
+            self.show_view,
+            self._show_moment,
+            self.drops.choose_files,
+            self.drops.choose_folder,
+            self.taking.find_faces,
+            self.learning.learn_now,
+        )
+        self.context = ViewContext(self.worker, self.thumbs, self.details, self.measuring, acts)
         self.statusBar().addPermanentWidget(self._learns)
         self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
         self.sheet = KeySheet(self)
@@ -228,13 +238,8 @@ class LabelerWindow(QMainWindow):
         if kind.name not in self._made:
             self._made[kind.name] = kind.load()(self.context)
             self.stack.addWidget(self._made[kind.name])
-            self._made[kind.name].place_wanted.connect(self._choose)
-            self._made[kind.name].view_wanted.connect(self.show_view)
-            self._made[kind.name].act_wanted.connect(self._act)
-            self._made[kind.name].moment_wanted.connect(self._show_moment)
             enlarge_targets(self._made[kind.name])
             keep_focus(self._made[kind.name])
-            self._made[kind.name].naming.connect(self._name_class)
             for part in (*self._after_view, self._learns, self.status.undo):
                 tab_last(part)
             if isinstance(made := self._made[kind.name], SortingView):
@@ -253,15 +258,6 @@ class LabelerWindow(QMainWindow):
         VIEWS[number].load()
         if number + 1 < len(VIEWS):
             QTimer.singleShot(LOAD_MS, self, partial(self._load_views, number + 1))
-
-    def _act(self, wanted: WindowAct) -> None:
-        """Do what a view asks for."""
-        {
-            WindowAct.CHOOSE_FILES: self.drops.choose_files,
-            WindowAct.CHOOSE_FOLDER: self.drops.choose_folder,
-            WindowAct.FIND_FACES: self.taking.find_faces,
-            WindowAct.LEARN: self.learning.learn_now,
-        }[wanted]()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fold the look panel as a window becomes narrow, and unfold it as it becomes wide."""

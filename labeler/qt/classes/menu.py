@@ -60,17 +60,14 @@ class ClassMenu(QMenu):
         owners = {key: name for name, key in self._keys.items()}
         for key in keys:
             owner = owners.get(key, "")
-            action = menu.addAction(f"{key.upper()}   {owner}".rstrip())
-            action.triggered.connect(lambda checked=False, key=key: self._set_key(key))
+            menu.addAction(f"{key.upper()}   {owner}".rstrip(), partial(self._set_key, key))
 
     def _merge_menu(self) -> None:
         menu = self.addMenu(self.tr("Merge into"))
         menu.setEnabled(len(self._keys) > 1)
-        name = self._name
         for other in self._keys:
-            if other != name:
-                action = menu.addAction(other)
-                action.triggered.connect(lambda checked=False, to=other: self._merge(to))
+            if other != self._name:
+                menu.addAction(other, partial(self._merge, other))
 
     def _show_menu(self) -> None:
         """Offer the shows that there are, none, and a field for another one."""

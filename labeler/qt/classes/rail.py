@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from PySide6.QtCore import (
     QEvent,
     QModelIndex,
@@ -21,11 +19,11 @@ from PySide6.QtGui import (
     QDragLeaveEvent,
     QDragMoveEvent,
     QDropEvent,
-    QFontMetrics,
     QKeyEvent,
     QPainter,
     QPalette,
     QPen,
+    QPixmap,
 )
 from PySide6.QtWidgets import (
     QLineEdit,
@@ -39,32 +37,12 @@ from labeler.qt.classes.menu import ClassMenu
 from labeler.qt.classes.model import ClassListModel, ClassListRow, ClassOrder
 from labeler.qt.edge_scroll import EdgeScroll
 from labeler.qt.grid.drag import TileMimeData
-from labeler.qt.pictures import BrokenThumbnail, ThumbnailLoader
+from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.theme import backdrop, em, muted_text, trough
 
 Index = QModelIndex | QPersistentModelIndex
 Role = QPalette.ColorRole
 ROW = 48
-WORD = re.compile(r"[^\s_・·-]*[\s_・·-]+|[^\s_・·-]+")
-"""A word of a name with what parts it from the next one: `suzukaze_aoba` are two."""
-
-WIDE = 300
-"""From this width on a row has room for two portraits."""
-
-
-def in_two_lines(metrics: QFontMetrics, name: str, width: int) -> str:
-    """Break a name that is too long for a line where its words part; elide what is longer still.
-
-    Its end tells people of one family apart, so what is left out is in the middle.
-    """
-    if metrics.horizontalAdvance(name) <= width:
-        return name
-    words, first = WORD.findall(name), ""
-    while words and metrics.horizontalAdvance((first + words[0]).strip()) <= width:
-        first += words.pop(0)
-    parts = [part for part in (first.strip(), "".join(words).strip()) if part]
-    middle = Qt.TextElideMode.ElideMiddle
-    return "\n".join(metrics.elidedText(part, middle, width) for part in parts)
 
 
 class ClassListBase(QListView):
@@ -112,7 +90,7 @@ class ClassListDelegate(QStyledItemDelegate):
         inner = rect.adjusted(6, 2, -8, -2)
         self._key(painter, inner, row.key, palette)
         left = inner.left() + em(self._list, 1.85)
-        left = self._portraits(painter, inner, left, row.target, palette)
+        left = self._portrait(painter, inner, left, row.target, palette)
         count = f"{row.count:,} / {row.wanted:,}" if row.wanted else f"{row.count:,}"
         width = painter.fontMetrics().horizontalAdvance(count)
         line = QRect(left, inner.top(), inner.right() - left, inner.height())
@@ -124,7 +102,9 @@ class ClassListDelegate(QStyledItemDelegate):
         painter.setPen(text)
         name = self._list.drop_text if target and self._list.drop_text else row.name
         line.setRight(line.right() - width - 6)
-        shown = in_two_lines(painter.fontMetrics(), name, line.width())
+        # Its end tells people of one family apart.
+        middle = Qt.TextElideMode.ElideMiddle
+        shown = painter.fontMetrics().elidedText(name, middle, line.width())
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
 
     @staticmethod
@@ -146,42 +126,25 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.setPen(palette.color(Role.ButtonText))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
 
-    @staticmethod
-    def _initial(painter: QPainter, box: QRect, name: str, palette: QPalette) -> None:
-        """What stands for the face of a class that has none yet."""
-        painter.fillRect(box, backdrop(palette))
-        painter.setPen(muted_text(palette))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, name[:1].upper())
-
-    def _portraits(
+    def _portrait(
         self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
     ) -> int:
+        if target.startswith(":"):
+            return left
         side = inner.height() - 4
-        if not target.startswith(":"):
-            most = 2 if inner.width() >= WIDE else 1
-            place = left + most * (side + 3) + 5
-        else:
-            most, place = 0, left
-        if most and not self._classes.portraits.get(target):
-            self._initial(painter, QRect(left, inner.top() + 2, side, side), target, palette)
-        for seen in self._classes.portraits.get(target, [])[:most]:
-            box = QRect(left, inner.top() + 2, side, side)
-            found = self._thumbs.get(seen, side, self._list.devicePixelRatioF())
-            painter.fillRect(box, backdrop(palette))
-            if found is not None and not isinstance(found, BrokenThumbnail):
-                size = found.size().scaled(
-                    box.size(), Qt.AspectRatioMode.KeepAspectRatioByExpanding
-                )
-                part = QRect(
-                    0,
-                    0,
-                    found.width() * side // max(1, size.width()),
-                    found.height() * side // max(1, size.height()),
-                )
-                part.moveCenter(found.rect().center())
-                painter.drawPixmap(box, found, part)
-            left += side + 3
-        return place
+        box = QRect(left, inner.top() + 2, side, side)
+        portrait = self._classes.portraits.get(target)
+        ratio = self._list.devicePixelRatioF()
+        picture = self._thumbs.get(portrait[0], side, ratio) if portrait else None
+        painter.fillRect(box, backdrop(palette))
+        if isinstance(picture, QPixmap):
+            part = QRect(0, 0, *(2 * [min(picture.width(), picture.height())]))
+            part.moveCenter(picture.rect().center())
+            painter.drawPixmap(box, picture, part)
+        elif not portrait:
+            painter.setPen(muted_text(palette))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
+        return left + side + 8
 
 
 class ClassListView(ClassListBase):

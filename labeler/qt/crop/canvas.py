@@ -152,7 +152,6 @@ class CropCommand(Enum):
     PREVIOUS_PAGE = (Key.Key_PageUp,)
     NEW = (Key.Key_N,)
     DELETE = (Key.Key_Delete, Key.Key_Backspace)
-    RESET = (Key.Key_R,)
     LEAVE = (Key.Key_Escape,)
 
 

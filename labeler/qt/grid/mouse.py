@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from enum import Enum, auto
 
-from PySide6.QtCore import QItemSelectionModel, QObject, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QRubberBand
 
@@ -19,7 +19,6 @@ from labeler.qt.grid.tile_view import TileView
 Select = QItemSelectionModel.SelectionFlag
 Modifier = Qt.KeyboardModifier
 SLIP, STEADY_SLIP, SLIP_SECONDS = 24, 10, 0.2
-CORNER = 24
 
 
 class Gesture(Enum):
@@ -29,7 +28,6 @@ class Gesture(Enum):
     PRESS = auto()
     BAND = auto()
     DRAG = auto()
-    LIFT = auto()
 
 
 class TileMouse(QObject):
@@ -50,7 +48,6 @@ class TileMouse(QObject):
         self._row = -1
         self._since = 0.0
         self._gesture = Gesture.NONE
-        self._lifting: set[int] = set()
         self._band: QRubberBand | None = None
         self._end = QPoint()
         self._edges = EdgeScroll(view, edge=0)
@@ -75,22 +72,13 @@ class TileMouse(QObject):
         return self._view.indexAt(point).row()
 
     def press(self, event: QMouseEvent) -> None:
-        """Begin a click, a drag, a band or a lift over several."""
+        """Begin a click, a drag or a band."""
         if event.button() != Qt.MouseButton.LeftButton:
             return
         self._from, self._since = event.position().toPoint(), time.monotonic()
         self._row = self._row_at(self._from)
         self._gesture = Gesture.PRESS
         self._before = self._view.selected_rows() if event.modifiers() else []
-        if self.lifts and not event.modifiers() and self._in_corner():
-            self._gesture, self._lifting = Gesture.LIFT, {self._row}
-            self.lifted.emit(self._row)
-
-    def _in_corner(self) -> bool:
-        if self._row < 0:
-            return False
-        rect = self._view.visualRect(self._view.tiles.index(self._row))
-        return QRect(rect.topLeft(), QSize(CORNER, CORNER)).contains(self._from)
 
     def move(self, event: QMouseEvent) -> None:
         """Point, sweep, or go on with what the press began."""
@@ -99,10 +87,6 @@ class TileMouse(QObject):
         row = self._row_at(point)
         if not event.buttons() & Qt.MouseButton.LeftButton:
             self.moved_over.emit(row)
-        elif self._gesture is Gesture.LIFT:
-            if row >= 0 and row not in self._lifting:
-                self._lifting.add(row)
-                self.lifted.emit(row)
         elif self._gesture is Gesture.BAND:
             self._draw_band(point)
         elif self._gesture is Gesture.PRESS and self._left_the_spot(point):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from enum import StrEnum
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from labeler.qt.detail_panel import DetailPanel
@@ -15,50 +13,47 @@ from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 
 
-class WindowAct(StrEnum):
-    """What a view can ask its window to do."""
+class WindowActs(NamedTuple):
+    """What a view can ask of its window."""
 
-    CHOOSE_FILES = "choose files"
-    CHOOSE_FOLDER = "choose a folder"
-    FIND_FACES = "find faces"
-    LEARN = "learn"
+    name_class: Callable[[], object]
+    """Show the field in which a class is named."""
+    show_place: Callable[[str], object]
+    """Show a class or a place."""
+    show_view: Callable[[str], object]
+    show_moment: Callable[[int, str], object]
+    """Show all faces of the moment of a sample (row) with a title."""
+    choose_files: Callable[[], object]
+    choose_folder: Callable[[], object]
+    find_faces: Callable[[], object]
+    learn: Callable[[], object]
 
 
 class ViewContext(NamedTuple):
-    """What every view gets: the session's worker, thumbnails, the panel at the right, and what
-    measures new samples.
+    """What every view gets: the session's worker, thumbnails, the panel at the right, what
+    measures new samples, and what the window does for it.
     """
 
     worker: SessionWorker
     thumbs: ThumbnailLoader
     details: DetailPanel
     measuring: Measuring
+    acts: WindowActs
 
 
 class LabelerView(QWidget):
     """One view: a widget in the middle of the window; `home` is where keys act.
 
-    `naming` asks for the field in which a class is named. The window calls `enter` whenever the
-    view is shown, `send` when something was dropped on or chosen in the class list, and asks
-    `settled` before it takes a picture of itself.
+    The window calls `enter` whenever the view is shown, `send` when something was dropped on or
+    chosen in the class list, and asks `settled` before it takes a picture of itself.
     """
-
-    naming = Signal()
-    place_wanted = Signal(str)
-    """A class or a place that a person asks to see."""
-    view_wanted = Signal(str)
-    """Another view that a person asks to see, by its name."""
-    act_wanted = Signal(object)
-    """A `WindowAct` that a person asks for."""
-    moment_wanted = Signal(int, str)
-    """A sample (row) and its title, of which a person asks to see the moment."""
 
     shows_details = True
     """Whether it shows faces in the panel at the right."""
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__()
-        self.context, self.worker = context, context.worker
+        self.context, self.worker, self.acts = context, context.worker, context.acts
         self.home: QWidget = self
 
     @property

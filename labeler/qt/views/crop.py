@@ -14,7 +14,6 @@ from PySide6.QtCore import QObject, QRectF, Signal
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QComboBox, QLineEdit
 
-from gleanset.db.samples import BoxedSample
 from gleanset.errors import GleansetError, UsageError
 from gleanset.files.store import PictureFile
 from labeler.cropping.session import (
@@ -48,7 +47,6 @@ class CropSaving(QObject):
     def __init__(self, worker: SessionWorker, canvas: CropCanvas) -> None:
         super().__init__()
         self._worker, self._canvas = worker, canvas
-        self._first: dict[str, tuple[QRectF, float]] = {}
         self._keys: dict[int, str] = {}
         self._newest: dict[int, str] = {}  # the same, on the worker's thread
         self._under_way: Counter[int] = Counter()
@@ -74,7 +72,6 @@ class CropSaving(QObject):
         def then(done: StepResult) -> None:
             self._rested(draft)
             self._keys[draft.id] = drawn[-1].key
-            self._note_first(draft.kept, drawn[-1].key)
 
         def failed(error: GleansetError) -> None:
             self._rested(draft)
@@ -148,17 +145,6 @@ class CropSaving(QObject):
         busy = {*self._under_way, self._canvas.held}
         self._canvas.renew(brought_up_to_date(self._canvas.boxes, staying, self._keys, busy))
 
-    def _note_first(self, before: BoxedSample | None, key: str) -> None:
-        if before is not None:
-            self._first[key] = self._first.get(before.key, (QRectF(*before.box), before.angle))
-
-    def as_it_was(self, draft: BoxDraft) -> BoxDraft:
-        """Return a box where it was before this window first moved it."""
-        if draft.kept is None:
-            return draft
-        rect, angle = self._first.get(draft.kept.key, (QRectF(*draft.kept.box), draft.kept.angle))
-        return replace(draft, rect=rect, angle=angle)
-
 
 REST_MS, TYPING_MS = 700, 300
 
@@ -197,7 +183,7 @@ class CropView(LabelerView):
         hint = hint_label(
             self.tr(
                 "Drag: a new box · arrows: 1 pixel, Shift 10, Ctrl: size · [ ]: level · N: new · "
-                "Del: take away · R: as it was · a class key: its class · Enter, PgDn: next image"
+                "Del: take away · a class key: its class · Enter, PgDn: next image"
             )
         )
         head = beside(self.title, self.which, self.text, grows=self.title, margins=HEAD)
@@ -359,12 +345,8 @@ class CropView(LabelerView):
             self.canvas.choose(-1)
         elif self.canvas.current < 0:
             self.worker.say(self.tr("Choose a box first: click it, or press Tab"))
-        elif command is CropCommand.DELETE:
-            self._delete()
         else:
-            box = self.canvas.boxes[self.canvas.current]
-            self.canvas.replace_box(self._saving.as_it_was(box))
-            self._rest.start()
+            self._delete()
 
     def _new(self) -> None:
         """Make a box in the middle, for the keyboard."""

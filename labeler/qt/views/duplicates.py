@@ -114,7 +114,7 @@ class DuplicatesView(PagedView):
         self.look_button = QPushButton(self.tr("Look for duplicates"))
         self.cancel_button = QPushButton(self.tr("Cancel"))
         self.aside_button = QPushButton()
-        self.aside_button.clicked.connect(lambda: self.place_wanted.emit(SET_ASIDE))
+        self.aside_button.clicked.connect(lambda: self.acts.show_place(SET_ASIDE))
         self.aside_button.hide()
         self.worker.progressed.connect(self._count_aside)
         self.blink = BlinkComparison(self.view, context.thumbs)

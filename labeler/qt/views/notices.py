@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gleanset.db.sorting import LabelCounts
 from labeler.qt.translations import singular, tr
-from labeler.qt.views.base import LabelerView, WindowAct
+from labeler.qt.views.base import LabelerView
 from labeler.qt.views.empty import NextStep, Notice
 from labeler.sorting.grid_rows import ALL_PLACES, SET_ASIDE
 from labeler.sorting.session import Place
@@ -21,23 +21,18 @@ def command(*words: str) -> NextStep:
 
 def to_view(view: LabelerView, name: str, text: str) -> NextStep:
     """Return a step that leads to another view."""
-    return NextStep(text, lambda: view.view_wanted.emit(name))
+    return NextStep(text, lambda: view.acts.show_view(name))
 
 
 def to_queue(view: LabelerView) -> NextStep:
     """Return a step that leads to what is not sorted."""
     text = tr("Go to what is not sorted")
-    return NextStep(text, lambda: view.place_wanted.emit(Place.QUEUE.target))
+    return NextStep(text, lambda: view.acts.show_place(Place.QUEUE.target))
 
 
 def to_pages(view: LabelerView) -> NextStep:
     """Return a step that leads to the class pages."""
     return to_view(view, "pages", tr("Go to class pages"))
-
-
-def to_act(view: LabelerView, act: WindowAct, text: str) -> NextStep:
-    """Return a step that the window does."""
-    return NextStep(text, lambda: view.act_wanted.emit(act))
 
 
 def no_faces(view: LabelerView, images: int) -> Notice:
@@ -47,15 +42,15 @@ def no_faces(view: LabelerView, images: int) -> Notice:
             tr("There are no faces here yet"),
             tr("Drop pictures, folders or videos onto this window, or choose them:"),
             (
-                to_act(view, WindowAct.CHOOSE_FOLDER, tr("A folder …")),
-                to_act(view, WindowAct.CHOOSE_FILES, tr("Pictures and videos …")),
+                NextStep(tr("A folder …"), view.acts.choose_folder),
+                NextStep(tr("Pictures and videos …"), view.acts.choose_files),
             ),
         )
     return Notice(
         tr("No faces were found in the pictures yet"),
         singular(tr("{count} pictures are here."), images).format(count=f"{images:,}"),
         (
-            to_act(view, WindowAct.FIND_FACES, tr("Find the faces in them")),
+            NextStep(tr("Find the faces in them"), view.acts.find_faces),
             to_view(view, "crop", tr("Draw boxes by hand")),
         ),
     )
@@ -67,7 +62,7 @@ def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
     later, done = tr("Show what was put off: {count}"), counts.total - counts.later
     put_off = NextStep(
         later.format(count=f"{counts.later:,}"),
-        lambda: view.place_wanted.emit(Place.LATER.target),
+        lambda: view.acts.show_place(Place.LATER.target),
     )
     return Notice(
         tr("Everything is sorted"),
@@ -133,7 +128,7 @@ def of_wall(view: LabelerView, wall: str, root: Path) -> Notice:
             tr("No label differs from what the model says"),
             tr("The model says more once it has learnt anew."),
             (
-                to_act(view, WindowAct.LEARN, tr("Learn now")),
+                NextStep(tr("Learn now"), view.acts.learn),
                 command("baseline", "presort", "-d", whole),
             ),
         ),
@@ -194,7 +189,7 @@ def no_missed_images(view: LabelerView, show_all: Callable[[], object]) -> Notic
         tr("Boxes can be drawn on any image."),
         (
             NextStep(tr("Show all images"), show_all),
-            to_act(view, WindowAct.FIND_FACES, tr("Find faces in images that came since")),
+            NextStep(tr("Find faces in images that came since"), view.acts.find_faces),
         ),
     )
 

@@ -104,7 +104,7 @@ class SendingView(LabelerView):
         elif command in PAGES:
             self._turn_pages(PAGES[command])
         elif command is GridCommand.NEW:
-            self.naming.emit()
+            self.acts.name_class()
         else:
             self._say_where(command)
 
@@ -185,7 +185,7 @@ class SendingView(LabelerView):
         if self.sends:
             menu.add_sending(lambda target: self._send_shown(shown, target))
         menu.add_looking(
-            lambda: self._enlarge(shown[0]), self.place_wanted.emit, self.moment_wanted.emit
+            lambda: self._enlarge(shown[0]), self.acts.show_place, self.acts.show_moment
         )
         menu.show_at(point)
 

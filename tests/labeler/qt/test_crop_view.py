@@ -140,15 +140,12 @@ def test_the_keyboard_alone(window: LabelerWindow) -> None:
     QTest.keyClick(canvas, Key.Key_Up, SHIFT)
     until(lambda: kept(window)[0].key != first.key)
     ready(window)
-    QTest.keyClick(canvas, Key.Key_R)  # as it was, also after it was saved
-    until(lambda: kept(window)[0].box == first.box)
-    ready(window)
     QTest.keyClick(canvas, Key.Key_Delete)
     ready(window)
     assert kept(window) == []
     with Dataset.open(window.worker.root) as dataset:
-        steps = [s.name for s in window_steps(dataset)][-4:]
-    assert steps == ["1 box drawn", "1 box moved", "1 box moved", "1 box taken away"]
+        steps = [s.name for s in window_steps(dataset)][-3:]
+    assert steps == ["1 box drawn", "1 box moved", "1 box taken away"]
     assert view.canvas.current == -1
 
 

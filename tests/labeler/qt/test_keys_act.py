@@ -263,7 +263,7 @@ def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> 
         told.clear()
         press(window, key)
         after = window.worker.last.saved if window.worker.last else 0
-        assert told or seen(window) != before or after != steps, key
+        assert told or window.sheet.isVisible() or seen(window) != before or after != steps, key
     assert not any("a bug" in text for text in told)
 
 
