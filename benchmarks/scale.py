@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -32,7 +33,6 @@ from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import contradictions
-from gleanset.db.paging import Where
 from gleanset.images.cut import CutSettings
 from gleanset.settings import SplitSettings
 from gleanset.work.pool import run_over
@@ -117,7 +117,7 @@ def fill(root: Path, count: int) -> float:
 
 def _pages(dataset: Dataset) -> None:
     for label in range(5):
-        dataset.samples.page(Where(label=f"class {label}"))
+        next(dataset.samples.each(label=f"class {label}"))
 
 
 def _add(dataset: Dataset) -> None:
@@ -125,7 +125,7 @@ def _add(dataset: Dataset) -> None:
 
 
 def _decide(dataset: Dataset) -> None:
-    some = dataset.samples.page(Where(label="class 1"), limit=1000).samples
+    some = islice(dataset.samples.each(label="class 1"), 1000)
     dataset.journal.step("a thousand", [Choice(one.key, "label", "class 2") for one in some])
 
 

@@ -19,7 +19,6 @@ from PIL import Image
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import ImageHashes, SampleHashes
-from gleanset.db.paging import Where
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.store import PictureFile
 from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode
@@ -114,7 +113,7 @@ def of_dataset(dataset: Dataset, split: str | None = None) -> AuditSet:
     Raises `InputUnusable` where there are none.
     """
     audited, originals = AuditSet(), dataset.originals(dataset.cache)
-    labelled = dataset.samples.each(Where(status="labelled"))
+    labelled = dataset.samples.each(status="labelled")
     samples = list(labelled if split else dataset.samples.in_splits())
     rows = Pairs(dataset.db).numbers([sample.key for sample in samples])
     seen = ImageHashes(dataset.db).seen(rows)

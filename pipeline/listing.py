@@ -22,7 +22,6 @@ from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.images import NOWHERE, PlaceFound
 from gleanset.db.measures import Quality, QualityMeasures
-from gleanset.db.paging import Where
 from gleanset.db.proposed import proposed_samples
 from gleanset.db.reports import STATUSES, Claim, Reports
 from gleanset.db.snapshots import Snapshots
@@ -254,10 +253,10 @@ def _from_index(dataset: Dataset, conditions: tuple[str, ...]) -> Iterator[Line]
         for field, sign, value in map(_split, conditions)
         if sign == "=" and value != "null"
     }
-    where = Where(label=equal.get("label"), status=equal.get("status"), split=equal.get("split"))
-    if where == Where():
+    traits = {name: equal[name] for name in ("label", "status", "split") if name in equal}
+    if not traits:
         return None
-    found = sorted(dataset.samples.each(where), key=lambda sample: sample.key)
+    found = sorted(dataset.samples.each(**traits), key=lambda sample: sample.key)
     return _samples(dataset, found)
 
 

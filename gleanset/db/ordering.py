@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection
 from gleanset.db.filters import ANYTHING, FIRST_PROPOSAL, SampleFilter, filter_tests
-from gleanset.db.paging import IN_USE, SET_ASIDE
+from gleanset.db.samples import IN_USE, SET_ASIDE
 from gleanset.db.sorting import PLACES
 
 EVERYWHERE, ASIDE = "everywhere", "aside"

@@ -13,7 +13,7 @@ from gleanset.db.connection import Connection
 from gleanset.db.filters import ANYTHING, SampleFilter, filter_tests
 from gleanset.db.journal import last_decision
 from gleanset.db.measures import QUALITY_COLUMNS, QualityFlag
-from gleanset.db.paging import IN_USE
+from gleanset.db.samples import IN_USE
 
 REVIEWED = "review"
 """The provenance of a decision that was made while looking a second time."""

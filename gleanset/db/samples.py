@@ -1,4 +1,4 @@
-"""Samples: pages by any trait, what the splitter reads and writes, and how much each one counts."""
+"""Samples: those with some traits, what the splitter reads and writes, what each one counts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
-from gleanset.db.paging import EVERYTHING, Position, Where, page_query
 from gleanset.db.provenance import unseen_labels
 from gleanset.db.values import now, unsigned
 from gleanset.errors import UsageError
 from gleanset.records import Box, Sample
 
+_PAGE = 1000
+IN_USE = "s.kept AND s.status<>'retired'"
+SET_ASIDE = "NOT s.kept AND s.status<>'retired'"
+"""SQL: a sample `s` is found still and was not set aside as a copy; or was."""
 _SAMPLE = (
     "SELECT s.id, s.key, i.sha256 AS image_hash, s.x, s.y, s.w, s.h, s.detector, s.score, "
     "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label_name, s.split, s.grp, "
@@ -23,52 +26,40 @@ _SAMPLE = (
 )
 
 
-class SamplePage(NamedTuple):
-    """Some samples and the position from which to read on; None at the end."""
-
-    samples: list[Sample]
-    next: Position | None
-
-
 class Samples:
     """The `sample` table."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def page(
+    def each(
         self,
-        where: Where = EVERYTHING,
-        after: Position | None = None,
-        limit: int = 200,
-    ) -> SamplePage:
-        """Return the next `limit` samples after a position (keyset paging: equally quick at any
-        depth).
+        *,
+        label: str | None = None,
+        status: str | None = None,
+        split: str | None = None,
+        hint: str | None = None,
+    ) -> Iterator[Sample]:
+        """Yield the samples with all of these traits, in the order in which their images arrived.
 
-        They come in the order in which their images arrived, or by falling score.
+        Which they are is looked up at once; a page of them is in memory at a time.
         """
-        class_id = None if where.label is None else self._class_id(where.label)
-        sql, values = page_query(where, class_id, after)
-        found = self._db.rows(f"{sql} LIMIT ?", (*values, limit))
-        samples = self._full([row["id"] for row in found])
-        position: Position | None = None
-        if len(found) == limit:
-            id_, image, score = found[-1]
-            position = (image, id_) if where.min_score is None else (score, image, id_)
-        return SamplePage(samples, position)
-
-    def _full(self, ids: list[int]) -> list[Sample]:
-        """Return the samples of these numbers, in this order."""
-        by_id = {row["id"]: row for row in self._db.rows_in(f"{_SAMPLE} WHERE s.id", ids)}
-        return [_sample(by_id[number]) for number in ids]
-
-    def each(self, where: Where = EVERYTHING) -> Iterator[Sample]:
-        """Yield all samples that fit, a page in memory at a time."""
-        page = self.page(where, limit=1000)
-        yield from page.samples
-        while page.next is not None:
-            page = self.page(where, page.next, limit=1000)
-            yield from page.samples
+        traits = {
+            "s.label=(SELECT id FROM class WHERE name=?)": label,
+            "s.status=?": status,
+            "s.split=?": split,
+            "EXISTS(SELECT 1 FROM origin WHERE image=s.image AND hint=?)": hint,
+        }
+        chosen = {test: value for test, value in traits.items() if value is not None}
+        rows = self._db.rows(
+            f"SELECT s.id FROM sample s WHERE {' AND '.join(chosen) or 'TRUE'} "
+            "ORDER BY s.image, s.id",
+            tuple(chosen.values()),
+        )
+        for start in range(0, len(rows), _PAGE):
+            numbers = [row[0] for row in rows[start : start + _PAGE]]
+            by_id = {row["id"]: row for row in self._db.rows_in(f"{_SAMPLE} WHERE s.id", numbers)}
+            yield from (_sample(by_id[number]) for number in numbers if number in by_id)
 
     def by_key(self) -> Iterator[Sample]:
         """Yield all samples in the order of their keys: the same order in every copy of a
@@ -179,9 +170,6 @@ class Samples:
                 "fold IS NOT part.f)"
             )
             self._db.run("DELETE FROM part")
-
-    def _class_id(self, label: str) -> int:
-        return self._db.number("SELECT id FROM class WHERE name=?", (label,))
 
 
 def _sample(row: Row) -> Sample:

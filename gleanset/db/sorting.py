@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import operation_of
 from gleanset.db.measures import SAMPLE_REGION, SampleRegion, sample_region
-from gleanset.db.paging import IN_USE, SET_ASIDE
+from gleanset.db.samples import IN_USE, SET_ASIDE
 from gleanset.db.values import now
 from gleanset.operations import Operation
 

@@ -13,7 +13,7 @@ from gleanset.credit import NOTHING, Credit
 from gleanset.db.connection import Connection
 from gleanset.db.faces import FACELESS, IN_FORCE, NOT_FAILED
 from gleanset.db.images import asked_of
-from gleanset.db.paging import IN_USE
+from gleanset.db.samples import IN_USE
 from gleanset.records import HAND
 
 FILLS = 0.1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.paging import IN_USE
+from gleanset.db.samples import IN_USE
 from gleanset.records import Box
 
 

@@ -10,7 +10,6 @@ from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.measures import Quality, QualityMeasures
-from gleanset.db.paging import Where
 from gleanset.db.provenance import giver_of, label_provenances
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting_queue import SortingQueue
@@ -97,9 +96,9 @@ class SampleChoice:
 
         Raises `InputUnusable` where nothing fits, `UsageError` for a class that is not there.
         """
-        where = Where(status="labelled" if self.by_label else self.status, hint=self.hint)
+        status = "labelled" if self.by_label else self.status
         sections: dict[str, list[Sample]] = {}
-        for sample in dataset.samples.each(where):
+        for sample in dataset.samples.each(status=status, hint=self.hint):
             if sample.kept and self._fits(sample):
                 sections.setdefault(_heading(sample), []).append(sample)
         if not sections and self.by_label:

@@ -1,4 +1,4 @@
-"""Samples: paging by any traits equals brute force, detections replace, splits are written."""
+"""Samples: those with any traits equal brute force, detections replace, splits are written."""
 
 from __future__ import annotations
 
@@ -10,26 +10,18 @@ from itertools import product
 
 import pytest
 from catalogue_rows import add_image, add_sample, cut, sha
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from tools_for_tests import examples
 
 from gleanset import Dataset
 from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
-from gleanset.db.paging import Where
 from gleanset.db.samples import SplitGroups
-from gleanset.records import Image, Origin, Sample
+from gleanset.records import Origin
 
-VALUES: dict[str, tuple[object, ...]] = {
+VALUES: dict[str, tuple[str | None, ...]] = {
     "label": (None, "cat", "dog", "never"),
     "status": (None, "queue", "labelled", "rejected", "retired"),
     "split": (None, "train", "test"),
-    "source": (None, "bing", "video"),
-    "video": (None, "v0", "v1"),
-    "licence": (None, "CC0"),
     "hint": (None, "cat", "dog"),
-    "min_score": (None, 0.0, 0.5, 0.9),
 }
 
 
@@ -71,104 +63,46 @@ def _origin(rng: random.Random, number: int) -> Origin:
     )
 
 
-def brute_force(dataset: Dataset, where: Where) -> list[str]:
-    images = {image.sha256: image for image in dataset.images.each()}
-    return [s.key for s in dataset.samples.by_key() if _fits(s, images[s.image], where)]
-
-
-def _fits(sample: Sample, image: Image, where: Where) -> bool:
-    own = all(
-        getattr(where, name) in (None, getattr(sample, name))
-        for name in ("label", "status", "split")
-    )
-    sure = where.min_score is None or (sample.score or 0) >= where.min_score
-    return (
-        own
-        and sure
-        and any(
-            all(
-                getattr(where, n) in (None, getattr(origin, n))
-                for n in ("source", "video", "licence", "hint")
-            )
-            for origin in image.origins
+def brute_force(dataset: Dataset, traits: dict[str, str | None]) -> list[str]:
+    hints = {
+        image.sha256: {None, *(origin.hint for origin in image.origins)}
+        for image in dataset.images.each()
+    }
+    return [
+        sample.key
+        for sample in dataset.samples.by_key()
+        if traits["hint"] in hints[sample.image]
+        and all(
+            traits[name] in (None, getattr(sample, name)) for name in ("label", "status", "split")
         )
-    )
+    ]
 
 
-def paged(dataset: Dataset, where: Where, size: int) -> list[Sample]:
-    page = dataset.samples.page(where, limit=size)
-    found = list(page.samples)
-    while page.next is not None:
-        assert len(page.samples) == size
-        page = dataset.samples.page(where, page.next, size)
-        found += page.samples
-    return found
-
-
-def test_every_trait_is_covered() -> None:
-    assert set(VALUES) == {field.name for field in fields(Where)}
-
-
-@pytest.mark.parametrize("trait", VALUES)
-def test_one_trait_equals_brute_force(filled: Dataset, trait: str) -> None:
+def test_samples_of_any_traits_equal_brute_force(filled: Dataset) -> None:
     sizes = []
-    for value in VALUES[trait]:
-        where = Where(**{trait: value})  # type: ignore[arg-type]
-        expected = brute_force(filled, where)
-        for size in (1, 3, 200):
-            found = [sample.key for sample in paged(filled, where, size)]
-            assert sorted(found) == expected, (where, size)
+    for values in product(*VALUES.values()):
+        traits = dict(zip(VALUES, values, strict=True))
+        expected = brute_force(filled, traits)
+        assert sorted(sample.key for sample in filled.samples.each(**traits)) == expected, traits
         sizes.append(len(expected))
-    assert max(sizes) > 20, "the filter was tried on something"
+    assert sum(size > 10 for size in sizes) > 10, "the filter was tried on something"
 
 
-def test_any_two_traits_equal_brute_force(filled: Dataset) -> None:
-    for first, second in product(VALUES, VALUES):
-        if first < second:
-            for one, two in product(VALUES[first][1:], VALUES[second][1:]):
-                where = Where(**{first: one, second: two})  # type: ignore[arg-type]
-                found = sorted(sample.key for sample in paged(filled, where, 50))
-                assert found == brute_force(filled, where), where
-
-
-@settings(
-    max_examples=examples(20, 60), suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    chosen=st.fixed_dictionaries({n: st.sampled_from(v) for n, v in VALUES.items()}),
-    size=st.integers(1, 40),
-)
-def test_any_traits_and_any_page_size(
-    filled: Dataset, chosen: dict[str, object], size: int
-) -> None:
-    where = Where(**chosen)  # type: ignore[arg-type]
-    found = paged(filled, where, size)
-    assert sorted(sample.key for sample in found) == brute_force(filled, where)
-    assert [s.key for s in found] == [s.key for s in paged(filled, where, 1000)]
-
-
-def test_pages_come_by_image_or_by_falling_score(filled: Dataset) -> None:
+def test_samples_come_by_image(filled: Dataset) -> None:
     order: list[str] = list(dict.fromkeys(s.image for s in filled.samples.each()))
     number = [row[0] for row in filled.db.rows("SELECT sha256 FROM image ORDER BY id")]
     assert order == [sha256 for sha256 in number if sha256 in order]
-    scores = [s.score or 0 for s in paged(filled, Where(min_score=0.0), 7)]
-    assert scores == sorted(scores, reverse=True)
-    assert len(set(scores)) == 3
 
 
-def test_a_page_goes_on_where_it_stopped_while_others_are_added(dataset: Dataset) -> None:
+def test_a_list_goes_on_while_others_are_added(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gleanset.db.samples._PAGE", 5)
     keys = [add_sample(dataset, number) for number in range(20)]
-    seen: list[str] = []
-    page = dataset.samples.page(limit=5)
-    for number in range(20, 23):
-        seen += [sample.key for sample in page.samples]
-        keys.append(add_sample(dataset, number))
-        assert page.next is not None
-        page = dataset.samples.page(Where(), page.next, 5)
-    seen += [sample.key for sample in page.samples]
-    while page.next is not None:
-        page = dataset.samples.page(Where(), page.next, 5)
-        seen += [sample.key for sample in page.samples]
+    seen = []
+    for number, sample in enumerate(dataset.samples.each()):
+        seen.append(sample.key)
+        add_sample(dataset, 20 + number)
     assert seen == keys
 
 
