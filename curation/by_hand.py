@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from gleanset.dataset import Dataset
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sorting import SortingQueue
 from gleanset.db.stacks import stacks
 from gleanset.platform import has_display
 

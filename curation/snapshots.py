@@ -16,13 +16,16 @@ import tomli_w
 from gleanset.config import read_toml
 from gleanset.dataset import Dataset
 from gleanset.db.restoring import Restoring
-from gleanset.db.snapshot_differences import (
+from gleanset.db.snapshots import (
+    NOW,
     Moves,
     Pictures,
+    Side,
     SnapshotDifferences,
+    Snapshots,
     class_differences,
+    snapshot_name,
 )
-from gleanset.db.snapshots import NOW, Side, Snapshots, snapshot_name
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
 from gleanset.records import Snapshot

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gleanset import Dataset
 from gleanset.db.images import possible_starts
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import Reports
+from gleanset.db.visitors import Reports
 from gleanset.errors import UsageError
 from gleanset.files.store import Store
 

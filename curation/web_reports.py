@@ -14,7 +14,7 @@ import numpy as np
 
 from gleanset import Dataset
 from gleanset.db.journal import VISITOR, Choice
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Report, Reports
+from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter

@@ -9,8 +9,16 @@ from urllib.parse import urldefrag
 from curation.take_down import TakeDown, take_down
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
-from gleanset.db.take_downs import AlikeImage, TakeDownRequest, TakeDownRequests, TakeDownWish
+from gleanset.db.visitors import (
+    ACCEPTED,
+    PENDING,
+    REFUSED,
+    AlikeImage,
+    Reports,
+    TakeDownRequest,
+    TakeDownRequests,
+    TakeDownWish,
+)
 from gleanset.errors import UsageError
 from gleanset.operations import FINAL, operation
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gleanset.db.classes import LabelClasses
-from gleanset.db.connection import CATALOGUE, Connection, is_read_only
-from gleanset.db.copying import copy_catalogue
+from gleanset.db.connection import CATALOGUE, Connection, copy_catalogue, is_read_only
 from gleanset.db.faces import Faces, Scans
 from gleanset.db.fetches import Fetches, Rejections, Videos
 from gleanset.db.images import Images

@@ -20,8 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from urllib.parse import quote, unquote
 
-from gleanset.db.connection import CATALOGUE, COPY_OF, is_read_only
-from gleanset.db.copying import copy_catalogue
+from gleanset.db.connection import CATALOGUE, COPY_OF, copy_catalogue, is_read_only
 from gleanset.errors import DatasetMissing, InputUnusable, Unreachable, UsageError
 from gleanset.files.atomic import disk_errors, write_atomic
 from gleanset.files.content_cache import cache_folder

@@ -22,8 +22,7 @@ from PIL import Image
 
 from curation.moments import LOOK_ALIKE, find_moments
 from gleanset import Dataset
-from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs
-from gleanset.db.measures import SampleHashes
+from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs, SampleHashes
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import Unreadable
 from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet

@@ -17,8 +17,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from gleanset import Dataset
-from gleanset.db.duplicates import Pairs
-from gleanset.db.measures import ImageHashes, SampleHashes
+from gleanset.db.duplicates import ImageHashes, Pairs, SampleHashes
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.store import PictureFile
 from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode

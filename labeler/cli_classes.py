@@ -24,7 +24,7 @@ def classes() -> None:
 @job_options()
 def list_classes(job: CommandJob) -> Result:
     """List the classes in their order: key in the window, samples, show, other names."""
-    from gleanset.db.names import aliases
+    from gleanset.db.classes import aliases
     from gleanset.db.sorting import SampleTiles
     from labeler.sorting.keys import ClassKeys
 
@@ -127,7 +127,7 @@ def delete(job: CommandJob, name: str) -> Result:
     Of an alias only the alias goes: it means the class no more. `labeler classes remove` means
     the same.
     """
-    from gleanset.db.names import aliases
+    from gleanset.db.classes import aliases
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:

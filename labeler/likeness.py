@@ -15,8 +15,8 @@ import numpy.typing as npt
 from curation.likeness.descriptor import WIDTH, DescriptorSpace
 from curation.likeness.space import LikenessSpace, sample_name
 from gleanset import Dataset
-from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposals
+from gleanset.db.quality import QualityMeasures
 from gleanset.records import Region
 
 SOME = 2000

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from gleanset.db.measures import SampleRegion
+from gleanset.db.sample_places import SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.files.store import PictureFile, Store
 from gleanset.images.cut import cut

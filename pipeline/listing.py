@@ -21,12 +21,11 @@ from curation.web_take_downs import meant_by
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.images import NOWHERE, PlaceFound
-from gleanset.db.measures import Quality, QualityMeasures
 from gleanset.db.proposed import proposed_samples
-from gleanset.db.reports import STATUSES, Claim, Reports
+from gleanset.db.quality import Quality, QualityMeasures
 from gleanset.db.snapshots import Snapshots
 from gleanset.db.stacks import stacks as stacks_that_wait
-from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
+from gleanset.db.visitors import STATUSES, Claim, Reports, TakeDownRequests, TakeDownWish
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
 from labeler.quality.flags import flags_of

@@ -11,10 +11,9 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from gleanset.db.images import PlaceFound
-from gleanset.db.measures import Quality
 from gleanset.db.proposals import Proposal, Standing
-from gleanset.db.reports import Claim
-from gleanset.db.take_downs import AlikeImage
+from gleanset.db.quality import Quality
+from gleanset.db.visitors import AlikeImage, Claim
 from gleanset.files.atomic import whole_file
 from gleanset.files.parquet import Column, parquet_file
 from gleanset.records import Box, Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot

@@ -14,11 +14,10 @@ from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.hints import Hints
-from gleanset.db.provenance import unseen_judges
-from gleanset.db.reports import Reports
+from gleanset.db.journal import unseen_judges
 from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
-from gleanset.db.take_downs import TakeDownRequests
+from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.records import Run
 from labeler.hints import why_left
 from labeler.importing.job import SOURCE as IMPORT

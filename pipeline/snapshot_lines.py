@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from curation.snapshots import Difference, made_from, snapshot_words
 from gleanset.cli import CommandJob, Result
-from gleanset.db.snapshot_differences import Moves
-from gleanset.db.snapshots import Snapshots
+from gleanset.db.snapshots import Moves, Snapshots
 from gleanset.html.words import count, number
 from gleanset.records import Snapshot
 from gleanset.terminal import WIDTH, columns, cut, padded

@@ -7,10 +7,9 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.db.connection import copy_told
-from gleanset.db.provenance import unseen_labels
-from gleanset.db.reports import Reports
+from gleanset.db.journal import unseen_labels
 from gleanset.db.statistics import Statistics
-from gleanset.db.take_downs import TakeDownRequests
+from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.named_files import rejections_of
 from gleanset.places import in_bucket
 from labeler.duplicates.conflict_files import conflicting_labels

@@ -6,7 +6,7 @@ import click
 
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
 from gleanset.completion.values import classes_here
-from gleanset.db.reports import Reports
+from gleanset.db.visitors import Reports
 from gleanset.errors import UsageError
 
 

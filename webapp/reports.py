@@ -11,7 +11,7 @@ from baseline.use.picture_parts import NO_FACE
 from curation.web_reports import report_store
 from gleanset import Dataset
 from gleanset.db.classes import class_name
-from gleanset.db.reports import Claim, Reports
+from gleanset.db.visitors import Claim, Reports
 from gleanset.errors import DatasetBusy, DiskFull, NotWritable, Unreadable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.images.cut import within

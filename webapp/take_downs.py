@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.take_downs import TakeDownRequests, TakeDownWish
+from gleanset.db.visitors import TakeDownRequests, TakeDownWish
 from gleanset.errors import DatasetBusy, DiskFull, NotWritable, Unreadable
 from gleanset.images.measure import measure
 from webapp.recognizer import Upload

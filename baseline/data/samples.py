@@ -15,7 +15,7 @@ from baseline.data.pixels import Pixels, PixelSource, ReadPixels
 from baseline.settings import Settings, Triplet
 from curation.moments import moments_of
 from gleanset import Dataset
-from gleanset.db.provenance import unseen_labels
+from gleanset.db.journal import unseen_labels
 from gleanset.db.samples import AS_IT_IS, Balances, SampleWeight
 from gleanset.errors import InputUnusable
 from gleanset.records import Sample

@@ -16,7 +16,7 @@ from baseline.judge.intervals import share_interval
 from baseline.judge.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
 from gleanset.binomial import Interval
-from gleanset.db.provenance import label_provenances
+from gleanset.db.journal import label_provenances
 from gleanset.errors import InputUnusable
 from gleanset.records import Origin, Sample
 

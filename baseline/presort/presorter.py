@@ -24,8 +24,8 @@ from baseline.train.methods.part_weights import PartWeights, given_weights
 from curation.likeness.space import FACT, forget_spaces, sample_name, write_space
 from curation.moments import moments_of
 from gleanset import Dataset
+from gleanset.db.journal import unseen_labels
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
-from gleanset.db.provenance import unseen_labels
 from gleanset.db.watch import CatalogueWatch, SampleMarks
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region, Sample

@@ -29,8 +29,8 @@ from curation.web_reports import report_store
 from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.db.reports import Claim, Reports
 from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.visitors import Claim, Reports
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.numbers import set_target

@@ -44,7 +44,7 @@ def named_here(kind: str, *, or_files: bool = False) -> Complete:
     def complete(
         context: click.Context, _: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
-        from gleanset.db.glance import names_at_a_glance
+        from gleanset.db.connection import names_at_a_glance
 
         root = _dataset(context)
         found = _beginning(names_at_a_glance(root, kind) if root else (), incomplete)

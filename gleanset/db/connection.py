@@ -1,14 +1,10 @@
-"""One connection to `catalog.sqlite`: pragmas, migrations, short write transactions.
-
-Together with its neighbours in `gleanset/db/` the only SQL of the project. WAL mode lets
-readers and one writer work side by side; every write is an immediate transaction, so
-that two programs wait for each other instead of failing half-way.
-"""
+"""An open catalogue: made, upgraded, shared between programs, copied whole, looked into."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -30,6 +26,8 @@ from gleanset.errors import (
 from gleanset.files.atomic import disk_errors
 
 CATALOGUE = "catalog.sqlite"
+
+
 COPY_OF = "copy-of.json"
 """Beside a catalogue that is a copy of a published one: of which, and who drives that."""
 
@@ -55,10 +53,15 @@ def mode_for_reading(path: Path) -> str:
 
 
 BUSY_SECONDS = 30.0
+
+
 PART = 500
 """SQLite binds only so many values to one statement; older ones 999."""
 
+
 Row = sqlite3.Row
+
+
 Progress = Callable[[str], None]
 
 
@@ -380,3 +383,85 @@ def _corrupt(path: Path, why: str) -> CatalogueCorrupt:
         "put back a copy (catalog.sqlite.before-… lies beside it after an upgrade), or "
         f"rescue what is readable: sqlite3 {path.name} .recover | sqlite3 rescued.sqlite",
     )
+
+
+_TRIES = 5
+
+
+def copy_catalogue(catalogue: Path, target: Path) -> None:
+    """Copy a catalogue, with what only its write-ahead log has, and bring the copy up to date.
+
+    Raises what opening it raises (`CatalogueCorrupt`, `DatasetNewer`), and `DatasetBusy` where
+    it never stands still.
+    """
+    try:
+        if not any(_copied(catalogue, target) for _ in range(_TRIES)):
+            raise DatasetBusy(
+                f"{catalogue} changes all the time", "close the program that writes to it"
+            )
+        Connection(target).close()
+    except sqlite3.Error as error:
+        raise (translated(error, catalogue) or error) from error
+    except GleansetError as error:
+        what = error.what.replace(str(target), str(catalogue))
+        raise type(error)(what, error.mend) from error
+
+
+def _copied(catalogue: Path, target: Path) -> bool:
+    """Return whether the copy is whole.
+
+    Who has a catalogue open keeps an index of its log beside it, and SQLite can read along
+    (https://www.sqlite.org/wal.html#readonly). Without one, reading along would leave an index
+    behind, so the files are copied, and are whole where nobody came in between.
+    """
+    log, index = (_beside(catalogue, ending) for ending in ("wal", "shm"))
+    for old in (target, _beside(target, "wal"), _beside(target, "shm")):
+        old.unlink(missing_ok=True)
+    if index.exists():
+        source = sqlite3.connect(f"{catalogue.absolute().as_uri()}?mode=ro", uri=True)
+        with closing(source), closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+        return True
+    before = _stamps(catalogue, log)
+    with disk_errors(target):
+        shutil.copyfile(catalogue, target)
+        if log.exists():
+            shutil.copyfile(log, _beside(target, "wal"))
+    return _stamps(catalogue, log) == before and not index.exists()
+
+
+def _beside(catalogue: Path, ending: str) -> Path:
+    return catalogue.with_name(f"{catalogue.name}-{ending}")
+
+
+def _stamps(*files: Path) -> list[tuple[int, int] | None]:
+    stats = [file.stat() if file.exists() else None for file in files]
+    return [stat and (stat.st_mtime_ns, stat.st_size) for stat in stats]
+
+
+MOST = 2000
+
+
+_PATIENCE = 0.1
+
+
+NAMES = {
+    "classes": "SELECT name FROM class WHERE merged_into IS NULL ORDER BY name",
+    "hints": "SELECT DISTINCT hint FROM origin WHERE hint IS NOT NULL ORDER BY hint",
+    "detectors": "SELECT DISTINCT detector FROM sample ORDER BY detector",
+    "runs": "SELECT id FROM run WHERE room='baseline' AND status='done' ORDER BY started DESC",
+    "snapshots": "SELECT name FROM snapshot ORDER BY id DESC",
+}
+
+
+def names_at_a_glance(root: Path, kind: str) -> list[str]:
+    """Return names of a kind in `NAMES`; none where there is no dataset that can be read."""
+    path = root.absolute() / CATALOGUE
+    if not path.is_file():
+        return []
+    address = f"{path.as_uri()}?mode={mode_for_reading(path)}"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as db:
+            return [row[0] for row in db.execute(f"{NAMES[kind]} LIMIT {MOST}")]
+    except (sqlite3.Error, OSError):
+        return []

@@ -1,19 +1,156 @@
-"""Pairs of samples that may be duplicates, and what was found of them: remembered for ever."""
+"""What samples are compared by, the pairs that may be copies, and what was found of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import Hints
-from gleanset.db.provenance import unseen_labels
+from gleanset.db.journal import unseen_labels
+from gleanset.db.sample_places import SAMPLE_REGION, SampleRegion, same_region, sample_region
+from gleanset.db.values import signed, unsigned
 from gleanset.errors import UsageError
 
+
+class SampleHashes(NamedTuple):
+    """The hashes of a sample. `points` are 8 bytes each (little endian), `shapes` 3 bytes each.
+
+    `filled` is the part of the picture that is no uniform border, 0..1.
+    """
+
+    sample: int
+    plain: int
+    flipped: int
+    filled: float
+    points: bytes
+    shapes: bytes
+
+
+class HashColumns(NamedTuple):
+    """The hashes of many samples, each field in one sequence; 64 bits are signed, as stored."""
+
+    samples: Sequence[int] = ()
+    plain: Sequence[int] = ()
+    flipped: Sequence[int] = ()
+    points: Sequence[bytes] = ()
+    shapes: Sequence[bytes] = ()
+
+
+_SAME_HASHED = f"{same_region('l')} AND l.version=?"
+
+
+_AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
+
+
+class ImageHashes:
+    """The `sample_hash` table. Obtained by `ImageHashes(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def count_present(self, version: int) -> int:
+        """Return how many samples have hashes of their present region."""
+        return self._db.number(
+            f"SELECT count(*) FROM sample s JOIN sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
+            "WHERE s.status!='retired'",
+            (version,),
+        )
+
+    def count_missing(self, version: int, *, labelled: bool = False) -> int:
+        """Return how many samples, or labelled ones, have no hashes of their present region."""
+        return self._db.number(
+            f"SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
+            f"{_SAME_HASHED} "
+            f"WHERE l.sample IS NULL AND {_AMONG[labelled]}",
+            (version,),
+        )
+
+    def missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
+        """Yield those; `put` may be called meanwhile."""
+        for rows in self._db.pages(
+            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
+            f"sample_hash l "
+            f"ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND {_AMONG[labelled]}",
+            ("s.id",),
+            (version,),
+            size=500,
+        ):
+            yield from map(sample_region, rows)
+
+    def seen(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
+        """Return what is needed to see these samples, by row."""
+        rows = self._db.rows_in(
+            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id", ids
+        )
+        return {row["id"]: sample_region(row) for row in rows}
+
+    def put(self, looks: Sequence[tuple[SampleRegion, SampleHashes]], version: int) -> None:
+        """Keep hashes. What the pixels of an earlier region said of a sample is dropped."""
+        with self._db.write():
+            for seen, look in looks:
+                self._db.run(
+                    "DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind='pixels' AND EXISTS("
+                    "SELECT 1 FROM sample_hash WHERE sample=?1)",
+                    (seen.id,),
+                )
+                self._db.run(
+                    "INSERT OR REPLACE INTO "
+                    "sample_hash(sample,version,x,y,w,h,angle,plain,flipped,filled,"
+                    "points,shapes) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+                    (
+                        seen.id,
+                        version,
+                        *seen.region.box,
+                        seen.region.angle,
+                        signed(look.plain),
+                        signed(look.flipped),
+                        look.filled,
+                        look.points,
+                        look.shapes,
+                    ),
+                )
+
+    def forget(self, sample: int) -> None:
+        """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
+        with self._db.write():
+            self._db.run("DELETE FROM sample_hash WHERE sample=?", (sample,))
+            self._db.run(
+                "DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict IN ('open','tied')", (sample,)
+            )
+
+    def pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
+        """Yield the hashes of samples that were or were not searched for yet, `size` at a time.
+
+        Those of retired samples as well: they may come back.
+        """
+        for rows in self._db.pages(
+            "SELECT sample, plain, flipped, points, shapes FROM sample_hash WHERE searched=?",
+            ("sample",),
+            (searched,),
+            size=size,
+        ):
+            # Column by column: taking each row apart takes as long as reading it.
+            yield HashColumns(*([row[place] for row in rows] for place in range(5)))
+
+    def whole(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Return the plain and the flipped hash of these samples, by row."""
+        rows = self._db.rows_in("SELECT sample, plain, flipped FROM sample_hash WHERE sample", ids)
+        return {row[0]: (unsigned(row[1]), unsigned(row[2])) for row in rows}
+
+    def searched(self, samples: Sequence[int]) -> None:
+        """Note that all pairs with these samples are known. Call inside a write."""
+        self._db.many("UPDATE sample_hash SET searched=1 WHERE sample=?", [(s,) for s in samples])
+
+
 SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
+
+
 OPEN, TIED = "open", "tied"
 """Verdicts of pairs that nobody has looked at: one that is due, and one whose two samples are known
 to be the same by way of others; it is due again as soon as they are not."""
+
+
 BY_PERSON = "chosen by a person"
 """Why a copy is kept that a person has chosen: no rule overrules it."""
 

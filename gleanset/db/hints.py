@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from gleanset.db.classes import present_class
 from gleanset.db.connection import Connection
-from gleanset.db.journal import Choice, Journal
-from gleanset.db.provenance import label_provenances
+from gleanset.db.journal import Choice, Journal, label_provenances
 from gleanset.db.values import load
 from gleanset.operations import AUTOMATIC, operation
 

@@ -1,13 +1,15 @@
 """Decisions are a journal: steps with what they did, never rewritten, undone by appending.
 
 An undo is itself a step, so undoing it again is a redo, and every step of every session
-can be undone, without limit and across restarts.
+can be undone, without limit and across restarts. Who gave a label is read from it: an undo brings
+back the provenance from before the undone step, and a merge of classes leaves it as it was.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.changes import OF_SAMPLES, Changes, Curation
@@ -21,8 +23,12 @@ from gleanset.records import Decision
 
 MODEL = "model"
 """The provenance of a label that was proposed and accepted without a look."""
+
+
 VISITOR = "visitor"
 """The provenance of a label that a visitor of the web page claimed, accepted without a look."""
+
+
 MERGED = "merge"
 """The provenance of the decisions by which a class goes into another one: nobody looked anew."""
 
@@ -77,12 +83,24 @@ class Undone(NamedTuple):
 
 
 _ACTION = {"labelled": "label", "rejected": "reject", "queue": "clear"}
+
+
 _STATUS = {action: status for status, action in _ACTION.items()}
+
+
 _STATUS |= {"add": "queue", "remove": "retired"}
+
+
 _UNDECIDED = ("queue", "retired")
+
+
 _LAST = last_decision("action")
+
+
 # Back in the queue comes only what has a face still, and what a search finds is never taken out.
 _IF_KNOWN = "iif(face IS NULL, 'retired', 'queue')"
+
+
 _IF_FOUND = (
     "iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND c.detector=f.detector "
     "WHERE f.id=sample.face AND NOT f.gone), 'queue', 'retired')"
@@ -302,3 +320,113 @@ def _said(row: Row) -> tuple[str, int | None]:
 def _after(row: Row) -> tuple[str, int | None]:
     """Return the state that a stored decision gave its sample."""
     return _STATUS[row["action"]], row["value"]
+
+
+PERSON = "person"
+
+
+UNSEEN = (MODEL, VISITOR)
+"""Provenances of labels that nobody has looked at."""
+
+
+_GIVERS = {
+    MODEL: MODEL,
+    VISITOR: VISITOR,
+    "hint": "hint",
+    "duplicate": "hint",
+    "import": "import",
+    "dropped": "import",
+}
+
+
+def giver_of(provenance: str) -> str:
+    """Return who gave a label: 'person', 'hint' (its own or a copy's), 'import', 'model' or
+    'visitor'.
+    """
+    return _GIVERS.get(provenance, PERSON)
+
+
+def label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
+    """Return the provenance of labels by sample key, as the journal has it ('person', 'hint', …).
+
+    Those of all samples, or of some (rows).
+    """
+
+    def rows(sql: str, rest: str = "") -> Iterable[Row]:
+        if samples is None:
+            return db.rows(f"{sql} {rest}")
+        return db.rows_in(f"{sql} AND s.id", samples, rest)
+
+    given: dict[str, str] = {}
+    before: dict[str, dict[int, str]] = defaultdict(dict)
+    for key, step, undone, provenance in rows(
+        "SELECT s.key, d.step, t.undoes, d.provenance FROM decision d JOIN sample s "
+        "ON s.id=d.sample JOIN step t ON t.id=d.step WHERE s.status='labelled'",
+        "ORDER BY d.id",
+    ):
+        was = given.get(key, "")
+        before[key][step] = was
+        if provenance == "undo":
+            given[key] = before[key].get(undone, was)
+        elif provenance != MERGED or not was:
+            given[key] = provenance
+    for (key,) in rows(
+        "SELECT s.key FROM checked c JOIN sample s ON s.id=c.sample "
+        "WHERE c.held AND c.label=s.label AND s.status='labelled'"
+    ):
+        given[key] = PERSON
+    return given
+
+
+def unseen_labels(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
+    """Return the samples (keys) whose label nobody has looked at, with its provenance.
+
+    Of all samples, or of some (rows). A model proposed it, or a visitor claimed it, and it was
+    accepted with many others.
+    """
+    sql = f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{VISITOR}')"
+    ever = db.rows(sql) if samples is None else db.rows_in(f"{sql} AND sample", samples)
+    told = label_provenances(db, [row[0] for row in ever])
+    return {key: provenance for key, provenance in told.items() if provenance in UNSEEN}
+
+
+def unseen_judges(db: Connection) -> int:
+    """Return how many of these stand in val or test, since a split that let them in."""
+    among = "SELECT key FROM sample WHERE kept AND split IN ('val','test') AND key"
+    return sum(1 for _ in db.rows_in(among, unseen_labels(db)))
+
+
+_PARTS = {"decision": ("sample",), "change": ("what", "item"), "placement": ("sample",)}
+
+
+_PARTS |= {"verdict": ("a", "b")}
+
+
+def did_anything(db: Connection, step: int) -> bool:
+    """Return whether a step has decided or changed anything."""
+    made = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE step=?1" for table in _PARTS)
+    return bool(db.number(f"SELECT EXISTS({made})", (step,)))
+
+
+def last_between(db: Connection, step: int, end: int) -> Operation | None:
+    """Return the last step in force, after a step and before `end`, that changed what it did.
+
+    None where none did that a person can take back: to wait for that would be a dead end.
+    """
+    same = " UNION ".join(
+        f"SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND "
+        f"{' AND '.join(f'o.{column}=m.{column}' for column in columns)} WHERE m.step=?1"
+        for table, columns in _PARTS.items()
+    )
+    # A name that a class had may be another one's now, which was made or renamed.
+    same += (
+        " UNION SELECT o.step FROM change m JOIN change o ON o.step>m.step AND m.what='name' "
+        "AND o.what IN ('name','merged') WHERE m.step=?1"
+    )
+    rows = db.rows(
+        f"SELECT * FROM step WHERE id<?2 AND id IN ({same}) AND NOT merged AND id NOT IN "
+        "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC",
+        (step, end),
+    )
+    came = (operation_of(row).first() for row in rows)
+    return next((one for one in came if one.kind not in (AUTOMATIC, FINAL)), None)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gleanset.db.classes import present_class
 from gleanset.db.connection import Connection, Row
 from gleanset.db.proposals import Proposal
-from gleanset.db.sorting_queue import WAITS
+from gleanset.db.sorting import WAITS
 
 
 class ProposedSample(NamedTuple):

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.sorting_queue import WAITS
+from gleanset.db.sorting import WAITS
 from gleanset.errors import UsageError
 
 _LETTERS = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gleanset.db.connection import Connection
-from gleanset.db.sorting_queue import PROPOSED
+from gleanset.db.sorting import PROPOSED
 
 _TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.measures import HashColumns, SampleHashes
+from gleanset.db.duplicates import HashColumns, SampleHashes
 from gleanset.db.values import signed
 from gleanset.hamming.search import NearSearch, distinct, near_between, near_pairs
 from gleanset.hamming.two_bands import Near, TwoBands

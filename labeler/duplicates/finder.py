@@ -14,8 +14,16 @@ from PIL import Image
 
 from gleanset import Dataset
 from gleanset.db.changes import Curation
-from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, Pairs, PairVerdict
-from gleanset.db.measures import ImageHashes, SampleHashes, SampleRegion
+from gleanset.db.duplicates import (
+    DOUBTFUL,
+    NOT,
+    SAME,
+    ImageHashes,
+    Pairs,
+    PairVerdict,
+    SampleHashes,
+)
+from gleanset.db.sample_places import SampleRegion
 from gleanset.errors import Unreadable, UsageError
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Workers, run_batches

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gleanset.db.measures import SampleHashes, SampleRegion
+from gleanset.db.duplicates import SampleHashes
+from gleanset.db.sample_places import SampleRegion
 from labeler.sample_pixels import SampleFile, read_pixels
 
 Grey = npt.NDArray[np.uint8]

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.measures import Quality, QualityMeasures
-from gleanset.db.provenance import giver_of, label_provenances
+from gleanset.db.journal import giver_of, label_provenances
+from gleanset.db.quality import Quality, QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sorting import SortingQueue
 from gleanset.db.stacks import LookAlikeStack, stacks
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.named_files import for_dataset

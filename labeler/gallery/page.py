@@ -19,7 +19,7 @@ from markupsafe import Markup
 from gleanset import Dataset
 from gleanset.credit import page_address
 from gleanset.db.duplicates import Pairs
-from gleanset.db.measures import QualityMeasures
+from gleanset.db.quality import QualityMeasures
 from gleanset.html.fill import templates
 from gleanset.records import Origin, Region
 from labeler.gallery.chosen import GalleryChoice, GallerySample

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.db.duplicates import Pairs
-from gleanset.db.measures import ImageHashes
+from gleanset.db.duplicates import ImageHashes, Pairs
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import as_bytes

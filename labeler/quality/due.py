@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from curation.likeness.colour_layout import FacePlace
 from gleanset import Dataset
-from gleanset.db.measures import ImageHashes, QualityMeasures, SampleRegion
+from gleanset.db.duplicates import ImageHashes
+from gleanset.db.quality import QualityMeasures
+from gleanset.db.sample_places import SampleRegion
 from labeler.sample_pixels import SampleFile, sample_file
 
 VERSION = 2

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from curation.web_reports import accept_reports, refuse_reports, report_store
 from gleanset import Dataset
-from gleanset.db.measures import SampleRegion
-from gleanset.db.reports import PENDING, Report, Reports
+from gleanset.db.sample_places import Frame, FrameFace, SampleRegion
 from gleanset.db.sorting import SampleTile
-from gleanset.db.video_frames import Frame, FrameFace
+from gleanset.db.visitors import PENDING, Report, Reports
 from gleanset.errors import Unreadable
 from gleanset.files.store import PictureFile, Store
 from gleanset.images.cut import with_margin

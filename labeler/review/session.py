@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.filters import SampleFilter
-from gleanset.db.review import REVIEWED, ReviewItem, Reviews
+from gleanset.db.views import REVIEWED, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS

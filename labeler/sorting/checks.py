@@ -12,7 +12,7 @@ import random
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sorting import SortingQueue
 from labeler.sorting.page_layout import ClassPage, PageKind, PageTile
 from labeler.sorting.proposals import NO_IDEA
 from labeler.sorting.session import NO_STEP, QUEUE, WITH_PAGE, SortingSession, StepResult

@@ -8,9 +8,16 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from gleanset import Dataset
-from gleanset.db.filters import ANYTHING, SampleFilter
-from gleanset.db.ordering import ASIDE, EVERYWHERE, ORDERS, OrderedRows, OrderedSamples
 from gleanset.db.sorting import LabelCounts
+from gleanset.db.views import (
+    ANYTHING,
+    ASIDE,
+    EVERYWHERE,
+    ORDERS,
+    OrderedRows,
+    OrderedSamples,
+    SampleFilter,
+)
 from labeler.sorting.session import Place
 
 ALL_PLACES, SET_ASIDE = ":everything", ":set aside"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gleanset.db.bonds import NO_BONDS, SampleBonds
+from gleanset.db.changes import NO_BONDS, SampleBonds
 from labeler.likeness import Vectors
 from labeler.sorting.linkage import MayJoin, clusters_of, joins_of
 from labeler.sorting.page_layout import (

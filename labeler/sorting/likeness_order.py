@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from curation.likeness.descriptor import WIDTH, DescriptorSpace
 from gleanset import Dataset
-from gleanset.db.measures import QualityMeasures
+from gleanset.db.quality import QualityMeasures
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]

@@ -10,7 +10,8 @@ from contextlib import suppress
 from itertools import chain, islice
 
 from gleanset import Dataset
-from gleanset.db.measures import PixelMeasures, QualityMeasures, SampleRegion
+from gleanset.db.quality import PixelMeasures, QualityMeasures
+from gleanset.db.sample_places import SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.work.pool import Processes, run_over
 from labeler.quality.due import VERSION, DueSample, due_samples

@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.classes import class_name
-from gleanset.db.names import names_in_use
+from gleanset.db.classes import class_name, names_in_use
 from gleanset.errors import UsageError
 
 KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curation.likeness.descriptor import UNCENTRED
-from gleanset.db.sorting_queue import SampleFeatures
+from gleanset.db.sorting import SampleFeatures
 from labeler.likeness import Vectors
 from labeler.sorting.proposals import ClassProposal
 from labeler.sorting.sureness import by_tenths

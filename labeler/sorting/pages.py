@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sorting import SortingQueue
 from gleanset.operations import Operation, operation
 from labeler.likeness import NEARLY_ALL, Vectors
 from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gleanset.db.sorting_queue import SampleFeatures, SortingQueue
+from gleanset.db.sorting import SampleFeatures, SortingQueue
 from labeler.sorting.measuring import POOL
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import SortingSession

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from gleanset.db.proposals import Proposals
-from gleanset.db.sorting import ClassCount
-from gleanset.db.sorting_queue import SampleFeatures, SampleProposals, SortingQueue
+from gleanset.db.sorting import ClassCount, SampleFeatures, SampleProposals, SortingQueue
 from labeler.likeness import Likeness, Space
 from labeler.sorting.groups import chance_of_new
 from labeler.sorting.proposals import (

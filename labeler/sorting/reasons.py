@@ -8,7 +8,7 @@ import numpy as np
 
 from gleanset.db.changes import Changes
 from gleanset.db.proposals import Proposals
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sorting import SortingQueue
 from labeler.likeness import Likeness
 from labeler.sorting.session import SortingSession
 

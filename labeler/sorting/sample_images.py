@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gleanset import Dataset
-from gleanset.db.measures import SampleRegion
+from gleanset.db.sample_places import SampleRegion
 from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import write_atomic

@@ -12,14 +12,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.bonds import Bonds
-from gleanset.db.changes import Change, Changes
-from gleanset.db.journal import Choice
-from gleanset.db.later_steps import did_anything, last_between
-from gleanset.db.measures import SampleRegion
-from gleanset.db.reports import Reports
-from gleanset.db.sorting import ClassCount, LabelCounts, SampleTile, SampleTiles
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.changes import Bonds, Change, Changes
+from gleanset.db.journal import Choice, did_anything, last_between
+from gleanset.db.sample_places import SampleRegion
+from gleanset.db.sorting import ClassCount, LabelCounts, SampleTile, SampleTiles, SortingQueue
+from gleanset.db.visitors import Reports
 from gleanset.errors import UsageError
 from gleanset.operations import Operation, named, operation
 from labeler.classes import ClassEdit, ClassEditor

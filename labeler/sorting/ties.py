@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gleanset.db.bonds import NO_BONDS, SampleBonds
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.changes import NO_BONDS, SampleBonds
+from gleanset.db.sorting import SortingQueue
 from gleanset.operations import operation
 from labeler.likeness import Vectors
 from labeler.sorting.groups import LikenessGroup

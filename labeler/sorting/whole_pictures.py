@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.video_frames import Frame, VideoFrames
+from gleanset.db.sample_places import Frame, VideoFrames
 from gleanset.files.store import PictureFile
 
 

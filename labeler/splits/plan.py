@@ -13,7 +13,7 @@ from typing import NamedTuple
 from curation.moments import Moment, MomentMember, find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.provenance import PERSON, UNSEEN, giver_of, label_provenances
+from gleanset.db.journal import PERSON, UNSEEN, giver_of, label_provenances
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import SplitSettings

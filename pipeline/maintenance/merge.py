@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.dataset import refuse_missing
-from gleanset.db.connection import CATALOGUE, Row
-from gleanset.db.copying import copy_catalogue
+from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
 from gleanset.db.hints import retract_disputed
 from gleanset.db.journal import Choice
 from gleanset.db.merging import TAKE_IN, Merging, SampleState, beside

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import Reports
+from gleanset.db.visitors import Reports
 from gleanset.files.store import EXTENSIONS, PictureFile, Store
 from gleanset.places import in_bucket
 

@@ -17,7 +17,7 @@ from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.credit import Credit, page_address
 from gleanset.db.classes import class_name
-from gleanset.db.provenance import label_provenances
+from gleanset.db.journal import label_provenances
 from gleanset.db.samples import Balances
 from gleanset.db.statistics import SampledVideo, ScanCount, SourceRequest, Statistics
 from gleanset.errors import UsageError

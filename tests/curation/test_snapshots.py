@@ -32,8 +32,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance, contradictions
 from gleanset.db.restoring import Restoring, cut_short
 from gleanset.db.samples import Balances, SampleWeight
-from gleanset.db.snapshot_differences import Move
-from gleanset.db.snapshots import Snapshots, snapshot_name
+from gleanset.db.snapshots import Move, Snapshots, snapshot_name
 from gleanset.db.sorting import SampleTiles
 from gleanset.db.watch import CatalogueWatch
 from gleanset.errors import UsageError

@@ -10,7 +10,7 @@ import pytest
 from curation.take_down import plan_take_down, take_down
 from curation.web_reports import report_store
 from gleanset import Box, Dataset, Origin
-from gleanset.db.reports import Claim, Reports
+from gleanset.db.visitors import Claim, Reports
 from gleanset.errors import UsageError
 from gleanset.images.staging import StageBytes
 

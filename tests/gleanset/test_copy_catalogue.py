@@ -11,9 +11,8 @@ import pytest
 from catalogue_rows import add_image
 
 from gleanset import Dataset
-from gleanset.db import copying as module
-from gleanset.db.connection import Connection
-from gleanset.db.copying import copy_catalogue
+from gleanset.db import connection as module
+from gleanset.db.connection import Connection, copy_catalogue
 from gleanset.db.schema import SCHEMA
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DatasetNewer
 

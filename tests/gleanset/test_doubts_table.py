@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gleanset import Dataset
-from gleanset.db.journal import Choice
-from gleanset.db.provenance import label_provenances
+from gleanset.db.journal import Choice, label_provenances
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
 from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure

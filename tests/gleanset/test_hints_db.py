@@ -10,8 +10,7 @@ from catalogue_rows import add_sample, sha
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.hints import Hints
-from gleanset.db.journal import Choice
-from gleanset.db.provenance import label_provenances
+from gleanset.db.journal import Choice, label_provenances
 from gleanset.records import Origin
 
 

@@ -11,13 +11,19 @@ from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
 from gleanset.db.changes import Curation, Placement
-from gleanset.db.filters import SampleFilter
 from gleanset.db.journal import Choice
-from gleanset.db.measures import QualityFlag
-from gleanset.db.ordering import ASIDE, EVERYWHERE, ORDERS, OrderedSamples
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.db.review import Reviews
-from gleanset.db.sorting import PLACES, SampleTiles
+from gleanset.db.quality import QualityFlag
+from gleanset.db.sorting import SampleTiles
+from gleanset.db.views import (
+    ASIDE,
+    EVERYWHERE,
+    ORDERS,
+    PLACES,
+    OrderedSamples,
+    Reviews,
+    SampleFilter,
+)
 from gleanset.records import Origin
 
 FILMS = {"f1": "b.mkv", "f2": "a.mkv"}

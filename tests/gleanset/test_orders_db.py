@@ -13,17 +13,23 @@ from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.filters import ANYTHING, SampleFilter
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.ordering import EVERYWHERE, ORDERS, OrderedSamples
 from gleanset.db.proposals import PresortSamples, Proposal, Proposals, Standing
-from gleanset.db.review import Reviews
 from gleanset.db.runs import Doubt, Doubts
-from gleanset.db.samples import BoxedSamples, SplitGroups
-from gleanset.db.sorting import PLACES, SampleTiles
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sample_places import BoxedSamples
+from gleanset.db.samples import SplitGroups
+from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.db.statistics import Statistics
+from gleanset.db.views import (
+    ANYTHING,
+    EVERYWHERE,
+    ORDERS,
+    PLACES,
+    OrderedSamples,
+    Reviews,
+    SampleFilter,
+)
 from gleanset.records import Origin, Rejection
 
 

@@ -10,8 +10,7 @@ from catalogue_rows import add_sample
 
 from curation.snapshots import restore, take_snapshot
 from gleanset import Dataset
-from gleanset.db.journal import MODEL, VISITOR, Choice
-from gleanset.db.provenance import giver_of, unseen_labels
+from gleanset.db.journal import MODEL, VISITOR, Choice, giver_of, unseen_labels
 from labeler.classes import ClassEditor
 
 

@@ -9,8 +9,8 @@ from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
+from gleanset.db.sample_places import VideoFrames
 from gleanset.db.sorting import SampleTiles
-from gleanset.db.video_frames import VideoFrames
 from gleanset.records import Origin
 
 

@@ -12,8 +12,8 @@ import pytest
 from labeler_makers import add_faces, add_image
 
 from gleanset import Dataset, Origin
+from gleanset.db.classes import aliases
 from gleanset.db.journal import Choice
-from gleanset.db.names import aliases
 from gleanset.errors import InputUnusable, UsageError
 from labeler.classes import ClassEditor, ClassLine, read_classes
 from labeler.hints import apply_hints, plan_hints

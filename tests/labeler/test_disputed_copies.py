@@ -13,7 +13,7 @@ from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import contradictions
 from gleanset.db.proposals import PresortSamples
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sorting import SortingQueue
 from labeler.duplicates.decisions import accept
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.hints import apply_hints, plan_hints

@@ -10,8 +10,8 @@ from drawn_faces import FaceSet, drawn_once
 from many_faces import copy_of_many
 
 from gleanset import Dataset
-from gleanset.db.measures import QualityMeasures
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.quality import QualityMeasures
+from gleanset.db.sorting import SortingQueue
 from labeler.quality.due import VERSION
 from labeler.sorting.measuring import POOL, measured_by_parts
 from labeler.sorting.page_layout import ClassPage, PageKind

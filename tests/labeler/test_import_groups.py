@@ -12,7 +12,7 @@ from tools_for_tests import run_here
 
 from curation.moments import moments_of
 from gleanset import Dataset
-from gleanset.db.filters import SampleFilter, filter_tests
+from gleanset.db.views import SampleFilter, filter_tests
 from gleanset.errors import UsageError
 from gleanset.file_groups import GroupBy
 from gleanset.settings import SplitSettings

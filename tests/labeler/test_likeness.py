@@ -16,9 +16,9 @@ from curation.likeness.colour_layout import FacePlace
 from curation.likeness.descriptor import WIDTH, descriptor
 from curation.likeness.space import FACT, Rows, sample_name, write_space
 from gleanset import Box, Dataset, Face
-from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposals
-from gleanset.db.sorting_queue import SampleFeatures, SortingQueue
+from gleanset.db.quality import QualityMeasures
+from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.records import FaceCrop, Landmark, Region
 from labeler.likeness import Likeness
 from labeler.quality.assessment import QualityAssessment

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from curation.likeness.descriptor import DescriptorSpace, descriptor
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.measures import QualityMeasures
+from gleanset.db.quality import QualityMeasures
 from gleanset.errors import UsageError
 from gleanset.images.measure import phash_and_sharpness
 from gleanset.records import FaceCrop

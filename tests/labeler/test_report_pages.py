@@ -6,7 +6,7 @@ import pytest
 from web_claims import SIZE, Told, add_reports
 
 from gleanset import Dataset
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
+from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import Unreadable, UsageError
 from labeler.review.reports import (
     START,

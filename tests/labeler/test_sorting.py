@@ -11,10 +11,9 @@ from tools_for_tests import picture
 
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.ordering import EVERYWHERE, OrderedSamples
 from gleanset.db.proposals import Proposal, Proposals, Standing
-from gleanset.db.review import Reviews
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sorting import SortingQueue
+from gleanset.db.views import EVERYWHERE, OrderedSamples, Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, named, operation
 from gleanset.settings import FILE

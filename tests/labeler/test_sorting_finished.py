@@ -8,7 +8,7 @@ from sorting_book import ids_of
 from test_sorting_pages import large_at_once, only, presort, samples  # noqa: F401 - a fixture
 
 from gleanset import Dataset
-from gleanset.db.ordering import OrderedSamples
+from gleanset.db.views import OrderedSamples
 from labeler.sorting.checks import Checks, CompletedClass
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession

@@ -12,8 +12,7 @@ from labeler_makers import Group, add_faces, add_groups, add_image
 
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs, PairVerdict
-from gleanset.db.journal import MODEL, VISITOR, Choice
-from gleanset.db.provenance import unseen_labels
+from gleanset.db.journal import MODEL, VISITOR, Choice, unseen_labels
 from gleanset.settings import SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.splits.plan import SplitPlan, apply_split, plan_split

@@ -12,7 +12,7 @@ from tools_for_tests import run_here
 
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
-from gleanset.db.reports import ACCEPTED, Claim, Reports
+from gleanset.db.visitors import ACCEPTED, Claim, Reports
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured

@@ -9,7 +9,7 @@ import pytest
 from in_browser import NEEDS_BROWSER, Open, until
 
 from gleanset import Dataset
-from gleanset.db.take_downs import TakeDownRequests
+from gleanset.db.visitors import TakeDownRequests
 
 pytestmark = NEEDS_BROWSER
 

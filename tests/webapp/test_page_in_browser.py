@@ -11,7 +11,7 @@ from PIL import Image
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
-from gleanset.db.reports import Reports
+from gleanset.db.visitors import Reports
 
 pytestmark = NEEDS_BROWSER
 TOP = "document.querySelector('{}').getBoundingClientRect().top"

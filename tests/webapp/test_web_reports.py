@@ -16,9 +16,8 @@ from web_requests import Serve, picture_of
 
 from curation.web_reports import accept_reports, picture_of_report, refuse_reports
 from gleanset import Dataset
-from gleanset.db.journal import VISITOR
-from gleanset.db.provenance import unseen_labels
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
+from gleanset.db.journal import VISITOR, unseen_labels
+from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import UsageError
 from pipeline.maintenance.gc import collect
 

@@ -16,8 +16,7 @@ from web_requests import Serve
 
 from curation.web_take_downs import meant_by
 from gleanset import Dataset, Origin
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
-from gleanset.db.take_downs import TakeDownRequests
+from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports, TakeDownRequests
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.staging import StageBytes
 from gleanset.settings import WebSettings

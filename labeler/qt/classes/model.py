@@ -17,7 +17,7 @@ from PySide6.QtCore import (
     Signal,
 )
 
-from gleanset.db.measures import SampleRegion
+from gleanset.db.sample_places import SampleRegion
 from gleanset.db.sorting import ClassCount
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular

@@ -10,9 +10,8 @@ from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent,
 from PySide6.QtWidgets import QWidget
 
 from gleanset import Dataset
-from gleanset.db.measures import SampleRegion
+from gleanset.db.sample_places import FrameFace, SampleRegion
 from gleanset.db.sorting import SampleTile
-from gleanset.db.video_frames import FrameFace
 from gleanset.files.store import PictureFile
 from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand

@@ -17,8 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gleanset.db.filters import SampleFilter
-from gleanset.db.review import FilterChoices, Reviews
+from gleanset.db.views import FilterChoices, Reviews, SampleFilter
 from labeler.qt.translations import tr
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.sending import SendingView

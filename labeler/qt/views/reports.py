@@ -20,8 +20,8 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
-from gleanset.db.reports import Report
 from gleanset.db.sorting import SampleTile
+from gleanset.db.visitors import Report
 from gleanset.errors import GleansetError
 from labeler.qt.detail_panel import SQUARE, SamplePicture
 from labeler.qt.grid.gesture_view import GestureView, GridCommand

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gleanset.db.filters import ANYTHING
+from gleanset.db.views import ANYTHING
 from gleanset.operations import Operation
 from labeler.qt.classes.model import ClassWatch
 from labeler.qt.grid.gesture_view import GestureView, GridCommand

@@ -10,9 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QToolButton
 
-from gleanset.db.filters import ANYTHING
-from gleanset.db.ordering import OrderedRows
-from gleanset.db.review import FilterChoices
+from gleanset.db.views import ANYTHING, FilterChoices, OrderedRows
 from gleanset.operations import Operation
 from labeler.duplicates.decisions import take_back
 from labeler.qt.grid.gesture_view import GridCommand, Select

@@ -21,8 +21,7 @@ from baseline.train.learning_curve import measure_curve
 from baseline.train.train_run import train_run
 from baseline.train.train_words import training_words
 from gleanset import Dataset
-from gleanset.db.journal import MODEL, Choice
-from gleanset.db.provenance import unseen_labels
+from gleanset.db.journal import MODEL, Choice, unseen_labels
 from gleanset.settings import SplitSettings
 from gleanset.work.progress import Progress
 from labeler.splits.plan import apply_split, plan_split

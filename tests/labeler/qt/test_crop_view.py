@@ -14,7 +14,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
-from gleanset.db.samples import BoxedSample, BoxedSamples
+from gleanset.db.sample_places import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
 from labeler.qt.views import crop

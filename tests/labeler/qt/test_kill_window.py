@@ -16,7 +16,7 @@ from many_faces import make_many
 from sorting_book import NAMES, Book, found, next_gesture, replayed
 
 from gleanset import Dataset
-from gleanset.db.ordering import EVERYWHERE, OrderedSamples
+from gleanset.db.views import EVERYWHERE, OrderedSamples
 from labeler.sorting.session import SortingSession
 
 SAMPLES = 6

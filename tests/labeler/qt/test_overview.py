@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QApplication
 from window_fixtures import Opened
 
 from gleanset import Dataset
-from gleanset.db.bonds import Bonds
+from gleanset.db.changes import Bonds
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.grid.painter import TileAppearance, paint_tile

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QMenu
 from web_claims import Told, add_reports
 
 from gleanset import Dataset
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
+from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from labeler.qt.views.reports import ReportsView
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.review.reports import ReportPictures, report_tiles

@@ -10,8 +10,8 @@ from PySide6.QtTest import QTest
 from sorting_book import by_id
 
 from gleanset import Dataset
-from gleanset.db.measures import QualityMeasures
 from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.quality import QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
 from labeler.classes import ClassEditor
 from labeler.qt.views.review import ReviewView

@@ -18,7 +18,7 @@ from window_fixtures import Opened
 from curation.likeness.space import FACT, sample_name, write_space
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
-from gleanset.db.sorting_queue import SortingQueue
+from gleanset.db.sorting import SortingQueue
 from labeler.qt import window
 from labeler.qt.views import untouched_overview
 from labeler.qt.views.sending import ENTER_DEAD

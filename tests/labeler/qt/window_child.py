@@ -11,7 +11,7 @@ from person import settle
 from PySide6.QtTest import QTest
 from sorting_book import Book, random_gesture
 
-from gleanset.db.ordering import EVERYWHERE, OrderedSamples
+from gleanset.db.views import EVERYWHERE, OrderedSamples
 from labeler.qt.app import make_application
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.window import LabelerWindow

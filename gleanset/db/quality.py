@@ -1,6 +1,6 @@
-"""Numbers made from the pixels of each sample: hashes for duplicates, and measures of quality.
+"""What the pixels of samples say of their quality: measures of a region, and what they descend to.
 
-They belong to a region and a version of the measuring code, and are made anew when either changes.
+They are made anew when the region or the version of the measuring code changes.
 """
 
 from __future__ import annotations
@@ -9,173 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.values import FAIR_ORDER, load, signed, unsigned
+from gleanset.db.sample_places import SampleRegion, same_region
+from gleanset.db.values import FAIR_ORDER, load
 from gleanset.records import Box, Landmark, Region, Sample
-
-
-class SampleRegion(NamedTuple):
-    """A sample with what is needed to see it. `id` is the row of the sample."""
-
-    id: int
-    key: str
-    image: str
-    format: str
-    width: int
-    height: int
-    region: Region
-
-
-class SampleHashes(NamedTuple):
-    """The hashes of a sample. `points` are 8 bytes each (little endian), `shapes` 3 bytes each.
-
-    `filled` is the part of the picture that is no uniform border, 0..1.
-    """
-
-    sample: int
-    plain: int
-    flipped: int
-    filled: float
-    points: bytes
-    shapes: bytes
-
-
-class HashColumns(NamedTuple):
-    """The hashes of many samples, each field in one sequence; 64 bits are signed, as stored."""
-
-    samples: Sequence[int] = ()
-    plain: Sequence[int] = ()
-    flipped: Sequence[int] = ()
-    points: Sequence[bytes] = ()
-    shapes: Sequence[bytes] = ()
-
-
-SAMPLE_REGION = "s.id, s.key, i.sha256, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
-"""SQL: the fields of `SampleRegion`, of a sample `s` and its image `i`."""
-
-
-def same_region(table: str) -> str:
-    """Return SQL: the row of `table` is about the region that its sample `s` has now."""
-    return " AND ".join(f"{table}.{name}=s.{name}" for name in ("x", "y", "w", "h", "angle"))
-
-
-_SAME_HASHED = f"{same_region('l')} AND l.version=?"
-
-
-_AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
-
-
-class ImageHashes:
-    """The `sample_hash` table. Obtained by `ImageHashes(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-
-    def count_present(self, version: int) -> int:
-        """Return how many samples have hashes of their present region."""
-        return self._db.number(
-            f"SELECT count(*) FROM sample s JOIN sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
-            "WHERE s.status!='retired'",
-            (version,),
-        )
-
-    def count_missing(self, version: int, *, labelled: bool = False) -> int:
-        """Return how many samples, or labelled ones, have no hashes of their present region."""
-        return self._db.number(
-            f"SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
-            f"{_SAME_HASHED} "
-            f"WHERE l.sample IS NULL AND {_AMONG[labelled]}",
-            (version,),
-        )
-
-    def missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
-        """Yield those; `put` may be called meanwhile."""
-        for rows in self._db.pages(
-            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
-            f"sample_hash l "
-            f"ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND {_AMONG[labelled]}",
-            ("s.id",),
-            (version,),
-            size=500,
-        ):
-            yield from map(sample_region, rows)
-
-    def seen(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
-        """Return what is needed to see these samples, by row."""
-        rows = self._db.rows_in(
-            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id", ids
-        )
-        return {row["id"]: sample_region(row) for row in rows}
-
-    def put(self, looks: Sequence[tuple[SampleRegion, SampleHashes]], version: int) -> None:
-        """Keep hashes. What the pixels of an earlier region said of a sample is dropped."""
-        with self._db.write():
-            for seen, look in looks:
-                self._db.run(
-                    "DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind='pixels' AND EXISTS("
-                    "SELECT 1 FROM sample_hash WHERE sample=?1)",
-                    (seen.id,),
-                )
-                self._db.run(
-                    "INSERT OR REPLACE INTO "
-                    "sample_hash(sample,version,x,y,w,h,angle,plain,flipped,filled,"
-                    "points,shapes) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-                    (
-                        seen.id,
-                        version,
-                        *seen.region.box,
-                        seen.region.angle,
-                        signed(look.plain),
-                        signed(look.flipped),
-                        look.filled,
-                        look.points,
-                        look.shapes,
-                    ),
-                )
-
-    def forget(self, sample: int) -> None:
-        """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
-        with self._db.write():
-            self._db.run("DELETE FROM sample_hash WHERE sample=?", (sample,))
-            self._db.run(
-                "DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict IN ('open','tied')", (sample,)
-            )
-
-    def pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
-        """Yield the hashes of samples that were or were not searched for yet, `size` at a time.
-
-        Those of retired samples as well: they may come back.
-        """
-        for rows in self._db.pages(
-            "SELECT sample, plain, flipped, points, shapes FROM sample_hash WHERE searched=?",
-            ("sample",),
-            (searched,),
-            size=size,
-        ):
-            # Column by column: taking each row apart takes as long as reading it.
-            yield HashColumns(*([row[place] for row in rows] for place in range(5)))
-
-    def whole(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Return the plain and the flipped hash of these samples, by row."""
-        rows = self._db.rows_in("SELECT sample, plain, flipped FROM sample_hash WHERE sample", ids)
-        return {row[0]: (unsigned(row[1]), unsigned(row[2])) for row in rows}
-
-    def searched(self, samples: Sequence[int]) -> None:
-        """Note that all pairs with these samples are known. Call inside a write."""
-        self._db.many("UPDATE sample_hash SET searched=1 WHERE sample=?", [(s,) for s in samples])
-
-
-def sample_region(row: Row) -> SampleRegion:
-    """Return the value of a row with the columns `SAMPLE_REGION`."""
-    box = Box(row["x"], row["y"], row["w"], row["h"])
-    return SampleRegion(
-        row["id"],
-        row["key"],
-        row["sha256"],
-        row["format"],
-        row["width"],
-        row["height"],
-        Region(box, row["angle"]),
-    )
 
 
 class PixelMeasures(NamedTuple):
@@ -218,6 +54,8 @@ class Quality(NamedTuple):
 
 
 _SAME_REGION = same_region("q")
+
+
 _MISSING = (
     f"FROM sample s LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION} AND q.version=? "
     "WHERE q.sample IS NULL AND s.status!='retired'"
@@ -231,6 +69,8 @@ QUALITY_COLUMNS = (
     "iif(q.label=s.label, q.outlier, NULL) AS outlier"
 )
 """SQL: the fields of `Quality`, of a sample `s` and its row `q` of `quality`."""
+
+
 _QUALITY = (
     f"SELECT s.key, {QUALITY_COLUMNS} "
     f"FROM sample s JOIN quality q ON q.sample=s.id AND {_SAME_REGION}"

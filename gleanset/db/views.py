@@ -1,0 +1,402 @@
+"""What a window shows of the samples: which a person asks for, in which order, and which to doubt.
+
+Read only. Each is one query over the whole, answered in full: a window shows numbers at once and
+asks for details by the screenful.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from gleanset.db.connection import Connection
+from gleanset.db.images import post_of
+from gleanset.db.journal import last_decision
+from gleanset.db.quality import QUALITY_COLUMNS, QualityFlag
+from gleanset.db.samples import IN_USE, SET_ASIDE
+
+NEIGHBOUR_SECONDS = 1.0
+"""Frames of a video that are less apart than this are of one moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFilter:
+    """Which samples: every trait that is not None must hold.
+
+    `min_size` is the shorter side in pixels; `text` is looked for in titles, queries, hints,
+    authors, tags and paths, without regard to the case of ASCII letters. `proposal` is the class
+    that the newest presort proposes first, '' for samples of which it knows none; `moment` is a
+    sample (row), and asks for those of its image, scene, post, second or group of copies. `show`
+    is that of the sample's class, or, while it has none, of the class that is proposed first.
+    """
+
+    label: str | None = None
+    source: str | None = None
+    video: str | None = None
+    licence: str | None = None
+    min_score: float | None = None
+    min_size: int | None = None
+    text: str | None = None
+    proposal: str | None = None
+    flag: QualityFlag | None = None
+    moment: int | None = None
+    show: str | None = None
+
+
+ANYTHING = SampleFilter()
+
+
+def filter_tests(chosen: SampleFilter) -> tuple[str, list[object]]:
+    """Return SQL that begins with AND, and its values: tests on a sample `s` and its class `c`."""
+    tests, values = [], list[object]()
+    of_sample = {
+        "c.name=?": chosen.label,
+        "s.score>=?": chosen.min_score,
+        "s.size>=?": chosen.min_size,
+        _MOMENT: chosen.moment,
+        _OF_SHOW: chosen.show,
+    }
+    for test, value in of_sample.items():
+        if value is not None:
+            tests.append(test)
+            values += [value] * test.count("?")
+    if chosen.proposal is not None:
+        tests.append(_PROPOSED if chosen.proposal else f"NOT {_ANY_PROPOSED}")
+        values += [chosen.proposal] if chosen.proposal else []
+    if chosen.flag is not None:
+        tests.append(f"EXISTS(SELECT 1 FROM ({_MEASURED}) WHERE {chosen.flag.test})")
+    _add_origin(chosen, tests, values)
+    return "".join(f" AND {test}" for test in tests), values
+
+
+def _add_origin(chosen: SampleFilter, tests: list[str], values: list[object]) -> None:
+    of_origin = {"source=?": chosen.source, "video=?": chosen.video, "licence=?": chosen.licence}
+    given: dict[str, object] = {f"+{t}": value for t, value in of_origin.items() if value}
+    if chosen.text:
+        given[_TEXT] = f"%{_escaped(chosen.text)}%"
+    if given:
+        # The + keeps SQLite on the index by image: it is asked for one image at a time.
+        tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(given)})")
+        values += given.values()
+
+
+_NOW = "iif(v.merged_into=v.id, NULL, ifnull(v.merged_into, v.id))"
+
+
+FIRST_PROPOSAL = (
+    " LEFT JOIN proposal p ON p.sample=s.id AND p.rank=1 LEFT JOIN class v ON v.id=p.label "
+    f"LEFT JOIN class w ON w.id={_NOW}"
+)
+"""SQL: joins the first proposal `p` of a sample `s`, and `w`, what its class is now."""
+
+
+_ANY_PROPOSED = (
+    "EXISTS(SELECT 1 FROM proposal p JOIN class v ON v.id=p.label JOIN class w ON "
+    f"w.id={_NOW} WHERE p.sample=s.id AND p.rank=1)"
+)
+
+
+_PROPOSED = f"{_ANY_PROPOSED[:-1]} AND w.name=?)"
+
+
+_OF_SHOW = (
+    "iif(s.label IS NULL, (SELECT w.show FROM proposal p JOIN class v ON v.id=p.label "
+    f"JOIN class w ON w.id={_NOW} WHERE p.sample=s.id AND p.rank=1), "
+    "(SELECT show FROM class WHERE id=s.label))=?"
+)
+
+
+_MEASURED = f"SELECT {QUALITY_COLUMNS} FROM quality q WHERE q.sample=s.id"
+
+
+_SAME_FRAME = f"b.scene=a.scene OR abs(b.time-a.time)<{NEIGHBOUR_SECONDS}"
+
+
+_MOMENT = (
+    "s.image IN (SELECT image FROM sample WHERE id=? "
+    "UNION SELECT b.image FROM sample x JOIN origin a ON a.image=x.image JOIN origin b ON "
+    f"b.video=a.video AND ({_SAME_FRAME}) WHERE x.id=? "
+    "UNION SELECT b.image FROM sample x JOIN origin a ON a.image=x.image JOIN origin b ON "
+    f"b.post=a.post AND {post_of('b')}={post_of('a')} WHERE x.id=? AND a.post IS NOT NULL "
+    "UNION SELECT y.image FROM sample x JOIN sample y ON y.grp=x.grp WHERE x.id=?)"
+)
+
+
+_COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
+
+
+_TEXT = (
+    "("
+    + " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS)
+    + (") LIKE ? ESCAPE '\\'")
+)
+
+
+def _escaped(text: str) -> str:
+    """Return a text in which LIKE finds no wildcards."""
+    for letter in ("\\", "%", "_"):
+        text = text.replace(letter, f"\\{letter}")
+    return text
+
+
+# Each place of the rail: the status of its samples, and what holds of their mark.
+PLACES = {
+    "queue": ("queue", "m.mark IS NOT 'later'"),
+    "later": ("queue", "m.mark='later'"),
+    "other": ("rejected", "m.mark='other'"),
+    "rejected": ("rejected", "m.mark IS NOT 'other'"),
+}
+
+
+EVERYWHERE, ASIDE = "everywhere", "aside"
+"""Places besides those of `PLACES`: all samples in use, and copies that were set aside."""
+
+
+class _Order(NamedTuple):
+    """Tables to be joined, the title of the section that a sample is in, and the ORDER BY."""
+
+    joined: str
+    title: str
+    by: str
+
+
+NO_TITLE = "NULL"
+
+
+_FIRST_ORIGIN = " LEFT JOIN origin o ON o.id=(SELECT min(id) FROM origin WHERE image=s.image)"
+
+
+_FIRST_FRAME = (
+    " LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE image=s.image "
+    "ORDER BY video IS NULL, id LIMIT 1)"
+)
+
+
+_FILM = "ifnull((SELECT name FROM video WHERE sha256=o.video), o.video)"
+
+
+_ORDERS = {
+    "arrival": _Order("", NO_TITLE, "s.image {up}, s.id {up}"),
+    "proposal": _Order(
+        FIRST_PROPOSAL, "w.name", "w.name IS NULL, w.name, p.confidence {down}, s.image, s.id"
+    ),
+    "likeness": _Order(
+        " LEFT JOIN presorted t ON t.sample=s.id",
+        NO_TITLE,
+        "t.place IS NULL, t.place {up}, s.image, s.id",
+    ),
+    "time": _Order(
+        _FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time {up}, s.image {up}, s.id"
+    ),
+    "source": _Order(_FIRST_ORIGIN, "o.source", "section IS NULL, section {up}, s.image, s.id"),
+    "score": _Order("", NO_TITLE, "s.score IS NULL, s.score {down}, s.image, s.id"),
+    "size": _Order("", NO_TITLE, "s.size {down}, s.image, s.id"),
+}
+
+
+ORDERS = tuple(_ORDERS)
+"""As images came, by what is proposed, by look, through videos, by source, surest face first,
+largest first."""
+
+
+class OrderedRows(NamedTuple):
+    """Samples (rows), and the sections that they fall into: (title, how many); None has no name."""
+
+    ids: array[int]
+    sections: tuple[tuple[str | None, int], ...]
+
+
+class OrderedSamples:
+    """Obtained by `OrderedSamples(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def rows(
+        self,
+        place: str,
+        *,
+        label: str | None = None,
+        chosen: SampleFilter = ANYTHING,
+        order: str = ORDERS[0],
+        backwards: bool = False,
+    ) -> OrderedRows:
+        """Return the samples of a place, or of the class `label`, that fit a filter.
+
+        `place` is one of `PLACES`, `EVERYWHERE` or `ASIDE`; `order` one of `ORDERS`.
+        """
+        how = _ORDERS[order]
+        turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
+        by = how.by.format(up=turns[0], down=turns[1])
+        where, values = self._where(place, label, chosen)
+        asked = (
+            f"SELECT s.id, {how.title} AS section FROM sample s{_TABLES}{how.joined}{where} "
+            f"ORDER BY {by}"
+        )
+        if how.title == NO_TITLE:
+            # One text in place of very many rows, for each of which threads would take turns.
+            (text,) = self._db.rows(f"SELECT group_concat(id) FROM ({asked})", values)
+            ids = array("q", map(int, text[0].split(",") if text[0] else ()))
+            return OrderedRows(ids, ((None, len(ids)),) if ids else ())
+        found = self._db.rows(asked, values)
+        return OrderedRows(array("q", (row[0] for row in found)), _runs(row[1] for row in found))
+
+    def count(
+        self, place: str, *, label: str | None = None, chosen: SampleFilter = ANYTHING
+    ) -> int:
+        """Return how many samples of a place fit a filter."""
+        where, values = self._where(place, label, chosen)
+        return self._db.number(f"SELECT count(*) FROM sample s{_TABLES}{where}", tuple(values))
+
+    def _where(
+        self, place: str, label: str | None, chosen: SampleFilter
+    ) -> tuple[str, list[object]]:
+        tests, values = filter_tests(chosen)
+        if label is not None:
+            row = self._db.number("SELECT id FROM class WHERE name=?", (label,))
+            return f" WHERE {IN_USE} AND s.status='labelled' AND s.label=?{tests}", [row, *values]
+        if place == ASIDE:
+            return f" WHERE {SET_ASIDE}{tests}", values
+        if place == EVERYWHERE:
+            return f" WHERE {IN_USE}{tests}", values
+        status, mark = PLACES[place]
+        return f" WHERE {IN_USE} AND s.status=? AND {mark}{tests}", [status, *values]
+
+    def known_places(self, place: str, label: str | None = None) -> float:
+        """Return of what part of a place the newest presort knows where it is among look-alikes."""
+        where, values = self._where(place, label, ANYTHING)
+        row = self._db.one(
+            "SELECT count(*), count(t.place) FROM sample s LEFT JOIN presorted t ON t.sample=s.id"
+            f"{_TABLES}{where}",
+            tuple(values),
+        )
+        return row[1] / row[0] if row and row[0] else 1.0
+
+
+_TABLES = " LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
+
+
+def _runs(titles: Iterable[str | None]) -> tuple[tuple[str | None, int], ...]:
+    return tuple((title, sum(1 for _ in some)) for title, some in groupby(titles))
+
+
+REVIEWED = "review"
+"""The provenance of a decision that was made while looking a second time."""
+
+
+class ReviewItem(NamedTuple):
+    """A sample (row), its class or flag, how doubtful it is, and what else it may be."""
+
+    id: int
+    label: str | None
+    value: float | None = None
+    other: str | None = None
+
+
+class FilterChoices(NamedTuple):
+    """What can be chosen from: sources, videos (hash and name), licences, shows of classes."""
+
+    sources: tuple[str, ...]
+    videos: tuple[tuple[str, str], ...]
+    licences: tuple[str, ...]
+    shows: tuple[str, ...] = ()
+
+
+_LABELLED = "s.kept AND s.status='labelled'"
+
+
+_SINCE = (
+    # The last decision alone: one that was undone does not count.
+    f"ifnull((SELECT d.provenance='{REVIEWED}' AND e.at>=(SELECT at FROM presort ORDER BY id DESC "
+    "LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id ORDER BY d.id DESC "
+    "LIMIT 1), 0)"
+)
+
+
+_WALLS = {
+    "outliers": (
+        "SELECT s.id, c.name, ifnull(q.outlier, t.outlier) AS v, NULL FROM sample s JOIN class c "
+        "ON c.id=s.label LEFT JOIN quality q ON q.sample=s.id AND q.label=s.label "
+        f"LEFT JOIN presorted t ON t.sample=s.id WHERE {_LABELLED}",
+        "c.name, v IS NULL, v DESC, s.image, s.id",
+    ),
+    "model": (
+        "SELECT s.id, c.name, p.confidence AS v, w.name FROM proposal p JOIN sample s ON "
+        "s.id=p.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=p.label AND "
+        "w.merged_into IS NOT w.id "
+        f"WHERE p.rank=1 AND p.label<>s.label AND {_LABELLED} AND NOT {_SINCE}",
+        "v DESC, s.id",
+    ),
+    "doubts": (
+        "SELECT s.id, c.name, d.margin AS v, w.name FROM doubt d JOIN sample s ON s.id=d.sample "
+        "JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested AND "
+        "w.merged_into IS NOT w.id "
+        f"WHERE d.given=s.label AND {_LABELLED} AND NOT EXISTS("
+        "SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.seen)",
+        "v DESC, s.id",
+    ),
+    "page": (
+        "SELECT s.id, c.name, (SELECT confidence FROM proposal WHERE sample=s.id AND "
+        "label=s.label) AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
+        f"WHERE {_LABELLED} AND {last_decision('provenance')}='with page'",
+        "c.name, v, s.image, s.id",
+    ),
+    "all": (
+        "SELECT s.id, c.name, s.score AS v, NULL FROM sample s LEFT JOIN class c ON c.id=s.label "
+        f"WHERE {IN_USE}",
+        "s.image, s.id",
+    ),
+}
+
+
+WALLS = (*_WALLS, "flags")
+
+
+class Reviews:
+    """Obtained by `Reviews(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def wall(self, name: str, chosen: SampleFilter = ANYTHING) -> list[ReviewItem]:
+        """Return the samples of a wall of `WALLS` but `flags`, in the order to look at them."""
+        sql, order = _WALLS[name]
+        tests, values = filter_tests(chosen)
+        rows = self._db.rows(f"{sql}{tests} ORDER BY {order}", values)
+        return [ReviewItem(*row) for row in rows]
+
+    def flagged(
+        self, flags: Sequence[QualityFlag], chosen: SampleFilter = ANYTHING
+    ) -> list[ReviewItem]:
+        """Return the samples with a flag, each under the first that it has, the clearest first."""
+        cases = " ".join(f"WHEN {flag.test} THEN {place}" for place, flag in enumerate(flags))
+        tests, values = filter_tests(chosen)
+        rows = self._db.rows(
+            f"SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label, "
+            f"{QUALITY_COLUMNS} FROM quality q JOIN sample s ON "
+            "s.id=q.sample LEFT JOIN class c ON c.id=s.label "
+            f"WHERE s.status<>'rejected' AND {IN_USE}{tests}) WHERE flag IS NOT NULL "
+            "ORDER BY flag, id",
+            values,
+        )
+        return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
+
+    def traits(self) -> FilterChoices:
+        """Return what sources, videos, licences and shows there are."""
+        sources = self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")
+        videos = self._db.rows("SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2")
+        licences = self._db.rows(
+            "SELECT DISTINCT licence FROM origin WHERE licence IS NOT NULL ORDER BY 1"
+        )
+        shows = self._db.rows(
+            "SELECT DISTINCT show FROM class WHERE show<>'' AND merged_into IS NULL ORDER BY 1"
+        )
+        return FilterChoices(
+            tuple(row[0] for row in sources),
+            tuple((row[0], row[1]) for row in videos),
+            tuple(row[0] for row in licences),
+            tuple(row[0] for row in shows),
+        )
