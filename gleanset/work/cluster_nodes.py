@@ -17,6 +17,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors
 
 # What decides how a picture is decoded, measured and cut.
@@ -138,3 +139,13 @@ class NodeCheck:
             if (there := answer.installed.get(name, "not installed")) != here:
                 troubles.append(f"has {name} {there}, and {here} is here")
         return troubles
+
+
+def unusable_nodes(troubles: Mapping[str, list[str]], number: int) -> InputUnusable:
+    """Return the error that tells of each node, by its address, why it cannot work."""
+    lines = [f"  {address}: {'; '.join(why)}" for address, why in sorted(troubles.items())]
+    return InputUnusable(
+        "\n".join((f"{len(troubles)} of {number} nodes cannot work on this dataset:", *lines)),
+        "give every node the same folders under the same paths and the same versions, or take it "
+        "out of the cluster there: ray stop",
+    )

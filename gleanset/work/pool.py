@@ -11,18 +11,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.platform import cores
-from gleanset.work.open_pool import OpenPool
 
 if TYPE_CHECKING:
-    from gleanset.work.cluster import Cluster
     from gleanset.work.processes import WorkerPool
 
 Item = TypeVar("Item")
@@ -47,6 +45,21 @@ class Outcome(Generic[Item, Result]):
         if self.result is None:
             raise Unreadable(self.reason or "?", self.detail)
         return self.result
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPool:
+    """Workers that wait for items. `width` is how many are worked on at once, as things stand."""
+
+    submit: Callable[[Any], Future[Any]]
+    width: Callable[[], int]
+
+
+class Workers(Protocol):
+    """Where work runs: `Processes`, `Threads`, or the `Cluster` of `gleanset/work/cluster.py`."""
+
+    def pool(self, function: Callable[[Any], Any]) -> AbstractContextManager[OpenPool]:
+        """Open workers that do `function`."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +107,6 @@ class Threads:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-Workers: TypeAlias = "Processes | Threads | Cluster"
 
 
 def run_over(

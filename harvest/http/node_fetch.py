@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from gleanset.errors import Unreadable
-from gleanset.work.open_pool import OpenPool
+from gleanset.work.pool import OpenPool
 from harvest.http.client import Client
 from harvest.http.deadline import Deadline
 from harvest.http.fetch import Fetch, HttpAnswer

@@ -42,6 +42,12 @@ def slow(number: int) -> int:
     return number
 
 
+def slow_and_deaf(number: int) -> int:
+    if number == 1:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    return slow(number)
+
+
 def nap(number: int) -> int:
     time.sleep(0.05)
     return number

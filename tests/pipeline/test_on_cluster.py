@@ -33,7 +33,7 @@ def test_a_recipe_gives_the_same_rows_whatever_runs_it(
         # Once in the middle of something, whatever that is.
         assert eventually(lambda: any((tmp_path / "there" / "images").glob("*/*")), 60)
         cluster.nodes[-1].kill()
-        cluster.begin()
+        cluster.add()
         finish(process)
     expected, found = listing(tmp_path / "here"), listing(tmp_path / "there")
     for kind in KINDS:
