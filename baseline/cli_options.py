@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from baseline.settings import AUTO, check_preset, preset_names
-from facecrop.cli_compare import checked_detector, complete_detector, setting_options
+from facecrop.request import checked_detector, complete_detector
 from gleanset.cli import CommandJob
 from gleanset.completion.values import one_of
 from gleanset.errors import MissingComponent
@@ -70,11 +70,16 @@ def crop_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--detector",
             metavar="NAME",
-            callback=checked_detector,
+            callback=lambda _, __, name: name and checked_detector(name),
             shell_complete=complete_detector,
             help="Find faces with this detector instead of the model's own.",
         ),
-        setting_options,
+        click.option(
+            "--cascade",
+            type=click.Path(dir_okay=False),
+            help="The cascade of lbpcascade and ensemble.",
+        ),
+        settings_option("A setting of a detector; may be repeated.", "DETECTOR.SETTING=VALUE"),
     )
     for option in reversed(options):
         function = option(function)
@@ -82,7 +87,7 @@ def crop_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def crop_request(
-    faces: bool | None, detector: str | None, cascade: Path | None, options: tuple[str, ...]
+    faces: bool | None, detector: str | None, cascade: str | None, options: tuple[str, ...]
 ) -> CropRequest:
     """Return what `crop_options` were given. Raises `UsageError`."""
     from baseline.use.crops import CropRequest

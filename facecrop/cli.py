@@ -2,109 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
-from facecrop.cli_compare import (
-    checked_detector,
-    compare,
-    complete_detector,
-    setting_options,
-)
 from facecrop.cli_docker import docker
-from facecrop.request import FaceSearch, whole_instead
+from facecrop.request import CompareRequest, FaceSearch, whole_instead
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
+from gleanset.request import options_of
 
 commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
-commands.add_command(compare)
 commands.add_command(docker)
-
-
-def cut_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return how faces are cut; what is not given comes from `dataset.toml`."""
-    options = (
-        click.option(
-            "--margin", type=click.FloatRange(0, 3), help="Room around a face, in face sizes."
-        ),
-        click.option("--square/--no-square", default=None, help="Cut squares."),
-        click.option(
-            "--pad/--clamp",
-            default=None,
-            help="At the borders of an image: pad the cut, or clamp it.",
-        ),
-        click.option(
-            "--level/--no-level", default=None, help="Turn tilted faces upright, by their eyes."
-        ),
-        click.option(
-            "--min-size",
-            type=click.IntRange(0, 10_000),
-            metavar="PIXELS",
-            help="Leave out faces whose shorter side is below this.",
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
 
 
 @commands.command(epilog="Example: facecrop run --detector animeface --margin 0.3 -d my-dataset")
 @job_options(simulate=True, on=True)
-@click.option(
-    "--detector",
-    metavar="NAME",
-    callback=checked_detector,
-    shell_complete=complete_detector,
-    help="animeface, animeface-docker, drawnface, ensemble, lbpcascade, onnx, auto for the best "
-    "that works here, or whole for pictures without faces.",
-)
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Lowest score of a face.")
-@setting_options
-@cut_options
-@click.option(
-    "--new",
-    "only_fresh",
-    is_flag=True,
-    help="Leave images out that any detector has searched, or that have a sample.",
-)
-@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-def run(
-    job: CommandJob,
-    detector: str | None,
-    threshold: float | None,
-    cascade: Path | None,
-    options: tuple[str, ...],
-    only_fresh: bool,
-    workers: int | None,
-    **cut: Any,
-) -> Result:
+@options_of(FaceSearch)
+def run(job: CommandJob, request: FaceSearch) -> Result:
     """Search every image that was not searched with these settings yet, and cut the faces.
 
     What is not given comes from the table [crop] of dataset.toml. Another margin, square,
     pad, level or min-size only cuts anew; crops that are missing are made again. Pictures that
     are not of faces are taken whole: --detector whole.
     """
-    request = FaceSearch(
-        detector=detector,
-        threshold=threshold,
-        cascade=cascade,
-        options=options,
-        only_fresh=only_fresh,
-        workers=workers,
-        **cut,
-    )
     with job.open() as dataset:
         if job.simulate:
             return request.preview(dataset)
-        found = request.run(dataset, job.progress)
+        counts = request.run(dataset, job.progress)
         if (instead := whole_instead(dataset)) is not None:
-            found["next"], why = instead
+            counts["next"], why = instead
             job.say(why)
-        return found
+        return counts
+
+
+@commands.command(
+    epilog="Example: facecrop compare --truth faces.json animeface lbpcascade:equalize=yes"
+)
+@job_options(dataset=False)
+@options_of(CompareRequest)
+def compare(job: CommandJob, request: CompareRequest) -> Result | None:
+    """Compare detectors on annotated images: how good, how quick, how large.
+
+    Without names all detectors that work here are compared. A face counts as found by
+    three criteria: boxes that share half or three tenths (intersection over union), or a
+    box whose centre is in the face. docs/detectors.md tells how annotations are written.
+    """
+    from facecrop.compare import table
+
+    figures, results = request.run(job.progress)
+    if job.as_json:
+        return figures
+    if not job.progress.quiet:
+        for line in table(results):
+            job.tell(line)
+    return None
 
 
 @commands.command(epilog="Example: facecrop box 3f9a 120,80,64,64 -d my-dataset")

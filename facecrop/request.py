@@ -1,17 +1,23 @@
-"""One request object for searching faces, shared by the command line, recipes and the report."""
+"""What the commands of `facecrop` are asked; recipes and the report ask the same."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
+
+from gleanset.completion.values import one_of, registered_in
+from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
+from gleanset.request import Request
 from gleanset.work.progress import Progress
 
 if TYPE_CHECKING:
+    from facecrop.compare import DetectorResult
     from facecrop.detectors import DetectorSpec
     from facecrop.detectors.options import RecordedDetector
     from gleanset import Dataset
@@ -24,33 +30,82 @@ FEW = 10
 _FILLED = 4
 """One picture in so many with a face that fills it: some detectors take eyes for faces as well."""
 
-_SWITCHES = {
-    "square": ("--no-square", "--square"),
-    "pad": ("--clamp", "--pad"),
-    "level": ("--no-level", "--level"),
-}
+Switch = bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaceSearch:
+def checked_detector(written: str) -> str:
+    """Refuse a detector that does not exist before anything else is done. Raises `UsageError`."""
+    from facecrop.detectors.options import is_auto, spec_of
+
+    if not is_auto(written):  # which one that is takes looking for what works here
+        spec_of(written)
+    return written
+
+
+def detector_names() -> list[str]:
+    """Return what `--detector` takes, without loading any of them."""
+    return [*(n.replace("_", "-") for n in registered_in("facecrop.detectors")), "auto"]
+
+
+complete_detector = one_of(detector_names)
+Cascade = Annotated[
+    str | None,
+    Param("The cascade of lbpcascade and ensemble.", metavar="FILE", path=True),
+]
+DetectorOptions = Annotated[
+    tuple[str, ...],
+    Param(
+        "A setting of a detector; may be repeated.",
+        option="--option",
+        short="-o",
+        metavar="DETECTOR.SETTING=VALUE",
+    ),
+]
+
+
+class FaceSearch(Request, frozen=True, kw_only=True):
     """`facecrop run`: which detector searches, and how its faces are cut.
 
-    What is None comes from the table [crop] of the dataset. `options` are written
-    `detector.setting=value`; `margin` is in face sizes, `min_size` in pixels. `only_fresh` leaves
-    images out that were searched, or have a sample.
+    What is None comes from the table [crop] of the dataset.
     """
 
-    detector: str | None = None
-    threshold: float | None = None
-    cascade: Path | None = None
-    options: tuple[str, ...] = ()
-    margin: float | None = None
-    square: bool | None = None
-    pad: bool | None = None
-    level: bool | None = None
-    min_size: int | None = None
-    workers: int | None = None
-    only_fresh: bool = False
+    COMMAND = "facecrop run"
+
+    detector: Annotated[
+        str | None,
+        Param(
+            "animeface, animeface-docker, drawnface, ensemble, lbpcascade, onnx, auto for the best "
+            "that works here, or whole for pictures without faces.",
+            metavar="NAME",
+            parse=checked_detector,
+            complete=complete_detector,
+        ),
+    ] = None
+    threshold: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None, Param("Lowest score of a face.")
+    ] = None
+    cascade: Cascade = None
+    option: DetectorOptions = ()
+    margin: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=3)] | None,
+        Param("Room around a face, in face sizes."),
+    ] = None
+    square: Annotated[Switch, Param("Cut squares.")] = None
+    pad: Annotated[
+        Switch, Param("At the borders of an image: pad the cut, in place of clamping it.")
+    ] = None
+    level: Annotated[Switch, Param("Turn tilted faces upright, by their eyes.")] = None
+    min_size: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None,
+        Param("Leave out faces whose shorter side is below this.", metavar="PIXELS"),
+    ] = None
+    new: Annotated[
+        bool,
+        Param("Leave images out that any detector has searched, or that have a sample."),
+    ] = False
+    workers: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=256)] | None, Param("Worker processes.", common=True)
+    ] = None
 
     @classmethod
     def recorded(cls, detector: RecordedDetector, cut: str, own: CropSettings) -> FaceSearch:
@@ -68,8 +123,8 @@ class FaceSearch:
         request = cls(
             detector=detector.name,
             threshold=detector.threshold,
-            cascade=None if cascade is None else Path(cascade),
-            options=tuple(f"{detector.name}.{key}={value}" for key, value in named.items()),
+            cascade=cascade,
+            option=tuple(f"{detector.name}.{key}={value}" for key, value in named.items()),
         )
         if not cut:
             return request
@@ -79,20 +134,20 @@ class FaceSearch:
             for name, value in asdict(wanted).items()
             if value != getattr(default, name) or value != getattr(usual, name)
         }
-        return replace(request, **differing)
+        return msgspec.structs.replace(request, **differing)
 
     def spec(self, own: CropSettings) -> DetectorSpec:
         """Return the detector, in a dataset with these settings. Raises `UsageError`."""
         from facecrop.detectors.options import dataset_detector
 
-        return dataset_detector(own, self.detector, self.options, self.cascade, self.threshold)
+        return dataset_detector(own, self.detector, self.option, self.cascade, self.threshold)
 
     def cutting(self, own: CropSettings) -> CutSettings:
         """Return how faces are cut, in a dataset with these settings."""
         from gleanset.images.cut import CutSettings
 
-        given = {one.name: getattr(self, one.name) for one in fields(CutSettings)}
-        chosen = {name: value for name, value in given.items() if value is not None}
+        named = {field.name: getattr(self, field.name) for field in fields(CutSettings)}
+        chosen = {name: value for name, value in named.items() if value is not None}
         return replace(CutSettings.of(own), **chosen)
 
     def run(
@@ -110,7 +165,7 @@ class FaceSearch:
             dataset,
             spec,
             cutting,
-            only_fresh=self.only_fresh,
+            only_fresh=self.new,
             workers=self.workers or 0,
             progress=progress,
         )
@@ -122,7 +177,7 @@ class FaceSearch:
 
         crop = dataset.settings.crop
         spec = self.spec(crop)
-        search = DatasetSearch(dataset, spec, self.cutting(crop), self.only_fresh)
+        search = DatasetSearch(dataset, spec, self.cutting(crop), self.new)
         counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
         return self._taken(spec, crop) | counts
 
@@ -131,25 +186,62 @@ class FaceSearch:
 
         return {"detector": spec.name} if is_auto(self.detector or own.detector) else {}
 
-    def command_line(self) -> list[str]:
-        """Return `facecrop run` with its words."""
-        words = ["facecrop", "run"]
-        words += [] if self.detector is None else ["--detector", self.detector]
-        words += [] if self.threshold is None else ["--threshold", _text(self.threshold)]
-        words += [] if self.cascade is None else ["--cascade", str(self.cascade)]
-        words += [word for option in self.options for word in ("-o", option)]
-        words += [] if self.margin is None else ["--margin", _text(self.margin)]
-        for name, (off, on) in _SWITCHES.items():
-            if (value := getattr(self, name)) is not None:
-                words.append(on if value else off)
-        words += [] if self.min_size is None else ["--min-size", str(self.min_size)]
-        words += ["--new"] if self.only_fresh else []
-        return words + ([] if self.workers is None else ["--workers", str(self.workers)])
 
+class CompareRequest(Request, frozen=True, kw_only=True):
+    """`facecrop compare`: which detectors are held against which annotations."""
 
-def _text(value: float) -> str:
-    """Spell a number so that it is read back as the same."""
-    return short if float(short := f"{value:g}") == value else repr(value)
+    COMMAND = "facecrop compare"
+
+    detectors: Annotated[
+        tuple[str, ...],
+        Param(
+            metavar="[DETECTOR[:SETTING=VALUE,...]]...", argument=True, complete=complete_detector
+        ),
+    ] = ()
+    truth: Annotated[
+        str, Param("The annotated images: JSON or COCO.", metavar="FILE", required=True, path=True)
+    ]
+    images: Annotated[
+        str | None,
+        Param("The folder of the images. Default: that of the annotations.", path=True),
+    ] = None
+    by: Annotated[
+        str | None, Param("The field that tells the kind of an image.", metavar="FIELD")
+    ] = None
+    sheet: Annotated[
+        str | None, Param("Draw what was missed and false alarms.", metavar="FILE", path=True)
+    ] = None
+    cascade: Cascade = None
+    option: DetectorOptions = ()
+
+    def run(self, progress: Progress) -> tuple[dict[str, object], list[DetectorResult]]:
+        """Compare; return all figures as JSON values, and the results they are of."""
+        from facecrop.annotations import read_annotations
+        from facecrop.compare import compare_all, mistakes_sheet
+        from facecrop.detectors.options import all_names, check_options, is_auto, spec_of
+        from gleanset.images.contact_sheet import checked_ending
+
+        check_options(self.option)
+        if self.sheet is not None:
+            checked_ending(Path(self.sheet))
+        names = self.detectors or all_names()
+        known = {name: spec_of(name, self.option, self.cascade) for name in names}
+        specs = {f"{n}: {spec.name}" if is_auto(n) else n: spec for n, spec in known.items()}
+        folder = None if self.images is None else Path(self.images)
+        pictures = read_annotations(Path(self.truth), folder, self.by)
+        results, missing = compare_all(specs, pictures, progress, skip=not self.detectors)
+        for label, why in missing.items():
+            progress.say(f"{label} cannot be compared here: {why}")
+        figures: dict[str, object] = {
+            "pictures": len(pictures),
+            "faces": sum(len(picture.boxes) for picture in pictures),
+            "detectors": {result.label: result.as_json() for result in results},
+            "not_here": missing,
+        }
+        if self.sheet is not None:
+            figures["mistakes"] = mistakes_sheet(results, Path(self.sheet))
+            figures["sheet"] = str(Path(self.sheet).absolute())
+        return figures, results
 
 
 def whole_instead(dataset: Dataset) -> tuple[str, str] | None:

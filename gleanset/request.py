@@ -283,6 +283,7 @@ def _option(field: Field) -> Callable[[Any], Any]:
         default=field.default if flag or param.show_default is True else None,
         show_default=param.show_default,
         metavar=param.metavar,
+        required=param.required,
         help=param.help,
         shell_complete=param.complete,
     )

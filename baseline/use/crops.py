@@ -59,7 +59,7 @@ class CropRequest:
     faces: bool | None = None
     detector: str | None = None
     options: tuple[str, ...] = ()
-    cascade: Path | None = None
+    cascade: str | None = None
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what contradicts itself."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from facecrop.detectors import DETECTORS, DetectorSpec, Setting
 from facecrop.detectors.weights import LBPCASCADE
@@ -32,7 +31,7 @@ _FORM = "write detector.setting=value, for example -o lbpcascade.neighbors=3"
 
 
 def spec_of(
-    written: str, options: Iterable[str] = (), cascade: Path | None = None, **more: Setting
+    written: str, options: Iterable[str] = (), cascade: str | None = None, **more: Setting
 ) -> DetectorSpec:
     """Return the detector that was written with everything that was set for it.
 
@@ -44,7 +43,7 @@ def spec_of(
         return _best(lambda known: spec_of(f"{known}:{own}", options, cascade, **more))
     settings: dict[str, Setting] = dict(_of_detector(name, options))
     if cascade is not None and name in WITH_CASCADE:
-        settings.setdefault("cascade", str(cascade))
+        settings.setdefault("cascade", cascade)
     settings.update(more)
     for part in own.split(",") if own else ():
         key, equals, value = part.partition("=")
@@ -76,7 +75,7 @@ def dataset_detector(
     own: CropSettings,
     written: str | None = None,
     options: Iterable[str] = (),
-    cascade: Path | None = None,
+    cascade: str | None = None,
     threshold: float | None = None,
 ) -> DetectorSpec:
     """Return the detector that was asked for, else that of a dataset's settings `own`.

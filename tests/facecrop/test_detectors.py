@@ -151,11 +151,13 @@ def test_thresholds_without_effect_are_refused(threshold: str | float) -> None:
 
 def test_settings_are_written_in_three_ways(tmp_path: Path) -> None:
     options = ["lbpcascade.scale=1.05", "lbpcascade.neighbors=3", "animeface.threshold=0.6"]
-    spec = spec_of("lbpcascade:neighbors=2", options, tmp_path / "a.xml")
+    spec = spec_of("lbpcascade:neighbors=2", options, str(tmp_path / "a.xml"))
     assert spec == DetectorSpec.of(
         "lbpcascade", cascade=str(tmp_path / "a.xml"), neighbors="2", scale="1.05"
     )
-    assert spec_of("animeface", options, tmp_path) == DetectorSpec.of("animeface", threshold="0.6")
+    assert spec_of("animeface", options, str(tmp_path)) == DetectorSpec.of(
+        "animeface", threshold="0.6"
+    )
     assert spec_of("animeface", options, threshold=0.9) == DetectorSpec.of(
         "animeface", threshold=0.9
     )

@@ -22,15 +22,15 @@ SEARCHES = st.builds(
     FaceSearch,
     detector=st.sampled_from((None, "animeface", "lbpcascade:neighbors=3,scale=1.05", "whole")),
     threshold=st.sampled_from((None, 0.0, 0.5, 1 / 3, 1.0)),
-    cascade=st.sampled_from((None, Path("-c.xml"), Path("my files/c.xml"))),
-    options=st.sampled_from(((), ("lbpcascade.scale=1.2", "ensemble.threshold=0.1"))),
+    cascade=st.sampled_from((None, "-c.xml", "my files/c.xml")),
+    option=st.sampled_from(((), ("lbpcascade.scale=1.2", "ensemble.threshold=0.1"))),
     margin=st.sampled_from((None, 0.0, 0.3, 2 / 3, 3.0)),
     square=SWITCH,
     pad=SWITCH,
     level=SWITCH,
     min_size=st.sampled_from((None, 0, 24)),
     workers=st.sampled_from((None, 1, 256)),
-    only_fresh=st.booleans(),
+    new=st.booleans(),
 )
 
 
@@ -82,7 +82,7 @@ def test_the_threshold_of_a_dataset_is_that_of_its_own_detector(
 ) -> None:
     spec = dataset_detector(OWN, written, options, None, threshold)
     assert dict(spec.settings).get("threshold") == least
-    request = FaceSearch(detector=written, options=options, threshold=threshold)
+    request = FaceSearch(detector=written, option=options, threshold=threshold)
     assert request.spec(OWN) == spec
 
 

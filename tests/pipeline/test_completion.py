@@ -17,8 +17,8 @@ from tools_for_tests import ROOT, Ran, eventually, run_here
 
 from baseline.settings import preset_names
 from curation.snapshots import take_snapshot
-from facecrop.cli_compare import detector_names
 from facecrop.detectors import DETECTORS
+from facecrop.request import detector_names
 from gleanset import Dataset
 from harvest.request import source_names
 from harvest.sources import SOURCES
