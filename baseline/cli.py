@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from baseline.cli_compare import compare, report
+from baseline.cli_compare import compare
 from baseline.cli_curve import curve
 from baseline.cli_evaluate import doubts, evaluate
 from baseline.cli_presort import presort
@@ -20,7 +20,6 @@ commands.add_command(predict)
 commands.add_command(presort)
 commands.add_command(evaluate)
 commands.add_command(compare)
-commands.add_command(report)
 commands.add_command(doubts)
 commands.add_command(curve)
 commands.add_command(augment)

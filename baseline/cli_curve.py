@@ -29,7 +29,7 @@ def curve(job: CommandJob, run: str | None, repeats: int) -> Result:
     """
     need_torch()
     from baseline.data.runs import finished_run
-    from baseline.judge.report import write_report
+    from baseline.judge.report.page import write_report
     from baseline.train.auto_candidates import seconds_of
     from baseline.train.curve_files import save_curve
     from baseline.train.fold_trials import FoldTrials

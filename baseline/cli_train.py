@@ -51,8 +51,8 @@ def train(
         return {"settings": settings.to_json()} if settings else _plan(job, given)
     from baseline.data.runs import ROOM, run_folder
     from baseline.judge.report.page import REPORT
+    from baseline.judge.words import training_words
     from baseline.train.train_run import train_preset
-    from baseline.train.train_words import training_words
 
     with job.open() as dataset:
         before = dataset.runs.newest(ROOM)
@@ -70,7 +70,7 @@ def train(
 
 def _loses_unknown(before: Path, now: Path) -> bool:
     """Return whether pictures of no class were told by a run, and are not by the next one."""
-    from baseline.judge.decision_rule import DecisionRule, load_decision_rule
+    from baseline.judge.answers import DecisionRule, load_decision_rule
 
     was, has = DecisionRule(), load_decision_rule(now)
     with suppress(InputUnusable):  # what cannot be read any more answered nothing of late

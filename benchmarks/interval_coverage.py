@@ -21,7 +21,6 @@ import argparse
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -30,11 +29,11 @@ from interval_worlds import DrawnWorld, drawn_worlds
 from scipy.special import betaincinv, ndtri
 from scipy.stats import norm
 
-from baseline.judge.decision_rule import UNKNOWN, DecisionRule, decide
-from baseline.judge.intervals import compare_paired, intervals, share_interval
-from baseline.judge.metrics import SampleContext, subgroup_metrics
+from baseline.judge.answers import UNKNOWN, DecisionRule, decide
+from baseline.judge.intervals import compare_paired, group_numbers, share_interval
+from baseline.judge.metrics import subgroup_metrics
 from baseline.judge.outputs import Floats, Indices, Outputs
-from baseline.judge.reevaluate import RuleRequest, choose_rule
+from baseline.judge.thresholds import RuleRequest, SplitAnswers, choose_rule
 from gleanset.errors import InputUnusable
 
 MOMENTS = (6, 12, 25, 100)
@@ -144,54 +143,12 @@ def worlds(
 SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
 
 
-@cache
-def truth(world: World, of: Callable[[Outputs], float]) -> float:
-    """The true value of a figure."""
-    return of(world.every())
-
-
 @case("accuracy, scenes beside stills", SCENES)
 @case("accuracy", worlds())
 def _accuracy(world: World, random: np.random.Generator) -> Trial:
     told, moments = world.draw(random)
-    low, high = intervals(told.logits, told.y, moments)["accuracy"]
-    return Trial(low, high, float((told.logits.argmax(1) == told.y).mean()), world.accuracy)
-
-
-def _loss(told: Outputs) -> float:
-    margin = (told.logits[:, 1] - told.logits[:, 0]) * np.where(told.y == 1, 1, -1)
-    return float(np.logaddexp(0, -margin.astype(np.float64)).mean())
-
-
-@case("log loss, scenes beside stills", SCENES, share=False)
-@case("log loss", worlds(sure=(1.0, 4.0)), share=False)
-def _log_loss(world: World, random: np.random.Generator) -> Trial | None:
-    told, moments = world.draw(random)
-    found = intervals(told.logits, told.y, moments).get("log_loss")
-    return found and Trial(*found, _loss(told), truth(world, _loss))
-
-
-def _f1(told: Outputs) -> float:
-    answered = told.logits.argmax(1)
-    support = [kind for kind in (0, 1) if (told.y == kind).any()]
-    return float(
-        np.mean(
-            [
-                2
-                * ((told.y == k) & (answered == k)).sum()
-                / ((told.y == k).sum() + (answered == k).sum())
-                for k in support
-            ]
-        )
-    )
-
-
-@case("macro F1, scenes beside stills", SCENES)
-@case("macro F1", worlds())
-def _macro_f1(world: World, random: np.random.Generator) -> Trial:
-    told, moments = world.draw(random)
-    low, high = intervals(told.logits, told.y, moments)["macro_f1"]
-    return Trial(low, high, _f1(told), truth(world, _f1))
+    right = told.logits.argmax(1) == told.y
+    return Trial(*share_interval(right, moments), float(right.mean()), world.accuracy)
 
 
 @case("accuracy in drawn worlds", drawn_worlds(1))
@@ -244,13 +201,9 @@ def _part(world: World, random: np.random.Generator) -> Trial | None:
 CLASSES = ("a", "b")
 
 
-def _chosen(
-    world: World, random: np.random.Generator, wishes: RuleRequest
-) -> tuple[DecisionRule, dict]:
+def _chosen(world: World, random: np.random.Generator, wishes: RuleRequest) -> DecisionRule:
     told, moments = world.draw(random)
-    context = SampleContext(dict(zip(told.keys, moments, strict=True)), {}, {})
-    answers, *_ = choose_rule(told, CLASSES, wishes, DecisionRule(), context)
-    return answers, answers.chosen
+    return choose_rule(SplitAnswers(told, CLASSES, group_numbers(moments)), wishes, DecisionRule())
 
 
 def _wrong(world: World, answers: DecisionRule) -> float:
@@ -267,35 +220,26 @@ BOUNDED = worlds((0.6, 0.8, 0.9, 0.97), ALIKE)
 @case("--spare CLASS=90%", BOUNDED, bound=True)
 def _spared(world: World, random: np.random.Generator) -> Trial | None:
     try:
-        answers, told = _chosen(world, random, RuleRequest({"b": 0.9}))
+        answers = _chosen(world, random, RuleRequest({"b": 0.9}))
     except InputUnusable:
         return None
     its = world.every()
     lost = decide(its.logits, CLASSES, answers).classes[its.y == 1] != 1
-    one = told["spared"][0]
-    return Trial(0, one["at_most"], one["lost"] / one["count"], float(lost.mean()))
-
-
-def _unknown(world: World, random: np.random.Generator, wishes: RuleRequest) -> Trial | None:
-    try:
-        answers, told = _chosen(world, random, wishes)
-    except InputUnusable:
-        return None
-    one = told["unknown"]
-    if not one["answered"]:
-        return None
-    true = _wrong(world, answers)
-    return Trial(0, one["at_most"], one["errors"] / one["answered"], true)
+    (spared,) = answers.chosen.spared
+    return Trial(0, spared.at_most, spared.lost / spared.count, float(lost.mean()))
 
 
 @case("--unknown-error 5%", BOUNDED, bound=True)
 def _error(world: World, random: np.random.Generator) -> Trial | None:
-    return _unknown(world, random, RuleRequest({}, unknown_error=0.05))
-
-
-@case("--unknown-below 0.7", BOUNDED, bound=True)
-def _below(world: World, random: np.random.Generator) -> Trial | None:
-    return _unknown(world, random, RuleRequest({}, unknown_below=0.7))
+    try:
+        answers = _chosen(world, random, RuleRequest({}, unknown_error=0.05))
+    except InputUnusable:
+        return None
+    unknown = answers.chosen.unknown
+    if unknown is None or not unknown.answered:
+        return None
+    wrong = unknown.errors / unknown.answered
+    return Trial(0, unknown.at_most, wrong, _wrong(world, answers))
 
 
 class Row(NamedTuple):

@@ -10,7 +10,7 @@ from drawn_patterns import CLASSES, patterns
 from PIL import Image
 
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.decision_rule import DecisionRule, save_decision_rule
+from baseline.judge.answers import DecisionRule, save_decision_rule
 from baseline.settings import Settings, load_preset
 from baseline.train.networks import Net, build_net
 from baseline.train.storage import save_model

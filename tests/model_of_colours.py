@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from baseline.judge.decision_rule import DecisionRule
+from baseline.judge.answers import DecisionRule
 from baseline.judge.familiarity import FeatureScale
 from baseline.use.engines.base import ModelFacts
 from baseline.use.export.card import KEY, card_of

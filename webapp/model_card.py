@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from baseline.data.runs import METRICS, TRAINED_ON, dataset_of_run
-from baseline.judge.report.run_files import Metrics, SplitFigures, read_metrics
+from baseline.judge.metrics import SplitFigures
+from baseline.judge.run_figures import RunFigures, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
@@ -73,7 +74,7 @@ def _run_folder(file: Path) -> Path | None:
     return folder if file.name == FILE and (folder / METRICS).is_file() else None
 
 
-def _metrics(folder: Path | None) -> Metrics | None:
+def _metrics(folder: Path | None) -> RunFigures | None:
     if folder is None:
         return None
     try:
@@ -82,7 +83,7 @@ def _metrics(folder: Path | None) -> Metrics | None:
         return None
 
 
-def _classes(names: tuple[str, ...], metrics: Metrics | None) -> list[Told]:
+def _classes(names: tuple[str, ...], metrics: RunFigures | None) -> list[Told]:
     """Return each class with its pictures in the splits, as the run's report has them."""
     support = {
         split: {one.name: one.support for one in figures.classes}
@@ -94,7 +95,7 @@ def _classes(names: tuple[str, ...], metrics: Metrics | None) -> list[Told]:
     ]
 
 
-def _measured(metrics: Metrics | None) -> Told | None:
+def _measured(metrics: RunFigures | None) -> Told | None:
     """Return the figures of test; of val, by which training was watched, where there is no test."""
     for split in ("test", "val"):
         figures = metrics.splits.get(split) if metrics else None

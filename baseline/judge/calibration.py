@@ -10,10 +10,9 @@ costs and what it saves.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.judge.outputs import Floats, Indices, Scores, log_softmax
 from gleanset.binomial import FEW
@@ -31,7 +30,8 @@ without a mistake is likely even where the network is too sure."""
 WORTH = 20.0
 """Evidence that changes scores at all: so many nats, divided by the number of moments. Where those
 are few, chance alone makes some temperature look better than 1."""
-Pair = tuple[float, float]
+BINS = 15
+"""As in the paper, so that figures can be compared."""
 _GRID = 40
 _ALIKE = 0.05
 """Temperatures whose ratio is within this of 1 are called the same."""
@@ -95,10 +95,6 @@ class ScoreCalibration:
             "back, as far as val shows it: probabilities are for classes as common as in train"
         )
 
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return asdict(self) | {"shrunk": self.shrunk, "told": self.describe()}
-
 
 def calibrated_scores(logits: Scores, temperature: float, offsets: Sequence[float] = ()) -> Floats:
     """Return the scores N x C divided by the temperature, `offsets` (C, or none) added.
@@ -117,7 +113,7 @@ def fit_calibration(
     `moments` (N) names what is right or wrong together: frames of one scene are one witness. Every
     picture weighs alike, as in the log loss, but they are as much evidence as their moments.
     `shift` (C, or empty) is the logarithm of how much rarer each class is than was learnt
-    (`baseline.data.samples`).
+    (`prior_shift`).
     """
     pictures, classes = logits.shape
     witnesses = len(set(moments))
@@ -130,28 +126,28 @@ def fit_calibration(
     scores = logits.astype(np.float64)
 
     def loss(log_temperature: float, share: float) -> float:
-        told = log_softmax(scores / np.exp(log_temperature) + share * added)
-        return float(-told[np.arange(pictures), y].mean())
+        calibrated = log_softmax(scores / np.exp(log_temperature) + share * added)
+        return float(-calibrated[np.arange(pictures), y].mean())
 
     evidence = witnesses**2 / (witnesses + HALF)
 
     def cost(log_temperature: float, share: float) -> float:
-        return evidence * loss(log_temperature, share) + _prior(log_temperature, share)
+        """The negative logarithm of the posterior, less a constant."""
+        prior = 1.5 * np.log1p((log_temperature / SPREAD) ** 2 / 2) + (share / SHARE) ** 2 / 2
+        return evidence * loss(log_temperature, share) + float(prior)
 
     best, share = _lowest(lambda at: cost(at, 0.0)), 0.0
     if shifted:
         best, share = _lowest_of_two(cost, best)
     if witnesses * (loss(0.0, 0.0) - loss(best, share)) < WORTH / witnesses:
         best, share = 0.0, 0.0
-    plain = _lowest(lambda at: loss(at, share))
-    offsets = tuple(map(float, share * added)) if share else ()
     return ScoreCalibration(
-        float(np.exp(best)),
-        offsets,
-        share if shifted else None,
-        float(np.exp(plain)),
-        pictures,
-        witnesses,
+        temperature=float(np.exp(best)),
+        offsets=tuple(map(float, share * added)) if share else (),
+        share=share if shifted else None,
+        plain=float(np.exp(_lowest(lambda at: loss(at, share)))),
+        pictures=pictures,
+        moments=witnesses,
     )
 
 
@@ -168,33 +164,30 @@ def fit_temperature(logits: Scores, y: Indices) -> float:
     slip = 1 / (pictures + 2)
 
     def loss(log_temperature: float) -> float:
-        told = log_softmax(logits, float(np.exp(log_temperature)))
-        own = told[np.arange(pictures), y]
-        return float(-((1 - slip) * own + slip * told.mean(1)).mean())
+        scaled = log_softmax(logits, float(np.exp(log_temperature)))
+        own = scaled[np.arange(pictures), y]
+        return float(-((1 - slip) * own + slip * scaled.mean(1)).mean())
 
     return float(np.exp(_lowest(loss)))
 
 
-def _prior(log_temperature: float, share: float) -> float:
-    """Return the negative logarithm of the prior's density, less a constant."""
-    return float(1.5 * np.log1p((log_temperature / SPREAD) ** 2 / 2) + (share / SHARE) ** 2 / 2)
-
-
-def _lowest(of: Callable[[float], float]) -> float:
-    """Return the logarithm of a temperature where `of` is least: by a grid first, for it may dip
-    twice.
+def _lowest(cost: Callable[[float], float]) -> float:
+    """Return the logarithm of the temperature where `cost` is least: by a grid first, for it may
+    dip twice.
     """
-    grid = np.linspace(np.log(COLDEST), np.log(HOTTEST), _GRID + 1)
-    tried = [of(float(one)) for one in grid]
-    at = int(np.argmin(tried))
-    near = grid[max(at - 1, 0)], grid[min(at + 1, _GRID)]
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(of, bounds=near, method="bounded", options={"xatol": 1e-5})
-    return float(found.x if found.fun <= tried[at] else grid[at])
+    grid = np.linspace(np.log(COLDEST), np.log(HOTTEST), _GRID + 1)
+    costs = [cost(float(log_temperature)) for log_temperature in grid]
+    at = int(np.argmin(costs))
+    near = grid[max(at - 1, 0)], grid[min(at + 1, _GRID)]
+    fitted = minimize_scalar(cost, bounds=near, method="bounded", options={"xatol": 1e-5})
+    return float(fitted.x if fitted.fun <= costs[at] else grid[at])
 
 
-def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) -> Pair:
+def _lowest_of_two(
+    cost: Callable[[float, float], float], log_temperature: float
+) -> tuple[float, float]:
     """Return the logarithm of a temperature, begun at one without a shift, and the share of the
     shift.
     """
@@ -202,15 +195,11 @@ def _lowest_of_two(of: Callable[[float, float], float], log_temperature: float) 
 
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
     ends = ((np.log(COLDEST), np.log(HOTTEST)), (0.0, 1.0))
-    found = [
-        minimize(lambda at: of(*at), start, method="L-BFGS-B", bounds=ends) for start in starts
+    fits = [
+        minimize(lambda at: cost(*at), start, method="L-BFGS-B", bounds=ends) for start in starts
     ]
-    best = min(found, key=lambda one: float(one.fun))
+    best = min(fits, key=lambda fit: float(fit.fun))
     return float(best.x[0]), float(best.x[1])
-
-
-BINS = 15
-"""As in the paper, so that figures can be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,33 +218,29 @@ class ConfidenceBin:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationError:
-    """`ece` is the mean distance of confidence and accuracy over the bins, weighted by count."""
+    """`ece` is the mean distance of confidence and accuracy over the bins, weighted by count.
+
+    `log_loss` is that of the same probabilities, where it is told.
+    """
 
     ece: float
-    bins: tuple[ConfidenceBin, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return {"ece": self.ece, "bins": [asdict(one) for one in self.bins]}
+    bins: tuple[ConfidenceBin, ...] = ()
+    log_loss: float | None = None
 
 
 def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> CalibrationError:
     """Return how far confidences (each row's greatest probability) are from the share right."""
-    sure, right = probabilities.max(1), probabilities.argmax(1) == y
-    place = _bin_of(sure, bins)
-    counts = np.bincount(place, minlength=bins)
+    confidences, right = probabilities.max(1), probabilities.argmax(1) == y
+    numbers = _bin_of(confidences, bins)
+    counts = np.bincount(numbers, minlength=bins)
     some = np.maximum(counts, 1)
-    confidence = np.bincount(place, sure, minlength=bins) / some
-    accuracy = np.bincount(place, right, minlength=bins) / some
+    confidence = np.bincount(numbers, confidences, minlength=bins) / some
+    accuracy = np.bincount(numbers, right, minlength=bins) / some
     ece = float((counts * np.abs(confidence - accuracy)).sum() / max(len(y), 1))
+    columns = (counts.tolist(), confidence.tolist(), accuracy.tolist())
+    rows = enumerate(zip(*columns, strict=True))
     return CalibrationError(
-        ece,
-        tuple(
-            ConfidenceBin(
-                i / bins, (i + 1) / bins, int(counts[i]), float(confidence[i]), float(accuracy[i])
-            )
-            for i in range(bins)
-        ),
+        ece, tuple(ConfidenceBin(at / bins, (at + 1) / bins, *row) for at, row in rows)
     )
 
 
@@ -284,48 +269,36 @@ class ClasswiseError:
     classes: tuple[ClassCalibration, ...]
     warning: str
 
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return asdict(self)
-
 
 def classwise_error(
     probabilities: Floats, y: Indices, moments: Sequence[str], classes: Sequence[str]
 ) -> ClasswiseError:
     """Return how far the probability (N x C) of each class is from how often it is true."""
     named = np.array(moments, dtype=np.str_)
-    told = tuple(
-        _of_class(name, probabilities[:, at], y == at, len(np.unique(named[y == at])))
-        for at, name in enumerate(classes)
-    )
-    few = [one.name for one in told if one.few]
-    warning = (
-        f"fewer than {FEW} moments, so mostly chance: {', '.join(few[:8])}"
-        f"{' and others' if len(few) > 8 else ''}"
-        if few
-        else ""
-    )
-    return ClasswiseError(float(np.mean([one.ece for one in told])), told, warning)
-
-
-def _of_class(
-    name: str, probability: Floats, true: npt.NDArray[np.bool_], moments: int
-) -> ClassCalibration:
-    off = np.bincount(_bin_of(probability, BINS), probability - true, minlength=BINS)
-    count = max(len(true), 1)
-    return ClassCalibration(
-        name,
-        float(probability.sum() / count),
-        float(true.sum() / count),
-        float(np.abs(off).sum() / count),
-        moments,
-        moments < FEW,
-    )
+    rows = []
+    for at, name in enumerate(classes):
+        probability, true = probabilities[:, at], y == at
+        off = np.bincount(_bin_of(probability, BINS), probability - true, minlength=BINS)
+        several = len(np.unique(named[true]))
+        pictures = max(len(y), 1)
+        rows.append(
+            ClassCalibration(
+                name,
+                expected=float(probability.sum() / pictures),
+                share=float(true.sum() / pictures),
+                ece=float(np.abs(off).sum() / pictures),
+                moments=several,
+                few=several < FEW,
+            )
+        )
+    few = [row.name for row in rows if row.few]
+    others = " and others" if len(few) > 8 else ""
+    warning = f"fewer than {FEW} moments, so mostly chance: {', '.join(few[:8])}{others}"
+    mean = float(np.mean([row.ece for row in rows]))
+    return ClasswiseError(mean, tuple(rows), warning if few else "")
 
 
 def _bin_of(confidence: Floats, bins: int) -> Indices:
-    """Return the bin of each confidence: bin i is for those above i / bins, up to (i + 1) /
-    bins.
-    """
+    """Return the bin of each: bin i is for those above i / bins, up to (i + 1) / bins."""
     number: Indices = np.ceil(confidence * bins).astype(np.int64) - 1
     return np.clip(number, 0, bins - 1)

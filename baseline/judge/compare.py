@@ -1,28 +1,37 @@
-"""What is compared: the figures of each run, and how each stands to the first."""
+"""Runs side by side, on the pictures that all of them were judged on: as figures and as a plot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from baseline.data.runs import ROOM
+from baseline.judge.answers import load_decision_rule, rule_scores
 from baseline.judge.calibration import calibration_error
-from baseline.judge.decision_rule import load_decision_rule, rule_scores
 from baseline.judge.intervals import (
     PairedComparison,
     compare_paired,
     effective_moments,
-    intervals,
+    several_interval,
 )
 from baseline.judge.metrics import classification_metrics
 from baseline.judge.outputs import Outputs, load_outputs, softmax
-from baseline.judge.report.run_files import read_layers, read_metrics, weights_size
+from baseline.judge.run_figures import read_layers, read_metrics, weights_size
+from baseline.train.curves import as_png
 from curation.moments import moments_of
 from gleanset import Dataset
-from gleanset.binomial import Interval
-from gleanset.errors import InputUnusable
+from gleanset.binomial import Interval, few
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import write_atomic
+from gleanset.html.charts import interval_bar
+from gleanset.html.fill import as_bytes, templates
+from gleanset.html.words import percent
+
+PAGE, PICTURE = ".html", ".png"
+BAND, DOT, GUESS = "#2d9a91", "#1f1e1b", "#b1500c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +54,10 @@ class ComparedRun:
     size: int | None
     against: PairedComparison | None = None
 
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        told = {
-            "interval": self.interval and list(self.interval),
-            "against": self.against and self.against.to_json(),
-        }
-        return asdict(self) | told
+    @property
+    def range(self) -> tuple[float, float]:
+        """The interval of its accuracy, as narrow as can be where there is none."""
+        return self.interval or (self.accuracy, self.accuracy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,18 @@ class Comparison:
     count: int
     left_out: int
     commonest_class: float
-    rows: tuple[ComparedRun, ...]
+    runs: tuple[ComparedRun, ...]
     moments: int
     effective_moments: float
 
+    @property
+    def few(self) -> str:
+        """A warning where they were compared on few moments."""
+        return few(self.moments, self.effective_moments)
+
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _JudgedOutputs:
     """What one run answers, its scores calibrated.
 
     Labels are told by class names, for runs may number them otherwise.
@@ -87,6 +98,18 @@ class _Told:
         pairs = zip(self.outputs.keys, self.outputs.y, strict=True)
         return {key: self.classes[number] for key, number in pairs}
 
+    def shared(self, keys: Sequence[str]) -> _JudgedOutputs:
+        """Return the same of these samples alone, in this order."""
+        rows = {key: row for row, key in enumerate(self.outputs.keys)}
+        index = np.array([rows[key] for key in keys], dtype=np.int64)
+        return replace(self, outputs=self.outputs.at(index))
+
+    @property
+    def right(self) -> np.ndarray:
+        """Which samples it answers rightly."""
+        right: np.ndarray = self.outputs.logits.argmax(1) == self.outputs.y
+        return right
+
 
 def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     """Compare runs by what they said when they were judged; nothing is computed anew.
@@ -94,90 +117,105 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     Raises `InputUnusable` for a run that is unknown or was not judged on the split, and where
     the runs have no picture of it in common.
     """
-    told = [_read(dataset, run, split) for run in dict.fromkeys(runs)]
-    shared = _shared(told)
-    if not shared:
+    judged = [_read(dataset, run, split) for run in dict.fromkeys(runs)]
+    labels = [run.labels() for run in judged]
+    in_all = set.intersection(*map(set, labels))
+    keys = sorted(key for key in in_all if len({label[key] for label in labels}) == 1)
+    if not keys:
         raise InputUnusable(
             f"these runs have no picture of {split} in common, or not with the same label",
             f"judge them on the present split: baseline evaluate RUN --split {split}",
         )
-    known = moments_of(dataset.db, shared)
-    moments = [known[key] for key in shared]
-    first = _right(told[0], shared)
-    rows = tuple(
-        _row(
-            one,
-            shared,
-            moments,
-            compare_paired(_right(one, shared), first, moments) if number else None,
-        )
-        for number, one in enumerate(told)
-    )
-    labels = told[0].labels()
-    counts = np.unique([labels[key] for key in shared], return_counts=True)[1]
-    everything = {key for one in told for key in one.outputs.keys}
+    known = moments_of(dataset.db, keys)
+    moments = [known[key] for key in keys]
+    shared = [run.shared(keys) for run in judged]
+    counts = np.unique([labels[0][key] for key in keys], return_counts=True)[1]
     return Comparison(
         split,
-        len(shared),
-        len(everything) - len(shared),
-        float(counts.max() / len(shared)),
-        rows,
+        len(keys),
+        len(set.union(*map(set, labels))) - len(keys),
+        float(counts.max() / len(keys)),
+        tuple(_row(run, moments, shared[0]) for run in shared),
         len(set(moments)),
         effective_moments(moments),
     )
 
 
-def _read(dataset: Dataset, run: str, split: str) -> _Told:
-    found = dataset.runs.get(run)
-    if found is None or found.status != "done" or found.room != "baseline":
-        raise InputUnusable(f"there is no finished run {run}", "see: gleanset list runs")
-    folder = dataset.run_at_hand(run)
+def _read(dataset: Dataset, name: str, split: str) -> _JudgedOutputs:
+    run = dataset.runs.get(name)
+    if run is None or run.status != "done" or run.room != ROOM:
+        raise InputUnusable(f"there is no finished run {name}", "see: gleanset list runs")
+    folder = dataset.run_at_hand(name)
     outputs = load_outputs(folder).get(split)
     if outputs is None or not len(outputs):
         raise InputUnusable(
-            f"run {run} was not judged on {split}",
-            f"judge it: baseline evaluate {run} --split {split} {dataset.option}",
+            f"run {name} was not judged on {split}",
+            f"judge it: baseline evaluate {name} --split {split} {dataset.option}",
         )
     classes = tuple(read_metrics(folder).classes)
-    given = rule_scores(outputs.logits, classes, load_decision_rule(folder))
-    return _Told(run, folder, classes, replace(outputs, logits=given))
+    scores = rule_scores(outputs.logits, classes, load_decision_rule(folder))
+    return _JudgedOutputs(name, folder, classes, replace(outputs, logits=scores))
 
 
-def _shared(told: Sequence[_Told]) -> list[str]:
-    """Keys that all runs were judged on with the same label, sorted."""
-    labels: list[Mapping[str, str]] = [one.labels() for one in told]
-    keys = set.intersection(*(set(one) for one in labels)) if labels else set()
-    return sorted(key for key in keys if len({one[key] for one in labels}) == 1)
-
-
-def _at(one: _Told, shared: Sequence[str]) -> Outputs:
-    place = {key: number for number, key in enumerate(one.outputs.keys)}
-    return one.outputs.at(np.array([place[key] for key in shared], dtype=np.int64))
-
-
-def _right(one: _Told, shared: Sequence[str]) -> np.ndarray:
-    told = _at(one, shared)
-    right: np.ndarray = told.logits.argmax(1) == told.y
-    return right
-
-
-def _row(
-    one: _Told, shared: Sequence[str], moments: Sequence[str], against: PairedComparison | None
-) -> ComparedRun:
-    told = _at(one, shared)
-    figures = classification_metrics(told.logits, told.y, told.keys, one.classes, 0)
-    metrics, layers = read_metrics(one.folder), read_layers(one.folder)
-    ranges = intervals(told.logits, told.y, moments)
+def _row(run: _JudgedOutputs, moments: Sequence[str], first: _JudgedOutputs) -> ComparedRun:
+    scores, y = run.outputs.logits, run.outputs.y
+    figures = classification_metrics(scores, y, run.outputs.keys, run.classes, 0)
+    metrics, layers = read_metrics(run.folder), read_layers(run.folder)
     return ComparedRun(
-        run=one.run,
+        run=run.run,
         preset=str(metrics.settings.get("preset", "?")),
         accuracy=figures.accuracy,
-        interval=ranges.get("accuracy"),
+        interval=several_interval(run.right, moments),
         log_loss=figures.log_loss,
-        ece=calibration_error(softmax(told.logits), told.y).ece,
+        ece=calibration_error(softmax(scores), y).ece,
         macro_f1=figures.macro_f1,
         seconds=metrics.seconds,
         parameters=sum(layer.parameters for layer in layers) if layers else None,
-        size=weights_size(one.folder),
-        against=against,
+        size=weights_size(run.folder),
+        against=None if run is first else compare_paired(run.right, first.right, moments),
     )
+
+
+def check_target(file: Path) -> None:
+    """Raises `UsageError` for a name that is neither a page's nor a picture's."""
+    if file.suffix.lower() not in (PAGE, PICTURE):
+        raise UsageError(f"cannot tell the format of {file}", f"end it in {PAGE} or {PICTURE}")
+
+
+def write_plot(comparison: Comparison, file: Path) -> None:
+    """Write the plot. Raises `UsageError`, `NotWritable`, `DiskFull`."""
+    check_target(file)
+    as_page = file.suffix.lower() == PAGE
+    write_atomic(file, as_bytes(page(comparison)) if as_page else _picture(comparison))
+
+
+def page(comparison: Comparison) -> str:
+    """Return the table with bars, as one HTML file that loads nothing."""
+    bars = {row.run: _bar(row, comparison.commonest_class) for row in comparison.runs}
+    template = templates("baseline.judge").get_template("compare.html.jinja")
+    return template.render(comparison=comparison, bars=bars)
+
+
+def _bar(row: ComparedRun, base: float) -> str:
+    low, high = row.range
+    words = f"{row.run}: {percent(row.accuracy)} ({percent(low)} to {percent(high)})"
+    return interval_bar(row.accuracy, low, high, base, words)
+
+
+def _picture(comparison: Comparison) -> bytes:
+    """Draw dots with intervals on a line from 0 to 1 as a PNG, one line a run, the first on top."""
+    from matplotlib.figure import Figure
+
+    runs = comparison.runs[::-1]
+    figure = Figure(figsize=(9.0, 1.2 + 0.4 * len(runs)), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    for at, row in enumerate(runs):
+        axes.plot(row.range, (at, at), color=BAND, linewidth=5, solid_capstyle="butt")
+        axes.plot(row.accuracy, at, "o", color=DOT)
+    axes.axvline(comparison.commonest_class, color=GUESS, label="commonest class")
+    axes.set_yticks(range(len(runs)), [f"{row.run}  {row.accuracy:.3f}" for row in runs])
+    axes.set(xlim=(0, 1), ylim=(-0.6, len(runs) - 0.4))
+    axes.set_title(f"Accuracy on {comparison.count} pictures of {comparison.split}, 95 % intervals")
+    axes.grid(axis="x", alpha=0.25)
+    axes.legend()
+    return as_png(figure)

@@ -1,17 +1,15 @@
-"""How familiar a picture looks to a network, and below what it is called "unknown".
+"""How familiar a picture looks to a network: below a threshold it is called "unknown".
 
 A network was taught to tell its classes apart, not what else there is: a stranger may look more
 like one class than like the others, and its probability says no more. What gives it away is that
 its features lie farther out than those of the pictures that were learnt from. So its scores are
 divided by how much farther they lie, and the probability that its answer is left is its
 familiarity (0..1). For a network that answers by known pictures it is the likeness of the nearest.
-`benchmarks/open_world.py` and docs/experiments.md have what that gains, and what else was tried.
+docs/experiments.md has what that gains, and what else was tried.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.features.feature_spread import standardising
-from baseline.judge.intervals import Groups, effective_moments, group_numbers
-from baseline.judge.outputs import Floats, Indices, Scores, softmax
+from baseline.judge.outputs import Floats, Scores, softmax
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 
@@ -29,8 +26,6 @@ FILE = "familiarity.json"
 SOFTER = 2.0
 """By what scores are divided besides: how far the other classes are behind counts for more than in
 a probability. Chosen on two sets, confirmed on two others (docs/experiments.md)."""
-SLACK = 1e-4
-"""A threshold lies so far below the picture of val that it spares: an exported file rounds."""
 
 
 class FeatureScale(msgspec.Struct, frozen=True, dict=True):
@@ -79,7 +74,7 @@ def save_feature_scale(folder: Path, scale: FeatureScale, *, scratch: Path | Non
 
 
 def load_feature_scale(folder: Path) -> FeatureScale | None:
-    """Return what a run keeps of its train; None for a gallery, or a run of before.
+    """Return what a run keeps of its train; None for a gallery.
 
     Raises `InputUnusable` for a damaged file.
     """
@@ -91,87 +86,3 @@ def load_feature_scale(folder: Path) -> FeatureScale | None:
         raise InputUnusable(
             f"{folder / FILE} cannot be used: {error}", "train again: baseline train"
         ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class FamiliarityThreshold:
-    """Pictures of a familiarity `below` this are unknown.
-
-    Chosen so that of known pictures at most `wanted` are: on average over other vals at most
-    `on_average`, which is more where val has fewer than `needed` moments. Of the `count` pictures
-    of val, of `moments` moments, `unknown` are; of as many other pictures at most `at_most` will
-    be, with 95 % confidence.
-    """
-
-    below: float
-    wanted: float
-    count: int
-    moments: int
-    unknown: int
-    on_average: float
-    at_most: float
-    needed: int
-
-    @property
-    def promised(self) -> bool:
-        """Whether val is large enough for the promise."""
-        return self.on_average <= self.wanted + 1e-12
-
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return asdict(self) | {"promised": self.promised}
-
-
-def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> FamiliarityThreshold:
-    """Choose the highest threshold for which at most `wanted` (0..1) of known pictures are unknown.
-
-    `familiarity` (N) is that of val, `moments` (N) are its moments. A moment counts as one case
-    whatever its size, and one more is taken to be all unknown: then a picture of a new moment is
-    called unknown with a probability of at most `wanted`, whatever the network and however alike
-    the pictures of a moment are (Lee, Barber and Willett, "Distribution-free inference with
-    hierarchical data", 2023). Raises InputUnusable where val is empty.
-    """
-    if not len(familiarity):
-        raise InputUnusable(
-            "val is empty, so no threshold can be chosen",
-            "give it a share: labeler split --ratio 8:1:1, then train again",
-        )
-    groups = group_numbers(moments)
-    cases = int(groups.max()) + 1
-    order = np.argsort(familiarity, kind="stable")
-    ranked, weight = familiarity[order], (1 / np.bincount(groups))[groups][order]
-    # What lies strictly below each value, and the moment that was not seen.
-    shares = (np.append(0.0, weight.cumsum()[:-1]) + 1) / (cases + 1)
-    first = np.append(True, ranked[1:] != ranked[:-1])
-    fits = np.flatnonzero(first & (shares <= wanted + 1e-12))
-    at = int(fits[-1]) if len(fits) else 0
-    below = float(ranked[at]) - SLACK
-    unknown = familiarity < below
-    return FamiliarityThreshold(
-        below=below,
-        wanted=wanted,
-        count=len(familiarity),
-        moments=cases,
-        unknown=int(unknown.sum()),
-        on_average=float(shares[at]),
-        at_most=_at_most(unknown, groups),
-        needed=math.ceil(1 / wanted - 1 - 1e-9) if wanted else 0,
-    )
-
-
-def _at_most(unknown: npt.NDArray[np.bool_], groups: Indices) -> float:
-    """Return the share that as many other pictures do not exceed with 95 % confidence.
-
-    The share of all pictures below a value that was chosen by its rank has a beta distribution, so
-    that of as many as these a beta-binomial one (Wilks, "Statistical prediction with special
-    reference to the problem of tolerance limits", 1942): choosing costs nothing. Pictures count by
-    how many moments of equal size would tell as much, as though those of a moment were all alike.
-    """
-    from scipy.stats import betabinom
-
-    per_moment = float((np.bincount(groups, unknown) / np.bincount(groups)).mean())
-    cases = math.floor(effective_moments(groups))
-    hits = max(per_moment, float(unknown.mean())) * cases
-    return (
-        float(betabinom.ppf(0.95, cases, hits + 1, cases - hits)) / cases if hits < cases else 1.0
-    )

@@ -16,13 +16,13 @@ size would tell as much (`effective_moments`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from baseline.judge.outputs import Floats, Indices, Scores, log_softmax
+from baseline.judge.outputs import Floats, Indices
 from gleanset.binomial import Interval
 
 # scipy is imported where it is used: whoever predicts need not wait for it.
@@ -32,10 +32,9 @@ Groups = Sequence[str] | npt.NDArray[Any]
 
 _END = 0.975
 """The confidence of either end of a 95 % interval."""
-_UNSEEN = 0.5
-"""The part of a moment of mistakes that log loss is taken to have missed."""
 _FEW_HIT = 0.7
 """The part of a moment of hits by which the variance of a share is taken to be larger."""
+LUCK = 0.05
 
 
 def group_numbers(names: Groups) -> Indices:
@@ -55,24 +54,9 @@ def _effective(sizes: Floats) -> float:
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
-def intervals(logits: Scores, y: Indices, groups: Sequence[str]) -> dict[str, Interval]:
-    """Return the 95 % intervals of accuracy, log loss and macro F1; none for a single moment.
-
-    Log loss has no upper end that could be told where one moment outweighs all others.
-    `groups` names the moment of each of the N rows.
-    """
-    numbers = group_numbers(groups)
-    if len(set(groups)) < 2:
-        return {}
-    log_probabilities = log_softmax(logits)
-    predicted = log_probabilities.argmax(1)
-    found = {
-        "accuracy": share_interval(predicted == y, numbers),
-        "macro_f1": _macro_f1_interval(y, predicted, numbers, logits.shape[1]),
-    }
-    if effective_moments(numbers) < 2:
-        return found
-    return found | {"log_loss": _log_loss_interval(log_probabilities, y, numbers)}
+def several_interval(right: Flags, groups: Groups) -> Interval | None:
+    """Return `share_interval` of several moments; None for a single one, which bounds nothing."""
+    return share_interval(right, groups) if len(set(groups)) > 1 else None
 
 
 def share_interval(right: Flags, groups: Groups, swollen: float = 1.0) -> Interval:
@@ -95,15 +79,31 @@ def share_at_most(
     as an average picture's. It is multiplied by `swollen`, for what else than the pictures makes
     the share wander.
     """
+    from scipy.special import ndtri
+
     sums, sizes = _by_moment(hits.astype(np.float64), groups)
+    moments = _effective(sizes)
     total = float(sizes.sum())
     share = float(sums.sum() / total) if total else 1.0
     if share == 0:
-        return exact_limit(0.0, _effective(sizes) / swollen, confidence)
+        return _exact_limit(0.0, moments / swollen, confidence)
     if share == 1 or len(sizes) < 2:
         return 1.0
-    worth = _worth(*_seen_more(sums, sizes), total) * _known(_effective(sizes), confidence)
-    return exact_limit(share, worth / swollen, confidence)
+    sums, sizes = _with_part(sums, sizes, 1.0)
+    enlarged, variance = float(sums.sum() / sizes.sum()), _variance(sums, sizes)
+    worth = min(total, enlarged * (1 - enlarged) / variance) if variance > 0 else total
+    # A variance that few moments tell is known as badly as Student's t has it.
+    known = (float(ndtri(confidence)) / _t_quantile(moments - 1, confidence)) ** 2
+    return _exact_limit(share, worth * known / swollen, confidence)
+
+
+def _exact_limit(share: float, cases: float, confidence: float) -> float:
+    """Return the exact upper limit of a share seen in so many cases (Clopper and Pearson, 1934)."""
+    from scipy.special import betaincinv
+
+    if share >= 1 or not cases:
+        return 1.0
+    return float(betaincinv(share * cases + 1, (1 - share) * cases, confidence))
 
 
 def difference_interval(gain: Floats, groups: Groups) -> Interval:
@@ -118,15 +118,14 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     ahead, behind = float(gained.mean()), float(lost.mean())
     up, down = share_interval(gained, groups), share_interval(lost, groups)
     odds = ahead * behind / ((1 - ahead) * (1 - behind)) if ahead < 1 and behind < 1 else 0.0
-    above = _joined(up.high - ahead, behind - down.low, odds**0.5)
-    below = _joined(ahead - up.low, down.high - behind, odds**0.5)
+
+    def joined(first: float, second: float) -> float:
+        return float((first**2 + second**2 + 2 * odds**0.5 * first * second) ** 0.5)
+
     mean = ahead - behind
+    below = joined(ahead - up.low, down.high - behind)
+    above = joined(up.high - ahead, behind - down.low)
     return Interval(max(-1.0, mean - below), min(1.0, mean + above))
-
-
-def _joined(one: float, other: float, correlation: float) -> float:
-    """Return the square root of the sum of squares, and of what both have in common."""
-    return float((one**2 + other**2 + 2 * correlation * one * other) ** 0.5)
 
 
 def standard_error(values: Floats, groups: Groups) -> float:
@@ -146,62 +145,25 @@ def auroc_interval(
     """
     parts = [_by_moment(above, known_groups), _by_moment(below, strange_groups)]
     mean = float(parts[1][0].sum() / parts[1][1].sum())
-    variance, fewest = 0.0, min(_effective(sizes) for _, sizes in parts)
-    for sums, sizes in parts:
-        part = _FEW_HIT * _typical(sizes)
-        variance += _variance(np.append(sums, 0.0), np.append(sizes, part))
+    fewest = min(_effective(sizes) for _, sizes in parts)
+    variance = sum(_variance(*_with_part(*part, 0.0)) for part in parts)
     half = _t_quantile(fewest - 1, _END) * variance**0.5
     return Interval(max(0.0, mean - half), min(1.0, mean + half))
-
-
-def _log_loss_interval(log_probabilities: Floats, y: Indices, groups: Indices) -> Interval:
-    """Return the interval of the mean loss, wider upwards: what costs most is seen least.
-
-    Its upper end counts a part of a moment more in which the second likeliest class were right,
-    and is that of the square root, whose distribution leans less (the delta method).
-    """
-    losses = -log_probabilities[np.arange(len(y)), y]
-    sums, sizes = _by_moment(losses, groups)
-    slip = -np.sort(log_probabilities, 1)[:, -2].mean() if log_probabilities.shape[1] > 1 else 0.0
-    part, worst = _UNSEEN * _typical(sizes), float((sums / sizes).max())
-    more = np.append(sums, part * max(float(slip), worst)), np.append(sizes, part)
-    t = _t_quantile(_effective(sizes) - 1, _END)
-    mean, high = float(sums.sum() / sizes.sum()), float(more[0].sum() / more[1].sum())
-    root = high**0.5 + (t * _variance(*more) ** 0.5 / (2 * high**0.5) if high else 0.0)
-    return Interval(max(0.0, mean - t * _variance(sums, sizes) ** 0.5), root**2)
-
-
-def _macro_f1_interval(y: Indices, predicted: Indices, groups: Indices, classes: int) -> Interval:
-    """Return the interval of macro F1, as of a share whose variance is that of leaving moments out.
-
-    The sample is worth no more to it than to the share wrong.
-    """
-    right = predicted == y
-    tables = [
-        _by_class(y[right], groups[right], groups, classes),
-        _by_class(y, groups, groups, classes),
-        _by_class(predicted, groups, groups, classes),
-    ]
-    mean = float(_macro_f1(*(table.sum(0, keepdims=True) for table in tables))[0])
-    without = _macro_f1(*(table.sum(0) - table for table in tables))
-    count, worth = len(without), effective_moments(groups)
-    variance = float((count - 1) / count * ((without - without.mean()) ** 2).sum())
-    most = _worth(*_seen_more(*_by_moment((~right).astype(np.float64), groups)), len(y))
-    if 0 < mean < 1:
-        worth = _worth(mean, variance, most) * _known(worth, _END)
-    return Interval(1 - exact_limit(1 - mean, worth, _END), exact_limit(mean, worth, _END))
 
 
 def _by_moment(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
     """Return the sum of `values` (N) in each moment, and how many there are."""
     numbers = group_numbers(groups)
-    found: Floats = np.bincount(numbers, values).astype(np.float64)
-    return found, np.bincount(numbers).astype(np.float64)
+    sums: Floats = np.bincount(numbers, values).astype(np.float64)
+    return sums, np.bincount(numbers).astype(np.float64)
 
 
-def _typical(sizes: Floats) -> float:
-    """Return how large the moment of a picture is, on average over the pictures."""
-    return float((sizes**2).sum() / sizes.sum())
+def _with_part(sums: Floats, sizes: Floats, value: float) -> tuple[Floats, Floats]:
+    """Return the same with a part of a moment more, all of this value, as large as the moment of an
+    average picture.
+    """
+    part = _FEW_HIT * float((sizes**2).sum() / sizes.sum())
+    return np.append(sums, value * part), np.append(sizes, part)
 
 
 def _variance(sums: Floats, sizes: Floats) -> float:
@@ -211,58 +173,11 @@ def _variance(sums: Floats, sizes: Floats) -> float:
     return float((off**2).sum() / total**2 * count / (count - 1))
 
 
-def _seen_more(sums: Floats, sizes: Floats) -> tuple[float, float]:
-    """Return the share of hits and its variance, with a part of a moment of hits added."""
-    part = _FEW_HIT * _typical(sizes)
-    sums, sizes = np.append(sums, part), np.append(sizes, part)
-    return float(sums.sum() / sizes.sum()), _variance(sums, sizes)
-
-
-def _worth(share: float, variance: float, most: float) -> float:
-    """Return how many independent cases have this variance, at most so many."""
-    return min(most, share * (1 - share) / variance) if variance > 0 else most
-
-
-def _known(moments: float, confidence: float) -> float:
-    """Return the part of its worth that a sample has when its variance is known from few
-    moments.
-    """
-    from scipy.special import ndtri
-
-    return (float(ndtri(confidence)) / _t_quantile(moments - 1, confidence)) ** 2
-
-
 def _t_quantile(freedom: float, confidence: float) -> float:
     """Return the quantile of Student's t with so many degrees of freedom."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, confidence))
-
-
-def exact_limit(share: float, cases: float, confidence: float) -> float:
-    """Return the exact upper limit of a share seen in so many cases (Clopper and Pearson, 1934)."""
-    from scipy.special import betaincinv
-
-    if share >= 1 or not cases:
-        return 1.0
-    return float(betaincinv(share * cases + 1, (1 - share) * cases, confidence))
-
-
-def _by_class(kind: Indices, of: Indices, groups: Indices, classes: int) -> Floats:
-    """Counts of each class in each moment, moments x classes."""
-    count = int(groups.max()) + 1
-    table = np.bincount(of * classes + kind, minlength=count * classes)
-    return table.reshape(count, classes).astype(np.float64)
-
-
-def _macro_f1(right: Floats, support: Floats, answered: Floats) -> Floats:
-    f1 = 2 * right / np.maximum(support + answered, 1)
-    there = support > 0
-    result: Floats = (f1 * there).sum(1) / np.maximum(there.sum(1), 1)
-    return result
-
-
-LUCK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +194,6 @@ class PairedComparison:
     only_this: int
     only_other: int
     p: float
-
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return asdict(self) | {"interval": self.interval and list(self.interval)}
 
     @property
     def clear(self) -> bool:

@@ -7,21 +7,21 @@ test and all pictures of the classes that it never met.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from baseline.data.grouped_split import with_val
 from baseline.data.samples import Examples, find_examples, prior_shift
-from baseline.judge.decision_rule import UNKNOWN, DecisionRule, decide
-from baseline.judge.familiarity import FeatureScale, choose_familiarity
+from baseline.judge.answers import UNKNOWN, DecisionRule, decide
+from baseline.judge.familiarity import FeatureScale
+from baseline.judge.judging import TEST, fitted_rule
 from baseline.judge.metrics import sample_context
+from baseline.judge.open_set import OpenSetResult, Round, SeenPictures, open_set_result
 from baseline.judge.outputs import Outputs
-from baseline.judge.report_metrics import TEST, calibration_on
-from baseline.judge.unknown_figures import OpenSetResult, Round, SeenPictures, open_set_result
+from baseline.judge.thresholds import choose_familiarity
 from baseline.settings import Settings
 from baseline.train.inference import outputs_familiarity, scale_of, split_outputs
 from baseline.train.methods.registry import fit_method
@@ -88,8 +88,7 @@ def without_classes(examples: Examples, out: set[str], seed: int) -> Examples:
     """Return the examples without some classes, whose pictures are the split `STRANGERS`.
 
     Among these are none of a moment that is learnt from, and none whose label nobody has looked at.
-    They go by the name of some class that
-    stays, for pictures are read with one.
+    They go by the name of some class that stays, for pictures are read with one.
     """
     stay = [number for number, name in enumerate(examples.classes) if name not in out]
     classes = tuple(examples.classes[number] for number in stay)
@@ -99,7 +98,9 @@ def without_classes(examples: Examples, out: set[str], seed: int) -> Examples:
     }
     weights = tuple(examples.weights[number] for number in stay) if examples.weights else ()
     known, _ = with_val(replace(examples, classes=classes, splits=splits, weights=weights), seed)
-    learnt = {examples.moments[one.key] for s in ("train", "val") for one in known.splits[s]}
+    learnt = {
+        examples.moments[sample.key] for part in ("train", "val") for sample in known.splits[part]
+    }
     away = {
         sample.key: replace(sample, label=classes[0])
         for sample in _all_samples(examples)
@@ -118,50 +119,43 @@ def _shown(data: TrainingData, everything: Examples, wanted: float) -> Round:
     """Train, choose the threshold on val, and show what was not learnt from."""
     examples = data.examples
     net = fit_method(data, data.settings).net
-    told = {s: split_outputs(net, data, s).unique() for s in examples.splits if examples.splits[s]}
-    if "val" not in told:
+    outputs = {
+        split: split_outputs(net, data, split).unique()
+        for split, samples in examples.splits.items()
+        if samples
+    }
+    if "val" not in outputs:
         raise InputUnusable(
             "val is empty, so no threshold can be chosen",
             f"give it a share: labeler split --ratio 8:1:1 {data.dataset.option}",
         )
     context = sample_context(data.dataset, list(_all_samples(examples)), examples.moments)
-    fitted = calibration_on(told["val"], context, prior_shift(examples, data.settings))
-    offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
-    rule = DecisionRule(fitted.temperature, offsets=offsets)
-    scale = None if isinstance(net.head, GalleryHead) else scale_of(told["train"])
-    familiarity = outputs_familiarity(told["val"], examples.classes, rule, scale)
-    chosen = choose_familiarity(familiarity, context.groups(told["val"].keys), wanted)
-    sure = decide(told["val"].logits, examples.classes, rule).probabilities.max(1)
-    plain = choose_familiarity(sure, context.groups(told["val"].keys), wanted).below
-    rule = msgspec.structs.replace(rule, unfamiliar_below=chosen.below)
+    shift = prior_shift(examples, data.settings)
+    _, rule = fitted_rule(outputs["val"], examples.classes, context, shift)
+    scale = None if isinstance(net.head, GalleryHead) else scale_of(outputs["train"])
+    val = outputs_familiarity(outputs["val"], examples.classes, rule, scale)
+    chosen = choose_familiarity(val, context.groups(outputs["val"].keys), wanted)
+    rule = rule.but(unfamiliar_below=chosen.below)
     names = {sample.key: str(sample.label) for sample in _all_samples(everything)}
-    return (
-        _seen(told.get(TEST), examples.classes, rule, scale, plain, examples.moments),
-        _seen(told.get(STRANGERS), examples.classes, rule, scale, plain, names),
-    )
+
+    def seen(split: str, cases: Mapping[str, str]) -> SeenPictures:
+        return _seen(outputs.get(split), examples.classes, rule, scale, cases)
+
+    return seen(TEST, examples.moments), seen(STRANGERS, names)
 
 
 def _seen(
     outputs: Outputs | None,
-    classes: Sequence[str],
+    classes: tuple[str, ...],
     rule: DecisionRule,
     scale: FeatureScale | None,
-    plain: float,
     cases: Mapping[str, str],
 ) -> SeenPictures:
-    """Return what is answered to pictures, which count as `cases`.
-
-    `plain` is the threshold of a probability that val would choose in place of familiarity.
-    """
+    """Return what is answered to pictures, which count as `cases`."""
     if outputs is None:
-        nothing = np.zeros(0)
-        return SeenPictures(nothing, nothing, nothing > 0, nothing > 0, ())
+        return SeenPictures(np.zeros(0), np.zeros(0, np.bool_), ())
     familiarity = outputs_familiarity(outputs, classes, rule, scale)
     answers = decide(outputs.logits, classes, rule, familiarity)
     return SeenPictures(
-        familiarity,
-        answers.probabilities.max(1),
-        answers.classes == UNKNOWN,
-        answers.probabilities.max(1) < plain,
-        [cases[key] for key in outputs.keys],
+        familiarity, answers.classes == UNKNOWN, [cases[key] for key in outputs.keys]
     )

@@ -1,4 +1,4 @@
-"""Classification metrics of one split, as a whole and for its parts.
+"""Figures of one split, as a whole and for its parts: what is computed, kept and shown.
 
 The parts (subgroups) are told apart by what the catalogue knows of a sample: the kind of source it
 comes from, and whether a person has looked at its label.
@@ -7,20 +7,23 @@ comes from, and whether a person has looked at its label.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from baseline.judge.intervals import share_interval
+from baseline.judge.calibration import CalibrationError, ClasswiseError, ConfidenceBin
+from baseline.judge.intervals import several_interval
 from baseline.judge.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
-from gleanset.binomial import Interval
+from gleanset.binomial import UNKNOWN, Interval, few
 from gleanset.db.journal import label_provenances
 from gleanset.errors import InputUnusable
 from gleanset.records import Origin, Sample
 
 TOP = 5
+CONFUSED = 10
+"""Pairs of classes that are listed as confused most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,55 +52,117 @@ class Misclassification:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassificationMetrics:
-    """The figures of one split.
+class ConfusedPair:
+    """`count` of `total` pictures of class `true` were taken for `answered`."""
+
+    true: str
+    answered: str
+    count: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubgroupMetrics:
+    """A part of a split: how many pictures, and the share right with its 95 % interval, if any."""
+
+    name: str
+    count: int
+    accuracy: float
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFigures:
+    """The figures of one split; those from `moments` on are of a run that was judged as a whole.
 
     `log_loss` is the mean cross entropy in nats, unweighted; `macro_f1` the plain mean over
     the classes that have pictures; row i, column j of `confusion` counts pictures of class i
     taken for class j; `mistakes` come most confident first; `top5_accuracy` is None with five
     classes or fewer; `commonest_class` is the accuracy of always naming the class with the most
-    pictures.
+    pictures. `intervals` has that of `accuracy` (95 %), where there are several moments. `ece` and
+    `bins` are the calibration error, `uncalibrated` has that of the scores as the network gives
+    them; `kinds` and `labels` are parts by source and by who gave the label; `risk` are points
+    (coverage, error rate) of answering only the surest.
     """
 
     count: int
     accuracy: float
     log_loss: float
     macro_f1: float
-    top5_accuracy: float | None
     classes: tuple[ClassScore, ...]
     confusion: list[list[int]]
     mistakes: tuple[Misclassification, ...]
+    top5_accuracy: float | None = None
     commonest_class: float = 0.0
+    moments: int | None = None
+    effective_moments: float | None = None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    ece: float | None = None
+    bins: tuple[ConfidenceBin, ...] = ()
+    uncalibrated: CalibrationError | None = None
+    classwise: ClasswiseError | None = None
+    kinds: tuple[SubgroupMetrics, ...] = ()
+    labels: tuple[SubgroupMetrics, ...] = ()
+    risk: tuple[tuple[float, float], ...] = ()
 
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return asdict(self) | {
-            "classes": [asdict(score) for score in self.classes],
-            "mistakes": [asdict(mistake) for mistake in self.mistakes],
-        }
+    @property
+    def right(self) -> int:
+        """How many pictures were recognised."""
+        return sum(row[i] for i, row in enumerate(self.confusion))
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of accuracy, from 0 to 1 where a single moment tells nothing."""
+        return self.intervals.get("accuracy", UNKNOWN)
+
+    @property
+    def few(self) -> str:
+        """A warning where they were counted on few moments."""
+        return few(self.moments, self.effective_moments)
+
+    def confused(self, most: int = CONFUSED) -> list[ConfusedPair]:
+        """Return mistakes made more than once, commonest first: a large matrix hides them."""
+        names = [score.name for score in self.classes]
+        pairs = [
+            ConfusedPair(names[i], names[j], number, sum(row))
+            for i, row in enumerate(self.confusion)
+            for j, number in enumerate(row)
+            if i != j and number > 1
+        ]
+        return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[:most]
 
 
 def classification_metrics(
     logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20
-) -> ClassificationMetrics:
-    """Return the metrics of `logits` (N x classes) against the true classes `y` (N).
+) -> SplitFigures:
+    """Return the figures of `logits` (N x classes) against the true classes `y` (N).
 
     At most `worst` mistakes are listed. Raises InputUnusable where there is no picture.
     """
     if not len(y):
         raise empty_split_error()
-    from sklearn.metrics import confusion_matrix
+    from sklearn.metrics import (
+        confusion_matrix,
+        precision_recall_fscore_support,
+        top_k_accuracy_score,
+    )
 
+    numbers = range(len(classes))
     log_probabilities = log_softmax(logits)
     predicted = log_probabilities.argmax(1)
-    confusion = confusion_matrix(y, predicted, labels=range(len(classes)))
-    scores = _class_scores(y, predicted, classes)
-    return ClassificationMetrics(
+    confusion = confusion_matrix(y, predicted, labels=numbers)
+    columns = precision_recall_fscore_support(y, predicted, labels=numbers, zero_division=0.0)
+    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
+    scores = tuple(ClassScore(*row) for row in rows)
+    top = len(classes) > TOP
+    return SplitFigures(
         count=len(y),
         accuracy=float(confusion.trace() / len(y)),
         log_loss=mean_log_loss(logits, y),
         macro_f1=float(np.mean([score.f1 for score in scores if score.support])),
-        top5_accuracy=_top_accuracy(log_probabilities, y) if len(classes) > TOP else None,
+        top5_accuracy=float(top_k_accuracy_score(y, log_probabilities, k=TOP, labels=numbers))
+        if top
+        else None,
         classes=scores,
         confusion=confusion.tolist(),
         mistakes=_mistakes(log_probabilities, y, keys, classes)[:worst],
@@ -115,22 +180,6 @@ def empty_split_error() -> InputUnusable:
     return InputUnusable(
         "There is no picture to evaluate on.", "Give the split a share: labeler split --ratio 8:1:1"
     )
-
-
-def _class_scores(y: Indices, predicted: Indices, classes: Sequence[str]) -> tuple[ClassScore, ...]:
-    from sklearn.metrics import precision_recall_fscore_support
-
-    columns = precision_recall_fscore_support(
-        y, predicted, labels=range(len(classes)), zero_division=0.0
-    )
-    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
-    return tuple(ClassScore(*row) for row in rows)
-
-
-def _top_accuracy(scores: Floats, y: Indices) -> float:
-    from sklearn.metrics import top_k_accuracy_score
-
-    return float(top_k_accuracy_score(y, scores, k=TOP, labels=range(scores.shape[1])))
 
 
 def _mistakes(
@@ -151,33 +200,18 @@ _DRAWN = ("pixiv", "booru", "deviantart", "artstation", "zerochan", "e621", "kon
 """Words in the hosts of sites where people show drawings."""
 
 
-@dataclass(frozen=True, slots=True)
-class SubgroupMetrics:
-    """A part of a split: how many pictures, and the share right with its 95 % interval, if any."""
-
-    name: str
-    count: int
-    accuracy: float
-    interval: Interval | None
-
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return asdict(self) | {"interval": self.interval and list(self.interval)}
-
-
 def subgroup_metrics(
     outputs: Outputs, names: Mapping[str, str], moments: Mapping[str, str]
 ) -> tuple[SubgroupMetrics, ...]:
     """Return the metrics of each name that `names` gives to the keys, the largest part first."""
     right = outputs.logits.argmax(1) == outputs.y
     named = np.array([names.get(key, OTHER) for key in outputs.keys], dtype=np.str_)
-    found = []
+    parts = []
     for name in dict.fromkeys(named.tolist()):
         at = np.flatnonzero(named == name)
-        groups = [moments[outputs.keys[i]] for i in at]
-        interval = share_interval(right[at], groups) if len(set(groups)) > 1 else None
-        found.append(SubgroupMetrics(name, len(at), float(right[at].mean()), interval))
-    return tuple(sorted(found, key=lambda part: (-part.count, part.name)))
+        interval = several_interval(right[at], [moments[outputs.keys[i]] for i in at])
+        parts.append(SubgroupMetrics(name, len(at), float(right[at].mean()), interval))
+    return tuple(sorted(parts, key=lambda part: (-part.count, part.name)))
 
 
 def source_kind(origins: Sequence[Origin]) -> str:
@@ -227,7 +261,7 @@ def sample_context(
     dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
 ) -> SampleContext:
     """Return what the catalogue knows of these samples, whose `moments` are known by key."""
-    given = label_provenances(dataset.db)
+    provenances = label_provenances(dataset.db)
     kinds = {sample.image: "" for sample in samples}
     for sha256 in kinds:
         image = dataset.images.get(sha256)
@@ -235,5 +269,5 @@ def sample_context(
     return SampleContext(
         moments=moments,
         kinds={sample.key: kinds[sample.image] for sample in samples},
-        givers={s.key: PERSON if given.get(s.key) in _BY_HAND else BULK for s in samples},
+        givers={s.key: PERSON if provenances.get(s.key) in _BY_HAND else BULK for s in samples},
     )

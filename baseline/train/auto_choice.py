@@ -10,22 +10,17 @@ moments, p < 0.05.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from baseline.judge.calibration import fit_temperature
-from baseline.judge.intervals import (
-    PairedComparison,
-    compare_paired,
-    share_interval,
-    standard_error,
-)
+from baseline.judge.intervals import compare_paired, several_interval, standard_error
 from baseline.judge.outputs import Floats, Outputs, log_softmax
+from baseline.judge.run_figures import PresetChoice, TrialResult
 from baseline.settings import AUTO, Settings, check_shared, load_preset
 from baseline.train.auto_candidates import PresetCandidate, candidates
 from baseline.train.fold_trials import FoldTrials, right
-from gleanset.binomial import Interval
 from gleanset.errors import DiskFull, InputUnusable, MissingComponent, NotWritable
 from gleanset.html.words import count, duration
 from gleanset.work.progress import Progress
@@ -33,45 +28,6 @@ from gleanset.work.progress import Progress
 Say = Callable[[str], None]
 LUCK = 2.0
 """Log losses no further apart are level: in standard errors of their difference, paired."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrialResult:
-    """What a candidate came to on folds within train; all None and `why` for one that failed.
-
-    `behind` compares it with the one that was taken, whose own is None.
-    """
-
-    preset: str
-    accuracy: float | None = None
-    interval: Interval | None = None
-    log_loss: float | None = None
-    behind: PairedComparison | None = None
-    why: str = ""
-
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        told = asdict(self) | {"interval": self.interval and list(self.interval)}
-        return told | {"behind": self.behind and self.behind.to_json()}
-
-
-@dataclass(frozen=True, slots=True)
-class PresetChoice:
-    """The preset that was taken, why, and what all others came to; the one taken stands first.
-
-    `judged` pictures of so many `moments` were held out in `folds` folds.
-    """
-
-    preset: str
-    why: str
-    results: tuple[TrialResult, ...]
-    folds: int
-    judged: int
-    moments: int
-
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return asdict(self) | {"results": [one.to_json() for one in self.results]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +223,10 @@ def _result(
     places: Sequence[str],
 ) -> TrialResult:
     hits = right(told[one.preset])
-    several = len(set(places)) > 1
     return TrialResult(
         one.preset,
         float(hits.mean()),
-        share_interval(hits, places) if several else None,
+        several_interval(hits, places),
         loss,
         None if one.preset == taken else compare_paired(hits, right(told[taken]), places),
     )

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from baseline.train.loop.callbacks import EpochReport, RateTest
+    from baseline.judge.run_figures import EpochReport
+    from baseline.train.loop.callbacks import RateTest
 
 CURVES = "curves.png"
 TRAIN, VAL, MARK = "#3b6ea5", "#c8602b", "#666666"

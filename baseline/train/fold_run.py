@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from baseline.data.runs import FOLDS_ROOM, METRICS, ROOM, ending_told, new_run_id, run_folder
@@ -22,7 +23,12 @@ from baseline.data.samples import prior_shift
 from baseline.judge.intervals import effective_moments, share_interval
 from baseline.judge.metrics import classification_metrics
 from baseline.judge.outputs import Outputs, save_outputs
-from baseline.judge.report.folds_page import write_folds_report
+from baseline.judge.report.folds_page import (
+    FoldFigures,
+    FoldMetrics,
+    FoldsSummary,
+    write_folds_report,
+)
 from baseline.judge.report.page import REPORT
 from baseline.settings import Settings
 from baseline.train.auto_candidates import seconds_range
@@ -43,16 +49,6 @@ SWOLLEN = 1.5
 these pictures: folds share what they learnt from (benchmarks/cross_validation.py)."""
 HELD_OUT = "held out"
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class FoldFigures:
-    """What the network of one fold came to on the pictures it had not learnt from."""
-
-    count: int
-    moments: int
-    accuracy: float | None
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,37 +208,35 @@ def _judge(
     doubts = doubts_in(told, places, examples.classes, run, shift)
     _note_look(trials, run, told)
     Doubts(trials.dataset.db).replace(doubts)
-    summary = {
-        "folds": [asdict(one) for one in folds],
-        "judged": len(told),
-        "moments": len(set(places)),
-        "effective_moments": effective_moments(places),
-        "not_judged": len(trials.labelled) - len(told),
-        "test": 0 if trials.dealt else _in_test(trials.dataset),
-        "accuracy": judged.accuracy,
-        "at_least": interval.low,
-        "at_most": interval.high,
-        "spread": _spread(folds),
-        "log_loss": judged.log_loss,
-        "macro_f1": judged.macro_f1,
-        "doubts": len(doubts),
-    }
+    summary = FoldsSummary(
+        folds=list(folds),
+        judged=len(told),
+        moments=len(set(places)),
+        effective_moments=effective_moments(places),
+        not_judged=len(trials.labelled) - len(told),
+        test=0 if trials.dealt else _in_test(trials.dataset),
+        accuracy=judged.accuracy,
+        at_least=interval.low,
+        at_most=interval.high,
+        spread=_spread(folds),
+        log_loss=judged.log_loss,
+        macro_f1=judged.macro_f1,
+        doubts=len(doubts),
+    )
     folder = run_folder(trials.dataset, run)
     save_outputs(folder, {HELD_OUT: told}, scratch=scratch)
-    metrics = {
-        "classes": list(examples.classes),
-        "settings": trainings[0].settings.to_json(),
-        "summary": summary,
-        "held_out": {
-            **judged.to_json(),
-            "moments": summary["moments"],
-            "effective_moments": summary["effective_moments"],
-            "intervals": {"accuracy": list(interval)},
-        },
-    }
-    text = json.dumps(metrics, ensure_ascii=False, indent=1)
+    figures = replace(
+        judged,
+        moments=summary.moments,
+        effective_moments=summary.effective_moments,
+        intervals={"accuracy": interval},
+    )
+    settings = trainings[0].settings.to_json()
+    metrics = FoldMetrics(list(examples.classes), settings, summary, figures)
+    text = json.dumps(msgspec.to_builtins(metrics), ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
-    return summary
+    kept: dict[str, Any] = msgspec.to_builtins(summary)
+    return kept
 
 
 def _note_look(trials: FoldTrials, run: str, told: Outputs) -> None:

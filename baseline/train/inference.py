@@ -18,10 +18,10 @@ from torch import nn
 
 from baseline.data.samples import Arrays
 from baseline.features.batching import BatchSize, in_batches
-from baseline.judge.decision_rule import DecisionRule, rule_scores
+from baseline.judge.answers import DecisionRule, rule_scores
 from baseline.judge.familiarity import FeatureScale, familiarity_of, fit_feature_scale
 from baseline.judge.metrics import (
-    ClassificationMetrics,
+    SplitFigures,
     classification_metrics,
     empty_split_error,
 )
@@ -109,7 +109,7 @@ def predict_logits(model: nn.Module, arrays: Arrays) -> Scores:
 
 def evaluate_network(
     model: nn.Module, arrays: Arrays, classes: Sequence[str], worst: int = 20
-) -> ClassificationMetrics:
+) -> SplitFigures:
     """Return the metrics of `model` on `arrays`. Raises `InputUnusable` where these are empty."""
     if not len(arrays):
         raise empty_split_error()

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from baseline.train.loop.callbacks import EpochReport, RateTest, StepReport, TrainingCallback
+from baseline.judge.run_figures import EpochReport
+from baseline.train.loop.callbacks import RateTest, StepReport, TrainingCallback
 from gleanset.work.progress import Progress, ProgressMeter
 
 if TYPE_CHECKING:

@@ -10,26 +10,31 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from baseline.data.copy_search import copy_search
 from baseline.data.grouped_split import with_val
-from baseline.data.runs import METRICS, ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
+from baseline.data.runs import ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
 from baseline.data.samples import SPLITS, find_examples, prior_shift
 from baseline.judge.familiarity import save_feature_scale
-from baseline.judge.reevaluate import straddle_warning
-from baseline.judge.report import write_report
-from baseline.judge.report_metrics import TEST, RunMetrics, evaluate_run, reuse_warning
+from baseline.judge.judging import (
+    TEST,
+    JudgedRun,
+    judge_run,
+    reuse_warning,
+    straddle_warning,
+)
+from baseline.judge.metrics import SplitFigures
+from baseline.judge.report.page import write_report
+from baseline.judge.run_figures import PresetChoice, RunFigures, save_layers, write_metrics
 from baseline.settings import AUTO, Settings, load_preset
 from baseline.train.auto_candidates import seconds_of
-from baseline.train.auto_choice import PresetChoice, choose_preset
+from baseline.train.auto_choice import choose_preset
 from baseline.train.curve_files import save_curve
 from baseline.train.curves import draw_curves
 from baseline.train.fold_trials import FoldTrials
 from baseline.train.inference import scale_of, split_outputs
-from baseline.train.layers import layers_of, save_layers
+from baseline.train.layers import layers_of
 from baseline.train.learning_curve import curve_trainings, measure_curve
 from baseline.train.loop.callbacks import TrainingResult
 from baseline.train.loop.checkpoint import forget_checkpoint
@@ -42,7 +47,6 @@ from baseline.train.storage import save_model
 from baseline.use.crops import save_crops
 from curation.snapshots import made_from
 from gleanset import Dataset
-from gleanset.binomial import few
 from gleanset.db.faces import crop_methods
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, duration
@@ -157,42 +161,37 @@ def _train_and_judge(
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
     if not isinstance(trained.net.head, GalleryHead):
         save_feature_scale(folder, scale_of(outputs["train"]), scratch=scratch)
-    judged = evaluate_run(
-        data.dataset,
-        run_id,
-        folder,
-        data.examples,
-        outputs,
-        shift=prior_shift(data.examples, data.settings),
-        scratch=scratch,
-    )
+    shift = prior_shift(data.examples, data.settings)
+    judged = judge_run(data.dataset, run_id, data.examples, outputs, shift, scratch)
     _warn(judged, say)
-    counts = {split: len(found) for split, found in outputs.items()}
+    counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())
-    metrics = {
-        "classes": list(data.classes),
-        "settings": data.settings.to_json(),
-        "data": {
+    copies = copy_search(data.dataset, data.examples, TEST)
+    figures = RunFigures(
+        classes=list(data.classes),
+        settings=data.settings.to_json(),
+        data={
             **counts,
             "unreadable": unreadable,
             "fingerprint": data.examples.fingerprint(),
             "splits": data.dataset.samples.fingerprint_of_splits(),
             "told": val_notice,
         },
-        "epochs": [asdict(epoch) for epoch in trained.history],
-        "best_epoch": trained.best_epoch,
-        "seconds": round(time.monotonic() - started, 3),
-        "device": trained.device,
-        "precision": trained.precision,
-        "training": trained.facts,
-        "choice": choice and choice.to_json(),
-        "copies": (copies := copy_search(data.dataset, data.examples, TEST)),
-        "val": None,
-        "test": None,
-        **judged.metrics,
-    }
-    text = json.dumps(metrics, ensure_ascii=False, indent=1)
-    write_atomic(folder / METRICS, text.encode(), scratch=scratch)
+        epochs=list(trained.history),
+        best_epoch=trained.best_epoch,
+        seconds=round(time.monotonic() - started, 3),
+        device=trained.device,
+        precision=trained.precision,
+        training=dict(trained.facts),
+        choice=choice,
+        copies=copies,
+        temperature=judged.calibration.temperature,
+        calibration=judged.calibration,
+        gap=dict(judged.gap),
+        retrieval=judged.retrieval,
+        **judged.splits,
+    )
+    write_metrics(folder, figures, scratch=scratch)
     summary = _summary(data, trained, counts, judged)
     told = {"chosen": choice.why} if choice else {}
     taught = {sample.key for sample in data.examples.splits["train"]}
@@ -213,13 +212,12 @@ def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None
         save_gallery(folder, net, scratch=scratch)
 
 
-def _warn(judged: RunMetrics, say: Say) -> None:
+def _warn(judged: JudgedRun, say: Say) -> None:
     """Say what a person should know before believing the figures."""
-    if judged.looks is not None and (words := reuse_warning(judged.looks)):
+    if words := reuse_warning(judged.looks):
         say(words)
     for split in ("val", "test"):
-        found: Any = judged.metrics.get(split)
-        if found and (words := few(found["moments"], found["effective_moments"])):
+        if split in judged.splits and (words := judged.splits[split].few):
             say(f"{split} has {words}")
 
 
@@ -227,7 +225,7 @@ def _summary(
     data: TrainingData,
     trained: TrainingResult[Net],
     counts: Mapping[str, int],
-    judged: RunMetrics,
+    judged: JudgedRun,
 ) -> dict[str, object]:
     """Return what a run gave, without what differs from one machine or day to another."""
     # What was solved at once has no epochs.
@@ -236,23 +234,22 @@ def _summary(
         "classes": len(data.classes),
         "data": dict(counts),
         **(epochs if trained.history else {}),
-        **{split: _split_summary(judged.metrics.get(split)) for split in ("val", "test")},
+        **{split: _split_summary(judged.splits.get(split)) for split in ("val", "test")},
         "calibration": judged.calibration.describe(),
     }
 
 
-def _split_summary(found: Any) -> dict[str, object] | None:
+def _split_summary(figures: SplitFigures | None) -> dict[str, object] | None:
     """Return the few figures of a split that fit on a line, with the 95 % interval of accuracy."""
-    if found is None:
+    if figures is None:
         return None
-    commonest = max(score["support"] for score in found["classes"]) / found["count"]
-    low, high = found["intervals"].get("accuracy", (None, None))
+    low, high = figures.intervals.get("accuracy", (None, None))
     return {
-        "count": found["count"],
-        "accuracy": found["accuracy"],
+        "count": figures.count,
+        "accuracy": figures.accuracy,
         "at_least": low,
         "at_most": high,
-        "log_loss": found["log_loss"],
-        "macro_f1": found["macro_f1"],
-        "commonest_class": commonest,
+        "log_loss": figures.log_loss,
+        "macro_f1": figures.macro_f1,
+        "commonest_class": figures.commonest_class,
     }

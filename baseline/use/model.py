@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from baseline.data.pixels import PictureInput, Pixels, as_image
 from baseline.data.runs import dataset_of_run
 from baseline.features.batching import BatchSize, in_batches
-from baseline.judge.decision_rule import UNKNOWN, DecisionRule, decide
+from baseline.judge.answers import UNKNOWN, DecisionRule, decide
 from baseline.judge.familiarity import familiarity_of
 from baseline.use.crops import CropPlan, CropRequest, crop_plan_for
 from baseline.use.engines import engine_of

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from baseline.judge.report.run_files import Metrics
+from baseline.judge.run_figures import RunFigures
 from facecrop.detectors.options import RecordedDetector
 from facecrop.request import FaceSearch
 from gleanset import Dataset
@@ -40,7 +40,7 @@ class CommandStep:
     command: str
 
 
-def command_steps(dataset: Dataset, metrics: Metrics | None) -> list[CommandStep]:
+def command_steps(dataset: Dataset, metrics: RunFigures | None) -> list[CommandStep]:
     """Return the commands from sources to training.
 
     Words in capitals stand for places on your disk.
@@ -208,7 +208,7 @@ def _options(settings: str) -> list[str]:
     return [part for key, sign, value in words if sign for part in (f"--{key}", value)]
 
 
-def _train(metrics: Metrics) -> Iterator[CommandStep]:
+def _train(metrics: RunFigures) -> Iterator[CommandStep]:
     from baseline.settings import load_preset
 
     preset = str(metrics.settings.get("preset", "simple"))

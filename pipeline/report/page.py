@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from baseline.judge.report.run_files import Metrics, read_metrics
+from baseline.judge.run_figures import RunFigures, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
@@ -27,7 +27,7 @@ from pipeline.report.training import TrainingSection, gather_training
 ROOM = "baseline"
 
 
-def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, Metrics] | None:
+def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunFigures] | None:
     """Return the id of a run and its figures; None where nothing was trained yet.
 
     Raises `InputUnusable` for a run that is not there or whose figures cannot be read.

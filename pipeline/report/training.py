@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from baseline.judge.metrics import ClassScore
-from baseline.judge.report.charts import ConfusionRow, confusion_rows
-from baseline.judge.report.run_files import Metrics, SplitFigures
+from baseline.judge.metrics import SplitFigures
+from baseline.judge.run_figures import RunFigures
 from curation.snapshots import snapshot_words
 from gleanset import Dataset
-from gleanset.binomial import UNKNOWN, Interval
+from gleanset.binomial import Interval
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.charts import Line, curves, interval_bar
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
@@ -39,8 +38,6 @@ class TestSection:
     judged: SplitFigures
     interval: Interval
     bar: Markup
-    matrix: list[ConfusionRow]
-    scores: list[ClassScore]
     looks: EvaluationCounts | None
     errors: list[Mistake]
 
@@ -66,7 +63,7 @@ class TrainingSection:
 
 
 def gather_training(
-    dataset: Dataset, run: str, metrics: Metrics, present: ClassesSection, thumbnails: Thumbnails
+    dataset: Dataset, run: str, metrics: RunFigures, present: ClassesSection, thumbnails: Thumbnails
 ) -> TrainingSection:
     """Gather sections 5 and 6; `present` is the dataset as it is now."""
     loss, accuracy = _charts(metrics)
@@ -80,11 +77,11 @@ def gather_training(
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
         changed=_changed(dataset, metrics, present),
         course=metrics.course,
-        test=_test(dataset, run, judged, metrics.classes, thumbnails) if judged else None,
+        test=_test(dataset, run, judged, thumbnails) if judged else None,
     )
 
 
-def _charts(metrics: Metrics) -> tuple[Markup | None, Markup | None]:
+def _charts(metrics: RunFigures) -> tuple[Markup | None, Markup | None]:
     epochs, best = metrics.epochs, metrics.best_epoch
     loss = [
         Line("train", "train", [(e.epoch, e.train_loss) for e in epochs]),
@@ -100,7 +97,7 @@ def _charts(metrics: Metrics) -> tuple[Markup | None, Markup | None]:
     )
 
 
-def _facts(metrics: Metrics) -> Iterator[tuple[str, str]]:
+def _facts(metrics: RunFigures) -> Iterator[tuple[str, str]]:
     """Yield the run in a few figures."""
     for split in SPLITS:
         if isinstance(size := metrics.data.get(split), int):
@@ -130,7 +127,7 @@ def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _changed(dataset: Dataset, metrics: Metrics, present: ClassesSection) -> str:
+def _changed(dataset: Dataset, metrics: RunFigures, present: ClassesSection) -> str:
     """Says so when the dataset is no longer the one the run saw; else empty."""
     if (then := metrics.data.get("splits")) is not None:
         same = then == dataset.samples.fingerprint_of_splits()
@@ -138,7 +135,7 @@ def _changed(dataset: Dataset, metrics: Metrics, present: ClassesSection) -> str
     return _other_counts(metrics, present)
 
 
-def _other_counts(metrics: Metrics, present: ClassesSection) -> str:
+def _other_counts(metrics: RunFigures, present: ClassesSection) -> str:
     """Return the same of an older run, of which nothing but the sizes of its splits is known."""
     then = {split: metrics.data.get(split) for split in SPLITS}
     same_classes = sorted(metrics.classes) == sorted(row.name for row in present.rows)
@@ -149,11 +146,8 @@ def _other_counts(metrics: Metrics, present: ClassesSection) -> str:
     return f"The dataset has changed since this run: it saw {before}; now there are {now}."
 
 
-def _test(
-    dataset: Dataset, run: str, judged: SplitFigures, classes: list[str], thumbnails: Thumbnails
-) -> TestSection:
-    told = judged.intervals.get("accuracy")
-    interval = Interval(*told) if told else UNKNOWN
+def _test(dataset: Dataset, run: str, judged: SplitFigures, thumbnails: Thumbnails) -> TestSection:
+    interval = judged.interval
     words = (
         f"{percent(judged.accuracy)} of {count(judged.count, 'test picture')}, 95 % interval "
         f"{percent(interval.low)} to {percent(interval.high)}; always answering the commonest "
@@ -163,8 +157,6 @@ def _test(
         judged,
         interval,
         interval_bar(judged.accuracy, *interval, judged.commonest_class, words),
-        confusion_rows(judged.confusion, classes),
-        judged.classes,
         SplitEvaluations(dataset.db).of_run(run, "test"),
         list(_errors(dataset, judged, thumbnails)),
     )

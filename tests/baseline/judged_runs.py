@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from baseline.data.samples import Examples, find_examples
+from baseline.judge.judging import JudgedRun, judge_run
 from baseline.judge.outputs import Outputs
-from baseline.judge.report_metrics import RunMetrics, evaluate_run
+from baseline.judge.run_figures import RunFigures, write_metrics
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.images.cut import sample_key
@@ -79,22 +79,29 @@ def judged_run(
     skill: float = 2.0,
     seed: int = 0,
     only: Sequence[str] = ("train", "val", "test"),
-) -> tuple[Path, RunMetrics]:
+) -> tuple[Path, JudgedRun]:
     """A finished run with that name; its folder, and what was judged."""
     examples = find_examples(dataset)
     folder = dataset.root / "runs" / name
     dataset.runs.begin(name, "baseline", {"name": name})
     outputs = {s: told for s, told in answers(examples, skill, seed).items() if s in only}
-    judged = evaluate_run(dataset, name, folder, examples, outputs)
-    metrics = {
-        "classes": list(examples.classes),
-        "settings": {"preset": "simple", "size": 32},
-        "data": examples.counts(),
-        "epochs": [],
-        "best_epoch": 0,
-        "seconds": 12.0,
-        **judged.metrics,
-    }
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    judged = judge_run(dataset, name, examples, outputs)
+    write_figures(folder, examples, judged)
     dataset.runs.end(name, "done", {})
     return folder, judged
+
+
+def write_figures(folder: Path, examples: Examples, judged: JudgedRun) -> None:
+    """Leave what was judged where a report reads it."""
+    figures = RunFigures(
+        classes=list(examples.classes),
+        settings={"preset": "simple", "size": 32},
+        data=dict(examples.counts()),
+        seconds=12.0,
+        temperature=judged.calibration.temperature,
+        calibration=judged.calibration,
+        gap=dict(judged.gap),
+        retrieval=judged.retrieval,
+        **judged.splits,
+    )
+    write_metrics(folder, figures)

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from test_report import add, fill, picture
 
-from baseline.judge.report.run_files import Metrics
+from baseline.judge.run_figures import RunFigures
 from baseline.settings import load_preset, preset_names
 from facecrop.detectors import DetectorSpec
 from facecrop.request import FaceSearch
@@ -41,7 +41,9 @@ def parsed(command: str) -> tuple[str, dict[str, Any]]:
     return f"{program} {name}", found.commands[name].make_context(name, words).params
 
 
-def printed(dataset: Dataset, program: str, metrics: Metrics | None = None) -> list[dict[str, Any]]:
+def printed(
+    dataset: Dataset, program: str, metrics: RunFigures | None = None
+) -> list[dict[str, Any]]:
     """What the printed commands of one program are understood as; all of them must parse."""
     understood = [parsed(step.command) for step in command_steps(dataset, metrics)]
     return [params for name, params in understood if name == program]
@@ -201,7 +203,7 @@ def test_the_printed_training_is_the_recorded_one(dataset: Dataset, preset: str)
         ):
             del given[idle]
         settings = load_preset(preset, given).to_json()
-        metrics = Metrics(["a"], settings, {})
+        metrics = RunFigures(["a"], settings, {})
         (params,) = printed(dataset, "baseline train", metrics)
         again = load_preset(params["preset"], key_values(params["options"], "epochs=10"))
         assert again.to_json() == settings
@@ -210,7 +212,7 @@ def test_the_printed_training_is_the_recorded_one(dataset: Dataset, preset: str)
 def test_what_came_after_a_run_is_asked_for_as_it_was(dataset: Dataset) -> None:
     before = load_preset("transfer", {"views": "2", "penalty": "l2", "fit": "stretch"}).to_json()
     recorded = {key: value for key, value in before.items() if key not in ("penalty", "fit")}
-    (params,) = printed(dataset, "baseline train", Metrics(["a"], recorded, {}))
+    (params,) = printed(dataset, "baseline train", RunFigures(["a"], recorded, {}))
     assert load_preset(params["preset"], key_values(params["options"], "")).to_json() == before
 
 

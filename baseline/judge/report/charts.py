@@ -1,8 +1,7 @@
-"""The drawings of a report: confusion matrix, charts on the unit square, and the network."""
+"""The drawings of a report on the unit square, and the network as a few blocks."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,87 +9,16 @@ from itertools import groupby
 from markupsafe import Markup
 
 from baseline.judge.calibration import ConfidenceBin
-from baseline.judge.report.run_files import LayerRow
+from baseline.judge.run_figures import LayerRow
 from gleanset.html.charts import tag
 from gleanset.html.words import percent
-
-PAIRS = 10
-"""Pairs of classes that are listed as confused most."""
 
 SIDE = 320
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 28, 42
 _STEPS = 5
+MOST_BLOCKS = 18
 
 Points = Sequence[tuple[float, float]]
-
-MOST_BLOCKS = 18
-BOX, HEIGHT, STEP = 270, 44, 62
-WIDTH = 560
-_MARGIN = 6
-
-
-@dataclass(frozen=True, slots=True)
-class ConfusionCell:
-    """One cell. `shade` is its share of the true class, 0 to 1."""
-
-    count: int
-    shade: float
-    right: bool
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConfusionRow:
-    """What the pictures of one true class were taken for; `number` counts from 1."""
-
-    number: int
-    name: str
-    cells: list[ConfusionCell]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConfusedPair:
-    """`count` of `total` pictures of class `true` were taken for `answered`."""
-
-    true: str
-    answered: str
-    count: int
-    total: int
-
-
-def confusion_rows(
-    confusion: Sequence[Sequence[int]], classes: Sequence[str]
-) -> list[ConfusionRow]:
-    """Return one row for each true class."""
-    return [_row(i, counts, classes) for i, counts in enumerate(confusion)]
-
-
-def _row(true: int, counts: Sequence[int], classes: Sequence[str]) -> ConfusionRow:
-    total = sum(counts)
-    cells = [
-        ConfusionCell(
-            n,
-            n / total if total else 0.0,
-            true == j,
-            f"{classes[true]} taken for {classes[j]}: {n}",
-        )
-        for j, n in enumerate(counts)
-    ]
-    return ConfusionRow(true + 1, classes[true], cells, total)
-
-
-def confused_pairs(
-    confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = PAIRS
-) -> list[ConfusedPair]:
-    """Return mistakes made more than once, commonest first: a large matrix hides them."""
-    found = [
-        ConfusedPair(classes[i], classes[j], n, sum(counts))
-        for i, counts in enumerate(confusion)
-        for j, n in enumerate(counts)
-        if i != j and n > 1
-    ]
-    return sorted(found, key=lambda pair: (-pair.count, pair.true, pair.answered))[:most]
 
 
 def x_at(value: float) -> float:
@@ -105,32 +33,24 @@ def y_at(value: float, top: float = 1.0) -> float:
 
 def reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
     """Draw bars of the share right by confidence, against the diagonal where both agree."""
-    full = max((one.count for one in bins), default=0)
-    bars = (bar for one in bins if one.count for bar in _bar(one, full))
+    full = max((part.count for part in bins), default=0)
+    bars = (_bar(part, full) for part in bins if part.count)
     diagonal = tag("line", x1=x_at(0), x2=x_at(1), y1=y_at(0), y2=y_at(1), class_="best")
     return _square(words, "confidence", "share right", 1.0, [*bars, diagonal])
 
 
-def _bar(one: ConfidenceBin, full: int) -> Iterable[Markup]:
+def _bar(part: ConfidenceBin, full: int) -> Markup:
     """Draw a bar; its width says how many answers it stands for."""
     words = (
-        f"confidence {percent(one.low)} to {percent(one.high)}: {one.count} answers, "
-        f"{percent(one.accuracy)} right, {percent(one.confidence)} sure"
+        f"confidence {percent(part.low)} to {percent(part.high)}: {part.count} answers, "
+        f"{percent(part.accuracy)} right, {percent(part.confidence)} sure"
     )
-    room = x_at(one.high) - x_at(one.low) - 2
-    width = room * (0.25 + 0.75 * (one.count / full) ** 0.5)
-    middle = (x_at(one.low) + x_at(one.high)) / 2
-    height = max(y_at(0) - y_at(one.accuracy), 1.5)
-    yield tag(
-        "rect",
-        tag("title", words),
-        x=middle - width / 2,
-        y=y_at(0) - height,
-        width=width,
-        height=height,
-        rx=2,
-        class_="reliable",
-    )
+    room = x_at(part.high) - x_at(part.low) - 2
+    width = room * (0.25 + 0.75 * (part.count / full) ** 0.5)
+    middle = (x_at(part.low) + x_at(part.high)) / 2
+    height = max(y_at(0) - y_at(part.accuracy), 1.5)
+    place = {"x": middle - width / 2, "y": y_at(0) - height, "width": width, "height": height}
+    return tag("rect", tag("title", words), **place, rx=2, class_="reliable")
 
 
 def roc(points: Points, words: str) -> Markup:
@@ -216,59 +136,3 @@ def _block(part: Sequence[LayerRow], depth: int) -> LayerBlock:
     return LayerBlock(
         _prefix(part[0].name, depth), said, tuple(part[-1].shape), parameters, len(part)
     )
-
-
-def diagram(layers: Sequence[LayerRow], picture: str) -> Markup | None:
-    """Draw the network from the picture to the classes; None where no layer is known."""
-    blocks = blocks_of(layers)
-    if not blocks:
-        return None
-    most = max((math.log1p(block.parameters) for block in blocks), default=1.0) or 1.0
-    parts = [tag("title", "The network from the picture to the classes"), *_input(picture)]
-    for place, block in enumerate(blocks, 1):
-        parts += _drawn(block, _MARGIN + place * STEP, math.log1p(block.parameters) / most)
-    height = _MARGIN * 2 + len(blocks) * STEP + HEIGHT
-    return tag("svg", *parts, viewBox=f"0 0 {WIDTH} {height}", role="img", class_="network")
-
-
-def _input(picture: str) -> Iterable[Markup]:
-    yield tag("rect", x=_MARGIN, y=_MARGIN, width=BOX, height=HEIGHT, rx=8, class_="layer input")
-    yield tag("text", "picture", x=_MARGIN + 14, y=_MARGIN + 27, class_="name")
-    yield tag("text", picture, x=BOX + 28, y=_MARGIN + 27, class_="shape")
-
-
-def _drawn(block: LayerBlock, top: float, weight: float) -> Iterable[Markup]:
-    """Draw a box whose left edge is the thicker, the more parameters it has; words beside it."""
-    middle = _MARGIN + BOX / 2
-    yield tag("line", x1=middle, x2=middle, y1=top - STEP + HEIGHT, y2=top, class_="flow")
-    words = f"{block.name}: {block.layers} layers, {block.parameters:,} parameters"
-    yield tag(
-        "rect",
-        tag("title", words),
-        x=_MARGIN,
-        y=top,
-        width=BOX,
-        height=HEIGHT,
-        rx=8,
-        class_="layer",
-    )
-    yield tag(
-        "rect",
-        x=_MARGIN + 3,
-        y=top + 6,
-        width=2 + 6 * weight,
-        height=HEIGHT - 12,
-        rx=2,
-        class_="weight",
-    )
-    yield tag("text", _cut(block.name, 28), x=_MARGIN + 18, y=top + 19, class_="name")
-    yield tag("text", _cut(block.kinds, 36), x=_MARGIN + 18, y=top + 36, class_="kinds")
-    yield tag("text", " × ".join(map(str, block.shape)), x=BOX + 28, y=top + 19, class_="shape")
-    if block.parameters:
-        yield tag(
-            "text", f"{block.parameters:,} parameters", x=BOX + 28, y=top + 36, class_="kinds"
-        )
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"

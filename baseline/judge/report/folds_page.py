@@ -7,56 +7,48 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from markupsafe import Markup
 
 from baseline.data.runs import METRICS
-from baseline.judge.report.charts import confused_pairs, confusion_rows
-from baseline.judge.report.page import (
-    REPORT,
-    JudgedPicture,
-    MainSection,
-    SplitSection,
-    doubted_pictures,
-    mistaken_pictures,
-)
-from baseline.judge.report.run_files import SplitFigures
-from curation.snapshots import snapshot_words
+from baseline.judge.metrics import SplitFigures
+from baseline.judge.report.page import REPORT, main_section, shared_values, write_page
 from gleanset import Dataset
-from gleanset.binomial import Interval
-from gleanset.db.runs import Doubts
 from gleanset.errors import InputUnusable
-from gleanset.files.atomic import write_atomic
 from gleanset.html.charts import interval_bar
-from gleanset.html.fill import as_bytes, templates
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import percent
 
-HELD_OUT = "the held-out folds"
-
 
 @dataclass(frozen=True, slots=True)
-class FoldRow:
-    """One fold: how many pictures of how many moments it held out, and how many were right."""
+class FoldFigures:
+    """What the network of one fold came to on the pictures it had not learnt from."""
 
     count: int
     moments: int
+    accuracy: float | None
     seconds: float
-    accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FoldsSummary:
-    """As `baseline.train.fold_run` keeps it."""
+    """What a cross-validation came to; the catalogue keeps it.
 
-    folds: list[FoldRow]
+    `judged` pictures of so many `moments` were right with a share of `accuracy`, between `at_least`
+    and `at_most` with 95 % confidence, and `spread` from fold to fold. `not_judged` could not be
+    held out, `test` were not looked at.
+    """
+
+    folds: list[FoldFigures]
     judged: int
     moments: int
+    effective_moments: float
     not_judged: int
     test: int
     accuracy: float
     at_least: float
     at_most: float
     spread: float
+    log_loss: float
+    macro_f1: float
     doubts: int
 
 
@@ -70,45 +62,24 @@ class FoldMetrics:
     held_out: SplitFigures
 
 
-@dataclass(frozen=True, slots=True)
-class FoldsReport:
-    """The content of the page."""
-
-    run: str
-    dataset: str
-    snapshot: str
-    metrics: FoldMetrics
-    main: MainSection
-    bars: list[Markup]
-    doubts: list[JudgedPicture]
-
-
 def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = None) -> Path:
     """Write `runs/<id>/report.html`; its absolute path.
 
     Raises `InputUnusable` where the run cannot be read, `NotWritable` or `DiskFull`.
     """
-    folder = dataset.run_at_hand(run_id)
-    path = (folder / REPORT).absolute()
-    report = _gather(dataset, folder)
-    page = templates("baseline.judge.report").get_template("folds.html.jinja").render(report=report)
-    write_atomic(path, as_bytes(page), scratch=scratch)
-    return path
-
-
-def _gather(dataset: Dataset, folder: Path) -> FoldsReport:
-    metrics, thumbnails = _read(folder), Thumbnails(dataset)
-    known = dataset.runs.get(folder.name)
-    found = [doubt for doubt in Doubts(dataset.db).each() if doubt.run == folder.name]
-    return FoldsReport(
-        run=folder.name,
-        dataset=dataset.name,
-        snapshot=snapshot_words(known.snapshot) if known else "",
-        metrics=metrics,
-        main=_main(dataset, metrics, thumbnails),
-        bars=[_bar(row, metrics) for row in metrics.summary.folds],
-        doubts=doubted_pictures(dataset, thumbnails, found),
-    )
+    folder, thumbnails = dataset.run_at_hand(run_id), Thumbnails(dataset)
+    metrics = _read(folder)
+    overall = metrics.summary.accuracy
+    values = {
+        **shared_values(dataset, folder, thumbnails),
+        "m": metrics,
+        "main": main_section(dataset, thumbnails, "the held-out folds", metrics.held_out),
+        "bars": [
+            "" if share is None else interval_bar(share, share, share, overall, percent(share))
+            for share in (row.accuracy for row in metrics.summary.folds)
+        ],
+    }
+    return write_page((folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch)
 
 
 def _read(folder: Path) -> FoldMetrics:
@@ -119,30 +90,3 @@ def _read(folder: Path) -> FoldMetrics:
         raise InputUnusable(
             f"{path} cannot be read: {error}", "measure again: baseline train --folds K --again"
         ) from error
-
-
-def _main(dataset: Dataset, metrics: FoldMetrics, thumbnails: Thumbnails) -> MainSection:
-    figures, told = metrics.held_out, metrics.summary
-    interval = Interval(told.at_least, told.at_most)
-    words = (
-        f"{percent(figures.accuracy)} right, 95 % interval {percent(interval.low)} to "
-        f"{percent(interval.high)}; commonest class {percent(figures.commonest_class)}"
-    )
-    return MainSection(
-        split=SplitSection(HELD_OUT, figures, interval, None),
-        bar=interval_bar(figures.accuracy, *interval, figures.commonest_class, words),
-        matrix=confusion_rows(figures.confusion, metrics.classes),
-        confused=confused_pairs(figures.confusion, metrics.classes),
-        mistakes=mistaken_pictures(dataset, thumbnails, figures),
-        before=None,
-        after=None,
-        risk=None,
-    )
-
-
-def _bar(row: FoldRow, metrics: FoldMetrics) -> Markup:
-    """Return the share of one fold, with that of all beside it."""
-    if row.accuracy is None:
-        return Markup("")
-    words = f"{percent(row.accuracy)} right"
-    return interval_bar(row.accuracy, row.accuracy, row.accuracy, metrics.summary.accuracy, words)

@@ -7,28 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from torch import nn
 
+from baseline.judge.run_figures import EpochReport
+
 Network = TypeVar("Network", bound=nn.Module)
-
-
-@dataclass(frozen=True, slots=True)
-class EpochReport:
-    """One pass over the training samples. Validation figures are None without such samples.
-
-    Losses are those of the method (cross entropies in nats, weighted by class where that is
-    set); `seconds` and `images_per_second` count training, not validation; `data_wait` is the
-    share of these seconds in which a step waited for its batch; `learning_rate` that of the
-    last step.
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
-    seconds: float
-    images_per_second: float
-    data_wait: float
-    learning_rate: float
 
 
 @dataclass(frozen=True, slots=True)

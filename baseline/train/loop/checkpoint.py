@@ -21,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from baseline.train.loop.callbacks import EpochReport, RateTest
+from baseline.judge.run_figures import EpochReport
+from baseline.train.loop.callbacks import RateTest
 from baseline.train.loop.steps import Stepper
 from gleanset.files.atomic import PARTIAL, disk_errors
 from gleanset.platform import sync_folder

@@ -10,8 +10,9 @@ from torch import nn
 
 from baseline.data.samples import Arrays
 from baseline.features.compute import reproducible
+from baseline.judge.run_figures import EpochReport
 from baseline.settings import Finetune, Simple
-from baseline.train.loop.callbacks import EpochReport, TrainingCallback, TrainingResult
+from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop.dataset import PictureSamples
 from baseline.train.loop.objective import Classify, class_weights
 from baseline.train.loop.samplers import sampler_for

@@ -19,9 +19,9 @@ from torch import nn
 
 from baseline.features.batching import BatchSize
 from baseline.features.compute import choose_compute, reproducible
+from baseline.judge.run_figures import EpochReport
 from baseline.settings import DescentSettings
 from baseline.train.loop.callbacks import (
-    EpochReport,
     Network,
     StepReport,
     TrainingCallback,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.pixels import Pixels
-from baseline.judge.decision_rule import DecisionRule
+from baseline.judge.answers import DecisionRule
 from baseline.judge.familiarity import FeatureScale
 from baseline.settings import Fit
 from gleanset.db.faces import CropMethod

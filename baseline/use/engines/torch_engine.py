@@ -17,7 +17,7 @@ from baseline.data.pixels import Pixels
 from baseline.features.compute import choose_compute
 from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.features.onnx_graph import EmbeddingGraph
-from baseline.judge.decision_rule import load_decision_rule
+from baseline.judge.answers import load_decision_rule
 from baseline.judge.familiarity import load_feature_scale
 from baseline.settings import Settings
 from baseline.train.networks import GalleryHead, Net

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from baseline.judge.decision_rule import DecisionRule
+from baseline.judge.answers import DecisionRule
 from baseline.judge.familiarity import FeatureScale
 from baseline.settings import Fit
 from baseline.use.engines.base import ModelFacts

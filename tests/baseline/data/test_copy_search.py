@@ -12,10 +12,10 @@ from drawn_dataset import fill
 from baseline.data.copy_search import copy_search, is_clear, unlearnt_words
 from baseline.data.samples import find_examples
 from baseline.judge.reevaluate import reevaluate
-from baseline.judge.report.run_files import read_metrics
+from baseline.judge.run_figures import read_metrics
+from baseline.judge.words import training_words
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
-from baseline.train.train_words import training_words
 from gleanset import Dataset
 from labeler.splits.copies import look_for_copies
 

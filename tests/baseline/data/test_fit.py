@@ -17,7 +17,7 @@ from baseline.data.pixels import fitted
 from baseline.data.runs import SETTINGS
 from baseline.data.samples import find_examples, load_arrays
 from baseline.features.features import FeatureSpec, features_of
-from baseline.judge.decision_rule import DecisionRule, save_decision_rule
+from baseline.judge.answers import DecisionRule, save_decision_rule
 from baseline.settings import Fit, load_preset
 from baseline.train.networks import build_net
 from baseline.train.storage import save_model

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judged_runs import answers, fill, judged_run
 from PIL import Image
+from scipy import stats
 
 from baseline.data.samples import find_examples
-from baseline.judge.compare import compare
-from baseline.judge.compare_plot import write_plot
+from baseline.judge.compare import compare, write_plot
 from baseline.judge.intervals import compare_paired, randomization_p
 from baseline.judge.outputs import load_outputs, save_outputs
 from gleanset import Dataset
@@ -27,7 +27,6 @@ CLASSES = ("cat", "owl", "狐")
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_with_one_picture_a_moment_the_exact_test_is_mcnemars(one: int, other: int) -> None:
-    stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
     expected = stats.binomtest(one, one + other, 0.5).pvalue if one + other else 1.0
     assert randomization_p([1] * one + [-1] * other) == pytest.approx(expected)
 
@@ -64,7 +63,7 @@ def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) 
     save_outputs(folder, told | {"train": told["train"].at(np.arange(20))})
     found = compare(dataset, ["good", "poor", "good"], "train")
     assert (found.count, found.left_out) == (20, 10)
-    good, poor = found.rows
+    good, poor = found.runs
     assert (good.run, good.against) == ("good", None)
     right = told["train"].logits.argmax(1) == told["train"].y
     assert poor.accuracy == pytest.approx(right[:20].mean())
@@ -79,7 +78,6 @@ def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) 
     assert page.count('class="interval"') == 2
     write_plot(found, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as image:
-        assert image.size[0] == 1000
         assert len(image.getcolors(100_000) or []) > 5
     with pytest.raises(UsageError, match="cannot tell the format"):
         write_plot(found, tmp_path / "plot.doc")
@@ -89,10 +87,10 @@ def test_runs_are_compared_by_the_moments_of_now(dataset: Dataset) -> None:
     fill(dataset, CLASSES, each=12)
     judged_run(dataset, "good", skill=4.0)
     judged_run(dataset, "poor", skill=0.0, seed=3)
-    apart = compare(dataset, ["good", "poor"], "train").rows[1].against
+    apart = compare(dataset, ["good", "poor"], "train").runs[1].against
     with dataset.db.write():
         dataset.db.run("UPDATE origin SET post='one and the same'")
-    tied = compare(dataset, ["good", "poor"], "train").rows[1].against
+    tied = compare(dataset, ["good", "poor"], "train").runs[1].against
     assert apart is not None
     assert tied is not None
     assert (apart.interval is None, tied.interval is None) == (False, True)
@@ -137,7 +135,6 @@ def test_the_command(
         return int(str(end.value.code)), out, err
 
     assert run("compare")[0] == 3
-    assert run("report")[0] == 3
     fill(dataset, CLASSES)
     judged_run(dataset, "one")
     judged_run(dataset, "two", seed=5)
@@ -151,8 +148,3 @@ def test_the_command(
     assert "by test makes" not in err
     assert "val has only 3 moments" in err
     assert run("compare", "-o", "plot.doc")[0] == 2
-    code, out, _ = run("report", "--json")
-    told = json.loads(out)
-    assert (code, told["run"]) == (0, "two")
-    assert Path(told["report"]).is_file()
-    assert run("report", "../one")[0] == 3

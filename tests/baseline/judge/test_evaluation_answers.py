@@ -10,23 +10,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baseline.judge.decision_rule import (
+from baseline.judge.answers import (
     UNKNOWN,
+    ChosenThresholds,
     DecisionRule,
     RecallThreshold,
+    RejectOption,
     decide,
-    fit_recall_thresholds,
     load_decision_rule,
-    recall_threshold,
-    reject_option_at,
-    reject_option_for,
-    risk_coverage_curve,
     save_decision_rule,
 )
-from baseline.judge.intervals import group_numbers, share_at_most
-from baseline.judge.metrics import SampleContext
+from baseline.judge.intervals import share_at_most
 from baseline.judge.outputs import Outputs, load_outputs, save_outputs
-from baseline.judge.reevaluate import RuleRequest, choose_rule
+from baseline.judge.thresholds import (
+    RuleRequest,
+    SplitAnswers,
+    choose_rule,
+    fit_recall_thresholds,
+    recall_threshold,
+    reject_option,
+    risk_coverage_curve,
+)
 from gleanset.errors import InputUnusable, UsageError
 
 CLASSES = ("meme", "photo", "猫")
@@ -40,21 +44,17 @@ def val(count: int = 200, classes: int = 2, seed: int = 0, skill: float = 1.5) -
     return Outputs(logits.astype(np.float32), y, tuple(map(str, range(count))))
 
 
-def alone(told: Outputs) -> np.ndarray:
-    """Every picture is a moment of its own."""
-    return group_numbers(told.keys)
-
-
-def scenes(told: Outputs, each: int = 1) -> SampleContext:
+def on(outputs: Outputs, each: int = 1, names: Sequence[str] = CLASSES) -> SplitAnswers:
     """Moments of so many pictures one after the other."""
-    return SampleContext({key: str(at // each) for at, key in enumerate(told.keys)}, {}, {})
+    return SplitAnswers(outputs, tuple(names), np.arange(len(outputs)) // each)
 
 
 def spared_alone(
     told: Outputs, names: Sequence[str], wanted: float, temperature: float
 ) -> RecallThreshold:
-    answers = fit_recall_thresholds(told, names, {"photo": wanted}, DecisionRule(temperature))
-    return recall_threshold(told, names, "photo", wanted, answers, alone(told))
+    judged = on(told, names=names)
+    answers = fit_recall_thresholds(judged, {"photo": wanted}, DecisionRule(temperature))
+    return recall_threshold(judged, "photo", wanted, answers)
 
 
 @settings(max_examples=60)
@@ -89,7 +89,6 @@ def test_a_small_val_promises_little_and_says_so() -> None:
     assert (one.count, one.lost, one.needed) == (100, 0, 2995)
     assert one.at_most == pytest.approx(1 - 0.05 ** (1 / 100))
     assert not one.promised
-    assert one.to_json()["promised"] is False
     assert one.others_kept is not None
     assert one.others_before is not None
     assert one.others_kept < one.others_before
@@ -98,10 +97,10 @@ def test_a_small_val_promises_little_and_says_so() -> None:
 
 def test_sparing_what_is_not_there() -> None:
     with pytest.raises(UsageError, match="knows no class 'dog'"):
-        fit_recall_thresholds(val(), CLASSES[:2], {"dog": 0.9}, DecisionRule())
+        fit_recall_thresholds(on(val()), {"dog": 0.9}, DecisionRule())
     only = val().at(np.arange(0, 200, 2))
     with pytest.raises(InputUnusable, match="no picture of photo"):
-        fit_recall_thresholds(only, CLASSES[:2], {"photo": 0.9}, DecisionRule())
+        fit_recall_thresholds(on(only), {"photo": 0.9}, DecisionRule())
 
 
 def rivals() -> Outputs:
@@ -118,15 +117,14 @@ def test_two_spared_classes_keep_their_promises_together() -> None:
     told = rivals()
     wishes = {"photo": 0.9, "猫": 0.9}
     each = {
-        name: fit_recall_thresholds(told, CLASSES, {name: share}, DecisionRule()).thresholds[name]
+        name: fit_recall_thresholds(on(told), {name: share}, DecisionRule()).thresholds[name]
         for name, share in wishes.items()
     }
     kept = decide(told.logits, CLASSES, DecisionRule(thresholds=each)).classes
     assert (kept == told.y)[told.y == 1].mean() == 0
 
-    answers, both, *_ = choose_rule(
-        told, CLASSES, RuleRequest(wishes), DecisionRule(), scenes(told)
-    )
+    answers = choose_rule(on(told), RuleRequest(wishes), DecisionRule())
+    both = answers.chosen.spared
     kept = decide(told.logits, CLASSES, answers).classes
     assert [one.name for one in both] == ["photo", "猫"]
     for number, one in enumerate(both, 1):
@@ -134,7 +132,6 @@ def test_two_spared_classes_keep_their_promises_together() -> None:
         assert (one.lost, one.count) == (lost.sum(), 50)
         assert lost.mean() <= 0.1
         assert one.at_most == share_at_most(lost, np.arange(50))
-        assert answers.chosen["spared"][number - 1] == one.to_json()
 
 
 def test_two_classes_that_cannot_both_be_spared_are_refused() -> None:
@@ -142,40 +139,30 @@ def test_two_classes_that_cannot_both_be_spared_are_refused() -> None:
     told.logits[told.y == 1] = (0, 1, 2)
     told.logits[told.y == 2] = (0, 1, 2)
     with pytest.raises(InputUnusable, match="photo cannot be spared 100 % beside 猫"):
-        choose_rule(told, CLASSES, RuleRequest({"photo": 1, "猫": 1}), DecisionRule(), scenes(told))
+        choose_rule(on(told), RuleRequest({"photo": 1, "猫": 1}), DecisionRule())
 
 
 def test_what_was_spared_before_is_solved_and_told_anew() -> None:
-    told, before = rivals(), DecisionRule()
-    for wishes in (
+    told, before = on(rivals()), DecisionRule()
+    wishes = (
         RuleRequest({"photo": 0.9}),
+        RuleRequest({}, unknown_error=0.2),
         RuleRequest({"猫": 0.9}),
-        RuleRequest({}, unknown_below=0.5),
-    ):
-        before, both, knowing, _ = choose_rule(told, CLASSES, wishes, before, scenes(told))
-    together, *_ = choose_rule(
-        told, CLASSES, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule(), scenes(told)
     )
+    for wish in wishes:
+        chosen = before.chosen
+        before = choose_rule(told, wish, before)
+    together = choose_rule(told, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule())
     assert before.thresholds == together.thresholds
+    both = before.chosen.spared
     assert [one.name for one in both] == ["photo", "猫"]
-    kept = decide(told.logits, CLASSES, before).classes
+    kept = told.answers(before)
     for number, one in enumerate(both, 1):
-        assert one.lost == (kept != told.y)[told.y == number].sum()
-        assert one.unknown == (kept == UNKNOWN)[told.y == number].sum()
-    assert knowing is not None
-    assert before.unknown_below == knowing.below == 0.5
+        assert one.lost == (kept != told.outputs.y)[told.outputs.y == number].sum()
+        assert one.unknown == (kept == UNKNOWN)[told.outputs.y == number].sum()
     # A threshold chosen for an error rate is chosen anew when others change what is answered.
-    error, _, known, _ = choose_rule(
-        told, CLASSES, RuleRequest({}, unknown_error=0.2), DecisionRule(), scenes(told)
-    )
-    after, _, knowing, _ = choose_rule(told, CLASSES, RuleRequest({"猫": 0.9}), error, scenes(told))
-    assert known is not None
-    assert knowing == reject_option_for(told, CLASSES, 0.2, after, alone(told))
-    assert knowing != known
-    assert (
-        choose_rule(told, CLASSES, RuleRequest({}, forget=True), after, scenes(told))[0]
-        == DecisionRule()
-    )
+    assert before.chosen.unknown == reject_option(told, 0.2, before) != chosen.unknown
+    assert choose_rule(told, RuleRequest({}, forget=True), before) == DecisionRule()
 
 
 def test_bounds_count_moments_and_not_pictures() -> None:
@@ -184,8 +171,9 @@ def test_bounds_count_moments_and_not_pictures() -> None:
     four = one.at(np.repeat(np.arange(100), 4))
     four = Outputs(four.logits, four.y, tuple(map(str, range(400))))
     wishes = RuleRequest({"photo": 0.95}, unknown_error=0.1)
-    _, (once,), known, _ = choose_rule(one, CLASSES[:2], wishes, DecisionRule(), scenes(one))
-    _, (often,), sure, _ = choose_rule(four, CLASSES[:2], wishes, DecisionRule(), scenes(four, 4))
+    single = choose_rule(on(one, names=CLASSES[:2]), wishes, DecisionRule()).chosen
+    scenes = choose_rule(on(four, 4, CLASSES[:2]), wishes, DecisionRule()).chosen
+    (once,), (often,), known, sure = single.spared, scenes.spared, single.unknown, scenes.unknown
     assert (often.count, often.moments, often.lost) == (200, once.moments, 4 * once.lost)
     assert often.at_most == pytest.approx(once.at_most, abs=0.005)
     assert known is not None
@@ -195,11 +183,13 @@ def test_bounds_count_moments_and_not_pictures() -> None:
 
 
 def test_the_bound_of_a_chosen_threshold_knows_that_it_was_chosen() -> None:
-    told = val(200)
-    chosen = reject_option_for(told, CLASSES[:2], 0.1, DecisionRule(), alone(told))
-    given_ = reject_option_at(told, CLASSES[:2], chosen.below, DecisionRule(), alone(told))
-    assert chosen.errors == given_.errors
-    assert chosen.at_most > given_.at_most
+    told = on(val(200), names=CLASSES[:2])
+    chosen = reject_option(told, 0.1, DecisionRule())
+    sure = decide(told.outputs.logits, told.classes, DecisionRule()).probabilities.max(1)
+    given = sure >= chosen.below
+    wrong = (told.answers(DecisionRule()) != told.outputs.y)[given]
+    assert chosen.errors == wrong.sum()
+    assert chosen.at_most > share_at_most(wrong, told.moments[given])
 
 
 def test_spared_classes_take_what_is_theirs_and_the_likelier_wins() -> None:
@@ -220,32 +210,28 @@ def test_spared_classes_take_what_is_theirs_and_the_likelier_wins() -> None:
 def test_so_few_of_the_answers_given_are_wrong(
     count: int, seed: int, wanted: float, skill: float
 ) -> None:
-    told, names = val(count, 3, seed, skill), CLASSES
+    told = on(val(count, 3, seed, skill))
     try:
-        found = reject_option_for(told, names, wanted, DecisionRule(), alone(told))
+        found = reject_option(told, wanted, DecisionRule())
     except InputUnusable:
-        risks = [risk for _, risk in risk_coverage_curve(told, names, DecisionRule())]
+        risks = [risk for _, risk in risk_coverage_curve(told, DecisionRule())]
         assert min(risks) > wanted
         return
-    chosen = decide(told.logits, names, DecisionRule(unknown_below=found.below)).classes
+    chosen = told.answers(DecisionRule(unknown_below=found.below))
     given_ = chosen != UNKNOWN
     assert given_.sum() == found.answered > 0
-    assert (chosen != told.y)[given_].mean() <= wanted + 1e-12
-    assert found == reject_option_at(told, names, found.below, DecisionRule(), alone(told), wanted)
+    assert (chosen != told.outputs.y)[given_].mean() <= wanted + 1e-12
     assert found.at_most >= found.errors / found.answered
 
 
 def test_an_empty_val_is_told() -> None:
-    nothing = val().at(np.zeros(0, np.int64))
     with pytest.raises(InputUnusable, match="val is empty"):
-        reject_option_for(nothing, CLASSES[:2], 0.1, DecisionRule(), alone(nothing))
-    with pytest.raises(InputUnusable, match="val is empty"):
-        reject_option_at(nothing, CLASSES[:2], 0.1, DecisionRule(), alone(nothing))
+        reject_option(on(val().at(np.zeros(0, np.int64))), 0.1, DecisionRule())
 
 
 def test_the_risk_curve_ends_at_the_error_rate() -> None:
     told = val(150)
-    points = risk_coverage_curve(told, CLASSES[:2], DecisionRule())
+    points = risk_coverage_curve(on(told, names=CLASSES[:2]), DecisionRule())
     error = float((told.logits.argmax(1) != told.y).mean())
     assert points[-1] == (1.0, pytest.approx(error))
     assert points[0][0] == pytest.approx(1 / 150)
@@ -254,7 +240,8 @@ def test_the_risk_curve_ends_at_the_error_rate() -> None:
 
 def test_answers_are_kept_and_damage_is_told(tmp_path: Path) -> None:
     assert load_decision_rule(tmp_path) == DecisionRule()
-    told = DecisionRule(1.25, 0.1 + 0.2, {"猫": 1 / 3}, {"unknown": {"coverage": 0.5}})
+    chosen = ChosenThresholds((), RejectOption(0.3, 0.05, 0.5, 3, 3, 0, 0.6))
+    told = DecisionRule(1.25, 0.1 + 0.2, {"猫": 1 / 3}, chosen)
     save_decision_rule(tmp_path, told)
     assert load_decision_rule(tmp_path) == told
     for damage in (b"{", b'{"temperature": 0}', b'{"thresholds": {"a": 2}}', b"[]"):

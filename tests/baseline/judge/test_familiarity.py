@@ -9,24 +9,22 @@ import pytest
 from scipy.special import ndtr
 
 from baseline.data.pixels import Pixels
-from baseline.judge.decision_rule import (
+from baseline.judge.answers import (
     UNKNOWN,
     DecisionRule,
     decide,
-    reject_option_at,
-    reject_option_for,
 )
 from baseline.judge.familiarity import (
     FILE,
-    choose_familiarity,
     familiarity_of,
     fit_feature_scale,
     load_feature_scale,
     save_feature_scale,
 )
 from baseline.judge.intervals import auroc_interval
+from baseline.judge.open_set import SeenPictures, open_set_result
 from baseline.judge.outputs import Floats, Indices, Outputs
-from baseline.judge.unknown_figures import SeenPictures, open_set_result
+from baseline.judge.thresholds import SplitAnswers, choose_familiarity, reject_option
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
 from baseline.use.model import Model
 from gleanset.errors import InputUnusable
@@ -124,10 +122,8 @@ def test_the_unfamiliar_are_unknown_and_no_errors_of_the_reject_option() -> None
     familiarity = np.array([0.9, 0.2, 0.6, 0.7])
     assert decide(logits, ("x", "y"), rule, familiarity).classes.tolist() == [0, UNKNOWN, 1, 0]
     assert decide(logits, ("x", "y"), rule).classes.tolist() == [0, 0, 1, 0]
-    found = reject_option_at(val, ("x", "y"), 0.0, rule, np.arange(4), familiarity=familiarity)
+    found = reject_option(SplitAnswers(val, ("x", "y"), np.arange(4), familiarity), 0.5, rule)
     assert (found.coverage, found.answered, found.errors) == (0.75, 3, 0)
-    chosen = reject_option_for(val, ("x", "y"), 0.5, rule, np.arange(4), familiarity)
-    assert (chosen.coverage, chosen.below >= 0) == (0.75, True)
 
 
 class GalleryEngine:
@@ -159,8 +155,7 @@ def test_an_interval_of_auroc_holds_the_truth() -> None:
         kinds = np.repeat(np.arange(8), 20)
         away = 0.5**0.5 * (random.normal(size=8)[kinds] + random.normal(size=160)) - 1.5
         seen = [
-            SeenPictures(x, x, x > 9, x > 9, list(map(str, g)))
-            for x, g in ((known, moments), (away, kinds))
+            SeenPictures(x, x > 9, list(map(str, g))) for x, g in ((known, moments), (away, kinds))
         ]
         found = open_set_result(0.05, [(seen[0], seen[1])])
         assert found.auroc_interval is not None
@@ -172,13 +167,12 @@ def test_an_interval_of_auroc_holds_the_truth() -> None:
 def test_auroc_counts_every_pair() -> None:
     def seen(values: list[float], cases: str) -> SeenPictures:
         x = np.array(values)
-        return SeenPictures(x, -x, x < 2, x < 2, list(cases))
+        return SeenPictures(x, x < 2, list(cases))
 
     found = open_set_result(0.1, [(seen([1, 2, 3], "abc"), seen([0, 2], "xy"))])
     assert found.auroc == pytest.approx((3 + 1.5) / 6)
-    assert found.auroc_by_confidence == pytest.approx(1 - 4.5 / 6)
     assert (found.strangers_unknown, found.known_unknown) == (0.5, pytest.approx(1 / 3))
-    nothing = SeenPictures(*[np.zeros(0)] * 4, ())  # type: ignore[arg-type]
+    nothing = SeenPictures(np.zeros(0), np.zeros(0, bool), ())
     with pytest.raises(InputUnusable, match="can be compared"):
         open_set_result(0.1, [(nothing, seen([1], "x"))])
     assert auroc_interval(np.ones(4), list("abcd"), np.ones(3), list("abc")).high == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -10,12 +9,19 @@ import pytest
 from judged_runs import fill, judged_run
 from lxml import html
 
-from baseline.judge.decision_rule import DecisionRule, load_decision_rule, save_decision_rule
-from baseline.judge.report import write_report
-from baseline.judge.report.charts import MOST_BLOCKS, blocks_of, confused_pairs
-from baseline.judge.report.run_files import LayerRow, read_layers, read_metrics
+from baseline.judge.answers import (
+    ChosenThresholds,
+    DecisionRule,
+    RecallThreshold,
+    RejectOption,
+    load_decision_rule,
+    save_decision_rule,
+)
+from baseline.judge.report.charts import MOST_BLOCKS, blocks_of
+from baseline.judge.report.page import write_report
+from baseline.judge.run_figures import LayerRow, read_layers, save_layers
 from baseline.settings import load_preset
-from baseline.train.layers import layers_of, save_layers
+from baseline.train.layers import layers_of
 from baseline.train.networks import build_net
 from baseline.use.crops import save_crops
 from gleanset import Dataset
@@ -40,29 +46,9 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     sample = next(dataset.samples.by_key())
     other = next(name for name in CLASSES if name != sample.label)
     Doubts(dataset.db).replace([Doubt(sample.key, str(sample.label), other, 0.9, 0.8, "one")])
-    spared = {
-        "name": CLASSES[0],
-        "wanted": 0.999,
-        "threshold": 0.9,
-        "count": 1,
-        "lost": 0,
-        "at_most": 0.95,
-        "needed": 2995,
-        "others_kept": 0.5,
-        "others_before": 0.6,
-        "promised": False,
-    }
-    unknown = {
-        "below": 0.4,
-        "wanted": 0.05,
-        "coverage": 0.75,
-        "answered": 3,
-        "errors": 0,
-        "at_most": 0.6,
-    }
-    save_decision_rule(
-        folder, DecisionRule(1.2, 0.4, {CLASSES[0]: 0.9}, {"spared": [spared], "unknown": unknown})
-    )
+    spared = RecallThreshold(CLASSES[0], 0.999, 0.9, 1, 1, 0, 0, 0.95, 2995, False, 0.5, 0.6)
+    chosen = ChosenThresholds((spared,), RejectOption(0.4, 0.05, 0.75, 3, 3, 0, 0.6))
+    save_decision_rule(folder, DecisionRule(1.2, 0.4, {CLASSES[0]: 0.9}, chosen))
     text, page = page_of(dataset, "one")
     sections = [section.get("id") for section in page.iter("section")]
     assert sections == [
@@ -82,7 +68,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     for words in (
         *CLASSES,
         "2,995 moments of it",
-        "“unknown”",
+        "the answer is unknown",
         "Test was looked at once",
         "Fitted: temperature",
         "Class by class on test",
@@ -90,7 +76,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     ):
         assert words in said
     assert len(page.xpath("//section[@id='doubts']//img")) == 1
-    assert page.xpath("//section[@id='network']//*[local-name()='svg']")
+    assert len(page.xpath("//section[@id='network']//table")) == 2
     ids = {element.get("id") for element in page.xpath("//*[@id]")}
     assert {a.get("href")[1:] for a in page.xpath("//nav//a")} <= ids
 
@@ -141,49 +127,12 @@ def test_splits_that_are_not_there(dataset: Dataset, only: tuple[str, ...]) -> N
     assert bool(page.xpath("//section[@id='classes']")) == (only != ("train",))
 
 
-def test_a_run_of_an_older_gleanset(dataset: Dataset) -> None:
-    """Its metrics know nothing of intervals, calibration or layers."""
+def test_what_cannot_be_read_is_told(dataset: Dataset) -> None:
     fill(dataset, CLASSES[:2])
-    folder = dataset.root / "runs" / "old"
-    folder.mkdir(parents=True)
-    score = {"name": "a", "precision": 1.0, "recall": 0.5, "f1": 0.6667, "support": 2}
-    judged = {
-        "count": 2,
-        "accuracy": 0.5,
-        "log_loss": 1.0,
-        "macro_f1": 0.3,
-        "classes": [score],
-        "top5_accuracy": None,
-        "confusion": [[1, 1], [0, 0]],
-        "mistakes": [{"key": "gone", "true": "a", "predicted": "b", "confidence": 0.9}],
-    }
-    metrics = {
-        "classes": ["a", "b"],
-        "settings": {"preset": "simple"},
-        "best_epoch": 1,
-        "data": {"train": 1},
-        "seconds": 1.0,
-        "val": None,
-        "test": judged,
-        "epochs": [{"epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5}],
-    }
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    _, page = page_of(dataset, "old")
-    said = page.text_content()
-    assert "not shown" in said
-    assert "recorded no calibration" in said
-    bins: list[object] = []
-    told = {"ece": 0.2, "bins": bins, "intervals": {"log_loss": [0.8, 1.2], "accuracy": [0.1, 0.9]}}
-    told["calibrated"] = {"log_loss": 0.7, "ece": 0.1, "bins": bins}
-    (folder / "metrics.json").write_text(json.dumps(metrics | {"test": judged | told}))
-    test = read_metrics(folder).test
-    assert test is not None
-    assert test.uncalibrated is not None
-    assert (test.log_loss, test.ece, list(test.intervals)) == (0.7, 0.1, ["accuracy"])
-    assert (test.uncalibrated.log_loss, test.uncalibrated.ece) == (1.0, 0.2)
+    folder, _ = judged_run(dataset, "one")
     (folder / "metrics.json").write_text("{")
     with pytest.raises(InputUnusable, match="cannot be read"):
-        write_report(dataset, "old")
+        write_report(dataset, "one")
     with pytest.raises(InputUnusable, match="has no figures"):
         write_report(dataset, "none")
 
@@ -205,7 +154,7 @@ def test_layers_are_counted_as_the_network_has_them(tmp_path: Path) -> None:
 
 def test_a_deep_network_is_drawn_in_few_blocks() -> None:
     layers = [
-        LayerRow(f"backbone.stage{s}.block{b}.conv{c}", "Conv2d", [8, 4, 4], 10, 10)
+        LayerRow(f"backbone.stage{s}.block{b}.conv{c}", "Conv2d", (8, 4, 4), 10, 10)
         for s in range(5)
         for b in range(4)
         for c in range(3)
@@ -214,14 +163,6 @@ def test_a_deep_network_is_drawn_in_few_blocks() -> None:
     assert [block.name for block in blocks] == [f"backbone.stage{s}" for s in range(5)]
     assert sum(block.parameters for block in blocks) == 600
     assert len(blocks_of(layers[:MOST_BLOCKS])) == MOST_BLOCKS
-
-
-def test_the_commonest_confusions_come_first() -> None:
-    found = confused_pairs([[5, 2, 0], [0, 9, 4], [1, 0, 3]], "abc", most=2)
-    assert [(one.true, one.answered, one.count, one.total) for one in found] == [
-        ("b", "c", 4, 13),
-        ("a", "b", 2, 7),
-    ]
 
 
 def test_answers_survive_the_report(dataset: Dataset) -> None:

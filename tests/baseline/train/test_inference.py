@@ -16,7 +16,7 @@ from baseline.data.pixels import Pixels
 from baseline.data.runs import run_folder
 from baseline.data.samples import SPLITS, find_examples
 from baseline.features.extraction import Extractor
-from baseline.judge.decision_rule import load_decision_rule, rule_scores
+from baseline.judge.answers import load_decision_rule, rule_scores
 from baseline.judge.outputs import softmax
 from baseline.judge.reevaluate import reevaluate
 from baseline.settings import Settings, load_preset

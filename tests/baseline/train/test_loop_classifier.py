@@ -11,9 +11,10 @@ from drawn_patterns import CLASSES, none, patterns
 
 from baseline.data.samples import Arrays
 from baseline.features.compute import choose_compute, has_fast_bf16
-from baseline.judge.metrics import ClassificationMetrics, classification_metrics
+from baseline.judge.metrics import SplitFigures, classification_metrics
+from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
-from baseline.train.loop.callbacks import EpochReport, TrainingResult
+from baseline.train.loop.callbacks import TrainingResult
 from baseline.train.loop.classifier import train_small_network
 from baseline.train.loop.lr_schedule import learning_rate_factor
 from baseline.train.networks import Net
@@ -34,7 +35,7 @@ def predict_logits(net: Net, arrays: Arrays) -> np.ndarray:
         return net(x).numpy()
 
 
-def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> ClassificationMetrics:
+def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> SplitFigures:
     return classification_metrics(predict_logits(net, arrays), arrays.y, arrays.keys, classes)
 
 

@@ -24,9 +24,9 @@ from PIL import Image
 from baseline.data.runs import METRICS, ROOM, run_folder
 from baseline.data.samples import find_examples, load_arrays
 from baseline.judge.reevaluate import reevaluate
+from baseline.judge.words import training_words
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
-from baseline.train.train_words import training_words
 from curation.snapshots import take_snapshot
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice

@@ -17,7 +17,7 @@ from PIL import Image
 import baseline
 from baseline.cli import commands
 from baseline.data.runs import run_folder
-from baseline.judge.decision_rule import DecisionRule
+from baseline.judge.answers import DecisionRule
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from baseline.use.crops import FILE, UNKNOWN, CropRequest, crop_plan_for, load_crops, save_crops

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 import baseline
 from baseline.data.runs import WEIGHTS
-from baseline.judge.report.run_files import weights_size
+from baseline.judge.run_figures import weights_size
 from baseline.settings import load_preset
 from baseline.train.methods.gallery import make_gallery, save_gallery
 from baseline.train.networks import build_net

@@ -15,7 +15,7 @@ from drawn_patterns import CLASSES
 from PIL import Image
 
 import baseline
-from baseline.judge.decision_rule import DecisionRule, save_decision_rule
+from baseline.judge.answers import DecisionRule, save_decision_rule
 from baseline.judge.outputs import softmax
 from baseline.train.storage import load_model
 from gleanset.errors import InputUnusable, Unreadable

@@ -16,7 +16,7 @@ import baseline
 from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.decision_rule import (
+from baseline.judge.answers import (
     DecisionRule,
     load_decision_rule,
     save_decision_rule,

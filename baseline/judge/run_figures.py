@@ -1,4 +1,7 @@
-"""What a run left in its folder, typed. What an older run lacks is empty."""
+"""What a run left in its folder, typed: written when it is trained and judged, read for its report.
+
+torch is not needed.
+"""
 
 from __future__ import annotations
 
@@ -11,146 +14,93 @@ import msgspec
 
 from baseline.data.copy_search import is_clear, unlearnt_words
 from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS
-from baseline.judge.calibration import ClasswiseError, ConfidenceBin
-from baseline.judge.metrics import ClassScore, Misclassification
+from baseline.judge.calibration import ScoreCalibration
+from baseline.judge.intervals import PairedComparison
+from baseline.judge.metrics import SplitFigures
+from baseline.judge.retrieval import RetrievalMetrics
 from baseline.settings import UNUSED_BY_HEAD
-from gleanset.binomial import few
+from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable
+from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
-
-Pair = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class EpochFigures:
-    """One pass over the training pictures; figures of val may be absent."""
+class EpochReport:
+    """One pass over the training samples. Validation figures are None without such samples.
+
+    Losses are those of the method (cross entropies in nats, weighted by class where that is
+    set); `seconds` and `images_per_second` count training, not validation; `data_wait` is the
+    share of these seconds in which a step waited for its batch; `learning_rate` that of the
+    last step.
+    """
 
     epoch: int
     train_loss: float
     train_accuracy: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+    seconds: float = 0.0
     images_per_second: float = 0.0
+    data_wait: float = 0.0
+    learning_rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class UncalibratedFigures:
-    """Figures of the scores as the network gives them."""
+class TrialResult:
+    """What a candidate came to on folds within train; all None and `why` for one that failed.
 
-    log_loss: float
-    ece: float
-    bins: list[ConfidenceBin]
-
-
-@dataclass(frozen=True, slots=True)
-class FittedCalibration:
-    """As `baseline.judge.calibration.Calibration` tells it."""
-
-    temperature: float
-    told: str
-    plain: float | None = None
-    shrunk: bool = False
-    share: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SubgroupFigures:
-    """As `baseline.judge.metrics.Slice`."""
-
-    name: str
-    count: int
-    accuracy: float
-    interval: Pair | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SplitFigures:
-    """The figures of one split."""
-
-    count: int
-    accuracy: float
-    log_loss: float
-    macro_f1: float
-    classes: list[ClassScore]
-    confusion: list[list[int]]
-    mistakes: list[Misclassification]
-    top5_accuracy: float | None = None
-    commonest_class: float = 0.0
-    moments: int | None = None
-    effective_moments: float | None = None
-    intervals: dict[str, Pair] = field(default_factory=dict)
-    ece: float | None = None
-    bins: list[ConfidenceBin] = field(default_factory=list)
-    uncalibrated: UncalibratedFigures | None = None
-    classwise: ClasswiseError | None = None
-    kinds: list[SubgroupFigures] = field(default_factory=list)
-    labels: list[SubgroupFigures] = field(default_factory=list)
-    risk: list[Pair] = field(default_factory=list)
-
-    @property
-    def right(self) -> int:
-        """How many pictures were recognised."""
-        return sum(row[i] for i, row in enumerate(self.confusion))
-
-    @property
-    def few(self) -> str:
-        """A warning where they were counted on few moments."""
-        return few(self.moments, self.effective_moments)
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedFigures:
-    """As `baseline.judge.intervals.PairedComparison`."""
-
-    difference: float
-    interval: Pair | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrialFigures:
-    """As `baseline.train.auto_choice.TrialResult`."""
+    `behind` compares it with the one that was taken, whose own is None.
+    """
 
     preset: str
     accuracy: float | None = None
-    interval: Pair | None = None
+    interval: Interval | None = None
     log_loss: float | None = None
-    behind: ComparedFigures | None = None
+    behind: PairedComparison | None = None
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceFigures:
-    """As `baseline.train.auto_choice.PresetChoice`."""
+class PresetChoice:
+    """The preset that was taken, why, and what all others came to; the one taken stands first.
+
+    `judged` pictures of so many `moments` were held out in `folds` folds.
+    """
 
     preset: str
     why: str
-    results: list[TrialFigures]
+    results: tuple[TrialResult, ...]
     folds: int
     judged: int
     moments: int
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
-    """The content of `metrics.json` that a report shows."""
+class RunFigures:
+    """The content of `metrics.json`.
+
+    `data` is how many pictures there were, `training` what the method says of itself, `gap` by how
+    much the accuracy on train is above that on other splits, `copies` the `copy_search` of test.
+    """
 
     classes: list[str]
     settings: dict[str, Any]
     data: dict[str, Any]
-    epochs: list[EpochFigures] = field(default_factory=list)
+    epochs: list[EpochReport] = field(default_factory=list)
     best_epoch: int = 0
     seconds: float = 0.0
     device: str | None = None
     precision: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
-    choice: ChoiceFigures | None = None
+    choice: PresetChoice | None = None
     temperature: float | None = None
-    calibration: FittedCalibration | None = None
+    calibration: ScoreCalibration | None = None
     train: SplitFigures | None = None
     val: SplitFigures | None = None
     test: SplitFigures | None = None
     gap: dict[str, float] = field(default_factory=dict)
-    retrieval: dict[str, Any] | None = None
+    retrieval: RetrievalMetrics | None = None
     copies: dict[str, int] | None = None
 
     @property
@@ -163,8 +113,8 @@ class Metrics:
     @property
     def unlearnt(self) -> str:
         """How far pictures of test are ones that it has not learnt, as a sentence."""
-        told = unlearnt_words(self.copies)
-        return f"{told[0].upper()}{told[1:]}."
+        words = unlearnt_words(self.copies)
+        return f"{words[0].upper()}{words[1:]}."
 
     @property
     def settings_used(self) -> dict[str, Any]:
@@ -200,27 +150,22 @@ class Metrics:
     @property
     def splits(self) -> dict[str, SplitFigures]:
         """The splits that were judged."""
-        told = {"train": self.train, "val": self.val, "test": self.test}
-        return {name: found for name, found in told.items() if found is not None}
+        named = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: figures for name, figures in named.items() if figures is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class LayerRow:
-    """As `baseline.train.layers.Layer`."""
-
-    name: str
-    kind: str
-    shape: list[int]
-    parameters: int
-    macs: int
+def write_metrics(folder: Path, figures: RunFigures, *, scratch: Path | None = None) -> None:
+    """Write `metrics.json`. Raises NotWritable or DiskFull."""
+    text = json.dumps(msgspec.to_builtins(figures), ensure_ascii=False, indent=1)
+    write_atomic(folder / METRICS, text.encode(), scratch=scratch)
 
 
-def read_metrics(folder: Path) -> Metrics:
+def read_metrics(folder: Path) -> RunFigures:
     """Return the figures of a run. Raises `InputUnusable`."""
     path = folder / METRICS
     try:
-        found = _as_answered(json.loads(path.read_bytes()))
-        return msgspec.convert(found, Metrics, strict=False)
+        # By way of `json`: a figure that is no number may be written as NaN.
+        return msgspec.convert(json.loads(path.read_bytes()), RunFigures, strict=False)
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no figures: {path} is missing",
@@ -230,24 +175,33 @@ def read_metrics(folder: Path) -> Metrics:
         raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error
 
 
-def _as_answered(metrics: Any) -> Any:
-    """Put the figures by calibrated scores where an older run has those before calibration."""
-    for figures in metrics.values() if isinstance(metrics, dict) else ():
-        if isinstance(figures, dict) and isinstance(after := figures.pop("calibrated", None), dict):
-            figures["uncalibrated"] = {name: figures.get(name) for name in after}
-            figures.update(after)
-            figures.get("intervals", {}).pop("log_loss", None)
-    return metrics
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One layer: `name` as in the weights file, `kind` its class, the shape of what it gives.
+
+    `shape` is without the batch: C x H x W, or D. `macs` are multiply-accumulates for one
+    picture; only convolutions, dense layers and their like have any.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    macs: int
+
+
+def save_layers(folder: Path, layers: list[LayerRow], *, scratch: Path | None = None) -> None:
+    """Write `network.json`. Raises what the disk raises."""
+    write_atomic(folder / NETWORK, msgspec.json.encode(layers), scratch=scratch)
 
 
 def read_layers(folder: Path) -> list[LayerRow]:
     """Return the layers of a run's network; none where the run did not record them."""
     try:
-        found = json.loads((folder / NETWORK).read_bytes())
-        return msgspec.convert(found, list[LayerRow])
+        return msgspec.json.decode((folder / NETWORK).read_bytes(), type=list[LayerRow])
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, msgspec.MsgspecError) as error:
         raise InputUnusable(
             f"{folder / NETWORK} cannot be read: {error}", "train again: baseline train"
         ) from error

@@ -7,16 +7,14 @@ these classes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from baseline.judge.intervals import auroc_interval, share_interval
+from baseline.judge.intervals import Flags, auroc_interval, several_interval
 from baseline.judge.outputs import Floats
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable
@@ -24,22 +22,18 @@ from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
 
 FILE = "open_set.json"
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class SeenPictures:
     """What one network says of N pictures.
 
-    How familiar they are, how probable the likeliest class is, whether the answer is "unknown",
-    whether it would be if the threshold were one of the probability (`doubted`), and which of them
-    are one case: the moment of a known picture, the class of a stranger.
+    How familiar they are, whether the answer is "unknown", and which of them are one case: the
+    moment of a known picture, the class of a stranger.
     """
 
     familiarity: Floats
-    confidence: Floats
     unknown: Flags
-    doubted: Flags
     cases: Sequence[str]
 
     def __len__(self) -> int:
@@ -50,16 +44,14 @@ Round = tuple[SeenPictures, SeenPictures]
 """Known pictures and strangers, shown to one network."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSetResult:
+class OpenSetResult(msgspec.Struct, frozen=True):
     """How often the answer is "unknown", with thresholds chosen for `wanted` of the known.
 
     `networks` were trained. `strangers` pictures are of `classes`, each left out by one network:
     of these `strangers_unknown` (a share) are unknown. Known pictures, of `known_moments` moments,
     are each shown to the networks that learnt its class: of these `known` answers `known_unknown`
-    are. `auroc` is the
-    chance that a known picture is more familiar than a stranger, `auroc_by_confidence` that its
-    answer is more probable. Intervals are of 95 %, None for a single case.
+    are. `auroc` is the chance that a known picture is more familiar than a stranger. Intervals are
+    of 95 %, None for a single case.
     """
 
     wanted: float
@@ -74,14 +66,11 @@ class OpenSetResult:
     known_interval: Interval | None
     auroc: float
     auroc_interval: Interval | None
-    auroc_by_confidence: float
-
-    def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
-        return asdict(self)
 
     def describe(self) -> str:
         """Say it in a sentence."""
+        ends = self.auroc_interval
+        between = "" if ends is None else f" ({ends.low:.3f} to {ends.high:.3f})"
         return (
             f"of {count(self.strangers, 'picture')} of "
             f"{count(self.classes, 'class', 'classes')} that were left out of the training, each "
@@ -90,8 +79,7 @@ class OpenSetResult:
             f"({count(self.known_moments, 'moment')}) "
             f"{_percent(self.known_unknown, self.known_interval)}, where at most "
             f"{100 * self.wanted:.3g} % were allowed; a known picture is more familiar than a "
-            f"strange one with a probability of {self.auroc:.3f}{_of(self.auroc_interval)} (by "
-            f"confidence alone {self.auroc_by_confidence:.3f})"
+            f"strange one with a probability of {self.auroc:.3f}{between}"
         )
 
 
@@ -102,45 +90,37 @@ def _percent(share: float, interval: Interval | None) -> str:
     return f"{100 * share:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
 
 
-def _of(interval: Interval | None) -> str:
-    return "" if interval is None else f" ({interval.low:.3f} to {interval.high:.3f})"
-
-
 def open_set_result(wanted: float, rounds: Sequence[Round]) -> OpenSetResult:
     """Return the figures of all networks together. Raises `InputUnusable` where one lacks a side.
 
     The networks of a round without known pictures, or without strangers, tell nothing.
     """
-    told = [(known, away) for known, away in rounds if len(known) and len(away)]
-    if not told:
+    whole = [(known, away) for known, away in rounds if len(known) and len(away)]
+    if not whole:
         raise InputUnusable(
             "no known picture and no stranger can be compared",
             "give test pictures of several classes: labeler split --ratio 8:1:1",
         )
-    known_cases = [case for known, _ in told for case in known.cases]
-    away_cases = [case for _, away in told for case in away.cases]
-    known_unknown = np.concatenate([known.unknown for known, _ in told])
-    away_unknown = np.concatenate([away.unknown for _, away in told])
-    ranks = [_ranks(known.familiarity, away.familiarity) for known, away in told]
+    known_cases = [case for known, _ in whole for case in known.cases]
+    away_cases = [case for _, away in whole for case in away.cases]
+    known_unknown = np.concatenate([known.unknown for known, _ in whole])
+    away_unknown = np.concatenate([away.unknown for _, away in whole])
+    ranks = [_ranks(known.familiarity, away.familiarity) for known, away in whole]
     above, below = (np.concatenate(part) for part in zip(*ranks, strict=True))
-    several = len(set(known_cases)) > 1, len(set(away_cases)) > 1
-    plain = [_ranks(known.confidence, away.confidence)[1] for known, away in told]
+    several = len(set(known_cases)) > 1 and len(set(away_cases)) > 1
     return OpenSetResult(
         wanted=wanted,
-        networks=len(told),
+        networks=len(whole),
         classes=len(set(away_cases)),
         strangers=len(away_unknown),
         strangers_unknown=float(away_unknown.mean()),
-        strangers_interval=share_interval(away_unknown, away_cases) if several[1] else None,
+        strangers_interval=several_interval(away_unknown, away_cases),
         known=len(known_unknown),
         known_moments=len(set(known_cases)),
         known_unknown=float(known_unknown.mean()),
-        known_interval=share_interval(known_unknown, known_cases) if several[0] else None,
+        known_interval=several_interval(known_unknown, known_cases),
         auroc=float(below.mean()),
-        auroc_interval=auroc_interval(above, known_cases, below, away_cases)
-        if all(several)
-        else None,
-        auroc_by_confidence=float(np.concatenate(plain).mean()),
+        auroc_interval=auroc_interval(above, known_cases, below, away_cases) if several else None,
     )
 
 
@@ -148,16 +128,19 @@ def _ranks(known: Floats, strange: Floats) -> tuple[Floats, Floats]:
     """Return above which share of the strangers each known picture lies; and, for each stranger,
     which share of the known lies above it. Equal ones count half.
     """
-    order = np.sort(strange), np.sort(known)
-    above = np.searchsorted(order[0], known, "left") + np.searchsorted(order[0], known, "right")
-    below = np.searchsorted(order[1], strange, "left") + np.searchsorted(order[1], strange, "right")
-    return above / (2 * len(strange)), 1 - below / (2 * len(known))
+
+    def share_below(values: Floats, others: Floats) -> Floats:
+        order = np.sort(others)
+        sides = np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right")
+        shares: Floats = sides / (2 * len(others))
+        return shares
+
+    return share_below(known, strange), 1 - share_below(strange, known)
 
 
 def save_open_set(folder: Path, result: OpenSetResult) -> None:
     """Write `open_set.json` beside the other figures of a run. Raises NotWritable or DiskFull."""
-    text = json.dumps(result.to_json(), indent=1)
-    write_atomic(folder / FILE, text.encode())
+    write_atomic(folder / FILE, msgspec.json.format(msgspec.json.encode(result), indent=1))
 
 
 def load_open_set(folder: Path) -> OpenSetResult | None:

@@ -1,0 +1,237 @@
+"""What a model answers: a class, or "unknown", by thresholds that are kept with the run.
+
+`answers.json` beside the weights holds them: {"temperature": 1.3, "unknown_below": 0.6,
+"thresholds": {"photo": 0.98}, "unfamiliar_below": 0.4}. A file that is missing means none of it.
+`thresholds.py` chooses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from baseline.judge.calibration import calibrated_scores
+from baseline.judge.outputs import Floats, Indices, Scores, softmax
+from gleanset.errors import InputUnusable
+from gleanset.files.atomic import write_atomic
+from gleanset.html.words import count, percent
+
+FILE = "answers.json"
+UNKNOWN = -1
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class RecallThreshold(msgspec.Struct, frozen=True):
+    """A class that is spared: `threshold` for all other classes together.
+
+    Of `count` pictures of the class on val, of `moments` moments, `lost` do not keep their name,
+    `unknown` of them because the answer is "unknown"; with 95 % confidence at most `at_most` of
+    such pictures will. `needed` moments of val it would take to promise `wanted`, which is
+    `promised` where val has them. `others_kept` is the share of the other classes' pictures that
+    still get their right name, `others_before` without any threshold.
+    """
+
+    name: str
+    wanted: float
+    threshold: float
+    count: int
+    moments: int
+    lost: int
+    unknown: int
+    at_most: float
+    needed: int
+    promised: bool
+    others_kept: float | None
+    others_before: float | None
+
+    def describe(self) -> str:
+        """Say what the threshold does, and what it does not promise."""
+        unknown = f", {self.unknown} of them unknown" if self.unknown else ""
+        words = (
+            f"{self.name}: on val {self.lost} of {self.count} ({count(self.moments, 'moment')}) "
+            f"would not keep their name{unknown}; with 95 % confidence at most "
+            f"{100 * self.at_most:.3g} % of such pictures will not"
+        )
+        if self.others_kept is not None and self.others_before is not None:
+            words += (
+                f"; of the other classes {percent(self.others_kept)} still get their right name "
+                f"({percent(self.others_before)} without any threshold)"
+            )
+        if self.promised:
+            return words
+        if not self.needed:
+            return f"{words}; no number of moments can promise {100 * self.wanted:.4g} %"
+        needed = f"val needs {self.needed:,} moments of it and no mistake"
+        return f"{words}; to promise {100 * self.wanted:.4g} %, {needed}"
+
+
+class RejectOption(msgspec.Struct, frozen=True):
+    """When to say "unknown": `coverage` of val is answered, `errors` of these answers are wrong.
+
+    The `answered` pictures are of `moments` moments. `at_most` is the error rate that is not
+    exceeded with 95 % confidence; `wanted` the one that was asked for, if any.
+    """
+
+    below: float
+    wanted: float | None
+    coverage: float
+    answered: int
+    moments: int
+    errors: int
+    at_most: float
+
+    def describe(self) -> str:
+        """Say how much is answered, and how often wrongly."""
+        start = (
+            f"below {self.below:.3f} the answer is unknown"
+            if self.below
+            else "no answer has to be unknown"
+        )
+        return (
+            f"{start}: {percent(self.coverage)} of val are answered, {self.errors} of these "
+            f"{self.answered} ({count(self.moments, 'moment')}) wrongly; with 95 % confidence at "
+            f"most {100 * self.at_most:.3g} % of answers are wrong"
+        )
+
+
+class FamiliarityThreshold(msgspec.Struct, frozen=True):
+    """Pictures of a familiarity `below` this are unknown.
+
+    Chosen so that of known pictures at most `wanted` are: on average over other vals at most
+    `on_average`, which is more where val has fewer than `needed` moments, and then not `promised`.
+    Of the `count` pictures of val, of `moments` moments, `unknown` are; of as many other pictures
+    at most `at_most` will be, with 95 % confidence.
+    """
+
+    below: float
+    wanted: float
+    count: int
+    moments: int
+    unknown: int
+    on_average: float
+    at_most: float
+    needed: int
+    promised: bool
+
+    def describe(self) -> str:
+        """Say what is called unknown, and what is promised of it."""
+        words = (
+            f"below a familiarity of {self.below:.3f} the answer is unknown: {self.unknown} of "
+            f"{self.count} pictures of val ({count(self.moments, 'moment')}) would be; of pictures "
+            f"of these classes at most {100 * self.on_average:.3g} % on average, and of as many "
+            f"others as val has, with 95 % confidence, at most {100 * self.at_most:.3g} %"
+        )
+        if self.promised:
+            return words
+        if not self.needed:
+            return f"{words}; no number of moments can promise 0 %"
+        return f"{words}; to promise {100 * self.wanted:.4g} %, val needs {self.needed:,} moments"
+
+
+class ChosenThresholds(msgspec.Struct, frozen=True):
+    """What val said when the thresholds were chosen, for the report."""
+
+    spared: tuple[RecallThreshold, ...] = ()
+    unknown: RejectOption | None = None
+    unfamiliar: FamiliarityThreshold | None = None
+
+    def describe(self) -> list[str]:
+        """Return a sentence for each."""
+        others = (self.unknown, self.unfamiliar)
+        return [threshold.describe() for threshold in (*self.spared, *others) if threshold]
+
+
+class DecisionRule(msgspec.Struct, frozen=True):
+    """How scores become answers.
+
+    Scores are divided by `temperature`, and `offsets` are added to those of the classes named,
+    before softmax (`calibration.py`). Where the answer's probability is below
+    `unknown_below`, or its familiarity (`familiarity.py`) below
+    `unfamiliar_below`, the answer is "unknown". A class in `thresholds` is spared: another class is
+    answered only where all others together have more than that probability.
+    """
+
+    temperature: Annotated[float, Meta(gt=0)] = 1.0
+    unknown_below: Share | None = None
+    thresholds: dict[str, Share] = {}
+    chosen: ChosenThresholds = ChosenThresholds()
+    offsets: dict[str, float] = {}
+    unfamiliar_below: float | None = None
+
+    @property
+    def says_unknown(self) -> bool:
+        """Whether there are pictures that it answers "unknown"."""
+        return self.unknown_below is not None or self.unfamiliar_below is not None
+
+    def class_offsets(self, classes: Sequence[str]) -> list[float]:
+        """Return what is added to the score of each class."""
+        return [self.offsets.get(name, 0.0) for name in classes]
+
+    def but(self, **fields: object) -> DecisionRule:
+        """Return the same rule with other values of some fields."""
+        return msgspec.structs.replace(self, **fields)
+
+    def without_thresholds(self) -> DecisionRule:
+        """Return the same rule without any threshold."""
+        return DecisionRule(self.temperature, offsets=self.offsets)
+
+
+class Decisions(NamedTuple):
+    """Answers as classes' numbers, or `UNKNOWN` (int64, N), and all probabilities (N x C)."""
+
+    classes: Indices
+    probabilities: Floats
+
+
+def rule_scores(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Scores:
+    """Return the scores (N x C) whose softmax are the probabilities that are answered."""
+    offsets = rule.class_offsets(classes)
+    return calibrated_scores(logits, rule.temperature, offsets).astype(np.float32)
+
+
+def decide(
+    logits: Scores,
+    classes: Sequence[str],
+    rule: DecisionRule,
+    familiarity: Floats | None = None,
+) -> Decisions:
+    """Decide what is answered to each row of scores (N x C), by its `familiarity` (N) if known."""
+    probabilities = softmax(rule_scores(logits, classes, rule))
+    ranked = probabilities.copy()
+    for name, threshold in rule.thresholds.items():
+        if name in classes:
+            number = classes.index(name)
+            claimed = 1 - probabilities[:, number] <= threshold
+            # Above every probability, and in their order where several classes are spared.
+            ranked[claimed, number] += 2
+    chosen = ranked.argmax(1).astype(np.int64)
+    if rule.unknown_below is not None:
+        sure = probabilities[np.arange(len(chosen)), chosen]
+        chosen = np.where(sure < rule.unknown_below, UNKNOWN, chosen)
+    if rule.unfamiliar_below is not None and familiarity is not None:
+        chosen = np.where(familiarity < rule.unfamiliar_below, UNKNOWN, chosen)
+    return Decisions(chosen, probabilities)
+
+
+def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None = None) -> None:
+    """Write `answers.json`, whole. Raises NotWritable or DiskFull."""
+    text = msgspec.json.format(msgspec.json.encode(rule), indent=1)
+    write_atomic(folder / FILE, text, scratch=scratch)
+
+
+def load_decision_rule(folder: Path) -> DecisionRule:
+    """Return the rule in a run's folder; the plain one where there is none. `InputUnusable`."""
+    try:
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=DecisionRule)
+    except FileNotFoundError:
+        return DecisionRule()
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputUnusable(
+            f"{folder / FILE} cannot be used: {error}", "choose them anew: baseline evaluate RUN"
+        ) from error

@@ -1,0 +1,169 @@
+"""All figures of a run, from what its network said about each split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from baseline.data.runs import run_folder
+from baseline.data.samples import Examples
+from baseline.judge.answers import DecisionRule, rule_scores, save_decision_rule
+from baseline.judge.calibration import (
+    CalibrationError,
+    ScoreCalibration,
+    calibration_error,
+    classwise_error,
+    fit_calibration,
+)
+from baseline.judge.intervals import effective_moments, group_numbers, several_interval
+from baseline.judge.metrics import (
+    SampleContext,
+    SplitFigures,
+    classification_metrics,
+    mean_log_loss,
+    sample_context,
+    subgroup_metrics,
+)
+from baseline.judge.outputs import Floats, Outputs, save_outputs, softmax
+from baseline.judge.retrieval import RetrievalMetrics, retrieval_metrics, unit_embeddings
+from baseline.judge.thresholds import SplitAnswers, risk_coverage_curve
+from gleanset import Dataset
+from gleanset.db.runs import EvaluationCounts, SplitEvaluations
+from gleanset.html.words import count
+
+TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRun:
+    """The figures of each split, and some for all of them, as `RunFigures` has them.
+
+    `looks` are those at test before this one; None where there is no test split.
+    """
+
+    splits: Mapping[str, SplitFigures]
+    gap: Mapping[str, float]
+    retrieval: RetrievalMetrics | None
+    calibration: ScoreCalibration
+    looks: EvaluationCounts | None
+
+
+def judge_run(
+    dataset: Dataset,
+    run_id: str,
+    examples: Examples,
+    outputs: Mapping[str, Outputs],
+    shift: Floats | None = None,
+    scratch: Path | None = None,
+) -> JudgedRun:
+    """Judge a new run on its splits, and keep what later questions need in its folder.
+
+    `shift` is what balancing the classes may have done to the scores (`prior_shift`). Written
+    are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
+    pictures may be missing. Raises what the disk raises.
+    """
+    samples = [sample for part in examples.splits.values() for sample in part]
+    context = sample_context(dataset, samples, examples.moments)
+    folder = run_folder(dataset, run_id)
+    outputs = {split: part.unique() for split, part in outputs.items() if len(part)}
+    fitted, rule = fitted_rule(outputs.get("val"), examples.classes, context, shift)
+    save_outputs(folder, outputs, scratch=scratch)
+    save_decision_rule(folder, rule, scratch=scratch)
+    splits = {
+        split: split_metrics(part, examples.classes, context, rule)
+        for split, part in outputs.items()
+    }
+    right = {split: figures.accuracy for split, figures in splits.items()}
+    learnt = right.pop("train", None)
+    gap = {} if learnt is None else {split: learnt - share for split, share in right.items()}
+    looks = None
+    if TEST in outputs:
+        looks = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
+    return JudgedRun(splits, gap, embedding_metrics(outputs, context), fitted, looks)
+
+
+def fitted_rule(
+    val: Outputs | None, classes: Sequence[str], context: SampleContext, shift: Floats | None
+) -> tuple[ScoreCalibration, DecisionRule]:
+    """Fit the calibration on val, none without pictures there; and the rule that applies it."""
+    fitted = ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
+    if val is not None:
+        fitted = fit_calibration(val.logits, val.y, context.groups(val.keys), shift)
+    offsets = dict(zip(classes, fitted.offsets, strict=False))
+    return fitted, DecisionRule(fitted.temperature, offsets=offsets)
+
+
+def split_metrics(
+    outputs: Outputs, classes: Sequence[str], context: SampleContext, rule: DecisionRule
+) -> SplitFigures:
+    """Return the figures of one split, their interval, calibration, and those of its parts.
+
+    All is of the answers that are given, by calibrated scores; `uncalibrated` holds log loss and
+    calibration error of the scores as the network gives them. Thresholds play no part.
+    """
+    groups, plain = context.groups(outputs.keys), rule.without_thresholds()
+    given = replace(outputs, logits=rule_scores(outputs.logits, classes, plain))
+    figures = classification_metrics(given.logits, given.y, given.keys, classes)
+    probabilities = softmax(given.logits)
+    before = calibration_error(softmax(outputs.logits), outputs.y)
+    after = calibration_error(probabilities, outputs.y)
+    interval = several_interval(given.logits.argmax(1) == given.y, groups)
+    answers = SplitAnswers(outputs, tuple(classes), group_numbers(groups))
+    return replace(
+        figures,
+        moments=len(set(groups)),
+        effective_moments=effective_moments(groups),
+        intervals={} if interval is None else {"accuracy": interval},
+        ece=after.ece,
+        bins=after.bins,
+        uncalibrated=CalibrationError(
+            before.ece, before.bins, mean_log_loss(outputs.logits, outputs.y)
+        ),
+        classwise=classwise_error(probabilities, outputs.y, groups, classes),
+        kinds=subgroup_metrics(given, context.kinds, context.moments),
+        labels=subgroup_metrics(given, context.givers, context.moments),
+        risk=risk_coverage_curve(answers, plain),
+    )
+
+
+def embedding_metrics(
+    outputs: Mapping[str, Outputs], context: SampleContext
+) -> RetrievalMetrics | None:
+    """Return how test (or val) finds its classes in train, or in itself where there is no train."""
+    held = {split: part for split, part in outputs.items() if part.embeddings is not None}
+    split = next((split for split in (TEST, "val", "train") if split in held), None)
+    if split is None:
+        return None
+    against = "train" if "train" in held else split
+    queries, gallery = held[split], held[against]
+    # Numbers of moments that mean the same in both.
+    numbers = group_numbers(context.groups((*queries.keys, *gallery.keys)))
+    figures = retrieval_metrics(
+        unit_embeddings(queries, numbers[: len(queries)]),
+        unit_embeddings(gallery, numbers[len(queries) :]),
+    )
+    return figures and replace(figures, split=split, against=against)
+
+
+def reuse_warning(looks: EvaluationCounts | None) -> str:
+    """Say how often test was looked at before by other runs, or for doubts; empty when never."""
+    if looks is None or not looks.times:
+        return ""
+    runs = ", ".join(looks.runs[:5]) + (" and others" if len(looks.runs) > 5 else "")
+    return (
+        f"these test pictures were looked at {count(looks.times, 'time')} before, by {runs}: "
+        "whoever chooses by them makes their figures too good"
+    )
+
+
+def straddle_warning(examples: Examples, split: str) -> str:
+    """Return a warning where pictures of `split` are of moments that train has, too."""
+    number = examples.straddling(split)
+    if not number or split == "train":
+        return ""
+    return (
+        f"{number} of the {len(examples.splits[split])} pictures of {split} are of a scene, a post "
+        "or a look that train has, too: figures there are too good (labeler split keeps moments "
+        "whole)"
+    )
