@@ -175,7 +175,7 @@ def meant(line: str, home: Path) -> list[str]:
         ("harvest keyword --source fl", ["harvest", "keyword", "--source", "flickr"]),
         ("facecrop run --detector lbp", ["facecrop", "run", "--detector", "lbpcascade"]),
         ("baseline train --preset tran", ["baseline", "train", "--preset", "transfer"]),
-        ("baseline report 2026", ["baseline", "report", "20260101-120000-simple"]),
+        ("baseline evaluate 2026", ["baseline", "evaluate", "20260101-120000-simple"]),
         ("gleanset restore au", ["gleanset", "restore", "audited"]),
         ("labeler label -d nowhere my", ["labeler", "label", "-d", "nowhere", "my"]),
         ("labeler split --dataset da", ["labeler", "split", "--dataset", "data/"]),
@@ -318,7 +318,7 @@ def test_completing_loads_nothing_heavy(home: Path) -> None:
     for program, line in (
         ("harvest", "keyword --source "),
         ("facecrop", "run --detector "),
-        ("baseline", "report "),
+        ("baseline", "evaluate "),
         ("labeler", "label "),
     ):
         asked = {

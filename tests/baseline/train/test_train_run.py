@@ -24,6 +24,7 @@ from PIL import Image
 from baseline.data.runs import METRICS, ROOM, run_folder
 from baseline.data.samples import find_examples, load_arrays
 from baseline.judge.reevaluate import reevaluate
+from baseline.judge.run_figures import read_metrics
 from baseline.judge.words import training_words
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
@@ -139,11 +140,13 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     test = result["test"]
     assert isinstance(test, dict)
     assert test["accuracy"] == told["test"]["accuracy"] == 1.0
-    assert result["calibration"] == told["calibration"]["told"]
+    kept = read_metrics(run_folder(small, run.id))
+    assert kept.calibration is not None
+    assert result["calibration"] == kept.calibration.describe()
     assert "2 pictures (2 moments) of val alone ask for" in str(result["calibration"])
 
     judged = reevaluate(small, None, "test")
-    assert (judged.run, json.loads(json.dumps(judged.figures))) == (run.id, told["test"])
+    assert (judged.run, judged.figures) == (run.id, kept.test)
     assert judged.looks is not None
     assert (judged.looks.times, judged.looks.runs) == (0, ())  # its own look does not count
 
@@ -452,4 +455,4 @@ def test_a_run_is_not_judged_on_what_it_has_learnt_from(small: Dataset) -> None:
     with pytest.raises(InputUnusable, match=r"has learnt from \d+ of the \d+ pictures"):
         reevaluate(small, None, "test")
     train_run(small, replace(QUICK, epochs=1))
-    assert reevaluate(small, None, "test").figures["count"]
+    assert reevaluate(small, None, "test").figures.count
