@@ -233,16 +233,6 @@ def login(job: CommandJob, request: LoginRequest) -> Result:
     )
 
 
-@commands.command(epilog="Example: harvest status -d my-dataset --json")
-@job_options()
-def status(job: CommandJob) -> Result:
-    """Show what each source gave for each keyword, and why things were rejected."""
-    from harvest.report_status import yields
-
-    with job.open() as dataset:
-        return yields(dataset)
-
-
 def main() -> NoReturn:
     """The console script."""
     run_main(commands)

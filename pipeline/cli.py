@@ -40,6 +40,7 @@ KINDS = (
     "decisions",
     "groups",
     "rejections",
+    "yields",
     "runs",
     "proposals",
     "stacks",

@@ -132,6 +132,24 @@ def rejections(dataset: Dataset) -> Iterator[Line]:
     yield from (_plain(rejection) for rejection in dataset.rejections.each())
 
 
+def yields(dataset: Dataset) -> Iterator[Line]:
+    """What each source gave for each keyword, hint or video, and why it gave no more."""
+    empty = {"added": 0, "duplicate": 0, "rejected": 0}
+    lines: dict[tuple[str, str], Line] = {}
+
+    def line(source: str, asked: str) -> Line:
+        start: Line = {"source": source, "asked": asked or None, **empty, "reasons": {}}
+        return lines.setdefault((source, asked), start)
+
+    for row in dataset.fetches.given():
+        line(row.source, row.asked).update(added=row.added, duplicate=row.duplicate)
+    for refused in dataset.fetches.refused():
+        of_source = line(refused.source, refused.asked)
+        of_source["rejected"] += refused.items
+        of_source["reasons"][refused.reason] = refused.items
+    yield from (lines[key] for key in sorted(lines))
+
+
 def runs(dataset: Dataset) -> Iterator[Line]:
     """Training runs, oldest first."""
     yield from (_plain(run) for run in dataset.runs.each())
@@ -189,6 +207,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "decisions": decisions,
     "groups": groups,
     "rejections": rejections,
+    "yields": yields,
     "runs": runs,
     "proposals": proposals,
     "stacks": stacks,
@@ -217,6 +236,7 @@ FIELDS: dict[str, list[str]] = {
     "decisions": _names(Decision),
     "groups": ["group", "samples"],
     "rejections": _names(Rejection),
+    "yields": ["source", "asked", "added", "duplicate", "rejected", "reasons"],
     "runs": _names(Run),
     "proposals": [
         *("sample", "status", "waits", "label", "confidence"),

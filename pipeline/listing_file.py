@@ -81,6 +81,8 @@ _IMAGE_BOX: dict[str, Column] = {"image": "string", "box": ["int64"]}
 _PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
 _PROPOSED |= _columns(Proposal) | {"others": [_columns(Proposal)]}
 _PROPOSED |= {name: _columns(Standing)[name] for name in STANDING}
+_YIELDS: dict[str, Column] = {"source": "string", "asked": "string", "added": "int64"}
+_YIELDS |= {"duplicate": "int64", "rejected": "int64", "reasons": _JSON}
 COLUMNS: dict[str, dict[str, Column]] = {
     "images": _columns(Image) | _HASH | {"origins": [_columns(Origin, key="source_id")]},
     "faces": {"image": "string"}
@@ -96,6 +98,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "decisions": _columns(Decision),
     "groups": {"group": "string", "samples": ["string"]},
     "rejections": _columns(Rejection),
+    "yields": _YIELDS,
     "runs": _columns(Run),
     "proposals": _PROPOSED,
     "stacks": {"stack": "string", "size": "int64", "decided": "int64", "samples": ["string"]},

@@ -18,7 +18,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
 from harvest.video.decoder import FrameBlock, FrameNumbering
 from harvest.video.file_types import moves
-from harvest.video.filter_graph import DecodePlan
+from harvest.video.filter_graph import THUMB, DecodePlan
 from harvest.video.probe_ffmpeg import Damage, VideoFacts
 
 _FORMATS = ("GIF", "WEBP", "PNG")
@@ -82,11 +82,8 @@ class AnimatedImageDecoder:
             if wanted.size != self._plan.size:
                 wanted = wanted.resize(self._plan.size, Image.Resampling.LANCZOS)
             pictures[0] = wanted.tobytes()
-        tiny = frame.resize(self._plan.thumb, Image.Resampling.BOX)
-        if self._plan.coloured:
-            thumb = np.asarray(tiny)[None, :, :, ::-1]
-        else:
-            thumb = np.asarray(tiny.convert("YCbCr")).transpose(2, 0, 1)[None]
+        tiny = frame.resize(THUMB, Image.Resampling.BOX).convert("YCbCr")
+        thumb = np.asarray(tiny).transpose(2, 0, 1)[None]
         return FrameBlock(times, np.ascontiguousarray(thumb), np.array([number]), pictures)
 
 

@@ -70,6 +70,8 @@ def frame_distance(one: Thumbs, other: Thumbs) -> Floats:
 # Grey levels (of 255, brightness and half of each colour) between frames of a hard cut, and how
 # many times that of usual steps around it. Motion peaks as well, but not within a frame.
 HARD, TIMES, _SPIKE = 14.0, 1.7, 1.2
+# Key frames lie seconds apart: what moves in between is no cut yet.
+_KEY_FRAMES = 2.0 * HARD
 # After a cut nothing may be nearer to what was before than this part of it.
 _BACK = 0.4
 # Seconds of a flash at most, of a scene at least.
@@ -195,6 +197,32 @@ class CutFinder:
         before = before if len(before) else np.array([at - 1])
         pairs = frame_distance(window.thumbs[before][:, None], window.thumbs[after][None, :])
         return float(pairs.min()) >= _BACK * float(step)
+
+
+class KeyFrameCuts:
+    """A `CutFinder` for key frames alone: each that looks unlike the one before begins a scene."""
+
+    def __init__(self, resumed: ResumedScene | None) -> None:
+        self.settled = resumed.settled if resumed else -math.inf
+        self._before: Thumbs | None = None
+
+    def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
+        """Take some frames; the cuts among them."""
+        for time, thumb in zip(times.tolist(), thumbs, strict=True):
+            before, self._before = self._before, thumb
+            if before is None or time <= self.settled:
+                continue
+            if float(frame_distance(before, thumb)) >= _KEY_FRAMES:
+                yield SceneCut(time, time, time)
+        self.settled = max(self.settled, float(times[-1]))
+
+    def motion(self, time: float) -> float:
+        """Unknown between key frames."""
+        return 0.0
+
+    def finish(self) -> Iterator[SceneCut]:
+        """Nothing is left."""
+        yield from ()
 
 
 def _usual(steps: Floats, at: int) -> float:

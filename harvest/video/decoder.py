@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gleanset.errors import Unreadable
-from harvest.video.filter_graph import TICKS, DecodePlan, ffmpeg_command, output_names
+from harvest.video.filter_graph import THUMB, TICKS, DecodePlan, ffmpeg_command, output_names
 from harvest.video.probe_ffmpeg import Damage, complains, find_damage
 from harvest.video.run_ffmpeg import LOG, RunningFfmpeg, ffmpeg_reason, raise_for_environment
 
@@ -173,7 +173,7 @@ class FfmpegDecoder:
     def _take(self, name: str) -> None:
         buffer = self._buffers[name]
         if name in ("thumbs", "pictures"):
-            wide, high = self._plan.thumb
+            wide, high = THUMB
             size = wide * high * 3 if name == "thumbs" else self._plan.picture_bytes
             into = self._thumbs if name == "thumbs" else self._pictures
             whole = len(buffer) // size * size
@@ -232,9 +232,8 @@ class FfmpegDecoder:
             self._numbering.start_at(float(times[0]))
         self._frames += count
         self._before = float(times[-1])
-        wide, high = self._plan.thumb
-        shape = (count, high, wide, 3) if self._plan.coloured else (count, 3, high, wide)
-        thumbs = np.frombuffer(tiny, dtype=np.uint8).reshape(shape)
+        wide, high = THUMB
+        thumbs = np.frombuffer(tiny, dtype=np.uint8).reshape(count, 3, high, wide)
         yield from self._rising(FrameBlock(times, thumbs, self._numbering.of(times), pictures))
 
     def _rising(self, block: FrameBlock) -> Iterator[FrameBlock]:

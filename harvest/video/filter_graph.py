@@ -24,7 +24,6 @@ _INPUT = "file:INPUT"
 # Times come in nanoseconds: ffmpeg 5 and 9 agree on no other way to keep a file's own.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
-SMALL = (256, 144)
 # Seconds from tiny frame to tiny frame where few are enough.
 _THIN = 0.1
 # Seconds decoded before the place where a stopped run goes on.
@@ -35,8 +34,8 @@ LEAD = 4.0
 class DecodePlan:
     """How one stretch of a video is decoded. Times are the file's own, in seconds.
 
-    `size` is that of the frames, `crop` the part they are of (x, y, width, height), `thumb`
-    that of the tiny ones; `skip` what the decoder leaves out; `rgb` whether pictures come as RGB
+    `size` is that of the frames, `crop` the part they are of (x, y, width, height);
+    `skip` what the decoder leaves out; `rgb` whether pictures come as RGB
     or as planar YCbCr 4:2:0. Where `thin`, not all frames
     that are decoded come as tiny ones, but enough to tell scenes.
     """
@@ -47,7 +46,6 @@ class DecodePlan:
     crop: tuple[int, int, int, int] | None
     skip: str | None
     rgb: bool
-    coloured: bool
     thin: bool = False
     since: float | None = None
     until: float | None = None
@@ -56,11 +54,6 @@ class DecodePlan:
     def counted_by_packets(self) -> bool:
         """Whether frames are numbered by packets, because not all of them come."""
         return self.skip is not None or self.thin
-
-    @property
-    def thumb(self) -> tuple[int, int]:
-        """Width and height of the tiny frames."""
-        return SMALL if self.coloured else THUMB
 
     @property
     def picture_bytes(self) -> int:
@@ -80,11 +73,10 @@ def make_plan(
     skip = "nokey" if sampling.mode == "keyframes" else None
     if sampling.mode in ("useful", "scenes") and facts.skips_safely:
         skip = "noref"
-    coloured = sampling.detector != "ffmpeg"
-    thin = sampling.mode == "every" and facts.skips_safely and not coloured
+    thin = sampling.mode == "every" and facts.skips_safely
     # What Pillow decodes comes as RGB, whatever is made of it.
     rgb = sampling.format == "png" or facts.container == "picture"
-    return DecodePlan(facts, due, size, crop, skip, rgb, coloured, thin)
+    return DecodePlan(facts, due, size, crop, skip, rgb, thin)
 
 
 def output_names(plan: DecodePlan) -> list[str]:
@@ -102,7 +94,7 @@ def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
         few = replace(plan.schedule, step=_THIN, within=0.0).expression()
         frames = frames.filter("select", f"{plan.schedule.expression()}+{few}")
     ways = frames.filter_multi_output("split", 2)
-    tiny = _tiny(ways[0], plan).filter_multi_output("split", 2)
+    tiny = _tiny(ways[0]).filter_multi_output("split", 2)
     passing = {"fps_mode": "passthrough", "enc_time_base": f"1/{TICKS}"}
     made = [
         ffmpeg.output(tiny[0], "OUT:thumbs", format="rawvideo", **passing),
@@ -137,12 +129,9 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
     return options
 
 
-def _tiny(stream: Any, plan: DecodePlan) -> Any:
-    wide, high = plan.thumb
-    if plan.coloured:
-        return stream.filter("scale", wide, high, flags="bilinear").filter("format", "bgr24")
+def _tiny(stream: Any) -> Any:
     # Single pixels instead of means: eight times cheaper, and as good for telling cuts.
-    return stream.filter("scale", wide, high, flags="neighbor").filter("format", "yuv444p")
+    return stream.filter("scale", *THUMB, flags="neighbor").filter("format", "yuv444p")
 
 
 def _pictures(stream: Any, plan: DecodePlan) -> Any:

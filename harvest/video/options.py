@@ -17,7 +17,7 @@ import msgspec
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.request import Count, Request
-from harvest.video.sampling import SIMILAR, Detector, Mode, Sampling
+from harvest.video.sampling import SIMILAR, Mode, Sampling
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
@@ -138,13 +138,12 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             parse=_checked_by(parse_seconds),
         ),
     ] = None
-    scene_detector: Annotated[
-        Detector | None,
-        Param("Who finds the cuts: ffmpeg (the default), or one of PySceneDetect's."),
-    ] = None
     scene_threshold: Annotated[
         float | None,
-        Param("Of that detector, instead of its own; lower finds more cuts.", metavar="X"),
+        Param(
+            "Grey levels by which frames differ at a cut, by default 14; lower finds more.",
+            metavar="X",
+        ),
     ] = None
     start: Annotated[
         str | None,
@@ -209,7 +208,6 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         given: dict[str, Any] = {
             "every": self._every(),
             "per_scene": self.scenes,
-            "detector": self.scene_detector,
             "threshold": self.scene_threshold,
             "width": width,
             "height": height,
@@ -240,6 +238,8 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         """
         fields = dict(one.partition("=")[::2] for one in settings.split())
         mode = fields.pop("mode", "every")
+        if "detector" in fields:
+            fields.pop("threshold", None)  # of one that is no more asked for
         given: dict[str, Any] = {
             name: convert(fields[key])
             for key, (name, convert) in _RECORDED.items()
@@ -303,7 +303,6 @@ def _seconds(number: str) -> str:
 
 # Fields of `Sampling.settings`, which are those that are not as by default, as options.
 _RECORDED: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "detector": ("scene_detector", str),
     "threshold": ("scene_threshold", float),
     "reach": ("within", _seconds),
     "start": ("start", _seconds),

@@ -27,14 +27,13 @@ from harvest.video.animated_image import (
     is_animated_format,
     probe_animated_image,
 )
-from harvest.video.cuts import ResumedScene, SceneCut
+from harvest.video.cuts import CutFinder, KeyFrameCuts, ResumedScene, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock, FrameNumbering
 from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode
 from harvest.video.frame_selector import FrameCandidate, FrameSelector, SelectorState
 from harvest.video.probe_ffmpeg import Damage, VideoFacts, find_bars, lies_in, probe
 from harvest.video.sampling import Sampling
-from harvest.video.scene_detectors import scene_detector
 
 # A time in seconds and a pHash.
 Fingerprint = tuple[float, int]
@@ -120,7 +119,11 @@ class VideoSegment:
         self._sampling = sampling
         self._until = math.inf if plan.until is None else plan.until
         resumed = ResumedScene(checkpoint.scene_start, checkpoint.done) if self._begun else None
-        self._detector = scene_detector(sampling, plan.facts.fps, resumed)
+        self._detector = (
+            KeyFrameCuts(resumed)
+            if sampling.mode == "keyframes"
+            else CutFinder(sampling.threshold, resumed)
+        )
         self.numbering = FrameNumbering(
             by_packets=plan.counted_by_packets and plan.facts.container != "picture",
             since=checkpoint.done,
@@ -210,8 +213,7 @@ class VideoSegment:
         for time, thumb in zip(block.times[:inside].tolist(), block.thumbs[:inside], strict=True):
             latest = self._fingerprints[-1][0] if self._fingerprints else -math.inf
             if time >= self.checkpoint.done and math.floor(time) > latest:
-                tiny = thumb.mean(axis=2) if self.plan.coloured else thumb[0]
-                code = int(str(imagehash.phash(Image.fromarray(tiny.astype(np.uint8)))), 16)
+                code = int(str(imagehash.phash(Image.fromarray(thumb[0]))), 16)
                 self._fingerprints.append((time, code))
 
 

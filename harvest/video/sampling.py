@@ -10,8 +10,6 @@ from gleanset.errors import UsageError
 
 Mode = Literal["useful", "every", "keyframes", "scenes", "around"]
 Format = Literal["jpeg", "png"]
-# ffmpeg is our own pass over scores of its `scdet`; the others are PySceneDetect's.
-Detector = Literal["ffmpeg", "content", "adaptive", "hash", "histogram", "threshold"]
 
 # Where pHash of two frames says that they show the same; 64 bits.
 SIMILAR = 6
@@ -26,7 +24,7 @@ class Sampling:
       seconds of a long scene; `every` one each `every` seconds; `keyframes` what the codec
       stores whole; `scenes` the `per_scene` sharpest of each scene; `around` one each
       `every` seconds within `reach` seconds of each of the times `around`.
-    - `detector`, `threshold`: who finds the cuts, and its threshold (None: its own).
+    - `threshold`: how far frames differ at a cut, in grey levels (None: as by default).
     - `start`, `end`, `around`: seconds from the beginning of the video as a player shows them.
     - `limit`: at most so many distinct images, of all videos of a run together.
     - `width`, `height`: the size of frames in pixels; one alone gives the other.
@@ -43,7 +41,6 @@ class Sampling:
     mode: Mode = "useful"
     every: float = 5.0
     per_scene: int = 1
-    detector: Detector = "ffmpeg"
     threshold: float | None = None
     around: tuple[float, ...] = ()
     reach: float = 2.0
@@ -69,12 +66,9 @@ class Sampling:
 
     def _check_choices(self) -> None:
         _one_of("mode", self.mode, get_args(Mode))
-        _one_of("scene detector", self.detector, get_args(Detector))
         _one_of("format", self.format, get_args(Format))
         if (self.mode == "around") != bool(self.around):
             raise UsageError("around needs a time, and only around takes one", "--around 12:34")
-        if self.mode == "keyframes" and self.detector != "ffmpeg":
-            raise UsageError("keyframes are taken without looking for scenes", "leave one of both")
 
     def _check_times(self) -> None:
         for name, seconds in (("every", self.every), ("reach", self.reach)):

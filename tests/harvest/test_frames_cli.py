@@ -113,7 +113,6 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("--size", "big"), "960x540"),
     (("--from", "2:00", "--to", "1:00"), "--to"),
     (("--at", "abcd", "--every", "5s"), "--at"),
-    (("--scene-detector", "magic"), "adaptive"),
 ]
 
 

@@ -104,10 +104,7 @@ MEANT: list[tuple[dict[str, Any], Sampling]] = [
     ({"skip_similar": 0}, Sampling(skip_similar=0)),
     ({"crop_bars": True, "skip_openings": True}, Sampling(crop_bars=True, skip_openings=True)),
     ({"skip_similar": False, "keep_bad": True}, Sampling(skip_similar=None, drop_bad=False)),
-    (
-        {"scene_detector": "adaptive", "scene_threshold": 2.5},
-        Sampling(detector="adaptive", threshold=2.5),
-    ),
+    ({"scene_threshold": 2.5}, Sampling(threshold=2.5)),
 ]
 
 
@@ -131,7 +128,6 @@ WRONG: list[dict[str, Any]] = [
     {"format": "webp"},
     {"every": "0s"},
     {"end": "0"},
-    {"scene_detector": "magic"},
     {"every": ""},
     {"size": ""},
 ]

@@ -127,7 +127,7 @@ MODES: tuple[dict[str, Any], ...] = (
     {"every": "1/3fps"},
     {"keyframes": True},
     {"scenes": 1},
-    {"scenes": 7, "scene_detector": "content", "scene_threshold": 0.00001},
+    {"scenes": 7, "scene_threshold": 0.00001},
     {"around": ("12:34", "1.5m"), "within": "4s", "every": "0.25s"},
 )
 OTHERS: tuple[dict[str, Any], ...] = (

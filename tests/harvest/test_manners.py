@@ -27,12 +27,12 @@ from harvest.filters import parse_filter
 from harvest.http import Client, DownloadLimits
 from harvest.importer import candidate_from_json, candidate_to_json
 from harvest.keyword import harvest_keywords, harvest_searches, searches
-from harvest.report_status import yields
 from harvest.retry import retry
 from harvest.selection import ALL, Selection, parse_range
 from harvest.sources import Query, Source
 from harvest.sources.bing import Bing
 from harvest.urls import harvest_urls
+from pipeline.listing import yields
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 QUICK = DownloadLimits(retries=0, backoff=0.01, max_wait=0.1)
@@ -623,10 +623,10 @@ def test_the_retry_command(flaky: SmallBing, tmp_path: Path) -> None:
     assert done.json == {"added": 1, "duplicate": 0, "rejected": 0}
 
 
-# Status, check, login
+# Yields, check, login
 
 
-def test_status_shows_what_came_from_where(
+def test_yields_show_what_came_from_where(
     flaky: SmallBing, dataset: Dataset, tmp_path: Path
 ) -> None:
     harvest(dataset, Shelf("one", [f"{flaky.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
@@ -634,26 +634,16 @@ def test_status_shows_what_came_from_where(
     urls = tmp_path / "l"
     urls.write_text(f"{flaky.site.url}/p/x9.jpg\tnine\n{flaky.site.url}/p/10.jpg\tten\n")
     harvest_urls(dataset, [urls], open_client)
-    status = yields(dataset)
-    assert status["images"] == 4
-    assert status["sources"] == {
-        "one": {"thing": {"added": 2, "duplicate": 1, "rejected": 1, "reasons": {"http 404": 1}}},
-        "two": {
-            "thing": {"added": 1, "duplicate": 1, "rejected": 0},
-            "else": {"added": 0, "duplicate": 2, "rejected": 0},
-        },
-        "urls": {
-            "nine": {"added": 0, "duplicate": 0, "rejected": 1, "reasons": {"http 404": 1}},
-            "ten": {"added": 1, "duplicate": 0, "rejected": 0},
-        },
-    }
-    assert status["rejections"] == {
-        "harvest-keyword": {"http 404": 1},
-        "harvest-urls": {"http 404": 1},
-    }
-    done = run_cli("harvest.cli", "status", "-d", dataset.root, "-j")
-    assert done.json == json.loads(json.dumps(status))
-    assert "duplicate: 1" in run_here("harvest.cli", "status", "-d", dataset.root).stdout
+    rows = [tuple(line.values()) for line in yields(dataset)]
+    assert rows == [
+        ("one", "thing", 2, 1, 1, {"http 404": 1}),
+        ("two", "else", 0, 2, 0, {}),
+        ("two", "thing", 1, 1, 0, {}),
+        ("urls", "nine", 0, 0, 1, {"http 404": 1}),
+        ("urls", "ten", 1, 0, 0, {}),
+    ]
+    done = run_cli("pipeline.cli", "list", "yields", "-d", dataset.root)
+    assert len(done.stdout.splitlines()) == 5
 
 
 @pytest.mark.parametrize(

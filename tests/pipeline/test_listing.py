@@ -455,7 +455,7 @@ def test_a_parquet_file_has_the_columns_and_lines_that_are_printed(
     assert pq.read_schema(tmp_path / "none.parquet") == table.schema
 
 
-PACKED = {"landmarks", "settings", "result", "snapshot"}
+PACKED = {"reasons", "landmarks", "settings", "result", "snapshot"}
 
 
 def test_a_listing_in_a_file_is_whole_or_not_there(filled: Dataset, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ LINES = (
     "harvest folder {tree} --hints-from-folders",
     "harvest folder {tree} --hints-from-folders --class-level 2",
     "harvest folder {tree} --hints-from-folders",
-    "harvest status",
     "facecrop run --detector whole --simulate",
     "facecrop run --detector whole",
     "labeler dedup",
