@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from gleanset.hamming.search import near_between, near_pairs
+from gleanset.hamming import NearHashes, near_pairs
 
 DISTANCE = 8
 # Queries that a slow peer is measured on.
@@ -127,14 +127,13 @@ def main() -> None:
     """Print the table."""
     sizes = [int(word) for word in sys.argv[1:]] or [10_000, 100_000, 1_000_000]
     print(f"loading or compiling: {cpu(lambda: ours(clustered(3000))):.2f} s CPU")
-    near = near_between
-    cpu(lambda: list(near(clustered(500), clustered(70_000, 1), DISTANCE)))
+    cpu(lambda: list(NearHashes(clustered(500), DISTANCE).among(clustered(70_000, 1))))
     for size in sizes:
         hashes = clustered(size)
         best = min(cpu(lambda h=hashes: ours(h)) for _ in range(3))  # type: ignore[misc]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
         new = clustered(1000, seed=9)
-        added = cpu(lambda n=new, h=hashes: list(near_between(n, h, DISTANCE)))  # type: ignore[misc]
+        added = cpu(lambda n=new, h=hashes: list(NearHashes(n, DISTANCE).among(h)))  # type: ignore[misc]
         print(f"{size:>9,}  ours: {best:.3f} s, peak {memory} MB, 1,000 new {added:.3f} s")
     blob = np.concatenate([np.full(5000, 12345, np.uint64), clustered(sizes[-1])])
     print(f"with a blob of 5,000 equal ones: {cpu(lambda: ours(blob)):.3f} s")

@@ -191,7 +191,7 @@ def look_alikes(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple
     Exact for distinct hashes; equal ones are given as a star around the first of them.
     """
     # Loading the compiled search takes a while.
-    from gleanset.hamming.search import near_pairs
+    from gleanset.hamming import near_pairs
 
     for near in near_pairs(hashes, distance):
         yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from gleanset.db.duplicates import HashColumns, SampleHashes
 from gleanset.db.values import signed
-from gleanset.hamming.search import NearSearch, distinct, near_between, near_pairs
-from gleanset.hamming.two_bands import Near, TwoBands
+from gleanset.hamming import Near, NearHashes, distinct, near_pairs
 
 WHOLE_DISTANCE = 8
 POINT_DISTANCE = 4
@@ -93,14 +92,14 @@ def candidates_within(new: Batch) -> set[tuple[int, int]]:
     """Pairs of samples of one batch."""
     once = distinct(new.plain)
     straight = _joined(near_pairs(new.plain, WHOLE_DISTANCE))
-    turned = _joined(near_between(new.flipped[once.first], once.hashes, WHOLE_DISTANCE))
+    turned = _joined(NearHashes(new.flipped[once.first], WHOLE_DISTANCE).among(once.hashes))
     a, b = once.first[turned.a], once.first[turned.b]
     turned = Near(np.minimum(a, b), np.maximum(a, b), turned.distance)
     apart = turned.a != turned.b
     whole = _nearest(_joined([straight, Near(*(part[apart] for part in turned))]), by_later=True)
     dense = np.bincount(whole.b[whole.distance <= _ALL_BUT_EQUAL], minlength=len(new.samples))
     few = _telling(new, dense < NEAREST)
-    pairs = _agreeing(few, few, TwoBands(few.points, POINT_DISTANCE).within())
+    pairs = _agreeing(few, few, NearHashes(few.points, POINT_DISTANCE).within())
     return _keys(new, new, whole.a, whole.b) | _keys(new, new, *pairs)
 
 
@@ -109,15 +108,15 @@ class CandidateSearch:
 
     def __init__(self, new: Batch) -> None:
         self._new, self._telling = new, _telling(new)
-        self._points = TwoBands(self._telling.points, POINT_DISTANCE)
-        self._whole = [NearSearch(hashes, WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)]
+        self._points = NearHashes(self._telling.points, POINT_DISTANCE)
+        self._whole = [NearHashes(hashes, WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)]
 
     def among(self, old: Batch) -> set[tuple[int, int]]:
         """Return pairs of a sample of this batch and one of `old`."""
         new = self._new
         found = [search.among(old.plain) for search in self._whole]
         whole = _nearest(_joined(near for some in found for near in some), by_later=False)
-        pairs = _agreeing(self._telling, old, self._points.between(old.points, _COMMON))
+        pairs = _agreeing(self._telling, old, self._points.among(old.points, _COMMON))
         return _keys(new, old, whole.a, whole.b) | _keys(new, old, *pairs)
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gleanset.hamming.search import NearSearch, distinct, near_between, near_pairs
-from gleanset.hamming.two_bands import Near, TwoBands
+from gleanset.hamming import MOST_BANDS, Near, NearHashes, distinct, near_pairs
+
+MOST = MOST_BANDS - 2
 
 HASH = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 63).map(lambda bit: 1 << bit))
 Pairs = dict[tuple[int, int], int]
@@ -36,46 +37,27 @@ def by_brute_force(left: list[int], right: list[int], distance: int) -> Pairs:
     }
 
 
-@given(st.lists(HASH, max_size=30, unique=True), st.integers(0, 64))
-@settings(max_examples=60)
-def test_pairs_are_those_of_brute_force(values: list[int], distance: int) -> None:
-    expected = by_brute_force(values, values, distance)
-    assert told(list(near_pairs(array(values), distance))) == {
-        pair: apart for pair, apart in expected.items() if pair[0] < pair[1]
-    }
-
-
-@given(st.lists(HASH, max_size=20), st.lists(HASH, max_size=20), st.integers(0, 64))
-@settings(max_examples=60)
-def test_pairs_between_two_lists(new: list[int], old: list[int], distance: int) -> None:
-    assert told(list(near_between(array(new), array(old), distance))) == by_brute_force(
-        new, old, distance
-    )
-
-
-@given(
-    st.lists(HASH, min_size=1, max_size=20),
-    st.lists(HASH, min_size=1, max_size=20),
-    st.integers(0, 20),
-)
-@settings(max_examples=60)
-def test_two_equal_bands_find_what_brute_force_finds(
-    new: list[int], old: list[int], distance: int
-) -> None:
+@given(st.lists(HASH, max_size=20), st.lists(HASH, max_size=20), st.integers(0, MOST))
+@settings(max_examples=100)
+def test_pairs_are_those_of_brute_force(new: list[int], old: list[int], distance: int) -> None:
     near = [value ^ (1 << bit) ^ (1 << (bit * 7 % 64)) for bit, value in enumerate(new)]
-    index = TwoBands(array(new + near), distance)
-    found = told(list(index.between(array(old + near))))
-    assert found == by_brute_force(new + near, old + near, distance)
-    assert told(list(index.within())) == {
+    hashes = NearHashes(array(new + near), distance)
+    for others in (old + near, new):  # the index serves many lists
+        pairs = told(list(hashes.among(array(others))))
+        assert pairs == by_brute_force(new + near, others, distance)
+    within = {
         pair: apart
         for pair, apart in by_brute_force(new + near, new + near, distance).items()
         if pair[0] < pair[1]
     }
+    assert told(list(hashes.within())) == within
+    if len(set(new + near)) == 2 * len(new):
+        assert told(list(near_pairs(array(new + near), distance))) == within
 
 
 def test_what_meets_too_many_is_left_out() -> None:
-    index = TwoBands(array([7, 255 << 40]), 4)
-    met = told(list(index.between(array([7] * 50 + [255 << 40]), most=10)))
+    index = NearHashes(array([7, 255 << 40]), 4)
+    met = told(list(index.among(array([7] * 50 + [255 << 40]), most=10)))
     assert sorted(met) == [*((0, other) for other in range(10)), (1, 50)]
 
 
@@ -98,7 +80,7 @@ def test_the_index_finds_what_comparing_each_with_each_finds(distance: int) -> N
     expected = {(int(a), int(b)): int(apart[a, b]) for a, b in rows}
     assert told(list(near_pairs(hashes, distance))) == expected
     crossed = {(a, b - 3000): d for (a, b), d in expected.items() if a < 3000 <= b}
-    assert told(list(near_between(hashes[:3000], hashes[3000:], distance))) == crossed
+    assert told(list(NearHashes(hashes[:3000], distance).among(hashes[3000:]))) == crossed
 
 
 def test_equal_hashes_make_a_star() -> None:
@@ -120,31 +102,15 @@ def test_more_pairs_than_fit_at_a_time_come_in_parts() -> None:
     parts = list(near_pairs(hashes, 12))
     assert len(parts) > 2
     assert sum(len(part.a) for part in parts) == 3000 * 2999 // 2
-    assert sum(len(part.a) for part in near_between(hashes, hashes, 12)) == 3000 * 3000
     equal = np.zeros(2000, np.uint64)
-    by_two = list(TwoBands(equal, 1).between(equal))
+    by_two = list(NearHashes(equal, 1).among(equal))
     assert len(by_two) > 2
     met = np.concatenate([part.a * 2000 + part.b for part in by_two])
     assert len(np.unique(met)) == len(met) == 2000 * 2000
 
 
-@pytest.mark.parametrize("size", [50, 3000, 12000])
-def test_an_index_serves_many_lists(size: int) -> None:
-    """Whatever way is chosen for the number of hashes, parts of a list give what all of it does."""
-    hashes = clustered(size)
-    search, others = NearSearch(hashes, 8), clustered(20_000)
-    parts = [
-        (begin, search.among(others[begin : begin + 5000])) for begin in range(0, 20_000, 5000)
-    ]
-    found = {
-        (a, b + begin): apart for begin, some in parts for (a, b), apart in told(list(some)).items()
-    }
-    assert found == told(list(near_between(hashes, others, 8)))
-    assert len(found) >= size // 10
-
-
 def test_nothing_to_compare() -> None:
     none = np.zeros(0, dtype=np.uint64)
     assert told(list(near_pairs(none, 8))) == {}
-    assert told(list(near_between(none, array([1]), 8))) == {}
-    assert told(list(near_between(array([1]), none, 8))) == {}
+    assert told(list(NearHashes(none, 8).among(array([1])))) == {}
+    assert told(list(NearHashes(array([1]), 8).among(none))) == {}

@@ -1,1 +1,0 @@
-"""Finding 64-bit hashes that lie within a Hamming distance of each other."""
