@@ -142,24 +142,3 @@ def harvest_searches(
             for search in asked:
                 run.search(search)
     return run.stats.result()
-
-
-def harvest_keywords(
-    dataset: Dataset,
-    source: Source,
-    asked: Sequence[Query],
-    open_client: Callable[[], Client],
-    *,
-    limit: int = LIMIT,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> dict[str, object]:
-    """Return the same for queries to one source."""
-    return harvest_searches(
-        dataset,
-        [Search(query.text, ((source, query),)) for query in asked],
-        open_client,
-        limit=limit,
-        threads=threads,
-        progress=progress,
-    )

@@ -83,13 +83,6 @@ class Vault:
         _write_file(self.file, _read_file(self.file) | {name: value})
         return str(self.file)
 
-    def forget(self, name: str) -> bool:
-        """Remove a secret from keyring and file; whether there was one."""
-        stored = self._from_keyring(name) is not None
-        if stored:
-            self._ask(lambda ring: ring.delete_password(SERVICE, name))
-        return self._drop_from_file(name) or stored
-
     @property
     def file(self) -> Path:
         """Return the file that is used where no keyring works."""
@@ -141,11 +134,6 @@ def secret(name: str) -> str | None:
 def keep_secret(name: str, value: str) -> str:
     """Store a secret in the keyring, else in the file; where it is now, in words."""
     return _vault.keep(name, value)
-
-
-def forget_secret(name: str) -> bool:
-    """Remove a stored secret; whether there was one. The environment is not ours to change."""
-    return _vault.forget(name)
 
 
 def redacted(text: str) -> str:

@@ -99,17 +99,24 @@ class Source(ABC):
 
     def refuse(self, page: Page, query: Query) -> None:
         """Raise what a status other than 200 means: the same on every site."""
-        what = f"{self.name} answered {page.status} to {query.text!r} ({page.url})."
-        if page.status == 429:
-            wait = retry_after(page.headers)
-            after = f"in {wait:.0f} seconds" if wait else "in some minutes"
-            raise RateLimited(what, f"Run the same command again {after}.", wait)
-        if page.status in (401, 403):
-            raise Blocked(what, "Wait some hours, use another network or another source.")
-        if page.status >= 500:
-            raise Unreachable(what, "The site has trouble; run the same command again later.")
         if page.status != 200:
-            raise Changed(what, "Update Gleanset, or use another source until it is mended.")
+            what = f"{self.name} answered {page.status} to {query.text!r} ({page.url})."
+            raise refusal(what, page)
+
+
+def refusal(what: str, page: Page) -> RateLimited | Blocked | Unreachable | Changed:
+    """Return the error that an answer means by its status; `what` happened, in words."""
+    if page.status == 429:
+        wait = retry_after(page.headers)
+        after = f"in {wait:.0f} seconds" if wait else "in some minutes"
+        return RateLimited(
+            what, f"Run the same command again {after}: it goes on where it stopped.", wait
+        )
+    if page.status in (401, 403):
+        return Blocked(what, "Wait some hours, use another network or another source.")
+    if page.status >= 500:
+        return Unreachable(what, "The site has trouble; run the same command again later.")
+    return Changed(what, "Update Gleanset, or use another source until it is mended.")
 
 
 def _check(source: str, known: Mapping[str, Option], name: str, value: str) -> None:

@@ -13,6 +13,8 @@ from faulty_server import FaultyServer, Handler
 from tools_for_tests import Ran, picture, run_here
 
 from gleanset import Dataset, Image
+from harvest.keyword import Search
+from harvest.sources import Query, Source
 
 PAGE = 35
 
@@ -106,3 +108,8 @@ def found(folder: Path) -> list[Image]:
 
 def names(folder: Path) -> set[str]:
     return {str(o.url).rpartition("/")[2] for image in found(folder) for o in image.origins}
+
+
+def searches_of(source: Source, *queries: Query) -> list[Search]:
+    """What one source is asked, as `harvest_searches` takes it."""
+    return [Search(query.text, ((source, query),)) for query in queries]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from faulty_server import Behaviour, FaultyServer, Handler
+from small_bing import searches_of
 from tools_for_tests import picture, python
 
 from gleanset import Dataset
@@ -26,7 +27,7 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate
 from harvest.http import Client
-from harvest.keyword import harvest_keywords
+from harvest.keyword import harvest_searches
 from harvest.sources import Query
 from harvest.sources.gallery_dl import GalleryDl
 
@@ -417,10 +418,10 @@ def test_pictures_come_in_and_a_second_run_asks_for_none(
     for number in range(1, 5):
         data = picture(number)
         site.behaviours[f"/data/{number}.jpg"] = lambda h, data=data: h.answer(body=data)
-    asked = [Query(TAGS, "owl", {"endpoint": site.url})]
+    asked = searches_of(HASTY, Query(TAGS, "owl", {"endpoint": site.url}))
 
     def harvest() -> dict[str, object]:
-        return harvest_keywords(dataset, HASTY, asked, lambda: Client(allow_private=True), limit=10)
+        return harvest_searches(dataset, asked, lambda: Client(allow_private=True), limit=10)
 
     assert harvest()["added"] == 4
     site.asked.clear()

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import FaultyServer, Handler, running
 from pixiv_site import BAD_TOKEN, PixivSite, account
-from small_bing import SmallBing, found, names
+from small_bing import SmallBing, found, names, searches_of
 from tools_for_tests import ROOT, command, eventually, picture, pixels, run_cli, run_here
 
 from gleanset import Dataset
@@ -26,7 +26,7 @@ from harvest.fair_share import equal_shares
 from harvest.filters import parse_filter
 from harvest.http import Client, DownloadLimits
 from harvest.importer import candidate_from_json, candidate_to_json
-from harvest.keyword import harvest_keywords, harvest_searches, searches
+from harvest.keyword import harvest_searches, searches
 from harvest.retry import retry
 from harvest.selection import ALL, Selection, parse_range
 from harvest.sources import Query, Source
@@ -605,7 +605,7 @@ def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> 
 
 def test_an_address_that_was_not_allowed_is_retried(flaky: SmallBing, dataset: Dataset) -> None:
     source = shelf("one", flaky, 1, 2)
-    harvest_keywords(dataset, source, [Query("x", "x")], lambda: Client(QUICK))
+    harvest_searches(dataset, searches_of(source, Query("x", "x")), lambda: Client(QUICK))
     assert set(reasons(dataset).values()) == {"private address"}
     assert retry(dataset, open_client)["added"] == 2
 

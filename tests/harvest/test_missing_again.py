@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer
-from small_bing import SmallBing
+from small_bing import SmallBing, searches_of
 from tools_for_tests import picture
 
 from gleanset import Dataset
@@ -16,7 +16,7 @@ from gleanset.work.progress import Progress
 from harvest.archives import harvest_archives
 from harvest.folder import harvest_folders
 from harvest.http import Client
-from harvest.keyword import harvest_keywords
+from harvest.keyword import harvest_searches
 from harvest.sources import Query
 from harvest.sources.bing import Bing
 from harvest.urls import harvest_urls
@@ -39,8 +39,8 @@ def from_urls(site: FaultyServer, folder: Path) -> Harvest:
 
 def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
     SmallBing(site).results["cat"] = [f"{n}.jpg" for n in range(2 * PICTURES)]
-    asked = [Query("cat", "cat", {"endpoint": site.url})]
-    return lambda dataset: harvest_keywords(dataset, Bing(), asked, client, limit=PICTURES)
+    asked = searches_of(Bing(), Query("cat", "cat", {"endpoint": site.url}))
+    return lambda dataset: harvest_searches(dataset, asked, client, limit=PICTURES)
 
 
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:

@@ -19,7 +19,7 @@ from keyring.errors import PasswordDeleteError
 
 from gleanset.errors import NeedsLogin, NotWritable, UsageError
 from harvest import secrets
-from harvest.secrets import SERVICE, Vault, forget_secret, keep_secret, redacted, secret
+from harvest.secrets import SERVICE, Vault, keep_secret, redacted, secret
 
 KEY = "flickr.key"
 needs_modes = pytest.mark.skipif(os.name != "posix", reason="needs the modes of POSIX files")
@@ -119,9 +119,6 @@ def test_a_working_keyring_is_used_and_no_file(ring: Memory, file: Path) -> None
     assert ring.kept == {("gleanset", KEY): "abc123"}
     assert not file.exists()
     assert secret(KEY) == "abc123"
-    assert forget_secret(KEY)
-    assert secret(KEY) is None
-    assert not forget_secret(KEY)
 
 
 @pytest.mark.parametrize("backend", [FailKeyring, NullKeyring, Broken])
@@ -141,8 +138,6 @@ def test_without_a_keyring_a_private_file_is_used(
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert secret(KEY) == "abc123"
-    assert forget_secret(KEY)
-    assert json.loads(file.read_text()) == {"pixiv.refresh_token": "r-1"}
 
 
 def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
@@ -169,7 +164,7 @@ def test_what_the_keyring_takes_leaves_the_file(file: Path) -> None:
 def test_a_file_open_to_others_is_refused(file: Path, mode: int) -> None:
     keep_secret(KEY, "abc123")
     file.chmod(mode)
-    for attempt in (lambda: secret(KEY), lambda: keep_secret(KEY, "x"), lambda: forget_secret(KEY)):
+    for attempt in (lambda: secret(KEY), lambda: keep_secret(KEY, "x")):
         with pytest.raises(NeedsLogin, match=r"chmod 600 .*secrets\.json") as caught:
             attempt()
         assert "abc123" not in str(caught.value)
@@ -212,7 +207,6 @@ def test_an_empty_secret_is_not_kept(file: Path) -> None:
 
 def test_no_secret_is_none() -> None:
     assert secret(KEY) is None
-    assert not forget_secret(KEY)
 
 
 def test_known_secrets_are_taken_out_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:

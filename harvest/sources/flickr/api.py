@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import Any
+from typing import Any, TypeVar
 
 from gleanset.errors import (
     Blocked,
     Changed,
-    GleansetError,
     MissingComponent,
     NeedsLogin,
     RateLimited,
@@ -25,13 +24,13 @@ from gleanset.errors import (
 )
 from harvest.http import Client, Page, retry_after
 from harvest.secrets import LOGIN_HELP, redacted
-from harvest.sources.base import Endpoint, Query, Source
+from harvest.sources.base import Endpoint, refusal
 from harvest.sources.throttle import PassingTrouble, SiteThrottle
 
 HOST = "https://api.flickr.com"
 # Invalid API Key, and what tells of a wrong signature or login. These lists:
 # https://www.flickr.com/services/api/flickr.photos.search.html#errors; 201 is not in there.
-BAD_KEY = frozenset({96, 97, 98, 99, 100})
+_BAD_KEY = frozenset({96, 97, 98, 99, 100})
 _PASSING = frozenset({10, 105, 106, 201})
 _BAD_QUERY = frozenset({1, 3, 11, 12, 18})
 _WALL = ("captcha", "access denied", "request blocked", "verify you are", "unusual traffic")
@@ -44,6 +43,7 @@ CAP = 4_000
 # 2004-01-01; Flickr began in February.
 _BEGINNING = 1_072_915_200
 
+T = TypeVar("T")
 Photo = Mapping[str, Any]
 
 
@@ -90,51 +90,59 @@ class FlickrPage:
 
 
 class FlickrApi:
-    """`flickr.photos.search` for one query, at the throttle's pace.
+    """Calls about what is `asked`, in words, at the throttle's pace.
 
-    `keys` are the API key and its secret. Raises `MissingComponent` without flickrapi.
+    `keys` are the API key and its secret. Raises `MissingComponent` without flickrapi; every call
+    raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`, `UsageError`. Passing
+    troubles are tried again as often as the limits say.
     """
 
     def __init__(
         self,
-        source: Source,
-        query: Query,
+        asked: str,
         client: Client,
         throttle: SiteThrottle,
         endpoint: Endpoint,
         keys: tuple[str, str],
     ) -> None:
-        self._source = source
-        self._query = query
+        self._asked = asked
         self._limits = client.limits
         self._throttle = throttle
         self._flickr = open_flickr(keys, endpoint, client, throttle)
         self._url: str = self._flickr.REST_URL
 
     def search(self, params: Mapping[str, str]) -> FlickrPage:
-        """Return one page. Passing troubles are tried again as often as the limits say.
+        """Return one page of `flickr.photos.search`."""
+        return self._retried(lambda: self._page(self._call(self._flickr.photos.search, params)))
 
-        Raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`, `UsageError`.
-        """
-        return self._throttle.retrying(
-            self._url, self._limits, lambda: self._page(self._call(params))
-        )
+    def check_keys(self) -> None:
+        """Call `flickr.test.echo`, which says whether Flickr takes the key and its secret."""
+        answer = self._retried(lambda: self._call(self._flickr.test.echo, {}))
+        if not isinstance(answer, dict) or answer.get("stat") != "ok":
+            raise self._changed("JSON of another shape")
 
-    def _call(self, params: Mapping[str, str]) -> object:
+    def close(self) -> None:
+        """Drop kept connections."""
+        self._flickr.flickr_oauth.session.close()
+
+    def _retried(self, call: Callable[[], T]) -> T:
+        return self._throttle.retrying(self._url, self._limits, call)
+
+    def _call(self, method: Callable[..., object], params: Mapping[str, str]) -> object:
         from flickrapi import FlickrError
         from requests import HTTPError, RequestException
 
         from harvest.sources.sessions import page_of
 
         try:
-            return self._flickr.photos.search(**params)
+            return method(**params)
         except HTTPError as error:
-            raise self._refused(page_of(error)) from error
+            raise self._refused(page_of(error)) from None
         except FlickrError as error:
             # Flickr may repeat the key in its text: not chained.
             raise self._failed(error.code, str(error)) from None
         except RequestException as error:
-            raise self._unreached(error) from error
+            raise self._unreached(error) from None
         except JSONDecodeError as error:
             raise self._no_json(error.doc) from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -152,20 +160,18 @@ class FlickrApi:
             raise self._changed("photos without their number") from error
 
     def _refused(self, page: Page) -> Exception:
+        # A signature made with a wrong secret is a 401.
         if page.status == 401 or "oauth_problem=" in page.text:
             return self._bad_key(f"it answered {page.status}")
-        try:
-            self._source.refuse(page, self._query)
-        except (RateLimited, Unreachable) as error:
+        error = refusal(f"flickr answered {page.status} to {self._asked!r} ({page.url}).", page)
+        if isinstance(error, RateLimited | Unreachable):
             return PassingTrouble(error, retry_after(page.headers))
-        except GleansetError as error:
-            return error
-        raise AssertionError("only refusals come here")
+        return error
 
     def _failed(self, code: int | None, message: str) -> Exception:
         said = redacted(message.removeprefix("Error: "))
-        what = f"Flickr refused {self._query.text!r}: {said}."
-        if code in BAD_KEY:
+        what = f"Flickr refused {self._asked!r}: {said}."
+        if code in _BAD_KEY:
             return self._bad_key(said)
         if code in _PASSING:
             return PassingTrouble(Unreachable(what, "Flickr has trouble; run it again later."))
@@ -190,14 +196,14 @@ class FlickrApi:
     def _no_json(self, text: str) -> Exception:
         if any(mark in text.casefold() for mark in _WALL):
             return Blocked(
-                f"A page in front of Flickr's API turned {self._query.text!r} away ({self._url}).",
+                f"A page in front of Flickr's API turned {self._asked!r} away ({self._url}).",
                 "Wait some hours, use another network or another source.",
             )
         return self._changed("an empty page" if not text.strip() else "a text that is no JSON")
 
     def _changed(self, got: str) -> Changed:
         return Changed(
-            f"Flickr answered {self._query.text!r} with {got} ({self._url}).",
+            f"Flickr answered {self._asked!r} with {got} ({self._url}).",
             "Try again later; if it stays so, update Gleanset or use another source.",
         )
 

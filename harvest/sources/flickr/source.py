@@ -159,7 +159,7 @@ class Flickr(Source):
         self, query: Query, settings: Mapping[str, str], client: Client
     ) -> Iterator[list[Photo]]:
         endpoint = Endpoint(settings["endpoint"])
-        api = FlickrApi(self, query, client, self._throttle, endpoint, _keys())
+        api = FlickrApi(query.text, client, self._throttle, endpoint, _keys())
         return every_page(api, _params(query.text, settings))
 
 

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -26,12 +26,11 @@ from gleanset.errors import (
     GleansetError,
     MissingComponent,
     NeedsLogin,
-    RateLimited,
     Unreachable,
 )
 from harvest.http import Client, Page, retry_after
 from harvest.secrets import LOGIN_HELP, redacted
-from harvest.sources.base import Endpoint
+from harvest.sources.base import Endpoint, refusal
 from harvest.sources.throttle import PassingTrouble, SiteThrottle
 
 if TYPE_CHECKING:
@@ -314,9 +313,15 @@ def _complaint(page: Page, where: str) -> Exception | None:
         return _TokenRefused()
     if "offset" in lower and "no more than" in lower:
         return _OffsetCap()
-    if "rate limit" in lower or page.status == 429:
-        return _rate_limited(page, where)
-    return _refused(page.status, message, where)
+    if "invalid_client" in lower:
+        return Changed(
+            f"Pixiv no longer knows the app that pixivpy3 speaks for ({where}).",
+            "Run pip install -U pixivpy3.",
+        )
+    if "rate limit" in lower:
+        page = replace(page, status=429)
+    words = f": {_speakable(message)}" if message else ""
+    return refusal(f"Pixiv answered {page.status}{words} ({where}).", page)
 
 
 def _sentences(body: Mapping[str, Any]) -> Iterator[str]:
@@ -331,58 +336,15 @@ def _sentences(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _no_data(page: Page, where: str) -> Exception:
-    status = page.status
-    if status == 429:
-        return _rate_limited(page, where)
-    if status >= 500:
-        return _down(status, where)
-    if status in (401, 403) or any(mark in page.text.casefold() for mark in _CHALLENGE):
+    challenged = any(mark in page.text.casefold() for mark in _CHALLENGE)
+    if page.status in (401, 403) or (challenged and page.status < 429):
         return Blocked(
-            f"Pixiv answered {status} with a page for a browser instead of data ({where}).",
+            f"Pixiv answered {page.status} with a page for a browser instead of data ({where}).",
             "Its guard (Cloudflare) turned this network away, and Gleanset does not pretend to be "
             "a browser. Wait some hours, use another network or another source.",
         )
-    return Changed(
-        f"Pixiv answered {status} with something that is not the data we know ({where}).",
-        "Check HTTP_PROXY/HTTPS_PROXY; if it stays so, update Gleanset or use another source.",
-    )
-
-
-def _refused(status: int, message: str, where: str) -> Exception:
-    said = f": {_speakable(message)}" if message else ""
-    if status >= 500:
-        return _down(status, where)
-    if "invalid_client" in message.casefold():
-        return Changed(
-            f"Pixiv no longer knows the app that pixivpy3 speaks for ({where}).",
-            "Run pip install -U pixivpy3.",
-        )
-    if status == 403:
-        return Blocked(
-            f"Pixiv answered {status}{said} ({where}).",
-            "Wait some hours, use another network or another source.",
-        )
-    return Changed(
-        f"Pixiv answered {status}{said} ({where}).",
-        "Check the search options; if they are right, update Gleanset or use another source.",
-    )
-
-
-def _rate_limited(page: Page, where: str) -> RateLimited:
-    wait = retry_after(page.headers)
-    after = f"in {wait:.0f} seconds" if wait else "in five minutes or more"
-    return RateLimited(
-        f"Pixiv says that it was asked too often ({where}).",
-        f"Run the same command again {after}: it goes on where it stopped.",
-        wait,
-    )
-
-
-def _down(status: int, where: str) -> Unreachable:
-    return Unreachable(
-        f"Pixiv answered {status} ({where}).",
-        "The site has trouble; run the same command again later.",
-    )
+    what = f"Pixiv answered {page.status} with something that is not the data we know ({where})."
+    return refusal(what, page)
 
 
 def _unreachable(where: str, error: RequestException) -> Unreachable:
