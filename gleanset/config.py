@@ -29,6 +29,7 @@ class Param:
       not the name of the field. `show_default` shows the default, or these words for it.
     - `argument`: it is one, `required` or not. `common`: several commands have it.
     - `path`: it is one, in a recipe from where that lies. `example`: of a KEY=VALUE.
+    - `opposite`: the option that says no, `--no-NAME` where it is empty.
     - `in_files`: whether a file may say it that somebody else wrote.
     - `parse` returns a value as it is kept, and raises the `UsageError` of what cannot be.
     """
@@ -45,6 +46,7 @@ class Param:
     in_files: bool = True
     example: str = ""
     show_default: bool | str = False
+    opposite: str = ""
     parse: Callable[[Any], Any] | None = None
     complete: Callable[..., Any] | None = None
 

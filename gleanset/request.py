@@ -127,6 +127,11 @@ class Field(NamedTuple):
         return self.param.option or f"--{self.name.replace('_', '-')}"
 
     @property
+    def opposite(self) -> str:
+        """The option that says no."""
+        return self.param.opposite or f"--no-{self.option[2:]}"
+
+    @property
     def is_dict(self) -> bool:
         """Whether it takes KEY=VALUE."""
         return self.shape is dict or get_origin(self.shape) is dict
@@ -178,7 +183,7 @@ def _field(name: str, shape: Any, default: Any) -> Field | None:
 
 def _option_words(field: Field, value: Any) -> list[str]:
     if field.shape is bool:
-        return [field.option if value else f"--no-{field.option[2:]}"]
+        return [field.option if value else field.opposite]
     if isinstance(value, dict):
         return [word for text in _flat(value) for word in (field.option, text)]
     values = value if field.repeated else [value]
@@ -273,7 +278,7 @@ def _parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
 def _option(field: Field) -> Callable[[Any], Any]:
     param, flag = field.param, field.shape is bool
     names = [param.short] if param.short else []
-    names.append(f"{field.option}/--no-{field.option[2:]}" if field.either else field.option)
+    names.append(f"{field.option}/{field.opposite}" if field.either else field.option)
     return click.option(
         *names,
         field.name,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.dataset import is_dataset
-from gleanset.settings import read_settings
 from gleanset.work.progress import Progress
 from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
@@ -43,15 +42,13 @@ def serve_demo(root: Path, port: int, progress: Progress, show: Callable[[str], 
     """
     need_web()
     # These need what serving needs.
-    from webapp.server import ListenAddress
-    from webapp.serving import ServeRequest, admission, serve_page
+    from webapp.request import ServeRequest
+    from webapp.serving import serve_page
 
     if not _has_model(root):
         run_demo(root, progress, progress.say)
     progress.say(f"pictures to try: {bundled() / 'sample' / 'pictures'}")
-    host = "127.0.0.1"
-    web = read_settings(root).page
-    serve_page(ServeRequest(root, ListenAddress(host, port), admission(host), web), show, progress)
+    serve_page(root, ServeRequest(port=port), show, progress)
 
 
 def _has_model(root: Path) -> bool:

@@ -73,7 +73,7 @@ CEILINGS = {
     "labeler/qt": 12_900,
     "baseline": 18_700,
     "pipeline": 4_550,
-    "webapp": 2_920,
+    "webapp": 2_780,
     "tests": 64_600,
     "benchmarks and tools": 10_600,
 }
@@ -82,7 +82,7 @@ VAGUE = {"found", "told", "one", "given", "said"}
 SHORT_LIVED = 5
 # Rooms whose names, and whose parameters, are still to be gone through.
 VAGUE_STILL = set(ROOMS) - {"facecrop", "pipeline", "webapp"}
-LONG_STILL = set(ROOMS) - {"curation", "facecrop", "pipeline"}
+LONG_STILL = set(ROOMS) - {"curation", "facecrop", "pipeline", "webapp"}
 
 
 class Import(NamedTuple):

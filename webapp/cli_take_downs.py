@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import click
 
 from curation.take_down import TakeDown, plan_take_down
@@ -13,7 +15,27 @@ from curation.web_take_downs import (
 )
 from gleanset import Dataset
 from gleanset.cli import CommandGroup, CommandJob, Result, confirmed, job_options
+from gleanset.config import Param
 from gleanset.errors import UsageError
+from gleanset.request import Request, options_of
+
+
+class TakeDownAnswer(Request, frozen=True, kw_only=True):
+    """`webapp takedowns accept`: which request, and the pictures that are meant by it."""
+
+    COMMAND = "webapp takedowns accept"
+
+    number: Annotated[int, Param(argument=True, required=True)]
+    alike: Annotated[bool, Param("Also what only looks like the picture that was sent.")] = False
+    image: Annotated[
+        tuple[str, ...],
+        Param(
+            "This image. Where one is named here, only what is named goes.", metavar="SHA256|FILE"
+        ),
+    ] = ()
+    origin: Annotated[tuple[str, ...], Param("As in forget.", metavar="URL|SOURCE:ID")] = ()
+    author: Annotated[tuple[str, ...], Param("As in forget.")] = ()
+    yes: Annotated[bool, Param("Do not ask.", short="-y")] = False
 
 
 @click.group(cls=CommandGroup, epilog="Example: webapp takedowns accept 3 -d my-dataset")
@@ -23,45 +45,28 @@ def takedowns() -> None:
 
 @takedowns.command(epilog="Example: webapp takedowns accept 3 -d my-dataset")
 @job_options(simulate=True)
-@click.argument("number", type=int)
-@click.option("--alike", is_flag=True, help="Also what only looks like the picture that was sent.")
-@click.option(
-    "--image",
-    "images",
-    multiple=True,
-    metavar="SHA256|FILE",
-    help="This image. Where one is named here, only what is named goes.",
-)
-@click.option("--origin", "origins", multiple=True, metavar="URL|SOURCE:ID", help="As in forget.")
-@click.option("--author", "authors", multiple=True, help="As in forget.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def accept(
-    job: CommandJob,
-    number: int,
-    alike: bool,
-    images: tuple[str, ...],
-    origins: tuple[str, ...],
-    authors: tuple[str, ...],
-    yes: bool,
-) -> Result:
+@options_of(TakeDownAnswer)
+def accept(job: CommandJob, request: TakeDownAnswer) -> Result:
     """Take the pictures of a request down for good, as `gleanset forget` does.
 
     Only a tombstone of each stays, so that no harvest brings them back. This cannot be undone.
     """
     with job.open() as dataset:
-        if images or origins or authors:
-            waiting_request(dataset, number)
-            plan = plan_take_down(dataset, images, origins, authors)
-        else:
-            plan = _plan(dataset, number, alike)
+        if named := (request.image or request.origin or request.author):
+            waiting_request(dataset, request.number)
+        plan = (
+            plan_take_down(dataset, request.image, request.origin, request.author)
+            if named
+            else _plan(dataset, request.number, request.alike)
+        )
         if job.simulate:
             return {"would_forget": plan.result()}
         question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
-        if not yes and not confirmed(question):
+        if not request.yes and not confirmed(question):
             raise UsageError(
                 "nothing was removed", "answer y, give -y, or name less: --simulate shows what"
             )
-        settled = accept_take_down(dataset, number, plan)
+        settled = accept_take_down(dataset, request.number, plan)
     return {"forgotten": plan.result(), "requests": len(settled.requests)}
 
 

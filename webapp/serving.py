@@ -6,7 +6,6 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +13,10 @@ from typing import NamedTuple
 
 from gleanset.dataset import is_dataset
 from gleanset.platform import cores
-from gleanset.settings import WebSettings
+from gleanset.settings import WebSettings, read_settings
 from gleanset.work.progress import Progress
 from webapp.rate_limit import SALT, make_counters
+from webapp.request import ServeRequest
 from webapp.served import ModelInForce
 from webapp.served_runs import following, put_in_force
 from webapp.server import ListenAddress, run_server
@@ -34,62 +34,45 @@ class Admission(NamedTuple):
     token: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ServeRequest:
-    """What `webapp serve` is asked for.
+def serve_page(
+    root: Path, request: ServeRequest, show: Callable[[str], None], progress: Progress
+) -> None:
+    """Serve a run of the dataset in `root`, or an exported file, until Ctrl-C.
 
-    `run` names a run of the dataset in `root`, or an exported file; None for what `web` says.
-    `workers` None is one for each core. `faces` says what `baseline.load` means by it.
-    """
-
-    root: Path
-    address: ListenAddress
-    who: Admission
-    web: WebSettings
-    run: str | None = None
-    workers: int | None = None
-    on_device: bool = True
-    per_minute: int = RequestLimits().per_minute
-    faces: bool | None = None
-
-
-def serve_page(request: ServeRequest, show: Callable[[str], None], progress: Progress) -> None:
-    """Serve until Ctrl-C; `show` gets the page's address, `progress` what goes on.
+    `show` gets the page's address, `progress` what goes on.
 
     Raises what `put_in_force`, `ModelInForce` and `run_server` raise.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
-        web = request.web
-        place, said = put_in_force(request.root, request.run, folder, web.run, progress)
+        web = read_settings(root).page if is_dataset(root) else WebSettings()
+        address = request.address()
+        place, line = put_in_force(root, request.run, folder, web.run, progress)
         # Whatever is wrong with it is said now, and not by each worker.
-        now = ModelInForce(place, request.faces, request.web).now
-        refuse_unknown_classes(now.model.classes, request.web)
-        progress.say(said)
+        now = ModelInForce(place, request.faces, web).now
+        refuse_unknown_classes(now.model.classes, web)
+        progress.say(line)
         if place.parent != folder:
-            stack.enter_context(following(request.root, place, request.web.run))
-        settings = _settings(request, place, folder)
-        run_server(
-            settings,
-            request.address,
-            request.workers or cores(),
-            lambda port: _announce(request, port, show, progress.say),
+            stack.enter_context(following(root, place, web.run))
+        make_counters(counters := folder / "counters", secrets.token_bytes(SALT))
+        admitted = admission(request.host, request.host_name, public=request.public)
+        settings = ServeSettings(
+            served=str(place.resolve()),
+            counters=str(counters),
+            dataset=str(root.resolve()) if is_dataset(root) else None,
+            web=web,
+            hosts=admitted.hosts,
+            token=admitted.token,
+            on_device=request.on_device is not False,
+            faces=request.faces,
+            limits=RequestLimits(per_minute=request.per_minute),
         )
 
+        def announce(port: int) -> None:
+            show(_page_address(address, port, admitted.token))
+            progress.say("Ctrl-C ends it")
 
-def _settings(request: ServeRequest, place: Path, folder: Path) -> ServeSettings:
-    make_counters(counters := folder / "counters", secrets.token_bytes(SALT))
-    return ServeSettings(
-        served=str(place.resolve()),
-        counters=str(counters),
-        dataset=str(request.root.resolve()) if is_dataset(request.root) else None,
-        web=request.web,
-        hosts=request.who.hosts,
-        token=request.who.token,
-        on_device=request.on_device,
-        faces=request.faces,
-        limits=RequestLimits(per_minute=request.per_minute),
-    )
+        run_server(settings, address, request.workers or cores(), announce)
 
 
 def admission(host: str, names: tuple[str, ...] = (), *, public: bool = False) -> Admission:
@@ -110,12 +93,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _announce(
-    request: ServeRequest, port: int, show: Callable[[str], None], say: Callable[[str], None]
-) -> None:
-    """Print where the page is, with the token that opens it."""
-    address, token = request.address, request.who.token
+def _page_address(address: ListenAddress, port: int, token: str | None) -> str:
+    """Return where the page is, with the token that opens it."""
     name = f"[{address.host}]" if ":" in address.host else address.host
     query = f"/?token={token}" if token else "/"
-    show(f"{'https' if address.cert else 'http'}://{name}:{port}{query}")
-    say("Ctrl-C ends it")
+    return f"{'https' if address.cert else 'http'}://{name}:{port}{query}"

@@ -7,6 +7,7 @@ import json
 import msgspec
 
 from gleanset.settings import WebSettings
+from webapp.request import PER_MINUTE
 
 
 class RequestLimits(msgspec.Struct, frozen=True):
@@ -23,7 +24,7 @@ class RequestLimits(msgspec.Struct, frozen=True):
     pixels: int = 50_000_000
     pictures: int = 20
     faces: int = 50
-    per_minute: int = 240
+    per_minute: int = PER_MINUTE
     waiting: int = 64
     reports: int = 10_000
     take_downs: int = 1_000

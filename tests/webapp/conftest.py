@@ -106,9 +106,12 @@ def animeface_address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="session")
 def address_of_two(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The same of a page of two classes, in two languages, under a title."""
-    words = "--title Rot?! --language ja --language en --class red --class blue"
-    with _serving("drawnface", root, tmp_path_factory.mktemp("model"), *words.split()) as found:
-        yield found
+    table = {"TITLE": "Rot?!", "LANGUAGES": "ja,en", "CLASSES": "red,blue"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, text in table.items():
+            patch.setenv(f"GLEANSET_WEB_{name}", text)
+        with _serving("drawnface", root, tmp_path_factory.mktemp("model")) as found:
+            yield found
 
 
 @pytest.fixture

@@ -1,0 +1,97 @@
+"""What `webapp serve` is asked. What the page shows stands in [web] of dataset.toml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from gleanset.completion.values import runs_here
+from gleanset.config import Param
+from gleanset.errors import UsageError
+from gleanset.request import Request
+
+if TYPE_CHECKING:
+    from webapp.server import ListenAddress
+
+BACK, NEWEST = "back", "newest"
+PORT = 8000
+PER_MINUTE = 240
+
+
+class ServeRequest(Request, frozen=True, kw_only=True):
+    """`webapp serve`: which run answers, at which address, and who is let in."""
+
+    COMMAND = "webapp serve"
+
+    run: Annotated[str | None, Param(argument=True, complete=runs_here)] = None
+    host: Annotated[
+        str,
+        Param(
+            "The address to listen at. Any but this machine's own asks visitors for a token.",
+            show_default=True,
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=65535)] | None,
+        Param("The port to listen at, 0 for any that is free.", show_default=f"$PORT, else {PORT}"),
+    ] = None
+    workers: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=256)] | None,
+        Param("Processes that answer. Default: one for each core."),
+    ] = None
+    host_name: Annotated[tuple[str, ...], Param("A name that it may be asked under.")] = ()
+    public: Annotated[bool, Param("Let everybody in, without a token.")] = False
+    tls_cert: Annotated[str | None, Param("For HTTPS.", metavar="FILE", path=True)] = None
+    tls_key: Annotated[str | None, Param("Its key.", metavar="FILE", path=True)] = None
+    on_device: Annotated[
+        bool | None,
+        Param(
+            "Let visitors fetch the model, and ask it without the server. Default: they may.",
+            opposite="--not-on-device",
+        ),
+    ] = None
+    per_minute: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1_000_000)],
+        Param("Requests that one address may make.", show_default=True),
+    ] = PER_MINUTE
+    faces: Annotated[
+        bool | None,
+        Param(
+            "Find the faces in each picture, or take it whole. Default: as the pictures that the "
+            "model learnt from were cut.",
+            opposite="--whole",
+        ),
+    ] = None
+    switch: Annotated[
+        str | None,
+        Param(
+            "Have the servers of this dataset answer by another run, at once and without a dropped "
+            f"request, and end: its id, {BACK!r} for the one before, {NEWEST!r} for the newest "
+            "that [web] allows and newer ones as they come.",
+            metavar="RUN",
+            complete=runs_here,
+        ),
+    ] = None
+
+    def address(self) -> ListenAddress:
+        """Return where it listens. Raises `UsageError`."""
+        from webapp.server import ListenAddress
+
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise UsageError("--tls-cert and --tls-key belong together", "give both")
+        files = [None if name is None else Path(name) for name in (self.tls_cert, self.tls_key)]
+        for file in files:
+            if file is not None and not file.is_file():
+                raise UsageError(f"{file} is no file", "check its name")
+        return ListenAddress(self.host, self._port(), *files)
+
+    def _port(self) -> int:
+        if self.port is not None:
+            return self.port
+        text = os.environ.get("PORT") or str(PORT)
+        if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+            raise UsageError(f"$PORT is {text!r}, no number of a port", "give --port")
+        return int(text)
