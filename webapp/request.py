@@ -12,13 +12,13 @@ from gleanset.completion.values import runs_here
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.request import Request
+from webapp.settings import PER_MINUTE
 
 if TYPE_CHECKING:
     from webapp.server import ListenAddress
 
 BACK, NEWEST = "back", "newest"
 PORT = 8000
-PER_MINUTE = 240
 
 
 class ServeRequest(Request, frozen=True, kw_only=True):

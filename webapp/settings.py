@@ -7,7 +7,8 @@ import json
 import msgspec
 
 from gleanset.settings import WebSettings
-from webapp.request import PER_MINUTE
+
+PER_MINUTE = 240
 
 
 class RequestLimits(msgspec.Struct, frozen=True):
