@@ -179,7 +179,7 @@ def doubts(job: CommandJob, run: str | None, folds: int) -> Result:
         found = search_doubts(dataset, name, folder, folds, job.progress)
         report = write_report(dataset, name)
         shown = [
-            f"{one.sample}: {one.given}, perhaps {one.suggested} ({percent(one.confidence)}), "
+            f"{one.sample}: {one.label}, perhaps {one.suggested} ({percent(one.confidence)}), "
             f"{found_at(dataset, one.sample)}"
             for one in found.doubts[:SHOWN]
         ]

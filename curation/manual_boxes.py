@@ -40,14 +40,14 @@ def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, ob
     where the image cannot be read.
     """
     image = dataset.images.resolve(text)
-    found = {sample_key(image.sha256, box): box for box in (inside(b, image) for b in boxes)}
-    wanted = [box for key, box in found.items() if not _in_use(dataset, key)]
+    by_key = {sample_key(image.sha256, box): box for box in (inside(b, image) for b in boxes)}
+    wanted = [box for key, box in by_key.items() if not _in_use(dataset, key)]
     added = 0
     with dataset.stage(STAGE) as scratch:
         if wanted:
             faces = [Face(HAND, box, 1.0) for box in wanted]
             added = _add(dataset, image, cuts_of(dataset, image, faces, scratch))
-    return {"added": added, "image": image.sha256, "samples": list(found)}
+    return {"added": added, "image": image.sha256, "samples": list(by_key)}
 
 
 def _in_use(dataset: Dataset, key: str) -> bool:

@@ -84,15 +84,15 @@ def difference(dataset: Dataset, a: str, b: str = NOW, limit: int = LIMIT) -> Di
 
 
 def _difference(dataset: Dataset, a: Side, b: Side, limit: int) -> Difference:
-    found = SnapshotDifferences(dataset.db, a, b, limit)
+    differences = SnapshotDifferences(dataset.db, a, b, limit)
     return Difference(
         a.name,
         b.name,
-        found.pictures(),
-        found.labels(),
-        found.splits(),
-        found.copies(),
-        found.others(),
+        differences.pictures(),
+        differences.labels(),
+        differences.splits(),
+        differences.copies(),
+        differences.others(),
         class_differences(a, b),
         _settings_changed(a, b),
     )
@@ -201,9 +201,9 @@ def _since(dataset: Dataset, then: Side, present: Side, *, exact: bool) -> dict[
     return {"name": then.name} | {name: value for name, value in differs.items() if value}
 
 
-def snapshot_words(told: Mapping[str, object]) -> str:
+def snapshot_words(made_from: Mapping[str, object]) -> str:
     """Return what `made_from` told as a person reads it; empty where there was no snapshot."""
-    if not told:
+    if not made_from:
         return ""
     differs = [
         count(number, one, many)
@@ -211,11 +211,11 @@ def snapshot_words(told: Mapping[str, object]) -> str:
             ("samples", "sample", "samples"),
             ("classes", "class", "classes"),
         )
-        if isinstance(number := told.get(name), int)
+        if isinstance(number := made_from.get(name), int)
     ]
-    if isinstance(keys := told.get("settings"), list) and keys:
+    if isinstance(keys := made_from.get("settings"), list) and keys:
         differs.append(f"{count(len(keys), 'setting')} ({', '.join(map(str, keys))})")
-    name = str(told["name"])
+    name = str(made_from["name"])
     return f"{name}, but for {', '.join(differs)} changed since" if differs else name
 
 

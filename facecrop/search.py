@@ -156,15 +156,12 @@ class DatasetSearch:
 
     def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
-        self.dataset.faces.record(
-            item.sha256,
-            self.spec.name,
-            self.settings,
-            faces.cuts,
-            cut=str(self.cutting),
-            small=faces.small,
-            kept=faces.kept,
-        )
+        cut = str(self.cutting)
+        with self.dataset.db.write():
+            self.dataset.faces.record(
+                item.sha256, self.spec.name, self.settings, faces.cuts, cut=cut, small=faces.small
+            )
+            self.dataset.faces.cut_anew(faces.kept)
         self.dataset.rejections.clear(STAGE, item.sha256)
 
     def remove_crops(self, item: ImageToSearch, faces: ImageFaces | None) -> None:

@@ -16,6 +16,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gleanset import Dataset
+from gleanset.db.fetches import FetchEnd
 from gleanset.db.hints import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups
@@ -192,15 +193,9 @@ class Importer:
         candidate: str | None = None,
     ) -> None:
         self._states.pop(origin.key, None)  # looked up before
+        place = (origin.url, origin.query)
         self._dataset.fetches.record(
-            origin.source,
-            origin.key,
-            state,
-            stamp=stamp,
-            image=image,
-            url=origin.url,
-            query=origin.query,
-            candidate=candidate,
+            FetchEnd(origin.source, origin.key, state, stamp, image, *place, candidate)
         )
 
     def _met(self, image: str, origin: Origin) -> None:

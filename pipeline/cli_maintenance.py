@@ -82,7 +82,7 @@ def forget(
     Only a tombstone stays, so that no harvest brings them back. This cannot be undone.
     Export again afterwards: earlier exports and trained models are not touched.
     """
-    from curation.take_down import plan_take_down, take_down
+    from curation.take_downs import plan_take_down, take_down
 
     with job.open() as dataset:
         plan = plan_take_down(dataset, images, origins, authors)

@@ -16,8 +16,8 @@ from itertools import islice
 from typing import Any
 
 from curation.manual_boxes import missed
+from curation.take_downs import meant_by
 from curation.web_reports import disputed
-from curation.web_take_downs import meant_by
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.images import NOWHERE, PlaceFound

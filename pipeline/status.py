@@ -41,7 +41,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "labels": {label: by_split.total() for label, by_split in labelled.items()},
         "splits": {split: splits[split] for split in sorted(splits)},
         "decisions": dataset.journal.count(),
-        "origins": dataset.images.by_source(),
+        "origins": _origins(dataset),
         **_left_out(dataset),
         "runs": sum(1 for _ in dataset.runs.each()),
         "reports": {
@@ -72,6 +72,14 @@ def _spoken(counts: Any) -> Any:
     if not isinstance(counts, dict):
         return counts
     return {str(name).replace("_", " "): _spoken(value) for name, value in counts.items()}
+
+
+def _origins(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Return how many images each source gave for each query, hint or title of a video."""
+    images: dict[str, dict[str, int]] = {}
+    for source, asked, number, *_ in dataset.fetches.yields():
+        images.setdefault(source, {})[asked or "(no hint)"] = number
+    return images
 
 
 def _left_out(dataset: Dataset) -> dict[str, object]:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import click
 
-from curation.take_down import TakeDown, plan_take_down
-from curation.web_take_downs import (
+from curation.take_downs import (
+    TakeDown,
     accept_take_down,
     meant_by,
+    plan_take_down,
     refuse_take_downs,
     waiting_request,
 )

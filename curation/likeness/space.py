@@ -103,15 +103,15 @@ class LikenessSpace:
         """Return the vectors of samples (N x width), and which there are; the others are zeros."""
         rows = self._numbers(names)
         there = rows >= 0
-        found = np.zeros((len(rows), self.width), np.float32)
+        vectors = np.zeros((len(rows), self.width), np.float32)
         homes = np.where(there, np.searchsorted(self._ends, rows, side="right"), -1)
         for number in set(homes[there].tolist()):
             file, mine = self._files[number], homes == number
             try:
-                found[mine] = file.rows(rows[mine] - (self._ends[number] - file.many))
+                vectors[mine] = file.rows(rows[mine] - (self._ends[number] - file.many))
             except OSError:  # a newer presort has put others in their place
                 there[mine] = False
-        return found, there
+        return vectors, there
 
     def share(self, names: Sequence[bytes]) -> float:
         """Return how many of some samples have a vector, as a part of all."""

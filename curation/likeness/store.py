@@ -30,9 +30,9 @@ ENDING = ".vectors"
 Vector = npt.NDArray[np.float32]
 
 
-def vector_name(told: object) -> bytes:
-    """Return the name of the vector of whatever `told` says by its `repr`."""
-    return hashlib.sha256(repr(told).encode()).digest()[:NAME]
+def vector_name(described: object) -> bytes:
+    """Return the name of the vector of whatever `described` says by its `repr`."""
+    return hashlib.sha256(repr(described).encode()).digest()[:NAME]
 
 
 class VectorFile(NamedTuple):

@@ -126,7 +126,7 @@ class Changes:
         """
         if what != "merged" or item not in (before, after):
             return False
-        row = self._db.one("SELECT merged_into FROM class WHERE id=?", (item,))
+        row = self._db.first("SELECT merged_into FROM class WHERE id=?", (item,))
         used = self._db.number("SELECT 1 FROM sample WHERE label=?", (item,))
         return row is not None and (row[0] == before or (before == item and bool(used)))
 
@@ -134,7 +134,7 @@ class Changes:
         self, what: str, item: int, before: str | float | None, after: str | float | None
     ) -> bool:
         table, column, key = _PLACES[what]
-        row = self._db.one(f"SELECT {column} FROM {table} WHERE {key}=?", (item,))
+        row = self._db.first(f"SELECT {column} FROM {table} WHERE {key}=?", (item,))
         return row is not None and bool(row[0] == after)
 
     def _names_free(self, rows: list[Row]) -> list[Row]:
@@ -164,7 +164,7 @@ class Changes:
 
     def once_called(self, name: str) -> int | None:
         """Return the class (row) that had this name before it was renamed; None where none had."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1",
             (name,),
         )
@@ -201,7 +201,7 @@ class Curation:
     def judge(self, step: int, a: int, b: int, verdict: str | None) -> None:
         """A person's word on two samples (rows), as a part of a step; None takes it back."""
         a, b = min(a, b), max(a, b)
-        before = self._db.one(
+        before = self._db.first(
             "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
         )
         self._db.run(

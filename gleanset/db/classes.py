@@ -50,7 +50,7 @@ class LabelClasses:
 
     def name_of(self, row: int) -> str:
         """Return the name of a class; empty where there is none."""
-        found = self._db.one("SELECT name FROM class WHERE id=?", (row,))
+        found = self._db.first("SELECT name FROM class WHERE id=?", (row,))
         return str(found[0]) if found else ""
 
     def resolved(self, name: str) -> str:
@@ -63,7 +63,7 @@ class LabelClasses:
         row = self.id_of(name)
         if row is None:
             return name
-        found = self._db.one(f"SELECT {present_class('name', 'id=?')}", (row,))
+        found = self._db.first(f"SELECT {present_class('name', 'id=?')}", (row,))
         return str(found[0]) if found else name
 
     def renamed(self, name: str) -> str | None:
@@ -94,7 +94,7 @@ class LabelClasses:
 
     def make(self, step: int, name: str) -> None:
         """Make a class; undoing the step hides it. Raises `UsageError` for one that is in use."""
-        row = self._db.one("SELECT id, merged_into FROM class WHERE name=?", (name,))
+        row = self._db.first("SELECT id, merged_into FROM class WHERE name=?", (name,))
         if row is not None and row["merged_into"] is None:
             raise UsageError(f"there is a class {name!r} already")
         number = row["id"] if row else self._add_hidden(name)
@@ -167,22 +167,22 @@ def names_in_use(db: Connection) -> list[tuple[str, str]]:
         "ORDER BY c.merged_into IS NOT NULL, "
         "(SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id"
     )
-    found = {row[0]: row[1] for row in classes}
+    meanings = {row[0]: row[1] for row in classes}
     for column in ("hint", "query"):
         for row in db.rows(
             f"SELECT {column} FROM origin WHERE ifnull({column}, '')<>'' "
             f"GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT {MOST}"
         ):
-            found.setdefault(row[0], row[0])
-    return list(found.items())
+            meanings.setdefault(row[0], row[0])
+    return list(meanings.items())
 
 
 def aliases(db: Connection) -> dict[str, list[str]]:
     """Return by class the names that mean it, too: of classes that were merged into it."""
-    found: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
     for row in db.rows(
         f"SELECT m.name, {present_class('name', 'id=m.id')} FROM class m "
         "WHERE m.merged_into IS NOT NULL AND m.merged_into<>m.id ORDER BY m.name"
     ):
-        found.setdefault(row[1], []).append(row[0])
-    return found
+        others.setdefault(row[1], []).append(row[0])
+    return others

@@ -268,7 +268,7 @@ class Connection:
             page = f"{sql} {later} ORDER BY {columns} LIMIT {size}"
             after = tuple(rows[-1][name] for name in names)
 
-    def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+    def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""
         with self._mended:
             row: Row | None = self._execute(sql, values).fetchone()
@@ -276,7 +276,7 @@ class Connection:
 
     def number(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Return the one integer that a query answers; 0 for none."""
-        row = self.one(sql, values)
+        row = self.first(sql, values)
         return int(row[0]) if row and row[0] is not None else 0
 
     def optimise(self) -> None:

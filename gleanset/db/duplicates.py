@@ -324,7 +324,7 @@ class Pairs:
 
         A person's word counts more than that of the pixels.
         """
-        row = self._db.one(
+        row = self._db.first(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict NOT IN ('open','tied') ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
@@ -372,13 +372,13 @@ class Pairs:
 
     def beside(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return each of some samples (rows) with each other one of its group."""
-        found = self._db.rows_in(
+        known_verdict = self._db.rows_in(
             "SELECT a.id, b.id FROM sample a JOIN sample b ON b.grp=a.grp AND b.id<>a.id "
             "WHERE a.id",
             rows,
             "ORDER BY a.id, b.id",
         )
-        return [(row[0], row[1]) for row in found]
+        return [(row[0], row[1]) for row in known_verdict]
 
     def grouped(self) -> set[int]:
         """Return all samples that are in a group or set aside."""

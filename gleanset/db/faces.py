@@ -65,24 +65,20 @@ class Faces:
         *,
         cut: str = "",
         small: Iterable[Face] = (),
-        kept: Iterable[FaceCrop] = (),
     ) -> None:
         """Put one image's faces in place of its earlier ones, whichever detector found them.
 
         A sample keeps its key, and with it its label, as long as its face box stays. Samples
         that are not found any more are retired, unless a decision was made on them or a
-        person gave them. `small` faces get no sample; `kept` are new cuts of faces by hand
-        and of those no longer found. `cut` is how they all were cut.
+        person gave them. `small` faces get no sample. `cut` is how they all were cut.
         """
         with self._db.write():
             image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._put_aside(image)
-            for found in cuts:
-                self._add(image, found)
+            for face_crop in cuts:
+                self._add(image, face_crop)
             for face in small:
                 self._add_face(image, face)
-            for found in kept:
-                self._cut_anew(found)
             self._db.run("DELETE FROM scan WHERE image=?", (image,))
             self._db.run(
                 "INSERT INTO scan(image,detector,settings,cut,at) VALUES(?,?,?,?,?)",
@@ -156,10 +152,11 @@ class Faces:
             ),
         )
 
-    def _cut_anew(self, cut: FaceCrop) -> None:
-        self._db.run(
+    def cut_anew(self, cuts: Iterable[FaceCrop]) -> None:
+        """Keep new cuts of faces by hand, and of those no longer found. Call inside a write."""
+        self._db.many(
             "UPDATE sample SET x=?, y=?, w=?, h=?, angle=?, phash=?, sharpness=? WHERE key=?",
-            (*_measured(cut), cut.key),
+            [(*_measured(cut), cut.key) for cut in cuts],
         )
 
     def of(self, sha256: str) -> list[StoredFace]:
@@ -289,7 +286,7 @@ class Scans:
 
     def cut_of(self, sha256: str) -> str | None:
         """Return how the faces of an image were cut; None where that is not known."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
             "ORDER BY at DESC, detector",
             (sha256,),
@@ -354,7 +351,7 @@ class CropMethod:
 
 def crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
     """Return the ways in which these samples were cut, the commonest first."""
-    found: Counter[tuple[str, str, str]] = Counter()
+    methods: Counter[tuple[str, str, str]] = Counter()
     rows = db.rows_in(
         "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) "
         f"AND c.detector=s.detector AS found, {HAS_CROP} AS has_crop, "
@@ -363,8 +360,8 @@ def crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
         "LEFT JOIN scan c ON c.image=s.image WHERE s.key",
         dict.fromkeys(keys),
     )
-    found.update(map(_method, rows))
-    ranked = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+    methods.update(map(_method, rows))
+    ranked = sorted(methods.items(), key=lambda pair: (-pair[1], pair[0]))
     return tuple(CropMethod(*method, samples) for method, samples in ranked)
 
 

@@ -30,15 +30,32 @@ class FailedFetch(NamedTuple):
     candidate: str
 
 
+class FetchEnd(NamedTuple):
+    """How the fetch of one item ended: done, rejected, failed or unsettled.
+
+    `image` is the hash of what it gave; `candidate` it as its source described it.
+    """
+
+    source: str
+    key: str
+    state: str
+    stamp: str = ""
+    image: str | None = None
+    url: str | None = None
+    query: str | None = None
+    candidate: str | None = None
+
+
 class FetchYield(NamedTuple):
     """What one source gave for one query, hint or video.
 
     `added` are images that nobody had found before, `duplicate` the places that showed an
-    image which was there already.
+    image which was there already, `images` how many it gave in all.
     """
 
     source: str
     asked: str
+    images: int
     added: int
     duplicate: int
 
@@ -117,7 +134,7 @@ class Fetches:
         'done', 'rejected', 'failed' for what is worth another try, or 'unsettled' for what
         was not its fault. After `TRIES` a failed one is rejected.
         """
-        row = self._db.one(
+        row = self._db.first(
             "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) AS state FROM fetch "
             "WHERE source=? AND key=? AND stamp=?",
             (TRIES, source, clean(key), stamp),
@@ -137,24 +154,13 @@ class Fetches:
 
     def image(self, source: str, key: str) -> str | None:
         """Return the hash of the image that a finished fetch gave."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
             (source, clean(key)),
         )
         return row["sha256"] if row else None
 
-    def record(
-        self,
-        source: str,
-        key: str,
-        state: str,
-        *,
-        stamp: str = "",
-        image: str | None = None,
-        url: str | None = None,
-        query: str | None = None,
-        candidate: str | None = None,
-    ) -> None:
+    def record(self, end: FetchEnd) -> None:
         """Note how the fetch of one item ended; attempts are counted."""
         with self._db.write():
             self._db.run(
@@ -165,7 +171,16 @@ class Fetches:
                 "state=excluded.state, image=excluded.image, "
                 "candidate=excluded.candidate, "
                 "attempts=iif(state='unsettled', 1, attempts+1)",
-                (source, clean(key), stamp, clean(url), clean(query), state, candidate, image),
+                (
+                    end.source,
+                    clean(end.key),
+                    end.stamp,
+                    clean(end.url),
+                    clean(end.query),
+                    end.state,
+                    end.candidate,
+                    end.image,
+                ),
             )
 
     def failed(self) -> Iterator[FailedFetch]:
@@ -181,11 +196,11 @@ class Fetches:
         ):
             yield from (FailedFetch(*row) for row in rows)
 
-    def given(self) -> list[FetchYield]:
+    def yields(self) -> list[FetchYield]:
         """Return the yield of every source by query, hint or title of a video."""
         rows = self._db.rows(
             f"SELECT source, ifnull({asked_of('g')}, ''), "
-            "count(DISTINCT iif(first, image, NULL)), "
+            "count(DISTINCT image), count(DISTINCT iif(first, image, NULL)), "
             "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
             "id=(SELECT min(id) FROM origin WHERE image=o.image) AS first FROM origin o) g "
             "GROUP BY 1, 2 ORDER BY 1, 2"
@@ -223,14 +238,14 @@ class Videos:
 
     def done(self, sha256: str, settings: str) -> int | None:
         """Return how many frames that sampling gave; None when it was not done to its end."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT frames FROM video WHERE sha256=? AND settings=? AND done", (sha256, settings)
         )
         return None if row is None else int(row["frames"])
 
     def state(self, sha256: str, settings: str) -> dict[str, Any] | None:
         """Return what `checkpoint` or `record` stored last (JSON values)."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT state FROM video WHERE sha256=? AND settings=?", (sha256, settings)
         )
         if row is None or row["state"] is None:
@@ -240,7 +255,7 @@ class Videos:
 
     def sampled_at(self, url: str, settings: str) -> str | None:
         """Return the content (SHA-256) of a video that was sampled to its end from that address."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
             (url, settings),
         )
@@ -248,16 +263,14 @@ class Videos:
 
     def record(
         self,
-        sha256: str,
-        name: str,
+        video: VideoName,
         settings: str,
         duration: float | None,
         frames: int,
-        url: str | None = None,
         state: Mapping[str, object] | None = None,
     ) -> None:
         """Note that a video was sampled to its end. `duration` in seconds."""
-        self._put(VideoName(sha256, name, url), settings, duration, frames, state, done=True)
+        self._put(video, settings, duration, frames, state, done=True)
 
     def checkpoint(
         self,

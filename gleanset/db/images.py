@@ -179,26 +179,16 @@ class Images:
 
     def buried(self, sha256: str) -> str | None:
         """Why this image must not come back, or None."""
-        row = self._db.one("SELECT reason FROM tombstone WHERE sha256=?", (sha256,))
+        row = self._db.first("SELECT reason FROM tombstone WHERE sha256=?", (sha256,))
         return row[0] if row else None
 
     def count(self) -> int:
         """Return how many images there are."""
         return self._db.number("SELECT count(*) FROM image")
 
-    def by_source(self) -> dict[str, dict[str, int]]:
-        """Return how many images each source gave for each query, hint or title of a video."""
-        found: dict[str, dict[str, int]] = {}
-        for source, asked, number in self._db.rows(
-            f"SELECT source, ifnull({asked_of('o')}, ''), count(DISTINCT image) FROM origin o "
-            "GROUP BY 1, 2 ORDER BY 1, 2"
-        ):
-            found.setdefault(source, {})[asked or "(no hint)"] = number
-        return found
-
     def get(self, sha256: str) -> Image | None:
         """One image with its origins."""
-        row = self._db.one("SELECT * FROM image WHERE sha256=?", (sha256,))
+        row = self._db.first("SELECT * FROM image WHERE sha256=?", (sha256,))
         return self._with_origins([row])[0] if row else None
 
     def resolve(self, text: str) -> Image:
@@ -255,18 +245,18 @@ class Images:
 
     def places(self, hashes: Collection[str]) -> dict[str, PlaceFound]:
         """Return where some images came from, by their hash; origins in the order of `get`."""
-        found: dict[str, PlaceFound] = {}
+        origins: dict[str, PlaceFound] = {}
         for sha256, *place in self._db.rows_in(
             f"SELECT i.sha256, {', '.join(PlaceFound._fields)} FROM origin o "
             "JOIN image i ON i.id=o.image WHERE i.sha256",
             hashes,
             "ORDER BY i.sha256, o.source, o.key, o.query, o.hint",
         ):
-            known = found.get(sha256, NOWHERE)
-            found[sha256] = PlaceFound(
+            known = origins.get(sha256, NOWHERE)
+            origins[sha256] = PlaceFound(
                 *(one or other for one, other in zip(known, place, strict=True))
             )
-        return found
+        return origins
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:
         found: dict[int, list[Origin]] = {row["id"]: [] for row in rows}
@@ -308,7 +298,7 @@ class Images:
         """Return the place that a fresh image was imported from, by a run that was cut short or
         undone; None where there is none.
         """
-        row = self._db.one(
+        row = self._db.first(
             "SELECT o.path, o.original_path FROM origin o JOIN image i ON i.id=o.image "
             f"WHERE o.source=? AND o.path IS NOT NULL AND {_FRESH} LIMIT 1",
             (source,),

@@ -203,7 +203,7 @@ class Journal:
             else (f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'")
         )
         chosen += f" AND kind IS NOT '{FINAL}'"
-        row = self._db.one(
+        row = self._db.first(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
             "IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON "
@@ -220,15 +220,15 @@ class Journal:
         return add_step(self._db, now(), self.who, operation, undoes)
 
     def _states(self, keys: Sequence[str]) -> dict[str, _State]:
-        found: dict[str, _State] = {}
+        states: dict[str, _State] = {}
         for key in keys:
-            row = self._db.one(
+            row = self._db.first(
                 f"SELECT id, status, label, {_LAST} AS last FROM sample s WHERE key=?", (key,)
             )
             if row is None:
                 raise UsageError(f"there is no sample {key!r} in this dataset")
-            found[key] = _State(row["id"], *_said(row))
-        return found
+            states[key] = _State(row["id"], *_said(row))
+        return states
 
     def decide(self, step: int, decided: Sequence[tuple[int, str, int | None, str]]) -> None:
         """Carry out decisions as a part of a step: sample (row), action, class (row), provenance.
@@ -357,25 +357,25 @@ def label_provenances(db: Connection, samples: Collection[int] | None = None) ->
             return db.rows(f"{sql} {rest}")
         return db.rows_in(f"{sql} AND s.id", samples, rest)
 
-    given: dict[str, str] = {}
+    provenances: dict[str, str] = {}
     before: dict[str, dict[int, str]] = defaultdict(dict)
     for key, step, undone, provenance in rows(
         "SELECT s.key, d.step, t.undoes, d.provenance FROM decision d JOIN sample s "
         "ON s.id=d.sample JOIN step t ON t.id=d.step WHERE s.status='labelled'",
         "ORDER BY d.id",
     ):
-        was = given.get(key, "")
+        was = provenances.get(key, "")
         before[key][step] = was
         if provenance == "undo":
-            given[key] = before[key].get(undone, was)
+            provenances[key] = before[key].get(undone, was)
         elif provenance != MERGED or not was:
-            given[key] = provenance
+            provenances[key] = provenance
     for (key,) in rows(
         "SELECT s.key FROM checked c JOIN sample s ON s.id=c.sample "
         "WHERE c.held AND c.label=s.label AND s.status='labelled'"
     ):
-        given[key] = PERSON
-    return given
+        provenances[key] = PERSON
+    return provenances
 
 
 def unseen_labels(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:

@@ -36,7 +36,7 @@ class Maintenance:
 
     def migrated_at(self, name: str) -> float | None:
         """When a migration was applied, in seconds since 1970; None where it was not."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT CAST(strftime('%s', at) AS REAL) FROM migration WHERE name=?", (name,)
         )
         return None if row is None else row[0]
@@ -196,8 +196,8 @@ def contradictions(db: Connection) -> dict[str, Contradiction]:
     return {name: _finding(look(db)) for name, look in _KINDS.items()}
 
 
-def _finding(found: list[str]) -> Contradiction:
-    return Contradiction(len(found), tuple(found[:_EXAMPLES]))
+def _finding(cases: list[str]) -> Contradiction:
+    return Contradiction(len(cases), tuple(cases[:_EXAMPLES]))
 
 
 def _orphan_rows(db: Connection) -> list[str]:
@@ -241,18 +241,18 @@ def _disputed_labels(db: Connection) -> list[str]:
 
 def _straddling_moments(db: Connection) -> list[str]:
     """Samples in use that belong together, in different splits: by moment, image or copies."""
-    found = []
+    straddling = []
     for trait in ("moment", "image", "grp"):
         rows = db.rows(
             f"SELECT min(key), min(split), max(split) FROM sample WHERE {trait} IS NOT NULL "
             "AND split IS NOT NULL AND status='labelled' AND kept "
             f"GROUP BY {trait} HAVING count(DISTINCT split)>1 ORDER BY 1"
         )
-        found += [
+        straddling += [
             f"the {_NAMES.get(trait, trait)} of {row[0]} is in {row[1]} and {row[2]}"
             for row in rows
         ]
-    return found
+    return straddling
 
 
 _NAMES = {"grp": "group of copies"}

@@ -190,10 +190,10 @@ class Merging:
         )
         return here
 
-    def said(self, schema: str, key: str) -> SampleState | None:
+    def state_of(self, schema: str, key: str) -> SampleState | None:
         """Return what one of the two says of a sample now; None where it is not there."""
         last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
-        row = self._db.one(
+        row = self._db.first(
             "SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '') "
             f"FROM {schema}.sample s LEFT JOIN {schema}.class c ON c.id=s.label "
             f"LEFT JOIN {schema}.decision d ON d.id={last} WHERE s.key=?",

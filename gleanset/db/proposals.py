@@ -57,7 +57,7 @@ class Proposals:
 
     def newest(self) -> Presort | None:
         """Return the presort in force; its `id` grows with each one, so a window can watch it."""
-        row = self._db.one("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
+        row = self._db.first("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
         return Presort(row["id"], row["at"], row["run"], load(row["facts"])) if row else None
 
     def not_known(self) -> list[str]:

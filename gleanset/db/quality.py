@@ -128,7 +128,7 @@ class QualityMeasures:
         for rows in self._db.pages(f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500):
             yield [row[0] for row in rows if row[0] not in known]
 
-    def put(self, found: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
+    def put(self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
         """Keep measures, and the region that they are of."""
         with self._db.write():
             self._db.many(
@@ -136,7 +136,7 @@ class QualityMeasures:
                 "lightest, text, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
                     (seen.id, version, *seen.region.box, seen.region.angle, *measures)
-                    for seen, measures in found
+                    for seen, measures in measured
                 ],
             )
 

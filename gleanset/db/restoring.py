@@ -172,14 +172,14 @@ def _hides(change: Change) -> bool:
 
 def _decisions(db: Connection, then: Side, samples: str) -> Iterator[Decided]:
     status, label = then.column("status", "a"), then.column("label", "a")
-    said = (
+    provenance = (
         f"SELECT provenance FROM decision WHERE sample=s.id AND step<={then.last_step} "
         f"AND provenance NOT IN ('undo','{MERGED}')"
     )
     rows = db.rows(
         f"SELECT s.id, s.status, {last_decision('action')} AS last, {status} AS back, "
-        f"{label} AS label, ifnull(({said} AND value IS {label} ORDER BY id DESC LIMIT 1), "
-        f"({said} ORDER BY id DESC LIMIT 1)) AS why "
+        f"{label} AS label, ifnull(({provenance} AND value IS {label} ORDER BY id DESC LIMIT 1), "
+        f"({provenance} ORDER BY id DESC LIMIT 1)) AS why "
         f"{samples} WHERE (s.status, s.label) IS NOT ({status}, {label})"
     )
     for row in rows:
@@ -220,21 +220,23 @@ def _changes(db: Connection, then: Side, present: Side, samples: str) -> Iterato
 
 def _class_changes(then: Side, present: Side) -> Iterator[Change]:
     """Yield what gives classes their names, shows and places again, and hides those of later."""
-    known = {one.id: one for one in then.classes}
-    given = {one.name for one in then.classes}
-    taken = given | {one.name for one in present.classes}
-    for one in present.classes:
-        back = known.get(one.id)
-        # A class of later keeps its name, unless one of then has it back.
-        name = back.name if back else _free(one.name, taken) if one.name in given else one.name
-        into = back.merged_into if back else one.id
-        show = back.show if back else one.show
-        if name != one.name:
-            yield Change("name", one.id, name)
-        if into != one.merged_into:
-            yield Change("merged", one.id, into)
-        if show != one.show:
-            yield Change("show", one.id, show)
+    known = {old.id: old for old in then.classes}
+    names_then = {old.name for old in then.classes}
+    taken = names_then | {held.name for held in present.classes}
+    for held in present.classes:
+        back = known.get(held.id)
+        if back:
+            name, into, show = back.name, back.merged_into, back.show
+        else:
+            # A class of later keeps its name, unless one of then has it back.
+            name = _free(held.name, taken) if held.name in names_then else held.name
+            into, show = held.id, held.show
+        if name != held.name:
+            yield Change("name", held.id, name)
+        if into != held.merged_into:
+            yield Change("merged", held.id, into)
+        if show != held.show:
+            yield Change("show", held.id, show)
         taken.add(name)
 
 

@@ -21,7 +21,7 @@ class Runs:
         """Start a run, or take up an unfinished one with the same settings."""
         text = dump(settings)
         with self._db.write():
-            row = self._db.one(
+            row = self._db.first(
                 "SELECT * FROM run WHERE room=? AND settings=? "
                 "AND status IN ('running','interrupted') ORDER BY started DESC, id DESC",
                 (room, text),
@@ -56,12 +56,12 @@ class Runs:
 
     def get(self, run_id: str) -> Run | None:
         """One run by its folder name."""
-        row = self._db.one("SELECT * FROM run WHERE id=?", (run_id,))
+        row = self._db.first("SELECT * FROM run WHERE id=?", (run_id,))
         return _run(row) if row else None
 
     def finished(self, room: str, settings: Mapping[str, object]) -> Run | None:
         """Return the newest run of these settings that ended well, if any."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT * FROM run WHERE room=? AND settings=? AND status='done' "
             "ORDER BY started DESC, id DESC LIMIT 1",
             (room, dump(settings)),
@@ -70,7 +70,7 @@ class Runs:
 
     def newest(self, room: str) -> Run | None:
         """Return the newest run that ended well, if any."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT * FROM run WHERE room=? AND status='done' ORDER BY started DESC, id DESC",
             (room,),
         )
@@ -120,7 +120,7 @@ class SplitEvaluations:
         """Return all looks so far at the samples that this run was judged on first; None for no
         look.
         """
-        row = self._db.one(
+        row = self._db.first(
             "SELECT data FROM split_evaluation WHERE run=? AND split=? ORDER BY id LIMIT 1",
             (run, split),
         )
@@ -172,14 +172,14 @@ def fingerprint(samples: Iterable[str]) -> str:
 
 
 class Doubt(NamedTuple):
-    """The label of a sample (`given`) is likely wrong, `suggested` likelier.
+    """The label of a sample (`label`) is likely wrong, `suggested` likelier.
 
     `confidence` is the probability of `suggested`, calibrated, by a network that had not learnt
-    this sample; `margin` by how much it is above that of `given`. `run` names the settings.
+    this sample; `margin` by how much it is above that of `label`. `run` names the settings.
     """
 
     sample: str
-    given: str
+    label: str
     suggested: str
     confidence: float
     margin: float
@@ -205,7 +205,7 @@ class Doubts:
                 "SELECT s.id, g.id, w.id, ?, ?, ?, ? FROM sample s, class g, class w "
                 "WHERE s.key=? AND g.name=? AND w.name=?",
                 [
-                    (d.confidence, d.margin, d.run, seen, d.sample, d.given, d.suggested)
+                    (d.confidence, d.margin, d.run, seen, d.sample, d.label, d.suggested)
                     for d in doubts
                 ],
             )
@@ -218,7 +218,7 @@ class Doubts:
     def of(self, samples: Sequence[str]) -> dict[str, Doubt]:
         """Return the doubts about some samples, by key."""
         rows = self._db.rows_in(f"{_DOUBT} AND s.key", samples)
-        return {row["key"]: _doubt(row) for row in rows}
+        return {row["key"]: Doubt(*row[:-1]) for row in rows}
 
     def each(self) -> Iterator[Doubt]:
         """Yield all doubts nobody has looked at since, the clearest first, a page at a time."""
@@ -228,7 +228,7 @@ class Doubts:
             "ORDER BY d.margin DESC, d.sample LIMIT 1000",
             (margin, sample),
         ):
-            yield from map(_doubt, rows)
+            yield from (Doubt(*row[:-1]) for row in rows)
             margin, sample = rows[-1]["margin"], rows[-1]["sample"]
 
 
@@ -237,13 +237,4 @@ _OPEN = (
     "JOIN class w ON w.id=d.suggested WHERE s.label=d.given AND s.status='labelled' AND "
     "NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.seen)"
 )
-_DOUBT = (
-    "SELECT d.sample, s.key, g.name AS given, w.name AS suggested, d.confidence, d.margin, d.run "
-    + _OPEN
-)
-
-
-def _doubt(row: Row) -> Doubt:
-    return Doubt(
-        row["key"], row["given"], row["suggested"], row["confidence"], row["margin"], row["run"]
-    )
+_DOUBT = "SELECT s.key, g.name, w.name, d.confidence, d.margin, d.run, d.sample " + _OPEN

@@ -93,12 +93,12 @@ class BoxedSamples:
 
     def in_use(self, key: str) -> BoxedSample | None:
         """Return a sample as it is now; None where it is in use no more, or never was."""
-        row = self._db.one(f"{_PLACED} s.key=?", (key,))
+        row = self._db.first(f"{_PLACED} s.key=?", (key,))
         return None if row is None else _placed(row)
 
     def taken(self, key: str) -> str | None:
         """Return the status of a sample of that key; None where there never was one."""
-        row = self._db.one("SELECT status FROM sample WHERE key=?", (key,))
+        row = self._db.first("SELECT status FROM sample WHERE key=?", (key,))
         return None if row is None else str(row[0])
 
 
@@ -140,7 +140,7 @@ class VideoFrames:
         They are at most so many before and after it in the same video, by time; only the image
         itself where it is of none, and nothing where the sample is gone.
         """
-        own = self._db.one(
+        own = self._db.first(
             f"{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
             "origin o ON o.id=(SELECT id FROM origin WHERE image=i.id AND video IS NOT NULL AND "
             "time IS NOT NULL ORDER BY id LIMIT 1) WHERE s.id=?",

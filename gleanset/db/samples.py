@@ -114,7 +114,7 @@ class Samples:
 
     def get(self, key: str) -> Sample | None:
         """One sample by its key."""
-        row = self._db.one(f"{_SAMPLE} WHERE s.key=?", (key,))
+        row = self._db.first(f"{_SAMPLE} WHERE s.key=?", (key,))
         return _sample(row) if row else None
 
     def counts(self, *traits: str) -> dict[tuple[str | None, ...], int]:
@@ -146,7 +146,7 @@ class Samples:
 
     def split_settings(self) -> str:
         """Return the settings of the split that is in force; empty when there is none."""
-        row = self._db.one("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1")
+        row = self._db.first("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1")
         return row["settings"] if row else ""
 
     def set_splits(
@@ -310,7 +310,7 @@ class Balances:
 
     def settings(self) -> str:
         """Return the settings of the balance in force; empty when there is none."""
-        row = self._db.one("SELECT settings FROM balance_plan ORDER BY id DESC LIMIT 1")
+        row = self._db.first("SELECT settings FROM balance_plan ORDER BY id DESC LIMIT 1")
         return row["settings"] if row else ""
 
     def replace(self, shares: Mapping[str, SampleWeight], settings: str) -> None:

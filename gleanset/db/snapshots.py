@@ -227,7 +227,7 @@ class Snapshots:
         return _side(self._row(name))
 
     def _row(self, name: str) -> Row:
-        row = self._db.one("SELECT * FROM snapshot WHERE name=?", (name,))
+        row = self._db.first("SELECT * FROM snapshot WHERE name=?", (name,))
         if row is None:
             known = [row[0] for row in self._db.rows("SELECT name FROM snapshot ORDER BY id")]
             listed = "see: gleanset snapshot" if known else "make one: gleanset snapshot NAME"
@@ -254,7 +254,7 @@ class Snapshots:
         )
 
     def _newest(self, plan: str) -> str:
-        row = self._db.one(f"SELECT settings FROM {plan} ORDER BY id DESC LIMIT 1")
+        row = self._db.first(f"SELECT settings FROM {plan} ORDER BY id DESC LIMIT 1")
         return row[0] if row else ""
 
     def changed(self, a: Side, b: Side) -> int:
@@ -375,7 +375,7 @@ class SnapshotDifferences:
         """Return how labels differ; a class counts as the same whatever it is called."""
         names = [{one.id: one.name for one in side.classes} for side in (self._a, self._b)]
 
-        def told(side: int, value: str | int | None) -> str:
+        def in_words(side: int, value: str | int | None) -> str:
             if isinstance(value, int):
                 return names[side].get(value, str(value))
             return value or NEW
@@ -384,7 +384,7 @@ class SnapshotDifferences:
             status, label = side.column("status", alias), side.column("label", alias)
             return f"iif({status}='labelled', {label}, {status})"
 
-        return self._moves(state, told)
+        return self._moves(state, in_words)
 
     def splits(self) -> Moves:
         """Return how splits and folds differ."""
@@ -404,13 +404,13 @@ class SnapshotDifferences:
 
     def others(self) -> dict[str, int]:
         """Return how many samples differ in other things that are kept of them."""
-        found = {
+        numbers = {
             "groups of copies": self._count("grp"),
             "moments": self._count("moment"),
             "balance": self._count("copies", "weight"),
             "marks": self._count("mark", "refused", "bond", "apart"),
         }
-        return {name: number for name, number in found.items() if number}
+        return {name: number for name, number in numbers.items() if number}
 
     def _count(self, *columns: str) -> int:
         a, b = (
@@ -422,7 +422,7 @@ class SnapshotDifferences:
     def _moves(
         self,
         state: Callable[[Side, str], str],
-        told: Callable[[int, str | int | None], str],
+        in_words: Callable[[int, str | int | None], str],
     ) -> Moves:
         a, b = state(self._a, "a"), state(self._b, "b")
         rest = f"{self._differing} WHERE ({a}) IS NOT ({b})"
@@ -432,10 +432,10 @@ class SnapshotDifferences:
         rows = self._db.rows(
             f"SELECT s.key, {a}, {b} {rest} ORDER BY ({a}) IS NULL, s.key LIMIT ?", (self._limit,)
         )
-        moves = [Move(told(0, row[0]), told(1, row[1]), row[2]) for row in counts]
+        moves = [Move(in_words(0, row[0]), in_words(1, row[1]), row[2]) for row in counts]
         return Moves(
             sorted(moves, key=lambda move: (-move.samples, move)),
-            [MovedSample(row[0], told(0, row[1]), told(1, row[2])) for row in rows],
+            [MovedSample(row[0], in_words(0, row[1]), in_words(1, row[2])) for row in rows],
         )
 
 

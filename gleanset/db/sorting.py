@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
@@ -204,7 +204,7 @@ class SampleTiles:
 
     def spent(self) -> tuple[int, float]:
         """Return all gestures and seconds that were ever spent."""
-        row = self._db.one("SELECT ifnull(sum(gestures), 0), ifnull(sum(seconds), 0) FROM effort")
+        row = self._db.first("SELECT ifnull(sum(gestures), 0), ifnull(sum(seconds), 0) FROM effort")
         return (int(row[0]), float(row[1])) if row else (0, 0.0)
 
 
@@ -280,7 +280,7 @@ class SortingQueue:
     def of(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Samples by row, in this order; nothing of those that are gone."""
         found = {
-            row["id"]: _features(*row) for row in self._db.rows_in(f"{_FEATURES} WHERE s.id", rows)
+            row["id"]: _features(row) for row in self._db.rows_in(f"{_FEATURES} WHERE s.id", rows)
         }
         return [found[row] for row in rows if row in found]
 
@@ -328,15 +328,15 @@ class SortingQueue:
 
     def decided(self, classes: Sequence[int], each: int) -> list[int]:
         """Samples (rows) of each class, at most so many of each, those of later images first."""
-        found: list[int] = []
+        samples: list[int] = []
         for label in classes:
             rows = self._db.rows(
                 "SELECT id FROM sample WHERE label=? AND status='labelled' "
                 "ORDER BY image DESC, id DESC LIMIT ?",
                 (label, each),
             )
-            found += [row[0] for row in rows]
-        return found
+            samples += [row[0] for row in rows]
+        return samples
 
     def with_page(self, label: int, page_provenance: str) -> list[int]:
         """Return the samples (rows) of a class labelled with a page and not checked yet."""
@@ -352,13 +352,13 @@ class SortingQueue:
         """Return the most typical and the latest sample (rows) of a class; fewer where it has
         fewer.
         """
-        typical = self._db.one(
+        typical = self._db.first(
             "SELECT s.id FROM sample s LEFT JOIN quality q ON q.sample=s.id AND q.label=s.label "
             "WHERE s.label=? AND s.status='labelled' ORDER BY q.outlier IS NULL, q.outlier, s.id "
             "LIMIT 1",
             (label,),
         )
-        latest = self._db.one(
+        latest = self._db.first(
             "SELECT sample FROM decision WHERE value=?1 AND sample IN (SELECT id FROM sample WHERE "
             "label=?1 AND status='labelled') ORDER BY id DESC LIMIT 1",
             (label,),
@@ -379,10 +379,9 @@ class SortingQueue:
         return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def _features(
-    row: int, key: str, image: int, x: int, y: int, w: int, h: int, angle: float, *others: Any
-) -> SampleFeatures:
-    return SampleFeatures(row, key, image, Region(Box(x, y, w, h), angle), *others)
+def _features(row: Row) -> SampleFeatures:
+    number, key, image, *region = row[:8]
+    return SampleFeatures(number, key, image, Region(Box(*region[:4]), region[4]), *row[8:])
 
 
 def _offer(row: Row, proposals: dict[int, float]) -> SampleProposals:

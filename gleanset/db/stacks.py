@@ -33,18 +33,18 @@ def stacks(db: Connection) -> list[LookAlikeStack]:
 
 def stack_named(db: Connection, name: str) -> LookAlikeStack:
     """Return the stack of this id. Raises `UsageError` where there is none that waits."""
-    found = next((one for one in _every(db) if one.id == name), None)
-    if found is None:
+    stack = next((one for one in _every(db) if one.id == name), None)
+    if stack is None:
         raise UsageError(
             f"there is no stack {name!r}: each presort makes them anew, of what is there then",
             "see those that there are: gleanset list stacks",
         )
-    if not found.waiting:
+    if not stack.waiting:
         raise UsageError(
-            f"nothing waits in stack {name}: all {found.decided} are decided, or put off",
+            f"nothing waits in stack {name}: all {stack.decided} are decided, or put off",
             "see those that wait: gleanset list stacks; take the last step back: labeler undo",
         )
-    return found
+    return stack
 
 
 def _every(db: Connection) -> list[LookAlikeStack]:
@@ -54,11 +54,11 @@ def _every(db: Connection) -> list[LookAlikeStack]:
         "LEFT JOIN sorting_note m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
         "ORDER BY t.cluster, t.outlier, s.key"
     )
-    found = []
+    every_stack = []
     for _, some in groupby(rows, key=lambda row: int(row["cluster"])):
         members = list(some)
         told = "\n".join(sorted(str(row["key"]) for row in members))
         waiting = tuple(str(row["key"]) for row in members if row["waits"])
         name = hashlib.sha256(told.encode()).hexdigest()[:_LETTERS]
-        found.append(LookAlikeStack(name, waiting, len(members) - len(waiting)))
-    return found
+        every_stack.append(LookAlikeStack(name, waiting, len(members) - len(waiting)))
+    return every_stack

@@ -173,7 +173,7 @@ class Statistics:
 
     def found_again(self) -> RepeatFinds:
         """Return how many images were found in several places, and how many under several hints."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT count(*), coalesce(sum(hints>1), 0) FROM (SELECT count(DISTINCT hint) AS "
             "hints FROM origin GROUP BY image HAVING count(*)>1)"
         )
@@ -199,14 +199,14 @@ class Statistics:
 
     def left_out(self) -> list[FailureCount]:
         """Return what later stages made no use of, though it could be read."""
-        found = []
+        unused = []
         for stage, reason, what in _LEFT_OUT:
-            row = self._db.one(
+            row = self._db.first(
                 f"SELECT n, {_PLACE} FROM (SELECT count(*) AS n, min(image) AS first FROM ({what}))"
             )
             if row and row[0]:
-                found.append(FailureCount(stage, reason, row[0], row[1] or "", ""))
-        return sorted(found, key=lambda failure: -failure.items)
+                unused.append(FailureCount(stage, reason, row[0], row[1] or "", ""))
+        return sorted(unused, key=lambda failure: -failure.items)
 
     def unsearched(self) -> int:
         """Return how many images nobody has searched or cut yet."""
@@ -281,7 +281,7 @@ class Statistics:
 
     def searched_for_faces(self, not_by: str) -> SearchedImages:
         """Return what images are like that were searched by any detector but one."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), "
             "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"
             "max(i.width, i.height) AS longer, min(i.width, i.height) AS shorter, "
@@ -305,7 +305,7 @@ def _alike(column: str) -> str:
     return f"iif(count({column})=count(*) AND min({column})=max({column}), min({column}), NULL)"
 
 
-def _by_number(found: Mapping[str, set[int]]) -> dict[str, int]:
+def _by_number(images_of: Mapping[str, set[int]]) -> dict[str, int]:
     """Return how many there are of each, the most first."""
-    counts = {name: len(images) for name, images in found.items()}
+    counts = {name: len(images) for name, images in images_of.items()}
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

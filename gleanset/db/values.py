@@ -52,8 +52,8 @@ def clean(text: str | None) -> str | None:
     return _NOT_KEPT.sub(_spelled, text)
 
 
-def _spelled(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _spelled(letter: re.Match[str]) -> str:
+    code = ord(letter[0])
     if not code:
         return "\ufffd"
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

@@ -74,13 +74,13 @@ def filter_tests(chosen: SampleFilter) -> tuple[str, list[object]]:
 
 def _add_origin(chosen: SampleFilter, tests: list[str], values: list[object]) -> None:
     of_origin = {"source=?": chosen.source, "video=?": chosen.video, "licence=?": chosen.licence}
-    given: dict[str, object] = {f"+{t}": value for t, value in of_origin.items() if value}
+    wanted: dict[str, object] = {f"+{t}": value for t, value in of_origin.items() if value}
     if chosen.text:
-        given[_TEXT] = f"%{_escaped(chosen.text)}%"
-    if given:
+        wanted[_TEXT] = f"%{_escaped(chosen.text)}%"
+    if wanted:
         # The + keeps SQLite on the index by image: it is asked for one image at a time.
-        tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(given)})")
-        values += given.values()
+        tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(wanted)})")
+        values += wanted.values()
 
 
 _NOW = "iif(v.merged_into=v.id, NULL, ifnull(v.merged_into, v.id))"
@@ -268,7 +268,7 @@ class OrderedSamples:
     def known_places(self, place: str, label: str | None = None) -> float:
         """Return of what part of a place the newest presort knows where it is among look-alikes."""
         where, values = self._where(place, label, ANYTHING)
-        row = self._db.one(
+        row = self._db.first(
             "SELECT count(*), count(t.place) FROM sample s LEFT JOIN presorted t ON t.sample=s.id"
             f"{_TABLES}{where}",
             tuple(values),

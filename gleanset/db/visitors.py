@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, NamedTuple, TypeVar
 
 from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection, Row
@@ -11,6 +11,35 @@ from gleanset.db.values import clean, now, signed, unsigned
 from gleanset.records import Box
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
+
+
+Sent = TypeVar("Sent")
+
+
+class VisitorTable(Generic[Sent]):
+    """What visitors sent of one kind: it waits until a step accepts or refuses it."""
+
+    def __init__(self, db: Connection, table: str, read: Callable[[Row], Sent]) -> None:
+        self._db, self._table, self._read = db, table, read
+
+    def count(self, status: str = PENDING) -> int:
+        """Return how many there are."""
+        return self._db.number(f"SELECT count(*) FROM {self._table} WHERE status=?", (status,))
+
+    def get(self, number: int) -> Sent | None:
+        """Return one of them."""
+        row = self._db.first(f"SELECT * FROM {self._table} WHERE id=?", (number,))
+        return None if row is None else self._read(row)
+
+    def each(self, status: str = PENDING) -> Iterator[Sent]:
+        """Yield them, the oldest first, a page in memory at a time."""
+        sql = f"SELECT * FROM {self._table} WHERE status=?"
+        return (self._read(row) for rows in self._db.pages(sql, ("id",), (status,)) for row in rows)
+
+    def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
+        """Accept or refuse them as a part of a step. Call inside a write."""
+        changes = [Change(self._table, number, status) for number in numbers]
+        Changes(self._db).make(step, changes)
 
 
 SAME_FACE = 0.5
@@ -43,11 +72,11 @@ class Report(NamedTuple):
     status: str
 
 
-class Reports:
+class Reports(VisitorTable[Report]):
     """The `report` table. Obtained by `Reports(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
-        self._db = db
+        super().__init__(db, "report", _report)
 
     def add(self, claim: Claim) -> bool:
         """Keep a claim; False where the same one is there already. Call inside a write."""
@@ -73,10 +102,6 @@ class Reports:
         )
         return True
 
-    def count(self, status: str = PENDING) -> int:
-        """Return how many there are."""
-        return self._db.number("SELECT count(*) FROM report WHERE status=?", (status,))
-
     def accepted_since(self, time: str) -> int:
         """Return how many were accepted after a time (ISO 8601), and still are."""
         return self._db.number(
@@ -84,16 +109,6 @@ class Reports:
             "JOIN step s ON s.id=c.step WHERE c.what='report' AND c.item=r.id AND s.at>?)",
             (ACCEPTED, time),
         )
-
-    def get(self, number: int) -> Report | None:
-        """Return one of them."""
-        row = self._db.one("SELECT * FROM report WHERE id=?", (number,))
-        return None if row is None else _report(row)
-
-    def each(self, status: str = PENDING) -> Iterator[Report]:
-        """Yield them, the oldest first, a page in memory at a time."""
-        pages = self._db.pages("SELECT * FROM report WHERE status=?", ("id",), (status,))
-        return (_report(row) for rows in pages for row in rows)
 
     def waiting(self, beside: tuple[str, int], most: int, *, before: bool = False) -> list[Report]:
         """Return at most so many that wait after a place (claimed class, number), or before it.
@@ -133,17 +148,13 @@ class Reports:
             self._db.number("SELECT 1 FROM report WHERE sha256=? AND status=?", (sha256, PENDING))
         )
 
-    def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
-        """Accept or refuse reports as a part of a step. Call inside a write."""
-        Changes(self._db).make(step, [Change("report", number, status) for number in numbers])
 
-
-def _overlap(one: Box, other: Box) -> float:
+def _overlap(first: Box, other: Box) -> float:
     """Return the intersection over union of two boxes."""
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    width = min(first.x + first.width, other.x + other.width) - max(first.x, other.x)
+    height = min(first.y + first.height, other.y + other.height) - max(first.y, other.y)
     both = max(0, width) * max(0, height)
-    return both / (one.width * one.height + other.width * other.height - both)
+    return both / (first.width * first.height + other.width * other.height - both)
 
 
 def _report(row: Row) -> Report:
@@ -195,54 +206,36 @@ class AlikeImage(NamedTuple):
     bits: int
 
 
-class TakeDownRequests:
+class TakeDownRequests(VisitorTable[TakeDownRequest]):
     """The `takedown` table. Obtained by `TakeDownRequests(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
-        self._db = db
+        super().__init__(db, "takedown", _request)
 
     def add(self, wish: TakeDownWish) -> bool:
         """Keep a wish; False where the very same is there already. Call inside a write."""
-        texts = (wish.page, wish.sha256, wish.words, wish.reason, wish.contact)
-        told = tuple(map(clean, texts))
+        texts = tuple(map(clean, (wish.page, wish.sha256, wish.words, wish.reason, wish.contact)))
         if self._db.number(
-            "SELECT 1 FROM takedown WHERE (page,sha256,words,reason,contact)=(?,?,?,?,?)", told
+            "SELECT 1 FROM takedown WHERE (page,sha256,words,reason,contact)=(?,?,?,?,?)",
+            texts,
         ):
             return False
         phash = None if wish.phash is None else signed(wish.phash)
         self._db.run(
             "INSERT INTO takedown(at,phash,page,sha256,words,reason,contact) VALUES(?,?,?,?,?,?,?)",
-            (now(), phash, *told),
+            (now(), phash, *texts),
         )
         return True
 
-    def count(self, status: str = PENDING) -> int:
-        """Return how many there are."""
-        return self._db.number("SELECT count(*) FROM takedown WHERE status=?", (status,))
-
-    def get(self, number: int) -> TakeDownRequest | None:
-        """Return one of them."""
-        row = self._db.one("SELECT * FROM takedown WHERE id=?", (number,))
-        return None if row is None else _request(row)
-
-    def each(self, status: str = PENDING) -> Iterator[TakeDownRequest]:
-        """Yield them, the oldest first, a page in memory at a time."""
-        pages = self._db.pages("SELECT * FROM takedown WHERE status=?", ("id",), (status,))
-        return (_request(row) for rows in pages for row in rows)
-
-    def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
-        """Accept or refuse requests as a part of a step. Call inside a write."""
-        Changes(self._db).make(step, [Change("takedown", number, status) for number in numbers])
-
     def alike(self, phash: int, most: int = NEAR) -> list[AlikeImage]:
         """Return the images whose perceptual hash is that near, the nearest first."""
-        found = []
+        alike = []
         for rows in self._db.pages("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",)):
             for row in rows:
                 bits = (unsigned(row["phash"]) ^ phash).bit_count()
                 if bits <= most:
-                    found.append(AlikeImage(row["sha256"], bits))
-        return sorted(found, key=lambda one: (one.bits, one.sha256))
+                    alike.append(AlikeImage(row["sha256"], bits))
+        return sorted(alike, key=lambda one: (one.bits, one.sha256))
 
 
 def _request(row: Row) -> TakeDownRequest:

@@ -58,7 +58,7 @@ class CatalogueWatch:
 
     def marks(self) -> SampleMarks:
         """Return how far the samples are known; read before the samples are."""
-        row = self._db.one(
+        row = self._db.first(
             "SELECT count(*), max(id), total(x+y+w+h+angle), total(status='retired'), "
             "(SELECT max(id) FROM origin), (SELECT max(id) FROM placement), (SELECT count(*) FROM "
             f"change WHERE what NOT IN {OF_SAMPLES}) FROM sample"

@@ -172,12 +172,10 @@ class FrameWriter:
     def _record(self, task: VideoTask, prints: list[Fingerprint]) -> None:
         video = task.video
         self._dataset.videos.record(
-            video.sha256,
-            _name(video).name,
+            _name(video),
             self._sampling.settings,
             task.seconds,
             task.frames,
-            video.origin.url,
             {"prints": prints} if prints else None,
         )
 

@@ -191,7 +191,7 @@ def _settle(plan: MergePlan, both: Merging, key: str, *, decided_here: bool) -> 
 
     `decided_here`: so have we, about what they do not know.
     """
-    ours, theirs = both.said("main", key), both.said("other", key)
+    ours, theirs = both.state_of("main", key), both.state_of("other", key)
     if theirs is None:
         return
     if ours is None:  # it comes with this merge

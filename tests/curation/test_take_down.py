@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.take_down import plan_take_down, take_down
+from curation.take_downs import plan_take_down, take_down
 from curation.web_reports import report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.visitors import Claim, Reports

@@ -9,6 +9,7 @@ import pytest
 from catalogue_rows import add_image, measured, sha
 
 from gleanset import Dataset
+from gleanset.db.fetches import FetchEnd, VideoName
 from gleanset.operations import operation
 from gleanset.records import Image, Measured, Origin, Rejection
 
@@ -134,7 +135,7 @@ def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:
     odd = "a\udcffb\0c"
     dataset.images.add(measured(1), Origin("test", odd, title=odd, tags=(odd,)))
     dataset.rejections.add(Rejection("s", odd, "bad", odd))
-    dataset.fetches.record("test", odd, "done", image=sha(1))
+    dataset.fetches.record(FetchEnd("test", odd, "done", image=sha(1)))
     assert [rejection.stage for rejection in dataset.rejections.each()] == ["s"]
     assert dataset.fetches.image("test", odd) == sha(1)
     found = dataset.images.get(sha(1))
@@ -152,10 +153,10 @@ def test_an_operation_keeps_text_that_is_not_utf_8(dataset: Dataset) -> None:
 def test_a_fetch_is_known_until_its_stamp_changes(dataset: Dataset) -> None:
     assert dataset.fetches.state("folder", "/a") is None
     add_image(dataset, 1)
-    dataset.fetches.record("folder", "/a", "done", stamp="1", image=sha(1))
+    dataset.fetches.record(FetchEnd("folder", "/a", "done", stamp="1", image=sha(1)))
     assert dataset.fetches.state("folder", "/a", "1") == "done"
     assert dataset.fetches.state("folder", "/a", "2") is None
-    dataset.fetches.record("folder", "/a", "rejected", stamp="2")
+    dataset.fetches.record(FetchEnd("folder", "/a", "rejected", stamp="2"))
     assert dataset.fetches.state("folder", "/a", "2") == "rejected"
     assert dataset.fetches.image("folder", "/a") is None
 
@@ -175,8 +176,8 @@ def test_an_unfinished_run_is_taken_up_again(dataset: Dataset) -> None:
 
 
 def test_a_video_is_known_by_content_and_settings(dataset: Dataset) -> None:
-    dataset.videos.record("ab", "one.mkv", "every=5", 12.0, 3)
-    dataset.videos.record("ab", "two.mkv", "every=5", 12.0, 4)
+    dataset.videos.record(VideoName("ab", "one.mkv"), "every=5", 12.0, 3)
+    dataset.videos.record(VideoName("ab", "two.mkv"), "every=5", 12.0, 4)
     assert dataset.videos.frames("ab", "every=5") == 4
     assert dataset.videos.frames("ab", "every=1") == 0
     assert dataset.videos.frames("cd", "every=5") == 0
@@ -187,8 +188,10 @@ def test_counts_by_source(dataset: Dataset) -> None:
     add_image(dataset, 2, Origin("bing", "3", query="cat"))
     add_image(dataset, 3, Origin("video", "v@1", video="ff", title="ep1.mkv", hint="x"))
     add_image(dataset, 4, Origin("folder", "/x"))
-    assert dataset.images.by_source() == {
-        "bing": {"cat": 2, "dog": 1},
-        "folder": {"(no hint)": 1},
-        "video": {"ep1.mkv": 1},
+    images = {(one.source, one.asked): one.images for one in dataset.fetches.yields()}
+    assert images == {
+        ("bing", "cat"): 2,
+        ("bing", "dog"): 1,
+        ("folder", ""): 1,
+        ("video", "ep1.mkv"): 1,
     }

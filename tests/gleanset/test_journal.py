@@ -408,7 +408,7 @@ class JournalWalk(RuleBasedStateMachine):
         same = [i for i, state in done.after.items() if self.model[i] == state]
         assert (told.restored, told.changed_since) == (len(same), len(done.after) - len(same))
         done.undone = True
-        [number] = self.dataset.db.one("SELECT max(id) FROM step") or [0]
+        [number] = self.dataset.db.first("SELECT max(id) FROM step") or [0]
         self._carried_out(number, {i: done.before[i] for i in same}, undo=not done.undo)
 
     def _carried_out(self, number: int, after: dict[int, State], *, undo: bool) -> None:

@@ -105,7 +105,7 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
         "samples of an image": lambda: upkeep.sample_keys(sha(3)),
         "ties": lambda: (list(SplitGroups(db).each()), list(PresortSamples(db).each())),
         "faces": lambda: (dataset.faces.of(sha(3)), list(dataset.faces.each())),
-        "given": lambda: (dataset.fetches.given(), dataset.images.by_source()),
+        "given": lambda: dataset.fetches.yields(),
         "drawn on": lambda: (BoxedSamples(db).images("t1"), BoxedSamples(db).placed(sha(3))),
         "proposals": lambda: (list(Proposals(db).each()), list(Doubts(db).each())),
         "origins": lambda: dataset.images.get(sha(3)),

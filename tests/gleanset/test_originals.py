@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.take_down import TakeDown, take_down
+from curation.take_downs import TakeDown, take_down
 from gleanset import Dataset, Origin
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store

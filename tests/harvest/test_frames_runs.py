@@ -15,6 +15,7 @@ from PIL import Image
 from tools_for_tests import ROOT, command, drawn_video, eventually, run_here
 
 from gleanset import Dataset
+from gleanset.db.fetches import VideoName
 from gleanset.errors import DiskFull
 from gleanset.files.store import sha256_of_file
 from harvest.frames import harvest_frames
@@ -232,5 +233,5 @@ def test_what_was_sampled_needs_no_disk(
         with pytest.raises(DiskFull):
             harvest_frames(dataset, [long], every(0.2))
         harvest_frames(dataset, [videos[1]], wanted)
-        dataset.videos.record(sha256_of_file(long), long.name, wanted.settings, 200.0, 1)
+        dataset.videos.record(VideoName(sha256_of_file(long), long.name), wanted.settings, 200.0, 1)
         assert harvest_frames(dataset, [long, videos[1]], wanted)["added"] == 0

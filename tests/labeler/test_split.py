@@ -19,6 +19,7 @@ from tools_for_tests import examples
 from gleanset import Dataset, Origin
 from gleanset.db.changes import Curation, Placement
 from gleanset.db.duplicates import Pairs
+from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
@@ -261,7 +262,7 @@ def sources(empty: Dataset) -> Dataset:
     )
     label(empty, add_faces(empty, both)[0], "hana")
     for episode in "01":
-        empty.videos.record(episode * 64, f"[Sub] episode {episode}.mkv", "", 1.0, 15)
+        empty.videos.record(VideoName(episode * 64, f"[Sub] episode {episode}.mkv"), "", 1.0, 15)
     return empty
 
 

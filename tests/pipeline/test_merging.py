@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tools_for_tests import examples
 
 from gleanset import Dataset
+from gleanset.db.fetches import FetchEnd
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of
@@ -333,7 +334,7 @@ def test_what_was_fetched_there_and_is_not_here_is_still_fetched(
     _, other = pair
     with Dataset.open(other) as dataset:
         for picture in range(2):
-            dataset.fetches.record("urls", f"{picture}", "done", image=sha(picture))
+            dataset.fetches.record(FetchEnd("urls", f"{picture}", "done", image=sha(picture)))
         dataset.image_path(sha(1), "JPEG").unlink()
     third = made(tmp_path / "third", "eve", [])
     merged(third, other)

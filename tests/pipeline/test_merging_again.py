@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture, run_here
 
-from curation.take_down import plan_take_down, take_down
+from curation.take_downs import plan_take_down, take_down
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.work.progress import Progress

@@ -15,7 +15,7 @@ import pytest
 from model_of_colours import write_model
 from tools_for_tests import command, picture, run_cli, run_here
 
-from curation.take_down import plan_take_down, take_down
+from curation.take_downs import plan_take_down, take_down
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.db.stacks import stacks

@@ -22,6 +22,7 @@ from facecrop.detectors import DetectorSpec
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.cli import key_values
+from gleanset.db.fetches import VideoName
 from gleanset.images.cut import CutSettings
 from gleanset.records import Origin
 from gleanset.settings import CropSettings, SplitSettings
@@ -322,7 +323,8 @@ def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
     }
     for number, (settings, (name, hint)) in enumerate(samplings.items()):
         url = name if "://" in name else None
-        dataset.videos.record(f"video{number}", "title" if url else name, settings, 9.0, 1, url)
+        video = VideoName(f"video{number}", "title" if url else name, url)
+        dataset.videos.record(video, settings, 9.0, 1)
         add(
             dataset,
             picture(number),

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from tools_for_tests import Ran, picture, run_here
 from web_requests import Serve
 
-from curation.web_take_downs import meant_by
+from curation.take_downs import meant_by
 from gleanset import Dataset, Origin
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports, TakeDownRequests
 from gleanset.errors import Unreadable, UsageError
