@@ -134,20 +134,13 @@ def rejections(dataset: Dataset) -> Iterator[Line]:
 
 def yields(dataset: Dataset) -> Iterator[Line]:
     """What each source gave for each keyword, hint or video, and why it gave no more."""
-    empty = {"added": 0, "duplicate": 0, "rejected": 0}
-    lines: dict[tuple[str, str], Line] = {}
-
-    def line(source: str, asked: str) -> Line:
-        start: Line = {"source": source, "asked": asked or None, **empty, "reasons": {}}
-        return lines.setdefault((source, asked), start)
-
-    for row in dataset.fetches.given():
-        line(row.source, row.asked).update(added=row.added, duplicate=row.duplicate)
-    for refused in dataset.fetches.refused():
-        of_source = line(refused.source, refused.asked)
-        of_source["rejected"] += refused.items
-        of_source["reasons"][refused.reason] = refused.items
-    yield from (lines[key] for key in sorted(lines))
+    for row in dataset.fetches.yields():
+        line = {"source": row.source, "asked": row.asked or None, "added": row.added}
+        yield line | {
+            "duplicate": row.duplicate,
+            "rejected": row.rejected,
+            "reasons": row.reasons,
+        }
 
 
 def runs(dataset: Dataset) -> Iterator[Line]:

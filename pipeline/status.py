@@ -77,8 +77,9 @@ def _spoken(counts: Any) -> Any:
 def _origins(dataset: Dataset) -> dict[str, dict[str, int]]:
     """Return how many images each source gave for each query, hint or title of a video."""
     images: dict[str, dict[str, int]] = {}
-    for source, asked, number, *_ in dataset.fetches.yields():
-        images.setdefault(source, {})[asked or "(no hint)"] = number
+    for row in dataset.fetches.yields():
+        if row.images:
+            images.setdefault(row.source, {})[row.asked or "(no hint)"] = row.images
     return images
 
 

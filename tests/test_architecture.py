@@ -66,7 +66,7 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 18_700,
+    "gleanset and curation": 18_000,
     "harvest": 14_750,
     "facecrop": 3_650,
     "labeler": 27_400,

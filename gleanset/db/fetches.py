@@ -50,7 +50,8 @@ class FetchYield(NamedTuple):
     """What one source gave for one query, hint or video.
 
     `added` are images that nobody had found before, `duplicate` the places that showed an
-    image which was there already, `images` how many it gave in all.
+    image which was there already, `images` how many it gave in all. `reasons` are those for
+    which other places were rejected, the most frequent first.
     """
 
     source: str
@@ -58,15 +59,12 @@ class FetchYield(NamedTuple):
     images: int
     added: int
     duplicate: int
+    reasons: dict[str, int]
 
-
-class RejectionCount(NamedTuple):
-    """How many fetches of one source for one query were rejected for a reason."""
-
-    source: str
-    asked: str
-    reason: str
-    items: int
+    @property
+    def rejected(self) -> int:
+        """How many places were rejected."""
+        return sum(self.reasons.values())
 
 
 class Rejections:
@@ -198,24 +196,28 @@ class Fetches:
 
     def yields(self) -> list[FetchYield]:
         """Return the yield of every source by query, hint or title of a video."""
-        rows = self._db.rows(
-            f"SELECT source, ifnull({asked_of('g')}, ''), "
-            "count(DISTINCT image), count(DISTINCT iif(first, image, NULL)), "
-            "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
-            "id=(SELECT min(id) FROM origin WHERE image=o.image) AS first FROM origin o) g "
-            "GROUP BY 1, 2 ORDER BY 1, 2"
-        )
-        return [FetchYield(*row) for row in rows]
-
-    def refused(self) -> list[RejectionCount]:
-        """Rejected fetches by source, query (or hint) and reason, the most frequent first."""
-        rows = self._db.rows(
+        counts: dict[tuple[str, str], tuple[int, int, int]] = {
+            (row[0], row[1]): (row[2], row[3], row[4])
+            for row in self._db.rows(
+                f"SELECT source, ifnull({asked_of('g')}, ''), "
+                "count(DISTINCT image), count(DISTINCT iif(first, image, NULL)), "
+                "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
+                "id=(SELECT min(id) FROM origin WHERE image=o.image) AS first FROM origin o) g "
+                "GROUP BY 1, 2"
+            )
+        }
+        reasons: dict[tuple[str, str], dict[str, int]] = {}
+        for source, asked, reason, items in self._db.rows(
             "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), "
             "''), r.reason, count(*) "
             f"FROM fetch f JOIN rejection r ON {_OF_FETCH} "
             "WHERE f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
-        )
-        return [RejectionCount(*row) for row in rows]
+        ):
+            reasons.setdefault((source, asked), {})[reason] = items
+        return [
+            FetchYield(*asked, *counts.get(asked, (0, 0, 0)), reasons.get(asked, {}))
+            for asked in sorted(counts.keys() | reasons.keys())
+        ]
 
 
 class VideoName(NamedTuple):

@@ -15,7 +15,6 @@ from gleanset.work.progress import Progress
 from harvest.http import Client
 from harvest.importer import Importer, candidate_to_json
 from harvest.keyword import STAGE
-from harvest.report_status import yields
 from harvest.retry import retry
 from pipeline.maintenance.merge import merge
 
@@ -48,9 +47,13 @@ def test_one_address_of_two_sources_keeps_both_reasons(dataset: Dataset) -> None
     met(dataset, candidate("http://x", "google"), "truncated")
     assert reasons(dataset) == {"bing": "http 403", "google": "truncated"}
     assert {one.reason for one in dataset.fetches.failed()} == {"http 403", "truncated"}
-    told = [(one.source, one.reason, one.items) for one in dataset.fetches.refused()]
+    told = [
+        (one.source, reason, items)
+        for one in dataset.fetches.yields()
+        for reason, items in one.reasons.items()
+    ]
     assert told == [("bing", "http 403", 1), ("google", "truncated", 1)]
-    rejected = yields(dataset)["rejections"]
+    rejected = dataset.rejections.by_reason()
     assert rejected == {STAGE: {"http 403": 1, "truncated": 1}}
 
 

@@ -163,7 +163,7 @@ def _doubted_pictures(
     return [
         JudgedPicture(
             _picture_of(dataset, thumbnails, doubt.sample),
-            doubt.given,
+            doubt.label,
             doubt.suggested,
             doubt.confidence,
         )
