@@ -1,7 +1,11 @@
-"""Accepting what a model is sure of, without a window: one step, marked as the model's.
+"""Labels without a look: from hints where nobody could object, and from what a model is sure of.
 
-Nobody looked: a label that came this way is never taken for a person's, neither where models are
-judged nor where the confidence of later proposals is calibrated.
+A hint says what an image was found as, not who is in a box of it: bystanders are not the
+star. So only samples with one face and one undisputed hint, all copies of the picture heard,
+are accepted. Where hints came to disagree after they were accepted, the label is taken back.
+
+Nobody looked at what a model proposed: a label that came this way is never taken for a person's,
+neither where models are judged nor where the confidence of later proposals is calibrated.
 """
 
 from __future__ import annotations
@@ -11,38 +15,96 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
+from gleanset.db.classes import class_name
+from gleanset.db.hints import HintedSample, Hints, withdrawn
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import Proposals
 from gleanset.db.proposed import ProposedSample, proposed_samples
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.operations import operation
+from gleanset.operations import AUTOMATIC, operation
 
 
 @dataclass
 class AcceptancePlan:
-    """What would be accepted, and why the others are left to a person.
+    """What would be accepted, what is taken back, and why the others are left to a person.
 
-    `likely_wrong` is how many of the accepted are expected to be wrong if all of them are of a
-    class with labels: the sum of what each proposal lacks of certainty, which a presort calibrates
-    on pictures it had not learnt.
+    Of proposals `likely_wrong` is how many of the accepted are expected to be wrong if all of
+    them are of a class with labels: the sum of what each lacks of certainty, which a presort
+    calibrates on pictures it had not learnt.
     """
 
     choices: list[Choice] = field(default_factory=list)
-    likely_wrong: float = 0.0
+    back: list[Choice] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
+    likely_wrong: float | None = None
 
     def result(self) -> dict[str, object]:
         """As a command returns it: labels by class, reasons by number."""
         labels = Counter(choice.label or "" for choice in self.choices)
+        proposed = self.likely_wrong is not None
         note = {"note": "what is of none of these classes is wrong besides"}
         return {
             "accepted": len(self.choices),
-            "likely_wrong": round(self.likely_wrong, 1),
+            **({"likely_wrong": round(self.likely_wrong or 0, 1)} if proposed else {}),
             "left_in_queue": sum(self.left.values()),
             "labels": dict(sorted(labels.items())),
             "left": dict(self.left.most_common()),
-            **(note if self.choices else {}),
+            **({"taken_back": len(self.back)} if self.back else {}),
+            **(note if proposed and self.choices else {}),
         }
+
+
+def plan_hints(dataset: Dataset) -> AcceptancePlan:
+    """Decide which hints to accept and which labels to take back; nothing is written."""
+    plan, hints = AcceptancePlan(), Hints(dataset.db)
+    for sample in hints.waiting():
+        if (why := why_left(sample)) is None:
+            label = class_name(sample.hint or "")
+            plan.choices.append(Choice(sample.key, "label", label, "hint"))
+        else:
+            plan.left[why] += 1
+    plan.back = [withdrawn(disputed.key) for disputed in hints.disputed()]
+    plan.left += Counter({"disputed hint": len(plan.back)})
+    return plan
+
+
+def why_left(sample: HintedSample) -> str | None:
+    """Why a sample's hint is not accepted, None where it is."""
+    if sample.hint is None:
+        return "no hint"
+    if sample.hints > 1:
+        return "disputed hint"
+    if sample.faces > 1:
+        return "several faces"
+    if (label := _class_of(sample.hint)) is None:
+        return "hint is not a class name"
+    if any(said != label for said in sample.decided):
+        return "a copy was decided otherwise"
+    return None
+
+
+def apply_hints(dataset: Dataset, plan: AcceptancePlan) -> None:
+    """Label what the plan accepts, in one named step that can be undone.
+
+    What was decided elsewhere since the plan was made is left alone, and counted in `left`.
+    """
+    with dataset.db.write():
+        now = plan_hints(dataset)
+        accepted, back = set(now.choices), set(now.back)
+        still = [choice for choice in plan.choices if choice in accepted]
+        if late := len(plan.choices) - len(still):
+            plan.left["decided meanwhile"] += late
+        plan.choices, plan.back = still, [choice for choice in plan.back if choice in back]
+        for kind, choices in ((AUTOMATIC, plan.back), ("accept-hints", plan.choices)):
+            if choices:
+                dataset.journal.step(operation(kind, count=len(choices)), choices)
+
+
+def _class_of(hint: str) -> str | None:
+    try:
+        return class_name(hint)
+    except UsageError:
+        return None
 
 
 def accept_proposals(
@@ -79,20 +141,21 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     wanted = {dataset.classes.resolved(name) for name in classes}
     if missing := sorted(wanted - set(dataset.classes.names())):
         raise UsageError(f"there is no class {missing[0]!r}", "see them: labeler classes list")
-    plan = AcceptancePlan()
+    plan, wrong = AcceptancePlan(), 0.0
     for sample in proposed_samples(dataset.db):
         if not sample.waits:
             continue
         first = sample.proposals[0]
-        if (why := _why_left(sample, above, wanted)) is None:
+        if (why := _not_accepted(sample, above, wanted)) is None:
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
-            plan.likely_wrong += 1 - first.confidence
+            wrong += 1 - first.confidence
         else:
             plan.left[why] += 1
+    plan.likely_wrong = wrong
     return plan
 
 
-def _why_left(sample: ProposedSample, above: float, wanted: Collection[str]) -> str | None:
+def _not_accepted(sample: ProposedSample, above: float, wanted: Collection[str]) -> str | None:
     first = sample.proposals[0]
     if wanted and first.label not in wanted:
         return "of another class"

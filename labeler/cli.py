@@ -70,7 +70,7 @@ def accept(job: CommandJob, what: str, above: float, classes: tuple[str, ...]) -
 
 
 def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
-    from labeler.hints import apply_hints, plan_hints
+    from labeler.acceptance import apply_hints, plan_hints
 
     if not dataset.samples.count():
         raise InputUnusable(

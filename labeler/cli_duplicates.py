@@ -187,8 +187,15 @@ def audit(
 
 
 def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: int) -> Audit:
-    from labeler.audit import KnownPairs, find_leaks, straddling
-    from labeler.audit_pictures import AuditSet, add_tree, of_dataset, of_tree
+    from labeler.audit import (
+        AuditSet,
+        KnownPairs,
+        add_tree,
+        find_leaks,
+        of_dataset,
+        of_tree,
+        straddling,
+    )
 
     root = tree if tree is not None and (tree / FILE).is_file() else None
     if tree is not None and root is None:

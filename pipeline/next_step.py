@@ -19,7 +19,7 @@ from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.records import Run
-from labeler.hints import why_left
+from labeler.acceptance import why_left
 from labeler.importing.job import SOURCE as IMPORT
 from pipeline.report.commands import split_command
 

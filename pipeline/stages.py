@@ -17,10 +17,10 @@ from gleanset.db.connection import CATALOGUE
 from gleanset.errors import GleansetError, RecipeError, UsageError
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress
+from labeler.acceptance import apply_hints, plan_hints
 from labeler.balance import apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.to_bucket import export_anywhere, place_within
-from labeler.hints import apply_hints, plan_hints
 from labeler.splits.copies import copies_told, look_for_copies
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec

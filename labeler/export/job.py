@@ -18,12 +18,11 @@ from gleanset.work.progress import Progress
 from labeler.export.boxed_plan import ExportPlan, plan_boxes
 from labeler.export.boxes import write_coco, write_yolo
 from labeler.export.card import dataset_card
-from labeler.export.columns import table_row
 from labeler.export.facts import CardFacts
 from labeler.export.options import ExportOptions, Format
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
 from labeler.export.plan import ExportItem, plan_export
-from labeler.export.rows import class_numbers, told_of, with_folds
+from labeler.export.rows import class_numbers, table_row, told_of, with_folds
 from labeler.export.shard_job import write_shards
 from labeler.export.tables import write_csv, write_licences, write_split_tables
 from labeler.export.tree import mark, marked, place_of, replacing

@@ -16,16 +16,15 @@ from gleanset.files.s3 import Bucket
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, run_over
 from gleanset.work.progress import Progress
-from labeler.export.bucket_shards import BucketShardWriter
 from labeler.export.card import dataset_card
-from labeler.export.columns import table_row
 from labeler.export.facts import CardFacts
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import PictureMaker
 from labeler.export.plan import ExportItem, each_item, nothing_to_export
-from labeler.export.rows import LICENCE
-from labeler.export.shard_files import ENDINGS
+from labeler.export.rows import LICENCE, table_row
 from labeler.export.shards import (
+    ENDINGS,
+    BucketShardWriter,
     PictureSizes,
     Shard,
     ShardManifest,

@@ -8,21 +8,26 @@ A shard counts as written when its manifest is there, which comes last; then it 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import disk_errors, whole_file, write_atomic
+from gleanset.files.parquet import parquet_file
+from gleanset.files.s3 import Bucket
 from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Sample
-from labeler.export.options import ExportOptions
+from labeler.export.options import ExportOptions, Format
 from labeler.export.pictures import PictureMaker, linked
 from labeler.export.plan import ExportItem
-from labeler.export.rows import LICENCE, told_of
-from labeler.export.shard_files import ENDINGS, ShardRecord, open_shard
+from labeler.export.rows import INSIDE, LICENCE, table_columns, table_row, told_of
 
 BESIDE = 3_000
 """About the bytes that a shard takes for a sample besides its picture."""
@@ -224,3 +229,109 @@ def written_shard(folder: Path, name: str) -> ShardManifest | None:
         return found if sha256_of_file(folder / found.shard) == found.sha256 else None
     except OSError:
         return None
+
+
+ENDINGS: dict[Format, str] = {"webdataset": ".tar", "parquet": ".parquet"}
+GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
+"""A row group of Parquet is closed at so many rows, or bytes of pictures: readers that stream hold
+one in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """One sample in a shard: the name of its picture there, the bytes of it, what is told."""
+
+    file: str
+    data: bytes
+    told: Mapping[str, object]
+
+
+Put = Callable[[ShardRecord], None]
+
+
+@contextmanager
+def open_shard(
+    path: Path, format_: Format, classes: Sequence[str], like: Mapping[str, object]
+) -> Iterator[Put]:
+    """What puts records into a new shard; `like` is told of one of them, for the columns."""
+    opened = _tar(path) if format_ == "webdataset" else _parquet(path, classes, like)
+    with opened as put:
+        yield put
+
+
+@contextmanager
+def _tar(path: Path) -> Iterator[Put]:
+    """For each record the picture, a `.json` and a `.cls`; equal records give equal bytes."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+
+        def put(record: ShardRecord) -> None:
+            stem, _, ending = record.file.partition(".")
+            told = {key: value for key, value in record.told.items() if key != "class"}
+            members = {
+                ending: record.data,
+                "json": json.dumps(told, ensure_ascii=False).encode(),
+                "cls": str(record.told["class"]).encode(),
+            }
+            for extension, data in members.items():
+                about = tarfile.TarInfo(f"{stem}.{extension}")
+                about.size = len(data)
+                tar.addfile(about, io.BytesIO(data))
+
+        yield put
+
+
+@contextmanager
+def _parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> Iterator[Put]:
+    """Rows with the picture itself; `label` is the number of the class, as `datasets` has it."""
+    columns, said = table_columns(INSIDE, table_row(like, "sha256"), classes)
+    rows: list[dict[str, object]] = []
+    taken = 0
+    with parquet_file(path, columns, said) as write:
+
+        def put(record: ShardRecord) -> None:
+            nonlocal taken
+            image = {"bytes": record.data, "path": record.file}
+            rows.append({"image": image} | table_row(record.told))
+            taken += len(record.data)
+            if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
+                write(rows)
+                rows.clear()
+                taken = 0
+
+        yield put
+        if rows:
+            write(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class BucketShardWriter:
+    """Writes shards to `place`; picklable. One that is whole there is kept.
+
+    A shard is sent first and its manifest last: with that it counts.
+    """
+
+    write: ShardWriter
+    place: Bucket
+
+    def __call__(self, shard: Shard) -> ShardManifest:
+        """Return what is in the shard, once the server has it."""
+        found = self._sent(shard.name)
+        if found is not None and found.of == self.write.digest_of(shard):
+            return found
+        with TemporaryDirectory(prefix="gleanset-shard-") as folder:
+            here = Path(folder)
+            manifest = replace(self.write, folder=here, earlier=here / "none")(shard)
+            self.place.put(manifest.shard, here / manifest.shard)
+            self.place.put(f"{shard.name}.json", here / f"{shard.name}.json")
+        return manifest
+
+    def _sent(self, name: str) -> ShardManifest | None:
+        """Return the manifest of a shard that is whole, unchanged and lacks nothing, else None."""
+        try:
+            data, _ = self.place.get(f"{name}.json")
+            found = ShardManifest(**json.loads(data))
+        except (OSError, ValueError, TypeError):
+            return None
+        facts = self.place.facts(found.shard)
+        same = facts is not None and facts.sha256 == found.sha256
+        return found if same and not found.failed else None

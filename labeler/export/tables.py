@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gleanset.files.parquet import ROWS, parquet_file
-from labeler.export.columns import BESIDE, table_columns, table_row
 from labeler.export.plan import ExportItem
 from labeler.export.rows import (
+    BESIDE,
     LICENCE,
     by_split,
     class_numbers,
     described,
+    table_columns,
+    table_row,
     told_of,
     with_folds,
 )

@@ -24,7 +24,7 @@ from gleanset.html.fill import templates
 from gleanset.records import Origin, Region
 from labeler.gallery.chosen import GalleryChoice, GallerySample
 from labeler.gallery.likeness_map import LikenessMap, likeness_map
-from labeler.gallery.sheets import ACROSS, SLOTS
+from labeler.gallery.writing import ACROSS, SLOTS
 from labeler.likeness import Likeness
 
 SCRIPTS = ("words", "dom", "facts", "faces", "look", "map", "main")

@@ -10,7 +10,7 @@ from gleanset import Dataset
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count
 from gleanset.records import Sample
-from labeler.hints import HintPlan, plan_hints
+from labeler.acceptance import AcceptancePlan, plan_hints
 from pipeline.report.origins import QUEUE
 
 SPLITS = ("train", "val", "test")
@@ -127,7 +127,7 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
     )
 
 
-def waiting(plan: HintPlan) -> list[QueueReason]:
+def waiting(plan: AcceptancePlan) -> list[QueueReason]:
     """Why samples are still in the queue, the commonest reason first."""
     left = [(number, why) for why, number in plan.left.items()]
     if plan.choices:

@@ -19,7 +19,7 @@ from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import FaceCrop
 from harvest.folder import harvest_folders
 from harvest.request import FolderRequest
-from labeler.hints import apply_hints, plan_hints
+from labeler.acceptance import apply_hints, plan_hints
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
 

@@ -19,8 +19,16 @@ from test_verification import cel, hue_turned
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
-from labeler.audit import Audit, KnownPairs, find_leaks, straddling
-from labeler.audit_pictures import AuditSet, add_tree, of_dataset, of_tree
+from labeler.audit import (
+    Audit,
+    AuditSet,
+    KnownPairs,
+    add_tree,
+    find_leaks,
+    of_dataset,
+    of_tree,
+    straddling,
+)
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
 

@@ -15,8 +15,8 @@ from gleanset import Dataset, Origin
 from gleanset.db.classes import aliases
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
+from labeler.acceptance import apply_hints, plan_hints
 from labeler.classes import ClassEditor, ClassLine, read_classes
-from labeler.hints import apply_hints, plan_hints
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -14,9 +14,9 @@ from gleanset.db.journal import Choice
 from gleanset.db.maintenance import contradictions
 from gleanset.db.proposals import PresortSamples
 from gleanset.db.sorting import SortingQueue
+from labeler.acceptance import apply_hints, plan_hints
 from labeler.duplicates.decisions import accept
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.hints import apply_hints, plan_hints
 
 
 def found_as(dataset: Dataset, name: str, hint: str | None, faces: int = 1) -> str:

@@ -15,8 +15,8 @@ from gleanset.db.journal import Choice
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC
+from labeler.acceptance import apply_hints, plan_hints
 from labeler.classes import ClassEditor
-from labeler.hints import apply_hints, plan_hints
 from labeler.sorting.session import SortingSession
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gleanset import Origin
-from labeler.naming import original_name
+from labeler.export.plan import original_name
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from gleanset import Dataset, Origin
 from harvest.request import FolderRequest
 from labeler.export.job import export
 from labeler.export.options import FORMATS, ExportOptions, Format
+from labeler.export.plan import original_path
 from labeler.importing.job import import_labelled
-from labeler.naming import original_path
 from labeler.sorting.drop_import import take_in
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import listing

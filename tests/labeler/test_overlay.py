@@ -10,8 +10,7 @@ from labelled_pictures import encoded
 from PIL import Image, ImageDraw
 from test_verification import cel, drawing, looked
 
-from labeler.audit import PERHAPS, find_leaks
-from labeler.audit_pictures import of_tree
+from labeler.audit import PERHAPS, find_leaks, of_tree
 
 Change = Callable[[Image.Image], Image.Image]
 
