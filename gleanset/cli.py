@@ -209,6 +209,11 @@ on_option = click.option(
 )
 
 
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 256), default=None, help="Worker processes."
+)
+
+
 def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
     options = [
         click.option("-j", "--json", "as_json", is_flag=True, help="The result as a line of JSON."),

@@ -12,7 +12,7 @@ import msgspec
 import platformdirs
 import tomli_w
 
-from gleanset.config import TomlTable, read_toml
+from gleanset.config import Param, TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.files.atomic import write_atomic
 
@@ -44,13 +44,35 @@ class SplitSettings(TomlTable, frozen=True):
     is all of test. `most` ("pixiv=20%") is the largest share of a source in train.
     """
 
-    ratio: str = "8:1:1"
-    seed: int = 0
-    counts: str | None = None
-    folds: int = 0
-    fold: int = 1
-    hold_out: list[str] = msgspec.field(default_factory=list)
-    most: list[str] = msgspec.field(default_factory=list)
+    ratio: Annotated[str, Param("train:val:test. Default: dataset.toml, else 8:1:1.")] = "8:1:1"
+    seed: Annotated[int, Param("Default: dataset.toml, else 0.")] = 0
+    counts: Annotated[
+        str | None,
+        Param(
+            "Of each class so many in train, val and test, such as 100:20:20; what is more has no "
+            "split. rest:20:20 leaves nothing out.",
+            metavar="N:N:N",
+        ),
+    ] = None
+    folds: Annotated[int, Param("K folds of equal size, to cross-validate.", metavar="K")] = 0
+    fold: Annotated[
+        int,
+        Param("The fold that is test now, from 1 on; the next one is val.", metavar="N"),
+    ] = 1
+    hold_out: Annotated[
+        tuple[str, ...],
+        Param(
+            "source=pixiv or video=episode-06.mkv: test is all of that and nothing else.",
+            metavar="KIND=NAME",
+        ),
+    ] = ()
+    most: Annotated[
+        tuple[str, ...],
+        Param(
+            "Samples that only this source has are at most so much of train: pixiv=20%.",
+            metavar="SOURCE=N%",
+        ),
+    ] = ()
 
 
 class NetSettings(TomlTable, frozen=True):

@@ -8,16 +8,48 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from gleanset import Dataset
+from gleanset.config import Param
 from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
+from gleanset.request import Count, Request
 from labeler.splits.seeded_order import one_per_moment_first, seeded
 
 Method = Literal["down", "copies", "augment", "weights", "off"]
-METHODS: tuple[Method, ...] = ("down", "copies", "augment", "weights", "off")
+
+
+class BalanceSettings(Request, frozen=True, kw_only=True):
+    """`labeler balance`, and `[balance]` of a recipe: classes of train that count alike."""
+
+    COMMAND: ClassVar[str] = "labeler balance"
+
+    method: Annotated[
+        Method,
+        Param(
+            "down: leave some out. copies: repeat some (exported as NAME_balancing). "
+            "augment: repeat them mirrored, shifted and shaded. weights: a column and a loss "
+            "that count each class alike. off: as they are.",
+            show_default=True,
+        ),
+    ] = "weights"
+    target: Annotated[
+        Count | None,
+        Param(
+            "Samples a class. Default: as the smallest (down), the largest (copies, augment) or "
+            "the mean class (weights) has.",
+            metavar="N",
+        ),
+    ] = None
+    seed: Annotated[int, Param("Which ones are chosen.", show_default=True)] = 0
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` where a target makes no sense."""
+        super().__post_init__()
+        if self.target is not None and self.method == "off":
+            raise UsageError("balancing that is off has no target", "leave the target out")
 
 
 @dataclass
@@ -42,10 +74,8 @@ class BalancePlan:
         return {"target": self.target, "classes": self.table} | ({"fill": fill} if fill else {})
 
 
-def plan_balance(
-    dataset: Dataset, method: Method, target: int | None = None, seed: int = 0
-) -> BalancePlan:
-    """Return how to bring every class of train to `target` samples.
+def plan_balance(dataset: Dataset, wanted: BalanceSettings) -> BalancePlan:
+    """Return how to bring every class of train to a number of samples.
 
     By default that is the smallest class for `down`, the largest for copies, and the mean for
     weights. `down` drops the last of each moment first; classes below the target are left as
@@ -61,7 +91,8 @@ def plan_balance(
             "nothing is in train yet, so there is nothing to balance",
             f"split first: labeler split {dataset.option}",
         )
-    goal = target or _usual_target(method, [len(samples) for samples in classes.values()])
+    method, seed = wanted.method, wanted.seed
+    goal = wanted.target or _usual_target(method, [len(samples) for samples in classes.values()])
     settings = f"method={method} target={goal} seed={seed}"
     plan = BalancePlan(settings, target=goal, where=f"-d {_quoted(str(dataset.root))}")
     # Here, for it takes numpy: the command line imports this module whenever it starts.
@@ -107,13 +138,6 @@ def _shares(method: Method, ordered: Sequence[Sample], target: int) -> dict[str,
             if times + (place < rest) > 1
         }
     return {}
-
-
-def parse_target(value: int | None, method: Method) -> int | None:
-    """Raises `UsageError` where a target makes no sense."""
-    if value is not None and method == "off":
-        raise UsageError("balancing that is off has no target", "leave --target out")
-    return value
 
 
 def _quoted(label: str) -> str:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.named_files import FEW, few_files, for_dataset, found_at, short_name
-from labeler.balance import METHODS, Method
+from gleanset.request import options_of
+from gleanset.settings import SplitSettings
+from labeler.balance import BalanceSettings
 
 if TYPE_CHECKING:
     from labeler.splits.plan import SplitPlan
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
 @job_options(simulate=True)
-@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
+@workers_option
 def quality(job: CommandJob, workers: int | None) -> Result:
     """Measure samples and count those that are blurred, black, white, tiny, full of text ...
 
@@ -44,43 +47,8 @@ def quality(job: CommandJob, workers: int | None) -> Result:
 
 @click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
 @job_options(simulate=True)
-@click.option("--ratio", help="train:val:test. Default: dataset.toml, else 8:1:1.")
-@click.option(
-    "--counts",
-    metavar="N:N:N",
-    help="Of each class so many in train, val and test, "
-    "such as 100:20:20; what is more has no split. rest:20:20 leaves nothing out.",
-)
-@click.option("--folds", type=int, metavar="K", help="K folds of equal size, to cross-validate.")
-@click.option(
-    "--fold",
-    type=int,
-    metavar="N",
-    help="The fold that is test now, from 1 on; the next one is val.",
-)
-@click.option(
-    "--hold-out",
-    multiple=True,
-    metavar="KIND=NAME",
-    help="source=pixiv or video=episode-06.mkv: test is all of that and nothing else.",
-)
-@click.option(
-    "--most",
-    multiple=True,
-    metavar="SOURCE=N%",
-    help="Samples that only this source has are at most so much of train: pixiv=20%.",
-)
-@click.option("--seed", type=int, help="Default: dataset.toml, else 0.")
-def split(
-    job: CommandJob,
-    ratio: str | None,
-    counts: str | None,
-    folds: int | None,
-    fold: int | None,
-    hold_out: tuple[str, ...],
-    most: tuple[str, ...],
-    seed: int | None,
-) -> Result:
+@options_of(SplitSettings)
+def split(job: CommandJob, request: SplitSettings) -> Result:
     """Assign labelled samples to train, val and test, keeping every moment whole.
 
     Run again with the same settings it places what is new, and nothing leaves val or test; where
@@ -93,26 +61,22 @@ def split(
     from labeler.splits.plan import apply_split, plan_split
     from labeler.splits.summary import split_summary
 
-    if sum(option is not None for option in (ratio, counts, folds)) > 1:
+    asked = {
+        name: getattr(request, name)
+        for name in request.__struct_fields__
+        if click.get_current_context().get_parameter_source(name) == ParameterSource.COMMANDLINE
+    }
+    ways = {"ratio", "counts", "folds"} & asked.keys()
+    if len(ways) > 1:
         raise UsageError(
             "--ratio, --counts and --folds are three ways of splitting", "give one of them"
         )
     with job.open() as dataset:
         own = dataset.settings.split
-        given = {
-            "ratio": ratio,
-            "counts": counts,
-            "folds": folds,
-            "fold": fold,
-            "hold_out": list(hold_out) or None,
-            "most": list(most) or None,
-            "seed": seed,
-        }
-        if ratio or counts or folds is not None:  # another way than that of dataset.toml
+        if ways:  # another way than that of dataset.toml
             own = msgspec.structs.replace(own, counts=None, folds=0, fold=1)
-        changed = {name: value for name, value in given.items() if value is not None}
         copies = look_for_copies(dataset, job.progress)
-        plan = plan_split(dataset, msgspec.structs.replace(own, **changed))
+        plan = plan_split(dataset, msgspec.structs.replace(own, **asked))
         if not job.simulate:
             apply_split(dataset, plan)
         told = plan.result() | copies_told(copies) | conflicting_labels(dataset)
@@ -133,33 +97,17 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
 
 @click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")
 @job_options(simulate=True)
-@click.option(
-    "--method",
-    type=click.Choice(METHODS),
-    default="weights",
-    show_default=True,
-    help="down: leave some out. copies: repeat some (exported as NAME_balancing). "
-    "augment: repeat them mirrored, shifted and shaded. weights: a column and a loss "
-    "that count each class alike. off: as they are.",
-)
-@click.option(
-    "--target",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Samples a class. Default: as the smallest (down), the largest (copies, augment) or the "
-    "mean class (weights) has.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Which ones are chosen.")
-def balance(job: CommandJob, method: Method, target: int | None, seed: int) -> Result:
+@options_of(BalanceSettings)
+def balance(job: CommandJob, request: BalanceSettings) -> Result:
     """Bring the classes of train to one size, for exports and training.
 
     Only after the split and only in train, so that no copy of a picture is on both sides. Says
     what each class lacks and the search that would fill it. Split again, balance again.
     """
-    from labeler.balance import apply_balance, parse_target, plan_balance
+    from labeler.balance import apply_balance, plan_balance
 
     with job.open() as dataset:
-        plan = plan_balance(dataset, method, parse_target(target, method), seed)
+        plan = plan_balance(dataset, request)
         if not job.simulate:
             apply_balance(dataset, plan)
         return plan.result()

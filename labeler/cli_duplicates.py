@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.errors import DoneInPart
 from gleanset.named_files import found_at
 from gleanset.settings import FILE
@@ -31,7 +31,7 @@ _FOLDER = click.Path(path_type=Path)
 
 @click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
 @job_options(simulate=True, on=True)
-@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
+@workers_option
 def dedup(job: CommandJob, workers: int | None) -> Result:
     """Find copies of one picture, keep the best of each and set the others aside.
 
@@ -149,7 +149,7 @@ def find(job: CommandJob, image: Path) -> Result:
 @click.option("--against", type=_FOLDER, metavar="OTHER", help="Compare with this tree instead.")
 @click.option("--sheet", type=_FOLDER, metavar="FILE", help="Draw the pairs into this picture.")
 @click.option("--fail", is_flag=True, help="End with exit code 3 where there is a leak.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Worker processes.")
+@workers_option
 def audit(
     job: CommandJob,
     tree: Path | None,

@@ -12,19 +12,10 @@ import msgspec
 
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
-from gleanset.request import Count
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
-from labeler.balance import Method
-from labeler.export.options import (
-    ExportOptions,
-    File,
-    Fit,
-    Format,
-    Names,
-    parse_bytes,
-    parse_size,
-)
+from labeler.balance import BalanceSettings
+from labeler.export.options import ExportOptions
 from pipeline.shipped import bundled
 
 Plain = str | int | float | bool
@@ -45,30 +36,10 @@ class TrainPart(TomlTable, frozen=True):
         return {key: _text(value) for key, value in self.options.items()}
 
 
-class BalancePart(TomlTable, frozen=True):
-    """`[balance]`: classes of train that count alike, as `labeler balance`."""
-
-    method: Method = "weights"
-    target: Count | None = None
-    seed: int = 0
-
-
-class ExportPart(TomlTable, frozen=True):
+class ExportPart(ExportOptions, frozen=True, kw_only=True):
     """`[export]`: for other tools, below the dataset folder; the options of `labeler export`."""
 
     to: str = "exports/imagefolder"
-    format: Format = "imagefolder"
-    names: Names = "origin"
-    size: str | None = None
-    fit: Fit = "stretch"
-    grayscale: bool = False
-    file: File = "readable"
-    strip_metadata: bool = False
-    link: bool = False
-    undecided: bool = False
-    licences: tuple[str, ...] = ()
-    shard_size: str | None = None
-    shard_pictures: Count | None = None
 
     def target(self, root: Path) -> Path:
         """Return where to export in the dataset at `root`.
@@ -90,11 +61,9 @@ class ExportPart(TomlTable, frozen=True):
         return root / place
 
     def options(self) -> ExportOptions:
-        """As the exporter takes them. Raises `UsageError`."""
-        told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "to"}
-        told["size"] = parse_size(self.size)
-        told["shard_size"] = parse_bytes(self.shard_size)
-        return ExportOptions(**told)
+        """Return the same, as the exporter takes them."""
+        names = ExportOptions.__struct_fields__
+        return ExportOptions(**{name: getattr(self, name) for name in names})
 
 
 class Recipe(TomlTable, frozen=True):
@@ -110,7 +79,7 @@ class Recipe(TomlTable, frozen=True):
     dedup: bool = False
     accept_hints: bool = True
     split: SplitSettings | None = None
-    balance: BalancePart | None = None
+    balance: BalanceSettings | None = None
     export: ExportPart | None = None
     train: TrainPart | None = None
     web: WebSettings | None = None

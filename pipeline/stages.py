@@ -18,14 +18,14 @@ from gleanset.errors import GleansetError, RecipeError, UsageError
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress
 from labeler.acceptance import apply_hints, plan_hints
-from labeler.balance import apply_balance, plan_balance
+from labeler.balance import BalanceSettings, apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.to_bucket import export_anywhere, place_within
 from labeler.splits.copies import copies_told, look_for_copies
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec
 from pipeline.gathering import Check, Gathering, Result, Stage
-from pipeline.recipe import BalancePart, ExportPart, Recipe, TrainPart
+from pipeline.recipe import ExportPart, Recipe, TrainPart
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
@@ -193,9 +193,9 @@ def split(part: SplitSettings, dataset: Dataset, *, progress: Progress | None = 
     return plan.result() | copies_told(copies)
 
 
-def balance(part: BalancePart, dataset: Dataset) -> Result:
+def balance(part: BalanceSettings, dataset: Dataset) -> Result:
     """Return the stage that lets the classes of train count alike."""
-    plan = plan_balance(dataset, part.method, part.target, part.seed)
+    plan = plan_balance(dataset, part)
     apply_balance(dataset, plan)
     return plan.result()
 

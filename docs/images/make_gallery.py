@@ -24,7 +24,8 @@ from web_browser import chromium
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
-from labeler.gallery.writing import GallerySettings, write_gallery
+from labeler.gallery.request import GalleryRequest
+from labeler.gallery.writing import write_gallery
 
 COLOURS = 192
 HEIGHT, GAP = 700, 24
@@ -53,7 +54,7 @@ def main(folder: Path) -> None:
         root, out = Path(scratch) / "faces", Path(scratch) / "faces.html"
         decide(root, draw(root))
         with Dataset.open(root) as dataset:
-            write_gallery(dataset, out, GallerySettings(), Progress())
+            write_gallery(dataset, out, GalleryRequest(), Progress())
         with chromium() as browser:
             desk = photograph(browser, out, DESK, "light")
             phone = photograph(browser, out, PHONE, "dark")

@@ -134,7 +134,7 @@ def _copies(searched: int, samples: int) -> str:
 
 
 def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
-    size = "x".join(map(str, options.size or ())) or "as large as they are"
+    size = options.size or "as large as they are"
     methods = [replace(method, samples=samples) for method, samples in facts.methods.items()]
     methods.sort(key=lambda one: (-one.samples, one.detector, one.settings, one.cut))
     lines = [

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
+from gleanset.config import Param
 from gleanset.errors import UsageError
+from gleanset.request import Count, Request
 
 Format = Literal[
     "imagefolder",
@@ -33,34 +34,90 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 FILES: tuple[File, ...] = get_args(File)
 
 
-@dataclass(frozen=True, slots=True)
-class ExportOptions:
-    """How to write an export. Small and picklable.
+def checked_size(text: str) -> str:
+    """Return a size as it is kept: 120x120. Raises `UsageError`."""
+    return "x".join(map(str, parse_size(text) or ()))
 
-    `size` is (width, height) in pixels, `fit` how a picture of another shape comes to it.
-    Whole pictures leave byte for byte; with `file` "readable" but for formats that few programs
-    read, with "jpeg" or "png" all of them are written anew. `strip_metadata` takes out of
-    them what they say beside their pixels, and `link` links them to the dataset.
-    `licences` are patterns such as `cc-*`: of pictures without a matching one nothing is
-    exported. `undecided` takes, where boxes are asked for, also pictures with a face that nobody
-    has decided on.
-    A shard is closed at about `shard_size` bytes, or at `shard_pictures` pictures.
-    """
 
-    format: Format = "imagefolder"
-    names: Names = "origin"
-    size: tuple[int, int] | None = None
-    fit: Fit = "stretch"
-    grayscale: bool = False
-    file: File = "readable"
-    strip_metadata: bool = False
-    link: bool = False
-    undecided: bool = False
-    licences: tuple[str, ...] = ()
-    shard_size: int | None = None
-    shard_pictures: int | None = None
+def _checked_bytes(text: str) -> str:
+    parse_bytes(text)
+    return text
+
+
+class ExportOptions(Request, frozen=True, kw_only=True):
+    """How to write an export: the options of `labeler export`, and of `[export]` in a recipe."""
+
+    COMMAND: ClassVar[str] = "labeler export"
+
+    format: Annotated[
+        Format,
+        Param(
+            "imagefolder: train|val|test/<class>/*, csv the same with a table; huggingface: a "
+            "folder for load_dataset; parquet, webdataset: shards; coco, yolo-detect: whole "
+            "pictures with boxes; yolo-classify: pictures with classes.",
+            metavar="FORMAT",
+            show_default=True,
+        ),
+    ] = "imagefolder"
+    names: Annotated[
+        Names, Param("Files named as they came, or cat_0001.jpg.", show_default=True)
+    ] = "origin"
+    size: Annotated[
+        str | None,
+        Param(
+            "Bring every picture to this size, such as 120x120.", metavar="WxH", parse=checked_size
+        ),
+    ] = None
+    fit: Annotated[
+        Fit, Param("How a picture of another shape comes to the size.", show_default=True)
+    ] = "stretch"
+    grayscale: Annotated[bool, Param("Without colour.")] = False
+    file: Annotated[
+        File,
+        Param(
+            "readable: whole pictures byte for byte, but what few readers open (HEIC, AVIF, JPEG "
+            "XL, GIF) written anew; original: those, too, byte for byte; jpeg, png: all written "
+            "anew.",
+            show_default=True,
+        ),
+    ] = "readable"
+    licences: Annotated[
+        tuple[str, ...],
+        Param(
+            "Only pictures with a licence like this, such as 'cc-by*'.",
+            metavar="PATTERN",
+            option="--licence",
+        ),
+    ] = ()
+    strip_metadata: Annotated[
+        bool, Param("Take place, camera and comments out of whole pictures; no pixel changes.")
+    ] = False
+    link: Annotated[
+        bool,
+        Param(
+            "Link whole pictures to those of the dataset, which takes no space; nobody can write "
+            "to them then."
+        ),
+    ] = False
+    undecided: Annotated[
+        bool,
+        Param("Of formats with boxes: also pictures with a face that nobody has decided on."),
+    ] = False
+    shard_size: Annotated[
+        str | None,
+        Param(
+            "About the size of a shard, such as 500MB. Default: 1GB.",
+            metavar="SIZE",
+            parse=_checked_bytes,
+        ),
+    ] = None
+    shard_pictures: Annotated[Count | None, Param("At most so many in a shard.", metavar="N")] = (
+        None
+    )
 
     def __post_init__(self) -> None:
+        """Check what does not go together. Raises `UsageError`."""
+        super().__post_init__()
         self._check_shards()
         self._check_boxes()
         self._check_files()
@@ -121,7 +178,12 @@ class ExportOptions:
     @property
     def bytes_of_shard(self) -> int:
         """About how many bytes a shard has at most."""
-        return self.shard_size or SHARD_BYTES
+        return parse_bytes(self.shard_size) or SHARD_BYTES
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Width and height of every picture; None for as it is."""
+        return parse_size(self.size)
 
     @property
     def balances(self) -> bool:
@@ -136,9 +198,8 @@ class ExportOptions:
     @property
     def pixels(self) -> str:
         """What decides on the bytes of a picture, in one spelling."""
-        size = "x".join(map(str, self.size or ())) or "as it is"
-        words = (size, self.fit, str(self.grayscale), self.file, str(self.strip_metadata))
-        return " ".join((*words, str(self.boxed)))
+        flags = (self.grayscale, self.file, self.strip_metadata, self.boxed)
+        return " ".join((self.size or "as it is", self.fit, *map(str, flags)))
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

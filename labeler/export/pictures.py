@@ -20,7 +20,7 @@ from gleanset.images.decode import decode
 from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
 from gleanset.platform import forbid_writing
 from gleanset.records import Measured
-from labeler.export.options import ExportOptions
+from labeler.export.options import ExportOptions, Fit
 from labeler.export.plan import ExportItem
 from labeler.export.ways import UNCHANGED, anew
 
@@ -102,8 +102,8 @@ class PictureMaker:
             part = augmented(part, f"{item.sample.key}:{item.copy}")
         if self.options.grayscale:
             part = part.convert("L")
-        if self.options.size is not None:
-            part = _fitted(part, self.options)
+        if (sides := self.options.sides) is not None:
+            part = _fitted(part, sides, self.options.fit)
         return MadePicture(_coded(part, item.path), item.changes)
 
     def _part(self, item: ExportItem) -> Image.Image:
@@ -155,14 +155,13 @@ def augmented(picture: Image.Image, seed: str) -> Image.Image:
     return ImageEnhance.Brightness(picture).enhance(random.uniform(1 - SHADED, 1 + SHADED))
 
 
-def _fitted(picture: Image.Image, options: ExportOptions) -> Image.Image:
-    assert options.size is not None
+def _fitted(picture: Image.Image, sides: tuple[int, int], fit: Fit) -> Image.Image:
     method = Image.Resampling.LANCZOS
-    if options.fit == "crop":
-        return ImageOps.fit(picture, options.size, method)
-    if options.fit == "pad":
-        return ImageOps.pad(picture, options.size, method, color="white")
-    return picture.resize(options.size, method)
+    if fit == "crop":
+        return ImageOps.fit(picture, sides, method)
+    if fit == "pad":
+        return ImageOps.pad(picture, sides, method, color="white")
+    return picture.resize(sides, method)
 
 
 def _coded(picture: Image.Image, path: str) -> bytes:

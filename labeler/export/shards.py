@@ -89,7 +89,7 @@ class PictureSizes:
 
     def pixels(self, sample: Sample) -> int:
         """Return how many pixels a picture is written with."""
-        width, height = self.options.size or (sample.box.width, sample.box.height)
+        width, height = self.options.sides or (sample.box.width, sample.box.height)
         return width * height
 
 

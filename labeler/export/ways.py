@@ -69,7 +69,7 @@ def changes_of(
     if way == "crop":
         return ", ".join([*cut, _JPEG])
     shaded = ["mirrored, cropped and shaded at random"] if change else []
-    size = [f"{options.fit} to {'x'.join(map(str, options.size))}"] if options.size else []
+    size = [f"{options.fit} to {options.size}"] if options.size else []
     grey = ["grey"] if options.grayscale else []
     coded = "PNG" if ending_of(way, image, options) == "png" else _JPEG
     start = cut or [f"written anew from {image.format}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from curation.moments import moments_of
@@ -14,9 +13,10 @@ from gleanset.db.quality import Quality, QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting import SortingQueue
 from gleanset.db.stacks import LookAlikeStack, stacks
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable
 from gleanset.named_files import for_dataset
 from gleanset.records import Sample
+from labeler.gallery.request import GalleryRequest
 from labeler.quality.flags import flags_of
 from labeler.splits.seeded_order import one_per_moment_first
 
@@ -72,78 +72,16 @@ class GalleryChoice(NamedTuple):
     stacks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SampleChoice:
-    """Which samples a gallery is of: those in which everything holds that is asked for.
-
-    Nothing asked for, or classes (`names`) alone, means labelled ones; else all that are found
-    still. `score` is the least and the largest one of their detector.
-    """
-
-    names: tuple[str, ...] = ()
-    hint: str | None = None
-    status: str | None = None
-    detector: str | None = None
-    score: tuple[float, float] | None = None
-
-    @property
-    def by_label(self) -> bool:
-        """Whether labelled samples are meant, and nothing else is asked of them."""
-        return (self.hint, self.status, self.detector, self.score) == (None,) * 4
-
-    def sections(self, dataset: Dataset) -> dict[str, list[Sample]]:
-        """Return the samples by what stands above them: their class, else their hint.
-
-        Raises `InputUnusable` where nothing fits, `UsageError` for a class that is not there.
-        """
-        status = "labelled" if self.by_label else self.status
-        sections: dict[str, list[Sample]] = {}
-        for sample in dataset.samples.each(status=status, hint=self.hint):
-            if sample.kept and self._fits(sample):
-                sections.setdefault(_heading(sample), []).append(sample)
-        if not sections and self.by_label:
-            raise InputUnusable(
-                "nothing has a label yet, so there are no classes",
-                f"see what comes next: gleanset status {dataset.option}",
-            )
-        if unknown := [name for name in self.names if name not in sections]:
-            raise UsageError(
-                f"there is no class {unknown[0]!r} with such samples",
-                f"there are: {', '.join(sections)}",
-            )
-        if not sections:
-            raise InputUnusable(
-                "no sample fits",
-                f"ask for less, or see what there is: gleanset status {dataset.option}",
-            )
-        return {name: sections[name] for name in (dict.fromkeys(self.names) or sorted(sections))}
-
-    def _fits(self, sample: Sample) -> bool:
-        if sample.status == "retired" and self.status != "retired":
-            return False
-        if self.detector is not None and sample.detector != self.detector:
-            return False
-        low, high = self.score or (0.0, 1.0)
-        return self.score is None or (sample.score is not None and low <= sample.score <= high)
-
-
-LABELLED = SampleChoice()
-
-
-def _heading(sample: Sample) -> str:
-    return sample.label or (f"{sample.hint} (a hint)" if sample.hint else "without a class")
-
-
-def choose(dataset: Dataset, wanted: SampleChoice = LABELLED, *, limit: int) -> GalleryChoice:
-    """Return what to show of the samples that are wanted: at most `limit` that are kept.
+def choose(dataset: Dataset, wanted: GalleryRequest) -> GalleryChoice:
+    """Return what to show of the samples that are wanted: at most its limit.
 
     Classes have equal shares, and what a small one leaves goes to the others. Raises what
-    `SampleChoice.sections` raises.
+    `GalleryRequest.sections` raises.
     """
     moments = moments_of(dataset.db)
     sections = wanted.sections(dataset)
     orders = {name: portrait_order(dataset, found, moments) for name, found in sections.items()}
-    choice = _shares_of(dataset, orders, limit)
+    choice = _shares_of(dataset, orders, wanted.limit)
     if not wanted.by_label:
         return choice
     states = dataset.samples.counts("status", "label", "kept")
@@ -151,7 +89,8 @@ def choose(dataset: Dataset, wanted: SampleChoice = LABELLED, *, limit: int) -> 
         name: told._replace(aside=states.get(("labelled", name, "set aside"), 0))
         for name, told in choice.counts.items()
     }
-    return GalleryChoice(_with_copies(dataset, choice.shown, int(limit * COPIES_SHARE)), counts)
+    most = int(wanted.limit * COPIES_SHARE)
+    return GalleryChoice(_with_copies(dataset, choice.shown, most), counts)
 
 
 def choose_stacks(dataset: Dataset, *, limit: int) -> GalleryChoice:

@@ -24,11 +24,14 @@ from gleanset.html.fill import templates
 from gleanset.records import Origin, Region
 from labeler.gallery.chosen import GalleryChoice, GallerySample
 from labeler.gallery.likeness_map import LikenessMap, likeness_map
-from labeler.gallery.writing import ACROSS, SLOTS
 from labeler.likeness import Likeness
 
 SCRIPTS = ("words", "dom", "facts", "faces", "look", "map", "main")
 """The parts of the script in `js/`, in their order: one function holds all of them."""
+ACROSS = 20
+SLOTS = ACROSS * ACROSS
+"""Pictures of a sheet: of 96 pixels each they make 1920 x 1920, which a phone can show."""
+
 Facts = dict[str, Any]
 
 

@@ -22,15 +22,9 @@ from gleanset.images.contact_sheet import fitted
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import mark, marked, place_of, replacing
-from labeler.gallery.chosen import (
-    LABELLED,
-    GallerySample,
-    SampleChoice,
-    choose,
-    choose_stacks,
-    stacks_to_show,
-)
-from labeler.gallery.page import GalleryContent, gather, render
+from labeler.gallery.chosen import GallerySample, choose, choose_stacks, stacks_to_show
+from labeler.gallery.page import ACROSS, SLOTS, GalleryContent, gather, render
+from labeler.gallery.request import GalleryRequest
 from labeler.quality.assessment import QualityAssessment
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
@@ -38,20 +32,8 @@ ENDINGS = (".html", ".htm")
 INDEX = "index.html"
 OURS = b'<meta name="generator" content="Gleanset gallery">'
 HEAD = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class GallerySettings:
-    """What a gallery shows: at most `limit` samples, each `side` pixels large.
-
-    With `stacks` it shows what waits, as a presort put it together.
-    """
-
-    wanted: SampleChoice = LABELLED
-    limit: int = 2000
-    side: int = 96
-    workers: int = 0
-    stacks: bool = False
+SIDE = 96
+"""Pixels of the longer side of a small picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +60,7 @@ class GalleryWritten:
 
 
 def write_gallery(
-    dataset: Dataset, out: Path, settings: GallerySettings, progress: Progress
+    dataset: Dataset, out: Path, request: GalleryRequest, progress: Progress
 ) -> GalleryWritten:
     """Write the gallery to `out`, a name that ends in .html, or a folder; whole or not at all.
 
@@ -86,18 +68,18 @@ def write_gallery(
     something of a person's own is there, and `NotWritable` or `DiskFull`.
     """
     refuse_others(out)
-    if settings.stacks:
+    if request.stacks:
         stacks_to_show(dataset)  # where there are none, that is told before anything is measured
-    QualityAssessment(dataset, workers=settings.workers, progress=progress).run()
-    if settings.stacks:
-        choice = choose_stacks(dataset, limit=settings.limit)
+    QualityAssessment(dataset, workers=request.workers or 0, progress=progress).run()
+    if request.stacks:
+        choice = choose_stacks(dataset, limit=request.limit)
     else:
-        choice = choose(dataset, settings.wanted, limit=settings.limit)
-    workers = Processes(settings.workers)
-    sheets = list(make_sheets(_files(dataset, choice.shown), settings.side, workers, progress))
+        choice = choose(dataset, request)
+    workers = Processes(request.workers or 0)
+    sheets = list(make_sheets(_files(dataset, choice.shown), SIDE, workers, progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
     progress.say(f"laying out the map of {count(len(choice.shown), 'sample')} …")
-    content = gather(dataset, choice, sizes, settings.side)
+    content = gather(dataset, choice, sizes, SIDE)
     write = _write_page if _alone(out) else _write_folder
     page, size = write(out, dataset.name, content, sheets)
     return GalleryWritten(page, size, sizes.count(None), content)
@@ -155,9 +137,6 @@ def _write_folder(
     return place / INDEX, sum(map(len, named.values()))
 
 
-ACROSS = 20
-SLOTS = ACROSS * ACROSS
-"""Pictures of a sheet: of 96 pixels each they make 1920 x 1920, which a phone can show."""
 QUALITY = 72
 
 

@@ -17,7 +17,7 @@ from curation.moments import moments_of
 from gleanset import Box, Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.samples import Balances
-from labeler.balance import Method, apply_balance, plan_balance
+from labeler.balance import BalanceSettings, Method, apply_balance, plan_balance
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
@@ -45,7 +45,7 @@ def split(empty: Dataset) -> Dataset:
 
 
 def balanced(dataset: Dataset, method: Method, target: int | None = None) -> Counter[str]:
-    apply_balance(dataset, plan_balance(dataset, method, target))
+    apply_balance(dataset, plan_balance(dataset, BalanceSettings(method=method, target=target)))
     return Counter(i.path.rsplit("/", 1)[0] for i in plan_export(dataset))
 
 
@@ -62,7 +62,7 @@ def test_each_method_brings_train_to_the_target_and_leaves_test_alone(split: Dat
 def test_coco_says_that_it_leaves_the_balance_out(split: Dataset, labeler: Labeler) -> None:
     for balanced, said in ((False, ""), (True, "the balance is left out")):
         if balanced:
-            apply_balance(split, plan_balance(split, "copies", None))
+            apply_balance(split, plan_balance(split, BalanceSettings(method="copies")))
         root, out = split.root, split.root.parent / "out"
         done = labeler("export", str(out), "--format", "coco", "-d", str(root))
         assert done.returncode == 0, done.stderr

@@ -99,10 +99,10 @@ def test_a_tree_is_that_of_a_folder_and_goes_with_what_is_left_out(
     assert ran.code == 0, ran.stderr
     assert ran.json["to"] == address
     with Dataset.open(labelled) as dataset:
-        export(dataset, tmp_path / "here", ExportOptions(size=(8, 8)), workers=1)
+        export(dataset, tmp_path / "here", ExportOptions(size="8x8"), workers=1)
         assert stored(bucket.below("tree")) == written(tmp_path / "here")
         faulty.asked.clear()
-        export_to_bucket(dataset, bucket.below("tree"), ExportOptions(size=(8, 8)), workers=1)
+        export_to_bucket(dataset, bucket.below("tree"), ExportOptions(size="8x8"), workers=1)
         assert set(sent(faulty)) <= {".gleanset-export.json"}
 
 

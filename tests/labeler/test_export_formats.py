@@ -287,7 +287,7 @@ def test_a_licence_filter_leaves_out_what_may_not_be_passed_on(
 def test_pictures_come_in_the_size_and_colours_asked_for(
     dataset: Dataset, tmp_path: Path, fit: str
 ) -> None:
-    run(dataset, tmp_path / "out", size=(30, 20), fit=fit, grayscale=True, file="png")
+    run(dataset, tmp_path / "out", size="30x20", fit=fit, grayscale=True, file="png")
     pictures = list((tmp_path / "out").rglob("*.png"))
     assert len(pictures) == wanted(dataset).total()
     for path in pictures:
@@ -312,7 +312,7 @@ def test_an_unchanged_picture_is_linked_from_the_last_export_and_an_edited_one_i
     for name, path in first.items():
         assert path.read_bytes() == before[name][1]
         assert (path.stat().st_ino == before[name][0]) == (name != edited)
-    run(dataset, out, size=(8, 8))
+    run(dataset, out, size="8x8")
     assert {decode(path.read_bytes()).pixels.size for path in out.rglob("*.jpg")} == {(8, 8)}
 
 
@@ -329,7 +329,7 @@ def test_crops_are_linked_and_originals_only_where_asked(dataset: Dataset, tmp_p
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="boxes refer"):
-        ExportOptions(format="coco", size=(3, 3))
+        ExportOptions(format="coco", size="3x3")
     wrong_ones: list[tuple[str, dict[str, Any]]] = [
         ("keep every byte", {"file": "original", "grayscale": True}),
         ("keep every byte", {"file": "original", "strip_metadata": True}),

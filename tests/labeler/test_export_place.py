@@ -45,7 +45,7 @@ def test_a_link_to_a_folder_stays_one(empty: Dataset, tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.mkdir()
     link.symlink_to("real")
-    for size in ((20, 20), (30, 30)):
+    for size in ("20x20", "30x30"):
         export(empty, link, ExportOptions(size=size), workers=1)
         assert link.is_symlink()
         assert len(list(real.rglob("*.jpg"))) == 16
@@ -75,7 +75,7 @@ def test_a_reader_always_finds_a_whole_export(empty: Dataset, tmp_path: Path) ->
     reader = threading.Thread(target=look)
     reader.start()
     for side in (20, 30, 40, 50):
-        export(empty, out, ExportOptions(size=(side, side)), workers=1)
+        export(empty, out, ExportOptions(size=f"{side}x{side}"), workers=1)
     over.set()
     reader.join()
     if sys.platform == "linux":

@@ -134,7 +134,7 @@ def test_equal_data_gives_equal_shards_whoever_writes_them(
 
 
 def test_a_shard_is_about_as_large_as_asked(dataset: Dataset, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out", format="webdataset", shard_size=25_000, size=(100, 100))
+    run(dataset, tmp_path / "out", format="webdataset", shard_size="25000", size="100x100")
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("train-*.tar")]
     assert len(sizes) > 2
     assert all(size < 32_000 for size in sizes)

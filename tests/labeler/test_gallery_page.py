@@ -24,8 +24,9 @@ from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
-from labeler.gallery.chosen import MARKS, SampleChoice, choose, fair_shares
-from labeler.gallery.writing import GallerySettings, write_gallery
+from labeler.gallery.chosen import MARKS, choose, fair_shares
+from labeler.gallery.request import GalleryRequest
+from labeler.gallery.writing import write_gallery
 from labeler.quality.assessment import QualityAssessment
 from labeler.quality.flags import FLAGS
 
@@ -67,8 +68,8 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         yield made
 
 
-def settings(**changes: Any) -> GallerySettings:
-    return GallerySettings(workers=1, **changes)
+def settings(**changes: Any) -> GalleryRequest:
+    return GalleryRequest(workers=1, **changes)
 
 
 def facts_of(page: str) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def test_shares_are_fair_and_use_what_small_classes_leave() -> None:
 
 
 def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dataset) -> None:
-    choice = choose(sorted_faces, limit=4)
+    choice = choose(sorted_faces, settings(limit=4))
     marks = dict.fromkeys(MARKS, 0)
     assert choice.counts == {
         ODD: (7, 0, marks),
@@ -94,7 +95,7 @@ def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dat
     kept = [one for one in choice.shown if not one.aside]
     assert [one.label for one in kept] == [ODD, ODD, "rei", "rei"]
     assert sum("doubt" in one.flags for one in kept) == 1
-    whole = choose(sorted_faces, limit=100)
+    whole = choose(sorted_faces, settings(limit=100))
     copies = [place for place, one in enumerate(whole.shown) if one.aside]
     assert len(copies) == 1
     before = whole.shown[copies[0] - 1]
@@ -110,14 +111,14 @@ def test_samples_of_any_status_are_shown_by_what_is_asked_of_them(empty: Dataset
             empty.journal.step("Clear", [Choice(keys[0], "clear")])
 
     def shown(**asked: Any) -> dict[str, int]:
-        choice = choose(empty, SampleChoice(**asked), limit=100)
+        choice = choose(empty, settings(**asked))
         return {name: told.kept for name, told in choice.counts.items()}
 
     assert shown() == {"rei": 1}
     assert shown(status="queue") == {"hana (a hint)": 1, "without a class": 1}
     assert shown(hint="hana") == {"hana (a hint)": 1}
-    assert len(shown(detector="whole")) == len(shown(score=(0.8, 1))) == 3
-    for nothing in ({"score": (0.0, 0.01)}, {"status": "rejected"}):
+    assert len(shown(detector="whole")) == len(shown(score="0.8:1")) == 3
+    for nothing in ({"score": "0:0.01"}, {"status": "rejected"}):
         with pytest.raises(InputUnusable, match="no sample fits"):
             shown(**nothing)
     with pytest.raises(UsageError, match="no class 'yuki'"):
@@ -133,9 +134,9 @@ def test_of_a_class_the_best_stand_in_front(empty: Dataset) -> None:
     put(empty, encoded(face(104).filter(ImageFilter.GaussianBlur(5))), "blurred", label="hana")
     put(empty, encoded(face(40)), "tiny", label="hana")
     with pytest.raises(UsageError):
-        choose(empty, SampleChoice(names=("rei",)), limit=1)
+        choose(empty, settings(names=("rei",)))
     QualityAssessment(empty, workers=1).run()
-    order = [one.sample.box.width for one in choose(empty, limit=100).shown]
+    order = [one.sample.box.width for one in choose(empty, settings()).shown]
     assert set(order[:4]) == {100, 101, 102, 103}
 
 

@@ -217,7 +217,7 @@ def test_an_export_of_another_dataset_comes_in_as_it_is(
     empty: Dataset, tmp_path: Path, form: Format
 ) -> None:
     mixed(empty)
-    export(empty, tmp_path / "out", ExportOptions(form), workers=1)
+    export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
     with Dataset.create(tmp_path / "other") as other:
         import_labelled(other, tmp_path / "out", workers=1)
         assert labels(other) == {"hana": 8, "rei": 8}

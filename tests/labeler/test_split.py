@@ -272,7 +272,7 @@ def from_source(dataset: Dataset) -> dict[str, set[str]]:
 
 
 def test_a_source_that_is_held_out_is_all_of_test(sources: Dataset) -> None:
-    plan = do(sources, hold_out=["source=pixiv"])
+    plan = do(sources, hold_out=("source=pixiv",))
     of = from_source(sources)
     for key, split in splits(sources).items():
         assert (split == "test") == ("pixiv" in of[key])
@@ -298,7 +298,7 @@ def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) 
 def test_a_source_has_at_most_its_share_of_train(sources: Dataset) -> None:
     whole = do(sources)
     of = from_source(sources)
-    plan = do(sources, most=["pixiv=20%"])
+    plan = do(sources, most=("pixiv=20%",))
     now = splits(sources)
     train = [key for key, split in now.items() if split == "train"]
     art = [key for key in train if of[key] == {"pixiv"}]
@@ -311,7 +311,7 @@ def test_a_source_has_at_most_its_share_of_train(sources: Dataset) -> None:
     assert all(of[key] == {"pixiv"} for key in plan.left)
     classes = {s.key: s.label for s in sources.samples.by_key()}
     assert {classes[key] for key in art} == {"hana", "rei"}
-    assert do(sources, most=["pixiv=20%"]).splits == plan.splits
+    assert do(sources, most=("pixiv=20%",)).splits == plan.splits
     assert not do(sources).left
 
 
@@ -347,7 +347,7 @@ def test_wishes_that_make_no_sense_name_the_mend(
 def test_holding_everything_out_is_refused(empty: Dataset) -> None:
     add_groups(empty, singles(3))
     with pytest.raises(InputUnusable, match="everything is held out"):
-        do(empty, hold_out=["source=site"])
+        do(empty, hold_out=("source=site",))
 
 
 def test_the_plan_says_how_close_it_came(empty: Dataset) -> None:
@@ -363,10 +363,10 @@ def test_the_plan_says_how_close_it_came(empty: Dataset) -> None:
 def test_settings_of_every_kind_are_kept_as_options(sources: Dataset) -> None:
     """As the report prints them: a command that gives the same split again."""
     hold = ["video=[Sub] episode 1.mkv"]
-    first = do(sources, hold_out=hold, most=["pixiv=12.5%"], seed=4)
+    first = do(sources, hold_out=hold, most=("pixiv=12.5%",), seed=4)
     words = sources.samples.split_settings()
     assert words == ("ratio=8:1:1 seed=4 'hold-out=video=[Sub] episode 1.mkv' most=pixiv=12.5%")
-    assert do(sources, hold_out=hold, most=["pixiv=12.5%"], seed=4).splits == first.splits
+    assert do(sources, hold_out=hold, most=("pixiv=12.5%",), seed=4).splits == first.splits
 
 
 @pytest.mark.slow
@@ -401,4 +401,4 @@ def test_settings_of_the_dataset_are_the_defaults(tmp_path: Path, labeler: Label
 def test_a_most_that_leaves_nothing_is_refused(empty: Dataset) -> None:
     add_groups(empty, singles(10))
     with pytest.raises(UsageError, match="nothing would be left of train"):
-        do(empty, most=["site=99%"])
+        do(empty, most=("site=99%",))

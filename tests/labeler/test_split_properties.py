@@ -31,9 +31,9 @@ WISHES = st.sampled_from(
         SplitSettings(counts="rest:2:2", seed=1),
         SplitSettings(folds=3),
         SplitSettings(folds=5, fold=2),
-        SplitSettings(most=["pixiv=20%"]),
-        SplitSettings(hold_out=["source=pixiv"]),
-        SplitSettings(hold_out=["video=v"], most=["bing=0%"]),
+        SplitSettings(most=("pixiv=20%",)),
+        SplitSettings(hold_out=("source=pixiv",)),
+        SplitSettings(hold_out=("video=v",), most=("bing=0%",)),
     ]
 )
 many = settings(

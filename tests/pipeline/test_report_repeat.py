@@ -153,8 +153,8 @@ def test_files_of_detectors_are_named_as_places(dataset: Dataset) -> None:
         SplitSettings(counts="rest:2:2"),
         SplitSettings(counts="4:2:2", seed=3),
         SplitSettings(folds=4, fold=3, seed=1),
-        SplitSettings("7:3:0", hold_out=["source=flickr"]),
-        SplitSettings(most=["bing=75%"]),
+        SplitSettings("7:3:0", hold_out=("source=flickr",)),
+        SplitSettings(most=("bing=75%",)),
     ],
 )
 def test_the_printed_split_is_the_recorded_one(

@@ -22,7 +22,7 @@ from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
 from labeler.export.job import export
-from labeler.export.options import FORMATS, NAMES, ExportOptions, parse_size
+from labeler.export.options import FORMATS, NAMES, ExportOptions
 from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
 from labeler.qt.classes.table import ClassTable
 from labeler.qt.session_worker import SessionWorker
@@ -93,11 +93,10 @@ class ExportBox(QGroupBox):
     def start(self) -> None:
         """Export, on a thread of its own."""
         try:
-            size = parse_size(self.size_text.text().strip() or None)
             options = ExportOptions(
                 format=FORMATS[self.format.currentIndex()],
                 names=NAMES[self.names.currentIndex()],
-                size=size,
+                size=self.size_text.text().strip() or None,
             )
         except UsageError as error:
             self._failed(str(error))

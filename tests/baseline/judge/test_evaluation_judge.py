@@ -23,7 +23,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.records import Origin
-from labeler.balance import Method, apply_balance, plan_balance
+from labeler.balance import BalanceSettings, Method, apply_balance, plan_balance
 
 CLASSES = ("cat", "owl", "狐")
 
@@ -127,7 +127,7 @@ def test_the_shift_is_that_of_whoever_balanced(
     fill(dataset, CLASSES, each=20)
     thinned = [s for s in find_examples(dataset).splits["train"] if s.label == "owl"][8:]
     dataset.journal.step("Reject", [Choice(s.key, "reject") for s in thinned])
-    apply_balance(dataset, plan_balance(dataset, method))
+    apply_balance(dataset, plan_balance(dataset, BalanceSettings(method=method)))
     examples = find_examples(dataset)
     assert examples.natural["owl"] == 8
     common = [examples.natural[name] for name in ("cat", "狐")]
