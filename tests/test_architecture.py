@@ -69,7 +69,7 @@ CEILINGS = {
     "gleanset and curation": 18_000,
     "harvest": 14_750,
     "facecrop": 3_650,
-    "labeler": 27_400,
+    "labeler": 27_100,
     "labeler/qt": 12_900,
     "baseline": 18_700,
     "pipeline": 4_550,
