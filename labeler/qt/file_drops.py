@@ -29,7 +29,8 @@ from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.taking import Taking
 from labeler.qt.theme import em
-from labeler.qt.widgets import MenuButton
+from labeler.qt.translations import singular
+from labeler.qt.widgets import MenuButton, choosing
 from labeler.sorting.dropped import DroppedFiles, HowTaken, TakePlan, look_at
 
 SHOWN_FOLDERS = 4
@@ -49,7 +50,7 @@ class TakeChoice(QWidget):
         )
         self.meaning = QLabel()
         self.meaning.setWordWrap(True)
-        self.found = DroppedFiles()
+        self.files = DroppedFiles()
         self.buttons = {
             HowTaken.FIND: QRadioButton(self.tr("Find the faces in them")),
             HowTaken.FACES: QRadioButton(self.tr("The pictures are faces, as they are")),
@@ -65,20 +66,20 @@ class TakeChoice(QWidget):
         column.addWidget(self.meaning)
         column.addWidget(self.hints)
 
-    def offer(self, found: DroppedFiles) -> None:
-        """Show what was found, with the likeliest choice."""
-        self.found = found
-        self.summary.setText(files_in_words(found, self))
-        self.buttons[found.guess].setChecked(True)
-        self.buttons[HowTaken.FACES].setVisible(bool(found.pictures))
-        self.hints.setVisible(bool(found.folders))
-        self.hints.setChecked(found.by_class)
+    def offer(self, files: DroppedFiles) -> None:
+        """Show what was files, with the likeliest choice."""
+        self.files = files
+        self.summary.setText(files_in_words(files, self))
+        self.buttons[files.guess].setChecked(True)
+        self.buttons[HowTaken.FACES].setVisible(bool(files.pictures))
+        self.hints.setVisible(bool(files.folders))
+        self.hints.setChecked(files.by_class)
 
     @property
     def how(self) -> HowTaken:
         """What is chosen."""
         chosen = (how for how, button in self.buttons.items() if button.isChecked())
-        return next(chosen, self.found.guess)
+        return next(chosen, self.files.guess)
 
     def _explain(self) -> None:
         words = {
@@ -90,33 +91,27 @@ class TakeChoice(QWidget):
 
     def plan(self, label: str | None = None) -> TakePlan:
         """Return what was chosen; `label` is the class it was dropped on."""
-        hints = self.hints.isChecked() and bool(self.found.folders)
-        return TakePlan(self.found, self.how, hints, label)
+        hints = self.hints.isChecked() and bool(self.files.folders)
+        return TakePlan(self.files, self.how, hints, label)
 
 
-def files_in_words(found: DroppedFiles, by: QObject) -> str:
+def files_in_words(files: DroppedFiles, by: QObject) -> str:
     """Return how many of what there is."""
-    parts = []
-    if found.pictures:
-        text = by.tr("{count} pictures") if found.pictures > 1 else by.tr("1 picture")
-        if len(found.folders) > 1:
-            text = by.tr("{count} pictures in {number} folders ({names})")
-        names = ", ".join(found.folders[:SHOWN_FOLDERS])
-        more = ", …" if len(found.folders) > SHOWN_FOLDERS else ""
-        parts.append(
-            text.format(
-                count=f"{found.pictures:,}",
-                number=f"{len(found.folders):,}",
-                names=names + more,
-            )
+    pictures = by.tr("{count} pictures")
+    names = ", ".join(files.folders[:SHOWN_FOLDERS])
+    if len(files.folders) > 1:
+        pictures = by.tr("{count} pictures in {number} folders ({names})")
+        names += ", …" if len(files.folders) > SHOWN_FOLDERS else ""
+    parts = [
+        singular(text, count).format(count=f"{count:,}", number=len(files.folders), names=names)
+        for count, text in (
+            (files.pictures, pictures),
+            (files.videos, by.tr("{count} videos")),
+            (files.archives, by.tr("{count} archives")),
         )
-    if found.videos:
-        text = by.tr("{count} videos") if found.videos > 1 else by.tr("1 video")
-        parts.append(text.format(count=f"{found.videos:,}"))
-    if found.archives:
-        text = by.tr("{count} archives") if found.archives > 1 else by.tr("1 archive")
-        parts.append(text.format(count=f"{found.archives:,}"))
-    text = by.tr("Found: {what}") if found.complete else by.tr("Found, among more: {what}")
+        if count
+    ]
+    text = by.tr("Found: {what}") if files.complete else by.tr("Found, among more: {what}")
     return text.format(what=", ".join(parts))
 
 
@@ -125,12 +120,12 @@ class TakeSheet(QDialog):
 
     chosen = Signal(object)
 
-    def __init__(self, parent: QWidget, found: DroppedFiles, label: str | None = None) -> None:
+    def __init__(self, parent: QWidget, files: DroppedFiles, label: str | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Take in"))
         self._label = label
         self.choice = TakeChoice()
-        self.choice.offer(found)
+        self.choice.offer(files)
         keys = QDialogButtonBox.StandardButton
         self.answers = QDialogButtonBox(keys.Ok | keys.Cancel)
         self.answers.button(keys.Ok).setText(self.tr("Take in"))
@@ -226,13 +221,13 @@ class FileDrops(QObject):
 
     def offer(self, paths: Sequence[Path]) -> None:
         """Ask what files are, and take them in."""
-        found = look_at(paths)
-        if not found:
+        files = look_at(paths)
+        if not files:
             self._worker.say(self.tr("There is no picture and no video in that"), bad=True)
             return
         if self.sheet is not None:
             self.sheet.reject()
-        self.sheet = TakeSheet(self._window, found)
+        self.sheet = TakeSheet(self._window, files)
         self.sheet.chosen.connect(self._taking.take)
         self.sheet.finished.connect(self._answered)
         self.sheet.open()
@@ -249,11 +244,8 @@ class FileDrops(QObject):
         self._choose(QFileDialog.FileMode.Directory)
 
     def _choose(self, mode: QFileDialog.FileMode) -> None:
-        dialog = QFileDialog(self._window, self.tr("Take in"))
-        dialog.setFileMode(mode)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog = choosing(self._window, self.tr("Take in"), mode=mode)
         dialog.filesSelected.connect(lambda names: self.offer([Path(name) for name in names]))
-        dialog.open()
 
 
 class AddButton(MenuButton):

@@ -95,7 +95,7 @@ class Program(QObject):
         try:
             window = self.open(root)
         except GleansetError as error:
-            welcome.complain(error)
+            welcome.complain(str(error))
             return
         self.welcome = None
         _put_away(welcome)

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QFormLayout,
     QLabel,
     QPushButton,
@@ -23,7 +22,7 @@ from gleanset.dataset import is_dataset
 from labeler.qt.preferences import Preferences, Theme
 from labeler.qt.theme import em, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
-from labeler.qt.widgets import beside
+from labeler.qt.widgets import beside, choosing
 
 
 class SettingsSheet(QDialog):
@@ -107,11 +106,9 @@ class SettingsSheet(QDialog):
         self._open(self.datasets.currentData())
 
     def _choose_dataset(self) -> None:
-        dialog = QFileDialog(self, self.tr("Open a dataset"), str(self._root.absolute().parent))
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        begin = str(self._root.absolute().parent)
+        dialog = choosing(self, self.tr("Open a dataset"), begin)
         dialog.fileSelected.connect(lambda name: self._open(Path(name)))
-        dialog.open()
 
     def _open(self, path: Path) -> None:
         self._kept.keep_language(self.language.currentData())

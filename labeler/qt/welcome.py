@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -34,7 +35,7 @@ from gleanset.settings import FILE, Settings
 from labeler.qt.file_drops import DropWatch, TakeChoice
 from labeler.qt.preferences import Preferences
 from labeler.qt.settings_sheet import SettingsSheet
-from labeler.qt.widgets import enlarge_targets
+from labeler.qt.widgets import below, beside, choosing, enlarge_targets
 from labeler.sorting.dropped import DroppedFiles, TakePlan, look_at
 
 PATH = Qt.ItemDataRole.UserRole
@@ -55,7 +56,7 @@ class Welcome(QWidget):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder.absolute()
-        self.found = DroppedFiles()
+        self.files_there = DroppedFiles()
         self._dropped: list[Path] = []
         self.setWindowTitle(self.tr("Gleanset labeler"))
         self.place, self.name = QLineEdit(), QLineEdit()
@@ -94,23 +95,16 @@ class Welcome(QWidget):
         both = QHBoxLayout()
         both.addWidget(self._making(), 3)
         both.addWidget(self._opening(), 2)
-        last = QHBoxLayout()
-        last.addWidget(self.problem, 1)
-        last.addWidget(self.settings)
-        column = QVBoxLayout(self)
+        last = beside(self.problem, self.settings, grows=self.problem)
+        column = below(title, intro, both, last, grows=both)
         column.setContentsMargins(24, 20, 24, 20)
         column.setSpacing(14)
-        column.addWidget(title)
-        column.addWidget(intro)
-        column.addLayout(both, 1)
-        column.addLayout(last)
+        self.setLayout(column)
 
     def _making(self) -> QGroupBox:
         box = QGroupBox(self.tr("Make a dataset"))
-        form, row, inner = QFormLayout(), QHBoxLayout(), QVBoxLayout(box)
-        row.addWidget(self.place, 1)
-        row.addWidget(self.browse)
-        form.addRow(self.tr("In"), row)
+        form, inner = QFormLayout(), QVBoxLayout(box)
+        form.addRow(self.tr("In"), beside(self.place, self.browse, grows=self.place))
         form.addRow(self.tr("Name"), self.name)
         self.place.setAccessibleName(self.tr("In"))
         self.name.setAccessibleName(self.tr("Name"))
@@ -119,28 +113,20 @@ class Welcome(QWidget):
         hint.setWordWrap(True)
         hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         hint.setFrameShape(QFrame.Shape.StyledPanel)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.files)
-        buttons.addWidget(self.folders)
-        buttons.addStretch(1)
-        buttons.addWidget(self.make)
         inner.addLayout(form)
         for part in (self.where, self.take, self.choice):
             inner.addWidget(part)
         inner.addWidget(hint, 1)
-        inner.addLayout(buttons)
+        inner.addLayout(beside(self.files, self.folders, None, self.make))
         return box
 
     def _opening(self) -> QGroupBox:
         box = QGroupBox(self.tr("Open a dataset"))
-        inner, buttons = QVBoxLayout(box), QHBoxLayout()
+        inner = QVBoxLayout(box)
         self.datasets.setAccessibleName(self.tr("Datasets that were opened before"))
         self.datasets.setWordWrap(True)
-        buttons.addWidget(self.other)
-        buttons.addStretch(1)
-        buttons.addWidget(self.open_button)
         inner.addWidget(self.datasets, 1)
-        inner.addLayout(buttons)
+        inner.addLayout(beside(self.other, None, self.open_button))
         return box
 
     def _connect(self) -> None:
@@ -190,12 +176,12 @@ class Welcome(QWidget):
         self.name.selectAll()
         self.name.setFocus()
 
-    def _offer(self, found: DroppedFiles) -> None:
-        self.found = found
-        self.take.setVisible(bool(found))
-        self.choice.setVisible(bool(found))
-        self.take.setChecked(bool(found) and found.complete)
-        self.choice.offer(found)
+    def _offer(self, files: DroppedFiles) -> None:
+        self.files_there = files
+        self.take.setVisible(bool(files))
+        self.choice.setVisible(bool(files))
+        self.take.setChecked(bool(files) and files.complete)
+        self.choice.offer(files)
         self._say_where()
 
     def drop(self, paths: Sequence[Path]) -> None:
@@ -204,13 +190,13 @@ class Welcome(QWidget):
             self._open(paths[0])
             return
         self._dropped += [path for path in paths if path not in self._dropped]
-        found = look_at(self._dropped)
-        if not found:
+        files = look_at(self._dropped)
+        if not files:
             self._dropped = []
-            self._complain(self.tr("There is no picture and no video in that"))
+            self.complain(self.tr("There is no picture and no video in that"))
             return
-        self._complain("")
-        self._offer(found)
+        self.complain("")
+        self._offer(files)
         self.take.setChecked(True)
 
     # -- what is done
@@ -225,7 +211,7 @@ class Welcome(QWidget):
     def _say_where(self) -> None:
         target = self.target()
         there = target is not None and is_dataset(target)
-        own = any(one.path == target for one in self.found.paths)
+        own = any(dropped.path == target for dropped in self.files_there.paths)
         self.make.setText(self.tr("Open") if there else self.tr("Make the dataset"))
         self.make.setEnabled(target is not None and not (own and self.take.isChecked()))
         if target is None:
@@ -246,57 +232,44 @@ class Welcome(QWidget):
         target = self.target()
         if target is None or not self.make.isEnabled():
             return
-        plan = self.choice.plan() if self.found and self.take.isChecked() else None
+        plan = self.choice.plan() if self.files_there and self.take.isChecked() else None
         try:
             Dataset.create(target, Settings(name=target.name)).close()
         except GleansetError as error:
-            self._complain(str(error))
+            self.complain(str(error))
             return
         self._open(target, plan)
 
     def _open(self, root: Path, plan: TakePlan | None = None) -> None:
-        self._complain("")
+        self.complain("")
         self.opened.emit(root, plan)
 
     def _open_chosen(self) -> None:
         if (item := self.datasets.currentItem()) is not None:
             self._open(item.data(PATH))
 
-    def _complain(self, why: str) -> None:
+    def complain(self, why: str) -> None:
+        """Say why something cannot be done; nothing where it can."""
         self.problem.setText(why)
 
-    def complain(self, why: GleansetError) -> None:
-        """Say why a dataset cannot be opened."""
-        self._complain(str(why))
-
     def _choose_place(self) -> None:
-        dialog = self._folder_dialog(self.place.text())
+        dialog = choosing(self, self.tr("Choose a folder"), self.place.text())
         dialog.fileSelected.connect(self.place.setText)
-        dialog.open()
 
     def _choose_files(self, mode: QFileDialog.FileMode) -> None:
-        dialog = self._folder_dialog(str(self.folder))
-        dialog.setFileMode(mode)
+        dialog = choosing(self, self.tr("Take in"), str(self.folder), mode)
         dialog.filesSelected.connect(lambda names: self.drop([Path(name) for name in names]))
-        dialog.open()
 
     def _choose_dataset(self) -> None:
-        dialog = self._folder_dialog(str(self.folder))
+        dialog = choosing(self, self.tr("Open a dataset"), str(self.folder))
         dialog.fileSelected.connect(lambda name: self._open_or_say(Path(name)))
-        dialog.open()
 
     def _open_or_say(self, path: Path) -> None:
         if is_dataset(path):
             self._open(path)
         else:
             text = self.tr("There is no dataset in {folder}")
-            self._complain(text.format(folder=path))
-
-    def _folder_dialog(self, begin: str) -> QFileDialog:
-        dialog = QFileDialog(self, self.tr("Choose a folder"), begin)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        return dialog
+            self.complain(text.format(folder=path))
 
     def show_settings(self) -> None:
         """Show the settings that are no dataset's."""
@@ -317,7 +290,7 @@ def _datasets_in(folder: Path) -> list[Path]:
     """Return the datasets that lie in a folder itself."""
     try:
         with os.scandir(folder) as entries:
-            folders = [Path(one.path) for one, _ in zip(entries, range(MOST_INSIDE), strict=False)]
+            folders = [Path(entry.path) for entry in islice(entries, MOST_INSIDE)]
     except OSError:
         return []
     return sorted(path for path in folders if is_dataset(path))

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QBoxLayout,
     QComboBox,
+    QFileDialog,
     QHBoxLayout,
     QLabel,
     QLayout,
@@ -101,6 +102,20 @@ def timer(owner: QObject, act: Callable[[], object], milliseconds: int = 0) -> Q
     made.setInterval(milliseconds)
     made.timeout.connect(act)
     return made
+
+
+def choosing(
+    parent: QWidget,
+    title: str,
+    begin: str = "",
+    mode: QFileDialog.FileMode = QFileDialog.FileMode.Directory,
+) -> QFileDialog:
+    """Show a dialog in which a folder, or files, are chosen; nothing waits for it."""
+    dialog = QFileDialog(parent, title, begin)
+    dialog.setFileMode(mode)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.open()
+    return dialog
 
 
 class MenuButton(QToolButton):

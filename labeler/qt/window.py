@@ -13,12 +13,10 @@ from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
-    QHBoxLayout,
     QLineEdit,
     QMainWindow,
     QSplitter,
     QStackedWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -41,10 +39,10 @@ from labeler.qt.status_bar import StatusTexts
 from labeler.qt.taking import Taking, TakingBar
 from labeler.qt.translations import singular
 from labeler.qt.views.base import LabelerView, ViewContext, WindowActs
-from labeler.qt.views.registry import VIEWS, ViewTabs
+from labeler.qt.views.registry import VIEWS, ViewKind, ViewTabs
 from labeler.qt.views.sending import SendingView
 from labeler.qt.views.sorting import SortingView
-from labeler.qt.widgets import enlarge_targets, keep_focus, tab_last
+from labeler.qt.widgets import beside, enlarge_targets, keep_focus, pile, tab_last
 from labeler.sorting.dropped import DropResult
 
 SAVE_SECONDS = 0.5
@@ -164,19 +162,11 @@ class LabelerWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         middle = QWidget()
-        column = QVBoxLayout(middle)
-        column.setContentsMargins(0, 4, 0, 0)
-        column.setSpacing(0)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 0, 6, 0)
-        head.addWidget(self.tabs, 1)
         add, bar = AddButton(self.drops), TakingBar(self.taking)
-        head.addWidget(add)
-        head.addWidget(self.settings_button)
-        self._after_view = (add, self.settings_button, bar.again, bar.stop, bar.close_button)
-        column.addLayout(head)
-        column.addWidget(self.stack, 1)
-        column.addWidget(bar)
+        buttons = (add, self.settings_button)
+        self._after_view = (*buttons, bar.again, bar.stop, bar.close_button)
+        head = beside(self.tabs, *buttons, grows=self.tabs, margins=(0, 4, 6, 0))
+        pile(middle, head, self.stack, bar, grows=self.stack)
         self.split = QSplitter()
         for part, share in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
@@ -236,14 +226,7 @@ class LabelerWindow(QMainWindow):
         """Show a view, made when it is shown first."""
         kind = next((k for k in VIEWS if k.name == name), VIEWS[0])
         if kind.name not in self._made:
-            self._made[kind.name] = kind.load()(self.context)
-            self.stack.addWidget(self._made[kind.name])
-            enlarge_targets(self._made[kind.name])
-            keep_focus(self._made[kind.name])
-            for part in (*self._after_view, self._learns, self.status.undo):
-                tab_last(part)
-            if isinstance(made := self._made[kind.name], SortingView):
-                self._state.restore_grid(made)
+            self._make(kind)
         self.shown_name = kind.name
         if self.tabs.currentIndex() != VIEWS.index(kind):
             self.tabs.setCurrentIndex(VIEWS.index(kind))  # comes back here
@@ -252,6 +235,16 @@ class LabelerWindow(QMainWindow):
             self.details.hide()
             self.view.look_panel.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
+
+    def _make(self, kind: ViewKind) -> None:
+        made = self._made[kind.name] = kind.load()(self.context)
+        self.stack.addWidget(made)
+        enlarge_targets(made)
+        keep_focus(made)
+        for part in (*self._after_view, self._learns, self.status.undo):
+            tab_last(part)
+        if isinstance(made, SortingView):
+            self._state.restore_grid(made)
 
     def _load_views(self, number: int = 0) -> None:
         """Load one view after the other: together they would hold up who asks for one."""

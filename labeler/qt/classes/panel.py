@@ -5,10 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSettings, Signal
 from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import (
-    QHBoxLayout,
     QMenu,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -17,7 +15,7 @@ from labeler.qt.classes.rail import ClassListView
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.widgets import MenuButton
+from labeler.qt.widgets import MenuButton, below, beside, name_part
 from labeler.sorting.names import known_names
 
 Index = QModelIndex | QPersistentModelIndex
@@ -41,13 +39,10 @@ class ClassPanel(QWidget):
         self.add = QPushButton(self.tr("+ New class"))
         self.sort = MenuButton()
         self._offer_orders()
-        column, row = QVBoxLayout(self), QHBoxLayout()
-        column.setContentsMargins(6, 6, 0, 6)
-        row.addWidget(self.field, 1)
-        row.addWidget(self.sort)
-        column.addLayout(row)
-        column.addWidget(self.list)
-        column.addWidget(self.add)
+        line = beside(self.field, self.sort, grows=self.field)
+        whole = below(line, self.list, self.add)
+        whole.setContentsMargins(6, 6, 0, 6)
+        self.setLayout(whole)
         self._worker, self._completion = worker, NameCompletion(self.field)
         self.field.textEdited.connect(self.model.find)  # not what was completed
         self.field.textChanged.connect(self._cleared)
@@ -86,8 +81,7 @@ class ClassPanel(QWidget):
             action.triggered.connect(lambda checked=False, order=order: self._sort_by(order))
         self.sort.setText("⇅")
         self.sort.setMenu(menu)
-        self.sort.setToolTip(self.tr("Sort the classes"))
-        self.sort.setAccessibleName(self.tr("Sort the classes"))
+        name_part(self.sort, self.tr("Sort the classes"))
         if kept in list(ClassOrder):
             self.model.sort_by(ClassOrder(kept))
 

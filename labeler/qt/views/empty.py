@@ -9,7 +9,6 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import (
     QAbstractScrollArea,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -18,7 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from labeler.qt.theme import em
-from labeler.qt.widgets import announce, enlarge_targets, keep_focus
+from labeler.qt.widgets import announce, beside, enlarge_targets, keep_focus, name_part
 
 RING = 3
 """Pixels that are left for the frame which says that keys go here."""
@@ -59,12 +58,9 @@ class EmptyNotice(QWidget):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             label.setTextFormat(Qt.TextFormat.PlainText)
         self._column = QVBoxLayout()
-        row, whole = QHBoxLayout(), QVBoxLayout(self)
-        row.addStretch(1)
-        row.addLayout(self._column)
-        row.addStretch(1)
+        whole = QVBoxLayout(self)
         whole.addStretch(2)
-        whole.addLayout(row)
+        whole.addLayout(beside(None, self._column, None))
         whole.addStretch(3)
         self._column.setSpacing(em(self, 0.6))
         for label in (self.title, self.text):
@@ -103,7 +99,7 @@ class EmptyNotice(QWidget):
             old.deleteLater()
         buttons = [self._button(step) for step in notice.steps if step.do is not None]
         commands = [self._command(step) for step in notice.steps if step.command]
-        self._made = [*([_row(buttons)] if buttons else []), *commands]
+        self._made = [*([_in_a_row(None, *buttons, None)] if buttons else []), *commands]
         for part in self._made:
             self._column.addWidget(part)
         enlarge_targets(self)
@@ -130,10 +126,9 @@ class EmptyNotice(QWidget):
         words.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         words.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys are for the view
         words.setAccessibleName(self.tr("Command for a terminal"))
-        copy.setAccessibleName(self.tr("Copy the command"))
-        copy.setToolTip(self.tr("Copy the command"))
+        name_part(copy, self.tr("Copy the command"))
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(step.command))
-        return _row([words, copy], first=1)
+        return _in_a_row(words, copy)
 
     def _fit(self) -> None:
         self.setGeometry(self._below.viewport().rect().adjusted(RING, RING, -RING, -RING))
@@ -145,15 +140,8 @@ class EmptyNotice(QWidget):
         return False
 
 
-def _row(parts: list[QWidget] | list[QPushButton], first: int = 0) -> QWidget:
-    """Return widgets side by side, in the middle; `first` is the share of the first of the room."""
+def _in_a_row(*parts: QWidget | None) -> QWidget:
+    """Return widgets side by side; None is room that grows."""
     made = QWidget()
-    row = QHBoxLayout(made)
-    row.setContentsMargins(0, 0, 0, 0)
-    if not first:
-        row.addStretch(1)
-    for number, part in enumerate(parts):
-        row.addWidget(part, first if number == 0 else 0)
-    if not first:
-        row.addStretch(1)
+    made.setLayout(beside(*parts))
     return made

@@ -64,11 +64,8 @@ class FilterBar(QWidget):
         self._places = tuple(places) or ((self.tr("all"), None),)
         self._by_place = bool(places)
         self._labels: dict[QWidget, QLabel] = {}
-        self.wall = self._choice()
-        for title, name in walls:
-            self.wall.addItem(title, name)
-        self.label, self.source, self.video = self._choice(), self._choice(), self._choice()
-        self.licence, self.proposal, self.flag = self._choice(), self._choice(), self._choice()
+        self.wall, self.label, self.source, self.video = (self._choice() for _ in range(4))
+        self.licence, self.proposal, self.flag = (self._choice() for _ in range(3))
         self.moment, self.show_of = self._choice(), self._choice()
         self.size_box, self.score_box, self.text = QSpinBox(), QDoubleSpinBox(), QLineEdit()
         self.size_box.setRange(0, 10_000)
@@ -79,20 +76,20 @@ class FilterBar(QWidget):
         self.text.setPlaceholderText(self.tr("Title, query, author, tag …"))
         self.text.setClearButtonEnabled(True)
         self._timer = timer(self, self.changed.emit, TYPING_MS)
+        of_images = (self.source, self.video, self.licence)
+        self._boxes = (*of_images, self.proposal, self.flag, self.moment, self.show_of)
+        """The boxes whose first entry asks for nothing."""
         self._lay_out(bool(walls))
+        for title, name in walls:
+            self.wall.addItem(title, name)
         self.wall.setVisible(bool(walls))
         self.offer(FilterChoices((), (), ()), ())
         self.show_moment(None, "")
-        for box in (*self._boxes(), self.wall, self.label):
+        for box in (*self._boxes, self.wall, self.label):
             box.currentIndexChanged.connect(self._timer.start)
         for number in (self.size_box, self.score_box):
             number.valueChanged.connect(self._timer.start)
         self.text.textChanged.connect(self._timer.start)
-
-    def _boxes(self) -> tuple[QComboBox, ...]:
-        """Return the boxes whose first entry asks for nothing."""
-        of_images = (self.source, self.video, self.licence)
-        return (*of_images, self.proposal, self.flag, self.moment, self.show_of)
 
     def _choice(self) -> QComboBox:
         box = QComboBox(self)
@@ -133,16 +130,17 @@ class FilterBar(QWidget):
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         """Offer what can be chosen; what is chosen stays chosen."""
         names: Choices = [(name, name) for name in classes]
-        nothing: Choices = [(self.tr("all"), None)]
+        for box, values in (
+            (self.source, [(name, name) for name in traits.sources]),
+            (self.video, [(name, sha256) for sha256, name in traits.videos]),
+            (self.licence, [(name, name) for name in traits.licences]),
+            (self.proposal, [(self.tr("none"), ""), *names]),
+            (self.show_of, [(name, name) for name in traits.shows]),
+            (self.flag, [(flag_name(flag.name), flag.name) for flag in FLAGS]),
+        ):
+            self._fill(box, [(self.tr("all"), None), *values])
         self._fill(self.label, [*self._places, *names])
-        self._fill(self.source, [*nothing, *((name, name) for name in traits.sources)])
-        self._fill(self.video, [*nothing, *((name, sha256) for sha256, name in traits.videos)])
-        self._fill(self.licence, [*nothing, *((name, name) for name in traits.licences)])
-        self._fill(self.proposal, [*nothing, (self.tr("none"), ""), *names])
-        self._fill(self.show_of, [*nothing, *((name, name) for name in traits.shows)])
         self._show_part(self.show_of, bool(traits.shows))
-        flags: Choices = [(flag_name(flag.name), flag.name) for flag in FLAGS]
-        self._fill(self.flag, [*nothing, *flags])
 
     @staticmethod
     def _fill(box: QComboBox, values: Choices) -> None:
@@ -188,7 +186,7 @@ class FilterBar(QWidget):
 
     def clear(self) -> None:
         """Ask for nothing any more; the place and the wall stay."""
-        for box in self._boxes():
+        for box in self._boxes:
             box.setCurrentIndex(0)
         if not self._by_place:
             self.label.setCurrentIndex(0)

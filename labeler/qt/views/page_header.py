@@ -9,7 +9,6 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
@@ -20,7 +19,7 @@ from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.confidence_bars import ConfidenceBars
-from labeler.qt.widgets import announce, title_label
+from labeler.qt.widgets import HEAD, announce, beside, title_label
 from labeler.sorting.checks import CompletedClass
 from labeler.sorting.page_layout import ClassPage, PageKind
 
@@ -99,20 +98,18 @@ class PageHeader(QWidget):
         self.skip_button = QPushButton(self.tr("Skip (PgDn)"))
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setWordWrap(True)
-        self._layout, row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self), QHBoxLayout()
-        self._layout.setContentsMargins(6, 4, 6, 4)
+        self._layout = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._layout.setContentsMargins(*HEAD)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self._layout.addWidget(self.title, 1)
-        self._layout.addLayout(row)
-        row.addStrut(self.skip_button.sizeHint().height())  # also while all of it is hidden
-        row.addWidget(self.bars)
         self.answers = {
             True: QPushButton(self.tr("The same (Y)")),
             False: QPushButton(self.tr("Different (N)")),
         }
-        parts = (self.offer, self.name, *self.answers.values(), self.file_button, self.skip_button)
-        for part in parts:
-            row.addWidget(part)
+        parts = (*self.answers.values(), self.file_button, self.skip_button)
+        controls = beside(self.bars, self.offer, self.name, *parts)
+        controls.addStrut(self.skip_button.sizeHint().height())  # also while all of it is hidden
+        self._layout.addWidget(self.title, 1)
+        self._layout.addLayout(controls)
         for same, button in self.answers.items():
             button.clicked.connect(lambda checked=False, same=same: self.answered.emit(same))
         self.file_button.clicked.connect(self.filed)
