@@ -70,7 +70,7 @@ CEILINGS = {
     "harvest": 14_750,
     "facecrop": 3_650,
     "labeler": 27_100,
-    "labeler/qt": 12_900,
+    "labeler/qt": 12_800,
     "baseline": 18_700,
     "pipeline": 4_550,
     "webapp": 2_780,

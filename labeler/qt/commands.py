@@ -61,14 +61,14 @@ class CommandEnd(NamedTuple):
 class OwnCommand(QObject):
     """One command, such as `("baseline", "presort", "--follow", "-d", root)`.
 
-    `staged` (CommandStage) says how far it is, `said` (text) what it says; `ended` (CommandEnd)
+    `staged` (CommandStage) says how far it is, `message` (text) what it says; `ended` (CommandEnd)
     comes when it ended by itself and is not begun again. One that is to `last` is begun again after
     a crash, a few times; `crashed` (seconds until then) says so. One that `answers` is asked for
     its result.
     """
 
     staged = Signal(object)
-    said = Signal(str)
+    message = Signal(str)
     ended = Signal(object)
     crashed = Signal(float)
 
@@ -146,19 +146,19 @@ class OwnCommand(QObject):
             self._take(line.decode("utf-8", "replace").rstrip("\r"))
 
     def _take(self, line: str) -> None:
-        told = _object_in(line)
-        if "stage" in told:
-            total, done = told.get("total"), told.get("done")
+        report = _object_in(line)
+        if "stage" in report:
+            total, done = report.get("total"), report.get("done")
             self.staged.emit(
                 CommandStage(
-                    str(told["stage"]),
+                    str(report["stage"]),
                     float(done) if isinstance(done, int | float) else 0.0,
                     float(total) if isinstance(total, int | float) else None,
-                    bool(told.get("ended")),
+                    bool(report.get("ended")),
                 )
             )
-        elif "message" in told:
-            self.said.emit(str(told["message"]))
+        elif "message" in report:
+            self.message.emit(str(report["message"]))
         elif line.strip():
             self._last = [*self._last[1 - LAST_WORDS :], line]
 
@@ -171,7 +171,7 @@ class OwnCommand(QObject):
         if self._process is None:
             return
         self._read()
-        said = _bytes(self._process.readAllStandardOutput()).decode("utf-8", "replace")
+        output = _bytes(self._process.readAllStandardOutput()).decode("utf-8", "replace")
         self._process.deleteLater()
         self._process = None
         self._steady.stop()
@@ -182,7 +182,7 @@ class OwnCommand(QObject):
             self._again.start(round(pause * 1000))
             self.crashed.emit(pause)
         else:
-            result = _object_in(said.strip().rpartition("\n")[2])
+            result = _object_in(output.strip().rpartition("\n")[2])
             self.ended.emit(CommandEnd(BUG if crash else code, "\n".join(self._last), result))
 
 

@@ -56,7 +56,7 @@ class KeyWitness(QObject):
         self._key = ""
         self._before: Hashable = None
         self._told = False
-        worker.said.connect(self._said)
+        worker.message.connect(self._said)
 
     def pressed(self, event: QKeyEvent) -> None:
         """Note how everything is: a key comes next."""

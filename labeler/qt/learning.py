@@ -60,7 +60,7 @@ class Learning(QObject):
         for command in (self._follower, self._once):
             command.staged.connect(self._staged)
             command.ended.connect(self._ended)
-        self._follower.said.connect(worker.say)
+        self._follower.message.connect(worker.say)
         self._follower.crashed.connect(self._crashed)
 
     @property

@@ -90,14 +90,14 @@ class ThumbnailLoader(QObject):
         comes.
         """
         name = (seen.key, seen.region, min(max(1, round(side * ratio)), SIDES[-1]))
-        found = self._kept.get(name)
-        if found is None:
+        picture = self._kept.get(name)
+        if picture is None:
             self._want(name, seen)
             return self._another_size(seen)
         self._kept.move_to_end(name)
-        if isinstance(found, BrokenThumbnail) and _is_old(found):
+        if isinstance(picture, BrokenThumbnail) and _is_old(picture):
             self._want(name, seen)
-        return found
+        return picture
 
     def _another_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
         """Return a smaller or larger one meanwhile, so that zooming does not flash."""

@@ -52,7 +52,8 @@ class SessionWorker(QObject):
     """Runs work on the session, and says what came of it.
 
     `progressed` (SortingProgress) comes after every decision, whoever made it; `stepped`
-    (StepResult) after one of this window; `outside` when another program has written; `said`
+    (StepResult) after one of this window; `outside` when another program has written;
+    `classes_changed` (those that are gone) when there are other classes than before; `message`
     (text, whether it is bad) is for the status bar; `waiting` (text) while a decision cannot be
     saved, '' after.
     """
@@ -60,7 +61,8 @@ class SessionWorker(QObject):
     progressed = Signal(object)
     stepped = Signal(object)
     outside = Signal()
-    said = Signal(str, bool)
+    classes_changed = Signal(object)
+    message = Signal(str, bool)
     waiting = Signal(str)
     _answered = Signal(object)
 
@@ -145,7 +147,7 @@ class SessionWorker(QObject):
         then: Callable[[T], None] | None = None,
         failed: Callable[[GleansetError], None] | None = None,
     ) -> None:
-        """Read something. An error that a person can act on goes to `failed`, or else to `said`."""
+        """Read something. What a person can act on goes to `failed`, or else to `message`."""
         self._put(_Job(work, then, failed, decides=False))
 
     def decide(
@@ -190,7 +192,7 @@ class SessionWorker(QObject):
 
     def say(self, text: str, bad: bool = False) -> None:
         """Show a line in the status bar."""
-        self.said.emit(text, bad)
+        self.message.emit(text, bad)
 
     def gesture(self, count: int = 1) -> None:
         """Count gestures, as `GestureCounter` defines them, and the time since the last."""
@@ -250,8 +252,11 @@ class SessionWorker(QObject):
         self.ask(lambda session: session.progress(), self._progressed)
 
     def _progressed(self, progress: SortingProgress) -> None:
-        self.last = progress
+        before, self.last = set(self.keys), progress
         self.progressed.emit(progress)
+        if before != set(self.keys):
+            gone = before - set(self.keys)
+            QTimer.singleShot(0, self, lambda: self.classes_changed.emit(gone))
 
     def _run(self) -> None:
         """Carry out what is handed in: the worker's own thread."""

@@ -32,7 +32,7 @@ class StatusTexts(QObject):
         for part in (self.work, self.sorted, self.undo, self.spent, self.saved):
             self._bar.addPermanentWidget(part)
         worker.progressed.connect(self.take)
-        worker.said.connect(self._said)
+        worker.message.connect(self._said)
         worker.stepped.connect(self._stepped)
         self._clock = QTimer(self)
         self._clock.timeout.connect(self.show_effort)

@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
-from labeler.qt.classes.model import Portraits
 from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.file_drops import AddButton, FileDrops
@@ -65,7 +64,7 @@ class CloseRequest(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(RETRY_MS)
         self._timer.timeout.connect(self._try_again)
-        worker.said.connect(self._said)
+        worker.message.connect(self._said)
 
     def may_close(self) -> bool:
         """Return whether the window may close now; otherwise it is said why not."""
@@ -146,7 +145,6 @@ class LabelerWindow(QMainWindow):
         self.statusBar().addPermanentWidget(self._learns)
         self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
         self.sheet = KeySheet(self)
-        self.portraits = Portraits(self.worker, self.class_panel.model)
         self._closing = CloseRequest(self, self.worker, self.flush)
         self.counter = GestureCounter(self)
         self.witness = KeyWitness(self, self.worker, self.looks)

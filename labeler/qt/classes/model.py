@@ -13,47 +13,16 @@ from PySide6.QtCore import (
     QObject,
     QPersistentModelIndex,
     Qt,
-    QTimer,
-    Signal,
 )
 
 from gleanset.db.sample_places import SampleRegion
-from gleanset.db.sorting import ClassCount
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular
+from labeler.qt.widgets import timer
 from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import Place, SortingProgress, StepResult
 
 REST_MS = 700
-
-
-class Portraits(QObject):
-    """Gives each class its most typical and its latest face.
-
-    They are read a little after counts have changed, not after every key."""
-
-    def __init__(self, worker: SessionWorker, classes: ClassListModel) -> None:
-        super().__init__(worker)
-        self._worker, self._classes = worker, classes
-        self._counts: tuple[ClassCount, ...] = ()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._ask)
-        worker.progressed.connect(self._changed)
-
-    def _changed(self, progress: SortingProgress) -> None:
-        self._counts = progress.counts.classes
-        if not self._classes.portraits:
-            self._ask()
-        elif not self._timer.isActive():
-            self._timer.start(REST_MS)
-
-    def _ask(self) -> None:
-        if counts := self._counts:
-            self._worker.ask(lambda session: session.portraits(counts), self._take)
-
-    def _take(self, found: dict[str, list[SampleRegion]]) -> None:
-        self._classes.show_portraits(found)
 
 
 Index = QModelIndex | QPersistentModelIndex
@@ -99,12 +68,17 @@ class ClassListModel(QAbstractListModel):
         self.holds: Callable[[], bool] = lambda: False
         self._places: dict[str, int] = {}
         self._used: dict[str, int] = {}
+        self._rest = timer(self, self._ask_portraits, REST_MS)
         worker.progressed.connect(self.take)
         worker.stepped.connect(self.note_use)
 
     def take(self, progress: SortingProgress) -> None:
         """Show where the work stands."""
         rows = self._made(progress)
+        if not self.portraits:
+            self._ask_portraits()
+        elif not self._rest.isActive():  # a little after counts have changed, not after every key
+            self._rest.start()
         if [row.target for row in rows] == [row.target for row in self._rows]:
             self._rows = rows
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
@@ -175,9 +149,13 @@ class ClassListModel(QAbstractListModel):
         if self.worker.last is not None:
             self.take(self.worker.last)
 
-    def show_portraits(self, found: dict[str, list[SampleRegion]]) -> None:
-        """Faces for the rows of classes."""
-        self.portraits = found
+    def _ask_portraits(self) -> None:
+        """Ask for the most typical and the latest face of each class."""
+        if self.worker.last is not None and (counts := self.worker.last.counts.classes):
+            self.worker.ask(lambda session: session.portraits(counts), self._show_portraits)
+
+    def _show_portraits(self, portraits: dict[str, list[SampleRegion]]) -> None:
+        self.portraits = portraits
         if self._rows:
             self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
 
@@ -223,19 +201,3 @@ class ClassListModel(QAbstractListModel):
             return False
         self.worker.decide(lambda session: session.rename_class(row.target, name))
         return True
-
-
-class ClassWatch(QObject):
-    """Knows the `names` of the classes; `changed` (those that are gone), once pages are renamed."""
-
-    changed = Signal(object)
-
-    def __init__(self, worker: SessionWorker, parent: QObject) -> None:
-        super().__init__(parent)
-        self.names: set[str] = set()
-        worker.progressed.connect(self._take)
-
-    def _take(self, progress: SortingProgress) -> None:
-        before, self.names = self.names, set(progress.keys)
-        if before != self.names:
-            QTimer.singleShot(0, self, lambda: self.changed.emit(before - self.names))

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.classes.model import ClassListModel, ClassOrder, ClassWatch
+from labeler.qt.classes.model import ClassListModel, ClassOrder
 from labeler.qt.classes.rail import ClassListView
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.pictures import ThumbnailLoader
@@ -47,7 +47,7 @@ class ClassPanel(QWidget):
         self.field.textEdited.connect(self.model.find)  # not what was completed
         self.field.textChanged.connect(self._cleared)
         self.field.begun.connect(self._offer_names)
-        ClassWatch(worker, self).changed.connect(self._offer_names)
+        worker.classes_changed.connect(self._offer_names)
         self.field.named.connect(self._name)
         self.add.clicked.connect(self._add)
         self.list.activated.connect(self._choose)

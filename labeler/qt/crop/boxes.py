@@ -116,7 +116,7 @@ class BoxDraft:
 
 def brought_up_to_date(
     drafts: Sequence[BoxDraft],
-    found: Sequence[BoxedSample],
+    kept: Sequence[BoxedSample],
     keys: Mapping[int, str],
     under_way: Container[int | None],
 ) -> list[BoxDraft]:
@@ -126,14 +126,17 @@ def brought_up_to_date(
     those that were changed since, stay as they are on the screen. What the catalogue does not
     have any more is gone from the screen, too.
     """
-    mine = {keys.get(one.id, one.kept.key if one.kept else ""): one for one in drafts}
+    mine = {keys.get(draft.id, draft.kept.key if draft.kept else ""): draft for draft in drafts}
     shown = []
-    for placed in found:
-        one = mine.pop(placed.key, None)
-        if one is None:
+    for placed in kept:
+        draft = mine.pop(placed.key, None)
+        if draft is None:
             shown.append(BoxDraft.of(placed))
+        elif draft.id in under_way:
+            shown.append(replace(draft, kept=placed))
         else:
-            shown.append(replace(one, kept=placed) if one.id in under_way else one.kept_as(placed))
-    there = {one.id for one in shown}
-    rest = [one for one in drafts if one.id not in there]
-    return shown + [replace(one, kept=None) for one in rest if one.changed or one.id in under_way]
+            shown.append(draft.kept_as(placed))
+    there = {draft.id for draft in shown}
+    rest = [draft for draft in drafts if draft.id not in there]
+    staying = [draft for draft in rest if draft.changed or draft.id in under_way]
+    return shown + [replace(draft, kept=None) for draft in staying]

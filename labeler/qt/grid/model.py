@@ -168,18 +168,18 @@ class TileModel(QAbstractListModel):
         generation = self.generation
         self._worker.ask(
             lambda session: self.read(session, some),
-            lambda found: self._take(block, generation, found),
+            lambda tiles: self._take(block, generation, tiles),
             lambda error: self._fail(block, generation, error),
         )
 
-    def _take(self, block: int, generation: int, found: dict[int, SampleTile]) -> None:
+    def _take(self, block: int, generation: int, tiles: dict[int, SampleTile]) -> None:
         first, last = block, block
         if len(self._tiles) > MOST_KEPT:
             # What is painted is asked for anew: all of it may be in sight.
             self._tiles.clear()
             self._asked &= {block} if generation == self.generation else set()
             first, last = 0, len(self._ids) // BLOCK
-        self._tiles |= found
+        self._tiles |= tiles
         if generation == self.generation:
             end = min((last + 1) * BLOCK, len(self._ids)) - 1
             self.dataChanged.emit(self.index(first * BLOCK), self.index(end))

@@ -10,7 +10,6 @@ from PySide6.QtCore import QTimer
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
-from labeler.qt.classes.model import ClassWatch
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
@@ -92,7 +91,7 @@ class ClassPagesView(PagedView):
         super().__init__(context)
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
-        self._kept, self._classes = KeptPages(), ClassWatch(self.worker, self)
+        self._kept = KeptPages()
         self._asked = False
         self._label = ""
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
@@ -111,7 +110,7 @@ class ClassPagesView(PagedView):
         self.view.answered.connect(self._answer)
         self.header.answered.connect(self._answer)
         self.view.dropped_on_group.connect(self._put_together)
-        self._classes.changed.connect(self._leave_out)
+        self.worker.classes_changed.connect(self._leave_out)
 
     def fit_page(self) -> None:
         """Make tiles as large as can be seen all at once."""
@@ -291,7 +290,7 @@ class ClassPagesView(PagedView):
         self._asked = True
         self._label = label or page.label or self._label
 
-        known = ({label} if label else page.labels) & self._classes.names
+        known = ({label} if label else page.labels) & self.worker.keys.keys()
 
         def carry_out(session: SortingSession) -> StepResult:
             session.refuse_gone(known)

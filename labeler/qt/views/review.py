@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from gleanset.db.views import ANYTHING
 from gleanset.operations import Operation
-from labeler.qt.classes.model import ClassWatch
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
@@ -57,7 +56,7 @@ class ReviewView(FilteredView):
         self._wall: Wall | None = None
         pile(self, self.bar, self.title, self.view)
         self.bar.changed.connect(self.reload)
-        ClassWatch(self.worker, self).changed.connect(self._leave_out)
+        self.worker.classes_changed.connect(self._leave_out)
 
     def enter(self) -> None:
         """Read what can be chosen, and the wall anew."""

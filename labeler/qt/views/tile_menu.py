@@ -111,19 +111,19 @@ class TileMenu(QMenu):
 
         self._worker.ask(lambda session: reasons_for(session, sample), self._tell_why)
 
-    def _tell_why(self, found: ProposalReasons) -> None:
+    def _tell_why(self, reasons: ProposalReasons) -> None:
         if self._why is None:
             return
         self._why.clear()
-        for name, sure in found.presorted:
+        for name, sure in reasons.presorted:
             text = self.tr("The presort says {label}, {percent} %")
             self._line(text.format(label=name, percent=round(sure * 100)))
-        if found.hint:
-            self._line(self.tr("Where it is from it is called {hint}").format(hint=found.hint))
-        for name, alike in found.alike:
+        if reasons.hint:
+            self._line(self.tr("Where it is from it is called {hint}").format(hint=reasons.hint))
+        for name, alike in reasons.alike:
             text = self.tr("It looks like a face of {label} ({likeness})")
             self._line(text.format(label=name, likeness=f"{alike:.2f}"))
-        for name in found.refused:
+        for name in reasons.refused:
             self._line(self.tr("Somebody said that it is not {label}").format(label=name))
         if self._why.isEmpty():
             self._line(self.tr("Nothing is known of it yet"))

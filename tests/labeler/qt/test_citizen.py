@@ -156,10 +156,6 @@ def test_a_folder_gets_pictures_of_every_view_in_both_themes(tmp_path: Path) -> 
     assert wishes._replace(screenshot=file).pictures() == [("sorting", None, file)]
 
 
-def test_the_command_knows_every_view() -> None:
-    assert tuple(kind.name for kind in VIEWS) == cli_window.NAMES
-
-
 def _takes_tab(widget: QWidget) -> bool:
     takes = widget.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
     return bool(takes) and widget.isVisible() and widget.isEnabled()
@@ -194,12 +190,6 @@ def test_a_window_is_there_before_what_reads_pictures_is_loaded() -> None:
     assert ran.stdout.split() == []
 
 
-def test_options_before_a_subcommand_are_refused(run_cli: Cli, few: FaceSet) -> None:
-    ran = run_cli("labeler.cli", "-d", few.root, "undo")
-    assert ran.code == 2
-    assert "after" in ran.stderr
-
-
 @pytest.mark.parametrize("key", [Qt.Key.Key_X, Qt.Key.Key_F2, Qt.Key.Key_F3, Qt.Key.Key_F1])
 def test_the_key_sheet_goes_at_any_key_and_the_view_stays(
     opened: Opened, few: FaceSet, key: Qt.Key
@@ -212,16 +202,3 @@ def test_the_key_sheet_goes_at_any_key_and_the_view_stays(
     settle(window)
     assert not window.sheet.isVisible()
     assert window.shown_name == "sorting"
-
-
-def test_the_key_sheet_keeps_the_keys_from_a_view_that_takes_them(
-    opened: Opened, few: FaceSet
-) -> None:
-    window = opened(few.root)
-    settle(window)
-    window.sheet.toggle()
-    window.view.take_focus()
-    settle(window)
-    QTest.keyClick(window.windowHandle(), Qt.Key.Key_Down)
-    assert not window.sheet.isVisible()
-    assert window.focusWidget() is window.view.home

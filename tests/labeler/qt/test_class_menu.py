@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import CONTROL, NONE, SHIFT, Opened, Person, settle, until
+from person import CONTROL, NONE, Opened, Person, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
@@ -58,18 +58,6 @@ def test_every_class_has_a_key_and_a_code_sends(person: Person) -> None:
     person.press("2", "key")  # by itself it is another class
     settle(person.window)
     assert sorted(named(person)) == sorted([coded(person, ",2"), coded(person, "2")])
-
-
-def test_redo_by_both_keys(person: Person) -> None:
-    person.send(0, "rei")
-    settle(person.window)
-    for again in ((Key.Key_Y, CONTROL), (Key.Key_Z, CONTROL | SHIFT)):
-        QTest.keyClick(person.view.view, Key.Key_Z, CONTROL)
-        settle(person.window)
-        assert named(person) == []
-        QTest.keyClick(person.view.view, *again)
-        settle(person.window)
-        assert named(person) == ["rei"]
 
 
 def right_click(widget: QWidget, point: QPoint) -> None:
@@ -143,18 +131,6 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
     person.window.undo()
     settle(person.window)
     assert {row.show for row in person.window.worker.last.counts.classes} == {None}
-
-
-def test_deleting_the_class_that_is_shown(person: Person) -> None:
-    person.send(0, "rei")
-    settle(person.window)
-    click(class_menu(person, "rei"), "Show its faces")
-    settle(person.window)
-    assert person.view.model.rowCount() == 1
-    click(class_menu(person, "rei"), "Delete")
-    settle(person.window)
-    assert person.view.model.state(0).kind == "done"
-    assert person.window.focusWidget() is not None
 
 
 def test_the_grid_follows_a_rename_and_a_merge(person: Person) -> None:

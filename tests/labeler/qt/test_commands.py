@@ -44,7 +44,7 @@ def heard(command: OwnCommand) -> tuple[list[CommandStage], list[str], list[Comm
     said: list[str] = []
     ends: list[CommandEnd] = []
     command.staged.connect(stages.append)
-    command.said.connect(said.append)
+    command.message.connect(said.append)
     command.ended.connect(ends.append)
     return stages, said, ends
 
@@ -112,7 +112,7 @@ from labeler.qt.commands import OwnCommand
 application = QCoreApplication([])
 owner = QObject()
 command = OwnCommand(["own_command"], owner)
-command.said.connect(lambda text: print(text, flush=True))
+command.message.connect(lambda text: print(text, flush=True))
 command.start()
 application.exec()
 """

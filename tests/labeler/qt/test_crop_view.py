@@ -9,9 +9,7 @@ from drawn_faces import FaceSet
 from other_program import locked
 from person import CONTROL, NONE, SHIFT, Opened, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QCursor, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
 from gleanset.db.sample_places import BoxedSample, BoxedSamples
@@ -111,16 +109,6 @@ def test_moving_keeps_the_label(window: LabelerWindow) -> None:
     ready(window)
     (back,) = kept(window)
     assert (back.key, back.label) == (box.key, key[0])
-
-
-def test_a_corner_resizes(window: LabelerWindow) -> None:
-    view = view_of(window)
-    box = draw(window).box
-    corner = spot(view, box.x + box.width, box.y + box.height)
-    drag(view, corner, spot(view, box.x + box.width + 20, box.y + box.height + 10))
-    ready(window)
-    (larger,) = kept(window)
-    assert near(larger, box.x, box.y, box.width + 20, box.height + 10)
 
 
 def test_the_keyboard_alone(window: LabelerWindow) -> None:
@@ -324,38 +312,6 @@ def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(
     assert view._sheet.sha256 != before
     with Dataset.open(window.worker.root) as dataset:
         assert len(BoxedSamples(dataset.db).placed(before)) == 1
-
-
-def wheel(view: CropView, place: QPoint, degrees: int) -> None:
-    port = view.canvas.viewport()
-    QCursor.setPos(port.mapToGlobal(place))
-    QApplication.processEvents()
-    there, turned = QPointF(port.mapToGlobal(place)), QPoint(0, 8 * degrees)
-    phase = Qt.ScrollPhase.NoScrollPhase
-    event = QWheelEvent(
-        QPointF(place), there, QPoint(), turned, Button.NoButton, CONTROL, phase, False
-    )
-    QApplication.sendEvent(port, event)
-    QApplication.processEvents()
-
-
-def test_ctrl_and_the_wheel_zoom_at_the_cursor(window: LabelerWindow) -> None:
-    view = view_of(window)
-    canvas, whole = view.canvas, view.canvas.transform().m11()
-    wheel(view, canvas.viewport().rect().center(), 150)  # larger than the view on both sides
-    place = canvas.viewport().rect().center() + QPoint(150, -90)
-    under, scale = canvas.mapToScene(place), canvas.transform().m11()
-    wheel(view, place, 60)
-    assert canvas.transform().m11() > scale > whole
-    away = canvas.mapFromScene(under) - place
-    assert max(abs(away.x()), abs(away.y())) <= 2
-    drag(view, canvas.mapFromScene(under), canvas.mapFromScene(under + QPointF(10, 8)))
-    ready(window)
-    (box,) = kept(window)
-    assert near(box, round(under.x()), round(under.y()), 10, 8)
-    wheel(view, place, -900)
-    assert canvas.transform().m11() == whole
-    assert not canvas.horizontalScrollBar().isVisible()
 
 
 def test_an_image_is_enlarged_and_moved_by_keys_wheel_and_middle_button(

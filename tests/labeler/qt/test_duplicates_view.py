@@ -173,7 +173,7 @@ def test_what_another_program_decided_is_left_alone(person: Person) -> None:
         finder = DuplicateFinder(dataset, workers=1)
         finder.apply(finder.plan())
     said: list[str] = []
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.message.connect(lambda text, bad: said.append(text))
     until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
     view.accept_page()
     until(lambda: bool(said))

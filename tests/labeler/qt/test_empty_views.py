@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet
-from person import Opened, Person, settle, until
+from person import Opened, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
@@ -115,29 +115,3 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
     press(window, "Split and export it")
     assert window.shown_name == "numbers"
     assert title(window) == ""
-
-
-def test_it_goes_when_faces_come_back(sorted_window: LabelerWindow) -> None:
-    window = sorted_window
-    assert title(window) == "Everything is sorted"
-    window.undo()
-    settle(window)
-    assert title(window) == ""
-    assert window.view.model.rowCount() == 60  # type: ignore[attr-defined]
-    window.show_view("crop")
-    assert title(window) == "There is no image in which no face was found"
-    press(window, "Show all images")
-    until(lambda: title(window) == "")
-    window.view.text.setText("no such name")  # type: ignore[attr-defined]
-    until(lambda: title(window) == "There is no such image")
-    press(window, "Clear the search")
-    until(lambda: title(window) == "")
-
-
-def test_a_key_means_the_faces_also_where_there_are_none(
-    sorted_window: LabelerWindow, few: FaceSet
-) -> None:
-    title(sorted_window)
-    person = Person(sorted_window, few)
-    person.press(Qt.Key.Key_F3, "key")
-    assert sorted_window.shown_name == "duplicates"

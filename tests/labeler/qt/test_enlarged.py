@@ -108,28 +108,6 @@ def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: Face
     assert person.view.view.selected_rows() == []
 
 
-def test_on_a_class_page_a_double_click_lifts_nothing(opened: Opened, few: FaceSet) -> None:
-    propose(few, 0.9)
-    person = Person(opened(few.root, "pages"), few)
-    settle(person.window)
-    page = person.window.view.page
-    face = enlarged(person, 3, "double click")
-    assert person.view.model.states == {}
-    proposed = person.view.model.proposal(3).label
-    assert f"{proposed}?" in face.words()
-    other = next(name for name in person.keys if name != proposed)
-    QTest.keyClick(face, person.keys[other])
-    settle(person.window)
-    assert list(named(person).values()) == [other]
-    QTest.keyClick(face, Key.Key_Return)  # files nothing from here
-    settle(person.window)
-    assert person.window.view.page is page
-    QTest.keyClick(face, Key.Key_Escape)
-    assert person.view.view.point == 3  # and the next key means it still
-    QTest.keyClick(person.view.view, Key.Key_Space, CONTROL)
-    assert person.view.model.state(3).kind == "in"  # what was sent is put back
-
-
 # -- the menu
 
 
@@ -212,18 +190,6 @@ def test_the_menu_looks_closer(person: Person, monkeypatch: pytest.MonkeyPatch) 
     settle(person.window)
     assert person.view.model.rowCount() == 3  # the frames of one shot
     assert "All faces · 3 of 24 faces" in person.view.title.text()
-
-
-def test_the_menu_of_another_view_leads_to_the_grid(person: Person) -> None:
-    person.window.show_view("review")
-    view = person.window.view
-    view.bar.wall.setCurrentIndex(view.bar.wall.findData("all"))
-    view.reload()
-    settle(person.window)
-    click(menu_of(person, 2), "Show its moment")
-    settle(person.window)
-    assert person.window.shown_name == "sorting"
-    assert person.view.model.rowCount() == 3
 
 
 def test_why_a_class_is_proposed(person: Person) -> None:

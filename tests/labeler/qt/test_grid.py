@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, labels
 from person import CONTROL, NONE, SHIFT, Opened, Person, hover, settle, until
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
@@ -19,7 +19,6 @@ from sorting_book import ids_of
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
-from labeler.qt.grid.drag import TileDrag
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
@@ -50,35 +49,9 @@ def drop(widget: QWidget, mime: QMimeData, point: QPoint) -> QDropEvent:
     return event
 
 
-def row_of(window: LabelerWindow, target: str) -> QPoint:
-    rail = window.class_panel
-    row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
-    return rail.list.visualRect(rail.model.index(row)).center()
-
-
-def test_files_dropped_from_a_file_manager(person: Person, tmp_path: Path) -> None:
-    (tmp_path / "in" / "deep").mkdir(parents=True)
-    picture = next((person.window.worker.root / "images").rglob("*.png")).read_bytes()
-    (tmp_path / "in" / "deep" / "-1\n.png").write_bytes(picture + b" ")
-    (tmp_path / "notes.txt").write_text("no picture")
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(tmp_path / name)) for name in ("in", "notes.txt")])
-    said: list[str] = []
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
-    event = drop(person.window.class_panel.list.viewport(), mime, row_of(person.window, "hana"))
-    assert event.dropAction() == Qt.DropAction.CopyAction
-    until(lambda: bool(said) and "taken in" in said[-1])
-    settle(person.window)
-    assert said[-1] == "1 picture taken in  ·  no pictures: 1"
-    assert steps(person) == ["1 dropped on hana"]
-    person.window.undo()
-    settle(person.window)
-    assert list(labels(person.window.worker.root).values()).count("hana") == 0
-
-
 def test_a_key_with_nothing_pointed_at_says_so(person: Person) -> None:
     said: list[str] = []
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.message.connect(lambda text, bad: said.append(text))
     person.press(person.keys["rei"], "key")
     person.press("7", "key")
     settle(person.window)
@@ -87,27 +60,6 @@ def test_a_key_with_nothing_pointed_at_says_so(person: Person) -> None:
     person.press("7", "key")
     assert "No class has the key 7" in said[-1]
     assert steps(person) == []
-
-
-def slip(person: Person, row: int, by: int) -> None:
-    port, start = person.view.view.viewport(), person.place(row)
-    QTest.mousePress(port, Button.LeftButton, NONE, start)
-    hover(port, start + QPoint(by, 0), Button.LeftButton)
-    QTest.mouseRelease(port, Button.LeftButton, NONE, start + QPoint(by, 0))
-
-
-@pytest.mark.parametrize("by", [0, 3, 6, 9, 14, 20, 23])
-def test_a_slip_is_still_a_click(person: Person, by: int) -> None:
-    slip(person, 5, by)
-    assert person.view.view.selected_rows() == [5]
-
-
-def test_a_far_press_is_a_drag(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[list[int]] = []
-    monkeypatch.setattr(TileDrag, "start", lambda view, rows, paths: begun.append(rows))
-    slip(person, 5, 30)
-    assert begun == [[5]]
-    assert person.view.view.selected_rows() == []
 
 
 def test_a_click_that_costs_a_selection_is_taken_back(person: Person) -> None:
@@ -270,17 +222,6 @@ def test_only_the_place_that_was_asked_for_last_is_shown(person: Person) -> None
         view.open_place(place)
     settle(person.window)
     assert shown == [60]
-
-
-def test_neighbours_of_a_tile_that_is_pointed_at_no_more_are_not_shown(person: Person) -> None:
-    settle(person.window)
-    tiles = [person.view.model.tile(row) for row in (0, 1, 2)]
-    look = person.window.details
-    look.show_tile(tiles[1])
-    look.show_neighbours([tiles[2]], of=tiles[0].id)
-    assert not look._near_label.isVisible()
-    look.show_neighbours([tiles[2]], of=tiles[1].id)
-    assert look._near_label.isVisible()
 
 
 def test_a_tile_whose_decision_was_refused_is_not_shown_as_sent(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import re
 from itertools import pairwise
 
 import pytest
 from drawn_faces import FaceSet, propose
-from person import CONTROL, SHIFT, Opened, Person, settle, until
+from person import CONTROL, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QComboBox
@@ -106,63 +105,6 @@ def test_undone_faces_come_back_at_once(
         assert agree(person) == left
     assert keys_shown(person) == before
     assert grid(person).model.states == {}
-
-
-def test_what_comes_back_is_in_sight_and_the_selection_stays(person: Person) -> None:
-    view = grid(person)
-    view.view.set_side(320)
-    person.send(0, "rei")
-    person.enter()
-    settle(person.window)
-    QTest.keyClick(view.view, Key.Key_End)
-    person.click(58)
-    chosen = view.model.id(58)
-    assert view.view.verticalScrollBar().value() > 500
-    undo(person)
-    assert view.view.visualRect(view.model.index(0)).top() >= 0
-    assert [view.model.id(row) for row in view.view.selected_rows()] == [chosen]
-
-
-def test_a_face_of_a_class_that_is_taken_away_and_back(person: Person) -> None:
-    for row in range(4):
-        person.send(row, "rei")
-    settle(person.window)
-    person.window.class_panel.chosen.emit("rei")
-    assert agree(person) == 4
-    person.send(1, "hana")
-    assert agree(person) == 3
-    person.enter()
-    assert agree(person) == grid(person).model.rowCount() == 3
-    undo(person)
-    assert agree(person) == grid(person).model.rowCount() == 4
-    undo(person)  # and the step that had brought the last one here
-    assert agree(person) == 3
-    assert [grid(person).model.state(row).kind for row in range(4)].count("done") == 1
-
-
-def test_counts_agree_through_a_walk_and_another_program(person: Person) -> None:
-    dice = random.Random(4)
-    keys = list(person.truth)
-    for _ in range(30):
-        kind = dice.choice(["send", "send", "send", "undo", "redo", "other", "open", "enter"])
-        view = grid(person)
-        if kind == "send" and view.model.rowCount():
-            person.send(dice.randrange(view.model.rowCount()), dice.choice(list(person.keys)))
-        elif kind == "undo":
-            QTest.keyClick(view.view, Key.Key_Z, CONTROL)
-        elif kind == "redo":
-            QTest.keyClick(view.view, Key.Key_Z, CONTROL | SHIFT)
-        elif kind == "other":
-            with Dataset.open(person.window.worker.root) as dataset:
-                other = SortingSession(dataset)
-                other.file(ids_of(other, dice.sample(keys, 3)), dice.choice(list(person.keys)))
-                wanted = other.progress().saved
-            until(lambda w=wanted: person.window.worker.last.saved >= w)  # type: ignore[misc]
-        elif kind == "open":
-            person.window.class_panel.chosen.emit(dice.choice([":queue", ALL_PLACES, "rei"]))
-        elif kind == "enter":
-            person.enter()
-        agree(person)
 
 
 def test_another_program_moves_nothing_and_is_told_of(person: Person) -> None:

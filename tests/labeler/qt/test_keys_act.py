@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels, propose
-from person import CONTROL, NONE, Opened, Person, settle, until
+from person import NONE, Opened, Person, settle, until
 from polish import VIEW_NAMES
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent
@@ -16,7 +16,6 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 from web_claims import Told, add_reports
 
-from gleanset import Dataset
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.sending import ENTER_DEAD
 from labeler.qt.window import LabelerWindow
@@ -161,19 +160,6 @@ def test_keys_act_after_a_click_in_the_rail_its_menu_and_a_new_name(person: Pers
     assert set(labels(window.worker.root).values()) == {None}
 
 
-def test_keys_act_after_undo_by_its_button(person: Person) -> None:
-    window = person.window
-    move(window, place_of(person, 2))
-    press(window, person.keys["rei"])
-    button = window.status.undo
-    QTest.mouseClick(
-        window.windowHandle(), Button.LeftButton, NONE, button.mapTo(window, button.rect().center())
-    )
-    settle(window)
-    assert person.sorted == 0
-    assert on_faces(person)
-
-
 @pytest.mark.parametrize("name", ["mococo", "izumi konata", "nagisa", "2B", "Gumi", "Lola"])
 def test_a_name_is_no_command(unnamed: Person, name: str) -> None:
     view, window = alive(unnamed), unnamed.window
@@ -253,7 +239,7 @@ def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> 
     window = opened(few.root, name)
     settle(window)
     told: list[str] = []
-    window.worker.said.connect(lambda text, bad: told.append(text))
+    window.worker.message.connect(lambda text, bad: told.append(text))
     for key in (*PRINTABLE, *FUNCTION, *OTHERS):
         window.sheet.hide()
         window.show_view(name)
@@ -271,14 +257,3 @@ def seen(window: LabelerWindow) -> bytes:
     """What is on the screen, without the status bar."""
     picture = window.grab(window.centralWidget().geometry()).toImage()
     return bytes(picture.constBits())
-
-
-def test_ctrl_z_in_an_empty_field_takes_back_a_step(person: Person) -> None:
-    window = person.window
-    move(window, place_of(person, 2))
-    press(window, person.keys["rei"], "/")
-    QTest.keyClick(window.windowHandle(), Key.Key_Z, CONTROL)
-    settle(window)
-    assert person.sorted == 0
-    with Dataset.open(window.worker.root) as dataset:
-        assert not [sample for sample in dataset.samples.each() if sample.label]

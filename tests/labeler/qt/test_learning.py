@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, copied
+from drawn_faces import FaceSet
 from person import Opened, settle, until
 from PySide6.QtCore import QProcessEnvironment
 
@@ -79,30 +78,6 @@ def test_the_status_bar_says_what_learning_is_at(
     assert not button_of(other).switch.isChecked()
 
 
-LEARNS = """
-import json, sys
-for told in ({"stage": "learning", "done": 0}, {"stage": "learning", "done": 1, "ended": True}):
-    print(json.dumps(told), file=sys.stderr, flush=True)
-sys.stdin.read()
-"""
-
-
-def test_nothing_is_learnt_where_nobody_is_named(
-    opened: Opened, drawn_few: FaceSet, stand_in: Stand, tmp_path: Path
-) -> None:
-    stand_in(LEARNS)
-    faces = copied(drawn_few, tmp_path / "d", named=False)
-    window = opened(faces.root)
-    window.learning.begin()
-    until(lambda: window.learning.state is LearningState.RESTING)
-    assert button_of(window).text() == "Faces were looked at"
-    with Dataset.open(faces.root) as dataset:
-        dataset.journal.step("Rei", [Choice(next(iter(faces.truth)), "label", "rei")])
-    until(lambda: window.learning.taught)
-    window.learning.changed.emit()
-    assert button_of(window).text() == "Has learnt"
-
-
 STANDS_BY = """
 import json, sys, time
 for told in ({"stage": "standby", "done": 0}, {"stage": "standby", "done": 0, "ended": True}):
@@ -118,7 +93,7 @@ def test_a_second_window_says_when_it_takes_over(
     stand_in(STANDS_BY)
     window = opened(few.root)
     said: list[str] = []
-    window.worker.said.connect(lambda text, bad: said.append(text))
+    window.worker.message.connect(lambda text, bad: said.append(text))
     window.learning.begin()
     until(lambda: window.learning.state is LearningState.WAITING)
     assert button_of(window).text() == "Another window learns"
@@ -134,7 +109,7 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
     said: list[str] = []
     for _ in range(2):
         window = opened(few.root)
-        window.worker.said.connect(lambda text, bad: said.append(text))
+        window.worker.message.connect(lambda text, bad: said.append(text))
         window.learning.begin()
         until(lambda shown=window: shown.learning.state is LearningState.MISSING)
         button = button_of(window)
@@ -142,21 +117,6 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
         assert "gleanset[train]" in button.toolTip()
     assert [text for text in said if "Proposals would get better" in text] == said
     assert len(said) == 1
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a module cannot be replaced there")
-def test_learning_goes_on_where_it_crashed(
-    few: FaceSet, opened: Opened, stand_in: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("labeler.qt.commands.PAUSES", (0.01,))
-    stand_in("import os\nos.abort()\n")
-    window = opened(few.root)
-    said: list[str] = []
-    window.worker.said.connect(lambda text, bad: said.append(text))
-    window.learning.begin()
-    until(lambda: window.learning.state is LearningState.FAILED)
-    assert "begins again" in said[0]
-    assert said[-1].startswith("Cannot learn")
 
 
 @pytest.mark.slow

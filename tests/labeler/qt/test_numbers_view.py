@@ -124,7 +124,7 @@ def test_export_from_the_window(view: NumbersView) -> None:
 @pytest.mark.damages
 def test_one_picture_that_cannot_be_read_is_one(view: NumbersView) -> None:
     root, said = view.worker.root, list[str]()
-    view.worker.said.connect(lambda text, bad: said.append(text))
+    view.worker.message.connect(lambda text, bad: said.append(text))
     preview(view)
     view.keep()
     until(lambda: not view._splitting.busy)

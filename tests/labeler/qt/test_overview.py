@@ -132,20 +132,6 @@ def test_with_keys_alone_the_next_name_is_for_the_next_group(person: Person) -> 
     assert (named(person, "Miku"), named(person, "Rin")) == (len(one), len(other))
 
 
-def test_groups_that_do_not_matter_and_one_undo(person: Person) -> None:
-    view = class_pages(person)
-    rows = group_rows(person, 0)
-    person.point(rows[0])
-    person.press(".", "place")
-    settle(person.window)
-    assert person.window.worker.last is not None
-    assert person.window.worker.last.counts.waiting == len(person.truth) - len(rows)
-    person.window.undo()
-    settle(person.window)
-    assert person.window.worker.last.counts.waiting == len(person.truth)
-    assert view.model.state(rows[0]).kind == "in"
-
-
 def test_a_full_stop_says_that_nobody_of_a_group_is_collected(person: Person) -> None:
     rows = group_rows(person, 1)
     person.point(rows[0])
@@ -279,37 +265,6 @@ def test_groups_without_a_name_are_asked_about(person: Person) -> None:
     person.window.undo()
     settle(person.window)
     assert view.page is page
-
-
-def test_same_or_different_is_one_key_each(person: Person) -> None:
-    view = class_pages(person)
-    who = person.who(0)
-    person.point(group_rows(person, 0)[0])
-    person.write(who)
-    leave(person)
-    before = named(person, who)
-    person.press("=", "pair")
-    settle(person.window)
-    while view.page is not None and view.page.label is None:  # until it is about who has a name
-        assert view.page.kind == "pair"
-        person.press(Key.Key_PageDown, "put off")
-        settle(person.window)
-        person.press("=", "pair")
-        settle(person.window)
-    page = view.page
-    assert page is not None
-    assert page.kind == "pair"
-    asked = page.groups[1].size
-    person.press("n", "answer")
-    settle(person.window)
-    assert named(person, who) == before
-    assert view.page is not page
-    person.window.undo()
-    settle(person.window)
-    assert view.page is not None
-    assert view.page.kind == "pair"
-    person.press("y", "answer")
-    assert named(person, who) >= before + asked
 
 
 @pytest.mark.parametrize("key", ["=", Key.Key_Escape, Key.Key_PageDown])

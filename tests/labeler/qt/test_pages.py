@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, add_classes, copied, drawn_once, labels, propose
-from person import CONTROL, Opened, Person, class_pages, settle, until
+from person import Opened, Person, class_pages, settle, until
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtTest import QTest
@@ -158,15 +158,6 @@ def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Per
     assert view.page.label == "Ayanami"
 
 
-def test_a_class_that_is_deleted_has_no_page(person: Person) -> None:
-    page = class_pages(person).page
-    assert page is not None
-    person.window.worker.decide(lambda session: session.delete_class(str(page.label)))
-    settle(person.window)
-    after = class_pages(person).page
-    assert after is None or after.label != page.label
-
-
 def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
     view, first = class_pages(person), class_pages(person).page
     person.press(Key.Key_PageDown, "skip")
@@ -178,24 +169,6 @@ def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
     person.press(Key.Key_PageUp, "back")
     settle(person.window)
     assert view.page == first
-
-
-def test_keyboard_alone(person: Person) -> None:
-    """Arrows point, Ctrl+Space lifts, a key sends, Enter files: no mouse at all."""
-    view = class_pages(person)
-    for _ in range(3):
-        QTest.keyClick(view.view, Key.Key_Right)
-    QTest.keyClick(view.view, Key.Key_Space, CONTROL)
-    QTest.keyClick(view.view, Key.Key_Right)
-    name = next(name for name in person.keys if name != view.page.label)
-    QTest.keyClick(view.view, person.keys[name])
-    assert view.model.state(2).kind == "lifted"
-    assert view.model.state(3).kind == "sent"
-    ready(person)
-    number = len(view.page.tiles)
-    QTest.keyClick(view.view, Key.Key_Return)
-    settle(person.window)
-    assert counted(person) == number - 1
 
 
 def test_a_class_is_checked_without_its_name(person: Person) -> None:
@@ -225,7 +198,7 @@ def test_a_class_is_checked_without_its_name(person: Person) -> None:
 
 def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
     view, said = class_pages(person), []
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.message.connect(lambda text, bad: said.append(text))
     offer = view.header.offer
     assert not offer.isVisible()
     person.sort_pages()
@@ -286,17 +259,3 @@ def double_click(person: Person, row: int) -> None:
     QTest.mouseClick(tiles, Qt.MouseButton.LeftButton, pos=place)
     QTest.mouseDClick(tiles, Qt.MouseButton.LeftButton, pos=place)
     QTest.mouseRelease(tiles, Qt.MouseButton.LeftButton, pos=place)
-
-
-def test_a_first_name_makes_a_class(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> None:
-    shutil.copytree(drawn_few.root, tmp_path / "d")
-    person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
-    settle(person.window)
-    view = class_pages(person)
-    assert view.page.kind == "groups"
-    ready(person)
-    number = view.page.groups[0].size
-    person.write("涼宮ハルヒ")
-    settle(person.window)
-    assert list(labels(tmp_path / "d").values()).count("涼宮ハルヒ") == number
-    assert person.keys == {"涼宮ハルヒ": "1"}

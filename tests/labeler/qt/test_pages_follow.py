@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, copied, drawn_once, labels, propose
+from drawn_faces import copied, drawn_once, labels, propose
 from person import Opened, Person, class_pages, settle, until
 from PySide6.QtCore import Qt
 
@@ -76,61 +76,6 @@ def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Per
     assert not any(labels(person.window.worker.root).values())
 
 
-def test_a_page_that_is_turned_back_to_names_nobody_who_is_gone(person: Person) -> None:
-    view = class_pages(person)
-    label = str(view.page and view.page.label)
-    ready(person)
-    person.enter()
-    settle(person.window)
-    person.window.worker.decide(lambda session: session.delete_class(label))
-    settle(person.window)
-    until(lambda: label not in person.keys)
-    view._turn_back()
-    settle(person.window)
-    assert view.page is None or label not in view.page.labels
-
-
-def test_what_was_named_is_no_question_any_more_when_the_name_is_taken_back(
-    opened: Opened, drawn_few: FaceSet, tmp_path: Path
-) -> None:
-    faces = copied(drawn_few, tmp_path / "d", named=False)
-    person = Person(opened(faces.root, "pages"), faces)
-    settle(person.window)
-    view = class_pages(person)
-    for _ in range(2):  # until faces that wait are thought to be of the one who was named
-        assert view.page is not None
-        for group, rows in zip(view.page.groups, groups_of(person), strict=True):
-            if person.who(rows[0]) == person.who(0) and group.size:
-                person.point(rows[0])
-                person.write("Miku")
-                settle(person.window)
-        ready(person)
-        person.enter()
-        settle(person.window)
-        if view.page is not None and "Miku" in view.page.labels:
-            break
-    assert view.page is not None
-    assert "Miku" in view.page.labels
-    while "Miku" in person.keys:
-        person.window.undo()
-        settle(person.window)
-    assert view.page is None or "Miku" not in view.page.labels
-    ready(person)
-    person.enter()
-    settle(person.window)
-    assert "Miku" not in classes(person)
-
-
-def groups_of(person: Person) -> list[range]:
-    page = class_pages(person).page
-    assert page is not None
-    first, found = 0, []
-    for group in page.groups:
-        found.append(range(first, first + group.size))
-        first += group.size
-    return found
-
-
 def test_an_undo_that_can_do_nothing_says_what_came_after(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +83,7 @@ def test_an_undo_that_can_do_nothing_says_what_came_after(
     view, said = class_pages(person), []
     view.next_page()
     settle(person.window)
-    person.window.worker.said.connect(lambda text, bad: said.append((text, bad)))
+    person.window.worker.message.connect(lambda text, bad: said.append((text, bad)))
     for _ in range(2):
         ready(person)
         person.enter()

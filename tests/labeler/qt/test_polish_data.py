@@ -53,7 +53,7 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(
     window = opened(few.root)
     settle(window)
     said: list[str] = []
-    window.worker.said.connect(lambda text, bad: said.append(text))
+    window.worker.message.connect(lambda text, bad: said.append(text))
     window.class_panel.list.files_dropped.emit([str(tmp_path / "odd")], "hana")
     until(lambda: any("taken in" in text for text in said))
     settle(window)
@@ -89,7 +89,7 @@ def test_a_disk_that_is_read_only(
         pytest.skip("needs the right to remount a disk")
     person = Person(opened(disk / "few"), few)
     said: list[str] = []
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.message.connect(lambda text, bad: said.append(text))
     settle(person.window)
     person.send(1, "hana")
     until(lambda: any("can only be read" in text for text in said))

@@ -117,7 +117,7 @@ def test_a_drop_from_another_view_brings_back_no_class_that_is_gone(person: Pers
     window.show_view("numbers")
     settle(window)
     said: list[str] = []
-    window.worker.said.connect(lambda text, bad: said.append(text))
+    window.worker.message.connect(lambda text, bad: said.append(text))
     with Dataset.open(window.worker.root) as dataset:
         ClassEditor(dataset).delete(gone)
         held.rail.tiles_dropped.emit(ids, gone)

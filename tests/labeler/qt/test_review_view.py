@@ -13,7 +13,6 @@ from gleanset import Dataset
 from gleanset.db.proposals import Proposal, Proposals, Standing
 from gleanset.db.quality import QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
-from labeler.classes import ClassEditor
 from labeler.qt.views.review import ReviewView
 from labeler.quality.flags import flags_of
 from labeler.sorting.session import SortingSession
@@ -102,34 +101,6 @@ def test_enter_takes_the_suggestion_and_k_keeps_the_label(
     settle(person.window)
     assert labels(reviewed.root)[found[0]] != reviewed.truth[found[0]]
     assert found[0] in keys_of(view)
-
-
-def test_a_class_that_is_gone_is_suggested_no_more(opened: Opened, reviewed: FaceSet) -> None:
-    person = Person(opened(reviewed.root, "review"), reviewed)
-    view = shown(person, "model")
-    label = reviewed.truth[keys_of(view)[0]]
-    person.point(0)
-    with Dataset.open(reviewed.root) as dataset:
-        ClassEditor(dataset).delete(label)
-        person.enter()  # before the window has looked
-        settle(person.window)
-        assert label not in dataset.classes.names()
-    until(lambda: label not in person.keys)
-    settle(person.window)
-    assert view.model.rowCount() < WRONG
-    assert all(one.label != label for one in view._wall.suggested.values())
-
-
-def test_a_doubt_ends_with_a_look(opened: Opened, reviewed: FaceSet) -> None:
-    person = Person(opened(reviewed.root, "review"), reviewed)
-    view = shown(person, "doubts")
-    found = keys_of(view)
-    assert sorted(found) == sorted(list(reviewed.truth)[:2])
-    person.send(0, reviewed.truth[found[0]])
-    settle(person.window)
-    view.reload()
-    settle(person.window)
-    assert keys_of(view) == found[1:]
 
 
 def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Person, class_pages, hover, settle, until
+from person import Person, class_pages, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -22,7 +22,6 @@ from gleanset.db.sorting import SortingQueue
 from labeler.qt import window
 from labeler.qt.views import untouched_overview
 from labeler.qt.views.sending import ENTER_DEAD
-from labeler.qt.views.untouched_overview import AT_REST
 from labeler.sorting.page_layout import ClassPage
 
 ANEW = "The groups were made anew: a network has seen the faces by now"
@@ -85,7 +84,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     settle(person.window)
     view, before, titles = class_pages(person), page_of(person), set[str]()
     said: list[str] = []
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.message.connect(lambda text, bad: said.append(text))
     assert (before.kind, len(before.tiles)) == ("plain", 60)
     assert view.header.title.text() == (
         "Faces are being compared: groups of look-alikes come by themselves"
@@ -112,7 +111,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
 
 def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
     before, said = page_of(person), list[str]()
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.message.connect(lambda text, bad: said.append(text))
     look_on(0.3)
     assert page_of(person) is before
     presort(person)
@@ -150,23 +149,10 @@ def test_what_was_touched_stays(person: Person, by: str) -> None:
 
 
 @pytest.mark.timed
-def test_nothing_changes_under_a_mouse_that_moves(person: Person) -> None:
-    view, before = class_pages(person), page_of(person)
-    presort(person)
-    for step in range(8):
-        hover(view.view.viewport(), QPoint(40 + 30 * step, 90))
-        moved = time.monotonic()
-        look_on(0.1)
-    assert page_of(person) is before
-    until(lambda: page_of(person) is not before)
-    assert time.monotonic() - moved >= AT_REST
-
-
-@pytest.mark.timed
 def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(person: Person) -> None:
     view, before = class_pages(person), page_of(person)
     said: list[str] = []
-    person.window.worker.said.connect(lambda text, bad: said.append(text))
+    person.window.worker.message.connect(lambda text, bad: said.append(text))
     person.window.worker.decide(lambda session: session.add_class("Miku"))
     settle(person.window)
     view._untouched.shown(before)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from drawn_faces import FaceSet
@@ -24,7 +23,6 @@ from labeler.qt.program import Program
 from labeler.qt.taking import TakingState
 from labeler.qt.welcome import Welcome
 
-Cli = Callable[..., Any]
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -152,15 +150,6 @@ def test_what_cannot_be_opened_or_made_says_why(
     welcome.place.setText(str(tmp_path / "file"))
     QTest.mouseClick(welcome.make, LEFT)
     assert "choose another place" in welcome.problem.text()
-
-
-def test_a_picture_of_no_dataset_is_an_error_as_ever(run_cli: Cli, tmp_path: Path) -> None:
-    ran = run_cli("labeler.cli", "--screenshot", tmp_path / "a.png", "-d", tmp_path)
-    assert ran.code == 3
-    assert "there is no dataset" in ran.stderr
-    ran = run_cli("labeler.cli", "-d", tmp_path, QT_QPA_PLATFORM="", DISPLAY="", WAYLAND_DISPLAY="")
-    assert ran.code == 3
-    assert everything(tmp_path) == []
 
 
 def test_a_folder_in_the_place_of_a_command_is_opened(

@@ -107,7 +107,7 @@ class Walker:
         self.counts: Counter[str] = Counter()
         self._said: list[str] = []
         self._bad: list[str] = []
-        self.window.worker.said.connect(self._hear)
+        self.window.worker.message.connect(self._hear)
         self._dataset = Dataset.open(self.window.worker.root)
         self._decided, self._step = self._now(), self._last_step()
 
