@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +13,15 @@ import click
 import msgspec
 
 from gleanset import Dataset
-from gleanset.cli import CommandJob, Result, answered, group, job_options, key_values
+from gleanset.cli import (
+    CommandGroup,
+    CommandJob,
+    Result,
+    answered,
+    group,
+    job_options,
+    key_values,
+)
 from gleanset.cli import main as run_main
 from gleanset.completion.values import one_of, runs_here
 from gleanset.errors import UsageError
@@ -30,7 +39,46 @@ def _recipes() -> list[str]:
 
 
 complete_recipe_name, complete_recipe = one_of(_recipes), one_of(_recipes, or_files=True)
-commands = group("gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.")
+PROGRAMS = ("harvest", "facecrop", "labeler", "baseline", "webapp")
+
+
+class Programs(CommandGroup):
+    """The commands of whole datasets, and those of each program: `gleanset harvest urls`.
+
+    A program is imported when it is asked for. Its own name is the short form of its group.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the programs first."""
+        return [*PROGRAMS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command of whole datasets, or a program."""
+        if cmd_name in PROGRAMS:
+            program: click.Command = import_module(f"{cmd_name}.cli").commands
+            return program
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return what is meant. Raises `UsageError` with the programs that have such a command."""
+        if self.get_command(ctx, args[0]) is None and (meant := self._programs_with(ctx, args[0])):
+            ctx.fail(f"No such command {args[0]!r}: {' or '.join(meant)}?")
+        return super().resolve_command(ctx, args)
+
+    def _programs_with(self, ctx: click.Context, name: str) -> list[str]:
+        groups = {program: self.get_command(ctx, program) for program in PROGRAMS}
+        return [
+            f"gleanset {program} {name}"
+            for program, group in groups.items()
+            if isinstance(group, click.Group) and name in group.list_commands(ctx)
+        ]
+
+
+commands = group(
+    "gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.", Programs
+)
 for command in (completion, doctor, *HOUSE, *SNAPSHOTS):
     commands.add_command(command)
 KINDS = (
