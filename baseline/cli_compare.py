@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.completion.values import runs_here
+from gleanset.completion import runs_here
 from gleanset.terminal import table
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import click
 
 from baseline.cli_options import need_torch
 from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.completion.values import runs_here
+from gleanset.completion import runs_here
 from gleanset.html.words import count, duration, percent
 
 

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.completion.values import runs_here
+from gleanset.completion import runs_here
 from gleanset.errors import UsageError
 from gleanset.html.words import percent
 from gleanset.named_files import found_at

@@ -12,7 +12,7 @@ import click
 from baseline.settings import AUTO, check_preset, preset_names
 from facecrop.request import checked_detector, complete_detector
 from gleanset.cli import CommandJob
-from gleanset.completion.values import one_of
+from gleanset.completion import one_of
 from gleanset.errors import MissingComponent
 
 if TYPE_CHECKING:

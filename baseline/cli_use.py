@@ -13,7 +13,7 @@ import click
 
 from baseline.cli_options import announced_crop_plan, crop_options, crop_request, need_torch
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
-from gleanset.completion.values import classes_here, runs_here, runs_here_or_files
+from gleanset.completion import classes_here, runs_here, runs_here_or_files
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from gleanset.completion.values import one_of, registered_in
+from gleanset.completion import one_of, registered_in
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics

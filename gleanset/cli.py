@@ -8,7 +8,6 @@ JSON, and errors become one clear line and the documented exit code.
 from __future__ import annotations
 
 import functools
-import gc
 import io
 import json
 import logging
@@ -40,8 +39,6 @@ Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BUG = 1
 LINES = "json"
-COLLECTOR_THRESHOLDS = 20_000, 20, 20
-"""We make few cycles; looking for them after every 700 objects costs a tenth of a harvest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +253,9 @@ def chosen_root(given: Path | None) -> Path:
 def main(commands: click.Group) -> NoReturn:
     """Run a console command to its documented exit code."""
     name = commands.name or "gleanset"
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Paths may hold bytes that are no text, and terminals may lack letters.
         sys.stdout.reconfigure(errors="backslashreplace")
-    _prepare_completion(name)
     try:
         take_over()
         code = commands.main(prog_name=name, standalone_mode=False)
@@ -284,14 +279,6 @@ def main(commands: click.Group) -> NoReturn:
         click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
         code = BUG
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _prepare_completion(name: str) -> None:
-    """Let click answer in our own way where a shell asks what TAB could mean."""
-    if f"_{name.upper()}_COMPLETE" in os.environ:
-        from gleanset.completion.shells import register
-
-        register()
 
 
 def confirmed(question: str) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import msgspec
 
-from gleanset.completion.values import classes_here, one_of, registered_in
+from gleanset.completion import classes_here, one_of, registered_in
 from gleanset.config import Param, did_you_mean
 from gleanset.credit import Credit, credit_text, given_credit
 from gleanset.db.classes import class_name

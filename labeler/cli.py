@@ -9,7 +9,7 @@ import click
 from gleanset import Dataset
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.completion.values import classes_here
+from gleanset.completion import classes_here
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import operation
 from labeler.cli_classes import classes

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
-from gleanset.completion.values import classes_here, hints_here
+from gleanset.completion import classes_here, hints_here
 from gleanset.errors import UsageError
 
 

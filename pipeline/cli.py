@@ -23,7 +23,7 @@ from gleanset.cli import (
     key_values,
 )
 from gleanset.cli import main as run_main
-from gleanset.completion.values import one_of, runs_here
+from gleanset.completion import one_of, runs_here
 from gleanset.errors import UsageError
 from gleanset.settings import Settings, write_settings
 from pipeline.cli_completion import completion

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
-from gleanset.completion.values import snapshots_here
+from gleanset.completion import snapshots_here
 from gleanset.errors import UsageError
 
 if TYPE_CHECKING:

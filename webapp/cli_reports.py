@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
-from gleanset.completion.values import classes_here
+from gleanset.completion import classes_here
 from gleanset.db.visitors import Reports
 from gleanset.errors import UsageError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from gleanset.completion.values import runs_here
+from gleanset.completion import runs_here
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.request import Request

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
-from gleanset.completion.values import classes_here, detectors_here, hints_here
+from gleanset.completion import classes_here, detectors_here, hints_here
 from gleanset.config import Param
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.request import Request

@@ -23,7 +23,7 @@ from gleanset import Dataset
 from harvest.request import source_names
 from harvest.sources import SOURCES
 from labeler.classes import ClassEditor
-from pipeline.completion_files import PROGRAMS
+from pipeline.cli_completion import PROGRAMS
 from pipeline.reference import GROUPS
 
 NAMES = (
@@ -79,7 +79,7 @@ class Terminal:
     """A shell on a terminal, into which a person types; `shown` is the line as it stands."""
 
     def __init__(self, shell: str, home: Path, words: list[str]) -> None:
-        self._home, self._out = home, home / f"line-{shell}"
+        self.shell, self._out = shell, home / f"line-{shell}"
         self._here, there = pty.openpty()
         self._process = subprocess.Popen(
             words,
@@ -184,6 +184,8 @@ def meant(line: str, home: Path) -> list[str]:
 def test_tab_writes_what_is_meant(
     terminal: Terminal, home: Path, typed: str, words: list[str]
 ) -> None:
+    if "=" in typed and terminal.shell == "bash":
+        pytest.skip("for Bash an equals sign ends a word")
     line = terminal.completed(typed)
     if line.count("'") % 2 and "\\'" not in line:
         line += "'"  # zsh leaves a quote open for more
@@ -232,12 +234,9 @@ def test_it_is_installed_where_the_shell_looks(tmp_path: Path, shell: str) -> No
         "fish": ".config/fish/completions",
     }[shell]
     assert {Path(path).parent for path in first["written"]} == {tmp_path / folder}
-    again = run("--install").json
-    assert (again["written"], again["there_before"]) == ([], len(first["written"]))
+    assert run("--install").json == first
     made = {p for p in tmp_path.rglob("*") if p.is_file()}
     assert made == set(map(Path, first["written"])), "nobody's start-up files are written"
-    assert run("--uninstall").json["removed"] == first["written"]
-    assert run("--uninstall").json["removed"] == []
     theirs = Path(first["written"][0])
     theirs.write_text("# somebody else's\n")
     refused = run("--install")
@@ -261,7 +260,7 @@ def test_what_is_installed_is_found_by_the_shell(tmp_path: Path, home: Path, she
         capture_output=True,
         text=True,
     )
-    assert done.stdout.partition("\t")[0].strip() == {"zsh": "_gleanset", "fish": "accept"}[shell]
+    assert done.stdout.partition("\t")[0].strip() == {"zsh": "_labeler", "fish": "accept"}[shell]
 
 
 def test_names_are_those_there_are() -> None:
@@ -296,12 +295,13 @@ def test_a_person_does_not_wait_for_tab(home: Path) -> None:
             env=environment(home)
             | {
                 f"_{program.upper()}_COMPLETE": "bash_complete",
-                "GLEANSET_LINE": f"{program} --",
+                "COMP_WORDS": f"{program}\n--",
+                "COMP_CWORD": "1",
             },
             capture_output=True,
             text=True,
         )
-        assert "= --version" in done.stdout
+        assert "plain,--version" in done.stdout
     after = os.times()
     spent = after.children_user + after.children_system
     spent -= before.children_user + before.children_system
@@ -323,7 +323,8 @@ def test_completing_loads_nothing_heavy(home: Path) -> None:
     ):
         asked = {
             f"_{program.upper()}_COMPLETE": "bash_complete",
-            "GLEANSET_LINE": f"{program} {line}",
+            "COMP_WORDS": "\n".join([program, *line.split(), ""]),
+            "COMP_CWORD": str(len(line.split()) + 1),
         }
         done = subprocess.run(
             [sys.executable, "-c", code.replace("{room}", program)],
@@ -331,5 +332,5 @@ def test_completing_loads_nothing_heavy(home: Path) -> None:
             capture_output=True,
             text=True,
         )
-        assert done.stdout.startswith("= ")
+        assert done.stdout.startswith("plain,")
         assert done.stderr.strip() == ""

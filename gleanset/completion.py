@@ -1,10 +1,14 @@
-"""What may stand for an option or an argument: names of the dataset at hand, or of a fixed list."""
+"""What TAB offers for an option or an argument: names of the dataset, or of a fixed list.
+
+click asks, by scripts of its own. In Bash those put a value on the line as it is, where a name
+with a space or `$(…)` would be words or a command: there names are offered as they are typed.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
@@ -28,7 +32,36 @@ def _dataset(context: click.Context) -> Path | None:
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem[str]]:
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    matching = [name for name in names if name.startswith(incomplete)]
+    if any(shell == "bash_complete" for shell in _asked_by()):
+        matching = [typed for name in matching if (typed := _typed_in_bash(name))]
+    # zsh and fish put what is offered in the place of all of `--option=val`.
+    line = os.environ.get("COMP_WORDS", "").rstrip("\n")
+    before = re.search(r"(?:^|\s)(--[\w-]+=)\S*$", line)
+    return [CompletionItem(f"{before[1] if before else ''}{name}") for name in matching]
+
+
+def _asked_by() -> Iterator[str]:
+    """Yield what shells call themselves when they ask, in a variable for each program."""
+    return (value for name, value in os.environ.items() if name.endswith("_COMPLETE"))
+
+
+def _typed_in_bash(name: str) -> str | None:
+    """Return a name as a person types it behind an open quote, if any, such that nothing of it is
+    carried out; None where the quote does not allow that.
+    """
+    words = os.environ.get("COMP_WORDS", "").split("\n")
+    at = os.environ.get("COMP_CWORD", "")
+    word = words[int(at)] if at.isdecimal() and int(at) < len(words) else ""
+    if word.startswith("'"):
+        typed = None if "'" in name else name
+    elif word.startswith('"'):
+        # In double quotes no backslash helps against the history.
+        typed = None if "!" in name else re.sub(r'([\\"$`])', r"\\\1", name)
+    else:
+        typed = re.sub(r"([^\w@%+,./-])", r"\\\1", name)
+    # The script's own `read` takes one backslash of two away.
+    return None if typed is None else typed.replace("\\", "\\\\")
 
 
 def _files(wanted: bool) -> list[CompletionItem[str]]:
