@@ -249,24 +249,23 @@ class Person:
         self.wait()
 
     def _name_groups(self, page: ClassPage, seen: list[SeenTile]) -> None:
-        """Say of each group who most of it are, unless that is offered; then of each stray.
+        """Say of each group who most of it are, then of each stray.
 
         Groups of one class that stand side by side are swept over with its key. A key is pressed
         with Shift there: without, it is the beginning of a name.
         """
-        groups: list[tuple[str, bool, list[SeenTile]]] = []
+        groups: list[tuple[str, list[SeenTile]]] = []
         first = 0
         for group in page.groups:
             mine = [one for one in seen if first <= one.row < first + group.size]
             first += group.size
             if mine:
                 most = Counter(self.truth[one.key] for one in mine).most_common(1)[0][0]
-                groups.append((most, most == group.label, mine))
-        for (most, offered), run in groupby(groups, key=lambda group: group[:2]):
-            some = [mine for _, _, mine in run]
+                groups.append((most, mine))
+        for most, run in groupby(groups, key=lambda group: group[0]):
+            some = [mine for _, mine in run]
             self._stage = "naming groups"
-            if not offered:
-                self._name_each(most, some)
+            self._name_each(most, some)
             self._stage = "strays of groups"
             for mine in some:
                 self._mend([(one, most) for one in mine])

@@ -10,12 +10,12 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.config import read_toml
+from gleanset.db.proposed import proposed_by_tenths
 from gleanset.db.statistics import Statistics
-from gleanset.db.sureness import proposed_by_tenths
 from gleanset.settings import FILE, Settings, write_settings
 from labeler.sorting.checks import Checks, ErrorRate
+from labeler.sorting.page_layout import TENTHS
 from labeler.sorting.session import SortingSession
-from labeler.sorting.sureness import TENTHS
 
 PARTS = ("train", "val", "test")
 

@@ -66,15 +66,15 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 18_000,
+    "gleanset and curation": 18_550,
     "harvest": 14_750,
     "facecrop": 3_650,
-    "labeler": 27_100,
+    "labeler": 26_800,
     "labeler/qt": 12_800,
-    "baseline": 18_700,
+    "baseline": 17_800,
     "pipeline": 4_550,
     "webapp": 2_780,
-    "tests": 64_600,
+    "tests": 63_000,
     "benchmarks and tools": 10_600,
 }
 # Names that do not say what they hold.

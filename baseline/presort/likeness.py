@@ -2,9 +2,7 @@
 
 They stay in memory (`ComponentStore`), so that a presort that follows the work makes them once.
 
-The weights are those that the texture of the pictures lets expect (`features/texture.py`) and, the
-more is labelled, those by which the neighbours of the labelled ones tell their classes
-(`neighbour_weights.py`). The head of a presort learns on the same vectors.
+The weights are those that the texture of the pictures lets expect (`features/texture.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +16,7 @@ import numpy.typing as npt
 
 from baseline.features.backbone import Backbone, FeatureLayer, FeaturePart
 from baseline.features.features import FeatureSpec, cached, features_of
-from baseline.features.texture import ExpectedWeights
-from baseline.presort.neighbour_weights import choose_neighbour_weights
 from baseline.train.methods.one_thread import one_thread
-from baseline.train.methods.part_weights import PartWeights
 from baseline.train.methods.scaling import Scaling
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -38,18 +33,6 @@ SEEN = 5000
 OUTGROWN = 2
 """They are found anew when so many times as many samples are there."""
 PAGE = 25_000
-
-
-class Components(NamedTuple):
-    """Rows N x D of components: those of each of `parts` follow each other, of variance 1 each."""
-
-    keys: list[str]
-    rows: FeatureRows
-    parts: tuple[FeaturePart, ...]
-
-    def weighed(self, weights: Sequence[float]) -> FeatureRows:
-        """Return the rows with each part times its weight, each row of length 1."""
-        return weighed(self.rows, self.parts, weights)
 
 
 def weighed(
@@ -88,17 +71,6 @@ def principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
     # All parts come to the same variance, whatever they are made of.
     alike = np.sqrt(max(float(values[keep].sum()), 1e-12) / len(scaled))
     return PrincipalAxes(scaling, (axes / alike).astype(np.float32))
-
-
-def components_of(
-    dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, progress: Progress
-) -> Components:
-    """Return the components of what can be read. Raises what features raise."""
-    store = ComponentStore(dataset, spec)
-    store.take_in(samples, progress)
-    rows = store.rows_of((one.key, Region(one.box, one.angle)) for one in samples)
-    keys = [one.key for one, row in zip(samples, rows, strict=True) if row >= 0]
-    return Components(keys, store.components[rows[rows >= 0]], store.parts)
 
 
 class ComponentStore:
@@ -202,24 +174,3 @@ def _columns(backbone: Backbone) -> list[slice]:
 def _pages(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
     for start in range(0, len(samples), PAGE):
         yield samples[start : start + PAGE]
-
-
-def weights_by_labels(
-    components: Components,
-    labels: Sequence[str | None],
-    moments: Sequence[str],
-    seed: int,
-    expected: ExpectedWeights,
-) -> PartWeights:
-    """Return the weights of the parts: what is expected of them, and what the labels say.
-
-    `labels` and `moments` are those of the rows; a row without a label does not teach.
-    """
-    rows = [row for row, label in enumerate(labels) if label]
-    classes, y = np.unique([str(labels[row]) for row in rows], return_inverse=True)
-    if len(classes) < 2:
-        return PartWeights(expected.weights, f"{expected.why}; labels tell more", {})
-    groups = [moments[row] for row in rows]
-    weights = len(y) / (len(classes) * np.bincount(y)[y])
-    x = components.rows[rows].astype(np.float64)
-    return choose_neighbour_weights(x, components.parts, y, weights, groups, seed, expected)

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from baseline.features.features import FeatureSpec
-from baseline.features.texture import ExpectedWeights, expected_weights
-from baseline.presort.classify import Indices
+from baseline.features.texture import expected_weights
 from baseline.presort.likeness import (
-    Components,
     ComponentStore,
     FeatureRows,
     weighed,
-    weights_by_labels,
 )
-from baseline.presort.propose import MORE, PresortMemory, PresortResult, propose, teaching
-from baseline.presort.standings import StandingTable
+from baseline.presort.propose import LikenessOrder, PresortResult, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.part_weights import PartWeights, given_weights
+from curation.likeness.recommend import Indices, teaching
 from curation.likeness.space import FACT, forget_spaces, sample_name, write_space
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import unseen_labels
-from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
+from gleanset.db.proposals import PresortSample, PresortSamples, Proposals, Standing
 from gleanset.db.watch import CatalogueWatch, SampleMarks
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region, Sample
@@ -50,10 +46,9 @@ class Presorter:
         self._space = _VectorsInForce(dataset)
         self._samples = SamplesInUse(dataset)
         self._weights: PartWeights | None = None
-        self._weighed_at = _WeighedAt(0, 0)
-        self._expected: ExpectedWeights | None = None
-        self._memory: PresortMemory | None = None
-        self.table: StandingTable | None = None
+        self._weighed_at = 0
+        self._order: LikenessOrder | None = None
+        self._standings: dict[str, Standing] = {}
         self.presort = 0
         """The number of the presort that it has put in force last; 0 for none."""
         self.solved_with = 0
@@ -95,66 +90,49 @@ class Presorter:
                 f"see what comes next: gleanset status {self.dataset.option}",
             )
         moments = moments_of(self.dataset.db, teaching(chosen))
-        weights = self._weigh(chosen, rows[rows >= 0], moments, progress)
+        weights = self._weigh(progress)
         if self._space.renew(self.store, weights):
-            self._memory = None
+            self._order = None
         vectors = self._space.of(chosen, rows[rows >= 0])
-        told = self.settings.seed, self._memory, unseen_labels(self.dataset.db)
-        made = propose(chosen, vectors, moments, *told)
+        unseen = unseen_labels(self.dataset.db)
+        made = propose(chosen, vectors, moments, self._order, unseen)
         facts = made.facts | {
             "unreadable": int((rows == -1).sum()),
             "backbone": self.settings.backbone,
             FACT: self._space.name,
             **weights.to_json(self.store.parts),
         }
-        number = self._keep(made, facts | {"known": list(made.table.classes)})
-        return {"presort": number, **facts, "label_next": _next(made)}
+        known = sorted({one.label for one in chosen if one.label}) if "classes" in facts else []
+        number = self._keep(made, facts | {"known": known})
+        return {"presort": number, **facts, "label_next": _next(made.standings)}
 
-    def _weigh(
-        self,
-        chosen: Sequence[PresortSample],
-        rows: Indices,
-        moments: Mapping[str, str],
-        progress: Progress,
-    ) -> PartWeights:
-        """Return what each part of the features counts: as the settings say, or as the data does.
-
-        They are chosen anew when the vectors are others, or enough more is decided.
+    def _weigh(self, progress: Progress) -> PartWeights:
+        """Return what each part of the features counts: as the settings say, or as texture lets
+        expect. It is found out anew when the vectors are others.
         """
-        labels = [one.label for one in chosen]
-        decided, generation = sum(map(bool, labels)), self.store.generation
-        same = generation == self._weighed_at.generation
-        if self._weights is not None and same and decided < max(1, MORE * self._weighed_at.decided):
-            return self._weights
-        self._weighed_at = _WeighedAt(generation, decided)
-        given = given_weights(self.settings.part_weights, self.store.parts)
-        if given is None:
-            if self._expected is None or not same:
-                pictures = list(self.dataset.samples.by_key())
-                self._expected = expected_weights(
-                    self.store.parts, self.dataset, pictures, progress
-                )
-            keys = [one.key for one in chosen]
-            components = Components(keys, self.store.components[rows], self.store.parts)
-            groups = [moments.get(key, key) for key in keys]
-            given = weights_by_labels(
-                components, labels, groups, self.settings.seed, self._expected
-            )
-        self._weights = given
-        return given
+        parts, generation = self.store.parts, self.store.generation
+        if self._weights is None or self._weighed_at != generation:
+            pictures = list(self.dataset.samples.by_key())
+            self._weights = given_weights(self.settings.part_weights, parts)
+            if self._weights is None:
+                expected = expected_weights(parts, self.dataset, pictures, progress)
+                self._weights = PartWeights(expected.weights, expected.why, {})
+            self._weighed_at = generation
+        return self._weights
 
     def _keep(self, made: PresortResult, facts: Mapping[str, object]) -> int:
         """Write what is said otherwise than before: all of it, where others have written since."""
         proposals = Proposals(self.dataset.db)
-        newest = proposals.newest()
-        before = self.table
-        if before is not None and newest is not None and newest.id == self.presort:
-            table = made.table
-            number = proposals.revise(table.changed(before), table.gone(before), facts)
+        newest, before = proposals.newest(), self._standings
+        if newest is not None and newest.id == self.presort:
+            gone = before.keys() - {one.sample for one in made.standings}
+            changed = [one for one in made.standings if before.get(one.sample) != one]
+            number = proposals.revise(changed, sorted(gone), facts)
         else:
             number = proposals.replace(made.standings, None, facts)
         forget_spaces(self.dataset, but=self._space.name)
-        self.table, self._memory, self.presort = made.table, made.memory, number
+        self._standings = {one.sample: one for one in made.standings}
+        self._order, self.presort = made.order, number
         return number
 
 
@@ -181,13 +159,6 @@ class SamplesInUse:
 
     def _known(self, samples: Iterable[PresortSample | None]) -> bool:
         return all(one is not None and one.key in self._samples for one in samples)
-
-
-class _WeighedAt(NamedTuple):
-    """On which vectors weights were chosen, and how many samples were labelled then."""
-
-    generation: int
-    decided: int
 
 
 class _VectorsInForce:
@@ -226,8 +197,7 @@ class _VectorsInForce:
         return self._vectors[rows]
 
 
-def _next(made: PresortResult, most: int = 10) -> list[str]:
+def _next(standings: Sequence[Standing], most: int = 10) -> list[str]:
     """Return the first samples whose labels would teach the most."""
-    asked = np.flatnonzero(made.table.ask >= 0)
-    first = asked[np.argsort(made.table.ask[asked])][:most]
-    return [made.table.keys[row] for row in first]
+    asked = sorted((one.ask, one.sample) for one in standings if one.ask is not None)
+    return [sample for _, sample in asked[:most]]

@@ -1,90 +1,76 @@
-"""From features and what is known of samples to what a presort says of them: no dataset, no clock.
+"""From vectors and what is known of samples to what a presort says of them: no dataset, no clock.
 
-The same samples, vectors and seed give the same answer, where nothing is remembered of a presort
-before. What takes long and changes little is taken from there (`PresortMemory`) until enough more
-is decided: the order of likeness, and how a model is fitted.
+The same samples, vectors and seed give the same answer. An order of likeness takes long and changes
+little: the one before serves until enough more is decided.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from baseline.judge.calibration import calibration_error
 from baseline.judge.intervals import share_at_most
-from baseline.judge.outputs import Floats
-from baseline.presort.acquisition import diverse_uncertain, typical_of_clusters
-from baseline.presort.classify import FeatureRows, Indices, UsualFit, learn_scores
-from baseline.presort.clusters import SimilarityOrder, outlier_score, similarity_order
-from baseline.presort.label_priors import (
-    TIES,
-    CombinedProbabilities,
-    LabelPrior,
-    combine,
-    label_priors,
+from baseline.presort.asking import diverse_uncertain, oddness, typical_of_groups
+from curation.likeness.grouping import SOME, group_numbers, main_directions, walked
+from curation.likeness.recommend import (
+    Flags,
+    Floats,
+    HeldOut,
+    Indices,
+    LearntClasses,
+    Rows,
+    learn_classes,
 )
-from baseline.presort.standings import StandingTable, likeliest
-from gleanset.db.proposals import PresortSample, Standing
+from gleanset.db.proposals import PresortSample, Proposal, Standing
 
-BACKGROUND = 5
-"""So many rejected samples make a kind of their own: what is like them is of no class."""
 PULL = 0.7
 """How far what a model thinks draws samples together in the order of likeness."""
+MOST_GROUPS = 300
+"""More than a person wants to go through."""
 MORE = 1.25
-"""Of what is remembered the options are chosen, and the order found, anew when so many times as
-much is decided."""
+"""What is kept of a presort before is found anew when so many times as much is decided."""
+STEP = 0.1
+"""Confidences are told in steps of their log odds, so that a solve that changes next to nothing
+changes no row: half a step is 0.0012 at 0.975 and 0.0125 at 0.5."""
+_EDGE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class PresortMemory:
-    """What a presort leaves to the next one on the same vectors: how it ordered samples (`keys`),
-    and how it fitted its model; and how many samples were decided when it found out either.
+class LikenessOrder:
+    """Places of samples (`keys`) along an order of likeness, and the number of the group of each.
+
+    Made when so many were `decided`.
     """
 
     keys: list[str]
-    order: SimilarityOrder
-    ordered_at: int
-    fit: UsualFit | None = None
-    fitted_at: int = 0
+    place: Indices
+    group: Indices
+    decided: int
+
+    def serves(self, keys: Sequence[str], decided: int) -> bool:
+        """Whether it is still good enough: from no model to the first one, everything changes."""
+        same = decided < MORE * self.decided or decided == self.decided
+        return same and self.keys == keys
 
 
-@dataclass(frozen=True, slots=True)
-class PresortResult:
-    """What is said of the samples, figures for a person (JSON values), and what to remember."""
+class PresortResult(NamedTuple):
+    """What is said of the samples, figures for a person (JSON values), and the order to keep."""
 
-    table: StandingTable
+    standings: list[Standing]
     facts: dict[str, object]
-    memory: PresortMemory
-
-    @property
-    def standings(self) -> list[Standing]:
-        """What is said, sample by sample."""
-        return list(self.table.each())
-
-
-class _Known(NamedTuple):
-    """The classes, and what is learnt from: rows, their classes' numbers, their moments."""
-
-    classes: tuple[str, ...]
-    rows: Indices
-    y: Indices
-    moments: list[str]
-
-    @property
-    def learnable(self) -> bool:
-        """Whether there are two kinds to tell apart."""
-        return len(np.unique(self.y)) > 1
+    order: LikenessOrder
 
 
 def propose(
     samples: Sequence[PresortSample],
-    vectors: FeatureRows,
+    vectors: Rows,
     moments: Mapping[str, str],
-    seed: int = 0,
-    before: PresortMemory | None = None,
+    before: LikenessOrder | None = None,
     unseen: Collection[str] = (),
 ) -> PresortResult:
     """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
@@ -93,72 +79,64 @@ def propose(
     `moments` are those of what teaches (`teaching`), by key. Labels of samples (keys) that are
     `unseen` judge nothing.
     """
-    known = _known(samples, moments)
-    waiting = np.array([one.status == "queue" and one.kept for one in samples])
-    groups = [one.group or one.key for one in samples]
-    if not known.learnable or not known.classes:
-        return _by_likeness(samples, vectors, waiting, groups, seed, before)
-    moment_of = dict(zip(known.rows.tolist(), known.moments, strict=True))
-    teachers = [moment_of.get(row) for row in range(len(samples))]
-    numbers = {name: number for number, name in enumerate(known.classes)}
-    priors = label_priors(samples, numbers, teachers)
-    usual = _usual(before, len(known.rows))
-    what = vectors, known.rows, known.y, known.moments, _width(known), seed
-    learnt = learn_scores(*what, beside=_tied(priors), usual=usual)
-    hidden = {row for row, one in enumerate(samples) if one.key in unseen}
-    combined = combine(learnt, known.rows, known.y, priors, teachers, hidden)
-    probabilities = _without_refused(combined.probabilities, samples, known.classes)
-    memory = _ordered(samples, vectors, probabilities, len(known.rows), seed, before)
-    kind = np.where(waiting, probabilities.argmax(1), 0)
-    kind[known.rows] = known.y
-    outlier = outlier_score(vectors, kind)
-    alone = combined.alone
-    outlier[known.rows[alone.rows]] = 1 - alone.probabilities[np.arange(len(alone.y)), alone.y]
-    to_label = diverse_uncertain(probabilities, vectors, waiting, groups)
-    table = _table(samples, known.classes, memory.order, outlier, to_label, probabilities, waiting)
-    facts = _facts(samples, known, combined, priors, probabilities[waiting])
-    facts |= learnt.options._asdict()
-    facts |= {
-        "like_rejected": round(float(probabilities[waiting, len(known.classes) :].sum()), 1),
-        "of_no_class_at_most": _rejected_share_at_most(samples, moments),
-    }
-    at = before.fitted_at if before is not None and usual is not None else len(known.rows)
-    fit = UsualFit(learnt.options, learnt.folds) if learnt.folds else None
-    return PresortResult(table, facts, replace(memory, fit=fit, fitted_at=at))
+    learnt = learn_classes(samples, vectors, moments, unseen)
+    order = _ordered(samples, vectors, learnt, before)
+    if learnt is None:
+        facts: dict[str, object] = {"clusters": len(np.unique(order.group))}
+        odd = oddness(vectors, order.group)
+        ask = typical_of_groups(odd, order.group, _waiting(samples), _copies(samples))
+    else:
+        facts = _facts(samples, learnt)
+        facts["of_no_class_at_most"] = _rejected_share_at_most(samples, moments)
+        odd = _doubts(learnt, vectors)
+        free = _waiting(samples)
+        ask = diverse_uncertain(learnt.probabilities, vectors, free, _copies(samples))
+    standings = _standings(samples, order, odd, ask, learnt)
+    facts |= {"samples": len(standings), "labelled": sum(bool(one.label) for one in samples)}
+    return PresortResult(standings, facts, order)
 
 
-def _usual(before: PresortMemory | None, decided: int) -> UsualFit | None:
-    """Return how the model was fitted before; None where that is to be found out anew."""
-    return before.fit if before is not None and decided < MORE * before.fitted_at else None
+def _waiting(samples: Sequence[PresortSample]) -> Flags:
+    return np.array([one.status == "queue" and one.kept for one in samples], np.bool_)
 
 
-def _tied(priors: Sequence[LabelPrior]) -> bool:
-    """Whether samples share a scene or a post with labelled ones, and that counts."""
-    return any(one.kind == TIES and one.counts and one.votes for one in priors)
+def _copies(samples: Sequence[PresortSample]) -> list[str]:
+    """Return what is equal for copies of one picture."""
+    return [sample.group or sample.key for sample in samples]
+
+
+def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
+    """Return how odd each sample is for its class; of a labelled one, how little is thought of its
+    label by what had not learnt it."""
+    rows, y, alone = learnt.taught.rows, learnt.taught.y, learnt.alone
+    kind = learnt.probabilities.argmax(1)
+    kind[rows] = y
+    odd = oddness(vectors, kind)
+    odd[rows[alone.at]] = 1 - alone.probabilities[np.arange(len(alone.at)), y[alone.at]]
+    return odd
 
 
 def _ordered(
     samples: Sequence[PresortSample],
-    vectors: FeatureRows,
-    probabilities: Floats | None,
-    decided: int,
-    seed: int,
-    before: PresortMemory | None,
-) -> PresortMemory:
-    """Return the order of likeness: that of before where the samples are the same and little more
-    is decided.
-
-    What a model thinks (`probabilities`) draws samples together.
-    """
-    keys = [one.key for one in samples]
-    # From no model to the first one, everything changes.
-    since = decided < MORE * before.ordered_at or decided == before.ordered_at if before else False
-    if before is not None and since and before.keys == keys:
+    vectors: Rows,
+    learnt: LearntClasses | None,
+    before: LikenessOrder | None,
+) -> LikenessOrder:
+    """Return the order of likeness; what a model thinks draws samples together."""
+    keys, decided = (
+        [sample.key for sample in samples],
+        0 if learnt is None else len(learnt.taught.y),
+    )
+    if before is not None and before.serves(keys, decided):
         return before
     pulled = vectors
-    if probabilities is not None:
-        pulled = np.concatenate([vectors, PULL * np.sqrt(probabilities)], axis=1).astype(np.float32)
-    return PresortMemory(keys, similarity_order(pulled, seed), decided)
+    if learnt is not None:
+        thought = PULL * np.sqrt(learnt.probabilities)
+        pulled = np.concatenate([vectors, thought], axis=1).astype(np.float32)
+    place = np.zeros(len(pulled), np.int64)
+    some = pulled[:: max(1, -(-len(pulled) // SOME))]
+    place[walked(pulled @ main_directions(some))] = np.arange(len(pulled))
+    return LikenessOrder(keys, place, group_numbers(pulled, MOST_GROUPS), decided)
 
 
 def _rejected_share_at_most(
@@ -176,115 +154,68 @@ def _rejected_share_at_most(
     return share_at_most(rejected, [moments[one.key] for one in decided])
 
 
-def teaching(samples: Sequence[PresortSample]) -> list[str]:
-    """Return the keys of the samples that presort learns from."""
-    return [one.key for one in samples if one.label or one.status == "rejected"]
-
-
-def _known(samples: Sequence[PresortSample], moments: Mapping[str, str]) -> _Known:
-    classes = tuple(sorted({one.label for one in samples if one.label}))
-    number = {name: index for index, name in enumerate(classes)}
-    rejected = [row for row, one in enumerate(samples) if one.status == "rejected"]
-    rows = [row for row, one in enumerate(samples) if one.label]
-    y = [number[str(samples[row].label)] for row in rows]
-    if len(rejected) >= BACKGROUND:
-        rows, y = rows + rejected, y + [len(classes)] * len(rejected)
-    named = [moments[samples[row].key] for row in rows]
-    return _Known(classes, np.array(rows, np.int64), np.array(y, np.int64), named)
-
-
-def _width(known: _Known) -> int:
-    """Classes, and the kind of what was rejected where it is one."""
-    return int(max(len(known.classes), known.y.max() + 1))
-
-
-def _without_refused(
-    probabilities: Floats, samples: Sequence[PresortSample], classes: Sequence[str]
-) -> Floats:
-    """No class that a person refused for a sample: what it had goes to the others."""
-    number = {name: index for index, name in enumerate(classes)}
-    for row, one in enumerate(samples):
-        if refused := [number[name] for name in one.refused if name in number]:
-            probabilities[row, refused] = 0
-            probabilities[row] /= max(probabilities[row].sum(), 1e-12)
-    return probabilities
-
-
-def _by_likeness(
+def _standings(
     samples: Sequence[PresortSample],
-    vectors: FeatureRows,
-    waiting: npt.NDArray[np.bool_],
-    groups: Sequence[str],
-    seed: int,
-    before: PresortMemory | None,
-) -> PresortResult:
-    """Nothing to learn from: clusters, and typical samples of them to label first."""
-    memory = _ordered(samples, vectors, None, 0, seed, before)
-    order = memory.order
-    to_label = typical_of_clusters(vectors, order.cluster, waiting, ~waiting, groups)
-    outlier = outlier_score(vectors, order.cluster)
-    nothing = np.zeros((len(samples), 0))
-    table = _table(samples, (), order, outlier, to_label, nothing, waiting)
-    facts: dict[str, object] = {
-        "samples": len(table),
-        "labelled": sum(bool(one.label) for one in samples),
-        "clusters": len(np.unique(order.cluster)),
-    }
-    return PresortResult(table, facts, memory)
+    order: LikenessOrder,
+    odd: Floats,
+    ask: Sequence[int],
+    learnt: LearntClasses | None,
+) -> list[Standing]:
+    """Return what is said of the samples that a window has a place for: not of what was rejected,
+    nor of copies that were set aside.
+    """
+    asked = {row: place for place, row in enumerate(ask)}
+    proposed = learnt.likeliest if learnt is not None else [[]] * len(samples)
+    return [
+        Standing(
+            one.key,
+            int(order.place[row]),
+            _in_steps(proposed[row]) if one.status == "queue" else (),
+            int(order.group[row]),
+            round(float(odd[row]), 2),
+            asked.get(row),
+        )
+        for row, one in enumerate(samples)
+        if one.kept and one.status != "rejected"
+    ]
 
 
-def _table(
-    samples: Sequence[PresortSample],
-    classes: tuple[str, ...],
-    order: SimilarityOrder,
-    outlier: Floats,
-    to_label: Sequence[int],
-    proposed: Floats,
-    waiting: npt.NDArray[np.bool_],
-) -> StandingTable:
-    """Return what is said of the samples that a window has a place for."""
-    ask = np.full(len(samples), -1, np.int64)
-    ask[list(to_label)] = np.arange(len(to_label))
-    labels, confidence = likeliest(proposed, waiting, len(classes))
-    shown = np.flatnonzero([_shown(one) for one in samples])
-    return StandingTable(
-        [samples[row].key for row in shown.tolist()],
-        classes,
-        order.place[shown],
-        order.cluster[shown],
-        np.round(outlier[shown], 2),
-        ask[shown],
-        labels[shown],
-        confidence[shown],
-    )
+def _in_steps(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
+    """Return them with the nearest confidences whose log odds are a multiple of `STEP`."""
+    rounded, left = [], 1.0
+    for label, exact in proposals:
+        inside = min(max(exact, _EDGE), 1 - _EDGE)
+        steps = round(math.log(inside / (1 - inside)) / STEP)
+        # Told in steps, they could come to more than all there is.
+        sure = min(round(1 / (1 + math.exp(-STEP * steps)), 5), round(left, 5))
+        rounded.append(Proposal(label, sure))
+        left -= sure
+    return tuple(rounded)
 
 
-def _shown(one: PresortSample) -> bool:
-    """Return whether a window has a place for it: not what was rejected, nor copies set aside."""
-    return one.kept and one.status != "rejected"
-
-
-def _facts(
-    samples: Sequence[PresortSample],
-    known: _Known,
-    combined: CombinedProbabilities,
-    priors: Sequence[LabelPrior],
-    probabilities: Floats,
-) -> dict[str, object]:
+def _facts(samples: Sequence[PresortSample], learnt: LearntClasses) -> dict[str, object]:
     """Figures: how good on labels that were held out, and what to expect of the proposals."""
-    best = probabilities[:, : len(known.classes)].max(1) if len(probabilities) else np.zeros(1)
+    classes, taught = len(learnt.classes), learnt.taught
+    waiting = learnt.probabilities[_waiting(samples)]
+    best = waiting[:, :classes].max(1) if len(waiting) else np.zeros(1)
     return {
-        "samples": sum(map(_shown, samples)),
-        "labelled": sum(bool(one.label) for one in samples),
-        "classes": len(known.classes),
-        "moments": len(set(known.moments)),
-        **combined.alone.to_json(),
-        "beside": combined.beside.to_json(),
-        "temperature": combined.temperatures.scores,
+        "classes": classes,
+        "moments": len(np.unique(taught.moments)),
+        **_judged(learnt.alone, taught.y),
+        "beside": _judged(learnt.beside, taught.y),
         "expected_right": float(best.mean()),
-        "evidence": {
-            one.kind: {"trust": one.trust(), "cases": len(one.judged), "named": len(one.named())}
-            for one in priors
-            if one.votes
-        },
+        "like_rejected": round(float(waiting[:, classes:].sum()), 1),
+    }
+
+
+def _judged(held: HeldOut, y: Indices) -> dict[str, object]:
+    """Return how many there are, the share right, and how far confidence is from it (ECE)."""
+    if not len(held.at):
+        return {"held_out": 0, "accuracy": None, "ece": None}
+    own, probabilities = y[held.at], held.probabilities
+    right = float((probabilities.argmax(1) == own).mean())
+    return {
+        "held_out": len(own),
+        "accuracy": right,
+        "ece": calibration_error(probabilities, own).ece,
     }

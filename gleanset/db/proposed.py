@@ -1,4 +1,4 @@
-"""What the presort in force proposes for each sample, read whole: for listings and in bulk."""
+"""What the presort in force proposes for each sample, read whole: to be listed or counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gleanset.db.classes import present_class
 from gleanset.db.connection import Connection, Row
 from gleanset.db.proposals import Proposal
-from gleanset.db.sorting import WAITS
+from gleanset.db.sorting import PROPOSED, WAITS
 
 
 class ProposedSample(NamedTuple):
@@ -63,3 +63,16 @@ def _made(key: str, rows: list[Row]) -> ProposedSample | None:
     one = rows[0]
     standing = one["place"], one["cluster"], one["outlier"], one["ask"]
     return ProposedSample(key, one["status"], bool(one["waits"]), tuple(proposals), *standing)
+
+
+_TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
+
+
+def proposed_by_tenths(db: Connection) -> dict[int, dict[int, int]]:
+    """Return how many samples wait whose first proposal is a class (row), by tenths of
+    confidence (0..9).
+    """
+    found: dict[int, dict[int, int]] = {}
+    for row in db.rows(f"SELECT p.label, {_TENTH}, count(*) FROM {PROPOSED} GROUP BY 1, 2"):
+        found.setdefault(row[0], {})[row[1]] = row[2]
+    return found

@@ -338,6 +338,15 @@ class SortingQueue:
             samples += [row[0] for row in rows]
         return samples
 
+    def rejected(self, most: int) -> list[int]:
+        """Samples (rows) of no class, at most so many, those of later images first."""
+        rows = self._db.rows(
+            "SELECT id FROM sample WHERE status='rejected' AND kept "
+            "ORDER BY image DESC, id DESC LIMIT ?",
+            (most,),
+        )
+        return [row[0] for row in rows]
+
     def with_page(self, label: int, page_provenance: str) -> list[int]:
         """Return the samples (rows) of a class labelled with a page and not checked yet."""
         rows = self._db.rows(

@@ -6,15 +6,14 @@ nobody is decided is of somebody not known yet, as far as looks tell.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from curation.likeness.grouping import MEAN_SIZE, MayJoin, grouped
 from gleanset.db.changes import NO_BONDS, SampleBonds
 from labeler.likeness import Vectors
-from labeler.sorting.linkage import MayJoin, clusters_of, joins_of
 from labeler.sorting.page_layout import (
     ClassPage,
     PageGroup,
@@ -23,14 +22,14 @@ from labeler.sorting.page_layout import (
     Stack,
     in_order,
 )
-from labeler.sorting.proposals import NO_IDEA, ClassProposal
+from labeler.sorting.proposals import NO_IDEA
 
-MEAN_SIZE = 7
-"""Stacks a cluster has on average. Of 5 to 12 none is much better (docs/experiments.md)."""
 FEWEST = 3
 """A smaller group waits until there are proposals; one more name costs as much as a correction."""
 FEWEST_LATER = 7
 """The same once somebody is named: what is alike in smaller groups is sorted by proposals."""
+SURELY = 0.9
+"""Who is proposed so surely is not asked about, whatever group it is in."""
 LARGEST = 40
 HEADING = 4
 """A group takes the room of so many tiles besides its own: its heading, the end of its line."""
@@ -42,8 +41,6 @@ HARDLY = 0.1
 """A group is of nobody known, or of somebody of whom hardly any was met, where there are at most so
 many decided samples for each stack: what is proposed for it was learnt from others.
 """
-AGREED, SOME = 0.8, 2
-"""A name is offered where so many of a group that have a hint have the same one, of so many."""
 
 
 class LikenessGroup(NamedTuple):
@@ -74,7 +71,7 @@ def likeness_groups(
     rows = np.concatenate([own, decided[decided.any(axis=1)][-MOST_DECIDED:]])
     tied, may_join = _bound(some, bonds)
     wanted = max(1, len(rows) // MEAN_SIZE)
-    clusters = clusters_of(len(rows), joins_of(rows), wanted, may_join, tied)
+    clusters = grouped(rows, wanted, may_join, tied)
     found = []
     for cluster in clusters:
         mine = [n for n in cluster if n < len(some)]
@@ -100,35 +97,6 @@ def _bound(stacks: Sequence[Stack], bonds: SampleBonds) -> tuple[list[list[int]]
         return not any(apart[n] & theirs for n in one if n < len(apart))
 
     return list(places.values()), may_join if any(apart) else None
-
-
-def chance_of_new(decided: Iterable[int]) -> float:
-    """Return how likely somebody who comes up is of no class yet; `decided` counts each class.
-
-    As many as groups of a class that was met once among all groups so far (Good, "The population
-    frequencies of species and the estimation of population parameters", 1953).
-    """
-    groups = [count / MEAN_SIZE for count in decided if count]
-    once = sum(met < 2 for met in groups)
-    return (once + 0.5) / (sum(max(1.0, met) for met in groups) + 1)
-
-
-def unlike_all(groups: Sequence[LikenessGroup], new: float) -> dict[int, float]:
-    """Return for each stack (number) how likely it is of no class yet.
-
-    `new` is how likely anybody is. A group of a known class has none of the decided with it, or
-    hardly any, by chance only, the less likely the larger it is and the more are decided.
-    """
-    waiting, decided = sum(len(g.stacks) for g in groups), sum(g.decided for g in groups)
-    if not decided:
-        return {}
-    left_out = 1 - decided / (waiting + decided)
-    found: dict[int, float] = {}
-    for group in groups:
-        by_chance = max(left_out ** len(group.stacks), 1e-6)
-        odds = new / (1 - new) / by_chance if group.hardly_met else 0.0
-        found |= {stack.number: odds / (1 + odds) for stack in group.stacks}
-    return found
 
 
 def overview(
@@ -167,36 +135,24 @@ def _page(groups: Sequence[Sequence[Stack]], vectors: Vectors, of: int) -> Class
     tiles: list[PageTile] = []
     sections: list[PageGroup] = []
     for group in groups:
-        said = _offered(group)
-        tiles += [PageTile(stack.rows, said) for stack in in_order(group, vectors)]
-        sections.append(PageGroup(len(group), said.label))
+        tiles += [PageTile(stack.rows, NO_IDEA) for stack in in_order(group, vectors)]
+        sections.append(PageGroup(len(group)))
     return ClassPage(PageKind.GROUPS, None, tuple(tiles), 0, of, tuple(sections))
-
-
-def _offered(group: Sequence[Stack]) -> ClassProposal:
-    """Return the name that nearly all who have a hint in a group agree on, as its proposal."""
-    hints = Counter(stack.hint for stack in group if stack.hint is not None)
-    for name, count in hints.most_common(1):
-        if count >= SOME and count >= AGREED * hints.total():
-            return ClassProposal(((name, count / (hints.total() + 1)),))
-    return NO_IDEA
 
 
 def moved(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
     """Return an overview with some tiles (by number) in the group that has the tile `onto`."""
-    groups: list[tuple[list[PageTile], str | None]] = []
+    groups: list[list[PageTile]] = []
     first = 0
     for group in page.groups:
         mine = range(first, first + group.size)
         first += group.size
         kept = [page.tiles[n] for n in mine if n not in numbers or onto in mine]
-        taken = [n for n in numbers if n not in mine] if onto in mine else []
-        said = page.tiles[mine[0]].proposal
-        kept += [PageTile(page.tiles[n].rows, said) for n in taken]
-        groups.append((kept, group.label))
+        kept += [page.tiles[n] for n in numbers if n not in mine] if onto in mine else []
+        groups.append(kept)
     return page._replace(
-        tiles=tuple(tile for tiles, _ in groups for tile in tiles),
-        groups=tuple(PageGroup(len(tiles), label) for tiles, label in groups if tiles),
+        tiles=tuple(tile for tiles in groups for tile in tiles),
+        groups=tuple(PageGroup(len(tiles)) for tiles in groups if tiles),
     )
 
 
@@ -206,9 +162,9 @@ def divided(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
     """
     first = sum(group.size for group in page.groups[:number])
     size = page.groups[number].size
-    parts = sorted(clusters_of(size, joins_of(vectors), 2), key=len, reverse=True)
+    parts = sorted(grouped(vectors, 2), key=len, reverse=True)
     tiles = [page.tiles[first + n] for part in parts for n in sorted(part)]
-    groups = [PageGroup(len(part), page.groups[number].label) for part in parts]
+    groups = [PageGroup(len(part)) for part in parts]
     return page._replace(
         tiles=(*page.tiles[:first], *tiles, *page.tiles[first + size :]),
         groups=(*page.groups[:number], *groups, *page.groups[number + 1 :]),

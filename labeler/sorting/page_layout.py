@@ -7,7 +7,7 @@ nearly equal. Whoever stands beside a character is not stacked with it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ from curation.likeness.descriptor import UNCENTRED
 from gleanset.db.sorting import SampleFeatures
 from labeler.likeness import Vectors
 from labeler.sorting.proposals import ClassProposal
-from labeler.sorting.sureness import by_tenths
 
+TENTHS = 10
 SECONDS = 2.0
 NEARLY = 0.19
 """Descriptors (`UNCENTRED`) at most so far apart; two characters are at .26 and more."""
@@ -82,17 +82,26 @@ FIRST = 24
 """Faces on the first page of a class: what is proposed for it was not tested on decisions yet."""
 
 
+def by_tenths(proposals: Iterable[tuple[float, int]]) -> tuple[int, ...]:
+    """Return ten counts: how many samples are proposed with 0-10 %, 10-20 % … 90-100 %.
+
+    `proposals` are confidences (0..1), each with a number of samples.
+    """
+    counts = [0] * TENTHS
+    for confidence, samples in proposals:
+        counts[min(TENTHS - 1, max(0, int(confidence * TENTHS)))] += samples
+    return tuple(counts)
+
+
 class Stack(NamedTuple):
     """One tile: samples that are decided as one, and what is proposed for them.
 
-    `number` is that of its first sample in the pool, `rows` those of the catalogue, `hint` a class
-    that one of them is hinted to be.
+    `number` is that of its first sample in the pool, `rows` those of the catalogue.
     """
 
     number: int
     rows: tuple[int, ...]
     proposal: ClassProposal
-    hint: str | None = None
 
 
 class PageTile(NamedTuple):
@@ -116,10 +125,9 @@ class PageKind(StrEnum):
 
 
 class PageGroup(NamedTuple):
-    """Tiles that follow each other and look alike; `label` is the name offered for them, if any."""
+    """Tiles that follow each other and look alike."""
 
     size: int
-    label: str | None = None
 
 
 class ClassPage(NamedTuple):
@@ -151,9 +159,8 @@ class ClassPage(NamedTuple):
     @property
     def labels(self) -> set[str]:
         """The classes that it names."""
-        said = [self.label, *(group.label for group in self.groups)]
-        said += [tile.proposal.label for tile in self.tiles]
-        return {label for label in said if label is not None}
+        labels = {self.label, *(tile.proposal.label for tile in self.tiles)}
+        return {label for label in labels if label is not None}
 
     @property
     def sureness(self) -> tuple[int, ...]:
@@ -163,14 +170,9 @@ class ClassPage(NamedTuple):
 
     def renamed(self, names: Mapping[str, str]) -> ClassPage:
         """Return it with other names of classes, which are called so by now."""
-        groups = (one._replace(label=_renamed(one.label, names)) for one in self.groups)
-        tiles = (one._replace(proposal=one.proposal.renamed(names)) for one in self.tiles)
-        label = _renamed(self.label, names)
-        return self._replace(label=label, tiles=tuple(tiles), groups=tuple(groups))
-
-
-def _renamed(label: str | None, names: Mapping[str, str]) -> str | None:
-    return None if label is None else names.get(label, label)
+        tiles = tuple(one._replace(proposal=one.proposal.renamed(names)) for one in self.tiles)
+        label = None if self.label is None else names.get(self.label, self.label)
+        return self._replace(label=label, tiles=tiles)
 
 
 def compose(

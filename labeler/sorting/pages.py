@@ -6,7 +6,7 @@ others. Nothing is filed that was not on a page.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from gleanset.db.sorting import SortingQueue
@@ -17,29 +17,26 @@ from labeler.sorting.groups import (
     FEWEST,
     FEWEST_LATER,
     MOST,
+    SURELY,
     LikenessGroup,
-    chance_of_new,
     divided,
     likeness_groups,
     overview,
-    unlike_all,
 )
 from labeler.sorting.measuring import POOL
 from labeler.sorting.page_layout import (
-    HOPELESS,
     ROOM,
     ClassPage,
     PageKind,
     Stack,
+    by_tenths,
     compose,
     plain_page,
     stacks_of,
 )
 from labeler.sorting.pool import WaitingPool
-from labeler.sorting.proposals import ClassProposal
-from labeler.sorting.proposer import Proposer
+from labeler.sorting.proposals import Proposer, mean_proposal
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
-from labeler.sorting.sureness import by_tenths
 from labeler.sorting.ties import Ties
 
 
@@ -118,23 +115,16 @@ class Pages:
             Stack(
                 n[0],
                 tuple(likes[m].id for m in n),
-                _shared([proposals[m] for m in n]),
-                next((likes[m].hint for m in n if likes[m].hint), None),
+                mean_proposal([proposals[m] for m in n]),
             )
             for n in stacks_of(likes, self._split)
         ]
-        counts = {row.name: row.count for row in classes}
-        named = {name for name, count in counts.items() if count}
+        named = {row.name for row in classes if row.count}
         (vectors, there), known = space(likes), space(decided)[0]
         never = sum(like.id in self._unreadable for like in likes)
         compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
         bonds = self._session.bonds.now()
         groups = likeness_groups(stacks, vectors, known, bonds) if compared else []
-        stacks = _doubted(stacks, groups, counts)
-        by_number = {stack.number: stack for stack in stacks}
-        groups = [
-            g._replace(stacks=tuple(by_number[stack.number] for stack in g.stacks)) for g in groups
-        ]
         proposed = {proposal.label for proposal in proposals} | others
         return LookAtQueue(stacks, groups, vectors, known, named, proposed, compared)
 
@@ -147,6 +137,10 @@ class Pages:
             for stack in self._stacks
             if stack.proposal.label is not None and label in (None, stack.proposal.label)
         )
+
+    def nearest(self, row: int) -> list[int]:
+        """Return the decided samples (rows) that are most like one, as of the last page."""
+        return [like.id for like, _ in self.proposer.nearest(row)]
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
@@ -223,7 +217,6 @@ class Pages:
             self._tested |= {tile.proposal.label for tile in page.tiles if tile.proposal.label}
         if something:
             self._finishing.filed(set(still.values()))
-            self.proposer.learn_votes(page.rows)
         return done
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
@@ -237,10 +230,16 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
     what is proposed, then what is left over, in groups however small, at last what cannot be
     compared.
     """
-    unsure = {s.number for s in look.stacks if s.proposal.confidence < 1 - HOPELESS}
+    # Whoever is hinted to be of a class that has nobody yet is on the page of that class.
+    met = {None, *look.named}
+    unsure = {
+        stack.number
+        for stack in look.stacks
+        if stack.proposal.label in met and stack.proposal.confidence < SURELY
+    }
     nobody = [
-        g._replace(stacks=tuple(stack for stack in g.stacks if stack.number in unsure))
-        for g in look.groups
+        group._replace(stacks=tuple(stack for stack in group.stacks if stack.number in unsure))
+        for group in look.groups
     ]
     left = [stack for stack in look.stacks if stack.proposal.label is None]
     comparable = left if look.compared else []
@@ -255,38 +254,9 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
     )
 
 
-def _doubted(
-    stacks: Sequence[Stack], groups: Sequence[LikenessGroup], counts: Mapping[str, int]
-) -> list[Stack]:
-    """Return the stacks less sure of a class where they are unlike everybody; `counts` are the
-    decided of each class. Of a class all of whose decided are in their group they may well be.
-    """
-    unlike = unlike_all(groups, chance_of_new(counts.values()))
-    beside = {stack.number: group.decided for group in groups for stack in group.stacks}
-    return [
-        stack._replace(proposal=stack.proposal.doubted(unlike.get(stack.number, 0.0)))
-        if stack.hint is None
-        and counts.get(stack.proposal.label or "", 0) > beside.get(stack.number, 0)
-        else stack
-        for stack in stacks
-    ]
-
-
 def _filing(labels: Mapping[int, str]) -> Operation:
     """Return what filing these samples is: in one class, or in several."""
     names = set(labels.values())
     if len(names) == 1:
         return operation("label", count=len(labels), label=names.pop())
     return operation("label-each", count=len(labels), classes=len(names))
-
-
-def _shared(proposals: list[ClassProposal]) -> ClassProposal:
-    """Return what a stack is proposed as: the mean of its samples."""
-    if len(proposals) == 1:
-        return proposals[0]
-    sums: dict[str, float] = {}
-    for proposal in proposals:
-        for name, share in proposal.top:
-            sums[name] = sums.get(name, 0.0) + share / len(proposals)
-    best = sorted(sums.items(), key=lambda item: (-item[1], item[0]))[:3]
-    return ClassProposal(tuple(best))

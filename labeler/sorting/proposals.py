@@ -1,161 +1,39 @@
-"""What is proposed for each sample that waits: a presort's word, its hint's, its neighbours'.
+"""What is proposed for each sample that waits: by the newest presort, or until one knows as much.
 
-Sources are taken as independent and multiplied (naive Bayes); each gives what it does not say to
-the other classes, and to somebody of no class, in equal parts. A class that a person refused for a
-sample is not proposed again.
-
-How far a sample is from its nearest of each class tells which class is likely. How much that is
-worth is measured on the decided samples themselves, each left out in turn: a logistic curve over
-the margin between the first and the second class (Platt, "Probabilistic outputs for support
-vector machines", 1999), and another over the distance, which tells members of a class from
-samples of a class that is not there yet.
+A presort that knows every class with a name, and most of what is decided, is believed as it is.
+Without one its own way of proposing is gone here, on the vectors that are there. What a person
+said of single samples counts before either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from curation.likeness.recommend import TOP, learn_classes, likeness_to, teaching
+from curation.moments import moments_of
 from gleanset.db.classes import class_name
+from gleanset.db.journal import unseen_labels
+from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
+from gleanset.db.sorting import ClassCount, SampleFeatures, SortingQueue
 from gleanset.errors import UsageError
-from labeler.likeness import Vectors
+from labeler.likeness import Likeness, Space, Vectors
+from labeler.sorting.session import SortingSession
 
-Floats = npt.NDArray[np.float64]
-FEWEST = 8
-NEARLY_EQUAL = 0.1
-"""Distances under this are the same drawing twice: they say nothing about a new one."""
-
-USUAL, FARTHER, STEEP = 0.9, 1.1, 12.0
-SHARE = 0.02
-"""Of every confidence so much is kept back for what could not be measured."""
-
-
-class NeighbourVote(NamedTuple):
-    """The first and second class (numbers, -1 for none) that the neighbours say.
-
-    `confidence` is the chance of the first among the known classes, `known` that it is one of them.
-    """
-
-    label: npt.NDArray[np.int64]
-    second: npt.NDArray[np.int64]
-    confidence: Floats
-    known: Floats
-
-
-class Curve(NamedTuple):
-    """A logistic curve over one value."""
-
-    slope: float
-    offset: float
-
-    def at(self, values: Floats) -> Floats:
-        """Return probabilities."""
-        return np.asarray(1 / (1 + np.exp(-np.clip(self.slope * values + self.offset, -30, 30))))
-
-
-class Neighbours:
-    """Fitted to decided samples; `labels` are numbers of classes, one for each row."""
-
-    def __init__(self, rows: Vectors, labels: npt.NDArray[np.int64]) -> None:
-        self._rows, self._labels = rows, labels
-        self.classes = np.unique(labels)
-        self.usable = len(rows) >= FEWEST
-        if self.usable:
-            self._fit()
-
-    def _fit(self) -> None:
-        apart = _distances(self._rows, self._rows)
-        apart[apart < NEARLY_EQUAL] = np.inf
-        nearest = self._of_classes(apart)
-        own = nearest[np.arange(len(nearest)), np.searchsorted(self.classes, self._labels)]
-        others = nearest.copy()
-        others[np.arange(len(nearest)), np.searchsorted(self.classes, self._labels)] = np.inf
-        other = others.min(axis=1) if len(self.classes) > 1 else np.full(len(own), np.inf)
-        best = np.minimum(own, other)
-        whole = np.isfinite(own) & np.isfinite(other)
-        right = (own < other)[whole].astype(np.float64)
-        self._margin = fit_curve(_margin(best[whole], np.maximum(own, other)[whole]), right)
-        same, else_ = own[np.isfinite(own)], other[np.isfinite(other)]
-        distances = np.concatenate([same, else_])
-        truths = np.concatenate([np.ones(len(same)), np.zeros(len(else_))])
-        self._known = fit_curve(distances, truths)
-        # Nobody has shown a class that is not there yet: whoever is farther than members of a
-        # class are from each other may be of one.
-        usual = float(np.quantile(same, USUAL)) if len(same) else 0.0
-        self._near = Curve(-STEEP / max(usual, 0.05), STEEP * FARTHER)
-
-    def _of_classes(self, apart: Floats) -> Floats:
-        """Return the distance of each row to its nearest of each class."""
-        parts = [apart[:, self._labels == label].min(axis=1) for label in self.classes]
-        return np.stack(parts, axis=1)
-
-    def vote(self, rows: Vectors, bias: float = 0.0) -> NeighbourVote:
-        """Return what the neighbours of some samples say; `bias` (log odds) is for being known."""
-        if not self.usable or not len(rows):
-            none, nothing = np.full(len(rows), -1, np.int64), np.zeros(len(rows))
-            return NeighbourVote(none, none, nothing, nothing)
-        nearest = self._of_classes(_distances(rows, self._rows))
-        order = np.argsort(nearest, axis=1)
-        first = np.take_along_axis(nearest, order[:, :1], axis=1)[:, 0]
-        known = self._known._replace(offset=self._known.offset + bias).at(first)
-        known = known * self._near.at(first)
-        labels = self.classes[order[:, 0]]
-        if len(self.classes) == 1:
-            return NeighbourVote(
-                labels, np.full(len(rows), -1), np.full(len(rows), 1 - SHARE), known
-            )
-        second = np.take_along_axis(nearest, order[:, 1:2], axis=1)[:, 0]
-        sure = self._margin.at(_margin(first, second)) * (1 - SHARE)
-        return NeighbourVote(labels, self.classes[order[:, 1]], sure, known)
-
-
-def _margin(best: Floats, second: Floats) -> Floats:
-    """Return how much nearer the first is than the second, as a part of the second's distance."""
-    return np.asarray(1 - best / np.maximum(second, 1e-6))
-
-
-def _distances(one: Vectors, other: Vectors) -> Floats:
-    squares = 2 - 2 * (one @ other.T)
-    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float64)
-
-
-def fit_curve(values: Floats, truths: Floats) -> Curve:
-    """Newton's method for logistic regression on one value; two made-up observations of each
-    kind at the mean, and a small ridge, keep it finite where the kinds do not overlap."""
-    if not len(values):
-        return Curve(0.0, 0.0)
-    middle = float(np.mean(values))
-    scale = float(np.std(values)) or 1.0
-    x = np.concatenate([(values - middle) / scale, np.zeros(4)])
-    y = np.concatenate([truths, [1, 1, 0, 0]])
-    weights = np.zeros(2)
-    both = np.stack([x, np.ones_like(x)])
-    for _ in range(25):
-        chance = 1 / (1 + np.exp(-np.clip(weights @ both, -30, 30)))
-        slope = both @ (y - chance) - 0.05 * weights
-        bend = (both * (chance * (1 - chance))) @ both.T + 0.05 * np.eye(2)
-        change = np.linalg.solve(bend, slope)
-        weights = weights + np.clip(change, -5, 5)
-        if float(np.abs(change).max()) < 1e-6:
-            break
-    return Curve(float(weights[0] / scale), float(weights[1] - weights[0] * middle / scale))
-
-
+DECIDED = 2000
+"""So many decided samples others are compared with."""
+MORE = 1.25
+"""A presort is too old where so many times as much is decided as it had learnt from."""
 HINT = 0.8
 """How often a hint is right, as long as nothing is known: queries find bystanders."""
-
+BOUND = 0.98
+"""How sure it is that who was bound to somebody is of that one's class."""
 MOST_SURE = 0.995
-TOP = 3
-
-
-class ClassOpinion(NamedTuple):
-    """What one source says of one sample: classes by name with their probabilities."""
-
-    says: Mapping[str, float]
+LIKELY = 0.5
+"""The only class is proposed for those who are rather of it than not."""
 
 
 class ClassProposal(NamedTuple):
@@ -177,73 +55,146 @@ class ClassProposal(NamedTuple):
         """Return it with other names of classes."""
         return ClassProposal(tuple((names.get(name, name), sure) for name, sure in self.top))
 
-    def doubted(self, other: float) -> ClassProposal:
-        """Return it where somebody of no class yet is as likely as `other`."""
-        return ClassProposal(tuple((name, sure * (1 - other)) for name, sure in self.top))
+    def but(self, refused: Collection[str], named: Collection[str]) -> ClassProposal:
+        """Return it without classes that were refused, and no surer of the others; where nothing
+        is left, any of those `named` as likely as somebody of none.
+        """
+        left = tuple(each for each in self.top if each[0] not in refused)
+        if left or not self.top:
+            return ClassProposal(left)
+        others = sorted(name for name in named if name not in refused)
+        return ClassProposal(tuple((name, 1 / (len(others) + 1)) for name in others[:TOP]))
 
 
 NO_IDEA = ClassProposal()
 
 
-def combined(
-    opinions: Iterable[ClassOpinion],
-    classes: Sequence[str],
-    refused: Iterable[str] = (),
-) -> ClassProposal:
-    """One proposal of several opinions."""
-    given = [opinion.says for opinion in opinions if opinion.says]
-    names = set(classes).union(*given) if given else set()
-    refused = set(refused)
-    scores = {name: 1.0 for name in names if name not in refused}
-    if not given or not scores:
-        return NO_IDEA
-    stranger = 1.0  # somebody of whom there is no class
-    for says in given:
-        rest = max(0.0, 1 - sum(says.values())) / (len(names) - len(says) + 1)
-        stranger *= max(rest, 1e-6)
-        for name in scores:
-            scores[name] *= max(says.get(name, rest), 1e-6)
-    total = sum(scores.values()) + stranger
-    # What was refused takes its share of certainty with it: the rest is a guess again.
-    kept = 1 - max((says.get(name, 0.0) for says in given for name in refused), default=0.0) * 0.5
-    best = sorted(
-        ((name, score / total) for name, score in scores.items()),
-        key=lambda item: (-item[1], item[0]),
-    )[:TOP]
-    first = max(0.01, min(MOST_SURE, best[0][1] * kept))
-    # The others share what is left as they did before.
-    part = (1 - first) / max(1 - best[0][1], 1e-6)
-    others = ((name, min(first, share * part)) for name, share in best[1:])
-    return ClassProposal(((best[0][0], first), *others))
+def mean_proposal(proposals: Sequence[ClassProposal]) -> ClassProposal:
+    """Return what several samples that are decided as one are proposed as."""
+    if len(proposals) == 1:
+        return proposals[0]
+    sums: dict[str, float] = {}
+    for proposal in proposals:
+        for name, share in proposal.top:
+            sums[name] = sums.get(name, 0.0) + share / len(proposals)
+    return ClassProposal(tuple(sorted(sums.items(), key=lambda each: (-each[1], each[0]))[:TOP]))
 
 
-def of_hint(hint: str | None) -> ClassOpinion:
-    """Return a hint as an opinion; none where it could not be the name of a class."""
+def of_hint(hint: str | None) -> ClassProposal:
+    """Return a hint as a proposal; none where it could not be the name of a class."""
     with suppress(UsageError):
         if hint is not None:
-            return ClassOpinion({class_name(hint): HINT})
-    return ClassOpinion({})
+            return ClassProposal(((class_name(hint), HINT),))
+    return NO_IDEA
 
 
-class NeighbourReliability:
-    """How much the neighbours' word is worth, from how often it was right when it was asked.
+class Proposer:
+    """Proposes for the samples of one session."""
 
-    It begins with less than it claims: what is left out in turn looks like its own class more
-    than a new picture does.
-    """
+    def __init__(self, session: SortingSession) -> None:
+        self._session, self._db = session, session.dataset.db
+        self._queue, self._presorts = SortingQueue(self._db), Proposals(self._db)
+        self.likeness = Likeness(session.dataset)
+        self._decided: list[SampleFeatures] | None = None
 
-    RIGHT, CLAIMED = 6.0, 10.0
+    def decided(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
+        """Return samples that have a class, of each class some, as they are now."""
+        each = max(12, DECIDED // max(1, len(classes)))
+        self._decided = self._queue.of(self._queue.decided([row.id for row in classes], each))
+        return self._decided
 
-    def __init__(self) -> None:
-        self._right = self.RIGHT
-        self._claimed = self.CLAIMED
+    def proposals(
+        self,
+        likes: Sequence[SampleFeatures],
+        decided: Sequence[SampleFeatures],
+        space: Space,
+        classes: Sequence[ClassCount],
+    ) -> list[ClassProposal]:
+        """Return what is proposed for each of some samples, beside those that are decided."""
+        names = {row.id: row.name for row in classes}
+        named = {row.name for row in classes if row.count}
+        rows = [like.id for like in likes]
+        if self._is_presorted(sum(row.count for row in classes)):
+            proposed = self._presorted(rows, names)
+        else:
+            proposed = self._learnt(likes, decided, space)
+        refused = self._session.changes.refused(rows)
+        bonds = self._session.bonds.now()
+        proposals = []
+        for like in likes:
+            proposal = proposed.get(like.id, NO_IDEA)
+            hinted = of_hint(like.hint)
+            if not proposal.top or (hinted.label and hinted.label not in named):
+                proposal = hinted  # a class of which nothing was learnt yet
+            if bound := [names[row] for row in bonds.classes_of(like.id) if row in names]:
+                proposal = ClassProposal(tuple((name, BOUND / len(bound)) for name in bound))
+            nobody_of = refused.get(like.id, frozenset()) | bonds.not_classes_of(like.id)
+            no_class = {names[row] for row in nobody_of if row in names}
+            proposals.append(proposal.but(no_class, names.values()) if no_class else proposal)
+        return proposals
 
-    def learn(self, claimed: float, *, right: bool) -> None:
-        """Neighbours were so sure of a class, before trust was taken off."""
-        self._right += right
-        self._claimed += claimed / self.worth
+    def _is_presorted(self, decided: int) -> bool:
+        """Return whether the newest presort knows all classes, and most of what is decided."""
+        newest = self._presorts.newest()
+        learnt = newest.facts.get("labelled", decided) if newest is not None else 0
+        enough = isinstance(learnt, int) and MORE * learnt >= decided
+        return newest is not None and enough and not self._presorts.not_known()
 
-    @property
-    def worth(self) -> float:
-        """What to multiply their confidence with."""
-        return min(1.0, max(0.2, self._right / self._claimed))
+    def _presorted(self, rows: Sequence[int], names: Mapping[int, str]) -> dict[int, ClassProposal]:
+        """Return what the newest presort proposes."""
+        return {
+            row: ClassProposal(
+                tuple((names[c], min(MOST_SURE, sure)) for c, sure in one.proposals if c in names)
+            )
+            for row, one in self._queue.offers(rows).items()
+        }
+
+    def _learnt(
+        self, likes: Sequence[SampleFeatures], decided: Sequence[SampleFeatures], space: Space
+    ) -> dict[int, ClassProposal]:
+        """Return what a presort would propose by now, from these vectors."""
+        every = [*decided, *self._queue.of(self._queue.rejected(DECIDED)), *likes]
+        vectors, there = space(every)
+        rows = [one.id for one, known in zip(every, there.tolist(), strict=True) if known]
+        known = PresortSamples(self._db).of(rows)
+        usable = [n for n, one in enumerate(every) if known.get(one.id) is not None]
+        samples = [one for n in usable if (one := known[every[n].id]) is not None]
+        moments = moments_of(self._db, teaching(samples))
+        learnt = learn_classes(samples, vectors[usable], moments, unseen_labels(self._db))
+        if learnt is None:
+            return self._of_the_only_class([every[n] for n in usable], samples, vectors[usable])
+        return {
+            every[n].id: ClassProposal(tuple((p.label, min(MOST_SURE, p.confidence)) for p in top))
+            for n, top in zip(usable, learnt.likeliest, strict=True)
+        }
+
+    @staticmethod
+    def _of_the_only_class(
+        every: Sequence[SampleFeatures], samples: Sequence[PresortSample], vectors: Vectors
+    ) -> dict[int, ClassProposal]:
+        """Return who looks like the one class that has anybody."""
+        labels = {sample.label for sample in samples} - {None}
+        if len(labels) != 1:
+            return {}
+        known = np.array([sample.label is not None for sample in samples], np.bool_)
+        likely = likeness_to(vectors, known).tolist()
+        return {
+            one.id: ClassProposal(((str(*labels), min(MOST_SURE, sure)),))
+            for one, sure in zip(every, likely, strict=True)
+            if sure >= LIKELY
+        }
+
+    def nearest(self, row: int, most: int = 4) -> list[tuple[SampleFeatures, float]]:
+        """Return the decided samples that are most like one, and how much, as of the last page."""
+        decided = self._decided
+        if decided is None:
+            decided = self.decided(self._session.tiles.counts().classes)
+        like = self._queue.of([row])
+        others = [one for one in decided if one.id != row]
+        space = self.likeness.space([*like, *others])
+        (vectors, there), (among, known) = space(like), space(others)
+        if not there.any():
+            return []
+        alike = np.where(known, among @ vectors[0], -np.inf)
+        near = np.argsort(-alike)[: min(most, int(known.sum()))]
+        return [(others[number], float(alike[number])) for number in near.tolist()]

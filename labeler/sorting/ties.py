@@ -192,7 +192,7 @@ class Ties:
 def _of_class(label: str, examples: Sequence[PageTile], stacks: Sequence[Stack]) -> ClassPage:
     """Return a class beside a group that may be of it."""
     tiles = (*examples, *(PageTile(stack.rows, NO_IDEA) for stack in stacks))
-    sides = (PageGroup(len(examples), label), PageGroup(len(stacks)))
+    sides = (PageGroup(len(examples)), PageGroup(len(stacks)))
     return ClassPage(PageKind.PAIR, label, tiles, 0, 0, sides)
 
 

@@ -44,7 +44,8 @@ def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
 def presorted(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> None:
     """What a presort leaves of these samples."""
     names = [sample_name(sample.key, sample.region) for sample in samples]
-    Proposals(dataset.db).replace([], None, {FACT: write_space(dataset, names, rows)})
+    space = write_space(dataset, names, rows)
+    Proposals(dataset.db).replace([], None, {FACT: space, "known": []})
 
 
 def unit(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Rows:
@@ -100,7 +101,7 @@ def test_a_newer_presort_is_noticed_and_one_whose_vectors_are_gone_is_not_missed
     assert likeness.space(samples)(samples)[0].shape == (12, WIDTH)
 
 
-def test_pages_vote_and_find_the_nearest_in_the_space_of_the_presort(empty: Dataset) -> None:
+def test_pages_propose_and_find_the_nearest_in_the_space_of_the_presort(empty: Dataset) -> None:
     samples = faces(empty, 30)
     presorted(empty, samples, two_kinds(30))
     for number in range(12):
@@ -111,11 +112,10 @@ def test_pages_vote_and_find_the_nearest_in_the_space_of_the_presort(empty: Data
     kinds = {sample.id: ("Miku", "Mio")[number % 2] for number, sample in enumerate(samples)}
     assert len(page.rows) == 18
     assert all(tile.proposal.label == kinds[tile.rows[0]] for tile in page.tiles)
-    near = pages.proposer.nearest(samples[20].id)
+    near = pages.nearest(samples[20].id)
     assert near
     assert {row % 2 for row in near} == {samples[20].id % 2}
-    assert pages.proposer.nearest(samples[4].id, most=2)
-    assert samples[4].id not in pages.proposer.nearest(samples[4].id)
+    assert samples[4].id not in pages.nearest(samples[4].id)
 
 
 def test_outliers_are_found_in_the_space_of_the_presort(empty: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Groups of look-alikes, who is unlike all classes, and what a pair of a class and a group asks."""
+"""Groups of look-alikes, and what a pair of a class and a group asks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 
+from curation.likeness.grouping import grouped
 from gleanset import Dataset
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
 from labeler.likeness import Vectors
 from labeler.sorting.groups import (
     LikenessGroup,
-    chance_of_new,
     divided,
     likeness_groups,
     moved,
     overview,
-    unlike_all,
 )
-from labeler.sorting.linkage import clusters_of, joins_of
 from labeler.sorting.page_layout import ClassPage, PageKind, PageTile, Stack
 from labeler.sorting.pages import Pages
 from labeler.sorting.proposals import NO_IDEA, ClassProposal
@@ -44,14 +42,14 @@ def stacks_for(count: int, proposal: ClassProposal = NO_IDEA) -> list[Stack]:
 def test_clusters_are_the_people_and_equal_rows_end() -> None:
     sizes = (9, 7, 5, 7)
     rows = people(sizes)
-    found = clusters_of(len(rows), joins_of(rows), 4)
+    found = grouped(rows, 4)
     starts = np.cumsum((0, *sizes))
     wanted = [list(range(a, b)) for a, b in itertools.pairwise(starts)]
     assert sorted(sorted(cluster) for cluster in found) == wanted
     same = np.ones((6, 2), np.float32) / 2**0.5
-    assert [len(cluster) for cluster in clusters_of(6, joins_of(same), 1)] == [6]
-    assert clusters_of(1, joins_of(rows[:1]), 1) == [[0]]
-    apart = clusters_of(2, joins_of(same[:2]), 1, may_join=lambda one, other: False)
+    assert [len(cluster) for cluster in grouped(same, 1)] == [6]
+    assert grouped(rows[:1], 1) == [[0]]
+    apart = grouped(same[:2], 1, may_join=lambda one, other: False)
     assert apart == [[0], [1]]
 
 
@@ -78,35 +76,6 @@ def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
     assert overview(decided, rows, 96) is None
 
 
-def test_a_name_is_offered_that_nearly_all_hints_of_a_group_say() -> None:
-    stacks = [s._replace(hint="rin" if s.number < 5 else None) for s in stacks_for(8)]
-    rows = people((8,))
-    page = overview([LikenessGroup(tuple(stacks), 0)], rows, 96)
-    assert page is not None
-    assert page.groups[0].label == "rin"
-    assert {tile.proposal.label for tile in page.tiles} == {"rin"}
-    mixed = [s._replace(hint=("rin", "mio")[s.number % 2]) for s in stacks]
-    page = overview([LikenessGroup(tuple(mixed), 0)], rows, 96)
-    assert page is not None
-    assert page.groups[0].label is None
-
-
-def test_the_larger_a_group_without_anybody_decided_the_likelier_it_is_of_no_class() -> None:
-    stacks = stacks_for(12)
-    groups = [
-        LikenessGroup(tuple(stacks[:9]), 0),
-        LikenessGroup(tuple(stacks[9:11]), 0),
-        LikenessGroup((stacks[11],), 12),
-    ]
-    new = unlike_all(groups, 0.2)
-    assert new[0] > 0.9 > new[9] > 0.2 > new[11] == 0
-    assert unlike_all([group._replace(decided=0) for group in groups], 0.2) == {}
-    assert chance_of_new([]) == 0.5
-    assert chance_of_new([30, 40, 35]) < 0.05 < chance_of_new([30, 4, 3])
-    doubted = ClassProposal((("A", 0.9),)).doubted(0.5)
-    assert doubted.confidence == 0.45
-
-
 def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed() -> None:
     """Thirty of somebody with five decided faces are taken for a look-alike with thirty of them."""
     rows, stacks = people((24,)), stacks_for(24)
@@ -114,10 +83,8 @@ def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed
     page = overview(hardly, rows, 96)
     assert page is not None
     assert [group.size for group in page.groups] == [20]
-    assert unlike_all(hardly, 0.02)[0] > 0.9
     known = [hardly[0]._replace(decided=3), hardly[1]]
     assert overview(known, rows, 96) is None
-    assert unlike_all(known, 0.02)[0] == 0
 
 
 def test_a_group_is_divided_by_likeness_and_nothing_is_lost() -> None:
@@ -262,20 +229,6 @@ def _tiles_of(pages: Pages) -> list[PageTile]:
         found += page.tiles
         pages.skip(page)
     return found
-
-
-def test_what_comes_to_a_group_is_given_the_name_that_stands_over_it() -> None:
-    hinted = [s._replace(hint="rin") for s in stacks_for(7)]
-    groups = [LikenessGroup(tuple(hinted), 0), LikenessGroup(tuple(stacks_for(12)[7:]), 0)]
-    page = overview(groups, people((7, 5)), 96)
-    assert page is not None
-    assert [group.label for group in page.groups] == ["rin", None]
-    for rows, onto in (([8, 9], 0), ([0, 1, 2], 8)):
-        changed, first = moved(page, rows, onto), 0
-        for group in changed.groups:
-            mine = changed.tiles[first : first + group.size]
-            first += group.size
-            assert {tile.proposal.label for tile in mine} == {group.label}
 
 
 def test_tiles_of_one_group_come_to_another(empty: Dataset) -> None:

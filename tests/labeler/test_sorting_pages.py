@@ -18,13 +18,7 @@ from labeler.sorting import page_layout
 from labeler.sorting.checks import Checks, ErrorRate
 from labeler.sorting.page_layout import FIRST, ROOM, ClassPage, Stack, compose
 from labeler.sorting.pages import Pages
-from labeler.sorting.proposals import (
-    ClassOpinion,
-    ClassProposal,
-    NeighbourReliability,
-    Neighbours,
-    combined,
-)
+from labeler.sorting.proposals import ClassProposal
 from labeler.sorting.session import NO_STEP, SortingSession
 
 
@@ -226,52 +220,6 @@ def test_checks_measure_an_error_rate(empty: Dataset) -> None:
     undo = session.progress().undo
     assert checks.answer(again, [], []).count == 0
     assert session.progress().undo == undo
-
-
-def test_opinions_are_combined_and_refusals_kept() -> None:
-    names = ["A", "B", "C"]
-    both = combined([ClassOpinion({"A": 0.9}), ClassOpinion({"A": 0.9})], names)
-    assert both.label == "A"
-    assert both.confidence > 0.95
-    against = combined([ClassOpinion({"A": 0.6}), ClassOpinion({"B": 0.95})], names)
-    assert against.label == "B"
-    assert combined([ClassOpinion({"A": 0.9, "B": 0.08})], names, refused=["A"]).label == "B"
-    assert combined([], names).label is None
-    assert combined([ClassOpinion({})], names).label is None
-    assert combined([ClassOpinion({"A": 0.9})], ["A"], refused=["A"]).label is None
-
-
-def test_trust_in_neighbours_learns() -> None:
-    trust = NeighbourReliability()
-    before = trust.worth
-    for _ in range(50):
-        trust.learn(trust.worth, right=True)
-    assert before < trust.worth <= 1
-    for _ in range(500):
-        trust.learn(trust.worth, right=False)
-    assert trust.worth < before
-
-
-def test_neighbours_know_whom_they_do_not_know() -> None:
-    rng = np.random.default_rng(1)
-    centres = rng.normal(size=(3, 320))
-
-    def faces(who: int, number: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        found = centres[who] + 0.35 * rng.normal(size=(number, 320))
-        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
-
-    rows = np.concatenate([faces(0, 20), faces(1, 20)])
-    fitted = Neighbours(rows, np.repeat([7, 9], 20))
-    mine, strange = fitted.vote(faces(1, 30)), fitted.vote(faces(2, 30))
-    assert (mine.label == 9).mean() > 0.9
-    assert mine.confidence.mean() > 0.8
-    assert (mine.known > 0.5).mean() > 0.8
-    assert (strange.known < 0.5).mean() > 0.8
-    alone = Neighbours(faces(0, 20), np.repeat([7], 20))
-    assert (alone.vote(faces(0, 30)).known > 0.5).mean() > 0.7
-    assert (alone.vote(faces(2, 30)).known < 0.5).mean() > 0.9
-    none = Neighbours(rows[:3], np.array([1, 1, 2]))
-    assert set(none.vote(rows).label) == {-1}
 
 
 def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> None:

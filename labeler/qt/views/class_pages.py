@@ -225,12 +225,11 @@ class ClassPagesView(PagedView):
             self._file(None)
 
     def _something_said(self) -> bool:
-        """Return whether an overview may be left: faces were sent, or a group is offered a name.
+        """Return whether an overview may be left: faces were sent.
 
         Faces that are pulled out of groups without a name would leave it as it is.
         """
-        offered = any(group.label for group in self.page.groups) if self.page else False
-        return offered or bool(self.marked(TileMark.SENT, TileMark.DONE))
+        return bool(self.marked(TileMark.SENT, TileMark.DONE))
 
     # -- names
 
@@ -415,7 +414,7 @@ class ClassPagesView(PagedView):
         def more() -> None:
             details.show_proposals([(self.key_of(label), label, sure) for label, sure in top])
             self.worker.ask(
-                lambda s: list(s.tiles.of(self.work(s).proposer.nearest(tile.id)).values()),
+                lambda s: list(s.tiles.of(self.work(s).nearest(tile.id)).values()),
                 lambda near: details.show_neighbours(near, tile.id),
             )
 

@@ -9,7 +9,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from labeler.qt.theme import em, muted_text, trough
-from labeler.sorting.sureness import TENTHS
+from labeler.sorting.page_layout import TENTHS
 
 BAR, GAP = 6, 1
 """Of a bar at its narrowest, and between two, in logical pixels."""

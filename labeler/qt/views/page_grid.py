@@ -215,7 +215,7 @@ class PageGrid(GestureView):
         state = self.tiles.state(row)
         if state.target:
             return "" if state.target in list(Place) else state.target
-        several = self.page is not None and self.page.kind in (PageKind.GROUPS, PageKind.LEFT)
+        several = self.page is not None and self.page.kind is PageKind.LEFT
         goes = several and state.kind is TileMark.IN
         return (self.tiles.proposal(row).label or "") if goes else ""
 
@@ -308,11 +308,7 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
         alone = tr("Like nobody here")
         titles = (alone if g.size == 1 else alike.format(count=g.size) for g in page.groups)
         return [
-            Section(
-                f"{group.label}?  {group.size}" if group.label else title,
-                group.size,
-                beside=len(page.groups) > 1,
-            )
+            Section(title, group.size, beside=len(page.groups) > 1)
             for group, title in zip(page.groups, titles, strict=True)
         ]
     if page.kind is PageKind.LEFT:

@@ -220,14 +220,7 @@ class PageHeader(QWidget):
         ).format(left=f"{self._left:,}")
 
     def _action(self, page: ClassPage, going: int) -> str:
-        if page.kind is PageKind.GROUPS:
-            offered = sum(group.size for group in page.groups if group.label)
-            return (
-                self.tr("Enter: take the names offered, go on")
-                if offered
-                else self.tr("Enter: go on")
-            )
-        if page.kind is PageKind.PLAIN:
+        if page.kind in NEVER_FILED:
             return self.tr("Enter: go on")
         if page.kind is PageKind.CHECK:
             return self.tr("Enter: they do")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baseline.presort.classify import FeatureRows
 from baseline.presort.propose import PresortResult, propose
 from baseline.presort.words import wrong_at_most
-from gleanset.db.proposals import PresortSample
+from curation.likeness.recommend import Rows
+from gleanset.db.proposals import PresortSample, Proposal
 
 WIDTH, CLASSES, STRANGE, EACH = 24, 4, 2, 30
 
 
-def points(seed: int) -> tuple[FeatureRows, np.ndarray]:
+def points(seed: int) -> tuple[Rows, np.ndarray]:
     """`EACH` vectors of length 1 about the middle of each kind, and which kind they are of."""
     random = np.random.default_rng(seed)
     middles = np.random.default_rng(0).normal(size=(CLASSES + STRANGE, WIDTH))
@@ -23,9 +23,7 @@ def points(seed: int) -> tuple[FeatureRows, np.ndarray]:
     return found.astype(np.float32), kind
 
 
-def proposed(
-    vectors: FeatureRows, kind: np.ndarray, decided: np.ndarray, seed: int
-) -> PresortResult:
+def proposed(vectors: Rows, kind: np.ndarray, decided: np.ndarray) -> PresortResult:
     """What is proposed where these rows are labelled by their kind, or rejected."""
     status = np.where(decided, np.where(kind < CLASSES, "labelled", "rejected"), "queue")
     samples = [
@@ -40,18 +38,19 @@ def proposed(
         )
         for row in range(len(kind))
     ]
-    return propose(samples, vectors, {s.key: s.key for s in samples}, seed)
+    return propose(samples, vectors, {s.key: s.key for s in samples})
 
 
 def sure_and_right(
     made: PresortResult, kind: np.ndarray, waits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The confidences of the first proposals of these rows, and which are right."""
-    table = made.table
-    at = {key: row for row, key in enumerate(table.keys)}
-    rows = [at[f"{row:05}"] for row in np.flatnonzero(waits)]
-    names = np.array(table.classes)[table.labels[rows, 0]]
-    return table.confidence[rows, 0], names == np.char.add("class ", kind[waits].astype(str))
+    none = (Proposal("", 0.0),)
+    first = {one.sample: (one.proposals or none)[0] for one in made.standings}
+    rows = np.flatnonzero(waits)
+    names = [first[f"{row:05}"].label for row in rows]
+    sure = np.array([first[f"{row:05}"].confidence for row in rows])
+    return sure, np.array(names) == np.char.add("class ", kind[waits].astype(str))
 
 
 @pytest.mark.parametrize("moments", [12, 36])
@@ -61,7 +60,7 @@ def test_no_more_are_wrong_than_is_told_where_those_of_no_class_were_rejected(mo
         vectors, kind = points(seed)
         decided = np.zeros(len(kind), np.bool_)
         decided[np.random.default_rng(seed).permutation(len(kind))[:moments]] = True
-        made = proposed(vectors, kind, decided, seed)
+        made = proposed(vectors, kind, decided)
         sure, right = sure_and_right(made, kind, ~decided)
         most.append(wrong_at_most(float(str(made.facts["of_no_class_at_most"])), sure.tolist()))
         were.append(int((~right).sum()))
@@ -79,7 +78,7 @@ def test_of_those_of_a_class_no_more_are_wrong_than_expected() -> None:
         decided = np.zeros(len(kind), np.bool_)
         of_class = np.flatnonzero(kind < CLASSES)
         decided[np.random.default_rng(seed).permutation(of_class)[:12]] = True
-        made = proposed(vectors, kind, decided, seed)
+        made = proposed(vectors, kind, decided)
         assert made.facts["of_no_class_at_most"] is None, "nothing was rejected"
         sure, right = sure_and_right(made, kind, ~decided & (kind < CLASSES))
         known, expected = known + int((~right).sum()), expected + float((1 - sure).sum())

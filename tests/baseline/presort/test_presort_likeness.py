@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from drawn_dataset import put_whole
 from filled import fill
 
@@ -14,17 +13,14 @@ from baseline.features.backbone import FeatureLayer, FeaturePart
 from baseline.features.texture import (
     DRAWN,
     OTHERS,
-    ExpectedWeights,
     are_drawn,
     expected_weights,
     photo_likenesses,
 )
 from baseline.presort.job import presort
-from baseline.presort.likeness import Components, weights_by_labels
 from baseline.settings import load_preset
 from curation.likeness.space import LikenessSpace, sample_name
 from gleanset import Dataset
-from gleanset.db.journal import Choice
 from gleanset.records import Region
 from gleanset.work.progress import Progress
 from tools.sample.character import CAST
@@ -39,7 +35,7 @@ PARTS = (
 
 def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 10, labelled=False)
+        fill(dataset, 10, labelled=False)
         assert LikenessSpace.of(dataset) is None
         first = presort(dataset, load_preset("transfer", QUICK))
         assert "these are photographs" in str(first["parts_by"])
@@ -52,17 +48,11 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
         assert not vectors[-1].any()
 
-        dataset.journal.step(
-            "Label", [Choice(key, "label", truth[key]) for key in list(truth)[:24]]
-        )
-        second = presort(dataset, load_preset("transfer", QUICK))
-        assert "leaving one moment out" in str(second["parts_by"])
+        given = presort(dataset, load_preset("transfer", QUICK | {"part_weights": "0.25"}))
         newer = LikenessSpace.of(dataset)
         assert newer is not None
         assert newer.name != space.name
         assert [path.name for path in (tmp_path / "cache" / "likeness").iterdir()] == [newer.name]
-
-        given = presort(dataset, load_preset("transfer", QUICK | {"part_weights": "0.25"}))
         assert given["parts"] == {"test_efficientnet": 1.0, "colours": 0.25}
 
 
@@ -106,21 +96,3 @@ def test_what_texture_tells_is_told_once(tmp_path: Path) -> None:
         assert photo_likenesses(dataset, [first, *others], Progress()) == told + all_told[:-1]
         shutil.rmtree(tmp_path / "cache" / "features")
         assert not photo_likenesses(dataset, [first], Progress())
-
-
-@pytest.mark.parametrize("telling", ["network", "colours"])
-def test_labels_weigh_what_tells_them_apart(telling: str) -> None:
-    random = np.random.default_rng(3)
-    y = np.arange(60) % 3
-    rows = random.normal(size=(60, 10)).astype(np.float32)
-    own = slice(0, 6) if telling == "network" else slice(6, 10)
-    rows[:, own] += 3 * random.normal(size=(3, own.stop - own.start))[y].astype(np.float32)
-    components = Components([f"{row}" for row in range(60)], rows, PARTS)
-    labels = [f"class {kind}" if row < 45 else None for row, kind in enumerate(y.tolist())]
-    expected = ExpectedWeights((1.0, 0.7), "as expected")
-    found = weights_by_labels(components, labels, components.keys, 0, expected)
-    assert (found.weights[1] > 0.7) == (telling == "colours")
-    lone = [*labels[:1], *[None] * 59]
-    few = weights_by_labels(components, lone, components.keys, 0, expected)
-    assert few.weights == expected.weights
-    assert few.by == "as expected; labels tell more"

@@ -9,8 +9,8 @@ import pytest
 
 from baseline.judge.calibration import calibration_error
 from baseline.judge.outputs import Floats, Indices
-from baseline.presort.label_priors import HINTS, LEAST_SEEN, TIES, label_priors
 from baseline.presort.propose import PresortResult, propose
+from curation.likeness.recommend import Taught, shared_names
 from gleanset.db.proposals import PresortSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
@@ -43,7 +43,6 @@ def told(
     truth: Indices,
     scene: Indices,
     known: Iterable[int],
-    seed: int = 0,
     hints: Sequence[str | None] | None = None,
 ) -> PresortResult:
     """A presort with these rows labelled."""
@@ -61,7 +60,7 @@ def told(
         for row in range(len(truth))
     ]
     moments = {one.key: f"moment {scene[row]}" for row, one in enumerate(samples)}
-    return propose(samples, vectors, moments, seed)
+    return propose(samples, vectors, moments)
 
 
 def probabilities(found: PresortResult, rows: Sequence[int]) -> Floats:
@@ -74,47 +73,24 @@ def probabilities(found: PresortResult, rows: Sequence[int]) -> Floats:
     return table
 
 
-def frames(labels: Sequence[str | None], scene: str = "s") -> list[PresortSample]:
-    """Samples of one scene."""
-    return [
-        PresortSample(
-            f"{scene}{n}",
-            "labelled" if label else "queue",
-            label,
-            None,
-            (scene,),
-            None,
-            frozenset(),
-        )
-        for n, label in enumerate(labels)
-    ]
-
-
 def test_four_labelled_frames_of_one_scene_are_one_witness() -> None:
-    one, four = frames(["ann", None], "a"), frames(["ann"] * 4 + [None], "b")
-    mixed = frames(["ann", "ann", "ann", "bea", None], "c")
-    moments = [f"m{s.key[0]}" if s.label else None for s in (*one, *four, *mixed)]
-    ties = next(e for e in label_priors([*one, *four, *mixed], NUMBER, moments) if e.kind == TIES)
-    votes = {(v.row, CLASSES[v.label]): v.votes for v in ties.votes}
-    assert votes[1, "ann"] == votes[6, "ann"] == 1
-    assert (votes[11, "ann"], votes[11, "bea"]) == (0.75, 0.25)
-    # A case a moment: three of four frames find two of the three others right, the last none.
-    assert ties.judged == {"mb": 1.0, "mc": pytest.approx((3 * 2 / 3 + 0) / 4)}
-    assert ties.trust() == pytest.approx((1 + 0.5 + 1) / (2 + 4))
-    assert ties.trust("mb") == pytest.approx((0.5 + 1) / (1 + 4))
-
-
-def test_the_minimum_of_cases_is_one_of_moments() -> None:
-    """Six frames of one scene are thirty pairs, and one case."""
-    for count in (1, LEAST_SEEN - 1, LEAST_SEEN):
-        samples = [s for n in range(count) for s in frames(["ann"] * 6, chr(97 + n))]
-        hinted = [s._replace(hint="ann") for s in samples]
-        kinds = {e.kind: e for e in label_priors(hinted, NUMBER, [s.key[0] for s in hinted])}
-        for kind in (TIES, HINTS):
-            assert len(kinds[kind].judged) == count
-            assert kinds[kind].counts is (count >= LEAST_SEEN)
-            heard = kinds[kind].gains([s.key[0] for s in hinted], len(CLASSES))
-            assert heard.any() == (count >= LEAST_SEEN)
+    """In b four frames are of ann, in c three of ann and one of bea; one in each waits."""
+    names = [(scene,) for scene in "b" * 5 + "c" * 5 + "d"]
+    rows, y = np.array([0, 1, 2, 3, 5, 6, 7, 8]), np.array([0, 0, 0, 0, 0, 0, 0, 1])
+    moments = np.array([0] * 4 + [1] * 4)
+    taught = Taught(rows, y, moments, np.ones(8, np.bool_), 2)
+    ties = shared_names(names, taught)
+    assert ties.votes[4].tolist() == [1, 0]
+    assert ties.votes[9].tolist() == [0.75, 0.25]
+    assert ties.votes[10].tolist() == [0, 0]
+    # Of a labelled one the others speak, and a scene is one case: all right, and half.
+    assert ties.votes[5] == pytest.approx([2 / 3, 1 / 3])
+    assert ties.votes[8].tolist() == [1, 0]
+    waits = ties.gains(taught)[4, 0]
+    right = (1 + 0.5 + 1) / (2 + 2)
+    assert waits == pytest.approx(np.log(right / (1 - right)))
+    own = (0.5 + 1) / (1 + 2)
+    assert ties.gains(taught)[0, 0] == pytest.approx(np.log(own / (1 - own)), abs=1e-9)
 
 
 @pytest.mark.slow
@@ -128,7 +104,7 @@ def test_what_is_proposed_beside_labelled_frames_holds_for_each_class(pure: floa
         # Two frames of each of 60 scenes.
         known = [4 * n + k for n in range(60) for k in (0, 1)]
         rows = [4 * n + k for n in range(60) for k in (2, 3)]
-        found = told(vectors, truth, scene, known, seed)
+        found = told(vectors, truth, scene, known)
         sure.append(probabilities(found, rows))
         true.append(truth[rows])
     p, y = np.concatenate(sure), np.concatenate(true)
@@ -147,7 +123,7 @@ def test_what_is_printed_is_what_is_served() -> None:
         honest = random.random(len(truth)) < 0.9
         hints = [CLASSES[t if h else (t + 1) % 4] for t, h in zip(truth, honest, strict=True)]
         known = np.arange(0, 400)  # whole scenes: of the others nothing is labelled
-        found = told(vectors, truth, scene, known, seed, hints)
+        found = told(vectors, truth, scene, known, hints)
         rows = list(range(400, 800))
         p = probabilities(found, rows)
         served.append(

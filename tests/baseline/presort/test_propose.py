@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from baseline.presort.clusters import outlier_score, similarity_order
-from baseline.presort.propose import BACKGROUND, PresortResult
+from baseline.presort.asking import oddness
+from baseline.presort.propose import PresortResult
 from baseline.presort.propose import propose as propose_by_moments
+from curation.likeness.recommend import BACKGROUND
 from gleanset.db.proposals import PresortSample, Standing
 
 CLASSES = ("ann", "bea", "cid", "dot")
@@ -38,10 +38,10 @@ def sortables(truth: list[str], known: set[int], **more: dict[int, object]) -> l
     return made
 
 
-def propose(samples: list[PresortSample], vectors: np.ndarray, seed: int = 0) -> PresortResult:
+def propose(samples: list[PresortSample], vectors: np.ndarray) -> PresortResult:
     """With moments as the catalogue has them where nothing else ties: copies, scenes, posts."""
     moments = {one.key: one.group or (one.ties or (one.key,))[0] for one in samples}
-    return propose_by_moments(samples, vectors, moments, seed)
+    return propose_by_moments(samples, vectors, moments)
 
 
 def by_key(found: PresortResult) -> dict[int, Standing]:
@@ -65,29 +65,11 @@ def test_proposals_are_right_and_as_sure_as_they_say() -> None:
     assert all(not told[row].proposals for row in every(6, truth))
 
 
-def test_the_same_seed_says_the_same() -> None:
+def test_the_same_samples_say_the_same() -> None:
     vectors, truth = blobs(20)
     samples = sortables(truth, every(4, truth))
-    first, second = (propose(samples, vectors, 3) for _ in range(2))
+    first, second = (propose(samples, vectors) for _ in range(2))
     assert (first.standings, first.facts) == (second.standings, second.facts)
-    assert second.table.changed(first.table) == []
-
-
-def test_what_changes_is_told_from_what_stays() -> None:
-    vectors, truth = blobs(20)
-    samples = sortables(truth, every(4, truth))
-    before = propose(samples, vectors)
-    fewer = [one for one in samples if one.key != samples[1].key]
-    after = propose(fewer, np.delete(vectors, 1, axis=0)).table
-    assert after.gone(before.table) == [samples[1].key]
-    old = by_key(before)
-    expected = [one for one in after.each() if one != old[int(one.sample)]]
-    assert after.changed(before.table) == expected
-    # Another class moves the numbers of those behind it, and no more.
-    table = before.table
-    more = replace(table, classes=("", *table.classes))
-    more = replace(more, labels=np.where(table.labels < 0, -1, table.labels + 1))
-    assert more.changed(table) == []
 
 
 def test_without_labels_there_is_an_order_clusters_and_questions() -> None:
@@ -201,7 +183,7 @@ def test_what_is_asked_is_uncertain_and_of_one_group_only_once() -> None:
 def test_odd_ones_stand_out() -> None:
     vectors, truth = blobs(30, noise=0.1)
     vectors[7] = -vectors[7]
-    odd = outlier_score(vectors, np.array([CLASSES.index(label) for label in truth]))
+    odd = oddness(vectors, np.array([CLASSES.index(label) for label in truth]))
     assert odd[7] > 0.9
     assert np.median(odd) < 0.1
     assert odd.argmax() == 7
@@ -220,12 +202,16 @@ def test_very_few_samples(count: int) -> None:
     assert sorted(one.place for one in found.standings) == list(range(count))
 
 
-def test_many_samples_go_through_centres() -> None:
+def test_many_samples_are_ordered_and_grouped() -> None:
     vectors, truth = blobs(700, noise=0.15)
-    found = similarity_order(vectors, 0)
-    assert sorted(found.place) == list(range(2800))
-    along = [truth[row] for row in np.argsort(found.place)]
+    told = by_key(propose(sortables(truth, set()), vectors))
+    assert sorted(one.place for one in told.values()) == list(range(2800))
+    along = [truth[row] for row in sorted(told, key=lambda row: told[row].place)]
     assert sum(a != b for a, b in pairwise(along)) < 60  # 2,100 in an order by chance
+    groups: dict[int | None, set[str]] = {}
+    for row, one in told.items():
+        groups.setdefault(one.cluster, set()).add(truth[row])
+    assert sum(len(names) > 1 for names in groups.values()) < 0.05 * len(groups)
 
 
 def test_what_a_model_labelled_by_itself_makes_it_no_surer() -> None:

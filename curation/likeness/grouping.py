@@ -1,0 +1,163 @@
+"""Groups of look-alikes, and an order in which they are neighbours, for windows and presorts alike.
+
+Two groups are as near as their members are on average (UPGMA; Sokal and Michener, "A statistical
+method for evaluating systematic relationships", 1958), and those that are nearest to each other are
+joined first, found by chains of nearest neighbours (Murtagh, "A survey of recent advances in
+hierarchical clustering algorithms", 1983) in time N².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+MayJoin = Callable[[Sequence[int], Sequence[int]], bool]
+"""Tells of the members of two groups whether these may become one."""
+
+MEAN_SIZE = 7
+"""Members a group has on average. Of 5 to 12 none is much better (docs/experiments.md)."""
+MOST = 1200
+"""So many are grouped at most: time grows with the square. Others join the nearest group."""
+SOME, DIRECTIONS = 600, 24
+"""So many rows tell the main directions, and so many of those an order is found by."""
+WALKED = 32
+"""So few are walked one by one."""
+
+
+class Join(NamedTuple):
+    """Two groups, by the number of a member of each, that are so much alike."""
+
+    first: int
+    second: int
+    alike: float
+
+
+def joins_of(vectors: Rows) -> list[Join]:
+    """Return the joins that make one group of N rows of unit length, the most alike first."""
+    alike = vectors @ vectors.T
+    np.fill_diagonal(alike, -np.inf)
+    sizes = np.ones(len(vectors))
+    chain: list[int] = []
+    alive = np.ones(len(vectors), np.bool_)
+    joins: list[Join] = []
+    while len(joins) < len(vectors) - 1:
+        if not chain:
+            chain = [int(np.argmax(alive))]
+        here = chain[-1]
+        near = int(np.argmax(alike[here]))
+        # Of equals the one before it: else a chain could go round for ever.
+        before = chain[-2] if len(chain) > 1 else near
+        if len(chain) == 1 or alike[here, near] > alike[here, before]:
+            chain.append(near)
+            continue
+        joins.append(Join(before, here, float(alike[here, before])))
+        # The rule of Lance and Williams for means.
+        share = sizes[before] / (sizes[before] + sizes[here])
+        together = share * alike[before] + (1 - share) * alike[here]
+        together[[before, here]] = -np.inf
+        alike[before], alike[:, before] = together, together
+        alike[here], alike[:, here] = -np.inf, -np.inf
+        sizes[before] += sizes[here]
+        alive[here] = False
+        del chain[-2:]
+    return sorted(joins, key=lambda join: -join.alike)
+
+
+def grouped(
+    vectors: Rows,
+    wanted: int,
+    may_join: MayJoin | None = None,
+    tied: Iterable[Sequence[int]] = (),
+) -> list[list[int]]:
+    """Return the rows (N x D, of unit length) in `wanted` groups, or more where `may_join` forbids.
+
+    Rows that are `tied` are in one group, whatever else is said of them.
+    """
+    members = {row: [row] for row in range(len(vectors))}
+    home = list(range(len(vectors)))
+
+    def join(first: int, second: int) -> None:
+        if first != second:
+            for row in members[second]:
+                home[row] = first
+            members[first] += members.pop(second)
+
+    for first, second in (pair for rows in tied for pair in pairwise(rows)):
+        join(home[first], home[second])
+    for each in joins_of(vectors):
+        if len(members) <= wanted:
+            break
+        first, second = home[each.first], home[each.second]
+        if first != second and (may_join is None or may_join(members[first], members[second])):
+            join(first, second)
+    return list(members.values())
+
+
+def group_numbers(vectors: Rows, most_groups: int) -> Indices:
+    """Return the number of the group of each row, of very many as well."""
+    length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    rows: Rows = vectors / length.astype(np.float32)
+    some = np.arange(len(rows))[:: max(1, -(-len(rows) // MOST))]
+    wanted = min(most_groups, max(1, len(rows) // MEAN_SIZE))
+    groups = grouped(rows[some], wanted)
+    if len(some) < len(rows):
+        middles = np.stack([rows[some[group]].mean(axis=0) for group in groups])
+        middles /= np.maximum(np.linalg.norm(middles, axis=1, keepdims=True), 1e-9)
+        return np.asarray((rows @ middles.T).argmax(axis=1), np.int64)
+    numbers = np.zeros(len(rows), np.int64)
+    for number, group in enumerate(groups):
+        numbers[group] = number
+    return numbers
+
+
+def main_directions(vectors: Rows) -> Rows:
+    """Return what N rows are to be multiplied with to be walked: the directions they differ in."""
+    _, _, directions = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    main: Rows = directions[:DIRECTIONS].T
+    return main
+
+
+def walked(points: Rows) -> Indices:
+    """Return an order of points (N x D) in which near ones are neighbours, in time N log N.
+
+    They are halved where they differ most, again and again, and the few that are left are walked
+    from nearest to nearest.
+    """
+    order: list[Indices] = []
+    end = points[0] if len(points) else np.zeros(0, np.float32)
+    todo = [np.arange(len(points))] if len(points) else []
+    while todo:
+        rows = todo.pop()
+        if len(rows) > WALKED:
+            near, far = _halves(points, rows, end)
+            todo += [far, near]
+        else:
+            order.append(np.array(list(_walk(points, rows, end)), np.int64))
+            end = points[order[-1][-1]]
+    return np.concatenate(order) if order else np.zeros(0, np.int64)
+
+
+def _halves(points: Rows, rows: Indices, end: Rows) -> tuple[Indices, Indices]:
+    """Halve points where they differ most; the half that is nearer to `end` comes first."""
+    apart = points[rows] - points[rows].mean(axis=0)
+    _, directions = np.linalg.eigh(apart.T @ apart)
+    order = rows[np.argsort(apart @ directions[:, -1], kind="stable")]
+    first, second = order[: len(order) // 2], order[len(order) // 2 :]
+    gaps = [float(np.sum((points[half].mean(axis=0) - end) ** 2)) for half in (first, second)]
+    return (first, second) if gaps[0] <= gaps[1] else (second, first)
+
+
+def _walk(points: Rows, rows: Indices, end: Rows) -> Iterator[int]:
+    """Yield rows from nearest to nearest, beginning beside `end`."""
+    left = list(rows)
+    while left:
+        gaps = np.sum((points[left] - end) ** 2, axis=1)
+        nearest = int(left.pop(int(np.argmin(gaps))))
+        end = points[nearest]
+        yield nearest

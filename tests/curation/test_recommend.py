@@ -1,0 +1,72 @@
+"""How classes are learnt from vectors: against scikit-learn, and against learning anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curation.likeness.recommend import (
+    EVENED,
+    PENALTY,
+    Ridge,
+    Rows,
+    Taught,
+    learn_classes,
+)
+from gleanset.db.proposals import PresortSample
+
+WIDTH, CLASSES = 12, 3
+
+
+def taught(count: int) -> tuple[Rows, Taught]:
+    """Samples of three classes about a middle each, three of every moment."""
+    random = np.random.default_rng(1)
+    y = np.sort(random.choice(CLASSES, count, p=(0.6, 0.3, 0.1)))
+    rows = np.eye(WIDTH)[y] + random.normal(0, 0.3, (count, WIDTH))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    seen = np.ones(count, np.bool_)
+    return rows.astype(np.float32), Taught(
+        np.arange(count), y, np.arange(count) // 3, seen, CLASSES
+    )
+
+
+def test_scores_are_those_of_a_weighted_ridge_regression() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    rows, known = taught(60)
+    weights = np.bincount(known.y)[known.y] ** -EVENED
+    expected = linear_model.Ridge(alpha=PENALTY)
+    expected.fit(rows, np.eye(CLASSES)[known.y], sample_weight=weights / weights.mean())
+    assert np.allclose(Ridge.fitted(rows, known).scores(rows), expected.predict(rows), atol=1e-5)
+
+
+def test_what_was_left_out_was_not_learnt() -> None:
+    """The scores of a moment are those of a regression with the same weights but none on it."""
+    rows, known = taught(60)
+    fitted = Ridge.fitted(rows, known)
+    held = fitted.without(known.moments)
+    weights = np.bincount(known.y)[known.y] ** -EVENED
+    weights /= weights.mean()
+    for moment in (0, 7, 19):
+        out = known.moments == moment
+        each = np.where(out, 0, weights)
+        middle, mean = each @ rows / each.sum(), each @ np.eye(CLASSES)[known.y] / each.sum()
+        x = rows - middle
+        gram = (x * each[:, None]).T @ x + PENALTY * np.eye(WIDTH)
+        slope = np.linalg.solve(gram, (x * each[:, None]).T @ (np.eye(CLASSES)[known.y] - mean))
+        assert np.allclose(held[out], x[out] @ slope + mean, atol=1e-5)
+
+
+def test_what_is_alone_in_its_class_has_no_judge() -> None:
+    rows, known = taught(30)
+    one_moment = known._replace(moments=known.y)
+    assert np.isnan(Ridge.fitted(rows, one_moment).without(one_moment.moments)).all()
+
+
+@pytest.mark.parametrize("labels", [[None] * 4, ["ann", "ann", None, None]])
+def test_there_are_no_classes_to_tell_apart(labels: list[str | None]) -> None:
+    samples = [
+        PresortSample(f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset())
+        for n, label in enumerate(labels)
+    ]
+    moments = {one.key: one.key for one in samples}
+    assert learn_classes(samples, np.eye(4, dtype=np.float32), moments) is None
