@@ -1,4 +1,4 @@
-"""The `facecrop docker` commands: the container of the detector animeface-docker."""
+"""The command `facecrop docker`: the container of the detector animeface-docker."""
 
 from __future__ import annotations
 
@@ -8,55 +8,40 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import HELP, CommandGroup, CommandJob, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import GleansetError, InputUnusable
 
-docker = CommandGroup(
-    "docker",
-    help="Build and check the container of the detector animeface-docker.",
-    epilog="Example: facecrop docker build",
-    context_settings=HELP,
-)
-
-engine_option = click.option(
-    "--engine",
-    type=click.Choice(["docker", "podman"]),
-    default=None,
-    help="Default: $GLEANSET_CONTAINER_ENGINE, then the first that works here.",
-)
+BUILD, CHECK = "build", "check"
 
 
-@docker.command(epilog="Example: facecrop docker build --engine podman")
+@click.command(cls=Command, epilog="Example: facecrop docker build --engine podman")
 @job_options(dataset=False)
+@click.argument("what", type=click.Choice([BUILD, CHECK]))
 @click.option(
     "--base",
     metavar="IMAGE",
     help="An image with Python 3.11 to 3.13 and venv to build on. Default: python:3.12-slim.",
 )
-@engine_option
-def build(job: CommandJob, base: str | None, engine: str | None) -> Result:
-    """Build the image, start it once and let it find a drawn face.
+@click.option(
+    "--engine",
+    type=click.Choice(["docker", "podman"]),
+    help="Default: $GLEANSET_CONTAINER_ENGINE, then the first that works here.",
+)
+def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> Result:
+    """Build the image of the detector animeface-docker, or only check it.
 
-    It is named gleanset-animeface-2009, or as $GLEANSET_CONTAINER_IMAGE says. The engine's
-    own output is shown on stderr.
+    Both start it once and let it find a drawn face. It is named gleanset-animeface-2009, or as
+    $GLEANSET_CONTAINER_IMAGE says. The engine's own output is shown on stderr.
     """
     from facecrop.detectors.animeface_docker import image_name
     from facecrop.run_docker import choose_engine
 
     image, began = image_name(), time.monotonic()
+    if what == CHECK:
+        return _tried(engine or "", image)
     chosen = choose_engine(image, engine or "", to_build=True)
     chosen.build(build_context(), image, base, job.say)
     return _tried(chosen.program, image) | {"seconds": round(time.monotonic() - began, 1)}
-
-
-@docker.command(epilog="Example: facecrop docker check")
-@job_options(dataset=False)
-@engine_option
-def check(job: CommandJob, engine: str | None) -> Result:
-    """Start the container as the detector does and let it find a drawn face."""
-    from facecrop.detectors.animeface_docker import image_name
-
-    return _tried(engine or "", image_name())
 
 
 def states() -> dict[str, dict[str, str]]:
