@@ -2,29 +2,221 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
 
-from baseline.cli_compare import compare
-from baseline.cli_curve import curve
-from baseline.cli_evaluate import doubts, evaluate
-from baseline.cli_presort import presort
-from baseline.cli_train import augment, sweep, train
+from baseline.cli_judge import compare, curve, doubts, evaluate
 from baseline.cli_use import export, gallery, predict
-from gleanset.cli import group
+from baseline.request import PresortCommandRequest, SweepRequest, TrainRequest, need_torch
+from baseline.settings import AUTO, Settings, load_preset
+from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.platform import lower_priority
+from gleanset.request import options_of
+from gleanset.work.waiting import WAITING
+
+SHOWN = 8
+"""Samples on a sheet of what training does to pictures."""
 
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")
-commands.add_command(export)
-commands.add_command(gallery)
-commands.add_command(predict)
-commands.add_command(presort)
-commands.add_command(evaluate)
-commands.add_command(compare)
-commands.add_command(doubts)
-commands.add_command(curve)
-commands.add_command(augment)
-commands.add_command(sweep)
-commands.add_command(train)
+for _command in (export, gallery, predict, evaluate, compare, doubts, curve):
+    commands.add_command(_command)
+
+
+@commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
+@job_options(simulate=True, on=True)
+@options_of(TrainRequest)
+def train(job: CommandJob, request: TrainRequest) -> Result:
+    """Train on train, watch val, and judge once on test.
+
+    With --preset auto several presets are tried first on folds of train, and the best of them is
+    taken; what it will cost is told before. A run that was stopped goes on where it was last saved.
+
+    With --folds it is measured how good a training like this is, on every picture of train and
+    val, and no network is kept; without it one is trained.
+    """
+    if request.sheet is not None:
+        return _sheet(job, request)
+    if request.folds is not None:
+        return _cross_validate(job, request, request.folds)
+    request.check()
+    if not job.simulate or request.preset == AUTO:
+        need_torch()
+    if job.simulate:
+        return _plan(job, request)
+    from baseline.data.runs import ROOM, run_folder
+    from baseline.judge.report.page import REPORT
+    from baseline.judge.words import training_words
+    from baseline.train.train_run import train_preset
+
+    with job.open() as dataset:
+        before = dataset.runs.newest(ROOM)
+        done = train_preset(
+            dataset,
+            request.preset,
+            request.texts(),
+            again=request.again,
+            progress=job.progress,
+            say=job.say,
+        )
+        folder = run_folder(dataset, str(done["run"]))
+        if before is not None and _loses_unknown(run_folder(dataset, before.id), folder):
+            job.say(
+                f"{before.id} could answer unknown; this run names a class for every picture "
+                "until a threshold is chosen for it: baseline evaluate --unknown-rate 5%"
+            )
+        report = folder.absolute() / REPORT
+    done |= {"report": str(report)} if report.is_file() else {}
+    return done if job.as_json else training_words(done, folder, job.root)
+
+
+def _loses_unknown(before: Path, now: Path) -> bool:
+    """Return whether pictures of no class were told by a run, and are not by the next one."""
+    from baseline.judge.answers import DecisionRule, load_decision_rule
+
+    was, has = DecisionRule(), load_decision_rule(now)
+    with suppress(InputUnusable):  # what cannot be read any more answered nothing of late
+        was = load_decision_rule(before)
+    return was.says_unknown and not has.says_unknown
+
+
+def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Result:
+    if request.preset == AUTO:
+        raise UsageError(
+            "--preset auto chooses by folds itself, and its choice cannot be judged by the same",
+            "see what it takes: baseline train --preset auto --simulate; then name that preset",
+        )
+    settings = load_preset(request.preset, request.texts())
+    need_torch()
+    from baseline.train.fold_run import cross_validate, plan_folds
+
+    with job.open() as dataset:
+        if job.simulate:
+            return plan_folds(dataset, settings, folds)
+        done = cross_validate(
+            dataset, settings, folds, again=request.again, progress=job.progress, say=job.say
+        )
+        return done.to_json() if job.as_json else done.words()
+
+
+def _plan(job: CommandJob, request: TrainRequest) -> Result:
+    """Return with which settings would be trained; what `auto` would try, and about how long."""
+    if request.preset != AUTO:
+        return {"settings": load_preset(request.preset, request.texts()).to_json()}
+    from baseline.train.auto_choice import plan_choice
+    from baseline.train.fold_trials import FoldTrials
+
+    with job.open() as dataset:
+        plan = plan_choice(FoldTrials.of(dataset, dataset.cache), request.texts())
+    tried = {candidate.preset: round(candidate.seconds, 1) for candidate in plan.tried}
+    return {"plan": plan.words(), "folds": plan.folds, "seconds": tried if plan.folds else {}}
+
+
+def _sheet(job: CommandJob, request: TrainRequest) -> Result:
+    """Show what training does to pictures."""
+    settings = load_preset(request.preset, request.texts())
+    need_torch()
+    from baseline.data.augment_sheet import write_sheet
+
+    sheet = Path(str(request.sheet))
+    with job.open(rehearse=True) as dataset:
+        shown = write_sheet(dataset, settings, sheet, SHOWN)
+    return {"samples": shown, "augment": settings.augment, "sheet": str(sheet.absolute())}
+
+
+@commands.command(epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax")
+@job_options(simulate=True)
+@options_of(SweepRequest)
+def sweep(job: CommandJob, request: SweepRequest) -> Result:
+    """Try combinations of settings, judged on val, and name the best command.
+
+    Test is never looked at. A sweep that is stopped goes on where it was.
+    """
+    from baseline.train.sweep import cells_of, read_grid
+
+    cells = cells_of(request.preset, read_grid(request.options))
+    if job.simulate:
+        return {"trainings": len(cells), "cells": [_setting_words(cell) for cell in cells]}
+    need_torch()
+    from baseline.train.sweep import sweep as carry_out
+
+    with job.open() as dataset:
+        done = carry_out(dataset, request.preset, cells, progress=job.progress, say=job.say)
+    return done if job.as_json else _sweep_words(done)
+
+
+def _setting_words(options: dict[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in options.items())
+
+
+def _sweep_words(done: dict[str, Any]) -> Result:
+    lines = [
+        f"{_setting_words(cell['options'])}: "
+        + (
+            cell["failed"]
+            or f"{cell['accuracy']:.3f}, log loss {cell['log_loss']:.3f}, {cell['seconds']:.0f} s"
+        )
+        for cell in done["cells"]
+    ]
+    level = f"{done['level_with_best']} others may be as good: what they are behind can be luck"
+    if done["interval"]:
+        low, high = done["interval"]
+        moments = done["moments"]
+        level += f" (95 % interval of the best, of {moments} moments: {low:.3f} to {high:.3f})"
+    words = {"accuracy on val": lines, "level": level}
+    return {**words, "plot": done["plot"], "next": done["command"]}
+
+
+@commands.command(epilog="Example: baseline presort -d my-dataset")
+@job_options(on=True)
+@options_of(PresortCommandRequest)
+def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
+    """Propose a class for each sample without one, and say which to label next.
+
+    Learns from what is labelled, in seconds once the features are cached, on those of a preset.
+    With nothing labelled it puts look-alikes together. Proposals are no labels: the labeler shows
+    them, surest first or the most telling first, and a person decides. Label some 30, presort
+    again, and so on.
+
+    The labeler's window does that by itself, by --follow: what was decided is learnt within
+    seconds, and new samples are taken in. While one follows, a presort by hand asks it, and another
+    one waits for its end.
+    """
+    need_torch()
+    # Nothing is to be chosen: a presort learns in its own way, on the features of transfer.
+    preset = "transfer" if request.preset == AUTO else request.preset
+    options = {key: str(value) for key, value in request.options.items()}
+    settings = load_preset(preset, options)
+    if request.follow:
+        return _followed(job, settings)
+    from baseline.presort.job import presort as run
+    from baseline.presort.words import presort_words
+
+    with job.open() as dataset:
+        figures = run(dataset, settings, job.progress)
+        return figures if job.as_json else presort_words(dataset, figures)
+
+
+def _followed(job: CommandJob, settings: Settings) -> Result:
+    """Presort until the input ends, which is listened to before anything slow is loaded."""
+    from baseline.presort.ending import following
+    from baseline.presort.requests import alone
+
+    WAITING.end()  # it ends when a person ends it
+    figures: Result = {}
+    with (
+        following() as program,
+        job.open() as dataset,
+        alone(dataset, job.progress, program) as may_begin,
+    ):
+        if may_begin:
+            from baseline.presort.follow import follow
+
+            lower_priority()
+            figures = follow(dataset, settings, job.progress, program)
+    return figures
 
 
 def main() -> NoReturn:

@@ -4,129 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from baseline.cli_options import announced_crop_plan, crop_options, crop_request, need_torch
-from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
-from gleanset.completion import classes_here, runs_here, runs_here_or_files
+from baseline.request import ExportRequest, KnownPicturesRequest, PredictRequest, need_torch
+from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
+from gleanset.request import options_of
 
 if TYPE_CHECKING:
     from baseline.use.crops import CropPlan
+    from baseline.use.engines.base import ModelFacts
     from baseline.use.predict import Predicted
 
-
-@click.command(cls=Command, epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
-@job_options()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "--run",
-    shell_complete=runs_here,
-    help="The run: its id or its folder. Default: the newest.",
-)
-@click.option(
-    "--model",
-    "file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="An exported .onnx or .tflite file instead of a run.",
-)
-@crop_options
-@click.option(
-    "--top",
-    type=click.IntRange(1, 1000),
-    default=5,
-    show_default=True,
-    help="How many classes to name.",
-)
-@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Worker processes.")
-@click.option(
-    "--csv",
-    "table",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write a table, too: a row for each picture, or for each face.",
-)
-@click.option(
-    "--copy-to",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Copy each picture to DIR/<class>, those of no known class to DIR/unknown.",
-)
-@click.option("--move", is_flag=True, help="With --copy-to: move them there.")
-@click.option("--watch", is_flag=True, help="Go on with files that come, until Ctrl-C.")
-@click.option("--fail", is_flag=True, help="End with exit code 3 where a file is rejected.")
-def predict(
-    job: CommandJob,
-    paths: tuple[str, ...],
-    run: str | None,
-    file: Path | None,
-    top: int,
-    workers: int | None,
-    table: Path | None,
-    folder: Path | None,
-    move: bool,
-    watch: bool,
-    fail: bool,
-    **crop: Any,
-) -> Result:
-    """Say what is on pictures: files, folders, or patterns such as 'holiday/*.jpg'.
-
-    Pictures are cut as those were that the model learnt from: of faces it finds each and answers
-    for it. What is done is told, and --faces and --whole say otherwise. Confidences are calibrated
-    where the run has a val split; "unknown" is answered as the run's answers.json has it. What
-    cannot be read is told with the reason, and the rest goes on.
-    """
-    _refuse_contradictions(run, file, folder, move=move)
-    from baseline.use.answer_table import answer_table
-    from baseline.use.class_folders import ClassFolders
-    from baseline.use.model import load
-    from baseline.use.picture_parts import files_of
-    from baseline.use.predict import predict_files
-    from baseline.use.watched_files import watched_files
-
-    request = crop_request(**crop)
-    place = file or _run_folder(job, run)
-    model = load(place)
-    cropping = announced_crop_plan(job, model.facts, place, request)
-    folders = ClassFolders(folder, model.facts.classes, move=move) if folder else None
-
-    def files() -> Iterable[str]:
-        return folders.outside(files_of(paths)) if folders else files_of(paths)
-
-    tally = _Tally(job, watch)
-    with ExitStack() as open_, suppress(KeyboardInterrupt) if watch else nullcontext():
-        rows = open_.enter_context(answer_table(table, top)) if table else None
-        for some in watched_files(files) if watch else (files(),):
-            found = predict_files(model, some, cropping.read, top, workers or 0)
-            for one in found if watch else job.progress.over(found, "predict"):
-                tally.add(one)
-                if rows:
-                    rows.add(one)
-                if folders:
-                    folders.put(one)
-    result = tally.result(model.facts.run, cropping)
-    result |= {"table": str(table)} if table else {}
-    result |= {"moved" if move else "copied": dict(folders.counts)} if folders else {}
-    if fail and tally.rejected:
-        what = f"{tally.rejected} files could not be used"
-        raise DoneInPart(what, "the reasons are told with them", result)
-    return result
-
-
-def _refuse_contradictions(
-    run: str | None, file: Path | None, folder: Path | None, *, move: bool
-) -> None:
-    if run is not None and file is not None:
-        raise UsageError("--run and --model both name a model", "give one of them")
-    if move and folder is None:
-        raise UsageError("--move is for --copy-to", "say where: --copy-to DIR --move")
+FILES = (".onnx", ".tflite")
 
 
 def _run_folder(job: CommandJob, run: str | None) -> Path:
@@ -134,6 +29,66 @@ def _run_folder(job: CommandJob, run: str | None) -> Path:
 
     need_torch()
     return find_run_folder(job.root, run)
+
+
+def _crop_plan(job: CommandJob, facts: ModelFacts, place: Path, detector: str | None) -> CropPlan:
+    """Return how pictures are cut for the model in `place`, and say it on stderr."""
+    from baseline.data.runs import dataset_of_run
+    from baseline.use.crops import CropRequest, crop_plan_for
+
+    cropping = crop_plan_for(facts, dataset_of_run(place, job.root), CropRequest(detector=detector))
+    job.say(cropping.words)
+    return cropping
+
+
+@click.command(cls=Command, epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
+@job_options()
+@options_of(PredictRequest)
+def predict(job: CommandJob, request: PredictRequest) -> Result:
+    """Say what is on pictures: files, folders, or patterns such as 'holiday/*.jpg'.
+
+    Pictures are cut as those were that the model learnt from: of faces it finds each and answers
+    for it. What is done is told, and --detector says otherwise. Confidences are calibrated
+    where the run has a val split; "unknown" is answered as the run's answers.json has it. What
+    cannot be read is told with the reason, and the rest goes on.
+    """
+    if request.move and request.copy_to is None:
+        raise UsageError("--move is for --copy-to", "say where: --copy-to DIR --move")
+    from baseline.use.answer_table import answer_table
+    from baseline.use.class_folders import ClassFolders
+    from baseline.use.model import load
+    from baseline.use.picture_parts import files_of
+    from baseline.use.predict import predict_files
+    from baseline.use.watched_files import watched_files
+
+    named = Path(request.run or "")
+    place = named if named.suffix in FILES else _run_folder(job, request.run)
+    model = load(place)
+    cropping = _crop_plan(job, model.facts, place, request.detector)
+    folders = None
+    if request.copy_to is not None:
+        folders = ClassFolders(Path(request.copy_to), model.facts.classes, move=request.move)
+
+    def files() -> Iterable[str]:
+        return folders.outside(files_of(request.paths)) if folders else files_of(request.paths)
+
+    watch, tally = request.watch, _Tally(job, request.watch)
+    tally.also += [folders.put] if folders else []
+    with ExitStack() as held, suppress(KeyboardInterrupt) if watch else nullcontext():
+        if request.csv:
+            table = held.enter_context(answer_table(Path(request.csv), request.top))
+            tally.also.append(table.add)
+        for some in watched_files(files) if watch else (files(),):
+            answers = predict_files(model, some, cropping.read, request.top)
+            for answer in answers if watch else job.progress.over(answers, "predict"):
+                tally.add(answer)
+    result = tally.result(model.facts.run, cropping)
+    result |= {"table": request.csv} if request.csv else {}
+    result |= {"moved" if request.move else "copied": dict(folders.counts)} if folders else {}
+    if request.fail and tally.rejected:
+        what = f"{tally.rejected} files could not be used"
+        raise DoneInPart(what, "the reasons are told with them", result)
+    return result
 
 
 def lines(one: Predicted) -> list[str]:
@@ -152,13 +107,17 @@ def lines(one: Predicted) -> list[str]:
 
 
 class _Tally:
-    """What was said of files: shown as it comes, counted, and kept where it ends as one object."""
+    """What was said of files: shown as it comes, counted, and kept where it ends as one object.
+
+    What is in `also` gets each, too.
+    """
 
     def __init__(self, job: CommandJob, watch: bool) -> None:
         self._job, self._stream = job, watch
         self._answers: Counter[str] = Counter()
         self._kept: list[Predicted] = []
         self._pictures = self.rejected = self._gone = 0
+        self.also: list[Callable[[Predicted], None]] = []
 
     def add(self, one: Predicted) -> None:
         """Count a file, and print its lines as soon as it is there."""
@@ -177,6 +136,8 @@ class _Tally:
             # The pixels are not needed any more.
             parts = tuple((part._replace(pixels=part.pixels[:0]), a) for part, a in one.parts)
             self._kept.append(one._replace(parts=parts))
+        for also in self.also:
+            also(one)
 
     def result(self, run: str, cropping: CropPlan) -> Result:
         """Return what the command returns. Raises `InputUnusable` where no file was there."""
@@ -194,118 +155,53 @@ class _Tally:
         }
 
 
-@click.command(
-    cls=Command, epilog="Example: baseline export --format onnx model.onnx -d my-dataset"
-)
+@click.command(cls=Command, epilog="Example: baseline export model.onnx -d my-dataset")
 @job_options()
-@click.argument(
-    "names",
-    nargs=-1,
-    required=True,
-    metavar="[RUN] OUT",
-    shell_complete=runs_here_or_files,
-)
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["onnx", "litert"]),
-    default="onnx",
-    show_default=True,
-    help="For servers and pages, or for phones.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8", "auto"]),
-    default="fp32",
-    show_default=True,
-    help="Smaller and less exact: the cost is shown. auto: int8 where it answers alike and is "
-    "quicker on this machine.",
-)
-def export(job: CommandJob, names: tuple[str, ...], kind: str, precision: str) -> Result:
-    """Write a RUN (its id or folder; the newest by default) as OUT, a .onnx or .tflite file.
+@options_of(ExportRequest)
+def export(job: CommandJob, request: ExportRequest) -> Result:
+    """Write a RUN (its id or folder; the newest by default) as OUT: a .onnx file for servers and
+    pages, or a .tflite file for phones.
 
     What happens to pictures before and after, the labels and the thresholds are inside, and
     described in OUT.json. The file is asked about up to 200 pictures of the dataset and only
     kept when it answers as the run does. int8 is calibrated on pictures of train.
     """
+    names = request.names
     if len(names) > 2:
         raise UsageError(f"{len(names)} names are too many", "write: baseline export [RUN] OUT")
     need_torch()
     from baseline.use.export.export_run import export_run
 
     run = names[0] if len(names) == 2 else None
-    return export_run(job.root, run, Path(names[-1]), kind, precision, job.progress)
+    return export_run(job.root, run, Path(names[-1]), request.precision, job.progress)
 
 
-@click.group(
-    cls=CommandGroup, epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset"
-)
-def gallery() -> None:
-    """See and change the known pictures of a triplet run: a new class needs no training."""
-
-
-@gallery.command("list", epilog="Example: baseline gallery list -d my-dataset")
+@click.command(cls=Command, epilog="Example: baseline gallery --class mei new/*.png -d my-dataset")
 @job_options()
-@click.option(
-    "--run",
-    shell_complete=runs_here,
-    help="The run: its id or its folder. Default: the newest.",
-)
-def list_classes(job: CommandJob, run: str | None) -> Result:
-    """Tell how many pictures of each class a run knows."""
-    folder = _run_folder(job, run)
-    from baseline.use.gallery_files import listed
+@options_of(KnownPicturesRequest)
+def gallery(job: CommandJob, request: KnownPicturesRequest) -> Result:
+    """Tell which pictures a triplet run knows, and change them: a new class needs no training.
 
-    return {"run": folder.resolve().name, "classes": listed(folder)}
-
-
-@gallery.command(epilog="Example: baseline gallery add --class mei new/*.png -d my-dataset")
-@job_options()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "--class",
-    "name",
-    required=True,
-    shell_complete=classes_here,
-    help="The class they are of, known or new.",
-)
-@click.option(
-    "--run",
-    shell_complete=runs_here,
-    help="The run: its id or its folder. Default: the newest.",
-)
-@crop_options
-def add(job: CommandJob, paths: tuple[str, ...], name: str, run: str | None, **crop: Any) -> Result:
-    """Make pictures known to a run: files, folders, or patterns such as 'new/*.jpg'.
-
-    They are cut as those were that the run learnt from, or as --faces and --whole say. Nothing is
-    trained. The files are kept in the run's folder, and gallery/changes.jsonl there tells of every
-    change.
+    With --class pictures are made known: files, folders, or patterns such as 'new/*.jpg'. They are
+    cut as those were that the run learnt from, or as --detector says. The files are kept in the
+    run's folder, and gallery/changes.jsonl there tells of every change.
     """
-    request = crop_request(**crop)
-    folder = _run_folder(job, run)
+    if bool(request.paths) != (request.label is not None):
+        raise UsageError(
+            "pictures are made known as a class", "say which: baseline gallery --class NAME PATH..."
+        )
+    if request.label is not None and request.remove is not None:
+        raise UsageError("--class and --remove are two changes", "make one, then the other")
+    folder = _run_folder(job, request.run)
     from baseline.use.engines.torch_engine import TorchEngine
-    from baseline.use.gallery_files import add_files
+    from baseline.use.gallery_files import add_files, listed, remove_class
     from baseline.use.picture_parts import files_of
 
-    cropping = announced_crop_plan(job, TorchEngine.of(folder).facts, folder, request)
-    found = add_files(folder, name, files_of(paths), cropping.read, job.progress)
-    return {**found, "cropping": cropping.to_json()} if job.as_json else found
-
-
-@gallery.command(epilog="Example: baseline gallery remove --class mei -d my-dataset")
-@job_options()
-@click.option(
-    "--class", "name", required=True, shell_complete=classes_here, help="The class to forget."
-)
-@click.option(
-    "--run",
-    shell_complete=runs_here,
-    help="The run: its id or its folder. Default: the newest.",
-)
-def remove(job: CommandJob, name: str, run: str | None) -> Result:
-    """Forget a class of a run. Its pictures stay: adding them again brings it back."""
-    folder = _run_folder(job, run)
-    from baseline.use.gallery_files import remove_class
-
-    return remove_class(folder, name)
+    if request.remove is not None:
+        return remove_class(folder, request.remove)
+    if request.label is None:
+        return {"run": folder.resolve().name, "classes": listed(folder)}
+    cropping = _crop_plan(job, TorchEngine.of(folder).facts, folder, request.detector)
+    files = files_of(request.paths)
+    done = add_files(folder, request.label, files, cropping.read, job.progress)
+    return {**done, "cropping": cropping.to_json()} if job.as_json else done

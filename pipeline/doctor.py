@@ -60,11 +60,11 @@ _EXTRAS = (
     ("gallery-dl", "harvest keyword --source gallery_dl", ("gallery_dl",)),
     ("video", "harvest frames ADDRESS", ("yt_dlp",)),
     ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
-    ("onnx", "baseline export --format onnx, facecrop --detector onnx", ("onnx", "onnxruntime")),
+    ("onnx", "baseline export OUT.onnx, facecrop --detector onnx", ("onnx", "onnxruntime")),
     ("formats", "pictures in HEIC and JPEG XL", ("pillow_heif", "pillow_jxl")),
     ("s3", "gleanset init --store s3://BUCKET/PREFIX", ("boto3",)),
     ("cluster", "--on ray://HOST:PORT", ("ray",)),
-    ("litert", "baseline export --format litert", ("litert_torch",)),
+    ("litert", "baseline export OUT.tflite", ("litert_torch",)),
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from baseline.request import TrainRequest
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
@@ -18,22 +19,10 @@ from labeler.balance import BalanceSettings
 from labeler.export.options import ExportOptions
 from pipeline.shipped import bundled
 
-Plain = str | int | float | bool
 OWN_PLACES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
 """What a dataset folder holds besides exports."""
 BLANK = "CHANGE ME"
 """How a text begins that the person has to replace; a recipe with one is not carried out."""
-
-
-class TrainPart(TomlTable, frozen=True):
-    """`[train]`: a preset and other values for some of its settings."""
-
-    preset: str = "simple"
-    options: dict[str, Plain | list[Plain]] = msgspec.field(default_factory=dict)
-
-    def texts(self) -> dict[str, str]:
-        """Return the options as on a command line."""
-        return {key: _text(value) for key, value in self.options.items()}
 
 
 class ExportPart(ExportOptions, frozen=True, kw_only=True):
@@ -81,7 +70,7 @@ class Recipe(TomlTable, frozen=True):
     split: SplitSettings | None = None
     balance: BalanceSettings | None = None
     export: ExportPart | None = None
-    train: TrainPart | None = None
+    train: TrainRequest | None = None
     web: WebSettings | None = None
 
 
@@ -119,9 +108,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for one in value.values() if isinstance(value, dict) else value:
             yield from _texts(one)
-
-
-def _text(value: Plain | list[Plain]) -> str:
-    if isinstance(value, list):
-        return ",".join(map(_text, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from baseline.cli_options import need_torch
-from baseline.settings import AUTO, check_preset, check_shared, load_preset
+from baseline.request import TrainRequest, need_torch
+from baseline.settings import check_preset
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.db.connection import CATALOGUE
@@ -25,7 +25,7 @@ from labeler.splits.copies import copies_told, look_for_copies
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec
 from pipeline.gathering import Check, Gathering, Result, Stage
-from pipeline.recipe import ExportPart, Recipe, TrainPart
+from pipeline.recipe import ExportPart, Recipe
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
@@ -99,7 +99,7 @@ class Stages:
             yield recipe.export.options
         if recipe.train:
             yield need_torch
-            yield partial(_check_training, recipe.train)
+            yield recipe.train.check
         if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):
             yield partial(check_preset, recipe.web.run)
         # Built, because only the detector itself knows which thresholds make sense.
@@ -119,20 +119,12 @@ class Stages:
         place = place_within(dataset, part.target(dataset.root))
         return export_anywhere(dataset, place, part.options(), progress=self.progress)
 
-    def _train(self, part: TrainPart, dataset: Dataset) -> Result:
+    def _train(self, part: TrainRequest, dataset: Dataset) -> Result:
         from baseline.train.train_run import train_preset
 
         return train_preset(
             dataset, part.preset, part.texts(), progress=self.progress, say=self.say
         )
-
-
-def _check_training(part: TrainPart) -> None:
-    """Raise what is wrong with the preset and the options of a training."""
-    if part.preset == AUTO:
-        check_shared(part.texts())
-    else:
-        load_preset(part.preset, part.texts())
 
 
 def raise_found(checks: Iterable[Check]) -> None:

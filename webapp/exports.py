@@ -105,4 +105,4 @@ def _exported_here(task: tuple[Path, Path, Progress]) -> dict[str, object]:
 
     folder, out, progress = task
     root = dataset_of_run(folder) or folder
-    return export_run(root, str(folder), out, "onnx", AUTO, progress)
+    return export_run(root, str(folder), out, AUTO, progress)

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from baseline.data.copy_search import unlearnt_words
 from baseline.judge.judging import reuse_warning
 from baseline.judge.metrics import ClassScore, SplitFigures
@@ -102,6 +104,17 @@ def judged_warnings(judged: Reevaluation) -> list[str]:
     few = judged.figures.few
     words = [reuse_warning(judged.looks), judged.warning, few and f"{judged.split} has {few}"]
     return [line for line in [*words, *judged.chosen.describe()] if line]
+
+
+def judged_values(judged: Reevaluation) -> Words:
+    """Return all figures of a run that was judged again as JSON values."""
+    values: Words = {"run": judged.run, judged.split: judged.figures, "copies": judged.copies}
+    if judged.looks is not None:
+        values["looked_before"] = judged.looks._asdict()
+    chosen = msgspec.to_builtins(judged.chosen)
+    values |= {name: threshold for name, threshold in chosen.items() if threshold}
+    plain: Words = msgspec.to_builtins(values)
+    return plain
 
 
 def judged_words(judged: Reevaluation) -> Words:

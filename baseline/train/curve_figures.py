@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from gleanset.binomial import Interval
-from gleanset.html.words import percent
+from gleanset.html.words import count, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,21 @@ class LearningCurve:
             return "of which class is not clear yet: take more of all"
         listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
         return f"more of {listed} would help most"
+
+    def lines(self) -> dict[str, object]:
+        """Return the points and the classes as lines for a person."""
+        points = [
+            f"{point.pictures:.3g}{f' ({point.times:g} times)' if point.times else ''}: "
+            f"{point.accuracy:.3f} ({point.interval.low:.3f} to {point.interval.high:.3f})"
+            for point in (*self.points, *self.expected)
+        ]
+        classes = [
+            f"{gain.name}: recall {percent(gain.recall)} of {count(gain.pictures, 'picture')}, "
+            f"{100 * gain.gain:+.0f} points by the second half of them"
+            f"{', beyond luck' if gain.clear else ''}"
+            for gain in self.classes
+        ]
+        return {"pictures a class": points, "classes": classes}
 
     def to_json(self) -> dict[str, object]:
         """Return the same as JSON values."""

@@ -15,7 +15,7 @@ import msgspec
 from baseline.use.engines.base import ModelFacts
 from baseline.use.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import RecordedDetector, check_options, dataset_detector, spec_of
+from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -25,7 +25,7 @@ from gleanset.settings import CropSettings, read_settings
 FILE = "crops.json"
 UNKNOWN = (
     "pictures are judged whole: how those that this model learnt from were cut is not recorded "
-    "(where it learnt faces, add --faces)"
+    "(where it learnt faces, name a detector: --detector NAME)"
 )
 
 
@@ -51,20 +51,19 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class CropRequest:
-    """What a person says: `faces` or whole pictures, another detector, its options and file.
+    """What a person says: `faces` or whole pictures, or a detector with its settings, which may be
+    `whole`.
 
     Nothing said (None) means: as the model learnt them.
     """
 
     faces: bool | None = None
     detector: str | None = None
-    options: tuple[str, ...] = ()
-    cascade: str | None = None
 
-    def __post_init__(self) -> None:
-        """Raise `UsageError` for what contradicts itself."""
-        if self.faces is False and self.detector is not None:
-            raise UsageError("--detector says how to find faces", "leave --whole out")
+    @property
+    def whole(self) -> bool:
+        """Whether pictures are to be taken whole."""
+        return self.faces is False or self.detector == WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +129,7 @@ def crop_plan_for(
     request, learnt = request or CropRequest(), facts.crops
     asked = request.faces is not None or request.detector is not None
     why = "asked" if asked else "recorded" if learnt is not None else "not recorded"
-    if not (request.faces or request.detector) and (
-        request.faces is False or not _mostly_faces(learnt)
-    ):
+    if request.whole or not (asked or _mostly_faces(learnt)):
         read = ReadParts(facts.size, cutting=_whole_cut(learnt), fit=facts.fit)
         return CropPlan(read, why, "", learnt)
     faces = next((one for one in learnt or () if one.of_faces), None)
@@ -140,7 +137,7 @@ def crop_plan_for(
         raise UsageError(
             f"this model learnt from boxes that were given by hand, which no detector finds "
             f"({', '.join(one.words for one in learnt or ())})",
-            "say what to do: --faces, perhaps with --detector NAME, or --whole",
+            "say what to do: --detector NAME, or --detector whole",
         )
     own = read_settings(dataset).crop if dataset else CropSettings()
     spec = _detector(faces, own, request)
@@ -166,9 +163,8 @@ def _whole_cut(learnt: tuple[CropMethod, ...] | None) -> CutSettings:
 
 def _detector(faces: CropMethod | None, own: CropSettings, request: CropRequest) -> DetectorSpec:
     """Return that which was asked for, else the model's, else the dataset's."""
-    check_options(request.options)
-    asked = request.detector or (faces.detector if faces else own.detector)
-    given = spec_of(asked, request.options, request.cascade)
-    if faces is not None and given.name == faces.detector:
-        return RecordedDetector.of(given.name, faces.settings).spec(dict(given.settings))
-    return dataset_detector(own, asked, request.options, request.cascade)
+    written = request.detector or (faces.detector if faces else own.detector)
+    spec = spec_of(written)
+    if faces is not None and spec.name == faces.detector:
+        return RecordedDetector.of(spec.name, faces.settings).spec(dict(spec.settings))
+    return dataset_detector(own, written)

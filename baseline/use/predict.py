@@ -52,13 +52,13 @@ class _Numbered:
 
 
 def predict_files(
-    model: Model, paths: Iterable[str], read: ReadParts, top: int = 5, workers: int = 0
+    model: Model, paths: Iterable[str], read: ReadParts, top: int = 5
 ) -> Iterator[Predicted]:
     """Yield what the model says of each file, in the order of `paths`, as soon as it is known.
 
     A file that cannot be read, or without a face where faces are looked for, is a rejection.
     """
-    most, rest = workers or cores(), iter(paths)
+    most, rest = cores(), iter(paths)
     # A worker takes as long to start as to read many files: for one file one is enough.
     first = list(islice(rest, most))
     numbered = enumerate(chain(first, rest))

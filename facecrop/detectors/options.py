@@ -163,7 +163,7 @@ class RecordedDetector:
                 raise UsageError(
                     f"the faces were found by {self.name} with a {key} that is not known here "
                     f"(its SHA-256 begins with {digest})",
-                    f"name its file: {FILES[key].format('FILE')}",
+                    f"name its file: --detector {self.name}:{key}=FILE",
                 )
         return DetectorSpec.of(self.name, **{**self.settings, **settings})
 

@@ -51,7 +51,7 @@ EXCUSED = [
         "1,920 photos; test_case_recipes.py has fewer",
     ),
     ("recipes.md", "gleanset run memes.toml", "a folder of photos has to be filled in first"),
-    ("use.md", "baseline export --format litert", "needs an environment of its own"),
+    ("use.md", "baseline export model.tflite", "needs an environment of its own"),
     ("use.md", "python -m venv litert", "installs from the net"),
     ("use.md", "litert/bin/", "of the environment that is not installed"),
     ("webapp.md", "webapp reports accept", "numbers of reports that came in"),

@@ -124,7 +124,7 @@ def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
         (GOOD.replace('"whole"', '"whole"\nthreshold = 0.5'), 2, "threshold"),
         (GOOD.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
         (GOOD.replace("6:2:2", "6:2"), 2, "8:1:1"),
-        (GOOD.replace("options = { size", 'preset = "simpel"\noptions = { size'), 2, "simple"),
+        (GOOD.replace("options = { size", 'preset = "simpel"\noptions = { size'), 3, "simple"),
         (GOOD.replace("epochs = 2", "epoch = 2"), 2, "epochs"),
         (GOOD + '[web]\nrun = "trasnfer"\n', 2, "transfer"),
         (GOOD.replace("epochs = 2", "epochs = 0"), 2, "epochs"),

@@ -81,5 +81,5 @@ def _session(model: Path | bytes, name: Path, threads: int) -> Any:
         return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a kind of its own for each way to fail
         raise InputUnusable(
-            f"{name} cannot be loaded: {error}", "write it again: baseline export --format onnx"
+            f"{name} cannot be loaded: {error}", "write it again: baseline export"
         ) from error

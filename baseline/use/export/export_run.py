@@ -35,7 +35,7 @@ from gleanset.work.progress import Progress
 
 MOST_CHECKED = 200
 MOST_CALIBRATED = 100
-ENDINGS = {"onnx": ".onnx", "litert": ".tflite"}
+ENDINGS = (".onnx", ".tflite")
 AUTO = "auto"
 """int8 where it answers alike and is quicker here, else fp32."""
 
@@ -51,25 +51,24 @@ def export_run(
     root: Path,
     run: str | None,
     out: Path,
-    kind: str,
     precision: str,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Write a run as `out` with its description beside it; what was written and how it compares.
 
-    `kind` is onnx or litert, `precision` fp32, fp16, int8 or `AUTO`. Raises `InputUnusable` where
-    the answers would differ or there is no picture to compare them on.
+    The ending of `out` is that of an ONNX or a LiteRT file, `precision` fp32, fp16, int8 or `AUTO`.
+    Raises `InputUnusable` where the answers would differ or there is no picture to compare them on.
     """
-    if out.suffix != ENDINGS[kind]:
-        raise UsageError(f"{out} is no name for {kind}", f"end it in {ENDINGS[kind]}")
+    if out.suffix not in ENDINGS:
+        raise UsageError(f"{out} is no name of a model", f"end it in {' or '.join(ENDINGS)}")
     progress = progress or Progress()
     engine = TorchEngine.of(folder := find_run_folder(root, run))
-    if kind == "litert" and engine.portable.graphs:
+    if out.suffix == ".tflite" and engine.portable.graphs:
         raise UsageError(
             "a LiteRT file cannot hold the graph of an ONNX file, and this run's backbone is one",
-            "export it as ONNX: --format onnx; or train on a network of timm: -o backbone=…",
+            "export it as ONNX: OUT.onnx; or train on a network of timm: -o backbone=…",
         )
-    writer = writer_of(kind)
+    writer = writer_of(out.suffix)
     with Dataset.open(dataset_of_run(folder, root) or root) as dataset:
         labelled = list(dataset.samples.in_splits())
         checked = _seen(dataset, engine, _to_check(labelled), progress)
@@ -197,9 +196,9 @@ class FormatWriter(NamedTuple):
     engine: Callable[[bytes], InferenceEngine]
 
 
-def writer_of(kind: str) -> FormatWriter:
-    """Return the writer of onnx or litert. Raises `MissingComponent`."""
-    if kind == "onnx":
+def writer_of(ending: str) -> FormatWriter:
+    """Return the writer of files with this ending. Raises `MissingComponent`."""
+    if ending == ".onnx":
         from baseline.use.engines.onnx_engine import OnnxEngine
         from baseline.use.export import onnx_file
 

@@ -42,8 +42,7 @@ def need_litert() -> None:
         raise MissingComponent(
             "LiteRT export needs litert-torch, which wants an older PyTorch than the rest",
             "make an environment of its own: python -m venv litert && "
-            "litert/bin/pip install 'gleanset[litert]' && litert/bin/baseline export --format "
-            "litert",
+            "litert/bin/pip install 'gleanset[litert]' && litert/bin/baseline export OUT.tflite",
         )
 
 

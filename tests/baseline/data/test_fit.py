@@ -108,7 +108,7 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
     assert np.array_equal(model.embed(paths), expected)
 
     out = tmp_path / "model.onnx"
-    assert export_run(dataset.root, RUN, out, "onnx", "fp32")["agreement"] == 1
+    assert export_run(dataset.root, RUN, out, "fp32")["agreement"] == 1
     exported = baseline.load(out)
     assert exported.facts.fit == "crop"
     assert np.allclose(exported.embed(paths), expected, atol=1e-5)

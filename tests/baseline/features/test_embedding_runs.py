@@ -82,7 +82,7 @@ def test_a_run_is_whole_without_the_file(root: Path, tmp_path: Path) -> None:
 
 def test_one_file_holds_the_embedding_and_answers_the_same(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
-    found = export_run(root, None, out, "onnx", "fp32")
+    found = export_run(root, None, out, "fp32")
     assert float(str(found["farthest"])) < 1e-5
     assert found["agreement"] == 1
     model = onnx.load(out)
@@ -93,7 +93,7 @@ def test_one_file_holds_the_embedding_and_answers_the_same(root: Path, tmp_path:
     for picture in [*pictures_of(root)[:6], *noise]:
         assert np.allclose(one.embed([picture]), other.embed([picture]), atol=1e-4)
     with pytest.raises(UsageError, match="LiteRT file cannot hold"):
-        export_run(root, None, tmp_path / "model.tflite", "litert", "fp32")
+        export_run(root, None, tmp_path / "model.tflite", "fp32")
 
 
 @pytest.mark.slow
@@ -102,7 +102,7 @@ def test_smaller_files_answer_alike_with_the_colours_exact(
     root: Path, tmp_path: Path, precision: str
 ) -> None:
     run, pictures, out = baseline.load(run_of(root)), pictures_of(root), tmp_path / "small.onnx"
-    found = export_run(root, None, out, "onnx", precision)
+    found = export_run(root, None, out, precision)
     assert float(str(found["accuracy"])) == float(str(found["accuracy_before"]))
     assert float(str(found["agreement"])) >= 0.95
     small = baseline.load(out)
@@ -120,9 +120,9 @@ def test_a_network_of_which_nothing_is_fit_for_int8_says_so(root: Path, tmp_path
     with Dataset.open(copy) as dataset:
         result = train_run(dataset, load_preset("transfer", SMALL | {"backbone": str(model)}))
     with pytest.raises(InputUnusable, match="nothing of this network"):
-        export_run(copy, str(result["run"]), out, "onnx", "int8")
+        export_run(copy, str(result["run"]), out, "int8")
     assert not out.exists()
-    assert export_run(copy, str(result["run"]), out, "onnx", "auto")["precision"] == "fp32"
+    assert export_run(copy, str(result["run"]), out, "auto")["precision"] == "fp32"
 
 
 def test_a_projection_learns_and_grows_on_an_embedding(root: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from baseline.judge.answers import (
 from baseline.judge.familiarity import save_feature_scale
 from baseline.judge.judging import judge_run
 from baseline.judge.outputs import load_outputs
+from baseline.request import share_of, spare_of
 from baseline.settings import load_preset
 from baseline.train.inference import network_outputs, scale_of
 from baseline.train.methods.registry import fit_method
@@ -324,12 +325,10 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
 
 
 def test_shares_are_read_as_people_write_them() -> None:
-    from baseline.cli_evaluate import share_of, spare_of
-
     assert spare_of("a=b = 99.9 %") == ("a=b", pytest.approx(0.999))
-    assert share_of("0.05", "x") == 0.05
+    assert share_of("0.05") == 0.05
     with pytest.raises(UsageError):
-        share_of("nan", "x")
+        share_of("nan")
 
 
 def test_a_class_without_a_picture_to_judge_by_gets_no_figures(trained: Dataset) -> None:

@@ -246,6 +246,6 @@ def test_a_simulation_tells_the_plan_and_other_commands_refuse_auto(
     assert set(plan["seconds"]) == {"transfer", "triplet"}
     assert not (dataset.root / "runs").exists()
     assert told(capsys, "train", "-s", *where)["settings"]["preset"] == "simple"
-    for command in (("sweep",), ("augment", "--sheet", "a.png")):
+    for command in (("sweep",), ("train", "--sheet", "a.png")):
         with pytest.raises(UsageError, match="is no preset here"):
             commands.main([*command, "--preset", AUTO, *where], standalone_mode=False)

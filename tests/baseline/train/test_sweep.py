@@ -176,11 +176,11 @@ def test_a_sweep_over_a_dataset(dataset: Dataset, capsys: pytest.CaptureFixture[
 def test_the_sheet_of_augmentation(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     fill(dataset, 10)
     file = dataset.root / "sheet.png"
-    words = ("augment", "--sheet", str(file), "-d", str(dataset.root), "-o", "size=32")
-    found = told(capsys, *words, "-o", "colour=rgb", "--count", "5")
-    assert (found["samples"], found["augment"]) == (5, "characters")
+    words = ("train", "--sheet", str(file), "-d", str(dataset.root), "-o", "size=32")
+    found = told(capsys, *words, "-o", "colour=rgb")
+    assert (found["samples"], found["augment"]) == (8, "characters")
     with Image.open(file) as sheet:
-        assert sheet.size == (7 * 38 + 18, 5 * 38 + 6)
+        assert sheet.size == (7 * 38 + 18, 8 * 38 + 6)
         first, copy = (sheet.crop((left, 6, left + 32, 38)) for left in (6, 56))
         assert first.tobytes() != copy.tobytes()
     with pytest.raises(UsageError, match="changes nothing"):

@@ -34,7 +34,7 @@ def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The same run as an ONNX file. Not to be changed."""
 
     def export(folder: Path) -> None:
-        found = export_run(patterns_root, None, folder / "model.onnx", "onnx", "fp32")
+        found = export_run(patterns_root, None, folder / "model.onnx", "fp32")
         assert found["pictures"] == 90  # val and train, and test to fill up
         assert isinstance(found["farthest"], float)
         assert found["farthest"] < 1e-5

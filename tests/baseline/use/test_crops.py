@@ -87,9 +87,7 @@ def with_face(trained: Path) -> Path:
 
 
 def predict(*words: object) -> Result:
-    ran = CliRunner().invoke(
-        commands, ["predict", "--workers", "1", *map(str, words)], catch_exceptions=False
-    )
+    ran = CliRunner().invoke(commands, ["predict", *map(str, words)], catch_exceptions=False)
     assert ran.exit_code == 0
     return ran
 
@@ -113,7 +111,7 @@ def test_a_face_model_finds_faces_without_being_told_and_says_so(
     assert f"as in training: {FOUND}" in ran.stderr
     assert told["cropping"]["because"] == "recorded"
     assert (told["cropping"]["detector"], told["cropping"]["cut"]) == ("animeface", str(CUT))
-    whole = json.loads(predict(with_face, "--whole", "-d", trained, "--json").stdout)
+    whole = json.loads(predict(with_face, "--detector", "whole", "-d", trained, "--json").stdout)
     assert whole["predicted"][0]["parts"][0]["box"] is None
     assert (whole["cropping"]["because"], whole["cropping"]["detector"]) == ("asked", "whole")
 
@@ -139,14 +137,14 @@ def test_an_exported_file_carries_how_pictures_are_cut(
     trained: Path, folder: Path, with_face: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "model.onnx"
-    export_run(trained, None, out, "onnx", "fp32")
+    export_run(trained, None, out, "fp32")
     card = json.loads(next(p.value for p in onnx.load(out).metadata_props if p.key == "gleanset"))
     assert card["crops"][0]["detector"] == "animeface"
     assert FOUND in card["pictures"]
     assert card == json.loads((tmp_path / "model.onnx.json").read_text())
     ours, theirs = baseline.load(folder).faces(with_face), baseline.load(out).faces(with_face)
     assert [one.box for one in ours] == [one.box for one in theirs]
-    told = json.loads(predict(with_face, "--model", out, "--json").stdout)
+    told = json.loads(predict(with_face, "--run", out, "--json").stdout)
     assert [tuple(p["box"]) for p in told["predicted"][0]["parts"]] == [one.box for one in ours]
 
 
@@ -161,7 +159,9 @@ def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
     assert told["predicted"][0]["parts"][0]["box"] is None
     assert told["cropping"]["because"] == "not recorded"
     assert baseline.load(tmp_path / "old").cropping.words == UNKNOWN
-    asked = json.loads(predict(with_face, "--faces", "--run", tmp_path / "old", "--json").stdout)
+    asked = json.loads(
+        predict(with_face, "--detector", "animeface", "--run", tmp_path / "old", "--json").stdout
+    )
     assert asked["predicted"][0]["parts"][0]["box"] is not None
     (tmp_path / "old" / FILE).write_text("{")
     with pytest.raises(InputUnusable, match=r"crops\.json cannot be read"):
@@ -225,16 +225,19 @@ def test_another_detector_keeps_the_cut_and_a_file_that_is_not_here_is_asked_for
     shared_data: Path,
 ) -> None:
     cascade = shared_data / "lbpcascade_animeface.xml"
-    other = crop_plan_for(facts(FACES), None, CropRequest(detector="lbpcascade", cascade=cascade))
+    with_file = CropRequest(detector=f"lbpcascade:cascade={cascade}")
+    other = crop_plan_for(facts(FACES), None, with_file)
     assert other.read.detector is not None
     assert (other.read.detector.name, other.read.cutting) == ("lbpcascade", CUT)
     foreign = CropMethod("lbpcascade", "cascade=0123456789ab neighbors=3", "margin=0.8", 9)
     with pytest.raises(UsageError, match="its SHA-256 begins with 0123456789ab"):
         crop_plan_for(facts(foreign), None)
-    named = crop_plan_for(facts(foreign), None, CropRequest(cascade=cascade))
+    named = crop_plan_for(
+        facts(foreign), None, CropRequest(detector=f"lbpcascade:cascade={cascade}")
+    )
     assert "neighbors=3" in named.settings
     assert "it learnt from 9 faces found by lbpcascade (cascade=0123456789ab" in named.words
-    set_so = CropRequest(options=("animeface.threshold=0.9",))
+    set_so = CropRequest(detector="animeface:threshold=0.9")
     assert crop_plan_for(facts(FACES), None, set_so).settings == "threshold=0.9"
 
 

@@ -147,7 +147,7 @@ def test_nothing_usable_changes_nothing(root: Path, run_folder: Path, tmp_path: 
 @pytest.mark.slow
 def test_the_gallery_is_in_the_export(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "triplet.onnx"
-    found = export_run(root, RUN, out, "onnx", "fp32")
+    found = export_run(root, RUN, out, "fp32")
     assert float(str(found["farthest"])) < 1e-4
     files = _crosses(root)
     first, second = engine_of(root / "runs" / RUN), engine_of(out)

@@ -24,7 +24,7 @@ from gleanset.errors import MissingComponent
 @pytest.mark.skipif(find_spec("litert_torch") is not None, reason="litert-torch is here")
 def test_litert_that_is_missing_is_said_with_the_mend(patterns_root: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingComponent, match=r"gleanset\[litert\]"):
-        export_run(patterns_root, None, tmp_path / "model.tflite", "litert", "fp32")
+        export_run(patterns_root, None, tmp_path / "model.tflite", "fp32")
     with pytest.raises(MissingComponent, match="ai-edge-litert"):
         baseline.load(tmp_path / "model.tflite")
 
@@ -34,7 +34,7 @@ def test_litert_answers_as_the_run(
 ) -> None:
     pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
     out = tmp_path / "model.tflite"
-    found = export_run(patterns_root, None, out, "litert", "fp32")
+    found = export_run(patterns_root, None, out, "fp32")
     assert float(str(found["farthest"])) < 1e-5
     one, other = baseline.load(run_folder), baseline.load(out)
     first, second = list(one.answers(pictures)), list(other.answers(pictures))
@@ -48,7 +48,7 @@ def test_int8_leaves_colours_as_they_are(tmp_path: Path) -> None:
         fill(dataset, 10)
         train_run(dataset, load_preset("transfer", options | {"views": "0"}))
     out, root = tmp_path / "model.tflite", tmp_path / "dataset"
-    found = export_run(root, None, out, "litert", "int8")
+    found = export_run(root, None, out, "int8")
     assert float(str(found["agreement"])) >= 0.9
     run = baseline.load(next((root / "runs").glob("*-transfer")))
     pictures = sorted((root / "images").glob("*/*.png"))

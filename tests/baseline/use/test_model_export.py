@@ -82,7 +82,7 @@ def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
     below = float(np.quantile(known, 0.05))
     save_decision_rule(folder, DecisionRule(1.5, offsets={"cross": 0.7}, unfamiliar_below=below))
     out = tmp_path / "model.onnx"
-    export_run(patterns_root, str(folder), out, "onnx", "fp32")
+    export_run(patterns_root, str(folder), out, "fp32")
     one, other = baseline.load(folder), baseline.load(out)
     first, second = list(one.answers([*pictures, *odd])), list(other.answers([*pictures, *odd]))
     assert [a.label for a in first] == [a.label for a in second]
@@ -139,7 +139,7 @@ def test_smaller_models_say_what_they_cost(
     precision: str, patterns_root: Path, exported: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "small.onnx"
-    found = export_run(patterns_root, None, out, "onnx", precision)
+    found = export_run(patterns_root, None, out, precision)
     assert found["precision"] == precision
     assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(found)
     assert 1e-6 < float(str(found["farthest"])) < 0.5
@@ -207,9 +207,9 @@ def test_quicker_is_what_takes_clearly_less_time() -> None:
 
 def test_odd_names_and_files_are_said(patterns_root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"end it in \.onnx"):
-        export_run(patterns_root, None, tmp_path / "model.pt", "onnx", "fp32")
+        export_run(patterns_root, None, tmp_path / "model.pt", "fp32")
     with pytest.raises(InputUnusable, match="no finished run other"):
-        export_run(patterns_root, "other", tmp_path / "m.onnx", "onnx", "fp32")
+        export_run(patterns_root, "other", tmp_path / "m.onnx", "fp32")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
     with pytest.raises(InputUnusable, match="cannot be loaded"):

@@ -70,7 +70,7 @@ def test_no_help_page_loads_a_library() -> None:
 def test_an_onnx_file_predicts_without_torch(
     exported: Path, patterns_root: Path, pictures: list[Path]
 ) -> None:
-    words = ("predict", str(pictures[0]), "--model", str(exported), "-d", str(patterns_root))
+    words = ("predict", str(pictures[0]), "--run", str(exported), "-d", str(patterns_root))
     assert loaded_by(*words) <= {"numpy", "PIL", "onnxruntime", "requests"}
 
 

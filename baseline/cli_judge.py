@@ -1,0 +1,210 @@
+"""`baseline evaluate`, `compare`, `doubts` and `curve`: how good runs are, and their labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from baseline.request import (
+    CompareRunsRequest,
+    CurveRequest,
+    DoubtsRequest,
+    EvaluateRequest,
+    need_torch,
+    share_of,
+    spare_of,
+)
+from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.errors import UsageError
+from gleanset.html.words import count, duration, percent
+from gleanset.named_files import found_at
+from gleanset.request import options_of
+from gleanset.terminal import table
+
+if TYPE_CHECKING:
+    from baseline.judge.open_set import OpenSetResult
+    from baseline.judge.thresholds import RuleRequest
+    from gleanset import Dataset
+
+SHOWN = 20
+UNKNOWN_RATE = 0.05
+"""Known pictures that may be called unknown, where nothing is said."""
+_BY_TEST = "choosing the best run by test makes its figure too good: choose by --split val"
+
+
+@click.command(
+    cls=Command, epilog="Example: baseline evaluate --spare photo=99.9% --unknown-error 5%"
+)
+@job_options()
+@options_of(EvaluateRequest)
+def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
+    """Judge a run (the newest by default) on the samples as they are now; its report is made anew.
+
+    Thresholds are chosen on val and stored with the run, so that predict and the exported model
+    answer by them. Every look at test is counted, and those of other runs are told.
+    """
+    need_torch()
+    from baseline.judge.reevaluate import reevaluate
+    from baseline.judge.report.page import write_report
+    from baseline.judge.words import judged_values, judged_warnings, judged_words
+
+    wishes = _wishes(request)
+    split = request.split or ("val" if wishes.any else "test")
+    with job.open() as dataset, dataset.stage("baseline-evaluate"):
+        measured = None
+        if request.open_set:
+            measured = _open_set(job, dataset, request.run, wishes.unknown_rate)
+        judged = reevaluate(dataset, request.run, split, wishes, job.progress)
+        report = write_report(dataset, judged.run)
+    for line in judged_warnings(judged):
+        job.say(f"baseline: {line}")
+    result = judged_values(judged) if job.as_json else judged_words(judged)
+    if measured is not None:
+        result["open_set"] = msgspec.to_builtins(measured)
+    return result | {"report": str(report)}
+
+
+def _wishes(request: EvaluateRequest) -> RuleRequest:
+    from baseline.judge.thresholds import RuleRequest
+
+    error, rate = request.unknown_error, request.unknown_rate
+    wishes = RuleRequest(
+        dict(map(spare_of, request.spare)),
+        None if error is None else share_of(error),
+        None if rate is None else share_of(rate),
+    )
+    if request.forget and wishes.any:
+        raise UsageError("--forget drops what the other options choose", "give them apart")
+    return RuleRequest({}, forget=True) if request.forget else wishes
+
+
+def _open_set(
+    job: CommandJob, dataset: Dataset, run: str | None, rate: float | None
+) -> OpenSetResult:
+    """Measure how well a run says "unknown", and keep that with its figures."""
+    from baseline.data.runs import finished_run
+    from baseline.judge.left_out_classes import measure_open_set
+    from baseline.judge.open_set import save_open_set
+
+    name, folder = finished_run(dataset, run)
+    wanted = UNKNOWN_RATE if rate is None else rate
+    measured = measure_open_set(dataset, name, folder, wanted, job.progress)
+    save_open_set(folder, measured)
+    job.say(f"baseline: {measured.describe()}")
+    return measured
+
+
+@click.command(
+    cls=Command, epilog="Example: baseline compare --split val -o compare.html -d my-dataset"
+)
+@job_options()
+@options_of(CompareRunsRequest)
+def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
+    """Compare runs (all finished ones by default) on the pictures they were all judged on.
+
+    Nothing is computed anew: 'baseline evaluate' judges a run on the samples as they are. Each
+    run is held against the first one, with an interval and an exact test of
+    its moments. All figures are of what predict answers, by the calibrated scores of the run.
+    """
+    from baseline.data.runs import finished_runs
+    from baseline.judge.compare import check_target, write_plot
+    from baseline.judge.compare import compare as compare_runs
+    from baseline.judge.words import COMPARED, compared_cells
+
+    plot = Path(request.output).absolute() if request.output else None
+    if plot is not None:
+        check_target(plot)
+    with job.open() as dataset:
+        comparison = compare_runs(dataset, request.runs or finished_runs(dataset), request.split)
+    if plot is not None:
+        write_plot(comparison, plot)
+    if comparison.split == "test" and len(comparison.runs) > 1:
+        job.say(f"baseline: {_BY_TEST}")
+    if comparison.few:
+        job.say(f"baseline: {comparison.split} has {comparison.few}")
+    values: Result = msgspec.to_builtins(comparison)
+    if not job.as_json:
+        del values["runs"]
+        if not job.progress.quiet:
+            for line in table([COMPARED, *map(compared_cells, comparison.runs)]):
+                job.show(line)
+    return values | ({"plot": str(plot)} if plot else {})
+
+
+@click.command(cls=Command, epilog="Example: baseline doubts --folds 5 -d my-dataset")
+@job_options()
+@options_of(DoubtsRequest)
+def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
+    """Find labels that are likely wrong, by networks that had not learnt the picture.
+
+    Trains anew with the settings of a run (the newest by default), on whole moments, over all
+    labelled samples. The labels in doubt are stored for review and shown in the run's report.
+    """
+    need_torch()
+    from baseline.data.runs import finished_run
+    from baseline.judge.report.page import write_report
+    from baseline.train.cross_validate import search_doubts
+
+    with job.open() as dataset, dataset.stage("baseline"):
+        name, folder = finished_run(dataset, request.run)
+        search = search_doubts(dataset, name, folder, request.folds, job.progress)
+        report = write_report(dataset, name)
+        shown = [
+            f"{doubt.sample}: {doubt.label}, perhaps {doubt.suggested} "
+            f"({percent(doubt.confidence)}), {found_at(dataset, doubt.sample)}"
+            for doubt in search.doubts[:SHOWN]
+        ]
+    values: Result = {
+        "run": name,
+        "folds": request.folds,
+        "labelled": search.labelled,
+        "judged": search.judged,
+        "agree": search.accuracy,
+        "doubts": len(search.doubts),
+        "report": str(report),
+    }
+    if job.as_json:
+        return values | {"samples": [doubt._asdict() for doubt in search.doubts]}
+    mend = "labeler --view review, or labeler label CLASS SAMPLE"
+    return values | ({"clearest": shown, "to_mend": mend} if shown else {})
+
+
+@click.command(cls=Command, epilog="Example: baseline curve --repeats 3 -d my-dataset")
+@job_options(simulate=True)
+@options_of(CurveRequest)
+def curve(job: CommandJob, request: CurveRequest) -> Result:
+    """Measure what more pictures would bring, with the settings of a run (default: the newest).
+
+    Learns from parts of train and judges on the rest of it; test is not looked at. Drawn out to
+    twice and four times as many pictures, with 95 % intervals. The curve becomes part of the
+    run's report. Stopped, it goes on where it was.
+    """
+    need_torch()
+    from baseline.data.runs import finished_run
+    from baseline.judge.report.page import write_report
+    from baseline.train.auto_candidates import seconds_of
+    from baseline.train.curve_files import save_curve
+    from baseline.train.fold_trials import FoldTrials
+    from baseline.train.learning_curve import curve_trainings, measure_curve
+    from baseline.train.storage import load_model
+
+    with job.open() as dataset:
+        name, folder = finished_run(dataset, request.run)
+        settings = load_model(folder)[1]
+        trials = FoldTrials.of(dataset, dataset.cache)
+        missing = len(trials.missing(curve_trainings(trials, settings, request.repeats)))
+        seconds = seconds_of(settings, len(trials.labelled), missing)
+        plan = f"{count(missing, 'training')} on parts of train, about {duration(seconds)}"
+        if job.simulate:
+            return {"run": name, "plan": plan, "trainings": missing, "seconds": seconds}
+        job.say(f"learning curve of {name}: {plan}")
+        with dataset.stage("baseline"):
+            measured = measure_curve(trials, settings, request.repeats, job.progress)
+            picture = save_curve(folder, measured)
+            report = write_report(dataset, name)
+    values: Result = {"run": name, "told": measured.words, "plot": str(picture.absolute())}
+    values |= {"curve": measured.to_json()} if job.as_json else measured.lines()
+    return values | {"report": str(report)}

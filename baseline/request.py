@@ -1,0 +1,362 @@
+"""What each `baseline` command is asked: see `gleanset.request` for all that comes from it."""
+
+from __future__ import annotations
+
+import math
+from importlib.util import find_spec
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from baseline.settings import AUTO, check_preset, check_shared, load_preset, preset_names
+from facecrop.request import checked_detector, complete_detector
+from gleanset.completion import classes_here, one_of, runs_here, runs_here_or_files
+from gleanset.config import Param
+from gleanset.errors import MissingComponent, UsageError
+from gleanset.request import Request
+
+
+def need_torch() -> None:
+    """Raise `MissingComponent` with the mend where the extra is not installed."""
+    missing = [name for name in ("torch", "timm", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise MissingComponent(
+            f"training needs {' and '.join(missing)}, which is not installed",
+            "pip install 'gleanset[train]'",
+        )
+
+
+Split = Literal["train", "val", "test"]
+Plain = str | int | float | bool
+
+
+def share_of(text: str) -> float:
+    """Parse `99.9%` or `0.999` as 0.999. Raises `UsageError`."""
+    number, percents = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percents else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise UsageError(f"{text!r} is not a share", "write for instance 99.9% or 0.999")
+    return share
+
+
+def checked_share(text: str) -> str:
+    """Return the text of a share as it is. Raises `UsageError`."""
+    share_of(text)
+    return text
+
+
+def spare_of(text: str) -> tuple[str, float]:
+    """Parse `photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
+    name, equals, share = text.rpartition("=")
+    if not equals or not name:
+        raise UsageError(f"--spare {text}: not CLASS=SHARE", "write for instance photo=99.9%")
+    return name.strip(), share_of(share)
+
+
+def checked_spare(text: str) -> str:
+    """Return the text of a spared class as it is. Raises `UsageError`."""
+    spare_of(text)
+    return text
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a preset. Raises `UsageError`."""
+    check_preset(name)
+    return name
+
+
+def checked_preset(name: str) -> str:
+    """Return the name of a preset, or `auto`. Raises `UsageError`."""
+    return name if name == AUTO else checked_name(name)
+
+
+def _text(value: Plain | list[Plain]) -> str:
+    """Spell a value of TOML as on a command line."""
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+PRESETS = ", ".join(preset_names())
+Run = Annotated[str | None, Param(argument=True, metavar="[RUN]", complete=runs_here)]
+Preset = Annotated[
+    str,
+    Param(
+        f"How to train: {PRESETS}; or auto, which finds out within train.",
+        metavar="NAME",
+        show_default=True,
+        parse=checked_preset,
+        complete=one_of(lambda: [*preset_names(), AUTO]),
+    ),
+]
+Options = Annotated[
+    dict[str, Plain | list[Plain]],
+    Param(
+        "Another value for a setting of the preset, such as epochs=10 or backbone=resnet50.",
+        option="--option",
+        short="-o",
+        metavar="KEY=VALUE",
+        example="epochs=10",
+    ),
+]
+Detector = Annotated[
+    str | None,
+    Param(
+        "Find the faces with this detector, such as lbpcascade or onnx:model=FILE, or take "
+        "pictures whole: whole. Default: as the pictures that the model learnt from were cut.",
+        metavar="NAME[:SETTING=VALUE,…]",
+        parse=checked_detector,
+        complete=complete_detector,
+    ),
+]
+
+
+class TrainRequest(Request, frozen=True, kw_only=True):
+    """What `baseline train` is asked, and `[train]` of a recipe."""
+
+    COMMAND = "baseline train"
+    preset: Preset = "simple"
+    options: Options = msgspec.field(default_factory=dict)
+    again: Annotated[
+        bool, Param("Train although these figures are known already.", in_files=False)
+    ] = False
+    folds: Annotated[
+        Annotated[int, Meta(ge=2, le=100)] | None,
+        Param(
+            "Cross-validate: train K times on train and val but for a K-th part, and judge each on "
+            "that part. Measures and keeps labels in doubt; test is not looked at.",
+            metavar="K",
+            in_files=False,
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None,
+        Param(
+            "Train nothing: show what training would do to pictures, originals on the left and "
+            "changed copies on the right, in a FILE such as sheet.png.",
+            metavar="FILE",
+            in_files=False,
+        ),
+    ] = None
+
+    def texts(self) -> dict[str, str]:
+        """Return the options as on a command line."""
+        return {key: _text(value) for key, value in self.options.items()}
+
+    def check(self) -> None:
+        """Raise the `UsageError` of options that the preset refuses."""
+        if self.preset == AUTO:
+            check_shared(self.texts())
+        else:
+            load_preset(self.preset, self.texts())
+
+
+class SweepRequest(Request, frozen=True, kw_only=True):
+    """What `baseline sweep` is asked."""
+
+    COMMAND = "baseline sweep"
+    preset: Annotated[
+        str,
+        Param(
+            f"How to train: {PRESETS}.",
+            metavar="NAME",
+            show_default=True,
+            parse=checked_name,
+            complete=one_of(preset_names),
+        ),
+    ] = "simple"
+    options: Annotated[
+        tuple[str, ...],
+        Param(
+            "Values to try for a setting; those with commas, such as blocks, parted by ';'. "
+            "Without several values a small grid of the preset's own.",
+            option="--option",
+            short="-o",
+            metavar="KEY=VALUE,…",
+        ),
+    ] = ()
+
+
+class PresortCommandRequest(Request, frozen=True, kw_only=True):
+    """What `baseline presort` is asked: whose backbone, weights and size are used."""
+
+    COMMAND = "baseline presort"
+    preset: Preset = "transfer"
+    options: Options = msgspec.field(default_factory=dict)
+    follow: Annotated[
+        bool,
+        Param("Presort again and again while samples are sorted, until the input (stdin) ends."),
+    ] = False
+
+
+class EvaluateRequest(Request, frozen=True, kw_only=True):
+    """What `baseline evaluate` is asked."""
+
+    COMMAND = "baseline evaluate"
+    run: Run = None
+    split: Annotated[
+        Split | None,
+        Param("The samples to judge it on. Default: test, or val when something is chosen."),
+    ] = None
+    spare: Annotated[
+        tuple[str, ...],
+        Param(
+            "Choose a threshold on val that leaves so many pictures of a class their name, "
+            "such as photo=99.9%. May be repeated.",
+            metavar="CLASS=SHARE",
+            parse=checked_spare,
+        ),
+    ] = ()
+    unknown_error: Annotated[
+        str | None,
+        Param(
+            "Choose on val below which confidence the answer is 'unknown': of the answers given, "
+            "at most so many are wrong, such as 5%.",
+            metavar="SHARE",
+            parse=checked_share,
+        ),
+    ] = None
+    unknown_rate: Annotated[
+        str | None,
+        Param(
+            "Choose on val what is too unfamiliar: of known pictures at most so many are answered "
+            "'unknown', such as 5%, so that pictures of no class are.",
+            metavar="SHARE",
+            parse=checked_share,
+        ),
+    ] = None
+    open_set: Annotated[
+        bool,
+        Param(
+            "Measure 'unknown': train anew without some of the classes, each in turn, and show "
+            "these networks the pictures of the classes left out, with --unknown-rate (default 5%)."
+        ),
+    ] = False
+    forget: Annotated[bool, Param("Forget the thresholds that were chosen before.")] = False
+
+
+class CompareRunsRequest(Request, frozen=True, kw_only=True):
+    """What `baseline compare` is asked."""
+
+    COMMAND = "baseline compare"
+    runs: Annotated[
+        tuple[str, ...], Param(argument=True, metavar="[RUN]...", complete=runs_here)
+    ] = ()
+    split: Annotated[Split, Param("The pictures to compare them on.", show_default=True)] = "test"
+    output: Annotated[
+        str | None,
+        Param("Write a plot, too: a .html page or a .png.", short="-o", metavar="FILE", path=True),
+    ] = None
+
+
+class DoubtsRequest(Request, frozen=True, kw_only=True):
+    """What `baseline doubts` is asked."""
+
+    COMMAND = "baseline doubts"
+    run: Run = None
+    folds: Annotated[
+        Annotated[int, Meta(ge=2, le=100)],
+        Param(
+            "Parts of the samples; a network is trained for each, on the others.",
+            show_default=True,
+        ),
+    ] = 5
+
+
+class CurveRequest(Request, frozen=True, kw_only=True):
+    """What `baseline curve` is asked."""
+
+    COMMAND = "baseline curve"
+    run: Run = None
+    repeats: Annotated[
+        Annotated[int, Meta(ge=1, le=20)],
+        Param("How often the folds are dealt: more are surer, and take longer.", show_default=True),
+    ] = 2
+
+
+class PredictRequest(Request, frozen=True, kw_only=True):
+    """What `baseline predict` is asked."""
+
+    COMMAND = "baseline predict"
+    paths: Annotated[tuple[str, ...], Param(argument=True, required=True, metavar="PATH...")] = ()
+    run: Annotated[
+        str | None,
+        Param(
+            "The model: a run's id or folder, or an exported .onnx or .tflite file. Default: the "
+            "newest run.",
+            complete=runs_here_or_files,
+        ),
+    ] = None
+    detector: Detector = None
+    top: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)], Param("How many classes to name.", show_default=True)
+    ] = 5
+    csv: Annotated[
+        str | None,
+        Param(
+            "Write a table, too: a row for each picture, or for each face.",
+            metavar="FILE",
+            path=True,
+        ),
+    ] = None
+    copy_to: Annotated[
+        str | None,
+        Param(
+            "Copy each picture to DIR/<class>, those of no known class to DIR/unknown.",
+            metavar="DIR",
+            path=True,
+        ),
+    ] = None
+    move: Annotated[bool, Param("With --copy-to: move them there.")] = False
+    watch: Annotated[bool, Param("Go on with files that come, until Ctrl-C.")] = False
+    fail: Annotated[bool, Param("End with exit code 3 where a file is rejected.")] = False
+
+
+class ExportRequest(Request, frozen=True, kw_only=True):
+    """What `baseline export` is asked."""
+
+    COMMAND = "baseline export"
+    names: Annotated[
+        tuple[str, ...],
+        Param(argument=True, required=True, metavar="[RUN] OUT", complete=runs_here_or_files),
+    ] = ()
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8", "auto"],
+        Param(
+            "Smaller and less exact: the cost is shown. auto: int8 where it answers alike and is "
+            "quicker on this machine.",
+            show_default=True,
+        ),
+    ] = "fp32"
+
+
+class KnownPicturesRequest(Request, frozen=True, kw_only=True):
+    """What `baseline gallery` is asked."""
+
+    COMMAND = "baseline gallery"
+    paths: Annotated[tuple[str, ...], Param(argument=True, metavar="[PATH]...")] = ()
+    label: Annotated[
+        str | None,
+        Param(
+            "The class that the pictures are of, known or new.",
+            option="--class",
+            complete=classes_here,
+        ),
+    ] = None
+    remove: Annotated[
+        str | None,
+        Param(
+            "Forget a class. Its pictures stay: adding them again brings it back.",
+            metavar="CLASS",
+            complete=classes_here,
+        ),
+    ] = None
+    run: Annotated[
+        str | None,
+        Param("The run: its id or its folder. Default: the newest.", complete=runs_here),
+    ] = None
+    detector: Detector = None
