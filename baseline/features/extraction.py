@@ -20,9 +20,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from baseline.data.pixels import Pixels
 from baseline.features.backbone import Backbone
 from baseline.features.batching import BatchSize, in_batches
-from baseline.features.compute import choose_compute
+from baseline.features.compute import choose_compute, to_network
 from baseline.settings import Precision
-from baseline.train.loop.dataset import to_network
 from gleanset.errors import InputUnusable, UsageError
 
 BATCH = 32

@@ -1,4 +1,4 @@
-"""Pictures of a training: its curves, and its test of learning rates."""
+"""A picture of a training: its curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from baseline.judge.run_figures import EpochReport
-    from baseline.train.loop.callbacks import RateTest
 
 CURVES = "curves.png"
 TRAIN, VAL, MARK = "#3b6ea5", "#c8602b", "#666666"
@@ -25,16 +24,13 @@ def draw_curves(
     folder: Path,
     history: Sequence[EpochReport],
     best_epoch: int,
-    test: RateTest | None = None,
     *,
     scratch: Path | None = None,
 ) -> None:
-    """Write `curves.png`: loss and accuracy by epoch, and the test of learning rates if any."""
-    figure, axes = new_figure(3 if test else 2)
+    """Write `curves.png`: loss and accuracy by epoch."""
+    figure, axes = new_figure(2)
     _curve(axes[0], history, "loss", best_epoch)
     _curve(axes[1], history, "accuracy", best_epoch)
-    if test is not None:
-        _rates(axes[2], test)
     write_atomic(folder / CURVES, as_png(figure), scratch=scratch)
 
 
@@ -64,13 +60,5 @@ def _curve(axes: Axes, history: Sequence[EpochReport], what: str, best_epoch: in
     axes.axvline(best_epoch, color=MARK, linewidth=0.8, linestyle=":", label="kept")
     axes.set(title=what, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.25)
-    axes.legend()
-
-
-def _rates(axes: Axes, test: RateTest) -> None:
-    axes.plot(test.rates, test.losses, color=TRAIN)
-    axes.axvline(test.chosen, color=VAL, linestyle="--", label=f"chosen: {test.chosen:g}")
-    axes.set(title="range test", xlabel="learning rate", ylabel="loss", xscale="log")
     axes.grid(alpha=0.25)
     axes.legend()

@@ -23,7 +23,7 @@ from baseline.data.samples import Examples, find_examples, find_foldable
 from baseline.judge.intervals import Flags
 from baseline.judge.outputs import Outputs, load_outputs, save_outputs
 from baseline.settings import Settings, Transfer, Triplet
-from baseline.train.loop.callbacks import TrainingCallback
+from baseline.train.callbacks import TrainingCallback
 from baseline.train.methods.pretrained import pretrained
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.sweep import (

@@ -18,6 +18,7 @@ from torch import nn
 
 from baseline.data.samples import Arrays
 from baseline.features.batching import BatchSize, in_batches
+from baseline.features.compute import to_network
 from baseline.judge.answers import DecisionRule, rule_scores
 from baseline.judge.familiarity import FeatureScale, familiarity_of, fit_feature_scale
 from baseline.judge.metrics import (
@@ -26,7 +27,7 @@ from baseline.judge.metrics import (
     empty_split_error,
 )
 from baseline.judge.outputs import Floats, Indices, Outputs, Scores
-from baseline.train.loop.dataset import PictureSamples, to_network
+from baseline.train.batches import PictureSamples
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import SCALE, FeatureNet, GalleryHead, Net
 from gleanset.errors import InputUnusable

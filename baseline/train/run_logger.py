@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from baseline.judge.run_figures import EpochReport
-from baseline.train.loop.callbacks import RateTest, StepReport, TrainingCallback
+from baseline.train.callbacks import StepReport, TrainingCallback
+from gleanset.files.atomic import disk_errors
 from gleanset.work.progress import Progress, ProgressMeter
 
 if TYPE_CHECKING:
-    from baseline.train.tensorboard_events import TensorBoardEvents
+    from torch.utils.tensorboard import SummaryWriter
 
 LOG = "log.txt"
 EVENTS = "events"
@@ -39,10 +40,9 @@ class RunLogger(TrainingCallback):
         self._progress = progress or Progress()
         self._bar = ProgressMeter()
         self._shown = 0
-        self._events: TensorBoardEvents | None = None
+        self._events: SummaryWriter | None = None
         self._images = self._epochs = 0
         self.history: list[EpochReport] = []
-        self.test: RateTest | None = None
 
     def __enter__(self) -> RunLogger:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,8 @@ class RunLogger(TrainingCallback):
         if error is not None:
             self.write(f"ended by {kind.__name__ if kind else ''}: {error}")
         self._bar.close()
-        if self._events is not None:
+        # After Ctrl-C its thread may be gone, and closing it would wait for that for ever.
+        if self._events is not None and error is None:
             self._events.close()
 
     def begin(self, images: int, epochs: int, done: int) -> None:
@@ -99,13 +100,6 @@ class RunLogger(TrainingCallback):
             self._events.flush()
         self._show(report.epoch * self._images, line)
 
-    def rate_test(self, found: RateTest) -> None:
-        """Keep the test for the curves, and write it in the log."""
-        self.test = found
-        for step, (rate, loss) in enumerate(zip(found.rates, found.losses, strict=True)):
-            self._add("rate_test/learning_rate", rate, step)
-            self._add("rate_test/loss", loss, step)
-
     def say(self, line: str) -> None:
         """Write a line in the log, and show it to the person."""
         self.write(line)
@@ -118,7 +112,7 @@ class RunLogger(TrainingCallback):
 
     def _add(self, name: str, value: float, step: int) -> None:
         if self._events is not None:
-            self._events.add(name, value, step)
+            self._events.add_scalar(name, value, step)
 
     def _show(self, images: int, note: str) -> None:
         self._bar.advance(images - self._shown, note)
@@ -135,9 +129,10 @@ def epoch_line(epoch: EpochReport) -> str:
     )
 
 
-def _events(folder: Path) -> TensorBoardEvents | None:
+def _events(folder: Path) -> SummaryWriter | None:
     try:
-        from baseline.train.tensorboard_events import TensorBoardEvents
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return TensorBoardEvents(folder)
+    with disk_errors(folder):
+        return SummaryWriter(str(folder))

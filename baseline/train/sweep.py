@@ -26,10 +26,10 @@ from baseline.judge.intervals import Flags, compare_paired, share_interval
 from baseline.judge.metrics import classification_metrics
 from baseline.judge.outputs import Outputs
 from baseline.settings import Settings, load_preset
+from baseline.train.callbacks import TrainingCallback
+from baseline.train.checkpoint import forget_checkpoint
 from baseline.train.curves import MARK, TRAIN, VAL, as_png
 from baseline.train.inference import split_outputs
-from baseline.train.loop.callbacks import TrainingCallback
-from baseline.train.loop.checkpoint import forget_checkpoint
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from gleanset import Dataset

@@ -2,7 +2,7 @@
 
 `baseline train` in one direction: settings come from the command line, examples from the catalogue;
 a method fits a network to them (`baseline.train.methods`), in most cases by the training loop
-(`baseline.train.loop`); the network is saved, judged on every split, and the report is written.
+(`loop.py`); the network is saved, judged on every split, and the report is written.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from baseline.judge.run_figures import PresetChoice, RunFigures, save_layers, wr
 from baseline.settings import AUTO, Settings, load_preset
 from baseline.train.auto_candidates import seconds_of
 from baseline.train.auto_choice import choose_preset
+from baseline.train.callbacks import TrainingResult
+from baseline.train.checkpoint import forget_checkpoint
 from baseline.train.curve_files import save_curve
 from baseline.train.curves import draw_curves
 from baseline.train.fold_trials import FoldTrials
 from baseline.train.inference import scale_of, split_outputs
 from baseline.train.layers import layers_of
 from baseline.train.learning_curve import curve_trainings, measure_curve
-from baseline.train.loop.callbacks import TrainingResult
-from baseline.train.loop.checkpoint import forget_checkpoint
 from baseline.train.methods.gallery import save_gallery
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
@@ -156,7 +156,7 @@ def _train_and_judge(
             logger.say(val_notice)
         trained = fit_method(data, data.settings, logger)
         if trained.history:
-            draw_curves(folder, trained.history, trained.best_epoch, logger.test, scratch=scratch)
+            draw_curves(folder, trained.history, trained.best_epoch, scratch=scratch)
     _save_net(data, trained.net, folder, scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
     if not isinstance(trained.net.head, GalleryHead):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture, run_here
 
-from baseline.train.loop.callbacks import StepReport
+from baseline.train.callbacks import StepReport
 from baseline.train.run_logger import RunLogger
 from gleanset.work.progress_lines import ProgressLines
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from baseline.settings import Finetune
-from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop.classifier import check_classes, train_classifier
-from baseline.train.loop.samplers import batch_size_for
+from baseline.train.batches import batch_size_for
+from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop import TrainingTask, classifier_task, train_network
 from baseline.train.methods.pretrained import keep_norms, pretrained
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import Net
+from baseline.train.objective import check_classes
 
 
 def fit_finetune(
@@ -22,16 +23,8 @@ def fit_finetune(
     net, facts = pretrained(settings, len(material.classes), watch)
     batch = batch_size_for(len(train), settings.batch)
     facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
-    fitted: TrainingResult[Net] = train_classifier(
-        net,
-        train,
-        material.arrays("val"),
-        material.classes,
-        settings,
-        weights=material.examples.weights,
-        watch=watch,
-        place=material.place,
-        frozen=net.backbone,
-        frozen_epochs=settings.warm_up,
-    )
+    val, weights = material.arrays("val"), material.examples.weights
+    task: TrainingTask[Net] = classifier_task(net, train, val, settings, weights)
+    resting = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
+    fitted = train_network(resting, watch, material.place)
     return replace(fitted, facts=fitted.facts | facts)

@@ -18,8 +18,8 @@ from baseline.data.grouped_split import stratified_group_folds
 from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.texture import ExpectedWeights
 from baseline.settings import Transfer, Triplet
-from baseline.train.loop.callbacks import TrainingCallback
-from baseline.train.loop.dataset import FeatureSamples
+from baseline.train.batches import FeatureSamples
+from baseline.train.callbacks import TrainingCallback
 from baseline.train.methods.logistic import fit_logistic, log_loss
 from baseline.train.methods.one_thread import one_thread
 from baseline.train.methods.scaling import Scaling

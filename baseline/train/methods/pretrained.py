@@ -10,7 +10,7 @@ from baseline.features.backbones import give_weights
 from baseline.features.compute import reproducible
 from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.settings import Finetune, Transfer, Triplet
-from baseline.train.loop.callbacks import TrainingCallback
+from baseline.train.callbacks import TrainingCallback
 from baseline.train.networks import BackboneNet, EmbeddingNet, build_net
 
 SMALL_BATCH = 32

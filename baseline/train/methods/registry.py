@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from baseline.settings import Settings
-from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
+from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import Net
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from baseline.features.compute import reproducible
 from baseline.settings import Simple
-from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop.classifier import train_classifier
+from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop import classifier_task, train_network
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import Net, build_net
+from baseline.train.objective import check_classes
 
 
 def fit_simple(
     material: TrainingData, settings: Simple, watch: TrainingCallback
 ) -> TrainingResult[Net]:
     """Train on the pictures of train, watched on those of val."""
+    train, val = material.arrays("train"), material.arrays("val")
+    check_classes(train.y, material.classes)
     with reproducible(settings.seed):
         net = build_net(settings, len(material.classes))
-    return train_classifier(
-        net,
-        material.arrays("train"),
-        material.arrays("val"),
-        material.classes,
-        settings,
-        weights=material.examples.weights,
-        watch=watch,
-        place=material.place,
-    )
+    task = classifier_task(net, train, val, settings, material.examples.weights)
+    return train_network(task, watch, material.place)

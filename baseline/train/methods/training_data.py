@@ -14,7 +14,7 @@ from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import Features, FeatureSpec, features_of
 from baseline.features.texture import ExpectedWeights, expected_weights
 from baseline.settings import Settings, Transfer, Triplet, views_of
-from baseline.train.loop.dataset import FeatureSamples
+from baseline.train.batches import FeatureSamples
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 

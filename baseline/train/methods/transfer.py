@@ -12,18 +12,16 @@ import torch
 from torch import nn
 
 from baseline.settings import Transfer
-from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop.classifier import check_classes
-from baseline.train.loop.dataset import FeatureSamples
-from baseline.train.loop.objective import Classify, class_weights
-from baseline.train.loop.samplers import sampler_for
-from baseline.train.loop.trainer import train_network
+from baseline.train.batches import FeatureSamples, sampler_for
+from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop import TrainingTask, train_network
 from baseline.train.methods.logistic import choose_strength, solve
 from baseline.train.methods.part_weights import weigh_train
 from baseline.train.methods.pretrained import pretrained
 from baseline.train.methods.scaling import Scaling
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import FeatureNet, Net
+from baseline.train.objective import Classify, check_classes, class_weights
 
 
 class _Head(nn.Module):
@@ -118,23 +116,8 @@ def _descended(
     weights = class_weights(
         train.y, len(material.classes), settings.balance, material.examples.weights
     )
-    fitted = train_network(
-        _Head(net.head),
-        train,
-        Classify(weights, by_head=True),
-        sampler_for(train.y, settings.balance, settings.batch),
-        settings,
-        val=val,
-        watch=watch,
-        place=material.place,
-    )
-    return TrainingResult(
-        net.eval(),
-        fitted.history,
-        fitted.best_epoch,
-        fitted.stopped_early,
-        fitted.validated,
-        fitted.device,
-        fitted.precision,
-        fitted.facts,
-    )
+    sampler = sampler_for(train.y, settings.balance, settings.batch)
+    objective = Classify(weights, by_head=True)
+    task = TrainingTask(_Head(net.head), train, objective, sampler, settings, val)
+    fitted: TrainingResult[Any] = train_network(task, watch, material.place)
+    return replace(fitted, net=net.eval())

@@ -13,11 +13,14 @@ from torch import nn
 from torch.nn import functional
 
 from baseline.settings import Triplet
-from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop.classifier import check_classes
-from baseline.train.loop.dataset import FeatureSamples, PictureSamples, plain_batches
-from baseline.train.loop.samplers import classes_by_pictures
-from baseline.train.loop.trainer import VALIDATION_BATCH, train_network
+from baseline.train.batches import (
+    FeatureSamples,
+    PictureSamples,
+    classes_by_pictures,
+    plain_batches,
+)
+from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
 from baseline.train.methods.gallery import make_gallery
 from baseline.train.methods.one_thread import one_thread
 from baseline.train.methods.part_weights import weigh_train
@@ -25,6 +28,7 @@ from baseline.train.methods.pretrained import keep_norms, pretrained
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.methods.triplet_loss import BatchHard
 from baseline.train.networks import EmbeddingNet, Net
+from baseline.train.objective import check_classes
 
 
 def fit_triplet(
@@ -94,9 +98,8 @@ def _descended(
     watch: TrainingCallback,
 ) -> TrainingResult[nn.Module]:
     plan = classes_by_pictures(train.y, settings.classes_per_batch, settings.pictures_per_class)
-    return train_network(
-        learning, train, objective, plan, settings, val=val, watch=watch, place=material.place
-    )
+    task = TrainingTask(learning, train, objective, plan, settings, val)
+    return train_network(task, watch, material.place)
 
 
 def _finished(

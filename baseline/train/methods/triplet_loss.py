@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from baseline.train.loop.dataset import LabelledSamples, plain_batches
+from baseline.train.batches import LabelledSamples, plain_batches
 from baseline.train.networks import GalleryHead
 
 MOST_KNOWN = 2000

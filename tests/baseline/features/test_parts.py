@@ -15,7 +15,7 @@ from baseline.features.backbones import SideBySide, bare_backbone, load_backbone
 from baseline.features.colour_layout import ColourLayout
 from baseline.features.features import FeatureSpec, features_of
 from baseline.features.texture import ExpectedWeights
-from baseline.train.loop.dataset import FeatureSamples
+from baseline.train.batches import FeatureSamples
 from baseline.train.methods.part_weights import choose_part_weights, weighed_scaling
 from baseline.train.methods.scaling import Scaling
 from curation.likeness.colour_layout import WIDTH, colour_layout

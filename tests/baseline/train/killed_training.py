@@ -12,18 +12,18 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from drawn_patterns import CLASSES, patterns
+from drawn_patterns import patterns
 
 from baseline.data.samples import find_examples
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
-from baseline.train.loop import checkpoint
-from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop.classifier import train_classifier
+from baseline.train import checkpoint
+from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop import classifier_task, train_network
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import Net, build_net
@@ -71,17 +71,9 @@ def small(folder: Path, options: dict[str, str], watch: TrainingCallback) -> Tra
     assert isinstance(settings, Simple)
     with reproducible(settings.seed):
         net = build_net(settings, 3)
-    return train_classifier(
-        net,
-        patterns((40, 24, 16), 1),
-        patterns((8, 8, 8), 2),
-        CLASSES,
-        settings,
-        watch=watch,
-        place=folder,
-        frozen=net.get_submodule("features"),
-        frozen_epochs=2,
-    )
+    task = classifier_task(net, patterns((40, 24, 16), 1), patterns((8, 8, 8), 2), settings)
+    resting = replace(task, frozen=net.get_submodule("features"), frozen_epochs=2)
+    return train_network(resting, watch, folder)
 
 
 def by_preset(

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from drawn_patterns import CLASSES, SIDE, none, patterns
+from drawn_patterns import SIDE, none, patterns
 
 from baseline.data.samples import Arrays
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
-from baseline.train.loop.callbacks import TrainingCallback
-from baseline.train.loop.classifier import train_classifier
+from baseline.train.callbacks import TrainingCallback
+from baseline.train.loop import classifier_task, train_network
 from baseline.train.networks import build_net
 from gleanset.errors import InputUnusable
 
@@ -75,7 +75,7 @@ def train(
     with reproducible(0):
         net = build_net(settings, 3)
     try:
-        fitted = train_classifier(net, arrays, none(), CLASSES, settings, watch=watch or Told())
+        fitted = train_network(classifier_task(net, arrays, none(), settings), watch or Told())
     except InputUnusable as error:
         return {"error": error.what, "mend": error.mend}
     return {"losses": [report.train_loss for report in fitted.history]} | fitted.facts

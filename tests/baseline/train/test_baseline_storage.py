@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_patterns import CLASSES, patterns
+from small_training import train_small
 
 from baseline.data.runs import SETTINGS, WEIGHTS
-from baseline.settings import Settings, load_preset
+from baseline.settings import Settings, Simple, load_preset
 from baseline.train.inference import predict_logits
-from baseline.train.loop.classifier import train_small_network
 from baseline.train.networks import SmallNet, build_net
 from baseline.train.storage import FORMAT, load_model, save_model
 from gleanset.errors import InputUnusable, NotWritable
@@ -31,9 +31,8 @@ def saved(tmp_path: Path, settings: Settings) -> Path:
 
 def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -> None:
     pictures = patterns((6, 6, 6), 1)
-    trained = train_small_network(
-        pictures, patterns((2, 2, 2), 2), CLASSES, settings, lambda report: None
-    )
+    assert isinstance(settings, Simple)
+    trained = train_small(pictures, settings)
     save_model(tmp_path, trained.net, settings, CLASSES)
     model, found, classes = load_model(tmp_path)
     assert (found, classes) == (settings, CLASSES)

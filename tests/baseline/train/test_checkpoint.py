@@ -10,7 +10,7 @@ import torch
 
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
-from baseline.train.loop.checkpoint import (
+from baseline.train.checkpoint import (
     FILE,
     fill_optimiser,
     forget_checkpoint,
@@ -20,7 +20,7 @@ from baseline.train.loop.checkpoint import (
     save_checkpoint,
     under,
 )
-from baseline.train.loop.lr_schedule import build_optimiser
+from baseline.train.loop import build_optimiser
 from baseline.train.networks import build_net
 from gleanset.errors import DiskFull
 

@@ -17,8 +17,8 @@ from drawn_dataset import fill
 from test_methods import PACKAGED, TINY, accuracy, trained
 
 from baseline.settings import load_preset
+from baseline.train.callbacks import TrainingResult
 from baseline.train.inference import predict_logits
-from baseline.train.loop.callbacks import TrainingResult
 from baseline.train.methods.gallery import (
     MOST,
     add_to_gallery,

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from drawn_patterns import CLASSES, none, patterns
+from small_training import train_small
 
 from baseline.data.samples import Arrays
 from baseline.features.compute import choose_compute, has_fast_bf16
 from baseline.judge.metrics import SplitFigures, classification_metrics
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
-from baseline.train.loop.callbacks import TrainingResult
-from baseline.train.loop.classifier import train_small_network
-from baseline.train.loop.lr_schedule import learning_rate_factor
+from baseline.train.callbacks import TrainingResult
+from baseline.train.loop import learning_rate_factor
 from baseline.train.networks import Net
+from baseline.train.objective import check_classes
 from gleanset.errors import InputUnusable, UsageError
 
 SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropout": "0.1"}
@@ -39,10 +40,6 @@ def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> SplitFigures
     return classification_metrics(predict_logits(net, arrays), arrays.y, arrays.keys, classes)
 
 
-def quiet(report: EpochReport) -> None:
-    """Listen to no epoch."""
-
-
 def figures(trained: TrainingResult[Net]) -> list[tuple[float | None, ...]]:
     return [(r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in trained.history]
 
@@ -52,13 +49,8 @@ def test_learns_simple_patterns(colour: str) -> None:
     channels = 1 if colour == "grayscale" else 3
     wish = settings(colour=colour, epochs=8)
     heard: list[EpochReport] = []
-    trained = train_small_network(
-        patterns((40, 40, 40), 1, channels),
-        patterns((10, 10, 10), 2, channels),
-        CLASSES,
-        wish,
-        heard.append,
-    )
+    pictures, val = patterns((40, 40, 40), 1, channels), patterns((10, 10, 10), 2, channels)
+    trained = train_small(pictures, wish, val, heard.append)
     result = evaluate(trained.net, patterns((20, 20, 20), 3, channels), CLASSES)
     assert result.accuracy > 0.9
     assert tuple(heard) == trained.history
@@ -76,20 +68,18 @@ def test_same_seed_same_digits(precision: str) -> None:
         torch.manual_seed(report.epoch)
 
     torch.manual_seed(99)
-    first = train_small_network(pictures, val, CLASSES, wish, quiet)
-    second = train_small_network(pictures, val, CLASSES, wish, meddle)
+    first = train_small(pictures, wish, val)
+    second = train_small(pictures, wish, val, meddle)
     assert figures(first) == figures(second)
     assert np.array_equal(predict_logits(first.net, val), predict_logits(second.net, val))
-    other = train_small_network(
-        pictures, val, CLASSES, settings(epochs=2, precision=precision, seed=1), quiet
-    )
+    other = train_small(pictures, settings(epochs=2, precision=precision, seed=1), val)
     assert figures(other) != figures(first)
 
 
 def test_random_state_and_threads_are_put_back() -> None:
     torch.manual_seed(5)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    train_small_network(patterns((6, 6, 6), 1), none(), CLASSES, settings(epochs=1), quiet)
+    train_small(patterns((6, 6, 6), 1), settings(epochs=1))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
@@ -98,7 +88,7 @@ def test_stops_early_and_keeps_the_best_weights() -> None:
     pictures, val = patterns((10, 10, 10), 1), patterns((20, 20, 20), 2)
     # Labels of the validation pictures turned round: the better it learns, the worse they fare.
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
-    trained = train_small_network(pictures, wrong, CLASSES, settings(epochs=30, patience=2), quiet)
+    trained = train_small(pictures, settings(epochs=30, patience=2), wrong)
     losses = [report.val_loss for report in trained.history if report.val_loss is not None]
     assert trained.stopped_early
     assert trained.validated
@@ -111,7 +101,7 @@ def test_stops_early_and_keeps_the_best_weights() -> None:
 def test_a_val_of_a_few_pictures_neither_stops_nor_chooses() -> None:
     pictures, val = patterns((10, 10, 10), 1), patterns((4, 4, 4), 2)
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
-    trained = train_small_network(pictures, wrong, CLASSES, settings(epochs=8, patience=2), quiet)
+    trained = train_small(pictures, settings(epochs=8, patience=2), wrong)
     assert not trained.validated
     assert not trained.stopped_early
     assert trained.best_epoch == len(trained.history) == 8
@@ -121,7 +111,7 @@ def test_a_val_of_a_few_pictures_neither_stops_nor_chooses() -> None:
 
 def test_without_validation_pictures_all_epochs_run() -> None:
     wish = settings(epochs=3, patience=1)
-    trained = train_small_network(patterns((6, 6, 6), 1), none(), CLASSES, wish, quiet)
+    trained = train_small(patterns((6, 6, 6), 1), wish)
     assert not trained.validated
     assert not trained.stopped_early
     assert trained.best_epoch == len(trained.history) == 3
@@ -133,7 +123,7 @@ def test_balancing_helps_the_rare_class() -> None:
     recall = {}
     for balance in ("none", "weights", "sampling"):
         wish = settings(epochs=6, balance=balance, augment="none")
-        trained = train_small_network(pictures, none(), CLASSES, wish, quiet)
+        trained = train_small(pictures, wish)
         scores = evaluate(trained.net, test, CLASSES).classes
         recall[balance] = scores[1].recall + scores[2].recall
     assert recall["weights"] > recall["none"] + 0.2
@@ -157,14 +147,14 @@ def _blurred(arrays: Arrays) -> Arrays:
 def test_says_what_is_missing(counts: tuple[int, ...], classes: tuple[str, ...], says: str) -> None:
     pictures = patterns(counts, 1) if sum(counts) else none()
     with pytest.raises(InputUnusable, match=says) as caught:
-        train_small_network(pictures, none(), classes, settings(), quiet)
+        check_classes(pictures.y, classes)
     assert caught.value.mend
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "adamw", "adamax", "sgd"])
 def test_every_optimiser_learns(optimiser: str) -> None:
     wish = settings(optimiser=optimiser, learning_rate=0.01, epochs=4)
-    trained = train_small_network(patterns((20, 20, 20), 1), none(), CLASSES, wish, quiet)
+    trained = train_small(patterns((20, 20, 20), 1), wish)
     assert trained.history[-1].train_loss < trained.history[0].train_loss
 
 
@@ -185,5 +175,5 @@ def test_precision_follows_the_wish_and_the_machine() -> None:
 def test_diverging_training_is_told() -> None:
     wish = settings(optimiser="sgd", learning_rate=1e30, epochs=3)
     with pytest.raises(UsageError, match="astray") as caught:
-        train_small_network(patterns((8, 8, 8), 1), none(), CLASSES, wish, quiet)
+        train_small(patterns((8, 8, 8), 1), wish)
     assert "learning_rate" in caught.value.mend

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drawn_patterns import CLASSES, none, patterns
+from drawn_patterns import none, patterns
 from tools_for_tests import ROOT
 from torch import nn
 
 from baseline.features.batching import is_out_of_memory
 from baseline.settings import Simple, load_preset
 from baseline.train.inference import predict_logits
-from baseline.train.loop.classifier import train_classifier
+from baseline.train.loop import classifier_task, train_network
 from baseline.train.networks import build_net
 from gleanset.errors import InputUnusable
 
@@ -77,9 +77,9 @@ def test_parts_of_a_batch_teach_what_the_whole_one_does() -> None:
     assert isinstance(settings, Simple)
     pictures, plain = patterns((40, 40, 40), 1, channels=1), nn.Sequential(nn.Flatten())
     plain.extend([nn.Linear(32 * 32, 16), nn.ReLU(), nn.Linear(16, 3)])
-    whole = train_classifier(deepcopy(plain), pictures, none(), CLASSES, settings)
+    whole = train_network(classifier_task(deepcopy(plain), pictures, none(), settings))
     narrow = Narrow(plain, 8)
-    parts = train_classifier(narrow, pictures, none(), CLASSES, settings)
+    parts = train_network(classifier_task(narrow, pictures, none(), settings))
     assert whole.facts["at_once"] is None
     assert parts.facts["at_once"] == max(narrow.seen) <= 8
     losses = [[report.train_loss for report in fitted.history] for fitted in (whole, parts)]

@@ -1,33 +1,40 @@
-"""The parts of the loop: plans, the feeder, the course of the rates, the range test, the log."""
+"""The parts of the loop: batches, what rests, the log."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import torch
-from drawn_patterns import CLASSES, none, patterns
+from drawn_patterns import none, patterns
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from baseline.features.compute import reproducible
+from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
+from baseline.train import checkpoint
+from baseline.train.batches import (
+    FeatureSamples,
+    LabelledSamples,
+    PictureSamples,
+    balanced,
+    classes_by_pictures,
+    made_ahead,
+    shuffled,
+)
+from baseline.train.callbacks import TrainingCallback
+from baseline.train.checkpoint import forget_checkpoint, load_checkpoint
 from baseline.train.curves import CURVES, draw_curves
-from baseline.train.loop import checkpoint
-from baseline.train.loop.callbacks import RateTest
-from baseline.train.loop.checkpoint import forget_checkpoint, load_checkpoint
-from baseline.train.loop.classifier import train_classifier
-from baseline.train.loop.dataset import BatchLoader, FeatureSamples, LabelledSamples, PictureSamples
-from baseline.train.loop.lr_schedule import HIGHEST, LOWEST, LearningRateSchedule, chosen
-from baseline.train.loop.objective import Classify
-from baseline.train.loop.samplers import balanced, classes_by_pictures, shuffled
-from baseline.train.loop.trainer import train_network
+from baseline.train.loop import TrainingTask, classifier_task, train_network
 from baseline.train.networks import build_net
+from baseline.train.objective import Classify
 from baseline.train.run_logger import EVENTS, LOG, RunLogger
 
 SMALL = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "16", "epochs": "3"}
@@ -69,101 +76,56 @@ def test_batches_of_classes_by_pictures() -> None:
     assert [len(index) for index in few] == [4]
 
 
-def test_the_feeder_keeps_the_order_and_counts_waiting() -> None:
+def test_batches_are_made_ahead_in_order_and_waiting_counts() -> None:
     def slow(number: int) -> int:
         time.sleep(0.02 if number % 2 else 0.0)
         return number * 10
 
-    feeder = BatchLoader(slow, range(3, 9), threads=3)
-    assert list(feeder) == [(n, n * 10) for n in range(3, 9)]
-    assert feeder.take_waited() > 0.005
-    assert feeder.take_waited() == 0
+    made = list(made_ahead(slow, range(3, 9), threads=3))
+    assert [(number, value) for number, value, _ in made] == [(n, n * 10) for n in range(3, 9)]
+    assert sum(waited for *_, waited in made) > 0.005
 
 
-def test_a_feeder_that_fails_tells_and_leaves_no_thread() -> None:
+def test_a_batch_that_fails_tells_and_leaves_no_thread() -> None:
     def broken(number: int) -> int:
         if number == 2:
             raise ValueError("no batch")
         return number
 
     with pytest.raises(ValueError, match="no batch"):
-        list(BatchLoader(broken, range(9)))
+        list(made_ahead(broken, range(9)))
     assert not [t for t in threading.enumerate() if t.name.startswith("batches")]
 
 
-def test_what_is_frozen_rests_and_then_rises_from_nothing() -> None:
-    net = build_net(settings(), 3)
-    features = net.get_submodule("features")
-    course = LearningRateSchedule(net, settings(epochs=4), steps=10, frozen=features, epochs=2)
-    course.begin_epoch(1)
-    course.set_rates(1.0, 12)
-    assert [group["lr"] > 0 for group in course.optimiser.param_groups] == [True, False]
-    assert not features.training
-    assert not any(weight.requires_grad for weight in features.parameters())
-    course.begin_epoch(3)
-    course.set_rates(1.0, 20)
-    head, body = (group["lr"] for group in course.optimiser.param_groups)
-    assert 0 < body < head
-    assert features.training
-    assert all(weight.requires_grad for weight in features.parameters())
-
-
-def test_frozen_weights_stay_as_they_are() -> None:
-    wish = settings(epochs=2)
+def test_frozen_weights_rest_and_then_learn() -> None:
+    wish = settings(epochs=3)
     with reproducible(0):
         net = build_net(wish, 3)
     features = net.get_submodule("features")
     before = {name: value.clone() for name, value in features.state_dict().items()}
-    train_classifier(
-        net, patterns((9, 9, 9), 1), none(), CLASSES, wish, frozen=features, frozen_epochs=2
-    )
-    assert all(torch.equal(value, before[name]) for name, value in features.state_dict().items())
+    alike: list[bool] = []
+
+    class Watch(TrainingCallback):
+        def epoch(self, report: EpochReport) -> None:
+            now = features.state_dict()
+            alike.append(all(torch.equal(now[name], value) for name, value in before.items()))
+
+    task = classifier_task(net, patterns((9, 9, 9), 1), none(), wish)
+    train_network(replace(task, frozen=features, frozen_epochs=2), Watch())
+    assert alike == [True, True, False]
 
 
-def test_the_range_test_takes_a_rate_below_the_best() -> None:
-    rates = np.geomspace(1e-6, 1, 7)
-    assert chosen(rates, [2.0, 2.0, 1.9, 1.5, 0.9, 1.8, 9.0]) == pytest.approx(2.5e-3)
-    assert chosen(rates, []) == LOWEST
-
-
-def test_events_are_written_by_the_thread_that_trains(tmp_path: Path) -> None:
-    """A queue to another thread is one that Ctrl-C can break: then closing waits for ever."""
-    before = threading.active_count()
+def test_a_training_leaves_a_log_events_and_curves(tmp_path: Path) -> None:
+    pictures, wish = patterns((30, 30, 30), 1), settings()
+    task = classifier_task(build_net(wish, 3), pictures, patterns((9, 9, 9), 2), wish)
     with RunLogger(tmp_path) as watch:
-        watch.rate_test(RateTest((0.1, 0.2), (2.0, 1.0), 0.1))
-        assert threading.active_count() == before
-    read = EventAccumulator(str(tmp_path / EVENTS)).Reload()
-    assert [event.value for event in read.Scalars("rate_test/loss")] == [2.0, 1.0]
-
-
-def test_a_rate_of_nought_is_found_and_learns(tmp_path: Path) -> None:
-    wish = settings(learning_rate=0.0, epochs=6, dropout=0.0)
-    with reproducible(0):
-        net = build_net(wish, 3)
-    with RunLogger(tmp_path) as watch:
-        fitted = train_classifier(
-            net,
-            patterns((30, 30, 30), 1),
-            patterns((9, 9, 9), 2),
-            CLASSES,
-            wish,
-            watch=watch,
-            place=tmp_path / "checkpoint",
-        )
-    rate = fitted.facts["learning_rate"]
-    assert LOWEST < rate < HIGHEST
-    assert fitted.facts["rate_found"]
-    assert fitted.history[-1].train_accuracy > 0.8
-    assert watch.test is not None
-    assert watch.test.chosen == rate
+        fitted = train_network(task, watch, tmp_path / "checkpoint")
     log = (tmp_path / LOG).read_text()
-    assert f"learning rate {rate:g}, found by a range test" in log
-    assert f"epoch 6/6: loss {fitted.history[-1].train_loss:.3f}" in log
+    assert f"epoch 3/3: loss {fitted.history[-1].train_loss:.3f}" in log
     read = EventAccumulator(str(tmp_path / EVENTS)).Reload()
-    told = [(event.step, event.value) for event in read.Scalars("epoch/train_loss")]
-    assert told == [(e.epoch, pytest.approx(e.train_loss)) for e in fitted.history]
-    assert len(read.Scalars("rate_test/loss")) == len(watch.test.losses)
-    draw_curves(tmp_path, fitted.history, fitted.best_epoch, watch.test)
+    points = [(event.step, event.value) for event in read.Scalars("epoch/train_loss")]
+    assert points == [(e.epoch, pytest.approx(e.train_loss)) for e in fitted.history]
+    draw_curves(tmp_path, fitted.history, fitted.best_epoch)
     with Image.open(tmp_path / CURVES) as drawn:
         assert drawn.width > 2 * drawn.height
     assert load_checkpoint(tmp_path / "checkpoint") is not None
@@ -171,10 +133,24 @@ def test_a_rate_of_nought_is_found_and_learns(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint").exists()
 
 
+def test_ctrl_c_in_a_write_of_events_ends_the_training(tmp_path: Path) -> None:
+    """The writer's queue then has nobody to empty it: closing it would wait for ever."""
+
+    def interrupted() -> None:
+        with RunLogger(tmp_path) as watch:
+            assert watch._events is not None
+            events = watch._events.file_writer.event_writer
+            events._async_writer._byte_queue.unfinished_tasks += 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert "ended by KeyboardInterrupt" in (tmp_path / LOG).read_text()
+
+
 def test_data_is_ready_before_it_is_needed() -> None:
-    fitted = train_classifier(
-        build_net(settings(), 3), patterns((60, 60, 60), 1), none(), CLASSES, settings()
-    )
+    task = classifier_task(build_net(settings(), 3), patterns((60, 60, 60), 1), none(), settings())
+    fitted = train_network(task)
     waits = [report.data_wait for report in fitted.history]
     assert all(0 <= wait < 0.5 for wait in waits)
     assert math.isclose(
@@ -219,15 +195,9 @@ def test_taken_up_behind_the_last_step_of_an_epoch(
     def go(place: Path, objective: Classify) -> list[tuple[float, float | None, float]]:
         with reproducible(0):
             net = build_net(wish, 3)
-        fitted = train_network(
-            net,
-            PictureSamples(arrays),
-            objective,
-            shuffled(36, 8),
-            wish,
-            val=PictureSamples(arrays),
-            place=place,
-        )
+        seen = PictureSamples(arrays)
+        task = TrainingTask(net, seen, objective, shuffled(36, 8), wish, seen)
+        fitted = train_network(task, place=place)
         return [(e.train_loss, e.val_loss, e.learning_rate) for e in fitted.history]
 
     calm = go(tmp_path / "calm", Classify(torch.ones(3)))

@@ -19,8 +19,8 @@ from baseline.data.samples import Arrays, find_examples
 from baseline.features.backbone import FeatureLayer, FeaturePart
 from baseline.features.backbones import bare_backbone
 from baseline.settings import Penalty, load_preset
+from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.inference import predict_logits
-from baseline.train.loop.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.logistic import (
     Classes,
     Floats,

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from baseline.train.loop.dataset import LabelledSamples, plain_batches
+from baseline.train.batches import LabelledSamples, plain_batches
+from gleanset.errors import InputUnusable
 
 
 class Objective(Protocol):
@@ -83,3 +84,24 @@ def class_weights(
         counts = np.bincount(y, minlength=classes)
         return torch.tensor(len(y) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
     return torch.tensor(given, dtype=torch.float32) if given else torch.ones(classes)
+
+
+def check_classes(y: np.ndarray, classes: Sequence[str]) -> None:
+    """Raise `InputUnusable` where there is nothing to tell apart, or a class without samples."""
+    if len(classes) < 2:
+        raise InputUnusable(
+            f"A classifier needs at least 2 classes, and there is {len(classes)}.",
+            "Label pictures of another class, then split again: labeler split",
+        )
+    if not len(y):
+        raise InputUnusable(
+            "There is no picture to train on: the train split is empty.",
+            "Label pictures, then split them: labeler split",
+        )
+    counts = np.bincount(y, minlength=len(classes))
+    bare = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    if bare:
+        raise InputUnusable(
+            f"No training picture for: {', '.join(bare)}.",
+            "Label more pictures of it, or give train a larger share: labeler split --ratio 8:1:1",
+        )

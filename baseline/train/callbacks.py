@@ -24,17 +24,8 @@ class StepReport:
     learning_rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class RateTest:
-    """Smoothed losses while the learning rate rose, and the rate that was chosen by them."""
-
-    rates: tuple[float, ...]
-    losses: tuple[float, ...]
-    chosen: float
-
-
 class TrainingCallback:
-    """Who looks on. This one does not care; see `baseline.train.run_logger.RunWatch`."""
+    """Who looks on. This one does not care; see `baseline.train.run_logger.RunLogger`."""
 
     def begin(self, images: int, epochs: int, done: int) -> None:
         """Be told that a training of `epochs` x `images` samples starts, `done` of them earlier."""
@@ -44,9 +35,6 @@ class TrainingCallback:
 
     def epoch(self, report: EpochReport) -> None:
         """Be told of an epoch, after it."""
-
-    def rate_test(self, found: RateTest) -> None:
-        """Be told how the learning rate was searched."""
 
     def say(self, line: str) -> None:
         """Be told what a person should know."""
@@ -58,7 +46,7 @@ class TrainingResult(Generic[Network]):
 
     `best_epoch` is the epoch (from 1) whose weights were kept: that of the lowest validation
     loss, or the last one where `validated` is False. `stopped_early` tells of patience lost.
-    `facts` are JSON values for the metrics: the learning rate, how it was found, the batch.
+    `facts` are JSON values for the metrics: the learning rate, the steps, the batch.
     """
 
     net: Network

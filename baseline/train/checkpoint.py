@@ -22,13 +22,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from baseline.judge.run_figures import EpochReport
-from baseline.train.loop.callbacks import RateTest
-from baseline.train.loop.steps import Stepper
 from gleanset.files.atomic import PARTIAL, disk_errors
 from gleanset.platform import sync_folder
 
 FILE = "checkpoint.safetensors"
-FORMAT = "1"
+FORMAT = "2"
 State = dict[str, torch.Tensor]
 REST_PER_SAVE = 20
 """Times as long as a save took that training goes on before the next: saving takes a twentieth."""
@@ -38,7 +36,11 @@ SECONDS_BETWEEN_SAVES = 2.0
 
 @dataclass
 class TrainingState:
-    """How far a training has come. `sums` are those of the epoch so far (see `Stepper.step`)."""
+    """How far a training has come.
+
+    `sums` are the loss, its divisor, how many were right and how many there were in the epoch so
+    far; `part` is how many samples go through the network at once, None for whole batches.
+    """
 
     sums: torch.Tensor
     epoch: int = 1
@@ -49,8 +51,7 @@ class TrainingState:
     best_epoch: int = 0
     best_loss: float = math.inf
     best: State = field(default_factory=dict)
-    rate: float = 0.0
-    test: RateTest | None = None
+    part: int | None = None
 
     def next_epoch(self) -> None:
         """Go to the beginning of the next epoch."""
@@ -66,20 +67,17 @@ class TrainingState:
             "waited": self.waited,
             "history": [asdict(report) for report in self.history],
             "best_epoch": self.best_epoch,
-            "rate": self.rate,
+            "part": self.part,
             "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
-            "test": self.test and asdict(self.test),
         }
 
     def fill(self, facts: dict[str, Any]) -> None:
         """Take over what `facts` gave."""
         self.epoch, self.step = facts["epoch"], facts["step"]
-        self.seconds, self.waited, self.rate = facts["seconds"], facts["waited"], facts["rate"]
+        self.seconds, self.waited, self.part = facts["seconds"], facts["waited"], facts["part"]
         self.history = [EpochReport(**report) for report in facts["history"]]
         self.best_epoch = facts["best_epoch"]
         self.best_loss = math.inf if facts["best_loss"] is None else facts["best_loss"]
-        if told := facts["test"]:
-            self.test = RateTest(tuple(told["rates"]), tuple(told["losses"]), told["chosen"])
 
 
 class Checkpointer:
@@ -89,8 +87,16 @@ class Checkpointer:
     taken up.
     """
 
-    def __init__(self, folder: Path | None, tag: str, stepper: Stepper) -> None:
-        self.folder, self.tag, self.stepper = folder, tag, stepper
+    def __init__(
+        self,
+        folder: Path | None,
+        tag: str,
+        net: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+    ) -> None:
+        self.folder, self.tag = folder, tag
+        self.net, self.optimiser, self.scaler = net, optimiser, scaler
         self._next = time.monotonic() + SECONDS_BETWEEN_SAVES
 
     def save_if_due(self, place: TrainingState) -> None:
@@ -103,14 +109,13 @@ class Checkpointer:
         if self.folder is None:
             return
         start = time.monotonic()
-        stepper = self.stepper
         tensors = (
-            named("net", stepper.net.state_dict())
+            named("net", self.net.state_dict())
             | named("best", place.best)
-            | named("optimiser", optimiser_state(stepper.optimiser))
+            | named("optimiser", optimiser_state(self.optimiser))
             | {"sums": place.sums}
         )
-        facts = {"tag": self.tag, "part": stepper.part, "scaler": stepper.scaler.state_dict()}
+        facts = {"tag": self.tag, "scaler": self.scaler.state_dict()}
         save_checkpoint(self.folder, tensors, facts | place.facts())
         took = time.monotonic() - start
         self._next = time.monotonic() + max(SECONDS_BETWEEN_SAVES, REST_PER_SAVE * took)
@@ -121,10 +126,9 @@ class Checkpointer:
         if found is None or found[1]["tag"] != self.tag:
             return False
         tensors, facts = found
-        self.stepper.net.load_state_dict(under("net", tensors))
-        fill_optimiser(self.stepper.optimiser, under("optimiser", tensors))
-        self.stepper.scaler.load_state_dict(facts["scaler"])
-        self.stepper.part = facts["part"]
+        self.net.load_state_dict(under("net", tensors))
+        fill_optimiser(self.optimiser, under("optimiser", tensors))
+        self.scaler.load_state_dict(facts["scaler"])
         place.sums.copy_(tensors["sums"])
         place.best = under("best", tensors)
         place.fill(facts)

@@ -1,0 +1,182 @@
+"""What a network learns from: labelled samples, and the batches that an epoch has of them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from baseline.data.augmentation import Kind, augment
+from baseline.data.samples import Arrays
+from baseline.features.compute import to_network
+
+T = TypeVar("T")
+Index = npt.NDArray[np.int64]
+BatchSampler = Callable[[np.random.Generator], list[Index]]
+"""Draws the batches of an epoch, of nearly equal length, because a last batch of one picture would
+upset batch normalisation. Every epoch has the same number of them."""
+
+STEPS_AN_EPOCH = 12
+"""Small sets take smaller batches to come to about so many steps, but none under 8 samples."""
+AHEAD = 2
+"""Batches that each thread has ready: more would only cost memory."""
+
+
+class LabelledSamples(Protocol):
+    """The labelled samples of one split; `y` is int64, N, the index of the class."""
+
+    @property
+    def y(self) -> npt.NDArray[np.int64]:
+        """The classes."""
+
+    def take(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
+        """Return the samples at `index`, on the CPU: uint8 for pixels 0..255, else as they are.
+
+        Changed at random where a generator is given. Called in threads.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSamples:
+    """Pictures as uint8 arrays, augmented as they are taken."""
+
+    arrays: Arrays
+    kind: Kind = "none"
+
+    @property
+    def y(self) -> npt.NDArray[np.int64]:
+        """The classes."""
+        return self.arrays.y
+
+    def take(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
+        """Return uint8 N x C x H x W, channels last."""
+        picked = self.arrays.pick(index)
+        if random is not None:
+            picked = augment(picked, random, self.kind)
+        return torch.from_numpy(picked.transpose(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSamples:
+    """Cached features, float32 N x V x D: V views of each sample, of which the first is plain."""
+
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.int64]
+
+    def take(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
+        """Return float32 N x D: one view of each, the plain one without a generator."""
+        views = 0 if random is None else random.integers(0, self.x.shape[1], len(index))
+        return torch.from_numpy(self.x[index, views])
+
+
+def plain_batches(
+    material: LabelledSamples, net: nn.Module, batch: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield all samples in their order, unchanged, with their classes, on the device of `net`."""
+    device = next(net.parameters()).device
+    count = len(material.y)
+    for index in np.array_split(np.arange(count), max(1, -(-count // batch))):
+        x = to_network(material.take(index, None), device)
+        yield x, torch.from_numpy(material.y[index]).to(device)
+
+
+def made_ahead(
+    make: Callable[[int], T], numbers: Iterable[int], threads: int = 1
+) -> Generator[tuple[int, T, float], None, None]:
+    """Yield each number, `make` of it, and the seconds that were waited for it, in order.
+
+    They are made ahead in `threads` threads.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+    ahead: deque[tuple[int, Future[T]]] = deque()
+    rest = iter(numbers)
+    try:
+        while True:
+            for number in islice(rest, AHEAD * threads - len(ahead)):
+                ahead.append((number, pool.submit(make, number)))
+            if not ahead:
+                return
+            number, future = ahead.popleft()
+            start = time.perf_counter()
+            made = future.result()
+            yield number, made, time.perf_counter() - start
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def shuffled(count: int, batch: int) -> BatchSampler:
+    """Return a sampler that gives every sample once an epoch."""
+
+    def plan(random: np.random.Generator) -> list[Index]:
+        return _cut(random.permutation(count), batch)
+
+    return plan
+
+
+def balanced(y: npt.NDArray[np.int64], batch: int) -> BatchSampler:
+    """Return a sampler of as many samples an epoch as there are, (nearly) as many of each class.
+
+    A rare class is gone through again and again, each time in a new order, so that none of its
+    samples is drawn twice more often than another.
+    """
+    classes = [np.flatnonzero(y == name) for name in np.unique(y)]
+
+    def plan(random: np.random.Generator) -> list[Index]:
+        quotas = np.diff(np.linspace(0, len(y), len(classes) + 1).astype(int))
+        drawn = [
+            _repeated(members, int(quota), random)
+            for members, quota in zip(classes, random.permutation(quotas), strict=True)
+        ]
+        return _cut(random.permutation(np.concatenate(drawn)), batch)
+
+    return plan
+
+
+def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -> BatchSampler:
+    """Return a sampler of batches of `classes` classes with `pictures` samples of each, in turn.
+
+    For losses over pairs or triplets (P x K sampling; Hermans et al., In Defense of the Triplet
+    Loss, 2017). With fewer classes a batch has them all; small classes repeat their samples.
+    """
+    members = [np.flatnonzero(y == name) for name in np.unique(y)]
+    wide = min(classes, len(members))
+    number = max(1, round(len(y) / (wide * pictures)))
+
+    def plan(random: np.random.Generator) -> list[Index]:
+        order = _repeated(np.arange(len(members)), number * wide, random)
+        return [
+            np.concatenate([_repeated(members[i], pictures, random) for i in part])
+            for part in order.reshape(number, wide)
+        ]
+
+    return plan
+
+
+def sampler_for(y: np.ndarray, balance: str, batch: int) -> BatchSampler:
+    """Return a sampler of about `batch` samples, fewer in a small set; balanced if asked."""
+    size = batch_size_for(len(y), batch)
+    return balanced(y, size) if balance == "sampling" else shuffled(len(y), size)
+
+
+def batch_size_for(count: int, batch: int) -> int:
+    """Return how many of `count` samples a batch takes where it may have `batch`."""
+    return min(batch, max(8, count // STEPS_AN_EPOCH))
+
+
+def _repeated(members: Index, count: int, random: np.random.Generator) -> Index:
+    """Return `count` of `members` in random order, each as often as any other, give or take one."""
+    rounds = -(-count // len(members))
+    return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
+
+
+def _cut(order: Index, batch: int) -> list[Index]:
+    return np.array_split(order, max(1, -(-len(order) // batch)))

@@ -1,0 +1,404 @@
+"""The loop of gradient descent: epoch by epoch, watched on val, saved now and then.
+
+On the CPU the same seed, settings, samples and machine give the same figures to the last digit,
+whether it ran in one go or was killed and taken up: each step draws its random numbers by its
+own place in the training, made of the run's seed, the epoch and the step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from baseline.data.samples import Arrays
+from baseline.features.batching import BatchSize
+from baseline.features.compute import choose_compute, reproducible, to_network
+from baseline.judge.run_figures import EpochReport
+from baseline.settings import DescentSettings, Finetune, Simple
+from baseline.train.batches import (
+    BatchSampler,
+    LabelledSamples,
+    PictureSamples,
+    made_ahead,
+    sampler_for,
+)
+from baseline.train.callbacks import (
+    Network,
+    StepReport,
+    TrainingCallback,
+    TrainingResult,
+)
+from baseline.train.checkpoint import Checkpointer, TrainingState, training_tag
+from baseline.train.objective import Classify, Objective, class_weights
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.platform import cores
+
+TICK = 0.25
+"""Seconds between two looks at how the epoch goes: on a GPU every look makes it wait."""
+VALIDATION_BATCH = 128
+"""Samples at once in validation: a bound on memory, halved where that is too much."""
+SMALLEST_PART = 4
+"""Samples in a part of a batch at least: then none has only one, which upsets normalisation."""
+MAX_THREADS = 8
+MIN_VAL_TO_STOP = 50
+"""Validation samples under which nothing is stopped or chosen by their loss: of six photos it is
+noise, and ended trainings after a third of their course (docs/experiments.md)."""
+WARM_UP = 0.15
+"""Share of all steps in which the learning rate rises to its peak."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTask(Generic[Network]):
+    """What is to be learnt: by `net`, from `train`, in the batches of `sampler`, watched on `val`.
+
+    `frozen` is a part of `net` that does not learn in the first `frozen_epochs`.
+    """
+
+    net: Network
+    train: LabelledSamples
+    objective: Objective
+    sampler: BatchSampler
+    settings: DescentSettings
+    val: LabelledSamples | None = None
+    frozen: nn.Module | None = None
+    frozen_epochs: int = 0
+
+
+def classifier_task(
+    net: Network,
+    train: Arrays,
+    val: Arrays,
+    settings: Simple | Finetune,
+    weights: Sequence[float] = (),
+) -> TrainingTask[Network]:
+    """Return the task of telling the classes of pictures apart; `val` may be empty.
+
+    Each class has pictures in `train`. `weights` are those of the classes in the loss, in their
+    order; none means all alike.
+    """
+    per_class = class_weights(train.y, int(train.y.max()) + 1, settings.balance, weights)
+    return TrainingTask(
+        net,
+        PictureSamples(train, settings.augment),
+        Classify(per_class),
+        sampler_for(train.y, settings.balance, settings.batch),
+        settings,
+        PictureSamples(val),
+    )
+
+
+def train_network(
+    task: TrainingTask[Network], watch: TrainingCallback | None = None, place: Path | None = None
+) -> TrainingResult[Network]:
+    """Train the network of `task` (in place), and put its best weights back.
+
+    With fewer than `MIN_VAL_TO_STOP` samples in val there is no early stopping and the last
+    weights are kept: the rate has fallen to nothing by then. `place` is a folder for
+    checkpoints: a training that was killed goes on from there, and the last one stays until
+    `forget_checkpoint`. Raises UsageError where the settings make the loss infinite,
+    InputUnusable where the memory never suffices.
+    """
+    with reproducible(task.settings.seed):
+        run = _Trainer(task, watch or TrainingCallback(), place)
+        try:
+            run.carry_out()
+        except MemoryError as error:
+            raise InputUnusable(
+                "the memory does not suffice for a batch", "take a smaller one: -o batch=…"
+            ) from error
+        return run.finish()
+
+
+def build_optimiser(
+    groups: Sequence[list[nn.Parameter]], settings: DescentSettings
+) -> torch.optim.Optimizer:
+    """Return the optimiser over groups of weights, which a schedule may begin in the middle of."""
+    rate = settings.learning_rate
+    params: list[dict[str, Any]] = [{"params": group, "initial_lr": rate} for group in groups]
+    both: dict[str, Any] = {"lr": rate, "weight_decay": settings.weight_decay}
+    # One call over all weights ("fused") where torch has it: the small network spends a tenth of
+    # its time in the optimiser otherwise.
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(params, momentum=0.9, nesterov=True, fused=True, **both)
+    if settings.optimiser == "adamax":
+        return torch.optim.Adamax(params, **both)
+    kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
+    return kind(params, fused=True, **both)
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """Return the share of the peak rate at `step`: a linear rise, then half a cosine to nothing.
+
+    (Loshchilov and Hutter, SGDR, 2017, without restarts; the rise as in Goyal et al., 2017.)
+    Before step 0 it is nothing.
+    """
+    warm = max(1, round(WARM_UP * steps))
+    if step < warm:
+        return max(0, step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _share(step: int, begin: int, end: int) -> float:
+    """Return the share of the peak rate at `step` of weights that learn from `begin` on."""
+    return learning_rate_factor(step - begin, end - begin)
+
+
+def seed_at(*place: int) -> int:
+    """Return a well-mixed 63-bit seed for `place`, such as (seed, epoch, step)."""
+    return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
+
+
+def random_at(*place: int) -> np.random.Generator:
+    """Return a generator for `place`, such as (seed, epoch, step)."""
+    return np.random.default_rng(place)
+
+
+class _Trainer(Generic[Network]):
+    """The moving parts of one training."""
+
+    def __init__(
+        self, task: TrainingTask[Network], watch: TrainingCallback, place: Path | None
+    ) -> None:
+        self.task, self.settings, self.watch = task, task.settings, watch
+        self.compute = choose_compute(task.settings.precision)
+        self.net = task.net.to(self.compute.device)
+        self.val = task.val if task.val is not None and len(task.val.y) else None
+        self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
+        first = task.sampler(random_at(task.settings.seed, 1))
+        self.steps, self.images = len(first), sum(len(index) for index in first)
+        self.val_batch = BatchSize(VALIDATION_BATCH, no_memory)
+        self.scaler = self.compute.scaler()
+        self.state = TrainingState(torch.zeros(4, dtype=torch.float64, device=self.compute.device))
+        self.resting_epochs = task.frozen_epochs if task.frozen is not None else 0
+        resting = task.frozen.parameters() if task.frozen and self.resting_epochs else ()
+        late = {id(weight) for weight in resting}
+        groups = [
+            (start, [w for w in self.net.parameters() if (id(w) in late) is rests])
+            for start, rests in ((0, False), (self.resting_epochs * self.steps, True))
+        ]
+        self.groups = [(start, weights) for start, weights in groups if weights]
+        self.optimiser = build_optimiser([weights for _, weights in self.groups], self.settings)
+        val = b"" if self.val is None else self.val.y.tobytes()
+        tag = training_tag(self.net, self.settings, task.frozen_epochs, task.train.y.tobytes(), val)
+        self.checkpointer = Checkpointer(place, tag, self.net, self.optimiser, self.scaler)
+
+    def carry_out(self) -> None:
+        """Train from the last checkpoint, or the beginning, to the last epoch."""
+        state = self.state
+        if self.checkpointer.resume(state):
+            self.watch.say(
+                f"taken up in epoch {state.epoch} after {state.step} of {self.steps} steps"
+            )
+        total = self.steps * self.settings.epochs
+        # Each group's rate begins to rise when the group begins to learn.
+        shares: list[Callable[[int], float]] = [
+            partial(_share, begin=start, end=total) for start, _ in self.groups
+        ]
+        self.schedule = LambdaLR(self.optimiser, shares, self._steps_done - 1)
+        if self.val is not None and not self.stops_early:
+            self.watch.say(
+                f"val has {len(self.val.y)} pictures, too few to stop by: all epochs are gone "
+                "through and the last weights kept"
+            )
+        self.watch.begin(self.images, self.settings.epochs, self._seen())
+        while state.epoch <= self.settings.epochs and not self._patience_lost():
+            self._epoch()
+            state.next_epoch()
+            self.checkpointer.save_if_due(state)
+        self.checkpointer.save(state)
+
+    @property
+    def _steps_done(self) -> int:
+        return (self.state.epoch - 1) * self.steps + self.state.step
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of the weights that learn from the start, at `step` from 0."""
+        share = learning_rate_factor(step, self.steps * self.settings.epochs)
+        return self.settings.learning_rate * share
+
+    def _epoch(self) -> None:
+        """Train for the rest of the epoch, then validate."""
+        state = self.state
+        self.net.train()
+        if self.task.frozen is not None and self.resting_epochs:
+            # While it rests: no gradients, and norms as they are.
+            awake = state.epoch > self.resting_epochs
+            self.task.frozen.requires_grad_(awake).train(awake)
+        self._learn()
+        loss, accuracy = self._so_far()
+        self._check_finite(loss)
+        val_loss, val_accuracy = self._validate()
+        report = EpochReport(
+            state.epoch,
+            loss,
+            accuracy,
+            val_loss,
+            val_accuracy,
+            state.seconds,
+            self.images / state.seconds,
+            state.waited / state.seconds,
+            self._rate(state.epoch * self.steps - 1),
+        )
+        state.history.append(report)
+        self._keep_best(report)
+        self.watch.epoch(report)
+
+    def _learn(self) -> None:
+        state, seed, train = self.state, self.settings.seed, self.task.train
+        plan = self.task.sampler(random_at(seed, state.epoch))
+        on_gpu = self.compute.device.type == "cuda"
+        # On the CPU the network needs the cores itself.
+        threads = max(1, min(MAX_THREADS, cores() - 1)) if on_gpu else 1
+
+        def make(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+            x = train.take(plan[number], random_at(seed, state.epoch, number))
+            y = torch.from_numpy(train.y[plan[number]])
+            return (x.pin_memory(), y.pin_memory()) if on_gpu else (x, y)
+
+        clock = looked = time.perf_counter()
+        with closing(made_ahead(make, range(state.step, len(plan)), threads)) as batches:
+            for number, (x, y), waited in batches:
+                state.sums += self._step(x, y, seed_at(seed, state.epoch, number))
+                self.schedule.step()
+                state.step = number + 1
+                if time.perf_counter() - looked > TICK:
+                    looked = time.perf_counter()
+                    self._tick()
+                state.seconds += time.perf_counter() - clock
+                state.waited += waited
+                self.checkpointer.save_if_due(state)
+                clock = time.perf_counter()
+        self._so_far()  # on a GPU: wait for it, so that the time is true
+        state.seconds += time.perf_counter() - clock
+
+    def _step(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
+        """Learn from a batch (on the CPU): loss summed, its divisor, how many right of how many.
+
+        When the memory does not suffice, as many samples as fit go through the network at once,
+        and the gradients of the parts are summed, so that the step is that of the whole batch
+        (but for batch normalisation, which sees parts).
+        """
+        state = self.state
+        parts = BatchSize(min(state.part or len(y), len(y)), no_memory, SMALLEST_PART)
+        tried = parts.size
+        while (sums := parts.attempt(tried, self._learn_batch, x, y, seed)) is None:
+            state.part = parts.size
+            self.watch.say(
+                f"out of memory with {tried} pictures at once: going on with {state.part}, "
+                f"and summing their gradients, so that a step still is one of {len(y)}"
+            )
+            tried = parts.size
+        return sums
+
+    def _learn_batch(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than a step
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
+        np.random.seed(seed % 2**32)
+        self.optimiser.zero_grad(set_to_none=True)
+        y = y.to(self.compute.device, non_blocking=True)
+        objective = self.task.objective
+        weight = objective.weigh(y)
+        losses, rights = [], []
+        parts = max(1, -(-len(y) // (self.state.part or len(y))))
+        for pictures, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
+            with self.compute.autocast():
+                shown = to_network(pictures, self.compute.device)
+                loss, right = objective.terms(self.net, shown, labels)
+            torch.autograd.backward(self.scaler.scale(loss / weight))
+            losses.append(loss.detach())
+            rights.append(right)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        sums = (torch.stack(losses).sum(), weight, torch.stack(rights).sum())
+        count = torch.full((), len(y), dtype=torch.float64, device=weight.device)
+        return torch.stack([*(value.double() for value in sums), count])
+
+    def _tick(self) -> None:
+        loss, accuracy = self._so_far()
+        step = self._steps_done
+        self.watch.tick(
+            StepReport(self.state.epoch, step, self._seen(), loss, accuracy, self._rate(step - 1))
+        )
+
+    def _seen(self) -> int:
+        state = self.state
+        return (state.epoch - 1) * self.images + state.step * self.images // self.steps
+
+    def _so_far(self) -> tuple[float, float]:
+        """Return loss and accuracy of the epoch, so far."""
+        loss, weight, right, count = self.state.sums.tolist()
+        return (loss / weight, right / count) if count else (math.nan, math.nan)
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"Training went astray in epoch {self.state.epoch}: the loss is {loss}.",
+                f"Learn slower: -o learning_rate={self.settings.learning_rate / 10:g}",
+            )
+
+    def _validate(self) -> tuple[float | None, float | None]:
+        if self.val is None:
+            return None, None
+        self.net.eval()
+        judge, judged = self.task.objective.judge, None
+        while judged is None:
+            size = self.val_batch.size
+            judged = self.val_batch.attempt(size, judge, self.net, self.val, size)
+        return judged
+
+    def _keep_best(self, report: EpochReport) -> None:
+        loss = report.val_loss if self.stops_early else None
+        if loss is not None and not loss < self.state.best_loss:
+            return
+        self.state.best_epoch = report.epoch
+        self.state.best_loss = math.inf if loss is None else loss
+        self.state.best = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+
+    def _patience_lost(self) -> bool:
+        """Return whether val has not improved for `patience` epochs with all weights awake."""
+        done = len(self.state.history)
+        since = max(self.state.best_epoch, self.resting_epochs)
+        return self.stops_early and done - since >= self.settings.patience
+
+    def finish(self) -> TrainingResult[Network]:
+        """Put the best weights back, and return the network ready to predict."""
+        state = self.state
+        self.net.load_state_dict(state.best)
+        self.net.requires_grad_(True)
+        facts = {
+            "learning_rate": self.settings.learning_rate,
+            "steps_per_epoch": self.steps,
+            "at_once": state.part,
+            "data_wait": sum(e.data_wait * e.seconds for e in state.history)
+            / sum(e.seconds for e in state.history),
+        }
+        return TrainingResult(
+            self.net.eval(),
+            tuple(state.history),
+            state.best_epoch,
+            len(state.history) < self.settings.epochs,
+            self.stops_early,
+            str(self.compute.device),
+            self.compute.name,
+            facts,
+        )
+
+
+def no_memory(pictures: int) -> InputUnusable:
+    """Return the error where the memory does not suffice for so few pictures."""
+    return InputUnusable(
+        f"the memory does not even suffice for {pictures} pictures at once",
+        "take smaller pictures (-o size=…) or a smaller network, or end other programs",
+    )

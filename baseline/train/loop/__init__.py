@@ -1,1 +1,0 @@
-"""The loop of gradient descent that all methods of training share."""

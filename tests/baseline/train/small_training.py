@@ -1,0 +1,38 @@
+"""Training a small network on drawn patterns, for tests of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from drawn_patterns import none
+
+from baseline.data.samples import Arrays
+from baseline.features.compute import reproducible
+from baseline.judge.run_figures import EpochReport
+from baseline.settings import Simple
+from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.loop import classifier_task, train_network
+from baseline.train.networks import Net, build_net
+
+
+class EpochCallback(TrainingCallback):
+    """Passes each epoch on."""
+
+    def __init__(self, on_epoch: Callable[[EpochReport], None]) -> None:
+        self._on_epoch = on_epoch
+
+    def epoch(self, report: EpochReport) -> None:
+        self._on_epoch(report)
+
+
+def train_small(
+    train: Arrays,
+    settings: Simple,
+    val: Arrays | None = None,
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+) -> TrainingResult[Net]:
+    """Train from nothing; `on_epoch` is called after every epoch."""
+    with reproducible(settings.seed):
+        net = build_net(settings, int(train.y.max()) + 1)
+    task = classifier_task(net, train, none() if val is None else val, settings)
+    return train_network(task, EpochCallback(on_epoch))
