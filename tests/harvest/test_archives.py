@@ -23,8 +23,7 @@ from tools_for_tests import eventually, picture, python
 
 from gleanset import Dataset, Image
 from gleanset.errors import InputUnusable, Unreadable
-from harvest.archives import checked_archives, combined, harvest_archives
-from harvest.preview import Preview, preview_folders
+from harvest.archives import checked_archives, harvest_archives
 from harvest.unpack_archive import ArchiveMember, open_archive
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
@@ -113,13 +112,6 @@ def test_the_class_folder_inside_may_be_deeper(dataset: Dataset, tmp_path: Path)
     assert done == CLEAN | {"duplicate": 4, "without_hint": 1}
     hints = {name: [o.hint for o in image.origins] for name, image in images(dataset).items()}
     assert hints == {"a.jpg": ["cats"], "b.jpg": ["cats"], "c.jpg": ["dogs"], "d.jpg": [None]}
-
-
-def test_the_label_is_the_hint_and_another_one_a_second(dataset: Dataset, tmp_path: Path) -> None:
-    archive = packed(tmp_path / "a.zip", pictures(2))
-    assert harvest(dataset, archive, label="one") == CLEAN | {"added": 2}
-    assert harvest(dataset, archive, label="two") == CLEAN | {"duplicate": 2}
-    assert {o.hint for i in dataset.images.each() for o in i.origins} == {"one", "two"}
 
 
 def test_an_archive_is_known_by_its_content(dataset: Dataset, tmp_path: Path) -> None:
@@ -324,13 +316,6 @@ def test_a_tar_that_ends_between_two_members_is_noticed(tmp_path: Path) -> None:
     assert read(archive)[""] == "cut off"
 
 
-def test_a_zip_without_its_end_is_one_rejection(dataset: Dataset, tmp_path: Path) -> None:
-    archive = packed(tmp_path / "a.zip", pictures(3))
-    archive.write_bytes(archive.read_bytes()[:-40])
-    assert harvest(dataset, archive) == CLEAN | {"rejected": 1, "reasons": {"damaged": 1}}
-    assert reasons(dataset) == {"": "damaged"}
-
-
 def test_one_damaged_member_of_a_zip_costs_only_itself(dataset: Dataset, tmp_path: Path) -> None:
     archive = packed(tmp_path / "a.zip", pictures(3))
     data = bytearray(archive.read_bytes())
@@ -392,27 +377,6 @@ def test_what_is_no_archive_is_said_before_any_work(dataset: Dataset, tmp_path: 
         with pytest.raises(InputUnusable):
             checked_archives([wrong])
     assert dataset.images.count() == 0
-
-
-def test_a_gz_that_is_no_tar_and_an_empty_zip_are_told(dataset: Dataset, tmp_path: Path) -> None:
-    import gzip
-
-    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(picture(1) * 3))
-    packed(tmp_path / "empty.zip", {})
-    found = harvest(dataset, tmp_path / "a.tar.gz", tmp_path / "empty.zip")
-    assert found == CLEAN | {"rejected": 1, "reasons": {"damaged": 1}}
-
-
-def test_counts_of_several_runs_add_up() -> None:
-    one = {**CLEAN, "added": 2, "rejected": 1, "reasons": {"empty": 1}}
-    two = {**CLEAN, "added": 3, "rejected": 3, "reasons": {"damaged": 2, "empty": 1}}
-    assert combined(one, two) == {
-        **CLEAN,
-        "added": 5,
-        "rejected": 4,
-        "reasons": {"empty": 2, "damaged": 2},
-    }
-    assert combined(CLEAN, CLEAN) == CLEAN
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", pytest.param("tar.gz", marks=pytest.mark.long)])
@@ -483,24 +447,3 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, small_disk: object) -> None:
     archive = packed(tmp_path / "a.zip", members)
     with Dataset.create(disk / "d") as dataset, pytest.raises(DiskFull):
         harvest(dataset, archive)
-
-
-@pytest.mark.parametrize("hints", [False, True])
-def test_a_harvested_archive_is_previewed_as_known(
-    dataset: Dataset, archive: Path, hints: bool
-) -> None:
-    shown: list[str] = []
-
-    def preview(label: str | None = None) -> dict[str, object]:
-        looked = Preview(dataset, shown.append)
-        return preview_folders(looked, dataset.root, [], [archive], hints=hints, label=label)
-
-    told = {"hints": {"cats": 2, "dogs": 1, "none": 1}} if hints else {}
-    assert preview() == {"candidates": len(PICTURES), **told}
-    assert len(shown) == len(PICTURES)
-    harvest(dataset, archive, hints=hints)
-    shown.clear()
-    assert preview() == {"candidates": 0, "known": len(PICTURES), **told}
-    assert shown == []
-    # As the harvest itself has it: with another hint it comes again.
-    assert preview(label="pet")["candidates"] == (0 if hints else len(PICTURES))

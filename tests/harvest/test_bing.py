@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from faulty_server import Behaviour, FaultyServer
 
-from gleanset.errors import Blocked, Changed, GleansetError, RateLimited, Unreachable, UsageError
+from gleanset.errors import Blocked, Changed, GleansetError
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, source_named
@@ -135,39 +135,6 @@ def test_turned_away_is_not_nothing(
     assert len(site.asked) == asked
 
 
-def test_a_query_for_captcha_is_an_honest_query(site: FaultyServer, client: Client) -> None:
-    site.behaviours["/x/images/async"] = pages("normal", "empty")
-    assert len(list(BING.candidates(query(site, "captcha"), client))) == 5
-
-
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [(403, Blocked), (429, RateLimited), (500, Unreachable), (503, Unreachable), (404, Changed)],
-)
-def test_a_status_is_told_for_what_it_is(
-    site: FaultyServer, client: Client, status: int, error: type[GleansetError]
-) -> None:
-    site.behaviours["/x/images/async"] = lambda h: h.answer(status, b"no", X_Any="1")
-    with pytest.raises(error, match=str(status)) as caught:
-        list(BING.candidates(query(site), client))
-    assert type(caught.value) is error
-    assert caught.value.exit_code == 4
-
-
-def test_rate_limits_tell_how_long(site: FaultyServer, client: Client) -> None:
-    site.behaviours["/x/images/async"] = lambda h: h.answer(429, b"", Retry_After="120")
-    with pytest.raises(RateLimited) as caught:
-        list(BING.candidates(query(site), client))
-    assert caught.value.retry_after == 120
-    assert "120 seconds" in caught.value.mend
-
-
-def test_a_dead_site_is_unreachable(client: Client) -> None:
-    gone = Query("cats", options={"endpoint": "http://127.0.0.1:9"})
-    with pytest.raises(Unreachable):
-        list(BING.candidates(gone, client))
-
-
 def test_a_browser_asks_in_the_market_with_defaults(site: FaultyServer, client: Client) -> None:
     ask(site, client, "no_results")
     expected = {"q": "cats", "first": "1", "count": "35", "async": "1"}
@@ -189,31 +156,3 @@ def test_filters_are_sent_in_bings_words(site: FaultyServer, client: Client) -> 
         "license-L1",
         "photo-animatedgif",
     ]
-
-
-def test_a_size_may_be_a_number(site: FaultyServer, client: Client) -> None:
-    ask(site, client, "no_results", size="800x600")
-    assert sent(site)["qft"] == "+filterui:imagesize-custom_800_600"
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("size", "huge", "wallpaper"),
-        ("colour", "rot", "red"),
-        ("licence", "free", "public-domain"),
-        ("safe", "maybe", "strict"),
-        ("colr", "red", r"Did you mean bing\.colour"),
-        ("endpoint", "ftp://x", "http://127"),
-        ("endpoint", "bing.com", "http://127"),
-    ],
-)
-def test_a_wrong_word_names_the_right_ones(
-    site: FaultyServer, client: Client, name: str, value: str, told: str
-) -> None:
-    asked = query(site, **{name: value})
-    with pytest.raises(UsageError, match=told):
-        BING.settings(asked)
-    with pytest.raises(UsageError, match=told):
-        next(BING.candidates(asked, client))
-    assert site.asked == []

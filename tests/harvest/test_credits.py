@@ -16,7 +16,6 @@ from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit, credit_text, given_credit, page_address
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import credit_of
-from harvest.archives import harvest_archives
 from harvest.folder import harvest_folders
 from harvest.request import FolderRequest
 
@@ -135,16 +134,6 @@ def test_what_is_said_later_is_taken_in(dataset: Dataset, tmp_path: Path) -> Non
     assert harvest_folders(dataset, [tmp_path / "mine"], credit=given, workers=1)["duplicate"] == 1
     assert told_of(dataset) == {"a.jpg": given}
     assert harvest_folders(dataset, [tmp_path / "mine"], credit=given, workers=1)["known"] == 1
-
-
-def test_pictures_in_an_archive_have_it_too(dataset: Dataset, tmp_path: Path) -> None:
-    import zipfile
-
-    with zipfile.ZipFile(tmp_path / "all.zip", "w") as made:
-        made.writestr("a.jpg", picture(11))
-        made.writestr("b.jpg", with_exif(12, "Eve", "(c) Eve"))
-    harvest_archives(dataset, [tmp_path / "all.zip"], credit=Credit("me", "CC0"), workers=1)
-    assert told_of(dataset) == {"a.jpg": Credit("me", "CC0"), "b.jpg": Credit("Eve", "(c) Eve")}
 
 
 @pytest.mark.parametrize(

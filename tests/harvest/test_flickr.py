@@ -30,7 +30,7 @@ from gleanset.errors import (
 from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, source_named
-from harvest.sources.flickr.source import LICENCES, Flickr
+from harvest.sources.flickr.source import Flickr
 
 REST = "/x/services/rest/"
 KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
@@ -147,26 +147,6 @@ def test_the_smallest_size_that_is_enough_is_taken(
     assert (found.width, found.height) == SIZES[letter]
 
 
-def test_square_crops_are_never_taken_and_portraits_are_measured_by_height(
-    api: FlickrServer, client: Client
-) -> None:
-    squares = {"sq": (75, 75), "q": (150, 150)}
-    tall = {**squares, "n": (240, 320), "z": (480, 640), "c": (600, 800)}
-    api.reply = always(listing(photo(1, tall), photo(2, squares)))
-    assert [c.url for c in ask(api, client, size="640")] == ["https://live.example/1_z.jpg"]
-
-
-def test_a_missing_original_is_no_trouble_and_sizes_without_numbers_go_by_their_letter(
-    api: FlickrServer, client: Client
-) -> None:
-    bare = {"id": "3", "url_z": "https://live.example/z", "url_o": "https://live.example/o"}
-    api.reply = always(listing(bare, photo(4, {"z": (640, 480)})))
-    assert [(c.url, c.width) for c in ask(api, client)] == [
-        ("https://live.example/o", None),
-        ("https://live.example/4_z.jpg", 640),
-    ]
-
-
 @pytest.mark.parametrize(
     ("number", "text"),
     [
@@ -183,17 +163,6 @@ def test_a_missing_original_is_no_trouble_and_sizes_without_numbers_go_by_their_
 def test_licences_are_readable(api: FlickrServer, client: Client, number: int, text: str) -> None:
     api.reply = always(listing(photo(1, license=number)))
     assert ask(api, client)[0].origin.licence == text
-
-
-def test_every_licence_has_its_text() -> None:
-    assert set(LICENCES) == {str(number) for number in range(17)}
-
-
-def test_videos_and_photos_without_an_address_are_left_out(
-    api: FlickrServer, client: Client
-) -> None:
-    api.reply = always(listing(photo(1, media="video"), {"id": "2"}, photo(3, media="photo")))
-    assert [c.origin.key for c in ask(api, client)] == ["3"]
 
 
 # What Flickr is asked.
@@ -368,13 +337,6 @@ def test_passing_troubles_pass_and_are_signed_anew(
     assert len(signatures) == len(api.forms) == 3
 
 
-def test_a_trouble_that_stays_ends_it(api: FlickrServer, client: Client) -> None:
-    api.reply = always(failure(105, "Service currently unavailable"))
-    with pytest.raises(Unreachable, match="Service currently unavailable"):
-        ask(api, client)
-    assert len(api.forms) == 4
-
-
 def test_retry_after_is_obeyed(api: FlickrServer, client: Client) -> None:
     api.reply = lambda form, number: (
         (lambda h: h.answer(429, b"", Retry_After="1")) if number == 1 else listing(photo(1))
@@ -407,13 +369,6 @@ def test_a_dead_site_is_unreachable_without_a_secret_in_the_text(client: Client)
     with pytest.raises(Unreachable, match="HTTP_PROXY") as caught:
         list(Flickr(pace=0).candidates(query, client))
     assert KEY not in str(caught.value)
-
-
-@pytest.mark.parametrize("path", ["/reset", "/reset-at-once", "/wrong-length", "/bad-gzip"])
-def test_broken_answers_are_tried_again(api: FlickrServer, client: Client, path: str) -> None:
-    api.reply = lambda form, number: api.behaviours[path] if number < 3 else listing(photo(1))
-    assert len(ask(api, client)) == 1
-    assert len(api.forms) == 3
 
 
 @pytest.mark.parametrize(
@@ -578,27 +533,11 @@ def test_more_than_4000_are_had_each_once(
     assert len(api.forms) < 120
 
 
-def test_a_range_of_days_bounds_the_windows(api: FlickrServer, client: Client) -> None:
-    api.reply = SmallFlickr(uploads())
-    found = ask(api, client, uploaded="2017-07-01..2017-07-31")
-    assert len({c.origin.key for c in found}) == len(found) == 6000 + 31
-    assert all("min_upload_date" in form for form in api.forms)
-
-
 def test_one_second_with_too_many_ends_all_the_same(api: FlickrServer, client: Client) -> None:
     api.reply = SmallFlickr([1_500_000_000] * 4300 + [1_500_000_001] * 10)
     found = ask(api, client)
     assert 4000 <= len(found) <= 4310
     assert len(api.forms) < 80
-
-
-def test_a_site_that_ignores_dates_is_told(api: FlickrServer, client: Client) -> None:
-    api.reply = SmallFlickr(uploads(), heeds_dates=False)
-    query = Query("owl", options={"endpoint": f"{api.url}/x"})
-    had = []
-    with pytest.raises(Changed, match="dates of upload"):
-        had.extend(Flickr(pace=0).candidates(query, client))
-    assert len(api.forms) < 60
 
 
 def test_who_stops_early_makes_no_more_calls(api: FlickrServer, client: Client) -> None:

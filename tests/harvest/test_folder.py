@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tools_for_tests import command, picture, pixels, python, run_cli, run_here
+from tools_for_tests import command, picture, python, run_cli, run_here
 
 from gleanset import Box, Dataset, Face, Image
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
-from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import FaceCrop
 from harvest.folder import harvest_folders
 from harvest.request import FolderRequest
@@ -83,17 +82,6 @@ def test_the_hint_is_the_class_folder_or_the_label_or_none(tmp_path: Path, folde
             found = images(dataset)
             names = ("a.jpg", "b.jpg", "c.png", "d.jpg")
             assert [found[n].origins[0].hint for n in names] == expected[name]
-
-
-@pytest.mark.parametrize("given", [".", "../photos", "sub/.."])
-def test_a_relative_folder_is_the_folder_it_means(tmp_path: Path, folder: Path, given: str) -> None:
-    (folder / "sub").mkdir()
-    options = ("--hints-from-folders", "-d", tmp_path / "d", "--json")
-    done = run_here("harvest.cli", "folder", given, *options, cwd=folder)
-    assert done.json["added"] == 4
-    with Dataset.open(tmp_path / "d") as dataset:
-        assert images(dataset)["a.jpg"].origins[0].hint == "cats"
-    assert run_here("harvest.cli", "folder", folder, *options).json["known"] == 4
 
 
 def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, folder: Path) -> None:
@@ -193,11 +181,6 @@ def test_hidden_files_and_folders_are_left_alone(dataset: Dataset, folder: Path)
     assert harvest(dataset, folder) == CLEAN | {"added": 4}
 
 
-def test_a_hidden_folder_that_is_named_is_read(dataset: Dataset, folder: Path) -> None:
-    put(folder / ".secret" / "x.jpg", 6)
-    assert harvest(dataset, folder / ".secret") == CLEAN | {"added": 1}
-
-
 def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:
     with Dataset.create(folder / "dataset") as dataset:
         assert harvest(dataset, folder) == CLEAN | {"added": 4}
@@ -206,21 +189,10 @@ def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:
         assert harvest(dataset, folder) == CLEAN | {"known": 4}
 
 
-def test_a_folder_inside_the_dataset_is_read(dataset: Dataset) -> None:
-    put(dataset.root / "incoming" / "a.jpg", 1)
-    assert harvest(dataset, dataset.root / "incoming") == CLEAN | {"added": 1}
-
-
 def test_the_dataset_itself_is_no_folder_of_pictures(dataset: Dataset) -> None:
     put(dataset.root / "a.jpg", 1)
     with pytest.raises(InputUnusable, match="-d"):
         harvest(dataset, dataset.root)
-
-
-def test_two_folders_that_overlap_are_read_once(dataset: Dataset, folder: Path) -> None:
-    assert harvest(dataset, folder / "cats", folder)["added"] == 4
-    assert dataset.images.count() == 4
-    assert all(len(image.origins) == 1 for image in dataset.images.each())
 
 
 def test_links_to_files_are_followed_and_loops_end(dataset: Dataset, folder: Path) -> None:
@@ -290,12 +262,6 @@ def test_odd_names_come_in_and_are_known_again(tmp_path: Path) -> None:
         titles = {origin.title for origin in origins}
         assert titles == {name.decode(errors="backslashreplace") for name in ODD_NAMES}
         assert harvest(dataset, root, hints=True) == CLEAN | {"known": len(ODD_NAMES)}
-
-
-def test_a_folder_with_a_leading_dash_is_read(tmp_path: Path) -> None:
-    put(tmp_path / "-d" / "a.jpg", 1)
-    done = run_here("harvest.cli", "folder", "-d", "d", "--json", "--", "-d", cwd=tmp_path)
-    assert done.json["added"] == 1
 
 
 def test_what_is_no_ordinary_file_is_rejected_without_waiting(
@@ -399,14 +365,6 @@ def test_a_full_disk_ends_the_run_with_3(tmp_path: Path, small_disk: object) -> 
         assert len(kept) < 30
         assert all(dataset.image_path(i.sha256, i.format).exists() for i in kept)
         assert list(dataset.rejections.each()) == []
-
-
-def test_workers_keep_what_they_measure(tmp_path: Path, dataset: Dataset) -> None:
-    with dataset.stage("test") as scratch:
-        keep = StageFile(StageBytes(dataset.originals(scratch)))
-        pixels(1).save(tmp_path / "x.webp")
-        measured = keep(tmp_path / "x.webp")
-        assert keep.keep.store.staged(measured.sha256, "WEBP").stat().st_size == measured.bytes
 
 
 # The memory of a process counts from that of its parent: a small one has to stand between.

@@ -74,22 +74,6 @@ def test_members_of_an_archive(dataset: Dataset, tmp_path: Path) -> None:
     assert set(posts(dataset).values()) == {"x"}
 
 
-def test_a_name_that_only_one_of_several_places_has_is_enough(
-    dataset: Dataset, photos: Path, tmp_path: Path
-) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
-        made.writestr("plain.jpg", picture(50))
-    places = (photos, tmp_path / "a.zip")
-    done = FolderRequest(path=places, group_by=NUMBERED, workers=1).run(dataset)
-    assert (done["groups"], done["without_group"]) == (4, 1)
-
-
-def test_the_command_line_of_a_request(photos: Path) -> None:
-    words = FolderRequest(path=str(photos), group_by=NUMBERED).command_line()
-    assert words == ["harvest", "folder", str(photos), "--group-by", NUMBERED]
-    assert FolderRequest(path=str(photos), group_by="folder").command_line()[-1] == "folder"
-
-
 def test_a_preview_and_what_is_refused(photos: Path, tmp_path: Path) -> None:
     line = ("folder", photos, "-d", tmp_path / "d", "--group-by")
     shown = run_here("harvest.cli", *line, NUMBERED, "--simulate", "--json")
@@ -98,19 +82,3 @@ def test_a_preview_and_what_is_refused(photos: Path, tmp_path: Path) -> None:
         refused = run_here("harvest.cli", *line, bad, "--simulate")
         assert refused.code == 2, refused.stderr
     assert not (tmp_path / "d").exists()
-
-
-def test_a_recipe_says_it_as_well(photos: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(
-        f'title = "g"\n[[folder]]\npath = "{photos}"\ngroup_by = \'{NUMBERED}\'\n', encoding="utf-8"
-    )
-    into = tmp_path / "g"
-    done = run_here("pipeline.cli", "run", recipe, "--into", into)
-    assert done.code == 0, done.stderr
-    with Dataset.open(into) as dataset:
-        assert set(posts(dataset).values()) == {"p0", "p1", "p2", "p3"}
-    recipe.write_text(recipe.read_text().replace(NUMBERED, "(.+"))
-    wrong = run_here("pipeline.cli", "run", recipe, "--into", tmp_path / "h")
-    assert wrong.code == 3
-    assert "is no regular expression" in wrong.stderr

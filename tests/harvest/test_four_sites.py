@@ -20,14 +20,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from faulty_server import BEHAVIOURS, Behaviour, Handler
-from four_sites import FLICKR_CAP, KEYS, SOURCES, FourSites, Picture, running_sites
+from four_sites import SOURCES, FourSites, Picture, running_sites
 from tools_for_tests import ROOT, Ran, command, eventually, run_cli, run_here
 
 from gleanset.settings import NetSettings
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER
-from harvest.http import Client
-from harvest.sources import Query
-from harvest.sources.flickr import Flickr
 
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 pytestmark = [
@@ -293,19 +290,6 @@ def kill_when_asked(sites: FourSites, line: list[str | Path], pictures: int) -> 
     _, error = process.communicate()
     assert far, error
     assert process.returncode == -signal.SIGKILL, "it was over before it could be killed"
-
-
-def test_the_small_flickr_has_the_cap_of_the_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    with (
-        running_sites(FourSites(["many"], each=FLICKR_CAP + 300)) as sites,
-        Client(allow_private=True) as client,
-    ):
-        query = Query("many", options={"endpoint": f"{sites.base}/flickr"})
-        keys = [found.origin.key for found in Flickr(pace=0).candidates(query, client)]
-    assert keys[:FLICKR_CAP] == [one.key for one in sites.listed("flickr", "many")[:FLICKR_CAP]]
-    assert sorted(keys) == sorted(one.key for one in sites.listed("flickr", "many"))
 
 
 @pytest.mark.long

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools_for_tests import ROOT, command, drawn_video, eventually, picture, run_cli, run_here
+from tools_for_tests import ROOT, command, drawn_video, eventually, picture, run_cli
 
 from gleanset import Dataset, Origin
-from gleanset.errors import DiskFull, GleansetError, InputUnusable, MissingComponent, UsageError
+from gleanset.errors import DiskFull, InputUnusable
 from harvest.frames import harvest_frames
-from harvest.video.options import parse_seconds
 from harvest.video.sampling import Sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -70,16 +69,6 @@ def test_a_frame_of_every_second_with_its_true_time(dataset: Dataset, counting: 
     assert len(first.video) == 64
 
 
-@pytest.mark.parametrize(("rate", "every", "number"), [(30, 0.1, 20), (24, 0.5, 4), (10, 0.3, 7)])
-def test_short_steps_lose_and_repeat_nothing(
-    dataset: Dataset, tmp_path: Path, rate: int, every: float, number: int
-) -> None:
-    video = clip(tmp_path / "v.mkv", rate=rate, seconds=2)
-    harvest(dataset, video, every=every)
-    expected = [n * every for n in range(number)]
-    assert times(dataset) == pytest.approx(expected, abs=0.5 / rate + 0.0011)
-
-
 def test_times_are_the_files_own(dataset: Dataset, tmp_path: Path) -> None:
     # A transport stream begins at 1.4 seconds and not at zero.
     video = clip(tmp_path / "v.ts", seconds=3)
@@ -116,68 +105,6 @@ def test_every_container_gives_all_its_frames(
     steps = np.diff(times(dataset))[1:]
     assert len(steps) in (1, 2)
     assert steps == pytest.approx([1] * len(steps), abs=0.05)
-
-
-def test_a_hard_cut_begins_a_scene(dataset: Dataset, tmp_path: Path) -> None:
-    source = (
-        "testsrc=s=96x64:r=10:d=2[a];smptebars=s=96x64:r=10:d=2[b];color=white:s=96x64:r=10:d=2[c];"
-        "[a][b][c]concat=n=3"
-    )
-    harvest(dataset, clip(tmp_path / "cuts.mp4", source), every=0.5)
-    scenes = {origin.time: origin.scene for origin in origins(dataset)}
-    assert scenes[0.0] == 0
-    assert scenes[1.5] == 0
-    assert scenes[2.0] == 1
-    assert scenes[4.0] == 2
-    assert set(scenes.values()) == {0, 1, 2}
-
-
-def test_a_clip_shorter_than_the_interval_gives_a_frame(dataset: Dataset, tmp_path: Path) -> None:
-    assert harvest(dataset, clip(tmp_path / "s.mp4", seconds=0.5), every=60)["added"] == 1
-    single = clip(tmp_path / "one.mp4", "testsrc=r=5:d=0.2")
-    assert harvest(dataset, single, every=5)["added"] == 1
-    assert times(dataset) == [0, 0]
-
-
-def test_a_known_video_adds_nothing_whatever_its_name(dataset: Dataset, counting: Path) -> None:
-    harvest(dataset, counting)
-    renamed = dataset.root.parent / "other.mkv"
-    shutil.copy(counting, renamed)
-    assert harvest(dataset, renamed, counting) == NONE | {"known": 12}
-    assert dataset.images.count() == 6
-    found = harvest(dataset, counting, every=0.5)
-    assert found["added"] == 6, "other settings are another sampling; shared frames are known"
-    assert found["known"] == 6
-
-
-@pytest.mark.long
-def test_a_killed_run_is_taken_up(tmp_path: Path) -> None:
-    video = clip(tmp_path / "v.mp4", "testsrc=s=320x240:r=20:d=12")
-    line = (
-        "frames",
-        video,
-        "--every",
-        "0.1",
-        *ALL,
-        "-d",
-        tmp_path / "d",
-        "--json",
-        "--workers",
-        "1",
-    )
-    process = subprocess.Popen(
-        command("harvest.cli", *line), env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    stored = tmp_path / "d" / "images"
-    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > 5)
-    process.kill()
-    process.wait()
-    done = run_here("harvest.cli", *line)
-    assert done.code == 0, done.stderr
-    with Dataset.open(tmp_path / "d") as dataset:
-        found = origins(dataset)
-        assert len({origin.key for origin in found}) == len(found) == 120
-        assert list((dataset.cache / "scratch").iterdir()) == []
 
 
 def test_ffmpeg_ends_with_us(tmp_path: Path) -> None:
@@ -249,17 +176,6 @@ def test_what_is_no_video_is_refused_with_its_name(
     assert rejection.detail
 
 
-def test_one_bad_video_among_several_costs_only_itself(
-    dataset: Dataset, tmp_path: Path, counting: Path
-) -> None:
-    _text(tmp_path / "bad.mp4")
-    second = clip(tmp_path / "good.mp4", "testsrc=d=2:r=5")
-    result = harvest(dataset, counting, tmp_path / "bad.mp4", second)
-    assert result == NONE | {"added": 8, "rejected": 1, "reasons": {"not a video": 1}}
-    with pytest.raises(InputUnusable, match="bad"):
-        harvest(dataset, tmp_path / "bad.mp4")
-
-
 def test_a_missing_file_or_a_folder_ends_before_anything_is_done(
     dataset: Dataset, tmp_path: Path, counting: Path
 ) -> None:
@@ -296,63 +212,6 @@ def test_odd_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
         assert titles == {name.decode(errors="backslashreplace") for name in ODD}
 
 
-def test_what_a_video_says_of_itself_is_no_log_line(dataset: Dataset, tmp_path: Path) -> None:
-    title = "[Parsed_showinfo_2 @ 0x1] n: 0 pts: 9 pts_time:77 showinfo n: 1 x pts_time:55"
-    comment = "lavfi.scd.time: 0.5"
-    video = clip(
-        tmp_path / "v.mkv", "", "-metadata", f"title={title}", "-metadata", f"comment={comment}"
-    )
-    harvest(dataset, video)
-    assert times(dataset) == pytest.approx([0, 1, 2, 3, 4, 5])
-    assert {origin.scene for origin in origins(dataset)} == {0}
-
-
-def test_a_video_damaged_further_on_gives_what_came_before_and_says_so(
-    dataset: Dataset, tmp_path: Path, counting: Path
-) -> None:
-    video = clip(tmp_path / "v.mkv", "testsrc2=s=320x240:r=10:d=6")
-    data = bytearray(video.read_bytes())
-    middle = len(data) // 2
-    data[middle:] = b"\xff" * (len(data) - middle)
-    video.write_bytes(data)
-    result = harvest(dataset, video)
-    assert 1 <= int(str(result["added"])) <= 5
-    for rejection in dataset.rejections.each():
-        assert rejection.reason == "damaged further on"
-        assert rejection.detail
-        assert result["reasons"] == {"damaged further on": 1}
-
-
-SHARED = (
-    "bikes.mp4",
-    "no_duration.webm",
-    "transparent.webm",
-    "unordered.mov",
-    "video_90.mov",
-    "video_with_failing_audio.mp4",
-    "zero_bytes.webm",
-    "corrupted.mp4",
-)
-
-
-@pytest.mark.long
-def test_the_shared_clips_give_frames_with_rising_times(tmp_path: Path, shared_data: Path) -> None:
-    for name in SHARED:
-        video = shared_data / "videos" / name
-        with Dataset.create(tmp_path / video.name) as dataset:
-            if video.name == "zero_bytes.webm":
-                with pytest.raises(InputUnusable):
-                    harvest(dataset, video)
-                continue
-            found = harvest(dataset, video, every=2)
-            told = times(dataset)
-            assert told, video.name
-            assert len(set(told)) == len(told)
-            # Equal pictures are one image with several origins.
-            assert int(str(found["added"])) + int(str(found["duplicate"])) == len(told)
-            assert np.diff(told).min(initial=2) > 0.9, (video.name, told)
-
-
 def test_a_full_disk_is_told_and_the_video_not_called_done(
     tmp_path: Path, small_disk: Callable[[str], Path]
 ) -> None:
@@ -366,32 +225,3 @@ def test_a_full_disk_is_told_and_the_video_not_called_done(
         found = harvest(dataset, video, every=0.1)
         assert len(times(dataset)) == 30
         assert found["rejected"] == 0
-
-
-def test_an_ffmpeg_that_is_too_old_is_named(tmp_path: Path, counting: Path) -> None:
-    # What ffmpeg 4.4 of Ubuntu 22.04 says to an option that came with 5.1.
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "ffmpeg"
-    program.write_text(
-        "#!/bin/sh\necho \"Unrecognized option 'fps_mode'.\" >&2\n"
-        "echo 'Error splitting the argument list: Option not found' >&2\nexit 1\n"
-    )
-    program.chmod(0o755)
-    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    done = run_cli("harvest.cli", "frames", counting, "-d", tmp_path / "d", PATH=path)
-    assert done.code == MissingComponent.exit_code, done.stderr
-    assert "5.1" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("5s", 5), ("0.5", 0.5), ("500ms", 0.5), ("1m", 60), (" 2 s ", 2)]
-)
-def test_lengths_of_time(text: str, seconds: float) -> None:
-    assert parse_seconds(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1", "5x", "s", "1e3", "nan", "inf", "5 5", "0.0s"])
-def test_what_is_no_length_of_time(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_seconds(text)
-    assert issubclass(UsageError, GleansetError)

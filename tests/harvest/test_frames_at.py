@@ -16,7 +16,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.store import sha256_of_file
 from gleanset.images.measure import measure
 from gleanset.records import Measured
-from harvest.video.playback import VideoMoment, find_moments, quoted
+from harvest.video.playback import find_moments
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 BASH = shutil.which("bash")
@@ -211,16 +211,3 @@ def test_what_is_no_frame_says_where_it_came_from(dataset: Dataset) -> None:
     with pytest.raises(InputUnusable, match="no frame") as caught:
         find_moments(dataset, image.sha256)
     assert "https://example.org/page" in caught.value.mend
-
-
-def test_the_result_is_plain(dataset: Dataset, episode: Path) -> None:
-    moment = VideoMoment("ab", 1.0, None, "t", episode, "mpv")
-    assert moment.result() == {
-        "command": moment.command,
-        "video": "ab",
-        "time": 1.0,
-        "scene": None,
-        "title": "t",
-        "place": str(episode),
-    }
-    assert quoted("a b") == "'a b'"

@@ -60,16 +60,6 @@ def origins(root: Path) -> list[Origin]:
     return sorted(found, key=lambda one: (one.title or "", one.time or 0.0))
 
 
-def test_a_folder_is_sampled_with_all_below_it(
-    frames: Frames, tmp_path: Path, episodes: Path
-) -> None:
-    done = frames(episodes, "--every", "1s", *ALL)
-    assert (done.code, done.stderr) == (0, "")
-    assert done.json["added"] == 6
-    titles = [origin.title for origin in origins(tmp_path / "d")]
-    assert titles == ["1.mkv"] * 3 + ["2.mp4"] * 2 + ["3.webm.avi"]
-
-
 def test_a_bad_file_costs_only_itself(frames: Frames, tmp_path: Path, episodes: Path) -> None:
     shutil.copytree(episodes, tmp_path / "in")
     (tmp_path / "in" / "broken.mkv").write_bytes(b"\x1aE\xdf\xa3 cut off")
@@ -80,15 +70,6 @@ def test_a_bad_file_costs_only_itself(frames: Frames, tmp_path: Path, episodes: 
     assert alone.code == 3
     assert "broken.mkv: " in alone.stderr
     assert "Traceback" not in alone.stderr
-
-
-@pytest.mark.parametrize("times", [("--from", "1:00"), ("--around", "1:00")])
-def test_a_time_after_the_end_is_told(
-    frames: Frames, episodes: Path, times: tuple[str, str]
-) -> None:
-    ran = frames(episodes / "1.mkv", *times, "--json")
-    assert (ran.code, ran.json["added"]) == (0, 0)
-    assert ran.json["left_out"] == {"after the end of the video": 1}
 
 
 def test_a_simulation_names_the_videos_and_makes_nothing(
@@ -126,30 +107,6 @@ def test_what_makes_no_sense_is_told(
     assert not (tmp_path / "d").exists()
 
 
-def test_nothing_is_not_a_video(frames: Frames, tmp_path: Path) -> None:
-    done = frames()
-    assert done.code == 2
-    assert "harvest frames ~/episodes" in done.stderr
-    gone = frames("gone.mkv")
-    assert gone.code == 3
-    assert "gone.mkv" in gone.stderr
-
-
-def test_from_a_frame_back_to_its_moment(frames: Frames, tmp_path: Path, episodes: Path) -> None:
-    assert frames(episodes / "1.mkv", "--every", "1s", *ALL).code == 0
-    with Dataset.open(tmp_path / "d") as dataset:
-        [image] = [one for one in dataset.images.each() if one.origins[0].time == 1.0]
-    done = frames("--at", image.sha256[:10])
-    assert done.code == 0, done.stderr
-    assert str(episodes / "1.mkv") in done.stdout
-    assert "1.000" in done.stdout
-    told = frames("--at", image.sha256[:10], "--json")
-    [moment] = told.json["moments"]
-    assert moment["command"] == done.stdout.strip()
-    assert (moment["time"], moment["title"]) == (1.0, "1.mkv")
-    assert frames("--at", "ffff" * 16).code == 2
-
-
 class Quiet(SimpleHTTPRequestHandler):
     asked: list[str]
 
@@ -184,23 +141,6 @@ def served(episodes: Path) -> Iterator[tuple[str, list[str]]]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def test_a_video_of_the_web(frames: Frames, tmp_path: Path, served: tuple[str, list[str]]) -> None:
-    base, asked = served
-    url = f"{base}/1.mkv"
-    line = (url, "--every", "1s", "--allow-private", *ALL)
-    done = frames(*line)
-    assert (done.code, done.stderr) == (0, "")
-    assert done.json["added"] == 3
-    found = origins(tmp_path / "d")
-    whence = {(one.url, one.page_url, one.path, one.title) for one in found}
-    assert whence == {(url, url, None, "1")}
-    assert [one.time for one in found] == [0.0, 1.0, 2.0]
-    asked.clear()
-    again = frames(*line)
-    assert (again.json["added"], again.json["known"], asked) == (0, 3, [])
-    assert not [path for path in (tmp_path / "d" / "cache").rglob("*") if path.suffix == ".mkv"]
 
 
 def test_refusals_of_the_web_have_their_codes(

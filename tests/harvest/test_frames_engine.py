@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tools_for_tests
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable, UsageError
 from harvest.frames import harvest_frames
 from harvest.video.cuts import CutFinder, ResumedScene, SceneCut
-from harvest.video.decoder import FrameNumbering
-from harvest.video.frame import RawFrame, frame_quality
+from harvest.video.frame import RawFrame
 from harvest.video.frame_selector import FrameCandidate, FrameSelector, SelectorState
 from harvest.video.sampling import Sampling
-from harvest.video.schedule import Schedule
 
 RATE = 24
 
@@ -107,44 +103,6 @@ def test_cuts_do_not_depend_on_how_frames_come_nor_on_a_stop() -> None:
     assert later == [cut for cut in whole if cut.time > done]
 
 
-@pytest.mark.parametrize("schedule", [Schedule(1.4, 0.1), Schedule(0.0, 0.05, 2.0, 0.2)])
-def test_what_is_due_does_not_depend_on_blocks(schedule: Schedule) -> None:
-    times = 1.4 + np.cumsum(np.random.default_rng(0).uniform(0.01, 0.2, 300))
-    whole = schedule.due(times, math.nan)
-    assert whole[0]
-    assert 0 < whole.sum() < 300
-    halves = [schedule.due(times[:150], math.nan), schedule.due(times[150:], float(times[149]))]
-    assert np.array_equal(np.concatenate(halves), whole)
-
-
-def test_packets_tell_the_numbers_of_frames_that_were_not_decoded() -> None:
-    numbering = FrameNumbering(by_packets=True)
-    for time in (-0.08, 0.0, 0.16, 0.08, 0.04, 0.12, 0.2):
-        numbering.packet(time)
-    numbering.start_at(0.0)
-    assert numbering.of(np.array([0.0, 0.08, 0.2])).tolist() == [0, 2, 5]
-    assert not numbering.sure(0.2)
-    resumed = FrameNumbering(by_packets=True, since=0.08, first=2)
-    for time in (0.0, 0.04, 0.08, 0.16, 0.12):
-        resumed.packet(time)
-    assert resumed.of(np.array([0.04, 0.08, 0.16])).tolist() == [-1, 2, 4]
-
-
-def drawing() -> Image.Image:
-    """Flat art: one colour, a few outlines."""
-    image = Image.new("L", (960, 540), 200)
-    ImageDraw.Draw(image).ellipse([300, 100, 600, 400], fill=180, outline=20, width=4)
-    return image
-
-
-def test_flat_drawn_art_is_good_and_blurred_is_not() -> None:
-    assert frame_quality(drawing()) == "good"
-    assert frame_quality(drawing().filter(ImageFilter.GaussianBlur(9))) == "blurred"
-    assert frame_quality(Image.new("L", (960, 540), 8)) == "black"
-    assert frame_quality(Image.new("L", (960, 540), 160)) == "one colour"
-    assert frame_quality(Image.new("L", (3, 2), 8)) == "black"
-
-
 def look(seed: int, time: float, *, blur: float = 0, fades: bool = False) -> FrameCandidate:
     image = tools_for_tests.pixels(seed, (320, 180))
     grain = np.random.default_rng(1).integers(-12, 12, (180, 320, 1))
@@ -185,30 +143,6 @@ def test_the_sharpest_of_a_scene_and_no_scene_twice() -> None:
     assert list(chosen(sampling, looks, again)) == [], "what it knows stays known"
 
 
-def test_without_skipping_all_scenes_give_a_frame_up_to_the_limit() -> None:
-    looks = [look(1, 0), look(2, 1), look(1, 2), look(2, 3)]
-    assert list(chosen(Sampling(skip_similar=None), looks, SelectorState())) == [0, 1, 2, 3]
-    limited = Sampling(skip_similar=None, limit=3)
-    assert list(chosen(limited, looks, SelectorState())) == [0, 1, 2]
-
-
-def test_settings_are_one_text_that_tells_all() -> None:
-    assert Sampling().settings == "mode=useful"
-    other = Sampling(mode="every", every=2, skip_similar=None, width=960, keep_aspect=True)
-    assert other.settings == "mode=every every=2 width=960 skip_similar=off"
-    for wrong in (
-        {"every": 0},
-        {"end": 1, "start": 2},
-        {"quality": 0},
-        {"around": (1.0,)},
-        {"keep_aspect": False},
-        {"skip_similar": 99},
-        {"every": math.nan},
-    ):
-        with pytest.raises(UsageError):
-            Sampling(**wrong)
-
-
 @pytest.mark.parametrize(("kind", "options"), [("GIF", {}), ("WEBP", {}), ("PNG", {})])
 def test_pictures_that_move(
     dataset: Dataset, tmp_path: Path, kind: str, options: dict[str, object]
@@ -220,15 +154,6 @@ def test_pictures_that_move(
     assert harvest_frames(dataset, [path], plain)["added"] == 4
     times = sorted(image.origins[0].time or 0.0 for image in dataset.images.each())
     assert times == pytest.approx([0, 0.25, 0.5, 0.75])
-
-
-def test_a_picture_that_does_not_move_is_no_video(
-    dataset: Dataset, tmp_path: Path, picture: Callable[..., bytes]
-) -> None:
-    path = tmp_path / "still.png"
-    path.write_bytes(picture(1, kind="PNG"))
-    with pytest.raises(InputUnusable, match="does not move"):
-        harvest_frames(dataset, [path])
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")

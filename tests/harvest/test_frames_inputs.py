@@ -8,16 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from tools_for_tests import drawn_video, picture, pixels
 
-from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from harvest.video.file_types import is_video
-from harvest.video.inputs import UnusableInput, VideoAtHand, VideoFile, VideoInput, find_inputs
+from harvest.video.inputs import VideoAtHand, VideoFile, VideoInput, find_inputs
 
 MKV = b"\x1aE\xdf\xa3" + bytes(60)
-MP4 = b"\0\0\0\x20ftypisom" + bytes(60)
 
 
 def address(url: str) -> VideoInput:
@@ -46,12 +43,6 @@ def test_a_file_is_itself_known_by_its_content(tmp_path: Path) -> None:
     assert video.origin.video == video.sha256
 
 
-def test_a_file_that_is_named_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
-    for name in ("notes.txt", "-y", "new\nline", "episode[1].mkv"):
-        (tmp_path / name).write_bytes(b"x")
-        assert found(tmp_path / name) == [tmp_path / name]
-
-
 def test_folders_are_searched_to_the_bottom_in_reading_order(tmp_path: Path) -> None:
     for name in ("10.mkv", "2.mkv", "1.MKV", "sub/3.mp4", "sub/deep/no_extension"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -75,21 +66,6 @@ def test_each_file_is_taken_once_in_the_order_given(tmp_path: Path) -> None:
     (tmp_path / "link.mkv").symlink_to(tmp_path / "a.mkv")
     given = (tmp_path / "b.mkv", tmp_path, tmp_path / "." / "a.mkv", tmp_path / "link.mkv")
     assert names(*given) == ["b.mkv", "a.mkv"]
-
-
-def test_a_path_with_dots_is_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.mkv").write_bytes(MKV)
-    monkeypatch.chdir(tmp_path / "in")
-    for given in ("../in/a.mkv", "../in", ".", "a.mkv"):
-        assert found(given) == [tmp_path / "in" / "a.mkv"]
-
-
-def test_the_dataset_is_not_searched_for_videos(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path / "dataset") as dataset:
-        (dataset.root / "copy.mkv").write_bytes(MKV)
-        (tmp_path / "a.mkv").write_bytes(MKV)
-        assert names(tmp_path, own=dataset.root) == ["a.mkv"]
 
 
 def test_patterns_that_the_shell_left_alone(
@@ -130,17 +106,6 @@ def test_what_is_not_there_is_told(
     assert caught.value.mend
 
 
-def test_a_file_that_goes_away_before_its_turn_is_unusable(tmp_path: Path) -> None:
-    path = tmp_path / "a.mkv"
-    path.write_bytes(MKV)
-    [one] = find_inputs([path], tmp_path, address)
-    path.unlink()
-    [gone] = one.videos(tmp_path)
-    assert isinstance(gone, UnusableInput)
-    assert (gone.shown, gone.reason) == (str(path), "cannot be read")
-    assert gone.detail
-
-
 def test_addresses_are_for_the_web(tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -170,12 +135,6 @@ def test_pictures_count_when_they_move(tmp_path: Path, kind: str) -> None:
     assert not is_video(tmp_path / "cut")
 
 
-@pytest.mark.parametrize("kind", ["AVIF", "JPEG", "TIFF", "BMP"])
-def test_other_pictures_do_not(tmp_path: Path, kind: str) -> None:
-    Image.new("RGB", (64, 64)).save(tmp_path / "picture", kind)
-    assert not is_video(tmp_path / "picture")
-
-
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 @pytest.mark.parametrize(
     "muxer", ["matroska", "mp4", "mov", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "ivf"]
@@ -185,9 +144,3 @@ def test_containers_are_told_by_content(tmp_path: Path, muxer: str) -> None:
     path = tmp_path / "episode"
     drawn_video(path, "testsrc=s=64x48:r=25:d=0.4", "-c:v", codec.get(muxer, "mpeg4"), "-f", muxer)
     assert is_video(path)
-
-
-def test_a_broken_file_with_the_name_of_a_video_is_tried(tmp_path: Path) -> None:
-    for name, tried in {"a.mkv": True, "a.ts": False, "a.mts": False, "a.txt": False}.items():
-        (tmp_path / name).write_text("export const a = 1;\n")
-        assert is_video(tmp_path / name) is tried, name

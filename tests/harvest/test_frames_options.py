@@ -15,15 +15,9 @@ from harvest.cli import frames
 from harvest.request import FramesRequest
 from harvest.video.disk_estimate import (
     VideoLength,
-    bytes_of,
     check_space,
-    frame_size,
-    frames_of,
-    human_bytes,
 )
 from harvest.video.options import (
-    parse_rate,
-    parse_size,
     parse_time,
 )
 from harvest.video.sampling import SIMILAR, Sampling
@@ -46,40 +40,6 @@ from harvest.video.sampling import SIMILAR, Sampling
 )
 def test_times(text: str, seconds: float) -> None:
     assert parse_time(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1:60", "x", "1e3", "nan", "inf", "1:-2"])
-def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_time(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "every"),
-    [("1/5", 5), ("2", 0.5), ("23.976", 1 / 23.976), ("1 / 10", 10), ("24000/1001", 1001 / 24000)],
-)
-def test_rates(text: str, every: float) -> None:
-    assert parse_rate(text) == pytest.approx(every)
-
-
-@pytest.mark.parametrize("text", ["", "0", "0/5", "1/0", "-1", "5s", "1/", "a", "1e400", "1.5/2"])
-def test_what_is_no_rate(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_rate(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("960x540", (960, 540)), ("960x", (960, None)), ("x540", (None, 540)), ("96 X 54", (96, 54))],
-)
-def test_sizes(text: str, size: tuple[int | None, int | None]) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "x", "960", "960x540x3", "-1x5", "axb"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_size(text)
 
 
 MEANT: list[tuple[dict[str, Any], Sampling]] = [
@@ -175,47 +135,6 @@ def test_similar_frames_are_skipped_by_default_by_bits_or_not_at_all() -> None:
     with pytest.raises(UsageError, match="99"):
         understood("--skip-similar", "99", "a")
     assert CliRunner().invoke(frames, ["--scenes", "0", "a"]).exit_code == 2
-
-
-def test_how_many_frames_to_expect() -> None:
-    assert frames_of(Sampling("every", every=5.0), 600) == pytest.approx(120, abs=1)
-    assert frames_of(Sampling("every", every=5.0), 1) == 1
-    assert frames_of(Sampling("every", every=1.0, start=60.0, end=90.0), 600) in (30, 31)
-    assert frames_of(Sampling("every", every=1.0, limit=10), 600) == 10
-    assert frames_of(Sampling("around", around=(5.0, 9.0), every=1.0, reach=2.0), 600) in (8, 9)
-    assert (
-        frames_of(Sampling("scenes", per_scene=4), 600)
-        == 4 * frames_of(Sampling("scenes"), 600) - 3
-    )
-
-
-@pytest.mark.parametrize(
-    ("sampling", "size"),
-    [
-        (Sampling(), (1920, 1080)),
-        (Sampling(width=960, height=540), (960, 540)),
-        (Sampling(width=960, height=960), (960, 540)),
-        (Sampling(height=270), (480, 270)),
-        (Sampling(width=3840), (1920, 1080)),
-        (Sampling(width=3840, upscale=True), (3840, 2160)),
-        (Sampling(width=100, height=100, keep_aspect=False), (100, 100)),
-    ],
-)
-def test_how_large_they_will_be(sampling: Sampling, size: tuple[int, int]) -> None:
-    assert frame_size(sampling, 1920, 1080) == size
-
-
-def test_how_much_disk_they_will_take() -> None:
-    hour = VideoLength(3600.0, 1920, 1080)
-    jpeg = bytes_of(Sampling("every", every=5.0), hour)
-    # 720 frames of some 480 kB.
-    assert 200e6 < jpeg < 600e6
-    assert bytes_of(Sampling("every", every=5.0, quality=75), hour) < jpeg
-    assert bytes_of(Sampling("every", every=5.0, format="png"), hour) > 3 * jpeg
-    assert bytes_of(Sampling("every", every=5.0, width=960), hour) == pytest.approx(
-        jpeg / 4, rel=0.01
-    )
-    assert [human_bytes(n) for n in (1_500_000_000, 2_000_000, 900)] == ["1.5 GB", "2.0 MB", "1 kB"]
 
 
 def test_a_disk_that_is_clearly_too_small_is_told_before(

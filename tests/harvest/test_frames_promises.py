@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import frames_clip
 import frames_odd
 from frames_film import Film
-from frames_judge import Judge, Kept, hashes, near_duplicates
+from frames_judge import Judge, Kept
 from frames_tools import Work, reporting, work_done
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -215,15 +215,6 @@ def test_a_clip_shorter_than_the_interval_gives_a_frame(sample: Sample, clips: P
     video = frames_odd.numbered(clips / "brief.mp4", 12)
     assert len(sample(video, "--every", "60s").frames) == 1
     assert len(sample(video).frames) >= 1
-
-
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
-def test_stickers_are_sampled(sample: Sample, clips: Path, suffix: str) -> None:
-    sticker = frames_odd.sticker(clips / f"sticker.{suffix}")
-    frames = sample(sticker, "--every", "0.7s").frames
-    assert [frame.time for frame in frames] == pytest.approx([0, 0.7, 1.4, 2.1], abs=0.06)
-    assert near_duplicates(hashes([frame.path for frame in frames])) == 0
-    assert {frame.size for frame in frames} == {(254, 144)}
 
 
 def test_shapes(sample: Sample, clips: Path, steady: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tools_for_tests import drawn_video
 
-from gleanset.errors import Blocked, DiskFull, MissingComponent, RateLimited, Unreachable
+from gleanset.errors import Blocked, DiskFull, MissingComponent, RateLimited
 from harvest.http import Client
 from harvest.http.ssrf import is_private
 from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
@@ -248,15 +248,6 @@ def test_what_is_no_video_for_us(
     assert "\n" not in found.detail
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_server_that_is_not_there(tmp_path: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    found = only(f"http://127.0.0.1:{port}/v.mp4", tmp_path)
-    assert isinstance(found, UnusableInput)
-    assert isinstance(found.error, Unreachable)
 
 
 def test_a_video_that_does_not_fit_is_not_begun(

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,6 @@ from PIL import Image
 from tools_for_tests import ROOT, command, drawn_video, eventually, run_here
 
 from gleanset import Dataset
-from gleanset.db.fetches import VideoName
-from gleanset.errors import DiskFull
-from gleanset.files.store import sha256_of_file
 from harvest.frames import harvest_frames
 from harvest.video.sampling import Sampling
 
@@ -64,23 +60,6 @@ def test_a_limit_is_for_the_run_and_what_one_cannot_fill_passes_on(
     assert of_each(dataset) == parts
     again = harvest_frames(dataset, videos, wanted)
     assert (again["added"], again["known"]) == (0, sum(parts))
-
-
-def test_what_comes_later_gives_back_what_it_cannot_fill(
-    dataset: Dataset, videos: list[Path]
-) -> None:
-    result = harvest_frames(dataset, videos[:2], every(1, limit=10))
-    assert (result["added"], result["known"], of_each(dataset)) == (10, 0, [8, 2, 0])
-    # The same frames as if nothing had been cut.
-    cut = [frame for frame in listed(dataset) if frame[0] == "0.mp4"]
-    assert [(frame[1], frame[3]) for frame in cut] == [(n, 10 * n) for n in range(8)]
-
-
-def test_the_limit_holds_where_openings_are_skipped(dataset: Dataset, videos: list[Path]) -> None:
-    wanted = every(1, limit=7, skip_openings=True)
-    assert harvest_frames(dataset, videos, wanted)["added"] == 7
-    assert of_each(dataset) == [3, 2, 2]
-    assert len(list((dataset.root / "images").rglob("*.jpg"))) == 7
 
 
 def test_lanes_side_by_side_give_the_same(tmp_path: Path, videos: list[Path]) -> None:
@@ -221,17 +200,3 @@ def test_colours_are_those_of_the_picture(
         for n, colour in enumerate(colours):
             pixel = opened.convert("RGB").getpixel((n * size[0] // 4 + size[0] // 8, size[1] // 2))
             assert pixel == pytest.approx(colour, abs=4)
-
-
-def test_what_was_sampled_needs_no_disk(
-    small_disk: Callable[[str], Path], videos: list[Path], tmp_path: Path
-) -> None:
-    root = small_disk("size=3m")
-    long = drawn_video(tmp_path / "long.mp4", "color=s=640x360:r=5:d=200")
-    with Dataset.create(root / "d") as dataset:
-        wanted = every(1)
-        with pytest.raises(DiskFull):
-            harvest_frames(dataset, [long], every(0.2))
-        harvest_frames(dataset, [videos[1]], wanted)
-        dataset.videos.record(VideoName(sha256_of_file(long), long.name), wanted.settings, 200.0, 1)
-        assert harvest_frames(dataset, [long, videos[1]], wanted)["added"] == 0

@@ -63,28 +63,6 @@ def states(dataset: Dataset) -> set[str]:
     return {image.state for image in dataset.images.each()}
 
 
-def test_two_episodes_with_one_opening_keep_its_frames(
-    dataset: Dataset, episodes: list[Path]
-) -> None:
-    found = harvest_frames(dataset, episodes, ALL)
-    left_out = found["left_out"]
-    assert isinstance(left_out, dict)
-    assert left_out["opening"] >= 15
-    seen = check(dataset)
-    assert (seen["gone"], seen["strays"]) == (0, 0)
-    assert seen["sound"] == dataset.images.count() >= 26
-
-
-def test_a_limit_where_openings_are_skipped_keeps_what_is_recorded(
-    dataset: Dataset, episodes: list[Path]
-) -> None:
-    first, second = episodes
-    harvest_frames(dataset, [first], Sampling("every", every=1.0, skip_similar=None, limit=30))
-    wanted = Sampling("every", every=1.0, skip_similar=None, limit=5, skip_openings=True)
-    harvest_frames(dataset, [second], wanted)
-    assert check(dataset)["gone"] == 0
-
-
 @pytest.mark.parametrize("skip_openings", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_frame_that_is_missing_is_sampled_again(
     dataset: Dataset, episodes: list[Path], skip_openings: bool

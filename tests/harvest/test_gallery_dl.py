@@ -22,7 +22,6 @@ from gleanset.errors import (
     InputUnusable,
     NeedsLogin,
     RateLimited,
-    Unreachable,
     UsageError,
 )
 from gleanset.records import Candidate
@@ -98,12 +97,6 @@ def test_posts_become_candidates_with_all_that_is_told(site: FaultyServer) -> No
     assert len({candidate.origin.key for candidate in others}) == 4
 
 
-def test_an_endpoint_may_carry_a_path(site: FaultyServer) -> None:
-    site.behaviours["/deep/path/posts.json"] = posts(post(1))
-    [one] = found(site, endpoint=f"{site.url}/deep/path/")
-    assert one.url == f"{site.url}/deep/path/data/1.jpg"
-
-
 def test_pages_are_turned_as_they_are_needed(site: FaultyServer) -> None:
     numbers = count(1)
     site.behaviours["/posts.json"] = lambda h: posts(*[post(next(numbers)) for _ in range(200)])(h)
@@ -142,26 +135,6 @@ def test_queues_lead_on_through_the_endpoint(site: FaultyServer) -> None:
     many = found(site, "https://danbooru.donmai.us/artists?search[name]=s*")
     assert len(many) == 2
     assert ["tags=strix" in site.asked[1], "tags=bubo" in site.asked[2]] == [True, True]
-
-
-def test_other_sites_with_a_root_hear_our_name(site: FaultyServer) -> None:
-    answer = {
-        "id": 3,
-        "file_url": "/image/3.png",
-        "tags": "owl night",
-        "author": "athena",
-        "width": 640,
-        "height": 480,
-        "created_at": 1_700_000_000,
-        "rating": "q",
-    }
-    site.behaviours["/post.json"] = posts(answer)
-    [one] = found(site, QUICK)
-    told = one.origin
-    assert (told.key, told.author, told.tags) == ("yandere:3:3", "athena", ("owl", "night"))
-    assert (one.width, one.height) == (640, 480)
-    assert site.headers[0]["user-agent"].startswith("gleanset/")
-    assert "x-forwarded-for" not in site.headers[0]
 
 
 def status(number: int, **headers: str) -> Behaviour:
@@ -215,18 +188,6 @@ def test_trouble_on_the_second_page_keeps_the_first(site: FaultyServer) -> None:
             next(candidates)
 
 
-def test_a_site_in_trouble_is_asked_again_and_then_told(site: FaultyServer) -> None:
-    site.behaviours["/posts.json"] = status(500)
-    with pytest.raises(Unreachable, match="500"):
-        found(site)
-    assert len(site.asked) == 3
-
-
-def test_a_site_that_is_down_is_told(site: FaultyServer) -> None:
-    with pytest.raises(Unreachable):
-        found(site, endpoint="http://127.0.0.1:9")
-
-
 def test_keys_in_addresses_are_not_told(site: FaultyServer) -> None:
     site.behaviours["/post.json"] = status(403)
     with pytest.raises(Blocked) as raised:
@@ -253,14 +214,6 @@ def test_what_is_no_address_of_a_site_is_said(text: str, site: FaultyServer) -> 
     with pytest.raises(UsageError, match="list-extractors"):
         found(site, text)
     assert site.asked == []
-
-
-def test_options_are_checked_before_any_request() -> None:
-    source = GalleryDl()
-    assert source.settings(Query("x")) == {"endpoint": "", "config": "no"}
-    for options in ({"endpoint": "nowhere"}, {"config": "maybe"}, {"colour": "red"}):
-        with pytest.raises(UsageError):
-            source.settings(Query("x", options=options))
 
 
 class _Local(Extractor):  # type: ignore[misc]
@@ -291,22 +244,6 @@ def play(site: FaultyServer) -> Callable[[Callable[[Any], Iterator[Any]]], list[
 
 
 FILE, QUEUE = 3, 6
-
-
-def test_a_long_wait_is_a_rate_limit_and_a_short_one_is_waited(play: Any) -> None:
-    def long(extractor: Any) -> Iterator[Any]:
-        yield FILE, "https://x.test/1.jpg", {}
-        extractor.wait(seconds=300)
-
-    def short(extractor: Any) -> Iterator[Any]:
-        extractor.wait(seconds=0.01, adjust=0)
-        extractor.log.traceback(ValueError("told to the log"))
-        yield FILE, "https://x.test/1.jpg", {}
-
-    with pytest.raises(RateLimited) as raised:
-        play(long)
-    assert raised.value.retry_after == 300
-    assert len(play(short)) == 1
 
 
 def test_loops_end_and_what_is_gone_costs_only_itself(play: Any) -> None:
@@ -356,24 +293,6 @@ def test_what_sites_tell_has_many_shapes(play: Any) -> None:
     assert first.key == "https://x.test/1.jpg?sig=5"
     assert two.origin.tags == ("owl", "a", "b")
     assert (three.origin.tags, three.origin.author) == (("red owl", "night"), "x, y")
-
-
-def test_the_end_that_a_site_asks_for_is_no_error(play: Any) -> None:
-    def start(_: Any) -> Iterator[Any]:
-        yield QUEUE, "https://local.test/inner", {}
-        yield FILE, "https://x.test/never.jpg", {}
-
-    def inner(extractor: Any) -> Iterator[Any]:
-        yield FILE, "https://x.test/1.jpg", {}
-        raise extractor.exc.StopExtraction(2)
-
-    def abort(extractor: Any) -> Iterator[Any]:
-        extractor.input("password: ")
-        yield
-
-    assert [c.url for c in play(start, inner)] == ["https://x.test/1.jpg"]
-    with pytest.raises(NeedsLogin):
-        play(abort)
 
 
 def run(home: Path, *words: str, **environment: str) -> tuple[int, str, str]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from google_page import Shown, entry, link, page, script
+from google_page import Shown, link, page, script
 
 from gleanset.errors import UsageError
 from harvest.sources import Query, source_named
 from harvest.sources.chrome import proxy_switches
 from harvest.sources.google.page import GooglePage, GoogleResult, results, state
-from harvest.sources.google.source import WORDS, search_address
+from harvest.sources.google.source import search_address
 
 GOOGLE = source_named("google")
 
@@ -41,19 +41,6 @@ def test_a_script_tells_url_size_page_and_title() -> None:
 )
 def test_escapes_are_undone(written: str, url: str) -> None:
     assert results(page(f'x=["{written}",20,10]')) == [GoogleResult(url, 10, 20)]
-
-
-def test_a_title_belongs_to_the_picture_before_it() -> None:
-    first, second = (
-        Shown(f"https://h.example/{n}", f"https://p.example/{n}", f"{n}") for n in "12"
-    )
-    bare = '["https://h.example/bare",5,4]'
-    found = results(page(f"x=[{entry(first)},{bare},{entry(second)}]"))
-    assert [(r.url[-4:], r.title, r.page_url) for r in found] == [
-        ("le/1", "1", "https://p.example/1"),
-        ("bare", None, None),
-        ("le/2", "2", "https://p.example/2"),
-    ]
 
 
 def test_links_tell_as_well_and_nothing_counts_twice() -> None:
@@ -85,11 +72,6 @@ def test_what_is_no_picture_is_left_out(text: str) -> None:
 @pytest.mark.parametrize("text", ["", " ", "<!-- -->", "plain", "<a href='/imgres?x'>"])
 def test_any_text_is_a_page_without_results(text: str) -> None:
     assert results(text) == []
-
-
-def test_unbelievable_sizes_are_unknown() -> None:
-    found = results(page('["https://h.example/a",0,10],["https://h.example/b",1,99999999]'))
-    assert [(r.width, r.height) for r in found] == [(10, None), (None, 1)]
 
 
 SEARCH = "https://www.google.com/search?q=sorry+before+you+continue"
@@ -166,23 +148,6 @@ def test_filters_are_sent_in_googles_words(name: str, word: str, tbs: str) -> No
     assert asked(**{name: word})["tbs"] == tbs
 
 
-@pytest.mark.parametrize("name", WORDS)
-def test_every_word_is_understood(name: str) -> None:
-    sent = {word: asked(**{name: word})["tbs"] for word in WORDS[name]}
-    assert all(":" in tbs and not tbs.startswith(",") for tbs in sent.values())
-    # "small" is another word for "icon".
-    assert len(set(sent.values())) == len(sent) - (name == "size")
-
-
-def test_filters_stand_together() -> None:
-    sent = asked(size="large", colour="teal", date="2020-01-01..2020-12-31", safe="off")
-    expected = {"isz:l", "ic:specific", "isc:teal", "cdr:1", "cd_min:01/01/2020"}
-    assert set(sent["tbs"].split(",")) == expected | {"cd_max:12/31/2020"}
-    assert sent["safe"] == "images"
-    assert asked(safe="strict")["safe"] == "active"
-    assert asked(language="he")["lr"] == "lang_iw"
-
-
 def test_the_package_says_and_writes_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,25 +155,6 @@ def test_the_package_says_and_writes_nothing(
     asked(size="large")
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("size", "huge", "large"),
-        ("size", "0x10", "WIDTHxHEIGHT"),
-        ("colour", "rot", "red"),
-        ("date", "2020-13-01..2021-01-01", "month"),
-        ("licence", "free", "creative-commons"),
-        ("safe", "maybe", "strict"),
-        ("language", "german", "de"),
-        ("colr", "red", r"Did you mean google\.colour"),
-        ("endpoint", "google.com", "http://127"),
-    ],
-)
-def test_a_wrong_word_names_the_right_ones(name: str, value: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
-        GOOGLE.settings(Query("x", options={name: value}))
 
 
 # Proxies

@@ -89,14 +89,6 @@ def test_a_proxy_is_not_asked_for_spelled_out_private_addresses(
     assert Proxy.lines == []
 
 
-def test_a_dead_proxy_is_a_failed_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
-        client.download("http://pictures.example/p.jpg")
-    assert caught.value.reason == "connection failed"
-    assert "proxy" in caught.value.detail.lower()
-
-
 @pytest.mark.parametrize("proxy_url", ["socks5://127.0.0.1:1080", "http://"])
 def test_an_unusable_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch, proxy_url: str) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy_url)

@@ -52,12 +52,6 @@ def test_the_limit_counts_distinct_images(bing: SmallBing, tmp_path: Path) -> No
         assert {r.reason for r in dataset.rejections.each()} == {"http 404"}
 
 
-def test_fewer_than_the_limit_is_all_there_is(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path, "cat", "--limit", "500")
-    assert done.json["added"] == 80
-    assert bing.searched == ["cat:1", "cat:36", "cat:71", "cat:81"]
-
-
 def test_a_second_run_downloads_nothing(bing: SmallBing, tmp_path: Path) -> None:
     bing.results["cat"].insert(3, "x.jpg")
     bing.harvest(tmp_path, "cat", "--limit", "20")
@@ -68,37 +62,6 @@ def test_a_second_run_downloads_nothing(bing: SmallBing, tmp_path: Path) -> None
     bing.harvest(tmp_path, "cat", "--limit", "25")
     assert len(found(tmp_path)) == 25
     assert len(bing.fetched) == before + 5
-
-
-@pytest.mark.slow
-def test_a_run_in_parts_ends_with_the_same_pictures(bing: SmallBing, tmp_path: Path) -> None:
-    bing.results["cat"] = [
-        name for n in range(60) for name in (f"{n}a.jpg", *([f"{n}b.jpg", f"x{n}"] * (n % 3 == 0)))
-    ]
-    bing.harvest(tmp_path / "whole", "cat", "--limit", "45", "--workers", "7")
-    bing.pause = 0.03
-    for part in range(2):
-        before = len(bing.fetched)
-        process = subprocess.Popen(
-            command("harvest.cli", *bing.line(tmp_path / "parts", "cat", "--limit", "45")),
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-        )
-        eventually(lambda b=before, p=part: len(bing.fetched) >= b + 9 + p)  # type: ignore[misc]
-        process.kill()
-        process.wait()
-    assert bing.harvest(tmp_path / "parts", "cat", "--limit", "45").code == 0
-    whole = {image.sha256 for image in found(tmp_path / "whole")}
-    assert len(whole) == 45
-    assert {image.sha256 for image in found(tmp_path / "parts")} == whole
-
-
-def test_the_same_bytes_at_two_addresses_are_one_image(bing: SmallBing, tmp_path: Path) -> None:
-    bing.results["cat"] = ["1a.jpg", "1b.jpg"]
-    done = bing.harvest(tmp_path, "cat")
-    assert (done.json["added"], done.json["duplicate"]) == (1, 1)
-    [image] = found(tmp_path)
-    assert len(image.origins) == 2
 
 
 def test_two_keywords_that_share_an_address_both_leave_their_hint(
@@ -114,12 +77,6 @@ def test_two_keywords_that_share_an_address_both_leave_their_hint(
     assert hints["2"] == {("cat", "cat"), ("kitten", "kitten")}
     assert done.json["keywords"]["kitten"]["known"] == 1
     assert (done.json["added"], done.json["known"]) == (3, 1)
-
-
-def test_a_label_is_the_hint_of_all_keywords(bing: SmallBing, tmp_path: Path) -> None:
-    bing.results = {"tabby": ["1.jpg"], "kitten": ["2.jpg"]}
-    bing.harvest(tmp_path, "tabby", "kitten", "--label", "cat")
-    assert {o.hint for image in found(tmp_path) for o in image.origins} == {"cat"}
 
 
 def test_a_true_zero_is_no_failure(bing: SmallBing, tmp_path: Path) -> None:
@@ -178,19 +135,6 @@ def test_simulating_prints_addresses_and_fetches_no_picture(
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in range(40)]
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()
-
-
-def test_simulating_ends_with_an_object_where_json_is_asked_for(
-    bing: SmallBing, tmp_path: Path
-) -> None:
-    done = bing.harvest(tmp_path / "d", "cat", "--limit", "3", "-s")
-    assert done.json == {"candidates": 3}
-    assert len(done.stdout.splitlines()) == 4
-
-
-def test_simulating_without_results_is_no_failure(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path / "d", "qwxyz", "-s")
-    assert (done.code, done.json) == (0, {"candidates": 0})
 
 
 def test_the_same_stage_twice_is_refused(bing: SmallBing, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
-from harvest.lists import LONGEST, check_list, read_rows
+from harvest.lists import check_list, read_rows
 from harvest.urls import read_list
 
 ROWS = [
@@ -94,22 +94,6 @@ def test_the_command_keeps_what_a_table_says_and_asks_once(
     assert told[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
 
 
-def test_a_recipe_names_the_columns_of_its_list(site: FaultyServer, tmp_path: Path) -> None:
-    site.behaviours["/1.jpg"] = lambda h: h.answer(200, picture(1))
-    rows = [{"Link": f"{site.url}/1.jpg", "who": "rin"}]
-    (tmp_path / "l.parquet").write_bytes(as_parquet(rows))
-    recipe = tmp_path / "r.toml"
-    columns = 'columns = {url = "Link", label = "who"}'
-    recipe.write_text(f'title = "x"\n[[urls]]\nfile = "l.parquet"\n{columns}\n')
-    done = run_here("pipeline.cli", "run", recipe, "--into", tmp_path / "d", "--allow-private")
-    assert done.code == 0, done.stderr
-    with Dataset.open(tmp_path / "d") as dataset:
-        assert [o.hint for i in dataset.images.each() for o in i.origins] == ["rin"]
-    recipe.write_text(recipe.read_text().replace("label", "lable"))
-    wrong = run_here("pipeline.cli", "run", recipe, "--into", tmp_path / "e")
-    assert (wrong.code, "lable" in wrong.stderr) == (3, True)
-
-
 @pytest.mark.parametrize("name", ["l.parquet", "l.csv", "l.tsv.gz"])
 def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
@@ -170,17 +154,6 @@ def test_a_list_that_is_none_is_told(tmp_path: Path, what: str) -> None:
     assert len(str(caught.value)) < 500 + len(str(tmp_path))
 
 
-def test_what_was_read_before_the_damage_is_there(tmp_path: Path) -> None:
-    lines = "".join(f"http://h/{number * 7919 % 10_007}.jpg\n" for number in range(10_000))
-    (tmp_path / "l.txt.gz").write_bytes(gzip.compress(lines.encode())[:-2000])
-    found: list[str] = []
-    rows = map(found.append, (row.url for row in read_rows(tmp_path / "l.txt.gz")))
-    with pytest.raises(InputUnusable, match="cut off"):
-        any(rows)
-    assert found[:2] == ["http://h/0.jpg", "http://h/7919.jpg"]
-    assert 5_000 < len(found) < 10_000
-
-
 def test_rows_that_end_too_early_are_rejected_by_name(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "l.tsv").write_text("text\turl\na caption\nwith two lines\thttp:///\n\n\t\n")
     assert [row.url for row in read_rows(tmp_path / "l.tsv")] == ["a caption", "http:///"]
@@ -235,8 +208,3 @@ def test_without_pyarrow_it_says_what_to_install(
     with pytest.raises(MissingComponent, match="pyarrow") as caught:
         check_list(tmp_path / "l.parquet")
     assert caught.value.mend == "pip install 'gleanset[parquet]'"
-
-
-def test_a_line_of_the_longest_length_is_told_and_none_shorter(tmp_path: Path) -> None:
-    (tmp_path / "l").write_text("x" * (LONGEST - 2) + "\n")
-    assert len(next(read_rows(tmp_path / "l")).url) == LONGEST - 2

@@ -26,7 +26,7 @@ from gleanset.errors import (
 )
 from harvest.secrets import secret
 from harvest.sources.flickr.login import login_flickr
-from harvest.sources.pixiv.login import catch_in_browser, code_in, login_pixiv
+from harvest.sources.pixiv.login import catch_in_browser, login_pixiv
 
 REST = "/services/rest/"
 
@@ -168,35 +168,12 @@ def test_an_old_code_is_explained_and_asked_again(site: PixivSite) -> None:
     assert len(person.opened) == 1
 
 
-def test_it_is_not_asked_for_ever(site: PixivSite, kept: Path) -> None:
-    takes(site, "good", "my-token")
-    person = Person("pixiv://account/login?code=old")
-    with pytest.raises(NeedsLogin, match="5 tries"):
-        pixiv(site, person)
-    assert len(person.asked) == 5
-    assert not kept.exists()
-
-
-def test_a_browser_that_cannot_be_opened_is_told(site: PixivSite) -> None:
-    takes(site, "good", "my-token")
-    person = Person("good")
-    login_pixiv(person.ask, lambda _: False, catch_code=no_code, **site.options)
-    assert "could not be opened" in person.asked[0]
-
-
 def test_a_caught_code_asks_nothing(site: PixivSite) -> None:
     takes(site, "good", "my-token")
     person = Person("never asked")
     pixiv(site, person, catch=lambda _: "good")
     assert (person.asked, person.opened) == ([], [])
     assert secret("pixiv.refresh_token") == "my-token"
-
-
-def test_a_caught_code_that_is_too_old_leads_to_the_question(site: PixivSite) -> None:
-    takes(site, "good", "my-token")
-    person = Person("good")
-    pixiv(site, person, catch=lambda _: "old")
-    assert len(person.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -224,20 +201,6 @@ def test_the_environment_goes_first_and_that_is_said(
     takes(site, "none", "my-token")
     monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "older-token")
     assert "environment" in str(pixiv(site, Person(""), "my-token")["note"])
-
-
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        ("pixiv://account/login?code=a-B_9&via=login", "a-B_9"),
-        ("pixiv://account/login?via=login&code=abc", "abc"),
-        ("Location: pixiv://account/login?code=abc", "abc"),
-        ("https://x/?zipcode=1", None),
-        ("abc", None),
-    ],
-)
-def test_codes_are_found_in_addresses(line: str, code: str | None) -> None:
-    assert code_in(line) == code
 
 
 @pytest.fixture
@@ -336,14 +299,3 @@ def test_a_refused_key_is_not_kept(
     assert "my-secret" not in str(caught.value)
     assert "my-key" not in str(caught.value) + "".join(capfd.readouterr())
     assert not kept.exists()
-
-
-def test_an_empty_key_asks_nobody(site: PixivSite) -> None:
-    with pytest.raises(NeedsLogin, match="key"):
-        flickr(site, Person(" "))
-    assert site.asked == []
-
-
-def test_a_flickr_that_is_not_there_is_unreachable() -> None:
-    with pytest.raises(Unreachable, match="HTTP_PROXY"):
-        login_flickr(Person("my-key").ask, endpoint="http://127.0.0.1:9")

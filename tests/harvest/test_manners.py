@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import subprocess
 import zipfile
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from faulty_server import FaultyServer, Handler, running
-from pixiv_site import BAD_TOKEN, PixivSite, account
-from small_bing import SmallBing, found, names, searches_of
-from tools_for_tests import ROOT, command, eventually, picture, pixels, run_cli, run_here
+from faulty_server import FaultyServer, Handler
+from small_bing import SmallBing, found
+from tools_for_tests import ROOT, command, picture, pixels, run_cli, run_here
 
 from gleanset import Dataset
-from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, UsageError
+from gleanset.errors import Blocked, GleansetError, NeedsLogin, RateLimited, UsageError
 from gleanset.records import Candidate, Origin
-from harvest.fair_share import equal_shares
 from harvest.filters import parse_filter
 from harvest.http import Client, DownloadLimits
 from harvest.importer import candidate_from_json, candidate_to_json
@@ -30,7 +25,6 @@ from harvest.keyword import harvest_searches, searches
 from harvest.retry import retry
 from harvest.selection import ALL, Selection, parse_range
 from harvest.sources import Query, Source
-from harvest.sources.bing import Bing
 from harvest.urls import harvest_urls
 from pipeline.listing import yields
 
@@ -101,12 +95,6 @@ def added(result: dict[str, Any]) -> dict[str, int]:
 # Shares
 
 
-def test_shares_are_equal_and_whole() -> None:
-    assert equal_shares(10, 2) == [5, 5]
-    assert equal_shares(7, 3) == [3, 2, 2]
-    assert equal_shares(1, 3) == [1, 0, 0]
-
-
 @pytest.mark.parametrize(
     ("a", "b", "limit", "expected"),
     [
@@ -129,16 +117,6 @@ def test_a_share_that_one_cannot_fill_passes_to_the_other(
     assert_nothing_is_left_to_do(flaky, dataset, result, first, second, limit=limit)
 
 
-def test_what_two_sites_show_alike_is_not_counted_twice(flaky: SmallBing, dataset: Dataset) -> None:
-    first, second = shelf("first", flaky, *range(20)), shelf("second", flaky, *range(2, 20))
-    result = harvest(dataset, first, second, limit=10)
-    assert result["added"] == dataset.images.count() == 10
-    # Whichever was the quicker: each has gone equally far, six of the eight are alike.
-    went = {name: told["added"] + told["duplicate"] for name, told in result["sources"].items()}
-    assert went == {"first": 8, "second": 8}
-    assert_nothing_is_left_to_do(flaky, dataset, result, first, second, limit=10)
-
-
 def assert_nothing_is_left_to_do(
     flaky: SmallBing, dataset: Dataset, result: dict[str, Any], *sources: Source, limit: int
 ) -> None:
@@ -147,16 +125,6 @@ def assert_nothing_is_left_to_do(
     assert len(flaky.fetched) == before
     assert again["added"] == 0
     assert again["known"] == result["added"] + result["duplicate"]
-
-
-def test_three_sources_share_what_is_left(flaky: SmallBing, dataset: Dataset) -> None:
-    sources = [
-        shelf("one", flaky, 1, 2),
-        shelf("two", flaky, *range(10, 40)),
-        shelf("three", flaky, *range(40, 47)),
-    ]
-    result = harvest(dataset, *sources, limit=20)
-    assert added(result) == {"one": 2, "two": 11, "three": 7}
 
 
 def test_one_refusal_among_several_is_told(flaky: SmallBing, dataset: Dataset) -> None:
@@ -195,14 +163,6 @@ def test_a_site_that_wants_rest_is_not_asked_for_the_next_keyword(
     assert tired.asked == ["one"]
     assert strict.asked == ["one", "two"]
     assert result["keywords"]["two"]["status"] == "too often"
-
-
-def test_a_source_of_addresses_gives_no_hint(flaky: SmallBing, dataset: Dataset) -> None:
-    plain = shelf("plain", flaky, 1)
-    plain.hints = False  # type: ignore[misc]
-    harvest(dataset, plain, words=("https://example.com/tag/owl",))
-    [image] = dataset.images.each()
-    assert image.origins[0].hint is None
 
 
 def test_both_ways_to_name_sources(bing: SmallBing, tmp_path: Path) -> None:
@@ -272,18 +232,6 @@ def test_ranges(text: str, expected: tuple[int, int | None]) -> None:
     assert parse_range(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "-", "0-3", "3-2", "a-b", "1-2-3", "1e3", "9" * 30])
-def test_what_is_no_range(text: str) -> None:
-    with pytest.raises(UsageError, match="range"):
-        parse_range(text)
-
-
-def test_a_range_is_taken_whole(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path, "cat", "--range", "34-38", "-j")
-    assert done.json["added"] == 5
-    assert names(tmp_path) == {f"{n}.jpg" for n in range(33, 38)}
-
-
 def test_addresses_are_printed_and_no_picture_is_fetched(bing: SmallBing, tmp_path: Path) -> None:
     line = [w for w in bing.line(tmp_path / "d", "cat", "-g", "--range=2-4") if w != "--json"]
     done = run_here("harvest.cli", *line)
@@ -291,16 +239,6 @@ def test_addresses_are_printed_and_no_picture_is_fetched(bing: SmallBing, tmp_pa
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in (1, 2, 3)]
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()
-
-
-def test_simulating_leaves_out_what_is_there(bing: SmallBing, tmp_path: Path) -> None:
-    bing.harvest(tmp_path, "cat", "--limit", "3")
-    before = len(bing.fetched)
-    done = bing.harvest(tmp_path, "cat", "--limit", "5", "-s")
-    assert done.json == {"candidates": 2, "known": 3}
-    assert done.stdout.splitlines()[:-1] == [f"{bing.site.url}/p/{n}.jpg" for n in (3, 4)]
-    assert bing.harvest(tmp_path, "cat", "--limit", "5", "-g").json == {"candidates": 5}
-    assert len(bing.fetched) == before
 
 
 def test_simulating_a_refusal_is_no_zero(bing: SmallBing, tmp_path: Path) -> None:
@@ -462,49 +400,6 @@ def test_what_is_filtered_is_counted_and_not_fetched(flaky: SmallBing, dataset: 
 # The net
 
 
-@pytest.mark.timed
-@pytest.mark.slow
-def test_sleep_is_kept_between_requests(bing: SmallBing, tmp_path: Path) -> None:
-    assert bing.harvest(tmp_path, "cat", "--limit", "4", "--sleep", "0.3").json["added"] == 4
-    times = bing.site.times
-    gaps = [after - before for before, after in pairwise(times)]
-    assert len(gaps) == 4
-    assert min(gaps) > 0.15
-
-
-def test_robots_are_heeded_but_for_what_is_named(bing: SmallBing, tmp_path: Path) -> None:
-    bing.site.behaviours["/robots.txt"] = lambda h: h.answer(
-        200, b"User-agent: *\nDisallow: /p/\n", Content_Type="text/plain"
-    )
-    done = bing.harvest(tmp_path / "a", "cat", "--range=1-2")
-    assert done.json["reasons"] == {"robots.txt disallows": 2}
-    done = bing.harvest(tmp_path / "b", "cat", "--range=1-2", "--ignore-robots", "robots.txt")
-    assert done.json["added"] == 2
-
-
-def test_an_interrupt_keeps_what_was_fetched(bing: SmallBing, tmp_path: Path) -> None:
-    bing.pause = 0.1
-    process = subprocess.Popen(
-        command("harvest.cli", *bing.line(tmp_path, "cat", "--limit", "80", "--workers", "4")),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert eventually(lambda: len(bing.fetched) >= 20)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    kept, asked = len(found(tmp_path)), len(bing.fetched)
-    # What was under way at that moment is asked for again, and nothing else.
-    assert asked - 4 - 6 <= kept <= asked < 80
-    bing.pause = 0
-    done = bing.harvest(tmp_path, "cat", "--limit", "80")
-    assert done.json["added"] + kept == 80
-    assert len(bing.fetched) == asked + 80 - kept
-
-
 # Trying again
 
 
@@ -541,18 +436,6 @@ def test_passing_troubles_are_tried_three_times_and_lasting_ones_once(
     assert site.hits["/p/2.jpg"] == 1
     assert site.hits["/p/3.jpg"] == 2
     assert reasons(dataset) == {"1.jpg": "http 503", "2.jpg": "http 404"}
-
-
-def test_a_full_harvest_does_not_try_again(flaky: SmallBing, dataset: Dataset) -> None:
-    flaky.site.behaviours["/p/0.jpg"] = fails(503, 1)
-    source = shelf("one", flaky, *range(6))
-    assert harvest(dataset, source, limit=3)["added"] == 3
-    before = len(flaky.site.asked)
-    assert harvest(dataset, source, limit=3)["known"] == 3
-    assert len(flaky.site.asked) == before
-    # Where more is wanted, the old one comes before anything new.
-    assert harvest(dataset, source, limit=4)["added"] == 1
-    assert flaky.site.asked[-1].startswith("/p/0.jpg")
 
 
 def test_retry_brings_back_what_failed_with_all_that_was_told(
@@ -601,13 +484,6 @@ def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> 
     assert len(flaky.fetched) == before
     assert dataset.images.count() == 1
     assert set(reasons(dataset).values()) == {"forgotten"}
-
-
-def test_an_address_that_was_not_allowed_is_retried(flaky: SmallBing, dataset: Dataset) -> None:
-    source = shelf("one", flaky, 1, 2)
-    harvest_searches(dataset, searches_of(source, Query("x", "x")), lambda: Client(QUICK))
-    assert set(reasons(dataset).values()) == {"private address"}
-    assert retry(dataset, open_client)["added"] == 2
 
 
 def test_a_candidate_survives_being_written(flaky: SmallBing) -> None:
@@ -670,17 +546,6 @@ def test_checking_a_site(site: FaultyServer, answer: str, code: int, told: str) 
         assert done.stdout.count("\n  http") == 3
 
 
-def test_checking_raises_what_the_site_did(flaky: SmallBing) -> None:
-    from harvest.check import check_source
-
-    with Client(allow_private=True) as client:
-        with pytest.raises(Changed, match="odd addresses"):
-            check_source(Shelf("odd", ["file:///etc/passwd"]), {}, client)
-        with pytest.raises(NeedsLogin):
-            check_source(Shelf("odd", [], NeedsLogin("no key")), {}, client)
-    assert Bing().hints
-
-
 @pytest.fixture
 def no_secrets(tmp_path: Path) -> dict[str, str]:
     return {
@@ -701,23 +566,6 @@ def login(
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         timeout=60,
     )
-
-
-def test_logging_in_with_a_token_that_one_has(no_secrets: dict[str, str], tmp_path: Path) -> None:
-    server = PixivSite()
-    server.speakers["/auth/token"] = lambda fields: (
-        account(refresh="mine") if fields["refresh_token"] == "mine" else BAD_TOKEN
-    )
-    with running(server):
-        where = [
-            word for key, value in server.options.items() for word in ("-o", f"pixiv.{key}={value}")
-        ]
-        done = login(["pixiv", "--token-stdin", "--json", *where], "mine\n", no_secrets)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["logged_in"] == "pixiv"
-        assert "mine" not in done.stdout + done.stderr
-        assert "mine" in (tmp_path / "config/gleanset/secrets.json").read_text()
-        assert login(["pixiv", "--token-stdin", *where], "wrong\n", no_secrets).returncode == 5
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from faulty_server import running
 from pixiv_site import (
-    BAD_TOKEN,
     EXPIRED,
-    OFFSET_CAP,
     Answer,
     PixivSite,
     account,
@@ -28,14 +25,12 @@ from gleanset.errors import (
     NeedsLogin,
     RateLimited,
     Unreachable,
-    UsageError,
 )
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits
 from harvest.sources import SOURCES, Query
 from harvest.sources.pixiv.source import Pixiv, with_buckets
 
-ANSWERS = Path(__file__).parent / "answers" / "pixiv"
 PIXIV = Pixiv(pause=0)
 TOKEN = "my-refresh-token"
 SEARCH = "/v1/search/illust"
@@ -134,12 +129,6 @@ def test_every_page_of_a_work_has_its_key_and_their_post(pixiv: PixivSite, clien
     assert keys(ask(pixiv, client, pages="first")) == ["5_p0"]
 
 
-def test_pages_of_results_follow_by_their_offset(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1), work(2), next_offset=30), found(work(2), work(3)))
-    assert keys(ask(pixiv, client)) == ["1_p0", "2_p0", "3_p0"]
-    assert [asked.get("offset") for asked in pixiv.asked_for(SEARCH)] == [None, "30"]
-
-
 def test_nothing_is_asked_before_it_is_wanted(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, found(work(1), next_offset=30))
     candidates = PIXIV.candidates(Query("猫", options=pixiv.options), client)
@@ -187,23 +176,11 @@ def test_works_for_adults_and_by_ai_only_when_asked(
     assert [c.origin.post for c in ask(pixiv, client, **options)] == expected
 
 
-def test_ratings_and_ai_are_told(pixiv: PixivSite, client: Client) -> None:
-    works = [work(1, illust_ai_type=0), work(2, x_restrict=1, illust_ai_type=2)]
-    answers(pixiv, found(*works, work(3, x_restrict=2)))
-    told = [(c.origin.rating, c.origin.ai) for c in ask(pixiv, client, r18="yes", ai="yes")]
-    assert told == [("general", None), ("R-18", True), ("R-18G", False)]
-
-
 def test_hidden_works_are_left_out(pixiv: PixivSite, client: Client) -> None:
     placeholder = "https://s.pximg.net/common/images/limit_sanity_level_360.png"
     gone = {"title": "", "tags": [], "meta_single_page": {"original_image_url": placeholder}}
     answers(pixiv, found(work(1, visible=False, **gone), work(2, **gone), work(3)))
     assert keys(ask(pixiv, client)) == ["3_p0"]
-
-
-def test_a_page_of_hidden_works_is_not_a_changed_site(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1, visible=False, meta_single_page={})))
-    assert ask(pixiv, client) == []
 
 
 def test_a_broken_work_costs_no_other(pixiv: PixivSite, client: Client) -> None:
@@ -229,10 +206,6 @@ def test_bookmarks_are_looked_for_by_the_visitors_tags(bookmarks: int, word: str
     assert with_buckets("猫", bookmarks) == word
 
 
-def test_alternatives_stay_together_beside_the_buckets() -> None:
-    assert with_buckets("猫 OR 犬", 100_000) == "(猫 OR 犬) 100000users入り"
-
-
 def test_the_number_of_bookmarks_is_checked_as_well(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, found(work(1, total_bookmarks=59_999), work(2, total_bookmarks=60_000)))
     assert keys(ask(pixiv, client, bookmarks="60000")) == ["2_p0"]
@@ -253,18 +226,6 @@ def test_a_search_goes_on_past_its_cap_by_date(pixiv: PixivSite, client: Client)
     asked = [(a.get("offset"), a.get("end_date")) for a in pixiv.asked_for(SEARCH)]
     assert asked == [(None, None), ("4980", None), (None, "2024-04-21")]
     assert {a["start_date"] for a in pixiv.asked_for(SEARCH)} == {"2024-01-01"}
-
-
-def test_oldest_first_goes_on_by_the_first_day(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1), next_offset=5010), found(work(1), work(2)))
-    assert keys(ask(pixiv, client, sort="oldest", until="2024-06-01")) == ["1_p0", "2_p0"]
-    assert pixiv.asked_for(SEARCH)[1]["start_date"] == "2024-04-30"
-    assert pixiv.asked_for(SEARCH)[1]["end_date"] == "2024-06-01"
-
-
-def test_a_lower_cap_is_met_as_well(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1), next_offset=30), OFFSET_CAP, found(work(2)))
-    assert keys(ask(pixiv, client)) == ["1_p0", "2_p0"]
 
 
 def test_a_day_with_more_works_than_a_search_reaches_ends(pixiv: PixivSite, client: Client) -> None:
@@ -348,14 +309,6 @@ def test_turned_away_is_not_nothing(
     assert caught.value.mend
 
 
-def test_a_bad_refresh_token_tells_what_mends_it(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, BAD_TOKEN, path="/auth/token")
-    with pytest.raises(NeedsLogin, match="harvest login pixiv") as caught:
-        ask(pixiv, client)
-    assert caught.value.exit_code == 5
-    assert len(pixiv.sent) == 1
-
-
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_tokens_are_in_no_text(pixiv: PixivSite, client: Client, status: int) -> None:
     access = "a-very-long-access-token-of-forty-letters"
@@ -367,27 +320,10 @@ def test_tokens_are_in_no_text(pixiv: PixivSite, client: Client, status: int) ->
     assert TOKEN not in str(caught.value)
 
 
-def test_a_site_in_trouble_is_asked_again(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, (502, "<html>"), found(work(1)))
-    assert keys(ask(pixiv, client)) == ["1_p0"]
-
-
 def test_works_in_a_new_shape_are_a_changed_site(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, found({"work_id": 1}, {"work_id": 2}))
     with pytest.raises(Changed):
         ask(pixiv, client)
-
-
-def test_a_next_page_that_lies_behind_is_a_changed_site(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1), next_offset=30))
-    with pytest.raises(Changed):
-        ask(pixiv, client)
-
-
-def test_a_dead_site_is_unreachable(client: Client) -> None:
-    nowhere = {"endpoint": "http://127.0.0.1:9", "auth_endpoint": "http://127.0.0.1:9"}
-    with pytest.raises(Unreachable, match="refused"):
-        list(PIXIV.candidates(Query("猫", options=nowhere), client))
 
 
 METADATA = {
@@ -412,36 +348,3 @@ def test_frames_have_addresses_of_their_own(pixiv: PixivSite, client: Client) ->
     assert keys(frames) == ["9_ugoira0", "9_ugoira1", "9_ugoira2"]
     assert frames[2].url == "https://i.pximg.net/img-original/img/9_ugoira2.jpg"
     assert {frame.origin.post for frame in frames} == {"9"}
-
-
-def test_an_animation_that_is_gone_ends_nothing(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(ugoira(9), work(10)))
-    pixiv.speakers["/v1/ugoira/metadata"] = lambda _: error("gone", 404)
-    assert keys(ask(pixiv, client)) == ["9_ugoira0", "10_p0"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "told"),
-    [
-        ("since", "2024-13-01", "2024-01-31"),
-        ("until", "20240131", "2024-01-31"),
-        ("bookmarks", "many", "500"),
-        ("r18", "maybe", "only"),
-        ("sort", "popular", "newest"),
-        ("bookmark", "5", r"Did you mean pixiv\.bookmarks"),
-        ("auth_endpoint", "pixiv", "http://127"),
-    ],
-)
-def test_a_wrong_word_names_the_right_ones(
-    pixiv: PixivSite, client: Client, name: str, value: str, told: str
-) -> None:
-    with pytest.raises(UsageError, match=told):
-        PIXIV.settings(Query("猫", options={name: value}))
-    with pytest.raises(UsageError, match=told):
-        ask(pixiv, client, **{name: value})
-    assert pixiv.sent == []
-
-
-def test_dates_in_the_wrong_order_are_told() -> None:
-    with pytest.raises(UsageError, match="later"):
-        PIXIV.settings(Query("x", options={"since": "2024-02-01", "until": "2024-01-01"}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import gzip
-import socket
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from itertools import pairwise
 import pytest
 from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, running
 
-from gleanset.errors import Unreadable, UsageError
+from gleanset.errors import Unreadable
 from harvest.http import Client, Closed, DownloadLimits
 from harvest.http.robots import RobotsPolicy, refused_by
 from harvest.http.urls import origin_of
@@ -113,13 +112,6 @@ def test_rules_may_come_packed(client: Client, host: FaultyServer) -> None:
     assert outcome(client, f"{host.url}/a.jpg") == "robots.txt disallows"
 
 
-def test_a_rejection_names_the_address(client: Client, host: FaultyServer) -> None:
-    says(host, EVERYTHING)
-    with pytest.raises(Unreadable) as caught:
-        client.download(f"{host.url}/a.jpg#top")
-    assert caught.value.detail == f"{host.url}/a.jpg"
-
-
 FILLER = b"# nothing to see\n"
 MOST = 500 * 1024
 
@@ -159,13 +151,6 @@ def test_fifty_downloads_read_it_once(host: FaultyServer) -> None:
     assert host.most_running <= QUICK.per_host
 
 
-def test_each_host_has_its_own(client: Client, host: FaultyServer, other: FaultyServer) -> None:
-    says(host, EVERYTHING)
-    assert outcome(client, f"{host.url}/a.jpg") == "robots.txt disallows"
-    assert outcome(client, f"{other.url}/a.jpg") == "ok"
-    assert host.hits["/robots.txt"] == other.hits["/robots.txt"] == 1
-
-
 @pytest.mark.parametrize(
     ("url", "origin"),
     [
@@ -179,12 +164,6 @@ def test_each_host_has_its_own(client: Client, host: FaultyServer, other: Faulty
 )
 def test_a_host_is_scheme_name_and_port(url: str, origin: str) -> None:
     assert origin_of(url) == origin
-
-
-def test_the_connection_serves_the_picture_too(client: Client, host: FaultyServer) -> None:
-    says(host, b"<html>no such page</html>", status=404)
-    assert outcome(client, f"{host.url}/a.jpg") == "ok"
-    assert host.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -229,13 +208,6 @@ def test_what_cannot_be_read_costs_little_and_only_this_host(
     assert host.hits["/robots.txt"] <= 2
 
 
-def test_the_reason_says_what_was_wrong_with_it(client: Client, host: FaultyServer) -> None:
-    says(host, b"", status=500)
-    with pytest.raises(Unreadable) as caught:
-        client.download(f"{host.url}/a.jpg")
-    assert caught.value.detail == f"{host.url}/a.jpg: {host.url}/robots.txt: http 500"
-
-
 @pytest.mark.timed
 def test_it_is_asked_for_again_after_a_while(host: FaultyServer) -> None:
     limits = replace(QUICK, retries=0, robots_again=0.3)
@@ -247,34 +219,6 @@ def test_it_is_asked_for_again_after_a_while(host: FaultyServer) -> None:
         time.sleep(0.35)
         assert outcome(client, f"{host.url}/a.jpg") == "ok"
     assert host.hits["/robots.txt"] == 2
-
-
-def test_a_host_that_is_not_there_is_the_reason_itself(client: Client) -> None:
-    with socket.socket() as later:
-        later.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{later.getsockname()[1]}"
-        assert outcome(client, f"{url}/a.jpg") == "connection failed"
-        later.listen()
-        later.settimeout(0.2)
-        assert outcome(client, f"{url}/b.jpg") == "connection failed"
-        with pytest.raises(TimeoutError):
-            later.accept()  # nobody came: the second is told from memory
-
-
-def test_rules_may_lie_elsewhere(client: Client, host: FaultyServer, other: FaultyServer) -> None:
-    says(host, b"", status=301, Location=f"{other.url}/rules.txt")
-    other.behaviours["/rules.txt"] = lambda h: h.answer(200, EVERYTHING)
-    says(other, EVERYTHING)
-    assert outcome(client, f"{host.url}/a.jpg") == "robots.txt disallows"
-    assert other.hits["/robots.txt"] == 0
-
-
-@pytest.mark.parametrize("location", ["/robots.txt", "file:///etc/passwd"])
-def test_a_redirect_to_nowhere_is_no_rule(
-    client: Client, host: FaultyServer, location: str
-) -> None:
-    says(host, b"", status=302, Location=location)
-    assert outcome(client, f"{host.url}/a.jpg") == "ok"
 
 
 def test_rules_are_not_looked_for_at_home(
@@ -324,18 +268,6 @@ def test_a_crawl_delay_is_kept(client: Client, host: FaultyServer) -> None:
     assert all(b - a > 0.15 for a, b in pairwise(times))
 
 
-@pytest.mark.parametrize(
-    ("asked", "kept"),
-    [("9999", 30.0), ("30", 30.0), ("0.5", 1.0), ("nan", 1.0), ("-4", 1.0), ("soon", 1.0)],
-)
-def test_a_crawl_delay_has_bounds(host: FaultyServer, asked: str, kept: float) -> None:
-    says(host, f"User-agent: *\nCrawl-delay: {asked}\n".encode())
-    limits = replace(QUICK, delay=1.0)
-    with Client(limits, allow_private=True) as client:
-        client.fetcher.read_robots(f"{host.url}/a.jpg")
-        assert client.fetcher.slots.delay_of("127.0.0.1") == kept
-
-
 def test_closing_ends_waiting_for_rules(host: FaultyServer) -> None:
     host.behaviours["/robots.txt"] = host.behaviours["/drip-headers"]
     client = Client(DownloadLimits(), allow_private=True)
@@ -374,17 +306,6 @@ def test_rules_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         tracemalloc.stop()
     assert not policy.check("http://h0.example/a.jpg")
-
-
-def test_a_client_tells_that_it_is_closed() -> None:
-    client = Client(QUICK)
-    assert not client.closed
-    assert not client.wait(0.01)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(client.wait, 20)
-        client.close()
-        assert waiting.result(timeout=15)
-    assert client.closed
 
 
 LINES: dict[str, tuple[list[str], str | None]] = {
@@ -439,11 +360,6 @@ def test_a_tag_is_heeded_before_the_body(client: Client, host: FaultyServer) -> 
     assert outcome(client, f"{host.url}/late.jpg") == "robots tag noimageai"
 
 
-def test_a_tag_of_an_error_does_not_hide_it(client: Client, host: FaultyServer) -> None:
-    host.behaviours["/gone.jpg"] = tagged("noindex", status=404)
-    assert outcome(client, f"{host.url}/gone.jpg") == "http 404"
-
-
 @pytest.mark.parametrize("words", [*WORDS, "robots.txt noindex"])
 def test_each_can_be_ignored_by_name(host: FaultyServer, words: str) -> None:
     says(host, b"User-agent: *\nDisallow: /robots.txt-says-no\n")
@@ -456,13 +372,6 @@ def test_each_can_be_ignored_by_name(host: FaultyServer, words: str) -> None:
             fine.add("robots.txt")
     assert fine == ignored
     assert host.hits["/robots.txt"] == (0 if "robots.txt" in ignored else 1)
-
-
-def test_an_unknown_word_is_told_with_the_right_ones() -> None:
-    with pytest.raises(UsageError) as caught:
-        Client(ignore_robots=frozenset({"noindex", "robots"}))
-    assert "called robots " in str(caught.value)
-    assert all(word in caught.value.mend for word in WORDS)
 
 
 def test_who_asks_is_said(host: FaultyServer) -> None:

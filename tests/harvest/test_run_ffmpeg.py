@@ -13,9 +13,9 @@ import pytest
 from tools_for_tests import eventually
 
 from gleanset import Dataset
-from gleanset.errors import InputUnusable, MissingComponent, Unreadable
+from gleanset.errors import InputUnusable, Unreadable
 from harvest.frames import harvest_frames
-from harvest.video import probe_ffmpeg, run_ffmpeg
+from harvest.video import probe_ffmpeg
 from harvest.video.run_ffmpeg import RunningFfmpeg, end_all, ffmpeg_log, started
 from harvest.video.sampling import Sampling
 
@@ -41,19 +41,6 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
     except FileNotFoundError:
         return False
-
-
-def test_no_pipe_stays_open_where_ffmpeg_cannot_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_ffmpeg, "ending_with_us", list)
-    not_a_program = tmp_path / "ffmpeg"
-    not_a_program.write_text("no program")
-    before = pipes()
-    for path in (tmp_path / "nowhere", not_a_program):
-        with pytest.raises(MissingComponent, match="cannot be started"):
-            RunningFfmpeg([str(path), "OUT:times", "OUT:thumbs"], ["times", "thumbs"])
-    assert pipes() <= before
 
 
 def test_no_pipe_stays_open_after_a_run() -> None:

@@ -140,15 +140,6 @@ def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
     assert not any(url.endswith("no") for url in asked)
 
 
-def test_what_stays_broken_is_given_up_after_its_tries(site: FaultyServer) -> None:
-    site.otherwise = lambda h: h.reset()
-    told = fetched(
-        site, [f"{SLOW}/{n}" for n in range(5)], DownloadLimits(backoff=0.15, retries=2), 2
-    )
-    assert [reason for _, reason in told] == ["connection failed"] * 5
-    assert {site.hits[f"/{n}"] for n in range(5)} == {3}
-
-
 @pytest.mark.timed
 def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> None:
     def behave(h: Handler) -> None:
@@ -162,23 +153,6 @@ def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> N
     order = [url.startswith(QUICK) for url, _ in told]
     assert order.index(True) < 6
     assert not any(order[20:])
-
-
-def test_a_redirect_on_a_slow_host_has_an_end(site: FaultyServer) -> None:
-    site.behaviours["/a"] = lambda h: h.answer(302, Location="/b")
-    site.otherwise = busy_at_first(0)
-    assert fetched(site, [f"{SLOW}/a"], DownloadLimits(delay=0.3)) == [
-        (f"{SLOW}:{site.server_address[1]}/a", None)
-    ]
-    assert site.hits["/a"] == 1
-    assert site.hits["/b"] == 1
-
-
-def test_who_always_asks_for_a_pause_is_rejected_in_the_end(site: FaultyServer) -> None:
-    site.otherwise = lambda h: h.answer(429, b"", Retry_After="3600")
-    told = fetched(site, [f"{SLOW}/x", f"{SLOW}/y"], DownloadLimits(max_wait=0.2, retries=2))
-    assert [reason for _, reason in told] == ["http 429"] * 2
-    assert (site.hits["/x"], site.hits["/y"]) == (3, 3)
 
 
 @pytest.mark.timed

@@ -17,7 +17,7 @@ from keyring.backends.fail import Keyring as FailKeyring
 from keyring.backends.null import Keyring as NullKeyring
 from keyring.errors import PasswordDeleteError
 
-from gleanset.errors import NeedsLogin, NotWritable, UsageError
+from gleanset.errors import NeedsLogin, NotWritable
 from harvest import secrets
 from harvest.secrets import SERVICE, Vault, keep_secret, redacted, secret
 
@@ -183,30 +183,12 @@ def test_a_damaged_file_is_told_without_its_text(file: Path, text: str) -> None:
     assert caught.value.__cause__ is None
 
 
-@needs_modes
-@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(NotWritable, match=r"secrets\.json"):
-        Vault(tmp_path / "deep").keep(KEY, "abc123")
-
-
 def test_a_place_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("not a folder")
     vault = Vault(tmp_path / "taken")
     assert vault.read(KEY) is None
     with pytest.raises(NotWritable):
         vault.keep(KEY, "abc123")
-
-
-def test_an_empty_secret_is_not_kept(file: Path) -> None:
-    with pytest.raises(UsageError):
-        keep_secret(KEY, " \n")
-    assert not file.exists()
-
-
-def test_no_secret_is_none() -> None:
-    assert secret(KEY) is None
 
 
 def test_known_secrets_are_taken_out_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
-import requests
 from faulty_server import FaultyServer, Handler, running
-from pixiv_site import PixivSite
 
 from gleanset.errors import GleansetError, RateLimited, Unreachable
 from harvest.http import Client, Closed, DownloadLimits
@@ -23,7 +20,7 @@ from harvest.sources.flickr import Flickr
 from harvest.sources.flickr.login import login_flickr
 from harvest.sources.gallery_dl import GalleryDl, extraction
 from harvest.sources.pixiv import Pixiv
-from harvest.sources.sessions import guard_session, open_session
+from harvest.sources.sessions import open_session
 from harvest.sources.throttle import SiteThrottle
 
 QUICK = DownloadLimits(retries=0)
@@ -75,17 +72,6 @@ def test_a_name_that_leads_home_is_refused_unasked(site: FaultyServer, source: S
     assert site.connections == 0
 
 
-@pytest.mark.usefixtures("home")
-@pytest.mark.parametrize("source", SOURCES)
-def test_a_name_that_leads_home_is_asked_with_leave(source: Source) -> None:
-    site = PixivSite()
-    with running(site):
-        # It is only one of these sites, but all may ask it.
-        with suppress(GleansetError):
-            ask_quickly(source, f"http://site.example:{site.server_address[1]}", allow_private=True)
-        assert site.connections > 0
-
-
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "[::ffff:7f00:1]", "localhost"])
 def test_every_spelling_is_refused(site: FaultyServer, source: Source, host: str) -> None:
@@ -114,15 +100,6 @@ def test_a_redirect_into_the_private_is_refused(
     with pytest.raises(Unreachable, match=r"169\.254.*private address"):
         ask_quickly(GalleryDl(), "http://site.example")
     assert len(site.asked) == 1
-
-
-def test_a_session_of_another_client_keeps_its_own_rule(site: FaultyServer) -> None:
-    with Client(QUICK, allow_private=True) as free, Client(QUICK) as strict:
-        site.otherwise = lambda h: h.answer(body=b"{}")
-        assert open_session(free, SiteThrottle(0)).get(site.url).text == "{}"
-        with pytest.raises(Unreachable):
-            open_session(strict, SiteThrottle(0)).get(site.url)
-        assert open_session(free, SiteThrottle(0)).get(site.url).text == "{}"
 
 
 def test_an_endpoint_written_for_a_login_may_be_at_home() -> None:
@@ -179,15 +156,6 @@ def test_an_endless_page_for_gallery_dl_has_an_end(
         pytest.raises((Unreachable, RateLimited)),
     ):
         ask(GalleryDl({"sleep-retries": 0.05}), site.url, client)
-
-
-def test_cookies_of_an_answer_are_kept(site: FaultyServer) -> None:
-    site.otherwise = lambda h: h.answer(body=b"{}", Set_Cookie="told=yes")
-    with Client(QUICK, allow_private=True) as client, requests.Session() as session:
-        guard_session(session, client)
-        assert session.get(site.url).json() == {}
-        session.get(site.url)
-    assert site.headers[1]["cookie"] == "told=yes"
 
 
 def test_a_search_that_waits_for_its_turn_ends_with_its_client(site: FaultyServer) -> None:

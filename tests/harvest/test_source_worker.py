@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import SmallBing, found, names
-from tools_for_tests import ROOT, command, eventually, run_here
+from tools_for_tests import ROOT, command, eventually
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError
@@ -91,24 +91,10 @@ def test_a_slow_site_does_not_hold_up_another(bing: SmallBing, dataset: Dataset)
     assert all(name.startswith("2") for name in bing.fetched[:5])
 
 
-def test_what_a_slow_site_lacks_comes_from_the_other(bing: SmallBing, dataset: Dataset) -> None:
-    short = shelf(bing, "short", range(3), lambda _: time.sleep(0.1))
-    result = harvest(dataset, short, shelf(bing, "long", range(20, 60)), limit=20)
-    assert result["added"] == dataset.images.count() == 20
-
-
 def test_a_site_is_asked_for_no_more_than_is_wanted(bing: SmallBing, dataset: Dataset) -> None:
     one, two = shelf(bing, "one", range(40)), shelf(bing, "two", range(40, 80))
     harvest(dataset, one, two, limit=8)
     assert (one.given, two.given) == (4, 4)
-
-
-def test_a_source_lives_in_one_thread_that_is_not_ours(bing: SmallBing, dataset: Dataset) -> None:
-    one = shelf(bing, "one", range(40))
-    harvest(dataset, one, limit=4)
-    assert len(one.threads) == 1
-    assert threading.get_ident() not in one.threads
-    assert not [t for t in threading.enumerate() if t.name == "gleanset-source"]
 
 
 def test_a_bug_in_a_source_is_not_an_empty_result(bing: SmallBing, dataset: Dataset) -> None:
@@ -136,12 +122,6 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
     assert told == {"candidates": 10}
     assert [url.rpartition("?")[2] for url in shown[:5]] == ["quick"] * 5
     assert sorted(url.rpartition("?")[2] for url in shown) == ["quick"] * 5 + ["slow"] * 5
-
-
-def test_printing_addresses_asks_for_no_page_too_many(bing: SmallBing, tmp_path: Path) -> None:
-    done = run_here("harvest.cli", *bing.line(tmp_path / "d", "cat", "-g", "--limit", "3"))
-    assert done.json == {"candidates": 3}
-    assert bing.searched == ["cat:1"]
 
 
 class Simulated:

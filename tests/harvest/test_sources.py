@@ -13,12 +13,11 @@ import pytest
 from faulty_server import running
 from recorded_site import ANSWERS, RecordedSite
 
-from gleanset.errors import GleansetError, UsageError
+from gleanset.errors import GleansetError
 from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.sources import SOURCES, Query, Source, source_named
-from harvest.sources.base import Endpoint
 from harvest.sources.flickr import Flickr
 from harvest.sources.gallery_dl import GalleryDl
 from harvest.sources.google import Google
@@ -188,11 +187,6 @@ def test_a_source_with_a_key_records_what_a_bad_one_does(monkeypatch: pytest.Mon
         recorded(source_named("bing"), "bad_key")
 
 
-def test_recorded_answers_belong_to_a_source() -> None:
-    folders = {folder.name for folder in ANSWERS.iterdir() if folder.is_dir()}
-    assert folders == {source.name for source in SOURCES}
-
-
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_options_are_documented_and_their_defaults_are_words(source: Source) -> None:
     assert source.example
@@ -201,27 +195,3 @@ def test_options_are_documented_and_their_defaults_are_words(source: Source) -> 
         assert option.help
         assert not option.words or option.default in {"", *option.words}
     assert source.settings(Query("x")) == {o.name: o.default for o in source.options}
-
-
-def test_names_are_unique_and_found() -> None:
-    assert len({source.name for source in SOURCES}) == len(SOURCES)
-    assert all(source_named(source.name) is source for source in SOURCES)
-
-
-def test_a_misspelt_source_is_guessed() -> None:
-    with pytest.raises(UsageError, match="Did you mean bing"):
-        source_named("bnig")
-    with pytest.raises(UsageError, match=r"Known: .*bing"):
-        source_named("altavista")
-
-
-@pytest.mark.parametrize(
-    ("base", "url"),
-    [
-        ("http://127.0.0.1:8900", "http://127.0.0.1:8900/images/async"),
-        ("http://127.0.0.1:8900/", "http://127.0.0.1:8900/images/async"),
-        ("https://proxy.example/bing/v1", "https://proxy.example/bing/v1/images/async"),
-    ],
-)
-def test_paths_are_appended_to_an_endpoint(base: str, url: str) -> None:
-    assert Endpoint(base).url("/images/async") == url

@@ -10,13 +10,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Handler
 from PIL import Image
-from tools_for_tests import ROOT, Ran, command, eventually, picture, python, run_cli, run_here
+from tools_for_tests import ROOT, Ran, command, eventually, picture, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable
@@ -160,40 +159,6 @@ def test_every_good_image_is_there_and_every_bad_one_told_truly(
     assert again == {"added": 0, "duplicate": 0, "known": len(GOOD) + len(BAD), "rejected": 0}
 
 
-@pytest.mark.parametrize(
-    ("path", "bounds", "reason"),
-    [("/drip-body", {"total": 0.8}, "too slow"), ("/silent", {"read": 0.4}, "timed out")],
-)
-def test_what_takes_too_long_is_told_and_tried_three_times(
-    dataset: Dataset,
-    pictures: FaultyServer,
-    tmp_path: Path,
-    path: str,
-    bounds: dict[str, float],
-    reason: str,
-) -> None:
-    urls, limits = write_list(tmp_path / "l", pictures, path), replace(QUICK, **bounds)
-
-    def client() -> Client:
-        return Client(limits, allow_private=True, ignore_robots=frozenset({"robots.txt"}))
-
-    for _ in range(3):
-        assert harvest_urls(dataset, [urls], client)["reasons"] == {reason: 1}
-    asked = len(pictures.asked)
-    assert harvest_urls(dataset, [urls], client)["known"] == 1
-    assert len(pictures.asked) == asked
-
-
-def test_the_command_does_the_same(pictures: FaultyServer, tmp_path: Path) -> None:
-    urls = write_list(tmp_path / "l", pictures, "/good/1.jpg", "/forbidden", "/html.jpg")
-    line = ("urls", urls, "-d", tmp_path / "d", "--json")
-    refused = run_cli("harvest.cli", *line)
-    assert refused.json["reasons"] == {"private address": 3}
-    assert pictures.asked == []
-    with Dataset.open(tmp_path / "d") as dataset:
-        assert dataset.images.count() == 0
-
-
 def test_addresses_that_were_private_are_asked_once_they_may_be(
     pictures: FaultyServer, tmp_path: Path
 ) -> None:
@@ -269,42 +234,6 @@ def test_lists_as_other_programs_write_them(tmp_path: Path) -> None:
 def test_lines_that_are_no_address_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "l").write_text("cat.jpg\nftp://h/x.jpg\nhttp://\nhttp://[::1/x\n" + "x" * 9000)
     assert harvest(dataset, tmp_path / "l")["reasons"] == {"bad url": 5}
-
-
-def test_a_list_that_is_not_there(dataset: Dataset, tmp_path: Path) -> None:
-    for wrong in ("gone.txt", "."):
-        with pytest.raises(InputUnusable, match="no file"):
-            harvest(dataset, tmp_path / wrong)
-
-
-def test_an_empty_list_is_no_failure(dataset: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "l").touch()
-    assert harvest(dataset, tmp_path / "l") == {
-        "added": 0,
-        "duplicate": 0,
-        "known": 0,
-        "rejected": 0,
-    }
-
-
-def test_a_list_is_read_lazily(dataset: Dataset, pictures: FaultyServer, tmp_path: Path) -> None:
-    path = tmp_path / "l"
-    os.mkfifo(path)
-    code = (
-        "import sys\nwith open(sys.argv[1], 'w') as f:\n"
-        "    for n in range(10**9):\n"
-        "        try: print(sys.argv[2] + f'/good/{n}.jpg', file=f)\n"
-        "        except BrokenPipeError: sys.exit(0)"
-    )
-    writer = python(code, path, pictures.url)
-    try:
-        with Client(QUICK, allow_private=True):
-            found = read_list(path, None)
-            assert next(found).url.endswith("/good/0.jpg")
-            found.close()  # type: ignore[attr-defined]
-    finally:
-        writer.kill()
-        writer.communicate()
 
 
 def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_path: Path) -> None:
