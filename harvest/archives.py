@@ -21,32 +21,21 @@ from gleanset.file_groups import FileGroups, GroupBy
 from gleanset.files.atomic import disk_errors
 from gleanset.files.names import ARCHIVES, printable
 from gleanset.files.store import sha256_of_file
-from gleanset.images.staging import StageBytes, StageFile
 from gleanset.records import Origin
-from gleanset.work.pool import Processes, run_over
-from gleanset.work.progress import Progress
 from harvest.folder import (
-    CreditedPicture,
+    AS_THEY_COME,
     FolderHints,
+    FoundPicture,
+    PictureOptions,
     checked_folder,
     names_in,
     said_stamp,
-    staged_with_credit,
-    take_credited,
+    take_pictures,
 )
 from harvest.importer import Importer
 from harvest.unpack_archive import ArchiveMember, archive_format, open_archive
 
 STAGE = "harvest-archive"
-
-
-class CopiedMember(NamedTuple):
-    """A member in its scratch file, or why there is none; its origin and stamp."""
-
-    path: Path
-    refused: tuple[str, str] | None
-    origin: Origin
-    stamp: str
 
 
 class IdentifiedArchive(NamedTuple):
@@ -88,51 +77,28 @@ class MemberHints:
 
 
 def harvest_archives(
-    dataset: Dataset,
-    archives: Iterable[Path],
-    *,
-    hints: bool = False,
-    class_level: int = 1,
-    label: str | None = None,
-    credit: Credit = NOTHING,
-    groups: FileGroups | None = None,
-    refused: list[str] | None = None,
-    workers: int = 0,
-    progress: Progress | None = None,
+    dataset: Dataset, archives: Iterable[Path], options: PictureOptions = AS_THEY_COME
 ) -> dict[str, object]:
     """Add every picture inside some archives; the counts of what happened.
 
-    With `hints` the class folder inside the archive on that level is the hint (in one without
-    folders its own name), else `label`. Who made a picture says its file, else `credit`; what
-    belongs together say `groups`. Members seen before are skipped, wherever the archive lies now.
-    Raises `InputUnusable` for what is no archive.
+    An archive without folders is a class folder itself. Who made a picture says its file, else
+    the options. Members seen before are skipped, wherever the archive lies now. Raises
+    `InputUnusable` for what is no archive.
     """
-    given = checked_archives(archives)
-    with dataset.stage(STAGE) as scratch:
-        store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store, groups=groups, refused=refused, by_folder=hints)
-        hinting = MemberHints(FolderHints(label, class_level if hints else None, groups))
-        keep = _Keep(StageFile(StageBytes(store)))
-        new = (
-            found
-            for path in given
-            for found in _copied(identified(path), intake, scratch, hinting, credit)
-        )
-        outcomes = run_over(keep, new, Processes(workers))
-        for outcome in (progress or Progress()).over(outcomes, "members", unit=" files"):
-            member = outcome.item
-            take_credited(intake, outcome, member.origin, member.stamp, NOTHING, credit)
-            outcome.item.path.unlink(missing_ok=True)
-        intake.finish()
-    return intake.result()
+    paths = [_checked(archive) for archive in archives]
+    hinting = MemberHints(options.hinting)
 
+    def new(intake: Importer, scratch: Path) -> Iterator[FoundPicture]:
+        for archive in map(identified, paths):
+            for number, (entry, origin, stamp) in enumerate(
+                members(archive, hinting, options.credit)
+            ):
+                if not intake.knows(origin, stamp):
+                    path = scratch / f"{archive.key}-{number}"
+                    refused = _copy(entry, path)
+                    yield FoundPicture(path, origin, stamp, copied=True, refused=refused)
 
-def checked_archives(archives: Iterable[Path]) -> list[Path]:
-    """Return their absolute paths.
-
-    Raises `InputUnusable` for what is no archive, before any work.
-    """
-    return [_checked(archive) for archive in archives]
+    return take_pictures(dataset, STAGE, new, options)
 
 
 def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
@@ -172,18 +138,6 @@ def combined(*results: dict[str, object]) -> dict[str, object]:
     return {**total, **({"reasons": dict(reasons.most_common())} if reasons else {})}
 
 
-class _Keep:
-    """Decodes and stores a copied member, in the worker."""
-
-    def __init__(self, keep: StageFile) -> None:
-        self._keep = keep
-
-    def __call__(self, copied: CopiedMember) -> CreditedPicture:
-        if copied.refused is not None:
-            raise Unreadable(*copied.refused)
-        return staged_with_credit(self._keep, copied.path)
-
-
 def _checked(archive: Path) -> Path:
     if not archive.is_file():
         raise InputUnusable(f"there is no archive {archive}", "check its name")
@@ -212,20 +166,6 @@ def identified(path: Path) -> IdentifiedArchive:
     while stem.suffix.lower() in ARCHIVES:
         stem = stem.with_suffix("")
     return IdentifiedArchive(path, digest[:16], stem.name)
-
-
-def _copied(
-    archive: IdentifiedArchive,
-    intake: Importer,
-    scratch: Path,
-    hinting: MemberHints,
-    credit: Credit,
-) -> Iterator[CopiedMember]:
-    """Yield every member worth trying and not known, copied when it is asked for."""
-    for number, (entry, origin, stamp) in enumerate(members(archive, hinting, credit)):
-        if not intake.knows(origin, stamp):
-            path = scratch / f"{archive.key}-{number}"
-            yield CopiedMember(path, _copy(entry, path), origin, stamp)
 
 
 def members(

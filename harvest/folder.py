@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit
 from gleanset.dataset import is_dataset
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.class_folder import class_folder
 from gleanset.files.names import printable
@@ -23,21 +23,24 @@ from gleanset.records import Measured, Origin
 from gleanset.source_table import NAME, SourceTables
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.importer import Importer
+from harvest.importer import FileNotes, Importer
 
 STAGE = "harvest-folder"
 
 
-class Found(NamedTuple):
+class FoundPicture(NamedTuple):
     """A file worth trying, its origin, and a stamp that changes when the file does.
 
-    `credit` is what a `sources.csv` says of it.
+    `credit` is what a `sources.csv` says of it. A `copied` one is removed when it was tried; in
+    the place of one that could not be copied stands why it was `refused`.
     """
 
     path: Path
     origin: Origin
     stamp: str
     credit: Credit = NOTHING
+    copied: bool = False
+    refused: tuple[str, str] | None = None
 
 
 class CreditedPicture(NamedTuple):
@@ -66,81 +69,100 @@ class FolderHints(NamedTuple):
         return self.groups.of(name, folder, inside, self.level) if self.groups else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOptions:
+    """How pictures are taken in.
+
+    With `hints` the class folder on that level is the hint, else `label`. `credit` is that of the
+    pictures of which nothing else is said; `groups` say which belong together, where no
+    `sources.csv` does. To `refused` is added which files were rejected, and why.
+    """
+
+    hints: bool = False
+    class_level: int = 1
+    label: str | None = None
+    credit: Credit = NOTHING
+    groups: FileGroups | None = None
+    refused: list[str] | None = None
+    workers: int = 0
+    progress: Progress | None = None
+
+    @property
+    def hinting(self) -> FolderHints:
+        """What the pictures are hinted to be."""
+        return FolderHints(self.label, self.class_level if self.hints else None, self.groups)
+
+
+AS_THEY_COME = PictureOptions()
+
+
 def harvest_folders(
-    dataset: Dataset,
-    folders: Iterable[Path],
-    *,
-    hints: bool = False,
-    class_level: int = 1,
-    label: str | None = None,
-    credit: Credit = NOTHING,
-    groups: FileGroups | None = None,
-    refused: list[str] | None = None,
-    workers: int = 0,
-    progress: Progress | None = None,
+    dataset: Dataset, folders: Iterable[Path], options: PictureOptions = AS_THEY_COME
 ) -> dict[str, object]:
     """Add every picture under some folders, and pictures named themselves; the counts.
 
-    With `hints` the class folder on that level is the hint (see `walk`), else `label`. Who made a
-    picture says a `sources.csv`, else the file itself, else `credit`; what belongs together says
-    that table, else `groups`. Files seen before are skipped unless they, or what is said of them,
-    changed. Raises `InputUnusable` for a folder that is not there.
+    Who made a picture says a `sources.csv`, else the file itself, else the options. Files seen
+    before are skipped unless they, or what is said of them, changed. Raises `InputUnusable` for a
+    folder that is not there.
     """
     roots = [checked_folder(folder, dataset.root) for folder in folders]
-    hinting = FolderHints(label, class_level if hints else None, groups)
-    with dataset.stage(STAGE) as scratch:
+
+    def new(intake: Importer, _: Path) -> Iterator[FoundPicture]:
+        for root in roots:
+            for picture in walk(
+                root, options.hinting, leave_out=dataset.root, credit=options.credit
+            ):
+                if not intake.knows(picture.origin, picture.stamp):
+                    yield picture
+
+    return take_pictures(dataset, STAGE, new, options)
+
+
+def take_pictures(
+    dataset: Dataset,
+    stage: str,
+    new: Callable[[Importer, Path], Iterator[FoundPicture]],
+    options: PictureOptions,
+) -> dict[str, object]:
+    """Take in the pictures that `new` yields, which may use a scratch folder; the counts."""
+    notes = FileNotes(options.groups, options.refused, options.hints)
+    with dataset.stage(stage) as scratch:
         store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store, groups=groups, refused=refused, by_folder=hints)
-        keep = StageFile(StageBytes(store))
-        new = (
-            found
-            for root in roots
-            for found in walk(root, hinting, leave_out=dataset.root, credit=credit)
-            if not intake.knows(found.origin, found.stamp)
-        )
-        outcomes = run_over(_Keep(keep), new, Processes(workers))
-        for outcome in (progress or Progress()).over(outcomes, "files", unit=" files"):
-            found = outcome.item
-            take_credited(intake, outcome, found.origin, found.stamp, found.credit, credit)
+        intake = Importer(dataset, stage, store, notes=notes)
+        keep = _Keep(StageFile(StageBytes(store)))
+        outcomes = run_over(keep, new(intake, scratch), Processes(options.workers))
+        for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
+            _take(intake, outcome, options.credit)
+            if outcome.item.copied:
+                outcome.item.path.unlink(missing_ok=True)
         intake.finish()
     return intake.result()
 
 
 class _Keep:
-    """Unpacks a `Found` in the worker."""
+    """Decodes and stages a picture, and reads who made it, in the worker."""
 
     def __init__(self, keep: StageFile) -> None:
         self._keep = keep
 
-    def __call__(self, found: Found) -> CreditedPicture:
-        return staged_with_credit(self._keep, found.path)
+    def __call__(self, picture: FoundPicture) -> CreditedPicture:
+        if picture.refused is not None:
+            raise Unreadable(*picture.refused)
+        data = self._keep.read(picture.path)
+        return CreditedPicture(self._keep.keep(data), credit_of(data))
 
 
-def staged_with_credit(keep: StageFile, path: Path) -> CreditedPicture:
-    """Stage a file, and read who made it, in a worker. Raises `Unreadable`."""
-    data = keep.read(path)
-    return CreditedPicture(keep.keep(data), credit_of(data))
-
-
-def take_credited(
-    intake: Importer,
-    outcome: Outcome[Any, CreditedPicture],
-    origin: Origin,
-    stamp: str,
-    told: Credit,
-    given: Credit,
+def _take(
+    intake: Importer, outcome: Outcome[FoundPicture, CreditedPicture], of_all: Credit
 ) -> None:
-    """Take what a worker made of a file, with who made the picture in its origin.
-
-    That says what was `told` of this one, else its file, else what was `given` for all.
-    """
-    picture = outcome.result
-    credit = told.completed(picture.credit if picture else NOTHING).completed(given)
-    measured = Outcome(
-        outcome.item, picture.measured if picture else None, outcome.reason, outcome.detail
+    """Take what a worker made of a file; who made it says a table, else the file, else `of_all`."""
+    item, picture = outcome.item, outcome.result
+    credit = item.credit.completed(picture.credit if picture else NOTHING).completed(of_all)
+    measured = Outcome(item, picture.measured if picture else None, outcome.reason, outcome.detail)
+    origin = replace(
+        item.origin, author=credit.author, licence=credit.licence, page_url=credit.page
     )
-    origin = replace(origin, author=credit.author, licence=credit.licence, page_url=credit.page)
-    intake.take(origin, measured, stamp)
+    intake.take(origin, measured, item.stamp)
 
 
 def checked_folder(folder: Path, own: Path) -> Path:
@@ -164,7 +186,7 @@ def checked_folder(folder: Path, own: Path) -> Path:
 
 def walk(
     root: Path, hinting: FolderHints, *, leave_out: Path, credit: Credit = NOTHING
-) -> Iterator[Found]:
+) -> Iterator[FoundPicture]:
     """Yield all files under `root` in a fixed order, without hidden ones and without datasets.
 
     A `root` without folders is a class folder itself, and so is the folder of a `root` that is a
@@ -176,14 +198,16 @@ def walk(
     closed: list[OSError] = []
     tables = SourceTables(root.parent if root.is_file() else root)
 
-    def found(path: Path, hint: str | None, inside: Sequence[str] = ()) -> Found:
-        told = tables.of(path)
-        group = told.group or hinting.group_of(path.name, printable(path.parent), inside)
+    def picture(path: Path, hint: str | None, inside: Sequence[str] = ()) -> FoundPicture:
+        row = tables.of(path)
+        group = row.group or hinting.group_of(path.name, printable(path.parent), inside)
         below = path.relative_to(root) if path != root else Path(path.name)
-        return _found(path, below, hint, group, told.credit, credit)
+        origin = _origin(path, below, hint, group)
+        stamp = _stamp(path, origin, said_stamp(group, row.credit, credit))
+        return FoundPicture(path, origin, stamp, row.credit if stamp else NOTHING)
 
     if root.is_file():
-        yield found(root, hinting.of((root.parent.name,)))
+        yield picture(root, hinting.of((root.parent.name,)))
         return
     loose: tuple[str, ...] = ()
     for folder, folders, files in _open_folders(root, own, closed):
@@ -191,8 +215,8 @@ def walk(
             loose = (root.name,)
         inside = folder.relative_to(root).parts
         for name in files:
-            yield found(folder / name, hinting.of(inside or loose), inside)
-    yield from (found(Path(os.fsdecode(error.filename)), hinting.label) for error in closed)
+            yield picture(folder / name, hinting.of(inside or loose), inside)
+    yield from (picture(Path(os.fsdecode(error.filename)), hinting.label) for error in closed)
 
 
 def names_in(root: Path, leave_out: Path) -> Iterator[str]:
@@ -227,29 +251,29 @@ def _is_left_out(folder: Path, own: Path) -> bool:
     return folder.resolve() == own or is_dataset(folder)
 
 
-def _found(
-    path: Path, below: Path, hint: str | None, group: str | None, told: Credit, given: Credit
-) -> Found:
-    text, title = printable(path), printable(Path(path.name))
-    hint = hint and printable(Path(hint))
-    origin = Origin(
+def _origin(path: Path, below: Path, hint: str | None, group: str | None) -> Origin:
+    text = printable(path)
+    return Origin(
         "folder",
         text,
         path=text,
-        title=title,
-        hint=hint,
+        title=printable(Path(path.name)),
+        hint=hint and printable(Path(hint)),
         post=group,
         original_path=printable(below).replace(os.sep, "/"),
     )
+
+
+def _stamp(path: Path, origin: Origin, credits_stamp: str) -> str:
+    """Return what changes with a file and with what is said of it; empty where it is not there."""
     try:
         status = path.stat()
     except OSError:
-        return Found(path, origin, "")
-    stamp = f"{status.st_size}:{status.st_mtime_ns}:{hint or ''}{said_stamp(group, told, given)}"
-    return Found(path, origin, stamp, told)
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}{credits_stamp}"
 
 
 def said_stamp(group: str | None, *parts: Credit) -> str:
     """Return a stamp that changes with what is said of a picture; empty where nothing is."""
-    said = [text or "" for one in parts for text in one] + ([group] if group else [])
-    return ":" + hashlib.sha256("\0".join(said).encode()).hexdigest()[:12] if any(said) else ""
+    texts = [text or "" for credit in parts for text in credit] + ([group] if group else [])
+    return ":" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12] if any(texts) else ""

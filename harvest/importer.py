@@ -13,7 +13,7 @@ from dataclasses import asdict
 from enum import Enum
 from itertools import islice
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.fetches import FetchEnd
@@ -52,14 +52,25 @@ class Seen(Enum):
     KNOWN = "known"
 
 
+class FileNotes(NamedTuple):
+    """What is noted of files: `groups` that are met, and `refused`, which were rejected and why.
+
+    With `by_folder` hints are names of folders: a file has one, which another run may change.
+    """
+
+    groups: FileGroups | None = None
+    refused: list[str] | None = None
+    by_folder: bool = False
+
+
+NO_NOTES = FileNotes()
+
+
 class Importer:
     """Records what became of each candidate and counts it.
 
-    What it takes was staged in `store`. `images`, where one is given, takes up the hashes that
-    are met, for callers that stop at a number of them; several importers may share it, and
-    `groups`, which counts the groups that are met; to `refused` is added which items were rejected,
-    and why. With `by_folder` hints are names of folders: a file has one, which another run may
-    change.
+    What it takes was staged in `store`. `images`, where there is one, takes up the hashes that
+    are met, for callers that stop at a number of them; several importers may share it.
     """
 
     def __init__(
@@ -68,18 +79,13 @@ class Importer:
         stage: str,
         store: Store,
         images: set[str] | None = None,
-        *,
-        groups: FileGroups | None = None,
-        refused: list[str] | None = None,
-        by_folder: bool = False,
+        notes: FileNotes = NO_NOTES,
     ) -> None:
         self._dataset = dataset
         self._stage = stage
         self._store = store
         self._images = images
-        self._groups = groups
-        self._refused = refused
-        self._by_folder = by_folder
+        self._notes = notes
         self._hinted: set[str] = set()
         self._replaced: list[tuple[str, Origin]] = []
         self._states: dict[str, str | None] = {}
@@ -156,7 +162,7 @@ class Importer:
         if not new:
             self._note_hint(measured.sha256, origin)
             self._note_replaced(measured.sha256, origin)
-        if self._by_folder and origin.hint is None:
+        if self._notes.by_folder and origin.hint is None:
             self.tally["without_hint"] += 1
         return True
 
@@ -181,8 +187,8 @@ class Importer:
                 self._record(origin, state, stamp, None, candidate)
         self.tally["rejected"] += 1
         self.reasons[f"{reason}{_mend(reason, detail)}"] += 1
-        if self._refused is not None:
-            self._refused.append(f"{short_name(origin.key)}: {reason}{_mend(reason, detail)}")
+        if self._notes.refused is not None:
+            self._notes.refused.append(f"{short_name(origin.key)}: {reason}{_mend(reason, detail)}")
 
     def _record(
         self,
@@ -201,15 +207,15 @@ class Importer:
     def _met(self, image: str, origin: Origin) -> None:
         if self._images is not None:
             self._images.add(image)
-        if self._groups is not None:
-            self._groups.note(origin)
+        if self._notes.groups is not None:
+            self._notes.groups.note(origin)
 
     def _note_hint(self, image: str, origin: Origin) -> None:
         if origin.hint is not None:
             self._hinted.add(image)
 
     def _note_replaced(self, image: str, origin: Origin) -> None:
-        if self._by_folder and self._dataset.images.hinted_otherwise(image, origin):
+        if self._notes.by_folder and self._dataset.images.hinted_otherwise(image, origin):
             self._hinted.add(image)
             self._replaced.append((image, origin))
 

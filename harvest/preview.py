@@ -10,16 +10,14 @@ from queue import SimpleQueue
 from types import MappingProxyType
 
 from gleanset import Dataset
-from gleanset.credit import NOTHING, Credit
 from gleanset.errors import GleansetError, Unreadable
-from gleanset.file_groups import FileGroups
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
 from gleanset.terminal import readable
 from harvest.archives import MemberHints, identified, members
 from harvest.fair_share import FairShare, ImagesFound
-from harvest.folder import FolderHints, walk
+from harvest.folder import PictureOptions, walk
 from harvest.http import Client
 from harvest.keyword import FINAL_REFUSALS, Search
 from harvest.lists import PLAIN, Columns
@@ -173,38 +171,32 @@ def preview_urls(
 def preview_folders(
     preview: Preview,
     own: Path,
-    trees: Iterable[Path],
-    archives: Iterable[Path],
-    groups: FileGroups | None = None,
-    told: Callable[[], Mapping[str, object]] = dict,
-    *,
-    hints: bool,
-    class_level: int = 1,
-    label: str | None,
-    credit: Credit = NOTHING,
+    places: tuple[Iterable[Path], Iterable[Path]],
+    options: PictureOptions,
+    summary: Callable[[], Mapping[str, object]],
 ) -> Result:
-    """Show the files that would be tried, and every member of the archives; `groups` counts.
+    """Show the files that would be tried in some folders, and the members of some archives.
 
-    `told` gives what is said of those in the end.
+    `summary` is what is said of their groups in the end.
     """
-    counted = groups or FileGroups()
-    hinting = FolderHints(label, class_level if hints else None, counted)
+    trees, archives = places
     hinted: Counter[str] = Counter()
 
     def take(line: str, origin: Origin, stamp: str) -> None:
         preview.take(line, origin, stamp)
-        counted.note(origin)
-        if hints:
+        if options.groups is not None:
+            options.groups.note(origin)
+        if options.hints:
             hinted[origin.hint or "none"] += 1
 
     for tree in trees:
-        for found in walk(tree, hinting, leave_out=own, credit=credit):
-            take(printable(found.path), found.origin, found.stamp)
-    of_members = MemberHints(hinting)
+        for picture in walk(tree, options.hinting, leave_out=own, credit=options.credit):
+            take(printable(picture.path), picture.origin, picture.stamp)
+    of_members = MemberHints(options.hinting)
     for archive in archives:
-        for entry, origin, stamp in members(identified(archive), of_members, credit):
+        for entry, origin, stamp in members(identified(archive), of_members, options.credit):
             take(f"{printable(archive)}:{entry.name}", origin, stamp)
-    return preview.result({**told(), **({"hints": dict(hinted)} if hinted else {})})
+    return preview.result({**summary(), **({"hints": dict(hinted)} if hinted else {})})
 
 
 def preview_frames(

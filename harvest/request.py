@@ -24,7 +24,7 @@ from gleanset.config import Param, did_you_mean
 from gleanset.credit import Credit, credit_text, given_credit
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
-from gleanset.file_groups import GROUP_BY_HELP, GroupBy
+from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.named_files import few_files, rejections_of
 from gleanset.request import Count, Request, several
@@ -36,6 +36,7 @@ from harvest.video.options import SamplingTable
 
 if TYPE_CHECKING:
     from gleanset import Dataset
+    from harvest.folder import PictureOptions
     from harvest.http import Client
     from harvest.keyword import Search
     from harvest.preview import Preview
@@ -449,10 +450,9 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         trees, archives = checked_places(self.places, dataset.root)
         groups = groups_in(self._groups(), trees, archives, dataset.root)
         refused: list[str] = []
-        how = self._how() | {"groups": groups, "refused": refused, "progress": progress}
-        how["workers"] = self.workers or 0
+        options = self._options(groups, refused, progress)
         done = combined(
-            harvest_folders(dataset, trees, **how), harvest_archives(dataset, archives, **how)
+            harvest_folders(dataset, trees, options), harvest_archives(dataset, archives, options)
         )
         if refused:
             done["rejected_files"] = few_files(refused, rejections_of(dataset))
@@ -466,7 +466,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         trees, archives = checked_places(self.places, root)
         groups = groups_in(self._groups(), trees, archives, root)
         summary = partial(groups.told, partial(self._again, root=root))
-        return preview_folders(view, root, trees, archives, groups, summary, **self._how())
+        return preview_folders(view, root, (trees, archives), self._options(groups), summary)
 
     def _groups(self) -> GroupBy | None:
         return None if self.group_by is None else GroupBy.parse(self.group_by)
@@ -476,13 +476,24 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         program, command, *words = again.command_line()
         return shlex.join([program, command, "-d", str(root), *words])
 
-    def _how(self) -> dict[str, Any]:
-        return {
-            "hints": self.hints_from_folders,
-            "class_level": self.class_level or 1,
-            "label": self.label,
-            "credit": self.credit,
-        }
+    def _options(
+        self,
+        groups: FileGroups,
+        refused: list[str] | None = None,
+        progress: Progress | None = None,
+    ) -> PictureOptions:
+        from harvest.folder import PictureOptions
+
+        return PictureOptions(
+            hints=self.hints_from_folders,
+            class_level=self.class_level or 1,
+            label=self.label,
+            credit=self.credit,
+            groups=groups,
+            refused=refused,
+            workers=self.workers or 0,
+            progress=progress,
+        )
 
 
 class FramesRequest(SamplingTable, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ from tools_for_tests import eventually, picture, python
 
 from gleanset import Dataset, Image
 from gleanset.errors import InputUnusable, Unreadable
-from harvest.archives import checked_archives, harvest_archives
+from harvest.archives import harvest_archives
+from harvest.folder import PictureOptions
 from harvest.unpack_archive import ArchiveMember, open_archive
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
@@ -57,7 +58,7 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def harvest(dataset: Dataset, *archives: Path, **options: object) -> dict[str, object]:
-    return harvest_archives(dataset, archives, workers=1, **options)  # type: ignore[arg-type]
+    return harvest_archives(dataset, archives, PictureOptions(workers=1, **options))  # type: ignore[arg-type]
 
 
 def images(dataset: Dataset) -> dict[str, Image]:
@@ -374,8 +375,6 @@ def test_what_is_no_archive_is_said_before_any_work(dataset: Dataset, tmp_path: 
     for wrong in (tmp_path / "a.jpg", tmp_path / "gone.zip", tmp_path):
         with pytest.raises(InputUnusable):
             harvest(dataset, good, wrong)
-        with pytest.raises(InputUnusable):
-            checked_archives([wrong])
     assert dataset.images.count() == 0
 
 
@@ -399,9 +398,10 @@ import sys
 from pathlib import Path
 from gleanset import Dataset
 from harvest.archives import harvest_archives
+from harvest.folder import PictureOptions
 if __name__ == "__main__":
     with Dataset.create(sys.argv[1]) as dataset:
-        print(harvest_archives(dataset, [Path(sys.argv[2])], hints=True, workers=2))
+        print(harvest_archives(dataset, [Path(sys.argv[2])], PictureOptions(hints=True, workers=2)))
 """
 
 

@@ -16,7 +16,7 @@ from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit, credit_text, given_credit, page_address
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import credit_of
-from harvest.folder import harvest_folders
+from harvest.folder import PictureOptions, harvest_folders
 from harvest.request import FolderRequest
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -115,7 +115,7 @@ def test_a_table_wins_over_the_file_and_that_over_the_options(
     )
     (place / "deep" / "sources.csv").write_text("file,author\nd.jpg,near\n")
     given = Credit("me", "my own", "https://me.example")
-    done = harvest_folders(dataset, [place], credit=given, workers=1)
+    done = harvest_folders(dataset, [place], PictureOptions(credit=given, workers=1))
     assert (done["added"], done["rejected"]) == (4, 0), "a table is no picture"
     assert told_of(dataset) == {
         "a.jpg": given,
@@ -128,12 +128,22 @@ def test_a_table_wins_over_the_file_and_that_over_the_options(
 def test_what_is_said_later_is_taken_in(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.jpg").write_bytes(picture(11))
-    harvest_folders(dataset, [tmp_path / "mine"], workers=1)
+    harvest_folders(dataset, [tmp_path / "mine"], PictureOptions(workers=1))
     assert told_of(dataset) == {"a.jpg": NOTHING}
     given = Credit("me", "CC-BY-4.0")
-    assert harvest_folders(dataset, [tmp_path / "mine"], credit=given, workers=1)["duplicate"] == 1
+    assert (
+        harvest_folders(dataset, [tmp_path / "mine"], PictureOptions(credit=given, workers=1))[
+            "duplicate"
+        ]
+        == 1
+    )
     assert told_of(dataset) == {"a.jpg": given}
-    assert harvest_folders(dataset, [tmp_path / "mine"], credit=given, workers=1)["known"] == 1
+    assert (
+        harvest_folders(dataset, [tmp_path / "mine"], PictureOptions(credit=given, workers=1))[
+            "known"
+        ]
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +160,7 @@ def test_a_table_that_cannot_be_read_stops_it_with_the_mend(
     (tmp_path / "a.jpg").write_bytes(picture(11))
     (tmp_path / "sources.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputUnusable, match=why):
-        harvest_folders(dataset, [tmp_path], workers=1)
+        harvest_folders(dataset, [tmp_path], PictureOptions(workers=1))
 
 
 def test_the_command_and_the_exports_carry_it(tmp_path: Path) -> None:

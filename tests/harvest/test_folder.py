@@ -16,7 +16,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop
-from harvest.folder import harvest_folders
+from harvest.folder import PictureOptions, harvest_folders
 from harvest.request import FolderRequest
 from labeler.acceptance import apply_hints, plan_hints
 
@@ -37,7 +37,7 @@ def put(path: Path, seed: int) -> None:
 
 
 def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, object]:
-    return harvest_folders(dataset, folders, workers=1, **options)  # type: ignore[arg-type]
+    return harvest_folders(dataset, folders, PictureOptions(workers=1, **options))  # type: ignore[arg-type]
 
 
 def images(dataset: Dataset) -> dict[str, Image]:

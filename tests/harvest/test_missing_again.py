@@ -14,7 +14,7 @@ from tools_for_tests import picture
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 from harvest.archives import harvest_archives
-from harvest.folder import harvest_folders
+from harvest.folder import PictureOptions, harvest_folders
 from harvest.http import Client
 from harvest.keyword import harvest_searches
 from harvest.sources import Query
@@ -46,14 +46,16 @@ def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:
     for number in range(PICTURES):
         (folder / f"{number}.jpg").write_bytes(picture(number))
-    return lambda dataset: harvest_folders(dataset, [folder], workers=1)
+    return lambda dataset: harvest_folders(dataset, [folder], PictureOptions(workers=1))
 
 
 def from_archive(site: FaultyServer, folder: Path) -> Harvest:
     with zipfile.ZipFile(folder / "all.zip", "w") as archive:
         for number in range(PICTURES):
             archive.writestr(f"{number}.jpg", picture(number))
-    return lambda dataset: harvest_archives(dataset, [folder / "all.zip"], workers=1)
+    return lambda dataset: harvest_archives(
+        dataset, [folder / "all.zip"], PictureOptions(workers=1)
+    )
 
 
 @pytest.mark.parametrize("made", [from_urls, from_keyword, from_folder, from_archive])

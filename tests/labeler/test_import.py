@@ -18,7 +18,7 @@ from tools_for_tests import run_here
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
-from harvest.folder import harvest_folders
+from harvest.folder import PictureOptions, harvest_folders
 from labeler.classes import ClassEditor
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, Format
@@ -248,7 +248,9 @@ def test_harvest_and_import_mean_the_same_by_a_class_folder(tmp_path: Path) -> N
     for level in (1, 2):
         hinted, labelled = (Dataset.create(tmp_path / f"{kind}{level}") for kind in "hl")
         with hinted, labelled:
-            harvest_folders(hinted, [tree], hints=True, class_level=level, workers=1)
+            harvest_folders(
+                hinted, [tree], PictureOptions(hints=True, class_level=level, workers=1)
+            )
             import_labelled(labelled, tree, class_level=level, workers=1)
             hints = {i.sha256: i.origins[0].hint for i in hinted.images.each()}
             given = {s.image: s.label for s in labelled.samples.by_key()}

@@ -23,7 +23,7 @@ from gleanset.db.visitors import ACCEPTED, Claim, Reports, TakeDownRequests, Tak
 from gleanset.errors import DiskFull
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop
-from harvest.folder import harvest_folders
+from harvest.folder import PictureOptions, harvest_folders
 from labeler.importing.job import import_labelled
 from labeler.sorting.session import LATER, SortingSession
 from labeler.splits.plan import apply_split, plan_split
@@ -45,7 +45,7 @@ def tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
 
 def harvested(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
     new = tree(place / "new", {"cat": 6, "owls": 6}, 30)
-    harvest_folders(dataset, [new], hints=hints, workers=1)
+    harvest_folders(dataset, [new], PictureOptions(hints=hints, workers=1))
 
 
 def searched(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
@@ -100,12 +100,12 @@ def labelled_since_a_split(dataset: Dataset, place: Path) -> None:
 
 def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
-    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], workers=1)
+    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], PictureOptions(workers=1))
 
 
 def without_their_files(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
-    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], workers=1)
+    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], PictureOptions(workers=1))
     for image in dataset.images.each():
         if image.origins[0].source == "folder":
             dataset.image_path(image.sha256, image.format).unlink()

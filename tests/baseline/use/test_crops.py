@@ -33,7 +33,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.cut import CutSettings
 from gleanset.settings import CropSettings, Settings
-from harvest.folder import harvest_folders
+from harvest.folder import PictureOptions, harvest_folders
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 CUT = CutSettings(0.5, square=True)
@@ -56,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in sorted(SAMPLE.glob("*.jpg"))[:12]:
         shutil.copy(path, some)
     with Dataset.create(root, Settings(crop=CropSettings(detector="whole", margin=2.0))) as dataset:
-        harvest_folders(dataset, [some], workers=1)
+        harvest_folders(dataset, [some], PictureOptions(workers=1))
         find_faces(dataset, DetectorSpec.of("animeface", threshold=0.6), CUT, workers=1)
         keys = [sample.key for sample in dataset.samples.by_key()]
         dataset.journal.step(
