@@ -110,7 +110,7 @@ def test_an_endpoint_written_for_a_login_may_be_at_home() -> None:
     echo = Echo()
     echo.RequestHandlerClass = _Posts
     echo.otherwise = lambda h: h.answer(body=b'{"stat": "fail", "code": 100, "message": "no"}')
-    with running(echo), pytest.raises(GleansetError, match="refused this key"):
+    with running(echo), pytest.raises(GleansetError, match="does not accept the API key"):
         login_flickr(
             lambda question, *, hidden=False: next(
                 told for start, told in answers.items() if question.startswith(start)
