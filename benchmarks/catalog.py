@@ -12,7 +12,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def fill(dataset: Dataset, count: int) -> None:
     rng = random.Random(0)
     for start in range(0, count, 10_000):
         rows = list(synthetic(start, min(10_000, count - start), rng))
-        dataset.images.add_many(rows)
+        add_all(dataset, rows)
         with dataset.db.write():
             for number, (measured, _) in enumerate(rows, start=start):
                 face = Face("animeface", Box(10, 10, 80, 80), rng.random())
@@ -74,6 +74,13 @@ def fill(dataset: Dataset, count: int) -> None:
                     rare = number % 50_000 == 1
                     name = "class rare" if rare else f"class {number % CLASSES:02d}"
                     label(dataset, cut.key, name, ("train", "val", "test")[number % 3])
+
+
+def add_all(dataset: Dataset, rows: Iterable[tuple[Measured, Origin]]) -> None:
+    """Add images in one transaction."""
+    with dataset.db.write():
+        for row in rows:
+            dataset.images.add(*row)
 
 
 def label(dataset: Dataset, key: str, name: str, split: str) -> None:
@@ -112,7 +119,7 @@ def measure(count: int, folder: Path) -> None:
         undo = timed(dataset.journal.undo)
         print(f"  step of {len(keys):,} decisions {step * 1000:8.1f} ms, undo {undo * 1000:.1f} ms")
         rows = list(synthetic(count, 10_000, random.Random(1)))
-        added = timed(lambda: dataset.images.add_many(rows))
+        added = timed(lambda: add_all(dataset, rows))
         print(f"  add 10,000 images    {added * 1000:8.1f} ms")
 
 

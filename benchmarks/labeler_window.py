@@ -32,7 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 from virtual_display import display  # noqa: E402
 
 from gleanset import Dataset  # noqa: E402
-from gleanset.cli import COLLECTOR_THRESHOLDS  # noqa: E402
+from gleanset.cli import COLLECTOR_THRESHOLDS
 from gleanset.db.proposals import Proposals  # noqa: E402
 
 BEAT_MS = 5

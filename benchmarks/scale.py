@@ -25,7 +25,7 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from catalog import synthetic
+from catalog import add_all, synthetic
 
 from curation.snapshots import difference, take_snapshot
 from facecrop.detectors import DetectorSpec
@@ -121,7 +121,7 @@ def _pages(dataset: Dataset) -> None:
 
 
 def _add(dataset: Dataset) -> None:
-    dataset.images.add_many(synthetic(0, 10_000, random.Random(1)))
+    add_all(dataset, synthetic(0, 10_000, random.Random(1)))
 
 
 def _decide(dataset: Dataset) -> None:

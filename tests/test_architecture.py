@@ -66,7 +66,7 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 18_550,
+    "gleanset and curation": 18_300,
     "harvest": 14_700,
     "facecrop": 3_650,
     "labeler": 26_800,
@@ -81,7 +81,7 @@ CEILINGS = {
 VAGUE = {"found", "told", "one", "given", "said"}
 SHORT_LIVED = 5
 # Rooms whose names, and whose parameters, are still to be gone through.
-VAGUE_STILL = set(ROOMS) - {"facecrop", "pipeline", "webapp"}
+VAGUE_STILL = set(ROOMS) - {"curation", "facecrop", "pipeline", "webapp"}
 LONG_STILL = set(ROOMS) - {"curation", "facecrop", "pipeline", "webapp"}
 
 

@@ -241,15 +241,6 @@ class Curation:
             self.judge(undoing, row["a"], row["b"], row["before_verdict"])
         return len(same) + len(still), len(rows) + len(judged) - len(same) - len(still)
 
-    def reasons(self, key: str) -> list[str]:
-        """Why a sample was kept or set aside, the latest first."""
-        rows = self._db.rows(
-            "SELECT reason FROM placement WHERE sample=(SELECT id FROM sample WHERE key=?) "
-            "ORDER BY id DESC",
-            (key,),
-        )
-        return [row[0] for row in rows]
-
 
 class SampleBonds(NamedTuple):
     """Samples (rows) that are bound, by the number of their person, and who is somebody else.

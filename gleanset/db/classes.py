@@ -35,13 +35,11 @@ class LabelClasses:
 
     def names(self) -> list[str]:
         """Return the names of all classes that are in use, in alphabetical order."""
-        rows = self._db.rows("SELECT name FROM class WHERE merged_into IS NULL ORDER BY name")
-        return [row[0] for row in rows]
+        return self._db.column("SELECT name FROM class WHERE merged_into IS NULL ORDER BY name")
 
     def as_made(self) -> list[str]:
         """Return the names of all classes that are in use, in the order they were made."""
-        rows = self._db.rows("SELECT name FROM class WHERE merged_into IS NULL ORDER BY id")
-        return [row[0] for row in rows]
+        return self._db.column("SELECT name FROM class WHERE merged_into IS NULL ORDER BY id")
 
     def id_of(self, name: str) -> int | None:
         """Return the row of a class by its name, or by one that it had before it was renamed."""

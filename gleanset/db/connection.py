@@ -268,6 +268,10 @@ class Connection:
             page = f"{sql} {later} ORDER BY {columns} LIMIT {size}"
             after = tuple(rows[-1][name] for name in names)
 
+    def column(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the first column of a query whose answer is small."""
+        return [row[0] for row in self.rows(sql, values)]
+
     def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""
         with self._mended:

@@ -224,10 +224,6 @@ class Pairs:
         )
         return sum(1 for _ in self._db.rows_in(sql, samples))
 
-    def count_open(self) -> int:
-        """Return how many pairs wait for a second look."""
-        return self._db.number("SELECT count(*) FROM pair WHERE verdict='open'")
-
     def unseen(self) -> list[tuple[int, int]]:
         """Return the pairs (rows, a < b) that nobody has looked at, open or tied."""
         rows = self._db.rows(

@@ -172,10 +172,6 @@ class Faces:
         """Return how many faces there are."""
         return self._db.number(f"SELECT count(*) FROM face f WHERE {IN_FORCE}")
 
-    def scanned(self) -> int:
-        """Return how many images some detector has looked at."""
-        return self._db.number("SELECT count(DISTINCT image) FROM scan")
-
     def each(self) -> Iterator[FoundFace]:
         """Yield all faces by image, then from left to right; a page in memory at a time."""
         for rows in self._db.pages(

@@ -234,10 +234,6 @@ class Videos:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def frames(self, sha256: str, settings: str) -> int:
-        """Return how many frames that sampling gave; 0 when it was not done yet."""
-        return self.done(sha256, settings) or 0
-
     def done(self, sha256: str, settings: str) -> int | None:
         """Return how many frames that sampling gave; None when it was not done to its end."""
         row = self._db.first(

@@ -83,8 +83,7 @@ class Hints:
 
     def names(self) -> list[str]:
         """Return every hint there is, in alphabetical order."""
-        rows = self._db.rows("SELECT DISTINCT hint FROM origin WHERE hint NOT NULL ORDER BY hint")
-        return [row[0] for row in rows]
+        return self._db.column("SELECT DISTINCT hint FROM origin WHERE hint NOT NULL ORDER BY hint")
 
     def of(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
         """Return the classes that the images of samples (rows) hint at, each for itself."""

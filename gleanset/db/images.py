@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,11 +107,6 @@ class Images:
                     "DELETE FROM rejection WHERE what=? AND reason IN ('file is gone','damaged')",
                     (sha256,),
                 )
-
-    def add_many(self, rows: Iterable[tuple[Measured, Origin]]) -> int:
-        """Record many in one transaction; how many images were new."""
-        with self._db.write():
-            return sum(self.add(measured, origin) for measured, origin in rows)
 
     def _insert(self, m: Measured) -> bool:
         return bool(
@@ -217,26 +212,17 @@ class Images:
             if found := self._starting(start):
                 return found
         path = Path(text)
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
             "WHERE o.path=? ORDER BY i.sha256 LIMIT 2",
             (clean(str(path.resolve() if ".." in path.parts else path.absolute())),),
         )
-        return [row[0] for row in rows]
 
     def _starting(self, start: str) -> list[str]:
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2",
             (start, start + "g"),
         )
-        return [row[0] for row in rows]
-
-    def page(self, after: str = "", limit: int = 200) -> list[Image]:
-        """Return the next `limit` images in the order of their hashes, after hash `after`."""
-        rows = self._db.pages(
-            "SELECT * FROM image WHERE sha256>?", ("sha256",), (after,), size=limit
-        )
-        return self._with_origins(next(rows, []))
 
     def each(self) -> Iterator[Image]:
         """Yield all images in the order of their hashes, a page in memory at a time."""

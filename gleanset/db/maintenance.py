@@ -50,12 +50,11 @@ class Maintenance:
 
     def local_paths(self, sha256: str) -> list[str]:
         """Return the local files that an image was taken from."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT DISTINCT path FROM origin WHERE path IS NOT NULL AND video IS NULL AND "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY path",
             (sha256,),
         )
-        return [row[0] for row in rows]
 
     def mark_missing(self, sha256: str) -> None:
         """Note that the file of an image is gone, and forget that its places were visited.
@@ -93,30 +92,27 @@ class Maintenance:
     def found_at(self, url: str) -> list[str]:
         """Return the hashes of images with an origin of that URL, page URL or 'source:id'."""
         source, _, key = url.partition(":")
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
             "WHERE o.url=?1 OR o.page_url=?1 OR (o.source=?2 AND o.key=?3) "
             "ORDER BY i.sha256",
             (clean(url), source, clean(key)),
         )
-        return [row[0] for row in rows]
 
     def made_by(self, author: str) -> list[str]:
         """Return the hashes of images with an origin of that author, as it is spelled there."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.author=? "
             "ORDER BY i.sha256",
             (clean(author),),
         )
-        return [row[0] for row in rows]
 
     def sample_keys(self, sha256: str) -> list[str]:
         """Return the samples of an image: their crops have to go with it."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT key FROM sample WHERE image=(SELECT id FROM image WHERE sha256=?) ORDER BY key",
             (sha256,),
         )
-        return [row[0] for row in rows]
 
     def forget(self, sha256: str, reason: str) -> None:
         """Take an image and all that refers to it out of the catalogue, for good.

@@ -112,10 +112,6 @@ class SplitEvaluations:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def before(self, split: str, samples: Iterable[str]) -> EvaluationCounts:
-        """Return what was looked at up to now."""
-        return self._looks(split, fingerprint(samples))
-
     def of_run(self, run: str, split: str) -> EvaluationCounts | None:
         """Return all looks so far at the samples that this run was judged on first; None for no
         look.

@@ -259,12 +259,11 @@ class SplitGroups:
 
     def conflicting(self) -> list[str]:
         """Return the keys of copies of one picture that are labelled differently."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT key FROM sample WHERE kept AND status='labelled' AND grp IN (SELECT grp "
             "FROM sample WHERE grp IS NOT NULL AND kept AND status='labelled' GROUP BY grp "
             "HAVING count(DISTINCT label)>1) ORDER BY key"
         )
-        return [row["key"] for row in rows]
 
     def sources(self) -> list[str]:
         """Return all sources that images came from."""

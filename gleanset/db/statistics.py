@@ -181,13 +181,12 @@ class Statistics:
 
     def images_found_again(self, limit: int) -> list[str]:
         """Hashes of images with several origins: disputed ones first, then by origins."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT i.sha256 FROM origin o JOIN image i ON i.id=o.image GROUP BY o.image "
             "HAVING count(*)>1 ORDER BY count(DISTINCT o.hint)>1 DESC, count(*) DESC, i.sha256 "
             "LIMIT ?",
             (limit,),
         )
-        return [row["sha256"] for row in rows]
 
     def failures(self) -> list[FailureCount]:
         """Rejections by stage and reason, the most frequent first."""

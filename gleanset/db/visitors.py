@@ -136,11 +136,10 @@ class Reports(VisitorTable[Report]):
         """Return the hashes of up to two pictures of reports, whatever became of these, that begin
         so.
         """
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT DISTINCT sha256 FROM report WHERE sha256>=? AND sha256<? ORDER BY 1 LIMIT 2",
             (start, start + "g"),
         )
-        return [row["sha256"] for row in rows]
 
     def uses(self, sha256: str) -> bool:
         """Return whether a report that waits is about this picture."""

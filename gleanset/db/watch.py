@@ -76,8 +76,7 @@ class CatalogueWatch:
         """
         if self.marks().others != since.others:
             return None
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT sample FROM decision WHERE id>? UNION SELECT item FROM change WHERE id>?",
             (since.decision, since.change),
         )
-        return [row[0] for row in rows]

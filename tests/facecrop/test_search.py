@@ -44,7 +44,7 @@ def test_crops_are_named_by_their_sample_and_cut_with_the_margin(dataset: Datase
     found = sorted(dataset.faces.each(), key=lambda f: f.face.box)
     assert [f.image for f in found] == [image, image]
     assert all(near(f.face.box, face_at(left)) for f, left in zip(found, (10, 230), strict=True))
-    assert dataset.faces.scanned() == 2
+    assert dataset.db.number("SELECT count(DISTINCT image) FROM scan") == 2
     assert nobody not in {f.image for f in found}
 
     cuts = samples(dataset)
@@ -260,7 +260,7 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
         return run_here("facecrop.cli", *line)
 
     assert json.loads(run("--simulate").stdout) == {"would_search": 1, "would_recut": 0}
-    assert dataset.faces.scanned() == 0
+    assert dataset.db.number("SELECT count(DISTINCT image) FROM scan") == 0
     found = json.loads(run("--detector", "animeface").stdout)
     assert found == counts(images=1, faces=1)
     (face,) = dataset.faces.each()

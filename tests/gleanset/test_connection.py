@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -356,14 +355,6 @@ def test_a_dataset_below_a_file_is_the_users_to_mend(tmp_path: Path) -> None:
         Dataset.create(tmp_path / "file" / "dataset")
     with pytest.raises(NotWritable):
         Dataset.create(tmp_path / ("n" * 300))
-
-
-def test_a_copy_of_the_folder_is_a_dataset_too(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path / "one") as dataset:
-        add_images(dataset, range(5))
-    shutil.copytree(tmp_path / "one", tmp_path / "two # ü%41?")
-    with Dataset.open(tmp_path / "two # ü%41?") as copy:
-        assert copy.images.count() == 5
 
 
 def test_steps_are_named_once_and_in_order() -> None:

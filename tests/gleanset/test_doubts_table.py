@@ -70,7 +70,6 @@ def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> No
     assert peeks.add("b", "test", ["y", "x"], "train") == (1, 0, ("a",))
     assert peeks.add("c", "test", ["x", "y"], "evaluate") == (2, 0, ("a", "b"))
     assert peeks.add("b", "test", ["x"], "evaluate") == (0, 2, ())
-    assert peeks.before("val", ["x", "y"]) == (0, 0, ())
     assert peeks.of_run("a", "test") == (3, 1, ("a", "b", "c"))
     assert peeks.of_run("d", "test") is None
 
@@ -92,7 +91,7 @@ def test_a_training_that_was_killed_and_ended_twice_looked_once(dataset: Dataset
     first = peeks.add("b", "test", ["x"], "train")
     peeks.add("c", "test", ["x"], "evaluate")
     assert peeks.add("b", "test", ["x"], "train") == first == (1, 0, ("a",))
-    assert peeks.before("test", ["x"]).times == 3
+    assert peeks.of_run("a", "test") == (3, 0, ("a", "b", "c"))
 
 
 def test_a_label_is_a_persons_or_a_hints(dataset: Dataset, keys: list[str]) -> None:

@@ -141,16 +141,6 @@ def test_undo_survives_a_restart(tmp_path: Path) -> None:
         assert states(dataset) == [("queue", None)]
 
 
-def test_a_step_may_be_called_undo(dataset: Dataset, keys: list[str]) -> None:
-    dataset.journal.step("Undo: the harm", [Choice(keys[0], "reject")])
-    assert dataset.journal.undo().name == "Undo: the harm"
-
-
-def test_a_step_without_choices_is_a_step(dataset: Dataset, keys: list[str]) -> None:
-    dataset.journal.step("Nothing", [])
-    assert dataset.journal.undo() == Undone(named("Nothing"), 0, 0)
-
-
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -234,12 +224,6 @@ def test_an_undo_that_gives_a_hidden_class_back_shows_it(dataset: Dataset, keys:
     assert dataset.classes.names() == ["rei"]
     journal.undo(second)
     assert dataset.classes.names() == ["hana"]
-
-
-def test_spellings_of_a_class_are_one_class(dataset: Dataset, keys: list[str]) -> None:
-    dataset.journal.step("x", [Choice(keys[0], "label", "é"), Choice(keys[1], "label", " e\u0301")])
-    assert dataset.classes.names() == ["é"]
-    assert states(dataset)[:2] == [("labelled", "é")] * 2
 
 
 def rescan(dataset: Dataset, number: int, *, found: bool) -> None:

@@ -9,7 +9,6 @@ from duplicate_pictures import COPIES, add_picture, drawing, encoded, face
 from labeler_makers import label
 
 from gleanset import Dataset
-from gleanset.db.changes import Curation
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.errors import UsageError
 from labeler.duplicates.decisions import judge
@@ -90,7 +89,6 @@ def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
     assert (kept.label, kept.group) == ("hana", other.group)
     assert kept.group is not None
     assert in_use(dataset) == [good]
-    assert Curation(dataset.db).reasons(poor) == [f"a copy of {good}"]
     assert dataset.journal.undo(step).restored == 2, "one lost its label, the other its place"
     assert in_use(dataset) == [poor]
     undo = max(decision.step for decision in dataset.journal.each())

@@ -83,8 +83,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     found = load_outputs(dataset.runs_folder / told["run"])[HELD_OUT]
     assert sorted(found.keys) == sorted(keys(dataset, "train", "val"))
     assert told["accuracy"] == float((found.logits.argmax(1) == found.y).mean())
-    looks = SplitEvaluations(dataset.db).before("test", keys(dataset, "test"))
-    assert (looks.times, looks.otherwise) == (0, 0)
+    assert SplitEvaluations(dataset.db).of_run(told["run"], "test") is None
     doubts = list(Doubts(dataset.db).each())
     assert len(doubts) == told["doubts"] >= 1
     assert {one.run for one in doubts} == {told["run"]}
