@@ -12,7 +12,6 @@ machine's, which gave its cores to others. Other programs beside it: `labeler_pe
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import shutil
 import subprocess
@@ -32,7 +31,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 from virtual_display import display  # noqa: E402
 
 from gleanset import Dataset  # noqa: E402
-from gleanset.cli import COLLECTOR_THRESHOLDS
 from gleanset.db.proposals import Proposals  # noqa: E402
 
 BEAT_MS = 5
@@ -92,7 +90,6 @@ def child(root: Path, started: float, learning: bool) -> None:
     """Drive one window; prints what was measured as one line of JSON."""
     from labeler.qt.app import make_application
 
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)  # as all commands do
     application = make_application()
     from PySide6.QtTest import QTest
 

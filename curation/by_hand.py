@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from gleanset.dataset import Dataset
+from gleanset.db.proposals import stacks
 from gleanset.db.sorting import SortingQueue
-from gleanset.db.stacks import stacks
 from gleanset.platform import has_display
 
 STACKS = "labeler gallery stacks.html --stacks"

@@ -18,8 +18,7 @@ from gleanset import Dataset
 from gleanset.db.classes import class_name
 from gleanset.db.hints import HintedSample, Hints, withdrawn
 from gleanset.db.journal import MODEL, Choice
-from gleanset.db.proposals import Proposals
-from gleanset.db.proposed import ProposedSample, proposed_samples
+from gleanset.db.proposals import Proposals, ProposedSample, proposed_samples
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, operation
 

@@ -123,7 +123,7 @@ def label(
     own id afterwards.
     """
     from gleanset.db.journal import Choice
-    from gleanset.db.stacks import stack_named
+    from gleanset.db.proposals import stack_named
 
     if reject:
         samples = (label, *samples)

@@ -10,7 +10,7 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.config import read_toml
-from gleanset.db.proposed import proposed_by_tenths
+from gleanset.db.proposals import proposed_by_tenths
 from gleanset.db.statistics import Statistics
 from gleanset.settings import FILE, Settings, write_settings
 from labeler.sorting.checks import Checks, ErrorRate

@@ -21,10 +21,10 @@ from curation.web_reports import disputed
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.images import NOWHERE, PlaceFound
-from gleanset.db.proposed import proposed_samples
+from gleanset.db.proposals import proposed_samples
+from gleanset.db.proposals import stacks as stacks_that_wait
 from gleanset.db.quality import Quality, QualityMeasures
 from gleanset.db.snapshots import Snapshots
-from gleanset.db.stacks import stacks as stacks_that_wait
 from gleanset.db.visitors import STATUSES, Claim, Reports, TakeDownRequests, TakeDownWish
 from gleanset.errors import UsageError
 from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
@@ -33,7 +33,7 @@ from labeler.quality.flags import flags_of
 Line = dict[str, Any]
 COLOURS = ("hair", "skin", "left_eye", "right_eye")
 
-STANDING = ("place", "cluster", "outlier", "ask")
+PRESORTED = ("place", "cluster", "outlier", "ask")
 VISIT = ("id", "at", "status")
 WISHED = [name for name in TakeDownWish._fields if name != "phash"]
 
@@ -155,7 +155,7 @@ def proposals(dataset: Dataset) -> Iterator[Line]:
         line = {"sample": found.sample, "status": found.status, "waits": found.waits}
         line |= {"label": label, "confidence": confidence}
         line["others"] = [other._asdict() for other in others]
-        yield line | {name: getattr(found, name) for name in STANDING}
+        yield line | {name: getattr(found, name) for name in PRESORTED}
 
 
 def stacks(dataset: Dataset) -> Iterator[Line]:
@@ -234,7 +234,7 @@ FIELDS: dict[str, list[str]] = {
     "proposals": [
         *("sample", "status", "waits", "label", "confidence"),
         *("others.label", "others.confidence"),
-        *STANDING,
+        *PRESORTED,
     ],
     "stacks": ["stack", "size", "decided", "samples"],
     "snapshots": _names(Snapshot),

@@ -11,13 +11,13 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from gleanset.db.images import PlaceFound
-from gleanset.db.proposals import Proposal, Standing
+from gleanset.db.proposals import PresortedSample, Proposal
 from gleanset.db.quality import Quality
 from gleanset.db.visitors import AlikeImage, Claim
 from gleanset.files.atomic import whole_file
 from gleanset.files.parquet import Column, parquet_file
 from gleanset.records import Box, Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
-from pipeline.listing import COLOURS, STANDING, WISHED, Line
+from pipeline.listing import COLOURS, PRESORTED, WISHED, Line
 
 GROUP = 5_000
 """So many rows are a row group of Parquet, and in memory at a time."""
@@ -80,7 +80,7 @@ _HASH: dict[str, Column] = {"phash": "string"}
 _IMAGE_BOX: dict[str, Column] = {"image": "string", "box": ["int64"]}
 _PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
 _PROPOSED |= _columns(Proposal) | {"others": [_columns(Proposal)]}
-_PROPOSED |= {name: _columns(Standing)[name] for name in STANDING}
+_PROPOSED |= {name: _columns(PresortedSample)[name] for name in PRESORTED}
 _YIELDS: dict[str, Column] = {"source": "string", "asked": "string", "added": "int64"}
 _YIELDS |= {"duplicate": "int64", "rejected": "int64", "reasons": _JSON}
 COLUMNS: dict[str, dict[str, Column]] = {

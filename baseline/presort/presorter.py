@@ -21,7 +21,7 @@ from curation.likeness.space import FACT, forget_spaces, sample_name, write_spac
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import unseen_labels
-from gleanset.db.proposals import PresortSample, PresortSamples, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, PresortSample, PresortSamples, Proposals
 from gleanset.db.watch import CatalogueWatch, SampleMarks
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region, Sample
@@ -48,7 +48,7 @@ class Presorter:
         self._weights: PartWeights | None = None
         self._weighed_at = 0
         self._order: LikenessOrder | None = None
-        self._standings: dict[str, Standing] = {}
+        self._presorted: dict[str, PresortedSample] = {}
         self.presort = 0
         """The number of the presort that it has put in force last; 0 for none."""
         self.solved_with = 0
@@ -104,7 +104,7 @@ class Presorter:
         }
         known = sorted({one.label for one in chosen if one.label}) if "classes" in facts else []
         number = self._keep(made, facts | {"known": known})
-        return {"presort": number, **facts, "label_next": _next(made.standings)}
+        return {"presort": number, **facts, "label_next": _next(made.presorted)}
 
     def _weigh(self, progress: Progress) -> PartWeights:
         """Return what each part of the features counts: as the settings say, or as texture lets
@@ -123,15 +123,15 @@ class Presorter:
     def _keep(self, made: PresortResult, facts: Mapping[str, object]) -> int:
         """Write what is said otherwise than before: all of it, where others have written since."""
         proposals = Proposals(self.dataset.db)
-        newest, before = proposals.newest(), self._standings
+        newest, before = proposals.newest(), self._presorted
         if newest is not None and newest.id == self.presort:
-            gone = before.keys() - {one.sample for one in made.standings}
-            changed = [one for one in made.standings if before.get(one.sample) != one]
+            gone = before.keys() - {one.sample for one in made.presorted}
+            changed = [one for one in made.presorted if before.get(one.sample) != one]
             number = proposals.revise(changed, sorted(gone), facts)
         else:
-            number = proposals.replace(made.standings, None, facts)
+            number = proposals.replace(made.presorted, None, facts)
         forget_spaces(self.dataset, but=self._space.name)
-        self._standings = {one.sample: one for one in made.standings}
+        self._presorted = {one.sample: one for one in made.presorted}
         self._order, self.presort = made.order, number
         return number
 
@@ -197,7 +197,7 @@ class _VectorsInForce:
         return self._vectors[rows]
 
 
-def _next(standings: Sequence[Standing], most: int = 10) -> list[str]:
+def _next(presorted: Sequence[PresortedSample], most: int = 10) -> list[str]:
     """Return the first samples whose labels would teach the most."""
-    asked = sorted((one.ask, one.sample) for one in standings if one.ask is not None)
+    asked = sorted((one.ask, one.sample) for one in presorted if one.ask is not None)
     return [sample for _, sample in asked[:most]]

@@ -26,7 +26,7 @@ from curation.likeness.recommend import (
     Rows,
     learn_classes,
 )
-from gleanset.db.proposals import PresortSample, Proposal, Standing
+from gleanset.db.proposals import PresortedSample, PresortSample, Proposal
 
 PULL = 0.7
 """How far what a model thinks draws samples together in the order of likeness."""
@@ -61,7 +61,7 @@ class LikenessOrder:
 class PresortResult(NamedTuple):
     """What is said of the samples, figures for a person (JSON values), and the order to keep."""
 
-    standings: list[Standing]
+    presorted: list[PresortedSample]
     facts: dict[str, object]
     order: LikenessOrder
 
@@ -75,7 +75,7 @@ def propose(
 ) -> PresortResult:
     """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
 
-    Rejected samples and labelled copies that were set aside teach, but have no standing.
+    Rejected samples and labelled copies that were set aside teach, but are not in it.
     `moments` are those of what teaches (`teaching`), by key. Labels of samples (keys) that are
     `unseen` judge nothing.
     """
@@ -91,9 +91,9 @@ def propose(
         odd = _doubts(learnt, vectors)
         free = _waiting(samples)
         ask = diverse_uncertain(learnt.probabilities, vectors, free, _copies(samples))
-    standings = _standings(samples, order, odd, ask, learnt)
-    facts |= {"samples": len(standings), "labelled": sum(bool(one.label) for one in samples)}
-    return PresortResult(standings, facts, order)
+    presorted = _presorted(samples, order, odd, ask, learnt)
+    facts |= {"samples": len(presorted), "labelled": sum(bool(one.label) for one in samples)}
+    return PresortResult(presorted, facts, order)
 
 
 def _waiting(samples: Sequence[PresortSample]) -> Flags:
@@ -154,20 +154,20 @@ def _rejected_share_at_most(
     return share_at_most(rejected, [moments[one.key] for one in decided])
 
 
-def _standings(
+def _presorted(
     samples: Sequence[PresortSample],
     order: LikenessOrder,
     odd: Floats,
     ask: Sequence[int],
     learnt: LearntClasses | None,
-) -> list[Standing]:
+) -> list[PresortedSample]:
     """Return what is said of the samples that a window has a place for: not of what was rejected,
     nor of copies that were set aside.
     """
     asked = {row: place for place, row in enumerate(ask)}
     proposed = learnt.likeliest if learnt is not None else [[]] * len(samples)
     return [
-        Standing(
+        PresortedSample(
             one.key,
             int(order.place[row]),
             _in_steps(proposed[row]) if one.status == "queue" else (),

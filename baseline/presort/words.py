@@ -11,7 +11,7 @@ from typing import Any
 
 from curation.by_hand import STACKS, by_hand, window_here
 from gleanset import Dataset
-from gleanset.db.proposed import proposed_samples
+from gleanset.db.proposals import proposed_samples
 from gleanset.html.words import count
 
 SURE = 0.95

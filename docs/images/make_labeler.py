@@ -28,7 +28,7 @@ from PySide6.QtWidgets import QApplication
 from curation.web_reports import report_store
 from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
-from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.visitors import Claim, Reports
 from gleanset.images.cut import CutSettings, Cutter
@@ -120,7 +120,7 @@ def decide(root: Path, truth: dict[str, str]) -> None:
             said = truth[key] if key in wrong or dice.random() < 0.95 else dice.choice(NAMES)
             odd = round(dice.random() + (key in wrong), 3)
             proposal = Proposal(said, round(sure, 3))
-            standings.append(Standing(key, place, (proposal,), outlier=odd))
+            standings.append(PresortedSample(key, place, (proposal,), outlier=odd))
         Proposals(dataset.db).replace(standings, None, {})
         Doubts(dataset.db).replace(
             [Doubt(key, given[key], truth[key], 0.9, 0.8, "docs") for key in wrong]

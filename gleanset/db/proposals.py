@@ -1,18 +1,22 @@
-"""What a presort proposes for the samples, and what presorting and sorting compare them by.
+"""What a presort proposes for the samples, what it compares them by, and stacks of look-alikes.
 
 A proposal is not a decision: a person sees it, and only the journal gives labels.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
-from gleanset.db.classes import LabelClasses
+from gleanset.db.classes import LabelClasses, present_class
 from gleanset.db.connection import PART, Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
+from gleanset.db.sorting import PROPOSED, WAITS
 from gleanset.db.values import dump, load, now
+from gleanset.errors import UsageError
 from gleanset.records import Box, Region
 
 
@@ -23,7 +27,7 @@ class Proposal(NamedTuple):
     confidence: float
 
 
-class Standing(NamedTuple):
+class PresortedSample(NamedTuple):
     """What a presort says of one sample.
 
     `proposals` come surest first; none without classes. `place` counts along an order in which
@@ -50,7 +54,7 @@ class Presort(NamedTuple):
 
 
 class Proposals:
-    """The `presort`, `standing` and `proposal` tables. Obtained by `Proposals(dataset.db)`."""
+    """The `presort`, `presorted` and `proposal` tables. Obtained by `Proposals(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -77,7 +81,7 @@ class Proposals:
         return [name for row, name in named if row not in met]
 
     def replace(
-        self, standings: Sequence[Standing], run: str | None, facts: Mapping[str, object]
+        self, presorted: Sequence[PresortedSample], run: str | None, facts: Mapping[str, object]
     ) -> int:
         """Put a new presort in force, whole or not at all; its number.
 
@@ -86,28 +90,28 @@ class Proposals:
         with self._db.write():
             self._db.run("DELETE FROM proposal")
             self._db.run("DELETE FROM presorted")
-            self._insert(standings)
+            self._insert(presorted)
             return self._db.run(_PRESORT, (now(), run, dump(facts)))
 
-    def _insert(self, standings: Sequence[Standing]) -> None:
+    def _insert(self, presorted: Sequence[PresortedSample]) -> None:
         """Write what is said of samples of which no proposal is there."""
         self._db.many(
             "INSERT OR REPLACE INTO presorted(sample, place, cluster, outlier, ask) "
             "SELECT id, ?, ?, ?, ? FROM sample WHERE key=?",
-            [(s.place, s.cluster, s.outlier, s.ask, s.sample) for s in standings],
+            [(s.place, s.cluster, s.outlier, s.ask, s.sample) for s in presorted],
         )
         self._db.many(
             "INSERT INTO proposal(sample, rank, confidence, label) "
             "SELECT s.id, ?, ?, c.id FROM sample s, class c WHERE s.key=? AND c.name=?",
             [
-                (rank, proposal.confidence, standing.sample, proposal.label)
-                for standing in standings
-                for rank, proposal in enumerate(standing.proposals, 1)
+                (rank, proposal.confidence, presorted_sample.sample, proposal.label)
+                for presorted_sample in presorted
+                for rank, proposal in enumerate(presorted_sample.proposals, 1)
             ],
         )
 
     def revise(
-        self, changed: Sequence[Standing], gone: Sequence[str], facts: Mapping[str, object]
+        self, changed: Sequence[PresortedSample], gone: Sequence[str], facts: Mapping[str, object]
     ) -> int:
         """Put a presort in the place of the newest, which differs in some samples; its number.
 
@@ -124,17 +128,17 @@ class Proposals:
             self._db.run(_REPLACED, (number,))
             return number
 
-    def of(self, samples: Sequence[str]) -> dict[str, Standing]:
+    def of(self, samples: Sequence[str]) -> dict[str, PresortedSample]:
         """Return what is said of some samples, by key; nothing of those the presort did not see."""
-        rows = list(self._db.rows_in(f"{_STANDING} WHERE s.key", samples))
-        return {standing.sample: standing for standing in self._full(rows)}
+        rows = list(self._db.rows_in(f"{_PRESORTED} WHERE s.key", samples))
+        return {presorted_sample.sample: presorted_sample for presorted_sample in self._full(rows)}
 
-    def each(self) -> Iterator[Standing]:
+    def each(self) -> Iterator[PresortedSample]:
         """Everything the presort says, by place, a page in memory at a time."""
-        for rows in self._db.pages(f"{_STANDING} WHERE TRUE", ("t.place", "t.sample")):
+        for rows in self._db.pages(f"{_PRESORTED} WHERE TRUE", ("t.place", "t.sample")):
             yield from self._full(rows)
 
-    def _full(self, rows: Sequence[Row]) -> list[Standing]:
+    def _full(self, rows: Sequence[Row]) -> list[PresortedSample]:
         proposals: dict[int, list[Proposal]] = {row["sample"]: [] for row in rows}
         for row in self._db.rows_in(
             "SELECT p.sample, c.name, p.confidence FROM proposal p JOIN class c ON c.id=p.label "
@@ -144,7 +148,7 @@ class Proposals:
         ):
             proposals[row["sample"]].append(Proposal(row["name"], row["confidence"]))
         return [
-            Standing(
+            PresortedSample(
                 row["key"],
                 row["place"],
                 tuple(proposals[row["sample"]]),
@@ -157,9 +161,15 @@ class Proposals:
 
 
 _REPLACED = "DELETE FROM presort WHERE id=(SELECT max(id) FROM presort WHERE id<?)"
+
+
 _ROW = "(SELECT id FROM sample WHERE key=?)"
+
+
 _PRESORT = "INSERT INTO presort(at, run, facts) VALUES(?,?,?)"
-_STANDING = (
+
+
+_PRESORTED = (
     "SELECT t.sample, s.key, t.place, t.cluster, t.outlier, t.ask "
     "FROM presorted t JOIN sample s ON s.id=t.sample"
 )
@@ -220,6 +230,8 @@ class PresortSamples:
 
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
+
+
 _LIKE = (
     "SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
     "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
@@ -228,3 +240,127 @@ _LIKE = (
     "LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id "
     "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key"
 )
+
+
+class ProposedSample(NamedTuple):
+    """A sample (key) with its proposals, the surest first, in the classes as merged now.
+
+    `waits` says whether nobody has decided it, or put it off. The other fields are those of a
+    `PresortedSample`.
+    """
+
+    sample: str
+    status: str
+    waits: bool
+    proposals: tuple[Proposal, ...]
+    place: int
+    cluster: int | None
+    outlier: float | None
+    ask: int | None
+
+
+def proposed_samples(db: Connection) -> Iterator[ProposedSample]:
+    """Yield every sample that something is proposed for, by key, a page in memory at a time."""
+    pages = db.pages(
+        "SELECT key FROM sample s WHERE EXISTS(SELECT 1 FROM proposal p WHERE p.sample=s.id)",
+        ("key",),
+        within=_EACH,
+    )
+    for rows in pages:
+        for key, some in groupby(rows, key=lambda row: str(row["key"])):
+            if (found := _made(key, list(some))) is not None:
+                yield found
+
+
+_CLASS = present_class("name", "id=p.label")
+
+
+_EACH = (
+    f"SELECT s.key, s.status, {WAITS} AS waits, {_CLASS} AS label, p.confidence, t.place, "
+    "t.cluster, t.outlier, t.ask, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden "
+    "FROM ({page}) k JOIN sample s ON s.key=k.key JOIN proposal p ON p.sample=s.id "
+    "JOIN presorted t ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY "
+    "s.key, p.rank"
+)
+
+
+def _made(key: str, rows: list[Row]) -> ProposedSample | None:
+    sure: dict[str, float] = {}
+    for row in rows:
+        if not row["hidden"]:
+            sure[row["label"]] = sure.get(row["label"], 0.0) + row["confidence"]
+    proposals = sorted((Proposal(*one) for one in sure.items()), key=lambda one: -one.confidence)
+    if not proposals:
+        return None
+    one = rows[0]
+    presorted_sample = one["place"], one["cluster"], one["outlier"], one["ask"]
+    return ProposedSample(
+        key, one["status"], bool(one["waits"]), tuple(proposals), *presorted_sample
+    )
+
+
+_TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
+
+
+def proposed_by_tenths(db: Connection) -> dict[int, dict[int, int]]:
+    """Return how many samples wait whose first proposal is a class (row), by tenths of
+    confidence (0..9).
+    """
+    found: dict[int, dict[int, int]] = {}
+    for row in db.rows(f"SELECT p.label, {_TENTH}, count(*) FROM {PROPOSED} GROUP BY 1, 2"):
+        found.setdefault(row[0], {})[row[1]] = row[2]
+    return found
+
+
+_LETTERS = 8
+
+
+class LookAlikeStack(NamedTuple):
+    """Look-alikes of which some are `waiting` for a person (keys, the most typical first).
+
+    Its `id` tells all samples of it, decided or not: a stack of others has another one.
+    """
+
+    id: str
+    waiting: tuple[str, ...]
+    decided: int
+
+
+def stacks(db: Connection) -> list[LookAlikeStack]:
+    """Return the stacks in which something waits, the largest first."""
+    return sorted(
+        (one for one in _every(db) if one.waiting), key=lambda one: (-len(one.waiting), one.id)
+    )
+
+
+def stack_named(db: Connection, name: str) -> LookAlikeStack:
+    """Return the stack of this id. Raises `UsageError` where there is none that waits."""
+    stack = next((one for one in _every(db) if one.id == name), None)
+    if stack is None:
+        raise UsageError(
+            f"there is no stack {name!r}: each presort makes them anew, of what is there then",
+            "see those that there are: gleanset list stacks",
+        )
+    if not stack.waiting:
+        raise UsageError(
+            f"nothing waits in stack {name}: all {stack.decided} are decided, or put off",
+            "see those that wait: gleanset list stacks; take the last step back: labeler undo",
+        )
+    return stack
+
+
+def _every(db: Connection) -> list[LookAlikeStack]:
+    rows = db.rows(
+        f"SELECT t.cluster, s.key, {WAITS} AS waits FROM presorted t JOIN sample s ON "
+        f"s.id=t.sample "
+        "LEFT JOIN sorting_note m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
+        "ORDER BY t.cluster, t.outlier, s.key"
+    )
+    every_stack = []
+    for _, some in groupby(rows, key=lambda row: int(row["cluster"])):
+        members = list(some)
+        told = "\n".join(sorted(str(row["key"]) for row in members))
+        waiting = tuple(str(row["key"]) for row in members if row["waits"])
+        name = hashlib.sha256(told.encode()).hexdigest()[:_LETTERS]
+        every_stack.append(LookAlikeStack(name, waiting, len(members) - len(waiting)))
+    return every_stack

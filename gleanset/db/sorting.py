@@ -321,10 +321,10 @@ class SortingQueue:
             if not row["hidden"]:
                 mine = proposals.setdefault(row["sample"], {})
                 mine[row["label"]] = mine.get(row["label"], 0.0) + row["confidence"]
-        standings = self._db.rows_in(
+        presorted = self._db.rows_in(
             "SELECT sample, place, cluster FROM presorted WHERE sample", rows
         )
-        return {row["sample"]: _offer(row, proposals.get(row["sample"], {})) for row in standings}
+        return {row["sample"]: _offer(row, proposals.get(row["sample"], {})) for row in presorted}
 
     def decided(self, classes: Sequence[int], each: int) -> list[int]:
         """Samples (rows) of each class, at most so many of each, those of later images first."""

@@ -9,10 +9,10 @@ from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import giver_of, label_provenances
+from gleanset.db.proposals import LookAlikeStack, stacks
 from gleanset.db.quality import Quality, QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting import SortingQueue
-from gleanset.db.stacks import LookAlikeStack, stacks
 from gleanset.errors import InputUnusable
 from gleanset.named_files import for_dataset
 from gleanset.records import Sample

@@ -33,10 +33,10 @@ def reasons_for(session: SortingSession, sample: int) -> ProposalReasons:
     if not found:
         return ProposalReasons()
     one = found[0]
-    standing = Proposals(session.dataset.db).of([one.key]).get(one.key)
+    presorted_sample = Proposals(session.dataset.db).of([one.key]).get(one.key)
     refused = Changes(session.dataset.db).refused([sample]).get(sample, frozenset())
     return ProposalReasons(
-        tuple(map(tuple, standing.proposals)) if standing else (),  # type: ignore[arg-type]
+        tuple(map(tuple, presorted_sample.proposals)) if presorted_sample else (),  # type: ignore[arg-type]
         one.hint,
         tuple(
             (session.classes.name_of(other.label or 0), alike)

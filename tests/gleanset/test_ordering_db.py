@@ -12,7 +12,7 @@ from catalogue_rows import add_image, cut, sha
 from gleanset import Dataset
 from gleanset.db.changes import Curation, Placement
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.quality import QualityFlag
 from gleanset.db.sorting import SampleTiles
 from gleanset.db.views import (
@@ -70,7 +70,7 @@ class Drawn:
         named = zip(list(raw)[:2], ("cat", "dog"), strict=True)
         dataset.journal.step("Classes", [Choice(key, "label", name) for key, name in named])
         standings = [
-            Standing(key, place, (Proposal(*says),) if says else ())
+            PresortedSample(key, place, (Proposal(*says),) if says else ())
             for key, (_, _, _, says, place) in raw.items()
         ]
         Proposals(dataset.db).replace(standings, None, {})

@@ -15,7 +15,7 @@ from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.proposals import PresortSamples, Proposal, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, PresortSamples, Proposal, Proposals
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sample_places import BoxedSamples
 from gleanset.db.samples import SplitGroups
@@ -66,7 +66,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             dataset.rejections.add(Rejection("test", f"{number}", why, f"detail {number}"))
         Proposals(dataset.db).replace(
             [
-                Standing(k, n // 4, (Proposal(rng.choice(["cat", "dog"]), rng.choice((0.5, 0.9))),))
+                PresortedSample(
+                    k, n // 4, (Proposal(rng.choice(["cat", "dog"]), rng.choice((0.5, 0.9))),)
+                )
                 for n, k in enumerate(keys)
             ],
             None,

@@ -10,7 +10,7 @@ from catalogue_rows import add_sample
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def test_a_presort_is_read_back_in_the_order_of_its_places(dataset: Dataset) -> 
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
     told = [
-        Standing(keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25, 0),
-        Standing(keys[0], 0),
+        PresortedSample(keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25, 0),
+        PresortedSample(keys[0], 0),
     ]
     assert proposals.newest() is None
     number = proposals.replace(told, "a-run", {"labelled": 2})
@@ -44,8 +44,8 @@ def test_a_presort_is_read_back_in_the_order_of_its_places(dataset: Dataset) -> 
 def test_a_new_presort_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
-    first = proposals.replace([Standing(keys[2], 0, (Proposal("rin", 0.9),))], None, {})
-    assert proposals.replace([Standing(keys[1], 0)], None, {}) > first
+    first = proposals.replace([PresortedSample(keys[2], 0, (Proposal("rin", 0.9),))], None, {})
+    assert proposals.replace([PresortedSample(keys[1], 0)], None, {}) > first
     assert [standing.sample for standing in proposals.each()] == [keys[1]]
     assert not proposals.of(keys)[keys[1]].proposals
 
@@ -53,6 +53,6 @@ def test_a_new_presort_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
 def test_what_is_gone_is_left_out(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
-    told = [Standing(keys[2], 0, (Proposal("nobody", 0.9),)), Standing("gone", 1)]
+    told = [PresortedSample(keys[2], 0, (Proposal("nobody", 0.9),)), PresortedSample("gone", 1)]
     proposals.replace(told, None, {})
-    assert list(proposals.each()) == [Standing(keys[2], 0)]
+    assert list(proposals.each()) == [PresortedSample(keys[2], 0)]

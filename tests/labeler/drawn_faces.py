@@ -16,7 +16,7 @@ from made_once import made_once
 from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.sorting.measuring import measured_by_parts
@@ -154,7 +154,7 @@ def propose(faces: FaceSet, right: float, *, together: int = 1, seed: int = 1) -
     Of every `together` samples (frames of one scene) all are right, or all equally wrong.
     """
     dice, names = random.Random(seed), faces.names
-    standings: list[Standing] = []
+    standings: list[PresortedSample] = []
     said = ""
     for place, (key, who) in enumerate(faces.truth.items()):
         if place % together == 0:
@@ -163,7 +163,7 @@ def propose(faces: FaceSet, right: float, *, together: int = 1, seed: int = 1) -
             said = who
             if dice.random() >= right:
                 said = alike if dice.random() < 0.6 else dice.choice(others)
-        standings.append(Standing(key, place, (Proposal(said, right),)))
+        standings.append(PresortedSample(key, place, (Proposal(said, right),)))
     with Dataset.open(faces.root) as dataset:
         Proposals(dataset.db).replace(standings, None, {})
 

@@ -11,7 +11,7 @@ from labeler_makers import add_faces, add_image
 
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice
-from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.errors import InputUnusable, UsageError
 from labeler.acceptance import accept_proposals
 from pipeline.listing import listing
@@ -30,7 +30,9 @@ def proposed(empty: Dataset) -> list[str]:
     said = [("hana", 0.99), ("hana", 0.97), ("hana", 0.6), ("hana", 0.99), ("rei", 0.96)]
     Proposals(empty.db).replace(
         [
-            Standing(key, place, (Proposal(label, sure), Proposal("other", 0.01)), outlier=0.5)
+            PresortedSample(
+                key, place, (Proposal(label, sure), Proposal("other", 0.01)), outlier=0.5
+            )
             for place, (key, (label, sure)) in enumerate(zip(keys, [*said, said[4]], strict=True))
         ],
         None,

@@ -11,7 +11,7 @@ from tools_for_tests import picture
 
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.sorting import SortingQueue
 from gleanset.db.views import EVERYWHERE, OrderedSamples, Reviews
 from gleanset.errors import UsageError
@@ -458,7 +458,7 @@ def test_a_class_is_deleted_and_taken_back_in_one_step(
 def test_what_is_deleted_is_proposed_no_more(session: SortingSession, keys: list[str]) -> None:
     session.add_class("Miku")
     db = session.dataset.db
-    Proposals(db).replace([Standing(keys[0], 0, (Proposal("Miku", 0.9),))], None, {})
+    Proposals(db).replace([PresortedSample(keys[0], 0, (Proposal("Miku", 0.9),))], None, {})
     assert len(SortingQueue(db).proposed()) == 1
     session.delete_class("Miku")
     assert SortingQueue(db).proposed() == {}

@@ -11,8 +11,8 @@ from other_program import locked
 from sorting_book import ids_of
 
 from gleanset import Dataset, Origin
+from gleanset.db.proposals import PresortedSample, Proposals
 from gleanset.db.proposals import Proposal as Said
-from gleanset.db.proposals import Proposals, Standing
 from gleanset.errors import DatasetBusy
 from labeler.sorting import page_layout
 from labeler.sorting.checks import Checks, ErrorRate
@@ -35,7 +35,9 @@ def presort(dataset: Dataset, said: dict[str, tuple[str, float]]) -> SortingSess
     for name in sorted({label for label, _ in said.values()}):
         session.add_class(name)
     Proposals(dataset.db).replace(
-        [Standing(key, n, (Said(*what),)) for n, (key, what) in enumerate(said.items())], None, {}
+        [PresortedSample(key, n, (Said(*what),)) for n, (key, what) in enumerate(said.items())],
+        None,
+        {},
     )
     return session
 
@@ -71,7 +73,7 @@ def test_only_what_knows_every_named_class_proposes(empty: Dataset) -> None:
     session = presort(empty, dict.fromkeys(keys, ("Miku", 0.97)))
     (later,) = add_faces(empty, add_image(empty, "later"))
     proposals, pages = Proposals(empty.db), Pages(session)
-    standings = [Standing(key, n, (Said("Miku", 0.97),)) for n, key in enumerate(keys)]
+    standings = [PresortedSample(key, n, (Said("Miku", 0.97),)) for n, key in enumerate(keys)]
     session.file(ids_of(session, [keys[0]]), "Miku")
     proposals.replace(standings, None, {"known": ["Miku"]})
     assert only(pages.next()).label == "Miku"

@@ -13,7 +13,7 @@ from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import Proposals, Standing
+from gleanset.db.proposals import PresortedSample, Proposals
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def keys(empty: Dataset) -> list[str]:
 
 def put_together(dataset: Dataset, *clusters: list[str]) -> None:
     found = [
-        Standing(key, place, (), number, 0.1 * place)
+        PresortedSample(key, place, (), number, 0.1 * place)
         for number, cluster in enumerate(clusters)
         for place, key in enumerate(cluster)
     ]

@@ -18,7 +18,7 @@ from tools_for_tests import command, picture, run_cli, run_here
 from curation.take_downs import plan_take_down, take_down
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
-from gleanset.db.stacks import stacks
+from gleanset.db.proposals import stacks
 from gleanset.db.visitors import ACCEPTED, Claim, Reports, TakeDownRequests, TakeDownWish
 from gleanset.errors import DiskFull
 from gleanset.images.cut import sample_key

@@ -46,7 +46,7 @@ def sure_and_right(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The confidences of the first proposals of these rows, and which are right."""
     none = (Proposal("", 0.0),)
-    first = {one.sample: (one.proposals or none)[0] for one in made.standings}
+    first = {one.sample: (one.proposals or none)[0] for one in made.presorted}
     rows = np.flatnonzero(waits)
     names = [first[f"{row:05}"].label for row in rows]
     sure = np.array([first[f"{row:05}"].confidence for row in rows])

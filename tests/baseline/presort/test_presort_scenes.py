@@ -65,7 +65,7 @@ def told(
 
 def probabilities(found: PresortResult, rows: Sequence[int]) -> Floats:
     """What is proposed for these rows, N x classes."""
-    by_row = {int(one.sample): one.proposals for one in found.standings}
+    by_row = {int(one.sample): one.proposals for one in found.presorted}
     table = np.zeros((len(rows), len(CLASSES)))
     for place, row in enumerate(rows):
         for one in by_row[row]:

@@ -18,7 +18,7 @@ from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes, Curation, Placement
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PresortSamples, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.terminal import WIDTH
 from labeler.cli import commands as labeler
@@ -116,7 +116,7 @@ def test_only_what_can_be_shown_here_is_next(
         if learnt:
             figures |= {"classes": 3, "held_out": 0, "like_rejected": 0}
             figures["of_no_class_at_most"] = None
-        stack = [Standing(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
+        stack = [PresortedSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, None, {})
         told = presort_words(dataset, figures)["next"]
         stacks = f"labeler gallery stacks.html --stacks {dataset.option}"

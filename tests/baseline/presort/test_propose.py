@@ -11,7 +11,7 @@ from baseline.presort.asking import oddness
 from baseline.presort.propose import PresortResult
 from baseline.presort.propose import propose as propose_by_moments
 from curation.likeness.recommend import BACKGROUND
-from gleanset.db.proposals import PresortSample, Standing
+from gleanset.db.proposals import PresortedSample, PresortSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
 WIDTH = 16
@@ -44,8 +44,8 @@ def propose(samples: list[PresortSample], vectors: np.ndarray) -> PresortResult:
     return propose_by_moments(samples, vectors, moments)
 
 
-def by_key(found: PresortResult) -> dict[int, Standing]:
-    return {int(one.sample): one for one in found.standings}
+def by_key(found: PresortResult) -> dict[int, PresortedSample]:
+    return {int(one.sample): one for one in found.presorted}
 
 
 def every(step: int, truth: list[str]) -> set[int]:
@@ -69,7 +69,7 @@ def test_the_same_samples_say_the_same() -> None:
     vectors, truth = blobs(20)
     samples = sortables(truth, every(4, truth))
     first, second = (propose(samples, vectors) for _ in range(2))
-    assert (first.standings, first.facts) == (second.standings, second.facts)
+    assert (first.presorted, first.facts) == (second.presorted, second.facts)
 
 
 def test_without_labels_there_is_an_order_clusters_and_questions() -> None:
@@ -91,7 +91,7 @@ def test_without_labels_there_is_an_order_clusters_and_questions() -> None:
 def test_one_class_is_nothing_to_tell_apart() -> None:
     vectors, truth = blobs(10)
     found = propose(sortables(truth, {0, 1}), vectors)
-    assert not any(one.proposals for one in found.standings)
+    assert not any(one.proposals for one in found.presorted)
     assert found.facts["labelled"] == 2
     assert all(by_key(found)[row].ask is None for row in (0, 1))
 
@@ -199,7 +199,7 @@ def test_odd_ones_stand_out() -> None:
 def test_very_few_samples(count: int) -> None:
     vectors, truth = blobs(count)
     found = propose(sortables(truth[:count], set()), vectors[:count])
-    assert sorted(one.place for one in found.standings) == list(range(count))
+    assert sorted(one.place for one in found.presorted) == list(range(count))
 
 
 def test_many_samples_are_ordered_and_grouped() -> None:

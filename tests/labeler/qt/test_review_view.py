@@ -10,7 +10,7 @@ from PySide6.QtTest import QTest
 from sorting_book import by_id
 
 from gleanset import Dataset
-from gleanset.db.proposals import Proposal, Proposals, Standing
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.quality import QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
 from labeler.qt.views.review import ReviewView
@@ -33,7 +33,9 @@ def reviewed(few: FaceSet) -> FaceSet:
         session.file_each(by_id(session, given), "all with a page")
         Proposals(dataset.db).replace(
             [
-                Standing(key, place, (Proposal(who, 0.9 - place / 1000),), outlier=place / 100)
+                PresortedSample(
+                    key, place, (Proposal(who, 0.9 - place / 1000),), outlier=place / 100
+                )
                 for place, (key, who) in enumerate(few.truth.items())
             ],
             None,
