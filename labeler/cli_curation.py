@@ -57,7 +57,7 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     first, so that copies stay together; also with --simulate what is found is remembered.
     """
     from labeler.duplicates.conflict_files import conflicting_labels
-    from labeler.splits.copies import copies_told, look_for_copies
+    from labeler.duplicates.finder import DuplicateFinder
     from labeler.splits.plan import apply_split, plan_split
     from labeler.splits.summary import split_summary
 
@@ -75,11 +75,11 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
         own = dataset.settings.split
         if ways:  # another way than that of dataset.toml
             own = msgspec.structs.replace(own, counts=None, folds=0, fold=1)
-        copies = look_for_copies(dataset, job.progress)
+        copies = DuplicateFinder(dataset, progress=job.progress).search_labelled()
         plan = plan_split(dataset, msgspec.structs.replace(own, **asked))
         if not job.simulate:
             apply_split(dataset, plan)
-        told = plan.result() | copies_told(copies) | conflicting_labels(dataset)
+        told = plan.result() | copies | conflicting_labels(dataset)
         if not job.as_json and told.get("tied"):
             told["tied"] = _tied_files(dataset, plan)
         return told if job.as_json else split_summary(told)

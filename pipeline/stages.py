@@ -21,7 +21,6 @@ from labeler.acceptance import apply_hints, plan_hints
 from labeler.balance import BalanceSettings, apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.to_bucket import export_anywhere, place_within
-from labeler.splits.copies import copies_told, look_for_copies
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec
 from pipeline.gathering import Check, Gathering, Result, Stage
@@ -179,10 +178,10 @@ def accept_hints(dataset: Dataset) -> Result:
 
 def split(part: SplitSettings, dataset: Dataset, *, progress: Progress | None = None) -> Result:
     """Return the stage that assigns train, val and test, and keeps copies on one side."""
-    copies = look_for_copies(dataset, progress)
+    copies = DuplicateFinder(dataset, progress=progress).search_labelled()
     plan = plan_split(dataset, part)
     apply_split(dataset, plan)
-    return plan.result() | copies_told(copies)
+    return plan.result() | copies
 
 
 def balance(part: BalanceSettings, dataset: Dataset) -> Result:

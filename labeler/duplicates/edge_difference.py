@@ -37,8 +37,6 @@ _NOISE = 9.0
 _ADDED = 6.0
 _DENSE = 2.0
 _ONE_SIDED = 3.5
-# What is everywhere is noise: so often the change that five of a hundred pixels exceed.
-_COMMON = 3.0
 _RIM = 0.13
 
 
@@ -85,12 +83,8 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
     unlike = _unlike(common.a, common.b)
     lost_a, lost_b = _lost(a, b, common.where, unlike), _lost(b, a, common.where, unlike)
     replaced = np.minimum(lost_a.summed, lost_b.summed)
-    # On a small grid a mouth is as large as that.
-    share = _COMMON * max(common.a.shape) / SIDE
-    noise = share * _usual(replaced, common.where)
     if max(lost_a.summed.max(), lost_b.summed.max()) < _DENSE:  # nothing stands out
-        strongest: float = float(replaced.max()) - noise
-        return strongest
+        return float(replaced.max())
     marks = find_lettering(common, lost_a.plain, lost_b.plain)
     added = 0.0
     for one, other in ((lost_a, lost_b), (lost_b, lost_a)):
@@ -99,8 +93,7 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
                 piece.grown(4, marks.shape).put_on(marks)
             elif piece.of(marks).mean() < 0.5:
                 added = max(added, float(piece.of(one.summed).max()) / _ADDED)
-    left: float = float(replaced[~marks].max(initial=0.0)) - noise
-    return max(left, added)
+    return max(float(replaced[~marks].max(initial=0.0)), added)
 
 
 def edges_of(grey: Grey, where: Mask) -> Edges:
@@ -119,15 +112,6 @@ def _lost(own: Edges, other: Edges, where: Mask, unlike: Floats) -> _Lost:
     lost_edges(own.x, own.y, own.own, other.x, other.y, where, plain)
     summed = _blurred(plain, _PLACE) * np.float32(2 * np.pi * _PLACE**2) * unlike
     return _Lost(plain * unlike, summed)
-
-
-def _usual(values: Floats, where: Mask) -> float:
-    """Return what five of a hundred values exceed, from every other row and column."""
-    some = values[::2, ::2][where[::2, ::2]]
-    if not len(some):
-        return 0.0
-    last = int(0.95 * (len(some) - 1))
-    return float(np.partition(some, last)[last])
 
 
 def _unlike(a: Grey, b: Grey) -> Floats:

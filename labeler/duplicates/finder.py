@@ -24,6 +24,7 @@ from gleanset.db.duplicates import (
     SampleHashes,
 )
 from gleanset.db.sample_places import SampleRegion
+from gleanset.db.samples import SplitGroups
 from gleanset.errors import Unreadable, UsageError
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Workers, run_batches
@@ -101,6 +102,17 @@ class DuplicateFinder:
             self._propose()
             compared, same, broken = self._compare(processes)
         return SearchCounts(described, compared, same, failed + broken)
+
+    def search_labelled(self) -> dict[str, object]:
+        """Compare the labelled samples that never were, for a split: nobody is set aside.
+
+        Return what a command says of it; nothing where all were. Raises `DatasetBusy`.
+        """
+        if self._dataset.read_only or not SplitGroups(self._dataset.db).not_searched():
+            return {}
+        counts = self.search(labelled=True)
+        told = {"compared": counts.described, "copies": counts.same, "unreadable": counts.failed}
+        return {"looked_for_copies": {name: number for name, number in told.items() if number}}
 
     def plan(self) -> DuplicatePlan:
         """Return the groups as they are now, and what would change; nothing is written."""
@@ -209,7 +221,9 @@ class DuplicateFinder:
             while stars := comparisons.next_round():
                 items = (self._star(pairs, comparisons) for pairs in stars)
                 for batch in run_batches(compare_star, items, processes):
-                    settled = [_settled(*said) for o in batch if o.result for said in o.result.said]
+                    settled = [
+                        _settled(*row) for o in batch if o.result for row in o.result.verdicts
+                    ]
                     self._pairs.settle(settled)
                     alike = [one for one in settled if one.verdict == SAME]
                     for one in alike:

@@ -8,7 +8,6 @@ of. Middles are the pictures that lie near most others as a whole; of equals the
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -37,69 +36,31 @@ class Star(NamedTuple):
 
 
 class StarVerdicts(NamedTuple):
-    """What the comparisons of a star said; of a `failed` pair one picture cannot be read.
+    """The verdicts of the comparisons of a star; of a `failed` pair one picture cannot be read.
 
     The pairs that are in neither have their ends tied by others.
     """
 
-    said: list[tuple[FilePair, Verdict]]
+    verdicts: list[tuple[FilePair, Verdict]]
     failed: list[FilePair]
 
 
 def compare_star(star: Star) -> StarVerdicts:
-    """Compare pairs whose ends no earlier one has tied, in a worker process.
-
-    Where the middle refuses a picture that others are the same as, another middle is looked for.
-    """
-    looks, sets = _Looks(star), DisjointSets()
+    """Compare pairs whose ends no earlier one has tied, in a worker process."""
+    verdicts, failed, sets = [], [], DisjointSets()
     number = {tie: sets.add() for ties in star.tied for tie in ties}
     for pair, (a, b) in zip(star.pairs, star.tied, strict=True):
-        if sets.root(number[a]) != sets.root(number[b]) and looks.same(*pair.rows):
+        if sets.root(number[a]) == sets.root(number[b]):
+            continue
+        try:
+            verdict = compare_files(pair)
+        except Unreadable:
+            failed.append(pair)
+            continue
+        verdicts.append((pair, verdict))
+        if verdict.same:
             sets.join(number[a], number[b])
-    together: dict[int, dict[int, None]] = {}
-    for pair, ties in zip(star.pairs, star.tied, strict=True):
-        for row, tie in zip(pair.rows, ties, strict=True):
-            together.setdefault(sets.root(number[tie]), {})[row] = None
-    for members in together.values():
-        looks.find_middle(list(members))
-    return StarVerdicts(list(looks.said.values()), looks.failed)
-
-
-class _Looks:
-    """The comparisons of one star, none of which is made twice."""
-
-    def __init__(self, star: Star) -> None:
-        self._pairs = {pair.rows: pair for pair in star.pairs}
-        self.said: dict[Pair, tuple[FilePair, Verdict]] = {}
-        self.failed: list[FilePair] = []
-
-    def same(self, a: int, b: int) -> bool:
-        """Return whether two pictures (rows) are the same; not if they are no candidates."""
-        rows = (min(a, b), max(a, b))
-        if rows in self._pairs:
-            pair = self._pairs.pop(rows)
-            try:
-                self.said[rows] = pair, compare_files(pair)
-            except Unreadable:
-                self.failed.append(pair)
-        return rows in self.said and self.said[rows][1].same
-
-    def find_middle(self, members: list[int]) -> None:
-        """Compare until a picture is found that all others of a group are the same as.
-
-        Who is refused by the middle decides who might be a better one.
-        """
-        count = Counter(row for rows, (_, it) in self.said.items() if it.same for row in rows)
-        middle = max(members, key=lambda row: count[row])
-        refused = [row for row in members if row != middle and self._refused(middle, row)]
-        for other in members if refused else ():
-            first = [*refused, *(row for row in members if row not in refused)]
-            if other != middle and all(self.same(other, row) for row in first if row != other):
-                break
-
-    def _refused(self, a: int, b: int) -> bool:
-        said = self.said.get((min(a, b), max(a, b)))
-        return said is not None and not said[1].same
+    return StarVerdicts(verdicts, failed)
 
 
 class Comparisons:

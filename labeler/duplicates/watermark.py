@@ -71,12 +71,6 @@ class Piece(NamedTuple):
         mask[self.rows, self.columns] |= self.mask
 
 
-class _Line(NamedTuple):
-    piece: Piece
-    sure: bool
-    plain: bool
-
-
 def find_lettering(common: Common, lost_a: Floats, lost_b: Floats) -> Mask:
     """Find where one of two pictures has lettering that the other has not.
 
@@ -86,11 +80,9 @@ def find_lettering(common: Common, lost_a: Floats, lost_b: Floats) -> Mask:
     found: Mask = np.zeros(common.a.shape, np.bool_)
     for change, light, dark in ((brighter, lost_b, lost_a), (-brighter, lost_a, lost_b)):
         drawn, against = (change > limit) & common.where, (-change > limit) & common.where
-        lines = [_line(piece, drawn, against, light, dark) for piece in pieces_of(drawn, 12)]
-        sure = [line.piece for line in lines if line.sure]
-        for line in lines:
-            if line.sure or (line.plain and any(_beside(line.piece, one) for one in sure)):
-                line.piece.grown(4, found.shape).put_on(found)
+        for piece in pieces_of(drawn, 12):
+            if _is_line(piece, drawn, against, (light, dark)):
+                piece.grown(4, found.shape).put_on(found)
     return found
 
 
@@ -173,31 +165,23 @@ def _far_blurred(values: Floats, width: float) -> Floats:
     return cv2.resize(soft, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float32)
 
 
-def _line(piece: Piece, drawn: Mask, against: Mask, light: Floats, dark: Floats) -> _Line:
-    """Return whether a piece is a line of letters; `plain`, that it only brightens or darkens.
+def _is_line(piece: Piece, drawn: Mask, against: Mask, lost: tuple[Floats, Floats]) -> bool:
+    """Return whether a piece is a line of letters, which only brightens or only darkens.
 
-    `light` are the edges that only the picture has that is brighter there, `dark` the other's.
+    `lost` are the edges that only the picture has that is brighter there, and the other's.
     """
     seam, size = piece.grown(1, drawn.shape), max(drawn.shape)
-    edges = float(seam.of(light).sum()), float(seam.of(dark).sum())
+    light, dark = (float(seam.of(edges).sum()) for edges in lost)
     mixed = int(piece.of(against).sum()) / max(1, int(piece.of(drawn).sum()))
-    plain = mixed <= _MIXED and piece.short < _HIGHEST * size
-    if not plain or abs(piece.angle) >= _STEEPEST:
-        return _Line(piece, False, plain)
-    if mixed < _PURE and edges[1] < _LIGHT * edges[0] and piece.long >= _LIGHT_LONG * piece.short:
-        return _Line(piece, piece.long >= max(_LEGIBLE_LIGHT, _SHORTEST_LIGHT * size), plain)
-    if piece.long < _LONG * piece.short or min(edges) > _ONE_SIDED * max(edges):
-        return _Line(piece, False, plain)
+    if mixed > _MIXED or piece.short >= _HIGHEST * size or abs(piece.angle) >= _STEEPEST:
+        return False
+    if mixed < _PURE and dark < _LIGHT * light and piece.long >= _LIGHT_LONG * piece.short:
+        return bool(piece.long >= max(_LEGIBLE_LIGHT, _SHORTEST_LIGHT * size))
+    if piece.long < _LONG * piece.short or min(light, dark) > _ONE_SIDED * max(light, dark):
+        return False
     inside = drawn[piece.rows, piece.columns] & piece.mask
     many = cv2.connectedComponents(inside.astype(np.uint8))[0] > _LETTERS
     part, pixels = (
         (_SHORTEST_WITH_LETTERS, _LEGIBLE_LETTERS) if many else (_SHORTEST_LINE, _LEGIBLE)
     )
-    least = max(pixels, part * size)
-    return _Line(piece, piece.long >= least, plain)
-
-
-def _beside(piece: Piece, line: Piece) -> bool:
-    """Return whether it stands in the same line, and is not much higher."""
-    off = abs(piece.centre[1] - line.centre[1])
-    return off < 0.8 * line.short and piece.short < 1.7 * line.short
+    return bool(piece.long >= max(pixels, part * size))

@@ -12,7 +12,7 @@ from labeler_makers import label
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from labeler.splits.copies import copies_told, look_for_copies
+from labeler.duplicates.finder import DuplicateFinder
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 KINDS = ("crop 15 %", "mirror", "screenshot")
@@ -60,7 +60,7 @@ def test_what_cannot_be_read_is_told_and_not_counted_as_searched(
     image = empty.images.get(gone.image)
     assert image is not None
     empty.image_path(image.sha256, image.format).unlink()
-    told = copies_told(look_for_copies(empty))["looked_for_copies"]
+    told = DuplicateFinder(empty).search_labelled()["looked_for_copies"]
     assert told == {"compared": 31, "copies": told["copies"], "unreadable": 1}  # type: ignore[index]
     keys = [key for keys in copied for key in keys]
     assert Pairs(empty.db).count_searched(keys) == 31
@@ -73,6 +73,6 @@ def test_the_card_of_an_export_says_whether_copies_were_looked_for(
     empty.samples.set_splits(by_hand, "by hand")
     labeler("export", empty.root / "a", "-d", empty.root)
     assert "Nobody looked for near copies." in (empty.root / "a/README.md").read_text()
-    look_for_copies(empty)
+    DuplicateFinder(empty).search_labelled()
     labeler("export", empty.root / "b", "-d", empty.root)
     assert "Near copies were looked for in all of it." in (empty.root / "b/README.md").read_text()

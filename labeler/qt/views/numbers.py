@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
+from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.job import export
 from labeler.export.options import FORMATS, NAMES, ExportOptions
 from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
@@ -33,7 +34,6 @@ from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.notices import no_classes
 from labeler.qt.widgets import below, beside, timer
 from labeler.sorting.session import SortingProgress
-from labeler.splits.copies import look_for_copies
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 
 
@@ -340,5 +340,5 @@ class NumbersView(LabelerView):
 
 def _planned(dataset: Dataset, progress: Progress) -> SplitPlan:
     """Look for copies, and plan a split as `dataset.toml` has it."""
-    look_for_copies(dataset, progress)
+    DuplicateFinder(dataset, progress=progress).search_labelled()
     return plan_split(dataset, dataset.settings.split)

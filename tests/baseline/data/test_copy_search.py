@@ -17,7 +17,7 @@ from baseline.judge.words import training_words
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from gleanset import Dataset
-from labeler.splits.copies import look_for_copies
+from labeler.duplicates.finder import DuplicateFinder
 
 PRESET = load_preset("transfer", {"size": "56", "backbone": "colours", "views": "0"})
 CLAIM = "none of which it learnt"
@@ -39,7 +39,7 @@ def test_train_evaluate_and_report_say_whether_copies_were_looked_for(dataset: D
     page = (folder / "report.html").read_text()
     assert "Nobody looked for near copies" in page
     assert not read_metrics(folder).clear_of_copies
-    look_for_copies(dataset)
+    DuplicateFinder(dataset).search_labelled()
     again = train_run(dataset, PRESET)
     assert again["run"] == done["run"], "nothing is trained for that"
     assert "copies" in again
