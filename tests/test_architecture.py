@@ -69,7 +69,7 @@ CEILINGS = {
     "gleanset and curation": 18_300,
     "harvest": 14_700,
     "facecrop": 3_650,
-    "labeler": 26_800,
+    "labeler": 26_500,
     "labeler/qt": 12_800,
     "baseline": 17_400,
     "pipeline": 4_550,
