@@ -21,27 +21,12 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
+from labeler.qt.classes.keys import ALONE
 from labeler.qt.grid.drag import TileMimeData
 
 Key, Type = Qt.Key, QEvent.Type
 NOTCH = 120
 """Eighths of a degree that a wheel turns with one notch; a touchpad gives parts of it."""
-
-ALONE = frozenset(
-    (
-        Key.Key_Shift,
-        Key.Key_Control,
-        Key.Key_Alt,
-        Key.Key_AltGr,
-        Key.Key_Meta,
-        Key.Key_Super_L,
-        Key.Key_Super_R,
-        Key.Key_CapsLock,
-        Key.Key_NumLock,
-        Key.Key_ScrollLock,
-    )
-)
-"""Keys that mean nothing alone."""
 
 
 class GestureCounter(QObject):

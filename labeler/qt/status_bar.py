@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QTimer
-from PySide6.QtWidgets import QLabel, QStatusBar
+from PySide6.QtWidgets import QLabel, QStatusBar, QToolButton
 
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular, step_words
-from labeler.qt.widgets import FlatButton, announce
+from labeler.qt.widgets import announce
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
 
 SHOWN_MS, CLOCK_MS = 6000, 1000
@@ -23,8 +23,8 @@ class StatusTexts(QObject):
         self._bar, self._worker = bar, worker
         self._before = (0, 0.0)
         self.sorted, self.spent, self.saved, self.work = QLabel(), QLabel(), QLabel(), QLabel()
-        self.undo = FlatButton()
-        self.undo.setFlat(True)
+        self.undo = QToolButton()
+        self.undo.setAutoRaise(True)
         self.undo.hide()
         self.undo.clicked.connect(undo)
         for label in (self.work, self.sorted, self.spent, self.saved):

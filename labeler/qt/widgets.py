@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QSize, Qt, QTimer
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QFocusEvent
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractSpinBox,
@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QLayout,
     QLineEdit,
-    QPushButton,
     QSizePolicy,
     QStyleOptionToolButton,
     QToolButton,
@@ -134,20 +133,6 @@ class MenuButton(QToolButton):
     def sizeHint(self) -> QSize:
         """Return the size with room for the arrow."""
         return super().sizeHint() + QSize(self.fontMetrics().horizontalAdvance(ARROW), 0)
-
-
-class FlatButton(QPushButton):
-    """Flat until it has the focus: a flat one would not show it."""
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Look like a button."""
-        self.setFlat(False)
-        super().focusInEvent(event)
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        """Look like text."""
-        self.setFlat(True)
-        super().focusOutEvent(event)
 
 
 def announce(widget: QWidget, text: str) -> None:

@@ -21,10 +21,11 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
+from labeler.qt.classes.keys import ALONE
 from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.file_drops import AddButton, FileDrops
-from labeler.qt.gesture_counter import ALONE, GestureCounter
+from labeler.qt.gesture_counter import GestureCounter
 from labeler.qt.key_sheet import KeySheet
 from labeler.qt.key_witness import KeyWitness
 from labeler.qt.learning import Learning, LearningButton

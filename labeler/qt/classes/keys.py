@@ -15,7 +15,21 @@ _FIRST_DIGIT = 2 if sys.platform == "win32" else 10
 WAIT_MS = 3000
 """So long the second key of a code is waited for."""
 
-_ALONE = (Qt.Key.Key_Shift, Qt.Key.Key_CapsLock, Qt.Key.Key_NumLock, Qt.Key.Key_AltGr)
+ALONE = frozenset(
+    (
+        Qt.Key.Key_Shift,
+        Qt.Key.Key_Control,
+        Qt.Key.Key_Alt,
+        Qt.Key.Key_AltGr,
+        Qt.Key.Key_Meta,
+        Qt.Key.Key_Super_L,
+        Qt.Key.Key_Super_R,
+        Qt.Key.Key_CapsLock,
+        Qt.Key.Key_NumLock,
+        Qt.Key.Key_ScrollLock,
+    )
+)
+"""Keys that mean nothing alone."""
 
 
 def plain_key(event: QKeyEvent) -> str:
@@ -66,7 +80,7 @@ class ClassKeyReader(QObject):
 
     def read(self, event: QKeyEvent) -> str | None:
         """Return the key of a class; empty for any other key, None where the event is used up."""
-        if self._first and event.key() in _ALONE:
+        if self._first and event.key() in ALONE:
             return None
         first, second = self._first, plain_key(event)
         self.forget()

@@ -163,11 +163,6 @@ class ClassListModel(QAbstractListModel):
         """Return one row, None for none."""
         return self._rows[number] if 0 <= number < len(self._rows) else None
 
-    def with_key(self, key: str) -> ClassListRow | None:
-        """Return the class that has a key."""
-        name = self.worker.class_of(key)
-        return None if name is None else ClassListRow(name, name, key, 0, is_class=True)
-
     def rowCount(self, parent: Index | None = None) -> int:
         """Return how many rows there are."""
         return 0 if parent is not None and parent.isValid() else len(self._rows)

@@ -21,6 +21,7 @@ from labeler.splits.plan import SplitPlan
 Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole
 NAME, COUNT, PROGRESS, RATE = range(4)
+AT_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 SHARE = Role.UserRole
 """How much of its target a class has, 0..1; against the largest class without one."""
 
@@ -73,7 +74,7 @@ class ClassTable(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         for column in range(len(self._names)):  # above numbers it stands at the right as they do
             if column not in (NAME, PROGRESS):
-                self.headerItem().setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+                self.headerItem().setTextAlignment(column, AT_RIGHT)
 
     @property
     def chosen(self) -> str:
@@ -95,7 +96,7 @@ class ClassTable(QTreeWidget):
                 RATE, self.tr("Of what was looked at again without its name: C on a class page")
             )
             for column in range(COUNT, len(self._names)):
-                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+                item.setTextAlignment(column, AT_RIGHT)
                 words = f"{row.name}, {self._names[column]}: {item.text(column) or '–'}"
                 item.setData(column, Role.AccessibleTextRole, words)
             if row.name == chosen:

@@ -19,39 +19,26 @@ from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.confidence_bars import ConfidenceBars
-from labeler.qt.widgets import HEAD, announce, beside, title_label
+from labeler.qt.widgets import HEAD, announce, beside, name_part, title_label
 from labeler.sorting.checks import CompletedClass
 from labeler.sorting.page_layout import ClassPage, PageKind
 
 
 class CheckOffer(QPushButton):
-    """Hidden while no class is on offer; C and a click take it up. Beside a page it is short."""
+    """Hidden while no class is on offer; C and a click take it up. Its tooltip names the class."""
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__(self.tr("Check (C)"))
         self._worker = worker
         self._offer: CompletedClass | None = None
-        self._short = True
         self.hide()
-
-    def shorten(self, short: bool) -> None:
-        """Leave the line to what is said of the page; with no page the class is named."""
-        self._short = short
-        self._name()
-
-    def _name(self) -> None:
-        label = self._offer.label if self._offer else ""
-        whole = self.tr("Check {label} (C)").format(label=label)
-        self.setText(self.tr("Check (C)") if self._short or not label else whole)
-        self.setToolTip(whole if label else "")
-        self.setAccessibleName(whole if label else self.tr("Check (C)"))
 
     def show_offer(self, offer: CompletedClass | None) -> None:
         """Offer a class, and say so once; None for no class."""
         before, self._offer = self._offer, offer
-        self._name()
         self.setVisible(offer is not None)
         if offer is not None and offer != before:
+            name_part(self, self.tr("Check {label} (C)").format(label=offer.label))
             self._worker.say(
                 self.tr(
                     "{label} is done: C shows {count} of them once more, without the name"
@@ -138,7 +125,6 @@ class PageHeader(QWidget):
         unknown = page is not None and page.kind is PageKind.GROUPS
         placeholder = self.tr("Type who this is") if unknown else self.tr("Who is this? (N)")
         self.name.setPlaceholderText(placeholder)
-        self.offer.shorten(page is not None)
         pair = page is not None and page.kind is PageKind.PAIR
         for button in self.answers.values():
             button.setVisible(pair)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QUrl
-from PySide6.QtGui import QAction, QDesktopServices, QGuiApplication
+from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QLabel, QMenu, QWidget, QWidgetAction
 
 from gleanset.db.sorting import SampleTile
@@ -34,9 +34,6 @@ class TileMenu(QMenu):
         self.aboutToHide.connect(self.deleteLater)
         self.popup(point)
 
-    def _add(self, menu: QMenu, text: str, do: Callable[[], object]) -> QAction:
-        return menu.addAction(text, do)
-
     def add_sending(self, send: Callable[[str], object]) -> None:
         """Offer all classes and places; `send` takes the target."""
         self.add_classes(send)
@@ -47,7 +44,7 @@ class TileMenu(QMenu):
             (self.tr("Back to the queue"), "Q", Place.QUEUE),
         )
         for text, key, place in places:
-            self._add(self, f"{text}\t{key}", partial(send, place.target))
+            self.addAction(f"{text}\t{key}", partial(send, place.target))
         self.addSeparator()
 
     def add_classes(self, send: Callable[[str], object]) -> None:
@@ -57,7 +54,7 @@ class TileMenu(QMenu):
         classes.setEnabled(bool(keys))
         for name, key in keys.items():
             text = f"{name}\t{key.upper()}".replace("&", "&&")
-            self._add(classes, text, partial(send, name))
+            classes.addAction(text, partial(send, name))
 
     def add_looking(
         self,
@@ -66,23 +63,23 @@ class TileMenu(QMenu):
         show_moment: Callable[[int, str], object],
     ) -> None:
         """Offer to look closer, at the class and at the moment of the first face."""
-        self._add(self, self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
+        self.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
         if not self._tiles:
             return
         first = self._tiles[0]
-        self._add(self, self.tr("Open the whole picture"), self._open)
+        self.addAction(self.tr("Open the whole picture"), self._open)
         if first.label and not self._blind:
             text = self.tr("Show the class {label}").format(label=first.label).replace("&", "&&")
-            self._add(self, text, lambda: show_class(str(first.label)))
+            self.addAction(text, lambda: show_class(str(first.label)))
         title = first.title or first.key[:8]
-        self._add(self, self.tr("Show its moment"), lambda: show_moment(first.id, title))
+        self.addAction(self.tr("Show its moment"), lambda: show_moment(first.id, title))
         if not self._blind:
             self._why = self.addMenu(self.tr("Why was this proposed?"))
             self._why.aboutToShow.connect(self._ask_why)
             self._line("…")
         self.addSeparator()
-        self._add(self, self.tr("Copy the name"), self._copy_names)
-        self._add(self, self.tr("Copy the path"), self._copy_paths)
+        self.addAction(self.tr("Copy the name"), self._copy_names)
+        self.addAction(self.tr("Copy the path"), self._copy_paths)
 
     # -- files
 
