@@ -191,7 +191,7 @@ def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
     settings = load_preset(preset, options)
     if request.follow:
         return _followed(job, settings)
-    from baseline.presort.job import presort as run
+    from baseline.presort.presorter import presort as run
     from baseline.presort.words import presort_words
 
     with job.open() as dataset:
@@ -201,8 +201,7 @@ def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
 
 def _followed(job: CommandJob, settings: Settings) -> Result:
     """Presort until the input ends, which is listened to before anything slow is loaded."""
-    from baseline.presort.ending import following
-    from baseline.presort.requests import alone
+    from baseline.presort.following import alone, following
 
     WAITING.end()  # it ends when a person ends it
     figures: Result = {}

@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from baseline.presort.ending import FollowedProgram
+from baseline.presort.following import FollowedProgram, PresortRequest, PresortRequests
 from baseline.presort.presorter import Presorter
-from baseline.presort.requests import PresortRequest, PresortRequests
 from baseline.settings import Settings
 from gleanset import Dataset
 from gleanset.db.watch import CatalogueState, CatalogueWatch

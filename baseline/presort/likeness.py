@@ -127,7 +127,9 @@ class ComponentStore:
             try:
                 self._find_axes(samples, progress)
             except InputUnusable:
-                self._rows |= {(one.key, Region(one.box, one.angle)): -1 for one in samples}
+                self._rows |= {
+                    (sample.key, Region(sample.box, sample.angle)): -1 for sample in samples
+                }
                 raise
         for page in _pages(samples):
             keys: tuple[str, ...] = ()
@@ -138,7 +140,8 @@ class ComponentStore:
                 keys = found.keys
             numbers = {key: len(self.components) - len(keys) + n for n, key in enumerate(keys)}
             self._rows |= {
-                (one.key, Region(one.box, one.angle)): numbers.get(one.key, -1) for one in page
+                (sample.key, Region(sample.box, sample.angle)): numbers.get(sample.key, -1)
+                for sample in page
             }
 
     def _find_axes(self, samples: Sequence[Sample], progress: Progress) -> None:

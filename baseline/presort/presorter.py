@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
 from baseline.features.features import FeatureSpec
 from baseline.features.texture import expected_weights
+from baseline.presort.following import STAGE, PresortRequests, is_followed
 from baseline.presort.likeness import (
     ComponentStore,
     FeatureRows,
@@ -23,7 +26,7 @@ from gleanset import Dataset
 from gleanset.db.journal import unseen_labels
 from gleanset.db.proposals import PresortedSample, PresortSample, PresortSamples, Proposals
 from gleanset.db.watch import CatalogueWatch, SampleMarks
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import DatasetBusy, InputUnusable, UsageError
 from gleanset.records import Region, Sample
 from gleanset.work.progress import Progress
 
@@ -81,8 +84,8 @@ class Presorter:
         Raises `InputUnusable` where there is no sample, or none that can be read.
         """
         samples = self._samples.now()
-        rows = self.store.rows_of((one.key, one.region) for one in samples)
-        chosen = [one for one, row in zip(samples, rows, strict=True) if row >= 0]
+        rows = self.store.rows_of((sample.key, sample.region) for sample in samples)
+        chosen = [sample for sample, row in zip(samples, rows, strict=True) if row >= 0]
         self.solved_with, self.lacking = self.taken, bool((rows < -1).any())
         if not chosen:
             raise InputUnusable(
@@ -102,7 +105,11 @@ class Presorter:
             FACT: self._space.name,
             **weights.to_json(self.store.parts),
         }
-        known = sorted({one.label for one in chosen if one.label}) if "classes" in facts else []
+        known = (
+            sorted({sample.label for sample in chosen if sample.label})
+            if "classes" in facts
+            else []
+        )
         number = self._keep(made, facts | {"known": known})
         return {"presort": number, **facts, "label_next": _next(made.presorted)}
 
@@ -125,13 +132,13 @@ class Presorter:
         proposals = Proposals(self.dataset.db)
         newest, before = proposals.newest(), self._presorted
         if newest is not None and newest.id == self.presort:
-            gone = before.keys() - {one.sample for one in made.presorted}
-            changed = [one for one in made.presorted if before.get(one.sample) != one]
+            gone = before.keys() - {sample.sample for sample in made.presorted}
+            changed = [each for each in made.presorted if before.get(each.sample) != each]
             number = proposals.revise(changed, sorted(gone), facts)
         else:
             number = proposals.replace(made.presorted, None, facts)
         forget_spaces(self.dataset, but=self._space.name)
-        self._presorted = {one.sample: one for one in made.presorted}
+        self._presorted = {sample.sample: sample for sample in made.presorted}
         self._order, self.presort = made.order, number
         return number
 
@@ -201,3 +208,40 @@ def _next(presorted: Sequence[PresortedSample], most: int = 10) -> list[str]:
     """Return the first samples whose labels would teach the most."""
     asked = sorted((one.ask, one.sample) for one in presorted if one.ask is not None)
     return [sample for _, sample in asked[:most]]
+
+
+def presort(
+    dataset: Dataset, settings: Settings, progress: Progress | None = None
+) -> dict[str, object]:
+    """Propose classes for all samples of a dataset and keep them; return the figures.
+
+    `settings` are those of a transfer preset: its backbone, weights, size and seed are used. Where
+    a window learns on the dataset, what learns for it does the work.
+    Raises `InputUnusable` where there is no sample, and what features raise.
+    """
+    progress = progress or Progress()
+    presorter = Presorter(dataset, settings)
+    dataset.db.refuse_if_read_only()
+    while True:
+        if is_followed(dataset.cache):
+            progress.say("this dataset is learnt on already: that is asked")
+            if (figures := PresortRequests(dataset.cache).ask(settings)) is not None:
+                return figures
+        with ExitStack() as held:
+            try:
+                held.enter_context(dataset.stage(STAGE))
+            except DatasetBusy:
+                if not is_followed(dataset.cache):
+                    raise
+            else:
+                return _presorted(presorter, progress)
+
+
+def _presorted(presorter: Presorter, progress: Progress) -> dict[str, object]:
+    started = time.monotonic()
+    if new := presorter.new_samples():
+        presorter.take_in(new, progress)
+    seen = time.monotonic()
+    figures = presorter.solve(progress)
+    times = {"features": round(seen - started, 2), "sorting": round(time.monotonic() - seen, 2)}
+    return {**figures, "seconds": times}

@@ -168,15 +168,15 @@ def _presorted(
     proposed = learnt.likeliest if learnt is not None else [[]] * len(samples)
     return [
         PresortedSample(
-            one.key,
+            sample.key,
             int(order.place[row]),
-            _in_steps(proposed[row]) if one.status == "queue" else (),
+            _in_steps(proposed[row]) if sample.status == "queue" else (),
             int(order.group[row]),
             round(float(odd[row]), 2),
             asked.get(row),
         )
-        for row, one in enumerate(samples)
-        if one.kept and one.status != "rejected"
+        for row, sample in enumerate(samples)
+        if sample.kept and sample.status != "rejected"
     ]
 
 

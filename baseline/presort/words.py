@@ -23,16 +23,16 @@ DOUBTFUL = 0.5
 def presort_words(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `figures` of a presort as lines for a person."""
     waiting = dataset.samples.counts("status", "kept").get(("queue", "kept"), 0)
-    found = [one.proposals[0].confidence for one in proposed_samples(dataset.db) if one.waits]
+    sure = [one.proposals[0].confidence for one in proposed_samples(dataset.db) if one.waits]
     lines = {"looked at": _looked_at(figures, waiting)}
     if "classes" in figures:
-        lines |= _proposed(figures, found, waiting)
+        lines |= _proposed(figures, sure, waiting)
     else:
         lines["proposals"] = (
             f"none: that takes two classes with labels; {count(figures['clusters'], 'stack')} of "
             "look-alikes were put together, to be named at once: labeler label NAME --stack ID"
         )
-    return lines | {"next": _next(dataset, found, waiting, "classes" in figures)}
+    return lines | {"next": _next(dataset, sure, waiting, "classes" in figures)}
 
 
 def _looked_at(figures: Mapping[str, Any], waiting: int) -> str:

@@ -24,8 +24,8 @@ from gleanset.images.cut import with_margin
 from gleanset.images.decode import decode, size_said
 from gleanset.places import originals_of
 from gleanset.records import Region
+from labeler.sorting.sample_images import PictureWalk, WholePicture
 from labeler.sorting.session import SortingSession, StepResult
-from labeler.sorting.whole_pictures import PictureWalk, WholePicture
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -101,7 +101,7 @@ class DroppedFiles(NamedTuple):
 def look_at(paths: Sequence[Path], seconds: float = LOOK_SECONDS) -> DroppedFiles:
     """Count what was dropped, by the names of the files; datasets and hidden files are left out."""
     end = time.monotonic() + seconds
-    found: list[DroppedPath] = []
+    dropped: list[DroppedPath] = []
     folders: Counter[str] = Counter()
     some: list[Path] = []
     complete = True
@@ -120,9 +120,9 @@ def look_at(paths: Sequence[Path], seconds: float = LOOK_SECONDS) -> DroppedFile
             if time.monotonic() > end:
                 complete = False
                 break
-        found.append(here)
+        dropped.append(here)
     names = tuple(name for name, _ in folders.most_common())
-    return DroppedFiles(tuple(found), names, _look_cut(some), complete)
+    return DroppedFiles(tuple(dropped), names, _look_cut(some), complete)
 
 
 def folder_hints(path: Path) -> Callable[[Path], str | None]:
@@ -192,7 +192,7 @@ class TakePlan(NamedTuple):
     class that it was dropped on.
     """
 
-    found: DroppedFiles
+    dropped: DroppedFiles
     how: HowTaken
     hints: bool = False
     label: str | None = None
@@ -202,14 +202,14 @@ class TakePlan(NamedTuple):
         """The paths that the window takes in itself."""
         if self.how is HowTaken.FIND:
             return []
-        paths = self.found.paths
+        paths = self.dropped.paths
         return [one.path for one in paths if one.pictures or not (one.videos or one.archives)]
 
     def commands(self, root: Path) -> list[list[str]]:
         """Return the commands that take in the rest, in their order."""
-        paths, find = self.found.paths, self.how is HowTaken.FIND
-        pictures = [one for one in paths if one.archives or (find and one.pictures)]
-        videos = [str(one.path) for one in paths if one.videos]
+        paths, find = self.dropped.paths, self.how is HowTaken.FIND
+        pictures = [path for path in paths if path.archives or (find and path.pictures)]
+        videos = [str(path.path) for path in paths if path.videos]
         search = ["facecrop", "run", "--new"]
         whole = [*search, "--detector", "whole"]
         stills, frames = [*self._harvest_pictures(pictures)], [*self._harvest("frames", videos)]
@@ -219,7 +219,7 @@ class TakePlan(NamedTuple):
             stills.append(after_stills)
         if frames:
             frames.append(after_frames)
-        return [[*one, "-d", str(root.absolute())] for one in (*stills, *frames)]
+        return [[*words, "-d", str(root.absolute())] for words in (*stills, *frames)]
 
     def _harvest_pictures(self, pictures: Sequence[DroppedPath]) -> Iterator[list[str]]:
         # The folder that a single file comes from was not dropped: its name hints at nothing.

@@ -56,8 +56,8 @@ class GridQuestion(NamedTuple):
 
 def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
     """Return the samples. By likeness it takes a while where no presort has told look-alikes."""
-    found = OrderedSamples(dataset.db)
-    rows = found.rows(
+    ordered = OrderedSamples(dataset.db)
+    rows = ordered.rows(
         asked.place,
         label=asked.label,
         chosen=asked.chosen,
@@ -70,7 +70,7 @@ def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
     from labeler.likeness import NEARLY_ALL
     from labeler.sorting.likeness_order import by_likeness
 
-    if found.known_places(asked.place, asked.label) >= NEARLY_ALL:
+    if ordered.known_places(asked.place, asked.label) >= NEARLY_ALL:
         return rows
     ids = by_likeness(dataset, rows.ids)
     return rows._replace(ids=ids[::-1] if asked.backwards else ids)
@@ -96,19 +96,19 @@ def known_count(counts: LabelCounts, target: str) -> int | None:
     return next((row.count for row in counts.classes if row.name == target), 0)
 
 
-def brought_back(shown: OrderedRows, found: OrderedRows) -> tuple[OrderedRows, int] | None:
+def brought_back(shown: OrderedRows, every: OrderedRows) -> tuple[OrderedRows, int] | None:
     """Return what is shown `with_missing`, and the first sample that was; None where none was."""
     known = set(shown.ids)
-    first = next((one for one in found.ids if one not in known), None)
-    return None if first is None else (with_missing(shown, found), first)
+    first = next((one for one in every.ids if one not in known), None)
+    return None if first is None else (with_missing(shown, every), first)
 
 
-def with_missing(shown: OrderedRows, found: OrderedRows) -> OrderedRows:
-    """Return what is shown and, where its order puts it, what only `found` has.
+def with_missing(shown: OrderedRows, every: OrderedRows) -> OrderedRows:
+    """Return what is shown and, where its order puts it, what only `every` has.
 
-    What is shown keeps its order, also where `found` has it no longer.
+    What is shown keeps its order, also where `every` has it no longer.
     """
-    before, after = _by_section(shown), _by_section(found)
+    before, after = _by_section(shown), _by_section(every)
     sections = {
         title: _merged(before.get(title, []), after.get(title, []))
         for title in _merged(list(before), list(after))
@@ -127,13 +127,13 @@ def _by_section(rows: OrderedRows) -> dict[str | None, list[int]]:
     return found
 
 
-def _merged(shown: Sequence[T], found: Sequence[T]) -> list[T]:
-    """Return `shown` with each item that only `found` has behind the one that it follows there."""
-    places, behind, last = {one: n for n, one in enumerate(shown)}, dict[int, list[T]](), -1
-    for one in found:
-        if one in places:
-            last = places[one]
+def _merged(shown: Sequence[T], every: Sequence[T]) -> list[T]:
+    """Return `shown` with each item that only `every` has behind the one that it follows there."""
+    places, behind, last = {item: n for n, item in enumerate(shown)}, dict[int, list[T]](), -1
+    for item in every:
+        if item in places:
+            last = places[item]
         else:
-            behind.setdefault(last, []).append(one)
-    rest = (each for n, one in enumerate(shown) for each in (one, *behind.get(n, ())))
+            behind.setdefault(last, []).append(item)
+    rest = (each for n, item in enumerate(shown) for each in (item, *behind.get(n, ())))
     return [*behind.get(-1, ()), *rest]

@@ -72,13 +72,13 @@ def likeness_groups(
     tied, may_join = _bound(some, bonds)
     wanted = max(1, len(rows) // MEAN_SIZE)
     clusters = grouped(rows, wanted, may_join, tied)
-    found = []
+    groups = []
     for cluster in clusters:
         mine = [n for n in cluster if n < len(some)]
         ordered = tuple(some[n] for n in _typical_first(mine, own))
-        found.append(LikenessGroup(ordered, len(cluster) - len(mine)))
+        groups.append(LikenessGroup(ordered, len(cluster) - len(mine)))
     return sorted(
-        (g for g in found if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number)
+        (g for g in groups if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number)
     )
 
 
@@ -92,9 +92,9 @@ def _bound(stacks: Sequence[Stack], bonds: SampleBonds) -> tuple[list[list[int]]
                 places.setdefault(bonds.persons[row], []).append(place)
     apart = [bonds.not_with(stack.rows) for stack in stacks]
 
-    def may_join(one: Sequence[int], other: Sequence[int]) -> bool:
+    def may_join(first: Sequence[int], other: Sequence[int]) -> bool:
         theirs = set().union(*(people[n] for n in other if n < len(people)))
-        return not any(apart[n] & theirs for n in one if n < len(apart))
+        return not any(apart[n] & theirs for n in first if n < len(apart))
 
     return list(places.values()), may_join if any(apart) else None
 

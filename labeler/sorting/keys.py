@@ -36,14 +36,12 @@ def assigned(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str
     in which they were made.
     """
     there = list(names)
-    found = {
-        name: valid(key) for name, key in settings.items() if name in set(there) and valid(key)
-    }
-    free = iter([key for key in CODES if key not in found.values()])
+    keys = {name: valid(key) for name, key in settings.items() if name in set(there) and valid(key)}
+    free = iter([key for key in CODES if key not in keys.values()])
     for name in there:
-        if name not in found:
-            found[name] = next(free, "")
-    return found
+        if name not in keys:
+            keys[name] = next(free, "")
+    return keys
 
 
 def valid(key: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from curation.likeness.recommend import TOP, learn_classes, likeness_to, teaching
 from curation.moments import moments_of
+from gleanset.db.changes import Changes
 from gleanset.db.classes import class_name
 from gleanset.db.journal import unseen_labels
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
@@ -198,3 +199,39 @@ class Proposer:
         alike = np.where(known, among @ vectors[0], -np.inf)
         near = np.argsort(-alike)[: min(most, int(known.sum()))]
         return [(others[number], float(alike[number])) for number in near.tolist()]
+
+
+NEAREST = 3
+"""So many of the decided samples that are most alike are named."""
+
+
+class ProposalReasons(NamedTuple):
+    """What speaks for classes: (class, share) from the newest presort and of the most alike faces.
+
+    `hint` is what a query or a folder suggests, `refused` the classes a person said it is not.
+    """
+
+    presorted: tuple[tuple[str, float], ...] = ()
+    hint: str | None = None
+    alike: tuple[tuple[str, float], ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+def reasons_for(session: SortingSession, sample: int) -> ProposalReasons:
+    """Return what is known of a sample (row); nothing of one that is gone."""
+    queue = SortingQueue(session.dataset.db)
+    found = queue.of([sample])
+    if not found:
+        return ProposalReasons()
+    one = found[0]
+    presorted = Proposals(session.dataset.db).of([one.key]).get(one.key)
+    refused = Changes(session.dataset.db).refused([sample]).get(sample, frozenset())
+    return ProposalReasons(
+        tuple(map(tuple, presorted.proposals)) if presorted else (),  # type: ignore[arg-type]
+        one.hint,
+        tuple(
+            (session.classes.name_of(other.label or 0), alike)
+            for other, alike in Proposer(session).nearest(sample, NEAREST)
+        ),
+        tuple(sorted(session.classes.name_of(row) for row in refused)),
+    )

@@ -1,4 +1,4 @@
-"""Samples as files: small pictures in the cache, and what a drop outside the window gets.
+"""Samples as files: small pictures in the cache, whole ones, and what a drop elsewhere gets.
 
 What reads pictures is imported where it is used: a window is there before its first picture.
 """
@@ -12,10 +12,10 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.sample_places import Frame, SampleRegion, VideoFrames
 from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import write_atomic
@@ -155,3 +155,24 @@ def _write(path: Path, pixels: Image.Image) -> None:
     partial = path.with_name(f".{path.name}-{threading.get_ident()}")
     partial.write_bytes(buffer.getvalue())
     os.replace(partial, path)  # noqa: PTH105 - `Path.replace` logs nothing more and is slower
+
+
+class WholePicture(NamedTuple):
+    """A frame with its file."""
+
+    frame: Frame
+    path: PictureFile
+
+
+class PictureWalk(NamedTuple):
+    """Pictures in the order of their time; the face is in the one at `place`."""
+
+    pictures: tuple[WholePicture, ...] = ()
+    place: int = 0
+
+
+def walk_from(dataset: Dataset, sample: int) -> PictureWalk:
+    """Return the picture of a sample (row) and its neighbours in a video; none where it is gone."""
+    frames, place = VideoFrames(dataset.db).around(sample)
+    files = (dataset.image_path(frame.sha256, frame.format) for frame in frames)
+    return PictureWalk(tuple(map(WholePicture, frames, files)), place)

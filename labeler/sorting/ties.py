@@ -67,17 +67,17 @@ def questions(
     groups: Sequence[LikenessGroup], vectors: Vectors, bonds: SampleBonds = NO_BONDS
 ) -> list[Question]:
     """Return what may be asked, large groups, half believed, first."""
-    found, unnamed = [], []
+    asked, unnamed = [], []
     for group in groups:
         if len(group.stacks) < FEWEST:
             continue
         label, sure = _thought_of(group)
         if label is not None and 1 - SETTLED <= sure <= SETTLED:
-            found.append(Question(group, label, sure, len(group.stacks)))
+            asked.append(Question(group, label, sure, len(group.stacks)))
         elif sure < 1 - SETTLED and not group.decided:
             unnamed.append(group)
-    found += _between(unnamed, vectors, bonds)
-    return sorted(found, key=lambda question: question.rank)
+    asked += _between(unnamed, vectors, bonds)
+    return sorted(asked, key=lambda question: question.rank)
 
 
 def _thought_of(group: LikenessGroup) -> tuple[str | None, float]:

@@ -20,7 +20,7 @@ from labeler.qt.pictures import BrokenThumbnail, PictureLoader, ThumbnailLoader,
 from labeler.qt.theme import backdrop, em
 from labeler.qt.translations import tr
 from labeler.qt.widgets import announce
-from labeler.sorting.whole_pictures import PictureWalk, WholePicture, walk_from
+from labeler.sorting.sample_images import PictureWalk, WholePicture, walk_from
 
 Key = Qt.Key
 ACTS = (

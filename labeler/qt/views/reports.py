@@ -51,8 +51,8 @@ from labeler.review.reports import (
     shown_text,
     walk_of_report,
 )
+from labeler.sorting.sample_images import PictureWalk
 from labeler.sorting.session import Place, SortingSession, StepKind, StepResult
-from labeler.sorting.whole_pictures import PictureWalk
 
 SMALLEST, USUAL, LARGEST = 9.0, 12.0, 18.0
 """Of a tile, in heights of a line of text: some of these are below the face."""

@@ -16,7 +16,7 @@ from labeler.sorting.sample_images import originals_at_hand
 from labeler.sorting.session import Place
 
 if TYPE_CHECKING:
-    from labeler.sorting.reasons import ProposalReasons
+    from labeler.sorting.proposals import ProposalReasons
 
 
 class TileMenu(QMenu):
@@ -104,7 +104,7 @@ class TileMenu(QMenu):
 
     def _ask_why(self) -> None:
         sample = self._tiles[0].id
-        from labeler.sorting.reasons import reasons_for
+        from labeler.sorting.proposals import reasons_for
 
         self._worker.ask(lambda session: reasons_for(session, sample), self._tell_why)
 

@@ -17,7 +17,7 @@ from filled import fill
 
 import baseline
 from baseline.data.runs import METRICS, run_folder
-from baseline.presort.job import presort
+from baseline.presort.presorter import presort
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from baseline.use.export.export_run import export_run

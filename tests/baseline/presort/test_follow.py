@@ -17,11 +17,16 @@ import pytest
 from filled import fill
 from tools_for_tests import ROOT, eventually
 
-from baseline.presort.ending import FollowedProgram
 from baseline.presort.follow import PresortFollower
-from baseline.presort.job import presort
-from baseline.presort.presorter import Presorter, SamplesInUse
-from baseline.presort.requests import ASKED, FOLLOWER, PresortRequests, alone, is_followed
+from baseline.presort.following import (
+    ASKED,
+    FOLLOWER,
+    FollowedProgram,
+    PresortRequests,
+    alone,
+    is_followed,
+)
+from baseline.presort.presorter import Presorter, SamplesInUse, presort
 from baseline.settings import Settings, load_preset
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes, Curation, Placement
@@ -186,7 +191,7 @@ def test_requests_that_nobody_waits_for_are_removed_unread(tmp_path: Path) -> No
 ASKS = """
 import sys
 from pathlib import Path
-from baseline.presort.requests import PresortRequests
+from baseline.presort.following import PresortRequests
 from baseline.settings import load_preset
 print(PresortRequests(Path(sys.argv[1])).ask(load_preset("transfer", {})))
 """
@@ -264,7 +269,7 @@ def test_it_ends_with_whom_it_follows(standing_by: Callable[[], subprocess.Popen
 def test_it_ends_at_once_however_long_it_would_take_to_put_things_away() -> None:
     code = (
         "import atexit, time\n"
-        "from baseline.presort.ending import following\n"
+        "from baseline.presort.following import following\n"
         "atexit.register(time.sleep, 60)\n"
         "with following() as program:\n"
         "    print('here', flush=True)\n"

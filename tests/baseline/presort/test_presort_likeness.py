@@ -17,7 +17,7 @@ from baseline.features.texture import (
     expected_weights,
     photo_likenesses,
 )
-from baseline.presort.job import presort
+from baseline.presort.presorter import presort
 from baseline.settings import load_preset
 from curation.likeness.space import LikenessSpace, sample_name
 from gleanset import Dataset

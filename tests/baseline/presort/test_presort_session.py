@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from filled import fill
 
 from baseline.cli import commands
-from baseline.presort.job import presort
+from baseline.presort.presorter import presort
 from baseline.presort.words import presort_words
 from baseline.settings import load_preset
 from gleanset import Dataset

@@ -1,9 +1,10 @@
-"""How a presort by hand and one that follows find each other, in the dataset's cache.
+"""Whom a presort follows, until when, and how it is asked while it does.
 
-Who follows a dataset holds a lock that says so, besides that of the stage. Who wants a presort then
-leaves a request, a small file that is touched as long as somebody waits, and reads the answer. A
-request that nobody touches is left over from a program that died, or came along with a copied
-dataset: it is removed unread.
+Whoever started it holds the other end of its stdin, which the operating system closes when that
+program dies, however it does. Who follows a dataset holds a lock that says so, besides that of the
+stage. Who wants a presort then leaves a request in the dataset's cache, a small file that is
+touched as long as somebody waits, and reads the answer. A request that nobody touches is left over
+from a program that died, or came along with a copied dataset: it is removed unread.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from baseline.presort.ending import FollowedProgram
 from baseline.settings import Settings, settings_from
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, GleansetError, InputUnusable
@@ -34,6 +37,61 @@ STALE = 5.0
 POLL = 0.1
 STANDBY = 1.0
 STANDING_BY = "another window learns on this dataset: this one goes on where it ends"
+REST = 0.5
+"""Seconds in which one that waits ends by itself; one that works is interrupted then."""
+SOON = 0.1
+"""Seconds within which the end of stdin is noticed, where SIGTERM came with it."""
+GRACE = 3.0
+"""Seconds after which one that computes on and on is ended all the same: nothing is lost by it."""
+
+
+class FollowedProgram:
+    """The program that this one ends with."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._ended.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long for its end; return whether it is gone."""
+        return self._ended.wait(seconds)
+
+    def listen(self) -> None:
+        """Wait for the end of stdin, and see to it that this program ends too: a thread's work."""
+        with suppress(OSError, ValueError):
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+        self._ended.set()
+        time.sleep(REST)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(GRACE)
+        os._exit(0)
+
+
+@contextmanager
+def following() -> Iterator[FollowedProgram]:
+    """Follow until the block ends; an interrupt by the end of the other program ends it quietly.
+
+    SIGTERM ends it as Ctrl-C does. Used in the main thread. Where the other program has ended, so
+    does this one, at the end of the block: there is nobody left to tell anything, and to put away
+    what was loaded takes longer than a window waits.
+    """
+    program = FollowedProgram()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=program.listen, name="stdin", daemon=True).start()
+    try:
+        yield program
+    except KeyboardInterrupt:
+        if not program.wait(SOON):
+            raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if program.ended:
+        os._exit(0)
 
 
 class PresortRequest(NamedTuple):
@@ -70,8 +128,8 @@ class PresortRequests:
         """Say why there is none."""
         self._write(token, {"error": error.what, "mend": error.mend})
 
-    def _write(self, token: str, said: Mapping[str, object]) -> None:
-        write_atomic(self._folder / f"{token}{ANSWERED}", json.dumps(said).encode())
+    def _write(self, token: str, answer: Mapping[str, object]) -> None:
+        write_atomic(self._folder / f"{token}{ANSWERED}", json.dumps(answer).encode())
         (self._folder / f"{token}{ASKED}").unlink(missing_ok=True)
 
     def ask(self, settings: Settings) -> dict[str, object] | None:
@@ -94,13 +152,13 @@ class PresortRequests:
                 if not is_followed(self._cache) and not answered.exists():
                     return None
                 time.sleep(POLL)
-            said = _read(answered)
+            answer = _read(answered)
         finally:
             for path in (asked, answered):
                 path.unlink(missing_ok=True)
-        if "error" in said:
-            raise InputUnusable(str(said["error"]), str(said.get("mend", "")))
-        figures: dict[str, object] = said.get("figures", {})
+        if "error" in answer:
+            raise InputUnusable(str(answer["error"]), str(answer.get("mend", "")))
+        figures: dict[str, object] = answer.get("figures", {})
         return figures
 
 
