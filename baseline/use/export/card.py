@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -29,6 +30,9 @@ INPUT = (
     "uint8 N x size x size x 3, RGB, {square} "
     "(bilinear with antialiasing); scaling to 0..1, normalising and greying are done inside"
 )
+SHARED = ("run", "size", "classes", "known", "crops", "scale", "fit")
+RULE = ("temperature", "unknown_below", "thresholds", "offsets", "unfamiliar_below")
+"""Fields of a card that are those of `ModelFacts` and of its decision rule."""
 OUTPUTS = {
     "probabilities": "float32 N x classes, in the order of classes, calibrated: they sum to 1",
     "embedding": "float32 N x D, what the classes are told apart by",
@@ -72,50 +76,29 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def facts(self) -> ModelFacts:
         """What is needed to use the model; its calibration is inside."""
-        answers = DecisionRule(
-            self.temperature,
-            self.unknown_below,
-            self.thresholds,
-            offsets=self.offsets,
-            unfamiliar_below=self.unfamiliar_below,
-        )
-        return ModelFacts(
-            self.run,
-            self.size,
-            self.classes,
-            answers,
-            self.known,
-            self.crops,
-            self.scale,
-            self.fit,
-        )
+        return ModelFacts(answers=DecisionRule(**_named(RULE, self)), **_named(SHARED, self))
 
     def to_json(self) -> str:
         """Return the text that is stored."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
 
 
+def _named(names: tuple[str, ...], source: object) -> dict[str, Any]:
+    """Return some attributes by name."""
+    return {name: getattr(source, name) for name in names}
+
+
 def card_of(facts: ModelFacts, precision: str) -> Card:
     """Return the description of a model before it is checked."""
-    names = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
+    outputs = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
     return Card(
-        FORMAT,
-        facts.run,
-        precision,
-        facts.classes,
-        facts.size,
-        INPUT.format(square=SQUARES[facts.fit]),
-        {name: OUTPUTS[name] for name in names},
-        facts.answers.temperature,
-        facts.answers.unknown_below,
-        dict(facts.answers.thresholds),
-        facts.known,
+        format=FORMAT,
+        precision=precision,
+        input=INPUT.format(square=SQUARES[facts.fit]),
+        outputs={name: OUTPUTS[name] for name in outputs},
         pictures=_pictures(facts),
-        crops=facts.crops,
-        offsets=dict(facts.answers.offsets),
-        unfamiliar_below=facts.answers.unfamiliar_below,
-        scale=facts.scale,
-        fit=facts.fit,
+        **_named(SHARED, facts),
+        **_named(RULE, facts.answers),
     )
 
 

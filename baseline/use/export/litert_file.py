@@ -19,8 +19,8 @@ import torch
 
 from baseline.data.pixels import Pixels
 from baseline.use.engines.torch_engine import InferenceNet
+from baseline.use.export import quiet_converters
 from baseline.use.export.card import FILE, Card
-from baseline.use.export.quiet import quiet_converters
 from gleanset.errors import MissingComponent
 
 LABELS = "labels.txt"

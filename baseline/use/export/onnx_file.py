@@ -18,8 +18,8 @@ import torch
 
 from baseline.data.pixels import Pixels
 from baseline.use.engines.torch_engine import InferenceNet
+from baseline.use.export import quiet_converters
 from baseline.use.export.card import KEY, Card
-from baseline.use.export.quiet import quiet_converters
 from gleanset.errors import InputUnusable, MissingComponent
 
 OPSET = 18

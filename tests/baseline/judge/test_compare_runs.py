@@ -16,7 +16,7 @@ from scipy import stats
 
 from baseline.data.samples import find_examples
 from baseline.judge.compare import compare, write_plot
-from baseline.judge.intervals import compare_paired, randomization_p
+from baseline.judge.intervals import randomization_p
 from baseline.judge.outputs import load_outputs, save_outputs
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -29,30 +29,6 @@ CLASSES = ("cat", "owl", "狐")
 def test_with_one_picture_a_moment_the_exact_test_is_mcnemars(one: int, other: int) -> None:
     expected = stats.binomtest(one, one + other, 0.5).pvalue if one + other else 1.0
     assert randomization_p([1] * one + [-1] * other) == pytest.approx(expected)
-
-
-def test_better_on_the_same_pictures_is_clearer_than_two_intervals() -> None:
-    random = np.random.default_rng(0)
-    other = random.random(400) < 0.7
-    this = other | (random.random(400) < 0.3)
-    told = compare_paired(this, other, [str(i) for i in range(400)])
-    assert told.difference == pytest.approx(this.mean() - other.mean())
-    assert told.only_other == 0
-    assert told.clear
-    assert told.p < 0.001
-    assert told.interval is not None
-    assert told.interval.high - told.interval.low < 0.066
-    same = compare_paired(this, this, [str(i) for i in range(400)])
-    assert (same.difference, same.p, same.clear) == (0, 1, False)
-    assert compare_paired(this, other, ["one"] * 400).interval is None
-
-
-def test_four_pictures_of_luck_are_not_clear() -> None:
-    other = np.ones(100, bool)
-    other[:4] = False
-    told = compare_paired(np.ones(100, bool), other, [str(i) for i in range(100)])
-    assert told.p == 0.125
-    assert not told.clear
 
 
 def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) -> None:

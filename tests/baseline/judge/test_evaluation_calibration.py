@@ -19,7 +19,6 @@ from baseline.judge.calibration import (
     fit_calibration,
     fit_temperature,
 )
-from baseline.judge.intervals import share_interval
 from baseline.judge.outputs import log_softmax, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
@@ -162,27 +161,6 @@ def test_calibration_by_200_pictures_keeps_what_plain_scaling_gains(
         raw, plain, fitted = _losses(net, moments, most, 8)
         if raw - plain > 0.005:
             assert raw - fitted.mean() >= 0.9 * (raw - plain), net
-
-
-def test_the_interval_of_independent_pictures_is_that_of_the_textbook() -> None:
-    logits, y = honest(900, 3, 4)
-    right = logits.argmax(1) == y
-    accuracy = float(right.mean())
-    half = 1.96 * (accuracy * (1 - accuracy) / 900) ** 0.5
-    low, high = share_interval(right, alone(900))
-    assert (low, high) == pytest.approx((accuracy - half, accuracy + half), abs=0.006)
-
-
-@pytest.mark.parametrize("each", [1, 4])
-def test_the_interval_of_a_small_test_set_holds_the_truth(each: int) -> None:
-    """25 moments of so many frames that are right together, four of five moments."""
-    random, held = np.random.default_rng(each), 0
-    groups = np.repeat(np.arange(25), each)
-    for _ in range(300):
-        right = np.repeat(random.random(25) < 0.8, each)
-        low, high = share_interval(right, groups)
-        held += low <= 0.8 <= high
-    assert 0.93 < held / 300 < 0.995
 
 
 def test_quick_proposals_without_a_mistake_are_not_certain() -> None:

@@ -62,14 +62,6 @@ def test_the_second_run_is_told_that_test_was_seen(dataset: Dataset) -> None:
     assert blind.looks is None
 
 
-def test_without_val_nothing_is_calibrated(dataset: Dataset) -> None:
-    fill(dataset, CLASSES)
-    folder, judged = judged_run(dataset, "one", only=("train", "test"))
-    assert judged.calibration.temperature == 1.0
-    assert "val" not in judged.splits
-    assert load_decision_rule(folder).temperature == 1.0
-
-
 def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> None:
     fill(dataset, CLASSES, each=40)
     examples = find_examples(dataset)
@@ -251,9 +243,3 @@ def test_planted_wrong_labels_are_found_out_of_fold(dataset: Dataset) -> None:
     assert {one.row for one in found[: len(wrong)]} == set(wrong.tolist())
     assert all(one.suggested == told.y[one.row] for one in found if one.row in wrong)
     assert all(0 < one.margin <= one.confidence <= 1 for one in found)
-
-
-def test_no_doubt_without_another_class() -> None:
-    assert suspect_labels(np.ones((4, 1)), np.zeros(4, np.int64)) == []
-    certain = np.eye(3)
-    assert suspect_labels(certain, np.arange(3)) == []

@@ -14,7 +14,6 @@ from baseline.judge.answers import (
     DecisionRule,
     RecallThreshold,
     RejectOption,
-    load_decision_rule,
     save_decision_rule,
 )
 from baseline.judge.report.charts import MOST_BLOCKS, blocks_of
@@ -106,17 +105,6 @@ def test_a_run_says_only_what_was_done(dataset: Dataset) -> None:
     assert "contradict no label of this run" in said
 
 
-def test_forty_classes(dataset: Dataset) -> None:
-    names = [f"角色{number:02}" for number in range(40)]
-    fill(dataset, names, each=3)
-    judged_run(dataset, "many", skill=1.0)
-    _, page = page_of(dataset, "many")
-    rows = page.xpath("//table[contains(@class, 'matrix')]/tbody/tr")
-    assert len(rows) == 40
-    assert len(rows[0].xpath("./td")) == 41
-    assert "many" in page.xpath("//table[contains(@class, 'matrix')]/@class")[0]
-
-
 @pytest.mark.parametrize("only", [("train",), ("train", "val"), ("train", "test")])
 def test_splits_that_are_not_there(dataset: Dataset, only: tuple[str, ...]) -> None:
     fill(dataset, CLASSES)
@@ -163,12 +151,3 @@ def test_a_deep_network_is_drawn_in_few_blocks() -> None:
     assert [block.name for block in blocks] == [f"backbone.stage{s}" for s in range(5)]
     assert sum(block.parameters for block in blocks) == 600
     assert len(blocks_of(layers[:MOST_BLOCKS])) == MOST_BLOCKS
-
-
-def test_answers_survive_the_report(dataset: Dataset) -> None:
-    fill(dataset, CLASSES)
-    folder, _ = judged_run(dataset, "one")
-    before = load_decision_rule(folder)
-    write_report(dataset, "one", target=dataset.root / "elsewhere.html")
-    assert load_decision_rule(folder) == before
-    assert not (folder / "report.html").exists()
