@@ -91,19 +91,25 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     return result
 
 
-def lines(one: Predicted) -> list[str]:
+def lines(predicted: Predicted) -> list[str]:
     """Return what a person reads of one file."""
-    path = one.path.encode("unicode_escape").decode() if not one.path.isprintable() else one.path
-    if one.rejection is not None:
-        return [f"{path}: rejected, {one.rejection.reason} ({one.rejection.detail})"]
-    found = []
-    for part, answer in one.parts:
+    path = (
+        predicted.path.encode("unicode_escape").decode()
+        if not predicted.path.isprintable()
+        else predicted.path
+    )
+    if predicted.rejection is not None:
+        return [f"{path}: rejected, {predicted.rejection.reason} ({predicted.rejection.detail})"]
+    shown_lines = []
+    for part, answer in predicted.parts:
         place = f" [{','.join(map(str, part.box))}]" if part.box else ""
         named = ", ".join(f"{p.label} {p.confidence:.3f}" for p in answer.predictions)
         unknown = "unknown: " if answer.label is None else ""
         known = ", ".join(f"{k.label} {k.sample[:8]} {k.likeness:.2f}" for k in answer.nearest)
-        found.append(f"{path}{place}: {unknown}{named}" + (f"; nearest {known}" if known else ""))
-    return found
+        shown_lines.append(
+            f"{path}{place}: {unknown}{named}" + (f"; nearest {known}" if known else "")
+        )
+    return shown_lines
 
 
 class _Tally:
@@ -119,25 +125,25 @@ class _Tally:
         self._pictures = self.rejected = self._gone = 0
         self.also: list[Callable[[Predicted], None]] = []
 
-    def add(self, one: Predicted) -> None:
+    def add(self, predicted: Predicted) -> None:
         """Count a file, and print its lines as soon as it is there."""
-        if one.rejection is not None:
+        if predicted.rejection is not None:
             self.rejected += 1
-            self._gone += one.rejection.reason == "file is gone"
+            self._gone += predicted.rejection.reason == "file is gone"
         else:
             self._pictures += 1
-            self._answers.update(answer.label or "unknown" for _, answer in one.parts)
+            self._answers.update(answer.label or "unknown" for _, answer in predicted.parts)
         if not self._job.as_json:
-            for line in lines(one):
+            for line in lines(predicted):
                 self._job.show(line)
         elif self._stream:
-            self._job.show(json.dumps(one.to_json(), ensure_ascii=False))
+            self._job.show(json.dumps(predicted.to_json(), ensure_ascii=False))
         else:
             # The pixels are not needed any more.
-            parts = tuple((part._replace(pixels=part.pixels[:0]), a) for part, a in one.parts)
-            self._kept.append(one._replace(parts=parts))
+            parts = tuple((part._replace(pixels=part.pixels[:0]), a) for part, a in predicted.parts)
+            self._kept.append(predicted._replace(parts=parts))
         for also in self.also:
-            also(one)
+            also(predicted)
 
     def result(self, run: str, cropping: CropPlan) -> Result:
         """Return what the command returns. Raises `InputUnusable` where no file was there."""

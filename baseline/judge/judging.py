@@ -103,12 +103,12 @@ def split_metrics(
     calibration error of the scores as the network gives them. Thresholds play no part.
     """
     groups, plain = context.groups(outputs.keys), rule.without_thresholds()
-    given = replace(outputs, logits=rule_scores(outputs.logits, classes, plain))
-    figures = classification_metrics(given.logits, given.y, given.keys, classes)
-    probabilities = softmax(given.logits)
+    answered = replace(outputs, logits=rule_scores(outputs.logits, classes, plain))
+    figures = classification_metrics(answered.logits, answered.y, answered.keys, classes)
+    probabilities = softmax(answered.logits)
     before = calibration_error(softmax(outputs.logits), outputs.y)
     after = calibration_error(probabilities, outputs.y)
-    interval = several_interval(given.logits.argmax(1) == given.y, groups)
+    interval = several_interval(answered.logits.argmax(1) == answered.y, groups)
     answers = SplitAnswers(outputs, tuple(classes), group_numbers(groups))
     return replace(
         figures,
@@ -121,8 +121,8 @@ def split_metrics(
             before.ece, before.bins, mean_log_loss(outputs.logits, outputs.y)
         ),
         classwise=classwise_error(probabilities, outputs.y, groups, classes),
-        kinds=subgroup_metrics(given, context.kinds, context.moments),
-        labels=subgroup_metrics(given, context.givers, context.moments),
+        kinds=subgroup_metrics(answered, context.kinds, context.moments),
+        labels=subgroup_metrics(answered, context.givers, context.moments),
         risk=risk_coverage_curve(answers, plain),
     )
 

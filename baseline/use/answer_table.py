@@ -29,25 +29,25 @@ class AnswerTable:
         self._rows = csv.DictWriter(file, [*COLUMNS, *others])
         self._rows.writeheader()
 
-    def add(self, one: Predicted) -> None:
+    def add(self, predicted: Predicted) -> None:
         """Write the rows of one file."""
         # Bytes of a path that are no UTF-8 are spelled out.
-        path = one.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        if one.rejection is not None:
-            why = f"{one.rejection.reason}: {one.rejection.detail}".removesuffix(": ")
+        path = predicted.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if predicted.rejection is not None:
+            why = f"{predicted.rejection.reason}: {predicted.rejection.detail}".removesuffix(": ")
             self._rows.writerow({"path": path, "rejected": why})
-        for part, answer in one.parts:
+        for part, answer in predicted.parts:
             self._rows.writerow({"path": path, **_cells(part, answer)})
 
 
 def _cells(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
-    found: dict[str, object] = {"familiarity": answer.familiarity, "score": part.score}
-    found |= dict(zip(BOX, part.box or (), strict=False))
-    for rank, one in enumerate(answer.predictions, 1):
-        found |= {f"label_{rank}": one.label, f"confidence_{rank}": one.confidence}
-        if one.label == answer.label:
-            found |= {"answer": one.label, "confidence": one.confidence}
-    return found
+    cells: dict[str, object] = {"familiarity": answer.familiarity, "score": part.score}
+    cells |= dict(zip(BOX, part.box or (), strict=False))
+    for rank, likely in enumerate(answer.predictions, 1):
+        cells |= {f"label_{rank}": likely.label, f"confidence_{rank}": likely.confidence}
+        if likely.label == answer.label:
+            cells |= {"answer": likely.label, "confidence": likely.confidence}
+    return cells
 
 
 @contextmanager

@@ -35,15 +35,17 @@ class ClassFolders:
         self._folders = _folders([*names, unknown])
         self.counts: Counter[str] = Counter()
 
-    def put(self, one: Predicted) -> None:
+    def put(self, predicted: Predicted) -> None:
         """Sort one file that was answered for; one that could not be read stays where it is.
 
         Raises `DiskFull` or `NotWritable`; the file itself is removed last, where it is moved.
         """
-        if one.rejection is not None:
+        if predicted.rejection is not None:
             return
-        source = Path(one.path)
-        labels = dict.fromkeys(answer.label for _, answer in one.parts if answer.label is not None)
+        source = Path(predicted.path)
+        labels = dict.fromkeys(
+            answer.label for _, answer in predicted.parts if answer.label is not None
+        )
         for label in labels or [self._unknown]:
             _copy(source, self.root / self._folder(label) / source.name)
             self.counts[label] += 1

@@ -132,18 +132,22 @@ def crop_plan_for(
     if request.whole or not (asked or _mostly_faces(learnt)):
         read = ReadParts(facts.size, cutting=_whole_cut(learnt), fit=facts.fit)
         return CropPlan(read, why, "", learnt)
-    faces = next((one for one in learnt or () if one.of_faces), None)
+    faces = next((method for method in learnt or () if method.of_faces), None)
     if faces is None and not asked:
         raise UsageError(
             f"this model learnt from boxes that were given by hand, which no detector finds "
-            f"({', '.join(one.words for one in learnt or ())})",
+            f"({', '.join(method.words for method in learnt or ())})",
             "say what to do: --detector NAME, or --detector whole",
         )
     own = read_settings(dataset).crop if dataset else CropSettings()
     spec = _detector(faces, own, request)
-    parts = [one for one in (faces, *(learnt or ())) if one and one.detector != WHOLE and one.cut]
+    parts = [
+        method
+        for method in (faces, *(learnt or ()))
+        if method and method.detector != WHOLE and method.cut
+    ]
     cutting = CutSettings.parse(parts[0].cut) if parts else CutSettings.of(own)
-    or_whole = not asked and any(one.detector == WHOLE for one in learnt or ())
+    or_whole = not asked and any(method.detector == WHOLE for method in learnt or ())
     # Built, so that what it lacks is said now and not of each picture.
     settings = spec.build().settings
     read = ReadParts(facts.size, spec, cutting, or_whole, facts.fit)

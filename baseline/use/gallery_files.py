@@ -99,8 +99,8 @@ def _read(
     rejected: list[dict[str, str]] = []
     outcomes = run_over(read, paths, Processes(cores()))
     for outcome in progress.over(outcomes, "pictures"):
-        found = outcome.result or []
-        if len(found) != 1:
+        parts_read = outcome.result or []
+        if len(parts_read) != 1:
             reason = outcome.reason or "several faces"
             rejected.append({"path": outcome.item, "reason": reason, "detail": outcome.detail})
             continue
@@ -110,7 +110,7 @@ def _read(
             ending = Path(outcome.item).suffix.lower()
             write_atomic(folder / PLACE / f"{key}{ending}", data, scratch=scratch)
             keys.append(key)
-            parts.append(found[0])
+            parts.append(parts_read[0])
     return keys, parts, rejected
 
 

@@ -140,13 +140,13 @@ class Model:
 
     def answers_to(self, pixels: Pixels, top: int = 5) -> list[PictureAnswer]:
         """Return the answers to pixels that were read already: uint8 N x size x size x 3."""
-        told = self._forward(pixels)
+        outputs = self._forward(pixels)
         # The temperature is inside the engine, so here the scores are logarithms.
-        scores = np.log(np.maximum(told.probabilities, np.finfo(np.float32).tiny))
-        familiarity = self._familiarity(told, scores)
+        scores = np.log(np.maximum(outputs.probabilities, np.finfo(np.float32).tiny))
+        familiarity = self._familiarity(outputs, scores)
         decided = decide(scores, self.classes, _unscaled(self.facts.answers), familiarity)
         answers = [
-            self._answer(told, row, int(label), top) for row, label in enumerate(decided.classes)
+            self._answer(outputs, row, int(label), top) for row, label in enumerate(decided.classes)
         ]
         if familiarity is None:
             return answers
@@ -189,23 +189,23 @@ class Model:
         with self._one_search if read.detector else nullcontext():
             return read.parts(as_image(picture))
 
-    def _answer(self, told: NetworkOutputs, row: int, label: int, top: int) -> PictureAnswer:
-        sure = told.probabilities[row]
+    def _answer(self, outputs: NetworkOutputs, row: int, label: int, top: int) -> PictureAnswer:
+        sure = outputs.probabilities[row]
         best = np.argsort(-sure, kind="stable")[:top]
         return PictureAnswer(
             None if label == UNKNOWN else self.classes[label],
             tuple(Prediction(self.classes[c], float(sure[c])) for c in best),
-            () if told.likeness is None else self._nearest(told.likeness[row]),
+            () if outputs.likeness is None else self._nearest(outputs.likeness[row]),
         )
 
-    def _familiarity(self, told: NetworkOutputs, scores: Floats) -> NDArray[np.float64] | None:
+    def _familiarity(self, outputs: NetworkOutputs, scores: Floats) -> NDArray[np.float64] | None:
         """Return the familiarity of each picture; None where the model cannot tell."""
-        if told.likeness is not None:
-            nearest: NDArray[np.float64] = told.likeness.max((1, 2)).astype(np.float64)
+        if outputs.likeness is not None:
+            nearest: NDArray[np.float64] = outputs.likeness.max((1, 2)).astype(np.float64)
             return nearest
         if self.facts.scale is None:
             return None
-        return familiarity_of(scores, self.facts.scale.distances(told.embeddings))
+        return familiarity_of(scores, self.facts.scale.distances(outputs.embeddings))
 
     def _nearest(self, likeness: Floats) -> tuple[KnownPicture, ...]:
         known = self.facts.known or ()

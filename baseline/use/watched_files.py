@@ -26,7 +26,7 @@ def watched_files(
     `files` names all that are there now. A list comes as soon as its files keep still from one
     look to the next; an empty one where there is nothing new.
     """
-    given: dict[str, FileState] = {}
+    yielded: dict[str, FileState] = {}
     before = dict(_states(files()))
     while True:
         wait(POLL)
@@ -34,9 +34,9 @@ def watched_files(
         ready = [
             path
             for path, state in now.items()
-            if before.get(path) == state and given.get(path) != state
+            if before.get(path) == state and yielded.get(path) != state
         ]
-        given |= {path: now[path] for path in ready}
+        yielded |= {path: now[path] for path in ready}
         before = now
         yield ready
 

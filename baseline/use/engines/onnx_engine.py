@@ -50,17 +50,17 @@ class OnnxEngine:
         if takes != [("pictures", [facts.size, facts.size, 3])]:
             raise _misfit(name, f"it takes {takes}, not pictures of {facts.size} x {facts.size}")
         try:
-            told = self(np.zeros((1, facts.size, facts.size, 3), np.uint8))
+            outputs = self(np.zeros((1, facts.size, facts.size, 3), np.uint8))
         except Exception as error:  # onnxruntime has a kind of its own for each way to fail
             raise _misfit(name, f"it cannot judge a picture: {error}") from error
         expected = (1, len(facts.classes))
-        found = [told.probabilities.shape]
-        found += [] if told.likeness is None else [told.likeness.shape[:2]]
+        found = [outputs.probabilities.shape]
+        found += [] if outputs.likeness is None else [outputs.likeness.shape[:2]]
         if any(shape != expected for shape in found):
             raise _misfit(name, f"it tells {found[0][-1]} classes, and has {expected[1]} labels")
-        if (told.likeness is None) != (facts.known is None):
+        if (outputs.likeness is None) != (facts.known is None):
             raise _misfit(name, "its known pictures are told in one place alone")
-        if facts.scale is not None and told.embeddings.shape[1:] != (len(facts.scale.mean),):
+        if facts.scale is not None and outputs.embeddings.shape[1:] != (len(facts.scale.mean),):
             raise _misfit(name, "its embeddings have another length than their scale")
 
 

@@ -65,13 +65,13 @@ class InferenceNet(nn.Module):
         scores = self.net.head(embedded).float() / self.temperature
         if self.offsets is not None:
             scores = scores + self.offsets
-        told = (torch.softmax(scores, 1), embedded.float())
+        outputs = (torch.softmax(scores, 1), embedded.float())
         head = self.net.head
         if not isinstance(head, GalleryHead):
-            return told
+            return outputs
         classes, known, width = head.vectors.shape
         flat = embedded @ head.vectors.reshape(classes * known, width).T
-        return (*told, flat.reshape(-1, classes, known).float())
+        return (*outputs, flat.reshape(-1, classes, known).float())
 
 
 class TorchEngine:

@@ -29,7 +29,9 @@ def with_graphs(model: ModelProto, graphs: Mapping[str, ModelProto]) -> ModelPro
     made = ModelProto()
     made.CopyFrom(model)
     del made.graph.node[:], made.opset_import[:]
-    imports = {one.domain: one.version for one in model.opset_import if one.domain != DOMAIN}
+    imports = {
+        entry.domain: entry.version for entry in model.opset_import if entry.domain != DOMAIN
+    }
     for number, node in enumerate(model.graph.node):
         if (node.domain, node.op_type) != (DOMAIN, NAME):
             made.graph.node.append(node)
@@ -38,8 +40,8 @@ def with_graphs(model: ModelProto, graphs: Mapping[str, ModelProto]) -> ModelPro
         made.graph.node.extend(_in_place_of(node, part))
         made.graph.initializer.extend(part.graph.initializer)
         made.graph.sparse_initializer.extend(part.graph.sparse_initializer)
-        for one in part.opset_import:
-            imports[one.domain] = max(imports.get(one.domain, 1), one.version)
+        for entry in part.opset_import:
+            imports[entry.domain] = max(imports.get(entry.domain, 1), entry.version)
         made.ir_version = max(made.ir_version, part.ir_version)
     made.opset_import.extend(helper.make_opsetid(*pair) for pair in imports.items())
     return made

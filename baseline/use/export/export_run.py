@@ -151,15 +151,15 @@ def _kept(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, obje
 
 def _to_check(labelled: Sequence[Sample]) -> list[Sample]:
     """Choose pictures of val, then of train, then of test, whose labels are not looked at."""
-    found: list[Sample] = []
+    chosen: list[Sample] = []
     for split in ("val", "train", "test"):
-        found += _spread(labelled, split, MOST_CHECKED - len(found))
-    if not found:
+        chosen += _spread(labelled, split, MOST_CHECKED - len(chosen))
+    if not chosen:
         raise InputUnusable(
             "there is no labelled picture to compare the answers on",
             "name the dataset the run is of: -d DIR",
         )
-    return found
+    return chosen
 
 
 def _spread(labelled: Sequence[Sample], split: str, most: int) -> list[Sample]:

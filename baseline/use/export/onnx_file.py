@@ -191,21 +191,21 @@ def _exact(node: Any) -> bool:
 
 def _of_the_picture(graph: Any) -> list[str]:
     """Return the names of the convolutions that take the channels of a picture, and all of them."""
-    channels = {one.name: one.dims[1] for one in graph.initializer if len(one.dims) == 4}
+    channels = {entry.name: entry.dims[1] for entry in graph.initializer if len(entry.dims) == 4}
     return [
         node.name
         for node in graph.node
         if node.op_type == "Conv"
         and channels.get(node.input[1], PICTURE + 1) <= PICTURE
-        and not any(one.name == "group" and one.i > 1 for one in node.attribute)
+        and not any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
     ]
 
 
 def _of_the_answers(graph: Any) -> list[str]:
     """Return the names of small products from which an output comes without another one between."""
     maker = {value: node for node in graph.node for value in node.output}
-    weights = {one.name: math.prod(one.dims) for one in graph.initializer}
-    waiting, seen, found = [one.name for one in graph.output], set[str](), []
+    weights = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
+    waiting, seen, small = [entry.name for entry in graph.output], set[str](), []
     while waiting:
         value = waiting.pop()
         node = maker.get(value)
@@ -215,8 +215,8 @@ def _of_the_answers(graph: Any) -> list[str]:
         if node.op_type not in PRODUCTS:
             waiting.extend(node.input)
         elif weights.get(node.input[1], 0) <= SMALL:
-            found.append(node.name)
-    return found
+            small.append(node.name)
+    return small
 
 
 class _CalibrationReader:
