@@ -242,10 +242,10 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
     return options
 
 
-def chosen_root(given: Path | None) -> Path:
-    """Return the dataset folder: as given, the current one, or `$GLEANSET_DATASET`."""
-    if given is not None:
-        return given
+def chosen_root(folder: Path | None) -> Path:
+    """Return the dataset folder: this one, the current one, or `$GLEANSET_DATASET`."""
+    if folder is not None:
+        return folder
     fallback = os.environ.get("GLEANSET_DATASET")
     return Path(_at_hand(fallback)) if fallback and not Path(FILE).exists() else Path()
 
@@ -357,11 +357,11 @@ def key_values(options: Iterable[str], example: str, option: str = "-o") -> dict
     `UsageError` with the example for anything else.
     """
     dotted = "." in example.partition("=")[0]
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in options:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not (key and equals) or (dotted and not all(key.partition("."))):
             form = "SOURCE.KEY=VALUE" if dotted else "KEY=VALUE"
             raise UsageError(f"{option} {text}: not {form}", f"write for instance {example}")
-        found[key] = value
-    return found
+        values[key] = value
+    return values

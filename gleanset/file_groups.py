@@ -120,19 +120,19 @@ class FileGroups:
             place = PurePath(origin.key)
             self._without.append((str(place.parent), origin.title or place.name))
 
-    def told(self, again: Callable[[GroupBy], str]) -> dict[str, object]:
+    def summary(self, again: Callable[[GroupBy], str]) -> dict[str, object]:
         """Return what a summary says: groups, pictures in none, and which look cut from one.
 
         `again` gives the command that groups those.
         """
         if self._by is None and not self._groups:
             return _told_of_cut(self._without, again)
-        told: dict[str, object] = {"groups": len(self._groups)}
+        summary: dict[str, object] = {"groups": len(self._groups)}
         if self._without:
-            told["without_group"] = len(self._without)
+            summary["without_group"] = len(self._without)
         if self._by == GroupBy() and self._without and not self._groups:
-            told["note"] = "no folder is below those of the classes, so that none is a group"
-        return told
+            summary["note"] = "no folder is below those of the classes, so that none is a group"
+        return summary
 
 
 class _LooksCut(NamedTuple):
@@ -195,7 +195,7 @@ def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
     from gleanset.work.pool import Processes, run_over
 
     every = sorted(set(names))
-    found: dict[str, str] = {}
+    groups: dict[str, str] = {}
     parts = (every[first : first + _AT_ONCE] for first in range(0, len(every), _AT_ONCE))
     for outcome in run_over(_Search(pattern), parts, Processes(1, SECONDS)):
         if outcome.result is None:
@@ -203,14 +203,14 @@ def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
                 f"--group-by {pattern!r} takes too long, on names such as {outcome.item[0]!r}",
                 f"repeat nothing that is itself repeated, {_EXAMPLE}",
             )
-        found |= outcome.result
-    if every and not found:
+        groups |= outcome.result
+    if every and not groups:
         raise UsageError(
             f"--group-by {pattern!r} finds nothing in any of {len(every)} file names, "
             f"such as {every[0]!r}",
             f"it is searched for in the name with its ending, {_EXAMPLE}",
         )
-    return found
+    return groups
 
 
 @dataclass(frozen=True, slots=True)

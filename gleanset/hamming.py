@@ -83,6 +83,21 @@ class _ByKey(NamedTuple):
     there: Hashes
 
 
+class _Way(NamedTuple):
+    """One way to choose two of the bands.
+
+    `bands` are rows of (shift, mask), `pair` says which two. `cut` makes a key of a hash: (shift,
+    mask) of the lower band, then of the higher one where it comes to lie. One hash of the index
+    meets at most `most` others.
+    """
+
+    bands: Numbers
+    pair: tuple[int, int]
+    cut: Numbers
+    distance: int
+    most: int
+
+
 class NearHashes:
     """Finds which hashes lie within `distance` (at most 22) bits of each other, or of others.
 
@@ -105,12 +120,12 @@ class NearHashes:
 
     def within(self) -> Iterator[Near]:
         """Yield all pairs (a < b) among the hashes, equal ones too."""
-        for ways in self._ways():
-            index = self._index(ways)
+        for way in self._ways():
+            index = self._index(way)
             most = max(ROWS, int(np.diff(index.starts).max()))
             out, place = np.empty((most, 3), np.int64), np.zeros(2, np.int64)
             while place[0] < len(index.starts) - 1:
-                rows = _meet(*index[:3], self._bands, ways, self._distance, place, out)
+                rows = _meet(index, way, place, out)
                 if rows:
                     yield Near(*out[:rows].T.copy())
 
@@ -121,31 +136,32 @@ class NearHashes:
         """
         right = np.ascontiguousarray(others, dtype=np.uint64)
         if self._indexes is None:
-            self._indexes = [self._index(ways) for ways in self._ways()]
+            self._indexes = [self._index(way) for way in self._ways()]
         hits = np.zeros(len(self._hashes), np.int64)
         # All are looked up by one pair of bands before the next: its tables are near then.
-        for ways, index in zip(self._ways(), self._indexes, strict=True):
+        for way, index in zip(self._ways(most), self._indexes, strict=True):
             longest = max(ROWS, int(np.diff(index.starts).max()))
             out, place = np.empty((longest, 3), np.int64), np.zeros(1, np.int64)
-            limits = np.array([self._distance, most], np.int64)
-            cut = self._cut(*ways)
             while place[0] < len(right):
-                rows = _look_up(*index, cut, right, self._bands, ways, limits, hits, place, out)
+                rows = _look_up(index, way, right, hits, place, out)
                 if rows:
                     yield Near(*out[:rows].T.copy())
 
-    def _ways(self) -> list[tuple[int, int]]:
-        return list(combinations(range(len(self._bands)), 2))
+    def _ways(self, most: int = 2**62) -> list[_Way]:
+        return [
+            _Way(self._bands, pair, self._cut(pair), self._distance, most)
+            for pair in combinations(range(len(self._bands)), 2)
+        ]
 
-    def _index(self, ways: tuple[int, int]) -> _ByKey:
+    def _index(self, way: _Way) -> _ByKey:
         starts = np.empty(2**self._bits + 1, np.int32)
         order = np.empty(len(self._hashes), np.int32)
-        _put_in_order(self._hashes, self._cut(*ways), starts, order)
+        _put_in_order(self._hashes, way.cut, starts, order)
         there = np.packbits(np.diff(starts) > 0, bitorder="little").view("<u8")
         return _ByKey(self._hashes[order], order, starts, there)
 
-    def _cut(self, one: int, other: int) -> Numbers:
-        (low, low_mask), (high, high_mask) = self._bands[[one, other]].tolist()
+    def _cut(self, pair: tuple[int, int]) -> Numbers:
+        (low, low_mask), (high, high_mask) = self._bands[list(pair)].tolist()
         # The higher band comes to lie beside the lower one, and both within the bits of a key.
         up, whole = low_mask.bit_length(), (1 << self._bits) - 1
         return np.array([low, low_mask & whole, high - up, (high_mask << up) & whole], np.int64)
@@ -162,23 +178,21 @@ def _bits(value: np.uint64) -> np.int64:
 
 
 @compiled
-def _first_two(apart: np.uint64, bands: Numbers, ways: tuple[int, int]) -> bool:
-    """Return whether the bands `ways` are the first two that are equal, of a pair that differs
-    in the bits `apart`; so each pair comes once. `bands` are rows of (shift, mask)."""
-    for band in range(ways[1]):
-        part = (apart >> np.uint64(bands[band, 0])) & np.uint64(bands[band, 1])
-        if (part == np.uint64(0)) != (band == ways[0]):
+def _first_two(apart: np.uint64, way: _Way) -> bool:
+    """Return whether its two bands are the first ones that are equal, of a pair that differs
+    in the bits `apart`; so each pair comes once."""
+    for band in range(way.pair[1]):
+        part = (apart >> np.uint64(way.bands[band, 0])) & np.uint64(way.bands[band, 1])
+        if (part == np.uint64(0)) != (band == way.pair[0]):
             return False
-    part = (apart >> np.uint64(bands[ways[1], 0])) & np.uint64(bands[ways[1], 1])
+    last = way.pair[1]
+    part = (apart >> np.uint64(way.bands[last, 0])) & np.uint64(way.bands[last, 1])
     return bool(part == np.uint64(0))
 
 
 @compiled
 def _key_of(value: np.uint64, cut: Numbers) -> np.int64:
-    """Return the two bands of a hash that `cut` says, side by side.
-
-    `cut` = (shift, mask) of the lower band, then of the higher one where it comes to lie.
-    """
+    """Return two bands of a hash side by side, as `_Way.cut` says."""
     low = (value >> np.uint64(cut[0])) & np.uint64(cut[1])
     return np.int64(low | ((value >> np.uint64(cut[2])) & np.uint64(cut[3])))
 
@@ -202,22 +216,14 @@ def _put_in_order(hashes: Hashes, cut: Numbers, starts: Positions, order: Positi
 
 
 @compiled
-def _meet(
-    hashes: Hashes,
-    order: Positions,
-    starts: Positions,
-    bands: Numbers,
-    ways: tuple[int, int],
-    distance: int,
-    place: Numbers,
-    out: Numbers,
-) -> int:
+def _meet(index: _ByKey, way: _Way, place: Numbers, out: Numbers) -> int:
     """Compare all hashes of one list that have the two bands in common.
 
     `place` = (key, x) says where to begin and, when a row of comparisons might not fit into
     `out`, where to go on.
     """
     rows = 0
+    hashes, order, starts = index.hashes, index.order, index.starts
     for key in range(place[0], len(starts) - 1):
         last = starts[key + 1]
         for x in range(max(starts[key], place[1]), last):
@@ -227,7 +233,7 @@ def _meet(
             for y in range(x + 1, last):
                 apart = hashes[x] ^ hashes[y]
                 count = _bits(apart)
-                if count <= distance and _first_two(apart, bands, ways):
+                if count <= way.distance and _first_two(apart, way):
                     out[rows, 0], out[rows, 1], out[rows, 2] = order[x], order[y], count
                     rows += 1
     place[0] = len(starts) - 1
@@ -236,27 +242,18 @@ def _meet(
 
 @compiled
 def _look_up(
-    hashes: Hashes,
-    order: Positions,
-    starts: Positions,
-    there: Hashes,
-    cut: Numbers,
-    right: Hashes,
-    bands: Numbers,
-    ways: tuple[int, int],
-    limits: Numbers,
-    hits: Numbers,
-    place: Numbers,
-    out: Numbers,
+    index: _ByKey, way: _Way, right: Hashes, hits: Numbers, place: Numbers, out: Numbers
 ) -> int:
     """Compare each of `right` with the hashes that have the two bands in common with it.
 
-    `limits` are the distance, and how often one of the hashes may meet others (counted in
-    `hits`). Begins at `place[0]` and, when a row might not fit into `out`, says where to go on.
+    `hits` counts how often each hash met another. Begins at `place[0]` and, when a row of
+    comparisons might not fit into `out`, says where to go on.
     """
     rows = 0
-    low_shift, low_mask = np.uint64(cut[0]), np.uint64(cut[1])
-    high_shift, high_mask = np.uint64(cut[2]), np.uint64(cut[3])
+    starts, there = index.starts, index.there
+    # Plain numbers: an array might change under what is written, and is read each time.
+    low_shift, low_mask = np.uint64(way.cut[0]), np.uint64(way.cut[1])
+    high_shift, high_mask = np.uint64(way.cut[2]), np.uint64(way.cut[3])
     for y in range(place[0], len(right)):
         key = ((right[y] >> low_shift) & low_mask) | ((right[y] >> high_shift) & high_mask)
         # Few keys occur, and their bits stay in the processor's cache where the starts do not.
@@ -267,12 +264,12 @@ def _look_up(
             place[0] = y
             return rows
         for at in range(begin, end):
-            apart = hashes[at] ^ right[y]
+            apart = index.hashes[at] ^ right[y]
             count = _bits(apart)
-            if count > limits[0] or not _first_two(apart, bands, ways):
+            if count > way.distance or not _first_two(apart, way):
                 continue
-            x = order[at]
-            if hits[x] < limits[1]:
+            x = index.order[at]
+            if hits[x] < way.most:
                 hits[x] += 1
                 out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
                 rows += 1

@@ -84,7 +84,7 @@ def forbid_writing(path: Path) -> None:
             path.chmod(path.stat().st_mode & ~0o222)
 
 
-def exchange_paths(one: Path, other: Path) -> bool:
+def exchange_paths(path: Path, other: Path) -> bool:
     """Let two paths of one file system change places at once; False where that cannot be done.
 
     By `renameat2` with `RENAME_EXCHANGE` (Linux 3.15, glibc 2.28; man 2 rename).
@@ -93,7 +93,7 @@ def exchange_paths(one: Path, other: Path) -> bool:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):
         return False
-    done = rename(_FROM_HERE, os.fsencode(one), _FROM_HERE, os.fsencode(other), _EXCHANGE)
+    done = rename(_FROM_HERE, os.fsencode(path), _FROM_HERE, os.fsencode(other), _EXCHANGE)
     return bool(done == 0)
 
 

@@ -248,7 +248,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _from_environment() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     tables: dict[str, type[TomlTable]] = {
         "crop": CropSettings,
         "split": SplitSettings,
@@ -262,8 +262,10 @@ def _from_environment() -> dict[str, Any]:
             name = f"GLEANSET_{table}_{field.name}".upper()
             if value := os.environ.get(name):
                 is_list = get_origin(field.type) is list
-                found.setdefault(table, {})[field.name] = _listed(name, value) if is_list else value
-    return found
+                settings.setdefault(table, {})[field.name] = (
+                    _listed(name, value) if is_list else value
+                )
+    return settings
 
 
 def _listed(name: str, text: str) -> list[Any]:
@@ -290,12 +292,12 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
 
 def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """Return the values that differ from the defaults, table by table."""
-    found: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(defaults.get(key), dict):
             value = _changed(value, defaults[key])
             if not value:
                 continue
         if value != defaults.get(key):
-            found[key] = value
-    return found
+            changed[key] = value
+    return changed

@@ -456,7 +456,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         )
         if refused:
             done["rejected_files"] = few_files(refused, rejections_of(dataset))
-        return done | groups.told(partial(self._again, root=dataset.root))
+        return done | groups.summary(partial(self._again, root=dataset.root))
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show the files that would be tried, and every member of the archives."""

@@ -78,7 +78,7 @@ def s3_server(s3_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-of-user"))
-    monkeypatch.setattr(s3, "_clients", {})
+    s3._client_of.cache_clear()
     return s3_address
 
 
@@ -134,9 +134,9 @@ class FaultyServer:
         there = http.client.HTTPConnection(self._behind.hostname, self._behind.port)
         there.request(method, path, body, dict(headers))
         answer = there.getresponse()
-        found = answer.status, dict(answer.headers), answer.read()
+        passed_on = answer.status, dict(answer.headers), answer.read()
         there.close()
-        return found
+        return passed_on
 
     def __enter__(self) -> FaultyServer:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -195,5 +195,5 @@ def faulty(
     """What stands before the server of this test; from now on it is asked."""
     with FaultyServer(s3_server) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
-        monkeypatch.setattr(s3, "_clients", {})
+        s3._client_of.cache_clear()
         yield server

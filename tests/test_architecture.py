@@ -47,7 +47,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "http.client": ("harvest/", "gleanset/files/fetch.py"),
     "urllib.request": ("harvest/", "gleanset/files/fetch.py"),
     "boto3": ("gleanset/files/s3.py",),
-    "botocore": ("gleanset/files/s3.py", "gleanset/files/s3_answers.py"),
+    "botocore": ("gleanset/files/s3.py",),
     "pyarrow": ("gleanset/files/parquet.py",),
     "subprocess": ("{ffmpeg}", "{docker}", "{npm}"),
     "tools": (),
@@ -66,7 +66,7 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 18_300,
+    "gleanset and curation": 18_250,
     "harvest": 14_700,
     "facecrop": 3_650,
     "labeler": 26_500,
@@ -81,8 +81,8 @@ CEILINGS = {
 VAGUE = {"found", "told", "one", "given", "said"}
 SHORT_LIVED = 5
 # Rooms whose names, and whose parameters, are still to be gone through.
-VAGUE_STILL = set(ROOMS) - {"curation", "facecrop", "pipeline", "webapp"}
-LONG_STILL = set(ROOMS) - {"curation", "facecrop", "pipeline", "webapp"}
+VAGUE_STILL = set(ROOMS) - {"curation", "facecrop", "gleanset", "pipeline", "webapp"}
+LONG_STILL = set(ROOMS) - {"curation", "facecrop", "gleanset", "pipeline", "webapp"}
 
 
 class Import(NamedTuple):

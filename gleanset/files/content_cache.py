@@ -93,15 +93,15 @@ class ContentCache:
 
     def _make_room(self, most: int) -> int:
         """Remove what was not read for longest until at most so many bytes are left; how many."""
-        found: list[tuple[float, int, str]] = []
+        files: list[tuple[float, int, str]] = []
         for folder in self.root.glob("??"):
             with suppress(OSError), os.scandir(folder) as entries:
                 for entry in entries:
                     with suppress(OSError):
-                        told = entry.stat()
-                        found.append((told.st_mtime, told.st_size, entry.path))
-        held = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
+                        facts = entry.stat()
+                        files.append((facts.st_mtime, facts.st_size, entry.path))
+        held = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
             if held <= most:
                 break
             with suppress(OSError):

@@ -128,12 +128,12 @@ def folder_names(labels: Iterable[str]) -> dict[str, str]:
     Where two would share one, the class that is not spelled like it, or else the later one,
     gets six digits that come from its name alone.
     """
-    found: dict[str, str] = {}
+    folders: dict[str, str] = {}
     taken: set[str] = set()
     for label in sorted(set(labels), key=lambda label: (folder_name(label) != label, label)):
         folder = folder_name(label)
         if folder.casefold() in taken:
             folder = f"{folder}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
         taken.add(folder.casefold())
-        found[label] = folder
-    return found
+        folders[label] = folder
+    return folders

@@ -13,27 +13,23 @@ import logging
 import os
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, Any, TypeVar
 
-from gleanset.errors import InputUnusable, MissingComponent, Unreachable
-from gleanset.files.s3_answers import (
-    CONFLICT,
-    GONE,
-    SCHEME,
-    DamagedOnTheWay,
-    attempts,
-    client_error,
-    code_of,
-    may_pass,
-    told_as_ours,
+from gleanset.errors import (
+    DiskFull,
+    GleansetError,
+    InputUnusable,
+    MissingComponent,
+    NeedsLogin,
+    Unreachable,
 )
 
 LARGEST = 5 * 2**30
@@ -50,12 +46,30 @@ _CONNECTIONS = 64
 _SECONDS = 60.0
 
 _MD5 = re.compile("[0-9a-f]{32}")
+SCHEME = "s3://"
+_ATTEMPTS = 6
+
+_NO_KEYS = "give a key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run: aws configure"
+_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+_FULL = {
+    "QuotaExceeded",
+    "EntityTooLarge",
+    "XMinioStorageFull",
+    "InsufficientStorage",
+    "413",
+    "507",
+}
+_BUSY = {"SlowDown", "ServiceUnavailable", "RequestLimitExceeded", "Throttling", "503", "429"}
+CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict", "412"}
+GONE = {"NoSuchKey", "NotFound", "404"}
+_DAMAGED = {"BadDigest", "IncompleteBody", "RequestTimeout", "XAmzContentSHA256Mismatch"}
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _last_told = 0.0
 
-_clients: dict[tuple[int, str | None, str | None], Any] = {}
-_making = threading.Lock()
+
+class DamagedOnTheWay(OSError):
+    """What arrived is not what the server keeps."""
 
 
 class Overtaken(Exception):
@@ -126,11 +140,11 @@ class Bucket:
         """
 
         def received() -> tuple[bytes, ObjectFacts]:
-            answer = self._call("get_object", key)
-            data, facts = answer["Body"].read(), _facts(key, answer)
-            if hashlib.sha256(data).hexdigest() not in (sha256, facts.sha256):
-                _check_arrival(answer, hashlib.md5(data, usedforsecurity=False), self._where(key))
-            return data, facts
+            data = BytesIO()
+            arrival = self._received(key, data)
+            if arrival.sha256 not in (sha256, arrival.facts.sha256):
+                arrival.check(self._where(key))
+            return data.getvalue(), arrival.facts
 
         with told_as_ours(self._where(key), "read"), self._found(key):
             return self._tried(key, received)
@@ -143,18 +157,12 @@ class Bucket:
         """
 
         def received() -> ObjectFacts:
-            answer = self._call("get_object", key)
-            md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
             with target.open("wb") as file:
-                for part in answer["Body"].iter_chunks(2**20):
-                    file.write(part)
-                    md5.update(part)
-                    sha256.update(part)
-            facts = _facts(key, answer)
-            if facts.sha256 and sha256.hexdigest() != facts.sha256:
+                arrival = self._received(key, file)
+            if arrival.facts.sha256 not in ("", arrival.sha256):
                 raise DamagedOnTheWay(errno.EIO, "other bytes than were written", self._where(key))
-            _check_arrival(answer, md5, self._where(key))
-            return facts
+            arrival.check(self._where(key))
+            return arrival.facts
 
         try:
             with told_as_ours(self._where(key), "read"), self._found(key):
@@ -164,6 +172,15 @@ class Bucket:
                 f"{self._where(key)} has other bytes than were written",
                 f"run the command again; if it stays so, {mend}",
             ) from error
+
+    def _received(self, key: str, file: IO[bytes]) -> _Arrival:
+        answer = self._call("get_object", key)
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        for part in answer["Body"].iter_chunks(2**20):
+            file.write(part)
+            md5.update(part)
+            sha256.update(part)
+        return _Arrival(_facts(key, answer), sha256.hexdigest(), md5.hexdigest(), answer)
 
     def copy(self, key: str, target: Bucket, name: str) -> None:
         """Copy an object to `name` in another place; its bytes never leave the server.
@@ -193,53 +210,45 @@ class Bucket:
         nothing is written where the object is another one by now, or there is one: `Overtaken`,
         with servers that know such conditions.
         """
-        if isinstance(data, Path):
-            with data.open("rb") as file:
-                return self._put(key, file, _hashes(file), about, replaces, only_new)
-        found = hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).digest()
-        return self._put(key, data, (*found, len(data)), about, replaces, only_new)
+        condition = {"IfMatch": replaces.etag} if replaces else {}
+        condition |= {"IfNoneMatch": "*"} if only_new else {}
+        with (
+            data.open("rb") if isinstance(data, Path) else BytesIO(data) as file,
+            told_as_ours(self._where(key), "written"),
+        ):
+            return self._put(key, file, about or {}, condition)
 
     def _put(
-        self,
-        key: str,
-        body: bytes | BinaryIO,
-        hashes: tuple[str, bytes, int],
-        about: Mapping[str, str] | None,
-        replaces: ObjectFacts | None,
-        only_new: bool,
+        self, key: str, file: IO[bytes], about: Mapping[str, str], condition: dict[str, str]
     ) -> str:
-        sha256, md5, size = hashes
+        sha256, md5, size = _hashes(file)
         if size > LARGEST:
             raise InputUnusable(
                 f"{key} has {size} bytes, and one object takes {LARGEST}", "make smaller shards"
             )
-        condition = {"IfMatch": replaces.etag} if replaces else {}
-        condition |= {"IfNoneMatch": "*"} if only_new else {}
-        plain = {
-            "Bucket": self.name,
-            "Key": self.key(key),
-            "Body": body,
-            "ContentMD5": base64.b64encode(md5).decode(),
-            "Metadata": {_HASH: sha256, **(about or {})},
-        }
 
         def sent(**condition: str) -> None:
-            if not isinstance(body, bytes):
-                body.seek(0)
-            self._client().put_object(**plain, **condition)
+            file.seek(0)
+            self._client().put_object(
+                Bucket=self.name,
+                Key=self.key(key),
+                Body=file,
+                ContentMD5=base64.b64encode(md5).decode(),
+                Metadata={_HASH: sha256, **about},
+                **condition,
+            )
 
-        with told_as_ours(self._where(key), "written"):
-            try:
-                self._tried(key, lambda: sent(**condition))
-            except client_error() as error:
-                if condition and code_of(error) in CONFLICT:
-                    # An attempt whose answer was lost may have written it.
-                    if (facts := self.facts(key)) and facts.sha256 == sha256:
-                        return sha256
-                    raise Overtaken(self._where(key)) from error
-                if not condition or code_of(error) != "NotImplemented":
-                    raise
-                self._tried(key, sent)
+        try:
+            self._tried(key, lambda: sent(**condition))
+        except client_error() as error:
+            if condition and code_of(error) in CONFLICT:
+                # An attempt whose answer was lost may have written it.
+                if (facts := self.facts(key)) and facts.sha256 == sha256:
+                    return sha256
+                raise Overtaken(self._where(key)) from error
+            if not condition or code_of(error) != "NotImplemented":
+                raise
+            self._tried(key, sent)
         return sha256
 
     def remove(self, key: str) -> None:
@@ -286,12 +295,7 @@ class Bucket:
 
     def _client(self) -> Any:
         # A client that was inherited from another process would share its connections.
-        here = (os.getpid(), self.endpoint, self.region)
-        if (found := _clients.get(here)) is None:
-            with _making:
-                if (found := _clients.get(here)) is None:
-                    found = _clients[here] = _made(self.endpoint, self.region)
-        return found
+        return _client_of(os.getpid(), self.endpoint, self.region)
 
     @contextmanager
     def _found(self, key: str) -> Iterator[None]:
@@ -316,36 +320,43 @@ def _tell_of_pause(where: str, error: Exception, pause: float) -> None:
         _log.error("%s: %s; asked again in %.0f s", where, error, pause)
 
 
-def _check_arrival(answer: Mapping[str, Any], md5: Any, where: str) -> None:
-    """Raise `DamagedOnTheWay` where bytes are not those of the server's own checksum.
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """What came of an object: what is told of it, and the hashes of its bytes."""
 
-    The ETag is the MD5 of what it keeps, but of parts sent one by one and of keys of one's own.
-    """
-    etag = answer["ETag"].strip('"')
-    encrypted = answer.get("SSECustomerAlgorithm") or answer.get("SSEKMSKeyId")
-    if _MD5.fullmatch(etag) and not encrypted and md5.hexdigest() != etag:
-        raise DamagedOnTheWay(
-            errno.EIO, "what arrives is not what the server keeps, at every attempt", where
-        )
+    facts: ObjectFacts
+    sha256: str
+    md5: str
+    answer: Mapping[str, Any]
+
+    def check(self, where: str) -> None:
+        """Raise `DamagedOnTheWay` where bytes are not those of the server's own checksum.
+
+        The ETag is the MD5 of what it keeps, but of parts sent one by one and of keys of one's own.
+        """
+        encrypted = self.answer.get("SSECustomerAlgorithm") or self.answer.get("SSEKMSKeyId")
+        if _MD5.fullmatch(self.facts.etag) and not encrypted and self.md5 != self.facts.etag:
+            raise DamagedOnTheWay(
+                errno.EIO, "what arrives is not what the server keeps, at every attempt", where
+            )
 
 
-def _facts(key: str, told: Mapping[str, Any]) -> ObjectFacts:
-    about = {name.lower(): value for name, value in told.get("Metadata", {}).items()}
-    etag, sha256 = told["ETag"].strip('"'), about.pop(_HASH, "")
-    return ObjectFacts(key, told["ContentLength"], told["LastModified"], etag, sha256, about)
+def _facts(key: str, answer: Mapping[str, Any]) -> ObjectFacts:
+    about = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+    etag, sha256 = answer["ETag"].strip('"'), about.pop(_HASH, "")
+    return ObjectFacts(key, answer["ContentLength"], answer["LastModified"], etag, sha256, about)
 
 
-def _hashes(file: BinaryIO) -> tuple[str, bytes, int]:
+def _hashes(file: IO[bytes]) -> tuple[str, bytes, int]:
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     while part := file.read(2**20):
         sha256.update(part)
         md5.update(part)
-    size = file.tell()
-    file.seek(0)
-    return sha256.hexdigest(), md5.digest(), size
+    return sha256.hexdigest(), md5.digest(), file.tell()
 
 
-def _made(endpoint: str | None, region: str | None) -> Any:
+@cache
+def _client_of(_process: int, endpoint: str | None, region: str | None) -> Any:
     from boto3.session import Session
     from botocore.config import Config
 
@@ -379,3 +390,100 @@ def refuse_without_library() -> None:
 
     if find_spec("boto3") is None:
         raise MissingComponent("addresses like s3://… need boto3", "pip install 'gleanset[s3]'")
+
+
+@contextmanager
+def told_as_ours(where: str, done: str) -> Iterator[None]:
+    """Turn what the server, or the way there, says into an error with the mend in it."""
+    from botocore import exceptions as boto
+
+    try:
+        yield
+    except boto.ClientError as error:
+        raise _refused(error, where, done) from error
+    except (boto.NoCredentialsError, boto.PartialCredentialsError) as error:
+        raise NeedsLogin(f"there is no key for {where}", _NO_KEYS) from error
+    except (
+        boto.ProfileNotFound,
+        boto.CredentialRetrievalError,
+        boto.TokenRetrievalError,
+    ) as error:
+        raise NeedsLogin(f"there is no key for {where}: {error}", _NO_KEYS) from error
+    except (
+        boto.HTTPClientError,
+        boto.ConnectionError,
+        boto.IncompleteReadError,
+    ) as error:
+        raise Unreachable(
+            f"{where} cannot be reached: {error}",
+            "look at endpoint in [store] or AWS_ENDPOINT_URL and at the net, and run the "
+            "command again: what was done is kept",
+        ) from error
+    except (boto.BotoCoreError, ValueError) as error:
+        raise InputUnusable(
+            f"{where} cannot be {done}: {error}", "mend [store] in dataset.toml, or ~/.aws"
+        ) from error
+
+
+def _refused(error: Any, where: str, done: str) -> GleansetError:
+    code, message = code_of(error), error.response.get("Error", {}).get("Message", "")
+    answer = f"the server says {code}{f' ({message})' if message else ''}"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "NoSuchBucket":
+        name = where.removeprefix(SCHEME).partition("/")[0]
+        return InputUnusable(
+            f"there is no bucket {name!r}",
+            f"make it, for instance: aws s3 mb {SCHEME}{name}; or mend the address",
+        )
+    if code in _KEYS or status == 401:
+        return NeedsLogin(f"the key for {where} is refused: {answer}", _NO_KEYS)
+    if code in _FULL or status in (413, 507):
+        return DiskFull(
+            f"no space left for {where}: {answer}",
+            "free some space or raise the quota, and run the command again",
+        )
+    if status == 403:
+        return NeedsLogin(
+            f"{where} may not be {done} with this key: {answer}",
+            "give it the rights in docs/storage.md, or take another key",
+        )
+    if may_pass(error):
+        return Unreachable(
+            f"{where} could not be {done}, and was tried {attempts()} times: {answer}",
+            "wait a while and run the command again: what was done is kept",
+        )
+    return InputUnusable(f"{where} cannot be {done}: {answer}", "see docs/storage.md")
+
+
+def may_pass(error: Exception) -> bool:
+    """Return whether the same request may succeed: the server is busy, or the way there faulty."""
+    from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, boto.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = code_of(error)
+        return code not in _FULL and (
+            code in _BUSY | _DAMAGED or (status >= 500 and status not in (501, 507))
+        )
+    broken = boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError
+    # An answer that is no XML was cut, or is that of a proxy.
+    return isinstance(error, (*broken, DamagedOnTheWay, ResponseParserError))
+
+
+def code_of(error: Any) -> str:
+    """Return the server's own word for what is wrong, such as `NoSuchKey`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def client_error() -> type[Exception]:
+    """Return what botocore raises for an answer that says no; it takes a second to import."""
+    from botocore.exceptions import ClientError
+
+    found: type[Exception] = ClientError
+    return found
+
+
+def attempts() -> int:
+    """Return how often a request is made in all: `$AWS_MAX_ATTEMPTS`, else six."""
+    return int(os.environ.get("AWS_MAX_ATTEMPTS", _ATTEMPTS))

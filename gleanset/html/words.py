@@ -14,9 +14,9 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-def count(value: int, one: str, many: str | None = None) -> str:
+def count(value: int, noun: str, many: str | None = None) -> str:
     """`1 picture`, `2 pictures`."""
-    return f"{number(value)} {one if value == 1 else many or one + 's'}"
+    return f"{number(value)} {noun if value == 1 else many or noun + 's'}"
 
 
 def percent(share: float) -> str:

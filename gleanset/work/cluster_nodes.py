@@ -51,7 +51,7 @@ class NodeAnswer:
 def answer_question(question: NodeQuestion, node: str) -> NodeAnswer:
     """Look around on a node, and leave its answer in each folder."""
     troubles = [_trouble_of_folder(question, folder, node) for folder in question.folders]
-    troubles += [_trouble_of_file(path, told) for path, told in question.files.items()]
+    troubles += [_trouble_of_file(*file) for file in question.files.items()]
     return NodeAnswer(installed(), tuple(filter(None, troubles)))
 
 
@@ -68,9 +68,9 @@ def _trouble_of_folder(question: NodeQuestion, folder: Path, node: str) -> str:
     return ""
 
 
-def _trouble_of_file(path: Path, told: str) -> str:
+def _trouble_of_file(path: Path, fingerprint: str) -> str:
     try:
-        return "" if _fingerprint(path) == told else f"sees another file at {path}"
+        return "" if _fingerprint(path) == fingerprint else f"sees another file at {path}"
     except OSError as error:
         return f"does not see {path} ({error.strerror})"
 
@@ -84,13 +84,13 @@ def _fingerprint(path: Path) -> str:
 @cache
 def installed() -> dict[str, str]:
     """Return what decides the results: the version of each part, and a digest of our own code."""
-    found = {"Python": "{}.{}".format(*sys.version_info), "the code of gleanset": _code()}
+    versions = {"Python": "{}.{}".format(*sys.version_info), "the code of gleanset": _code()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            versions[package] = "not installed"
+    return versions
 
 
 def _code() -> str:

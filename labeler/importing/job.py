@@ -117,7 +117,7 @@ def import_labelled(
     else:
         taken = _take_in(dataset, found, path, workers, progress or Progress(), groups=groups)
         result |= {**taken, "labels": dict(sorted(taken["labels"].items()))}
-    return result | groups.told(lambda by: _again(root or dataset.root, path, class_level, by))
+    return result | groups.summary(lambda by: _again(root or dataset.root, path, class_level, by))
 
 
 def _split_folders(found: Iterable[LabelledPicture]) -> dict[str, int]:

@@ -21,7 +21,7 @@ def met(names: list[str], by: GroupBy | None = None) -> dict[str, Any]:
     groups = FileGroups(by)
     for name in names:
         groups.note(Origin("folder", name, title=Path(name).name))
-    return groups.told(lambda by: f"again {shlex.quote(str(by))}")
+    return groups.summary(lambda by: f"again {shlex.quote(str(by))}")
 
 
 def test_the_first_group_of_a_regular_expression_names_the_group() -> None:
@@ -121,7 +121,7 @@ def test_a_summary_counts_groups_and_what_is_in_none() -> None:
     groups = FileGroups(GroupBy.parse("folder"))
     for name, group in (("1", "a"), ("2", "a"), ("3", "b"), ("4", None)):
         groups.note(Origin("folder", name, title=name, post=group))
-    assert groups.told(str) == {"groups": 2, "without_group": 1}
+    assert groups.summary(str) == {"groups": 2, "without_group": 1}
     assert "no folder is below those of the classes" in met(["a/1.jpg"], GroupBy())["note"]
 
 

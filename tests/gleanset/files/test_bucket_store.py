@@ -220,14 +220,14 @@ def test_keys_without_rights_wrong_ones_and_none(
     ):
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", user)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-        monkeypatch.setattr(s3, "_clients", {})
+        s3._client_of.cache_clear()
         with pytest.raises(NeedsLogin, match=words):
             bucket.put("key", b"")
 
 
 def test_a_server_that_is_not_there(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr(s3, "_clients", {})
+    s3._client_of.cache_clear()
     with pytest.raises(Unreachable, match="cannot be reached"):
         bucket.put("key", b"")
 
