@@ -465,7 +465,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
         trees, archives = checked_places(self.places, root)
         groups = groups_in(self._groups(), trees, archives, root)
-        summary = partial(groups.told, partial(self._again, root=root))
+        summary = partial(groups.summary, partial(self._again, root=root))
         return preview_folders(view, root, (trees, archives), self._options(groups), summary)
 
     def _groups(self) -> GroupBy | None:

@@ -289,13 +289,15 @@ def _made(key: str, rows: list[Row]) -> ProposedSample | None:
     for row in rows:
         if not row["hidden"]:
             sure[row["label"]] = sure.get(row["label"], 0.0) + row["confidence"]
-    proposals = sorted((Proposal(*one) for one in sure.items()), key=lambda one: -one.confidence)
+    proposals = sorted(
+        (Proposal(*item) for item in sure.items()), key=lambda each: -each.confidence
+    )
     if not proposals:
         return None
-    one = rows[0]
-    presorted_sample = one["place"], one["cluster"], one["outlier"], one["ask"]
+    first = rows[0]
+    presorted_sample = first["place"], first["cluster"], first["outlier"], first["ask"]
     return ProposedSample(
-        key, one["status"], bool(one["waits"]), tuple(proposals), *presorted_sample
+        key, first["status"], bool(first["waits"]), tuple(proposals), *presorted_sample
     )
 
 
