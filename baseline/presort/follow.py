@@ -74,7 +74,7 @@ class PresortFollower:
 
     def _between(self) -> None:
         """Learn what was decided, where that is due: also in the middle of making features."""
-        version = self._watch.version()
+        version = self._dataset.db.version()
         if version != self._version:
             self._version, state = version, self._watch.state()
             if state != self._state:

@@ -283,6 +283,10 @@ class Connection:
         row = self.first(sql, values)
         return int(row[0]) if row and row[0] is not None else 0
 
+    def version(self) -> int:
+        """Return another number whenever another connection has written; costs next to nothing."""
+        return self.number("PRAGMA data_version")
+
     def optimise(self) -> None:
         """Let SQLite gather statistics where they are out of date; quick, by samples."""
         with self._mended:

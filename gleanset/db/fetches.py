@@ -202,7 +202,7 @@ class Fetches:
                 f"SELECT source, ifnull({asked_of('g')}, ''), "
                 "count(DISTINCT image), count(DISTINCT iif(first, image, NULL)), "
                 "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
-                "id=(SELECT min(id) FROM origin WHERE image=o.image) AS first FROM origin o) g "
+                "id IN (SELECT min(id) FROM origin GROUP BY image) AS first FROM origin) g "
                 "GROUP BY 1, 2"
             )
         }

@@ -173,10 +173,6 @@ class SampleTiles:
         rows = self._db.rows("SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,))
         return [StepRow(row["id"], operation_of(row), row["undoes"]) for row in rows]
 
-    def version(self) -> int:
-        """Grows whenever another connection has written."""
-        return self._db.number("PRAGMA data_version")
-
     def signature(self) -> tuple[int, ...]:
         """Another one after every change of what a window shows.
 

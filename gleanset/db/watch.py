@@ -40,10 +40,6 @@ class CatalogueWatch:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def version(self) -> int:
-        """Return another number whenever another connection has written; costs next to nothing."""
-        return self._db.number("PRAGMA data_version")
-
     def state(self) -> CatalogueState:
         """Return the newest row of each table."""
         return CatalogueState(

@@ -117,7 +117,7 @@ class SortingSession:
         self.keys = ClassKeys(dataset)
         self._own: set[int] = set()
         self.history = History(self.tiles.steps())
-        self._version = self.tiles.version()
+        self._version = self.dataset.db.version()
         self._signature = self.tiles.signature()
         self._spell: int | None = None
         self._spent_before = self.tiles.spent()
@@ -258,7 +258,7 @@ class SortingSession:
 
     def poll(self) -> bool:
         """Return whether another program has changed the dataset since the last call."""
-        version = self.tiles.version()
+        version = self.dataset.db.version()
         if version == self._version:
             return False
         self._version, before = version, self._signature

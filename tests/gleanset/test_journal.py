@@ -100,14 +100,6 @@ def test_undo_of_undo_is_redo_and_can_be_undone_again(dataset: Dataset, keys: li
         dataset.journal.undo()
 
 
-def test_plain_undo_walks_back_step_by_step(dataset: Dataset, keys: list[str]) -> None:
-    names = ["cat", "dog", "owl", "emu"]
-    for name in names:
-        dataset.journal.step(name, [Choice(keys[0], "label", name)])
-    assert [dataset.journal.undo().name for _ in names] == names[::-1]
-    assert states(dataset)[0] == ("queue", None)
-
-
 def test_an_older_step_is_undone_where_nothing_came_after(
     dataset: Dataset, keys: list[str]
 ) -> None:
