@@ -12,6 +12,7 @@ from curation.likeness.recommend import (
     Rows,
     Taught,
     learn_classes,
+    likeness_to,
 )
 from gleanset.db.proposals import PresortSample
 
@@ -70,3 +71,12 @@ def test_there_are_no_classes_to_tell_apart(labels: list[str | None]) -> None:
     ]
     moments = {one.key: one.key for one in samples}
     assert learn_classes(samples, np.eye(4, dtype=np.float32), moments) is None
+
+
+def test_who_is_of_the_only_class_is_told_from_all_others() -> None:
+    rows, known = taught(90)
+    truth = known.y == 1
+    labelled = truth & (np.arange(90) % 2 == 0)
+    likely = likeness_to(rows, labelled)
+    assert likely[truth & ~labelled].mean() > 0.5
+    assert likely[~truth].mean() < 0.2

@@ -9,7 +9,7 @@ from labeler_makers import add_faces, add_image
 from sorting_book import ids_of
 from tools_for_tests import picture
 
-from gleanset import Dataset, Origin
+from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.sorting import SortingQueue
@@ -361,20 +361,6 @@ def test_places_that_are_none(session: SortingSession, keys: list[str]) -> None:
     with pytest.raises(UsageError, match="no sample"):
         session.file([10**6], "Miku")
     assert session.progress().undo is None
-
-
-def test_the_order_of_a_place_is_that_of_the_images(empty: Dataset) -> None:
-    keys = [
-        add_faces(empty, add_image(empty, f"x{n}", Origin("folder", f"{n}")), (0, 50))
-        for n in range(5)
-    ]
-    tiles = SortingSession(empty).tiles
-    ids = OrderedSamples(empty.db).rows("queue").ids
-    assert [tiles.of([row])[row].key for row in ids] == [key for pair in keys for key in pair]
-
-
-def test_a_dataset_that_moves(session: SortingSession, tmp_path: Path) -> None:
-    assert OrderedSamples(session.dataset.db).count(EVERYWHERE, label="nobody") == 0
 
 
 def test_a_rename_is_kept_as_its_two_names(session: SortingSession) -> None:

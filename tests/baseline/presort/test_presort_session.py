@@ -56,16 +56,6 @@ def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
         assert right > len(waiting) / 2  # by chance a third
 
 
-def test_the_command_says_what_to_label_next(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 4, labelled=False)
-    ran = CliRunner().invoke(commands, ["presort", *QUICK, "-d", str(tmp_path), "-q", "--json"])
-    assert ran.exit_code == 0, ran.output
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["samples"] == 12
-    assert set(told["label_next"]) <= set(truth)
-
-
 def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path: Path) -> None:
     root = tmp_path / "my faces"
 
