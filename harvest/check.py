@@ -62,8 +62,8 @@ def _is_sound(candidate: Candidate) -> bool:
     return candidate.url.startswith(("http://", "https://")) and bool(candidate.origin.key)
 
 
-def _tells(found: list[Candidate]) -> list[str]:
+def _tells(results: list[Candidate]) -> list[str]:
     """Return what is known of every result."""
-    told = [name for name in _TOLD if all(getattr(c.origin, name) for c in found)]
-    size = ["size"] if all(c.width and c.height for c in found) else []
+    told = [name for name in _TOLD if all(getattr(c.origin, name) for c in results)]
+    size = ["size"] if all(c.width and c.height for c in results) else []
     return size + told

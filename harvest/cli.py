@@ -168,16 +168,12 @@ def _show_moments(job: CommandJob, image: str, request: FramesRequest) -> Result
 @options_of(RetryRequest)
 def retry(job: CommandJob, request: RetryRequest) -> Result:
     """Download again what failed before, from lists and searches."""
+    from harvest.downloads import DownloadRun
     from harvest.retry import retry as try_again
 
     with job.open() as dataset:
-        return try_again(
-            dataset,
-            request.client(dataset),
-            reason=request.reason,
-            threads=request.workers,
-            progress=job.progress,
-        )
+        run = DownloadRun(request.client(dataset), request.workers, job.progress)
+        return try_again(dataset, run, request.reason)
 
 
 @commands.command(epilog="Example: harvest check bing")

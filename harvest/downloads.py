@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from gleanset import Dataset
 from gleanset.images.staging import StageBytes
@@ -24,6 +24,14 @@ from harvest.http.scheduler import MOST_PENDING, JobQueue, Scheduler
 from harvest.importer import Importer, Seen
 
 DownloadOutcome = Outcome[Candidate, Measured]
+
+
+class DownloadRun(NamedTuple):
+    """How a run downloads: what opens its client, how many requests are under way, who is told."""
+
+    open_client: Callable[[], Client]
+    threads: int | None = None
+    progress: Progress | None = None
 
 
 class CandidateFeed(Protocol):
@@ -157,14 +165,13 @@ class Downloader:
         dataset: Dataset,
         client: Client,
         scratch: Path,
-        requests: int | None = None,
-        progress: Progress | None = None,
+        run: DownloadRun,
     ) -> None:
         self.client = client
         self._dataset = dataset
-        self._progress = progress or Progress()
+        self._progress = run.progress or Progress()
         self._store = dataset.originals(scratch)
-        self._requests = requests or dataset.settings.net.threads
+        self._requests = run.threads or dataset.settings.net.threads
         self._scheduler = Scheduler(client, self._process, self._requests)
 
     @property

@@ -29,7 +29,7 @@ class Sharer(Protocol[Given]):
     share: int
 
     @property
-    def found(self) -> Sized:
+    def brought(self) -> Sized:
         """What it has found so far, known or new."""
 
     @property
@@ -80,7 +80,7 @@ class FairShare(Generic[Item]):
         return self._found_by(self._sources), sum(source.ended for source in self._sources)
 
     def _found_by(self, sources: Sequence[Sharer[Item]]) -> int:
-        return sum(len(source.found) for source in sources)
+        return sum(len(source.brought) for source in sources)
 
     def _divide(self) -> None:
         alike = self._found_by(self._sources) - len(self._common)

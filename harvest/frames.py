@@ -57,19 +57,19 @@ def harvest_frames(
     without a frame of their own, by reason.
     """
     wanted = sampling or Sampling()
-    inputs = [VideoFile(checked(one)) if isinstance(one, Path) else one for one in videos]
+    inputs = [VideoFile(checked(video)) if isinstance(video, Path) else video for video in videos]
     find_ffmpeg()
     with dataset.stage(STAGE) as scratch:
         lengths = dict(_lengths(inputs))
         _check_space(dataset, wanted, lengths)
-        total = sum(one.seconds for one in lengths.values()) or None
+        total = sum(video.seconds for video in lengths.values()) or None
         limit = FrameLimit(wanted.limit)
         store = dataset.originals(scratch)
         intake = Importer(dataset, STAGE, store, None if wanted.limit is None else limit.images)
         writer = FrameWriter(dataset, intake, wanted, label, limit)
         with (progress or Progress()).video_time("frames", total) as advance:
             run = _Run(dataset, wanted, writer, intake, scratch, advance)
-            files = tuple(one.path for one in inputs if isinstance(one, VideoFile))
+            files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
             run.over(inputs, _place(dataset.workers(workers, files=files)))
         writer.settle()
         remove_downloads(dataset)
@@ -187,10 +187,10 @@ class _Run:
             self._workers[id(worker.task)] = worker
             yield worker.task
 
-    def _store_all(self, worker: DecoderWorker, found: WholeSample) -> None:
+    def _store_all(self, worker: DecoderWorker, sampled: WholeSample) -> None:
         assert worker.task is not None
-        worker.task.seconds, worker.task.told = found.seconds, found.told
-        for step in found.steps:
+        worker.task.seconds, worker.task.ending = sampled.seconds, sampled.ending
+        for step in sampled.steps:
             self._store(worker, step)
 
     def raise_if_nothing(self) -> None:
@@ -223,16 +223,16 @@ class _Run:
 
     def _start_next_video(self, worker: DecoderWorker) -> bool:
         """Set the next video of a worker to work; False where it has none left."""
-        while (found := worker.find()) is not None:
-            if isinstance(found, UnusableInput):
-                self._reject(found)
-            elif isinstance(found, SampledBefore) or self._is_known(found, worker):
-                if isinstance(found, SampledBefore):
-                    self._writer.known(found.sha256, worker.place)
+        while (next_video := worker.find()) is not None:
+            if isinstance(next_video, UnusableInput):
+                self._reject(next_video)
+            elif isinstance(next_video, SampledBefore) or self._is_known(next_video, worker):
+                if isinstance(next_video, SampledBefore):
+                    self._writer.known(next_video.sha256, worker.place)
                 self._good += 1
             else:
-                store = self._writer.store(found.sha256, self._scratch)
-                worker.task = VideoTask(found, self._sampling, store)
+                store = self._writer.store(next_video.sha256, self._scratch)
+                worker.task = VideoTask(next_video, self._sampling, store)
                 self._writer.resume(worker.task)
                 worker.task.most = worker.share.rest
                 if worker.task.most == 0:
@@ -245,7 +245,7 @@ class _Run:
         """Its share is used up, and there is more: it comes again when others leave some."""
         assert worker.task is not None
         self._writer.cut(worker.task)
-        self._cut.append((worker.place, worker.given))
+        self._cut.append((worker.place, worker.source))
         return False
 
     def _is_known(self, video: VideoAtHand, worker: DecoderWorker) -> bool:
@@ -303,9 +303,9 @@ def _check_space(
         check_space(dataset.root, sampling, fresh)
 
 
-def _is_done(dataset: Dataset, sampling: Sampling, one: VideoFile) -> bool:
+def _is_done(dataset: Dataset, sampling: Sampling, video: VideoFile) -> bool:
     try:
-        sha256 = sha256_of_file(one.path)
+        sha256 = sha256_of_file(video.path)
     except OSError:
         return False
     return dataset.videos.done(sha256, sampling.settings) is not None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, MissingComponent, NeedsLogin, RateLimited, UsageError
-from gleanset.work.progress import Progress
-from harvest.downloads import Downloader
+from harvest.downloads import Downloader, DownloadRun
 from harvest.fair_share import FairShare, ImagesFound
-from harvest.http import Client
 from harvest.lists import checked_file, read_lines
 from harvest.prefetch import SourceResults, closing_searches
 from harvest.run_stats import RunStats
@@ -122,12 +120,10 @@ class KeywordRun:
 def harvest_searches(
     dataset: Dataset,
     asked: Sequence[Search],
-    open_client: Callable[[], Client],
+    run: DownloadRun,
     *,
     limit: int = LIMIT,
     selection: Selection = ALL,
-    threads: int | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, object]:
     """Download up to `limit` distinct images for each keyword, over all its sources; the counts.
 
@@ -135,10 +131,10 @@ def harvest_searches(
     The account of each source says whether it refused; when all did and nothing at all was
     had, the first refusal is raised: it is never an empty result.
     """
-    with dataset.stage(STAGE) as scratch, open_client() as client:
-        downloader = Downloader(dataset, client, scratch, threads, progress)
-        run = KeywordRun(downloader, selection, limit)
+    with dataset.stage(STAGE) as scratch, run.open_client() as client:
+        downloader = Downloader(dataset, client, scratch, run)
+        searching = KeywordRun(downloader, selection, limit)
         with downloader.on_nodes():
             for search in asked:
-                run.search(search)
-    return run.stats.result()
+                searching.search(search)
+    return searching.stats.result()

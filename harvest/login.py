@@ -23,12 +23,12 @@ class Ask(Protocol):
         """Return the answer."""
 
 
-def checked_answer(given: str, what: str) -> str:
+def checked_answer(pasted: str, what: str) -> str:
     """Return what a person pasted, without spaces around it; `what` it is goes into the error.
 
     Raises `NeedsLogin` for a text that can be no key or token.
     """
-    text = given.strip()
+    text = pasted.strip()
     if not text or not text.isascii() or not text.isprintable():
         raise NeedsLogin(
             f"That is no {what}: it is empty or has characters that no {what} has.",

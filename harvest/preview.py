@@ -47,7 +47,7 @@ class SourcePreview:
         source, query = asked
         self.name = source.name
         self.share = 0
-        self.found = ImagesFound(common)
+        self.brought = ImagesFound(common)
         self.results = SourceResults(source, query, client)
         search = self.results.search()
         self._asked = Prefetch(search, selection.among(search), ring)
@@ -64,7 +64,7 @@ class SourcePreview:
 
     def take(self) -> Candidate | None:
         """Return the next candidate that its share wants."""
-        missing = self.share - len(self.found)
+        missing = self.share - len(self.brought)
         return self._asked.poll(missing) if missing > 0 else None
 
     def close(self) -> None:
@@ -132,13 +132,13 @@ def _preview_search(
     made = [
         SourcePreview(pair, client, selection, common, lambda: wakes.put(None)) for pair in asked
     ]
-    previews = {one.name: one for one in made}
+    previews = {view.name: view for view in made}
     with closing_searches(made, client):
         share = FairShare(limit, made, common)
         for candidate in candidates_as_they_come(share.take, lambda: share.asking, wakes):
             if candidate.url in common or preview.take(candidate.url, candidate.origin):
-                previews[candidate.origin.source].found.add(candidate.url)
-    refused = {name: error for name, one in previews.items() if (error := one.results.error)}
+                previews[candidate.origin.source].brought.add(candidate.url)
+    refused = {name: error for name, view in previews.items() if (error := view.results.error)}
     preview.errors |= refused
 
 
@@ -238,21 +238,21 @@ class _FramesPreview:
         self.view.say(f"{videos} videos, {about} before near-duplicates are left out")
         return dict(self.numbers)
 
-    def _file(self, one: VideoFile) -> None:
+    def _file(self, video: VideoFile) -> None:
         # Only here: what samples videos takes as long to load as all the rest.
         from harvest.video.sampler import read_facts
 
         try:
-            if self._is_known(sha256_of_file(one.path)):
+            if self._is_known(sha256_of_file(video.path)):
                 self._count("known")
                 return
-            facts = read_facts(one.path)
+            facts = read_facts(video.path)
         except OSError as error:
-            self._wrong(one.shown, f"cannot be read: {error.strerror}")
+            self._wrong(video.shown, f"cannot be read: {error.strerror}")
         except Unreadable as error:
-            self._wrong(one.shown, f"{error.reason}: {error.detail}")
+            self._wrong(video.shown, f"{error.reason}: {error.detail}")
         else:
-            self._todo(one.shown)
+            self._todo(video.shown)
             self._lengths.append(VideoLength(facts.seconds or 0.0, *facts.upright))
 
     def _is_known(self, sha256: str) -> bool:

@@ -308,16 +308,15 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Search and download."""
+        from harvest.downloads import DownloadRun
         from harvest.keyword import harvest_searches
 
         return harvest_searches(
             dataset,
             self.searches(),
-            self.client(dataset),
+            DownloadRun(self.client(dataset), self.workers, progress),
             limit=self.most(),
             selection=self.selection(),
-            threads=self.workers,
-            progress=progress,
         )
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
@@ -363,17 +362,16 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Download."""
+        from harvest.downloads import DownloadRun
         from harvest.urls import harvest_urls
 
         return harvest_urls(
             dataset,
             self.files,
-            self.client(dataset),
+            DownloadRun(self.client(dataset), self.workers, progress),
             label=self.label,
             columns=self.columns,
             limit=self.limit,
-            threads=self.workers,
-            progress=progress,
         )
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:

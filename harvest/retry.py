@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from gleanset import Dataset
 from gleanset.db.fetches import FailedFetch
 from gleanset.records import Candidate
-from gleanset.work.progress import Progress
 from harvest.archives import combined
-from harvest.downloads import Downloader
+from harvest.downloads import Downloader, DownloadRun
 from harvest.http import Client
 from harvest.http.scheduler import IterableQueue
 from harvest.importer import candidate_from_json
@@ -20,22 +19,14 @@ from harvest.urls import STAGE as LISTED
 _FINAL = "forgotten"
 
 
-def retry(
-    dataset: Dataset,
-    open_client: Callable[[], Client],
-    *,
-    reason: str | None = None,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> dict[str, object]:
+def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> dict[str, object]:
     """Try every failed download again, or those that failed for `reason`; return the counts.
 
     What succeeds loses its rejection; what fails again keeps its new reason.
     """
-    with open_client() as client:
+    with run.open_client() as client:
         results = [
-            _retry_stage(dataset, client, stage, reason, threads, progress)
-            for stage in (LISTED, SEARCHED)
+            _retry_stage(dataset, client, stage, reason, run) for stage in (LISTED, SEARCHED)
         ]
     counts = combined(*results)
     counts.pop("known")
@@ -45,15 +36,10 @@ def retry(
 
 
 def _retry_stage(
-    dataset: Dataset,
-    client: Client,
-    stage: str,
-    reason: str | None,
-    threads: int | None,
-    progress: Progress | None,
+    dataset: Dataset, client: Client, stage: str, reason: str | None, run: DownloadRun
 ) -> dict[str, object]:
     with dataset.stage(stage) as scratch:
-        downloader = Downloader(dataset, client, scratch, threads, progress)
+        downloader = Downloader(dataset, client, scratch, run)
         importer = downloader.importer(stage)
         queue = IterableQueue(_candidates(dataset, stage, reason))
         with downloader.on_nodes():

@@ -16,7 +16,7 @@ from harvest.sources import Source
 class SourceWorker:
     """One source at work for one keyword; `wake` is called when its site has given something.
 
-    `found` are the images that it has brought so far, `share` how many it is to bring.
+    `brought` are the images that it has brought so far, `share` how many it is to bring.
     """
 
     def __init__(
@@ -25,17 +25,17 @@ class SourceWorker:
         results: SourceResults,
         selection: Selection,
         importer: Importer,
-        found: ImagesFound,
+        brought: ImagesFound,
         wake: Callable[[], None],
     ) -> None:
         self.source = source
         self.results = results
         self.importer = importer
-        self.found = found
+        self.brought = brought
         self._filtered = 0
         search = results.search()
         self._prefetch = Prefetch(search, selection.among(search, self._leave_out), wake)
-        self._queue = CandidateQueue(self._prefetch, importer, found, limit=0)
+        self._queue = CandidateQueue(self._prefetch, importer, brought, limit=0)
 
     @property
     def share(self) -> int:
@@ -101,4 +101,4 @@ class SharedQueue:
 
     def progress(self) -> str:
         """Return how many images each source has brought."""
-        return ", ".join(f"{name} {len(worker.found)}" for name, worker in self._workers.items())
+        return ", ".join(f"{name} {len(worker.brought)}" for name, worker in self._workers.items())

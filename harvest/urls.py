@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.records import Candidate, Origin
-from gleanset.work.progress import Progress
-from harvest.downloads import CandidateQueue, Downloader, IterableFeed
-from harvest.http import Client
+from harvest.downloads import CandidateQueue, Downloader, DownloadRun, IterableFeed
 from harvest.lists import PLAIN, Columns, check_list, read_rows
 
 STAGE = "harvest-urls"
@@ -18,25 +16,23 @@ STAGE = "harvest-urls"
 def harvest_urls(
     dataset: Dataset,
     files: Iterable[Path],
-    open_client: Callable[[], Client],
+    run: DownloadRun,
     *,
     label: str | None = None,
     columns: Columns = PLAIN,
     limit: int | None = None,
-    threads: int | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, object]:
     """Download every URL of some lists; return the counts of what happened.
 
-    `limit` is the number of distinct images to stop at, `threads` that of requests at a time.
-    Raises `InputUnusable` for a list that is not there.
+    `limit` is the number of distinct images to stop at. Raises `InputUnusable` for a list that is
+    not there.
     """
     lists = list(files)
     for file in lists:
         check_list(file, columns)
     images: set[str] = set()
-    with dataset.stage(STAGE) as scratch, open_client() as client:
-        downloader = Downloader(dataset, client, scratch, threads, progress)
+    with dataset.stage(STAGE) as scratch, run.open_client() as client:
+        downloader = Downloader(dataset, client, scratch, run)
         # Without a limit the images are not asked for, and a list may be long.
         importer = downloader.importer(STAGE, None if limit is None else images)
         candidates = (c for file in lists for c in read_list(file, label, columns))

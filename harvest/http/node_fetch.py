@@ -46,7 +46,7 @@ class StagedAnswer(HttpAnswer):
 class NodeReply:
     """What came of a request: an answer or a failure, and the seconds it was on the network."""
 
-    found: HttpAnswer | Unreadable
+    answer: HttpAnswer | Unreadable
     seconds: float
 
 
@@ -121,9 +121,9 @@ class NodeFetches:
         finally:
             self.slots.started(fetch.host, seconds)
         fetch.deadline.spend(seconds)
-        if isinstance(reply.found, Unreadable):
-            raise reply.found
-        return reply.found
+        if isinstance(reply.answer, Unreadable):
+            raise reply.answer
+        return reply.answer
 
     def _reply(self, future: Future[NodeReply]) -> NodeReply:
         while not future.done():

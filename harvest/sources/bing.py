@@ -189,8 +189,8 @@ def _is_turned_away(page: Page) -> bool:
     return any(mark in source for mark in _TURNED_AWAY) or any(mark in text for mark in _CONSENT)
 
 
-def _unseen(found: list[Candidate], seen: set[str]) -> Iterator[Candidate]:
-    for candidate in found:
+def _unseen(candidates: list[Candidate], seen: set[str]) -> Iterator[Candidate]:
+    for candidate in candidates:
         if candidate.url not in seen:
             seen.add(candidate.url)
             yield candidate

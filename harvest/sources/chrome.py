@@ -44,10 +44,10 @@ _DRIVERS = (
 )
 
 
-def find_chrome(given: str = "") -> str:
+def find_chrome(path: str = "") -> str:
     """Return the path of the browser's program. Raises `MissingComponent`."""
-    if given:
-        return _given(given, "browser", "chrome")
+    if path:
+        return _given(path, "browser", "chrome")
     if found := next(filter(None, map(shutil.which, _CHROMES)), None):
         return found
     raise MissingComponent(
@@ -56,14 +56,14 @@ def find_chrome(given: str = "") -> str:
     )
 
 
-def find_driver(given: str, options: ChromeOptions) -> str:
+def find_driver(path: str, options: ChromeOptions) -> str:
     """Return the path of the driver's program.
 
     Only where the machine has none, selenium may fetch the one that fits the browser of
     `options`. Raises `MissingComponent`.
     """
-    if given:
-        return _given(given, "chromedriver", "chromedriver")
+    if path:
+        return _given(path, "chromedriver", "chromedriver")
     if found := next(filter(None, map(shutil.which, _DRIVERS)), None):
         return found
     # selenium's manager reports each use to its makers unless told not to.

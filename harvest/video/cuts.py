@@ -57,10 +57,10 @@ def drop_before(window: FrameBuffer, before: float) -> None:
     window.spread = window.spread[keep:]
 
 
-def frame_distance(one: Thumbs, other: Thumbs) -> Floats:
+def frame_distance(first: Thumbs, other: Thumbs) -> Floats:
     """Return how far frames are from each other: (..., 3, height, width) gives (...)."""
-    high = np.maximum(one, other)
-    low = np.minimum(one, other)
+    high = np.maximum(first, other)
+    low = np.minimum(first, other)
     means = (high - low).mean(axis=(-1, -2), dtype=np.float32)
     weights = np.array([1.0, 0.5, 0.5], dtype=np.float32)
     levels: Floats = (means * weights).sum(axis=-1).astype(np.float64)

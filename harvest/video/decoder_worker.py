@@ -88,12 +88,12 @@ class VideoTask:
     frames: int = 0
     seconds: float | None = None
     gone: float = 0.0
-    told: SamplingEnd | None = None
+    ending: SamplingEnd | None = None
     _sampler: VideoSampler | None = None
     _steps: Iterator[SamplingStep] | None = None
 
     def advance(self) -> SamplingStep | None:
-        """Return the next step; None at the end, which is then `told`.
+        """Return the next step; None at the end, which is then `ending`.
 
         Raises `Unreadable` and `GleansetError`s.
         """
@@ -101,7 +101,7 @@ class VideoTask:
             self._steps = self._begin()
         step = next(self._steps, None)
         if step is None and self._sampler is not None:
-            self.told = self._sampler.told()
+            self.ending = self._sampler.ending()
         return step
 
     def _begin(self) -> Generator[SamplingStep, None, None]:
@@ -119,7 +119,7 @@ class VideoTask:
     @property
     def is_cut(self) -> bool:
         """Whether it gave as many as it may before its end."""
-        return self.most is not None and self.told is not None and self.told.full
+        return self.most is not None and self.ending is not None and self.ending.full
 
     def close(self) -> None:
         """End ffmpeg."""
@@ -130,12 +130,12 @@ class VideoTask:
 class DecoderWorker:
     """The videos of one input. `place` is its number among the inputs."""
 
-    def __init__(self, given: VideoInput, place: int, folder: Path, share: FrameShare) -> None:
+    def __init__(self, source: VideoInput, place: int, folder: Path, share: FrameShare) -> None:
         self.place = place
-        self.given = given
+        self.source = source
         self.share = share
         self.task: VideoTask | None = None
-        self._found = given.videos(folder)
+        self._found = source.videos(folder)
 
     def find(self) -> InputResult | None:
         """Return the next video of the input; None after the last."""
@@ -165,7 +165,7 @@ class WholeSample:
 
     steps: tuple[SamplingStep, ...]
     seconds: float | None
-    told: SamplingEnd | None
+    ending: SamplingEnd | None
     error: Unreadable | None = None
 
 
@@ -182,4 +182,4 @@ def sample_video(task: VideoTask) -> WholeSample:
         task.close()
     last = max((at for at, step in enumerate(steps) if step.state is not None), default=-1)
     lighter = (step if at == last else replace(step, state=None) for at, step in enumerate(steps))
-    return WholeSample(tuple(lighter), task.seconds, task.told, broken)
+    return WholeSample(tuple(lighter), task.seconds, task.ending, broken)

@@ -135,14 +135,18 @@ class FrameSelector:
         if self._sampling.mode not in ("useful", "scenes"):
             self._hold_sharper(candidate)
             return
-        near = [one for one in self._held if _bits(one.phash, candidate.phash) <= self._near()]
+        near = [
+            candidate_held
+            for candidate_held in self._held
+            if _bits(candidate_held.phash, candidate.phash) <= self._near()
+        ]
         if near:
-            weakest = min(near, key=lambda one: one.sharpness)
+            weakest = min(near, key=lambda candidate_held: candidate_held.sharpness)
         elif len(self._held) < self._number():
             self._held.append(candidate)
             return
         else:
-            weakest = min(self._held, key=lambda one: one.sharpness)
+            weakest = min(self._held, key=lambda candidate_held: candidate_held.sharpness)
         if candidate.sharpness > weakest.sharpness:
             self._held[self._held.index(weakest)] = candidate
 
@@ -198,12 +202,12 @@ class FrameSelector:
             self.state.kept.append(candidate.phash)
 
 
-def _bits(one: int, other: int) -> int:
-    return (one ^ other).bit_count()
+def _bits(first: int, other: int) -> int:
+    return (first ^ other).bit_count()
 
 
-def _any_near(hashes: list[int], one: int, within: int) -> bool:
+def _any_near(hashes: list[int], code: int, within: int) -> bool:
     if not hashes:
         return False
-    apart = np.bitwise_count(np.array(hashes, dtype=np.uint64) ^ np.uint64(one))
+    apart = np.bitwise_count(np.array(hashes, dtype=np.uint64) ^ np.uint64(code))
     return bool((apart <= within).any())

@@ -98,13 +98,13 @@ class FrameWriter:
 
     def end(self, task: VideoTask, place: int) -> None:
         """A video was sampled to its end."""
-        assert task.told is not None
-        self.left_out.update(task.told.left_out)
+        assert task.ending is not None
+        self.left_out.update(task.ending.left_out)
         if task.seconds is not None and self._sampling.earliest >= task.seconds:
             self.left_out["after the end of the video"] += 1
-        self._reject_damage(task, task.told)
+        self._reject_damage(task, task.ending)
         if self._sampling.skip_openings:
-            self._finished.append((place, task, task.told.prints))
+            self._finished.append((place, task, task.ending.prints))
         else:
             self._record(task, [])
 
@@ -115,9 +115,9 @@ class FrameWriter:
     def settle(self) -> None:
         """At the end of a run: nothing of what was asked for is left to be done."""
         for task in self._cut.values():
-            if task.told is not None:
-                self.left_out.update(task.told.left_out)
-                self._reject_damage(task, task.told)
+            if task.ending is not None:
+                self.left_out.update(task.ending.left_out)
+                self._reject_damage(task, task.ending)
             self._record(task, [])
         self._settle_openings()
 
@@ -138,10 +138,10 @@ class FrameWriter:
                 # Only now, and all of it: frames of one video may be the same picture.
                 shutil.rmtree(task.store.scratch, ignore_errors=True)
 
-    def _is_fresh(self, one: StoredFrame, repeats: list[RepeatedStretch]) -> bool:
-        if not any(part.start < one.time < part.end for part in repeats):
+    def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedStretch]) -> bool:
+        if not any(part.start < frame.time < part.end for part in repeats):
             return True
-        known = self._dataset.images.get(one.measured.sha256)
+        known = self._dataset.images.get(frame.measured.sha256)
         if known is not None and known.state == "missing":
             return True
         self.left_out["opening"] += 1
@@ -159,9 +159,9 @@ class FrameWriter:
                 chosen[number].append(one)
         return chosen
 
-    def _reject_damage(self, task: VideoTask, told: SamplingEnd) -> None:
-        trouble = told.trouble
-        parts = [one.text(told.start) for one in told.damage if not (trouble and one.open)]
+    def _reject_damage(self, task: VideoTask, ending: SamplingEnd) -> None:
+        trouble = ending.trouble
+        parts = [one.text(ending.start) for one in ending.damage if not (trouble and one.open)]
         if not (trouble or parts):
             return
         reason = "damaged further on" if trouble else "damaged in between"
@@ -188,15 +188,15 @@ class FrameWriter:
                 outcome = Outcome(origin.key, one.measured)
                 self._intake.take(origin, outcome, stamp, store=task.store)
 
-    def _origin(self, video: VideoAtHand, one: StoredFrame) -> Origin:
+    def _origin(self, video: VideoAtHand, frame: StoredFrame) -> Origin:
         return replace(
             video.origin,
             source="video",
-            key=f"{video.sha256[:16]}@{one.time:.3f}",
+            key=f"{video.sha256[:16]}@{frame.time:.3f}",
             video=video.sha256,
-            time=round(one.time, 6),
-            scene=one.scene,
-            frame=one.number,
+            time=round(frame.time, 6),
+            scene=frame.scene,
+            frame=frame.number,
             hint=self._label,
         )
 

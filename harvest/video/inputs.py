@@ -101,13 +101,13 @@ class VideoFile:
         yield VideoAtHand(self.path, sha256, origin)
 
 
-def is_address(given: str | Path) -> bool:
+def is_address(place: str | Path) -> bool:
     """Return whether that is meant as an address of the web; pathlib folds `//` into one."""
-    return isinstance(given, str) and bool(_ADDRESS.match(given))
+    return isinstance(place, str) and bool(_ADDRESS.match(place))
 
 
 def find_inputs(
-    given: Iterable[str | Path], own: Path, address: Callable[[str], VideoInput] | None = None
+    places: Iterable[str | Path], own: Path, address: Callable[[str], VideoInput] | None = None
 ) -> list[VideoInput]:
     """Return every input once, in the order given; those of a folder or pattern in reading order.
 
@@ -115,24 +115,24 @@ def find_inputs(
     URL, where there may be some. Raises `InputUnusable` for a path that is not there and
     where no video is found.
     """
-    found: dict[str | Path, VideoInput] = {}
-    for one in given:
+    inputs: dict[str | Path, VideoInput] = {}
+    for one in places:
         if address is not None and is_address(one):
-            found.setdefault(str(one), address(str(one)))
+            inputs.setdefault(str(one), address(str(one)))
         else:
             for path in _files(Path(one), own):
-                found.setdefault(path.resolve(), VideoFile(path))
-    return list(found.values())
+                inputs.setdefault(path.resolve(), VideoFile(path))
+    return list(inputs.values())
 
 
 def _files(path: Path, own: Path) -> Iterator[Path]:
-    for one in [path] if _is_there(path) else _matching(path):
-        if one.is_dir():
-            yield from _videos_below(one, own)
-        elif one.is_file():
-            yield _plain(one)
+    for file in [path] if _is_there(path) else _matching(path):
+        if file.is_dir():
+            yield from _videos_below(file, own)
+        elif file.is_file():
+            yield _plain(file)
         else:
-            raise InputUnusable(f"{printable(one)} is not a file", "name a file or a folder")
+            raise InputUnusable(f"{printable(file)} is not a file", "name a file or a folder")
 
 
 def _plain(path: Path) -> Path:

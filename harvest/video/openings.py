@@ -58,7 +58,7 @@ def find_repeats(videos: Sequence[Sequence[Fingerprint]]) -> list[list[RepeatedS
     a video are in order and do not overlap.
     """
     looks = [_arrays(video) for video in videos]
-    found: list[list[RepeatedStretch]] = []
+    by_video: list[list[RepeatedStretch]] = []
     for number, (times, hashes) in enumerate(looks):
         fresh = np.ones(len(times), dtype=bool)
         repeats: list[RepeatedStretch] = []
@@ -69,8 +69,8 @@ def find_repeats(videos: Sequence[Sequence[Fingerprint]]) -> list[list[RepeatedS
                 fresh &= ~((times > one.start) & (times < one.end))
             # What is known to be a repeat need not be looked for, nor be looked at later.
             looks[number] = (times[fresh], hashes[fresh])
-        found.append(_joined(repeats))
-    return found
+        by_video.append(_joined(repeats))
+    return by_video
 
 
 def snapped(
@@ -124,14 +124,14 @@ class _Pair:
         """Return all stretches, the surest first; each look is in one of them at most."""
         if min(len(self._times), len(self._shown)) < VARIETY:
             return []
-        found: list[RepeatedStretch] = []
+        stretches_met: list[RepeatedStretch] = []
         for distance in self._distances():
             hit, partner = self._met(distance)
             for first, last in _runs(self._times, hit, self._left):
                 if self._counts(first, last, hit):
-                    found.append(self._repeat(first, last, partner))
+                    stretches_met.append(self._repeat(first, last, partner))
                     self._left[first : last + 1] = False
-        return found
+        return stretches_met
 
     def _distances(self) -> list[float]:
         """Seconds from a stretch to its repeat, by how many looks meet at them."""

@@ -205,7 +205,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         """Return what is meant. Raises `UsageError` where that makes no sense."""
         self._check()
         width, height = (None, None) if self.size is None else parse_size(self.size)
-        given: dict[str, Any] = {
+        values: dict[str, Any] = {
             "every": self._every(),
             "per_scene": self.scenes,
             "threshold": self.scene_threshold,
@@ -227,7 +227,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             skip_similar=None if self.skip_similar == OFF else int(self.skip_similar),
             drop_bad=not self.keep_bad,
             skip_openings=self.skip_openings,
-            **{name: value for name, value in given.items() if value is not None},
+            **{name: value for name, value in values.items() if value is not None},
         )
 
     @staticmethod
@@ -240,21 +240,21 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         mode = fields.pop("mode", "every")
         if "detector" in fields:
             fields.pop("threshold", None)  # of one that is no more asked for
-        given: dict[str, Any] = {
+        asked: dict[str, Any] = {
             name: convert(fields[key])
             for key, (name, convert) in _RECORDED.items()
             if key in fields
         }
         if "width" in fields or "height" in fields:
-            given["size"] = f"{fields.get('width', '')}x{fields.get('height', '')}"
+            asked["size"] = f"{fields.get('width', '')}x{fields.get('height', '')}"
         if mode == "around":
             times = fields.get("around", "").split(",")
-            given["around"] = tuple(map(_seconds, times))
+            asked["around"] = tuple(map(_seconds, times))
         if mode == "scenes":
-            given["scenes"] = int(fields.get("per_scene", "1"))
+            asked["scenes"] = int(fields.get("per_scene", "1"))
         if mode in ("every", "around"):
-            given["every"] = _seconds(fields.get("every", str(Sampling().every)))
-        return given | {"keyframes": mode == "keyframes"}
+            asked["every"] = _seconds(fields.get("every", str(Sampling().every)))
+        return asked | {"keyframes": mode == "keyframes"}
 
     def _mode(self) -> Mode:
         if self.around:

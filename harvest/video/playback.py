@@ -89,13 +89,13 @@ def find_moments(
     if not frames:
         raise InputUnusable(f"image {image.sha256} is no frame of a video", _whence(image))
     search = _Search(places, dataset.root, progress or Progress())
-    found = [moment for origin in frames if (moment := _moment(origin, search)) is not None]
-    if not found:
+    moments = [moment for origin in frames if (moment := _moment(origin, search)) is not None]
+    if not moments:
         raise InputUnusable(
             f"its video {frames[0].title!r} is not at {frames[0].path} any more",
             f"name the folder where it lies now: harvest frames --at {quoted(text)} FOLDER",
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(moments))
 
 
 def _image(dataset: Dataset, text: str) -> Image:

@@ -99,8 +99,8 @@ def probe(video: Path) -> VideoFacts:
     raise Unreadable("not a video", ffmpeg_reason([x for x in lines if x]))
 
 
-def _facts(container: str, found: re.Match[str], said: str) -> VideoFacts:
-    described = found.group(2)
+def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
+    described = match.group(2)
     codec = described.split(",")[0].split(" ")[0]
     if codec in ("none", "unknown"):
         raise Unreadable("missing codec", f"this ffmpeg has no decoder for {described[:60]}")
@@ -110,16 +110,16 @@ def _facts(container: str, found: re.Match[str], said: str) -> VideoFacts:
     width, height = int(size.group(1)), int(size.group(2))
     if width * height > _MOST_PIXELS:
         raise Unreadable("too large", f"{width} x {height} pixels")
-    turned = _TURNED.search(found.group(3))
+    turned = _TURNED.search(match.group(3))
     return VideoFacts(
         container,
         codec,
-        int(found.group(1)),
+        int(match.group(1)),
         width,
         height,
         _aspect(size),
         turned is not None and round(float(turned.group(1)) / 90) % 2 == 1,
-        *_lengths(said),
+        *_lengths(log),
         _rate(described),
         codec not in _PROGRESSIVE and "progressive" not in described,
         _is_709(described, height),
@@ -133,8 +133,8 @@ def _aspect(size: re.Match[str]) -> float:
     return aspect if 0.2 <= aspect <= 5 else 1.0
 
 
-def _lengths(said: str) -> tuple[float | None, float]:
-    found = _DURATION.search(said)
+def _lengths(log: str) -> tuple[float | None, float]:
+    found = _DURATION.search(log)
     if found is None:
         return None, 0.0
     hours, minutes, seconds, start = found.groups()
@@ -266,10 +266,10 @@ def find_damage(video: Path, facts: VideoFacts, skip: str | None) -> list[Damage
         return merged_damage(_read(process.stderr, facts))
 
 
-def merged_damage(found: Iterable[Damage]) -> list[Damage]:
+def merged_damage(damage: Iterable[Damage]) -> list[Damage]:
     """Stretches in order of their beginning, as ones that do not touch."""
     apart: list[Damage] = []
-    for one in found:
+    for one in damage:
         if apart and one.begin <= apart[-1].end:
             apart[-1] = Damage(apart[-1].begin, max(apart[-1].end, one.end))
         else:

@@ -168,7 +168,7 @@ class VideoAddress:
 
 
 def all_inputs(
-    given: Iterable[str | Path],
+    places: Iterable[str | Path],
     dataset: Dataset | None,
     own: Path,
     settings: str,
@@ -184,7 +184,7 @@ def all_inputs(
         return dataset.videos.sampled_at(address, settings) if dataset else None
 
     keep = downloads(dataset) if dataset else None
-    return find_inputs(given, own, lambda url: VideoAddress(url, open_client, known, keep))
+    return find_inputs(places, own, lambda url: VideoAddress(url, open_client, known, keep))
 
 
 def _single_videos(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -200,14 +200,14 @@ def _downloaded(library: Any, client: Client, page: str, folder: Path) -> Iterat
     own = folder / sha256_of(page.encode())[:16]
     try:
         info = _extract_info(library, client, _checked(page, client), own, download=True)
-        found = list(_videos(page, list(_single_videos(info))))
+        videos = list(_videos(page, list(_single_videos(info))))
     except (Unreadable, GleansetError) as error:
         if not isinstance(error, Unreachable):
             shutil.rmtree(own, ignore_errors=True)
         yield _unusable(page, error)
         return
     # Where it is stopped here, what was downloaded stays for the next run.
-    yield from found
+    yield from videos
     shutil.rmtree(own, ignore_errors=True)
 
 

@@ -26,17 +26,17 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 def translate_error(library: Any, error: BaseException, address: str) -> Unreadable | GleansetError:
     """Return the error to raise instead; to be raised `from` the one of yt-dlp."""
     causes = list(_causes(error))
-    said = _said(causes)
-    if "No space left" in said:
+    words = _said(causes)
+    if "No space left" in words:
         return DiskFull(f"no space left for {address}", "free some space and run it again")
-    for one in causes:
-        if isinstance(one, Unreachable):  # our guard's
-            return Unreadable("private address", one.what)
-        if isinstance(one, GleansetError):
-            return one
-        if isinstance(one, library.networking.exceptions.HTTPError):
-            return _of_status(int(one.status), address)
-    return _of_kind(library.utils, library.networking.exceptions, causes, said, address)
+    for cause in causes:
+        if isinstance(cause, Unreachable):  # our guard's
+            return Unreadable("private address", cause.what)
+        if isinstance(cause, GleansetError):
+            return cause
+        if isinstance(cause, library.networking.exceptions.HTTPError):
+            return _of_status(int(cause.status), address)
+    return _of_kind(library.utils, library.networking.exceptions, causes, words, address)
 
 
 def _of_status(status: int, address: str) -> Unreadable | GleansetError:
@@ -50,12 +50,12 @@ def _of_status(status: int, address: str) -> Unreadable | GleansetError:
 
 
 def _of_kind(
-    utils: Any, transport: Any, causes: list[BaseException], said: str, address: str
+    utils: Any, transport: Any, causes: list[BaseException], words: str, address: str
 ) -> Unreadable | GleansetError:
     def any_is(*kinds: type[BaseException]) -> bool:
         return any(isinstance(one, kinds) for one in causes)
 
-    what = f"{address}: {said}"
+    what = f"{address}: {words}"
     if any_is(utils.UnsupportedError):
         return Unreadable("no video there", what)
     if any_is(utils.GeoRestrictedError):
@@ -64,9 +64,9 @@ def _of_kind(
         return Unreachable(what, "Check the address, the network and HTTP_PROXY/HTTPS_PROXY.")
     if any_is(utils.RegexNotFoundError):
         return Changed(what, "Update what knows the site: pip install -U yt-dlp")
-    if "ffmpeg could not be found" in said:
+    if "ffmpeg could not be found" in words:
         return Unreadable("not downloaded", f"{address}: a stream that is encrypted or has no end")
-    if _LOGIN.search(said):
+    if _LOGIN.search(words):
         return NeedsLogin(what, "Save the video with your own browser, and name the file.")
     return Unreadable("not downloaded", what)
 
@@ -76,18 +76,18 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     waiting = [error]
     while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            inside = (getattr(one, "exc_info", None) or (None, None))[1]
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            inside = (getattr(cause, "exc_info", None) or (None, None))[1]
             waiting += [
                 inside,
-                getattr(one, "cause", None),
-                getattr(one, "reason", None),
-                one.__cause__,
-                one.__context__,
-                *getattr(one, "unexpected_errors", ()),
+                getattr(cause, "cause", None),
+                getattr(cause, "reason", None),
+                cause.__cause__,
+                cause.__context__,
+                *getattr(cause, "unexpected_errors", ()),
             ]
 
 

@@ -173,16 +173,16 @@ class RunningFfmpeg:
         """
         while self._selector.get_map():
             ready = [key for key, _ in self._selector.select() if key.data != LOG]
-            found = [(key, os.read(key.fd, _CHUNK)) for key in ready]
+            chunks = [(key, os.read(key.fd, _CHUNK)) for key in ready]
             # Only now: what it says of these, it has said before it gave them.
             if (said := self._said()) is not None:
                 yield LOG, said
-            for key, data in found:
+            for key, data in chunks:
                 if data:
                     yield key.data, data
                 else:
                     self._selector.unregister(key.fileobj)
-            if max((len(data) for _, data in found), default=0) < _LITTLE:
+            if max((len(data) for _, data in chunks), default=0) < _LITTLE:
                 # Waking up for every line would cost more than reading them.
                 self._nap()
 

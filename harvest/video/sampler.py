@@ -96,15 +96,15 @@ def stretches(sampling: Sampling, start: float) -> list[tuple[float | None, floa
     begin = None if sampling.start is None else sampling.start + start
     if sampling.mode != "around":
         return [(begin, end)]
-    found: list[tuple[float | None, float]] = []
+    parts: list[tuple[float | None, float]] = []
     for time in sorted(sampling.around):
         first = max(time - sampling.reach + start, begin or start)
         last = min(time + sampling.reach + start, end)
-        if found and first <= found[-1][1]:
-            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        if parts and first <= parts[-1][1]:
+            parts[-1] = (parts[-1][0], max(last, parts[-1][1]))
         elif first < last:
-            found.append((first, last))
-    return found
+            parts.append((first, last))
+    return parts
 
 
 class VideoSegment:
@@ -194,16 +194,18 @@ class VideoSegment:
 
     def _settled_before(self, until: float) -> Iterator[FrameCandidate]:
         while self._pending and self._pending[0].time <= until:
-            one = self._pending.popleft()
+            pending = self._pending.popleft()
             # Not before: of what lies a moment further on, ffmpeg has complained by now.
-            if lies_in(self.damage, one.time):
+            if lies_in(self.damage, pending.time):
                 continue
-            while self._cuts and self._cuts[0].time <= one.time:
+            while self._cuts and self._cuts[0].time <= pending.time:
                 self._scene += 1
                 self._scene_start = self._cuts.popleft().time
-            fades = any(cut.begin < one.time < cut.end for cut in self._changes)
-            motion = self._detector.motion(one.time)
-            yield FrameCandidate(one.time, self._scene, one.number, one.picture, fades, motion)
+            fades = any(cut.begin < pending.time < cut.end for cut in self._changes)
+            motion = self._detector.motion(pending.time)
+            yield FrameCandidate(
+                pending.time, self._scene, pending.number, pending.picture, fades, motion
+            )
         self._changes = [cut for cut in self._changes if cut.end > until - 2 * _FADE]
 
     def _add_fingerprints(self, block: FrameBlock, inside: int) -> None:
@@ -302,7 +304,7 @@ class VideoSampler:
         """Whether the limit ended it, and not the video."""
         return self._chooser.full
 
-    def told(self) -> SamplingEnd:
+    def ending(self) -> SamplingEnd:
         """Return what is known of it by now."""
         return SamplingEnd(
             self._facts.start,

@@ -25,6 +25,7 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate
+from harvest.downloads import DownloadRun
 from harvest.http import Client
 from harvest.keyword import harvest_searches
 from harvest.sources import Query
@@ -340,7 +341,9 @@ def test_pictures_come_in_and_a_second_run_asks_for_none(
     asked = searches_of(HASTY, Query(TAGS, "owl", {"endpoint": site.url}))
 
     def harvest() -> dict[str, object]:
-        return harvest_searches(dataset, asked, lambda: Client(allow_private=True), limit=10)
+        return harvest_searches(
+            dataset, asked, DownloadRun(lambda: Client(allow_private=True)), limit=10
+        )
 
     assert harvest()["added"] == 4
     site.asked.clear()

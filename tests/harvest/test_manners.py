@@ -18,6 +18,7 @@ from tools_for_tests import ROOT, command, picture, pixels, run_cli, run_here
 from gleanset import Dataset
 from gleanset.errors import Blocked, GleansetError, NeedsLogin, RateLimited, UsageError
 from gleanset.records import Candidate, Origin
+from harvest.downloads import DownloadRun
 from harvest.filters import parse_filter
 from harvest.http import Client, DownloadLimits
 from harvest.importer import candidate_from_json, candidate_to_json
@@ -84,7 +85,7 @@ def harvest(
 ) -> dict[str, Any]:
     asked = searches([(word, None) for word in words], sources, {})
     return harvest_searches(
-        dataset, asked, open_client, limit=limit, selection=selection, threads=4
+        dataset, asked, DownloadRun(open_client, 4), limit=limit, selection=selection
     )
 
 
@@ -451,16 +452,16 @@ def test_retry_brings_back_what_failed_with_all_that_was_told(
     urls = tmp_path / "l"
     urls.write_text(f"{site.url}/p/7.jpg\tseven\n{site.url}/p/8.jpg\teight\n")
     harvest(dataset, shelf("one", flaky, 0, 1, 2))
-    harvest_urls(dataset, [urls], open_client)
+    harvest_urls(dataset, [urls], DownloadRun(open_client))
     assert set(reasons(dataset)) == {"1.jpg", "2.jpg", "7.jpg", "8.jpg"}
 
-    first = retry(dataset, open_client, reason="http 403")
+    first = retry(dataset, DownloadRun(open_client), reason="http 403")
     assert (first["added"], first["rejected"]) == (1, 0)
-    second = retry(dataset, open_client)
+    second = retry(dataset, DownloadRun(open_client))
     assert (second["added"], second["rejected"], second["reasons"]) == (2, 1, {"http 404": 1})
     assert reasons(dataset) == {"7.jpg": "http 404"}
-    assert retry(dataset, open_client)["added"] == 1
-    assert retry(dataset, open_client)["nothing_to_retry"] is True
+    assert retry(dataset, DownloadRun(open_client))["added"] == 1
+    assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
     assert reasons(dataset) == {}
     origins = [o for image in dataset.images.each() for o in image.origins]
     [one] = [o for o in origins if "/1.jpg" in str(o.url)]
@@ -480,7 +481,7 @@ def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> 
     harvest(dataset, source)
     harvest(dataset, shelf("two", flaky, 1))
     before = len(flaky.fetched)
-    assert retry(dataset, open_client)["nothing_to_retry"] is True
+    assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
     assert len(flaky.fetched) == before
     assert dataset.images.count() == 1
     assert set(reasons(dataset).values()) == {"forgotten"}
@@ -509,7 +510,7 @@ def test_yields_show_what_came_from_where(
     harvest(dataset, shelf("two", flaky, 2, 4), words=("thing", "else"))
     urls = tmp_path / "l"
     urls.write_text(f"{flaky.site.url}/p/x9.jpg\tnine\n{flaky.site.url}/p/10.jpg\tten\n")
-    harvest_urls(dataset, [urls], open_client)
+    harvest_urls(dataset, [urls], DownloadRun(open_client))
     rows = [tuple(line.values()) for line in yields(dataset)]
     assert rows == [
         ("one", "thing", 2, 1, 1, {"http 404": 1}),

@@ -14,6 +14,7 @@ from tools_for_tests import picture
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 from harvest.archives import harvest_archives
+from harvest.downloads import DownloadRun
 from harvest.folder import PictureOptions, harvest_folders
 from harvest.http import Client
 from harvest.keyword import harvest_searches
@@ -34,13 +35,13 @@ def from_urls(site: FaultyServer, folder: Path) -> Harvest:
     SmallBing(site)
     urls = folder / "list.txt"
     urls.write_text("".join(f"{site.url}/p/{n}.jpg\n" for n in range(PICTURES)))
-    return lambda dataset: harvest_urls(dataset, [urls], client, limit=PICTURES)
+    return lambda dataset: harvest_urls(dataset, [urls], DownloadRun(client), limit=PICTURES)
 
 
 def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
     SmallBing(site).results["cat"] = [f"{n}.jpg" for n in range(2 * PICTURES)]
     asked = searches_of(Bing(), Query("cat", "cat", {"endpoint": site.url}))
-    return lambda dataset: harvest_searches(dataset, asked, client, limit=PICTURES)
+    return lambda dataset: harvest_searches(dataset, asked, DownloadRun(client), limit=PICTURES)
 
 
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:

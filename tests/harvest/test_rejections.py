@@ -12,6 +12,7 @@ from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
+from harvest.downloads import DownloadRun
 from harvest.http import Client
 from harvest.importer import Importer, candidate_to_json
 from harvest.keyword import STAGE
@@ -67,7 +68,7 @@ def test_retry_sees_what_failed_for_one_source_and_not_for_the_other(
     met(dataset, candidate(site.url, "bing"), "http 403")
     met(dataset, candidate(site.url, "google"), picture(1))
     assert reasons(dataset) == {"bing": "http 403"}
-    found = retry(dataset, lambda: Client(allow_private=True))
+    found = retry(dataset, DownloadRun(lambda: Client(allow_private=True)))
     assert (found["added"], found["duplicate"]) == (0, 1)
     assert reasons(dataset) == {}
     [image] = dataset.images.each()

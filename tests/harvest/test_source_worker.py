@@ -19,6 +19,7 @@ from tools_for_tests import ROOT, command, eventually
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
+from harvest.downloads import DownloadRun
 from harvest.fair_share import FairShare, ImagesFound
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
@@ -70,9 +71,8 @@ def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, ob
     return harvest_searches(
         dataset,
         searches([("thing", None)], sources, {}),
-        lambda: Client(QUICK, allow_private=True),
+        DownloadRun(lambda: Client(QUICK, allow_private=True), threads=4),
         limit=limit,
-        threads=4,
     )
 
 

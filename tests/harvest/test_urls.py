@@ -19,6 +19,7 @@ from tools_for_tests import ROOT, Ran, command, eventually, picture, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable
+from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.urls import harvest_urls, read_list
 
@@ -83,12 +84,16 @@ def write_list(path: Path, site: FaultyServer, *lines: str) -> Path:
 
 
 def harvest(
-    dataset: Dataset, *files: Path, limits: DownloadLimits = QUICK, **options: object
+    dataset: Dataset,
+    *files: Path,
+    limits: DownloadLimits = QUICK,
+    threads: int | None = None,
+    **options: object,
 ) -> dict[str, object]:
     return harvest_urls(
         dataset,
         files,
-        lambda: Client(limits, allow_private=True),
+        DownloadRun(lambda: Client(limits, allow_private=True), threads),
         **options,  # type: ignore[arg-type]
     )
 

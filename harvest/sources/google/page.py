@@ -70,14 +70,14 @@ def results(html: str) -> list[GoogleResult]:
     tree = _tree(html)
     if tree is None:
         return []
-    found: dict[str, GoogleResult] = {}
+    by_url: dict[str, GoogleResult] = {}
     for script in tree.xpath("//script/text()"):
         for result in _in_script(str(script)):
-            found.setdefault(result.url, result)
+            by_url.setdefault(result.url, result)
     for link in tree.xpath("//a[contains(@href, 'imgres?')]"):
         for result in _in_link(link):
-            found.setdefault(result.url, result)
-    return list(found.values())
+            by_url.setdefault(result.url, result)
+    return list(by_url.values())
 
 
 def state(page: GooglePage) -> PageState:

@@ -278,14 +278,14 @@ def own_filters(settings: Mapping[str, str]) -> list[str]:
 
 def _arguments(settings: Mapping[str, str]) -> dict[str, str]:
     """Return the settings as the package's arguments, as far as it knows them."""
-    found = {
+    arguments = {
         argument: words[settings[name]]
         for name, (argument, words) in _THEIRS.items()
         if settings[name] in words
     }
     if settings["language"]:
-        found["language"] = LANGUAGES[settings["language"]]
-    return found
+        arguments["language"] = LANGUAGES[settings["language"]]
+    return arguments
 
 
 def _with_own_filters(address: str, own: list[str], settings: Mapping[str, str]) -> str:
