@@ -13,13 +13,13 @@ from gleanset.errors import (
     GleansetError,
     InputUnusable,
     NeedsLogin,
-    RateLimited,
     Unreachable,
     UsageError,
 )
 from gleanset.records import Candidate, Origin
-from harvest.http import retry_after
+from harvest.http import Page
 from harvest.sources.base import Query
+from harvest.sources.base import refusal as site_refusal
 
 # An unknown or missing ending is tried: content decides what a file is.
 _VIDEO = "mp4 m4v webm mkv mov avi wmv flv swf mpg mpeg ogv gifv ts m3u8 mpd 3gp"
@@ -99,10 +99,8 @@ def _of_status(error: Any, address: str, *, challenge: bool) -> GleansetError:
             "Wait some hours, use another network, or your login with -o gallery_dl.config=yes.",
         )
     if status == 429:
-        wait = retry_after(error.response.headers)
-        after = f"in {wait:.0f} seconds" if wait else "in some minutes"
-        what = f"The site was asked too often ({address})."
-        return RateLimited(what, f"Run the same command again {after}.", wait)
+        page = Page(status, "", address, error.response.headers)
+        return site_refusal(f"The site was asked too often ({address}).", page)
     if status == 401:
         return NeedsLogin(f"{address} needs a login.", _LOG_IN)
     if status in (404, 410):

@@ -73,36 +73,10 @@ WORDS: dict[str, dict[str, str]] = {
     name: {word: word for word in [*theirs, *_OWN.get(name, {})]}
     for name, (_, theirs) in _THEIRS.items()
 }
-LANGUAGES = {
-    "ar": "Arabic",
-    "cs": "Czech",
-    "da": "Danish",
-    "de": "German",
-    "el": "Greek",
-    "en": "English",
-    "es": "Spanish",
-    "et": "Estonian",
-    "fi": "Finnish",
-    "fr": "French",
-    "he": "Hebrew",
-    "hu": "Hungarian",
-    "is": "Icelandic",
-    "it": "Italian",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "lt": "Lithuanian",
-    "lv": "Latvian",
-    "nl": "Dutch",
-    "no": "Norwegian",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "ro": "Romanian",
-    "ru": "Russian",
-    "sv": "Swedish",
-    "tr": "Turkish",
-    "zh-CN": "Chinese (Simplified)",
-    "zh-TW": "Chinese (Traditional)",
-}
+LANGUAGES = (
+    *("ar", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "he", "hu", "is", "it", "ja"),
+    *("ko", "lt", "lv", "nl", "no", "pl", "pt", "ro", "ru", "sv", "tr", "zh-CN", "zh-TW"),
+)
 # What the package does not add: adult pictures are blurred unless told otherwise.
 SAFE = {"off": "images", "moderate": "", "strict": "active"}
 # Seconds without any change until a page is taken as it is, before its first results and after.
@@ -114,7 +88,7 @@ _YES_NO = {"yes": "yes", "no": "no"}
 _EXACT = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 _SPAN = re.compile(r"(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)")
 # The rest of the package's address is a recording of somebody's session of 2015.
-_KEPT = ("q", "tbm", "tbs", "lr")
+_KEPT = ("q", "tbm", "tbs")
 
 
 class Google(Source):
@@ -278,14 +252,11 @@ def own_filters(settings: Mapping[str, str]) -> list[str]:
 
 def _arguments(settings: Mapping[str, str]) -> dict[str, str]:
     """Return the settings as the package's arguments, as far as it knows them."""
-    arguments = {
+    return {
         argument: words[settings[name]]
         for name, (argument, words) in _THEIRS.items()
         if settings[name] in words
     }
-    if settings["language"]:
-        arguments["language"] = LANGUAGES[settings["language"]]
-    return arguments
 
 
 def _with_own_filters(address: str, own: list[str], settings: Mapping[str, str]) -> str:
@@ -293,6 +264,7 @@ def _with_own_filters(address: str, own: list[str], settings: Mapping[str, str])
     asked = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
     params = {name: asked[name].strip() for name in _KEPT if name in asked}
     params["tbs"] = ",".join(part for part in (params.get("tbs", ""), *own) if part)
+    params["lr"] = f"lang_{settings['language']}" if settings["language"] else ""
     params["safe"] = SAFE[settings["safe"]]
     # The sentences we know a page by are English, wherever the browser is.
     params["hl"] = "en"
