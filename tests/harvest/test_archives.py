@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import shutil
 import signal
 import struct
-import subprocess
 import tarfile
 import time
 import tracemalloc
@@ -102,26 +100,6 @@ def test_an_archive_without_folders_is_of_one_class(
     found = harvest(dataset, packed(tmp_path / f"pets.{kind}", members), hints=True)
     assert found["added"] == 2
     assert {o.hint for i in dataset.images.each() for o in i.origins} == {"pets"}
-
-
-def test_the_class_folder_inside_may_be_deeper(dataset: Dataset, tmp_path: Path) -> None:
-    members = {f"all/{name}": picture(seed) for name, seed in PICTURES.items()}
-    archive = packed(tmp_path / "a.zip", members)
-    assert harvest(dataset, archive, hints=True) == CLEAN | {"added": 4}
-    assert {o.hint for i in dataset.images.each() for o in i.origins} == {"all"}
-    done = harvest(dataset, archive, hints=True, class_level=2)
-    assert done == CLEAN | {"duplicate": 4, "without_hint": 1}
-    hints = {name: [o.hint for o in image.origins] for name, image in images(dataset).items()}
-    assert hints == {"a.jpg": ["cats"], "b.jpg": ["cats"], "c.jpg": ["dogs"], "d.jpg": [None]}
-
-
-def test_an_archive_is_known_by_its_content(dataset: Dataset, tmp_path: Path) -> None:
-    archive = packed(tmp_path / "a.zip", pictures(2))
-    harvest(dataset, archive)
-    moved = shutil.move(archive, tmp_path / "other name")
-    assert harvest(dataset, moved) == CLEAN | {"known": 2}
-    packed(archive, pictures(3))
-    assert harvest(dataset, archive) == CLEAN | {"added": 1, "duplicate": 2}
 
 
 def test_two_members_of_one_name_are_two(dataset: Dataset, tmp_path: Path) -> None:
@@ -325,22 +303,6 @@ def test_one_damaged_member_of_a_zip_costs_only_itself(dataset: Dataset, tmp_pat
     archive.write_bytes(data)
     found = harvest(dataset, archive)
     assert (found["added"], reasons(dataset)) == (2, {"p/0001.jpg": "damaged"})
-
-
-def test_an_encrypted_member_is_told(dataset: Dataset, tmp_path: Path) -> None:
-    if shutil.which("zip") is None:
-        pytest.skip("needs zip to encrypt")
-    (tmp_path / "a.jpg").write_bytes(picture(1))
-    line = ["zip", "-q", "-P", "secret", "a.zip", "a.jpg"]
-    subprocess.run(line, cwd=tmp_path, check=True)
-    assert harvest(dataset, tmp_path / "a.zip")["reasons"] == {"encrypted": 1}
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_methods_without_a_bound_are_refused(tmp_path: Path, method: int) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
-        archive.writestr("a.jpg", picture(1))
-    assert read(tmp_path / "a.zip") == {"a.jpg": "unsupported compression"}
 
 
 def test_names_in_old_encodings_come_in(dataset: Dataset, tmp_path: Path) -> None:

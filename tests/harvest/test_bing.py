@@ -73,21 +73,6 @@ def test_a_candidate_tells_where_it_is_from(site: FaultyServer, client: Client) 
     assert (bare.origin.title, bare.origin.page_url, bare.referer) == (None, None, None)
 
 
-def test_pages_follow_by_the_number_received_until_the_last_is_repeated(
-    site: FaultyServer, client: Client
-) -> None:
-    found = ask(site, client, "normal", "second")
-    assert len(found) == 6
-    assert found[-1].url == "https://img.example/later.png"
-    assert [sent(site, i)["first"] for i in range(len(site.asked))] == ["1", "9", "11"]
-
-
-@pytest.mark.parametrize("end", ["empty", "hollow", "no_results", "changed"])
-def test_a_page_without_results_ends_the_list(site: FaultyServer, client: Client, end: str) -> None:
-    assert len(ask(site, client, "normal", end)) == 5
-    assert len(site.asked) == 2
-
-
 def test_a_captcha_in_the_middle_is_not_the_end(site: FaultyServer, client: Client) -> None:
     site.behaviours["/x/images/async"] = pages("normal", "blocked")
     found = BING.candidates(query(site), client)
@@ -101,11 +86,6 @@ def test_nothing_is_asked_before_it_is_wanted(site: FaultyServer, client: Client
     found = BING.candidates(query(site), client)
     assert site.asked == []
     next(found)
-    assert len(site.asked) == 1
-
-
-def test_no_results_is_zero_at_once(site: FaultyServer, client: Client) -> None:
-    assert ask(site, client, "no_results") == []
     assert len(site.asked) == 1
 
 

@@ -125,27 +125,6 @@ def test_a_table_wins_over_the_file_and_that_over_the_options(
     }
 
 
-def test_what_is_said_later_is_taken_in(dataset: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "a.jpg").write_bytes(picture(11))
-    harvest_folders(dataset, [tmp_path / "mine"], PictureOptions(workers=1))
-    assert told_of(dataset) == {"a.jpg": NOTHING}
-    given = Credit("me", "CC-BY-4.0")
-    assert (
-        harvest_folders(dataset, [tmp_path / "mine"], PictureOptions(credit=given, workers=1))[
-            "duplicate"
-        ]
-        == 1
-    )
-    assert told_of(dataset) == {"a.jpg": given}
-    assert (
-        harvest_folders(dataset, [tmp_path / "mine"], PictureOptions(credit=given, workers=1))[
-            "known"
-        ]
-        == 1
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "why"),
     [

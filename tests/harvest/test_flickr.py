@@ -147,24 +147,6 @@ def test_the_smallest_size_that_is_enough_is_taken(
     assert (found.width, found.height) == SIZES[letter]
 
 
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "All Rights Reserved"),
-        (1, "CC BY-NC-SA 2.0"),
-        (4, "CC BY 2.0"),
-        (9, "CC0 1.0"),
-        (10, "Public Domain Mark 1.0"),
-        (11, "CC BY 4.0"),
-        (16, "CC BY-NC-ND 4.0"),
-        (99, "Flickr licence 99"),
-    ],
-)
-def test_licences_are_readable(api: FlickrServer, client: Client, number: int, text: str) -> None:
-    api.reply = always(listing(photo(1, license=number)))
-    assert ask(api, client)[0].origin.licence == text
-
-
 # What Flickr is asked.
 
 
@@ -288,11 +270,6 @@ def test_an_answer_of_another_shape_is_never_an_empty_list(
     assert caught.type is error
     assert caught.value.mend
     assert len(api.forms) == 1
-
-
-def test_nothing_found_is_nothing(api: FlickrServer, client: Client) -> None:
-    api.reply = always(listing(pages=0, total="0"))
-    assert ask(api, client) == []
 
 
 @pytest.mark.parametrize(
@@ -477,13 +454,6 @@ def test_the_registered_source_makes_3600_calls_an_hour(api: FlickrServer, clien
     query, start = Query("owl", options={"endpoint": f"{api.url}/x"}), time.monotonic()
     assert len(list(source_named("flickr").candidates(query, client))) == 2
     assert time.monotonic() - start >= 1
-
-
-def test_pages_end_where_they_repeat(api: FlickrServer, client: Client) -> None:
-    # `pages` is an estimate, and too high.
-    api.reply = lambda form, number: listing(photo(min(number, 3)), pages=7, total=3100)
-    assert [c.origin.key for c in ask(api, client)] == ["1", "2", "3"]
-    assert len(api.forms) == 4
 
 
 class SmallFlickr:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tools_for_tests import command, picture, python, run_cli, run_here
+from tools_for_tests import command, picture, python, run_cli
 
 from gleanset import Box, Dataset, Face, Image
 from gleanset.db.journal import Choice
@@ -17,7 +17,6 @@ from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop
 from harvest.folder import PictureOptions, harvest_folders
-from harvest.request import FolderRequest
 from labeler.acceptance import apply_hints, plan_hints
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
@@ -94,13 +93,6 @@ def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, fol
     assert [len(image.origins) for image in dataset.images.each()] == [1] * 4
 
 
-def test_splits_in_a_tree_are_no_classes(dataset: Dataset, tmp_path: Path) -> None:
-    for seed, name in enumerate(("train/cats/a.jpg", "Val/dogs/b.jpg", "train/c.jpg")):
-        put(tmp_path / "tree" / name, seed)
-    assert harvest(dataset, tmp_path / "tree", hints=True)["without_hint"] == 1
-    assert [images(dataset)[f"{n}.jpg"].origins[0].hint for n in "abc"] == ["cats", "dogs", None]
-
-
 def test_another_class_level_replaces_the_hints(dataset: Dataset, folder: Path) -> None:
     harvest(dataset, folder / "cats" / "old" / "b.jpg", label="x")
     harvest(dataset, folder, hints=True)
@@ -129,19 +121,6 @@ def test_labels_from_hints_that_a_class_level_changed_are_taken_back(
     assert harvest(dataset, folder, hints=True, class_level=2) == CLEAN | {"known": 4}
 
 
-def test_a_class_level_is_for_hints(tmp_path: Path, folder: Path) -> None:
-    line = ("folder", folder, "-d", tmp_path / "d", "--class-level", "2")
-    done = run_here("harvest.cli", *line)
-    assert done.code == 2
-    assert "--hints-from-folders" in done.stderr
-    assert not (tmp_path / "d").exists()
-    shown = run_here("harvest.cli", *line, "--hints-from-folders", "--simulate")
-    assert [row for row in shown.stdout.splitlines() if "old" in row]
-    request = FolderRequest(path=str(folder), hints_from_folders=True, class_level=2)
-    words = ["harvest", "folder", str(folder), "--hints-from-folders", "--class-level", "2"]
-    assert request.command_line() == words
-
-
 def test_a_second_run_adds_nothing_and_reads_nothing(dataset: Dataset, folder: Path) -> None:
     (folder / "notes.txt").write_text("hello")
     harvest(dataset, folder)
@@ -160,25 +139,6 @@ def test_a_changed_file_is_seen_again(dataset: Dataset, folder: Path) -> None:
     assert harvest(dataset, folder) == CLEAN | {"added": 2, "known": 3}
     assert dataset.images.count() == 6
     assert list(dataset.rejections.each()) == []
-
-
-def test_another_label_gives_a_second_hint(dataset: Dataset, folder: Path) -> None:
-    harvest(dataset, folder, label="one")
-    assert harvest(dataset, folder, label="two") == CLEAN | {"duplicate": 4}
-    assert {o.hint for i in dataset.images.each() for o in i.origins} == {"one", "two"}
-
-
-def test_the_same_bytes_are_one_image_with_two_origins(dataset: Dataset, folder: Path) -> None:
-    shutil.copy(folder / "d.jpg", folder / "cats" / "copy.jpg")
-    assert harvest(dataset, folder) == CLEAN | {"added": 4, "duplicate": 1}
-    assert sorted(len(image.origins) for image in dataset.images.each()) == [1, 1, 1, 2]
-
-
-def test_hidden_files_and_folders_are_left_alone(dataset: Dataset, folder: Path) -> None:
-    put(folder / ".hidden.jpg", 5)
-    put(folder / ".git" / "x.jpg", 6)
-    put(folder / "cats" / ".thumbs" / "y.jpg", 7)
-    assert harvest(dataset, folder) == CLEAN | {"added": 4}
 
 
 def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:

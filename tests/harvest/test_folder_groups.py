@@ -37,13 +37,6 @@ def test_the_folder_that_a_picture_lies_in(dataset: Dataset, photos: Path) -> No
     assert posts(dataset)["p3-1.jpg"] == str(photos)
 
 
-def test_class_folders_are_no_groups(dataset: Dataset, photos: Path) -> None:
-    request = FolderRequest(path=str(photos), hints_from_folders=True, group_by="folder")
-    done = request.run(dataset)
-    assert (done["groups"], done["without_group"]) == (0, 8)
-    assert "note" in done
-
-
 def test_a_second_run_adds_groups_and_a_third_finds_all_known(
     dataset: Dataset, photos: Path
 ) -> None:

@@ -69,30 +69,6 @@ def test_a_frame_of_every_second_with_its_true_time(dataset: Dataset, counting: 
     assert len(first.video) == 64
 
 
-def test_times_are_the_files_own(dataset: Dataset, tmp_path: Path) -> None:
-    # A transport stream begins at 1.4 seconds and not at zero.
-    video = clip(tmp_path / "v.ts", seconds=3)
-    probe = subprocess.run(
-        ["ffprobe", "-v", "error", "-show_entries", "frame=pts_time", "-of", "csv=p=0", str(video)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    real = [float(line.strip(",")) for line in probe.stdout.split()]
-    harvest(dataset, video)
-    found = times(dataset)
-    assert found[0] == pytest.approx(real[0], abs=0.001)
-    assert all(min(abs(time - one) for one in real) < 0.001 for time in found)
-    assert len(found) == 3, "seconds are counted from the beginning of the video"
-
-
-def test_frames_of_uneven_length_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
-    source = COUNTING.format(rate=10, seconds=6) + ",select='lt(mod(n\\,20)\\,6)'"
-    video = clip(tmp_path / "v.mkv", source, "-fps_mode", "vfr")
-    harvest(dataset, video, every=0.5)
-    assert times(dataset) == pytest.approx([0, 0.5, 2, 2.5, 4, 4.5], abs=0.06)
-
-
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "mpg", "h264"])
 def test_every_container_gives_all_its_frames(
     dataset: Dataset, tmp_path: Path, suffix: str

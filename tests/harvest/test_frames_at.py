@@ -188,26 +188,3 @@ def test_a_cut_leads_to_the_frame_it_was_cut_from(
     shutil.copy(cut, tmp_path / "exported.jpg")
     for text in (sample.key, str(cut), str(tmp_path / "exported.jpg")):
         assert [moment.time for moment in find_moments(dataset, text)] == [1.0], text
-
-
-def test_a_picture_of_several_moments_names_each(dataset: Dataset, episode: Path) -> None:
-    image = keep(dataset, frame(episode, 2.5), frame(episode, 0.5))
-    assert [moment.time for moment in find_moments(dataset, image.sha256)] == [0.5, 2.5]
-
-
-def test_a_video_of_the_web_is_shown_from_there(dataset: Dataset, episode: Path) -> None:
-    url = "https://example.org/watch?v=1&t='"
-    image = keep(dataset, frame(episode, 1.5, path=None, url=url, page_url=url))
-    [moment] = find_moments(dataset, image.sha256)
-    assert (moment.player, moment.place) == ("mpv", url)
-    assert words(moment.command)[-1] == url
-    # A copy of it at hand is better.
-    [moment] = find_moments(dataset, image.sha256, [episode])
-    assert moment.place == episode
-
-
-def test_what_is_no_frame_says_where_it_came_from(dataset: Dataset) -> None:
-    image = keep(dataset, Origin("bing", "1", page_url="https://example.org/page"))
-    with pytest.raises(InputUnusable, match="no frame") as caught:
-        find_moments(dataset, image.sha256)
-    assert "https://example.org/page" in caught.value.mend

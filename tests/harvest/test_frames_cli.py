@@ -88,25 +88,6 @@ def test_a_simulation_names_the_videos_and_makes_nothing(
     assert (again.json["videos"], again.json["known"]) == (2, 1)
 
 
-WRONG: list[tuple[tuple[str, ...], str]] = [
-    (("--every", "5s", "--keyframes"), "do not go together"),
-    (("--every", "often"), "5s"),
-    (("--size", "big"), "960x540"),
-    (("--from", "2:00", "--to", "1:00"), "--to"),
-    (("--at", "abcd", "--every", "5s"), "--at"),
-]
-
-
-@pytest.mark.parametrize(("args", "said"), WRONG)
-def test_what_makes_no_sense_is_told(
-    frames: Frames, tmp_path: Path, episodes: Path, args: tuple[str, ...], said: str
-) -> None:
-    done = frames(episodes, *args)
-    assert done.code == 2, done.stderr
-    assert said in done.stderr
-    assert not (tmp_path / "d").exists()
-
-
 class Quiet(SimpleHTTPRequestHandler):
     asked: list[str]
 

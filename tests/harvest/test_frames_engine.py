@@ -51,16 +51,6 @@ def cuts(
     return [*told, *found.finish()]
 
 
-def test_a_hard_cut_is_found_where_it_is() -> None:
-    [cut] = cuts(film((1, 40), (2, 40)))
-    assert cut == SceneCut(40 / RATE, 40 / RATE, 40 / RATE)
-
-
-@pytest.mark.parametrize("flash", [(9, 1), (-1, 1), (9, 4)])
-def test_a_flash_is_no_cut(flash: tuple[int, int]) -> None:
-    assert cuts(film((1, 40), flash, (1, 40))) == []
-
-
 def test_a_flash_at_a_cut_does_not_hide_it() -> None:
     found = cuts(film((1, 40), (9, 1), (2, 40)))
     assert [round(cut.time * RATE) for cut in found] in ([40], [41])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +11,7 @@ from tools_for_tests import drawn_video, picture, pixels
 
 from gleanset.errors import InputUnusable
 from harvest.video.file_types import is_video
-from harvest.video.inputs import VideoAtHand, VideoFile, VideoInput, find_inputs
+from harvest.video.inputs import VideoFile, VideoInput, find_inputs
 
 MKV = b"\x1aE\xdf\xa3" + bytes(60)
 
@@ -31,18 +30,6 @@ def names(*given: str | Path, own: Path = Path("/nowhere")) -> list[str]:
     return [path.name for path in found(*given, own=own)]
 
 
-def test_a_file_is_itself_known_by_its_content(tmp_path: Path) -> None:
-    path = tmp_path / "an episode.mkv"
-    path.write_bytes(MKV)
-    [one] = find_inputs([path], tmp_path / "d", address)
-    [video] = one.videos(tmp_path)
-    assert isinstance(video, VideoAtHand)
-    assert video.sha256 == hashlib.sha256(MKV).hexdigest()
-    assert (video.path, video.shown) == (path, str(path))
-    assert (video.origin.title, video.origin.path) == ("an episode.mkv", str(path))
-    assert video.origin.video == video.sha256
-
-
 def test_folders_are_searched_to_the_bottom_in_reading_order(tmp_path: Path) -> None:
     for name in ("10.mkv", "2.mkv", "1.MKV", "sub/3.mp4", "sub/deep/no_extension"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,14 +45,6 @@ def test_folders_are_searched_to_the_bottom_in_reading_order(tmp_path: Path) -> 
     }.items():
         (tmp_path / "in" / name).write_bytes(content)
     assert names(tmp_path / "in") == ["1.MKV", "2.mkv", "10.mkv", "3.mp4", "no_extension"]
-
-
-def test_each_file_is_taken_once_in_the_order_given(tmp_path: Path) -> None:
-    for name in ("a.mkv", "b.mkv"):
-        (tmp_path / name).write_bytes(MKV)
-    (tmp_path / "link.mkv").symlink_to(tmp_path / "a.mkv")
-    given = (tmp_path / "b.mkv", tmp_path, tmp_path / "." / "a.mkv", tmp_path / "link.mkv")
-    assert names(*given) == ["b.mkv", "a.mkv"]
 
 
 def test_patterns_that_the_shell_left_alone(
@@ -104,20 +83,6 @@ def test_what_is_not_there_is_told(
     with pytest.raises(InputUnusable, match=said) as caught:
         found(given)
     assert caught.value.mend
-
-
-def test_addresses_are_for_the_web(tmp_path: Path) -> None:
-    asked: list[str] = []
-
-    def web(url: str) -> VideoInput:
-        asked.append(url)
-        return VideoFile(tmp_path)
-
-    given = ["https://a.example/v?x=1", "HTTP://b.example/v", "https://a.example/v?x=1"]
-    assert len(find_inputs(given, tmp_path, web)) == 2
-    assert asked[:2] == given[:2]
-    with pytest.raises(InputUnusable):
-        find_inputs(["ftp://a.example/v.mkv"], tmp_path, web)
 
 
 def animated(path: Path, kind: str, frames: int) -> Path:

@@ -171,13 +171,6 @@ def test_a_page_with_two_gives_both(pages: Pages, tmp_path: Path) -> None:
     assert len({video.sha256 for video in videos if isinstance(video, VideoAtHand)}) == 2
 
 
-def test_a_stream_of_pieces_is_put_together(pages: Pages, tmp_path: Path) -> None:
-    for video in asked(pages.url("stream.m3u8"), tmp_path):
-        assert isinstance(video, VideoAtHand)
-        pieces = sorted(pages.folder.glob("stream*.ts"))
-        assert video.path.stat().st_size == sum(piece.stat().st_size for piece in pieces)
-
-
 def test_what_was_sampled_before_is_not_asked_for(pages: Pages, tmp_path: Path) -> None:
     url = pages.url("episode.mp4")
     assert list(asked(url, tmp_path, known=lambda _: "ab" * 32)) == [SampledBefore(url, "ab" * 32)]
@@ -226,28 +219,6 @@ def test_refusals_are_told_apart(
     assert isinstance(found, UnusableInput)
     assert (found.reason, type(found.error)) == (reason, error or type(None))
     assert said in found.detail
-
-
-NO_VIDEO = {
-    "text.html": "no video there",
-    "live.m3u8": "not downloaded",
-    "local.m3u8": "not downloaded",
-    "locked.m3u8": "not downloaded",
-}
-
-
-@pytest.mark.parametrize("name", NO_VIDEO)
-def test_what_is_no_video_for_us(
-    pages: Pages, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
-) -> None:
-    url = pages.url(name)
-    found = only(url, tmp_path)
-    assert isinstance(found, UnusableInput)
-    assert (found.shown, found.reason) == (url, NO_VIDEO[name])
-    assert url in found.detail
-    assert "\n" not in found.detail
-    assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_video_that_does_not_fit_is_not_begun(

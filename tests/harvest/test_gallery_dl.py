@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from faulty_server import Behaviour, FaultyServer, Handler
-from small_bing import searches_of
-from tools_for_tests import picture, python
+from tools_for_tests import python
 
-from gleanset import Dataset
 from gleanset.errors import (
     Blocked,
     Changed,
@@ -25,9 +23,7 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate
-from harvest.downloads import DownloadRun
 from harvest.http import Client
-from harvest.keyword import harvest_searches
 from harvest.sources import Query
 from harvest.sources.gallery_dl import GalleryDl
 
@@ -112,30 +108,9 @@ def test_pages_are_turned_as_they_are_needed(site: FaultyServer) -> None:
     assert "page=b200" in site.asked[1]
 
 
-def test_what_the_site_calls_no_picture_is_left_out(site: FaultyServer) -> None:
-    ugoira = {"file_url": "/data/3.zip", "large_file_url": "/data/3.webm"}
-    site.behaviours["/posts.json"] = posts(
-        post(1, file_url="/data/1.mp4"),
-        post(2, file_url="/data/2"),
-        post(3, **ugoira),
-        post(4, file_url="/data/4.SWF"),
-        post(5, file_url="/data/5.webp"),
-    )
-    assert [c.url.removeprefix(site.url) for c in found(site)] == ["/data/2", "/data/5.webp"]
-
-
 def test_an_empty_answer_is_an_empty_list(site: FaultyServer) -> None:
     site.behaviours["/posts.json"] = posts()
     assert found(site) == []
-
-
-def test_queues_lead_on_through_the_endpoint(site: FaultyServer) -> None:
-    artists = [{"name": "strix"}, {"name": "bubo"}, {"name": "strix"}]
-    site.behaviours["/artists.json"] = lambda h: h.answer(body=json.dumps(artists).encode())
-    site.behaviours["/posts.json"] = lambda h: posts(post(len(site.asked)))(h)
-    many = found(site, "https://danbooru.donmai.us/artists?search[name]=s*")
-    assert len(many) == 2
-    assert ["tags=strix" in site.asked[1], "tags=bubo" in site.asked[2]] == [True, True]
 
 
 def status(number: int, **headers: str) -> Behaviour:
@@ -329,28 +304,6 @@ def test_without_the_package_the_mend_is_named(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=60)
     assert "MissingComponent" in err
     assert "pip install 'gleanset[gallery-dl]'" in err
-
-
-def test_pictures_come_in_and_a_second_run_asks_for_none(
-    site: FaultyServer, dataset: Dataset
-) -> None:
-    site.behaviours["/posts.json"] = posts(*[post(n, file_ext="jpg") for n in range(1, 5)])
-    for number in range(1, 5):
-        data = picture(number)
-        site.behaviours[f"/data/{number}.jpg"] = lambda h, data=data: h.answer(body=data)
-    asked = searches_of(HASTY, Query(TAGS, "owl", {"endpoint": site.url}))
-
-    def harvest() -> dict[str, object]:
-        return harvest_searches(
-            dataset, asked, DownloadRun(lambda: Client(allow_private=True)), limit=10
-        )
-
-    assert harvest()["added"] == 4
-    site.asked.clear()
-    assert harvest()["known"] == 4
-    assert [path.partition("?")[0] for path in site.asked] == ["/posts.json"]
-    [origin] = next(dataset.images.each()).origins
-    assert (origin.source, origin.hint, origin.rating) == ("gallery_dl", "owl", "s")
 
 
 def test_keys_in_addresses_are_not_logged(

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from google_page import Shown, link, page, script
+from google_page import Shown, page, script
 
 from gleanset.errors import UsageError
 from harvest.sources import Query, source_named
@@ -41,16 +41,6 @@ def test_a_script_tells_url_size_page_and_title() -> None:
 )
 def test_escapes_are_undone(written: str, url: str) -> None:
     assert results(page(f'x=["{written}",20,10]')) == [GoogleResult(url, 10, 20)]
-
-
-def test_links_tell_as_well_and_nothing_counts_twice() -> None:
-    known = Shown("https://h.example/1.jpg?a=b&c=d", "https://p.example/1", "Known")
-    other = Shown("https://h.example/ü%20x.jpg", "https://p.example/?2&3", "Other", 30, 20)
-    shown = page(script([known, known]), body=link(known) + link(other) + link(other))
-    assert results(shown) == [
-        GoogleResult(known.url, 640, 480, known.page, "Known"),
-        GoogleResult(other.url, 30, 20, other.page, "Other"),
-    ]
 
 
 @pytest.mark.parametrize(

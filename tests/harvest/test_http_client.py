@@ -105,12 +105,6 @@ def test_never_more_at_once_than_set(site: FaultyServer) -> None:
     assert site.connections == 3
 
 
-def test_connections_are_kept_alive(client: Client, site: FaultyServer) -> None:
-    for path in ("/picture.jpg", "/chunked", "/gzip-picture", "/picture.jpg"):
-        client.download(site.url + path)
-    assert site.connections == 1
-
-
 @pytest.mark.timed
 def test_starts_on_one_host_keep_their_distance(site: FaultyServer) -> None:
     limits = replace(QUICK, delay=0.15)
@@ -137,14 +131,6 @@ def test_closing_ends_waiting_and_running_downloads(site: FaultyServer, path: st
     assert threading.active_count() < before + 5
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["", "picture.jpg", "//host/p.jpg", "ftp://h/p.jpg", "http://", "http://a b/", "http://[x"],
-)
-def test_what_is_no_address_is_not_asked(client: Client, url: str) -> None:
-    assert reason(client, url) == "bad url"
-
-
 def test_downloads_say_who_asks(site: FaultyServer) -> None:
     with Client(QUICK, allow_private=True, contact="me@example.org") as client:
         client.download(f"{site.url}/picture.jpg")
@@ -152,15 +138,3 @@ def test_downloads_say_who_asks(site: FaultyServer) -> None:
     assert site.headers[0]["user-agent"].endswith(" (+me@example.org)")
     with pytest.raises(UsageError):
         Client(contact="a\r\nX-Injected: 1")
-
-
-@pytest.mark.parametrize(("path", "times"), [("/always-500", 4), ("/forbidden", 1)])
-def test_a_page_returns_any_status(
-    client: Client, site: FaultyServer, path: str, times: int
-) -> None:
-    page = client.page(site.url + path, {"q": "a&b ü"}, {"User-Agent": "Mozilla/5.0"})
-    assert page.status in (500, 403)
-    assert page.text in ("broken", "go away")
-    assert site.asked[0] == f"{path}?q=a%26b%20%C3%BC"
-    assert site.headers[0]["user-agent"] == "Mozilla/5.0"
-    assert site.hits[path] == times

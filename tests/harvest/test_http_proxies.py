@@ -78,17 +78,6 @@ def test_no_proxy_goes_straight(
     assert Proxy.lines == []
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "[::ffff:10.0.0.1]", "localhost"])
-def test_a_proxy_is_not_asked_for_spelled_out_private_addresses(
-    proxy: str, monkeypatch: pytest.MonkeyPatch, host: str
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}")
-    with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
-        client.download(f"http://{host}/p.jpg")
-    assert caught.value.reason == "private address"
-    assert Proxy.lines == []
-
-
 @pytest.mark.parametrize("proxy_url", ["socks5://127.0.0.1:1080", "http://"])
 def test_an_unusable_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch, proxy_url: str) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy_url)
@@ -141,15 +130,3 @@ def test_a_slow_drip_under_tls_is_cut_off(
     with Client(limits, allow_private=True) as client, pytest.raises(Unreadable) as caught:
         client.download(f"{url}/drip-headers")
     assert caught.value.reason == "too slow"
-
-
-@pytest.mark.parametrize("content", [None, "no certificate in here"])
-def test_a_missing_or_wrong_bundle_is_told_with_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
-) -> None:
-    bundle = tmp_path / "bundle.pem"
-    if content is not None:
-        bundle.write_text(content)
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    with pytest.raises(UsageError, match=r"SSL_CERT_FILE names .*bundle\.pem"):
-        Client()

@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from faulty_server import PICTURE, FaultyServer
+from faulty_server import FaultyServer
 
 from gleanset.errors import Unreachable, Unreadable
 from harvest.http import Client, DownloadLimits
@@ -86,15 +86,6 @@ def test_a_name_that_leads_home_is_refused_unasked(
         client.download(f"http://pictures.example:{port}/picture.jpg")
     assert caught.value.reason == "private address"
     assert site.connections == 0
-
-
-def test_a_name_that_leads_home_is_asked_with_leave(
-    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _lying_name_server(monkeypatch, ["127.0.0.1"])
-    port = site.server_address[1]
-    with Client(QUICK, allow_private=True) as client:
-        assert client.download(f"http://pictures.example:{port}/picture.jpg").data == PICTURE
 
 
 def test_a_page_at_home_names_the_switch(site: FaultyServer) -> None:

@@ -99,20 +99,6 @@ def test_being_blocked_is_4_and_never_a_zero(bing: SmallBing, tmp_path: Path) ->
     assert "Traceback" not in done.stderr
 
 
-def test_being_blocked_on_page_two_keeps_page_one(bing: SmallBing, tmp_path: Path) -> None:
-    bing.blocked_from["cat"] = 36
-    bing.pause = 0.1
-    done = bing.harvest(tmp_path, "cat", "--limit", "60")
-    assert done.code == 0
-    assert done.json["added"] == 35
-    assert "captcha" in done.json["keywords"]["cat"]["status"]
-    assert names(tmp_path) == {f"{n}.jpg" for n in range(35)}
-    bing.blocked_from.clear()
-    done = bing.harvest(tmp_path, "cat", "--limit", "60")
-    assert (done.json["added"], done.json["known"]) == (25, 35)
-    assert len(bing.fetched) == 60
-
-
 def test_one_blocked_keyword_does_not_stop_the_next(bing: SmallBing, tmp_path: Path) -> None:
     bing.results["dog"] = ["90.jpg", "91.jpg"]
     bing.blocked_from["cat"] = 36

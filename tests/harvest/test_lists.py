@@ -154,11 +154,6 @@ def test_a_list_that_is_none_is_told(tmp_path: Path, what: str) -> None:
     assert len(str(caught.value)) < 500 + len(str(tmp_path))
 
 
-def test_rows_that_end_too_early_are_rejected_by_name(dataset: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "l.tsv").write_text("text\turl\na caption\nwith two lines\thttp:///\n\n\t\n")
-    assert [row.url for row in read_rows(tmp_path / "l.tsv")] == ["a caption", "http:///"]
-
-
 def test_lists_of_before_are_still_lists(tmp_path: Path) -> None:
     for name in ("l.tsv", "l.csv", "l.txt", "l"):
         (tmp_path / name).write_text("http://h/1.jpg\tcat\nhttp://h/2.jpg\n")

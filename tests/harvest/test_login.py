@@ -116,12 +116,6 @@ def test_a_wrong_token_is_not_kept(site: PixivSite, kept: Path, token: str) -> N
     assert not kept.exists()
 
 
-def test_a_token_that_the_site_replaces_is_kept_anew(site: PixivSite) -> None:
-    site.speakers["/auth/token"] = lambda _: account(refresh="the-next-token")
-    pixiv(site, Person(""), "my-token")
-    assert secret("pixiv.refresh_token") == "the-next-token"
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -193,14 +187,6 @@ def test_a_site_that_refuses_is_no_wrong_code(
         pixiv(site, Person("pixiv://account/login?code=good"))
     assert type(caught.value) is kind
     assert not kept.exists()
-
-
-def test_the_environment_goes_first_and_that_is_said(
-    site: PixivSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    takes(site, "none", "my-token")
-    monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "older-token")
-    assert "environment" in str(pixiv(site, Person(""), "my-token")["note"])
 
 
 @pytest.fixture

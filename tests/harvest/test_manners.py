@@ -21,10 +21,9 @@ from gleanset.records import Candidate, Origin
 from harvest.downloads import DownloadRun
 from harvest.filters import parse_filter
 from harvest.http import Client, DownloadLimits
-from harvest.importer import candidate_from_json, candidate_to_json
 from harvest.keyword import harvest_searches, searches
 from harvest.retry import retry
-from harvest.selection import ALL, Selection, parse_range
+from harvest.selection import ALL, Selection
 from harvest.sources import Query, Source
 from harvest.urls import harvest_urls
 from pipeline.listing import yields
@@ -225,14 +224,6 @@ def test_a_wrong_line_is_refused_before_any_request(
     assert not (tmp_path / "d").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("11-20", (11, 20)), ("11-", (11, None)), ("-20", (1, 20)), ("5", (5, 5)), ("1 - 2", (1, 2))],
-)
-def test_ranges(text: str, expected: tuple[int, int | None]) -> None:
-    assert parse_range(text) == expected
-
-
 def test_addresses_are_printed_and_no_picture_is_fetched(bing: SmallBing, tmp_path: Path) -> None:
     line = [w for w in bing.line(tmp_path / "d", "cat", "-g", "--range=2-4") if w != "--json"]
     done = run_here("harvest.cli", *line)
@@ -240,13 +231,6 @@ def test_addresses_are_printed_and_no_picture_is_fetched(bing: SmallBing, tmp_pa
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in (1, 2, 3)]
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()
-
-
-def test_simulating_a_refusal_is_no_zero(bing: SmallBing, tmp_path: Path) -> None:
-    bing.blocked_from["cat"] = 1
-    done = bing.harvest(tmp_path, "cat", "-s")
-    assert (done.code, done.stdout) == (4, "")
-    assert "captcha" in done.stderr
 
 
 @pytest.mark.slow
@@ -390,14 +374,6 @@ def test_a_hostile_filter_is_a_wrong_line(text: str) -> None:
         parse_filter(text)
 
 
-def test_what_is_filtered_is_counted_and_not_fetched(flaky: SmallBing, dataset: Dataset) -> None:
-    source = shelf("one", flaky, *range(8))
-    chosen = Selection(2, 6, parse_filter("'/3' in url or '/4' in url or '/7' in url"))
-    result = harvest(dataset, source, selection=chosen)
-    assert (result["added"], result["filtered"]) == (2, 3)
-    assert sorted(flaky.fetched) == ["3.jpg", "4.jpg"]
-
-
 # The net
 
 
@@ -485,19 +461,6 @@ def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> 
     assert len(flaky.fetched) == before
     assert dataset.images.count() == 1
     assert set(reasons(dataset).values()) == {"forgotten"}
-
-
-def test_a_candidate_survives_being_written(flaky: SmallBing) -> None:
-    odd = Candidate("http://x/\ud800", Origin("s", "k", tags=("a", "é")), 1, None, "http://r")
-    assert candidate_from_json(candidate_to_json(odd)) == odd
-
-
-def test_the_retry_command(flaky: SmallBing, tmp_path: Path) -> None:
-    flaky.site.behaviours["/p/1.jpg"] = fails(404, 1)
-    flaky.results["cat"] = ["0.jpg", "1.jpg"]
-    flaky.harvest(tmp_path, "cat")
-    done = run_cli("harvest.cli", "retry", "-d", tmp_path, "--allow-private", "--json")
-    assert done.json == {"added": 1, "duplicate": 0, "rejected": 0}
 
 
 # Yields, check, login

@@ -85,13 +85,6 @@ def test_a_shared_opening_is_a_repeat_in_the_second_episode_alone(studio: Studio
     assert max(inside) >= 142.4
 
 
-def test_one_episode_shows_it_twice(studio: Studio) -> None:
-    opening = studio.shots(45)
-    [[found]] = find_repeats([studio.film(opening, studio.shots(200), opening)])
-    assert covers(found, 245, 290)
-    assert found.of_video == 0
-
-
 def test_opening_ending_and_preview_at_other_places_each(studio: Studio) -> None:
     opening, ending, preview = studio.shots(90), studio.shots(85), studio.shots(16)
     stories = [studio.shots(400) for _ in range(3)]
@@ -118,13 +111,6 @@ def test_a_card_in_the_middle_that_differs_is_a_part_of_it(studio: Studio) -> No
     assert covers(found, 50, 114)
 
 
-def test_nothing_in_common_is_nothing(studio: Studio) -> None:
-    films = [studio.film(studio.shots(300)) for _ in range(3)]
-    assert find_repeats(films) == [[], [], []]
-    assert find_repeats([]) == []
-    assert find_repeats([[], [(0.0, 1)]]) == [[], []]
-
-
 STILLS: list[Sequence[int]] = [[BLACK], [2**64 - 1], [5, 2**40 - 1], [1, 2**20 - 1, 2**50 - 2**20]]
 
 
@@ -132,13 +118,3 @@ STILLS: list[Sequence[int]] = [[BLACK], [2**64 - 1], [5, 2**40 - 1], [1, 2**20 -
 def test_black_stills_and_shots_in_turn_are_no_opening(looks: Sequence[int]) -> None:
     turns = [(float(t), looks[t // 4 % len(looks)]) for t in range(600)]
     assert find_repeats([turns, turns]) == [[], []]
-
-
-def test_each_stretch_is_kept_where_it_was_shown_first(studio: Studio) -> None:
-    opening = studio.shots(60)
-    films = [studio.film(studio.shots(100), opening, phase=n / 5) for n in range(5)]
-    repeats = find_repeats(films)
-    assert repeats[0] == []
-    for found in repeats[1:]:
-        assert [one.of_video for one in found] == [0]
-        assert covers(found[0], 100, 160)

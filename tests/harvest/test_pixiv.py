@@ -69,12 +69,6 @@ def answers(site: PixivSite, *pages: Answer, path: str = SEARCH) -> None:
     site.speakers[path] = lambda _: left.pop(0) if len(left) > 1 else left[0]
 
 
-def many_pages(number: int, count: int) -> dict[str, Any]:
-    base = f"https://i.pximg.net/img-original/img/{number}_p"
-    pages = [{"image_urls": {"original": f"{base}{n}.jpg"}} for n in range(count)]
-    return work(number, page_count=count, meta_single_page={}, meta_pages=pages)
-
-
 def ugoira(number: int) -> dict[str, Any]:
     url = f"https://i.pximg.net/img-original/img/{number}_ugoira0.jpg"
     return work(number, type="ugoira", meta_single_page={"original_image_url": url})
@@ -118,15 +112,6 @@ def test_the_app_asks_with_a_token_and_no_imitated_browser(
     assert headers["user-agent"].startswith("PixivIOSApp/")
     assert headers["host"] == f"127.0.0.1:{pixiv.server_address[1]}"
     assert {path for path, _ in pixiv.sent} == {"/oauth/auth/token", "/api/v1/search/illust"}
-
-
-def test_every_page_of_a_work_has_its_key_and_their_post(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(many_pages(5, 3)))
-    candidates = ask(pixiv, client)
-    assert keys(candidates) == ["5_p0", "5_p1", "5_p2"]
-    assert {c.origin.post for c in candidates} == {"5"}
-    assert [c.width for c in candidates] == [800, None, None]
-    assert keys(ask(pixiv, client, pages="first")) == ["5_p0"]
 
 
 def test_nothing_is_asked_before_it_is_wanted(pixiv: PixivSite, client: Client) -> None:
@@ -183,11 +168,6 @@ def test_hidden_works_are_left_out(pixiv: PixivSite, client: Client) -> None:
     assert keys(ask(pixiv, client)) == ["3_p0"]
 
 
-def test_a_broken_work_costs_no_other(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found({"id": "?"}, work(2, meta_single_page={}), work(3)))
-    assert keys(ask(pixiv, client)) == ["3_p0"]
-
-
 @pytest.mark.parametrize(
     ("bookmarks", "word"),
     [
@@ -204,14 +184,6 @@ def test_a_broken_work_costs_no_other(pixiv: PixivSite, client: Client) -> None:
 )
 def test_bookmarks_are_looked_for_by_the_visitors_tags(bookmarks: int, word: str) -> None:
     assert with_buckets("猫", bookmarks) == word
-
-
-def test_the_number_of_bookmarks_is_checked_as_well(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1, total_bookmarks=59_999), work(2, total_bookmarks=60_000)))
-    assert keys(ask(pixiv, client, bookmarks="60000")) == ["2_p0"]
-    assert keys(ask(pixiv, client, bookmarks="60000", target="title")) == ["2_p0"]
-    words = [asked["word"] for asked in pixiv.asked_for(SEARCH)]
-    assert words == ["猫 (50000users入り OR 100000users入り)", "猫"], "titles hold no such tags"
 
 
 def test_a_search_goes_on_past_its_cap_by_date(pixiv: PixivSite, client: Client) -> None:
@@ -320,25 +292,12 @@ def test_tokens_are_in_no_text(pixiv: PixivSite, client: Client, status: int) ->
     assert TOKEN not in str(caught.value)
 
 
-def test_works_in_a_new_shape_are_a_changed_site(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found({"work_id": 1}, {"work_id": 2}))
-    with pytest.raises(Changed):
-        ask(pixiv, client)
-
-
 METADATA = {
     "ugoira_metadata": {
         "zip_urls": {"medium": "https://i.pximg.net/img-zip-ugoira/9_ugoira600x600.zip"},
         "frames": [{"file": f"00000{n}.jpg", "delay": 100} for n in range(3)],
     }
 }
-
-
-def test_of_an_animation_the_first_frame_may_do(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(ugoira(9)))
-    [candidate] = ask(pixiv, client, ugoira="first")
-    assert candidate.origin.key == "9_ugoira0"
-    assert candidate.url == "https://i.pximg.net/img-original/img/9_ugoira0.jpg"
 
 
 def test_frames_have_addresses_of_their_own(pixiv: PixivSite, client: Client) -> None:

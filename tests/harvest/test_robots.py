@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import gzip
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, running
 from gleanset.errors import Unreadable
 from harvest.http import Client, Closed, DownloadLimits
 from harvest.http.robots import RobotsPolicy, refused_by
-from harvest.http.urls import origin_of
 from harvest.robots_words import TAGS, WORDS
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
@@ -107,11 +105,6 @@ def test_rules(client: Client, host: FaultyServer, rules: bytes, path: str, allo
     assert len(host.asked) == allowed
 
 
-def test_rules_may_come_packed(client: Client, host: FaultyServer) -> None:
-    says(host, gzip.compress(EVERYTHING), Content_Encoding="gzip")
-    assert outcome(client, f"{host.url}/a.jpg") == "robots.txt disallows"
-
-
 FILLER = b"# nothing to see\n"
 MOST = 500 * 1024
 
@@ -149,21 +142,6 @@ def test_fifty_downloads_read_it_once(host: FaultyServer) -> None:
     assert outcomes == ["ok", "robots.txt disallows"] * 25
     assert host.hits["/robots.txt"] == 1
     assert host.most_running <= QUICK.per_host
-
-
-@pytest.mark.parametrize(
-    ("url", "origin"),
-    [
-        ("http://h/robots.txt", "http://h"),
-        ("http://h:80/p", "http://h"),
-        ("https://h:443/p?a=b", "https://h"),
-        ("https://h:80/p", "https://h:80"),
-        ("http://h:8080/p", "http://h:8080"),
-        ("http://[::80]/p", "http://[::80]"),
-    ],
-)
-def test_a_host_is_scheme_name_and_port(url: str, origin: str) -> None:
-    assert origin_of(url) == origin
 
 
 @pytest.mark.parametrize(
@@ -251,12 +229,6 @@ def test_redirects_are_judged_hop_by_hop(
     assert outcome(client, f"{host.url}/far") == "robots.txt disallows"
     assert host.asked == ["/near", "/far"]
     assert other.asked == []
-
-
-def test_a_page_is_asked_as_a_browser_would(client: Client, host: FaultyServer) -> None:
-    says(host, EVERYTHING)
-    assert client.page(f"{host.url}/search").status == 200
-    assert host.hits["/robots.txt"] == 0
 
 
 @pytest.mark.timed

@@ -17,7 +17,7 @@ from keyring.backends.fail import Keyring as FailKeyring
 from keyring.backends.null import Keyring as NullKeyring
 from keyring.errors import PasswordDeleteError
 
-from gleanset.errors import NeedsLogin, NotWritable
+from gleanset.errors import NeedsLogin
 from harvest import secrets
 from harvest.secrets import SERVICE, Vault, keep_secret, redacted, secret
 
@@ -152,13 +152,6 @@ def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
         hanging.released.set()
 
 
-def test_what_the_keyring_takes_leaves_the_file(file: Path) -> None:
-    keep_secret(KEY, "old-value")
-    keyring.set_keyring(Memory())
-    keep_secret(KEY, "new-value")
-    assert json.loads(file.read_text()) == {}
-
-
 @needs_modes
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o666])
 def test_a_file_open_to_others_is_refused(file: Path, mode: int) -> None:
@@ -181,14 +174,6 @@ def test_a_damaged_file_is_told_without_its_text(file: Path, text: str) -> None:
         secret(KEY)
     assert "abc123" not in repr(caught.value)
     assert caught.value.__cause__ is None
-
-
-def test_a_place_that_is_a_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("not a folder")
-    vault = Vault(tmp_path / "taken")
-    assert vault.read(KEY) is None
-    with pytest.raises(NotWritable):
-        vault.keep(KEY, "abc123")
 
 
 def test_known_secrets_are_taken_out_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,12 +91,6 @@ def test_a_slow_site_does_not_hold_up_another(bing: SmallBing, dataset: Dataset)
     assert all(name.startswith("2") for name in bing.fetched[:5])
 
 
-def test_a_site_is_asked_for_no_more_than_is_wanted(bing: SmallBing, dataset: Dataset) -> None:
-    one, two = shelf(bing, "one", range(40)), shelf(bing, "two", range(40, 80))
-    harvest(dataset, one, two, limit=8)
-    assert (one.given, two.given) == (4, 4)
-
-
 def test_a_bug_in_a_source_is_not_an_empty_result(bing: SmallBing, dataset: Dataset) -> None:
     def break_down(number: int) -> None:
         if number == 3:

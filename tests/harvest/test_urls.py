@@ -164,16 +164,6 @@ def test_every_good_image_is_there_and_every_bad_one_told_truly(
     assert again == {"added": 0, "duplicate": 0, "known": len(GOOD) + len(BAD), "rejected": 0}
 
 
-def test_addresses_that_were_private_are_asked_once_they_may_be(
-    pictures: FaultyServer, tmp_path: Path
-) -> None:
-    urls = write_list(tmp_path / "l", pictures, "/good/1.jpg")
-    line = ("urls", urls, "-d", tmp_path / "d", "--json")
-    run_here("harvest.cli", *line)
-    done = run_here("harvest.cli", *line, "--allow-private")
-    assert done.json["added"] == 1, done
-
-
 @pytest.mark.parametrize("threads", [1, 8])
 def test_the_limit_counts_distinct_images(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path, threads: int
@@ -214,16 +204,6 @@ def test_hints_stand_behind_a_tab(dataset: Dataset, pictures: FaultyServer, tmp_
     assert harvest(dataset, urls, label="other")["added"] == 4
     hints = {str(o.url)[-5]: o.hint for image in dataset.images.each() for o in image.origins}
     assert hints == {"1": "cat", "2": "two words", "3": "other", "4": "other"}
-
-
-def test_another_hint_for_a_known_url_is_kept_without_a_request(
-    dataset: Dataset, pictures: FaultyServer, tmp_path: Path
-) -> None:
-    harvest(dataset, write_list(tmp_path / "a", pictures, "/good/1.jpg\tcat"))
-    harvest(dataset, write_list(tmp_path / "b", pictures, "/good/1.jpg\tdog"))
-    [image] = dataset.images.each()
-    assert {origin.hint for origin in image.origins} == {"cat", "dog"}
-    assert len(pictures.asked) == 1
 
 
 def test_lists_as_other_programs_write_them(tmp_path: Path) -> None:
