@@ -67,7 +67,7 @@ MOST_PARAMETERS = 6
 # what another gives.
 CEILINGS = {
     "gleanset and curation": 18_250,
-    "harvest": 14_700,
+    "harvest": 14_650,
     "facecrop": 3_650,
     "labeler": 26_500,
     "labeler/qt": 12_800,
@@ -81,8 +81,8 @@ CEILINGS = {
 VAGUE = {"found", "told", "one", "given", "said"}
 SHORT_LIVED = 5
 # Rooms whose names, and whose parameters, are still to be gone through.
-VAGUE_STILL = set(ROOMS) - {"curation", "facecrop", "gleanset", "pipeline", "webapp"}
-LONG_STILL = set(ROOMS) - {"curation", "facecrop", "gleanset", "pipeline", "webapp"}
+VAGUE_STILL = set(ROOMS) - {"harvest", "curation", "facecrop", "gleanset", "pipeline", "webapp"}
+LONG_STILL = set(ROOMS) - {"harvest", "curation", "facecrop", "gleanset", "pipeline", "webapp"}
 
 
 class Import(NamedTuple):
