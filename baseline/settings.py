@@ -28,7 +28,6 @@ Precision = Literal["auto", "fp32", "bf16"]
 Fit = Literal["stretch", "crop"]
 """How a picture that is no square becomes one: its proportions are given up, or what stands out."""
 
-Penalty = Literal["within-class", "l2"]
 Views = Annotated[int, Meta(ge=0, le=64)]
 VIEWS = {500: 8, 2000: 4}
 """Augmented views that 'auto' gives each of at most so many pictures; 2 where there are more. (The
@@ -92,8 +91,8 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
     """A head on the features of a backbone that stays as it is.
 
     With head 'logistic' nothing descends: `strength` is the inverse of the penalty as in
-    scikit-learn's `C`, and 0 lets it be chosen; `train/methods/logistic.py` has both of the kinds
-    of `penalty`. `views` are augmented ones besides the plain one; 'auto' goes by `VIEWS`.
+    scikit-learn's `C`, and 0 lets it be chosen; `train/methods/logistic.py` has the penalty.
+    `views` are augmented ones besides the plain one; 'auto' goes by `VIEWS`.
     `part_weights` is 'auto', or the weight of each backbone after the first: `0.5` or `0.5,1`.
     """
 
@@ -105,7 +104,6 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
     strength: NotNegative
     batch: Annotated[int, Meta(ge=2)]
     part_weights: Weights = "auto"
-    penalty: Penalty = "l2"
 
 
 class Finetune(DescentSettings, frozen=True, tag="finetune"):
@@ -145,8 +143,8 @@ METHODS: dict[str, type[Settings]] = {
 _DESCENT = {"optimiser", "learning_rate", "epochs", "patience", "dropout", "weight_decay", "batch"}
 UNUSED_BY_HEAD = {
     "logistic": _DESCENT | {"dense"},
-    "linear": {"strength", "penalty", "dense"},
-    "mlp": {"strength", "penalty"},
+    "linear": {"strength", "dense"},
+    "mlp": {"strength"},
 }
 """Settings of `Transfer` that have no say, by its head."""
 

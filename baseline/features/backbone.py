@@ -19,19 +19,8 @@ class Weights(NamedTuple):
     sha256: str | None
 
 
-class FeatureLayer(NamedTuple):
-    """Features that are made alike, how they vary together within a class being learnt from few.
-
-    `shrinkage` is the variance within classes that each is taken to have beside what is seen: so
-    many times their mean (`baseline.train.methods.within_class`).
-    """
-
-    width: int
-    shrinkage: float = 1.0
-
-
 class FeaturePart(NamedTuple):
-    """Features that are weighed as one: the name of their maker, and the layers they are of.
+    """Features that are weighed as one: the name of their maker, and the widths of its layers.
 
     `standardised` says whether each feature is brought to one scale before a head learns on them.
     Square roots of shares are alike already, and rare colours would shout.
@@ -39,12 +28,12 @@ class FeaturePart(NamedTuple):
 
     name: str
     standardised: bool
-    layers: tuple[FeatureLayer, ...]
+    layers: tuple[int, ...]
 
     @property
     def width(self) -> int:
         """How many features there are."""
-        return sum(layer.width for layer in self.layers)
+        return sum(self.layers)
 
 
 class Backbone(nn.Module, ABC):
@@ -67,8 +56,8 @@ class Backbone(nn.Module, ABC):
         return sum(part.width for part in self.parts)
 
     @property
-    def layers(self) -> tuple[FeatureLayer, ...]:
-        """The layers of all parts, in their order."""
+    def layers(self) -> tuple[int, ...]:
+        """The widths of the layers of all parts, in their order."""
         return tuple(layer for part in self.parts for layer in part.layers)
 
     @property

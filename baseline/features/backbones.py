@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from baseline.features.backbone import Backbone, FeatureLayer, FeaturePart, Weights
+from baseline.features.backbone import Backbone, FeaturePart, Weights
 from baseline.features.backbone_names import COLOURS, JOIN, backbone_names
 from baseline.features.colour_layout import ColourLayout
 from baseline.features.onnx_backbone import OnnxBackbone
@@ -23,10 +23,6 @@ from baseline.features.onnx_spec import is_embedding
 from baseline.features.timm_backbone import TimmBackbone, load_weights
 from curation.likeness.colour_layout import VERSION, WIDTH
 from gleanset.errors import UsageError
-
-SHRINKAGE = 3.0
-"""Of colours: three times what a network's layers need, rare ones being seen in few pictures
-(docs/experiments.md)."""
 
 
 class ColourBackbone(Backbone):
@@ -38,7 +34,7 @@ class ColourBackbone(Backbone):
         super().__init__()
         self.name = COLOURS
         self.layout = ColourLayout()
-        self.parts = (FeaturePart(COLOURS, False, (FeatureLayer(WIDTH, SHRINKAGE),)),)
+        self.parts = (FeaturePart(COLOURS, False, (WIDTH,)),)
         self.emphasis = np.ones(WIDTH)
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from baseline.features.backbone import Backbone, FeatureLayer, FeaturePart
+from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.onnx_graph import EmbeddingGraph
 
 OPERATOR = "gleanset::Embedding"
@@ -32,7 +32,7 @@ class OnnxBackbone(Backbone):
         self.graph = graph
         self.numbers = graph.numbers
         self.name = graph.spec.name
-        self.parts = (FeaturePart(self.name, True, (FeatureLayer(graph.width),)),)
+        self.parts = (FeaturePart(self.name, True, (graph.width,)),)
         self.emphasis = np.ones(graph.width)
         told = graph.spec.details
         for key, values in (("mean", told.mean or (0, 0, 0)), ("std", told.std or (1, 1, 1))):

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from baseline.features.backbone import Backbone, FeatureLayer, FeaturePart, Weights
+from baseline.features.backbone import Backbone, FeaturePart, Weights
 from baseline.features.backbone_names import is_of_hub
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 
@@ -78,8 +78,7 @@ class TimmBackbone(Backbone):
         last = int(getattr(body, "head_hidden_size", 0) or body.num_features)
         early = [2 * stage["num_chs"] for stage in stages] if self.in_stages else []
         self.emphasis = np.repeat((1.0, LAST if early else 1.0), (sum(early), last))
-        layers = tuple(FeatureLayer(width) for width in (*early, last))
-        self.parts = (FeaturePart(name, True, layers),)
+        self.parts = (FeaturePart(name, True, (*early, last)),)
         config = body.pretrained_cfg
         for key in ("mean", "std"):
             value = torch.tensor(config[key]).view(1, -1, 1, 1)

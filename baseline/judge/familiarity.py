@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from baseline.features.feature_spread import standardising
+from baseline.features.scaling import standardising
 from baseline.judge.outputs import Floats, Scores, softmax
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic

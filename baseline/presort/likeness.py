@@ -14,10 +14,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from baseline.features.backbone import Backbone, FeatureLayer, FeaturePart
+from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, cached, features_of
-from baseline.train.methods.one_thread import one_thread
-from baseline.train.methods.scaling import Scaling
+from baseline.features.scaling import Scaling, one_thread
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Region, Sample
@@ -154,7 +153,7 @@ class ComponentStore:
         ]
         self._seen = len(seen)
         self.parts = tuple(
-            part._replace(layers=(FeatureLayer(basis.axes.shape[1]),))
+            part._replace(layers=(basis.axes.shape[1],))
             for part, basis in zip(self.backbone.parts, self._axes, strict=True)
         )
         self.components = np.zeros((0, sum(part.width for part in self.parts)), np.float32)

@@ -18,7 +18,7 @@ from baseline.presort.likeness import (
 )
 from baseline.presort.propose import LikenessOrder, PresortResult, propose
 from baseline.settings import Settings, Transfer
-from baseline.train.methods.part_weights import PartWeights, given_weights
+from baseline.train.methods.part_weights import PartWeights, weights_by_setting
 from curation.likeness.recommend import Indices, teaching
 from curation.likeness.space import FACT, forget_spaces, sample_name, write_space
 from curation.moments import moments_of
@@ -120,7 +120,7 @@ class Presorter:
         parts, generation = self.store.parts, self.store.generation
         if self._weights is None or self._weighed_at != generation:
             pictures = list(self.dataset.samples.by_key())
-            self._weights = given_weights(self.settings.part_weights, parts)
+            self._weights = weights_by_setting(self.settings.part_weights, parts)
             if self._weights is None:
                 expected = expected_weights(parts, self.dataset, pictures, progress)
                 self._weights = PartWeights(expected.weights, expected.why, {})

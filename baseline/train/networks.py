@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from baseline.features.backbone import Backbone
 from baseline.features.backbones import bare_backbone
+from baseline.features.scaling import Scaling
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 
 GRID = 4
@@ -132,6 +133,15 @@ class EmbeddingNet(FeatureNet):
     def embed_features(self, features: torch.Tensor) -> torch.Tensor:
         """Return embeddings of length 1: N x embedding."""
         return functional.normalize(self.projection(features), dim=1)
+
+
+def fold_into(scaling: Scaling, layer: nn.Linear) -> None:
+    """Make a layer that learnt on scaled features take them as they come."""
+    mean, deviation = (torch.from_numpy(v).to(layer.weight.device) for v in scaling)
+    with torch.no_grad():
+        weight = layer.weight.double() / deviation
+        layer.bias.copy_(layer.bias.double() - weight @ mean)
+        layer.weight.copy_(weight)
 
 
 def projection(settings: Triplet, width: int) -> nn.Sequential:

@@ -89,7 +89,9 @@ def load_model(folder: Path) -> tuple[Net, Settings, tuple[str, ...]]:
     """
     described = _described(folder)
     try:
-        settings = settings_from(described["settings"])
+        # The penalty was a setting once; nothing that predicts goes by it.
+        known = {key: value for key, value in described["settings"].items() if key != "penalty"}
+        settings = settings_from(known)
         classes = tuple(str(name) for name in described["classes"])
         digest = described["weights_sha256"]
         path = folder / Path(described.get("weights", WEIGHTS)).name

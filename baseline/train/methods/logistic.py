@@ -1,50 +1,87 @@
-"""Multinomial logistic regression with an L2 penalty, solved until the gradient is next to none.
+"""Multinomial logistic regression whose weights cost the more, the more what they weigh differs
+within classes.
 
-On small sets it beats a head trained by stochastic gradient descent by 4 to 5 points. Features
-come standardised, so that one penalty suits all of them; `within_class.py` has the
-other penalty.
+On small sets it beats a head trained by stochastic gradient descent by 4 to 5 points. What tells
+classes apart in a few pictures by chance is mostly what differs among pictures of one class, too.
+With C the covariance within classes and c its mean variance, weights w cost w' (C / c + 1) w
+(within-class covariance normalisation: Hatch, Kajarekar and Stolcke, "Within-class covariance
+normalization for SVM-based speaker recognition", 2006). Features that are whitened so make of that
+the |w|^2 of scikit-learn's `LogisticRegression`. Each layer of a network has its own C and c: of
+how its features vary with those of others few pictures tell nothing but chance (one C for all
+layers cost 1.2 points on five characters of shows; docs/experiments.md).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.linalg import cholesky, solve_triangular
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 
 from baseline.data.grouped_split import stratified_group_folds
-from baseline.features.backbone import FeatureLayer
-from baseline.judge.outputs import softmax
-from baseline.settings import Penalty
-from baseline.train.methods.one_thread import one_thread
-from baseline.train.methods.within_class import WithinClassMetric, row_span
+from baseline.features.scaling import one_thread
 
 Floats = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
+Folds = list[tuple[Classes, Classes]]
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """What is chosen from; on pictures those from 1 on are alike (docs/experiments.md)."""
 DEFAULT = 1.0
 FOLDS = 4
 MOST = 1000
-"""Samples that the choice is made with, and views of them: more would change little and take
+"""Samples that a choice is made with, and views of them: more would change little and take
 long."""
 SMALL = 5_000_000
 """Values of a matrix up to which more threads only wait for each other."""
 ITERATIONS = 2000
-TOLERANCE = 1e-4
-"""The largest part of the gradient that is none."""
-LEVEL = 64 * float(np.finfo(np.float64).eps)
-"""By what share of it the objective has to fall for another step."""
 UNSEEN = 1e-4
 """The probability of a class that a fold has not seen: it is the same for each strength."""
 
 
-class Solved(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TrainRows:
+    """Samples of train: features `x` (N x V x D, V views of each, or N x D), classes `y`, weights.
+
+    `groups` (N) number what must not be learnt from and judged by at once.
+    """
+
+    x: npt.NDArray[Any]
+    y: Classes
+    weights: Floats
+    groups: Classes
+
+    def at(self, rows: Classes) -> TrainRows:
+        """Return some of them."""
+        return TrainRows(self.x[rows], self.y[rows], self.weights[rows], self.groups[rows])
+
+    def some(self, seed: int) -> TrainRows:
+        """Return as many as a choice is made with, in order."""
+        return self.at(np.sort(np.random.default_rng(seed).permutation(len(self.y))[:MOST]))
+
+    def folds(self, seed: int) -> Folds:
+        """Return rows to learn from and to judge by, groups kept whole; none for too few."""
+        if len(np.unique(self.y)) < 2:
+            return []
+        folds = stratified_group_folds(self.y, self.groups, FOLDS, seed)
+        return [(learnt, held) for learnt, held in folds if len(np.unique(self.y[learnt])) > 1]
+
+    def each_view(self) -> TrainRows:
+        """Return every view as a row, with its part of the weight of its sample."""
+        views = self.x.shape[1]
+        weights, groups = np.repeat(self.weights / views, views), np.repeat(self.groups, views)
+        x = self.x.reshape(-1, self.x.shape[2])
+        return TrainRows(x, np.repeat(self.y, views), weights, groups)
+
+
+class LinearHead(NamedTuple):
     """Scores are `x @ coefficients.T + bias`: classes x D, and classes."""
 
     coefficients: Floats
@@ -52,20 +89,7 @@ class Solved(NamedTuple):
     converged: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FittedLogistic:
-    """What was solved for the `classes` that there were pictures of, sorted."""
-
-    classes: Classes
-    solved: Solved
-
-    def probabilities(self, x: Floats) -> Floats:
-        """Return the probability of each of `classes`: N x classes."""
-        return softmax(x @ self.solved.coefficients.T + self.solved.bias)
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """The inverse of the penalty, how it came about, and the log loss of each that was tried."""
 
     strength: float
@@ -73,148 +97,125 @@ class Chosen:
     losses: dict[float, float]
 
 
-def solve(
-    x: Floats,
-    y: Classes,
-    weights: Floats,
-    classes: int,
-    strength: float,
-    penalty: Penalty,
-    layers: Sequence[FeatureLayer] = (),
-) -> Solved:
-    """Return the weights that minimise the sum of weighted losses + penalty / (2 strength).
+class Whitening(NamedTuple):
+    """A matrix for each layer, its features x rank; features times it are evened.
 
-    `x` is N x V x D, V views of each sample, `weights` N; the penalty is |w|^2 or that within
-    classes (`within_class.py`) of each of `layers`, or of one that has all features.
-    Every one of `classes` must be in `y`.
+    On evened features weights w cost |w|^2.
     """
-    flat, labels, each = _each_view(x, y, weights)
-    with _threads(flat):
-        metric = _metric(flat, labels, each, penalty, layers)
-        even = metric.evened(flat)
-        basis = row_span(even)
-        seen = even if basis is None else even @ basis
-    found = fit_logistic(seen, labels, each, strength).solved
-    rows = found.coefficients if basis is None else found.coefficients @ basis.T
-    return found._replace(coefficients=metric.restored(rows))
+
+    matrices: tuple[Floats, ...]
+
+    @classmethod
+    def of(cls, rows: TrainRows, layers: Sequence[int]) -> Self:
+        """Return the one of rows N x D, whose features are of layers of these widths."""
+        x, weights = rows.x, rows.weights
+        members = np.zeros((len(x), int(rows.y.max()) + 1))
+        members[np.arange(len(x)), rows.y] = weights
+        means = members.T @ x / np.maximum(members.sum(0)[:, None], 1e-300)
+        apart = (x - means[rows.y]) * np.sqrt(weights / weights.sum())[:, None]
+        pairs = zip(_split(x, layers), _split(apart, layers), strict=True)
+        return cls(tuple(_whitening(seen, off) for seen, off in pairs))
+
+    def evened(self, x: Floats) -> Floats:
+        """Return features (N x D) evened: N x the sum of the ranks."""
+        parts = zip(
+            _split(x, [len(matrix) for matrix in self.matrices]), self.matrices, strict=True
+        )
+        return np.concatenate([part @ matrix for part, matrix in parts], 1)
+
+    def restored(self, coefficients: Floats) -> Floats:
+        """Return coefficients of evened features (classes x ranks) as those of the features."""
+        parts = _split(coefficients, [matrix.shape[1] for matrix in self.matrices])
+        pairs = zip(parts, self.matrices, strict=True)
+        return np.concatenate([part @ matrix.T for part, matrix in pairs], 1)
 
 
-def choose_strength(
-    x: Floats,
-    y: Classes,
-    weights: Floats,
-    groups: Sequence[str],
-    seed: int,
-    penalty: Penalty,
-    layers: Sequence[FeatureLayer] = (),
-) -> Chosen:
+def _split(x: Floats, widths: Sequence[int]) -> list[Floats]:
+    return np.split(x, np.cumsum(widths)[:-1], axis=1)
+
+
+def _span(x: Floats) -> Floats:
+    """Return an orthonormal basis of what the rows span, D x rank.
+
+    The cost is blind to rotation, and what lies outside of the span would only add to it.
+    """
+    return np.linalg.qr(x.T)[0] if len(x) < x.shape[1] else np.eye(x.shape[1])
+
+
+def _whitening(x: Floats, apart: Floats) -> Floats:
+    """Return M, D x rank, so that M M' is (C / c + 1)^-1 in what the rows of `x` span.
+
+    C is apart' apart.
+    """
+    variance = float(np.square(apart).sum()) / apart.shape[1] or 1.0
+    basis = _span(x)
+    seen = apart @ basis
+    factor = cholesky(seen.T @ seen / variance + np.eye(basis.shape[1]), lower=True)
+    matrix: Floats = basis @ solve_triangular(factor, np.eye(len(factor)), lower=True, trans="T")
+    return matrix
+
+
+def solve(rows: TrainRows, strength: float, layers: Sequence[int]) -> LinearHead:
+    """Return the weights that minimise the sum of weighted losses + cost / (2 strength).
+
+    `rows` are N x V x D, and have all classes from 0 on; `layers` are the widths of their layers.
+    """
+    seen = rows.each_view()
+    with threads_for(seen.x):
+        whitening = Whitening.of(seen, layers)
+        even = whitening.evened(seen.x)
+        basis = _span(even)
+        model = fit_logistic(even @ basis, seen.y, seen.weights, strength)
+        coefficients, bias = whitening.restored(model.coef_ @ basis.T), model.intercept_
+    if len(model.classes_) == 2:
+        coefficients, bias = np.stack([-coefficients[0], coefficients[0]]) / 2, bias * [-0.5, 0.5]
+    return LinearHead(coefficients, bias, int(model.n_iter_.max()) < ITERATIONS)
+
+
+def choose_strength(rows: TrainRows, layers: Sequence[int], seed: int) -> Chosen:
     """Choose the strength of least log loss by cross-validation that keeps groups whole.
 
-    `x` is N x V x D. Models of the first view of each sample are judged by it; the others say what
-    differs within classes, as many of them as come to `MOST` in all.
+    `rows` are N x V x D, of layers of these widths. Models of the first view of each sample are
+    judged by it; the others say what differs within classes, as many of them as come to `MOST` in
+    all.
     """
-    numbers = np.unique(np.array(groups), return_inverse=True)[1]
-    if len(y) > MOST:
-        some = np.random.default_rng(seed).permutation(len(y))[:MOST]
-        x, y, weights, numbers = x[some], y[some], weights[some], numbers[some]
-    folds = stratified_group_folds(y, numbers, FOLDS, seed)
-    if not folds or len(np.unique(y)) < 2:
+    some = rows.some(seed)
+    folds = some.folds(seed)
+    if not folds:
         return Chosen(DEFAULT, "default", {})
     losses = dict.fromkeys(STRENGTHS, 0.0)
-    x = x[:, : max(1, MOST // len(x))]
-    for learnt, held in folds:
-        if len(np.unique(y[learnt])) < 2:
-            continue
-        seen = _each_view(x[learnt], y[learnt], weights[learnt])
-        with _threads(x):
-            plain = _metric(*seen, penalty, layers).evened(x[:, 0])
-            basis = row_span(plain[learnt])
-            if basis is not None:
-                plain = plain @ basis
-        for strength in STRENGTHS:
-            model = fit_logistic(plain[learnt], y[learnt], weights[learnt], strength)
-            losses[strength] += log_loss(model, plain[held], y[held], weights[held])
+    views = max(1, MOST // len(some.y))
+    with threads_for(some.x):
+        for learnt, held in folds:
+            own = some.at(learnt)
+            seen = TrainRows(own.x[:, :views], own.y, own.weights, own.groups).each_view()
+            plain = Whitening.of(seen, layers).evened(some.x[:, 0])
+            plain = plain @ _span(plain[learnt])
+            for strength in STRENGTHS:
+                model = fit_logistic(plain[learnt], own.y, own.weights, strength)
+                losses[strength] += log_loss(model, plain[held], some.y[held], some.weights[held])
     best = min(losses, key=lambda strength: losses[strength])
-    total = float(weights.sum())
-    told = {strength: loss / total for strength, loss in losses.items()}
-    return Chosen(best, f"{len(folds)}-fold cross-validation by moment within train", told)
+    total = float(some.weights.sum())
+    means = {strength: loss / total for strength, loss in losses.items()}
+    return Chosen(best, f"{len(folds)}-fold cross-validation by moment within train", means)
 
 
-def _each_view(x: Floats, y: Classes, weights: Floats) -> tuple[Floats, Classes, Floats]:
-    """Return views N x V x D as rows, with their classes and their parts of the weights."""
-    views = x.shape[1]
-    return x.reshape(-1, x.shape[2]), np.repeat(y, views), np.repeat(weights / views, views)
+def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> LogisticRegression:
+    """Return a model of `x` (N x D) with weights (N)."""
+    model = LogisticRegression(C=strength, max_iter=ITERATIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(x, y, weights)
 
 
-def _metric(
-    x: Floats, y: Classes, weights: Floats, penalty: Penalty, layers: Sequence[FeatureLayer]
-) -> WithinClassMetric:
-    if penalty == "l2":
-        return WithinClassMetric()
-    return WithinClassMetric.of(x, y, weights, layers or (FeatureLayer(x.shape[1]),))
-
-
-def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> FittedLogistic:
-    """Return a model of `x` (N x D) with weights (N).
-
-    The objective and the stopping rule are those of scikit-learn's `LogisticRegression`, whose
-    checks of each step take longer than the steps where pictures are few.
-    """
-    classes, right = np.unique(y, return_inverse=True)
-    # Of two classes it weighs one row of differences, which is twice as much as two rows.
-    penalty = (2 if len(classes) == 2 else 1) / (strength * weights.sum())
-    objective = _Objective(x, right, weights / weights.sum(), penalty, len(classes))
-    stop = {"maxiter": ITERATIONS, "maxls": 50, "gtol": TOLERANCE, "ftol": LEVEL}
-    with _threads(x):
-        found = minimize(objective, objective.start(), method="L-BFGS-B", jac=True, options=stop)
-    rows = found.x.reshape(-1, len(classes))
-    solved = Solved(rows[:-1].T, rows[-1], bool(found.nit < ITERATIONS))
-    return FittedLogistic(classes, solved)
-
-
-@dataclass(frozen=True, slots=True)
-class _Objective:
-    """The mean loss of all samples and the penalty, and its gradient.
-
-    What is solved for are the coefficients (D x classes) and below them the bias. `weights` come
-    to 1.
-    """
-
-    x: Floats
-    right: Classes
-    weights: Floats
-    penalty: float
-    classes: int
-
-    def start(self) -> Floats:
-        """Return nothing but zeros."""
-        return np.zeros((self.x.shape[1] + 1) * self.classes)
-
-    def __call__(self, flat: Floats) -> tuple[float, Floats]:
-        """Return the loss, and its gradient as `flat` has it."""
-        rows = flat.reshape(-1, self.classes)
-        scores = self.x @ rows[:-1] + rows[-1]
-        scores -= scores.max(1, keepdims=True)
-        samples = np.arange(len(scores))
-        own = scores[samples, self.right]
-        np.exp(scores, out=scores)
-        sums = scores.sum(1)
-        loss = self.weights @ (np.log(sums) - own) + self.penalty / 2 * np.vdot(
-            rows[:-1], rows[:-1]
-        )
-        scores *= (self.weights / sums)[:, None]  # weighted probabilities, less what is right
-        scores[samples, self.right] -= self.weights
-        gradient = np.concatenate((self.x.T @ scores + self.penalty * rows[:-1], [scores.sum(0)]))
-        return float(loss), gradient.ravel()
-
-
-def log_loss(model: FittedLogistic, x: Floats, y: Classes, weights: Floats) -> float:
+def log_loss(model: LogisticRegression, x: Floats, y: Classes, weights: Floats) -> float:
     """Return the weighted sum of -log(probability of the right class) over `x`, N x D."""
-    probabilities = np.full((len(y), int(max(y.max(), model.classes.max())) + 1), UNSEEN)
-    probabilities[:, model.classes] = model.probabilities(x)
+    probabilities = np.full((len(y), int(max(y.max(), model.classes_.max())) + 1), UNSEEN)
+    probabilities[:, model.classes_] = model.predict_proba(x)
     right = np.maximum(probabilities[np.arange(len(y)), y], UNSEEN)
     return float(-(weights * np.log(right)).sum())
 
 
-def _threads(x: Floats) -> AbstractContextManager[Any]:
+def threads_for(x: Floats) -> AbstractContextManager[Any]:
+    """Hold linear algebra on a small matrix to one thread."""
     return one_thread() if x.size <= SMALL else nullcontext()

@@ -80,6 +80,9 @@ class TrainingData:
         known = {sample.key: index[str(sample.label)] for sample in self.examples.splits[split]}
         return np.array([known[key] for key in keys], dtype=np.int64)
 
-    def moments_of(self, keys: Sequence[str]) -> tuple[str, ...]:
-        """Return the moment of each key: what must not be learnt from and judged by at once."""
-        return tuple(self.examples.moments[key] for key in keys)
+    def moments_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return the number of the moment of each key: what must not be learnt from and judged by
+        at once.
+        """
+        names = np.array([self.examples.moments[key] for key in keys])
+        return np.unique(names, return_inverse=True)[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +10,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from baseline.features.scaling import Scaling
 from baseline.settings import Transfer
 from baseline.train.batches import FeatureSamples, sampler_for
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import TrainingTask, train_network
-from baseline.train.methods.logistic import choose_strength, solve
+from baseline.train.methods.logistic import TrainRows, choose_strength, solve
 from baseline.train.methods.part_weights import weigh_train
 from baseline.train.methods.pretrained import pretrained
-from baseline.train.methods.scaling import Scaling
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import FeatureNet, Net
+from baseline.train.networks import FeatureNet, Net, fold_into
 from baseline.train.objective import Classify, check_classes, class_weights
 
 
@@ -43,13 +42,15 @@ def fit_transfer(
     check_classes(train.y, material.classes)
     weights = _sample_weights(train, material, settings)
     groups = material.moments_of(seen.keys)
-    scaling, weighed = weigh_train(material, train, net.backbone, settings, weights, groups, watch)
+    rows = TrainRows(train.x, train.y, weights, groups)
+    scaling, weighed = weigh_train(material, rows, net.backbone, settings, watch)
     scaled = FeatureSamples(scaling.applied(train.x), train.y)
     if settings.head == "logistic":
-        fitted = _solved(net, scaled, weights, groups, settings, watch)
+        rows = replace(rows, x=scaled.x.astype(np.float64))
+        fitted = _solved(net, rows, settings, watch)
     else:
         fitted = _descended(net, scaled, scaling, material, settings, watch)
-    scaling.fold_into(_first_layer(net.head))
+    fold_into(scaling, _first_layer(net.head))
     return replace(fitted, net=net, facts=fitted.facts | facts | weighed)
 
 
@@ -75,17 +76,13 @@ def _first_layer(head: nn.Module) -> nn.Linear:
 
 def _solved(
     net: FeatureNet,
-    train: FeatureSamples,
-    weights: npt.NDArray[np.float64],
-    groups: Sequence[str],
+    rows: TrainRows,
     settings: Transfer,
     watch: TrainingCallback,
 ) -> TrainingResult[Net]:
-    x, penalty = train.x.astype(np.float64), (settings.penalty, net.backbone.layers)
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
     if not settings.strength:
-        known = train.y, weights, groups, settings.seed
-        chosen = choose_strength(x, *known, *penalty)
+        chosen = choose_strength(rows, net.backbone.layers, settings.seed)
         facts = {
             "strength": chosen.strength,
             "strength_by": chosen.by,
@@ -93,8 +90,7 @@ def _solved(
         }
         watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
     layer = _first_layer(net.head)
-    strength = facts["strength"]
-    solved = solve(x, train.y, weights, layer.out_features, strength, *penalty)
+    solved = solve(rows, facts["strength"], net.backbone.layers)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(solved.coefficients))
         layer.bias.copy_(torch.from_numpy(solved.bias))

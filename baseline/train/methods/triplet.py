@@ -12,6 +12,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import nn
 from torch.nn import functional
 
+from baseline.features.scaling import one_thread
 from baseline.settings import Triplet
 from baseline.train.batches import (
     FeatureSamples,
@@ -22,12 +23,12 @@ from baseline.train.batches import (
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
 from baseline.train.methods.gallery import make_gallery
-from baseline.train.methods.one_thread import one_thread
+from baseline.train.methods.logistic import TrainRows
 from baseline.train.methods.part_weights import weigh_train
 from baseline.train.methods.pretrained import keep_norms, pretrained
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.methods.triplet_loss import BatchHard
-from baseline.train.networks import EmbeddingNet, Net
+from baseline.train.networks import EmbeddingNet, Net, fold_into
 from baseline.train.objective import check_classes
 
 
@@ -54,8 +55,8 @@ def _projection(
     seen = material.train_features(net.backbone)
     train = material.labelled("train", seen)
     check_classes(train.y, material.classes)
-    alike, groups = np.ones(len(train.y)), material.moments_of(seen.keys)
-    scaling, weighed = weigh_train(material, train, net.backbone, settings, alike, groups, watch)
+    rows = TrainRows(train.x, train.y, np.ones(len(train.y)), material.moments_of(seen.keys))
+    scaling, weighed = weigh_train(material, rows, net.backbone, settings, watch)
     scaled = FeatureSamples(scaling.applied(train.x), train.y)
     held = material.features("val", net.backbone)
     val = FeatureSamples(scaling.applied(held.vectors), material.classes_of("val", held.keys))
@@ -64,7 +65,7 @@ def _projection(
     objective = BatchHard(settings.margin, scaled, len(material.classes), _embed_features)
     fitted = _descended(net.projection, scaled, val, objective, material, settings, watch)
     projected = _all_of(net.projection, scaled, _embed_features)
-    scaling.fold_into(layer)
+    fold_into(scaling, layer)
     net.head = make_gallery(projected, train.y, seen.keys, len(material.classes))
     return _finished(fitted, net, facts | weighed)
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from drawn_dataset import fill
 
-from baseline.features.backbone import FeatureLayer, FeaturePart
+from baseline.features.backbone import FeaturePart
 from baseline.features.backbones import SideBySide, bare_backbone, load_backbone
 from baseline.features.colour_layout import ColourLayout
 from baseline.features.features import FeatureSpec, features_of
+from baseline.features.scaling import Scaling
 from baseline.features.texture import ExpectedWeights
-from baseline.train.batches import FeatureSamples
-from baseline.train.methods.part_weights import choose_part_weights, weighed_scaling
-from baseline.train.methods.scaling import Scaling
+from baseline.train.methods.logistic import TrainRows
+from baseline.train.methods.part_weights import choose_part_weights, weights_by_setting
 from curation.likeness.colour_layout import WIDTH, colour_layout
 from gleanset import Dataset
 from gleanset.errors import UsageError
@@ -45,7 +45,7 @@ def test_a_name_joins_backbones_and_their_weights() -> None:
     assert isinstance(both, SideBySide)
     assert [part.name for part in both.parts] == [NETWORK, "colours"]
     assert both.width == alone.width + WIDTH == len(both.emphasis)
-    assert sum(layer.width for layer in both.layers) == both.width
+    assert sum(both.layers) == both.width
     assert len(alone.layers) == 6, "five stages, and what comes before the classes"
     assert told.source == "none"
     x = torch.rand(2, 3, 32, 32)
@@ -73,20 +73,19 @@ def test_a_further_part_leaves_cached_features_alone(tmp_path: Path) -> None:
 
 
 PARTS = (
-    FeaturePart("network", True, (FeatureLayer(20),)),
-    FeaturePart("colours", False, (FeatureLayer(12),)),
+    FeaturePart("network", True, (20,)),
+    FeaturePart("colours", False, (12,)),
 )
 
 
-def drawn(telling: str, classes: int = 4, each: int = 12) -> tuple[FeatureSamples, list[str]]:
+def drawn(telling: str, classes: int = 4, each: int = 12) -> TrainRows:
     """Features of which one part tells the classes; three samples share a moment's noise."""
     random = np.random.default_rng(5)
     y = np.arange(classes).repeat(each)
-    moments = np.arange(classes * each) // 3
     x = random.normal(size=(len(y), 32)) + random.normal(size=(len(y) // 3, 32)).repeat(3, 0)
     first = 0 if telling == "network" else 20
     x[:, first : first + 12] += 2.0 * random.normal(size=(classes, 12))[y]
-    return FeatureSamples(x[:, None].astype(np.float32), y), [str(m) for m in moments]
+    return TrainRows(x, y, np.ones(len(y)), np.arange(len(y)) // 3)
 
 
 class Maker:
@@ -103,9 +102,9 @@ EXPECTED = ExpectedWeights((1.0, 0.5), "they are pictures")
 def test_the_part_that_tells_the_classes_weighs_more(
     telling: str, least: float, most: float
 ) -> None:
-    train, moments = drawn(telling)
-    alike = np.ones(len(train.y))
-    _, chosen = weighed_scaling(train, Maker, "auto", alike, moments, 0, lambda: EXPECTED)  # type: ignore[arg-type]
+    rows = drawn(telling)
+    plain = Scaling.of(rows.x, Maker).applied(rows.x).astype(np.float64)  # type: ignore[arg-type]
+    chosen = choose_part_weights(replace(rows, x=plain), PARTS, EXPECTED, 0)
     assert least <= chosen.weights[1] <= most
     assert "by moment within train" in chosen.by
     named = chosen.to_json(PARTS)["parts"]
@@ -113,27 +112,18 @@ def test_the_part_that_tells_the_classes_weighs_more(
 
 
 def test_parts_have_the_variance_of_their_weights() -> None:
-    train, moments = drawn("network")
-    alike = np.ones(len(train.y))
-    scaling, _ = weighed_scaling(train, Maker, "0.5", alike, moments, 0, unasked)  # type: ignore[arg-type]
-    spread = scaling.applied(train.x)[:, 0].var(0)
+    x = drawn("network").x
+    spread = Scaling.of(x, Maker, (1.0, 0.5)).applied(x).var(0)  # type: ignore[arg-type]
     assert spread[20:].sum() == pytest.approx(0.25 * spread[:20].sum(), rel=1e-4)
-    without = Scaling.of(train.x, Maker, (1.0, 0.0))  # type: ignore[arg-type]
-    assert not without.applied(train.x)[..., 20:].any()
+    without = Scaling.of(x, Maker, (1.0, 0.0))  # type: ignore[arg-type]
+    assert not without.applied(x)[..., 20:].any()
+    assert weights_by_setting("auto", PARTS) is None
     with pytest.raises(UsageError, match="2 weights"):
-        weighed_scaling(train, Maker, "0.5,1", alike, moments, 0, unasked)  # type: ignore[arg-type]
-
-
-def unasked() -> ExpectedWeights:
-    raise AssertionError("nobody wants to know")
+        weights_by_setting("0.5,1", PARTS)
 
 
 def test_one_picture_a_class_takes_what_is_expected() -> None:
-    train, moments = drawn("colours", each=3)
-    few = [0, 3, 6, 9]
-    x = train.x[few, 0].astype(np.float64)
-    chosen = choose_part_weights(
-        x, PARTS, train.y[few], np.ones(4), [moments[row] for row in few], 0, EXPECTED
-    )
+    few = drawn("colours", each=3).at(np.array([0, 3, 6, 9]))
+    chosen = choose_part_weights(few, PARTS, EXPECTED, 0)
     assert chosen.weights == EXPECTED.weights
     assert "too small" in chosen.by

@@ -9,7 +9,7 @@ import numpy as np
 from drawn_dataset import put_whole
 from filled import fill
 
-from baseline.features.backbone import FeatureLayer, FeaturePart
+from baseline.features.backbone import FeaturePart
 from baseline.features.texture import (
     DRAWN,
     OTHERS,
@@ -28,8 +28,8 @@ from tools.sample.scene import paint_scene, plan_scene
 
 QUICK = {"backbone": "test_efficientnet+colours", "weights": "none", "size": "32"}
 PARTS = (
-    FeaturePart("network", True, (FeatureLayer(6),)),
-    FeaturePart("colours", False, (FeatureLayer(4),)),
+    FeaturePart("network", True, (6,)),
+    FeaturePart("colours", False, (4,)),
 )
 
 

@@ -80,7 +80,7 @@ def test_override(key: str, text: str, value: object) -> None:
         ("epochs", "2.5", "a whole number"),
         ("batch", "1", "a whole number >= 2"),
         ("dropout", "1", "a number < 1"),
-        ("learning_rate", "nan", "a number >= 0"),
+        ("learning_rate", "nan", "a number > 0"),
         ("weight_decay", "-1", "a number >= 0"),
         ("augment", "maybe", "none or characters or photos"),
         ("optimiser", "lion", "adam or adamw or adamax or sgd"),
@@ -131,8 +131,8 @@ def test_an_option_that_would_change_nothing_is_refused() -> None:
         load_preset("transfer", {"batch": "5"})
     with pytest.raises(UsageError, match="width of an mlp"):
         load_preset("transfer", {"head": "linear", "dense": "5"})
-    with pytest.raises(UsageError, match="'penalty' has no meaning for a head that descends"):
-        load_preset("transfer", {"head": "mlp", "penalty": "l2"})
+    with pytest.raises(UsageError, match="'strength' has no meaning for a head that descends"):
+        load_preset("transfer", {"head": "mlp", "strength": "1"})
     assert load_preset("transfer", {"head": "mlp", "dense": "5", "batch": "8"})
     with pytest.raises(UsageError, match="no setting 'blocks'"):
         load_preset("finetune", {"blocks": "3"})

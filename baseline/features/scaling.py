@@ -1,17 +1,30 @@
-"""Features brought to one scale while learning; the layer that learnt on them takes it over."""
+"""Features brought to one scale while something learns on them; torch is not needed for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
-from baseline.features.backbone import Backbone
-from baseline.features.feature_spread import TINY, Floats, standardising
+if TYPE_CHECKING:
+    from baseline.features.backbone import Backbone
+
+FLOOR = 0.1
+"""Of the median deviation: a feature that hardly varies in train must not shout elsewhere."""
+TINY = 1e-6
+"""The floor where most features do not vary at all."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def standardising(spread: Floats) -> Floats:
+    """Return what standardises features whose standard deviations are `spread` (D)."""
+    floor = FLOOR * float(np.median(spread)) or TINY
+    return np.maximum(spread, floor)
 
 
 class Scaling(NamedTuple):
@@ -23,7 +36,7 @@ class Scaling(NamedTuple):
     @classmethod
     def of(
         cls,
-        vectors: npt.NDArray[np.float32],
+        vectors: npt.NDArray[np.floating[Any]],
         backbone: Backbone,
         weights: Sequence[float] | None = None,
     ) -> Scaling:
@@ -52,17 +65,28 @@ class Scaling(NamedTuple):
                 deviation[own] *= max(alike, TINY) / weight if weight else np.inf
         return cls(flat.mean(0, dtype=np.float64), deviation)
 
-    def applied(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def applied(self, vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
         """Return the same vectors on the common scale."""
         scaled: npt.NDArray[np.float32] = ((vectors - self.mean) / self.deviation).astype(
             np.float32
         )
         return scaled
 
-    def fold_into(self, layer: nn.Linear) -> None:
-        """Make a layer that learnt on scaled features take them as they come."""
-        mean, deviation = (torch.from_numpy(v).to(layer.weight.device) for v in self)
-        with torch.no_grad():
-            weight = layer.weight.double() / deviation
-            layer.bias.copy_(layer.bias.double() - weight @ mean)
-            layer.weight.copy_(weight)
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Hold the libraries of linear algebra to one thread.
+
+    On a busy machine several wait for each other far too long.
+    """
+    held: AbstractContextManager[Any] = _libraries().limit(limits=1)
+    return held
+
+
+@cache
+def _libraries() -> Any:
+    """Look for the libraries once: each time that would take longer than a small solution."""
+    # Those whose threads are held must be loaded before they are looked for.
+    import sklearn.linear_model  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
