@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import msgspec
 import platformdirs
@@ -261,7 +261,7 @@ def _from_environment() -> dict[str, Any]:
         for field in msgspec.structs.fields(shape):
             name = f"GLEANSET_{table}_{field.name}".upper()
             if value := os.environ.get(name):
-                is_list = get_origin(field.type) is list
+                is_list = get_origin(get_type_hints(shape)[field.name]) is list
                 settings.setdefault(table, {})[field.name] = (
                     _listed(name, value) if is_list else value
                 )
