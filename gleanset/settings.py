@@ -261,7 +261,7 @@ def _from_environment() -> dict[str, Any]:
         for field in msgspec.structs.fields(shape):
             name = f"GLEANSET_{table}_{field.name}".upper()
             if value := os.environ.get(name):
-                is_list = get_origin(get_type_hints(shape)[field.name]) is list
+                is_list = get_origin(get_type_hints(shape)[field.name]) in (list, tuple)
                 settings.setdefault(table, {})[field.name] = (
                     _listed(name, value) if is_list else value
                 )
