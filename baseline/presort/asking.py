@@ -1,18 +1,15 @@
-"""Which samples are odd, and which a person should label next: unsure ones that differ.
+"""Which samples are odd, and which a person should label next: those of different groups, in turns.
 
-With a model, BADGE (Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
-Bounds", 2020): samples far apart in the gradient that their labels would cause, (p - 1[best]) x v,
-which is long where the model is unsure. Without one, typical samples of different groups
-(TypiClust: Hacohen, Dekel and Weinshall, "Active Learning on a Budget", 2022).
+With a model the least sure of each group come first, without one the most typical (TypiClust:
+Hacohen, Dekel and Weinshall, "Active Learning on a Budget", 2022).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from curation.likeness.recommend import Flags, Floats, Indices, Rows
 
@@ -20,56 +17,42 @@ MOST = 100
 """Samples that are asked for: some pages of a window."""
 
 
-def diverse_uncertain(
-    probabilities: Floats, vectors: Rows, free: Flags, copies: Sequence[str]
+def least_sure(
+    probabilities: Floats, group: Indices, free: Flags, copies: Sequence[str]
 ) -> list[int]:
-    """Return up to `MOST` of the samples that are `free`, the most telling first.
+    """Return up to `MOST` of the samples that are `free`, one of each group, then the second of
+    each: those whose likeliest two classes (of N x classes) are least apart come first.
 
-    The first has the longest gradient, each next one that farthest from those chosen: taking the
-    farthest did better than drawing it with a chance, as the paper does (docs/experiments.md). Of
-    `copies` of one name only one is taken.
+    Of `copies` of one name only one is taken.
     """
-    rest = probabilities.copy()
-    rest[np.arange(len(rest)), probabilities.argmax(1)] -= 1
-    length = (rest**2).sum(1) * (vectors.astype(np.float64) ** 2).sum(1)
-    gap = np.where(free, length, 0.0)
-    chosen: list[int] = []
+    best = np.sort(probabilities, axis=1)
+    margin = best[:, -1] - best[:, -2]
+    return _in_turns(margin, margin, group, np.flatnonzero(free), copies)
+
+
+def most_typical(odd: Floats, group: Indices, free: Flags, copies: Sequence[str]) -> list[int]:
+    """Return the same by how `odd` samples are, the largest groups first in each turn."""
+    size = np.bincount(group)[group].astype(np.float64)
+    return _in_turns(odd, -size, group, np.flatnonzero(free), copies)
+
+
+def _in_turns(
+    within: Floats, among: Floats, group: Indices, rows: Indices, copies: Sequence[str]
+) -> list[int]:
+    """Return rows ordered `within` their group, and `among` those of one turn."""
     taken: set[str] = set()
-    while len(chosen) < MOST and gap.max() > 0:
-        pick = int(gap.argmax())
-        gap[pick] = 0
-        if copies[pick] in taken:
-            continue
-        taken.add(copies[pick])
-        chosen.append(pick)
-        shared = (rest @ rest[pick]) * (vectors @ vectors[pick])
-        gap = np.minimum(gap, np.maximum(length + length[pick] - 2 * shared, 0))
-    return chosen
-
-
-def typical_of_groups(odd: Floats, group: Indices, free: Flags, copies: Sequence[str]) -> list[int]:
-    """Return up to `MOST` free samples: the least odd of each group, large groups first, then the
-    second of each.
-    """
-    size = np.bincount(group)
     turn: Counter[int] = Counter()
     ranked = []
-    for row in _first_of_copies(np.argsort(odd, kind="stable").tolist(), copies):
-        if free[row]:
+    for row in rows[np.argsort(within[rows], kind="stable")].tolist():
+        if copies[row] not in taken:
+            taken.add(copies[row])
             number = int(group[row])
-            ranked.append((turn[number], -int(size[number]), number, row))
+            ranked.append((turn[number], float(among[row]), row))
             turn[number] += 1
     return [row for *_, row in sorted(ranked)[:MOST]]
 
 
-def _first_of_copies(rows: Iterable[int], copies: Sequence[str]) -> list[int]:
-    first: dict[str, int] = {}
-    for row in rows:
-        first.setdefault(copies[row], row)
-    return list(first.values())
-
-
-def oddness(vectors: Rows, kind: npt.NDArray[np.int64]) -> Floats:
+def oddness(vectors: Rows, kind: Indices) -> Floats:
     """Return how far each sample is from the middle of its kind: 0 typical, 0.5 far out, up to 1.
 
     The distance in robust standard deviations (median, 1.4826 MAD) above the median of its kind,

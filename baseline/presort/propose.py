@@ -15,7 +15,7 @@ import numpy as np
 
 from baseline.judge.calibration import calibration_error
 from baseline.judge.intervals import share_at_most
-from baseline.presort.asking import diverse_uncertain, oddness, typical_of_groups
+from baseline.presort.asking import least_sure, most_typical, oddness
 from curation.likeness.grouping import SOME, group_numbers, main_directions, walked
 from curation.likeness.recommend import (
     Flags,
@@ -84,13 +84,13 @@ def propose(
     if learnt is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.group))}
         odd = oddness(vectors, order.group)
-        ask = typical_of_groups(odd, order.group, _waiting(samples), _copies(samples))
+        ask = most_typical(odd, order.group, _waiting(samples), _copies(samples))
     else:
         facts = _facts(samples, learnt)
         facts["of_no_class_at_most"] = _rejected_share_at_most(samples, moments)
         odd = _doubts(learnt, vectors)
         free = _waiting(samples)
-        ask = diverse_uncertain(learnt.probabilities, vectors, free, _copies(samples))
+        ask = least_sure(learnt.probabilities, order.group, free, _copies(samples))
     presorted = _presorted(samples, order, odd, ask, learnt)
     facts |= {"samples": len(presorted), "labelled": sum(bool(one.label) for one in samples)}
     return PresortResult(presorted, facts, order)
