@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from threading import Lock
 from typing import TypeVar
 
 from gleanset.errors import GleansetError
 from harvest.http import DownloadLimits
-from harvest.http.throttle import backoff
+from harvest.http.throttle import HostSlots, backoff
 from harvest.http.urls import host_of
 
 _STEP = 0.2
@@ -38,9 +36,7 @@ class SiteThrottle:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._busy: dict[str, Lock] = {}
-        self._not_before: dict[str, float] = {}
+        self._slots = HostSlots(1, seconds)
 
     @contextmanager
     def turn(self, host: str, check: Callable[[], None]) -> Iterator[None]:
@@ -49,17 +45,14 @@ class SiteThrottle:
         `check` raises what ends the waiting, because closing a client does not wake who waits
         here; it is called several times a second.
         """
-        busy = self._busy.setdefault(host, Lock())
-        while not busy.acquire(timeout=_STEP):
+        while seconds := self._slots.acquire(host):
             check()
+            with self._slots.changed:
+                self._slots.changed.wait(min(seconds, _STEP))
         try:
-            while (pause := self._not_before.get(host, 0.0) - time.monotonic()) > 0:
-                check()
-                time.sleep(min(pause, _STEP))
-            self._hold(host, self._seconds)
             yield
         finally:
-            busy.release()
+            self._slots.release(host)
 
     def retrying(self, url: str, limits: DownloadLimits, call: Callable[[], _Answer]) -> _Answer:
         """Return what `call` returns; where it raises `PassingTrouble`, wait and call again.
@@ -75,9 +68,5 @@ class SiteThrottle:
                 wait = backoff(attempt, limits.backoff) if trouble.wait is None else trouble.wait
                 if attempt >= limits.retries or wait > limits.max_wait:
                     raise trouble.error from trouble.__cause__
-                self._hold(host_of(url), wait)
+                self._slots.hold(host_of(url), wait)
         raise AssertionError("count() has no end")
-
-    def _hold(self, host: str, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        self._not_before[host] = max(self._not_before.get(host, 0.0), until)
