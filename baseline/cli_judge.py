@@ -184,9 +184,9 @@ def curve(job: CommandJob, request: CurveRequest) -> Result:
     """
     need_torch()
     from baseline.data.runs import finished_run
+    from baseline.judge.curve import save_curve
     from baseline.judge.report.page import write_report
     from baseline.train.auto_candidates import seconds_of
-    from baseline.train.curve_files import save_curve
     from baseline.train.fold_trials import FoldTrials
     from baseline.train.learning_curve import curve_trainings, measure_curve
     from baseline.train.storage import load_model

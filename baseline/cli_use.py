@@ -54,8 +54,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     """
     if request.move and request.copy_to is None:
         raise UsageError("--move is for --copy-to", "say where: --copy-to DIR --move")
-    from baseline.use.answer_table import answer_table
-    from baseline.use.class_folders import ClassFolders
+    from baseline.use.answers_on_disk import ClassFolders, answer_table
     from baseline.use.model import load
     from baseline.use.picture_parts import files_of
     from baseline.use.predict import predict_files

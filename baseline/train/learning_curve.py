@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from baseline.data.grouped_split import with_val
+from baseline.judge.curve import ClassGain, CurvePoint, LearningCurve
 from baseline.judge.intervals import Flags, compare_paired, group_numbers, share_interval
 from baseline.judge.outputs import Outputs
 from baseline.settings import Settings
-from baseline.train.curve_figures import ClassGain, CurvePoint, LearningCurve
 from baseline.train.fold_trials import FoldTraining, FoldTrials, right
 from baseline.train.power_law import (
     ErrorRange,

@@ -16,6 +16,7 @@ from baseline.data.copy_search import copy_search
 from baseline.data.grouped_split import with_val
 from baseline.data.runs import ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
 from baseline.data.samples import SPLITS, find_examples, prior_shift
+from baseline.judge.curve import save_curve
 from baseline.judge.familiarity import save_feature_scale
 from baseline.judge.judging import (
     TEST,
@@ -32,7 +33,6 @@ from baseline.train.auto_candidates import seconds_of
 from baseline.train.auto_choice import choose_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.checkpoint import forget_checkpoint
-from baseline.train.curve_files import save_curve
 from baseline.train.curves import draw_curves
 from baseline.train.fold_trials import FoldTrials
 from baseline.train.inference import scale_of, split_outputs

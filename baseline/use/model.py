@@ -25,7 +25,6 @@ from baseline.features.batching import BatchSize, in_batches
 from baseline.judge.answers import UNKNOWN, DecisionRule, decide
 from baseline.judge.familiarity import familiarity_of
 from baseline.use.crops import CropPlan, CropRequest, crop_plan_for
-from baseline.use.engines import engine_of
 from baseline.use.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
 from baseline.use.picture_parts import PicturePart
 from gleanset.errors import InputUnusable
@@ -240,3 +239,25 @@ def load(path: str | Path, faces: bool | None = None) -> Model:
     Raises `InputUnusable` where there is none, `MissingComponent` without its runtime.
     """
     return Model(engine_of(Path(path)), Path(path), faces)
+
+
+def engine_of(path: Path) -> InferenceEngine:
+    """Return the engine for a run's folder, an `.onnx` or a `.tflite` file.
+
+    Raises `InputUnusable` for what is none of them, `MissingComponent` without its runtime.
+    """
+    if path.suffix == ".onnx":
+        from baseline.use.engines.onnx_engine import OnnxEngine
+
+        return OnnxEngine(path)
+    if path.suffix == ".tflite":
+        from baseline.use.engines.litert_engine import LiteRtEngine
+
+        return LiteRtEngine(path)
+    if not path.is_dir():
+        raise InputUnusable(
+            f"there is no model in {path}", "name a run's folder, an .onnx or a .tflite file"
+        )
+    from baseline.use.engines.torch_engine import TorchEngine
+
+    return TorchEngine.of(path)

@@ -13,11 +13,11 @@ from pathlib import Path
 from markupsafe import Markup
 
 from baseline.judge.answers import ChosenThresholds, load_decision_rule
+from baseline.judge.curve import drawn_curve, load_curve
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.open_set import load_open_set
 from baseline.judge.report.charts import blocks_of, reliability, risk, roc
 from baseline.judge.run_figures import RunFigures, read_layers, read_metrics, weights_size
-from baseline.train.curve_files import drawn_curve, load_curve
 from baseline.use.crops import load_crops
 from curation.snapshots import snapshot_words
 from gleanset import Dataset

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 import torch
 from drawn_patterns import CLASSES, none, patterns
-from sklearn import metrics
 
 from baseline.data.samples import Arrays
 from baseline.judge.metrics import SplitFigures, classification_metrics
 from baseline.settings import load_preset
 from baseline.train.inference import evaluate_network, network_outputs, predict_logits
 from baseline.train.networks import GalleryHead, Net, build_net
-from gleanset.errors import InputUnusable
 
 # Six pictures: a right, a taken for b, b right twice, c taken for b and for a.
 PROBABILITIES = np.array(
@@ -73,23 +71,6 @@ def test_class_without_pictures_counts_for_nothing() -> None:
     assert result.classes[2].support == 0
 
 
-def test_agrees_with_sklearn() -> None:
-    random = np.random.default_rng(0)
-    logits, y = random.normal(size=(200, 7)).astype(np.float32), random.integers(0, 7, 200)
-    result = classification_metrics(logits, y, [str(i) for i in range(200)], "abcdefg")
-    predicted = logits.argmax(1)
-    exponents = np.exp(logits.astype(np.float64))
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(y, predicted)
-    assert [c.precision for c in result.classes] == pytest.approx(precision)
-    assert [c.recall for c in result.classes] == pytest.approx(recall)
-    assert [c.f1 for c in result.classes] == pytest.approx(f1)
-    assert [c.support for c in result.classes] == list(support)
-    assert result.confusion == metrics.confusion_matrix(y, predicted).tolist()
-    expected = metrics.log_loss(y, exponents / exponents.sum(1, keepdims=True))
-    assert result.log_loss == pytest.approx(expected)
-    assert result.top5_accuracy == pytest.approx(metrics.top_k_accuracy_score(y, logits, k=5))
-
-
 def test_model_on_pictures_and_json() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     model = build_net(settings, 3)
@@ -100,12 +81,6 @@ def test_model_on_pictures_and_json() -> None:
     assert result.count == 12
     assert msgspec.convert(json.loads(msgspec.json.encode(result)), SplitFigures) == result
     assert predict_logits(model, none()).shape == (0, 3)
-
-
-def test_nothing_to_evaluate_on() -> None:
-    model = build_net(load_preset("simple", {"blocks": "4", "dense": "8"}), 3)
-    with pytest.raises(InputUnusable, match="no picture to evaluate"):
-        evaluate_network(model, none(), CLASSES)
 
 
 def test_embeddings_come_with_the_scores_that_they_give() -> None:

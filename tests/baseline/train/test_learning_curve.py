@@ -12,10 +12,10 @@ import pytest
 from drawn_dataset import fill
 
 from baseline.cli import commands
+from baseline.judge.curve import FIGURES, PICTURE, load_curve
 from baseline.judge.outputs import Outputs
 from baseline.settings import load_preset
 from baseline.train import fold_trials
-from baseline.train.curve_files import FIGURES, PICTURE, load_curve
 from baseline.train.fold_trials import FoldTrials
 from baseline.train.learning_curve import class_gains, laws_through
 from baseline.train.train_run import train_run

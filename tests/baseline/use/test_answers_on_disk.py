@@ -19,8 +19,7 @@ from click.testing import CliRunner, Result
 from tools_for_tests import ROOT, eventually
 
 from baseline.cli import commands
-from baseline.use.answer_table import answer_table
-from baseline.use.class_folders import ClassFolders
+from baseline.use.answers_on_disk import ClassFolders, answer_table
 from baseline.use.model import PictureAnswer, Prediction
 from baseline.use.picture_parts import PicturePart
 from baseline.use.predict import Predicted

@@ -20,9 +20,8 @@ from baseline.data.runs import run_folder
 from baseline.judge.answers import DecisionRule
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
-from baseline.use.crops import FILE, UNKNOWN, CropRequest, crop_plan_for, load_crops, save_crops
+from baseline.use.crops import FILE, UNKNOWN, CropRequest, crop_plan_for, load_crops
 from baseline.use.engines.base import ModelFacts
-from baseline.use.export.card import FORMAT, read_card
 from baseline.use.export.export_run import export_run
 from baseline.use.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec
@@ -168,24 +167,6 @@ def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
         baseline.load(tmp_path / "old")
 
 
-def test_a_card_of_before_is_read_and_one_of_a_newer_version_named() -> None:
-    old = {
-        "format": 1,
-        "run": "r",
-        "precision": "fp32",
-        "classes": ["a"],
-        "size": 32,
-        "input": "",
-        "outputs": {},
-        "temperature": 1.0,
-        "unknown_below": None,
-        "thresholds": {},
-    }
-    assert read_card(json.dumps(old), Path("m.onnx")).facts.crops is None
-    with pytest.raises(InputUnusable, match="newer Gleanset"):
-        read_card(json.dumps(old | {"format": FORMAT + 1, "more": 1}), Path("m.onnx"))
-
-
 def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
     mostly_faces = crop_plan_for(facts(FACES, WHOLE, HAND), None)
     assert mostly_faces.read.detector == DetectorSpec.of("animeface", threshold="0.6")
@@ -239,9 +220,3 @@ def test_another_detector_keeps_the_cut_and_a_file_that_is_not_here_is_asked_for
     assert "it learnt from 9 faces found by lbpcascade (cascade=0123456789ab" in named.words
     set_so = CropRequest(detector="animeface:threshold=0.9")
     assert crop_plan_for(facts(FACES), None, set_so).settings == "threshold=0.9"
-
-
-def test_crops_are_kept_as_they_were(tmp_path: Path) -> None:
-    save_crops(tmp_path, (FACES, WHOLE))
-    assert load_crops(tmp_path) == (FACES, WHOLE)
-    assert load_crops(tmp_path / "none") is None

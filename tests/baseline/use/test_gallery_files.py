@@ -19,9 +19,9 @@ from baseline.settings import load_preset
 from baseline.train.methods.gallery import make_gallery, save_gallery
 from baseline.train.networks import build_net
 from baseline.train.storage import save_model
-from baseline.use.engines import engine_of
 from baseline.use.export.export_run import export_run
 from baseline.use.gallery_files import CHANGES, PLACE, add_files, listed, remove_class
+from baseline.use.model import engine_of
 from baseline.use.picture_parts import ReadParts
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, InputUnusable, UsageError

@@ -29,11 +29,8 @@ from baseline.judge.familiarity import (
 from baseline.train.inference import network_outputs, outputs_familiarity
 from baseline.train.storage import load_model
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
-from baseline.use.engines.torch_engine import TorchEngine
 from baseline.use.export.agreement import alike, compare, quicker, refuse_unequal
-from baseline.use.export.card import card_of
 from baseline.use.export.export_run import export_run
-from baseline.use.export.onnx_file import OnnxFiles
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 
@@ -120,17 +117,6 @@ def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
     assert [d.dim_value for d in shape.shape.dim[1:]] == [32, 32, 3]
     assert shape.shape.dim[0].dim_param  # any number of pictures
     assert {entry.version for entry in model.opset_import if not entry.domain} == {18}
-
-
-@pytest.mark.slow
-def test_the_graph_of_a_network_is_made_once_for_all_its_files(run_folder: Path) -> None:
-    engine, none = TorchEngine.of(run_folder), np.zeros((0, 32, 32, 3), np.uint8)
-    files, card = OnnxFiles(), card_of(engine.facts, "fp32")
-    exact = files(engine.portable, card, none)
-    for weights in engine.portable.parameters():
-        weights.data.zero_()
-    assert files(engine.portable, card, none) == exact
-    assert OnnxFiles()(engine.portable, card, none) != exact
 
 
 @pytest.mark.slow
