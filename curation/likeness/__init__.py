@@ -1,1 +1,1 @@
-"""What samples look like: a descriptor that needs no network, and the store of all such vectors."""
+"""What samples look like: descriptors, the store of all vectors, and what is proposed by them."""
