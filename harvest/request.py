@@ -558,13 +558,18 @@ class RetryRequest(Downloads, frozen=True, kw_only=True):
     workers: Workers = None
 
 
-class CheckRequest(Downloads, frozen=True, kw_only=True):
+class CheckRequest(Request, frozen=True, kw_only=True):
     """`harvest check`: one small real query to a site."""
 
     COMMAND: ClassVar[str] = "harvest check"
 
     source: Annotated[str, Param(argument=True, required=True, complete=one_of(source_names))]
     options: SourceOptions = msgspec.field(default_factory=dict)
+    allow_private: AllowPrivate = False
+
+    def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
+        """Return what opens the client; a page that is asked for once needs no manners more."""
+        return _client(dataset, 0.0, (), self.allow_private)
 
 
 class LoginRequest(Request, frozen=True, kw_only=True):
