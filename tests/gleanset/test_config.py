@@ -192,7 +192,7 @@ def test_a_list_can_come_from_the_environment(
 ) -> None:
     write_settings(tmp_path, Settings())
     monkeypatch.setenv("GLEANSET_SPLIT_HOLD_OUT", text)
-    assert read_settings(tmp_path).split.hold_out == held
+    assert list(read_settings(tmp_path).split.hold_out) == held
 
 
 @pytest.mark.parametrize("text", ["[1", "[1]"])
