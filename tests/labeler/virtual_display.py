@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 1440, 900
 STEPS = 8
+LATE = 30.0
+"""Seconds after which a drag that has not arrived is let go all the same."""
 
 
 class Display(NamedTuple):
@@ -32,8 +35,17 @@ class Display(NamedTuple):
         """One call of xdotool."""
         subprocess.run(["xdotool", *map(str, words)], env=self.env, check=True)
 
-    def drag(self, start: tuple[int, int], end: tuple[int, int], *, wait: float = 0.1) -> None:
-        """Press, move in steps as a hand does, release."""
+    def drag(
+        self,
+        start: tuple[int, int],
+        end: tuple[int, int],
+        *,
+        wait: float = 0.1,
+        arrived: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Press, move in steps as a hand does, release once it has `arrived`: between two programs
+        a busy machine shows that late.
+        """
         self.hand("mousemove", *start)
         time.sleep(0.7)  # a press too soon after the last would be a double click
         self.hand("mousedown", 1)
@@ -42,8 +54,12 @@ class Display(NamedTuple):
             way = [a + (b - a) * step // STEPS for a, b in zip(start, end, strict=True)]
             self.hand("mousemove", *way)
             time.sleep(wait)
-        self.hand("mousemove", end[0] + 1, end[1] + 1)
-        time.sleep(0.4)
+        late = time.monotonic() + LATE
+        for nudge in cycle((1, 0)):
+            self.hand("mousemove", end[0] + nudge, end[1] + nudge)
+            time.sleep(0.4)
+            if arrived() or time.monotonic() > late:
+                break
         self.hand("mouseup", 1)
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,8 @@ def test_files_of_another_program_are_copied_and_never_moved(shown: Shown, tmp_p
     files = pictures(tmp_path / "in")
     with running(shown.screen, sys.executable, HERE / "files_child.py", *files) as other:
         assert heard(other) == {"shown": True}
-        shown.screen.drag(SOURCE, shown.place("rail hana"))
+        lit = partial(shown.ask, "drop_text")
+        shown.screen.drag(SOURCE, shown.place("rail hana"), arrived=lambda: "hana" in lit())
         assert heard(other) == {"done": "CopyAction"}
         # Only now may it end: the data is fetched after the drop.
         happens(lambda: shown.ask("saved") == "2 dropped on hana")
