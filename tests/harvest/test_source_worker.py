@@ -123,7 +123,7 @@ class Simulated:
 
     def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
         self.share = 0
-        self.found = ImagesFound(common)
+        self.brought = ImagesFound(common)
         self.visited = 0
         self.pending: list[int] = []
         self._numbers = numbers
@@ -136,7 +136,7 @@ class Simulated:
     @property
     def busy(self) -> bool:
         return (
-            self.visited < len(self._numbers) and len(self.found) + len(self.pending) < self.share
+            self.visited < len(self._numbers) and len(self.brought) + len(self.pending) < self.share
         )
 
     def take(self) -> int | None:
@@ -147,7 +147,7 @@ class Simulated:
         return self.pending[-1]
 
     def settle(self) -> None:
-        self.found.add(str(self.pending.pop(self._die.randrange(len(self.pending)))))
+        self.brought.add(str(self.pending.pop(self._die.randrange(len(self.pending)))))
 
 
 def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], int]:

@@ -163,7 +163,7 @@ def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
         ('[[folder]]\npath = "~nobody-of-that-name/x"\n', "write the whole path"),
         ('[[folder]]\npath = "x"\nlimit = 3\n', "no key 'limit'"),
         ('[[urls]]\nfile = "."\n', "there is no file"),
-        ("[export]\ncards = false\n", "did you mean 'card'"),
+        ('[export]\nlicenses = ["CC0"]\n', "did you mean 'licences'"),
         ('[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', "blocks"),
     ],
 )
