@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import time
@@ -157,7 +158,8 @@ class Connection:
             raise DatasetOlder(
                 f"{self.path} was written by an early development version (it came to {row[0]!r})",
                 f"open it once with commit {OLDEST_COMMIT} of Gleanset (git checkout "
-                f"{OLDEST_COMMIT}; gleanset status), then with this one",
+                f"{OLDEST_COMMIT}; gleanset status -d {shlex.quote(str(self.path.parent))}), then "
+                "with this one",
             )
         return str(row[0])
 
