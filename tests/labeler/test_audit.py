@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,24 +160,6 @@ def test_what_is_no_tree_of_splits_names_the_mend(tmp_path: Path, name: str) -> 
     save(drawing(1), tmp_path / "train/train/1.jpg")  # a class may be called so
     with pytest.raises(InputUnusable, match=r"--against|check its name"):
         of_tree(tmp_path / name)
-
-
-@pytest.mark.slow
-def test_a_blob_of_equal_pictures_gives_a_pair_for_each_and_no_square(tmp_path: Path) -> None:
-    for number in range(30):
-        save(drawing(3), tmp_path / f"train/{number}.jpg")
-        save(drawing(3), tmp_path / f"test/{number}.jpg")
-        save(drawing(3), tmp_path / f"val/{number}.jpg", quality=50)
-    leaks = audited(tmp_path).leaks
-    kinds = Counter((leak.a.split, leak.b.split, leak.kind) for leak in leaks)
-    assert kinds == {
-        ("train", "test", "same file"): 30,
-        ("train", "val", "copy"): 30,
-        ("val", "test", "copy"): 30,
-    }
-    assert {leak.b.name for leak in leaks if leak.kind == "copy" and leak.a.split == "train"} == {
-        f"val/{number}.jpg" for number in range(30)
-    }
 
 
 def test_the_dataset_itself(empty: Dataset) -> None:

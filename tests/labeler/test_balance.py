@@ -59,18 +59,6 @@ def test_each_method_brings_train_to_the_target_and_leaves_test_alone(split: Dat
     assert not Balances(split.db).shares()
 
 
-def test_coco_says_that_it_leaves_the_balance_out(split: Dataset, labeler: Labeler) -> None:
-    for balanced, said in ((False, ""), (True, "the balance is left out")):
-        if balanced:
-            apply_balance(split, plan_balance(split, BalanceSettings(method="copies")))
-        root, out = split.root, split.root.parent / "out"
-        done = labeler("export", str(out), "--format", "coco", "-d", str(root))
-        assert done.returncode == 0, done.stderr
-        assert said in done.stderr
-        assert bool(said) == bool(done.stderr), done.stderr
-        assert "balanced" not in (out / "README.md").read_text()
-
-
 def test_training_counts_as_the_export_does(split: Dataset) -> None:
     balanced(split, "copies")
     examples = find_examples(split)

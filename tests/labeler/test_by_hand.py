@@ -6,10 +6,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from labeler_makers import add_faces, add_image
 
-from gleanset import Dataset, Origin
+from gleanset import Dataset
 
 Labeler = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -48,36 +47,6 @@ def test_a_class_that_is_a_slip_is_refused_with_what_was_meant(
     assert empty.classes.names() == ["hatsune_miku", "hatsune_mikuu", "rei"]
     assert labeler("undo", "-d", empty.root).returncode == 0
     assert empty.classes.names() == ["hatsune_miku", "rei"], "it goes with the step"
-
-
-def test_a_name_that_is_a_hint_is_no_slip_and_one_like_it_is(
-    empty: Dataset, labeler: Labeler
-) -> None:
-    (key,) = add_faces(empty, add_image(empty, "a", Origin("folder", "a", hint="hana song")))
-    assert "did you mean" in labeler("label", "hana sonh", key, "-d", empty.root).stderr
-    assert labeler("label", "hana song", key, "-d", empty.root).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("known", "typed", "refused"),
-    [
-        ("fauna", "sana", False),
-        ("miku", "mika", False),
-        ("hana", "hanna", True),
-        ("hana", "Hana", True),
-        ("bee hive", "bee_hive", True),
-        ("shiori", "shioori", True),
-        ("nerissa", "nerisse", True),
-    ],
-)
-def test_another_name_is_no_slip_though_some_letters_are_the_same(
-    empty: Dataset, labeler: Labeler, known: str, typed: str, refused: bool
-) -> None:
-    first, second = (add_faces(empty, add_image(empty, name))[0] for name in "ab")
-    assert labeler("label", known, first, "-d", empty.root).returncode == 0
-    done = labeler("label", typed, second, "-d", empty.root)
-    assert (done.returncode == 2) is refused, done.stderr
-    assert (f"did you mean {known!r}?" in done.stderr) is refused
 
 
 def test_a_name_that_means_another_class_is_no_slip(empty: Dataset, labeler: Labeler) -> None:

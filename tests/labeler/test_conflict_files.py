@@ -11,7 +11,6 @@ from labelled_pictures import encoded, picture
 from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset
-from gleanset.named_files import few_files, short_name
 
 
 @pytest.fixture
@@ -103,34 +102,3 @@ def test_copies_with_two_labels_are_named_wherever_they_are_left_out(
     run_here("labeler.cli", "label", "hana", group["kept"], *group["others"], *own)  # type: ignore[misc]
     for words in (("dedup",), ("split",)):
         assert "labelled differently" not in said(run_here("labeler.cli", *words, *own))
-
-
-def test_copies_that_were_found_as_two_things_are_named(tree: Path, tmp_path: Path) -> None:
-    own = ("-d", tmp_path / "found")
-    text = said(run_here("harvest.cli", "folder", tree, "--hints-from-folders", *own))
-    assert "rei/no picture.jpg: not an image" in text
-    assert f"gleanset list rejections -d {own[1]}" in text
-    run_here("facecrop.cli", "run", "--detector", "whole", *own)
-    told = run_here("labeler.cli", "dedup", *own, "--json").json["hinted_differently"]
-    assert told["files"] == ["hana/2.jpg found as hana, rei/copy.jpg found as rei"]
-
-
-def test_status_names_what_lists_the_rejections(empty: Dataset, tree: Path) -> None:
-    assert (
-        "rejections_are_listed_by"
-        not in run_here("pipeline.cli", "status", "-d", empty.root, "--json").json
-    )
-    run_here("labeler.cli", "import", tree, "-d", empty.root)
-    told = run_here("pipeline.cli", "status", "-d", empty.root, "--json").json
-    assert len(typed(told["rejections_are_listed_by"])) == 4
-
-
-def test_only_the_first_few_are_named() -> None:
-    assert few_files([f"{n}" for n in range(7)], "see this") == {
-        "see": "see this",
-        "files": ["0", "1", "2", "3", "4", "and 2 more"],
-    }
-    assert few_files(["a"], "see", 9)["files"] == ["a", "and 8 more"]
-    assert few_files(["a"], "see")["files"] == ["a"]
-    assert short_name("/a/b/c.jpg") == "b/c.jpg"
-    assert short_name("https://x.example/y/z.png") == "y/z.png"

@@ -9,11 +9,8 @@ from labeler_makers import add_faces, add_image, label, plain
 
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
-from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import contradictions
-from gleanset.db.proposals import PresortSamples
-from gleanset.db.sorting import SortingQueue
 from labeler.acceptance import apply_hints, plan_hints
 from labeler.duplicates.decisions import accept
 from labeler.duplicates.finder import DuplicateFinder
@@ -118,33 +115,3 @@ def test_who_chooses_a_copy_in_a_conflict_chooses_its_label(empty: Dataset) -> N
     assert labels(empty) == {one: "hana", other: "hana"}
     last = {decision.sample: decision.provenance for decision in empty.journal.each()}
     assert last == {one: "person", other: "duplicate"}
-
-
-def test_two_hints_of_classes_that_were_merged_are_one(empty: Dataset) -> None:
-    one, other = found_as(empty, "a", "Anna"), found_as(empty, "b", "Rin")
-    copies(empty, one, other)
-    with empty.db.write():
-        anna, rin = empty.classes.find_or_make("Anna"), empty.classes.find_or_make("Rin")
-        empty.db.run("UPDATE class SET merged_into=NULL WHERE id=?", (rin,))
-        empty.db.run("UPDATE class SET merged_into=? WHERE id=?", (rin, anna))
-    dedup(empty)
-    accept_hints(empty)
-    assert set(labels(empty).values()) == {"Rin"}
-
-
-def test_lists_presort_and_pages_see_the_hint_of_the_whole_group(empty: Dataset) -> None:
-    one, other = found_as(empty, "a", "hana"), found_as(empty, "b", None)
-    copies(empty, one, other)
-    dedup(empty)
-    rows = Pairs(empty.db).numbers([one, other])
-
-    def seen() -> set[str | None]:
-        listed = {sample.hint for sample in empty.samples.by_key()}
-        liked = {like.hint for like in SortingQueue(empty.db).of(rows)}
-        return listed | liked | {sample.hint for sample in PresortSamples(empty.db).each()}
-
-    assert seen() == {"hana"}
-    copies(empty, one, other, found_as(empty, "c", "rei"))
-    dedup(empty)
-    assert seen() == {None}
-    assert {hinted.hints for hinted in Hints(empty.db).waiting()} == {2}

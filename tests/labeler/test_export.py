@@ -102,24 +102,6 @@ def test_names_are_readable_and_safe_on_every_system(
     assert paths(empty) == [f"train/hana/{expected}.jpg"]
 
 
-@pytest.mark.parametrize("letter", ["花", "𠀀", "é"])
-def test_long_names_fit_into_what_a_file_system_takes(
-    empty: Dataset, tmp_path: Path, letter: str
-) -> None:
-    for seed in range(2):
-        put(
-            empty,
-            encoded(picture(seed)),
-            letter * 300 + ".jpg",
-            [Box(5, 5, 30, 30)],
-            label=letter * 100,
-            origin=Origin("folder", f"{seed}", title=letter * 300 + ".jpg"),
-        )
-    result = write_export(empty, tmp_path / "out", workers=1)
-    assert (result["exported"], result.get("failed")) == (2, None)
-    assert len(tree(tmp_path / "out")) == 3
-
-
 def test_names_that_differ_only_in_case_or_not_at_all_stay_apart(empty: Dataset) -> None:
     for number, title in enumerate(["Photo.jpg", "photo.jpg", "photo.png", "photo.jpg"]):
         put(
@@ -179,15 +161,6 @@ def test_a_persons_file_is_never_replaced(
     assert foreign in done.stderr
     assert "Traceback" not in done.stderr
     assert tree(out) == before
-
-
-def test_a_marker_that_is_not_ours_is_a_persons_file(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "a.jpg")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / MARKER).write_text("mine")
-    with pytest.raises(InputUnusable, match="not from an export"):
-        export(empty, tmp_path / "out")
-    assert set(tree(tmp_path / "out")) == {MARKER}
 
 
 @pytest.mark.damages("a picture is removed")

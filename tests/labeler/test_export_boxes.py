@@ -128,14 +128,6 @@ def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
     assert (decided["exported"], "notes" in decided) == (7, False)
 
 
-def test_where_nothing_is_decided_the_mend_is_named(empty: Dataset, tmp_path: Path) -> None:
-    keys = put(empty, encoded(picture(0)), "a.jpg", [LEFT, RIGHT])
-    empty.journal.step("Back into the queue", [Choice(keys[1], "add")])
-    with pytest.raises(InputUnusable, match="nobody has decided on") as refused:
-        run(empty, tmp_path / "out", format="coco")
-    assert "--undecided" in refused.value.mend
-
-
 def test_a_whole_picture_that_waits_is_no_missing_face(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
     (whole,) = put(empty, encoded(picture(0)), "a.jpg")
@@ -166,18 +158,6 @@ def test_a_box_that_leaves_its_picture_ends_at_the_border(empty: Dataset, tmp_pa
     (box,) = (box for _, _, box in coco_boxes(tmp_path / "out"))
     assert box.x + box.width <= SIZE[0]
     assert box.y + box.height <= SIZE[1]
-
-
-def test_what_ultralytics_lacks_is_told(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "a.jpg", [LEFT])
-    put(empty, encoded(picture(1)), "b.jpg", [LEFT], split="test", label="rei")
-    for format_ in ("yolo-detect", "yolo-classify"):
-        notes = run(empty, tmp_path / format_, format=format_)["notes"]
-        assert notes == ["nothing is in val, without which Ultralytics does not train"]
-    # Classes are numbered by the folders of each split.
-    out = tmp_path / "yolo-classify"
-    for split in ("train", "test"):
-        assert sorted(path.name for path in (out / split).iterdir()) == ["hana", "rei"]
 
 
 def test_what_ultralytics_leaves_there_is_no_persons_file(empty: Dataset, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,6 @@ from labeler.export.job import export
 from labeler.export.options import ExportOptions, parse_size
 from labeler.export.tables import no_formula
 from labeler.export.tree import MARKER
-from labeler.importing.job import import_labelled
 from labeler.importing.reading import read_labelled
 from labeler.splits.plan import apply_split, plan_split
 
@@ -194,18 +192,6 @@ def card_of(dataset: Dataset, out: Path, **options: Any) -> str:
     return (out / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_card_of_imported_pictures_names_no_detector(empty: Dataset, tmp_path: Path) -> None:
-    for number in range(6):
-        place = tmp_path / "tree" / ("cat", "owl")[number % 2] / f"{number}.jpg"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(encoded(picture(number)))
-    import_labelled(empty, tmp_path / "tree", workers=1)
-    apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
-    card = card_of(empty, tmp_path / "out")
-    assert "- 6 whole pictures\n" in card
-    assert not re.search("animeface|margin|face", card.partition("## How it was made")[2])
-
-
 def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path) -> None:
     empty.settings = msgspec.structs.replace(
         empty.settings, crop=CropSettings(detector="ensemble", margin=2.0)
@@ -314,17 +300,6 @@ def test_an_unchanged_picture_is_linked_from_the_last_export_and_an_edited_one_i
         assert (path.stat().st_ino == before[name][0]) == (name != edited)
     run(dataset, out, size="8x8")
     assert {decode(path.read_bytes()).pixels.size for path in out.rglob("*.jpg")} == {(8, 8)}
-
-
-def test_crops_are_linked_and_originals_only_where_asked(dataset: Dataset, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out")
-    crops = {path.stat().st_ino for path in (dataset.root / "crops").rglob("*.jpg")}
-    originals = {path.stat().st_ino for path in (dataset.root / "images").rglob("*.jpg")}
-    ours = {path.stat().st_ino for path in (tmp_path / "out").rglob("*.jpg")}
-    assert ours & crops
-    assert not ours & originals
-    kept = {path.read_bytes() for path in (dataset.root / "images").rglob("*.jpg")}
-    assert sum(path.read_bytes() in kept for path in (tmp_path / "out").rglob("*.jpg")) == 5
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:

@@ -141,22 +141,6 @@ def test_a_shard_is_about_as_large_as_asked(dataset: Dataset, tmp_path: Path) ->
     assert sorted(sizes)[1] > 15_000, "only the last one may be small"
 
 
-def test_datasets_streams_pictures_and_names_of_classes(dataset: Dataset, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
-    run(dataset, tmp_path / "out", format="parquet", **SMALL)
-    read = datasets.load_dataset(str(tmp_path / "out"), streaming=True)
-    assert set(read) == {"train", "validation", "test"}
-    wanted = {sample.key: sample.label for sample in dataset.samples.in_splits()}
-    found: dict[str, str] = {}
-    for split in read.values():
-        names = split.features["label"].names
-        for row in split:
-            assert row["image"].size[0] > 0
-            assert row["class"] == names[row["label"]]
-            found[row["sample"]] = row["class"]
-    assert found == wanted
-
-
 def test_killed_in_the_middle_whole_shards_are_kept_and_the_end_is_the_same(
     empty: Dataset, tmp_path: Path
 ) -> None:

@@ -165,30 +165,6 @@ def test_what_few_readers_open_is_written_anew_and_told(empty: Dataset, tmp_path
     assert "written anew from TIFF, JPEG, quality 95, full colour" in stripped["changes"]
 
 
-def test_what_cannot_be_told_apart_is_written_anew(empty: Dataset, tmp_path: Path) -> None:
-    """Decoders jump over bytes between the segments of a JPEG; nobody knows what they are."""
-    data = told(0)
-    odd = data[:20] + b"\x00\x01\x02" + data[20:]
-    put(empty, odd, "odd.jpg")
-    found = run(empty, tmp_path / "out", strip_metadata=True)
-    ((what, number),) = found["changes"].items()
-    assert (number, "cannot be told apart" in what) == (1, True)
-    (clean,) = files(tmp_path / "out").values()
-    assert SECRET.encode() not in clean
-    text = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
-    assert [row["changes"] for row in csv.DictReader(io.StringIO(text))] == [what]
-
-
-def test_a_square_of_a_whole_picture_is_cut(empty: Dataset, tmp_path: Path) -> None:
-    """As `crop.square` makes it: the original would show more than the sample."""
-    (key,) = put(empty, encoded(picture(0)), "wide.jpg")
-    with empty.db.write():
-        empty.db.run("UPDATE sample SET x=20, w=80 WHERE key=?", (key,))
-    run(empty, tmp_path / "out")
-    (data,) = files(tmp_path / "out").values()
-    assert decode(data).pixels.size == (80, 80)
-
-
 @pytest.mark.damages("a picture is altered")
 def test_an_original_that_was_altered_is_no_picture_of_the_dataset(
     empty: Dataset, tmp_path: Path

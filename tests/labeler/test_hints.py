@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Callable
 
@@ -159,34 +158,3 @@ def test_an_undo_does_not_wait_for_what_a_harvest_did(empty: Dataset) -> None:
     assert session.undo().changed_since == 1
     assert session.undo().name == "Label"
     assert session.progress().undo is None
-
-
-def test_the_command_simulates_accepts_and_undoes(
-    empty: Dataset, labeler: Labeler, labeler_process: Labeler
-) -> None:
-    hinted(empty, "a", "hana")
-    hinted(empty, "b", "hana", faces=2)
-    before = plain(empty)
-
-    simulated = labeler("accept-hints", "--simulate", "--json", "-d", empty.root)
-    expected = {
-        "accepted": 1,
-        "left_in_queue": 2,
-        "labels": {"hana": 1},
-        "left": {"several faces": 2},
-    }
-    assert json.loads(simulated.stdout) == expected
-    assert plain(empty) == before
-    assert empty.journal.count() == 0
-
-    done = labeler_process("accept-hints", "--json", "-d", empty.root)
-    assert json.loads(done.stdout) == expected
-    assert plain(empty) != before
-
-    undone = labeler("undo", "--json", "-d", empty.root)
-    assert json.loads(undone.stdout)["restored"] == 1
-    assert plain(empty) == before
-
-    again = labeler("undo", "-d", empty.root)
-    assert again.returncode == 2
-    assert "nothing to undo" in again.stderr

@@ -8,17 +8,13 @@ from pathlib import Path
 
 import pytest
 from labelled_pictures import encoded, picture
-from tools_for_tests import run_here
 
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.views import SampleFilter, filter_tests
-from gleanset.errors import UsageError
 from gleanset.file_groups import GroupBy
 from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
-from labeler.export.job import export
-from labeler.export.options import ExportOptions
 from labeler.importing.job import import_labelled
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import listing
@@ -126,32 +122,3 @@ def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path:
     assert shown == {"kind": "tree", "would_import": 8, "groups": 4}
     import_labelled(empty, tmp_path / "pets", group_by=GroupBy(), workers=1)
     assert len(set(moments_of(empty.db).values())) == 4, "animal 0 of cats is none of owls"
-
-
-def test_an_export_of_this_dataset_knows_its_groups(
-    empty: Dataset, faces: Path, tmp_path: Path
-) -> None:
-    import_labelled(empty, faces, workers=1)
-    split_of(empty)
-    export(empty, tmp_path / "out", ExportOptions())
-    with pytest.raises(UsageError, match="leave --group-by out"):
-        import_labelled(empty, tmp_path / "out", group_by=NUMBERED)
-
-
-def test_a_split_names_the_files_that_new_groups_keep_out(empty: Dataset, faces: Path) -> None:
-    own = ("-d", empty.root)
-    run_here("labeler.cli", "import", faces, *own)
-    run_here("labeler.cli", "split", "--ratio", "2:1:1", *own)
-    run_here("labeler.cli", "import", faces, "--group-by", r"(.+)-\d+\.", *own)
-    text = run_here("labeler.cli", "split", "--ratio", "2:1:1", "--simulate", *own).stdout
-    left = run_here("labeler.cli", "split", "--ratio", "2:1:1", *own, "--json").json["tied"]
-    with Dataset.open(empty.root) as dataset:
-        sample = dataset.samples.get(left[0].partition(":")[0])
-        assert sample is not None
-        (path,) = {o.path for o in dataset.images.resolve(sample.image).origins}
-    assert f"    {'/'.join(Path(str(path)).parts[-2:])}: tied to " in text
-    see = f"gleanset list samples --where split=null --where moment!=null -d {empty.root}"
-    assert see in text
-    rows = run_here("pipeline.cli", *see.split()[1:]).stdout.splitlines()
-    assert len(rows) == len(left)
-    assert "tied" not in run_here("labeler.cli", "split", "--seed", "9", *own, "--json").json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 import subprocess
@@ -13,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, mixed, picture
+from labelled_pictures import encoded, picture
 
 from gleanset import Dataset, Origin
 from harvest.request import FolderRequest
@@ -61,15 +60,6 @@ def test_it_is_kept_however_a_file_comes(empty: Dataset, tree: Path, tmp_path: P
     assert {"in/deep/z.jpg", "s/l.jpg", "one.jpg", "t/d.jpg"} < found
 
 
-def test_what_was_imported_before_gets_it_with_the_next_import(empty: Dataset, tree: Path) -> None:
-    import_labelled(empty, tree, workers=1)
-    with empty.db.write():
-        empty.db.run("UPDATE origin SET original_path=NULL")
-    assert paths(empty) == {"None"}
-    import_labelled(empty, tree, workers=1)
-    assert "owl/3.jpg" in paths(empty)
-
-
 def test_a_name_stands_for_a_path_that_was_not_kept() -> None:
     old = Origin("import", "/a/b.jpg", path="/a/b.jpg", title="b.jpg")
     new = Origin("folder", "/c/a/b.jpg", path="/c/a/b.jpg", title="b.jpg", original_path="a/b.jpg")
@@ -93,19 +83,6 @@ def test_every_licence_table_has_it(split: Dataset, tmp_path: Path) -> None:
         export(split, out, ExportOptions(format=name), workers=1)
         with (out / "LICENSES.csv").open(encoding="utf-8", newline="") as file:
             assert {row["original_path"] for row in csv.DictReader(file)} == paths(split), name
-
-
-def test_it_stands_beside_pictures_with_boxes(empty: Dataset, tmp_path: Path) -> None:
-    mixed(empty)
-    with empty.db.write():
-        empty.db.run("UPDATE origin SET original_path='in/' || title, path='/x'")
-    export(empty, tmp_path / "coco", ExportOptions(format="coco"), workers=1)
-    images = [
-        image
-        for file in (tmp_path / "coco" / "annotations").iterdir()
-        for image in json.loads(file.read_text())["images"]
-    ]
-    assert all(image["original_path"].startswith("in/") for image in images)
 
 
 READ: dict[Format, str] = {

@@ -21,7 +21,7 @@ from gleanset.images.measure import phash_and_sharpness
 from gleanset.records import FaceCrop
 from labeler.quality.assessment import QualityAssessment
 from labeler.quality.due import VERSION
-from labeler.quality.edges import edge_blur, extremes
+from labeler.quality.edges import edge_blur
 from labeler.quality.flags import FLAGS, flags_of
 from labeler.quality.outliers import outlier_scores
 from labeler.quality.text import text_share
@@ -108,15 +108,6 @@ def test_captions_count_as_text_and_faces_do_not() -> None:
         (10, 10), "lines of plain words\n" * 12, "black", ImageFont.load_default(20)
     )
     assert text_share(page) > 0.2
-
-
-def test_black_and_white_are_told_by_all_but_a_few_pixels() -> None:
-    night = Image.new("RGB", (100, 100), (12, 12, 20))
-    night.putpixel((5, 5), (255, 255, 255))
-    assert extremes(night)[1] <= LIMITS["black"]
-    assert extremes(Image.new("RGB", (9, 9), (240, 250, 240)))[0] >= LIMITS["white"]
-    assert extremes(face())[0] < LIMITS["white"]
-    assert extremes(face())[1] > LIMITS["black"]
 
 
 def test_a_stranger_is_an_outlier_with_other_classes_and_without() -> None:

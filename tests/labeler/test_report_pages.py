@@ -72,23 +72,6 @@ def test_what_is_accepted_refused_and_undone(reported: Dataset) -> None:
     assert session.progress().reports == 3
 
 
-def test_a_session_notices_what_a_visitor_sends(reported: Dataset) -> None:
-    session = SortingSession(reported)
-    assert not session.poll()
-    add_reports(reported.root, [Told("rin")], first=20)
-    assert session.poll()
-    assert not session.poll()
-
-
-def test_visitors_who_disagree_are_told_of(reported: Dataset) -> None:
-    add_reports(reported.root, [Told("somebody", picture=1)], first=20)
-    page = next_reports(reported, START, 9)
-    assert {tile: names for tile, names in page.rivals.items() if names} == {
-        -2: ["somebody"],
-        -6: ["mei"],
-    }
-
-
 def test_the_face_is_cut_with_a_margin_from_wherever_its_picture_lies(reported: Dataset) -> None:
     pictures = ReportPictures.at(reported.root)
     seen = report_tiles(reported, [-1])[-1].seen

@@ -17,14 +17,13 @@ from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 from tools_for_tests import examples
 
 from gleanset import Dataset, Origin
-from gleanset.db.changes import Curation, Placement
+from gleanset.db.changes import Curation
 from gleanset.db.duplicates import Pairs
 from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
-from labeler.splits.split_spec import SPLITS
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("hana", "rei", "sora")
@@ -95,19 +94,6 @@ def singles(number: int, name: str = "hana") -> list[Group]:
     return [Group(f"{name}-{n}", name, 1) for n in range(number)]
 
 
-@pytest.mark.parametrize("number", range(1, 8))
-def test_tiny_classes_are_trained_on_and_what_they_lack_is_said(
-    empty: Dataset, number: int
-) -> None:
-    add_groups(empty, singles(40) + singles(number, "rei"))
-    plan = do_split(empty)
-    row = plan.table["rei"]
-    assert sum(row.values()) == number
-    assert row["train"] > 0
-    told = plan.result().get("short", [])
-    assert told == [f"rei: nothing in {split}" for split in SPLITS if not row[split]]
-
-
 def test_only_labelled_samples_are_split_and_others_lose_theirs(empty: Dataset) -> None:
     add_groups(empty, singles(10))
     waiting = add_faces(empty, add_image(empty, "waiting"))[0]
@@ -176,23 +162,6 @@ def test_what_was_left_out_comes_back_to_train_alone(empty: Dataset) -> None:
     assert splits(empty)[place["test"]] == "test"
 
 
-def test_a_better_copy_takes_the_place_of_the_one_in_test(empty: Dataset) -> None:
-    add_groups(empty, singles(20))
-    do_split(empty)
-    old = place_of(empty)["test"]
-    new = add_faces(empty, add_image(empty, "sharper"))[0]
-    label(empty, new, "hana")
-    ids = Pairs(empty.db).numbers([old, new])
-    with empty.db.write():
-        step = empty.journal.step("Set aside", [])
-        Curation(empty.db).place(
-            step, [Placement(ids[0], False, "g", "copy"), Placement(ids[1], True, "g", "kept")]
-        )
-    do_split(empty)
-    assert splits(empty)[new] == "test"
-    assert splits(empty)[old] is None
-
-
 def test_counts_of_each_class(empty: Dataset) -> None:
     add_groups(empty, [*singles(50), *singles(10, "rei")])
     plan = do(empty, counts="20:5:5")
@@ -227,20 +196,6 @@ def test_folds_are_whole_equal_and_take_turns_as_test(empty: Dataset) -> None:
     assert len(tests) == len(set(tests)) == 45
     do_split(empty)
     assert {s.fold for s in empty.samples.by_key()} == {None}
-
-
-def test_folds_that_a_picture_ties_keep_the_larger_side(empty: Dataset) -> None:
-    add_groups(empty, [*singles(6), Group("scene", "hana", 3)])
-    do(empty, folds=3)
-    of = {s.key: s.fold for s in empty.samples.by_key()}
-    moments = Counter(s.moment for s in empty.samples.by_key())
-    large = next(s for s in empty.samples.by_key() if moments[s.moment] == 3)
-    small = next(key for key, fold in of.items() if fold != large.fold)
-    key = tie_two(empty, large.key, small)
-    plan = do(empty, folds=3)
-    assert plan.folds[key] == large.fold
-    assert plan.left == {small: f"tied to fold {large.fold}"}
-    assert do(empty, folds=3).left == plan.left
 
 
 @pytest.fixture
@@ -396,9 +351,3 @@ def test_settings_of_the_dataset_are_the_defaults(tmp_path: Path, labeler: Label
     assert (told["train"], told["test"], told["left_out"]) == (3, 1, {"more than was asked for": 5})
     told = json.loads(labeler("split", "--ratio", "6:2:2", "--json", "-d", root).stdout)
     assert (told["train"], told["test"]) == (6, 2)
-
-
-def test_a_most_that_leaves_nothing_is_refused(empty: Dataset) -> None:
-    add_groups(empty, singles(10))
-    with pytest.raises(UsageError, match="nothing would be left of train"):
-        do(empty, most=("site=99%",))

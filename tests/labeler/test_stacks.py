@@ -83,21 +83,6 @@ def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> Non
     assert all(one.status == "queue" for one in empty.samples.by_key())
 
 
-def test_without_stacks_it_says_what_makes_some(empty: Dataset, tmp_path: Path) -> None:
-    out = tmp_path / "stacks.html"
-    nothing = run(empty, "gallery", out, "--stacks")
-    assert nothing.code == 3
-    assert "gleanset status" in nothing.stderr
-    (key,) = put(empty, encoded(picture(1)), "one", label="x", split="train")
-    empty.journal.step("Clear", [Choice(key, "clear")])
-    waiting = run(empty, "gallery", out, "--stacks")
-    assert waiting.code == 3
-    assert "baseline presort -d" in waiting.stderr
-    assert run(empty, "gallery", out, "--stacks", "--class", "x").code == 2
-    assert run(empty, "label", "x").code == 2
-    assert not out.exists()
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 @pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")

@@ -182,17 +182,6 @@ def test_pairs_of_a_lost_file_do_not_wait_for_ever(dataset: Dataset) -> None:
     assert [group.kept for group in finder.plan().groups] == [good]
 
 
-def test_a_screenshot_of_many_more_pixels_is_not_kept(dataset: Dataset) -> None:
-    good = add_picture(dataset, "good", encoded(drawing(31), 90))
-    screen = drawing(32).resize((520, 400))
-    screen.paste(drawing(31), (100, 70))
-    add_picture(dataset, "screenshot", encoded(screen, 95))
-    add_picture(dataset, "small", encoded(COPIES["small"](drawing(31)), 85))
-    finder = DuplicateFinder(dataset, workers=1)
-    finder.search()
-    assert [group.kept for group in finder.plan().groups] == [good]
-
-
 WORK = """
 from gleanset import Dataset
 from labeler.duplicates.finder import DuplicateFinder
