@@ -13,9 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, NamedTuple
-
-import click
+from typing import NamedTuple
 
 from gleanset.db.values import clean
 from gleanset.errors import UsageError
@@ -69,20 +67,6 @@ class GroupBy:
 
     def __str__(self) -> str:
         return self.pattern or FOLDER
-
-
-def _parsed(_: click.Context, __: click.Parameter, text: str | None) -> GroupBy | None:
-    return None if text is None else GroupBy.parse(text)
-
-
-def group_by_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--group-by`, which is handed on as `group_by`: a `GroupBy`, or None."""
-    return click.option(
-        "--group-by",
-        metavar="folder|REGEX",
-        callback=_parsed,
-        help=GROUP_BY_HELP,
-    )(function)
 
 
 class FileGroups:

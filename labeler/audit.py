@@ -136,17 +136,17 @@ def find_leaks(
     progress, pictures = progress or Progress(), audited.pictures
     with Processes(workers).keep(compare_files.__module__) as pool:
         known = _hashed(audited, pool, progress)
-        found = dict.fromkeys(_same_files(pictures, known), "same file")
+        kind_of = dict.fromkeys(_same_files(pictures, known), "same file")
         candidates = sorted(_candidates(pictures, known).items())
-        asked = {pair: inverted for pair, inverted in candidates if pair not in found}
+        asked = {pair: inverted for pair, inverted in candidates if pair not in kind_of}
         for (a, b), verdict in _compared(pictures, asked, pool, progress, before):
             settled = before.verdict(a, b) if before else None
             if kind := _kind(verdict, settled, known[a].look, known[b].look):
-                found[a, b] = kind
+                kind_of[a, b] = kind
     for pair in also:
-        if found.get(pair, "alike") == "alike":
-            found[pair] = "moment"
-    leaks = [_leak(pictures[a], pictures[b], kind) for (a, b), kind in found.items()]
+        if kind_of.get(pair, "alike") == "alike":
+            kind_of[pair] = "moment"
+    leaks = [_leak(pictures[a], pictures[b], kind) for (a, b), kind in kind_of.items()]
     twins = _twins(pictures, known)
     leaks += [
         leak._replace(b=pictures[twin])
@@ -255,13 +255,13 @@ def _candidates(
         batch_of(columns_of(hashes))
         for _, hashes in sorted(of.items(), key=lambda row: _rank(row[0]))
     ]
-    found: dict[tuple[int, int], bool] = {}
+    inverted_of: dict[tuple[int, int], bool] = {}
     for inverted in (True, False):
         told = [negatives_of(batch) if inverted else batch for batch in batches]
         searches = [CandidateSearch(batch) for batch in told]
         for old, new in combinations(range(len(batches)), 2):
-            found |= dict.fromkeys(searches[new].among(batches[old]), inverted)
-    return found
+            inverted_of |= dict.fromkeys(searches[new].among(batches[old]), inverted)
+    return inverted_of
 
 
 def _leak(a: AuditPicture, b: AuditPicture, kind: str) -> Leak:

@@ -55,13 +55,13 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
         plan = finder.plan()
         if not job.simulate:
             finder.apply(plan)
-        told: Result = {"looked_at": counts.described}
-        told |= {"looked_at_before": known} if known else {}
-        told |= {"pairs": counts.compared, **plan.result()}
-        told |= {"unreadable": counts.failed} if counts.failed else {}
+        result: Result = {"looked_at": counts.described}
+        result |= {"looked_at_before": known} if known else {}
+        result |= {"pairs": counts.compared, **plan.result()}
+        result |= {"unreadable": counts.failed} if counts.failed else {}
         if known and not counts.described:
-            told["note"] = _KNOWN if job.simulate else f"{_KNOWN}; what it calls for is done"
-        return told | conflict_files(dataset, plan)
+            result["note"] = _KNOWN if job.simulate else f"{_KNOWN}; what it calls for is done"
+        return result | conflict_files(dataset, plan)
 
 
 _PAIR = "SAMPLE SAMPLE"
@@ -176,14 +176,14 @@ def audit(
     result: dict[str, Any] = found.result()
     if sheet is not None and found.leaks:
         result |= {"sheet": str(sheet.absolute()), "on_sheet": write_leak_sheet(sheet, found.leaks)}
-    told = result if job.as_json else _readable(result)
+    shown = result if job.as_json else _readable(result)
     if fail and result["leaks"]:
         raise DoneInPart(
             f"{result['leaks']} pairs of pictures are in two splits",
             "see the pairs above; split by moments: labeler dedup, then labeler split",
-            told,
+            shown,
         )
-    return told
+    return shown
 
 
 def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: int) -> Audit:

@@ -12,29 +12,19 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.errors import DatasetMissing, DoneInPart
-from gleanset.file_groups import GroupBy, group_by_option
-from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.named_files import few_files, rejections_of, short_name
 from gleanset.request import options_of
 from labeler.export.options import ExportOptions
 from labeler.gallery.request import GalleryRequest
+from labeler.importing.request import ImportRequest
 
 
 @click.command(
     "import", cls=Command, epilog="Example: labeler import ~/sorted-pictures -d my-dataset"
 )
 @job_options(simulate=True)
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--class-level", type=click.IntRange(1), metavar="N", help=LEVEL_HELP)
-@group_by_option
-@workers_option
-def import_(
-    job: CommandJob,
-    path: Path,
-    class_level: int | None,
-    group_by: GroupBy | None,
-    workers: int | None,
-) -> Result:
+@options_of(ImportRequest)
+def import_(job: CommandJob, request: ImportRequest) -> Result:
     """Take in labelled pictures: a class tree, a COCO file or a metadata.jsonl.
 
     Class folders are the outermost ones, with train|val|test above them or not, or those of
@@ -47,17 +37,10 @@ def import_(
     from labeler.importing.job import import_labelled
     from labeler.importing.reading import check_place
 
-    check_place(path)
+    check_place(Path(request.path))
     with _rehearsed(job) if job.simulate else job.create() as dataset:
         return import_labelled(
-            dataset,
-            path,
-            root=job.root,
-            class_level=class_level,
-            group_by=group_by,
-            simulate=job.simulate,
-            workers=workers or 0,
-            progress=job.progress,
+            dataset, request, root=job.root, simulate=job.simulate, progress=job.progress
         )
 
 

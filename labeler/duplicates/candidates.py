@@ -167,13 +167,13 @@ def _telling(batch: Batch, which: npt.NDArray[np.bool_] | None = None) -> Batch:
 
 def _agreeing(left: Batch, right: Batch, points: Iterable[Near]) -> tuple[Rows, Rows]:
     """Positions of pairs of samples of which enough points agree, from the near points of both."""
-    found: list[Rows] = []
+    parts: list[Rows] = []
     for near in points:
         a, b = left.owner[near.a], right.owner[near.b]
         real = a != b if left is right else np.ones(len(a), dtype=np.bool_)
         cells = _cells(left.shapes[near.a[real]], right.shapes[near.b[real]])
-        found.append(np.column_stack([a[real] * len(right.samples) + b[real], cells]))
-    rows = np.concatenate(found) if found else np.zeros((0, 5), dtype=np.int64)
+        parts.append(np.column_stack([a[real] * len(right.samples) + b[real], cells]))
+    rows = np.concatenate(parts) if parts else np.zeros((0, 5), dtype=np.int64)
     votes: dict[int, int] = {}
     for cell in range(1, 5):
         keys, counts = np.unique(rows[:, 0] * 32768 + rows[:, cell], return_counts=True)

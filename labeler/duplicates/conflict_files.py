@@ -14,7 +14,7 @@ CONFLICTS, DOUBTS = "labeler groups --conflicts", "labeler groups --doubtful"
 
 def conflict_files(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
     """Return what a summary of `labeler dedup` says of the copies that wait for a person."""
-    found = {
+    waiting = {
         "labelled_differently": (plan.conflicts, _labels_of, CONFLICTS),
         "hinted_differently": (plan.disputed, _hints_of, CONFLICTS),
         "doubtful_pairs": (plan.doubts, _names_of, DOUBTS),
@@ -25,7 +25,7 @@ def conflict_files(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
             for_dataset(dataset, command),
             len(groups),
         )
-        for name, (groups, said, command) in found.items()
+        for name, (groups, said, command) in waiting.items()
         if groups
     }
 

@@ -75,14 +75,14 @@ def take_back(dataset: Dataset, rows: Sequence[int]) -> int:
     """
     pairs, curation = Pairs(dataset.db), Curation(dataset.db)
     with dataset.db.write():
-        back = [one.id for one in pairs.members(rows).values() if not one.kept]
+        back = [row.id for row in pairs.members(rows).values() if not row.kept]
         if not back:
             raise UsageError("none of these is set aside any more", "look at them again")
         step = dataset.journal.step(operation("take-back-copies", count=len(back)), [])
         for a, b in {(min(pair), max(pair)) for pair in pairs.beside(back)}:
             curation.judge(step, a, b, NOT)
         curation.place(
-            step, [Placement(one, True, None, "taken back: a person said so") for one in back]
+            step, [Placement(row, True, None, "taken back: a person said so") for row in back]
         )
     return step
 

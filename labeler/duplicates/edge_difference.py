@@ -17,7 +17,13 @@ import cv2
 import numpy as np
 
 from labeler.duplicates.alignment import SIDE, Common, Mask
-from labeler.duplicates.edge_kernels import count_replaced, edge_products, lost_edges, normalise
+from labeler.duplicates.edge_kernels import (
+    Edges,
+    count_replaced,
+    edge_products,
+    lost_edges,
+    normalise,
+)
 from labeler.duplicates.hashes import Floats, Grey
 from labeler.duplicates.watermark import Piece, find_lettering, pieces_of
 
@@ -40,14 +46,6 @@ _ONE_SIDED = 3.5
 _RIM = 0.13
 
 
-class Edges(NamedTuple):
-    """The normalised gradient (x, y) of each pixel and its square length, 0..1."""
-
-    x: Floats
-    y: Floats
-    own: Floats
-
-
 class _Lost(NamedTuple):
     """Edges that only one picture has (each pixel, 0..1), plain and summed over a place."""
 
@@ -67,7 +65,7 @@ def replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
     registration and fusion of multi-modal images", 2006), which forgives contrast and inversion.
     """
     window = max(LEAST_WINDOW, round(max(common.a.shape) * WINDOW / SIDE))
-    products = edge_products(*edges[0], *edges[1], common.where)
+    products = edge_products(edges[0], edges[1], common.where)
     means = cv2.blur(products, (window, window)).astype(np.float32, copy=False)
     replaced, inside = count_replaced(means, _REPLACED)
     return 1000 * replaced / max(1, inside)
@@ -109,7 +107,7 @@ def edges_of(grey: Grey, where: Mask) -> Edges:
 def _lost(own: Edges, other: Edges, where: Mask, unlike: Floats) -> _Lost:
     """Find edges of `own` that `other` does not have within a pixel, in this direction."""
     plain = np.empty_like(own.own)
-    lost_edges(own.x, own.y, own.own, other.x, other.y, where, plain)
+    lost_edges(own, other, where, plain)
     summed = _blurred(plain, _PLACE) * np.float32(2 * np.pi * _PLACE**2) * unlike
     return _Lost(plain * unlike, summed)
 
@@ -139,10 +137,10 @@ def _window(values: Floats) -> Floats:
     return _blurred(half.astype(np.float32, copy=False), _WINDOW / 2)
 
 
-def _added(one: _Lost, other: _Lost) -> Iterator[Piece]:
+def _added(mine: _Lost, other: _Lost) -> Iterator[Piece]:
     """Find the places where one has edges and the other has none to put in their stead."""
-    for piece in pieces_of(one.summed > _DENSE):
-        if piece.of(one.plain).sum() >= _ONE_SIDED * piece.of(other.plain).sum():
+    for piece in pieces_of(mine.summed > _DENSE):
+        if piece.of(mine.plain).sum() >= _ONE_SIDED * piece.of(other.plain).sum():
             yield piece
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,14 @@ from gleanset.compiled import compiled
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+
+
+class Edges(NamedTuple):
+    """The normalised gradient (x, y) of each pixel and its square length, 0..1."""
+
+    x: Floats
+    y: Floats
+    own: Floats
 
 
 @compiled
@@ -36,13 +46,13 @@ def normalise(x: Floats, y: Floats, where: Mask, part: float, own: Floats) -> No
 
 
 @compiled
-def lost_edges(
-    x: Floats, y: Floats, own: Floats, other_x: Floats, other_y: Floats, where: Mask, lost: Floats
-) -> None:
+def lost_edges(edges: Edges, other: Edges, where: Mask, lost: Floats) -> None:
     """Write into `lost` how much of each edge the other picture has not within a pixel, 0..1.
 
     Edges below 0.3 and losses below 0.1 are none; neighbours are only looked at for the others.
     """
+    x, y, own = edges
+    other_x, other_y, _ = other
     rows, columns = own.shape
     for row in range(rows):
         for column in range(columns):
@@ -63,20 +73,20 @@ def lost_edges(
 
 
 @compiled
-def edge_products(
-    ax: Floats, ay: Floats, own_a: Floats, bx: Floats, by: Floats, own_b: Floats, where: Mask
-) -> Floats:
+def edge_products(a: Edges, b: Edges, where: Mask) -> Floats:
     """Return for each pixel `where` the edges of a, of b, those they share, and 1; h x w x 4."""
-    found = np.zeros((*where.shape, 4), np.float32)
+    ax, ay, own_a = a
+    bx, by, own_b = b
+    products = np.zeros((*where.shape, 4), np.float32)
     for row in range(where.shape[0]):
         for column in range(where.shape[1]):
             if where[row, column]:
                 shared = ax[row, column] * bx[row, column] + ay[row, column] * by[row, column]
-                found[row, column, 0] = own_a[row, column] * own_a[row, column]
-                found[row, column, 1] = own_b[row, column] * own_b[row, column]
-                found[row, column, 2] = shared * shared
-                found[row, column, 3] = 1
-    return found
+                products[row, column, 0] = own_a[row, column] * own_a[row, column]
+                products[row, column, 1] = own_b[row, column] * own_b[row, column]
+                products[row, column, 2] = shared * shared
+                products[row, column, 3] = 1
+    return products
 
 
 @compiled

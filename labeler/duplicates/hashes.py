@@ -95,17 +95,19 @@ def points_of(grey: Grey, at: int = SIFT_SIZE) -> Points:
     scale = at / max(grey.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    found, descriptors = _sift().detectAndCompute(cv2.resize(grey, size, interpolation=how), None)
-    if not found:
+    keypoints, descriptors = _sift().detectAndCompute(
+        cv2.resize(grey, size, interpolation=how), None
+    )
+    if not keypoints:
         none = np.zeros(0, np.float32)
         return Points(np.zeros((0, 2), np.float32), none, none, np.zeros((0, 128), np.float32))
-    strength = np.array([-p.response * p.size**2 for p in found])
+    strength = np.array([-p.response * p.size**2 for p in keypoints])
     order = np.argsort(strength, kind="stable")
     roots = np.sqrt(descriptors / (descriptors.sum(axis=1, keepdims=True) + 1e-6))
     return Points(
-        (np.array([p.pt for p in found], np.float32) / np.float32(scale))[order],
-        np.array([p.size for p in found], np.float32)[order],
-        np.array([p.angle for p in found], np.float32)[order],
+        (np.array([p.pt for p in keypoints], np.float32) / np.float32(scale))[order],
+        np.array([p.size for p in keypoints], np.float32)[order],
+        np.array([p.angle for p in keypoints], np.float32)[order],
         roots[order].astype(np.float32),
     )
 

@@ -32,16 +32,18 @@ class LabelConsensus(NamedTuple):
 
 def label_consensus(group: Sequence[GroupMember]) -> LabelConsensus:
     """Weigh the labels and hints of all members of a group."""
-    labelled = [one for one in group if one.status == "labelled"]
-    given = {one.label for one in labelled if not one.by_hint}
-    hints = frozenset[str]().union(*(one.hints for one in group))
+    labelled = [member for member in group if member.status == "labelled"]
+    given = {member.label for member in labelled if not member.by_hint}
+    hints = frozenset[str]().union(*(member.hints for member in group))
     disputed = not given and len(hints) > 1
-    counted = given if given or disputed else {one.label for one in labelled}
-    rejected = {one.status for one in group if one.status == "rejected"}
+    counted = given if given or disputed else {member.label for member in labelled}
+    rejected = {member.status for member in group if member.status == "rejected"}
     return LabelConsensus(
         tuple(sorted({str(label) for label in counted} | rejected)),
         tuple(sorted(hints)) if disputed else (),
-        frozenset(one.id for one in labelled if one.by_hint and one.label not in counted),
+        frozenset(
+            member.id for member in labelled if member.by_hint and member.label not in counted
+        ),
     )
 
 

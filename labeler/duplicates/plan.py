@@ -176,11 +176,11 @@ def make_plan(pairs: Pairs, compare: Compare) -> DuplicatePlan:
 
 
 def _group(
-    found: Sequence[GroupMember], close: Mapping[Pair, float], chosen: set[int]
+    cluster: Sequence[GroupMember], close: Mapping[Pair, float], chosen: set[int]
 ) -> tuple[DuplicateGroup, LabelConsensus]:
     """Choose the best of a group that begins with its centre, and the label it should have."""
-    consensus = label_consensus(found)
-    supported = without_unsupported(found, consensus.unsupported)
+    consensus = label_consensus(cluster)
+    supported = without_unsupported(cluster, consensus.unsupported)
     centre = supported[0]
     shown = {
         member.id: close.get((min(centre.id, member.id), max(centre.id, member.id)), 1.0)
@@ -189,7 +189,7 @@ def _group(
     ordered = best_first(supported, centre, shown)
     best, *others = sorted(ordered, key=lambda member: member.id not in chosen)
     reason = BY_PERSON if best.id in chosen else why_kept(best, others)
-    as_found = {member.id: member for member in found}
+    as_found = {member.id: member for member in cluster}
     members = tuple(as_found[member.id] for member in (best, *others))
     return DuplicateGroup(members, reason, consensus.decisions, consensus.hints), consensus
 

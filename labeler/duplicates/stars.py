@@ -131,14 +131,14 @@ def _stars(ends: Places) -> Iterator[list[int]]:
     for middle in sorted(beside):
         if middle in taken:
             continue
-        free = [one for one, _ in sorted(beside[middle]) if one not in taken]
+        free = [place for place, _ in sorted(beside[middle]) if place not in taken]
         members = {middle, *free[: MOST - 1]}
         taken |= members
-        found = {
-            (middle not in (one, other), min(one, other), max(one, other)): number
-            for one in members
-            for other, number in beside[one]
+        numbers = {
+            (middle not in (place, other), min(place, other), max(place, other)): number
+            for place in members
+            for other, number in beside[place]
             if other in members
         }
-        if found:
-            yield [found[key] for key in sorted(found)]
+        if numbers:
+            yield [numbers[key] for key in sorted(numbers)]

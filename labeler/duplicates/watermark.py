@@ -77,13 +77,13 @@ def find_lettering(common: Common, lost_a: Floats, lost_b: Floats) -> Mask:
     `lost_a` and `lost_b` are the edges (each pixel, 0..1) that only a or only b has.
     """
     brighter, limit = _difference(common)
-    found: Mask = np.zeros(common.a.shape, np.bool_)
+    lettering: Mask = np.zeros(common.a.shape, np.bool_)
     for change, light, dark in ((brighter, lost_b, lost_a), (-brighter, lost_a, lost_b)):
         drawn, against = (change > limit) & common.where, (-change > limit) & common.where
         for piece in pieces_of(drawn, 12):
             if _is_line(piece, drawn, against, (light, dark)):
-                piece.grown(4, found.shape).put_on(found)
-    return found
+                piece.grown(4, lettering.shape).put_on(lettering)
+    return lettering
 
 
 def pieces_of(drawn: Mask, least: int = 3) -> list[Piece]:
@@ -140,9 +140,9 @@ def robust_light(common: Common) -> tuple[float, float]:
     return robust_line(common.a[every][where], common.b[every][where])
 
 
-def robust_line(given: npt.NDArray[Number], wanted: npt.NDArray[Number]) -> tuple[float, float]:
+def robust_line(source: npt.NDArray[Number], wanted: npt.NDArray[Number]) -> tuple[float, float]:
     """Return slope and level of a line through points: of the 72 % that it explains best."""
-    x, y = given.astype(np.float64), wanted.astype(np.float64)
+    x, y = source.astype(np.float64), wanted.astype(np.float64)
     slope = level = 0.0
     for _ in range(2 if len(x) > 1 else 0):
         middle, other = x.mean(), y.mean()

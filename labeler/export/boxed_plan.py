@@ -40,18 +40,18 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> ExportPlan:
 
     A picture is of the split of its samples; of several splits of that of its first sample.
     """
-    found = _by_image(dataset)
-    images = images_of(dataset, (samples[0] for samples in found.values()))
-    found = {
+    by_image = _by_image(dataset)
+    images = images_of(dataset, (samples[0] for samples in by_image.values()))
+    by_image = {
         sha256: samples
-        for sha256, samples in found.items()
+        for sha256, samples in by_image.items()
         if may_be_passed_on(images[sha256], options.licences)
     }
-    if not found:
+    if not by_image:
         raise nothing_to_export(dataset, options)
-    decided = {sha256: s for sha256, s in found.items() if all(one.label for one in s)}
-    undecided = len(found) - len(decided)
-    if not (chosen := found if options.undecided else decided):
+    decided = {sha256: s for sha256, s in by_image.items() if all(one.label for one in s)}
+    undecided = len(by_image) - len(decided)
+    if not (chosen := by_image if options.undecided else decided):
         raise InputUnusable(
             f"each of the {undecided} pictures has a face that nobody has decided on",
             f"decide: labeler {dataset.option}; or take them as they are: --undecided",
@@ -77,14 +77,14 @@ def _by_image(dataset: Dataset) -> dict[str, list[Sample]]:
         split.setdefault(sample.image, str(sample.split))
         if sample.group:
             label_of_group[sample.group] = str(sample.label)
-    found: dict[str, list[Sample]] = defaultdict(list)
+    samples_of: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples.by_key():
         if sample.image in split and _counts(sample):
             label = sample.label if sample.status == "labelled" else None
             if not sample.kept and sample.group:
                 label = label or label_of_group.get(sample.group)
-            found[sample.image].append(replace(sample, label=label, split=split[sample.image]))
-    return {sha256: _labelled_first(samples) for sha256, samples in found.items()}
+            samples_of[sample.image].append(replace(sample, label=label, split=split[sample.image]))
+    return {sha256: _labelled_first(samples) for sha256, samples in samples_of.items()}
 
 
 def _counts(sample: Sample) -> bool:

@@ -23,7 +23,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
     for split, chosen in by_split(items):
         pictures = sorted({item.path: item for item in chosen}.items())
         place = {path: index for index, (path, _) in enumerate(pictures, start=1)}
-        told = {
+        dataset = {
             "licenses": [{"id": index, "name": name} for name, index in licence.items()],
             "images": [
                 {
@@ -52,7 +52,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
             ],
             "categories": [{"id": index, "name": label} for label, index in number.items()],
         }
-        text = json.dumps(told, ensure_ascii=False)
+        text = json.dumps(dataset, ensure_ascii=False)
         (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
 
 

@@ -76,14 +76,14 @@ class CardFacts:
             for label in self.labels
             if (label, split) not in self.counts
         ]
-        found = {
+        counts = {
             "exported": self.items,
             **({"pictures": self.pictures} if self.options.boxed else {}),
             "splits": dict(sorted(self.splits.items())),
             "changes": dict(sorted(self.changes.items())),
         }
         more = {"notes": self.notes, "short": sorted(missing), "failed": dict(failed)}
-        return found | {name: value for name, value in more.items() if value}
+        return counts | {name: value for name, value in more.items() if value}
 
     @property
     def notes(self) -> list[str]:

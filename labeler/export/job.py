@@ -23,7 +23,7 @@ from labeler.export.options import ExportOptions, Format
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
 from labeler.export.plan import ExportItem, plan_export
 from labeler.export.rows import class_numbers, table_row, told_of, with_folds
-from labeler.export.shard_job import write_shards
+from labeler.export.shard_job import ShardPlaces, write_shards
 from labeler.export.tables import write_csv, write_licences, write_split_tables
 from labeler.export.tree import mark, marked, place_of, replacing
 
@@ -77,7 +77,7 @@ def export(
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     if options.sharded:
         with held, replacing(target, going_on=True) as folder:
-            found = write_shards(dataset, folder, target, options, workers, progress)
+            found = write_shards(dataset, ShardPlaces(folder, target), options, workers, progress)
         return {"to": str(target)} | found
     with held, replacing(target) as folder:
         snapshot, planned = made_from(dataset), plan(dataset, options)

@@ -90,10 +90,10 @@ _TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
 _DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
 
 
-def table_row(told: Mapping[str, object], *more: str) -> dict[str, object]:
+def table_row(facts: Mapping[str, object], *more: str) -> dict[str, object]:
     """Return what is told of a sample as columns: the class by its number, its name beside it."""
-    named = {"label": told["class"], "class": told["label"]}
-    rest = {name: value for name, value in told.items() if name not in named}
+    named = {"label": facts["class"], "class": facts["label"]}
+    rest = {name: value for name, value in facts.items() if name not in named}
     return named | rest | dict.fromkeys(more, "")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from curation.snapshots import made_from
 from gleanset import Dataset
@@ -43,6 +44,17 @@ MEASURED = 32
 SECONDS_PER_SHARD = 6 * 3600.0
 
 
+class ShardPlaces(NamedTuple):
+    """Where shards go: into `folder`, or to a `bucket`, and `folder` has what goes beside them.
+
+    At `earlier` lies the export that this one replaces.
+    """
+
+    folder: Path
+    earlier: Path
+    bucket: Bucket | None = None
+
+
 @dataclass
 class _Classes:
     """The classes of an export, and whether its split was one into folds."""
@@ -59,19 +71,17 @@ def planned_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -
 
 def write_shards(
     dataset: Dataset,
-    folder: Path,
-    earlier: Path,
+    places: ShardPlaces,
     options: ExportOptions,
     workers: int,
     progress: Progress,
-    place: Bucket | None = None,
 ) -> dict[str, object]:
-    """Write the shards of an export into `folder`, with all that goes beside them; the counts.
+    """Write the shards of an export, with all that goes beside them; the counts.
 
-    With a `place` the shards themselves go there, and `folder` has what goes beside them. What an
-    earlier run left whole in `folder` or there, or the export at `earlier` has, is kept. Raises
-    `InputUnusable` where there is nothing to write, `GleansetError` where a worker died.
+    What an earlier run left whole is kept. Raises `InputUnusable` where there is nothing to
+    write, `GleansetError` where a worker died.
     """
+    folder, earlier, place = places
     known = _classes(dataset, options)
     names = sorted(known.names)
     write = ShardWriter(
@@ -90,7 +100,7 @@ def write_shards(
             write_manifest(folder, outcome.item.name, manifest)
         shards.append(outcome.item.name)
         failed |= manifest.failed
-        facts.row = table_row(outcome.item.told(write.classes, write.folds)[0], "sha256")
+        facts.row = table_row(outcome.item.facts(write.classes, write.folds)[0], "sha256")
         facts.add(dataset.db, _as_written(outcome.item, manifest))
         _note_failed(dataset, manifest)
     if not facts.items:
@@ -167,18 +177,18 @@ def _finish(
         elif path.name not in ours:
             path.unlink()
     with (folder / "manifest.json").open("w", encoding="utf-8") as file:
-        told = [manifest.summary for manifest in _manifests(folder, shards)]
+        summaries = [manifest.summary for manifest in _manifests(folder, shards)]
         about = {
             "format": options.format,
             "pictures": facts.items,
             "snapshot": facts.snapshot,
-            "shards": told,
+            "shards": summaries,
         }
         json.dump(about, file, ensure_ascii=False, indent=1)
     pictures = (
-        {"shard": manifest.shard, **told}
+        {"shard": manifest.shard, **summaries}
         for manifest in _manifests(folder, shards)
-        for told in manifest.pictures
+        for summaries in manifest.pictures
     )
     write_sheet(folder / LICENCES, ("shard", "file", *LICENCE), pictures)
     (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")

@@ -41,7 +41,7 @@ class Shard:
     split: str
     items: tuple[ExportItem, ...]
 
-    def told(self, classes: Mapping[str, int], folds: bool) -> list[dict[str, object]]:
+    def facts(self, classes: Mapping[str, int], folds: bool) -> list[dict[str, object]]:
         """Return what the shard says of each item, without what its picture decides."""
         return [told_of(item, classes, folds) for item in self.items]
 
@@ -131,32 +131,32 @@ class ShardWriter:
 
     def __call__(self, shard: Shard) -> ShardManifest:
         """Return what is in the shard, once it is on the disk."""
-        told = shard.told(self.classes, self.folds)
-        of = self._digest(shard, told)
+        facts = shard.facts(self.classes, self.folds)
+        of = self._digest(shard, facts)
         name = f"{shard.name}{ENDINGS[self.options.format]}"
         with disk_errors(self.folder / name):
             for place in (self.folder, self.earlier):
                 if (found := written_shard(place, shard.name)) and found.of == of:
                     return self._kept(place, shard.name, found)
-            return self._written(shard, name, of, told)
+            return self._written(shard, name, of, facts)
 
     def digest_of(self, shard: Shard) -> str:
         """Return the hash of all that a shard is to hold, as its manifest has it."""
-        return self._digest(shard, shard.told(self.classes, self.folds))
+        return self._digest(shard, shard.facts(self.classes, self.folds))
 
-    def _digest(self, shard: Shard, told: list[dict[str, object]]) -> str:
+    def _digest(self, shard: Shard, facts: list[dict[str, object]]) -> str:
         shows = [item.digest(self.options) for item in shard.items]
-        what = json.dumps([self.options.format, list(self.classes), shows, told])
+        what = json.dumps([self.options.format, list(self.classes), shows, facts])
         return hashlib.sha256(what.encode()).hexdigest()
 
-    def _kept(self, place: Path, name: str, found: ShardManifest) -> ShardManifest:
+    def _kept(self, place: Path, name: str, manifest: ShardManifest) -> ShardManifest:
         if place != self.folder:
-            linked(place / found.shard, self.folder / found.shard)
-            write_manifest(self.folder, name, found)
-        return found
+            linked(place / manifest.shard, self.folder / manifest.shard)
+            write_manifest(self.folder, name, manifest)
+        return manifest
 
     def _written(
-        self, shard: Shard, name: str, of: str, told: list[dict[str, object]]
+        self, shard: Shard, name: str, of: str, facts: list[dict[str, object]]
     ) -> ShardManifest:
         maker = PictureMaker(self.options)
         pictures: list[dict[str, str]] = []
@@ -166,9 +166,9 @@ class ShardWriter:
         say_where: list[str] = []
         with (
             whole_file(self.folder / name) as partial,
-            open_shard(partial, self.options.format, list(self.classes), told[0]) as put,
+            open_shard(partial, self.options.format, list(self.classes), facts[0]) as put,
         ):
-            for item, row in zip(shard.items, told, strict=True):
+            for item, row in zip(shard.items, facts, strict=True):
                 try:
                     made = maker.made(item)
                 except Unreadable as error:
@@ -243,7 +243,7 @@ class ShardRecord:
 
     file: str
     data: bytes
-    told: Mapping[str, object]
+    facts: Mapping[str, object]
 
 
 Put = Callable[[ShardRecord], None]
@@ -266,11 +266,11 @@ def _tar(path: Path) -> Iterator[Put]:
 
         def put(record: ShardRecord) -> None:
             stem, _, ending = record.file.partition(".")
-            told = {key: value for key, value in record.told.items() if key != "class"}
+            told = {key: value for key, value in record.facts.items() if key != "class"}
             members = {
                 ending: record.data,
                 "json": json.dumps(told, ensure_ascii=False).encode(),
-                "cls": str(record.told["class"]).encode(),
+                "cls": str(record.facts["class"]).encode(),
             }
             for extension, data in members.items():
                 about = tarfile.TarInfo(f"{stem}.{extension}")
@@ -291,7 +291,7 @@ def _parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> 
         def put(record: ShardRecord) -> None:
             nonlocal taken
             image = {"bytes": record.data, "path": record.file}
-            rows.append({"image": image} | table_row(record.told))
+            rows.append({"image": image} | table_row(record.facts))
             taken += len(record.data)
             if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
                 write(rows)

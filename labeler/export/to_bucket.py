@@ -23,7 +23,7 @@ from gleanset.places import bucket_at, in_bucket
 from gleanset.work.progress import Progress
 from labeler.export.job import STAGE, export, plan
 from labeler.export.options import ExportOptions
-from labeler.export.shard_job import planned_shards, write_shards
+from labeler.export.shard_job import ShardPlaces, planned_shards, write_shards
 from labeler.export.shards import read_manifest
 from labeler.export.tree import MARKER, check_ours, marked, place_of
 
@@ -87,17 +87,19 @@ def export_to_bucket(
     if not options.sharded:
         # Kept: the next export makes and sends only what has changed.
         folder = cache / sha256_of(place.address.encode())[:16]
-        found = export(dataset, folder, options, workers=workers, progress=progress)
+        counts = export(dataset, folder, options, workers=workers, progress=progress)
         new = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         _begin(place, {*there, *new})
         _send(folder, place, there, new)
-        return found | {"to": place.address}
+        return counts | {"to": place.address}
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     with held, TemporaryDirectory(dir=cache) as aside:
         folder = Path(aside)
         _begin(place, there)
         place.remove(MANIFEST)
-        found = write_shards(dataset, folder, folder, options, workers, progress, place)
+        counts = write_shards(
+            dataset, ShardPlaces(folder, folder, place), options, workers, progress
+        )
         names = {path.name for path in folder.iterdir()}
         manifests = [read_manifest(folder, name.removesuffix(".json")) for name in names]
         new = names | {manifest.shard for manifest in manifests if manifest is not None}
@@ -105,7 +107,7 @@ def export_to_bucket(
         _begin(place, {*there, *new})
         (folder / MARKER).write_text(_marker(marked(folder), new), encoding="utf-8")
         _send(folder, place, {one.key: one for one in place.each()}, new)
-    return {"to": place.address} | found
+    return {"to": place.address} | counts
 
 
 def would_export(dataset: Dataset, place: Path | Bucket, options: ExportOptions) -> list[str]:
@@ -150,9 +152,9 @@ def _begin(place: Bucket, files: Collection[str]) -> None:
     place.put(MARKER, _marker({"begun": True}, set(files)).encode())
 
 
-def _marker(told: Mapping[str, object], files: set[str]) -> str:
+def _marker(about: Mapping[str, object], files: set[str]) -> str:
     listed = sorted(files - {MARKER})
-    return json.dumps({**told, "files": listed}, ensure_ascii=False, sort_keys=True)
+    return json.dumps({**about, "files": listed}, ensure_ascii=False, sort_keys=True)
 
 
 def _send(folder: Path, place: Bucket, there: Mapping[str, ObjectFacts], new: set[str]) -> None:

@@ -59,12 +59,12 @@ def place_of(target: Path) -> Path:
     return place
 
 
-def mark(folder: Path, told: Mapping[str, Any]) -> None:
+def mark(folder: Path, facts: Mapping[str, Any]) -> None:
     """Note what is ours and what each file shows, so that a later export may replace it."""
     files = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
-    text = json.dumps({"files": files, **told}, ensure_ascii=False, sort_keys=True)
+    text = json.dumps({"files": files, **facts}, ensure_ascii=False, sort_keys=True)
     (folder / MARKER).write_text(text, encoding="utf-8")
 
 
@@ -97,8 +97,8 @@ def check_ours(target: Path) -> None:
         )
 
 
-def _left_by_reader(told: Mapping[str, Any], path: str) -> bool:
-    of_yolo = str(told.get("format", "")).startswith("yolo")
+def _left_by_reader(marker: Mapping[str, Any], path: str) -> bool:
+    of_yolo = str(marker.get("format", "")).startswith("yolo")
     return of_yolo and LEFT_BY_READERS.fullmatch(path) is not None
 
 

@@ -52,14 +52,14 @@ def principal_parts(vectors: Vectors, count: int) -> Places:
 
     The sign of each is chosen, so that the same vectors give the same numbers everywhere.
     """
-    found = np.zeros((len(vectors), count), np.float32)
+    parts = np.zeros((len(vectors), count), np.float32)
     if len(vectors) > 1:
         centred = (vectors - vectors.mean(0)).astype(np.float64)
         _, axes = np.linalg.eigh(centred.T @ centred)
         axes = axes[:, ::-1][:, :count]
         axes *= np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
-        found[:, : axes.shape[1]] = centred @ axes
-    return found
+        parts[:, : axes.shape[1]] = centred @ axes
+    return parts
 
 
 def _tsne(parts: Places) -> Places:

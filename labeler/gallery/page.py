@@ -87,25 +87,27 @@ def gather(
     places, method = _map_of(dataset, choice.shown)
     known = list(choice.counts)
     numbers = {name: number for number, name in enumerate(known)}
-    shown = Counter(one.label for one in choice.shown if not one.aside)
+    shown = Counter(entry.label for entry in choice.shown if not entry.aside)
     samples = [
-        {"slot": slot, "class": numbers[one.label], "at": places.get(one.sample.key)}
+        {"slot": slot, "class": numbers[entry.label], "at": places.get(entry.sample.key)}
         | ({"size": sizes[slot]} if sizes[slot] else {})
-        | _facts_of(dataset, one)
-        for slot, one in enumerate(choice.shown)
+        | _facts_of(dataset, entry)
+        for slot, entry in enumerate(choice.shown)
     ]
     return GalleryContent(
         classes=[
             {
                 "name": name,
-                "total": told.kept,
-                "aside": told.aside,
-                "marked": told.marked,
+                "total": tally.kept,
+                "aside": tally.aside,
+                "marked": tally.marked,
                 "shown": shown[name],
             }
-            for name, told in choice.counts.items()
+            for name, tally in choice.counts.items()
         ],
-        samples=[{name: told for name, told in one.items() if told is not None} for one in samples],
+        samples=[
+            {name: tally for name, tally in entry.items() if tally is not None} for entry in samples
+        ],
         side=side,
         across=ACROSS,
         slots=SLOTS,
@@ -118,7 +120,11 @@ def _map_of(
     dataset: Dataset, shown: Sequence[GallerySample]
 ) -> tuple[dict[str, tuple[float, float]], str]:
     """Return the place of each sample that is kept and measured, by key, and the method."""
-    wanted = sorted({one.sample.key: one.sample for one in shown if not one.aside}.items())
+    wanted = sorted(
+        {
+            shown_one.sample.key: shown_one.sample for shown_one in shown if not shown_one.aside
+        }.items()
+    )
     rows = Pairs(dataset.db).numbers([key for key, _ in wanted])
     known = QualityMeasures(dataset.db).descriptors(rows)
     measured = [
@@ -128,26 +134,26 @@ def _map_of(
     ]
     vectors, there = Likeness(dataset).space(measured)(measured)
     laid: LikenessMap = likeness_map(vectors[there])
-    named = (one.key for one, is_there in zip(measured, there, strict=True) if is_there)
+    named = (shown_one.key for shown_one, is_there in zip(measured, there, strict=True) if is_there)
     return {
         key: (round(float(x), 4), round(float(y), 4))
         for key, (x, y) in zip(named, laid.places, strict=True)
     }, laid.method
 
 
-def _facts_of(dataset: Dataset, one: GallerySample) -> Facts:
-    image, sample = dataset.images.get(one.sample.image), one.sample
+def _facts_of(dataset: Dataset, shown: GallerySample) -> Facts:
+    image, sample = dataset.images.get(shown.sample.image), shown.sample
     return {
         "id": sample.key,
         "split": sample.split,
         "hint": sample.hint,
         "detector": sample.detector,
         "score": sample.score if sample.score is None else round(sample.score, 2),
-        "decided": one.decided,
-        "flags": list(one.flags) or None,
+        "decided": shown.decided,
+        "flags": list(shown.flags) or None,
         "group": sample.group,
-        "aside": one.aside or None,
-        "doubt": one.doubt and [one.doubt.suggested, round(one.doubt.confidence, 2)],
+        "aside": shown.aside or None,
+        "doubt": shown.doubt and [shown.doubt.suggested, round(shown.doubt.confidence, 2)],
         **(_origin_facts(image.origins[0]) if image and image.origins else {}),
     }
 

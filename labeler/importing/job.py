@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,11 +28,20 @@ from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, not_by_folders, read_labelled
+from labeler.importing.request import ImportRequest
 from labeler.importing.round_trip import ExportMoves, find_moves, is_of
 from labeler.sorting.names import folded
 
 STAGE = "import"
 SOURCE = "import"
+
+
+class Intake(NamedTuple):
+    """What is taken in: from which folder or file, with how many processes, and who is told."""
+
+    path: Path
+    workers: int
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +76,13 @@ class PictureImport:
 
 def import_labelled(
     dataset: Dataset,
-    path: Path,
+    request: ImportRequest,
     *,
-    class_level: int | None = None,
-    group_by: GroupBy | None = None,
     root: Path | None = None,
     simulate: bool = False,
-    workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """PictureImport labelled pictures in as one step that can be undone; the counts.
+    """Take labelled pictures in as one step that can be undone; the counts.
 
     An export of this dataset is read back: a picture that was moved into another class folder
     is relabelled, and pictures that were put in are added. Anything else, an export of another
@@ -89,40 +95,53 @@ def import_labelled(
     names a class, and for names in which no group is found. Commands that are told are for `root`,
     where that is not the dataset's.
     """
-    path = path.absolute()
+    path, progress = Path(request.path).absolute(), progress or Progress()
+    class_level = request.class_level
+    group_by = None if request.group_by is None else GroupBy.parse(request.group_by)
+    intake = Intake(path, request.workers or 0, progress)
     if is_of(dataset, marked(path)):
-        if class_level is not None:
-            raise not_by_folders(path)
-        if group_by is not None:
-            raise UsageError(
-                f"{path} is an export of this dataset, which knows what belongs together",
-                "leave --group-by out",
-            )
-        moves = find_moves(dataset, path)
-        return _read_back(dataset, moves, path, simulate, workers, progress or Progress())
+        _check_of_ours(path, request)
+        return _read_back(dataset, find_moves(dataset, path), intake, simulate=simulate)
     kind, pictures = read_labelled(path, class_level)
-    groups = FileGroups(group_by, (one.path.name for one in pictures if one.labels))
+    groups = FileGroups(group_by, (picture.path.name for picture in pictures if picture.labels))
     level = (class_level or 1) if kind == "tree" else None
-    found = list(_as_told(pictures, path, level, groups))
-    _check_names(dataset, (label for item in found for _, label in item.labels))
+    labelled = list(_as_told(pictures, path, level, groups))
+    _check_names(dataset, (label for item in labelled for _, label in item.labels))
     result: dict[str, object] = {"kind": kind}
-    if less_deep := len(pictures) - len(found):
+    if less_deep := len(pictures) - len(labelled):
         result["without_class"] = less_deep
-    if kind == "tree" and (splits := _split_folders(found)):
+    if kind == "tree" and (splits := _split_folders(labelled)):
         result["split_folders_not_taken_over"] = splits
     if simulate:
-        for one in found:
-            groups.note(_origin(one))
-        result["would_import"] = len(found)
+        for picture in labelled:
+            groups.note(_origin(picture))
+        result["would_import"] = len(labelled)
     else:
-        taken = _take_in(dataset, found, path, workers, progress or Progress(), groups=groups)
+        taken = _take_in(dataset, labelled, intake, groups=groups)
         result |= {**taken, "labels": dict(sorted(taken["labels"].items()))}
-    return result | groups.summary(lambda by: _again(root or dataset.root, path, class_level, by))
+
+    def again(by: GroupBy) -> str:
+        """Return the command that imports the same once more, by groups."""
+        by_groups = ImportRequest(path=str(path), class_level=class_level, group_by=str(by))
+        return f"{by_groups.shell_line()} -d {shlex.quote(str(root or dataset.root))}"
+
+    return result | groups.summary(again)
 
 
-def _split_folders(found: Iterable[LabelledPicture]) -> dict[str, int]:
+def _check_of_ours(path: Path, request: ImportRequest) -> None:
+    """Raise `UsageError` for what an export of this dataset says itself."""
+    if request.class_level is not None:
+        raise not_by_folders(path)
+    if request.group_by is not None:
+        raise UsageError(
+            f"{path} is an export of this dataset, which knows what belongs together",
+            "leave --group-by out",
+        )
+
+
+def _split_folders(pictures: Iterable[LabelledPicture]) -> dict[str, int]:
     """Return how many pictures lie in each folder that is called as a split is."""
-    outermost = (str(one.original_path).partition("/")[0] for one in found)
+    outermost = (str(one.original_path).partition("/")[0] for one in pictures)
     return dict(sorted(Counter(name for name in outermost if name.lower() in SPLITS).items()))
 
 
@@ -132,20 +151,13 @@ def _as_told(
     """Yield those with a label, with the group and the credit that are said of each."""
     top = path if path.is_dir() else path.parent
     tables = SourceTables(top)
-    for one in pictures:
-        if one.labels:
-            folder, told = one.path.parent, tables.of(one.path)
+    for picture in pictures:
+        if picture.labels:
+            folder, told = picture.path.parent, tables.of(picture.path)
             inside = folder.relative_to(top).parts if folder.is_relative_to(top) else ()
-            group = told.group or groups.of(one.path.name, str(folder), inside, level)
-            below = PurePath(*inside, one.path.name).as_posix()
-            yield replace(one, credit=told.credit, group=group, original_path=below)
-
-
-def _again(root: Path, path: Path, class_level: int | None, by: GroupBy) -> str:
-    """Return the command that imports the same once more, by groups."""
-    level = [] if class_level is None else ["--class-level", str(class_level)]
-    words = ["labeler", "import", str(path), *level, "--group-by", str(by)]
-    return shlex.join([*words, "-d", str(root)])
+            group = told.group or groups.of(picture.path.name, str(folder), inside, level)
+            below = PurePath(*inside, picture.path.name).as_posix()
+            yield replace(picture, credit=told.credit, group=group, original_path=below)
 
 
 def _check_names(dataset: Dataset, labels: Iterable[str]) -> None:
@@ -169,10 +181,9 @@ def _check_names(dataset: Dataset, labels: Iterable[str]) -> None:
 def _read_back(
     dataset: Dataset,
     moves: ExportMoves,
-    path: Path,
+    intake: Intake,
+    *,
     simulate: bool,
-    workers: int,
-    progress: Progress,
 ) -> dict[str, object]:
     result = moves.result()
     labels = [*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)]
@@ -185,20 +196,18 @@ def _read_back(
     ]
     if not moves.added:
         if moved:
-            did = operation("import-moves", count=len(moved), folder=path.name)
+            did = operation("import-moves", count=len(moved), folder=intake.path.name)
             dataset.journal.step(did, moved)
         return result
-    taken = _take_in(dataset, moves.added, path, workers, progress, moved)
+    taken = _take_in(dataset, moves.added, intake, moved)
     labels = Counter(moves.relabelled.values()) + taken.pop("labels")
     return {**result, "labels": dict(sorted(labels.items())), **taken}
 
 
 def _take_in(
     dataset: Dataset,
-    found: Sequence[LabelledPicture],
-    path: Path,
-    workers: int,
-    progress: Progress,
+    pictures: Sequence[LabelledPicture],
+    intake: Intake,
     moved: Sequence[Choice] = (),
     groups: FileGroups | None = None,
 ) -> dict[str, Any]:
@@ -210,16 +219,16 @@ def _take_in(
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
         take = PictureImport(StageFile(StageBytes(store)), cutter)
-        outcomes = run_over(take, found, Processes(workers))
-        for outcome in progress.over(outcomes, "import", total=len(found)):
+        outcomes = run_over(take, pictures, Processes(intake.workers))
+        for outcome in intake.progress.over(outcomes, "import", total=len(pictures)):
             if why := _record(dataset, store, outcome, tally, wanted):
                 refused.append(f"{short_name(str(outcome.item.path))}: {why}")
             elif groups is not None:
                 groups.note(_origin(outcome.item))
-        disputed = _decide(dataset, wanted, path, moved)
-    if tally["rejected"] == len(found) and not moved:
+        disputed = _decide(dataset, wanted, intake.path, moved)
+    if tally["rejected"] == len(pictures) and not moved:
         raise InputUnusable(
-            f"none of the {len(found)} pictures could be read",
+            f"none of the {len(pictures)} pictures could be read",
             "see why: gleanset list rejections --where stage=import",
         )
     labels = Counter(label for said in wanted.values() if len(said) == 1 for label in said)
@@ -298,30 +307,30 @@ def _decide(
     These are in dispute, and their files are rejections, with what is said of each.
     """
     choices, disputed = list(moved), list[str]()
-    for key, said in wanted.items():
+    for key, paths in wanted.items():
         sample = dataset.samples.get(key)
         undecided = sample is None or sample.status in ("queue", "retired")
-        if undecided and len(said) == 1:
-            choices.append(Choice(key, "label", min(said), SOURCE))
+        if undecided and len(paths) == 1:
+            choices.append(Choice(key, "label", min(paths), SOURCE))
         elif undecided:
             # Who decides sees in the journal what was said.
-            choices.append(Choice(key, "add", provenance=" or ".join(sorted(said))))
-            disputed.append(_dispute(dataset, said, None))
-        elif sample is not None and said.keys() != {sample.label}:
-            disputed.append(_dispute(dataset, said, sample.label or sample.status))
+            choices.append(Choice(key, "add", provenance=" or ".join(sorted(paths))))
+            disputed.append(_dispute(dataset, paths, None))
+        elif sample is not None and paths.keys() != {sample.label}:
+            disputed.append(_dispute(dataset, paths, sample.label or sample.status))
     if choices:
         did = operation("import", count=len(choices), folder=path.name)
         dataset.journal.step(did, choices)
     return disputed
 
 
-def _dispute(dataset: Dataset, said: dict[str, str], decided: str | None) -> str:
+def _dispute(dataset: Dataset, paths: dict[str, str], decided: str | None) -> str:
     """Note the files that say of a sample what others do not; return what is said, in a line."""
-    others = {label: short_name(path) for label, path in said.items() if label != decided}
+    others = {label: short_name(path) for label, path in paths.items() if label != decided}
     for label in others:
         rest = [f"{also} says {what}" for what, also in others.items() if what != label]
         detail = f"it says {label}, " + (f"decided is {decided}" if decided else ", ".join(rest))
-        dataset.rejections.add(Rejection(STAGE, said[label], "disputed", detail))
+        dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
     told = ", ".join(f"{file} says {label}" for label, file in sorted(others.items()))
     return f"{told}, decided is {decided}" if decided else told
 

@@ -79,16 +79,16 @@ def _named_in_files(path: Path) -> tuple[str, Iterable[LabelledPicture]]:
 
 def _tree(root: Path, level: int) -> Iterator[LabelledPicture]:
     """`<class>/…` or `train|val|test/<class>/…`; what is less deep has no label."""
-    found = 0
+    number = 0
     for path in sorted(root.rglob("*")):
         folders = path.relative_to(root).parts[:-1]
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
         if hidden or path.suffix.lower() not in ENDINGS or not path.is_file():
             continue
         label = class_folder(folders, level)
-        found += label is not None
+        number += label is not None
         yield LabelledPicture(path, () if label is None else ((None, label),))
-    if not found:
+    if not number:
         deep = f" {level} levels down" if level > 1 else ""
         raise InputUnusable(
             f"{root} has no folders with pictures in them{deep}",
@@ -138,14 +138,16 @@ def _is_coco(file: Path) -> bool:
 
 def _coco(file: Path) -> Iterator[LabelledPicture]:
     """COCO: pictures lie beside the file, in `images`, or one folder up."""
-    told = _object(_text(file), str(file))
+    document = _object(_text(file), str(file))
     try:
-        names = {row["id"]: str(row["name"]) for row in told["categories"]}
-        labels: dict[Any, list[tuple[Box | None, str]]] = {row["id"]: [] for row in told["images"]}
-        for row in told["annotations"]:
+        names = {row["id"]: str(row["name"]) for row in document["categories"]}
+        labels: dict[Any, list[tuple[Box | None, str]]] = {
+            row["id"]: [] for row in document["images"]
+        }
+        for row in document["annotations"]:
             place = _box(row["bbox"], str(file)) if row.get("bbox") else None
             labels[row["image_id"]].append((place, names[row["category_id"]]))
-        pictures = [(row["id"], str(row["file_name"])) for row in told["images"]]
+        pictures = [(row["id"], str(row["file_name"])) for row in document["images"]]
     except (KeyError, TypeError) as error:
         raise InputUnusable(
             f"{file} is no COCO file: {type(error).__name__} {error}",

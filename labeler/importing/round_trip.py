@@ -40,9 +40,9 @@ class ExportMoves:
         }
 
 
-def is_of(dataset: Dataset, told: Mapping[str, Any]) -> bool:
+def is_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
     """Return whether a marker tells of an export of this dataset: it knows some of the samples."""
-    pictures: Mapping[str, Mapping[str, Any]] = told.get("pictures") or {}
+    pictures: Mapping[str, Mapping[str, Any]] = marker.get("pictures") or {}
     keys = (str(picture.get("sample")) for picture in pictures.values())
     return any(dataset.samples.get(key) is not None for key in keys)
 
@@ -52,17 +52,17 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
 
     Raises `InputUnusable` for exports that have no class folders.
     """
-    told = marked(root)
-    if told.get("format") not in CLASS_FOLDERS:
+    marker = marked(root)
+    if marker.get("format") not in CLASS_FOLDERS:
         raise InputUnusable(
-            f"{root} is a {told.get('format')} export, whose pictures have no class folders",
+            f"{root} is a {marker.get('format')} export, whose pictures have no class folders",
             "export an imagefolder, move its pictures about, and import that",
         )
-    pictures: dict[str, dict[str, Any]] = dict(told["pictures"])
+    pictures: dict[str, dict[str, Any]] = dict(marker["pictures"])
     labels = _folder_labels(pictures)
-    found = _recognised(root, pictures)
+    names = _recognised(root, pictures)
     moves = ExportMoves()
-    for name, before in found.items():
+    for name, before in names.items():
         label = labels.get(_class_folder(name), _class_folder(name))
         if not label:
             moves.tally["unknown"] += 1
@@ -70,7 +70,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
             moves.added.append(LabelledPicture(root / name, ((None, label),), original_path=name))
         else:
             _compare(dataset, moves, pictures[before], before, name, label)
-    moves.tally["gone"] = len(set(pictures) - set(found.values()))
+    moves.tally["gone"] = len(set(pictures) - set(names.values()))
     return moves
 
 
@@ -82,20 +82,20 @@ def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, st
     is that of a picture which somebody has edited.
     """
     digests = {path.relative_to(root).as_posix(): _hash(path) for path in _pictures(root)}
-    found: dict[str, str | None] = {
+    names: dict[str, str | None] = {
         name: name
         for name, digest in digests.items()
         if name in pictures and digest == str(pictures[name]["sha256"])
     }
     left: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(set(pictures) - set(found), reverse=True):
+    for name in sorted(set(pictures) - set(names), reverse=True):
         left[str(pictures[name]["sha256"])].append(name)
-    others = [name for name in digests if name not in found]
-    found |= {name: left[digests[name]].pop() for name in others if left[digests[name]]}
-    known = set(found.values())
+    others = [name for name in digests if name not in names]
+    names |= {name: left[digests[name]].pop() for name in others if left[digests[name]]}
+    known = set(names.values())
     for name in others:
-        found.setdefault(name, name if name in pictures and name not in known else None)
-    return dict(sorted(found.items()))
+        names.setdefault(name, name if name in pictures and name not in known else None)
+    return dict(sorted(names.items()))
 
 
 def _compare(

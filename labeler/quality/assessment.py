@@ -72,13 +72,13 @@ class QualityAssessment:
         return found
 
     def _measure(self) -> QualityCounts:
-        found = QualityCounts()
+        counts = QualityCounts()
         total = self._qualities.count_missing(VERSION)
         if total:
             batches = run_batches(measure_sample, self._due(), self._processes)
             for batch in self._progress.batches(batches, "measuring", total, " samples"):
-                self._keep(batch, found)
-        return found
+                self._keep(batch, counts)
+        return counts
 
     def _due(self) -> Iterator[DueSample]:
         for page in self._qualities.missing(VERSION):

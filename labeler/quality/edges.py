@@ -62,16 +62,16 @@ def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
 
 def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Find where the slope is steepest across its edge; the picture's border does not count."""
-    found = np.zeros(steep.shape, dtype=np.bool_)
+    ridges = np.zeros(steep.shape, dtype=np.bool_)
     if min(steep.shape) < 6:
-        return found
+        return ridges
     here, inner = steep[1:-1, 1:-1], (slice(1, -1), slice(1, -1))
     level = (here >= steep[1:-1, :-2]) & (here >= steep[1:-1, 2:])
     upright = (here >= steep[:-2, 1:-1]) & (here >= steep[2:, 1:-1])
-    found[inner] = np.where(sideways[inner], level, upright)
-    found[[1, -2]] = False
-    found[:, [1, -2]] = False
-    return found
+    ridges[inner] = np.where(sideways[inner], level, upright)
+    ridges[[1, -2]] = False
+    ridges[:, [1, -2]] = False
+    return ridges
 
 
 def extremes(pixels: Image.Image) -> tuple[float, float]:

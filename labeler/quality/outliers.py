@@ -39,7 +39,7 @@ def outlier_scores(
     of all other classes, or over `FAR` times what is usual in the class where that is
     less. Classes of fewer than five have none and are left out.
     """
-    found: dict[str, npt.NDArray[np.float64]] = {}
+    scores: dict[str, npt.NDArray[np.float64]] = {}
     for name, rows in sorted(classes.items()):
         if len(rows) < FEWEST:
             continue
@@ -48,8 +48,8 @@ def outlier_scores(
         others = _others(classes, name)
         if len(others):
             reach = np.minimum(reach, nearest(rows, others, vectors, itself=False))
-        found[name] = inside / np.maximum(reach, 1e-6)
-    return found
+        scores[name] = inside / np.maximum(reach, 1e-6)
+    return scores
 
 
 def _others(classes: Mapping[str, Rows], name: str) -> Rows:

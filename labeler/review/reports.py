@@ -76,8 +76,8 @@ def earlier_reports(dataset: Dataset, before: ReportPlace, most: int) -> ReportP
     return _page(reports, found or reports.waiting(last, most, before=True))
 
 
-def _page(reports: Reports, found: Iterable[Report]) -> ReportPage:
-    shown = {tile_of(one): one for one in found}
+def _page(reports: Reports, waiting: Iterable[Report]) -> ReportPage:
+    shown = {tile_of(one): one for one in waiting}
     rivals = {tile: reports.rivals(report) for tile, report in shown.items()}
     return ReportPage(
         shown, {tile: [one.claim.claimed for one in others] for tile, others in rivals.items()}

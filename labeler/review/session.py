@@ -56,22 +56,22 @@ def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
     return Wall(array("q", (one.id for one in found)), _runs(found), {})
 
 
-def _runs(found: Iterable[ReviewItem]) -> tuple[tuple[str, int], ...]:
+def _runs(items: Iterable[ReviewItem]) -> tuple[tuple[str, int], ...]:
     counts: dict[str, int] = {}
-    for one in found:
+    for one in items:
         counts[one.label or ""] = counts.get(one.label or "", 0) + 1
     return tuple(counts.items())
 
 
-def _confusions(found: Sequence[ReviewItem]) -> Wall:
+def _confusions(items: Sequence[ReviewItem]) -> Wall:
     """Pairs of classes that are taken for each other, the commonest first."""
     pairs: dict[tuple[str, str], list[int]] = {}
-    for one in found:
+    for one in items:
         pairs.setdefault((str(one.label), str(one.other)), []).append(one.id)
     ordered = sorted(pairs.items(), key=lambda item: -len(item[1]))
     ids = array("q", (row for _, rows in ordered for row in rows))
     sections = tuple((f"{given}{ARROW}{other}?", len(rows)) for (given, other), rows in ordered)
-    suggested = {one.id: Suggestion(str(one.other), one.value or 0.0) for one in found}
+    suggested = {one.id: Suggestion(str(one.other), one.value or 0.0) for one in items}
     return Wall(ids, sections, suggested)
 
 

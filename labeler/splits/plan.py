@@ -105,10 +105,10 @@ class SplitPlan:
             "closeness": self._closeness(),
         } | {key: value for key, value in more.items() if value}
 
-    def note_givers(self, given: Mapping[str, str]) -> None:
+    def note_givers(self, provenances: Mapping[str, str]) -> None:
         """Count who gave the labels of val and test, by their provenance."""
         judges = [key for key, (_, split) in self.splits.items() if split in ("val", "test")]
-        self.judged_by = dict(Counter(giver_of(given.get(key, "")) for key in sorted(judges)))
+        self.judged_by = dict(Counter(giver_of(provenances.get(key, "")) for key in sorted(judges)))
 
     def _unseen(self) -> dict[str, int]:
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
@@ -332,14 +332,14 @@ def _by_content(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
             _must_be_there(name, sources, "source")
             named.append((kind, name))
             continue
-        found = [
+        hashes = [
             sha
             for sha, title in videos.items()
             if name in (title, title.rpartition(".")[0])
             or (len(name) >= 8 and sha.startswith(name))
         ]
-        _must_be_there(name if not found else None, sorted(videos.values()), "video")
-        named += [("video", sha) for sha in found]
+        _must_be_there(name if not hashes else None, sorted(videos.values()), "video")
+        named += [("video", sha) for sha in hashes]
     for source in spec.source_caps:
         _must_be_there(source, sources, "source")
     return replace(spec, hold_out=tuple(named))

@@ -16,13 +16,13 @@ _INDENT = 2
 
 def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `SplitPlan.result` has, with tables of a few lines for those of every class."""
-    told = {name: value for name, value in result.items() if name != "closeness"}
-    told["classes"] = _lines(SPLITS, told.pop("classes"))
-    if folds := told.pop("folds", {}):
-        told["folds"] = _lines([*next(iter(folds.values()))], folds)
-    if short := told.pop("short", []):
-        told["short"] = [*short[:SHOWN], *_more(len(short))]
-    return told
+    summary = {name: value for name, value in result.items() if name != "closeness"}
+    summary["classes"] = _lines(SPLITS, summary.pop("classes"))
+    if folds := summary.pop("folds", {}):
+        summary["folds"] = _lines([*next(iter(folds.values()))], folds)
+    if short := summary.pop("short", []):
+        summary["short"] = [*short[:SHOWN], *_more(len(short))]
+    return summary
 
 
 def _lines(heads: Sequence[str], rows: Mapping[str, Mapping[str, int]]) -> list[str]:

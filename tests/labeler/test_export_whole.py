@@ -27,6 +27,7 @@ from labeler.export import pictures as writing
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.importing.job import import_labelled
+from labeler.importing.request import ImportRequest
 from labeler.splits.plan import apply_split, plan_split
 
 SECRET = "my secret garden"
@@ -91,7 +92,7 @@ def test_imported_pictures_come_out_as_they_went_in(empty: Dataset, tmp_path: Pa
         place = tree / ("cat", "owl")[number % 2] / f"{number} of six.jpg"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(told(number))
-    import_labelled(empty, tree, workers=1)
+    import_labelled(empty, ImportRequest(path=str(tree), workers=1))
     apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
     run(empty, tmp_path / "out")
     out = files(tmp_path / "out")

@@ -24,6 +24,7 @@ from labeler.export.job import export
 from labeler.export.options import ExportOptions, Format
 from labeler.export.plan import plan_export
 from labeler.importing.job import import_labelled
+from labeler.importing.request import ImportRequest
 
 
 def labels(dataset: Dataset) -> Counter[str]:
@@ -36,7 +37,7 @@ def write(path: Path, seed: int) -> None:
 
 
 def run(dataset: Dataset, path: Path) -> dict[str, object]:
-    return import_labelled(dataset, path, workers=1)
+    return import_labelled(dataset, ImportRequest(path=str(path), workers=1))
 
 
 @pytest.mark.parametrize("splits", [False, True])
@@ -49,7 +50,7 @@ def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, spl
         )
     (tmp_path / "tree" / "cat").mkdir(exist_ok=True)
     (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
-    simulated = import_labelled(empty, tmp_path / "tree", simulate=True)
+    simulated = import_labelled(empty, ImportRequest(path=str(tmp_path / "tree")), simulate=True)
     told = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
     assert simulated == {"kind": "tree", "would_import": 7} | told
     assert empty.images.count() == 0
@@ -167,7 +168,7 @@ def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path
     shutil.move(second, out / "train" / "yui" / second.name)
     third.unlink()
     write(out / "test" / "rei" / "new.jpg", 99)
-    simulated = import_labelled(empty, out, simulate=True)
+    simulated = import_labelled(empty, ImportRequest(path=str(out)), simulate=True)
     assert labels(empty) == {"hana": 8, "rei": 8}
     found = run(empty, out)
     assert {k: found[k] for k in ("relabelled", "gone", "new_files", "added")} == {
@@ -219,7 +220,7 @@ def test_an_export_of_another_dataset_comes_in_as_it_is(
     mixed(empty)
     export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
     with Dataset.create(tmp_path / "other") as other:
-        import_labelled(other, tmp_path / "out", workers=1)
+        import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
         assert labels(other) == {"hana": 8, "rei": 8}
 
 
@@ -251,7 +252,7 @@ def test_harvest_and_import_mean_the_same_by_a_class_folder(tmp_path: Path) -> N
             harvest_folders(
                 hinted, [tree], PictureOptions(hints=True, class_level=level, workers=1)
             )
-            import_labelled(labelled, tree, class_level=level, workers=1)
+            import_labelled(labelled, ImportRequest(path=str(tree), class_level=level, workers=1))
             hints = {i.sha256: i.origins[0].hint for i in hinted.images.each()}
             given = {s.image: s.label for s in labelled.samples.by_key()}
             assert {name: hint for name, hint in hints.items() if hint} == given

@@ -16,6 +16,7 @@ from gleanset.file_groups import GroupBy
 from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
 from labeler.importing.job import import_labelled
+from labeler.importing.request import ImportRequest
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import listing
 
@@ -53,7 +54,7 @@ def straddling(dataset: Dataset) -> int:
 
 
 def test_faces_of_one_picture_are_in_one_split(empty: Dataset, faces: Path) -> None:
-    told = import_labelled(empty, faces, group_by=NUMBERED, workers=1)
+    told = import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
     assert (told["added"], told["groups"]) == (25, 10)
     assert "without_group" not in told
     assert straddling(empty) == 0
@@ -63,17 +64,19 @@ def test_faces_of_one_picture_are_in_one_split(empty: Dataset, faces: Path) -> N
 
 
 def test_importing_again_groups_what_is_there(empty: Dataset, faces: Path) -> None:
-    said = import_labelled(empty, faces, workers=1)["maybe_parts_of_one_picture"]
+    said = import_labelled(empty, ImportRequest(path=str(faces), workers=1))[
+        "maybe_parts_of_one_picture"
+    ]
     assert isinstance(said, dict)
     assert (said["files"], said["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
     assert said["then"] == (rf"labeler import {faces} --group-by '(.+)-\d+\.' -d {empty.root}"), (
         "what was said is what mends it"
     )
     assert straddling(empty) > 0
-    told = import_labelled(empty, faces, group_by=NUMBERED, workers=1)
+    told = import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
     assert (told["added"], told["duplicate"], told["groups"]) == (0, 25, 10)
     assert straddling(empty) == 0
-    assert import_labelled(empty, faces, workers=1)["duplicate"] == 25
+    assert import_labelled(empty, ImportRequest(path=str(faces), workers=1))["duplicate"] == 25
     assert len(set(moments_of(empty.db).values())) == 10, "what was said once is kept"
 
 
@@ -81,9 +84,9 @@ def test_a_table_says_groups_and_wins_over_the_option(empty: Dataset, faces: Pat
     (faces / "sources.csv").write_text(
         "file,author,group\nhana/episode 0-1.jpg,Ann,one\nhana/episode 1-1.jpg,,one\n"
     )
-    told = import_labelled(empty, faces, workers=1)
+    told = import_labelled(empty, ImportRequest(path=str(faces), workers=1))
     assert (told["groups"], told["without_group"]) == (1, 23)
-    told = import_labelled(empty, faces, group_by=NUMBERED, workers=1)
+    told = import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
     assert told["groups"] == 11, "one, and what is left of the two"
     found = {line["path"]: line["post"] for line in listing(empty, "samples", ())}
     assert found[str(faces / "hana" / "episode 0-1.jpg")] == "one"
@@ -100,7 +103,7 @@ def test_a_group_is_one_whatever_way_its_files_came(
         made.writestr("in/episode 3-8.jpg", encoded(picture(100)))
     loose.mkdir()
     (loose / "episode 3-9.jpg").write_bytes(encoded(picture(101)))
-    import_labelled(empty, faces, group_by=NUMBERED, workers=1)
+    import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
     done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)
     assert (done["added"], done["groups"]) == (2, 1)
     rows = empty.db.rows("SELECT id FROM sample WHERE label IS NOT NULL")
@@ -118,7 +121,11 @@ def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path:
         file = tmp_path / "pets" / ("cat", "owl")[number % 2] / f"animal {number // 4}"
         file.mkdir(parents=True, exist_ok=True)
         (file / f"{number}.jpg").write_bytes(encoded(picture(number)))
-    shown = import_labelled(empty, tmp_path / "pets", group_by=GroupBy(), simulate=True)
+    shown = import_labelled(
+        empty, ImportRequest(path=str(tmp_path / "pets"), group_by=str(GroupBy())), simulate=True
+    )
     assert shown == {"kind": "tree", "would_import": 8, "groups": 4}
-    import_labelled(empty, tmp_path / "pets", group_by=GroupBy(), workers=1)
+    import_labelled(
+        empty, ImportRequest(path=str(tmp_path / "pets"), group_by=str(GroupBy()), workers=1)
+    )
     assert len(set(moments_of(empty.db).values())) == 4, "animal 0 of cats is none of owls"

@@ -15,6 +15,7 @@ from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
 from labeler.importing.job import import_labelled
+from labeler.importing.request import ImportRequest
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def first_of(tree: Path, label: str, number: int = 0) -> Path:
 
 
 def run(dataset: Dataset, path: Path) -> dict[str, object]:
-    return import_labelled(dataset, path, workers=1)
+    return import_labelled(dataset, ImportRequest(path=str(path), workers=1))
 
 
 def test_two_that_changed_places_are_both_relabelled(empty: Dataset, tree: Path) -> None:

@@ -20,6 +20,7 @@ from labeler.export.job import export
 from labeler.export.options import FORMATS, ExportOptions, Format
 from labeler.export.plan import original_path
 from labeler.importing.job import import_labelled
+from labeler.importing.request import ImportRequest
 from labeler.sorting.drop_import import take_in
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import listing
@@ -44,7 +45,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_it_is_kept_however_a_file_comes(empty: Dataset, tree: Path, tmp_path: Path) -> None:
-    import_labelled(empty, tree, workers=1)
+    import_labelled(empty, ImportRequest(path=str(tree), workers=1))
     assert {"cat/d0/x y.jpg", "owl/3.jpg"} < paths(empty)
     (line,) = listing(empty, "samples", ("original_path=owl/3.jpg",))
     assert line["path"] == str(tree / "owl" / "3.jpg")
@@ -72,7 +73,7 @@ def test_a_name_stands_for_a_path_that_was_not_kept() -> None:
 
 @pytest.fixture
 def split(empty: Dataset, tree: Path) -> Dataset:
-    import_labelled(empty, tree, workers=1)
+    import_labelled(empty, ImportRequest(path=str(tree), workers=1))
     apply_split(empty, plan_split(empty, empty.settings.split))
     return empty
 

@@ -25,6 +25,7 @@ from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop
 from harvest.folder import PictureOptions, harvest_folders
 from labeler.importing.job import import_labelled
+from labeler.importing.request import ImportRequest
 from labeler.sorting.session import LATER, SortingSession
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.next_step import next_step, other_steps
@@ -70,7 +71,10 @@ def rejected(dataset: Dataset, place: Path) -> None:
 
 
 def imported(dataset: Dataset, place: Path, classes: tuple[str, ...] = ("cat", "owls")) -> None:
-    import_labelled(dataset, tree(place / "given", dict.fromkeys(classes, 6)), workers=1)
+    import_labelled(
+        dataset,
+        ImportRequest(path=str(tree(place / "given", dict.fromkeys(classes, 6))), workers=1),
+    )
 
 
 def one_class(dataset: Dataset, place: Path) -> None:
@@ -95,7 +99,10 @@ def split_with_the_rest_left_out(dataset: Dataset, place: Path) -> None:
 
 def labelled_since_a_split(dataset: Dataset, place: Path) -> None:
     split_with_the_rest_left_out(dataset, place)
-    import_labelled(dataset, tree(place / "later", {"cat": 6, "owls": 6}, 50), workers=1)
+    import_labelled(
+        dataset,
+        ImportRequest(path=str(tree(place / "later", {"cat": 6, "owls": 6}, 50)), workers=1),
+    )
 
 
 def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
@@ -114,7 +121,9 @@ def without_their_files(dataset: Dataset, place: Path) -> None:
 
 
 def import_undone(dataset: Dataset, place: Path) -> None:
-    import_labelled(dataset, tree(place / "sorted", {"cat": 6, "owls": 6}), workers=1)
+    import_labelled(
+        dataset, ImportRequest(path=str(tree(place / "sorted", {"cat": 6, "owls": 6})), workers=1)
+    )
     dataset.journal.undo()
 
 
@@ -122,7 +131,7 @@ def import_cut_short(dataset: Dataset, place: Path) -> None:
     """As after a kill: the pictures are there, and their one step was never taken."""
     folder = tree(place / "sorted", {"cat": 6, "owls": 6})
     with pytest.raises(DiskFull), no_journal(dataset):
-        import_labelled(dataset, folder, workers=1)
+        import_labelled(dataset, ImportRequest(path=str(folder), workers=1))
 
 
 @contextmanager

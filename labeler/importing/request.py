@@ -1,0 +1,32 @@
+"""What `labeler import` is asked."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from gleanset.config import Param
+from gleanset.file_groups import GROUP_BY_HELP, GroupBy
+from gleanset.files.class_folder import LEVEL_HELP
+from gleanset.request import Count, Request
+
+
+def _checked_groups(text: str) -> str:
+    return str(GroupBy.parse(text))
+
+
+class ImportRequest(Request, frozen=True, kw_only=True):
+    """`labeler import`: labelled pictures, and what is said of them."""
+
+    COMMAND: ClassVar[str] = "labeler import"
+
+    path: Annotated[str, Param(argument=True, required=True, path=True)]
+    class_level: Annotated[Count | None, Param(LEVEL_HELP, metavar="N")] = None
+    group_by: Annotated[
+        str | None,
+        Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_checked_groups),
+    ] = None
+    workers: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=256)] | None, Param("Worker processes.")
+    ] = None
