@@ -151,26 +151,6 @@ def fit_calibration(
     )
 
 
-def fit_temperature(logits: Scores, y: Indices) -> float:
-    """Fit a cautious temperature, for quick proposals that a person checks; 1 with nothing to fit.
-
-    The targets are smoothed by one case of every outcome (Platt, 1999): however right it was, a
-    classifier that learnt a dozen labels is not certain. Of a trained network, whose confidence is
-    worth more than a small val, this would throw that confidence away.
-    """
-    pictures, classes = logits.shape
-    if pictures < 2 or classes < 2:
-        return 1.0
-    slip = 1 / (pictures + 2)
-
-    def loss(log_temperature: float) -> float:
-        scaled = log_softmax(logits, float(np.exp(log_temperature)))
-        own = scaled[np.arange(pictures), y]
-        return float(-((1 - slip) * own + slip * scaled.mean(1)).mean())
-
-    return float(np.exp(_lowest(loss)))
-
-
 def _lowest(cost: Callable[[float], float]) -> float:
     """Return the logarithm of the temperature where `cost` is least: by a grid first, for it may
     dip twice.

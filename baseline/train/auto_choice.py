@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baseline.judge.calibration import fit_temperature
+from baseline.judge.calibration import fit_calibration
 from baseline.judge.intervals import compare_paired, several_interval, standard_error
 from baseline.judge.outputs import Floats, Outputs, log_softmax
 from baseline.judge.run_figures import PresetChoice, TrialResult
@@ -167,7 +167,7 @@ def held_out_loss(told: Outputs) -> float:
 
 
 def _sample_losses(told: Outputs) -> Floats:
-    logs = log_softmax(told.logits, fit_temperature(told.logits, told.y))
+    logs = log_softmax(fit_calibration(told.logits, told.y, told.keys).apply(told.logits))
     found: Floats = -logs[np.arange(len(told)), told.y]
     return found
 
