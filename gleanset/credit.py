@@ -27,11 +27,11 @@ class Credit(NamedTuple):
 NOTHING = Credit()
 
 
-def given_credit(author: str | None, licence: str | None, page: str | None) -> Credit:
-    """Return what a person says. Raises `UsageError` for a page that is no address."""
-    if page is not None and page_address(page) is None:
-        raise UsageError(f"{page!r} is no address of a page", "it begins with https://")
-    return Credit(credit_text(author), credit_text(licence), page_address(page))
+def checked_page(text: str) -> str | None:
+    """Return the address of a page. Raises `UsageError` for what is none."""
+    if page_address(text) is None:
+        raise UsageError(f"{text!r} is no address of a page", "it begins with https://")
+    return page_address(text)
 
 
 def credit_text(text: str | None) -> str | None:

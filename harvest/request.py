@@ -21,7 +21,7 @@ import msgspec
 
 from gleanset.completion import classes_here, one_of, registered_in
 from gleanset.config import Param, did_you_mean
-from gleanset.credit import Credit, credit_text, given_credit
+from gleanset.credit import Credit, checked_page, credit_text
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
@@ -385,10 +385,6 @@ def _checked_groups(text: str) -> str:
     return str(GroupBy.parse(text))
 
 
-def _checked_page(text: str) -> str | None:
-    return given_credit(None, None, text).page
-
-
 class FolderRequest(Request, frozen=True, kw_only=True):
     """`harvest folder`: pictures in folders, single ones, and zip or tar archives."""
 
@@ -412,7 +408,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         Param("What may be done with them, such as CC-BY-4.0 or 'my own'.", parse=credit_text),
     ] = None
     page: Annotated[
-        str | None, Param("The page that they are from.", metavar="URL", parse=_checked_page)
+        str | None, Param("The page that they are from.", metavar="URL", parse=checked_page)
     ] = None
     workers: Workers = None
 

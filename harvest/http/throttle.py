@@ -110,11 +110,6 @@ class HostSlots:
             slots = self._slots(host)
             slots.not_before = max(slots.not_before, time.monotonic() - ago + slots.delay)
 
-    def delay_of(self, host: str) -> float:
-        """Return the seconds between two starts on this host."""
-        with self._lock:
-            return self._slots(host).delay
-
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until `close`; return whether it is closed."""
         with self._lock:

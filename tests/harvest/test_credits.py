@@ -13,7 +13,7 @@ from PIL import PngImagePlugin
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
-from gleanset.credit import NOTHING, Credit, credit_text, given_credit, page_address
+from gleanset.credit import NOTHING, Credit, checked_page, credit_text, page_address
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import credit_of
 from harvest.folder import PictureOptions, harvest_folders
@@ -167,6 +167,6 @@ def test_the_command_and_the_exports_carry_it(tmp_path: Path) -> None:
     assert "CC-BY-4.0" in told
     assert "https://me.example/1" in told
     with pytest.raises(UsageError, match="no address of a page"):
-        given_credit(None, None, "me")
+        checked_page("me")
     words = FolderRequest(path=str(place), author="a b", licence="CC0").command_line()
     assert words[-4:] == ["--author", "a b", "--licence", "CC0"]
