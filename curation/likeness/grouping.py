@@ -22,6 +22,8 @@ MayJoin = Callable[[Sequence[int], Sequence[int]], bool]
 
 MEAN_SIZE = 7
 """Members a group has on average. Of 5 to 12 none is much better (docs/experiments.md)."""
+FEWEST = 2
+"""There are as many groups at least: one would tell nothing apart."""
 MOST = 1200
 """So many are grouped at most: time grows with the square. Others join the nearest group."""
 SOME, DIRECTIONS = 600, 24
@@ -104,7 +106,7 @@ def group_numbers(vectors: Rows, most_groups: int) -> Indices:
     length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     rows: Rows = vectors / length.astype(np.float32)
     some = np.arange(len(rows))[:: max(1, -(-len(rows) // MOST))]
-    wanted = min(most_groups, max(1, len(rows) // MEAN_SIZE))
+    wanted = min(most_groups, max(FEWEST, len(rows) // MEAN_SIZE))
     groups = grouped(rows[some], wanted)
     if len(some) < len(rows):
         middles = np.stack([rows[some[group]].mean(axis=0) for group in groups])
