@@ -106,7 +106,7 @@ def _plan(job: CommandJob, request: TrainRequest) -> Result:
     if request.preset != AUTO:
         return {"settings": load_preset(request.preset, request.texts()).to_json()}
     from baseline.train.auto_choice import plan_choice
-    from baseline.train.fold_trials import FoldTrials
+    from baseline.train.trials import FoldTrials
 
     with job.open() as dataset:
         plan = plan_choice(FoldTrials.of(dataset, dataset.cache), request.texts())

@@ -146,7 +146,7 @@ def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
     need_torch()
     from baseline.data.runs import finished_run
     from baseline.judge.report.page import write_report
-    from baseline.train.cross_validate import search_doubts
+    from baseline.train.doubts import search_doubts
 
     with job.open() as dataset, dataset.stage("baseline"):
         name, folder = finished_run(dataset, request.run)
@@ -187,9 +187,9 @@ def curve(job: CommandJob, request: CurveRequest) -> Result:
     from baseline.judge.curve import save_curve
     from baseline.judge.report.page import write_report
     from baseline.train.auto_candidates import seconds_of
-    from baseline.train.fold_trials import FoldTrials
     from baseline.train.learning_curve import curve_trainings, measure_curve
     from baseline.train.storage import load_model
+    from baseline.train.trials import FoldTrials
 
     with job.open() as dataset:
         name, folder = finished_run(dataset, request.run)

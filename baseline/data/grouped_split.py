@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from baseline.data.samples import Examples
-from baseline.judge.outputs import Indices, Outputs
+from baseline.judge.outputs import Indices
 from gleanset.errors import InputUnusable
 from gleanset.records import Sample
 
@@ -69,29 +69,7 @@ def _taken(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> se
     return taken
 
 
-Trainer = Callable[[Examples], Outputs]
-"""Trains on `train` and `val` of some examples; its answers to `test`."""
 Moments = dict[str, list[Sample]]
-
-
-def out_of_fold(examples: Examples, folds: int, seed: int, learn: Trainer) -> Outputs:
-    """Return the answers to all samples of all splits, in the order of their keys.
-
-    A class with a single moment stays in every training set and is not judged. Raises
-    `InputUnusable` where fewer moments than folds are left, and what `learn` raises.
-    """
-    parts = [learn(part) for part in grouped_folds(examples, folds, seed)]
-    logits = np.concatenate([part.logits for part in parts])
-    y = np.concatenate([part.y for part in parts])
-    keys = tuple(key for part in parts for key in part.keys)
-    order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
-    return Outputs(logits, y, keys).at(order)
-
-
-def grouped_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
-    """Yield the examples of each fold: the fold as test, the rest as train and a little val."""
-    for part in held_out_folds(examples, folds, seed):
-        yield with_val(part, seed)[0]
 
 
 def held_out_folds(

@@ -20,7 +20,7 @@ from baseline.judge.outputs import Floats, Outputs, log_softmax
 from baseline.judge.run_figures import PresetChoice, TrialResult
 from baseline.settings import AUTO, Settings, check_shared, load_preset
 from baseline.train.auto_candidates import PresetCandidate, candidates
-from baseline.train.fold_trials import FoldTrials, right
+from baseline.train.trials import FoldTrials, right
 from gleanset.errors import DiskFull, InputUnusable, MissingComponent, NotWritable
 from gleanset.html.words import count, duration
 from gleanset.work.progress import Progress

@@ -1,7 +1,7 @@
 """`baseline train --folds K`: how good a training with these settings is, on every picture.
 
 Each of K networks learns all but one fold and answers that fold; moments are never torn. The K
-trainings are kept as soon as each is done (`fold_trials.py`), so whoever was stopped goes on
+trainings are kept as soon as each is done (`trials.py`), so whoever was stopped goes on
 there. The answers together give the figures, the report and the labels in doubt. It measures and
 keeps no network: test stays unseen until a preset is taken and trained.
 """
@@ -32,8 +32,8 @@ from baseline.judge.report.folds_page import (
 from baseline.judge.report.page import REPORT
 from baseline.settings import Settings
 from baseline.train.auto_candidates import seconds_range
-from baseline.train.cross_validate import doubts_in
-from baseline.train.fold_trials import FoldTraining, FoldTrials, right
+from baseline.train.doubts import doubts_in
+from baseline.train.trials import FoldTraining, FoldTrials, right
 from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval, few
@@ -88,7 +88,8 @@ class CrossValidation:
 
 def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, Any]:
     """Return what would be trained, and about how long it takes. Raises as `cross_validate`."""
-    trials = _trials(dataset, dataset.cache, folds)
+    trials = FoldTrials.of_all(dataset, dataset.cache, folds)
+    trials.need_folds()
     missing = trials.missing(trials.trainings(settings))
     return {
         "settings": settings.to_json(),
@@ -117,7 +118,8 @@ def cross_validate(
     another number of folds, and what training raises.
     """
     with dataset.stage(ROOM) as scratch:
-        snapshot, trials = made_from(dataset), _trials(dataset, scratch, folds)
+        snapshot, trials = made_from(dataset), FoldTrials.of_all(dataset, scratch, folds)
+        trials.need_folds()
         facts = {**settings.to_json(), "folds": folds, "data": trials.folder.name}
         if not again and (done := dataset.runs.finished(FOLDS_ROOM, facts)) is not None:
             say(f"known already, nothing was trained: {done.id} (--again trains anew)")
@@ -136,19 +138,6 @@ def cross_validate(
     if words := few(result["moments"], result["effective_moments"]):
         say(f"there are {words}")
     return _told(dataset, run, result)
-
-
-def _trials(dataset: Dataset, scratch: Path, folds: int) -> FoldTrials:
-    """Return the trainings on folds. Raises `InputUnusable` where there are fewer moments."""
-    trials = FoldTrials.of_all(dataset, scratch, folds)
-    moments = len(set(trials.judged.values()))
-    if trials.folds < folds:
-        raise InputUnusable(
-            f"{folds} folds need two classes, and {folds} moments of classes that have several; "
-            f"there are {len(trials.examples.classes)} and {moments}",
-            "label more pictures, or take fewer folds: --folds 2",
-        )
-    return trials
 
 
 def _train(

@@ -1,44 +1,33 @@
 """Trying a small grid of settings: each is trained on train and judged on val, never on test.
 
-What a setting came to is written down as soon as it is known, so a sweep that was stopped goes on
-where it was.
+A sweep that was stopped goes on where it was (`trials.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
 import shlex
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from baseline.data.grouped_split import with_val
 from baseline.data.samples import Examples, find_examples
 from baseline.judge.intervals import Flags, compare_paired, share_interval
-from baseline.judge.metrics import classification_metrics
-from baseline.judge.outputs import Outputs
-from baseline.settings import Settings, load_preset
-from baseline.train.callbacks import TrainingCallback
-from baseline.train.checkpoint import forget_checkpoint
+from baseline.settings import load_preset
 from baseline.train.curves import MARK, TRAIN, VAL, as_png
-from baseline.train.inference import split_outputs
-from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData
+from baseline.train.trials import LearnTrial, Trial, judged_trial, run_trials, short_digest
 from gleanset import Dataset
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.work.progress import Progress
 
-FILE = "sweep.json"
 MOST = 200
 Grid = Mapping[str, Sequence[str]]
 
@@ -57,33 +46,6 @@ GRIDS: dict[str, Grid] = {
     },
 }
 """What is tried for a method where nothing is said."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepCell:
-    """One setting of the grid and what it came to on val; `failed` says why it came to nothing.
-
-    `wrong` are the keys of the samples of val that it did not recognise, `unread` of those that
-    could not be read.
-    """
-
-    options: dict[str, str]
-    accuracy: float | None = None
-    log_loss: float | None = None
-    epochs: int = 0
-    seconds: float = 0.0
-    failed: str = ""
-    wrong: tuple[str, ...] | None = None
-    unread: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The options in a line."""
-        return ", ".join(f"{key}={value}" for key, value in self.options.items())
-
-
-TrainCell = Callable[[dict[str, str], Path], SweepCell]
-"""Trains as the options of a cell say, with checkpoints in a folder; they are filled in later."""
 
 
 def read_grid(options: Sequence[str]) -> dict[str, list[str]]:
@@ -122,56 +84,10 @@ def cells_of(preset: str, given: Grid) -> list[dict[str, str]]:
     return cells
 
 
-def run_cells(
-    folder: Path, cells: Sequence[dict[str, str]], learn: TrainCell, scratch: Path
-) -> Iterator[SweepCell]:
-    """Yield what every cell came to, in order; those that `folder` knows are not trained again."""
-    known = {json.dumps(cell.options): cell for cell in read_cells(folder)}
-    for options in cells:
-        told = json.dumps(options)
-        if told not in known:
-            known[told] = _learnt(options, learn, cell_place(folder, options))
-            text = json.dumps([asdict(cell) for cell in known.values()], indent=1)
-            write_atomic(folder / FILE, text.encode(), scratch=scratch)
-        yield known[told]
-
-
-def forget_cells(folder: Path, cells: Sequence[dict[str, str]], scratch: Path) -> None:
-    """Let these cells be trained anew."""
-    kept = [cell for cell in read_cells(folder) if cell.options not in cells]
-    text = json.dumps([asdict(cell) for cell in kept], indent=1)
-    write_atomic(folder / FILE, text.encode(), scratch=scratch)
-
-
-def cell_place(folder: Path, options: Mapping[str, str]) -> Path:
-    """Return the folder of one training of a sweep in `folder`."""
-    return folder / f"cell-{_digest(json.dumps(options))}"
-
-
-def read_cells(folder: Path) -> list[SweepCell]:
-    """Return the cells known so far, but for those of old, which do not say what they mistook."""
-    try:
-        found = msgspec.json.decode((folder / FILE).read_bytes(), type=list[SweepCell])
-    except (OSError, msgspec.MsgspecError):
-        return []
-    return [cell for cell in found if cell.failed or cell.wrong is not None]
-
-
-def _learnt(options: dict[str, str], learn: TrainCell, place: Path) -> SweepCell:
-    start = time.monotonic()
-    try:
-        cell = learn(options, place)
-    except UsageError as error:
-        # A rate that makes the loss infinite is a finding, and no reason to stop.
-        return SweepCell(options, failed=error.what)
-    seconds = round(time.monotonic() - start, 2)
-    return replace(cell, options=options, seconds=seconds)
-
-
-def ranked(cells: Sequence[SweepCell]) -> list[SweepCell]:
+def ranked(cells: Sequence[Trial]) -> list[Trial]:
     """Sort cells best first: by accuracy on val, then by log loss; what failed comes last."""
 
-    def key(cell: SweepCell) -> tuple[float, float]:
+    def key(cell: Trial) -> tuple[float, float]:
         loss = math.inf if cell.log_loss is None else cell.log_loss
         return (-cell.accuracy if cell.accuracy is not None else math.inf, loss)
 
@@ -186,34 +102,34 @@ class ValidationAnswers:
     moments: tuple[str, ...]
 
     @classmethod
-    def of(cls, moments: Mapping[str, str], cells: Sequence[SweepCell]) -> ValidationAnswers:
+    def of(cls, moments: Mapping[str, str], cells: Sequence[Trial]) -> ValidationAnswers:
         """Return what `cells` were judged on; `moments` has all samples of val by key."""
         unread = {key for cell in cells for key in cell.unread}
         keys = tuple(sorted(key for key in moments if key not in unread))
         return cls(keys, tuple(moments[key] for key in keys))
 
-    def right(self, cell: SweepCell) -> Flags:
+    def right(self, cell: Trial) -> Flags:
         """Return which of the keys a cell recognised."""
         wrong = frozenset(cell.wrong or ())
         return np.array([key not in wrong for key in self.keys], dtype=np.bool_)
 
-    def interval(self, cell: SweepCell) -> Interval | None:
+    def interval(self, cell: Trial) -> Interval | None:
         """Return the 95 % interval of its accuracy, by moments; None for a single one."""
         several = len(set(self.moments)) > 1
         return share_interval(self.right(cell), self.moments) if several else None
 
-    def level(self, best: SweepCell, other: SweepCell) -> bool:
+    def level(self, best: Trial, other: Trial) -> bool:
         """Return whether it may be luck that `best` is ahead of `other` on the same pictures."""
         return not compare_paired(self.right(best), self.right(other), self.moments).clear
 
 
-def best_command(preset: str, best: SweepCell, root: Path) -> list[str]:
+def best_command(preset: str, best: Trial, root: Path) -> list[str]:
     """Return the words of the command that trains with the best cell."""
     options = [word for key, value in best.options.items() for word in ("-o", f"{key}={value}")]
     return ["baseline", "train", "--preset", preset, *options, "-d", str(root)]
 
 
-def table(cells: Sequence[SweepCell]) -> list[dict[str, Any]]:
+def table(cells: Sequence[Trial]) -> list[dict[str, Any]]:
     """Return the ranked cells as JSON values."""
     shown = ("options", "accuracy", "log_loss", "epochs", "seconds", "failed")
     return [{name: getattr(cell, name) for name in shown} for cell in ranked(cells)]
@@ -223,7 +139,7 @@ PLOT = "sweep.png"
 
 
 def draw_sweep(
-    folder: Path, cells: Sequence[SweepCell], val: ValidationAnswers, *, scratch: Path
+    folder: Path, cells: Sequence[Trial], val: ValidationAnswers, *, scratch: Path
 ) -> Path:
     """Write `sweep.png`, with intervals by the moments of val. Gives its path."""
     from matplotlib.figure import Figure
@@ -279,9 +195,9 @@ def sweep(
             )
         folder = dataset.runs_folder / _name(preset, cells, examples)
         learn = _learner(dataset, preset, examples)
-        found: list[SweepCell] = []
+        found: list[Trial] = []
         bar = progress.over(
-            run_cells(folder, cells, learn, scratch), "sweep", len(cells), " trainings"
+            run_trials(folder, cells, learn, scratch), "sweep", len(cells), " trainings"
         )
         for cell in bar:
             found.append(cell)
@@ -294,51 +210,24 @@ def sweep(
 def _name(preset: str, cells: Sequence[dict[str, str]], examples: Examples) -> str:
     """Of its folder: the same for the same cells on the same data."""
     told = json.dumps([preset, *cells, examples.fingerprint()])
-    return f"sweep-{preset}-{_digest(told)}"
+    return f"sweep-{preset}-{short_digest(told)}"
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _learner(dataset: Dataset, preset: str, examples: Examples) -> TrainCell:
-    def learn(options: dict[str, str], place: Path) -> SweepCell:
-        return judged_cell(dataset, examples, load_preset(preset, options), "val", place)[0]
+def _learner(dataset: Dataset, preset: str, examples: Examples) -> LearnTrial:
+    def learn(options: dict[str, str], place: Path) -> Trial:
+        return judged_trial(dataset, examples, load_preset(preset, options), "val", place)[0]
 
     return learn
 
 
-def judged_cell(
-    dataset: Dataset, examples: Examples, settings: Settings, split: str, place: Path
-) -> tuple[SweepCell, Outputs]:
-    """Train with settings, with checkpoints in `place`; what it comes to, and says, on a split."""
-    material = TrainingData(dataset, examples, settings, Progress(quiet=True), place)
-    fitted = fit_method(material, settings, TrainingCallback())
-    told = split_outputs(fitted.net, material, split)
-    judged = classification_metrics(told.logits, told.y, told.keys, examples.classes)
-    forget_checkpoint(place)
-    mistaken = told.logits.argmax(1) != told.y
-    wrong = tuple(key for key, missed in zip(told.keys, mistaken, strict=True) if missed)
-    unread = {sample.key for sample in examples.splits[split]}.difference(told.keys)
-    cell = SweepCell(
-        {},
-        judged.accuracy,
-        judged.log_loss,
-        len(fitted.history),
-        wrong=wrong,
-        unread=tuple(sorted(unread)),
-    )
-    return cell, told
-
-
-def _line(cell: SweepCell) -> str:
+def _line(cell: Trial) -> str:
     if cell.accuracy is None:
         return f"{cell.name}: {cell.failed}"
     return f"{cell.name}: val {cell.accuracy:.3f}, log loss {cell.log_loss:.3f}"
 
 
 def _told(
-    dataset: Dataset, preset: str, cells: Sequence[SweepCell], val: ValidationAnswers
+    dataset: Dataset, preset: str, cells: Sequence[Trial], val: ValidationAnswers
 ) -> dict[str, Any]:
     best = ranked(cells)[0]
     if best.accuracy is None:

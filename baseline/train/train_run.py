@@ -34,7 +34,6 @@ from baseline.train.auto_choice import choose_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.checkpoint import forget_checkpoint
 from baseline.train.curves import draw_curves
-from baseline.train.fold_trials import FoldTrials
 from baseline.train.inference import scale_of, split_outputs
 from baseline.train.layers import layers_of
 from baseline.train.learning_curve import curve_trainings, measure_curve
@@ -44,6 +43,7 @@ from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import GalleryHead, Net
 from baseline.train.run_logger import RunLogger
 from baseline.train.storage import save_model
+from baseline.train.trials import FoldTrials
 from baseline.use.crops import save_crops
 from curation.snapshots import made_from
 from gleanset import Dataset

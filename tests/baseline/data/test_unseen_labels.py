@@ -15,11 +15,11 @@ from baseline.judge.left_out_classes import STRANGERS, without_classes
 from baseline.judge.outputs import load_outputs
 from baseline.judge.words import training_words
 from baseline.settings import load_preset
-from baseline.train.cross_validate import search_doubts
+from baseline.train.doubts import search_doubts
 from baseline.train.fold_run import HELD_OUT, cross_validate
-from baseline.train.fold_trials import FoldTrials
 from baseline.train.learning_curve import measure_curve
 from baseline.train.train_run import train_run
+from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice, unseen_labels
 from gleanset.settings import SplitSettings

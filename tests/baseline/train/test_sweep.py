@@ -14,18 +14,15 @@ from PIL import Image
 from baseline.cli import commands
 from baseline.settings import Simple, load_preset
 from baseline.train.sweep import (
-    FILE,
     PLOT,
-    SweepCell,
     ValidationAnswers,
     best_command,
     cells_of,
     draw_sweep,
     ranked,
-    read_cells,
     read_grid,
-    run_cells,
 )
+from baseline.train.trials import FILE, Trial, read_trials, run_trials
 from gleanset import Dataset
 from gleanset.errors import UsageError
 
@@ -68,7 +65,7 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
     cells = cells_of("simple", {"dropout": ["0.1", "0.2", "0.3"]})
     trained: list[float] = []
 
-    def learn(options: dict[str, str], place: Path) -> SweepCell:
+    def learn(options: dict[str, str], place: Path) -> Trial:
         settings = load_preset("simple", options)
         assert isinstance(settings, Simple)
         trained.append(settings.dropout)
@@ -76,12 +73,12 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
             raise UsageError("Training went astray")
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return SweepCell({}, settings.dropout, 1.0, 5, wrong=("a",))
+        return Trial({}, settings.dropout, 1.0, 5, wrong=("a",))
 
     with pytest.raises(KeyboardInterrupt):
-        list(run_cells(tmp_path, cells, learn, tmp_path))
-    assert [cell.failed for cell in read_cells(tmp_path)] == ["", "Training went astray"]
-    found = list(run_cells(tmp_path, cells, learn, tmp_path))
+        list(run_trials(tmp_path, cells, learn, tmp_path))
+    assert [cell.failed for cell in read_trials(tmp_path)] == ["", "Training went astray"]
+    found = list(run_trials(tmp_path, cells, learn, tmp_path))
     assert trained == [0.1, 0.2, 0.3, 0.3]
     assert [cell.accuracy for cell in found] == [0.1, None, 0.3]
     assert len(json.loads((tmp_path / FILE).read_text())) == 3
@@ -105,9 +102,9 @@ def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> 
 
 def test_ties_go_to_the_lower_log_loss() -> None:
     cells = [
-        SweepCell({"a": "1"}, 0.9, 0.5),
-        SweepCell({"a": "2"}, 0.9, 0.4),
-        SweepCell({"a": "3"}, failed="x"),
+        Trial({"a": "1"}, 0.9, 0.5),
+        Trial({"a": "2"}, 0.9, 0.4),
+        Trial({"a": "3"}, failed="x"),
     ]
     assert [cell.options["a"] for cell in ranked(cells)] == ["2", "1", "3"]
 
@@ -116,8 +113,8 @@ def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> No
     """Sixteen pictures more are no luck where each is a moment, and can be where they are two."""
     keys = [f"{number:03}" for number in range(100)]
     best, other = (
-        SweepCell({"a": "1"}, 0.9, wrong=()),
-        SweepCell({"a": "2"}, 0.74, wrong=tuple(keys[:16])),
+        Trial({"a": "1"}, 0.9, wrong=()),
+        Trial({"a": "2"}, 0.74, wrong=tuple(keys[:16])),
     )
     alone = ValidationAnswers.of({key: key for key in keys}, [best, other])
     scenes = ValidationAnswers.of(
@@ -133,12 +130,12 @@ def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> No
 
 
 def test_what_a_cell_could_not_read_is_left_out_of_the_comparison(tmp_path: Path) -> None:
-    cell = SweepCell({"a": "1"}, 0.5, wrong=("b",), unread=("c",))
+    cell = Trial({"a": "1"}, 0.5, wrong=("b",), unread=("c",))
     val = ValidationAnswers.of({"a": "1", "b": "2", "c": "3"}, [cell])
     assert val.keys == ("a", "b")
     assert val.right(cell).tolist() == [True, False]
     (tmp_path / FILE).write_text(json.dumps([asdict(cell), {"options": {}, "accuracy": 0.5}]))
-    assert read_cells(tmp_path) == [cell]  # one of old has to be trained again
+    assert read_trials(tmp_path) == [cell]  # one of old has to be trained again
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:

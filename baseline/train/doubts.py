@@ -1,24 +1,21 @@
-"""Training anew, as a run did, on other parts of the samples: for out-of-fold answers."""
+"""Labels in doubt: those that networks contradict which had not learnt them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from baseline.data.grouped_split import Trainer, out_of_fold
-from baseline.data.samples import Examples, find_examples, prior_shift
+from baseline.data.samples import find_examples, prior_shift
 from baseline.judge.calibration import fit_calibration
 from baseline.judge.outputs import Floats, Indices, Outputs, softmax
-from baseline.settings import Settings
-from baseline.train.inference import split_outputs
-from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData
 from baseline.train.storage import load_model
+from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
+from gleanset.errors import InputUnusable
 from gleanset.work.progress import Progress
 
 
@@ -45,21 +42,26 @@ def search_doubts(
     The labels of test are looked at, too, which counts as a look at test. Raises
     `InputUnusable` where there are too few moments, and what training raises.
     """
-    _, settings, _ = load_model(folder)
-    examples = find_examples(dataset)
-    # To be judged, and not to judge: what nobody has looked at is most in doubt.
-    unseen, examples = examples.unseen, replace(examples, unseen=frozenset())
-    samples = {sample.key for part in examples.splits.values() for sample in part}
-    told = out_of_fold(examples, folds, settings.seed, trainer_of(dataset, settings, progress))
+    settings, examples = load_model(folder)[1], find_examples(dataset)
+    trials = FoldTrials.of_everything(dataset, dataset.cache, folds)
+    trials.need_folds()
+    trainings = trials.trainings(settings, settings.seed)
+    trials.make_features(trainings, progress or Progress())
+    bar = (progress or Progress()).over(trials.each(trainings), "folds", folds, " folds")
+    if broken := [trial.failed for trial in bar if trial.failed]:
+        raise InputUnusable(f"a fold cannot be trained: {broken[0]}", "try other settings")
+    told = trials.outputs(trainings)
+    order = sorted(range(len(told)), key=told.keys.__getitem__)
+    told = told.at(np.array(order, np.int64))
     groups = [examples.moments[key] for key in told.keys]
-    shift = prior_shift(examples, settings)
+    shift, unseen = prior_shift(examples, settings), examples.unseen
     doubts = doubts_in(told, groups, examples.classes, run, shift, unseen)
     if test := examples.splits["test"]:
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
     judges = [row for row, key in enumerate(told.keys) if key not in unseen]
     agree = float((told.logits.argmax(1) == told.y)[judges].mean()) if judges else 0.0
-    return DoubtSearch(run, folds, len(samples), len(told), agree, tuple(doubts))
+    return DoubtSearch(run, folds, len(trials.labelled), len(told), agree, tuple(doubts))
 
 
 def doubts_in(
@@ -90,16 +92,6 @@ def doubts_in(
         )
         for one in suspect_labels(probabilities, told.y)
     ]
-
-
-def trainer_of(dataset: Dataset, settings: Settings, progress: Progress | None) -> Trainer:
-    """Return a function that trains as `settings` say and answers what it had not learnt."""
-
-    def learn(examples: Examples) -> Outputs:
-        data = TrainingData(dataset, examples, settings, progress or Progress())
-        return split_outputs(fit_method(data, settings).net, data, "test")
-
-    return learn
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,50 +1,151 @@
-"""What settings come to on pictures of train that they had not learnt: by folds, test unseen.
+"""Trials: trainings that are judged and not kept, for sweeps, choices, curves, cross-validation.
 
-Each training is kept as soon as it is done, in `runs/folds-<data>/`: whoever asks again, or goes
-on after Ctrl-C, pays only for what is missing. The choice of a preset and the learning curve ask
-for the same trainings and share them.
+What each came to is written down as soon as it is known: whoever asks again, or goes on after
+Ctrl-C, pays only for what is missing. Trials on folds (`FoldTrials`) lie in `runs/folds-<data>/`;
+the choice of a preset and the learning curve ask for the same ones and share them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from baseline.data.grouped_split import held_out_folds, judging_moments, with_val
 from baseline.data.samples import Examples, find_examples, find_foldable
 from baseline.judge.intervals import Flags
+from baseline.judge.metrics import classification_metrics
 from baseline.judge.outputs import Outputs, load_outputs, save_outputs
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
+from baseline.train.checkpoint import forget_checkpoint
+from baseline.train.inference import split_outputs
 from baseline.train.methods.pretrained import pretrained
+from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.sweep import (
-    SweepCell,
-    cell_place,
-    forget_cells,
-    judged_cell,
-    read_cells,
-    run_cells,
-)
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import write_atomic
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
+FILE = "sweep.json"
 FORMAT = 1
 """Raised when the same training comes to give other answers."""
 FOLDS = 5
 WHOLE = 1.0
 HELD = "held"
 """The name of a fold's answers in its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A training by `options` and what it came to on what judges it; `failed` says why to nothing.
+
+    `wrong` are the keys of the samples that it did not recognise, `unread` of those that
+    could not be read.
+    """
+
+    options: dict[str, str]
+    accuracy: float | None = None
+    log_loss: float | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    failed: str = ""
+    wrong: tuple[str, ...] | None = None
+    unread: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The options in a line."""
+        return ", ".join(f"{key}={value}" for key, value in self.options.items())
+
+
+LearnTrial = Callable[[dict[str, str], Path], Trial]
+"""Trains as the options of a trial say, with checkpoints in a folder; they are filled in later."""
+
+
+def run_trials(
+    folder: Path, cells: Sequence[dict[str, str]], learn: LearnTrial, scratch: Path
+) -> Iterator[Trial]:
+    """Yield what every cell came to, in order; those that `folder` knows are not trained again."""
+    known = {json.dumps(cell.options): cell for cell in read_trials(folder)}
+    for options in cells:
+        told = json.dumps(options)
+        if told not in known:
+            known[told] = _learnt(options, learn, trial_place(folder, options))
+            text = json.dumps([asdict(cell) for cell in known.values()], indent=1)
+            write_atomic(folder / FILE, text.encode(), scratch=scratch)
+        yield known[told]
+
+
+def forget_trials(folder: Path, cells: Sequence[dict[str, str]], scratch: Path) -> None:
+    """Let these cells be trained anew."""
+    kept = [cell for cell in read_trials(folder) if cell.options not in cells]
+    text = json.dumps([asdict(cell) for cell in kept], indent=1)
+    write_atomic(folder / FILE, text.encode(), scratch=scratch)
+
+
+def trial_place(folder: Path, options: Mapping[str, str]) -> Path:
+    """Return the folder of one training of a sweep in `folder`."""
+    return folder / f"cell-{short_digest(json.dumps(options))}"
+
+
+def read_trials(folder: Path) -> list[Trial]:
+    """Return the cells known so far, but for those of old, which do not say what they mistook."""
+    try:
+        found = msgspec.json.decode((folder / FILE).read_bytes(), type=list[Trial])
+    except (OSError, msgspec.MsgspecError):
+        return []
+    return [cell for cell in found if cell.failed or cell.wrong is not None]
+
+
+def _learnt(options: dict[str, str], learn: LearnTrial, place: Path) -> Trial:
+    start = time.monotonic()
+    try:
+        cell = learn(options, place)
+    except UsageError as error:
+        # A rate that makes the loss infinite is a finding, and no reason to stop.
+        return Trial(options, failed=error.what)
+    seconds = round(time.monotonic() - start, 2)
+    return replace(cell, options=options, seconds=seconds)
+
+
+def short_digest(text: str) -> str:
+    """Return a short name for what a text says."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def judged_trial(
+    dataset: Dataset, examples: Examples, settings: Settings, split: str, place: Path
+) -> tuple[Trial, Outputs]:
+    """Train with settings, with checkpoints in `place`; what it comes to, and says, on a split."""
+    material = TrainingData(dataset, examples, settings, Progress(quiet=True), place)
+    fitted = fit_method(material, settings, TrainingCallback())
+    told = split_outputs(fitted.net, material, split)
+    judged = classification_metrics(told.logits, told.y, told.keys, examples.classes)
+    forget_checkpoint(place)
+    mistaken = told.logits.argmax(1) != told.y
+    wrong = tuple(key for key, missed in zip(told.keys, mistaken, strict=True) if missed)
+    unread = {sample.key for sample in examples.splits[split]}.difference(told.keys)
+    cell = Trial(
+        {},
+        judged.accuracy,
+        judged.log_loss,
+        len(fitted.history),
+        wrong=wrong,
+        unread=tuple(sorted(unread)),
+    )
+    return cell, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +207,29 @@ class FoldTrials:
         name = _name(examples, f"{folds} {sorted(dealt.items()) if dealt else ''}")
         return cls(dataset, examples, dataset.runs_folder / name, scratch, folds, dealt)
 
+    @classmethod
+    def of_everything(cls, dataset: Dataset, scratch: Path, folds: int) -> FoldTrials:
+        """Return those of all splits together, test too, where labels themselves are judged: also
+        such as nobody has looked at. Raises `InputUnusable` where there are none.
+        """
+        examples = find_examples(dataset)
+        samples = {one.key: one for part in examples.splits.values() for one in part}
+        train = tuple(samples[key] for key in sorted(samples))
+        splits: dict[str, tuple[Sample, ...]] = {"train": train, "val": (), "test": ()}
+        whole = replace(examples, splits=splits, unseen=frozenset(), weights=())
+        name = _name(whole, f"{folds} of everything")
+        return cls(dataset, whole, dataset.runs_folder / name, scratch, folds)
+
+    def need_folds(self) -> None:
+        """Raise `InputUnusable` where there are fewer folds than are wanted."""
+        if self.folds < self.most:
+            moments = len(set(self.judged.values()))
+            raise InputUnusable(
+                f"{self.most} folds need {self.most} moments of classes that have several, and "
+                f"two classes; there are {moments} and {len(self.examples.classes)}",
+                "label more pictures, or take fewer folds: --folds 2",
+            )
+
     @cached_property
     def labelled(self) -> dict[str, Sample]:
         """The samples of train by key, each once."""
@@ -130,17 +254,17 @@ class FoldTrials:
         """Return a training for each fold of a repetition."""
         return [FoldTraining(settings, repeat, n, share) for n in range(self.folds)]
 
-    def each(self, trainings: Sequence[FoldTraining]) -> Iterator[SweepCell]:
+    def each(self, trainings: Sequence[FoldTraining]) -> Iterator[Trial]:
         """Yield what each training came to, in order; what failed by its settings says why.
 
         Raises what training raises otherwise.
         """
         meant = {_text(one.key()): one for one in trainings}
 
-        def learn(options: dict[str, str], place: Path) -> SweepCell:
+        def learn(options: dict[str, str], place: Path) -> Trial:
             return self._learnt(meant[_text(options)], place)
 
-        return run_cells(self.folder, [one.key() for one in trainings], learn, self.scratch)
+        return run_trials(self.folder, [one.key() for one in trainings], learn, self.scratch)
 
     def make_features(self, trainings: Sequence[FoldTraining], progress: Progress) -> None:
         """Make what missing trainings with the same settings learn on, where that is features.
@@ -161,12 +285,12 @@ class FoldTrials:
 
     def missing(self, trainings: Sequence[FoldTraining]) -> list[FoldTraining]:
         """Return those that are not known yet."""
-        known = {_text(cell.options) for cell in read_cells(self.folder)}
+        known = {_text(cell.options) for cell in read_trials(self.folder)}
         return [one for one in trainings if _text(one.key()) not in known]
 
     def forget(self, trainings: Sequence[FoldTraining]) -> None:
         """Let these be trained anew."""
-        forget_cells(self.folder, [one.key() for one in trainings], self.scratch)
+        forget_trials(self.folder, [one.key() for one in trainings], self.scratch)
 
     def outputs(self, trainings: Sequence[FoldTraining]) -> Outputs:
         """Return what trainings that are done said of what they had not learnt, one after another.
@@ -181,7 +305,7 @@ class FoldTrials:
         )
 
     def _outputs(self, one: FoldTraining) -> Outputs:
-        found = load_outputs(cell_place(self.folder, one.key())).get(HELD)
+        found = load_outputs(trial_place(self.folder, one.key())).get(HELD)
         if found is None:
             raise InputUnusable(
                 f"answers are missing in {self.folder}", "remove that folder and run it again"
@@ -202,12 +326,12 @@ class FoldTrials:
             return replace(part, splits=part.splits | {"val": val})
         return with_val(part, one.settings.seed)[0]
 
-    def _learnt(self, one: FoldTraining, place: Path) -> SweepCell:
+    def _learnt(self, one: FoldTraining, place: Path) -> Trial:
         part = self.fold(one)
         if part.splits["test"]:
-            cell, told = judged_cell(self.dataset, part, one.settings, "test", place)
+            cell, told = judged_trial(self.dataset, part, one.settings, "test", place)
         else:
-            cell, told = SweepCell({}, wrong=()), _nothing(len(part.classes))
+            cell, told = Trial({}, wrong=()), _nothing(len(part.classes))
         save_outputs(place, {HELD: told}, scratch=self.scratch)
         return cell
 
