@@ -262,7 +262,7 @@ def test_printed_folders_lists_and_imports_are_what_was_taken(dataset: Dataset) 
         ("ARCHIVE", False, "dog"),
     }
     assert [p["label"] for p in printed(dataset, "harvest urls")] == ["fox"]
-    assert [p["path"] for p in printed(dataset, "labeler import")] == [Path("LABELLED")]
+    assert [p["path"] for p in printed(dataset, "labeler import")] == ["LABELLED"]
     assert not printed(dataset, "labeler accept hints")
     assert not printed(dataset, "labeler dedup")
 
