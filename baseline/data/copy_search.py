@@ -23,23 +23,23 @@ def copy_search(dataset: Dataset, examples: Examples, split: str) -> dict[str, i
     return {"pictures": len(keys), "searched": searched, "torn": examples.straddling(split)}
 
 
-def is_clear(found: Mapping[str, Any] | None) -> bool:
+def is_clear(search: Mapping[str, Any] | None) -> bool:
     """Return whether copies were looked for in all pictures, and no moment is torn.
 
     None is what a run of before has noted.
     """
-    return found is not None and found["searched"] == found["pictures"] and not found["torn"]
+    return search is not None and search["searched"] == search["pictures"] and not search["torn"]
 
 
-def unlearnt_words(found: Mapping[str, Any] | None) -> str:
+def unlearnt_words(search: Mapping[str, Any] | None) -> str:
     """Say how far pictures of test are ones that a run has not learnt."""
-    if found and found["torn"]:
+    if search and search["torn"]:
         of = "a scene, a post or a look that it learnt"
-        return f"{found['torn']} of them of {of}: no true test"
-    if is_clear(found):
+        return f"{search['torn']} of them of {of}: no true test"
+    if is_clear(search):
         return "none of which it learnt, nor a near copy that was found"
     looks = "labeler split looks for them"
-    if not found or not found["searched"]:
+    if not search or not search["searched"]:
         return f"nobody looked for near copies of them among those it learnt ({looks})"
-    of = f"{found['searched']:,} of {count(found['pictures'], 'picture')}"
+    of = f"{search['searched']:,} of {count(search['pictures'], 'picture')}"
     return f"near copies of those it learnt were looked for in {of} only ({looks})"

@@ -128,14 +128,14 @@ def features_of(
     missing = [s for s in _once(samples) if any(_lacking(members, name) for name in names[s.key])]
     if missing:
         wanted = list(_wanted(dataset, missing, names, members))
-        workers, told = dataset.workers(), progress or Progress()
+        workers, bars = dataset.workers(), progress or Progress()
         try:
             # What other machines compute is as exact as here in these formats alone.
             alike = choose_compute(spec.precision).name in ("fp32", "bf16")
             if isinstance(workers, Processes) or not alike:
-                _compute(members, spec, wanted, names, told)
+                _compute(members, spec, wanted, names, bars)
             else:
-                _compute_on_nodes(members, spec, wanted, names, told, workers)
+                _compute_on_nodes(members, spec, wanted, names, bars, workers)
         finally:
             for member in members:
                 member.store.flush()
@@ -311,7 +311,7 @@ def _compute_on_nodes(
     here = choose_compute(spec.precision).name
     make = MakeFeatures(
         replace(spec, precision="fp32" if here == "fp32" else "bf16"),
-        tuple(features_name(one.spec, one.backbone) for one in members),
+        tuple(features_name(member.spec, member.backbone) for member in members),
     )
     with cluster.keep("") as nodes:
         alone: list[ViewRequest] = []
@@ -323,7 +323,7 @@ def _compute_on_nodes(
                 alone += outcome.item
             else:
                 _keep(members, outcome.item, outcome.result, names)
-        for outcome in run_over(make, [[one] for one in alone], nodes):
+        for outcome in run_over(make, [[member] for member in alone], nodes):
             _keep(members, outcome.item, outcome.result or (None,), names)
 
 

@@ -89,25 +89,25 @@ def candidates(
     `pictures` and `classes` are those of train.
     """
     seen, slow = 0, machine_factor()  # `seen`: views whose features the presets before have made
-    for one in TRIED:
-        settings = load_preset(one.preset, options)
-        if why := _too_few(one, pictures, classes):
-            yield PresetCandidate(one, settings, 0.0, why)
+    for cost in TRIED:
+        settings = load_preset(cost.preset, options)
+        if why := _too_few(cost, pictures, classes):
+            yield PresetCandidate(cost, settings, 0.0, why)
             continue
-        seconds = _seconds(one, settings, pictures, trainings, seen)
-        seen = max(seen, _looks(settings, pictures)) if one.on_features else seen
-        dear = not one.on_features and seconds > BEARABLE
+        seconds = _seconds(cost, settings, pictures, trainings, seen)
+        seen = max(seen, _looks(settings, pictures)) if cost.on_features else seen
+        dear = not cost.on_features and seconds > BEARABLE
         why = f"that takes {duration(seconds)} or more" if dear else ""
-        yield PresetCandidate(one, settings, slow * seconds, why)
+        yield PresetCandidate(cost, settings, slow * seconds, why)
 
 
-def _too_few(one: PresetCost, pictures: int, classes: int) -> str:
+def _too_few(cost: PresetCost, pictures: int, classes: int) -> str:
     """Say why a preset cannot win with so few pictures; empty where it can."""
-    if pictures < one.least:
-        return f"it needs {one.least} pictures to win, train has {pictures}"
-    if pictures < one.each * classes:
+    if pictures < cost.least:
+        return f"it needs {cost.least} pictures to win, train has {pictures}"
+    if pictures < cost.each * classes:
         there = f"{pictures / classes:.1f}".removesuffix(".0")
-        return f"it needs {one.each} pictures a class to win, train has {there}"
+        return f"it needs {cost.each} pictures a class to win, train has {there}"
     return ""
 
 

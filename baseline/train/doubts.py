@@ -50,22 +50,22 @@ def search_doubts(
     bar = (progress or Progress()).over(trials.each(trainings), "folds", folds, " folds")
     if broken := [trial.failed for trial in bar if trial.failed]:
         raise InputUnusable(f"a fold cannot be trained: {broken[0]}", "try other settings")
-    told = trials.outputs(trainings)
-    order = sorted(range(len(told)), key=told.keys.__getitem__)
-    told = told.at(np.array(order, np.int64))
-    groups = [examples.moments[key] for key in told.keys]
+    outputs = trials.outputs(trainings)
+    order = sorted(range(len(outputs)), key=outputs.keys.__getitem__)
+    outputs = outputs.at(np.array(order, np.int64))
+    groups = [examples.moments[key] for key in outputs.keys]
     shift, unseen = prior_shift(examples, settings), examples.unseen
-    doubts = doubts_in(told, groups, examples.classes, run, shift, unseen)
+    doubts = doubts_in(outputs, groups, examples.classes, run, shift, unseen)
     if test := examples.splits["test"]:
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
-    judges = [row for row, key in enumerate(told.keys) if key not in unseen]
-    agree = float((told.logits.argmax(1) == told.y)[judges].mean()) if judges else 0.0
-    return DoubtSearch(run, folds, len(trials.labelled), len(told), agree, tuple(doubts))
+    judges = [row for row, key in enumerate(outputs.keys) if key not in unseen]
+    agree = float((outputs.logits.argmax(1) == outputs.y)[judges].mean()) if judges else 0.0
+    return DoubtSearch(run, folds, len(trials.labelled), len(outputs), agree, tuple(doubts))
 
 
 def doubts_in(
-    told: Outputs,
+    outputs: Outputs,
     moments: Sequence[str],
     classes: tuple[str, ...],
     run: str,
@@ -76,21 +76,21 @@ def doubts_in(
 
     They are not calibrated on labels that are `unseen` (keys), where there are others.
     """
-    seen = [row for row, key in enumerate(told.keys) if key not in unseen]
-    rows = seen or list(range(len(told)))
-    known = told.at(np.array(rows, np.int64))
+    seen = [row for row, key in enumerate(outputs.keys) if key not in unseen]
+    rows = seen or list(range(len(outputs)))
+    known = outputs.at(np.array(rows, np.int64))
     fitted = fit_calibration(known.logits, known.y, [moments[row] for row in rows], shift)
-    probabilities = softmax(fitted.apply(told.logits))
+    probabilities = softmax(fitted.apply(outputs.logits))
     return [
         Doubt(
-            told.keys[one.row],
-            classes[told.y[one.row]],
-            classes[one.suggested],
-            one.confidence,
-            one.margin,
+            outputs.keys[suspect.row],
+            classes[outputs.y[suspect.row]],
+            classes[suspect.suggested],
+            suspect.confidence,
+            suspect.margin,
             run,
         )
-        for one in suspect_labels(probabilities, told.y)
+        for suspect in suspect_labels(probabilities, outputs.y)
     ]
 
 

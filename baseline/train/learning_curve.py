@@ -63,20 +63,20 @@ def measure_curve(
     bar = progress.over(cells, "learning curve", len(trainings), " trainings")
     if broken := [cell.failed for cell in bar if cell.failed]:
         raise InputUnusable(f"a training of the curve failed: {broken[0]}", "try another preset")
-    told = [trials.outputs(_at(trials, settings, repeats, share)) for share in SHARES]
+    outputs = [trials.outputs(_at(trials, settings, repeats, share)) for share in SHARES]
     sizes = [_pictures(trials, _at(trials, settings, repeats, share)) for share in SHARES]
-    places = [trials.examples.moments[key] for key in told[-1].keys]
-    points = tuple(_point(*found, places) for found in zip(sizes, told, strict=True))
-    laws = laws_through(sizes, [right(one) for one in told], places, trials.folds * repeats)
+    places = [trials.examples.moments[key] for key in outputs[-1].keys]
+    points = tuple(_point(*found, places) for found in zip(sizes, outputs, strict=True))
+    laws = laws_through(sizes, [right(one) for one in outputs], places, trials.folds * repeats)
     now = _now(trials, settings)
     return LearningCurve(
         settings.preset,
         points,
         tuple(_expected(laws, now, times) for times in TIMES),
-        class_gains(told[-2], told[-1], places, trials.examples.classes),
+        class_gains(outputs[-2], outputs[-1], places, trials.examples.classes),
         trials.folds,
         repeats,
-        len(set(told[-1].keys)),
+        len(set(outputs[-1].keys)),
         len(set(places)),
     )
 
@@ -111,8 +111,8 @@ def _now(trials: FoldTrials, settings: Settings) -> float:
     return len(there) / len(trials.examples.classes)
 
 
-def _point(pictures: float, told: Outputs, moments: Sequence[str]) -> CurvePoint:
-    hits = right(told)
+def _point(pictures: float, outputs: Outputs, moments: Sequence[str]) -> CurvePoint:
+    hits = right(outputs)
     return CurvePoint(pictures, float(hits.mean()), share_interval(hits, moments))
 
 
@@ -126,13 +126,13 @@ def class_gains(
     half: Outputs, whole: Outputs, moments: Sequence[str], classes: Sequence[str]
 ) -> tuple[ClassGain, ...]:
     """Return all judged classes, those that owe most to the second half of the pictures first."""
-    found = []
+    gains = []
     named = dict(zip(whole.keys, moments, strict=True))
     for number, name in enumerate(classes):
         rows = np.flatnonzero(whole.y == number)
         if len(rows):
-            found.append(_gain(name, half.at(rows), whole.at(rows), named, len(classes)))
-    return tuple(sorted(found, key=lambda one: (not one.clear, -one.gain, one.name)))
+            gains.append(_gain(name, half.at(rows), whole.at(rows), named, len(classes)))
+    return tuple(sorted(gains, key=lambda one: (not one.clear, -one.gain, one.name)))
 
 
 def _gain(

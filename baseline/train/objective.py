@@ -73,17 +73,17 @@ class Classify:
 
 
 def class_weights(
-    y: npt.NDArray[np.int64], classes: int, balance: str, given: Sequence[float] = ()
+    y: npt.NDArray[np.int64], classes: int, balance: str, weights: Sequence[float] = ()
 ) -> torch.Tensor:
     """Return the weight of each class in the loss, float32.
 
-    With balance 'weights' every class counts as much as any other; else as `given` (by the
+    With balance 'weights' every class counts as much as any other; else as `weights` (by the
     labeler's own balancing), or all samples alike.
     """
     if balance == "weights":
         counts = np.bincount(y, minlength=classes)
         return torch.tensor(len(y) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
-    return torch.tensor(given, dtype=torch.float32) if given else torch.ones(classes)
+    return torch.tensor(weights, dtype=torch.float32) if weights else torch.ones(classes)
 
 
 def check_classes(y: np.ndarray, classes: Sequence[str]) -> None:

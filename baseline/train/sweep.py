@@ -144,19 +144,19 @@ def draw_sweep(
     """Write `sweep.png`, with intervals by the moments of val. Gives its path."""
     from matplotlib.figure import Figure
 
-    told = [cell for cell in ranked(cells) if cell.accuracy is not None][::-1]
-    figure = Figure(figsize=(9, 1.4 + 0.32 * max(len(told), 3)), dpi=110, layout="constrained")
+    drawn = [cell for cell in ranked(cells) if cell.accuracy is not None][::-1]
+    figure = Figure(figsize=(9, 1.4 + 0.32 * max(len(drawn), 3)), dpi=110, layout="constrained")
     axes = figure.subplots()
-    values = [cell.accuracy or 0.0 for cell in told]
-    rows = range(len(told))
-    bars = np.array([val.interval(cell) or (cell.accuracy, cell.accuracy) for cell in told])
+    values = [cell.accuracy or 0.0 for cell in drawn]
+    rows = range(len(drawn))
+    bars = np.array([val.interval(cell) or (cell.accuracy, cell.accuracy) for cell in drawn])
     low, high = bars.reshape(-1, 2).T
     spread = np.maximum([values - low, high - values], 0)
     axes.errorbar(values, rows, xerr=spread, fmt="o", color=TRAIN, ecolor=MARK, elinewidth=0.8)
     if values:
         axes.plot(values[-1], rows[-1], "o", color=VAL, label="best")
         axes.axvline(values[-1], color=VAL, linewidth=0.8, linestyle="--")
-    axes.set_yticks(list(rows), [cell.name for cell in told], fontsize=8)
+    axes.set_yticks(list(rows), [cell.name for cell in drawn], fontsize=8)
     axes.set(
         xlabel=f"accuracy on val ({len(val.keys)} samples; bars: 95 % interval)", title="sweep"
     )
@@ -195,16 +195,16 @@ def sweep(
             )
         folder = dataset.runs_folder / _name(preset, cells, examples)
         learn = _learner(dataset, preset, examples)
-        found: list[Trial] = []
+        trials: list[Trial] = []
         bar = progress.over(
             run_trials(folder, cells, learn, scratch), "sweep", len(cells), " trainings"
         )
         for cell in bar:
-            found.append(cell)
+            trials.append(cell)
             say(_line(cell))
-        val = ValidationAnswers.of(moments, found)
-        plot = draw_sweep(folder, found, val, scratch=scratch)
-        return _told(dataset, preset, found, val) | {"plot": str(plot.absolute())}
+        val = ValidationAnswers.of(moments, trials)
+        plot = draw_sweep(folder, trials, val, scratch=scratch)
+        return _told(dataset, preset, trials, val) | {"plot": str(plot.absolute())}
 
 
 def _name(preset: str, cells: Sequence[dict[str, str]], examples: Examples) -> str:

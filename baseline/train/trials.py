@@ -131,12 +131,12 @@ def judged_trial(
     """Train with settings, with checkpoints in `place`; what it comes to, and says, on a split."""
     material = TrainingData(dataset, examples, settings, Progress(quiet=True), place)
     fitted = fit_method(material, settings, TrainingCallback())
-    told = split_outputs(fitted.net, material, split)
-    judged = classification_metrics(told.logits, told.y, told.keys, examples.classes)
+    outputs = split_outputs(fitted.net, material, split)
+    judged = classification_metrics(outputs.logits, outputs.y, outputs.keys, examples.classes)
     forget_checkpoint(place)
-    mistaken = told.logits.argmax(1) != told.y
-    wrong = tuple(key for key, missed in zip(told.keys, mistaken, strict=True) if missed)
-    unread = {sample.key for sample in examples.splits[split]}.difference(told.keys)
+    mistaken = outputs.logits.argmax(1) != outputs.y
+    wrong = tuple(key for key, missed in zip(outputs.keys, mistaken, strict=True) if missed)
+    unread = {sample.key for sample in examples.splits[split]}.difference(outputs.keys)
     cell = Trial(
         {},
         judged.accuracy,
@@ -145,7 +145,7 @@ def judged_trial(
         wrong=wrong,
         unread=tuple(sorted(unread)),
     )
-    return cell, told
+    return cell, outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,41 +304,41 @@ class FoldTrials:
             tuple(key for part in parts for key in part.keys),
         )
 
-    def _outputs(self, one: FoldTraining) -> Outputs:
-        found = load_outputs(trial_place(self.folder, one.key())).get(HELD)
+    def _outputs(self, training: FoldTraining) -> Outputs:
+        found = load_outputs(trial_place(self.folder, training.key())).get(HELD)
         if found is None:
             raise InputUnusable(
                 f"answers are missing in {self.folder}", "remove that folder and run it again"
             )
         return found
 
-    def fold(self, one: FoldTraining) -> Examples:
+    def fold(self, training: FoldTraining) -> Examples:
         """Return the examples of a training: its fold as test, of the rest its share as train.
 
         Val is that of the dataset, or else cut from train as for any training.
         """
         val = self.examples.splits["val"]
         only = replace(self.examples, splits=self.examples.splits | {"val": ()})
-        parts = held_out_folds(only, self.folds, one.repeat, self.dealt)
-        part = next(part for number, part in enumerate(parts) if number == one.fold)
-        part = thinned(part, one.share, one.repeat)
+        parts = held_out_folds(only, self.folds, training.repeat, self.dealt)
+        part = next(part for number, part in enumerate(parts) if number == training.fold)
+        part = thinned(part, training.share, training.repeat)
         if val:
             return replace(part, splits=part.splits | {"val": val})
-        return with_val(part, one.settings.seed)[0]
+        return with_val(part, training.settings.seed)[0]
 
-    def _learnt(self, one: FoldTraining, place: Path) -> Trial:
-        part = self.fold(one)
+    def _learnt(self, training: FoldTraining, place: Path) -> Trial:
+        part = self.fold(training)
         if part.splits["test"]:
-            cell, told = judged_trial(self.dataset, part, one.settings, "test", place)
+            cell, told = judged_trial(self.dataset, part, training.settings, "test", place)
         else:
             cell, told = Trial({}, wrong=()), _nothing(len(part.classes))
         save_outputs(place, {HELD: told}, scratch=self.scratch)
         return cell
 
 
-def right(told: Outputs) -> Flags:
+def right(outputs: Outputs) -> Flags:
     """Return which answers are right: N."""
-    found: Flags = told.logits.argmax(1) == told.y
+    found: Flags = outputs.logits.argmax(1) == outputs.y
     return found
 
 

@@ -191,7 +191,7 @@ def _weights_of(folder: Path) -> str:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / GALLERY
     try:
-        found = json.loads(path.read_text("utf-8"))["known"]
+        known = json.loads(path.read_text("utf-8"))["known"]
     except FileNotFoundError as error:
         raise InputUnusable(
             f"the run {folder.name} has no gallery: it answers with the classes it was trained on",
@@ -201,7 +201,7 @@ def _read(folder: Path) -> dict[str, Any]:
         raise InputUnusable(
             f"{path} cannot be read: {error}", "train again: baseline train --preset triplet"
         ) from error
-    return dict(found)
+    return dict(known)
 
 
 def _write(folder: Path, known: dict[str, Known], scratch: Path | None) -> None:
