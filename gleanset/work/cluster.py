@@ -257,6 +257,7 @@ class NodeTasks:
         self._over = False
         self._trouble: GleansetError | None = None
         self._thread = threading.Thread(target=self._run, name="gleanset-cluster", daemon=True)
+        self._admitting: list[threading.Thread] = []
 
     def begin(self) -> None:
         """Ask all nodes, and begin. Raises `InputUnusable` where one of them cannot work."""
@@ -283,10 +284,15 @@ class NodeTasks:
         return task.future
 
     def stop(self) -> None:
-        """Decide nothing more; Ray ends what is under way with the connection."""
+        """Decide nothing more; Ray ends what is under way with the connection.
+
+        No thread may still ask Ray for anything when the connection ends: that would kill us.
+        """
         self._over = True
         if self._thread.ident is not None:
             self._thread.join()
+        for thread in self._admitting:
+            thread.join()
 
     # In the one thread
 
@@ -355,7 +361,9 @@ class NodeTasks:
                 log.error("no node is left to work; this goes on as soon as one joins the cluster")
         for key in alive.keys() - self._asked:
             self._asked.add(key)
-            threading.Thread(target=self._admit, args=(alive[key],), daemon=True).start()
+            thread = threading.Thread(target=self._admit, args=(alive[key],), daemon=True)
+            self._admitting.append(thread)
+            thread.start()
 
     def _admit(self, node: WorkingNode) -> None:
         """In a thread of its own: ask a node that has joined."""
@@ -363,7 +371,7 @@ class NodeTasks:
             troubles = self._troubles_of([node])
         except GleansetError as error:
             troubles = {node.address: [str(error)]}
-        for why in troubles.values():
+        for why in troubles.values() if not self._over else ():
             log.error("node %s is left out: it %s", node.address, "; ".join(why))
         if not troubles:
             self._events.put(partial(self._nodes.setdefault, node.key, node))
@@ -373,9 +381,7 @@ class NodeTasks:
         troubles: dict[str, list[str]] = {}
         with self._check.asking() as question:
             answers = {node: self._ask(node, question) for node in nodes}
-            self._ray.wait(
-                list(answers.values()), num_returns=len(answers), timeout=SECONDS_TO_ANSWER
-            )
+            self._wait_for(list(answers.values()))
             for node, answer in answers.items():
                 try:
                     why = self._check.troubles(question, node.key, self._ray.get(answer, timeout=0))
@@ -385,6 +391,14 @@ class NodeTasks:
                 if why and node.key in self._alive():
                     troubles[node.address] = why
         return troubles
+
+    def _wait_for(self, answers: list[Any]) -> None:
+        """Wait until all have come, in short steps, so that the end of the work is heard."""
+        until = time.monotonic() + SECONDS_TO_ANSWER
+        while answers and not self._over and time.monotonic() < until:
+            _, answers = self._ray.wait(
+                answers, num_returns=len(answers), timeout=SECONDS_BETWEEN_LOOKS
+            )
 
     def _ask(self, node: WorkingNode, question: NodeQuestion) -> Any:
         return self._answer.options(**_only(node)).remote(question, node.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -96,8 +97,9 @@ class StandInRay:
             asked.future().set_result(self.answers.get(node) or answer_question(question, node))
         return asked
 
-    def wait(self, references: list[Attempt], **_: Any) -> None:
-        """Nothing: they have answered, or never do."""
+    def wait(self, asked: list[Attempt], **_: Any) -> tuple[list[Attempt], list[Attempt]]:
+        """Say that all have answered; some never do."""
+        return asked, []
 
     def get(self, reference: Attempt, **_: Any) -> Any:
         return reference.future().result(0)
@@ -235,7 +237,7 @@ def test_nodes_that_cannot_work_are_told_before_any_work(tmp_path: Path) -> None
 def test_a_node_that_dies_just_then_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = StandInRay(a=1, b=1)
     ray.silent.add("b")
-    monkeypatch.setattr(ray, "wait", lambda *_, **__: ray.alive.pop("b"))
+    monkeypatch.setattr(ray, "wait", lambda *_, **__: (ray.alive.pop("b"), []))
     with working(ray) as tasks:
         assert tasks.width() == 1
 
@@ -249,6 +251,25 @@ def test_a_node_that_joins_and_cannot_work_is_left_out(
         ray.alive |= {"b": 8, "c": 1}
         assert eventually(lambda: "10.0.0.b is left out" in caplog.text)
         assert eventually(lambda: tasks.width() == 2)
+
+
+def test_the_end_of_the_work_waits_for_whoever_still_asks_a_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ray, asking = StandInRay(a=1), threading.Event()
+
+    def wait(answers: list[Attempt], **_: Any) -> tuple[list[Attempt], list[Attempt]]:
+        time.sleep(0.05)
+        if len(ray.alive) > 1:
+            asking.set()
+        return ([], answers) if asking.is_set() else (answers, [])
+
+    monkeypatch.setattr(ray, "wait", wait)
+    with working(ray):
+        ray.alive["b"] = 1
+        assert asking.wait(10)
+    # Ray ends with a fault of memory where it is asked while it ends.
+    assert not [thread for thread in threading.enumerate() if "_admit" in thread.name]
 
 
 def test_a_second_program_is_told_by_its_versions(tmp_path: Path) -> None:
