@@ -81,8 +81,8 @@ CEILINGS = {
 VAGUE = {"found", "told", "one", "given", "said"}
 SHORT_LIVED = 5
 # Rooms whose names, and whose parameters, are still to be gone through.
-VAGUE_STILL = {"baseline"}
-LONG_STILL = {"baseline"}
+VAGUE_STILL: set[str] = set()
+LONG_STILL: set[str] = set()
 
 
 class Import(NamedTuple):

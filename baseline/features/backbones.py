@@ -135,9 +135,9 @@ def _weights(members: Sequence[Backbone], wanted: Iterator[str]) -> Iterator[Wei
             yield Weights(f"file {member.graph.spec.name}", member.graph.spec.sha256)
 
 
-def _joined(told: Sequence[Weights]) -> Weights:
+def _joined(weights: Sequence[Weights]) -> Weights:
     """Return what is said of the weights of all networks together."""
-    if not told:
+    if not weights:
         return Weights("none", None)
-    digests = [one.sha256 or "" for one in told]
-    return Weights(f" {JOIN} ".join(one.source for one in told), JOIN.join(digests) or None)
+    digests = [one.sha256 or "" for one in weights]
+    return Weights(f" {JOIN} ".join(one.source for one in weights), JOIN.join(digests) or None)

@@ -124,7 +124,7 @@ def features_of(
     members = [_Member.of(dataset, spec, member) for member in loaded.members]
     names = {sample.key: _names(sample, spec) for sample in samples}
     for member in members:
-        member.found = member.store.read([name for row in names.values() for name in row])
+        member.vectors = member.store.read([name for row in names.values() for name in row])
     missing = [s for s in _once(samples) if any(_lacking(members, name) for name in names[s.key])]
     if missing:
         wanted = list(_wanted(dataset, missing, names, members))
@@ -161,7 +161,7 @@ class _Member:
     spec: FeatureSpec
     backbone: Backbone
     store: VectorStore
-    found: dict[bytes, Vector] = field(default_factory=dict)
+    vectors: dict[bytes, Vector] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
@@ -177,7 +177,7 @@ def _exact_of(spec: FeatureSpec, backbone: Backbone) -> FeatureSpec:
 
 
 def _lacking(members: Sequence[_Member], name: bytes) -> bool:
-    return any(name not in member.found for member in members)
+    return any(name not in member.vectors for member in members)
 
 
 def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
@@ -231,10 +231,10 @@ def _compute(
     largest = max(extractor.batch for extractor in extractors)
     for batch in gathered(_read_views(spec, wanted, names, progress), largest):
         for member, extractor in zip(members, extractors, strict=True):
-            if lacking := [(name, pixels) for name, pixels in batch if name not in member.found]:
+            if lacking := [(name, pixels) for name, pixels in batch if name not in member.vectors]:
                 vectors = extractor(np.stack([pixels for _, pixels in lacking]))
                 for (name, _), vector in zip(lacking, vectors, strict=True):
-                    member.found[name] = vector
+                    member.vectors[name] = vector
                     member.store.add(name, vector)
 
 
@@ -330,14 +330,14 @@ def _compute_on_nodes(
 def _keep(
     members: Sequence[_Member],
     wanted: Sequence[ViewRequest],
-    found: MadeFeatures,
+    made: MadeFeatures,
     names: Names,
 ) -> None:
-    for request, vectors in zip(wanted, found, strict=True):
+    for request, vectors in zip(wanted, made, strict=True):
         for member, rows in zip(members, vectors or (), strict=False):
             for view, vector in zip(request.views, rows, strict=True):
-                if (name := names[request.source.key][view]) not in member.found:
-                    member.found[name] = vector
+                if (name := names[request.source.key][view]) not in member.vectors:
+                    member.vectors[name] = vector
                     member.store.add(name, vector)
 
 
@@ -359,5 +359,5 @@ def _stacked(
     vectors = np.empty((len(kept), views, sum(m.backbone.width for m in members)), np.float32)
     for row, key in enumerate(kept):
         for view, name in enumerate(names[key]):
-            vectors[row, view] = np.concatenate([member.found[name] for member in members])
+            vectors[row, view] = np.concatenate([member.vectors[name] for member in members])
     return Features(tuple(kept), vectors)

@@ -44,14 +44,14 @@ class OnnxBackbone(Backbone):
     @property
     def identity(self) -> tuple[object, ...]:
         """The file's hash, and all that decides what it is given and asked for."""
-        told = self.graph.spec.details
+        details = self.graph.spec.details
         return (
             "onnx",
             self.graph.spec.sha256,
             self.graph.side,
             self.graph.layout,
             self.graph.output,
-            (told.mean, told.std, self.graph.range, told.colours),
+            (details.mean, details.std, self.graph.range, details.colours),
         )
 
     @property
@@ -61,18 +61,18 @@ class OnnxBackbone(Backbone):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the embeddings: N x width."""
-        given = self._as_taken(x.float())
+        pixels = self._as_taken(x.float())
         if torch.compiler.is_exporting():
-            found: torch.Tensor = torch.onnx.ops.symbolic(
+            embeddings: torch.Tensor = torch.onnx.ops.symbolic(
                 OPERATOR,
-                (given,),
+                (pixels,),
                 {"sha256": self.graph.spec.sha256},
                 dtype=torch.float32,
-                shape=(given.shape[0], self.graph.width),
+                shape=(pixels.shape[0], self.graph.width),
                 version=1,
             )
-            return found
-        answer = self.graph(np.ascontiguousarray(given.detach().cpu().numpy()))
+            return embeddings
+        answer = self.graph(np.ascontiguousarray(pixels.detach().cpu().numpy()))
         return torch.from_numpy(answer).to(x.device)
 
     def _as_taken(self, x: torch.Tensor) -> torch.Tensor:

@@ -52,13 +52,13 @@ class EmbeddingGraph:
         Raises `InputUnusable` for a file that cannot serve, `MissingComponent` without onnxruntime
         or where the file cannot be fetched.
         """
-        found = _OPEN.get(name)
-        if found is None:
+        opened = _OPEN.get(name)
+        if opened is None:
             need_runtime()
             spec = parse(name)
-            found = _OPEN[name] = _opened(spec, _bytes_of(spec, kept))
-        assert isinstance(found, cls)
-        return found
+            opened = _OPEN[name] = _opened(spec, _bytes_of(spec, kept))
+        assert isinstance(opened, cls)
+        return opened
 
     @property
     def file_name(self) -> str:
@@ -78,34 +78,34 @@ class EmbeddingGraph:
     @property
     def words(self) -> str:
         """What was decided about the file, in a line."""
-        told = self.spec.details
+        details = self.spec.details
         across = f"{self.side[1]} x {self.side[0]}" if self.side else "any size"
         values = f"0..{self.range}"
-        if told.mean or told.std:
-            mean, std = told.mean or (0.0, 0.0, 0.0), told.std or (1.0, 1.0, 1.0)
+        if details.mean or details.std:
+            mean, std = details.mean or (0.0, 0.0, 0.0), details.std or (1.0, 1.0, 1.0)
             values += f" less {_numbers(mean)} by {_numbers(std)}"
-            values += f" ({self.spec.told})" if self.spec.told else ""
+            values += f" ({self.spec.source})" if self.spec.source else ""
         elif self.range == 1:
             values += " as it is (nothing tells a mean or deviation)"
         return (
-            f"{self.spec.name}: takes {across}, {told.colours.upper()} in {values}, "
+            f"{self.spec.name}: takes {across}, {details.colours.upper()} in {values}, "
             f"{self.layout.upper()}; gives {self.width} features, '{self.output}'"
         )
 
     def to_json(self) -> dict[str, object]:
         """Return the same for the metrics."""
-        told = self.spec.details
+        details = self.spec.details
         return {
             "name": self.spec.name,
             "model": self.spec.model,
             "sha256": self.spec.sha256,
             "layout": self.layout,
             "side": self.side,
-            "colours": told.colours,
+            "colours": details.colours,
             "range": self.range,
-            "mean": told.mean,
-            "std": told.std,
-            "told": self.spec.told,
+            "mean": details.mean,
+            "std": details.std,
+            "told": self.spec.source,
             "output": self.output,
             "width": self.width,
         }
@@ -209,7 +209,7 @@ def _layout(spec: EmbeddingSpec, sides: tuple[int | None, ...]) -> Layout:
             "colours cannot be told",
             'say it in its .toml: layout = "nchw" or "nhwc"',
         )
-    if wanted == "nhwc" and spec.told == "config.json":
+    if wanted == "nhwc" and spec.source == "config.json":
         raise refused(
             spec.name,
             "it takes N x height x width x 3, and the config.json beside it is of timm, whose "
@@ -225,7 +225,7 @@ def _side(
     """Return height and width of the input: the file's, else those told, else None."""
     height, width = sides[2:] if layout == "nchw" else sides[1:3]
     told = spec.side
-    if told and not spec.told and (height or told[0], width or told[1]) != told:
+    if told and not spec.source and (height or told[0], width or told[1]) != told:
         raise refused(spec.name, f"it takes {width} x {height}", "leave size away")
     height, width = height or (told and told[0]), width or (told and told[1])
     if height is None or width is None:

@@ -92,7 +92,9 @@ def prepared(
     With `flat` all that belongs to a picture is one row.
     """
     graph = model.graph
-    kind = next(one for one in graph.input if one.name == picture).type.tensor_type.elem_type
+    kind = next(
+        value_info for value_info in graph.input if value_info.name == picture
+    ).type.tensor_type.elem_type
     head: list[NodeProto] = []
     before = INPUT
     if kind == TensorProto.UINT8:
@@ -110,7 +112,7 @@ def prepared(
         "embedding",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None)],
-        [one for one in graph.initializer if one.name in used],
+        [value_info for value_info in graph.initializer if value_info.name in used],
         sparse_initializer=[o for o in graph.sparse_initializer if o.values.name in used],
     )
     whole = helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version)

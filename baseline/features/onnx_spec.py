@@ -65,14 +65,14 @@ class Description(InputDetails, frozen=True):
 class EmbeddingSpec(msgspec.Struct, frozen=True):
     """An ONNX file: its path or address, its SHA-256, a name for people, and its details.
 
-    `told` is the file beside it that told details, empty where a person did.
+    `source` is the file beside it that told details, empty where a person did.
     """
 
     model: str
     sha256: str
     name: str
     details: InputDetails
-    told: str = ""
+    source: str = ""
 
     @property
     def is_address(self) -> bool:
@@ -85,7 +85,7 @@ class EmbeddingSpec(msgspec.Struct, frozen=True):
         usual = InputDetails()
         rest = {k: _text(v) for k, v in told.items() if v != getattr(usual, k)}
         pairs = {"sha256": self.sha256, "name": self.name} | rest
-        pairs |= {"told": self.told} if self.told else {}
+        pairs |= {"told": self.source} if self.source else {}
         return f"{_escaped(self.model)}#" + "&".join(f"{k}={_escaped(v)}" for k, v in pairs.items())
 
     @property
@@ -118,8 +118,8 @@ def pinned(name: str) -> str:
     beside = path.with_suffix(".toml")
     if not fragment and beside.is_file():
         return _described(beside).pinned()
-    details, told = (spec.details, spec.told) if fragment else _told_beside(path)
-    return _on_disk(path, spec.sha256, details, spec.name, told).pinned()
+    details, source = (spec.details, spec.source) if fragment else _told_beside(path)
+    return _on_disk(path, spec.sha256, details, spec.name, source).pinned()
 
 
 def parse(name: str) -> EmbeddingSpec:
@@ -168,7 +168,7 @@ def _described(path: Path) -> EmbeddingSpec:
 
 
 def _on_disk(
-    path: Path, sha256: str, details: InputDetails, name: str, told: str = ""
+    path: Path, sha256: str, details: InputDetails, name: str, source: str = ""
 ) -> EmbeddingSpec:
     """Return the spec of a file that is there, has a bearable size, and the hash if one is told."""
     try:
@@ -177,17 +177,17 @@ def _on_disk(
             raise UsageError(
                 f"{path} is no file of at most {MOST_BYTES / 1e9:g} GB", "name an ONNX file"
             )
-        found = sha256_of_file(path)
+        digest = sha256_of_file(path)
     except OSError as error:
         raise UsageError(
             f"cannot read {path}: {error.strerror}", "check the name of the backbone"
         ) from error
-    if sha256 and found != sha256:
+    if sha256 and digest != sha256:
         raise InputUnusable(
-            f"{path} is another file than the one meant: its SHA-256 is {found}, not {sha256}",
+            f"{path} is another file than the one meant: its SHA-256 is {digest}, not {sha256}",
             "put the file back, or give the new hash",
         )
-    return EmbeddingSpec(str(path.absolute()), found, name, details, told)
+    return EmbeddingSpec(str(path.absolute()), digest, name, details, source)
 
 
 def _checked(spec: EmbeddingSpec) -> EmbeddingSpec:
@@ -226,25 +226,25 @@ def _told_beside(path: Path) -> tuple[InputDetails, str]:
     return InputDetails(), ""
 
 
-def _of_stages(found: Any) -> dict[str, Any]:
+def _of_stages(config: Any) -> dict[str, Any]:
     """Read deepghs' list of steps, of which the last resize or crop gives the size."""
-    told: dict[str, Any] = {}
-    for step in found.get("test") or found.get("val") or found.get("stages") or ():
+    details: dict[str, Any] = {}
+    for step in config.get("test") or config.get("val") or config.get("stages") or ():
         if step["type"] in ("resize", "center_crop", "pad_to_size"):
             sides = step["size"] if isinstance(step["size"], list) else [step["size"]]
-            told["size"] = (sides[0], sides[-1])
+            details["size"] = (sides[0], sides[-1])
         elif step["type"] == "normalize":
-            told |= {key: tuple(step[key]) for key in ("mean", "std")}
-    return told
+            details |= {key: tuple(step[key]) for key in ("mean", "std")}
+    return details
 
 
-def _of_timm(found: Any) -> dict[str, Any]:
+def _of_timm(file_json: Any) -> dict[str, Any]:
     """Read timm's `pretrained_cfg`, also where it is the whole file."""
-    config = found.get("pretrained_cfg", found)
-    told = {key: tuple(config[key]) for key in ("mean", "std") if key in config}
-    if told and "input_size" in config:
-        told["size"] = tuple(config["input_size"][1:])
-    return told
+    config = file_json.get("pretrained_cfg", file_json)
+    details = {key: tuple(config[key]) for key in ("mean", "std") if key in config}
+    if details and "input_size" in config:
+        details["size"] = tuple(config["input_size"][1:])
+    return details
 
 
 def _is_address(text: str) -> bool:

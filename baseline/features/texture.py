@@ -79,21 +79,23 @@ def photo_likenesses(
 ) -> list[float]:
     """Return how likely a photo each one is that can be read, 0..1; told once, and kept."""
     store = VectorStore(dataset.cache / "features" / f"texture-{FORMAT}")
-    names = {one.key: sample_name(one.key, Region(one.box, one.angle)) for one in samples}
-    found = store.read(names.values())
-    missing = [one for one in samples if names[one.key] not in found]
+    names = {
+        sample.key: sample_name(sample.key, Region(sample.box, sample.angle)) for sample in samples
+    }
+    vectors = store.read(names.values())
+    missing = [sample for sample in samples if names[sample.key] not in vectors]
     if missing:
         # Threads: so few pictures are read before a process has begun.
         outcomes = run_over(_photo_likeness, pixel_sources(dataset, missing), Threads(cores()))
         try:
-            for one in progress.over(outcomes, "drawing or photo", total=len(missing)):
-                if one.result is not None:
-                    name = names[one.item.key]
-                    found[name] = np.array([one.result], np.float32)
-                    store.add(name, found[name])
+            for sample in progress.over(outcomes, "drawing or photo", total=len(missing)):
+                if sample.result is not None:
+                    name = names[sample.item.key]
+                    vectors[name] = np.array([sample.result], np.float32)
+                    store.add(name, vectors[name])
         finally:
             store.flush()
-    told = (found.get(names[one.key]) for one in samples)
+    told = (vectors.get(names[sample.key]) for sample in samples)
     return [float(likeness[0]) for likeness in told if likeness is not None]
 
 

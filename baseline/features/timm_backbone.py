@@ -125,13 +125,13 @@ def load_weights(network: TimmBackbone, weights: str) -> Weights:
     if weights == "none":
         return Weights("none", None)
     if weights == "packaged":
-        state, told = _packaged(network.name, network.body)
+        state, origin = _packaged(network.name, network.body)
     elif weights == "hub":
-        state, told = _from_hub(network)
+        state, origin = _from_hub(network)
     else:
-        state, told = _from_file(Path(weights))
-    _fill(network.body, state, network.name, told)
-    return told
+        state, origin = _from_file(Path(weights))
+    _fill(network.body, state, network.name, origin)
+    return origin
 
 
 def _created(name: str) -> Any:
@@ -212,18 +212,22 @@ def _asked_of_hub(name: str) -> HubDescription:
     return HubDescription(architecture, arguments or {}, config)
 
 
-def _built(told: HubDescription, *, pretrained: bool = False) -> Any:
+def _built(description: HubDescription, *, pretrained: bool = False) -> Any:
     import timm
 
-    if not timm.is_model(told.architecture):
+    if not timm.is_model(description.architecture):
         raise UsageError(
-            f"the hub's model is a '{told.architecture}', which this version of timm does not know",
+            f"the hub's model is a '{description.architecture}', which this version of timm does "
+            "not know",
             "pip install -U timm",
         )
     # With weights it is built with the classes it was published with, which need not be named.
-    given = told.arguments if pretrained else told.arguments | {"num_classes": 0}
+    arguments = description.arguments if pretrained else description.arguments | {"num_classes": 0}
     return timm.create_model(
-        told.architecture, pretrained=pretrained, pretrained_cfg=dict(told.config), **given
+        description.architecture,
+        pretrained=pretrained,
+        pretrained_cfg=dict(description.config),
+        **arguments,
     )
 
 
@@ -274,13 +278,13 @@ def _from_file(path: Path) -> tuple[dict[str, torch.Tensor], Weights]:
     return state, Weights(f"file {path.name}", hashlib.sha256(data).hexdigest())
 
 
-def _fill(body: nn.Module, state: dict[str, torch.Tensor], name: str, told: Weights) -> None:
+def _fill(body: nn.Module, state: dict[str, torch.Tensor], name: str, origin: Weights) -> None:
     wanted = body.state_dict()
     missing = [key for key in wanted if key not in state and not key.endswith("_tracked")]
     odd = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
     if missing or odd:
         raise InputUnusable(
-            f"the weights ({told.source}) are not those of {name}: "
+            f"the weights ({origin.source}) are not those of {name}: "
             f"{len(missing)} tensors are missing, {len(odd)} have another shape",
             "take weights that were saved from this backbone of timm",
         )

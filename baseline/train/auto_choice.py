@@ -53,13 +53,13 @@ class ChoicePlan:
         """Return the plan as lines for a person."""
         if not self.folds:
             return [f"{AUTO}: {self._alone()}"]
-        seconds = sum(one.seconds for one in self.tried)
+        seconds = sum(candidate.seconds for candidate in self.tried)
         return [
             f"{AUTO}: trying {count(len(self.tried), 'preset')} on {count(self.folds, 'fold')} of "
             f"the {count(self.pictures, 'picture')} of train, about "
             f"{duration(max(1.0, seconds))} in all, less where features are there already; "
             "test is not looked at",
-            *(f"  {one.words}" for one in self.candidates),
+            *(f"  {candidate.words}" for candidate in self.candidates),
             *(
                 [f"  of a single moment, so not judged: {', '.join(self.unjudged)}"]
                 if self.unjudged
@@ -103,18 +103,18 @@ def choose_preset(
         return first.settings, alone
     answers: dict[str, Outputs] = {}
     failed: dict[str, str] = {}
-    for one in plan.tried:
+    for candidate in plan.tried:
         try:
-            found = _tried(trials, one, answers, progress)
+            outcome = _tried(trials, candidate, answers, progress)
         except (DiskFull, NotWritable):
             raise
         except (MissingComponent, InputUnusable) as error:
-            found = error.what
-        if isinstance(found, str):
-            failed[one.preset] = found
+            outcome = error.what
+        if isinstance(outcome, str):
+            failed[candidate.preset] = outcome
         else:
-            answers[one.preset] = found
-        say(f"  {one.preset}: {found if isinstance(found, str) else _figure(found)}")
+            answers[candidate.preset] = outcome
+        say(f"  {candidate.preset}: {outcome if isinstance(outcome, str) else _figure(outcome)}")
     choice = chosen(plan, answers, trials.examples.moments, failed)
     say(f"{AUTO}: {choice.why}")
     return load_preset(choice.preset, options), choice
@@ -122,7 +122,7 @@ def choose_preset(
 
 def _tried(
     trials: FoldTrials,
-    one: PresetCandidate,
+    candidate: PresetCandidate,
     before: Mapping[str, Outputs],
     progress: Progress,
 ) -> Outputs | str:
@@ -131,50 +131,54 @@ def _tried(
     A dear one is given up once it is behind the best of those `before`. Raises what training
     raises.
     """
-    trainings = trials.trainings(one.settings)
+    trainings = trials.trainings(candidate.settings)
     trials.make_features(trainings, progress)
     cells = trials.each(trainings)
-    bar = progress.over(cells, one.preset, len(trainings), " trainings")
+    bar = progress.over(cells, candidate.preset, len(trainings), " trainings")
     for done, cell in enumerate(bar, start=1):
         if cell.failed:
             return cell.failed
-        told = trials.outputs(trainings[:done])
-        if not one.cost.on_features and (why := _hopeless(told, before, trials.examples.moments)):
+        outputs = trials.outputs(trainings[:done])
+        if not candidate.cost.on_features and (
+            why := _hopeless(outputs, before, trials.examples.moments)
+        ):
             return f"given up after {done} of {count(len(trainings), 'fold')}: {why}"
     return trials.outputs(trainings)
 
 
-def _hopeless(told: Outputs, before: Mapping[str, Outputs], moments: Mapping[str, str]) -> str:
+def _hopeless(outputs: Outputs, before: Mapping[str, Outputs], moments: Mapping[str, str]) -> str:
     """Say by how much answers are behind those of the best preset before; empty if by luck."""
     if not before:
         return ""
     best = min(before, key=lambda preset: held_out_loss(before[preset]))
-    names = set(told.keys) & set(before[best].keys)
-    mine, other = _common(told, names), _common(before[best], names)
+    names = set(outputs.keys) & set(before[best].keys)
+    mine, other = _common(outputs, names), _common(before[best], names)
     against = compare_paired(right(mine), right(other), [moments[key] for key in mine.keys])
     if not against.clear or against.difference >= 0:
         return ""
     return f"{-100 * against.difference:.0f} points behind {best}"
 
 
-def _figure(told: Outputs) -> str:
-    return f"{float(right(told).mean()):.3f} of what it had not learnt right"
+def _figure(outputs: Outputs) -> str:
+    return f"{float(right(outputs).mean()):.3f} of what it had not learnt right"
 
 
-def held_out_loss(told: Outputs) -> float:
+def held_out_loss(outputs: Outputs) -> float:
     """Return the log loss of answers at the temperature that suits them."""
-    return float(_sample_losses(told).mean())
+    return float(_sample_losses(outputs).mean())
 
 
-def _sample_losses(told: Outputs) -> Floats:
-    logs = log_softmax(fit_calibration(told.logits, told.y, told.keys).apply(told.logits))
-    found: Floats = -logs[np.arange(len(told)), told.y]
+def _sample_losses(outputs: Outputs) -> Floats:
+    logs = log_softmax(
+        fit_calibration(outputs.logits, outputs.y, outputs.keys).apply(outputs.logits)
+    )
+    found: Floats = -logs[np.arange(len(outputs)), outputs.y]
     return found
 
 
-def _level(one: Outputs, best: Outputs, places: Sequence[str]) -> bool:
-    """Return whether it may be luck that the log loss of `one` is above that of `best`."""
-    above = _sample_losses(one) - _sample_losses(best)
+def _level(outputs: Outputs, best: Outputs, places: Sequence[str]) -> bool:
+    """Return whether it may be luck that the log loss of `outputs` is above that of `best`."""
+    above = _sample_losses(outputs) - _sample_losses(best)
     return float(above.mean()) <= LUCK * standard_error(above, places)
 
 
@@ -185,24 +189,28 @@ def chosen(
     failed: Mapping[str, str],
 ) -> PresetChoice:
     """Apply the rule to the `answers` of each candidate. Raises `InputUnusable` if all failed."""
-    tried = [one for one in plan.tried if one.preset in answers]
+    tried = [candidate for candidate in plan.tried if candidate.preset in answers]
     if not tried:
         raise InputUnusable(
             f"no preset can be trained: {next(iter(failed.values()), 'none was tried')}",
             "see what one of them says: baseline train --preset simple",
         )
-    names = set.intersection(*(set(answers[one.preset].keys) for one in tried))
-    told = {one.preset: _common(answers[one.preset], names) for one in tried}
-    losses = {preset: held_out_loss(found) for preset, found in told.items()}
-    best = told[min(losses, key=lambda preset: losses[preset])]
+    names = set.intersection(*(set(answers[candidate.preset].keys) for candidate in tried))
+    answered = {candidate.preset: _common(answers[candidate.preset], names) for candidate in tried}
+    losses = {preset: held_out_loss(outputs) for preset, outputs in answered.items()}
+    best = answered[min(losses, key=lambda preset: losses[preset])]
     places = [moments[key] for key in best.keys]
-    taken = next(one.preset for one in tried if _level(told[one.preset], best, places))
+    taken = next(
+        candidate.preset for candidate in tried if _level(answered[candidate.preset], best, places)
+    )
     why = _reason(taken, losses)
-    results = [_result(one, told, losses[one.preset], taken, places) for one in tried]
+    results = [
+        _result(candidate, answered, losses[candidate.preset], taken, places) for candidate in tried
+    ]
     results += [TrialResult(p, why=why_not) for p, why_not in failed.items()]
     results += [TrialResult(c.preset, why=c.left_out) for c in plan.candidates if c.left_out]
-    results.sort(key=lambda found: found.preset != taken)
-    judged = len(set(told[taken].keys))
+    results.sort(key=lambda outputs: outputs.preset != taken)
+    judged = len(set(answered[taken].keys))
     return PresetChoice(taken, why, tuple(results), plan.folds, judged, len(set(places)))
 
 
@@ -216,22 +224,24 @@ def _reason(taken: str, losses: Mapping[str, float]) -> str:
 
 
 def _result(
-    one: PresetCandidate,
-    told: Mapping[str, Outputs],
+    candidate: PresetCandidate,
+    answered: Mapping[str, Outputs],
     loss: float,
     taken: str,
     places: Sequence[str],
 ) -> TrialResult:
-    hits = right(told[one.preset])
+    hits = right(answered[candidate.preset])
     return TrialResult(
-        one.preset,
+        candidate.preset,
         float(hits.mean()),
         several_interval(hits, places),
         loss,
-        None if one.preset == taken else compare_paired(hits, right(told[taken]), places),
+        None if candidate.preset == taken else compare_paired(hits, right(answered[taken]), places),
     )
 
 
-def _common(told: Outputs, names: set[str]) -> Outputs:
+def _common(outputs: Outputs, names: set[str]) -> Outputs:
     """Only samples that every candidate could read."""
-    return told.at(np.array([i for i, key in enumerate(told.keys) if key in names], dtype=np.int64))
+    return outputs.at(
+        np.array([i for i, key in enumerate(outputs.keys) if key in names], dtype=np.int64)
+    )

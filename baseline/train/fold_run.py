@@ -65,22 +65,22 @@ class CrossValidation:
 
     def words(self) -> dict[str, Any]:
         """Return it as lines for a person."""
-        told = self.result
-        accuracies = [one["accuracy"] for one in told["folds"] if one["accuracy"] is not None]
+        result = self.result
+        accuracies = [one["accuracy"] for one in result["folds"] if one["accuracy"] is not None]
         shares = " ".join(f"{100 * one:.1f}" for one in accuracies)
         left = [
-            *([f"{told['not_judged']:,} could not be held out"] if told["not_judged"] else []),
-            *([f"{told['test']:,} of test were not looked at"] if told["test"] else []),
+            *([f"{result['not_judged']:,} could not be held out"] if result["not_judged"] else []),
+            *([f"{result['test']:,} of test were not looked at"] if result["test"] else []),
         ]
         return {
             "run": self.run,
-            "right": f"{100 * told['accuracy']:.1f} % of {count(told['judged'], 'picture')}, none "
-            "of them learnt by who answered",
-            "interval": f"{100 * told['at_least']:.1f} to {100 * told['at_most']:.1f} % (95 %), "
-            f"by {count(told['moments'], 'moment')}",
-            "folds": f"{shares} %, standard deviation {100 * told['spread']:.1f} points",
+            "right": f"{100 * result['accuracy']:.1f} % of {count(result['judged'], 'picture')}, "
+            "none of them learnt by who answered",
+            "interval": f"{100 * result['at_least']:.1f} to {100 * result['at_most']:.1f} % "
+            f"(95 %), by {count(result['moments'], 'moment')}",
+            "folds": f"{shares} %, standard deviation {100 * result['spread']:.1f} points",
             **({"left out": "; ".join(left)} if left else {}),
-            "doubts": f"{count(told['doubts'], 'label')} in doubt, kept for review",
+            "doubts": f"{count(result['doubts'], 'label')} in doubt, kept for review",
             "report": str(self.report),
             "next": "the same command without --folds trains the network to use",
         }
@@ -153,7 +153,7 @@ def _train(
             "goes on"
         )
     trials.make_features(trainings, progress)
-    found: list[FoldFigures] = []
+    figures: list[FoldFigures] = []
     began, new = time.monotonic(), [one in missing for one in trainings]
     bar = progress.over(trials.each(trainings), "folds", len(trainings), " folds")
     for number, cell in enumerate(bar, start=1):
@@ -163,11 +163,11 @@ def _train(
             )
         told = trials.outputs([trainings[number - 1]])
         moments = len({trials.examples.moments[key] for key in told.keys})
-        found.append(FoldFigures(len(told), moments, cell.accuracy, cell.seconds))
+        figures.append(FoldFigures(len(told), moments, cell.accuracy, cell.seconds))
         share = "nothing held out" if cell.accuracy is None else f"{percent(cell.accuracy)} right"
         to_go = _to_go(time.monotonic() - began, sum(new[:number]), sum(new[number:]))
         say(f"fold {number} of {len(trainings)}: {share}, {count(len(told), 'picture')}{to_go}")
-    return found
+    return figures
 
 
 def _to_go(seconds: float, trained: int, left: int) -> str:
@@ -189,20 +189,20 @@ def _judge(
     scratch: Path,
 ) -> dict[str, Any]:
     """Fill the folder of the run and the doubts; return what the catalogue keeps."""
-    told, examples = trials.outputs(trainings), trials.examples
-    places = [examples.moments[key] for key in told.keys]
-    interval = share_interval(right(told), places, SWOLLEN) if len(set(places)) > 1 else UNKNOWN
-    judged = classification_metrics(told.logits, told.y, told.keys, examples.classes)
+    outputs, examples = trials.outputs(trainings), trials.examples
+    places = [examples.moments[key] for key in outputs.keys]
+    interval = share_interval(right(outputs), places, SWOLLEN) if len(set(places)) > 1 else UNKNOWN
+    judged = classification_metrics(outputs.logits, outputs.y, outputs.keys, examples.classes)
     shift = prior_shift(examples, trainings[0].settings)
-    doubts = doubts_in(told, places, examples.classes, run, shift)
-    _note_look(trials, run, told)
+    doubts = doubts_in(outputs, places, examples.classes, run, shift)
+    _note_look(trials, run, outputs)
     Doubts(trials.dataset.db).replace(doubts)
     summary = FoldsSummary(
         folds=list(folds),
-        judged=len(told),
+        judged=len(outputs),
         moments=len(set(places)),
         effective_moments=effective_moments(places),
-        not_judged=len(trials.labelled) - len(told),
+        not_judged=len(trials.labelled) - len(outputs),
         test=0 if trials.dealt else _in_test(trials.dataset),
         accuracy=judged.accuracy,
         at_least=interval.low,
@@ -213,7 +213,7 @@ def _judge(
         doubts=len(doubts),
     )
     folder = run_folder(trials.dataset, run)
-    save_outputs(folder, {HELD_OUT: told}, scratch=scratch)
+    save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)
     figures = replace(
         judged,
         moments=summary.moments,
@@ -228,10 +228,10 @@ def _judge(
     return kept
 
 
-def _note_look(trials: FoldTrials, run: str, told: Outputs) -> None:
+def _note_look(trials: FoldTrials, run: str, outputs: Outputs) -> None:
     """Record the look at test where the split is one into folds: one of them is test now."""
     now = {one.key for one in trials.examples.splits["train"] if one.split == "test"}
-    if seen := now & set(told.keys):
+    if seen := now & set(outputs.keys):
         SplitEvaluations(trials.dataset.db).add(run, "test", seen, "folds")
 
 

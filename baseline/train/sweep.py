@@ -66,16 +66,16 @@ def read_grid(options: Sequence[str]) -> dict[str, list[str]]:
     return grid
 
 
-def cells_of(preset: str, given: Grid) -> list[dict[str, str]]:
+def cells_of(preset: str, asked: Grid) -> list[dict[str, str]]:
     """Return the options of every cell. Options with one value hold in all of them.
 
     Raises `UsageError` for an option that the preset does not know, and for a grid too large.
     """
-    varied = {key for key, values in given.items() if len(values) > 1}
-    grid = dict(given)
+    varied = {key for key, values in asked.items() if len(values) > 1}
+    grid = dict(asked)
     if not varied:
         default = GRIDS[str(load_preset(preset, {}).to_json()["method"])]
-        grid = {**{k: list(v) for k, v in default.items() if k not in given}, **given}
+        grid = {**{k: list(v) for k, v in default.items() if k not in asked}, **asked}
     cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if len(cells) > MOST:
         raise UsageError(f"{len(cells)} trainings are too many", f"name at most {MOST}")

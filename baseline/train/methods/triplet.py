@@ -63,7 +63,7 @@ def _projection(
     layer = _layer(net)
     start_at_discriminants(scaled.x, scaled.y, layer)
     objective = BatchHard(settings.margin, scaled, len(material.classes), _embed_features)
-    fitted = _descended(net.projection, scaled, val, objective, material, settings, watch)
+    fitted = _descended(net.projection, (scaled, val), objective, material, settings, watch)
     projected = _all_of(net.projection, scaled, _embed_features)
     fold_into(scaling, layer)
     net.head = make_gallery(projected, train.y, seen.keys, len(material.classes))
@@ -83,7 +83,7 @@ def _whole(
     facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
     pictures, val = PictureSamples(train, settings.augment), PictureSamples(material.arrays("val"))
     objective = BatchHard(settings.margin, pictures, len(material.classes), _embed_pictures)
-    fitted = _descended(net, pictures, val, objective, material, settings, watch)
+    fitted = _descended(net, (pictures, val), objective, material, settings, watch)
     embedded = _all_of(net, pictures, _embed_pictures)
     net.head = make_gallery(embedded, train.y, train.keys, len(material.classes))
     return _finished(fitted, net, facts)
@@ -91,13 +91,13 @@ def _whole(
 
 def _descended(
     learning: nn.Module,
-    train: FeatureSamples | PictureSamples,
-    val: FeatureSamples | PictureSamples,
+    samples: tuple[FeatureSamples | PictureSamples, FeatureSamples | PictureSamples],
     objective: BatchHard,
     material: TrainingData,
     settings: Triplet,
     watch: TrainingCallback,
 ) -> TrainingResult[nn.Module]:
+    train, val = samples
     plan = classes_by_pictures(train.y, settings.classes_per_batch, settings.pictures_per_class)
     task = TrainingTask(learning, train, objective, plan, settings, val)
     return train_network(task, watch, material.place)

@@ -137,7 +137,7 @@ def test_what_lies_beside_the_file_is_read(tmp_path: Path) -> None:
     ]
     (tmp_path / "preprocess.json").write_text(json.dumps({"test": steps}))
     found = graph_of(model)
-    assert (found.side, found.spec.told) == ((32, 32), "preprocess.json")
+    assert (found.side, found.spec.source) == ((32, 32), "preprocess.json")
     (tmp_path / "model.toml").write_text("size = 20\n")
     assert graph_of(model).side == (20, 20)
     (tmp_path / "model.toml").unlink()
