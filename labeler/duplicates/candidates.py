@@ -47,6 +47,12 @@ class Batch(NamedTuple):
     shapes: npt.NDArray[np.uint8]
 
 
+def by_content(hashes: HashColumns) -> HashColumns:
+    """Return the same in an order that does not depend on which sample came first."""
+    rows = sorted(zip(*hashes, strict=True), key=lambda row: row[1:])
+    return HashColumns(*map(list, zip(*rows, strict=True))) if rows else hashes
+
+
 def batch_of(hashes: HashColumns) -> Batch:
     """Stored hashes as arrays."""
     counts = np.fromiter(map(len, hashes.points), np.int64, len(hashes.points)) // 8

@@ -32,6 +32,7 @@ from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import (
     CandidateSearch,
     batch_of,
+    by_content,
     candidates_within,
     columns_of,
     whole_near,
@@ -201,7 +202,7 @@ class DuplicateFinder:
     def _propose(self) -> None:
         """Find candidates of what is new among everything; each block is one transaction."""
         while block := next(self._hashes.pages(searched=False, size=BLOCK), None):
-            new = batch_of(block)
+            new = batch_of(by_content(block))
             pairs, search = candidates_within(new), CandidateSearch(new)
             for page in self._hashes.pages(searched=True, size=PAGE):
                 pairs |= search.among(batch_of(page))
@@ -252,9 +253,9 @@ class DuplicateFinder:
         )
         members = self._pairs.members(rows)
 
-        def rank(row: int) -> tuple[float, ...]:
+        def rank(row: int) -> tuple[float, bool, float, str]:
             bordered = members[row].filled < _WHOLE
-            return -near[row], bordered, -worth(members[row]), row
+            return -near[row], bordered, -worth(members[row]), members[row].key
 
         return sorted(rows, key=rank)
 

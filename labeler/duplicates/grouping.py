@@ -63,8 +63,9 @@ def _around(
     """Collect the centre, and whoever of those left a pair leads to and is the same as it."""
     group, visited = [centre], {centre.id}
     for member in group:  # grows while we go through it
-        for row in sorted(near[member.id].keys() - visited):
-            if row not in left or _forbidden(row, group, by_person):
+        beside = (near[member.id].keys() - visited) & left.keys()
+        for row in sorted(beside, key=lambda row: left[row].key):
+            if _forbidden(row, group, by_person):
                 continue
             visited.add(row)
             friend = by_person.get(_pair(member.id, row), False)

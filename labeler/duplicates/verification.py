@@ -115,10 +115,14 @@ def compare(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Ve
 
 
 def compare_files(pair: FilePair) -> Verdict:
-    """Compare two samples, in a worker process. Raises `Unreadable`."""
-    other = _prepared(pair.b)
-    other = other.inverted if pair.inverted else other
-    return compare(_prepared(pair.a), other, one_film=pair.one_film)
+    """Compare two samples, in a worker process. Raises `Unreadable`.
+
+    Which is laid over the other says the content, and not which came first.
+    """
+    if pair.inverted:
+        return compare(_prepared(pair.a), _prepared(pair.b).inverted, one_film=pair.one_film)
+    first, second = sorted((pair.a, pair.b), key=lambda file: (str(file.path), file.region or ()))
+    return compare(_prepared(first), _prepared(second), one_film=pair.one_film)
 
 
 @lru_cache(maxsize=_REMEMBERED)

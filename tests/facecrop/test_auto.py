@@ -39,7 +39,7 @@ def test_the_next_best_where_the_cascade_cannot_be_had(offline: None) -> None:
 
 
 def test_a_datasets_threshold_is_that_of_the_detector_it_left_open(cascade: Path) -> None:
-    spec = dataset_detector(AUTO, None, (), cascade)
+    spec = dataset_detector(AUTO, None, (), str(cascade))
     assert spec == DetectorSpec.of("ensemble", cascade=str(cascade), threshold=0.7)
     assert dataset_detector(AUTO, "animeface") == DetectorSpec.of("animeface")
 

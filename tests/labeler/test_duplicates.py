@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from duplicate_pictures import COPIES, add_picture, drawing, encoded, face
 from labeler_makers import label
+from PIL import Image
 
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
@@ -16,6 +19,8 @@ from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import DuplicatePlan
 from labeler.duplicates.prepared import prepare
 from labeler.duplicates.verification import compare
+from tools.sample.character import CAST, Character
+from tools.sample.scene import face_box, paint_scene, plan_scene
 
 
 @pytest.mark.parametrize("kind", COPIES)
@@ -59,6 +64,37 @@ def test_every_kind_is_found_and_nothing_else(dataset: Dataset) -> None:
     for number, other in enumerate([drawing(13), drawing(14), *faces]):
         add_picture(dataset, f"other {number}", encoded(other))
     assert groups(looked(dataset)) == set(expected)
+
+
+def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
+    return [
+        *((group.kept, *sorted(group.others)) for group in plan.groups),
+        *sorted(tuple(sorted((pair.kept, *pair.others))) for pair in plan.doubts),
+    ]
+
+
+@pytest.mark.slow
+def test_groups_are_the_same_whatever_came_first(tmp_path: Path) -> None:
+    """Many look-alikes and copies: what is compared with what is bounded."""
+    faces = [drawn_face(who, number) for who in CAST[:2] for number in range(14)]
+    files = [encoded(face, 95) for face in faces]
+    files += [encoded(face.resize((140, 140)), 60) for face in faces[::3]]
+    plans = []
+    for seed in range(2):
+        order = list(range(len(files)))
+        random.Random(seed).shuffle(order)
+        with Dataset.create(tmp_path / str(seed)) as dataset:
+            for number in order:
+                add_picture(dataset, str(number), files[number])
+            plans.append(outline(looked(dataset)))
+    assert len(plans[0]) >= len(faces) // 3
+    assert plans[0] == plans[1]
+
+
+def drawn_face(who: Character, seed: int) -> Image.Image:
+    scene = plan_scene([who], seed, (400, 300))
+    box = face_box(scene.figures[0])
+    return paint_scene(scene).crop((box.x, box.y, box.x + box.width, box.y + box.height))
 
 
 def in_use(dataset: Dataset) -> list[str]:
