@@ -445,9 +445,9 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         groups = groups_in(self._groups(), trees, archives, dataset.root)
         refused: list[str] = []
         options = self._options(groups, refused, progress)
-        done = combined(
-            harvest_folders(dataset, trees, options), harvest_archives(dataset, archives, options)
-        )
+        taken = [harvest_folders(dataset, trees, options)] if trees else []
+        taken += [harvest_archives(dataset, archives, options)] if archives else []
+        done = combined(*taken)
         if refused:
             done["rejected_files"] = few_files(refused, rejections_of(dataset))
         return done | groups.summary(partial(self._again, root=dataset.root))

@@ -30,7 +30,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_ensemble_where_its_cascade_is_there(cascade: Path) -> None:
     wanted = DetectorSpec.of("ensemble", cascade=str(cascade), threshold="0.6")
-    assert spec_of("auto:threshold=0.6", (), cascade) == wanted
+    assert spec_of("auto:threshold=0.6", (), str(cascade)) == wanted
 
 
 def test_the_next_best_where_the_cascade_cannot_be_had(offline: None) -> None:
