@@ -97,7 +97,6 @@ READING = {
     "balance": ("labeler.cli", "balance", "-s"),
     "import": ("labeler.cli", "import", "-s", "{tree}"),
     "export": ("labeler.cli", "export", "-s", "{out}"),
-    "sheet": ("labeler.cli", "sheet", "{out}.png"),
     "facecrop": ("facecrop.cli", "run", "-s", "--detector", "whole"),
     "folder": ("harvest.cli", "folder", "-s", "{tree}"),
     "sweep": ("baseline.cli", "sweep", "-s"),
