@@ -369,6 +369,7 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
         minutes = (time.monotonic() - started) / 60
     finally:
         window.shut_down()
+        window.deleteLater()
     presorts = presorts_of(faces.root)
     found = labels(faces.root)
     mistakes = Counter((who, found[key]) for key, who in faces.truth.items() if found[key] != who)
@@ -439,9 +440,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         faces = chosen_faces(asked, Path(name))
         with display(Path(name)) as screen:
+            from PySide6.QtCore import QCoreApplication, QEvent
+
             os.environ.pop("QT_QPA_PLATFORM", None)  # a real mouse needs a real display
             os.environ.update(screen.env)
             found = sorted_in_window(faces, screen, asked.patient)
+            # While its display is there: Qt deletes none by itself without a running event loop.
+            QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+            QCoreApplication.processEvents()
     if not asked.json:
         for what, value in found.items():
             print(f"{what:36} {value}")
