@@ -13,7 +13,7 @@ from gleanset.completion import one_of, registered_in
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
-from gleanset.request import Request
+from gleanset.request import Request, WorkerCount
 from gleanset.work.progress import Progress
 
 if TYPE_CHECKING:
@@ -103,9 +103,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         bool,
         Param("Leave images out that any detector has searched, or that have a sample."),
     ] = False
-    workers: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=256)] | None, Param("Worker processes.", common=True)
-    ] = None
+    workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
 
     @classmethod
     def recorded(cls, detector: RecordedDetector, cut: str, own: CropSettings) -> FaceSearch:

@@ -47,6 +47,7 @@ from gleanset.errors import InputUnusable
 T = TypeVar("T")
 Table = TypeVar("Table", bound=msgspec.Struct)
 Count = Annotated[int, msgspec.Meta(ge=1)]
+WorkerCount = Annotated[int, msgspec.Meta(ge=1, le=256)]
 WEB = ("http://", "https://")
 
 

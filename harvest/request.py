@@ -27,7 +27,7 @@ from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.named_files import few_files, rejections_of
-from gleanset.request import Count, Request, several
+from gleanset.request import Count, Request, WorkerCount, several
 from gleanset.work.progress import Progress
 from harvest.lists import check_list, known_columns
 from harvest.robots_words import WORDS, RobotsWord
@@ -58,7 +58,7 @@ Label = Annotated[
     ),
 ]
 Workers = Annotated[
-    Annotated[int, msgspec.Meta(ge=1, le=256)] | None,
+    WorkerCount | None,
     Param("Worker processes or threads.", common=True),
 ]
 AllowPrivate = Annotated[

@@ -10,11 +10,11 @@ from gleanset.cli import Command, CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import MissingComponent
 from gleanset.request import options_of
-from gleanset.settings import read_settings
 from gleanset.work.progress import Progress
 from webapp.cli_reports import reports
 from webapp.cli_take_downs import takedowns
 from webapp.request import BACK, NEWEST, ServeRequest
+from webapp.settings import page_settings
 
 commands = group("webapp", "Serve a trained model: a page, and a REST API.")
 commands.add_command(reports)
@@ -60,7 +60,7 @@ def _switch(root: Path, run: str, progress: Progress) -> Result:
     if run == BACK:
         write_served(place, read_served(place).taken_back())
     else:
-        wanted = read_settings(root).page.run
+        wanted = page_settings(root).run
         put_run_in_force(root, None if run == NEWEST else run, wanted, progress)
     served = read_served(place)
     return {"run": served.in_force.run, "follows_newer_runs": served.follow}

@@ -11,7 +11,7 @@ import msgspec
 from gleanset.completion import runs_here
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.request import Request
+from gleanset.request import Request, WorkerCount
 from webapp.settings import PER_MINUTE
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         Param("The port to listen at, 0 for any that is free.", show_default=f"$PORT, else {PORT}"),
     ] = None
     workers: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=256)] | None,
+        WorkerCount | None,
         Param("Processes that answer. Default: one for each core."),
     ] = None
     host_name: Annotated[tuple[str, ...], Param("A name that it may be asked under.")] = ()

@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 from gleanset.dataset import is_dataset
 from gleanset.platform import cores
-from gleanset.settings import WebSettings, read_settings
 from gleanset.work.progress import Progress
 from webapp.rate_limit import SALT, make_counters
 from webapp.request import ServeRequest
 from webapp.served import ModelInForce
 from webapp.served_runs import following, put_in_force
 from webapp.server import ListenAddress, run_server
-from webapp.settings import RequestLimits, ServeSettings
+from webapp.settings import RequestLimits, ServeSettings, page_settings
 from webapp.shown import refuse_unknown_classes
 
 VARIABLE = "GLEANSET_WEB_TOKEN"
@@ -45,7 +44,7 @@ def serve_page(
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
-        web = read_settings(root).page if is_dataset(root) else WebSettings()
+        web = page_settings(root)
         address = request.address()
         place, line = put_in_force(root, request.run, folder, web.run, progress)
         # Whatever is wrong with it is said now, and not by each worker.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import msgspec
 
-from gleanset.settings import WebSettings
+from gleanset.dataset import is_dataset
+from gleanset.settings import WebSettings, read_settings
 
 PER_MINUTE = 240
 
@@ -59,3 +61,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     def from_text(cls, text: str) -> ServeSettings:
         """Return the settings that `to_text` wrote."""
         return msgspec.convert(json.loads(text), cls)
+
+
+def page_settings(root: Path) -> WebSettings:
+    """Return what the page of a dataset shows; of an exported file without one, what is usual."""
+    return read_settings(root).page if is_dataset(root) else WebSettings()

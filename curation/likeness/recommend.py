@@ -151,11 +151,12 @@ def recommend(vectors: Rows, taught: Taught, shared: Shared) -> Recommendation:
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
     ridge = Ridge.fitted(vectors[rows], taught)
-    looks = Calibration.fitted(ridge.without(taught.moments), taught, judges, CAUTIOUS)
+    unlearnt = ridge.without(taught.moments)
+    looks = Calibration.fitted(unlearnt, taught, judges, CAUTIOUS)
     scores = ridge.scores(vectors) / looks.temperature
     hinted = shared.hints.gains(taught)
     both = hinted + shared.ties.gains(taught)
-    held = ridge.without(taught.moments) / looks.temperature + hinted[rows]
+    held = unlearnt / looks.temperature + hinted[rows]
     alone = Calibration.fitted(held, taught, judges, 1.0)
     probabilities = softmax((scores + hinted) / alone.temperature)
     held = ridge.without(np.arange(len(rows))) / looks.temperature + both[rows]

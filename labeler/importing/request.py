@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import msgspec
-
 from gleanset.config import Param
 from gleanset.file_groups import GROUP_BY_HELP, GroupBy
 from gleanset.files.class_folder import LEVEL_HELP
-from gleanset.request import Count, Request
+from gleanset.request import Count, Request, WorkerCount
 
 
 def _checked_groups(text: str) -> str:
@@ -27,6 +25,4 @@ class ImportRequest(Request, frozen=True, kw_only=True):
         str | None,
         Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_checked_groups),
     ] = None
-    workers: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=256)] | None, Param("Worker processes.")
-    ] = None
+    workers: Annotated[WorkerCount | None, Param("Worker processes.")] = None

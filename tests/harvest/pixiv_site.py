@@ -37,7 +37,6 @@ EXPIRED = error(
     "Error Message: invalid_grant",
     400,
 )
-OFFSET_CAP = error('{"offset":["offset must be no more than 5000"]}', 400)
 
 
 def work(number: int, **told: Any) -> dict[str, Any]:
