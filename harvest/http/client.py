@@ -12,21 +12,12 @@ from typing import Self
 from urllib.parse import quote, urlencode
 
 from gleanset import __version__
-from gleanset.errors import Unreachable, Unreadable, UsageError
-from harvest.http.failures import RETRY_STATUSES, looks_like_html
+from gleanset.errors import Unreadable, UsageError
+from harvest.http.failures import RETRY_STATUSES, looks_like_html, unreachable
 from harvest.http.fetch import Fetch, Fetcher, HttpAnswer
 from harvest.http.policy import DownloadLimits, FetchPolicy
 from harvest.http.robots import RobotsPolicy
 from harvest.http.urls import tidy
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """The bytes of one file, after content decoding, and where they came from at last."""
-
-    data: bytes
-    url: str
-    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +77,23 @@ class Client:
         """
         return self.fetcher.slots.wait(seconds)
 
-    def download(self, url: str, referer: str | None = None) -> Download:
-        """Return the file at `url`. Raises `Unreadable` for this item, `Closed` after `close`.
-
-        Reasons: `http NNN`, `timed out`, `too slow`, `too large`, `connection failed`,
-        `cut off`, `empty`, `private address`, `bad redirect`, `bad url`, `not an image`,
-        `robots.txt disallows`, `robots.txt could not be read`, `robots tag <directive>`.
-        """
-        return self.accept(self.fetcher.fetch(url, self._download_policy(referer)))
-
     def prepare(self, url: str, referer: str | None = None) -> Fetch:
-        """Return the same download as a fetch to be scheduled. Raises `Unreadable`."""
-        return self.fetcher.prepare(url, self._download_policy(referer))
+        """Return the download of a picture as a fetch to be scheduled.
+
+        Raises `Unreadable`, as do its requests and `accept`, for this item alone. Reasons:
+        `http NNN`, `timed out`, `too slow`, `too large`, `connection failed`, `cut off`, `empty`,
+        `private address`, `bad redirect`, `bad url`, `not an image`, `robots.txt disallows`,
+        `robots.txt could not be read`, `robots tag <directive>`.
+        """
+        headers = self._headers("image/*,*/*;q=0.5") | _referer(referer)
+        policy = FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
+        return self.fetcher.prepare(url, policy)
 
     def prepare_robots(self, url: str) -> Fetch:
         """Return the fetch of the robots.txt for an address."""
         return self.fetcher.prepare(self._robots.address(url), self._robots.policy)
 
-    def accept(self, answer: HttpAnswer) -> Download:
+    def accept(self, answer: HttpAnswer) -> bytes:
         """Return the file that an answer brings. Raises `Unreadable` where it brings none."""
         if answer.status >= 300:
             raise Unreadable(f"http {answer.status}", answer.url)
@@ -111,17 +101,19 @@ class Client:
             raise Unreadable("empty", answer.url)
         if looks_like_html(answer.data):
             raise Unreadable("not an image", f"{answer.url}: a web page")
-        return Download(answer.data, answer.url, _media_type(answer.headers))
+        return answer.data
 
     def page(
         self,
         url: str,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        pace: float = 0.0,
     ) -> Page:
         """Return the page at `url`, whatever its status.
 
-        Raises `Unreachable`, `Closed` after `close`.
+        `pace`: seconds between the starts of two requests to its host. Raises `Unreachable`,
+        `Closed` after `close`.
 
         Passing troubles (5xx) are asked again before they are returned; a 429 never is,
         because the source, not this page, decides whether to go on. robots.txt is not read:
@@ -132,14 +124,11 @@ class Client:
         sent = self._headers("*/*") | dict(headers or {})
         policy = FetchPolicy(sent, RETRY_STATUSES - {429}, self.limits, error_bodies=True)
         try:
-            answer = self.fetcher.fetch(url, policy)
+            answer = self.fetcher.fetch(url, policy, pace)
         except Unreadable as error:
-            raise _unreachable(url, error) from error
+            detail = error.detail.removeprefix(f"{url}: ")
+            raise unreachable(url, f"{error.reason} ({detail})") from error
         return Page(answer.status, _text(answer), answer.url, answer.headers)
-
-    def _download_policy(self, referer: str | None) -> FetchPolicy:
-        headers = self._headers("image/*,*/*;q=0.5") | _referer(referer)
-        return FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
 
     def _headers(self, accept: str) -> dict[str, str]:
         return {
@@ -157,13 +146,6 @@ def _referer(referer: str | None) -> dict[str, str]:
         return {}
 
 
-def _unreachable(url: str, error: Unreadable) -> Unreachable:
-    what = f"{url} could not be asked: {error.reason} ({error.detail.removeprefix(f'{url}: ')})."
-    if error.reason == "private address":
-        return Unreachable(what, "Add --allow-private if this address is meant.")
-    return Unreachable(what, "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.")
-
-
 def _honest(contact: str | None) -> str:
     name = f"gleanset/{__version__}"
     return f"{name} (+{contact})" if contact else name
@@ -175,10 +157,6 @@ def _sendable(user_agent: str) -> str:
             f"The user agent {user_agent!r} cannot be sent.", "Use plain ASCII for the contact."
         )
     return user_agent
-
-
-def _media_type(headers: Mapping[str, str]) -> str:
-    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _text(answer: HttpAnswer) -> str:

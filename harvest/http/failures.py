@@ -18,7 +18,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from gleanset.errors import Unreadable
+from gleanset.errors import Unreachable, Unreadable
 from harvest.http.ssrf import PrivateAddress
 
 # Too many requests, and the server's own passing troubles.
@@ -58,6 +58,14 @@ def classify(error: Exception, url: str, in_body: bool) -> Unreadable:
     if _final(error):
         return Unreadable("connection failed", detail)
     return TransientFailure("connection failed", detail)
+
+
+def unreachable(where: str, why: str) -> Unreachable:
+    """Return the error for a site that gave no answer; `why` in words."""
+    what = f"{where} could not be asked: {why}."
+    if "private address" in why:
+        return Unreachable(what, "Add --allow-private if this address is meant.")
+    return Unreachable(what, "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.")
 
 
 def looks_like_html(data: bytes) -> bool:

@@ -82,12 +82,12 @@ class Fetcher:
         self.keeps_connections = True
         self._allow_private = allow_private
         self._pools = ConnectionPools(limits.per_host)
-        self._watch = DeadlineWatch()
+        self.watch = DeadlineWatch()
 
     def close(self) -> None:
         """Stop what waits and what is under way, drop kept connections."""
         self.slots.close()
-        self._watch.cut_all()
+        self.watch.cut_all()
         self._pools.close()
 
     def prepare(self, url: str, policy: FetchPolicy) -> Fetch:
@@ -95,16 +95,15 @@ class Fetcher:
         start = self._checked(tidy(url))
         return Fetch(start, policy, Deadline(policy.limits.total, self._allow_private), start)
 
-    def fetch(self, url: str, policy: FetchPolicy) -> HttpAnswer:
+    def fetch(self, url: str, policy: FetchPolicy, pace: float = 0.0) -> HttpAnswer:
         """Fetch in this thread, and wait wherever a host wants it: the last answer.
 
-        Raises `Unreadable`, `Closed` after `close`.
+        Robots rules are not asked for. `pace`: seconds between two requests to the host. Raises
+        `Unreadable`, `Closed` after `close`.
         """
         fetch = self.prepare(url, policy)
+        self.slots.slow_down(fetch.host, pace)
         while True:
-            if policy.robots:
-                while not self.robots.check(fetch.url):
-                    self.read_robots(fetch.url)
             with self.slots.turn(fetch.host):
                 outcome = self.fetch_once(fetch)
             if isinstance(outcome, HttpAnswer):
@@ -122,7 +121,7 @@ class Fetcher:
         host asks for itself (`Retry-After`, 429, 503) holds all requests to it. Raises
         `Unreadable` for this fetch, `Closed` after `close`.
         """
-        self._watch.add(fetch.deadline)
+        self.watch.add(fetch.deadline)
         try:
             answer = (request or self.request)(fetch)
         except TransientFailure:
@@ -130,7 +129,7 @@ class Fetcher:
                 raise
             return self._again(fetch, None)
         finally:
-            self._watch.remove(fetch.deadline)
+            self.watch.remove(fetch.deadline)
         location = answer.headers.get("Location")
         if answer.status in _REDIRECTS and location is not None:
             return self._follow(fetch, location)
@@ -164,18 +163,6 @@ class Fetcher:
         if not self._allow_private and spelled_private(host_of(url)):
             raise Unreadable("private address", url)
         return url
-
-    def read_robots(self, url: str) -> None:
-        """Fetch the robots.txt for an address, where its rules are not known; raises as `check`."""
-        # One thread asks; those who come meanwhile wait here and find what it learnt.
-        with self.robots.reading(url):
-            if not self.robots.check(url):
-                address = self.robots.address(url)
-                try:
-                    answer: HttpAnswer | Exception = self.fetch(address, self.robots.policy)
-                except Exception as error:
-                    answer = error
-                self.learn_robots(url, answer)
 
     def learn_robots(self, url: str, answer: HttpAnswer | Exception) -> None:
         """Note what the robots.txt for an address says, or why it could not be read.

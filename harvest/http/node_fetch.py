@@ -91,7 +91,7 @@ class FetchOnNode:
         told = answer.status, answer.headers, b"", answer.url
         if answer.status >= 300:
             return HttpAnswer(*told)
-        return StagedAnswer(*told, self.process(client.accept(answer).data))
+        return StagedAnswer(*told, self.process(client.accept(answer)))
 
 
 @lru_cache(maxsize=1)

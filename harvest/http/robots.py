@@ -109,15 +109,10 @@ class RobotsPolicy:
         self._heeds_rules = "robots.txt" not in without
         self._heeded_tags = frozenset(TAGS) - without
         self._known = _KnownRules()
-        self._reading: dict[str, Lock] = {}
 
     def address(self, url: str) -> str:
         """Return where the rules for an address are to be found."""
         return f"{origin_of(url)}/robots.txt"
-
-    def reading(self, url: str) -> Lock:
-        """Return the lock under which one thread fetches the rules for an address."""
-        return self._reading.setdefault(origin_of(url), Lock())
 
     def learn(self, url: str, status: int, data: bytes) -> float | None:
         """Note the answer to the question for the rules; the delay that they ask for, if any."""

@@ -344,7 +344,7 @@ class Scheduler(Generic[Result]):
         if isinstance(answer, StagedAnswer):
             return Outcome(candidate, answer.result)
         try:
-            return Outcome(candidate, self._process(self._client.accept(answer).data))
+            return Outcome(candidate, self._process(self._client.accept(answer)))
         except Exception as error:
             return failed_outcome(candidate, error)
 

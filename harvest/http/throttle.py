@@ -101,8 +101,9 @@ class HostSlots:
         """Keep starts on this host at least so many seconds apart, from now on."""
         with self._lock:
             slots = self._slots(host)
-            slots.delay = max(slots.delay, delay)
-            slots.not_before = max(slots.not_before, time.monotonic() + delay)
+            if delay > slots.delay:
+                slots.delay = delay
+                slots.not_before = max(slots.not_before, time.monotonic() + delay)
 
     def started(self, host: str, ago: float) -> None:
         """Note that a request on this host started so many seconds ago."""

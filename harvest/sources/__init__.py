@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from harvest.sources.base import Option, Query, Source
+from harvest.sources.base import Option, Pages, Query, Source
 from harvest.sources.bing import Bing
 from harvest.sources.flickr import Flickr
 from harvest.sources.gallery_dl import GalleryDl
@@ -29,4 +29,4 @@ def source_named(name: str) -> Source:
     raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(known)}.")
 
 
-__all__ = ["SOURCES", "Option", "Query", "Source", "source_named"]
+__all__ = ["SOURCES", "Option", "Pages", "Query", "Source", "source_named"]

@@ -1,30 +1,80 @@
-"""What a source is: a name, an example, its options, and one generator of candidates."""
+"""What a source is: a name, an example, its options, and one generator of pages of candidates.
+
+Here is also what sources share: how options are checked, what an answer means by its status or
+its shape, and the two ways in which the lists of sites end (`until_repeated`, `in_windows`).
+"""
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import ClassVar
+from datetime import date
+from itertools import chain
+from typing import ClassVar, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from gleanset.config import did_you_mean
-from gleanset.errors import Blocked, Changed, RateLimited, Unreachable, UsageError
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    RateLimited,
+    Unreachable,
+    UsageError,
+)
 from gleanset.records import Candidate
 from harvest.http import Client, Page, retry_after
+from harvest.secrets import redacted
+
+T = TypeVar("T")
+W = TypeVar("W")
+P = TypeVar("P")
+# Candidates, a page at a time.
+Pages = Generator[Iterable[Candidate], None, None]
+# What stands in a page of a guard in front of a site, where data was asked for.
+_CHALLENGE = (
+    *("captcha", "just a moment", "cloudflare", "cf-chl", "attention required"),
+    *("access denied", "request blocked", "verify you are", "unusual traffic"),
+)
+# A text of a site may repeat a token or a code. Nothing else in it is one long word.
+_SECRET_LIKE = re.compile(r"[\w-]{25,}", re.ASCII)
+_UPDATE = "Try again later; if it stays so, update Gleanset or use another source."
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """A setting of a source: `-o bing.size=large`.
 
-    `words` maps the words a person may use to what the site calls them; empty: free text.
+    `words` maps the words a person may use to what the site calls them. `parse` reads what is
+    none of them, and raises `ValueError` with what to write instead. Without either: free text.
     """
 
     name: str
     help: str
     default: str = ""
     words: Mapping[str, str] = field(default_factory=dict)
+    parse: Callable[[str], object] | None = None
+
+    def check(self, source: str, value: str) -> None:
+        """Raise `UsageError` for a value that makes no sense; the default always does."""
+        if value == self.default or value in self.words or not (self.words or self.parse):
+            return
+        choices = [f"one of: {', '.join(self.words)}"] if self.words else []
+        if self.parse is not None:
+            try:
+                self.parse(value)
+            except ValueError as error:
+                choices.append(str(error))
+            else:
+                return
+        raise UsageError(
+            f"{source}.{self.name} cannot be {value!r}.", f"Use {', or '.join(choices)}."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +125,23 @@ class Source(ABC):
     hints: ClassVar[bool] = True  # whether a query names what is in the picture
 
     @abstractmethod
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
-        """Yield candidates in the site's order, until it has no more; the caller stops earlier.
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+        """Yield candidates in the site's order, a page at a time, until it has no more.
 
-        Raises `Blocked`, `Changed`, `RateLimited`, `NeedsLogin`, `Unreachable`; ending
-        without a candidate means that the site said it has none.
+        The caller stops earlier. What comes twice is passed on once. Raises `Blocked`, `Changed`,
+        `RateLimited`, `NeedsLogin`, `Unreachable`; ending without a candidate means that the site
+        said it has none.
         """
+
+    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        """Yield every candidate of the pages once, by its key. Raises what `pages` raises."""
+        seen: set[str] = set()
+        # Closed here, because a site may hold a browser open.
+        with closing(self.pages(query, self.settings(query), client)) as pages:
+            for candidate in chain.from_iterable(pages):
+                if candidate.origin.key not in seen:
+                    seen.add(candidate.origin.key)
+                    yield candidate
 
     def settings(self, query: Query) -> dict[str, str]:
         """Return every option with its value for this query, in the person's words.
@@ -90,18 +151,34 @@ class Source(ABC):
         """
         known = {option.name: option for option in self.options}
         for name, value in query.options.items():
-            _check(self.name, known, name, value)
-        chosen = {name: query.options.get(name, known[name].default) for name in known}
-        for name, value in chosen.items():
+            if name not in known:
+                hint = did_you_mean(name, known, f"Did you mean {self.name}.{{}}? ")
+                raise UsageError(
+                    f"{self.name} has no option {name!r}.", f"{hint}It has: {', '.join(known)}."
+                )
+            known[name].check(self.name, value)
             if name.endswith("endpoint"):
                 Endpoint(value)
-        return chosen
+        return {name: query.options.get(name, known[name].default) for name in known}
 
     def refuse(self, page: Page, query: Query) -> None:
         """Raise what a status other than 200 means: the same on every site."""
         if page.status != 200:
             what = f"{self.name} answered {page.status} to {query.text!r} ({page.url})."
             raise refusal(what, page)
+
+    def read(self, page: Page, query: Query, shape: type[T]) -> T:
+        """Return the JSON of a page as a `msgspec.Struct`, whose numbers may come as texts.
+
+        Raises what its status means; `Blocked` or `Changed` for what is not of this shape.
+        """
+        try:
+            self.refuse(page, query)
+            return msgspec.json.decode(page.text, type=shape, strict=False)
+        except msgspec.ValidationError as error:
+            raise changed(self.name, query.text, f"JSON of another shape: {error}") from error
+        except msgspec.DecodeError as error:
+            raise no_data(self.name, query.text, page) from error
 
 
 def refusal(what: str, page: Page) -> RateLimited | Blocked | Unreachable | Changed:
@@ -116,15 +193,98 @@ def refusal(what: str, page: Page) -> RateLimited | Blocked | Unreachable | Chan
         return Blocked(what, "Wait some hours, use another network or another source.")
     if page.status >= 500:
         return Unreachable(what, "The site has trouble; run the same command again later.")
-    return Changed(what, "Update Gleanset, or use another source until it is mended.")
+    return Changed(what, _UPDATE)
 
 
-def _check(source: str, known: Mapping[str, Option], name: str, value: str) -> None:
-    if name not in known:
-        hint = did_you_mean(name, known, f"Did you mean {source}.{{}}? ")
-        raise UsageError(f"{source} has no option {name!r}.", f"{hint}It has: {', '.join(known)}.")
-    words = known[name].words
-    if words and value and value not in words:
-        raise UsageError(
-            f"{source}.{name} cannot be {value!r}.", f"Use one of: {', '.join(words)}."
+def changed(site: str, asked: str, answer: str) -> Changed:
+    """Return the error for an answer that came, but not in the shape we know."""
+    return Changed(f"{site} answered {asked!r} with {answer}.", _UPDATE)
+
+
+def no_data(site: str, asked: str, page: Page) -> GleansetError:
+    """Return the error for a text where data was asked for: a guard's page, or a new shape."""
+    if page.status < 429 and any(mark in page.text.casefold() for mark in _CHALLENGE):
+        return Blocked(
+            f"A page in front of {site} turned {asked!r} away ({page.url}).",
+            "Its guard does not let this network in, and Gleanset does not pretend to be a "
+            "browser. Wait some hours, use another network or another source.",
         )
+    if page.status != 200:
+        return refusal(f"{site} answered {page.status} to {asked!r} ({page.url}).", page)
+    text = "a text that is no data" if page.text.strip() else "an empty page"
+    return changed(site, asked, f"{text} ({page.url})")
+
+
+def speakable(text: str) -> str:
+    """Return a text of a site that may be shown: short, and nothing that looks like a token."""
+    return _SECRET_LIKE.sub("***", redacted(text))[:200]
+
+
+def until_repeated(pages: Iterable[list[Candidate]]) -> Pages:
+    """Yield pages until one brings nothing new: past their end some sites repeat the last one."""
+    seen: set[str] = set()
+    for page in pages:
+        keys = {candidate.origin.key for candidate in page}
+        if keys <= seen:
+            return
+        seen |= keys
+        yield page
+
+
+def in_windows(
+    search: W, pages: Callable[[W], Iterator[P]], narrowed: Callable[[W, P], W | None]
+) -> Iterator[P]:
+    """Yield the pages of a search, and of what it does not reach, where a site caps its results.
+
+    `narrowed` returns the search for what lies behind the last page of one (such as what was
+    uploaded before it), which must be a smaller one; None where that was all.
+    """
+    window: W | None = search
+    while window is not None:
+        last: P | None = None
+        for last in pages(window):
+            yield last
+        window = None if last is None else narrowed(window, last)
+
+
+# What options are parsed by. All raise `ValueError` with what to write instead.
+
+
+def day(text: str) -> date:
+    """Return the day of a text such as 2024-01-31."""
+    try:
+        parsed = date.fromisoformat(text)
+    except ValueError:
+        parsed = None
+    # To Python 20240131 and 2024-W05-3 are dates as well.
+    if parsed is None or str(parsed) != text:
+        raise ValueError("a day such as 2024-01-31")
+    return parsed
+
+
+def days(text: str) -> tuple[date | None, date | None]:
+    """Return the first and the last of the days FROM..TO; None for a side that is open."""
+    first, dots, last = (part.strip() for part in text.partition(".."))
+    try:
+        span = day(first) if first else None, day(last or first) if last or not dots else None
+    except ValueError:
+        span = None, None
+    if span == (None, None) or (span[0] and span[1] and span[0] > span[1]):
+        raise ValueError("days as 2020-01-01..2020-12-31, 2020-01-01.. or ..2020-12-31")
+    return span
+
+
+def width_and_height(text: str) -> tuple[int, int]:
+    """Return the two numbers of a text such as 800x600."""
+    width, _, height = text.replace("×", "x").partition("x")
+    try:
+        return number(width), number(height)
+    except ValueError:
+        raise ValueError("WIDTHxHEIGHT such as 800x600") from None
+
+
+def number(text: str) -> int:
+    """Return a number over 0."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise ValueError("a number such as 500")
+    return int(text)

@@ -11,10 +11,19 @@ from urllib.parse import parse_qs, urlsplit
 from lxml import html
 from lxml.etree import ParserError
 
-from gleanset.errors import Blocked, Changed, UsageError
+from gleanset.errors import Blocked, Changed
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page
-from harvest.sources.base import Endpoint, Option, Query, Source
+from harvest.sources.base import (
+    Endpoint,
+    Option,
+    Pages,
+    Query,
+    Source,
+    changed,
+    until_repeated,
+    width_and_height,
+)
 
 _PAGE = 35
 _ASKED_AGAIN = 2
@@ -29,13 +38,13 @@ _CONSENT = ("consent", "before you continue", "one last step", "verify you are",
 # Bing frames the words of the query with these two private characters.
 _HIGHLIGHT = dict.fromkeys((0xE000, 0xE001))
 _SIZE_TEXT = re.compile(r"(\d+)\s*[×x]\s*(\d+)")
-_CUSTOM_SIZE = re.compile(r"(\d+)[x×](\d+)")
 
 _COLOURS = "red orange yellow green teal blue purple pink white gray black brown"
 _AGES = (("day", 1440), ("week", 10_080), ("month", 43_200), ("year", 525_600))
 _SAFE = {word: word for word in ("off", "moderate", "strict")}
 _SIZE_WORDS = {word: f"imagesize-{word}" for word in ("small", "medium", "large", "wallpaper")}
 _FILTERS: dict[str, dict[str, str]] = {
+    "size": _SIZE_WORDS,
     "colour": {"color": "color2-color", "bw": "color2-bw"}
     | {colour: f"color2-FGcls_{colour.upper()}" for colour in _COLOURS.split()},
     "type": {word: f"photo-{word}" for word in ("photo", "clipart", "linedrawing", "transparent")}
@@ -63,7 +72,12 @@ class Bing(Source):
         Option("endpoint", "address to ask instead of the site", "https://www.bing.com"),
         Option("safe", "hide adult pictures", "moderate", _SAFE),
         Option("market", "language and country; unset, Bing guesses by your address", "en-US"),
-        Option("size", f"{', '.join(_SIZE_WORDS)}, or at least WIDTHxHEIGHT pixels"),
+        Option(
+            "size",
+            f"{', '.join(_SIZE_WORDS)}, or at least WIDTHxHEIGHT pixels",
+            words=_SIZE_WORDS,
+            parse=width_and_height,
+        ),
         Option(
             "colour", "all colours, black and white, or one that prevails", "", _FILTERS["colour"]
         ),
@@ -74,26 +88,20 @@ class Bing(Source):
         Option("date", "found by Bing within the last …", "", _FILTERS["date"]),
     )
 
-    def settings(self, query: Query) -> dict[str, str]:
-        """Return what every source does; a size may also be WIDTHxHEIGHT."""
-        settings = super().settings(query)
-        _size_filter(settings["size"])
-        return settings
-
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in Bing's order. Past its end Bing repeats the last page: that ends it."""
-        settings = self.settings(query)
-        seen: set[str] = set()
+        yield from until_repeated(self._every_page(query, settings, client))
+
+    def _every_page(
+        self, query: Query, settings: Mapping[str, str], client: Client
+    ) -> Iterator[list[Candidate]]:
         first = 1
         page = self._first_page(query, settings, client)
         while results := _results(page):
-            found = [c for result in results if (c := _candidate(result, query))]
-            if not found:
+            candidates = [c for result in results if (c := _candidate(result, query))]
+            if not candidates:
                 raise _changed(query, page)
-            known = len(seen)
-            yield from _unseen(found, seen)
-            if len(seen) == known:
-                return
+            yield candidates
             first += len(results)
             page = self._page(query, settings, client, first)
         # A page without results ends the list, unless it is not a list at all.
@@ -125,9 +133,8 @@ class Bing(Source):
 
 
 def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
-    chosen = [words[settings[name]] for name, words in _FILTERS.items() if settings[name]]
-    size = _size_filter(settings["size"])
-    filters = "".join(f"+filterui:{word}" for word in [*size, *chosen])
+    chosen = {name: settings[name] for name in _FILTERS if settings[name]}
+    filters = [_FILTERS[name].get(word) or _custom_size(word) for name, word in chosen.items()]
     params = {
         "q": text,
         "first": str(first),
@@ -135,22 +142,14 @@ def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str
         "async": "1",
         "adlt": settings["safe"],
         "mkt": settings["market"],
-        "qft": filters,
+        "qft": "".join(f"+filterui:{word}" for word in filters),
     }
     return {name: value for name, value in params.items() if value}
 
 
-def _size_filter(size: str) -> list[str]:
-    if not size:
-        return []
-    if size in _SIZE_WORDS:
-        return [_SIZE_WORDS[size]]
-    if custom := _CUSTOM_SIZE.fullmatch(size):
-        return [f"imagesize-custom_{custom[1]}_{custom[2]}"]
-    raise UsageError(
-        f"bing.size cannot be {size!r}.",
-        f"Use one of: {', '.join(_SIZE_WORDS)}, or WIDTHxHEIGHT such as 800x600.",
-    )
+def _custom_size(size: str) -> str:
+    width, height = width_and_height(size)
+    return f"imagesize-custom_{width}_{height}"
 
 
 def _tree(page: Page) -> html.HtmlElement | None:
@@ -187,13 +186,6 @@ def _is_turned_away(page: Page) -> bool:
     source = (urlsplit(page.url).path + page.text).casefold()
     text = _visible_text(page)
     return any(mark in source for mark in _TURNED_AWAY) or any(mark in text for mark in _CONSENT)
-
-
-def _unseen(candidates: list[Candidate], seen: set[str]) -> Iterator[Candidate]:
-    for candidate in candidates:
-        if candidate.url not in seen:
-            seen.add(candidate.url)
-            yield candidate
 
 
 def _candidate(result: html.HtmlElement, query: Query) -> Candidate | None:
@@ -242,7 +234,4 @@ def _blocked(query: Query, page: Page) -> Blocked:
 
 def _changed(query: Query, page: Page) -> Changed:
     what = "an empty page" if _is_blank(page) else "a page without the results we know"
-    return Changed(
-        f"Bing answered {query.text!r} with {what} ({page.url}).",
-        "Try again later; if it stays so, update Gleanset or use another source.",
-    )
+    return changed("Bing", query.text, f"{what} ({page.url})")

@@ -1,18 +1,18 @@
 """One factory of `requests` sessions, for packages that ask the web through `requests`.
 
-flickrapi and pixivpy3 are given a session by `open_session`; gallery-dl and yt-dlp make their
-own, and `guard_session` puts the same guard before it. Whichever way it came to be, a session
-connects only where the client may (judged by the address really connected to; behind a proxy,
-which resolves, by what the URL spells out), keeps the client's bounds of time and size, and
-ends with the client. Redirects pass the guard as well.
+flickrapi and pixivpy3 are given a session by `open_session`, which also keeps the site's pace and
+raises what its answers mean; gallery-dl and yt-dlp make their own, and `guard_session` puts the
+same guard before it. Whichever way it came to be, a session connects only where the client may
+(judged by the address really connected to; behind a proxy, which resolves, by what the URL spells
+out), keeps the client's bounds of time and size, and ends with the client. Redirects pass the
+guard as well.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from threading import Timer
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import ref
 
@@ -22,29 +22,33 @@ from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import ProxyManager
 
-from gleanset.errors import Unreachable
-from harvest.http import Client, Closed, Page
+from harvest.http import Client, Closed, Page, unreachable
 from harvest.http.deadline import Deadline
 from harvest.http.proxies import trusted_certificates
 from harvest.http.ssrf import GuardedPool, GuardedTLSPool, PrivateAddress, spelled_private
 from harvest.http.urls import host_of
-from harvest.sources.throttle import SiteThrottle
+from harvest.sources.base import speakable
+from harvest.sources.throttle import PassingTrouble, SiteThrottle
+
+# What an answer means: the error to be raised, None for a good one.
+Judge = Callable[[Page], Exception | None]
 
 _CHUNK = 65_536
 _POOLS = {"http": GuardedPool, "https": GuardedTLSPool}
 
 
-def open_session(client: Client, throttle: SiteThrottle) -> requests.Session:
+def open_session(client: Client, throttle: SiteThrottle, judge: Judge) -> requests.Session:
     """Return a session under the client's name, guarded, at the throttle's pace.
 
     Proxies are those of the environment, certificates those of our downloads; a request without
     a timeout gets the client's. Raises `UsageError` when a certificate file that the environment
-    names is unusable; its requests raise `Unreachable` for a private address, `Closed` after
-    the client was closed, and what `requests` raises.
+    names is unusable. Its requests return good answers alone: they raise what `judge` returns for
+    an answer, `PassingTrouble` where there was none, `Unreachable` for a private address or a
+    certificate that is not trusted, `Closed` after the client was closed.
     """
     session = requests.Session()
     session.headers["User-Agent"] = client.user_agent
-    adapter = _GuardedAdapter(_TrustingAdapter(), _Guard(client), throttle)
+    adapter = _SiteAdapter(client, throttle, judge)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -58,30 +62,14 @@ def guard_session(session: requests.Session, client: Client) -> None:
             session.mount(prefix, _GuardedAdapter(adapter, guard))
 
 
-def raise_unless_ok(response: requests.Response, *_: Any, **__: Any) -> None:
-    """Raise `requests.HTTPError` for a status other than 200.
-
-    A hook for `session.hooks["response"]`, where a package would throw the headers away.
-    """
-    if response.status_code != 200:
-        raise requests.HTTPError(f"http {response.status_code}", response=response)
-
-
-def page_of(answer: requests.Response | requests.HTTPError) -> Page:
-    """Return an answer of such a session, or a refusal that was raised, as sources judge it."""
-    response = answer.response if isinstance(answer, requests.HTTPError) else answer
-    assert response is not None
-    text = response.content.decode("utf-8", "replace")
-    return Page(response.status_code, text, response.url, response.headers)
-
-
 class _Guard:
     """What a client allows. It does not keep the client: sessions may outlive it."""
 
     def __init__(self, client: Client) -> None:
         self._client = ref(client)
         self._allow_private = client.allow_private
-        self._limits = client.limits
+        self._watch = client.fetcher.watch
+        self._total = client.limits.total
         self.max_bytes = client.limits.max_bytes
         self.timeout = (client.limits.connect, client.limits.read)
 
@@ -99,30 +87,25 @@ class _Guard:
         """
         self.check()
         if not self._allow_private and spelled_private(host_of(url)):
-            raise _private(url)
-        deadline = Deadline(self._limits.total, self._allow_private)
-        timer = Timer(self._limits.total, deadline.cut)
-        timer.daemon = True
-        timer.start()
+            raise unreachable(_bare(url), "private address")
+        deadline = Deadline(self._total, self._allow_private)
+        self._watch.add(deadline)
         try:
             with deadline:
                 yield deadline
         except PrivateAddress as error:
-            raise _private(url) from error
+            raise unreachable(_bare(url), "private address") from error
         finally:
-            timer.cancel()
+            self._watch.remove(deadline)
 
 
 class _GuardedAdapter(BaseAdapter):
-    """The guard, and the throttle if there is one, before another adapter."""
+    """The guard before another adapter."""
 
-    def __init__(
-        self, inner: BaseAdapter, guard: _Guard, throttle: SiteThrottle | None = None
-    ) -> None:
+    def __init__(self, inner: BaseAdapter, guard: _Guard) -> None:
         super().__init__()
         self._inner = inner
         self._guard = guard
-        self._throttle = throttle
         if isinstance(inner, HTTPAdapter):
             _guard_pools(inner.poolmanager)
 
@@ -134,9 +117,8 @@ class _GuardedAdapter(BaseAdapter):
         *rest: Any,
         **options: Any,
     ) -> requests.Response:
-        url = request.url or ""
         timeout = timeout or self._guard.timeout
-        with self._turn(url), self._guard.call(url) as deadline:
+        with self._guard.call(request.url or "") as deadline:
             response = self._inner.send(request, stream, timeout, *rest, **options)
             if not stream:
                 _read_body(response, deadline, self._guard.max_bytes)
@@ -145,10 +127,35 @@ class _GuardedAdapter(BaseAdapter):
     def close(self) -> None:
         self._inner.close()
 
-    def _turn(self, url: str) -> Any:
-        if self._throttle is None:
-            return nullcontext()
-        return self._throttle.turn(host_of(url), self._guard.check)
+
+class _SiteAdapter(_GuardedAdapter):
+    """The pace of one site, and what its answers mean."""
+
+    def __init__(self, client: Client, throttle: SiteThrottle, judge: Judge) -> None:
+        super().__init__(_TrustingAdapter(), _Guard(client))
+        self._throttle = throttle
+        self._judge = judge
+
+    def send(self, request: requests.PreparedRequest, *rest: Any, **options: Any) -> Any:
+        url = request.url or ""
+        try:
+            with self._throttle.turn(host_of(url), self._guard.check):
+                response = super().send(request, *rest, **options)
+        except requests.RequestException as error:
+            # The outermost text begins with the whole address and hides the reason behind it.
+            inner = error.args[0] if error.args else error
+            reason = speakable(str(getattr(inner, "reason", None) or inner))
+            trouble = unreachable(_bare(url), reason)
+            # A certificate or an address that is wrong will be wrong in two seconds as well.
+            final = isinstance(error, requests.exceptions.SSLError | ValueError)
+            raise (trouble if final else PassingTrouble(trouble)) from None
+        text = response.content.decode("utf-8", "replace")
+        page = Page(response.status_code, text, _bare(response.url), response.headers)
+        if (refused := self._judge(page)) is not None:
+            # Not chained: the package's own error may repeat a key.
+            raise refused from None
+        response.encoding = "utf-8"  # without a charset requests guesses
+        return response
 
 
 class _TrustingAdapter(HTTPAdapter):
@@ -222,9 +229,6 @@ def _read(raw: Any, deadline: Deadline, most: int) -> bytes:
     return bytes(data)
 
 
-def _private(url: str) -> Unreachable:
+def _bare(url: str) -> str:
     # What stands behind the question mark may be a key.
-    return Unreachable(
-        f"{url.partition('?')[0]} could not be asked: private address.",
-        "Add --allow-private if this address is meant.",
-    )
+    return url.partition("?")[0]

@@ -20,6 +20,11 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from gleanset.records import Candidate, Origin
+from gleanset.work.pool import Outcome
+from harvest.http import Client
+from harvest.http.scheduler import IterableQueue, Scheduler
+
 _file = io.BytesIO()
 Image.new("RGB", (64, 48), "teal").save(_file, "JPEG")
 PICTURE = _file.getvalue()
@@ -323,3 +328,17 @@ def running(server: ThreadingHTTPServer) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def fetch(client: Client, *urls: str, requests: int = 12) -> list[Outcome[Candidate, bytes]]:
+    """What becomes of addresses that are downloaded as a harvest does it, in their order."""
+    candidates = [Candidate(url, Origin("test", url)) for url in urls]
+    batches = Scheduler(client, bytes, requests).run(IterableQueue(candidates))
+    outcomes = {outcome.item.url: outcome for batch in batches for outcome in batch}
+    return [outcomes[url] for url in urls]
+
+
+def download(client: Client, url: str) -> bytes:
+    """The file at an address. Raises `Unreadable`."""
+    [outcome] = fetch(client, url, requests=1)
+    return outcome.unwrap()

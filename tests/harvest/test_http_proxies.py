@@ -8,7 +8,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from faulty_server import PICTURE, FaultyServer, Proxy, running
+from faulty_server import PICTURE, FaultyServer, Proxy, download, running
 from tools_for_tests import self_signed
 
 from gleanset.errors import Unreadable, UsageError
@@ -53,7 +53,7 @@ def test_the_proxy_is_asked_and_resolves(
     monkeypatch.setenv(variable, f"http://{proxy}")
     url = f"http://pictures.example:{site.server_address[1]}/picture.jpg"
     with Client(QUICK, ignore_robots=NO_RULES) as client:
-        assert client.download(url).data == PICTURE
+        assert download(client, url) == PICTURE
     assert Proxy.lines == [f"GET {url}"]
 
 
@@ -62,7 +62,7 @@ def test_the_proxy_gets_its_login(
 ) -> None:
     monkeypatch.setenv("http_proxy", f"me:p%40ss@{proxy}")
     with Client(QUICK, ignore_robots=NO_RULES) as client:
-        client.download(f"http://pictures.example:{site.server_address[1]}/picture.jpg")
+        download(client, f"http://pictures.example:{site.server_address[1]}/picture.jpg")
     assert Proxy.logins == ["Basic bWU6cEBzcw=="]
 
 
@@ -74,7 +74,7 @@ def test_no_proxy_goes_straight(
     monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}")
     monkeypatch.setenv(variable, exempt)
     with Client(QUICK, allow_private=True) as client:
-        assert client.download(f"{site.url}/picture.jpg").data == PICTURE
+        assert download(client, f"{site.url}/picture.jpg") == PICTURE
     assert Proxy.lines == []
 
 
@@ -92,8 +92,8 @@ def test_a_named_bundle_is_trusted(
     monkeypatch.setenv(variable, str(certificate / "cert.pem"))
     url = tls_site.url.replace("http:", "https:")
     with Client(QUICK, allow_private=True) as client:
-        assert client.download(f"{url}/picture.jpg").data == PICTURE
-        assert client.download(f"{url}/chunked").data == PICTURE
+        assert download(client, f"{url}/picture.jpg") == PICTURE
+        assert download(client, f"{url}/chunked") == PICTURE
     assert tls_site.connections == 1
 
 
@@ -103,7 +103,7 @@ def test_an_unknown_certificate_is_refused_once(tls_site: FaultyServer) -> None:
         Client(DownloadLimits(), allow_private=True) as client,
         pytest.raises(Unreadable) as caught,
     ):
-        client.download(f"{url}/picture.jpg")
+        download(client, f"{url}/picture.jpg")
     assert caught.value.reason == "connection failed"
     assert "certificate" in caught.value.detail.lower()
     assert tls_site.connections == 1
@@ -116,7 +116,7 @@ def test_tls_goes_through_a_tunnel(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
     port = tls_site.server_address[1]
     with Client(QUICK) as client:
-        data = client.download(f"https://pictures.example:{port}/picture.jpg").data
+        data = download(client, f"https://pictures.example:{port}/picture.jpg")
     assert data == PICTURE
     assert Proxy.lines == [f"CONNECT pictures.example:{port}"]
 
@@ -128,5 +128,5 @@ def test_a_slow_drip_under_tls_is_cut_off(
     url = tls_site.url.replace("http:", "https:")
     limits = DownloadLimits(total=0.6)
     with Client(limits, allow_private=True) as client, pytest.raises(Unreadable) as caught:
-        client.download(f"{url}/drip-headers")
+        download(client, f"{url}/drip-headers")
     assert caught.value.reason == "too slow"

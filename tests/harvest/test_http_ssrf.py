@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from faulty_server import FaultyServer
+from faulty_server import FaultyServer, download
 
 from gleanset.errors import Unreachable, Unreadable
 from harvest.http import Client, DownloadLimits
@@ -62,7 +62,7 @@ def test_private_spellings_are_seen_through(host: str) -> None:
 def test_a_private_address_is_refused_before_a_connection(host: str) -> None:
     shown = f"[{host}]" if ":" in host else host
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
-        client.download(f"http://{shown}:9/p.jpg")
+        download(client, f"http://{shown}:9/p.jpg")
     assert caught.value.reason == "private address"
 
 
@@ -72,7 +72,7 @@ def test_a_redirect_into_the_private_is_refused(
 ) -> None:
     _resolve_through_proxy(monkeypatch, site)
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
-        client.download(f"http://pictures.example{path}")
+        download(client, f"http://pictures.example{path}")
     assert caught.value.reason == "private address"
     assert len(site.asked) == 1
 
@@ -83,7 +83,7 @@ def test_a_name_that_leads_home_is_refused_unasked(
     _lying_name_server(monkeypatch, ["127.0.0.1", "::1"])
     port = site.server_address[1]
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
-        client.download(f"http://pictures.example:{port}/picture.jpg")
+        download(client, f"http://pictures.example:{port}/picture.jpg")
     assert caught.value.reason == "private address"
     assert site.connections == 0
 

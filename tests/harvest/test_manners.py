@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
 from harvest.retry import retry
 from harvest.selection import ALL, Selection
-from harvest.sources import Query, Source
+from harvest.sources import Pages, Query, Source
 from harvest.urls import harvest_urls
 from pipeline.listing import yields
 
@@ -44,12 +44,11 @@ class Shelf(Source):
         self.error = error
         self.asked: list[str] = []
 
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         self.asked.append(query.text)
         for url in self.urls:
-            yield Candidate(
-                url, Origin(self.name, url, url=url, query=query.text, hint=query.hint, author="me")
-            )
+            origin = Origin(self.name, url, url, query=query.text, hint=query.hint, author="me")
+            yield [Candidate(url, origin)]
         if self.error is not None:
             raise self.error
 

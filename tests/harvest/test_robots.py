@@ -6,15 +6,14 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, running
+from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, download, fetch, running
 
 from gleanset.errors import Unreadable
-from harvest.http import Client, Closed, DownloadLimits
+from harvest.http import Client, DownloadLimits
 from harvest.http.robots import RobotsPolicy, refused_by
 from harvest.robots_words import TAGS, WORDS
 
@@ -51,7 +50,7 @@ def says(server: FaultyServer, rules: bytes, status: int = 200, **headers: str) 
 def outcome(client: Client, url: str) -> str:
     """The reason of the rejection, `ok` when the picture came."""
     try:
-        assert client.download(url).data == PICTURE
+        assert download(client, url) == PICTURE
     except Unreadable as error:
         return error.reason
     return "ok"
@@ -137,9 +136,9 @@ def test_fifty_downloads_read_it_once(host: FaultyServer) -> None:
 
     host.behaviours["/robots.txt"] = slowly
     urls = [f"{host.url}/{'even' if i % 2 == 0 else 'odd'}/{i}.jpg" for i in range(50)]
-    with Client(QUICK, allow_private=True) as client, ThreadPoolExecutor(50) as pool:
-        outcomes = list(pool.map(lambda url: outcome(client, url), urls))
-    assert outcomes == ["ok", "robots.txt disallows"] * 25
+    with Client(QUICK, allow_private=True) as client:
+        reasons = [outcome.reason for outcome in fetch(client, *urls)]
+    assert reasons == [None, "robots.txt disallows"] * 25
     assert host.hits["/robots.txt"] == 1
     assert host.most_running <= QUICK.per_host
 
@@ -176,12 +175,9 @@ def test_what_cannot_be_read_costs_little_and_only_this_host(
     host.behaviours["/robots.txt"] = host.behaviours[path]
     began = time.monotonic()
     urls = [f"{server.url}/{i}.jpg" for i in range(10) for server in (host, other)]
-    with (
-        Client(replace(QUICK, robots=1), allow_private=True) as client,
-        ThreadPoolExecutor(20) as pool,
-    ):
-        outcomes = list(pool.map(lambda url: outcome(client, url), urls))
-    assert outcomes == [UNREAD, "ok"] * 10
+    with Client(replace(QUICK, robots=1), allow_private=True) as client:
+        reasons = [outcome.reason for outcome in fetch(client, *urls)]
+    assert reasons == [UNREAD, None] * 10
     assert time.monotonic() - began < 8
     assert host.hits["/robots.txt"] <= 2
 
@@ -234,26 +230,9 @@ def test_redirects_are_judged_hop_by_hop(
 @pytest.mark.timed
 def test_a_crawl_delay_is_kept(client: Client, host: FaultyServer) -> None:
     says(host, b"User-agent: *\nCrawl-delay: 0.2\n")
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(client.download, [f"{host.url}/{i}.jpg" for i in range(4)]))
+    fetch(client, *(f"{host.url}/{number}.jpg" for number in range(4)))
     times = sorted(host.times)
     assert all(b - a > 0.15 for a, b in pairwise(times))
-
-
-def test_closing_ends_waiting_for_rules(host: FaultyServer) -> None:
-    host.behaviours["/robots.txt"] = host.behaviours["/drip-headers"]
-    client = Client(DownloadLimits(), allow_private=True)
-    with ThreadPoolExecutor(5) as pool:
-        waiting = [pool.submit(client.download, f"{host.url}/{i}.jpg") for i in range(5)]
-        while not host.hits["/robots.txt"]:
-            time.sleep(0.005)
-        time.sleep(0.1)
-        began = time.monotonic()
-        client.close()
-        for download in waiting:
-            with pytest.raises(Closed):
-                download.result(timeout=50)
-    assert time.monotonic() - began < 50
 
 
 def test_rules_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,6 +334,6 @@ def test_who_asks_is_said(host: FaultyServer) -> None:
 
     host.behaviours["/robots.txt"] = note
     with Client(QUICK, allow_private=True, contact="me@example.org") as client:
-        client.download(f"{host.url}/a.jpg")
+        download(client, f"{host.url}/a.jpg")
     assert agents[0].startswith("gleanset/")
     assert agents[0].endswith(" (+me@example.org)")

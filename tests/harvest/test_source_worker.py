@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
 from harvest.preview import Preview, preview_searches
 from harvest.selection import ALL
-from harvest.sources import Query, Source
+from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)
 
@@ -43,13 +43,13 @@ class Shelf(Source):
         self.given = 0
         self.threads: set[int] = set()
 
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         try:
             for number, url in enumerate(self.urls):
                 self.threads.add(threading.get_ident())
                 self.before(number)
                 self.given += 1
-                yield Candidate(url, Origin(self.name, url, url=url, query=query.text))
+                yield [Candidate(url, Origin(self.name, url, url=url, query=query.text))]
         finally:
             self.threads.add(threading.get_ident())
 
@@ -210,7 +210,7 @@ def test_an_error_of_the_run_ends_the_searches(bing: SmallBing, dataset: Dataset
     held = threading.Event()
 
     class Waits(Shelf):
-        def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
             # As a source that pauses between two requests.
             held.set()
             client.wait(60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
@@ -17,7 +17,7 @@ from gleanset.errors import GleansetError
 from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
 from harvest.secrets import VARIABLES
-from harvest.sources import SOURCES, Query, Source, source_named
+from harvest.sources import SOURCES, Pages, Query, Source, source_named
 from harvest.sources.flickr import Flickr
 from harvest.sources.gallery_dl import GalleryDl
 from harvest.sources.google import Google
@@ -173,7 +173,7 @@ def test_a_source_without_its_answers_is_told_what_to_add() -> None:
     class Nowhere(Source):
         name, example, options = "nowhere", "x", ()
 
-        def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+        def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
             raise NotImplementedError
 
     for state in ("normal", "empty"):

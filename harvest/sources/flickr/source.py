@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time
-from typing import Any, ClassVar
+from datetime import UTC, datetime, time
+from typing import ClassVar
 
-from gleanset.errors import Changed, NeedsLogin, UsageError
+from gleanset.errors import NeedsLogin
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.secrets import LOGIN_HELP, secret
-from harvest.sources.base import Endpoint, Option, Query, Source
-from harvest.sources.flickr.api import HOST, FlickrApi, Photo, every_page
+from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed, days, number
+from harvest.sources.flickr.api import HOST, NEWEST_FIRST, FlickrApi, Photo, every_page
 from harvest.sources.throttle import SiteThrottle
 
 # 3,600 calls an hour are one a second.
@@ -74,7 +74,7 @@ _WORDS: dict[str, dict[str, str]] = {
     },
     "sort": {
         "relevance": "relevance",
-        "date": "date-posted-desc",
+        "date": NEWEST_FIRST,
         "interesting": "interestingness-desc",
     },
     "safe": {"strict": "1", "moderate": "2", "off": "3"},
@@ -114,14 +114,14 @@ class Flickr(Source):
     example: ClassVar[str] = "owl"
     options: ClassVar[tuple[Option, ...]] = (
         Option("endpoint", "address to ask instead of the site", HOST),
-        Option("size", "wanted longer side in pixels: the next one there is", "1024"),
+        Option("size", "wanted longer side in pixels: the next one there is", "1024", parse=number),
         Option("licence", "what the licence must allow", "any", _WORDS["licence"]),
         Option("sort", "which come first", "relevance", _WORDS["sort"]),
         Option("safe", "hide adult pictures", "strict", _WORDS["safe"]),
         Option("content", "kind of picture", "photo", _WORDS["content"]),
         Option("colour", "colour that prevails", "", _WORDS["colour"]),
-        Option("taken", "days, as 2020-01-01..2020-12-31, or open on one side"),
-        Option("uploaded", "days, as 2020-01-01..2020-12-31, or open on one side"),
+        Option("taken", "days, as 2020-01-01..2020-12-31, or open on one side", parse=days),
+        Option("uploaded", "days, as 2020-01-01..2020-12-31, or open on one side", parse=days),
         Option(
             "tags",
             "search tags only, for any or all words (or what commas part)",
@@ -134,33 +134,18 @@ class Flickr(Source):
         # One for all queries: the calls are counted by key.
         self._throttle = SiteThrottle(pace)
 
-    def settings(self, query: Query) -> dict[str, str]:
-        """Return what every source does; a size must be a number of pixels, days must be days."""
-        settings = super().settings(query)
-        _side(settings["size"])
-        for name in ("taken", "uploaded"):
-            _days(name, settings[name])
-        return settings
-
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in the order asked for; from the 4,001st on, the newest upload first."""
-        settings = self.settings(query)
-        side = _side(settings["size"])
-        seen: set[str] = set()
-        for photos in self._pages(query, settings, client):
-            found = [c for photo in photos if (c := _candidate(photo, query, side))]
-            if not found and not seen:
-                raise _changed(query)
-            new = [c for c in found if c.origin.key not in seen]
-            seen.update(c.origin.key for c in new)
-            yield from new
-
-    def _pages(
-        self, query: Query, settings: Mapping[str, str], client: Client
-    ) -> Iterator[list[Photo]]:
         endpoint = Endpoint(settings["endpoint"])
         api = FlickrApi(query.text, client, self._throttle, endpoint, _keys())
-        return every_page(api, _params(query.text, settings))
+        any_readable = False
+        for photos in every_page(api, _params(query.text, settings)):
+            read = [_candidate(photo, query, int(settings["size"])) for photo in photos]
+            candidates = [candidate for candidate in read if candidate is not None]
+            any_readable |= bool(candidates)
+            if photos and not any_readable:
+                raise changed("Flickr", query.text, "photos, but none with an address")
+            yield candidates
 
 
 def _keys() -> tuple[str, str]:
@@ -179,47 +164,22 @@ def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
         params["tags"] = ",".join(text.split(",") if "," in text else text.split())
     else:
         params["text"] = text
-    first, last = _days("taken", settings["taken"])
-    params |= {"min_taken_date": _moment(first), "max_taken_date": _moment(last)}
-    first, last = _days("uploaded", settings["uploaded"])
-    params |= {"min_upload_date": _stamp(first), "max_upload_date": _stamp(last)}
+    for end, moment in _moments(settings["taken"]):
+        params[f"{end}_taken_date"] = f"{moment:%Y-%m-%d %H:%M:%S}"
+    for end, moment in _moments(settings["uploaded"]):
+        params[f"{end}_upload_date"] = f"{moment.timestamp():.0f}"
     return {name: value for name, value in params.items() if value}
 
 
-def _side(size: str) -> int:
-    if size.isascii() and size.isdecimal() and int(size):
-        return int(size)
-    raise UsageError(
-        f"flickr.size cannot be {size!r}.", "Give the wanted longer side in pixels, such as 1024."
-    )
+def _moments(text: str) -> Iterator[tuple[str, datetime]]:
+    """Yield the first and the last second of the days FROM..TO, but for a side that is open."""
+    first, last = days(text) if text else (None, None)
+    for end, day, clock in (("min", first, time.min), ("max", last, time(23, 59, 59))):
+        if day is not None:
+            yield end, datetime.combine(day, clock, UTC)
 
 
-def _days(name: str, text: str) -> tuple[datetime | None, datetime | None]:
-    """Return the first and the last second of the days FROM..TO; None where a side is open."""
-    first, dots, last = text.partition("..")
-    try:
-        return _at(first, time.min), _at(last if dots else first, time(23, 59, 59))
-    except ValueError:
-        raise UsageError(
-            f"flickr.{name} cannot be {text!r}.",
-            "Write days as 2020-01-01..2020-12-31, 2020-01-01.. or ..2020-12-31.",
-        ) from None
-
-
-def _at(day: str, clock: time) -> datetime | None:
-    day = day.strip()
-    return datetime.combine(date.fromisoformat(day), clock, UTC) if day else None
-
-
-def _moment(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S") if moment else ""
-
-
-def _stamp(moment: datetime | None) -> str:
-    return str(int(moment.timestamp())) if moment else ""
-
-
-def _candidate(photo: Mapping[str, Any], query: Query, side: int) -> Candidate | None:
+def _candidate(photo: Photo, query: Query, side: int) -> Candidate | None:
     key, size = photo.get("id"), _size(photo, side)
     if not key or not size or photo.get("media", "photo") != "photo":
         return None
@@ -241,7 +201,7 @@ def _candidate(photo: Mapping[str, Any], query: Query, side: int) -> Candidate |
     return Candidate(url, origin, _pixels(photo, "width", size), _pixels(photo, "height", size))
 
 
-def _size(photo: Mapping[str, Any], side: int) -> str | None:
+def _size(photo: Photo, side: int) -> str | None:
     """Return the letter of the smallest size not under `side`, else of the largest there is."""
     sides = {x: _longer(photo, x) for x in _SIDES if _is_address(photo.get(f"url_{x}"))}
     enough = [x for x in sides if sides[x] >= side]
@@ -250,12 +210,12 @@ def _size(photo: Mapping[str, Any], side: int) -> str | None:
     return max(sides, key=sides.__getitem__, default=None)
 
 
-def _longer(photo: Mapping[str, Any], size: str) -> float:
+def _longer(photo: Photo, size: str) -> float:
     sides = [_pixels(photo, side, size) for side in ("width", "height")]
     return max((side for side in sides if side), default=_SIDES[size])
 
 
-def _pixels(photo: Mapping[str, Any], side: str, size: str) -> int | None:
+def _pixels(photo: Photo, side: str, size: str) -> int | None:
     # Numbers come as numbers or as strings, now and then as null.
     pixels = str(photo.get(f"{side}_{size}") or "")
     return int(pixels) if pixels.isdecimal() else None
@@ -263,10 +223,3 @@ def _pixels(photo: Mapping[str, Any], side: str, size: str) -> int | None:
 
 def _is_address(url: object) -> bool:
     return isinstance(url, str) and url.startswith(("https://", "http://"))
-
-
-def _changed(query: Query) -> Changed:
-    return Changed(
-        f"Flickr listed photos for {query.text!r}, but none with an address.",
-        "Update Gleanset, or use another source until it is mended.",
-    )

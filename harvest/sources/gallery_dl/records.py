@@ -13,11 +13,10 @@ from gleanset.errors import (
     GleansetError,
     InputUnusable,
     NeedsLogin,
-    Unreachable,
     UsageError,
 )
 from gleanset.records import Candidate, Origin
-from harvest.http import Page
+from harvest.http import Page, unreachable
 from harvest.sources.base import Query
 from harvest.sources.base import refusal as site_refusal
 
@@ -83,7 +82,7 @@ def refusal(errors: Any, error: Exception, query: Query) -> GleansetError:
         return UsageError(f"gallery-dl cannot use {address}: {_plain(error)}.", "Mend the address.")
     # An answer that is no JSON is an OSError for `requests`, and a ValueError as well.
     if isinstance(error, OSError) and not isinstance(error, ValueError):
-        return _no_answer(address, _plain(error))
+        return unreachable(f"The site of {address}", _plain(error))
     return Changed(
         f"gallery-dl could not read what the site answered to {address}: "
         f"{type(error).__name__}: {_plain(error)}.",
@@ -106,7 +105,7 @@ def _of_status(error: Any, address: str, *, challenge: bool) -> GleansetError:
     if status in (404, 410):
         return _nothing_there(address)
     if status == 0 or status >= 500:
-        return _no_answer(address, _plain(error))
+        return unreachable(f"The site of {address}", _plain(error))
     return Changed(
         f"The site answered {status} to {address}.", "pip install -U gallery-dl, or try later."
     )
@@ -114,13 +113,6 @@ def _of_status(error: Any, address: str, *, challenge: bool) -> GleansetError:
 
 def _nothing_there(address: str) -> GleansetError:
     return InputUnusable(f"There is nothing at {address}.", "Open the address in a browser.")
-
-
-def _no_answer(address: str, why: str) -> GleansetError:
-    return Unreachable(
-        f"The site of {address} could not be asked: {why}.",
-        "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.",
-    )
 
 
 def without_keys(text: str) -> str:

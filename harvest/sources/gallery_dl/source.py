@@ -18,9 +18,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from gleanset.errors import GleansetError
-from gleanset.records import Candidate
 from harvest.http import Client
-from harvest.sources.base import Option, Query, Source
+from harvest.sources.base import Option, Pages, Query, Source
 from harvest.sources.gallery_dl.extraction import ExtractedFile, Extraction, load_library
 from harvest.sources.gallery_dl.records import candidate, refusal
 
@@ -49,29 +48,22 @@ class GalleryDl(Source):
     def __init__(self, overrides: Mapping[str, object] | None = None) -> None:
         self._overrides = overrides or {}
 
-    def settings(self, query: Query) -> dict[str, str]:
-        """Return what every source does; without an endpoint, the query's own site is asked."""
-        given = query.options.get("endpoint", "")
-        options = {**query.options, "endpoint": given or "http://unused"}
-        return {**super().settings(Query(query.text, query.hint, options)), "endpoint": given}
-
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield what gallery-dl finds at the address, in its order.
 
         Raises also `UsageError` for an address that it does not know, `InputUnusable` where
         nothing is there, `NeedsLogin`, and `MissingComponent` without gallery-dl.
         """
-        settings = self.settings(query)
         own = settings["config"] == "yes"
         library = load_library(client.user_agent, self._overrides, own_settings=own)
         extraction = Extraction(library, settings["endpoint"], client)
         files = extraction.files_at(query.text, self.example)
         skipped = 0
         for file in _translated(library, query, files):
-            found = candidate(file.extractor, file.url, file.metadata, query)
-            if found is not None:
-                yield found
-            skipped += found is None
+            picture = candidate(file.extractor, file.url, file.metadata, query)
+            if picture is not None:
+                yield [picture]
+            skipped += picture is None
         if skipped:
             log.info("%s: %d files left out that are no pictures", query.text, skipped)
 

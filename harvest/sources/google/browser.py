@@ -23,7 +23,7 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
 from gleanset.errors import MissingComponent, Unreachable
-from harvest.http import Closed
+from harvest.http import Closed, unreachable
 from harvest.sources.chrome import (
     KeptDriver,
     find_chrome,
@@ -207,10 +207,7 @@ def _errors() -> Iterator[None]:
 
 def _unreachable(text: str) -> Unreachable:
     reason = _NET_ERROR.search(text)
-    return Unreachable(
-        f"The browser could not reach the site: {reason[1] if reason else 'it does not say why'}.",
-        "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.",
-    )
+    return unreachable("The site", reason[1] if reason else "the browser does not say why")
 
 
 def _will_not_start(error: Exception) -> MissingComponent:

@@ -8,20 +8,26 @@ webp, more than 1024x768) or missing, ours stand in `_OWN`.
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from datetime import date
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from gleanset.errors import Blocked, Changed, MissingComponent, Unreachable, UsageError
+from gleanset.errors import Blocked, Changed, MissingComponent
 from gleanset.records import Candidate, Origin
-from harvest.http import Client, Page
+from harvest.http import Client, Page, unreachable
 from harvest.http.ssrf import spelled_private
-from harvest.sources.base import Endpoint, Option, Query, Source
+from harvest.sources.base import (
+    Endpoint,
+    Option,
+    Pages,
+    Query,
+    Source,
+    changed,
+    days,
+    width_and_height,
+)
 from harvest.sources.google.page import GooglePage, GoogleResult, results, state
 
 if TYPE_CHECKING:
@@ -85,8 +91,6 @@ _FIRST, _MORE = 6.0, 4.0
 _LONGEST = 30.0
 _PERSON = 300.0
 _YES_NO = {"yes": "yes", "no": "no"}
-_EXACT = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
-_SPAN = re.compile(r"(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)")
 # The rest of the package's address is a recording of somebody's session of 2015.
 _KEPT = ("q", "tbm", "tbs")
 
@@ -107,11 +111,21 @@ class Google(Source):
         Option("window", "show the browser, for a person to answer its questions", "no", _YES_NO),
         Option("profile", "folder in which the browser keeps such answers; else forgotten"),
         Option("safe", "hide adult pictures", "moderate", {word: word for word in SAFE}),
-        Option("size", f"{', '.join(WORDS['size'])}, or exactly WIDTHxHEIGHT pixels"),
+        Option(
+            "size",
+            f"{', '.join(WORDS['size'])}, or exactly WIDTHxHEIGHT pixels",
+            words=WORDS["size"],
+            parse=width_and_height,
+        ),
         Option("colour", "all colours, or one that prevails", "", WORDS["colour"]),
         Option("type", "kind of picture", "", WORDS["type"]),
         Option("licence", "what the licence must allow", "", WORDS["licence"]),
-        Option("date", f"within the last {', '.join(WORDS['date'])}, or 2020-01-01..2021-12-31"),
+        Option(
+            "date",
+            f"within the last {', '.join(WORDS['date'])}, or 2020-01-01..2021-12-31",
+            words=WORDS["date"],
+            parse=days,
+        ),
         Option("aspect", "shape of the picture", "", WORDS["aspect"]),
         Option("format", "file format", "", WORDS["format"]),
         Option(
@@ -123,28 +137,23 @@ class Google(Source):
         self._first = first
         self._more = more
 
-    def settings(self, query: Query) -> dict[str, str]:
-        """Return what every source does; a size may also be WIDTHxHEIGHT, a date also FROM..TO."""
-        settings = super().settings(query)
-        own_filters(settings)
-        return settings
-
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in the page's order, scrolled for as they are wanted, to the page's end.
 
         The browser lives as long as the generator.
         """
-        settings = self.settings(query)
-        _check_private(settings["endpoint"], client)
+        # The browser connects by itself; the rule of the client holds for it as well.
+        endpoint = settings["endpoint"]
+        if not client.allow_private and spelled_private(urlsplit(endpoint).hostname or ""):
+            raise unreachable(endpoint, "private address")
         address = search_address(query.text, settings)
         with _browser(settings, client) as browser:
             browser.open(address)
             page = self._first_page(browser, query, settings["window"] == "yes")
             seen: set[str] = set()
             while new := _unseen(page, seen):
-                for result in new:
-                    seen.add(result.url)
-                    yield _candidate(result, query)
+                seen.update(result.url for result in new)
+                yield [_candidate(result, query) for result in new]
                 page = browser.watch(
                     lambda page: bool(_unseen(page, seen)), self._more, _LONGEST, scroll=True
                 )
@@ -158,10 +167,7 @@ class Google(Source):
             page = browser.watch(lambda page: state(page) in ("results", "none"), _PERSON, _PERSON)
         self._raise_if_turned_away(page, query)
         if state(page) == "unknown":
-            raise Changed(
-                f"Google showed {query.text!r} a page without the results we know ({page.url}).",
-                "Try again later; if it stays so, update Gleanset or use another source.",
-            )
+            raise changed("Google", query.text, f"a page without the results we know ({page.url})")
         return page
 
     def _raise_if_turned_away(self, page: GooglePage, query: Query) -> None:
@@ -175,16 +181,6 @@ class Google(Source):
             )
         if shown == "refused":
             self.refuse(Page(page.status, page.text, page.url, {}), query)
-
-
-def _check_private(endpoint: str, client: Client) -> None:
-    # The browser connects by itself; the rule of the client holds for it as well.
-    allowed = client.allow_private
-    if not allowed and spelled_private(urlsplit(endpoint).hostname or ""):
-        raise Unreachable(
-            f"{endpoint} could not be asked: private address.",
-            "Add --allow-private if this address is meant.",
-        )
 
 
 def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
@@ -212,8 +208,8 @@ def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
 def search_address(text: str, settings: Mapping[str, str]) -> str:
     """Return the address of the search for `text`.
 
-    Raises `UsageError` for a size or date that makes no sense, `MissingComponent` without the
-    package, `Changed` when it no longer builds addresses as it did.
+    Raises `MissingComponent` without the package, `Changed` when it no longer builds addresses as
+    it did.
     """
     own = own_filters(settings)
     try:
@@ -243,11 +239,15 @@ def _extra_missing(error: ImportError) -> Exception:
 
 
 def own_filters(settings: Mapping[str, str]) -> list[str]:
-    """Return the filters that the package does not know. Raises `UsageError` for a wrong word."""
-    found = [words[settings[name]] for name, words in _OWN.items() if settings[name] in words]
-    found += _exact_size(settings["size"])
-    found += _span(settings["date"])
-    return found
+    """Return the filters that the package does not know."""
+    filters = [words[settings[name]] for name, words in _OWN.items() if settings[name] in words]
+    if (size := settings["size"]) not in WORDS["size"] | {"": ""}:
+        width, height = width_and_height(size)
+        filters.append(f"isz:ex,iszw:{width},iszh:{height}")
+    if (span := settings["date"]) not in WORDS["date"] | {"": ""}:
+        first, last = (f"{day:%m/%d/%Y}" if day else "" for day in days(span))
+        filters.append(f"cdr:1,cd_min:{first},cd_max:{last}")
+    return filters
 
 
 def _arguments(settings: Mapping[str, str]) -> dict[str, str]:
@@ -270,30 +270,6 @@ def _with_own_filters(address: str, own: list[str], settings: Mapping[str, str])
     params["hl"] = "en"
     sent = {name: value for name, value in params.items() if value}
     return Endpoint(settings["endpoint"]).url("/search?" + urlencode(sent, quote_via=quote))
-
-
-def _exact_size(size: str) -> list[str]:
-    if not size or size in WORDS["size"]:
-        return []
-    if exact := _EXACT.fullmatch(size):
-        return [f"isz:ex,iszw:{exact[1]},iszh:{exact[2]}"]
-    raise UsageError(
-        f"google.size cannot be {size!r}.",
-        f"Use one of: {', '.join(WORDS['size'])}, or exactly WIDTHxHEIGHT such as 1920x1080.",
-    )
-
-
-def _span(span: str) -> list[str]:
-    if not span or span in WORDS["date"]:
-        return []
-    if days := _SPAN.fullmatch(span):
-        with suppress(ValueError):
-            first, last = (date.fromisoformat(day) for day in days.groups())
-            return [f"cdr:1,cd_min:{first:%m/%d/%Y},cd_max:{last:%m/%d/%Y}"]
-    raise UsageError(
-        f"google.date cannot be {span!r}.",
-        f"Use one of: {', '.join(WORDS['date'])}, or a span such as 2020-01-01..2021-12-31.",
-    )
 
 
 def _unseen(page: GooglePage, seen: set[str]) -> list[GoogleResult]:

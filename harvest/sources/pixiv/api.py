@@ -1,15 +1,14 @@
 """Pixiv's app API through pixivpy3: a login that renews itself, a page of a search.
 
 pixivpy3 knows what the app sends. It passes itself off as a browser and looks at no status, so
-every request of it goes through `PixivApi._request`: any endpoint, a plain session, and every
-answer judged. Pixiv says the same thing with several statuses: the words of the body decide
+every request of it goes through `PixivApi._request`: any endpoint, and a session of ours, which
+judges every answer. Pixiv says the same thing with several statuses: the words of the body decide
 first, the status only where the body says nothing.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 import warnings
@@ -20,22 +19,15 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from gleanset.errors import (
-    Blocked,
-    Changed,
-    GleansetError,
-    MissingComponent,
-    NeedsLogin,
-    Unreachable,
-)
+from gleanset.errors import Changed, GleansetError, MissingComponent, NeedsLogin
 from harvest.http import Client, Page, retry_after
-from harvest.secrets import LOGIN_HELP, redacted
-from harvest.sources.base import Endpoint, refusal
+from harvest.secrets import LOGIN_HELP
+from harvest.sources.base import Endpoint, no_data, refusal, speakable
 from harvest.sources.throttle import PassingTrouble, SiteThrottle
 
 if TYPE_CHECKING:
     from pixivpy3 import AppPixivAPI
-    from requests import RequestException, Response
+    from requests import Response
 
 HOST = "https://app-api.pixiv.net"
 AUTH_HOST = "https://oauth.secure.pixiv.net"
@@ -49,9 +41,6 @@ _MARGIN = 120.0
 _LIFE = 3600.0
 _PASSING = frozenset({500, 502, 503, 504})
 _TOKEN_TROUBLE = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
-_CHALLENGE = ("just a moment", "cloudflare", "cf-chl", "captcha", "attention required")
-# A message may repeat a token or a code. Nothing else in it is one long word.
-_SECRET_LIKE = re.compile(r"[\w-]{25,}", re.ASCII)
 
 SearchTarget = Literal["partial_match_for_tags", "exact_match_for_tags", "title_and_caption"]
 SearchOrder = Literal["date_desc", "date_asc"]
@@ -114,7 +103,7 @@ class PixivApi:
         self._app = _open_app(self._request)
         from harvest.sources.sessions import open_session
 
-        self._session = open_session(client, throttle)
+        self._session = open_session(client, throttle, _trouble)
         self._endpoints = endpoints
         self._limits = client.limits
         self._throttle = throttle
@@ -230,28 +219,11 @@ class PixivApi:
         """Ask at the endpoint, again after passing troubles; return a good answer alone."""
         where = self._endpoints.url(url)
         headers = {**self._app.additional_headers, **(headers or {})}
-        sent = {"params": params, "data": data, "headers": headers}
         return self._throttle.retrying(
-            where, self._limits, lambda: self._answer(method, where, sent)
+            where,
+            self._limits,
+            lambda: self._session.request(method, where, params, data, headers),
         )
-
-    def _answer(self, method: str, where: str, sent: Mapping[str, Any]) -> Response:
-        from requests import RequestException
-
-        from harvest.sources.sessions import page_of
-
-        try:
-            # A redirect could carry the token elsewhere; the API sends none.
-            answer = self._session.request(method, where, **sent, allow_redirects=False)
-        except RequestException as error:
-            raise PassingTrouble(_unreachable(where, error)) from None
-        page = page_of(answer)
-        if trouble := _complaint(page, where):
-            if isinstance(trouble, GleansetError) and page.status in _PASSING:
-                raise PassingTrouble(trouble, retry_after(page.headers))
-            raise trouble
-        answer.encoding = "utf-8"  # without a charset requests guesses
-        return answer
 
 
 def changed(what: str) -> Changed:
@@ -297,14 +269,21 @@ def _next_offset(next_url: object, offset: int) -> int | None:
     return int(ahead)
 
 
-def _complaint(page: Page, where: str) -> Exception | None:
-    """Return the error that an answer means, None for a good one. `where` is the address asked."""
+def _trouble(page: Page) -> Exception | None:
+    """Return what an answer means, None for a good one."""
+    error = _complaint(page)
+    if isinstance(error, GleansetError) and page.status in _PASSING:
+        return PassingTrouble(error, retry_after(page.headers))
+    return error
+
+
+def _complaint(page: Page) -> Exception | None:
     try:
         body = json.loads(page.text)
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        return _no_data(page, where)
+        return no_data("Pixiv", "a question of its app", page)
     if page.status == 200 and not body.get("error") and not body.get("has_error"):
         return None
     message = " ".join(_sentences(body))
@@ -315,13 +294,13 @@ def _complaint(page: Page, where: str) -> Exception | None:
         return _OffsetCap()
     if "invalid_client" in lower:
         return Changed(
-            f"Pixiv no longer knows the app that pixivpy3 speaks for ({where}).",
+            f"Pixiv no longer knows the app that pixivpy3 speaks for ({page.url}).",
             "Run pip install -U pixivpy3.",
         )
     if "rate limit" in lower:
         page = replace(page, status=429)
-    words = f": {_speakable(message)}" if message else ""
-    return refusal(f"Pixiv answered {page.status}{words} ({where}).", page)
+    words = f": {speakable(message)}" if message else ""
+    return refusal(f"Pixiv answered {page.status}{words} ({page.url}).", page)
 
 
 def _sentences(body: Mapping[str, Any]) -> Iterator[str]:
@@ -333,30 +312,3 @@ def _sentences(body: Mapping[str, Any]) -> Iterator[str]:
             yield value
         elif isinstance(value, dict):
             yield from _sentences(value)
-
-
-def _no_data(page: Page, where: str) -> Exception:
-    challenged = any(mark in page.text.casefold() for mark in _CHALLENGE)
-    if page.status in (401, 403) or (challenged and page.status < 429):
-        return Blocked(
-            f"Pixiv answered {page.status} with a page for a browser instead of data ({where}).",
-            "Its guard (Cloudflare) turned this network away, and Gleanset does not pretend to be "
-            "a browser. Wait some hours, use another network or another source.",
-        )
-    what = f"Pixiv answered {page.status} with something that is not the data we know ({where})."
-    return refusal(what, page)
-
-
-def _unreachable(where: str, error: RequestException) -> Unreachable:
-    # The outermost text begins with the whole address and hides the reason behind it.
-    inner = error.args[0] if error.args else error
-    cause = _speakable(str(getattr(inner, "reason", None) or inner))
-    return Unreachable(
-        f"{where} could not be asked: {cause}.",
-        "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.",
-    )
-
-
-def _speakable(text: str) -> str:
-    """Return a text of the site that may be shown: short, and nothing that looks like a token."""
-    return _SECRET_LIKE.sub("***", redacted(text))[:200]

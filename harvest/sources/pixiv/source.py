@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 from threading import Lock
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -15,13 +16,12 @@ from gleanset.errors import NeedsLogin, UsageError
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.secrets import LOGIN_HELP, secret
-from harvest.sources.base import Endpoint, Option, Query, Source
+from harvest.sources.base import Endpoint, Option, Pages, Query, Source, day, in_windows, number
 from harvest.sources.pixiv.api import (
     AUTH_HOST,
     HOST,
     Endpoints,
     PixivApi,
-    PixivPage,
     PixivSearch,
     SearchOrder,
     SearchTarget,
@@ -68,9 +68,10 @@ class Pixiv(Source):
             "bookmarks",
             "least number of bookmarks; from 100 on also by the visitors' tags for it, "
             "which not every such work has",
+            parse=number,
         ),
-        Option("since", "made on that day or later, YYYY-MM-DD"),
-        Option("until", "made on that day or before, YYYY-MM-DD"),
+        Option("since", "made on that day or later, YYYY-MM-DD", parse=day),
+        Option("until", "made on that day or before, YYYY-MM-DD", parse=day),
         Option("r18", "works for adults", "no", _NO_YES_ONLY),
         Option("ai", "works that their author declares as made by AI", "no", _NO_YES_ONLY),
         Option("pages", "of a work with several", "all", {"all": "all", "first": "first"}),
@@ -91,28 +92,22 @@ class Pixiv(Source):
         self._lock = Lock()
 
     def settings(self, query: Query) -> dict[str, str]:
-        """Return what every source does; dates and the number of bookmarks must be such."""
+        """Return what every source does; the two days must be in order."""
         settings = super().settings(query)
-        days = [day for name in ("since", "until") if (day := _day(name, settings[name]))]
+        days = [settings[name] for name in ("since", "until") if settings[name]]
         if days != sorted(days):
             raise UsageError("pixiv.since is later than pixiv.until.", "Exchange the two dates.")
-        if settings["bookmarks"] and not settings["bookmarks"].isdecimal():
-            raise UsageError(
-                f"pixiv.bookmarks cannot be {settings['bookmarks']!r}.",
-                "Use a number such as 500.",
-            )
         return settings
 
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield every page of every work that is asked for, in the order asked for."""
-        settings = self.settings(query)
         selection = WorkFilter(
             int(settings["bookmarks"] or 0), settings["r18"], settings["ai"], settings["type"]
         )
         api = self._api(settings, client)
-        for work in every_work(api, _search(query.text, settings, selection.bookmarks)):
-            if selection.takes(work):
-                yield from _pictures(api, work, query, settings)
+        for works in every_page(api, _search(query.text, settings, selection.bookmarks)):
+            for work in filter(selection.takes, works):
+                yield _pictures(api, work, query, settings)
 
     def _api(self, settings: Mapping[str, str], client: Client) -> PixivApi:
         endpoints = Endpoints(Endpoint(settings["endpoint"]), Endpoint(settings["auth_endpoint"]))
@@ -131,27 +126,14 @@ def _token() -> str:
     return token
 
 
-def _day(name: str, text: str) -> date | None:
-    if not text:
-        return None
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    # To Python 20240131 and 2024-W05-3 are dates as well.
-    if day is None or str(day) != text:
-        raise UsageError(f"pixiv.{name} cannot be {text!r}.", "Write the day as 2024-01-31.")
-    return day
-
-
 def _search(text: str, settings: Mapping[str, str], bookmarks: int) -> PixivSearch:
     by_tag = settings["target"] != "title"
     return PixivSearch(
         with_buckets(text, bookmarks) if by_tag else text,
         _TARGETS[settings["target"]],
         _SORTS[settings["sort"]],
-        _day("since", settings["since"]),
-        _day("until", settings["until"]),
+        day(settings["since"]) if settings["since"] else None,
+        day(settings["until"]) if settings["until"] else None,
     )
 
 
@@ -267,9 +249,9 @@ def candidates(
     The size is told of the first page alone, but holds for every frame of a ugoira.
     """
     animated = work.type == "ugoira"
-    for number, url in enumerate(work.originals if urls is None else urls):
-        key = f"{work.id}_{'ugoira' if animated else 'p'}{number}"
-        size = (work.width, work.height) if animated or number == 0 else (None, None)
+    for index, url in enumerate(work.originals if urls is None else urls):
+        key = f"{work.id}_{'ugoira' if animated else 'p'}{index}"
+        size = (work.width, work.height) if animated or index == 0 else (None, None)
         yield Candidate(url, _origin(work, key, url, query, hint), *size, referer=REFERER)
 
 
@@ -316,21 +298,21 @@ def with_buckets(text: str, bookmarks: int) -> str:
     return f"{words} ({' OR '.join(tags)})" if len(tags) > 1 else f"{words} {tags[0]}"
 
 
-def every_work(api: PixivApi, search: PixivSearch) -> Iterator[Work]:
-    """Yield every work once, also those past the number that one search reaches."""
-    seen: set[int] = set()
-    window: PixivSearch | None = search
-    last, more = "", False
-    while window is not None:
-        for page in _pages(api, window):
-            works = _read(page)
-            yield from _unseen(works, seen)
-            last = works[-1].create_date if works else last
-            more = page.next_offset is not None
-        window = _next_window(window, last) if more else None
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """The works of one page of a search, and whether another one follows."""
+
+    works: list[Work]
+    more: bool
 
 
-def _pages(api: PixivApi, search: PixivSearch) -> Iterator[PixivPage]:
+def every_page(api: PixivApi, search: PixivSearch) -> Iterator[list[Work]]:
+    """Yield every page of works, also past the number that one search reaches."""
+    for page in in_windows(search, partial(_pages, api), _next_window):
+        yield page.works
+
+
+def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ReadPage]:
     """Yield what one search reaches; the last page tells of a next one when there is more."""
     offset: int | None = 0
     while offset is not None and offset <= _LAST_OFFSET:
@@ -339,40 +321,31 @@ def _pages(api: PixivApi, search: PixivSearch) -> Iterator[PixivPage]:
             if offset == 0:
                 raise changed("a refusal of the first page of a search")
             return
-        yield page
+        works = [work for value in page.works if (work := read_work(value))]
+        if page.works and not works:
+            raise changed("works, of which none has the shape we know")
         offset = page.next_offset
+        yield ReadPage(works, offset is not None)
 
 
-def _unseen(works: list[Work], seen: set[int]) -> Iterator[Work]:
-    for work in works:
-        if work.id not in seen:
-            seen.add(work.id)
-            yield work
-
-
-def _read(page: PixivPage) -> list[Work]:
-    works = [work for value in page.works if (work := read_work(value))]
-    if page.works and not works:
-        raise changed("works, of which none has the shape we know")
-    return works
-
-
-def _next_window(search: PixivSearch, last: str) -> PixivSearch | None:
+def _next_window(search: PixivSearch, last: ReadPage) -> PixivSearch | None:
     """Return the same search from the last work on, by its day; None when no day is left.
 
     One day more is asked for, because that day may have been cut in the middle and days
     begin in Japan. A window must shrink all the same, or a day with more works than one
     search reaches would be asked for ever.
     """
+    if not last.more or not last.works:
+        return None
     try:
-        day = date.fromisoformat(last[:10])
+        made = date.fromisoformat(last.works[-1].create_date[:10])
     except ValueError:
         raise changed("works without their dates") from None
     since, until = search.since, search.until
     if search.order == "date_asc":
-        since = max(day - _DAY, since + _DAY) if since else day - _DAY
+        since = max(made - _DAY, since + _DAY) if since else made - _DAY
     else:
-        until = min(day + _DAY, until - _DAY) if until else day + _DAY
+        until = min(made + _DAY, until - _DAY) if until else made + _DAY
     if since and until and since > until:
         return None
     return replace(search, since=since, until=until)
