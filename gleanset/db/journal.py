@@ -310,11 +310,12 @@ def _undoing(row: Row) -> str:
 def _said(row: Row) -> tuple[str, int | None]:
     """Return the state that decisions alone have given a sample.
 
-    A search turns 'queue' into 'retired' and back, and is no decision: there the last one tells.
+    A search turns 'queue' into 'retired' and back, and is no decision: there the last one tells,
+    and a sample without one is in the queue.
     """
-    told = _STATUS.get(row["last"], "")
-    undecided = row["status"] in _UNDECIDED and told in _UNDECIDED
-    return (told if undecided else row["status"]), row["label"]
+    decided = _STATUS.get(row["last"], "queue")
+    undecided = row["status"] in _UNDECIDED and decided in _UNDECIDED
+    return (decided if undecided else row["status"]), row["label"]
 
 
 def _after(row: Row) -> tuple[str, int | None]:

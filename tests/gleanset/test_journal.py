@@ -36,7 +36,7 @@ STATUS = {
     "label": "labelled",
     "reject": "rejected",
     "clear": "queue",
-    "remove": "queue",
+    "remove": "retired",
     "add": "queue",
 }
 
