@@ -27,6 +27,8 @@ MOST_BITS = 22
 _LEAST_BITS = 6
 ROWS = 1 << 20
 """Rows that one step of the search may give: 24 MB."""
+AT_ONCE = 64
+"""Hashes that are compared before it is looked which of them are near."""
 
 
 class Near(NamedTuple):
@@ -230,12 +232,18 @@ def _meet(index: _ByKey, way: _Way, place: Numbers, out: Numbers) -> int:
             if rows + last - x > len(out):
                 place[0], place[1] = key, x
                 return rows
-            for y in range(x + 1, last):
-                apart = hashes[x] ^ hashes[y]
-                count = _bits(apart)
-                if count <= way.distance and _first_two(apart, way):
-                    out[rows, 0], out[rows, 1], out[rows, 2] = order[x], order[y], count
-                    rows += 1
+            for begin in range(x + 1, last, AT_ONCE):
+                # Most parts have none that is near, and to count them takes no branch.
+                part = hashes[begin : min(begin + AT_ONCE, last)]
+                near = 0
+                for y in range(len(part)):
+                    near += _bits(hashes[x] ^ part[y]) <= way.distance
+                for y in range(len(part) if near else 0):
+                    apart = hashes[x] ^ part[y]
+                    count = _bits(apart)
+                    if count <= way.distance and _first_two(apart, way):
+                        out[rows, 0], out[rows, 1], out[rows, 2] = order[x], order[begin + y], count
+                        rows += 1
     place[0] = len(starts) - 1
     return rows
 
@@ -257,18 +265,19 @@ def _look_up(
     for y in range(place[0], len(right)):
         key = ((right[y] >> low_shift) & low_mask) | ((right[y] >> high_shift) & high_mask)
         # Few keys occur, and their bits stay in the processor's cache where the starts do not.
-        if not (there[np.int64(key >> np.uint64(6))] >> (key & np.uint64(63))) & np.uint64(1):
+        if not (there[key >> np.uint64(6)] >> (key & np.uint64(63))) & np.uint64(1):
             continue
-        begin, end = starts[np.int64(key)], starts[np.int64(key) + 1]
+        begin, end = starts[key], starts[key + np.uint64(1)]
         if rows + end - begin > len(out):
             place[0] = y
             return rows
-        for at in range(begin, end):
-            apart = index.hashes[at] ^ right[y]
+        part = index.hashes[begin:end]
+        for at in range(len(part)):
+            apart = part[at] ^ right[y]
             count = _bits(apart)
             if count > way.distance or not _first_two(apart, way):
                 continue
-            x = index.order[at]
+            x = index.order[begin + at]
             if hits[x] < way.most:
                 hits[x] += 1
                 out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,10 +179,18 @@ def _every_dataset_is_sound(
     assert not found, "\n".join(found)
 
 
+@pytest.fixture(scope="session")
+def _new_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that nobody writes to: to copy it takes a quarter of the time of making one."""
+    folder = tmp_path_factory.mktemp("new") / "dataset"
+    Dataset.create(folder).close()
+    return folder
+
+
 @pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
+def dataset(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
     """A new dataset in `tmp_path/dataset`."""
-    with Dataset.create(tmp_path / "dataset") as made:
+    with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as made:
         yield made
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tools_for_tests import examples
 
+from gleanset import hamming
 from gleanset.hamming import MOST_BANDS, Near, NearHashes, distinct, near_pairs
 
 MOST = MOST_BANDS - 2
@@ -38,7 +40,7 @@ def by_brute_force(left: list[int], right: list[int], distance: int) -> Pairs:
 
 
 @given(st.lists(HASH, max_size=20), st.lists(HASH, max_size=20), st.integers(0, MOST))
-@settings(max_examples=100)
+@settings(max_examples=examples(40, 200))
 def test_pairs_are_those_of_brute_force(new: list[int], old: list[int], distance: int) -> None:
     near = [value ^ (1 << bit) ^ (1 << (bit * 7 % 64)) for bit, value in enumerate(new)]
     hashes = NearHashes(array(new + near), distance)
@@ -72,15 +74,15 @@ def clustered(size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
     return np.concatenate([base, near])
 
 
-@pytest.mark.parametrize("distance", [0, 1, 3, 6, 8, 11])
+@pytest.mark.parametrize("distance", [0, 1, 6, 11])
 def test_the_index_finds_what_comparing_each_with_each_finds(distance: int) -> None:
-    hashes = np.unique(clustered(6000))
+    hashes = np.unique(clustered(2000))
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None, :])
     rows = np.argwhere(np.triu(apart <= distance, 1))
     expected = {(int(a), int(b)): int(apart[a, b]) for a, b in rows}
     assert told(list(near_pairs(hashes, distance))) == expected
-    crossed = {(a, b - 3000): d for (a, b), d in expected.items() if a < 3000 <= b}
-    assert told(list(NearHashes(hashes[:3000], distance).among(hashes[3000:]))) == crossed
+    crossed = {(a, b - 1000): d for (a, b), d in expected.items() if a < 1000 <= b}
+    assert told(list(NearHashes(hashes[:1000], distance).among(hashes[1000:]))) == crossed
 
 
 def test_equal_hashes_make_a_star() -> None:
@@ -97,16 +99,16 @@ def test_a_blob_costs_no_more_than_its_size() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
-def test_more_pairs_than_fit_at_a_time_come_in_parts() -> None:
-    hashes = np.arange(3000, dtype=np.uint64)  # all within 12 bits: 4.5 million pairs
-    parts = list(near_pairs(hashes, 12))
+def test_more_pairs_than_fit_at_a_time_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hamming, "ROWS", 500)
+    hashes = np.arange(100, dtype=np.uint64)  # all within 7 bits: 4950 pairs
+    parts = list(near_pairs(hashes, 7))
     assert len(parts) > 2
-    assert sum(len(part.a) for part in parts) == 3000 * 2999 // 2
-    equal = np.zeros(2000, np.uint64)
+    assert len(told(parts)) == 100 * 99 // 2
+    equal = np.zeros(50, np.uint64)
     by_two = list(NearHashes(equal, 1).among(equal))
     assert len(by_two) > 2
-    met = np.concatenate([part.a * 2000 + part.b for part in by_two])
-    assert len(np.unique(met)) == len(met) == 2000 * 2000
+    assert len(told(by_two)) == 50 * 50
 
 
 def test_nothing_to_compare() -> None:
