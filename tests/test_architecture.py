@@ -88,8 +88,9 @@ class Import(NamedTuple):
 
 
 @cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def nodes_of(path: Path) -> list[ast.AST]:
+    """All nodes of a module, which every rule looks through."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def modules(root: Path) -> Iterator[Path]:
@@ -97,9 +98,9 @@ def modules(root: Path) -> Iterator[Path]:
         yield from sorted((root / room).rglob("*.py"))
 
 
-def imports(tree: ast.AST) -> Iterator[Import]:
+def imports(path: Path) -> Iterator[Import]:
     """Every import, also inside functions and under TYPE_CHECKING."""
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(alias.name, node.lineno)
@@ -116,15 +117,14 @@ def violations(root: Path) -> list[str]:
     found: list[str] = []
     for path in modules(root):
         name = path.relative_to(root).as_posix()
-        tree = tree_of(path)
         found += [
             f"{name}:{made.line}: {why}"
-            for made in imports(tree)
+            for made in imports(path)
             if (why := forbidden(name, made.module))
         ]
         found += [
             f"{name}:{node.lineno}: {node.attr} outside {place}"
-            for node in ast.walk(tree)
+            for node in nodes_of(path)
             if isinstance(node, ast.Attribute)
             and (place := ATTRIBUTES.get(node.attr)) is not None
             and not name.startswith(place)
@@ -181,7 +181,7 @@ def test_every_room_keeps_below_its_ceiling(folders: str) -> None:
 def vague_names(path: Path) -> list[str]:
     """Parameters, attributes and names of over five lines that do not say what they hold."""
     vague: list[str] = []
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.ClassDef):
             fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
             vague += [
@@ -236,7 +236,7 @@ def test_functions_have_few_parameters() -> None:
     assert [
         f"{path.relative_to(ROOT).as_posix()}:{node.lineno}: {node.name}"
         for path in modules(ROOT)
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and len(parameters(node)) > MOST_PARAMETERS
     ] == []
@@ -284,7 +284,7 @@ def packages_above(name: str) -> set[str]:
 def targets(path: Path, names: Set[str]) -> set[str]:
     """Which of our modules a file imports: of `from package import module` the module alone."""
     found: set[str] = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -317,7 +317,7 @@ def test_every_class_has_a_name_of_its_own() -> None:
     """One name, one meaning: a generic noun is given its subject."""
     places: dict[str, list[str]] = defaultdict(list)
     for path in modules(ROOT):
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(path.relative_to(ROOT).as_posix())
     assert {name: where for name, where in places.items() if len(where) > 1} == {}

@@ -96,7 +96,7 @@ def test_it_is_said_how_much_comes_and_what_makes_it_less(tmp_path: Path, uv: st
 
 
 @needs_shell
-@pytest.mark.parametrize("uv", ["exit 2", "exit 0"])
+@pytest.mark.parametrize("uv", [pytest.param("exit 2", marks=pytest.mark.long), "exit 0"])
 def test_uv_chooses_the_build_of_pytorch_and_pip_stands_in(tmp_path: Path, uv: str) -> None:
     (tmp_path / "pyproject.toml").write_text(PACKAGE)
     (tmp_path / "backend.py").write_text(BACKEND)

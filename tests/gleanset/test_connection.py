@@ -266,14 +266,13 @@ def test_many_processes_may_make_the_same_dataset(tmp_path: Path) -> None:
         "import sys; from gleanset import Dataset; from pathlib import Path; sys.stdin.readline()\n"
         "Dataset.create(Path(sys.argv[1])).close()"
     )
-    for attempt in range(2):
-        several = [python(code, tmp_path / str(attempt)) for _ in range(4)]
-        for process in several:
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in several:
-            assert process.communicate(timeout=60)[1] == ""
+    several = [python(code, tmp_path / "new") for _ in range(4)]
+    for process in several:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in several:
+        assert process.communicate(timeout=60)[1] == ""
 
 
 def test_who_makes_a_catalogue_waits_for_another_that_does(tmp_path: Path) -> None:
@@ -286,7 +285,7 @@ def test_who_makes_a_catalogue_waits_for_another_that_does(tmp_path: Path) -> No
         end.join()
 
 
-@pytest.mark.parametrize("size", ["size=450k", "size=550k", "size=750k"])
+@pytest.mark.parametrize("size", ["size=450k", "size=750k"])
 def test_a_full_disk_is_told_and_what_was_done_is_kept(small_disk: SmallDisk, size: str) -> None:
     root = small_disk(size) / "dataset"
     with Dataset.create(root) as dataset:

@@ -323,7 +323,7 @@ def test_too_many_frames_are_refused() -> None:
     assert refused(gif(decoding.MAX_FRAMES + 1)).reason == "too large"
 
 
-@pytest.mark.parametrize("size", [(1500, 1100), (4000, 600), (513, 2100), (512, 512), (100, 3000)])
+@pytest.mark.parametrize("size", [(1500, 1100), (512, 512), (100, 3000)])
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_draft_tells_the_same_as_the_whole(
@@ -408,7 +408,7 @@ def test_mutated_bytes_succeed_or_are_unreadable(
 def test_thousands_of_flipped_bytes_in_headers() -> None:
     rng = random.Random(1)
     for seed in SEEDS:
-        for _ in range(250):
+        for _ in range(100):
             data = bytearray(seed)
             for _ in range(rng.randint(1, 4)):
                 data[rng.randrange(min(len(data), 400))] = rng.choice((0, 1, 127, 128, 255))

@@ -6,16 +6,20 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
-from tools_for_tests import Ran, picture, run_cli, run_here
+from tools_for_tests import ROOT, Ran, picture, run_here
 
 # Mounts the dataset on itself, read-only, for one command alone.
 _MOUNTED = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
-
+_RUN_ALL = """
+import json, sys
+from tools_for_tests import run_here
+print(json.dumps([run_here(*words) for words in json.load(sys.stdin)]))
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -40,27 +44,34 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Medium:
-    """Runs commands for which `root` cannot be written to."""
+    """Runs commands for which `root` cannot be written to, all in one process."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, prefix: tuple[str, ...] = ()) -> None:
+        self.root, self.prefix = root, prefix
 
-    def run(self, module: str, *words: str | Path, at: Path | None = None) -> Ran:
-        prefix = () if os.geteuid() else ("unshare", "-m", "sh", "-c", _MOUNTED, str(self.root))
-        return run_cli(module, *words, "-d", at or self.root, prefix=prefix)
+    def run(self, *commands: tuple[str, ...]) -> list[Ran]:
+        named = [words if "-d" in words else (*words, "-d", str(self.root)) for words in commands]
+        done = subprocess.run(
+            [*self.prefix, sys.executable, "-c", _RUN_ALL],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))},
+            input=json.dumps(named),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return [Ran(*ran) for ran in json.loads(done.stdout)]
 
 
-@pytest.fixture
-def medium(made: Path, tmp_path: Path) -> Iterator[Medium]:
-    root = tmp_path / "medium"
+@pytest.fixture(scope="module")
+def medium(made: Path) -> Iterator[Medium]:
+    root = made.with_name("medium")
     shutil.copytree(made, root)
     if os.geteuid() == 0:
-        tried = shutil.which("unshare") and subprocess.run(
-            ["unshare", "-m", "sh", "-c", _MOUNTED, str(root), "true"], capture_output=True
-        )
+        prefix = ("unshare", "-m", "sh", "-c", _MOUNTED, str(root))
+        tried = shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True)
         if not tried or tried.returncode:
             pytest.skip("root may write everywhere, and nothing can be mounted read-only here")
-        yield Medium(root)
+        yield Medium(root, prefix)
         return
     folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
     (root / "catalog.sqlite").chmod(0o444)
@@ -72,13 +83,16 @@ def medium(made: Path, tmp_path: Path) -> Iterator[Medium]:
 
 
 def test_it_can_be_looked_at_and_exported(medium: Medium, tmp_path: Path) -> None:
-    listed = medium.run("pipeline.cli", "list", "samples")
+    listed, status, exported = medium.run(
+        ("pipeline.cli", "list", "samples"),
+        ("pipeline.cli", "status", "--json"),
+        ("labeler.cli", "export", str(tmp_path / "out"), "--workers", "1", "--json"),
+    )
     assert listed.code == 0, listed.stderr
     assert {json.loads(line)["label"] for line in listed.stdout.splitlines()} == {"hana"}
-    assert medium.run("pipeline.cli", "status", "--json").json["images"] == 4
-    told = medium.run("labeler.cli", "export", tmp_path / "out", "--workers", "1", "--json")
-    assert told.code == 0, told.stderr
-    assert len(list((tmp_path / "out").rglob("*.jpg"))) == told.json["exported"] == 4
+    assert status.json["images"] == 4
+    assert exported.code == 0, exported.stderr
+    assert len(list((tmp_path / "out").rglob("*.jpg"))) == exported.json["exported"] == 4
 
 
 READING = {
@@ -123,48 +137,58 @@ WRITING = {
 }
 
 
-def told_apart(commands: dict[str, tuple[str, ...]], few: set[str]) -> list[ParameterSet | str]:
-    """All commands by name; those that are not among the `few` only in the long run."""
-    return [c if c in few else pytest.param(c, marks=pytest.mark.long) for c in commands]
+SOME_READING = ("verify", "dedup", "split", "restore")
+SOME_WRITING = ("undo", "dedup", "folder", "snapshot")
 
 
-def run_with_places(medium: Medium, made: Path, tmp_path: Path, words: tuple[str, ...]) -> Ran:
-    tree = made.parent / "tree"
-    places = {"made": made, "tree": tree, "picture": tree / "hana/0.jpg", "out": tmp_path / "out"}
-    return medium.run(*[word.format(**places) for word in words])
+def run_named(
+    medium: Medium, folder: Path, commands: dict[str, tuple[str, ...]], names: Iterable[str]
+) -> dict[str, Ran]:
+    """Run some of the commands; `folder` has the original dataset and the tree it came from."""
+    places = {
+        "made": folder / "dataset",
+        "tree": folder / "tree",
+        "picture": folder / "tree/hana/0.jpg",
+        "out": folder / "out",
+    }
+    lines = [tuple(word.format(**places) for word in commands[name]) for name in names]
+    return dict(zip(names, medium.run(*lines), strict=True))
 
 
-@pytest.mark.parametrize("command", told_apart(READING, {"verify", "dedup"}))
+@pytest.mark.parametrize(
+    "names", [SOME_READING, pytest.param(READING, marks=pytest.mark.long)], ids=["some", "all"]
+)
 def test_simulations_and_readers_need_no_lock(
-    medium: Medium, made: Path, tmp_path: Path, command: str
+    medium: Medium, made: Path, names: Iterable[str]
 ) -> None:
-    told = run_with_places(medium, made, tmp_path, READING[command])
-    assert told.code == 0, told.stderr
+    done = run_named(medium, made.parent, READING, names)
+    assert {name: ran for name, ran in done.items() if ran.code} == {}
 
 
-@pytest.mark.parametrize("command", told_apart(WRITING, {"undo", "dedup"}))
-def test_what_must_write_says_what_to_do(
-    medium: Medium, made: Path, tmp_path: Path, command: str
-) -> None:
-    told = run_with_places(medium, made, tmp_path, WRITING[command])
-    assert (told.code, "Traceback" in told.stderr) == (3, False), told.stderr
-    assert "can only be read" in told.stderr
-    assert "copy" in told.stderr
+@pytest.mark.parametrize(
+    "names", [SOME_WRITING, pytest.param(WRITING, marks=pytest.mark.long)], ids=["some", "all"]
+)
+def test_what_must_write_says_what_to_do(medium: Medium, made: Path, names: Iterable[str]) -> None:
+    for name, ran in run_named(medium, made.parent, WRITING, names).items():
+        assert (name, ran.code, "Traceback" in ran.stderr) == (name, 3, False), ran.stderr
+        assert "can only be read" in ran.stderr
+        assert "copy" in ran.stderr
 
 
 def test_another_dataset_that_can_only_be_read_is_merged(medium: Medium, tmp_path: Path) -> None:
-    assert run_here("pipeline.cli", "init", "-d", tmp_path / "own").code == 0
-    told = medium.run("pipeline.cli", "merge", medium.root, at=tmp_path / "own")
-    assert told.code == 0, told.stderr
+    own = str(tmp_path / "own")
+    assert run_here("pipeline.cli", "init", "-d", own).code == 0
+    [merged] = medium.run(("pipeline.cli", "merge", str(medium.root), "-d", own))
+    assert merged.code == 0, merged.stderr
 
 
 def test_a_write_says_what_is_wrong(medium: Medium) -> None:
-    told = medium.run("labeler.cli", "label", "--reject", "0" * 32)
-    assert told.code == 2
-    told = medium.run("labeler.cli", "split", "--seed", "1")
-    assert (told.code, "Traceback" in told.stderr) == (3, False)
-    assert "can only be read" in told.stderr
-    assert "copy the dataset" in told.stderr
+    no_sample, split = medium.run(
+        ("labeler.cli", "label", "--reject", "0" * 32), ("labeler.cli", "split", "--seed", "1")
+    )
+    assert no_sample.code == 2
+    assert (split.code, "Traceback" in split.stderr) == (3, False)
+    assert "copy the dataset" in split.stderr
     before = sorted(path.name for path in medium.root.iterdir())
     assert not [name for name in before if name.endswith(("-wal", "-shm"))]
 

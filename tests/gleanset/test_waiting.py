@@ -80,7 +80,7 @@ def test_a_bar_takes_its_place() -> None:
 
 @pytest.mark.parametrize("word", ["-q", "-v", "--progress=json"])
 def test_nothing_is_shown_to_whom_it_is_not_for(word: str) -> None:
-    assert "gleanset dream" not in text(seen("0.5", word))
+    assert "gleanset dream" not in text(seen("0.3", word))
 
 
 def test_a_pipe_gets_no_such_line() -> None:
