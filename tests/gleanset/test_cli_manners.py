@@ -18,7 +18,6 @@ import pytest
 from tools_for_tests import ROOT, Ran, command, eventually, picture, run_here
 
 from gleanset import Dataset
-from gleanset.terminal import readable
 
 MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
 
@@ -243,18 +242,6 @@ def test_a_person_reads_words_and_quiet_is_silent(photos: Path, tmp_path: Path) 
     assert done.stdout == "added: 3, duplicate: 0, known: 0, rejected: 0\n"
     done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d", "-q")
     assert done == Ran(0, "", "")
-
-
-def test_results_are_readable() -> None:
-    result = {"added": 3, "no_results": True, "reasons": {"too large": 2}, "left": ["a", "b"]}
-    assert readable(result) == [
-        "added: 3, no results: True",
-        "reasons:",
-        "  too large: 2",
-        "left:",
-        "  a",
-        "  b",
-    ]
 
 
 def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(

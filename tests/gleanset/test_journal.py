@@ -153,27 +153,7 @@ def test_class_names_have_one_spelling(given: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "",
-        "   ",
-        "x" * 101,
-        ".",
-        "..",
-        ".hidden",
-        "a/b",
-        "a\\b",
-        "a:b",
-        "a*",
-        "a?",
-        'a"',
-        "<a>",
-        "a|b",
-        "a\0b",
-        "a\x1bb",
-        "a\udc80b",
-        "\u200b",
-        "a\u202eb",
-    ],
+    ["", "   ", "x" * 101, "..", ".hidden", "a/b", "a\\b", "a?", "a\0b", "\u200b", "a\u202eb"],
 )
 def test_class_names_that_cannot_be_folders_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is not a class name"):

@@ -55,9 +55,16 @@ def test_numbers_stand_side_by_side_and_long_names_are_cut() -> None:
     assert lines == ["added: 4, duplicate: 1,", "  a class with a n…: 12,", "  known: 0"]
 
 
-def test_an_interval_is_two_numbers() -> None:
-    told = readable({"accuracy": 0.5, "interval": Interval(0.25, 2 / 3)})
-    assert told == ["accuracy: 0.5, interval: 0.25 to 0.6667"]
+def test_results_are_readable() -> None:
+    result = {"added": 3, "interval": Interval(0.25, 2 / 3), "reasons": {"too large": 2}}
+    assert readable({**result, "left": ["a", "b"]}) == [
+        "added: 3, interval: 0.25 to 0.6667",
+        "reasons:",
+        "  too large: 2",
+        "left:",
+        "  a",
+        "  b",
+    ]
 
 
 def test_tables_that_are_too_wide_go_on_below() -> None:
