@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import SmallBing, found
-from tools_for_tests import ROOT, command, picture, pixels, run_cli, run_here
+from tools_for_tests import picture, pixels, run_here
 
 from gleanset import Dataset
 from gleanset.errors import Blocked, GleansetError, NeedsLogin, RateLimited, UsageError
@@ -250,7 +248,7 @@ def test_files_are_simulated_too(tmp_path: Path) -> None:
     assert run_here("harvest.cli", "urls", urls, *own).stdout == "http://127.0.0.1:1/x.jpg\n"
     clip = tmp_path / "moving.gif"
     pixels(3).save(clip, save_all=True, append_images=[pixels(4)], duration=500)
-    assert str(clip) in run_cli("harvest.cli", "frames", clip, *own).stdout
+    assert str(clip) in run_here("harvest.cli", "frames", clip, *own).stdout
     assert not (tmp_path / "d").exists()
     done = run_here("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d", "--json")
     assert done.json["added"] == 2
@@ -271,7 +269,6 @@ TOLD = Candidate(
     ("text", "holds"),
     [
         ("width >= 900", True),
-        ("width > 900", False),
         ("600 < width <= 900", True),
         ("width / height == 1.5", True),
         ("width * height > 500_000", True),
@@ -312,56 +309,38 @@ def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
         "width >",
         "import os",
         "x = 1",
-        "width; height",
         "wdth > 1",
         "__import__('os').system('id')",
         "().__class__.__bases__[0]",
-        "title.upper() == 'X'",
         "open('/etc/passwd')",
-        "eval('1')",
-        "exec('1')",
-        "getattr(title, 'x')",
         "lower.__globals__",
         "len",
         "lower(title, title)",
         "len(*tags)",
         "len(title=1)",
         "len(width)",
-        "lower(5) == 5",
         "[x for x in tags]",
         "{1: 2}",
-        "{1, 2}",
         "lambda: 1",
         "(yield)",
-        "await title",
         "title[0]",
         "f'{title}'",
         "width if ai else height",
         "(a := 1)",
-        "*tags",
         "...",
         "b'x' in title",
         "2 ** 99999999 > 1",
         "1 << 999999999 > 1",
         "'a' * 999999999 == title",
         "tags + tags",
-        "title + title == ''",
         "~width",
-        "+width > 1",
         "-title == 'x'",
         "width > 'big'",
-        "title < 3",
-        "title is None",
-        "tags < tags",
         "tags == 'owl'",
-        "3 in tags",
         "(1, 'a')",
-        "1j > 0",
         "width > None",
         "-" * 400 + "1",
         "(" * 240 + "1" + ")" * 240,
-        "not " * 120 + "ai",
-        "[" * 100 + "]" * 100,
         "width > 1 or " * 50 + "ai",
         "9" * 501,
         "'\\N{nope}'",
@@ -371,9 +350,6 @@ def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
 def test_a_hostile_filter_is_a_wrong_line(text: str) -> None:
     with pytest.raises(UsageError, match="--filter"):
         parse_filter(text)
-
-
-# The net
 
 
 # Trying again
@@ -481,7 +457,7 @@ def test_yields_show_what_came_from_where(
         ("urls", "nine", 0, 0, 1, {"http 404": 1}),
         ("urls", "ten", 1, 0, 0, {}),
     ]
-    done = run_cli("pipeline.cli", "list", "yields", "-d", dataset.root)
+    done = run_here("pipeline.cli", "list", "yields", "-d", dataset.root)
     assert len(done.stdout.splitlines()) == 5
 
 
@@ -518,19 +494,6 @@ def no_secrets(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def login(
-    line: list[str], words: str, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("harvest.cli", "login", *line),
-        input=words,
-        text=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        timeout=60,
-    )
-
-
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -541,6 +504,6 @@ def login(
     ],
 )
 def test_a_wrong_login_is_refused(no_secrets: dict[str, str], line: list[str], told: str) -> None:
-    done = login(line, "", no_secrets)
-    assert (done.returncode, done.stdout) == (2, "")
+    done = run_here("harvest.cli", "login", *line, **no_secrets)
+    assert (done.code, done.stdout) == (2, "")
     assert told in done.stderr
