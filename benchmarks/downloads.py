@@ -113,7 +113,7 @@ def commands(
     """The whole command of every tool that is there."""
     python, line = sys.executable, [str(urls), str(threads), str(out)]
     ours = [python, "-c", HARVEST, "urls", str(urls), "-q", "--allow-private"]
-    ours += ["--workers", str(threads), "-d", str(out)]
+    ours += ["-d", str(out)]
     made = {OURS: ours}
     if given.against:
         made[given.against.name] = ours
@@ -145,13 +145,12 @@ def _peers(bin_: Path, urls: Path, out: Path, threads: int) -> dict[str, list[st
     return made
 
 
-def measure(
-    command: list[str], count: int, site: SlowSite, per_host: int | None, checkout: Path
-) -> Figure:
+def measure(command: list[str], count: int, site: SlowSite, shape: Shape, checkout: Path) -> Figure:
     """Run one command; figures from the operating system and from the server."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    if per_host:
-        environment["GLEANSET_NET_PER_HOST"] = str(per_host)
+    environment["GLEANSET_NET_THREADS"] = str(shape.threads)
+    if shape.per_host:
+        environment["GLEANSET_NET_PER_HOST"] = str(shape.per_host)
     start = time.perf_counter()
     # Elsewhere, because Python would import what lies in the current folder.
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -194,7 +193,7 @@ def main() -> None:
                 command = commands(given, urls, place / "out", threads)[name]
                 other = given.against is not None and name == given.against.name
                 checkout = given.against if other else HERE
-                figure = measure(command, count, site, shape.per_host, checkout)
+                figure = measure(command, count, site, shape, checkout)
                 found.setdefault(name, []).append(figure)
     report(found)
 

@@ -78,12 +78,15 @@ class SplitSettings(TomlTable, frozen=True):
 class NetSettings(TomlTable, frozen=True):
     """How the net is used: who to write to about our requests, and how hard to work.
 
-    `seconds` is what one download may take, redirects and retries included.
+    `threads` is how many requests are under way at a time, of them `per_host` on one host, whose
+    starts are `delay` seconds apart. `seconds` is what one download may take, redirects and retries
+    included.
     """
 
     contact: str | None = None
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     per_host: Annotated[int, msgspec.Meta(ge=1, le=64)] = 6
+    delay: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
     seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
 
 

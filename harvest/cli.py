@@ -44,22 +44,19 @@ def _existing(job: CommandJob) -> Iterator[Dataset | None]:
         yield dataset
 
 
-def carry_out(
-    job: CommandJob, request: HarvestRequest, *, preview: bool = False, as_if_new: bool = False
-) -> Result | None:
-    """Run a request, or show what it would fetch: with `--simulate`, and for a `preview`.
+def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
+    """Run a request, or with `--simulate` show what it would fetch.
 
-    What is wrong with the request is raised before a dataset is made. With `as_if_new` a preview
-    also shows what the dataset has.
+    What is wrong with the request is raised before a dataset is made.
     """
     request.check(job.root)
-    if not (preview or job.simulate):
+    if not job.simulate:
         with job.create() as dataset:
             return request.run(dataset, job.progress)
     from harvest.preview import Preview
 
     with _existing(job) as known:
-        view = Preview(None if as_if_new else known, job.show, job.say)
+        view = Preview(known, job.show, job.say)
         result = request.preview(view, job.root, known)
     if job.as_json:
         return result
@@ -70,11 +67,10 @@ def carry_out(
 
 @commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
 @job_options(simulate=True, on=True)
-@click.option("-g", "--get-urls", is_flag=True, help="Print the addresses, download nothing.")
 @options_of(KeywordRequest)
-def keyword(job: CommandJob, request: KeywordRequest, get_urls: bool) -> Result | None:
+def keyword(job: CommandJob, request: KeywordRequest) -> Result | None:
     """Search sites for keywords and download what they find."""
-    return carry_out(job, request, preview=get_urls, as_if_new=get_urls)
+    return carry_out(job, request)
 
 
 @commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
@@ -172,7 +168,7 @@ def retry(job: CommandJob, request: RetryRequest) -> Result:
     from harvest.retry import retry as try_again
 
     with job.open() as dataset:
-        run = DownloadRun(request.client(dataset), request.workers, job.progress)
+        run = DownloadRun(request.client(dataset), job.progress)
         return try_again(dataset, run, request.reason)
 
 

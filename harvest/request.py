@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 Result = dict[str, object]
 NO_PROGRESS = Progress(quiet=True)
-LONGEST_SLEEP = 3600
 
 Label = Annotated[
     str | None,
@@ -93,12 +92,6 @@ class HarvestRequest(Protocol):
 class Downloads(Request, frozen=True, kw_only=True):
     """What all that downloads is asked: the manners."""
 
-    sleep: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SLEEP)],
-        Param(
-            "Time from one request to the next on the same host.", metavar="SECONDS", common=True
-        ),
-    ] = 0.0
     ignore_robots: Annotated[
         tuple[RobotsWord, ...],
         Param(
@@ -111,18 +104,18 @@ class Downloads(Request, frozen=True, kw_only=True):
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
         """Return what opens the downloader, with the dataset's settings for the net."""
-        return _client(dataset, self.sleep, self.ignore_robots, self.allow_private)
+        return _client(dataset, self.allow_private, self.ignore_robots)
 
 
 def _client(
-    dataset: Dataset | None, sleep: float, ignore_robots: tuple[str, ...], allow_private: bool
+    dataset: Dataset | None, allow_private: bool, ignore_robots: tuple[str, ...] = ()
 ) -> Callable[[], Client]:
     from gleanset.settings import NetSettings
     from harvest.http import Client, DownloadLimits
 
     net = dataset.settings.net if dataset else NetSettings()
     return lambda: Client(
-        DownloadLimits.of(net, delay=sleep),
+        DownloadLimits.of(net),
         allow_private=allow_private,
         contact=net.contact,
         ignore_robots=frozenset(ignore_robots),
@@ -179,7 +172,7 @@ def _checked_range(text: str) -> str:
 
 
 def _checked_filter(text: str) -> str:
-    from harvest.filters import parse_filter
+    from harvest.selection import parse_filter
 
     parse_filter(text)
     return text
@@ -248,7 +241,6 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
     ] = None
     options: SourceOptions = msgspec.field(default_factory=dict)
     label: Label = None
-    workers: Workers = None
 
     def __post_init__(self) -> None:
         """Spell the sources each once, and their options by their names."""
@@ -266,7 +258,7 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
 
     def selection(self) -> Selection:
         """Return which results are meant."""
-        from harvest.filters import parse_filter
+        from harvest.selection import parse_filter
 
         first, last = (1, None) if self.range is None else parse_range(self.range)
         return Selection(first, last, None if self.filter is None else parse_filter(self.filter))
@@ -314,7 +306,7 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
         return harvest_searches(
             dataset,
             self.searches(),
-            DownloadRun(self.client(dataset), self.workers, progress),
+            DownloadRun(self.client(dataset), progress),
             limit=self.most(),
             selection=self.selection(),
         )
@@ -348,7 +340,6 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
     limit: Annotated[Count | None, Param("Stop at that many distinct images.")] = None
     label: Label = None
-    workers: Workers = None
 
     @property
     def files(self) -> list[Path]:
@@ -368,7 +359,7 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
         return harvest_urls(
             dataset,
             self.files,
-            DownloadRun(self.client(dataset), self.workers, progress),
+            DownloadRun(self.client(dataset), progress),
             label=self.label,
             columns=self.columns,
             limit=self.limit,
@@ -539,7 +530,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         # Only here: what the web needs takes as long to load as all the rest.
         from harvest.video.remote import all_inputs
 
-        client = _client(dataset, 0.0, (), self.allow_private)
+        client = _client(dataset, self.allow_private)
         return all_inputs(self.videos, dataset, root, self.sampling().settings, client)
 
 
@@ -551,7 +542,6 @@ class RetryRequest(Downloads, frozen=True, kw_only=True):
     reason: Annotated[
         str | None, Param("Only what failed for this reason, such as 'http 403'.")
     ] = None
-    workers: Workers = None
 
 
 class CheckRequest(Request, frozen=True, kw_only=True):
@@ -565,7 +555,7 @@ class CheckRequest(Request, frozen=True, kw_only=True):
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
         """Return what opens the client; a page that is asked for once needs no manners more."""
-        return _client(dataset, 0.0, (), self.allow_private)
+        return _client(dataset, self.allow_private)
 
 
 class LoginRequest(Request, frozen=True, kw_only=True):

@@ -35,9 +35,9 @@ class DownloadLimits:
     robots_again: float = 60.0
 
     @classmethod
-    def of(cls, net: NetSettings, delay: float = 0.0) -> Self:
+    def of(cls, net: NetSettings) -> Self:
         """Return the limits that a dataset's `[net]` settings ask for."""
-        return cls(total=net.seconds, per_host=net.per_host, delay=delay)
+        return cls(total=net.seconds, per_host=net.per_host, delay=net.delay)
 
 
 @dataclass(frozen=True, slots=True)

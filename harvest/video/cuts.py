@@ -105,9 +105,9 @@ class SceneCut(NamedTuple):
 
 
 class ResumedScene(NamedTuple):
-    """Where a stopped run goes on: the scene that is on began at `scene_start`."""
+    """Where a stopped run goes on. Without a `scene_start` the first scene is on."""
 
-    scene_start: float
+    scene_start: float | None
     settled: float
 
 
@@ -118,9 +118,9 @@ class CutFinder:
     on how many frames come at a time.
     """
 
-    def __init__(self, threshold: float | None = None, resumed: ResumedScene | None = None) -> None:
-        self._hard = threshold or HARD
-        self._last_cut = resumed.scene_start if resumed else -math.inf
+    def __init__(self, resumed: ResumedScene | None = None) -> None:
+        begun = resumed.scene_start if resumed else None
+        self._last_cut = -math.inf if begun is None else begun
         self._judged = resumed.settled if resumed else -math.inf
         # The greatest spread in the scene that is on.
         self._spread = math.inf if resumed else 0.0
@@ -181,7 +181,7 @@ class CutFinder:
             yield cut._replace(counts=False)
 
     def _hard_cuts(self, window: FrameBuffer, judged: NDArray[np.bool_]) -> Iterator[SceneCut]:
-        for at in np.flatnonzero(judged & (window.steps >= self._hard)):
+        for at in np.flatnonzero(judged & (window.steps >= HARD)):
             if self._is_cut(window, int(at)):
                 time = float(window.times[at])
                 yield SceneCut(time, time, time)

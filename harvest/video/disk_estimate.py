@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gleanset.errors import DiskFull
 from harvest.video.sampling import Sampling
 
-# Bytes a pixel by JPEG quality, and of PNG: means over frames of the drawn and the filmed
+# Bytes a pixel of these JPEG qualities, and of PNG: means over frames of the drawn and the filmed
 # clips of the tests, 270 to 720 lines. Noisy film takes up to three times as much.
-_JPEG = ((1, 0.03), (50, 0.09), (75, 0.13), (85, 0.17), (92, 0.23), (97, 0.38), (100, 0.60))
+_QUALITIES, _JPEG = (1, 50, 75, 85, 92, 97, 100), (0.03, 0.09, 0.13, 0.17, 0.23, 0.38, 0.60)
 _PNG = 1.0
 # Seconds from cut to cut and from key frame to key frame, in the middle of what is usual.
 _SHOT, _KEY_FRAME = 4.0, 3.0
@@ -48,18 +49,17 @@ def frames_of(sampling: Sampling, seconds: float) -> int:
 def bytes_of(sampling: Sampling, video: VideoLength) -> int:
     """About how many bytes the frames of a video will take."""
     width, height = frame_size(sampling, video.width, video.height)
-    each = _PNG if sampling.format == "png" else _jpeg(sampling.quality)
+    png = sampling.format == "png"
+    each = _PNG if png else float(np.interp(sampling.quality, _QUALITIES, _JPEG))
     return int(frames_of(sampling, video.seconds) * width * height * each)
 
 
 def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
     """Return the size that a frame of these pixels is sampled at."""
     wide, high = sampling.width, sampling.height
-    if not sampling.keep_aspect and wide and high:
-        return (wide, high) if sampling.upscale else (min(wide, width), min(high, height))
-    scale = min((wide or width * 1e9) / width, (high or height * 1e9) / height, 1e9)
-    if (wide is None and high is None) or (scale > 1 and not sampling.upscale):
-        scale = 1.0
+    if wide and high and not sampling.keep_aspect:
+        return wide, high
+    scale = min((wide or width) / width, (high or height) / height, 1.0)
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
@@ -81,7 +81,7 @@ def check_space(folder: Path, sampling: Sampling, videos: Iterable[VideoLength])
         raise DiskFull(
             f"the frames will take about {human_bytes(needed)}, and there is "
             f"{human_bytes(free)} free for {folder}",
-            "free some space, or ask for fewer or smaller frames (--every, --size, --quality)",
+            "free some space, or ask for fewer or smaller frames (--every, --size)",
         )
     return needed
 
@@ -97,11 +97,3 @@ def human_bytes(size: int) -> str:
 def _there(folder: Path) -> Path:
     """Return the folder, or the nearest one above that is there already."""
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-
-
-def _jpeg(quality: int) -> float:
-    """Bytes a pixel, between the measured ones on a straight line."""
-    (low, fewer), (high, more) = next(
-        pair for pair in itertools.pairwise(_JPEG) if quality <= pair[1][0]
-    )
-    return fewer + (more - fewer) * (quality - low) / (high - low)

@@ -13,7 +13,7 @@ a stretch counts only with several different looks in it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -71,30 +71,6 @@ def find_repeats(videos: Sequence[Sequence[Fingerprint]]) -> list[list[RepeatedS
             looks[number] = (times[fresh], hashes[fresh])
         by_video.append(_joined(repeats))
     return by_video
-
-
-def snapped(
-    repeats: Sequence[RepeatedStretch], cuts: Sequence[float], within: float
-) -> list[RepeatedStretch]:
-    """Return the same stretches, beginning and ending with a scene where a cut is near (seconds).
-
-    Where looks are a second apart, so is what is known of the ends; cuts are exact. Frames at
-    the time of the first cut are of the stretch, those at the second are not.
-    """
-    ordered = np.sort(np.asarray(cuts, dtype=np.float64))
-
-    def near(time: float) -> float | None:
-        gaps = np.abs(ordered - time)
-        return float(ordered[gaps.argmin()]) if gaps.size and gaps.min() <= within else None
-
-    return [
-        replace(
-            one,
-            start=one.start if (cut := near(one.start)) is None else float(np.nextafter(cut, -1)),
-            end=one.end if (cut := near(one.end)) is None else cut,
-        )
-        for one in repeats
-    ]
 
 
 def _arrays(video: Sequence[Fingerprint]) -> tuple[_Times, _Hashes]:

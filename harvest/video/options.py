@@ -10,20 +10,22 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.request import Count, Request
-from harvest.video.sampling import SIMILAR, Mode, Sampling
+from harvest.video.sampling import SIMILAR, Format, Mode, Sampling
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 _RATE = re.compile(r"\d+(?:\.\d+)?|\d+\s*/\s*\d+")
-_SIZE = re.compile(r"(\d*)\s*[xX×]\s*(\d*)")
+_SIZE = re.compile(r"(\d{0,5})\s*[xX×]\s*(\d{0,5})\s*(!?)")
+_FORMAT = re.compile(r"png|jpe?g(?::(\d{1,3}))?")
+LONGEST_SIDE = 16384
 
 
 def parse_seconds(text: str) -> float:
@@ -62,13 +64,31 @@ def parse_rate(text: str) -> float:
     raise UsageError(f"{text!r} is not a rate", "write for instance 2 or 1/5")
 
 
-def parse_size(text: str) -> tuple[int | None, int | None]:
-    """'960x540', '960x' or 'x540' as (width, height) in pixels. Raises `UsageError`."""
+def parse_size(text: str) -> tuple[int | None, int | None, bool]:
+    """Return width and height in pixels, and whether they are exact: '960x540', '960x', '96x54!'.
+
+    Raises `UsageError`.
+    """
     match = _SIZE.fullmatch(text.strip())
-    if not match or not (match.group(1) or match.group(2)):
-        raise UsageError(f"{text!r} is not a size", "write for instance 960x540, 960x or x540")
-    width, height = (int(part[:9]) if part else None for part in match.groups())
-    return width, height
+    width, height = (
+        (int(side) if side else None for side in match.groups()[:2]) if match else (0, 0)
+    )
+    sides = [side for side in (width, height) if side is not None]
+    exact = match is not None and bool(match.group(3))
+    if len(sides) < 1 + exact or not all(0 < side <= LONGEST_SIDE for side in sides):
+        raise UsageError(
+            f"{text!r} is not a size", "write for instance 960x540, 960x, x540 or 960x540!"
+        )
+    return width, height, exact
+
+
+def parse_format(text: str) -> tuple[Format, int]:
+    """Return the format and its quality: 'png', 'jpeg' or 'jpeg:80'. Raises `UsageError`."""
+    match = _FORMAT.fullmatch(text.strip().lower())
+    quality = int(match.group(1) or Sampling.quality) if match else 0
+    if not 1 <= quality <= 100:
+        raise UsageError(f"there is no format {text!r}", "write png, jpeg, or for instance jpeg:80")
+    return "png" if text.strip().lower() == "png" else "jpeg", quality
 
 
 def parse_every(text: str) -> float:
@@ -98,8 +118,6 @@ def _checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 OFF = "off"
 MOST_BITS = 32
-# What else a person may call a format.
-FORMATS = {"jpg": "jpeg"}
 # Seconds from frame to frame around a time.
 STEP_AROUND = 0.5
 # The modes and the options that ask for them.
@@ -138,13 +156,6 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             parse=_checked_by(parse_seconds),
         ),
     ] = None
-    scene_threshold: Annotated[
-        float | None,
-        Param(
-            "Grey levels by which frames differ at a cut, by default 14; lower finds more.",
-            metavar="X",
-        ),
-    ] = None
     start: Annotated[
         str | None,
         Param(
@@ -173,19 +184,19 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     size: Annotated[
         str | None,
         Param(
-            "Fit into this size, such as 960x540, 960x or x540; never enlarged.",
-            metavar="WxH",
+            "Fit into this size, such as 960x540, 960x or x540; never enlarged. 96x96! is exactly "
+            "this size, whatever the shape.",
+            metavar="WxH[!]",
             parse=_checked_by(parse_size),
         ),
     ] = None
-    stretch: Annotated[bool, Param("Exactly that --size, whatever the shape.")] = False
-    upscale: Annotated[bool, Param("Enlarge to that --size, too.")] = False
-    format: Annotated[Literal["jpeg", "jpg", "png"] | None, Param("jpeg (the default) or png.")] = (
-        None
-    )
-    quality: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=100)] | None,
-        Param("Of the JPEG files, by default 92.", metavar="1-100"),
+    format: Annotated[
+        str | None,
+        Param(
+            "jpeg or png; by default jpeg:92, in which 92 is the quality of 1 to 100.",
+            metavar="jpeg[:N]|png",
+            parse=_checked_by(parse_format),
+        ),
     ] = None
     crop_bars: Annotated[bool, Param("Cut black letterbox bars off.")] = False
     skip_similar: Annotated[
@@ -204,30 +215,30 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     def sampling(self) -> Sampling:
         """Return what is meant. Raises `UsageError` where that makes no sense."""
         self._check()
-        width, height = (None, None) if self.size is None else parse_size(self.size)
-        values: dict[str, Any] = {
-            "every": self._every(),
-            "per_scene": self.scenes,
-            "threshold": self.scene_threshold,
-            "width": width,
-            "height": height,
-            "limit": self.limit,
-            "format": self.format and FORMATS.get(self.format, self.format),
-            "quality": self.quality,
-            "reach": self.within and parse_seconds(self.within),
-            "start": self.start and parse_time(self.start),
-            "end": self.end and parse_time(self.end),
-        }
+        width, height, exact = (None, None, False) if self.size is None else parse_size(self.size)
+        kind, quality = parse_format(self.format or "jpeg")
+        start = None if self.start is None else parse_time(self.start)
+        end = None if self.end is None else parse_time(self.end)
+        if end is not None and end <= (start or 0.0):
+            raise UsageError("the end is not after the start", "give a later --to")
         return Sampling(
             mode=self._mode(),
+            every=self._every(),
+            per_scene=self.scenes or 1,
             around=tuple(parse_time(time) for time in self.around),
-            keep_aspect=not self.stretch,
-            upscale=self.upscale,
+            reach=Sampling.reach if self.within is None else parse_seconds(self.within),
+            start=start,
+            end=end,
+            limit=self.limit,
+            width=width,
+            height=height,
+            keep_aspect=not exact,
+            format=kind,
+            quality=quality,
             crop_bars=self.crop_bars,
             skip_similar=None if self.skip_similar == OFF else int(self.skip_similar),
             drop_bad=not self.keep_bad,
             skip_openings=self.skip_openings,
-            **{name: value for name, value in values.items() if value is not None},
         )
 
     @staticmethod
@@ -238,15 +249,17 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         """
         fields = dict(one.partition("=")[::2] for one in settings.split())
         mode = fields.pop("mode", "every")
-        if "detector" in fields:
-            fields.pop("threshold", None)  # of one that is no more asked for
         asked: dict[str, Any] = {
             name: convert(fields[key])
             for key, (name, convert) in _RECORDED.items()
             if key in fields
         }
         if "width" in fields or "height" in fields:
-            asked["size"] = f"{fields.get('width', '')}x{fields.get('height', '')}"
+            exact = "!" if "keep_aspect" in fields else ""
+            asked["size"] = f"{fields.get('width', '')}x{fields.get('height', '')}{exact}"
+        if "format" in fields or "quality" in fields:
+            quality = f":{fields['quality']}" if "quality" in fields else ""
+            asked["format"] = fields.get("format", "jpeg") + quality
         if mode == "around":
             times = fields.get("around", "").split(",")
             asked["around"] = tuple(map(_seconds, times))
@@ -265,10 +278,10 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             return "keyframes"
         return "useful" if self.every is None else "every"
 
-    def _every(self) -> float | None:
+    def _every(self) -> float:
         if self.every is not None:
             return parse_every(self.every)
-        return STEP_AROUND if self.around else None
+        return STEP_AROUND if self.around else Sampling.every
 
     def _check(self) -> None:
         asked = [option for name, option in _MODES.items() if getattr(self, name)]
@@ -277,19 +290,8 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             asked = [*(option for option in asked if option != "--every"), "--around"]
         if len(asked) > 1:
             raise UsageError(f"{' and '.join(asked)} do not go together", "choose one of them")
-        self._check_company()
-
-    def _check_company(self) -> None:
-        """Refuse options that would be ignored."""
-        for option, alone, company in (
-            ("--within", self.within is not None and not self.around, "--around TIME"),
-            ("--scene-threshold", self.scene_threshold is not None and self.keyframes, "--scenes"),
-            ("--quality", self.quality is not None and self.format == "png", "--format jpeg"),
-            ("--stretch", self.stretch and self.size is None, "--size WxH"),
-            ("--upscale", self.upscale and self.size is None, "--size WxH"),
-        ):
-            if alone:
-                raise UsageError(f"{option} has no say here", f"use it with {company}")
+        if self.within is not None and not self.around:
+            raise UsageError("--within has no say here", "use it with --around TIME")
 
 
 def _plain(number: str) -> str:
@@ -303,15 +305,10 @@ def _seconds(number: str) -> str:
 
 # Fields of `Sampling.settings`, which are those that are not as by default, as options.
 _RECORDED: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "threshold": ("scene_threshold", float),
     "reach": ("within", _seconds),
     "start": ("start", _seconds),
     "end": ("end", _seconds),
     "limit": ("limit", int),
-    "keep_aspect": ("stretch", bool),
-    "upscale": ("upscale", bool),
-    "format": ("format", str),
-    "quality": ("quality", int),
     "crop_bars": ("crop_bars", bool),
     "skip_similar": ("skip_similar", similar_bits),
     "drop_bad": ("keep_bad", bool),

@@ -136,9 +136,8 @@ def test_a_pause_that_a_host_asks_for_holds_for_all_nodes(
     counting.otherwise = busy_once
     urls = tmp_path / "urls.txt"
     urls.write_text("\n".join(f"{counting.url}/{number}" for number in range(30)))
-    harvest(
-        tmp_path / "there", "urls", urls, "--allow-private", "--sleep", "0.1", "--on", three.address
-    )
+    net = {"GLEANSET_NET_DELAY": "0.1"}
+    harvest(tmp_path / "there", "urls", urls, "--allow-private", "--on", three.address, **net)
     pauses = [b - a for a, b in zip(counting.times, counting.times[1:], strict=False)]
     assert max(pauses) > 2.5
     # Also where a process has to begin on a node before it can ask.

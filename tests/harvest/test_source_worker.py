@@ -71,7 +71,7 @@ def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, ob
     return harvest_searches(
         dataset,
         searches([("thing", None)], sources, {}),
-        DownloadRun(lambda: Client(QUICK, allow_private=True), threads=4),
+        DownloadRun(lambda: Client(QUICK, allow_private=True)),
         limit=limit,
     )
 

@@ -19,6 +19,7 @@ from tools_for_tests import ROOT, Ran, command, eventually, picture, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable
+from gleanset.settings import NetSettings, Settings
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.urls import harvest_urls, read_list
@@ -87,13 +88,12 @@ def harvest(
     dataset: Dataset,
     *files: Path,
     limits: DownloadLimits = QUICK,
-    threads: int | None = None,
     **options: object,
 ) -> dict[str, object]:
     return harvest_urls(
         dataset,
         files,
-        DownloadRun(lambda: Client(limits, allow_private=True), threads),
+        DownloadRun(lambda: Client(limits, allow_private=True)),
         **options,  # type: ignore[arg-type]
     )
 
@@ -168,10 +168,11 @@ def test_every_good_image_is_there_and_every_bad_one_told_truly(
 def test_the_limit_counts_distinct_images(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path, threads: int
 ) -> None:
+    dataset.settings = Settings(net=NetSettings(threads=threads))
     paths = ["/good/1.jpg", "/nothing", "/good/1.jpg?again", "/good/2.jpg", "/html.jpg"]
     pictures.behaviours["/good/1.jpg"] = lambda h: h.answer(200, picture(1))
     urls = write_list(tmp_path / "l", pictures, *paths, *(f"/good/{n}.jpg" for n in range(3, 60)))
-    result = harvest(dataset, urls, limit=5, threads=threads)
+    result = harvest(dataset, urls, limit=5)
     assert dataset.images.count() == 5
     assert (result["added"], result["duplicate"], result["rejected"]) == (5, 1, 2)
     # No more than was needed: those five are the first five good ones of the list.

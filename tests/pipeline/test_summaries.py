@@ -90,7 +90,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         given = [one.format(**words) for one in rest]
         if line != "gleanset recipes":
             given += ["-d", str(folder / "dataset")]
-        if program == "harvest" or line.startswith("labeler import"):
+        if line.startswith(("harvest folder", "labeler import")):
             given += ["--workers", "1"] if "status" not in line else []
         done = run_here(module, *given, COLUMNS="80")
         assert done.code == 0, (line, done.stderr)
