@@ -82,14 +82,13 @@ def harvest_archives(
     """Add every picture inside some archives; the counts of what happened.
 
     An archive without folders is a class folder itself. Who made a picture says its file, else
-    the options. Members seen before are skipped, wherever the archive lies now. Raises
-    `InputUnusable` for what is no archive.
+    the options. Members seen before are skipped, wherever the archive lies now. What is named was
+    checked before (`checked_places`).
     """
-    paths = [_checked(archive) for archive in archives]
     hinting = MemberHints(options.hinting)
 
     def new(intake: Importer, scratch: Path) -> Iterator[FoundPicture]:
-        for archive in map(identified, paths):
+        for archive in map(identified, archives):
             for number, (entry, origin, stamp) in enumerate(
                 members(archive, hinting, options.credit)
             ):
@@ -136,17 +135,6 @@ def combined(*results: dict[str, object]) -> dict[str, object]:
         reasons.update(told if isinstance(told, dict) else {})
     # Not most_common for the counts: they keep the order that every command shows.
     return {**total, **({"reasons": dict(reasons.most_common())} if reasons else {})}
-
-
-def _checked(archive: Path) -> Path:
-    if not archive.is_file():
-        raise InputUnusable(f"there is no archive {archive}", "check its name")
-    if _archive_format(archive) is None:
-        raise InputUnusable(
-            f"{archive} is not an archive that can be read",
-            "name a folder, a zip, or a tar (plain, gz, bz2 or xz)",
-        )
-    return archive.absolute()
 
 
 def _archive_format(file: Path) -> str | None:

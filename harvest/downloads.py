@@ -7,7 +7,7 @@ its threads measure and stage what came, and the `Importer` of a candidate recor
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, Self
 
 from gleanset import Dataset
 from gleanset.images.staging import StageBytes
-from gleanset.records import Candidate, Measured
+from gleanset.records import Candidate, Measured, Origin
 from gleanset.work.pool import Outcome, Processes
 from gleanset.work.progress import Progress
 from harvest.http import Client
@@ -27,11 +27,22 @@ DownloadOutcome = Outcome[Candidate, Measured]
 
 
 class DownloadRun(NamedTuple):
-    """How a run downloads: what opens its client, how many requests are under way, who is told."""
+    """How a run downloads: what opens its client, and who is told."""
 
     open_client: Callable[[], Client]
-    threads: int | None = None
     progress: Progress | None = None
+
+
+class KnownPlaces(Protocol):
+    """What is known of the places that candidates name: an `Importer`, or what stands in for it."""
+
+    tally: Counter[str]
+
+    def seen(self, origin: Origin) -> Seen:
+        """Return what is known of a place, and count it where it needs no download."""
+
+    def met_again(self, origin: Origin) -> None:
+        """Note a place that this run has just visited."""
 
 
 class CandidateFeed(Protocol):
@@ -79,10 +90,10 @@ class CandidateQueue:
     """
 
     def __init__(
-        self, feed: CandidateFeed, importer: Importer, images: set[str], limit: int | None
+        self, feed: CandidateFeed, places: KnownPlaces, images: set[str], limit: int | None
     ) -> None:
         self._feed = feed
-        self._importer = importer
+        self._places = places
         self._images = images
         self.limit = limit
         self._failed: list[Candidate] = []
@@ -125,7 +136,7 @@ class CandidateQueue:
         copies = self._copies.pop(_place(candidate))
         self._waiting -= len(copies)
         for copy in copies:
-            self._importer.met_again(copy.origin)
+            self._places.met_again(copy.origin)
 
     @property
     def _full(self) -> bool:
@@ -136,7 +147,7 @@ class CandidateQueue:
         return math.inf if self.limit is None else self.limit - len(self._images) - self._pending
 
     def _sort(self, candidate: Candidate) -> None:
-        seen = self._importer.seen(candidate.origin)
+        seen = self._places.seen(candidate.origin)
         if seen is Seen.AGAIN and self.limit is not None:
             self._failed.append(candidate)
         elif seen is not Seen.KNOWN:
@@ -171,7 +182,7 @@ class Downloader:
         self._dataset = dataset
         self._progress = run.progress or Progress()
         self._store = dataset.originals(scratch)
-        self._requests = run.threads or dataset.settings.net.threads
+        self._requests = dataset.settings.net.threads
         self._scheduler = Scheduler(client, self._process, self._requests)
 
     @property

@@ -41,7 +41,7 @@ _CORES_EACH = 4
 
 def harvest_frames(
     dataset: Dataset,
-    videos: Iterable[VideoInput | Path],
+    videos: Iterable[VideoInput],
     sampling: Sampling | None = None,
     *,
     label: str | None = None,
@@ -57,7 +57,7 @@ def harvest_frames(
     without a frame of their own, by reason.
     """
     wanted = sampling or Sampling()
-    inputs = [VideoFile(checked(video)) if isinstance(video, Path) else video for video in videos]
+    inputs = list(videos)
     find_ffmpeg()
     with dataset.stage(STAGE) as scratch:
         lengths = dict(_lengths(inputs))
@@ -79,15 +79,6 @@ def harvest_frames(
     if writer.left_out:
         result["left_out"] = dict(writer.left_out.most_common())
     return result
-
-
-def checked(path: Path) -> Path:
-    """Return a file that is there, as an absolute path. Raises `InputUnusable`."""
-    if path.is_dir():
-        raise InputUnusable(f"{path} is a folder", f"name its videos: {path}/*")
-    if not path.is_file():
-        raise InputUnusable(f"there is no file {path}", "check its name")
-    return path.absolute()
 
 
 def _place(workers: Processes | Cluster) -> Threads | Cluster:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from enum import Enum
 from itertools import islice
 from pathlib import PurePath
 from typing import Any, NamedTuple
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.db.fetches import FetchEnd
@@ -50,6 +51,13 @@ class Seen(Enum):
     NEW = "new"
     AGAIN = "again"
     KNOWN = "known"
+
+
+def seen_by(state: str | None) -> Seen:
+    """Return what a state of `Fetches` says of a place."""
+    if state is None or state == "unsettled":
+        return Seen.NEW
+    return Seen.AGAIN if state == "failed" else Seen.KNOWN
 
 
 class FileNotes(NamedTuple):
@@ -113,10 +121,8 @@ class Importer:
             state = self._states.pop(origin.key)
         else:
             state = fetches.state(origin.source, origin.key, stamp)
-        if state is None or state == "unsettled":
-            return Seen.NEW
-        if state == "failed":
-            return Seen.AGAIN
+        if (seen := seen_by(state)) is not Seen.KNOWN:
+            return seen
         self.tally["known"] += 1
         image = fetches.image(origin.source, origin.key) if state == "done" else None
         if image is not None:
@@ -135,7 +141,7 @@ class Importer:
     def take_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
         """Record what became of a download; a failed one is kept for another try."""
         candidate = outcome.item
-        kept = None if outcome.result else candidate_to_json(candidate)
+        kept = None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
         return self.take(candidate.origin, outcome, candidate=kept)
 
     def take(
@@ -272,19 +278,6 @@ def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]
     if reasons:
         result["reasons"] = dict(reasons.most_common())
     return result
-
-
-def candidate_to_json(candidate: Candidate) -> str:
-    """Return a candidate as one line of plain ASCII."""
-    return json.dumps(asdict(candidate))
-
-
-def candidate_from_json(text: str) -> Candidate:
-    """Return the candidate that was written so."""
-    fields = json.loads(text)
-    origin = fields["origin"]
-    origin["tags"] = tuple(origin["tags"])
-    return Candidate(**{**fields, "origin": Origin(**origin)})
 
 
 def _state_after(reason: str, *, of_the_net: bool) -> str | None:

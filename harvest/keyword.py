@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, MissingComponent, NeedsLogin, RateLimited, UsageError
 from harvest.downloads import Downloader, DownloadRun
-from harvest.fair_share import FairShare, ImagesFound
+from harvest.importer import Importer, counts
 from harvest.lists import checked_file, read_lines
-from harvest.prefetch import SourceResults, closing_searches
-from harvest.run_stats import RunStats
+from harvest.prefetch import closing_searches
 from harvest.selection import ALL, Selection
 from harvest.source_worker import SharedQueue, SourceWorker
 from harvest.sources import Query, Source
@@ -77,6 +78,66 @@ def _query(keyword: str, label: str | None, options: Mapping[str, str], source: 
     return query
 
 
+class RunCounts:
+    """The numbers of one keyword or one source, and who refused in it."""
+
+    def __init__(self) -> None:
+        self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
+        self.reasons: Counter[str] = Counter()
+        self.refusals: list[str] = []
+
+    def add(self, importer: Importer, error: GleansetError | None) -> None:
+        """Add the numbers of one importer, and what ended its source."""
+        # `+=` would drop the zeros that a result promises.
+        self.tally.update(importer.tally)
+        self.reasons.update(importer.reasons)
+        if error is not None:
+            self.refusals.append(str(error))
+
+    def result(self) -> dict[str, object]:
+        """Return the numbers with a status: 'ok', or what the first refusal said."""
+        status = self.refusals[0] if self.refusals else "ok"
+        return {"status": status, **counts(self.tally, self.reasons)}
+
+
+class RunStats:
+    """The counts of one run: in all, by keyword and by source."""
+
+    def __init__(self) -> None:
+        self.total = RunCounts()
+        self.by_keyword: dict[str, RunCounts] = {}
+        self.by_source: dict[str, RunCounts] = {}
+        self._errors: dict[str, GleansetError] = {}
+
+    def add(
+        self, keyword: str, source: str, importer: Importer, error: GleansetError | None
+    ) -> None:
+        """Note what one source gave for one keyword, and the error that ended it."""
+        mine = self.by_source.setdefault(source, RunCounts())
+        word = self.by_keyword.setdefault(keyword, RunCounts())
+        for one in (self.total, mine, word):
+            one.add(importer, error)
+        if error is not None:
+            self._errors.setdefault(source, error)
+
+    def result(self) -> dict[str, object]:
+        """Return the numbers of the run.
+
+        When every source refused and nothing at all was had, the first one's error is
+        raised: a refusal is never an empty result.
+        """
+        had = any(self.total.tally.values())
+        if self._errors and not had and len(self._errors) == len(self.by_source):
+            raise next(iter(self._errors.values()))
+        result = counts(self.total.tally, self.total.reasons)
+        if not had:
+            result["no_results"] = True
+        for name, by in (("keywords", self.by_keyword), ("sources", self.by_source)):
+            if len(by) > 1 or self._errors:
+                result[name] = {key: one.result() for key, one in by.items()}
+        return result
+
+
 class KeywordRun:
     """Searches one keyword after another, all its sources at once, and counts for each."""
 
@@ -90,31 +151,38 @@ class KeywordRun:
     def search(self, search: Search) -> None:
         """Search and download. A refusal is kept; what was fetched before it stays."""
         images: set[str] = set()
-        workers = [self._worker(asked, images) for asked in search.asked]
-        with closing_searches(workers, self._downloader.client):
-            self._download(search.keyword, workers, images)
+        downloader = self._downloader
+        workers = [
+            SourceWorker(
+                asked,
+                downloader.client,
+                self._selection,
+                images,
+                partial(downloader.importer, STAGE),
+                downloader.wake,
+            )
+            for asked in search.asked
+        ]
+        with closing_searches(workers, downloader.client):
+            going = [worker for worker in workers if worker.source.name not in self._given_up]
+            queue = SharedQueue(self._limit, going, images)
+            downloader.run(
+                queue,
+                lambda outcome: queue.places(outcome.item).take_download(outcome),
+                search.keyword,
+                self._limit,
+                queue.progress,
+            )
         for worker in workers:
             self._count(search.keyword, worker)
 
-    def _worker(self, asked: tuple[Source, Query], images: set[str]) -> SourceWorker:
-        found = ImagesFound(images)
-        importer = self._downloader.importer(STAGE, found)
-        results = SourceResults(*asked, self._downloader.client)
-        wake = self._downloader.wake
-        return SourceWorker(asked[0], results, self._selection, importer, found, wake)
-
-    def _download(self, keyword: str, workers: Sequence[SourceWorker], images: set[str]) -> None:
-        asked = [worker for worker in workers if worker.source.name not in self._given_up]
-        queue = SharedQueue(FairShare(self._limit, asked, images), asked)
-        self._downloader.run(queue, queue.record, keyword, self._limit, queue.progress)
-
-    def _count(self, keyword: str, worker: SourceWorker) -> None:
+    def _count(self, keyword: str, worker: SourceWorker[Importer]) -> None:
         name = worker.source.name
         error = worker.results.error or self._given_up.get(name)
         if isinstance(error, FINAL_REFUSALS):
             self._given_up[name] = error
-        worker.importer.finish()
-        self.stats.add(keyword, name, worker.importer, error)
+        worker.places.finish()
+        self.stats.add(keyword, name, worker.places, error)
 
 
 def harvest_searches(

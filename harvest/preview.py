@@ -1,10 +1,11 @@
-"""`--simulate` and `--get-urls`: what would be fetched, without fetching any of it."""
+"""`--simulate`: what would be fetched, without fetching any of it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import MappingProxyType
@@ -16,14 +17,15 @@ from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
 from gleanset.terminal import readable
 from harvest.archives import MemberHints, identified, members
-from harvest.fair_share import FairShare, ImagesFound
+from harvest.downloads import CandidateQueue, IterableFeed
 from harvest.folder import PictureOptions, walk
 from harvest.http import Client
+from harvest.importer import Seen, seen_by
 from harvest.keyword import FINAL_REFUSALS, Search
 from harvest.lists import PLAIN, Columns
-from harvest.prefetch import Prefetch, SourceResults, candidates_as_they_come, closing_searches
+from harvest.prefetch import candidates_as_they_come, closing_searches
 from harvest.selection import Selection
-from harvest.sources import Query, Source
+from harvest.source_worker import SharedQueue, SourceWorker
 from harvest.urls import read_list
 from harvest.video.disk_estimate import VideoLength, bytes_of_all, frames_of, human_bytes
 from harvest.video.inputs import VideoFile, VideoInput
@@ -31,45 +33,6 @@ from harvest.video.sampling import Sampling
 
 Show = Callable[[str], None]
 Result = dict[str, object]
-
-
-class SourcePreview:
-    """One source asked for one keyword; `common` are the addresses of the keyword so far."""
-
-    def __init__(
-        self,
-        asked: tuple[Source, Query],
-        client: Client,
-        selection: Selection,
-        common: set[str],
-        ring: Callable[[], None],
-    ) -> None:
-        source, query = asked
-        self.name = source.name
-        self.share = 0
-        self.brought = ImagesFound(common)
-        self.results = SourceResults(source, query, client)
-        search = self.results.search()
-        self._asked = Prefetch(search, selection.among(search), ring)
-
-    @property
-    def ended(self) -> bool:
-        """Whether there is nothing more to come."""
-        return self._asked.ended
-
-    @property
-    def busy(self) -> bool:
-        """Whether the site is being asked for more."""
-        return self._asked.busy
-
-    def take(self) -> Candidate | None:
-        """Return the next candidate that its share wants."""
-        missing = self.share - len(self.brought)
-        return self._asked.poll(missing) if missing > 0 else None
-
-    def close(self) -> None:
-        """End the search."""
-        self._asked.close()
 
 
 class Preview:
@@ -85,16 +48,22 @@ class Preview:
         self.known = 0
         self.errors: dict[str, GleansetError] = {}
 
-    def take(self, line: str, origin: Origin, stamp: str = "") -> bool:
-        """Show what would be taken; whether an image of that place counts."""
+    def state(self, origin: Origin, stamp: str = "") -> str | None:
+        """Return what the dataset knows of a place."""
         fetches = self._dataset.fetches if self._dataset else None
-        state = fetches.state(origin.source, origin.key, stamp) if fetches else None
-        if state in ("done", "rejected"):
+        return fetches.state(origin.source, origin.key, stamp) if fetches else None
+
+    def take(self, line: str) -> None:
+        """Show what would be taken."""
+        self.new += 1
+        self.show(line)
+
+    def take_file(self, line: str, origin: Origin, stamp: str) -> None:
+        """Show a file, or count one that is known."""
+        if seen_by(self.state(origin, stamp)) is Seen.KNOWN:
             self.known += 1
         else:
-            self.new += 1
-            self.show(line)
-        return state != "rejected"
+            self.take(line)
 
     def result(self, more: Mapping[str, object] = MappingProxyType({})) -> Result:
         """Return the numbers, which are said beside the lines as well."""
@@ -122,28 +91,65 @@ def preview_searches(
     return preview.result() | ({"sources": told} if errors else {})
 
 
+class PreviewedPlaces:
+    """Stands in for an `Importer`: shows what would be downloaded, should all be images.
+
+    `images` takes up their addresses, as an importer notes their hashes.
+    """
+
+    def __init__(self, view: Preview, images: set[str]) -> None:
+        self._view = view
+        self._images = images
+        self.tally: Counter[str] = Counter()
+
+    def seen(self, origin: Origin) -> Seen:
+        """Return what is known of a place, and count it where it needs no download."""
+        # What was shown would be there by now.
+        state = "done" if origin.url in self._images else self._view.state(origin)
+        if (seen := seen_by(state)) is Seen.KNOWN:
+            self._view.known += 1
+            if state == "done":
+                self._images.add(origin.url or origin.key)
+        return seen
+
+    def met_again(self, origin: Origin) -> None:
+        """Count a place that was shown before."""
+        self._view.known += 1
+
+    def take(self, candidate: Candidate) -> None:
+        """Show a candidate, where no source has brought its address before."""
+        self._images.add(candidate.url)
+        self._view.take(candidate.url)
+
+
 def _preview_search(
     preview: Preview, search: Search, client: Client, limit: int, selection: Selection
 ) -> None:
     common: set[str] = set()
     wakes: SimpleQueue[None] = SimpleQueue()
     # As in a run: who refused for good is not asked for the next keyword.
-    asked = [pair for pair in search.asked if not _refused_for_good(preview, pair[0])]
-    made = [
-        SourcePreview(pair, client, selection, common, lambda: wakes.put(None)) for pair in asked
+    asked = [
+        pair
+        for pair in search.asked
+        if not isinstance(preview.errors.get(pair[0].name), FINAL_REFUSALS)
     ]
-    previews = {view.name: view for view in made}
-    with closing_searches(made, client):
-        share = FairShare(limit, made, common)
-        for candidate in candidates_as_they_come(share.take, lambda: share.asking, wakes):
-            if candidate.url in common or preview.take(candidate.url, candidate.origin):
-                previews[candidate.origin.source].brought.add(candidate.url)
-    refused = {name: error for name, view in previews.items() if (error := view.results.error)}
-    preview.errors |= refused
-
-
-def _refused_for_good(preview: Preview, source: Source) -> bool:
-    return isinstance(preview.errors.get(source.name), FINAL_REFUSALS)
+    workers = [
+        SourceWorker(
+            pair,
+            client,
+            selection,
+            common,
+            partial(PreviewedPlaces, preview),
+            lambda: wakes.put(None),
+        )
+        for pair in asked
+    ]
+    queue = SharedQueue(limit, workers, common)
+    with closing_searches(workers, client):
+        for candidate in candidates_as_they_come(queue.take, lambda: queue.asking, wakes):
+            queue.places(candidate).take(candidate)
+            queue.settled(candidate)
+    preview.errors |= {w.source.name: error for w in workers if (error := w.results.error)}
 
 
 def preview_urls(
@@ -154,17 +160,13 @@ def preview_urls(
     columns: Columns = PLAIN,
 ) -> Result:
     """Show the addresses of some lists that were not visited yet, should all be images."""
-    candidates = (one for file in files for one in read_list(file, label, columns))
-    counting = 0
-    met: set[str] = set()
-    for candidate in candidates:
-        if candidate.url in met:
-            preview.known += 1
-            continue
-        met.add(candidate.url)
-        counting += preview.take(candidate.url, candidate.origin)
-        if counting == limit:
-            break
+    images: set[str] = set()
+    places = PreviewedPlaces(preview, images)
+    feed = IterableFeed(c for file in files for c in read_list(file, label, columns))
+    queue = CandidateQueue(feed, places, images, limit)
+    while (candidate := queue.take()) is not None:
+        places.take(candidate)
+        queue.settled(candidate)
     return preview.result()
 
 
@@ -183,7 +185,7 @@ def preview_folders(
     hinted: Counter[str] = Counter()
 
     def take(line: str, origin: Origin, stamp: str) -> None:
-        preview.take(line, origin, stamp)
+        preview.take_file(line, origin, stamp)
         if options.groups is not None:
             options.groups.note(origin)
         if options.hints:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.db.fetches import FailedFetch
@@ -11,7 +14,6 @@ from harvest.archives import combined
 from harvest.downloads import Downloader, DownloadRun
 from harvest.http import Client
 from harvest.http.scheduler import IterableQueue
-from harvest.importer import candidate_from_json
 from harvest.keyword import STAGE as SEARCHED
 from harvest.urls import STAGE as LISTED
 
@@ -50,7 +52,7 @@ def _retry_stage(
 
 def _candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
     return (
-        candidate_from_json(failed.candidate)
+        msgspec.convert(json.loads(failed.candidate), Candidate)
         for failed in dataset.fetches.failed()
         if failed.stage == stage and _is_meant(failed, reason)
     )

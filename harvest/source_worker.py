@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from gleanset.records import Candidate
-from harvest.downloads import CandidateQueue, DownloadOutcome
+from harvest.downloads import CandidateQueue, KnownPlaces
 from harvest.fair_share import FairShare, ImagesFound
-from harvest.importer import Importer
+from harvest.http import Client
 from harvest.prefetch import Prefetch, SourceResults
 from harvest.selection import Selection
-from harvest.sources import Source
+from harvest.sources import Query, Source
+
+Places = TypeVar("Places", bound=KnownPlaces)
 
 
-class SourceWorker:
+class SourceWorker(Generic[Places]):
     """One source at work for one keyword; `wake` is called when its site has given something.
 
-    `brought` are the images that it has brought so far, `share` how many it is to bring.
+    `images` are those of all sources of the keyword. `places` makes what knows and counts the
+    places of this one, from the set that takes up the images it brings.
     """
 
     def __init__(
         self,
-        source: Source,
-        results: SourceResults,
+        asked: tuple[Source, Query],
+        client: Client,
         selection: Selection,
-        importer: Importer,
-        brought: ImagesFound,
+        images: set[str],
+        places: Callable[[set[str]], Places],
         wake: Callable[[], None],
     ) -> None:
-        self.source = source
-        self.results = results
-        self.importer = importer
-        self.brought = brought
+        self.source = asked[0]
+        self.results = SourceResults(*asked, client)
+        self.brought = ImagesFound(images)
+        self.places = places(self.brought)
         self._filtered = 0
-        search = results.search()
+        search = self.results.search()
         self._prefetch = Prefetch(search, selection.among(search, self._leave_out), wake)
-        self._queue = CandidateQueue(self._prefetch, importer, brought, limit=0)
+        self._queue = CandidateQueue(self._prefetch, self.places, self.brought, limit=0)
 
     @property
     def share(self) -> int:
@@ -69,17 +73,22 @@ class SourceWorker:
         self._prefetch.close()
         # Counted in the source's thread, so it joins the others only now.
         if self._filtered:
-            self.importer.tally["filtered"] = self._filtered
+            self.places.tally["filtered"] = self._filtered
 
     def _leave_out(self) -> None:
         self._filtered += 1
 
 
-class SharedQueue:
-    """The downloads of all sources of a keyword, as one queue for the scheduler."""
+class SharedQueue(Generic[Places]):
+    """The downloads of all sources of a keyword, as one queue for the scheduler.
 
-    def __init__(self, share: FairShare[Candidate], workers: Sequence[SourceWorker]) -> None:
-        self._share = share
+    They bring `limit` images together, of which `images` are there.
+    """
+
+    def __init__(
+        self, limit: int, workers: Sequence[SourceWorker[Places]], images: set[str]
+    ) -> None:
+        self._share = FairShare(limit, workers, images)
         self._workers = {worker.source.name: worker for worker in workers}
 
     @property
@@ -95,9 +104,9 @@ class SharedQueue:
         """Note that what became of one candidate is recorded."""
         self._workers[candidate.origin.source].settled(candidate)
 
-    def record(self, outcome: DownloadOutcome) -> None:
-        """Record one download where its source counts."""
-        self._workers[outcome.item.origin.source].importer.take_download(outcome)
+    def places(self, candidate: Candidate) -> Places:
+        """Return what counts the places of the source of a candidate."""
+        return self._workers[candidate.origin.source].places
 
     def progress(self) -> str:
         """Return how many images each source has brought."""

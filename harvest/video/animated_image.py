@@ -17,31 +17,21 @@ from PIL import Image, ImageOps
 from gleanset.errors import Unreadable
 from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
 from harvest.video.decoder import FrameBlock, FrameNumbering
-from harvest.video.file_types import moves
+from harvest.video.file_types import BROKEN_PICTURE, PICTURE_FORMATS, picture_moves
 from harvest.video.filter_graph import THUMB, DecodePlan
 from harvest.video.probe_ffmpeg import Damage, VideoFacts
 
-_FORMATS = ("GIF", "WEBP", "PNG")
-_MAGICS = (b"GIF8", b"\x89PNG", b"RIFF")
 # Seconds of a frame that says nothing of its length, as in browsers and in ffmpeg.
 _UNTOLD = 0.1
 # All frames of a file together; bounds the time that a bomb can take.
 _MOST_PIXELS = 40 * MAX_PIXELS
 
 
-def is_animated_format(video: Path) -> bool:
-    """Return whether a file is a picture by its first bytes. Raises `OSError`."""
-    with video.open("rb") as file:
-        head = file.read(12)
-    return head.startswith(_MAGICS) and not (head[:4] == b"RIFF" and head[8:] != b"WEBP")
-
-
 def probe_animated_image(video: Path) -> VideoFacts:
     """Return the facts of a picture that moves. Raises `Unreadable` for others, and `OSError`."""
-    with video.open("rb") as file:
-        if not moves(file):
-            raise Unreadable("not a video", "a picture that does not move: harvest folder takes it")
     with _opened(video) as image:
+        if not picture_moves(video):
+            raise Unreadable("not a video", "a picture that does not move: harvest folder takes it")
         wide, high = image.size
         frames = int(getattr(image, "n_frames", 1))
         if wide * high > MAX_PIXELS or frames > MAX_FRAMES or wide * high * frames > _MOST_PIXELS:
@@ -66,7 +56,7 @@ class AnimatedImageDecoder:
             for number in range(int(getattr(image, "n_frames", 1))):
                 try:
                     frame, seconds = _frame(image, number)
-                except _BROKEN as error:
+                except BROKEN_PICTURE as error:
                     if number == 0:
                         raise Unreadable("damaged", f"{type(error).__name__}: {error}") from error
                     self.trouble = f"{type(error).__name__}: {error}"
@@ -87,20 +77,6 @@ class AnimatedImageDecoder:
         return FrameBlock(times, np.ascontiguousarray(thumb), np.array([number]), pictures)
 
 
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    RuntimeError,
-    OverflowError,
-    TypeError,
-    MemoryError,
-)
-
-
 def _box(crop: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     x, y, wide, high = crop
     return x, y, x + wide, y + high
@@ -108,8 +84,8 @@ def _box(crop: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 def _opened(video: Path) -> Any:
     try:
-        return Image.open(video, formats=_FORMATS)
-    except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return Image.open(video, formats=PICTURE_FORMATS)
+    except BROKEN_PICTURE as error:
         raise Unreadable("not a video", f"its picture is broken: {error}") from error
 
 

@@ -8,10 +8,10 @@ videos and the limit alone, so that a run that was stopped ends with the same im
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
@@ -19,8 +19,6 @@ from gleanset.records import Measured
 from harvest.video.inputs import InputResult, VideoAtHand, VideoInput
 from harvest.video.sampler import SamplingEnd, SamplingStep, StoredFrame, VideoSampler, read_facts
 from harvest.video.sampling import Sampling
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -58,14 +56,6 @@ class FrameShare:
         if self.limit is None:
             return None
         return max(self.size - (self.left - (self.limit.left or 0)), 0)
-
-
-def round_robin(stacks: Sequence[Sequence[T]]) -> Iterator[tuple[int, T]]:
-    """(number of the stack, one of it): the first of all stacks, the second of all, and so on."""
-    for place in range(max(map(len, stacks), default=0)):
-        for number, stack in enumerate(stacks):
-            if place < len(stack):
-                yield number, stack[place]
 
 
 State = dict[str, Any]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
 from pathlib import Path
-from typing import BinaryIO
+
+from PIL import Image
 
 from gleanset.files.names import VIDEOS
 
@@ -48,6 +51,24 @@ _STARTS = (
     b"\x06\x0e\x2b\x34\x02\x05\x01\x01",  # MXF
 )
 _SYNC, _PACKETS = 0x47, ((0, 188), (4, 192))
+# Pictures that may move, by the names that Pillow has for them.
+PICTURE_FORMATS = ("GIF", "WEBP", "PNG")
+# What Pillow answers broken pictures with.
+BROKEN_PICTURE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    RuntimeError,
+    OverflowError,
+    TypeError,
+    MemoryError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 def is_video(path: Path) -> bool:
@@ -59,21 +80,38 @@ def is_video(path: Path) -> bool:
     if suffix in _LEFT_OUT:
         return False
     try:
-        with path.open("rb") as file:
-            return moves(file) or suffix in VIDEOS
+        head = first_bytes(path)
     except OSError:
         return suffix in VIDEOS
+    moving = picture_moves(path) if is_picture(head) else _is_container(head)
+    return moving or suffix in VIDEOS
 
 
-def moves(file: BinaryIO) -> bool:
-    """Return whether the content is a video container or an animated picture."""
-    head = file.read(_HEAD)
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return _gif_moves(file, head)
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png_moves(file)
+def first_bytes(path: Path) -> bytes:
+    """Return what tells a video from other files. Raises `OSError`."""
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def is_picture(head: bytes) -> bool:
+    """Return whether a file is a picture that may move, by its first bytes."""
+    return head.startswith((b"GIF8", b"\x89PNG")) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
+
+
+def picture_moves(path: Path) -> bool:
+    """Return whether such a picture has several frames; one that is broken has none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=PICTURE_FORMATS) as image:
+                return bool(getattr(image, "is_animated", False))
+    except BROKEN_PICTURE:
+        return False
+
+
+def _is_container(head: bytes) -> bool:
     if head[:4] == b"RIFF":
-        return head[8:12] == b"AVI " or _webp_moves(head)
+        return head[8:12] == b"AVI "
     if head[4:8] == b"ftyp":
         return not head[8:12].startswith(_STILLS)
     return head.startswith(_STARTS) or head[4:8] in (b"moov", b"mdat", b"wide") or _is_ts(head)
@@ -85,41 +123,3 @@ def _is_ts(head: bytes) -> bool:
         len(head) > start + 3 * size and all(head[start + n * size] == _SYNC for n in range(4))
         for start, size in _PACKETS
     )
-
-
-def _webp_moves(head: bytes) -> bool:
-    # The extended header's second flag bit says so (WebP Container Specification).
-    return head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
-
-
-def _png_moves(file: BinaryIO) -> bool:
-    """An APNG has its `acTL` chunk before the first `IDAT`."""
-    file.seek(8)
-    while len(chunk := file.read(8)) == 8:
-        if chunk[4:] in (b"acTL", b"IDAT"):
-            return chunk[4:] == b"acTL"
-        file.seek(int.from_bytes(chunk[:4], "big") + 4, 1)
-    return False
-
-
-def _gif_moves(file: BinaryIO, head: bytes) -> bool:
-    """A GIF with a second picture (GIF89a, sections 18 to 24)."""
-    file.seek(13 + _colours(head[10:11]))
-    pictures = 0
-    while (kind := file.read(1)) in (b"\x2c", b"\x21"):
-        if kind == b"\x2c":
-            pictures += 1
-            if pictures == 2:
-                return True
-            file.seek(_colours(file.read(9)[8:9]), 1)
-        file.seek(1, 1)
-        while size := file.read(1)[:1]:
-            if size == b"\0":
-                break
-            file.seek(size[0], 1)
-    return False
-
-
-def _colours(flags: bytes) -> int:
-    """Bytes of the colour table that a packed field announces."""
-    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0

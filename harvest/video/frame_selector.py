@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -64,23 +63,11 @@ class SelectorState:
     kept: list[int] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     count: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, int] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return {
-            "kept": self.kept,
-            "seen": self.seen,
-            "count": self.count,
-            "left_out": dict(self.left_out),
-        }
-
-    @staticmethod
-    def from_json(state: dict[str, Any]) -> SelectorState:
-        """Return the state behind such values."""
-        return SelectorState(
-            state["kept"], state["seen"], state["count"], Counter(state["left_out"])
-        )
+    def leave_out(self, reason: str) -> None:
+        """Count a stretch of which nothing is kept."""
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
 class FrameSelector:
@@ -171,12 +158,12 @@ class FrameSelector:
     def _chosen(self) -> list[FrameCandidate]:
         if not self._held:
             if self._faults:
-                self.state.left_out[self._faults.most_common(1)[0][0]] += 1
+                self.state.leave_out(self._faults.most_common(1)[0][0])
             return []
         if self._sampling.skip_similar is None:
             return self._held
         if self._sampling.mode in ("useful", "scenes") and self._shown_before():
-            self.state.left_out["similar"] += 1
+            self.state.leave_out("similar")
             return []
         fresh = [
             one
@@ -184,7 +171,7 @@ class FrameSelector:
             if not _any_near(self.state.kept, one.phash, self._sampling.skip_similar)
         ]
         if not fresh:
-            self.state.left_out["similar"] += 1
+            self.state.leave_out("similar")
         return fresh
 
     def _shown_before(self) -> bool:

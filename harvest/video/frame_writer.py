@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.db.fetches import VideoName
 from gleanset.files.store import Store, sha256_of
-from gleanset.records import Measured, Origin, Rejection
+from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.stage import WAITING
 from harvest.importer import Importer
-from harvest.video.decoder_worker import FrameLimit, VideoTask, round_robin
+from harvest.video.decoder_worker import FrameLimit, VideoTask
 from harvest.video.inputs import VideoAtHand
-from harvest.video.openings import RepeatedStretch, find_repeats
-from harvest.video.sampler import Fingerprint, SamplingEnd, SamplingStep, StoredFrame
+from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats
+from harvest.video.sampler import SamplingEnd, SamplingStep, StoredFrame
 from harvest.video.sampling import Sampling
 
 
@@ -50,8 +52,9 @@ class FrameWriter:
         self._intake.tally["known"] += frames
         self._all.before[sha256] = frames
         state = self._dataset.videos.state(sha256, self._sampling.settings) or {}
+        prints = msgspec.convert(state.get("prints", []), list[Fingerprint])
         # What is in the dataset already was shown first.
-        self._finished.append((place - _BEFORE_ALL, None, _prints(state.get("prints", []))))
+        self._finished.append((place - _BEFORE_ALL, None, prints))
         return True
 
     def store(self, sha256: str, scratch: Path) -> Store:
@@ -67,7 +70,7 @@ class FrameWriter:
     def resume(self, task: VideoTask) -> None:
         """Give a video back what a run before knew of it, if all that waited is still there."""
         state = self._dataset.videos.state(task.video.sha256, self._sampling.settings) or {}
-        waiting = [_stored_frame(one) for one in state.pop("waiting", [])]
+        waiting = msgspec.convert(state.pop("waiting", []), list[StoredFrame])
         if state and all(
             task.store.holds(one.measured.sha256, one.measured.format) for one in waiting
         ):
@@ -86,7 +89,7 @@ class FrameWriter:
             else:
                 self._store(task, step.picked)
             if step.state is not None:
-                waiting = [asdict(one) for one in task.waiting]
+                waiting = msgspec.to_builtins(task.waiting)
                 state = step.state | {"waiting": waiting, "frames": task.frames}
                 self._dataset.videos.checkpoint(
                     _name(task.video),
@@ -153,10 +156,12 @@ class FrameWriter:
             return fresh
         chosen: list[list[StoredFrame]] = [[] for _ in fresh]
         images: set[str] = set()
-        for number, one in round_robin(fresh):
-            if one.measured.sha256 in images or len(images) < left:
-                images.add(one.measured.sha256)
-                chosen[number].append(one)
+        # The first frame of each video, then the second of each, and so on.
+        for frames in zip_longest(*fresh):
+            for own, frame in zip(chosen, frames, strict=True):
+                if frame and (frame.measured.sha256 in images or len(images) < left):
+                    images.add(frame.measured.sha256)
+                    own.append(frame)
         return chosen
 
     def _reject_damage(self, task: VideoTask, ending: SamplingEnd) -> None:
@@ -208,13 +213,3 @@ _BEFORE_ALL = 1 << 40
 
 def _name(video: VideoAtHand) -> VideoName:
     return VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
-
-
-def _prints(state: list[Any]) -> list[Fingerprint]:
-    return [(time, code) for time, code in state]
-
-
-def _stored_frame(state: dict[str, Any]) -> StoredFrame:
-    return StoredFrame(
-        Measured(**state["measured"]), state["time"], state["scene"], state["number"]
-    )

@@ -17,26 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import imagehash
+import msgspec
 import numpy as np
 from PIL import Image
 
 from gleanset.errors import Unreadable
 from gleanset.records import Measured
-from harvest.video.animated_image import (
-    AnimatedImageDecoder,
-    is_animated_format,
-    probe_animated_image,
-)
+from harvest.video.animated_image import AnimatedImageDecoder, probe_animated_image
 from harvest.video.cuts import CutFinder, KeyFrameCuts, ResumedScene, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock, FrameNumbering
+from harvest.video.file_types import first_bytes, is_picture
 from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode
 from harvest.video.frame_selector import FrameCandidate, FrameSelector, SelectorState
+from harvest.video.openings import Fingerprint
 from harvest.video.probe_ffmpeg import Damage, VideoFacts, find_bars, lies_in, probe
 from harvest.video.sampling import Sampling
-
-# A time in seconds and a pHash.
-Fingerprint = tuple[float, int]
 
 
 @dataclass
@@ -44,37 +40,15 @@ class Checkpoint:
     """Where in a video a run is: all before `done` is decided.
 
     `scene` is the one at `done`, which began at `scene_start`; `number` is that of the frame
-    there; `prints` are the fingerprints before it.
+    there; `prints` are the fingerprints before it, `chosen` is what was chosen.
     """
 
     done: float = -math.inf
     scene: int = 0
-    scene_start: float = -math.inf
+    scene_start: float | None = None
     number: int = 0
     prints: list[Fingerprint] = field(default_factory=list)
-
-    def as_json(self, state: SelectorState) -> dict[str, Any]:
-        """JSON values, with what was chosen."""
-        return {
-            "done": self.done,
-            "scene": self.scene,
-            "number": self.number,
-            "scene_start": None if math.isinf(self.scene_start) else self.scene_start,
-            "prints": self.prints,
-            "chosen": state.as_json(),
-        }
-
-    @staticmethod
-    def from_json(state: dict[str, Any]) -> Checkpoint:
-        """Return the checkpoint behind such values."""
-        start = state["scene_start"]
-        return Checkpoint(
-            state["done"],
-            state["scene"],
-            -math.inf if start is None else start,
-            state["number"],
-            [(time, code) for time, code in state["prints"]],
-        )
+    chosen: SelectorState = field(default_factory=SelectorState)
 
 
 # Half of the longest gradual cut: whether a frame lies in one is known only so much later.
@@ -119,11 +93,8 @@ class VideoSegment:
         self._sampling = sampling
         self._until = math.inf if plan.until is None else plan.until
         resumed = ResumedScene(checkpoint.scene_start, checkpoint.done) if self._begun else None
-        self._detector = (
-            KeyFrameCuts(resumed)
-            if sampling.mode == "keyframes"
-            else CutFinder(sampling.threshold, resumed)
-        )
+        finder = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
+        self._detector = finder(resumed)
         self.numbering = FrameNumbering(
             by_packets=plan.counted_by_packets and plan.facts.container != "picture",
             since=checkpoint.done,
@@ -165,9 +136,8 @@ class VideoSegment:
         if mode == "keyframes":
             return round(candidate.time * 1e6), 0
         if mode == "useful":
-            start = self._scene_start
-            since = candidate.time - (self.plan.facts.start if math.isinf(start) else start)
-            return candidate.scene, int(since // every)
+            start = self.plan.facts.start if self._scene_start is None else self._scene_start
+            return candidate.scene, int((candidate.time - start) // every)
         return int(self.plan.schedule.bins(np.array([candidate.time]), every)[0]), 0
 
     def settle(self, candidate: FrameCandidate) -> None:
@@ -275,7 +245,7 @@ def read_facts(video: Path) -> VideoFacts:
 @lru_cache(maxsize=4096)
 def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
     """Asked for the prediction of space, and again in its turn: starting ffmpeg takes a while."""
-    return probe_animated_image(video) if is_animated_format(video) else probe(video)
+    return probe_animated_image(video) if is_picture(first_bytes(video)) else probe(video)
 
 
 class VideoSampler:
@@ -290,8 +260,8 @@ class VideoSampler:
         state: dict[str, Any] | None = None,
     ) -> None:
         self._video, self._facts, self._sampling, self._keep = video, facts, sampling, keep
-        self._checkpoint = Checkpoint.from_json(state) if state else Checkpoint()
-        self.chosen = SelectorState.from_json(state["chosen"]) if state else SelectorState()
+        self._checkpoint = msgspec.convert(state or {}, Checkpoint)
+        self.chosen = self._checkpoint.chosen
         self._chooser = FrameSelector(sampling, self.chosen)
         self._resumed = state is not None
         self._last_saved = self._checkpoint.done if state else 0.0
@@ -349,11 +319,15 @@ class VideoSampler:
         time.
         """
         if plan.since is None:
-            return Checkpoint(prints=self._checkpoint.prints)
+            return Checkpoint(prints=self._checkpoint.prints, chosen=self.chosen)
         since = plan.since - self._facts.start
         number = math.ceil(since * (self._facts.fps or 0.0) - 1e-6)
-        return Checkpoint(
-            plan.since, round(since * 1000), number=number, prints=self._checkpoint.prints
+        return replace(
+            self._checkpoint,
+            done=plan.since,
+            scene=round(since * 1000),
+            scene_start=None,
+            number=number,
         )
 
     def _offered(
@@ -371,7 +345,7 @@ class VideoSampler:
             segment.settle(candidate)
             if candidate.time - self._last_saved >= _CHECKPOINT or self.full:
                 self._last_saved = candidate.time
-                yield self._step(candidate.time, self._checkpoint.as_json(self.chosen))
+                yield self._step(candidate.time, msgspec.to_builtins(self._checkpoint))
             if self.full:
                 return
         self._chooser.offer(candidate, stretch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,17 +13,16 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import SmallBing, found
-from tools_for_tests import picture, pixels, run_here
+from tools_for_tests import ROOT, command, picture, pixels, run_cli, run_here
 
 from gleanset import Dataset
 from gleanset.errors import Blocked, GleansetError, NeedsLogin, RateLimited, UsageError
 from gleanset.records import Candidate, Origin
 from harvest.downloads import DownloadRun
-from harvest.filters import parse_filter
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
 from harvest.retry import retry
-from harvest.selection import ALL, Selection
+from harvest.selection import ALL, Selection, parse_filter
 from harvest.sources import Pages, Query, Source
 from harvest.urls import harvest_urls
 from pipeline.listing import yields
@@ -81,7 +82,7 @@ def harvest(
 ) -> dict[str, Any]:
     asked = searches([(word, None) for word in words], sources, {})
     return harvest_searches(
-        dataset, asked, DownloadRun(open_client, 4), limit=limit, selection=selection
+        dataset, asked, DownloadRun(open_client), limit=limit, selection=selection
     )
 
 
@@ -206,7 +207,6 @@ def test_keywords_from_a_file(bing: SmallBing, tmp_path: Path) -> None:
         (("cat", "--source", "bing,flikr"), 2, "Did you mean flickr?"),
         (("cat", "--filter", "width > "), 2, "no expression"),
         (("cat", "--range", "9-3"), 2, "not a range"),
-        (("cat", "--sleep", "nan"), 2, "not in the range"),
         (("cat", "--ignore-robots", "everything"), 2, "everything"),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_wrong_line_is_refused_before_any_request(
 
 
 def test_addresses_are_printed_and_no_picture_is_fetched(bing: SmallBing, tmp_path: Path) -> None:
-    line = [w for w in bing.line(tmp_path / "d", "cat", "-g", "--range=2-4") if w != "--json"]
+    line = [w for w in bing.line(tmp_path / "d", "cat", "-s", "--range=2-4") if w != "--json"]
     done = run_here("harvest.cli", *line)
     assert (done.code, done.stderr) == (0, "candidates: 3\n")
     assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in (1, 2, 3)]
@@ -248,7 +248,7 @@ def test_files_are_simulated_too(tmp_path: Path) -> None:
     assert run_here("harvest.cli", "urls", urls, *own).stdout == "http://127.0.0.1:1/x.jpg\n"
     clip = tmp_path / "moving.gif"
     pixels(3).save(clip, save_all=True, append_images=[pixels(4)], duration=500)
-    assert str(clip) in run_here("harvest.cli", "frames", clip, *own).stdout
+    assert str(clip) in run_cli("harvest.cli", "frames", clip, *own).stdout
     assert not (tmp_path / "d").exists()
     done = run_here("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d", "--json")
     assert done.json["added"] == 2
@@ -269,6 +269,7 @@ TOLD = Candidate(
     ("text", "holds"),
     [
         ("width >= 900", True),
+        ("width > 900", False),
         ("600 < width <= 900", True),
         ("width / height == 1.5", True),
         ("width * height > 500_000", True),
@@ -309,38 +310,56 @@ def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
         "width >",
         "import os",
         "x = 1",
+        "width; height",
         "wdth > 1",
         "__import__('os').system('id')",
         "().__class__.__bases__[0]",
+        "title.upper() == 'X'",
         "open('/etc/passwd')",
+        "eval('1')",
+        "exec('1')",
+        "getattr(title, 'x')",
         "lower.__globals__",
         "len",
         "lower(title, title)",
         "len(*tags)",
         "len(title=1)",
         "len(width)",
+        "lower(5) == 5",
         "[x for x in tags]",
         "{1: 2}",
+        "{1, 2}",
         "lambda: 1",
         "(yield)",
+        "await title",
         "title[0]",
         "f'{title}'",
         "width if ai else height",
         "(a := 1)",
+        "*tags",
         "...",
         "b'x' in title",
         "2 ** 99999999 > 1",
         "1 << 999999999 > 1",
         "'a' * 999999999 == title",
         "tags + tags",
+        "title + title == ''",
         "~width",
+        "+width > 1",
         "-title == 'x'",
         "width > 'big'",
+        "title < 3",
+        "title is None",
+        "tags < tags",
         "tags == 'owl'",
+        "3 in tags",
         "(1, 'a')",
+        "1j > 0",
         "width > None",
         "-" * 400 + "1",
         "(" * 240 + "1" + ")" * 240,
+        "not " * 120 + "ai",
+        "[" * 100 + "]" * 100,
         "width > 1 or " * 50 + "ai",
         "9" * 501,
         "'\\N{nope}'",
@@ -350,6 +369,9 @@ def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
 def test_a_hostile_filter_is_a_wrong_line(text: str) -> None:
     with pytest.raises(UsageError, match="--filter"):
         parse_filter(text)
+
+
+# The net
 
 
 # Trying again
@@ -457,7 +479,7 @@ def test_yields_show_what_came_from_where(
         ("urls", "nine", 0, 0, 1, {"http 404": 1}),
         ("urls", "ten", 1, 0, 0, {}),
     ]
-    done = run_here("pipeline.cli", "list", "yields", "-d", dataset.root)
+    done = run_cli("pipeline.cli", "list", "yields", "-d", dataset.root)
     assert len(done.stdout.splitlines()) == 5
 
 
@@ -494,6 +516,19 @@ def no_secrets(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def login(
+    line: list[str], words: str, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("harvest.cli", "login", *line),
+        input=words,
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        timeout=60,
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -504,6 +539,6 @@ def no_secrets(tmp_path: Path) -> dict[str, str]:
     ],
 )
 def test_a_wrong_login_is_refused(no_secrets: dict[str, str], line: list[str], told: str) -> None:
-    done = run_here("harvest.cli", "login", *line, **no_secrets)
-    assert (done.code, done.stdout) == (2, "")
+    done = login(line, "", no_secrets)
+    assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr

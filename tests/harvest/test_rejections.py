@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import msgspec
 from faulty_server import FaultyServer, Handler
 from tools_for_tests import picture
 
@@ -14,7 +16,7 @@ from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
 from harvest.downloads import DownloadRun
 from harvest.http import Client
-from harvest.importer import Importer, candidate_to_json
+from harvest.importer import Importer
 from harvest.keyword import STAGE
 from harvest.retry import retry
 from pipeline.maintenance.merge import merge
@@ -35,7 +37,7 @@ def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
             if isinstance(result, str)
             else Outcome(one, StageBytes(store)(result))
         )
-        told = None if outcome.result else candidate_to_json(one)
+        told = None if outcome.result else json.dumps(msgspec.to_builtins(one))
         Importer(dataset, STAGE, store).take(one.origin, outcome, candidate=told)
 
 
