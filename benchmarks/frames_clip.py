@@ -2,7 +2,7 @@
 
     python benchmarks/frames_clip.py film OUT.mp4        # 10 minutes 1080p (four minutes' work)
     python benchmarks/frames_clip.py short OUT.mp4       # 45 seconds of 320x180, for tests
-    python benchmarks/frames_clip.py episodes A.mp4 B.mp4  # two that share an opening of 60 s
+    python benchmarks/frames_clip.py episodes A.mp4 B.mp4  # two that share an opening of 25 s
     python benchmarks/frames_clip.py vfr OUT.mkv         # uneven frames that show their numbers
 
 Also `--seed N` and `--height H`. Beside each film its truth is written as OUT.json: shots with
@@ -37,15 +37,15 @@ SHORT = Script(
     openings=(0.1, 0.7),
 )
 EPISODE = Script(
-    seconds=90,
+    seconds=50,
     fps=8,
-    pictures=23,
-    hard=24,
+    pictures=16,
+    hard=17,
     gradual=1,
-    flashes=2,
+    flashes=1,
     blurred=1,
-    opening=60,
-    opening_shots=15,
+    opening=25,
+    opening_shots=8,
     letterboxed=0,
     black=1,
     openings=(0.5,),
@@ -63,7 +63,7 @@ def short(path: Path, seed: int = 0, height: int = 180) -> Film:
 
 
 def episodes(first: Path, second: Path, seed: int = 0, height: int = 108) -> tuple[Film, Film]:
-    """Two that share their opening of 60 seconds, in other places, and nothing else."""
+    """Two that share their opening of 25 seconds, in other places, and nothing else."""
     script = replace(EPISODE, seed=seed)
     own = script.pictures - script.opening_shots
     other = replace(script, first_picture=own, openings=(0.15,))

@@ -90,11 +90,10 @@ def test_mpv_is_told_the_files_own_time(
     assert find_moments(dataset, image.sha256) == [moment], "mpv is named where there is no player"
 
 
-@pytest.mark.parametrize("suffix", ["mkv", "ts"])
 def test_ffplay_is_told_the_time_since_the_beginning(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video = clip(tmp_path / f"v.{suffix}")
+    video = clip(tmp_path / "v.ts")
     line = ["ffprobe", "-v", "error", "-show_entries", "frame=pts_time", "-of", "csv=p=0"]
     told = subprocess.run([*line, str(video)], check=True, capture_output=True, text=True).stdout
     # A transport stream begins at 1.4 seconds.
@@ -119,26 +118,27 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("name", ODD)
-@pytest.mark.parametrize("player", ["mpv", "ffplay"])
+@pytest.mark.parametrize(("player", "names"), [("mpv", ODD), ("ffplay", ODD[-3:])])
 def test_any_path_is_one_word_on_one_line(
     dataset: Dataset,
     tmp_path: Path,
     episode: Path,
-    name: bytes,
     player: str,
+    names: list[bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    video = tmp_path / os.fsdecode(name)
-    shutil.copy(episode, video)
-    shown = os.fsencode(video).decode("utf-8", "backslashreplace")
-    image = keep(dataset, frame(video, 0.5, path=shown, title="t"))
     players(monkeypatch, tmp_path, player)
-    [moment] = find_moments(dataset, image.sha256)
-    assert moment.place == video
-    assert "\n" not in moment.command
-    moment.command.encode()
-    assert words(moment.command)[-1].removeprefix("file:") == str(video)
+    for seed, name in enumerate(names):
+        video = tmp_path / os.fsdecode(name)
+        shutil.copy(episode, video)
+        shown = os.fsencode(video).decode("utf-8", "backslashreplace")
+        image = keep(dataset, frame(video, 0.5, path=shown, title="t"), seed=seed)
+        [moment] = find_moments(dataset, image.sha256)
+        video.unlink()
+        assert moment.place == video
+        assert "\n" not in moment.command
+        moment.command.encode()
+        assert words(moment.command)[-1].removeprefix("file:") == str(video)
 
 
 def test_a_video_is_found_by_its_content(dataset: Dataset, tmp_path: Path, episode: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import tools_for_tests
@@ -17,6 +17,7 @@ from harvest.frames import harvest_frames
 from harvest.video.cuts import CutFinder, ResumedScene, SceneCut
 from harvest.video.frame import RawFrame
 from harvest.video.frame_selector import FrameCandidate, FrameSelector, SelectorState
+from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 
 RATE = 24
@@ -44,7 +45,7 @@ def cuts(
     thumbs: np.ndarray, block: int = 24, resumed: ResumedScene | None = None
 ) -> list[SceneCut]:
     times = np.arange(len(thumbs)) / RATE
-    found = CutFinder(None, resumed)
+    found = CutFinder(resumed)
     told: list[SceneCut] = []
     for at in range(0, len(thumbs), block):
         told += found.feed(times[at : at + block], thumbs[at : at + block])
@@ -56,7 +57,7 @@ def test_a_flash_at_a_cut_does_not_hide_it() -> None:
     assert [round(cut.time * RATE) for cut in found] in ([40], [41])
 
 
-@pytest.mark.parametrize("frames", [8, 16, 30])
+@pytest.mark.parametrize("frames", [8, 30])
 def test_a_dissolve_is_one_cut_in_its_middle(frames: int) -> None:
     thumbs = np.concatenate([film((1, 50)), dissolve(1, 2, frames), film((2, 50))])
     [cut] = cuts(thumbs)
@@ -128,20 +129,18 @@ def test_the_sharpest_of_a_scene_and_no_scene_twice() -> None:
     state = SelectorState()
     assert list(chosen(sampling, looks, state)) == [0.5, 3]
     assert state.left_out == {"similar": 1}
-    again = SelectorState.from_json(state.as_json())
+    again = msgspec.convert(msgspec.to_builtins(state), SelectorState)
     assert again == state
     assert list(chosen(sampling, looks, again)) == [], "what it knows stays known"
 
 
-@pytest.mark.parametrize(("kind", "options"), [("GIF", {}), ("WEBP", {}), ("PNG", {})])
-def test_pictures_that_move(
-    dataset: Dataset, tmp_path: Path, kind: str, options: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_pictures_that_move(dataset: Dataset, tmp_path: Path, kind: str) -> None:
     frames = [tools_for_tests.pixels(n, (96, 64)) for n in range(4)]
     path = tmp_path / "sticker.bin"
-    frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250, **options)
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250)
     plain = Sampling(mode="every", every=0.25, skip_similar=None, drop_bad=False)
-    assert harvest_frames(dataset, [path], plain)["added"] == 4
+    assert harvest_frames(dataset, [VideoFile(path)], plain)["added"] == 4
     times = sorted(image.origins[0].time or 0.0 for image in dataset.images.each())
     assert times == pytest.approx([0, 0.25, 0.5, 0.75])
 
@@ -150,9 +149,7 @@ def test_pictures_that_move(
 def test_bars_are_cut_off_when_asked(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "bars.mp4"
     barred = "testsrc2=s=320x180:d=2:r=10,crop=320:136,pad=320:180:0:22"
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", barred, "-c:v", "mpeg4", path], check=True
-    )
-    harvest_frames(dataset, [path], Sampling(crop_bars=True, limit=1))
+    tools_for_tests.drawn_video(path, barred, "-c:v", "mpeg4")
+    harvest_frames(dataset, [VideoFile(path)], Sampling(crop_bars=True, limit=1))
     [image] = dataset.images.each()
     assert (image.width, image.height) == (320, 136)

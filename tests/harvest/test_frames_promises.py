@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import ROOT, command, eventually, run_cli
+from tools_for_tests import ROOT, command, eventually, run_here
 
 from gleanset import Dataset, Origin
 from harvest.cli import main
@@ -150,7 +150,7 @@ def half_a_frame(times: list[float], number: int) -> float:
     return float(near.min()) / 2
 
 
-@pytest.mark.parametrize("options", [("--keyframes",), ("--scenes",), ("--every", "2fps")])
+@pytest.mark.parametrize("options", [("--keyframes",), ("--scenes",)])
 def test_other_samplings_have_true_times_too(
     sample: Sample, uneven: Path, options: tuple[str, ...]
 ) -> None:
@@ -170,9 +170,6 @@ def test_from_to_limit_and_around(sample: Sample, steady: Path) -> None:
     around = sample(steady, "--around", "4s", *ALL).frames
     assert around
     assert min(abs(frame.time - 4) for frame in around) <= 0.5 / 24
-    by_rate = sample(steady, "--every", "1/2fps", *ALL).frames
-    by_time = sample(steady, "--every", "2s", *ALL).frames
-    assert [frame.sha256 for frame in by_rate] == [frame.sha256 for frame in by_time]
 
 
 def test_scenes_change_at_cuts_and_not_at_flashes(sample: Sample, film: tuple[Path, Film]) -> None:
@@ -214,7 +211,6 @@ def test_two_episodes_share_an_opening_that_is_sampled_once(sample: Sample, clip
 def test_a_clip_shorter_than_the_interval_gives_a_frame(sample: Sample, clips: Path) -> None:
     video = frames_odd.numbered(clips / "brief.mp4", 12)
     assert len(sample(video, "--every", "60s").frames) == 1
-    assert len(sample(video).frames) >= 1
 
 
 def test_shapes(sample: Sample, clips: Path, steady: Path) -> None:
@@ -249,7 +245,7 @@ def test_a_renamed_video_is_the_same_video(sample: Sample, tmp_path: Path, stead
 def test_the_way_back_to_the_moment(sample: Sample, steady: Path, tmp_path: Path) -> None:
     into = tmp_path / "dataset"
     frame = sample(steady, "--every", "4s", *ALL, folder=into).frames[1]
-    done = run_cli("harvest.cli", "frames", "--at", frame.sha256, "-d", into)
+    done = run_here("harvest.cli", "frames", "--at", frame.sha256, "-d", into)
     assert done.code == 0, done.stderr
     assert re.search(r"mpv|ffplay", done.stdout)
     assert str(steady) in done.stdout

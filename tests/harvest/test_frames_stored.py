@@ -7,12 +7,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tools_for_tests import drawn_video
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 from gleanset.work.stage import WAITING
 from harvest.frames import harvest_frames
 from harvest.video import frame_writer, sampler
+from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 from pipeline.maintenance.gc import collect
 from pipeline.maintenance.verify import verify
@@ -36,19 +38,8 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         ("a", "testsrc2=s=192x108:r=10", 6),
         ("b", "testsrc=s=192x108:r=10", 6),
     ):
-        ffmpeg(
-            "-f",
-            "lavfi",
-            "-i",
-            source,
-            "-t",
-            str(seconds),
-            "-pix_fmt",
-            "yuv420p",
-            "-preset",
-            "ultrafast",
-            folder / f"{name}.ts",
-        )
+        options = ("-t", str(seconds), "-pix_fmt", "yuv420p", "-preset", "ultrafast")
+        drawn_video(folder / f"{name}.ts", source, *options)
     for name in "ab":
         (folder / f"{name}.txt").write_text(f"file 'opening.ts'\nfile '{name}.ts'\n")
         ffmpeg("-f", "concat", "-i", folder / f"{name}.txt", "-c", "copy", folder / f"{name}.mp4")
@@ -68,17 +59,17 @@ def test_a_frame_that_is_missing_is_sampled_again(
     dataset: Dataset, episodes: list[Path], skip_openings: bool
 ) -> None:
     wanted = Sampling("every", every=1.0, skip_similar=None, skip_openings=skip_openings)
-    harvest_frames(dataset, episodes, wanted)
+    harvest_frames(dataset, map(VideoFile, episodes), wanted)
     images = dataset.images.count()
     for path in sorted((dataset.root / "images").rglob("*.jpg"))[::4]:
         path.unlink()
     assert check(dataset, repair=True)["repaired"] == 0
     assert states(dataset) == {"ok", "missing"}
-    harvest_frames(dataset, episodes, wanted)
+    harvest_frames(dataset, map(VideoFile, episodes), wanted)
     assert states(dataset) == {"ok"}
     assert check(dataset)["sound"] == dataset.images.count() == images
     assert not list(dataset.rejections.each())
-    assert harvest_frames(dataset, episodes, wanted)["added"] == 0
+    assert harvest_frames(dataset, map(VideoFile, episodes), wanted)["added"] == 0
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -93,13 +84,13 @@ def test_frames_that_wait_are_no_garbage_and_are_made_anew_where_they_are_gone(
     with monkeypatch.context() as patched:
         patched.setattr(frame_writer, "find_repeats", stopped)
         with pytest.raises(KeyboardInterrupt):
-            harvest_frames(dataset, episodes, ALL)
+            harvest_frames(dataset, map(VideoFile, episodes), ALL)
     assert len(list(waiting.rglob("*.jpg"))) > 20
     assert collect(dataset, 3600.0, simulate=False)["removed"] == 0
     assert check(dataset)["strays"] == 0
     if lost:
         assert collect(dataset, 0.0, simulate=False)["removed"] == 2
         assert not list(waiting.rglob("*.jpg"))
-    harvest_frames(dataset, episodes, ALL)
+    harvest_frames(dataset, map(VideoFile, episodes), ALL)
     assert check(dataset)["sound"] == dataset.images.count() >= 26
     assert not list(waiting.rglob("*.jpg"))

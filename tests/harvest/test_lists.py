@@ -18,7 +18,7 @@ from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
-from harvest.lists import check_list, read_rows
+from harvest.lists import LONGEST, check_list, read_rows
 from harvest.urls import read_list
 
 ROWS = [
@@ -70,10 +70,10 @@ def test_a_table_says_the_same_in_every_form(tmp_path: Path, name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["l.parquet", "l.tsv.gz"])
 def test_the_command_keeps_what_a_table_says_and_asks_once(
-    site: FaultyServer, tmp_path: Path, name: str
+    site: FaultyServer, tmp_path: Path
 ) -> None:
+    name = "l.parquet"
     for number in (1, 2, 3):
         data = picture(number)
         site.behaviours[f"/{number}.jpg"] = lambda h, data=data: h.answer(200, data)
@@ -94,8 +94,8 @@ def test_the_command_keeps_what_a_table_says_and_asks_once(
     assert told[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
 
 
-@pytest.mark.parametrize("name", ["l.parquet", "l.csv", "l.tsv.gz"])
-def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path, name: str) -> None:
+def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+    name = "l.csv"
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
     line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--column", "caption=TEXTS")
     done = run_here("harvest.cli", *line)
@@ -105,13 +105,8 @@ def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path, nam
     assert not (tmp_path / "d").exists(), "nothing was begun"
 
 
-def zipped_zeros(megabytes: int) -> bytes:
-    return gzip.compress(bytes(megabytes << 20), compresslevel=1)
-
-
 WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "no parquet": ("l.parquet", lambda: b"url\nhttp://h/1.jpg\n", "as Parquet: Parquet magic"),
-    "empty parquet": ("l.parquet", lambda: b"", "as Parquet"),
     "cut parquet": ("l.parquet", lambda: as_parquet(ROWS)[:-20], "as Parquet"),
     "lists in a column": (
         "l.parquet",
@@ -119,7 +114,6 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "no single values",
     ),
     "no gzip": ("l.tsv.gz", lambda: b"url\nhttp://h/1.jpg\n", "not compressed"),
-    "cut gzip": ("l.txt.gz", lambda: gzip.compress(b"x")[:9], "damaged or cut off"),
     "bad gzip": (
         "l.txt.gz",
         lambda: gzip.compress(b"http://h/a" * 99)[:-8] + bytes(8),
@@ -128,18 +122,12 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "gzip without its name": ("l.txt", lambda: gzip.compress(b"http://h"), "name it l.txt.gz"),
     "parquet without its name": ("l.csv", lambda: as_parquet(ROWS), "name it l.csv.parquet"),
     "NUL bytes": ("l.txt", lambda: b"http://h/1.jpg\n\0\0", "NUL bytes"),
-    "a bomb of zeros": ("l.txt.gz", lambda: zipped_zeros(40), "NUL bytes"),
-    "a bomb of one line": ("l.txt.gz", lambda: gzip.compress(b"x" * 20_000_000), "line 1 of"),
-    "a line of 10 MB": ("l.csv", lambda: b"url\n" + b"x" * 10_000_000, "line 2 of"),
-    "a cell of 10 MB": (
-        "l.parquet",
-        lambda: as_parquet([{"url": "x" * 10_000_000}]),
-        "cell of row 1",
-    ),
+    "a bomb of zeros": ("l.txt.gz", lambda: gzip.compress(bytes(5_000_000), 1), "NUL bytes"),
+    "a long line": ("l.csv", lambda: b"url\n" + b"x" * LONGEST, "line 2 of"),
+    "a long cell": ("l.parquet", lambda: as_parquet([{"url": "x" * LONGEST}]), "cell of row 1"),
     "a quote never closed": ("l.csv", lambda: b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
     "no names": ("l.csv", lambda: b"http://h/1.jpg,a cat\n", "does not name its columns"),
     "twice": ("l.csv", lambda: b"url,url\na,b\n", "several columns"),
-    "no such column": ("l.csv", lambda: b"link,text\na,b\n", "there are: link, text"),
 }
 
 

@@ -10,12 +10,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from tools_for_tests import eventually
+from tools_for_tests import eventually, python
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from harvest.frames import harvest_frames
 from harvest.video import probe_ffmpeg
+from harvest.video.inputs import VideoFile
 from harvest.video.run_ffmpeg import RunningFfmpeg, end_all, ffmpeg_log, started
 from harvest.video.sampling import Sampling
 
@@ -65,9 +66,28 @@ def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
     monkeypatch.setenv("PATH", str(wrapper.parent), prepend=os.pathsep)
     monkeypatch.setattr(probe_ffmpeg, "_BARS_SECONDS", 1.0)
     with pytest.raises(InputUnusable, match="too slow"):
-        harvest_frames(dataset, [video], Sampling(crop_bars=True))
+        harvest_frames(dataset, [VideoFile(video)], Sampling(crop_bars=True))
     assert [one.reason for one in dataset.rejections.each()] == ["too slow"]
     assert eventually(lambda: not is_running(int(pid.read_text())))
+
+
+WAITING = """
+from harvest.video.run_ffmpeg import started
+with started(["sleep", "60"]) as process:
+    print(process.pid, flush=True)
+    process.wait()
+"""
+
+
+def test_ffmpeg_ends_with_us() -> None:
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv")
+    with python(WAITING) as ours:
+        assert ours.stdout is not None
+        pid = int(ours.stdout.readline())
+        assert is_running(pid)
+        ours.kill()
+    assert eventually(lambda: not is_running(pid))
 
 
 def test_what_takes_too_long_is_ended_with_all_that_it_started() -> None:
