@@ -177,7 +177,9 @@ class Fetcher:
         except Exception as error:
             self.learn_robots(url, error)
         else:
+            # The rules were a request, too.
             self.slots.slow_down(host_of(url), delay or 0.0)
+            self.slots.hold(host_of(url), delay or 0.0)
 
     def request(self, fetch: Fetch) -> HttpAnswer:
         """Make one request, whatever its answer means. Raises `Unreadable`, `Closed`."""

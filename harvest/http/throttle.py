@@ -11,13 +11,18 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import count
+from typing import TypeVar
 
 from gleanset.errors import GleansetError
+from harvest.http.policy import DownloadLimits
+
+Answer = TypeVar("Answer")
 
 
 class Closed(GleansetError):
@@ -101,9 +106,7 @@ class HostSlots:
         """Keep starts on this host at least so many seconds apart, from now on."""
         with self._lock:
             slots = self._slots(host)
-            if delay > slots.delay:
-                slots.delay = delay
-                slots.not_before = max(slots.not_before, time.monotonic() + delay)
+            slots.delay = max(slots.delay, delay)
 
     def started(self, host: str, ago: float) -> None:
         """Note that a request on this host started so many seconds ago."""
@@ -181,3 +184,34 @@ def backoff(attempt: int, base: float) -> float:
     """Return the seconds to wait after failed attempt 0, 1, …: doubling, with jitter of a half."""
     # Jitter keeps threads that failed together from coming back together.
     return base * 2.0**attempt * random.uniform(1.0, 1.5)  # noqa: S311
+
+
+class PassingTrouble(Exception):
+    """A call failed in a way that may be over soon.
+
+    `error` is what to raise if it is not; `wait` are the seconds that the site asked for.
+    """
+
+    def __init__(self, error: GleansetError, wait: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait = wait
+
+
+def retrying(
+    slots: HostSlots, host: str, limits: DownloadLimits, call: Callable[[], Answer]
+) -> Answer:
+    """Return what `call` returns; where it raises `PassingTrouble`, hold its host and call again.
+
+    Raises the trouble's error after the last of the limits' retries, or when the site wants a
+    longer pause than they allow: to come back earlier would be rude.
+    """
+    for attempt in count():
+        try:
+            return call()
+        except PassingTrouble as trouble:
+            wait = backoff(attempt, limits.backoff) if trouble.wait is None else trouble.wait
+            if attempt >= limits.retries or wait > limits.max_wait:
+                raise trouble.error from trouble.__cause__
+            slots.hold(host, wait)
+    raise AssertionError("count() has no end")

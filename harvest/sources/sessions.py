@@ -14,7 +14,6 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import ref
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -26,9 +25,9 @@ from harvest.http import Client, Closed, Page, unreachable
 from harvest.http.deadline import Deadline
 from harvest.http.proxies import trusted_certificates
 from harvest.http.ssrf import GuardedPool, GuardedTLSPool, PrivateAddress, spelled_private
+from harvest.http.throttle import PassingTrouble
 from harvest.http.urls import host_of
 from harvest.sources.base import speakable
-from harvest.sources.throttle import PassingTrouble, SiteThrottle
 
 # What an answer means: the error to be raised, None for a good one.
 Judge = Callable[[Page], Exception | None]
@@ -37,8 +36,8 @@ _CHUNK = 65_536
 _POOLS = {"http": GuardedPool, "https": GuardedTLSPool}
 
 
-def open_session(client: Client, throttle: SiteThrottle, judge: Judge) -> requests.Session:
-    """Return a session under the client's name, guarded, at the throttle's pace.
+def open_session(client: Client, pace: float, judge: Judge) -> requests.Session:
+    """Return a session under the client's name, guarded; `pace` are the seconds between requests.
 
     Proxies are those of the environment, certificates those of our downloads; a request without
     a timeout gets the client's. Raises `UsageError` when a certificate file that the environment
@@ -48,7 +47,7 @@ def open_session(client: Client, throttle: SiteThrottle, judge: Judge) -> reques
     """
     session = requests.Session()
     session.headers["User-Agent"] = client.user_agent
-    adapter = _SiteAdapter(client, throttle, judge)
+    adapter = _SiteAdapter(client, pace, judge)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -66,18 +65,12 @@ class _Guard:
     """What a client allows. It does not keep the client: sessions may outlive it."""
 
     def __init__(self, client: Client) -> None:
-        self._client = ref(client)
+        self.slots = client.fetcher.slots
         self._allow_private = client.allow_private
         self._watch = client.fetcher.watch
         self._total = client.limits.total
         self.max_bytes = client.limits.max_bytes
         self.timeout = (client.limits.connect, client.limits.read)
-
-    def check(self) -> None:
-        """Raise `Closed` when the client is closed, or gone."""
-        client = self._client()
-        if client is None or client.closed:
-            raise Closed("The search was stopped.")
 
     @contextmanager
     def call(self, url: str) -> Iterator[Deadline]:
@@ -85,7 +78,8 @@ class _Guard:
 
         Raises `Unreachable` for a private address, `Closed` when the client is closed.
         """
-        self.check()
+        if self.slots.closed:
+            raise Closed("The search was stopped.")
         if not self._allow_private and spelled_private(host_of(url)):
             raise unreachable(_bare(url), "private address")
         deadline = Deadline(self._total, self._allow_private)
@@ -131,15 +125,16 @@ class _GuardedAdapter(BaseAdapter):
 class _SiteAdapter(_GuardedAdapter):
     """The pace of one site, and what its answers mean."""
 
-    def __init__(self, client: Client, throttle: SiteThrottle, judge: Judge) -> None:
+    def __init__(self, client: Client, pace: float, judge: Judge) -> None:
         super().__init__(_TrustingAdapter(), _Guard(client))
-        self._throttle = throttle
+        self._pace = pace
         self._judge = judge
 
     def send(self, request: requests.PreparedRequest, *rest: Any, **options: Any) -> Any:
         url = request.url or ""
+        self._guard.slots.slow_down(host_of(url), self._pace)
         try:
-            with self._throttle.turn(host_of(url), self._guard.check):
+            with self._guard.slots.turn(host_of(url)):
                 response = super().send(request, *rest, **options)
         except requests.RequestException as error:
             # The outermost text begins with the whole address and hides the reason behind it.

@@ -98,5 +98,5 @@ def test_the_page_adds_a_source_that_keeps_the_contract(copy: Path, blocks: list
         write(copy, answer)
     done = contract(copy, line)
     assert done.code == 0, done.stdout + done.stderr
-    # Five states and one that does not apply; that it has candidates; its options.
-    assert re.search(r"7 passed, 1 skipped", done.stdout), done.stdout
+    # Six states and one that does not apply; that it has candidates; its options.
+    assert re.search(r"8 passed, 1 skipped", done.stdout), done.stdout

@@ -14,6 +14,7 @@ from faulty_server import FaultyServer, Handler, running
 
 from gleanset.errors import GleansetError, RateLimited, Unreachable
 from harvest.http import Client, Closed, DownloadLimits
+from harvest.http.throttle import PassingTrouble
 from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
 from harvest.sources.flickr import Flickr
@@ -21,7 +22,6 @@ from harvest.sources.flickr.login import login_flickr
 from harvest.sources.gallery_dl import GalleryDl, extraction
 from harvest.sources.pixiv import Pixiv
 from harvest.sources.sessions import open_session
-from harvest.sources.throttle import PassingTrouble, SiteThrottle
 
 QUICK = DownloadLimits(retries=0)
 TEXTS = {"gallery_dl": "https://yande.re/post?tags=owl"}
@@ -135,7 +135,7 @@ def test_an_endless_head_has_an_end(site: FaultyServer) -> None:
 
     site.otherwise = drip
     with Client(DownloadLimits(total=0.4), allow_private=True) as client:
-        session = open_session(client, SiteThrottle(0), lambda _: None)
+        session = open_session(client, 0, lambda _: None)
         with pytest.raises(PassingTrouble, match=r"cut off|slow|reset|aborted"):
             session.get(site.url)
     assert ended.wait(60), "the rest was still read"
@@ -161,7 +161,7 @@ def test_an_endless_page_for_gallery_dl_has_an_end(
 def test_a_search_that_waits_for_its_turn_ends_with_its_client(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.answer(body=b"{}")
     client = Client(QUICK, allow_private=True)
-    session = open_session(client, SiteThrottle(30), lambda _: None)
+    session = open_session(client, 30, lambda _: None)
     session.get(site.url)
     threading.Timer(0.3, client.close).start()
     began = time.monotonic()

@@ -23,7 +23,7 @@ from harvest.sources.gallery_dl import GalleryDl
 from harvest.sources.google import Google
 from harvest.sources.pixiv import Pixiv
 
-STATES = ("normal", "empty", "blocked", "changed", "rate_limited", "bad_key")
+STATES = ("normal", "empty", "blocked", "changed", "renamed", "rate_limited", "bad_key")
 HTML = {"Content-Type": "text/html"}
 # What any site may answer, whatever it is asked. Recorded answers of a site go before these.
 USUAL: dict[str, dict[str, Any]] = {
@@ -33,6 +33,10 @@ USUAL: dict[str, dict[str, Any]] = {
     },
     "changed": {
         "responses": [{"status": 200, "headers": HTML, "body": "<p>Welcome to our new site</p>"}],
+        "expected": {"error": "Changed"},
+    },
+    "renamed": {
+        "responses": [{"status": 200, "body": {"answer": {"things": []}}}],
         "expected": {"error": "Changed"},
     },
     "rate_limited": {

@@ -25,6 +25,8 @@ from gleanset.errors import (
     UsageError,
 )
 from harvest.http import Client, Page, retry_after
+from harvest.http.throttle import PassingTrouble, retrying
+from harvest.http.urls import host_of
 from harvest.secrets import LOGIN_HELP
 from harvest.sources.base import (
     Endpoint,
@@ -34,7 +36,6 @@ from harvest.sources.base import (
     refusal,
     speakable,
 )
-from harvest.sources.throttle import PassingTrouble, SiteThrottle
 
 HOST = "https://api.flickr.com"
 # Invalid API Key, and what tells of a wrong signature or login. These lists:
@@ -66,7 +67,7 @@ class _Results(msgspec.Struct):
 
 
 class FlickrApi:
-    """Calls about what is `asked`, in words, at the throttle's pace.
+    """Calls about what is `asked`, in words, `pace` seconds apart.
 
     `keys` are the API key and its secret. Raises `MissingComponent` without flickrapi; every call
     raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`, `UsageError`. Passing
@@ -77,13 +78,13 @@ class FlickrApi:
         self,
         asked: str,
         client: Client,
-        throttle: SiteThrottle,
+        pace: float,
         endpoint: Endpoint,
         keys: tuple[str, str],
     ) -> None:
         self.asked = asked
         self._limits = client.limits
-        self._throttle = throttle
+        self._slots = client.fetcher.slots
         library = _library()
         from harvest.sources.sessions import open_session
 
@@ -92,7 +93,7 @@ class FlickrApi:
         # store_token: or flickrapi keeps a database in the home folder.
         self._flickr = library.FlickrAPI(*keys, format="parsed-json", store_token=False)
         self._flickr.REST_URL = self._url = endpoint.url("/services/rest/")
-        self._session = open_session(client, throttle, self._trouble)
+        self._session = open_session(client, pace, self._trouble)
         # The package's own session is one for all that use it in this process.
         self._flickr.flickr_oauth.session = self._session
 
@@ -117,7 +118,8 @@ class FlickrApi:
 
     def _call(self, method: Callable[..., Any], **params: str) -> Any:
         # Signed anew each time, as Flickr takes no signature twice.
-        return self._throttle.retrying(self._url, self._limits, lambda: method(**params))
+        host = host_of(self._url)
+        return retrying(self._slots, host, self._limits, lambda: method(**params))
 
     def _trouble(self, page: Page) -> Exception | None:
         """Return what an answer means, None for a good one."""

@@ -9,7 +9,6 @@ from harvest.login import Ask, checked_answer, keep_login
 from harvest.secrets import FLICKR_KEYS_PAGE
 from harvest.sources.base import Endpoint
 from harvest.sources.flickr.api import HOST, FlickrApi
-from harvest.sources.throttle import SiteThrottle
 
 
 def login_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
@@ -24,9 +23,7 @@ def login_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
     # An endpoint that the person wrote may well be on this machine.
     with (
         Client(allow_private=endpoint != HOST) as client,
-        closing(
-            FlickrApi("a login", client, SiteThrottle(0), Endpoint(endpoint), (key, signing))
-        ) as api,
+        closing(FlickrApi("a login", client, 0, Endpoint(endpoint), (key, signing))) as api,
     ):
         api.check_keys()
     return keep_login("flickr", {"flickr.key": key, "flickr.secret": signing})

@@ -13,7 +13,6 @@ from harvest.http import Client
 from harvest.secrets import LOGIN_HELP, secret
 from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed, days, number
 from harvest.sources.flickr.api import HOST, NEWEST_FIRST, FlickrApi, Photo, every_page
-from harvest.sources.throttle import SiteThrottle
 
 # 3,600 calls an hour are one a second.
 _PACE = 1.0
@@ -131,13 +130,12 @@ class Flickr(Source):
     )
 
     def __init__(self, pace: float = _PACE) -> None:
-        # One for all queries: the calls are counted by key.
-        self._throttle = SiteThrottle(pace)
+        self._pace = pace
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in the order asked for; from the 4,001st on, the newest upload first."""
         endpoint = Endpoint(settings["endpoint"])
-        api = FlickrApi(query.text, client, self._throttle, endpoint, _keys())
+        api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
         any_readable = False
         for photos in every_page(api, _params(query.text, settings)):
             read = [_candidate(photo, query, int(settings["size"])) for photo in photos]

@@ -97,18 +97,14 @@ def _of_status(error: Any, address: str, *, challenge: bool) -> GleansetError:
             f"The site turned {address} away ({_plain(error)}).",
             "Wait some hours, use another network, or your login with -o gallery_dl.config=yes.",
         )
-    if status == 429:
-        page = Page(status, "", address, error.response.headers)
-        return site_refusal(f"The site was asked too often ({address}).", page)
     if status == 401:
         return NeedsLogin(f"{address} needs a login.", _LOG_IN)
     if status in (404, 410):
         return _nothing_there(address)
-    if status == 0 or status >= 500:
+    if status == 0:
         return unreachable(f"The site of {address}", _plain(error))
-    return Changed(
-        f"The site answered {status} to {address}.", "pip install -U gallery-dl, or try later."
-    )
+    page = Page(status, "", address, error.response.headers)
+    return site_refusal(f"The site answered {status} to {address}.", page)
 
 
 def _nothing_there(address: str) -> GleansetError:

@@ -21,9 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from gleanset.errors import Changed, GleansetError, MissingComponent, NeedsLogin
 from harvest.http import Client, Page, retry_after
+from harvest.http.throttle import PassingTrouble, retrying
+from harvest.http.urls import host_of
 from harvest.secrets import LOGIN_HELP
 from harvest.sources.base import Endpoint, no_data, refusal, speakable
-from harvest.sources.throttle import PassingTrouble, SiteThrottle
 
 if TYPE_CHECKING:
     from pixivpy3 import AppPixivAPI
@@ -97,16 +98,14 @@ class PixivApi:
     environment is unusable.
     """
 
-    def __init__(
-        self, endpoints: Endpoints, client: Client, token: str, throttle: SiteThrottle
-    ) -> None:
+    def __init__(self, endpoints: Endpoints, client: Client, token: str, pace: float) -> None:
         self._app = _open_app(self._request)
         from harvest.sources.sessions import open_session
 
-        self._session = open_session(client, throttle, _trouble)
+        self._session = open_session(client, pace, _trouble)
         self._endpoints = endpoints
         self._limits = client.limits
-        self._throttle = throttle
+        self._slots = client.fetcher.slots
         self.token = token
         self._renew_at = 0.0
         self._logins = 0
@@ -219,8 +218,9 @@ class PixivApi:
         """Ask at the endpoint, again after passing troubles; return a good answer alone."""
         where = self._endpoints.url(url)
         headers = {**self._app.additional_headers, **(headers or {})}
-        return self._throttle.retrying(
-            where,
+        return retrying(
+            self._slots,
+            host_of(where),
             self._limits,
             lambda: self._session.request(method, where, params, data, headers),
         )

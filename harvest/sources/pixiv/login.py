@@ -26,7 +26,6 @@ from harvest.http import Client
 from harvest.login import Ask, checked_answer, keep_login
 from harvest.sources.base import Endpoint
 from harvest.sources.pixiv.api import AUTH_HOST, HOST, Endpoints, PixivApi
-from harvest.sources.throttle import SiteThrottle
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -76,7 +75,7 @@ def login_pixiv(
     # An endpoint that the person wrote may well be on this machine.
     with (
         Client(allow_private=(endpoint, auth_endpoint) != (HOST, AUTH_HOST)) as client,
-        closing(PixivApi(endpoints, client, "", SiteThrottle(0))) as api,
+        closing(PixivApi(endpoints, client, "", pace=0)) as api,
     ):
         login = PixivLogin(api, endpoints)
         if token is None:

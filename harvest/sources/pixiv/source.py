@@ -27,7 +27,6 @@ from harvest.sources.pixiv.api import (
     SearchTarget,
     changed,
 )
-from harvest.sources.throttle import SiteThrottle
 
 # Seconds between two calls. People were turned away after minutes of several a second.
 _PAUSE = 0.5
@@ -85,7 +84,7 @@ class Pixiv(Source):
     )
 
     def __init__(self, pause: float = _PAUSE) -> None:
-        self._throttle = SiteThrottle(pause)
+        self._pause = pause
         # A login for each keyword would be the quickest way to be turned away.
         self._apis: WeakKeyDictionary[Client, dict[tuple[Endpoints, str], PixivApi]]
         self._apis = WeakKeyDictionary()
@@ -115,7 +114,7 @@ class Pixiv(Source):
         with self._lock:
             apis = self._apis.setdefault(client, {})
             if (endpoints, token) not in apis:
-                apis[endpoints, token] = PixivApi(endpoints, client, token, self._throttle)
+                apis[endpoints, token] = PixivApi(endpoints, client, token, self._pause)
             return apis[endpoints, token]
 
 
