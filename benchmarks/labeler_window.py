@@ -6,7 +6,7 @@ Needs Xvfb and xdotool: the window is a real one, on a virtual display of its ow
 again and again, scrolls, takes a key on 500 marked tiles, begins a real drag of 20,000; a timer
 that should come every 5 ms tells how long the event loop was away. CPU is the most that the
 window's thread, and the whole process, used in one absence: a gap much longer than that is the
-machine's, which gave its cores to others. Other programs beside it: `labeler_peers.py`.
+machine's, which gave its cores to others.
 """
 
 from __future__ import annotations

@@ -305,10 +305,13 @@ def _listen(stream: IO[bytes], words: bytearray) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) -> None:
-    """Close its input, wait for the end, and help where it does not come."""
-    if process.stdin:
+    """Close its input, wait for the end, and help where it does not come.
+
+    Its output is closed as well: one that still has something to say would wait for a reader.
+    """
+    for pipe in filter(None, (process.stdin, process.stdout)):
         with suppress(OSError):
-            process.stdin.close()
+            pipe.close()
     with suppress(subprocess.TimeoutExpired):
         process.wait(GOODBYE_SECONDS)
     if process.returncode != 0:
@@ -323,5 +326,3 @@ def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) 
             )
         process.kill()
         process.wait()
-    if process.stdout:
-        process.stdout.close()

@@ -74,6 +74,7 @@ def detect_elsewhere(spec: DetectorSpec, pixels: Pixels) -> list[Face]:
 def test_faces_are_well_formed(detector: Detector, scene: Pixels) -> None:
     faces = detector.detect(scene)
     assert faces, "the scene has two faces"
+    assert [face.box for face in faces] == sorted(face.box for face in faces)
     for face in faces:
         assert face.detector == detector.name
         assert all(type(number) is int for number in face.box)
@@ -92,10 +93,10 @@ def test_the_same_picture_gives_the_same_faces(detector: Detector, scene: Pixels
     assert np.array_equal(scene, before), "the picture is not written to"
 
 
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2000), (2000, 3), (57, 57), (63, 58)])
-def test_tiny_pictures_are_no_problem(detector: Detector, width: int, height: int) -> None:
-    faces = detector.detect(np.full((height, width, 3), 200, np.uint8))
-    assert len(faces) == (1 if detector.name == "whole" else 0)
+def test_tiny_pictures_are_no_problem(detector: Detector) -> None:
+    for width, height in ((1, 1), (3, 2000), (2000, 3), (57, 57), (63, 58)):
+        faces = detector.detect(np.full((height, width, 3), 200, np.uint8))
+        assert len(faces) == (1 if detector.name == "whole" else 0)
 
 
 def test_settings_are_a_stable_line(spec: DetectorSpec) -> None:
@@ -119,14 +120,6 @@ def test_specs_travel_to_another_process(
         pytest.skip("every process has its own container: see test_animeface_docker")
     assert len(pickle.dumps(spec)) < 500
     assert elsewhere.apply(detect_elsewhere, (spec, scene)) == spec.build().detect(scene)
-
-
-@pytest.mark.parametrize("pixels", [np.zeros((90, 90), np.uint8), np.zeros((90, 90, 3))])
-def test_what_is_no_picture_is_a_bug(detector: Detector, pixels: Pixels) -> None:
-    if detector.name == "whole":
-        pytest.skip("the whole image needs no pixels")
-    with pytest.raises(ValueError, match="not an RGB picture"):
-        detector.detect(pixels)
 
 
 def test_unknown_names_get_a_suggestion() -> None:

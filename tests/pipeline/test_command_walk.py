@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import shutil
 from collections import Counter
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools_for_tests import Ran, picture, run_here
+from tools_for_tests import picture, run_here
 from walk_book import Book, Edit, Said
 
 from gleanset import Dataset
@@ -20,6 +19,7 @@ from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import Box
 from labeler.sorting.session import SortingSession
+from pipeline.listing import listing
 
 NAMES = ("Hana", "Rei", "Miku", "Sora", "Yuki", "Asuka")
 PLACES = {
@@ -63,28 +63,22 @@ class Walk:
         assert (ran.code, "Traceback" in ran.stderr) == (code, False), (words, ran)
         return ran.json if code == 0 else ran.stderr
 
-    def _lines(self, kind: str) -> list[dict[str, Any]]:
-        ran: Ran = run_here("pipeline.cli", "list", kind, "-d", self.root)
-        assert ran.code == 0, ran
-        return [json.loads(line) for line in ran.stdout.splitlines()]
-
     def _check(self) -> None:
         """The samples and classes are as the book has them."""
         told = {
-            one["id"]: (one["status"], one["label"], one["split"]) for one in self._lines("samples")
+            line["id"]: (line["status"], line["label"], line["split"])
+            for line in listing(self.window, "samples", ())
         }
         assert told == self.book.told()
         marks = self.session.tiles.marks(list(told))
         rows = self.session.tiles.rows_of(told)
         book = {key: one.mark for key, one in self.book.samples.items()}
         assert {key: marks[row] for key, row in rows.items()} == book
-        told_of = {one["name"]: one for one in self._run("labeler", "classes", "list")["classes"]}
-        assert told_of.keys() == self.book.shown().keys()
-        counts = self.book.counts()
-        assert {name: one["samples"] for name, one in told_of.items()} == {
-            name: counts[name] for name in told_of
-        }
         self.session.poll()
+        counts = self.book.counts()
+        assert {row.name: row.count for row in self.session.progress().counts.classes} == {
+            name: counts[name] for name in self.book.shown()
+        }
         depths = (len(self.book.undo_stack), len(self.book.redo_stack))
         assert self.session.history.depths() == depths
 
@@ -203,7 +197,7 @@ class Walk:
         labelled = [key for key, one in self.book.samples.items() if one.said.label]
         told = self._run("labeler", "split", code=0 if labelled else 3)
         if labelled:
-            splits = {one["id"]: one["split"] for one in self._lines("samples")}
+            splits = {line["id"]: line["split"] for line in listing(self.window, "samples", ())}
             assert all(splits[key] for key in labelled), told
             self.book.split(splits)
 
@@ -303,6 +297,10 @@ class Walk:
         status = Counter(one.said.shown for one in self.book.samples.values())
         assert (told["images"], told["samples"]) == (len(self.book.pictures), dict(status))
         assert told["labels"] == dict(self.book.counts())
+        rows = self._run("labeler", "classes", "list")["classes"]
+        assert {row["name"]: row["samples"] for row in rows} == {
+            name: self.book.counts()[name] for name in self.book.shown()
+        }
         files = {path.stem: path.read_bytes() for path in (self.root / "images").rglob("*.jpg")}
         assert files == {sha: self.data[sha] for sha in self.book.pictures}
         seen = self._run("pipeline", "verify")

@@ -137,9 +137,10 @@ BACK: tuple[Build, ...] = (
 )
 
 
-@pytest.fixture
-def filled(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "forth") as dataset:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    """A dataset that no test of a listing changes."""
+    with Dataset.create(tmp_path_factory.mktemp("filled") / "forth") as dataset:
         for build in FORTH:
             build(dataset)
         yield dataset
@@ -251,18 +252,10 @@ def test_what_a_detector_saw_of_hair_and_eyes_has_a_list_of_its_own(filled: Data
     ("rgb", "name"),
     [
         ((0, 0, 0), "black"),
-        ((250, 250, 250), "white"),
         ((128, 130, 127), "grey"),
-        ((200, 30, 30), "red"),
         ((225, 20, 60), "red"),
         ((120, 70, 30), "brown"),
-        ((240, 150, 60), "orange"),
-        ((240, 220, 100), "yellow"),
-        ((60, 160, 80), "green"),
-        ((90, 200, 210), "cyan"),
         ((60, 90, 200), "blue"),
-        ((120, 60, 190), "purple"),
-        ((240, 130, 190), "pink"),
         ((255, 170, 170), "pink"),
     ],
 )
@@ -310,18 +303,6 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
 
 def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None:
     first, second = lines(filled, "decisions")
-    assert first.keys() == {
-        "id",
-        "step",
-        "name",
-        "who",
-        "at",
-        "sample",
-        "action",
-        "value",
-        "provenance",
-        "undoes",
-    }
     assert (first["sample"], first["action"], first["value"]) == (key_of("alpha"), "label", "hana")
     assert (second["sample"], second["action"], second["value"]) == (
         key_of("beta"),
@@ -345,13 +326,13 @@ def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None
     assert lines(filled, "groups") == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_field_that_is_printed_can_be_asked_for(filled: Dataset, kind: str) -> None:
+def test_every_field_that_is_printed_can_be_asked_for(filled: Dataset) -> None:
     assert set(FIELDS) == set(KINDS)
-    for line in lines(filled, kind):
-        fields = set(line) - {"origins"}
-        fields |= {f"origins.{name}" for origin in line.get("origins", []) for name in origin}
-        assert fields == set(FIELDS[kind])
+    for kind in KINDS:
+        for line in lines(filled, kind):
+            fields = set(line) - {"origins"}
+            fields |= {f"origins.{name}" for origin in line.get("origins", []) for name in origin}
+            assert fields == set(FIELDS[kind])
 
 
 def test_two_datasets_filled_in_another_order_list_the_same(
@@ -368,40 +349,26 @@ def test_two_datasets_filled_in_another_order_list_the_same(
 @pytest.mark.parametrize(
     ("kind", "conditions", "expected"),
     [
-        ("samples", ["label=hana"], 1),
         ("samples", ["label = hana"], 1),
         ("samples", ["label=nobody"], 0),
         ("samples", ["label=null"], 5),
         ("samples", ["label!=null"], 1),
         ("samples", ["label!=hana"], 5),
-        ("samples", ["status=queue"], 4),
         ("samples", ["status=queue", "hint=beta"], 1),
         ("samples", ["status=queue", "status=rejected"], 0),
-        ("samples", ["split=test"], 1),
         ("samples", ["score>=0.6"], 3),
         ("samples", ["score>0.6"], 0),
         ("samples", ["score<0.6"], 3),
         ("samples", ["score<=0.51", "label=hana"], 1),
-        ("samples", ["split=null"], 5),
-        ("samples", ["score!=null"], 6),
-        ("images", ["width>640"], 2),
         ("images", ["width=640.0"], 1),
         ("images", ["origins.source=video"], 1),
-        ("images", ["origins.source=bing"], 3),
-        ("images", ["origins.source_id=id-beta"], 1),
         ("images", ["origins.time>12"], 1),
         ("images", ["origins.time=null"], 3),
         ("images", ["origins.tags=two"], 3),
         ("images", ["origins.ai=true"], 1),
-        ("images", [f"sha256={sha('beta')}"], 1),
-        ("images", ["origins.url=http://x/beta.jpg"], 1),
-        ("faces", ["score>0.55"], 3),
         ("faces", [f"image={sha('gamma')}"], 2),
-        ("decisions", ["action=reject"], 1),
         ("decisions", ["value=hana"], 1),
-        ("rejections", ["what=a"], 1),
         ("rejections", ["reason=HTTP 404"], 2),
-        ("runs", ["status=done"], 1),
         ("runs", ["result.test.accuracy>=0.7"], 1),
         ("runs", ["result.test.accuracy>0.75"], 0),
         ("runs", ["settings.epochs=3"], 1),
@@ -414,9 +381,7 @@ def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected:
 @pytest.mark.parametrize(
     ("kind", "condition", "mend"),
     [
-        ("samples", "label", "label=hana"),
         ("samples", "", "label=hana"),
-        ("samples", "=hana", "label=hana"),
         ("samples", "la bel=hana", "label=hana"),
         ("samples", "lable=hana", "did you mean label"),
         ("samples", "key=x", "there are: id"),
@@ -435,24 +400,23 @@ def test_wrong_conditions_are_refused_with_their_mend(
     assert error.value.exit_code == 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_a_parquet_file_has_the_columns_and_lines_that_are_printed(
-    filled: Dataset, tmp_path: Path, kind: str
+    filled: Dataset, tmp_path: Path
 ) -> None:
-    line = ("list", kind, "--format", "parquet", "-d", filled.root, "--json")
-    done = run_here("pipeline.cli", *line, "--out", tmp_path / "out.parquet")
-    expected = lines(filled, kind)
-    assert done.json == {"written": len(expected), "to": str(tmp_path / "out.parquet")}
-    table = pq.read_table(tmp_path / "out.parquet")
-    found = table.to_pylist()
-    for row in found:
-        row |= {name: json.loads(row[name]) for name in PACKED & row.keys()}
-    assert found == expected
-    names = {name.split(".")[0] for name in FIELDS[kind]}
-    assert names <= set(table.column_names)
     with Dataset.create(tmp_path / "empty") as empty:
-        write_table(listing(empty, kind, ()), kind, tmp_path / "none.parquet")
-    assert pq.read_schema(tmp_path / "none.parquet") == table.schema
+        for kind in KINDS:
+            line = ("list", kind, "--format", "parquet", "-d", filled.root, "--json")
+            done = run_here("pipeline.cli", *line, "--out", tmp_path / "out.parquet")
+            expected = lines(filled, kind)
+            assert done.json == {"written": len(expected), "to": str(tmp_path / "out.parquet")}
+            table = pq.read_table(tmp_path / "out.parquet")
+            rows = table.to_pylist()
+            for row in rows:
+                row |= {name: json.loads(row[name]) for name in PACKED & row.keys()}
+            assert rows == expected
+            assert {name.split(".")[0] for name in FIELDS[kind]} <= set(table.column_names)
+            write_table(listing(empty, kind, ()), kind, tmp_path / "none.parquet")
+            assert pq.read_schema(tmp_path / "none.parquet") == table.schema
 
 
 PACKED = {"reasons", "landmarks", "settings", "result", "snapshot"}

@@ -35,7 +35,7 @@ def house(root: Path, *words: str | Path) -> Ran:
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of four pictures, to be copied."""
+    """A dataset of four pictures, to be copied; they came from `tree` beside it."""
     folder = tmp_path_factory.mktemp("four")
     return made(folder / "dataset", folder / "tree", range(4))
 
@@ -47,18 +47,12 @@ def root(four: Path, tmp_path: Path) -> Path:
     return tmp_path / "dataset"
 
 
-@pytest.fixture
-def beside_its_source(tmp_path: Path) -> Path:
-    """Such a dataset, which took its pictures from `tmp_path/tree`."""
-    return made(tmp_path / "dataset", tmp_path / "tree", range(4))
-
-
 def stored(root: Path) -> list[Path]:
     return sorted((root / "images").glob("*/*.jpg"))
 
 
 def test_a_sound_dataset_is_told_so(root: Path) -> None:
-    found = run_cli("pipeline.cli", "verify", "-d", root, "--json").json
+    found = house(root, "verify").json
     assert (found["images"], found["sound"], found["gone"], found["damaged"]) == (4, 4, 0, 0)
     assert found["strays"] == found["damaged_crops"] == found["gone_crops"] == 0
     assert found["orphan_rows"] == found["duplicate_faces"] == 0
@@ -105,8 +99,7 @@ def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_its_source_still_has_is_taken_again(beside_its_source: Path) -> None:
-    root = beside_its_source
+def test_what_its_source_still_has_is_taken_again(root: Path) -> None:
     gone, damaged, *_ = stored(root)
     gone.unlink()
     damaged.write_bytes(b"\xff\xd8 no longer a picture")
@@ -140,15 +133,15 @@ def test_what_is_put_aside_is_kept_each_time_and_taken_back_where_it_is_sound(ro
 
 @pytest.mark.slow
 def test_what_nobody_has_is_marked_and_comes_back_with_its_file(
-    beside_its_source: Path, tmp_path: Path
+    four: Path, root: Path, tmp_path: Path
 ) -> None:
-    root = beside_its_source
     gone = stored(root)[0]
     data = gone.read_bytes()
     gone.unlink()
-    (tmp_path / "tree").rename(tmp_path / "elsewhere")
-    told = house(root, "verify", "--repair")
-    assert (told.code, told.json["repaired"]) == (3, 0)
+    tree = four.with_name("tree").rename(tmp_path / "elsewhere")
+    mended = house(root, "verify", "--repair")
+    tree.rename(four.with_name("tree"))
+    assert (mended.code, mended.json["repaired"]) == (3, 0)
     with Dataset.open(root) as dataset:
         image = dataset.images.get(gone.stem)
         assert image is not None
@@ -162,16 +155,13 @@ def test_what_nobody_has_is_marked_and_comes_back_with_its_file(
         assert not [r for r in dataset.rejections.each() if r.stage == "verify"]
 
 
-def test_a_forgotten_picture_goes_wholly_and_stays_away(
-    beside_its_source: Path, tmp_path: Path
-) -> None:
-    root = beside_its_source
+def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Path) -> None:
     first = stored(root)[0]
     sha256, data = first.stem, first.read_bytes()
     with Dataset.open(root) as dataset:
         keys = Maintenance(dataset.db).sample_keys(sha256)
         dataset.journal.step("Label 1", [Choice(keys[0], "label", "hana")])
-    asked = run_cli("pipeline.cli", "forget", "--image", sha256[:8], "-d", root)
+    asked = run_cli("pipeline.cli", "forget", "--image", sha256[:8], "-d", root)  # no terminal
     assert asked.code == 2, "without -y it asks, and nobody answered"
     assert "nothing was removed" in asked.stderr
     assert "-y" in asked.stderr
@@ -185,8 +175,9 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(
         assert dataset.journal.count() == 0
         assert dataset.samples.get(keys[0]) is None
         assert dataset.images.buried(sha256) == "its painter asked"
-    (tmp_path / "tree" / "again.jpg").write_bytes(data)
-    words = ("folder", tmp_path / "tree", "--hints-from-folders", "-d", root, "--json")
+    (tmp_path / "hana").mkdir()
+    (tmp_path / "hana" / "again.jpg").write_bytes(data)
+    words = ("folder", tmp_path / "hana", "-d", root, "--json")
     again = run_here("harvest.cli", *words).json
     assert again["reasons"] == {"forgotten": 1}
     assert not first.exists()
@@ -291,7 +282,7 @@ def test_gc_names_what_it_would_remove(dataset: Dataset) -> None:
     stray.parent.mkdir(parents=True)
     stray.write_bytes(b"half a download")
     words = ("gc", "--older", "0h", "--simulate", "--json")
-    told = run_cli("pipeline.cli", *words, "-d", dataset.root)
+    told = run_here("pipeline.cli", *words, "-d", dataset.root)
     assert told.stdout.splitlines()[:-1] == [str(stray)]
     assert told.json == {"would_remove": 1, "bytes": 15}
     assert stray.exists()
@@ -329,7 +320,7 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     before = (other / "catalog.sqlite").read_bytes()
 
     told = house(root, "merge", other, "--simulate").json["would_merge"]
-    found = run_cli("pipeline.cli", "merge", other, "-d", root, "--json").json
+    found = house(root, "merge", other).json
     assert found == told
     assert (found["images"], found["decisions"], found["conflicts"]) == (2, 3, 1)
     assert (other / "catalog.sqlite").read_bytes() == before

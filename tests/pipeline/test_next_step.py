@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from drawn_dataset import put_whole
 from model_of_colours import write_model
-from tools_for_tests import command, picture, run_cli, run_here
+from tools_for_tests import command, picture, pixels, run_cli, run_here
 
 from curation.take_downs import plan_take_down, take_down
 from gleanset import Box, Dataset, Face
@@ -70,11 +71,16 @@ def rejected(dataset: Dataset, place: Path) -> None:
     dataset.journal.step("Reject", [Choice(key, "reject") for key in keys])
 
 
-def imported(dataset: Dataset, place: Path, classes: tuple[str, ...] = ("cat", "owls")) -> None:
-    import_labelled(
-        dataset,
-        ImportRequest(path=str(tree(place / "given", dict.fromkeys(classes, 6))), workers=1),
-    )
+def imported(
+    dataset: Dataset, place: Path, classes: tuple[str, ...] = ("cat", "owls"), start: int = 0
+) -> None:
+    """As an import leaves it: each picture is one sample, with its label."""
+    labels = [
+        Choice(put_whole(dataset, pixels(seed), str(seed)), "label", name, "import")
+        for number, name in enumerate(classes)
+        for seed in range(start + 200 * number, start + 200 * number + 6)
+    ]
+    dataset.journal.step("Import", labels)
 
 
 def one_class(dataset: Dataset, place: Path) -> None:
@@ -99,10 +105,7 @@ def split_with_the_rest_left_out(dataset: Dataset, place: Path) -> None:
 
 def labelled_since_a_split(dataset: Dataset, place: Path) -> None:
     split_with_the_rest_left_out(dataset, place)
-    import_labelled(
-        dataset,
-        ImportRequest(path=str(tree(place / "later", {"cat": 6, "owls": 6}, 50)), workers=1),
-    )
+    imported(dataset, place, start=50)
 
 
 def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
@@ -114,7 +117,7 @@ def without_their_files(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
     harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], PictureOptions(workers=1))
     for image in dataset.images.each():
-        if image.origins[0].source == "folder":
+        if image.origins[0].path is not None:
             dataset.image_path(image.sha256, image.format).unlink()
     done = run_here("facecrop.cli", "run", "--new", "--workers", "1", "-q", "-d", dataset.root)
     assert done.code == 0, done.stderr
@@ -208,6 +211,10 @@ STATES: tuple[tuple[Make, str], ...] = (
 )
 
 
+RUN = {expected: make for make, expected in STATES}
+"""Each command is run in the last of the states that name it."""
+
+
 def serve_until_ctrl_c(line: list[str | bytes]) -> None:
     """Serve at any port that is free until the address is told."""
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
@@ -241,6 +248,8 @@ def test_the_next_command_works_as_printed(
         make(dataset, tmp_path)
         line = next_step(dataset)
     assert line == f"{expected.format(place=tmp_path)} -d {shlex.quote(str(root))}"
+    if RUN[expected] is not make:
+        return
     assert run_here("pipeline.cli", "status", "--json", "-d", root).json["next"] == line
     place = tree(tmp_path / "mine", {"cat": 2, "owls": 2}, 70)
     program, *words = [str(place) if word == "DIR" else word for word in shlex.split(line)]

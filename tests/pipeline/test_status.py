@@ -19,7 +19,6 @@ from gleanset.records import FaceCrop, Measured
 from gleanset.terminal import readable
 from labeler.numbers import numbers_of
 from labeler.sorting.session import SortingSession
-from pipeline.next_step import other_steps
 from pipeline.report.classes import gather_classes
 from pipeline.status import next_step, status, status_words
 
@@ -112,52 +111,6 @@ def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
     assert {row.name: row.total for row in rows} == found["labels"]
     kept = numbers_of(SortingSession(empty)).kept
     assert {name: parts["train"] for name, parts in kept.items()} == found["labels"]
-
-
-def test_the_next_command_goes_on_step_by_step_and_can_be_pasted(
-    empty: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")  # a window can be shown
-    said = []
-
-    def ask() -> None:
-        words = shlex.split(next_step(empty))
-        assert words[-2:] == ["-d", str(empty.root)]
-        said.append(words[:2])
-
-    ask()
-    image = add_image(empty, "a", Origin("folder", "a"))
-    ask()
-    key = add_sample(empty, image)
-    ask()
-    empty.journal.step("Label", [Choice(key, "label", "hana")])
-    ask()
-    other = add_sample(empty, add_image(empty, "b", Origin("folder", "b")))
-    ask()
-    empty.journal.step("Label", [Choice(other, "label", "rei")])
-    ask()
-    empty.samples.set_splits({key: (key, "train"), other: (other, None)}, "by hand")
-    ask()
-    run = empty.runs.begin("r", "baseline", {})
-    ask()
-    empty.runs.end(run.id, "done", {})
-    ask()
-    assert said == [
-        ["harvest", "folder"],
-        ["facecrop", "run"],
-        ["labeler", "-d"],
-        # One class is no classifier: there is nothing left to label, so more is wanted.
-        ["harvest", "folder"],
-        ["labeler", "-d"],
-        ["labeler", "split"],
-        ["baseline", "train"],
-        ["baseline", "train"],
-        ["webapp", "serve"],
-    ]
-    assert [line.split(" -d ")[0] for line in other_steps(empty, next_step(empty))] == [
-        "baseline predict PICTURE",
-        "labeler export",
-    ]
 
 
 def test_a_person_reads_words_and_of_whole_pictures_not_of_faces(empty: Dataset) -> None:
