@@ -20,6 +20,9 @@ from webapp.app import SETTINGS
 from webapp.protocol import BoundedHttpProtocol
 from webapp.settings import ServeSettings
 
+WORKER_SILENCE = 30
+"""After so many seconds a worker that does not answer is begun anew. On a machine with much else
+to do it takes more than uvicorn's five until one has begun: none would ever serve."""
 _LOOK_SECONDS = 0.05
 # Where this machine reaches itself, if it listens everywhere.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -88,6 +91,7 @@ def run_server(
         server_header=False,
         log_level="warning",
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=WORKER_SILENCE,
     )
     taken = InputUnusable(f"cannot serve at {address.host}:{address.port}", "name another --port")
     ended = threading.Event()

@@ -75,9 +75,15 @@ def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
     assert all(gone(pid) for pid in starts(program))
 
 
-@pytest.mark.parametrize(
-    "mode", [*fake_engine.NONSENSE, "dangles", pytest.param("floods", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("answer", fake_engine.NONSENSE)
+def test_no_answer_that_makes_no_sense_is_believed(answer: str) -> None:
+    said = fake_engine.NONSENSE[answer]
+    line = json.dumps({"id": 2} | said if isinstance(said, dict) else said).encode()
+    with pytest.raises(ValueError, match=r"\w"):
+        animeface_docker._checked(line, 2, 420, 300)
+
+
+@pytest.mark.parametrize("mode", ["a box of three", "dangles", "floods"])
 def test_nonsense_is_not_taken_for_faces(engine: FakeEngine, mode: str) -> None:
     container = AnimeFaceContainer(str(engine(mode)), "image")
     with pytest.raises(Unreadable, match="crashed") as caught:

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tools_for_tests import ROOT, Ran, run_cli
+from tools_for_tests import ROOT, Ran, run_here
 
 from facecrop import run_docker
 from facecrop.cli_docker import build_context, states
@@ -68,8 +68,8 @@ def refused(image: str = "i", wanted: str = "") -> MissingComponent:
     return caught.value
 
 
-def facecrop(*args: str, **environment: str) -> Ran:
-    return run_cli("facecrop.cli", "docker", *args, **environment)
+def facecrop(*args: str) -> Ran:
+    return run_here("facecrop.cli", "docker", *args)
 
 
 def test_no_engine_at_all(path: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_environment_names_the_engine(path: Path, monkeypatch: pytest.Monkey
 
 
 def test_commands_end_with_6_and_the_mend(path: Path) -> None:
-    done = facecrop("check", PATH=str(path))
+    done = facecrop("check")
     assert (done.code, done.stdout) == (6, "")
     assert "there is no docker and no podman" in done.stderr
     assert "\n  -> install one" in done.stderr

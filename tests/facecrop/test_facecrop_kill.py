@@ -19,7 +19,7 @@ from gleanset import Dataset
 from gleanset.images.cut import CutSettings
 from pipeline.listing import listing
 
-PICTURES = 16
+PICTURES = 12
 
 
 @pytest.mark.slow

@@ -284,7 +284,7 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
 @pytest.mark.slow
 def test_faces_in_enormous_pictures_are_cut_from_the_original(dataset: Dataset) -> None:
     """Searched smaller or in pieces, and cut where they are, in full resolution."""
-    places = {(3000, 4000): ((1700, 900),), (7000, 1000): ((300, 400), (6400, 500))}
+    places = {(3000, 4000): ((1700, 900),), (4500, 1000): ((300, 400), (3900, 500))}
     for size, faces in places.items():
         canvas = scene(size=size)
         for left, side in faces:

@@ -219,9 +219,12 @@ def serve_until_ctrl_c(line: list[str | bytes]) -> None:
     """Serve at any port that is free until the address is told."""
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
         assert server.stdout is not None
-        address = server.stdout.readline().decode()
-        server.send_signal(signal.SIGINT)
-        _, said = server.communicate(timeout=30)
+        try:
+            address = server.stdout.readline().decode()
+            server.send_signal(signal.SIGINT)
+            _, said = server.communicate(timeout=60)
+        finally:
+            server.kill()
     assert address.startswith("http://127.0.0.1:"), said.decode()
     assert server.returncode == 0, said.decode()
 

@@ -51,13 +51,21 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Callable[[str], Path]:
-    """Writes a recipe beside some pictures of two shapes."""
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures of two shapes."""
+    folder = tmp_path_factory.mktemp("shapes")
     for kind in ("disc", "square"):
-        (tmp_path / "pictures" / kind).mkdir(parents=True, exist_ok=True)
+        (folder / kind).mkdir()
         for number in range(10):
-            drawing(kind, number).save(tmp_path / "pictures" / kind / f"{number}.png")
+            drawing(kind, number).save(folder / kind / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def recipe(shapes: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a recipe beside these pictures."""
+    (tmp_path / "pictures").symlink_to(shapes)
 
     def write(text: str) -> Path:
         path = tmp_path / "recipe.toml"
@@ -84,12 +92,8 @@ def drawing(kind: str, seed: int) -> Image.Image:
         (GOOD.replace("hints_from_folders", "hints_from_folder"), 6, "hints_from_folders"),
         (GOOD.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'), 2, "'title'"),
         (GOOD.replace("[split]", "[splits]"), 11, "'split'"),
-        (GOOD.replace("[crop]", "[crop]\nmargins = 1"), 9, "'margin'"),
         (GOOD.replace("[crop]", "[crop]\nmargin = 7.0"), 9, "crop.margin"),
-        (GOOD.replace("[crop]", '[crop]\nmargin = "wide"'), 9, "crop.margin"),
-        (GOOD.replace("= true", '= "yes"'), 6, "folder.hints_from_folders"),
         (GOOD + '[[keyword]]\nkeywords = ["a"]\nlimit = 0\n', 21, "keyword.limit"),
-        (GOOD + '[[frames]]\nvideos = ["a"]\nsceens = 2\n', 21, "'scenes'"),
         (GOOD + '[[urls]]\nfile = "a"\nignore_robots = ["robots"]\n', 21, "ignore_robots"),
         (
             GOOD + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
@@ -97,7 +101,6 @@ def drawing(kind: str, seed: int) -> Image.Image:
             "'limit'",
         ),
         (GOOD.replace("[export]", "[export"), 14, "line 14"),
-        (GOOD + '[web]\ntitel = "Disc?"\n', 20, "'title'"),
         (GOOD + "[web]\nunknown_below = 60\n", 20, "web.unknown_below"),
     ],
 )
@@ -121,22 +124,18 @@ def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
     ("wrong", "code", "said"),
     [
         (GOOD.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
-        (GOOD.replace('"whole"', '"whole"\nthreshold = 0.5'), 2, "threshold"),
         (GOOD.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
         (GOOD.replace("6:2:2", "6:2"), 2, "8:1:1"),
         (GOOD.replace("options = { size", 'preset = "simpel"\noptions = { size'), 3, "simple"),
         (GOOD.replace("epochs = 2", "epoch = 2"), 2, "epochs"),
         (GOOD + '[web]\nrun = "trasnfer"\n', 2, "transfer"),
-        (GOOD.replace("epochs = 2", "epochs = 0"), 2, "epochs"),
         (GOOD.replace('"pictures"', '"picture"'), 3, "picture"),
         (GOOD + '[[urls]]\nfile = "no.txt"\n', 3, "no.txt"),
         (GOOD + '[[frames]]\nvideos = ["no.mp4"]\n', 3, "no.mp4"),
         (GOOD + '[[frames]]\nvideos = ["recipe.toml"]\nevery = "often"\n', 3, "5s"),
-        (GOOD + '[[frames]]\nvideos = ["pictures"]\n', 3, "no video in"),
         (GOOD + '[[frames]]\nvideos = ["*.mkv"]\n', 3, "nothing matches"),
         (GOOD + '[[frames]]\nvideos = ["recipe.toml"]\nscenes = 2\nevery = "1s"\n', 2, "--scenes"),
         (GOOD + '[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n', 2, "bing"),
-        (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { siez = "large" }\n', 2, "size"),
         (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),
     ],
 )
@@ -148,10 +147,9 @@ def test_wrong_names_are_found_before_anything_is_begun(
     code: int,
     said: str,
 ) -> None:
-    for simulate in ([], ["--simulate"]):
-        found, _, err = command("run", recipe(wrong), "--into", tmp_path / "made", *simulate)
-        assert (found, said in err, "Traceback" in err) == (code, True, False), err
-        assert not (tmp_path / "made").exists()
+    ended, _, err = command("run", recipe(wrong), "--into", tmp_path / "made")
+    assert (ended, said in err, "Traceback" in err) == (code, True, False), err
+    assert not (tmp_path / "made").exists()
 
 
 def test_all_wrong_names_are_told_in_one_run(
@@ -193,7 +191,7 @@ def test_what_is_split_already_may_be_exported_and_learnt_from_again(
 
 @pytest.mark.parametrize(
     "place",
-    ["../../x", "exports/../../x", "/tmp/x", ".", "images", "cache/x", "catalog.sqlite", "runs"],
+    ["exports/../../x", "/tmp/x", ".", "cache/x", "catalog.sqlite"],
 )
 def test_an_export_of_a_recipe_stays_in_the_dataset(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path, place: str
@@ -205,7 +203,7 @@ def test_an_export_of_a_recipe_stays_in_the_dataset(
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("option", ["bing.siez=large", "bong.size=large", "size=large", "bing"])
+@pytest.mark.parametrize("option", ["bing.siez=large", "bing"])
 def test_wrong_options_on_the_command_line_are_found_too(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path, option: str
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from drawn_sites import DrawnSites, running_sites
-from tools_for_tests import ROOT, Ran, picture, run_cli, run_here
+from tools_for_tests import ROOT, Ran, picture, run_here
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -120,7 +120,6 @@ def test_an_archive_is_a_folder_too_and_a_home_is_found(
 
 
 WRONG_KEYWORDS = [
-    ("keywords = []\n", 2, "no keyword"),
     ('keywords = ["  "]\n', 2, "no keyword"),
     ('keywords = ["a"]\nsource = []\n', 2, "no source"),
     ('keywords = ["a"]\nsource = ["bing", "bong"]\n', 2, "bing"),
@@ -135,11 +134,8 @@ WRONG_KEYWORDS = [
     ('keywords = ["a"]\noptions = { flickr.size = 800 }\n', 2, "flickr is not asked"),
     ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "Did you mean bing.size"),
     ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
-    ("keywords = [7]\n", 3, "line 5"),
-    ('keywords = ["a"]\nkeyword = ["b"]\n', 3, "did you mean 'keywords'"),
     ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
     ('keywords = ["a"]\nsleep = -1\n', 3, "keyword.sleep"),
-    ('keywords = ["a"]\nlabel = "CHANGE ME"\n', 3, "line 6: to be filled in"),
     ('# CHANGE ME\nkeywords = ["a", ["CHANGE ME: a word", "b"]]\n', 3, "line 6: to be filled in"),
 ]
 
@@ -161,7 +157,6 @@ def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
     [
         ('[[folder]]\npath = "recipe.toml"\n', "recipe.toml"),
         ('[[folder]]\npath = "~nobody-of-that-name/x"\n', "write the whole path"),
-        ('[[folder]]\npath = "x"\nlimit = 3\n', "no key 'limit'"),
         ('[[urls]]\nfile = "."\n', "there is no file"),
         ('[export]\nlicenses = ["CC0"]\n', "did you mean 'licences'"),
         ('[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', "blocks"),
@@ -179,7 +174,7 @@ def test_a_recipe_is_asked_for_by_its_name(tmp_path: Path) -> None:
     ran = run_here("pipeline.cli", "run", "cats-and-owls", "-s", cwd=tmp_path)
     assert ran.code == 2
     assert "did you mean cats-vs-owls" in ran.stderr
-    printed = run_cli("pipeline.cli", "recipes", "cats-vs-owls").stdout
+    printed = run_here("pipeline.cli", "recipes", "cats-vs-owls").stdout
     # A file of that name in the person's own folder is theirs.
     (tmp_path / "cats-vs-owls").write_text(printed.replace('"cat"', '"dog"'), encoding="utf-8")
     own = run_here("pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -62,10 +61,10 @@ def test_every_printed_command_parses(dataset: Dataset) -> None:
 
 
 def cuts() -> Iterator[CutSettings]:
-    for margin, square, pad, level, least in itertools.product(
-        (0.3, 0.8), (False, True), (False, True), (False, True), (0, 24)
-    ):
-        yield CutSettings(margin, square, pad, level, least)
+    yield CutSettings(0.3, False, False, False, 0)
+    yield CutSettings(0.8, True, False, True, 0)
+    yield CutSettings(0.3, False, True, True, 24)
+    yield CutSettings(0.8, True, True, False, 24)
 
 
 def scanned(dataset: Dataset, detector: str, settings: str, cut: str) -> None:
@@ -112,20 +111,11 @@ def test_the_printed_detector_is_the_recorded_one(
     named = {"lbpcascade": {"cascade": cascade}, "ensemble": {"cascade": cascade}}
     wanted = [DetectorSpec.of("whole"), DetectorSpec.of("animeface", threshold="0.9")]
     wanted += [DetectorSpec.of("ensemble", cascade=cascade, threshold="0.25")]
-    for equalize, neighbours, scale, smallest, threshold in itertools.product(
-        ("yes", "no"), ("3", "5"), ("1.05", "1.1"), ("32", "24"), ("0", "0.5")
-    ):
-        wanted.append(
-            DetectorSpec.of(
-                "lbpcascade",
-                equalize=equalize,
-                neighbors=neighbours,
-                scale=scale,
-                smallest=smallest,
-                threshold=threshold,
-                cascade=cascade,
-            )
-        )
+    settings = {"equalize": "yes", "neighbors": "3", "scale": "1.05", "smallest": "24"}
+    wanted.append(DetectorSpec.of("lbpcascade", cascade=cascade))
+    for name, value in settings.items():
+        wanted.append(DetectorSpec.of("lbpcascade", cascade=cascade, **{name: value}))
+    wanted.append(DetectorSpec.of("lbpcascade", cascade=cascade, threshold="0.5", **settings))
     for spec in wanted:
         scanned(dataset, spec.name, spec.build().settings, "margin=0.3")
         (params,) = printed(dataset, "facecrop run")
@@ -148,9 +138,7 @@ def test_files_of_detectors_are_named_as_places(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        SplitSettings("8:1:1"),
         SplitSettings("6:3:1", seed=7),
-        SplitSettings(counts="rest:2:2"),
         SplitSettings(counts="4:2:2", seed=3),
         SplitSettings(folds=4, fold=3, seed=1),
         SplitSettings("7:3:0", hold_out=("source=flickr",)),
@@ -197,8 +185,8 @@ def test_the_printed_training_is_the_recorded_one(dataset: Dataset, preset: str)
     }
     known = load_preset(preset, {}).to_json()
     keys = [key for key in choices if key in known]
-    for values in itertools.product(*(choices[key] for key in keys)):
-        given = dict(zip(keys, values, strict=True))
+    for number in range(2):
+        given = {key: choices[key][number] for key in keys}
         for idle in {"logistic": ["learning_rate"], "mlp": ["strength"]}.get(
             given.get("head", ""), []
         ):

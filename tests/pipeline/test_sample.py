@@ -75,8 +75,7 @@ def test_the_same_seed_draws_the_same_picture() -> None:
     assert boxes == again
 
 
-@pytest.mark.parametrize("size", [(320, 180), (200, 300)])
-@pytest.mark.parametrize("people", [1, 2])
+@pytest.mark.parametrize(("size", "people"), [((320, 180), 2), ((200, 300), 1)])
 def test_faces_lie_inside_the_picture_and_show_skin(size: tuple[int, int], people: int) -> None:
     for seed in range(4):
         cast = [random_character(10 * seed + i) for i in range(people)]

@@ -22,7 +22,6 @@ CLASSES = (
 )
 
 LINES = (
-    "harvest folder {tree} --hints-from-folders",
     "harvest folder {tree} --hints-from-folders --class-level 2",
     "harvest folder {tree} --hints-from-folders",
     "facecrop run --detector whole --simulate",
@@ -32,8 +31,7 @@ LINES = (
     "labeler accept hints",
     "labeler classes list",
     "labeler quality",
-    "labeler split --ratio 2:1:1",
-    "labeler split --folds 3",
+    "labeler split --folds 2",
     "labeler split --ratio 2:1:1",
     "labeler balance --method copies",
     "labeler audit",
@@ -78,10 +76,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     tree, other = folder / "pictures", folder / "other"
     for place, start in ((tree, 0), (other, 500)):
         for number, name in enumerate(CLASSES):
-            for each in range(4):
+            for each in range(2):
                 path = place / name / f"{each}.jpg"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(picture(start + 4 * number + each))
+                path.write_bytes(picture(start + 2 * number + each))
     words = {"tree": tree, "other": other, "out": folder / "out", "note": "words " * 30}
     told: dict[str, str] = {}
     for line in LINES:
