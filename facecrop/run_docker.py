@@ -37,26 +37,9 @@ class ImageNotBuilt(MissingComponent):
     """The engine works, but does not have the image."""
 
 
-def none_there(names: tuple[str, ...]) -> MissingComponent:
-    """None of the engines of these names is installed."""
-    return MissingComponent(
-        f"there is no {' and no '.join(names)} on this machine",
-        "install one: sudo apt-get install podman (or docker.io); "
-        "the detector animeface finds the same faces without a container",
-    )
-
-
 def broken(name: str, error: OSError) -> MissingComponent:
     """The engine's program is there and cannot be started."""
     return MissingComponent(f"{name} cannot be started: {error}", f"install {name} anew")
-
-
-def silent(name: str, seconds: float) -> MissingComponent:
-    """Return the engine did not answer within so many seconds."""
-    return MissingComponent(
-        f"{name} has not answered in {seconds:g} seconds",
-        f"see what `{name} info` says; starting its service anew often helps",
-    )
 
 
 def explained(name: str, words: str, image: str) -> MissingComponent:
@@ -76,15 +59,6 @@ def explained(name: str, words: str, image: str) -> MissingComponent:
         return MissingComponent(f"{name} is installed but is not running", mend)
     return MissingComponent(
         f"{name} does not work here: {last_line(words)}", f"see what `{name} info` says"
-    )
-
-
-def not_built(name: str, image: str, last: str) -> MissingComponent:
-    """Building the image failed; `last` is the end of what the engine printed."""
-    return MissingComponent(
-        f"{name} could not build the image {image}; it ended with:\n     {last}",
-        "the build gets its base and two Python packages from the net; another base with Python "
-        "3.11 to 3.13 and venv is taken with --base IMAGE",
     )
 
 
@@ -159,7 +133,10 @@ class ContainerEngine:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return silent(self.name, ENGINE_SECONDS)
+            return MissingComponent(
+                f"{self.name} has not answered in {ENGINE_SECONDS:g} seconds",
+                f"see what `{self.name} info` says; starting its service anew often helps",
+            )
         except OSError as error:
             return broken(self.name, error)
         words = done.stderr.decode(errors="replace")
@@ -186,7 +163,12 @@ class ContainerEngine:
                 last.append(printable(line))
                 say(last[-1])
         if process.returncode:
-            raise not_built(self.name, image, "\n     ".join(filter(None, last)))
+            said = "\n     ".join(filter(None, last))
+            raise MissingComponent(
+                f"{self.name} could not build the image {image}; it ended with:\n     {said}",
+                "the build gets its base and two Python packages from the net; another base with "
+                "Python 3.11 to 3.13 and venv is taken with --base IMAGE",
+            )
 
 
 def find_engines(wanted: str = "") -> list[ContainerEngine]:
@@ -202,7 +184,11 @@ def find_engines(wanted: str = "") -> list[ContainerEngine]:
         if (program := shutil.which(name))
     ]
     if not engines:
-        raise none_there(names)
+        raise MissingComponent(
+            f"there is no {' and no '.join(names)} on this machine",
+            "install one: sudo apt-get install podman (or docker.io); "
+            "the detector animeface finds the same faces without a container",
+        )
     return engines
 
 

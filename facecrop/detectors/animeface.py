@@ -21,9 +21,8 @@ from facecrop.detectors.animeface_library import (
     LibrarySearch,
     checked_search,
 )
-from facecrop.detectors.base import Pixels
+from facecrop.detectors.base import Pixels, number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
-from gleanset.errors import UsageError
 from gleanset.records import Face, Landmark
 
 LONGEST_SIDE = 1920
@@ -42,7 +41,7 @@ class AnimeFace:
         Raises `UsageError` for a bad threshold and `MissingComponent` where the library
         is not there or does not work.
         """
-        self.threshold = _likelihood(threshold)
+        self.threshold = number("threshold", threshold, LOWEST_LIKELIHOOD, 1)
         self._search = self._checked_search()
 
     @property
@@ -65,17 +64,6 @@ class AnimeFace:
         for result in self._search(tile):
             if result["likelihood"] >= self.threshold:
                 yield _raw_face(result)
-
-
-def _likelihood(threshold: str | float) -> float:
-    mend = f"give a number from {LOWEST_LIKELIHOOD:g} to 1"
-    try:
-        value = float(threshold)
-    except ValueError:
-        raise UsageError(f"threshold {threshold!r} is not a number", mend) from None
-    if not LOWEST_LIKELIHOOD <= value <= 1:
-        raise UsageError(f"threshold {value:g} makes no difference to animeface", mend)
-    return value
 
 
 def _colours(result: LibraryResult) -> dict[str, object]:

@@ -29,8 +29,9 @@ import functools
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, TypeAlias, TypedDict
+from typing import Annotated, ClassVar, TypeAlias, TypedDict
 
+import msgspec
 import numpy as np
 from PIL import Image
 
@@ -127,13 +128,14 @@ SELFTEST_OVERLAP = 0.7
 _MEND = f"pip install --force-reinstall animeface=={KNOWN_VERSION}"
 
 Rectangle: TypeAlias = tuple[int, int, int, int]
-Colour: TypeAlias = tuple[int, int, int]
+ColourPart: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Colour: TypeAlias = tuple[ColourPart, ColourPart, ColourPart]
 
 
 class LibraryResult(TypedDict):
     """What the library says about one face; x, y, width, height in pixels, colours as RGB."""
 
-    likelihood: float
+    likelihood: Annotated[float, msgspec.Meta(ge=0, le=1.01)]  # the library rounds up
     face_box: Rectangle
     left_eye_box: Rectangle
     right_eye_box: Rectangle

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from facecrop.detectors.base import Pixels
+from facecrop.detectors.base import Pixels, number, whole_number
 from facecrop.detectors.onnx import (
     STRIDES,
     Array,
@@ -23,7 +23,6 @@ from facecrop.detectors.onnx import (
     suppress_overlaps,
 )
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
-from facecrop.detectors.values import number, whole_number
 from gleanset.errors import MissingComponent
 from gleanset.files.store import sha256_of
 from gleanset.records import Face

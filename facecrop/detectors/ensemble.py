@@ -16,11 +16,10 @@ import numpy as np
 from PIL import Image
 
 from facecrop.detectors.animeface import LONGEST_SIDE, AnimeFace
-from facecrop.detectors.base import Pixels
+from facecrop.detectors.base import Pixels, number
 from facecrop.detectors.drawnface import FaceNetwork
 from facecrop.detectors.lbpcascade import Cascade
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
-from facecrop.detectors.values import number
 from facecrop.detectors.votes import (
     CALIBRATED,
     LEAST_SCORE,

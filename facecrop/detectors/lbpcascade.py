@@ -17,9 +17,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from facecrop.detectors.base import Pixels
+from facecrop.detectors.base import Pixels, number, switch, whole_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
-from facecrop.detectors.values import number, switch, whole_number
 from facecrop.detectors.weights import LBPCASCADE, weights_file
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.store import sha256_of

@@ -25,9 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from facecrop.detectors.base import Pixels
+from facecrop.detectors.base import Pixels, number, whole_number
 from facecrop.detectors.tiling import FloatBox, RawFace, overlap, search_tiles
-from facecrop.detectors.values import number, whole_number
 from facecrop.detectors.weights import weights_file
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.store import sha256_of

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from container_image import IMAGE
-from facecrop_scenes import put, scene
+from facecrop_scenes import scene
 from PIL import Image
-from tools_for_tests import eventually, python, run_cli
+from tools_for_tests import run_cli
 
-from facecrop.detectors import DetectorSpec, Pixels, animeface_docker, detector_named
+from facecrop.detectors import Pixels, animeface_docker, detector_named
 from facecrop.detectors.animeface_docker import IMAGE_SETTING, AnimeFaceDocker
 from facecrop.run_docker import ENGINE_SETTING, MEMORY, ContainerEngine
-from facecrop.search import find_faces
-from gleanset import Dataset
-from gleanset.images.cut import CutSettings
 from gleanset.records import Face
 
 # Making the base takes half a minute, and several on a machine that is busy.
@@ -109,68 +104,6 @@ def test_the_container_is_walled_in(
             assert host["CapDrop"] == ["ALL"]
         assert host["Memory"] == host["MemorySwap"] == MEMORY * 2**20
         assert host["PidsLimit"] == 16
-
-
-def test_a_killed_container_is_replaced(
-    detector: AnimeFaceDocker, container_engine: ContainerEngine
-) -> None:
-    pixels = np.asarray(scene(50))
-    before = detector.detect(pixels)
-    killed = ours(container_engine)
-    control(container_engine, "kill", *killed)
-    assert detector.detect(pixels) == before
-    assert not set(killed) & set(ours(container_engine))
-
-
-def test_a_frozen_container_is_replaced(
-    detector: AnimeFaceDocker, container_engine: ContainerEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(animeface_docker, "SEARCH_SECONDS", 5.0)
-    pixels = np.asarray(scene(50))
-    before = detector.detect(pixels)
-    frozen = ours(container_engine)
-    control(container_engine, "pause", *frozen)
-    assert detector.detect(pixels) == before
-    assert not set(frozen) & set(ours(container_engine))
-
-
-def test_a_run_loses_nothing_to_killed_containers(
-    dataset: Dataset, container_engine: ContainerEngine
-) -> None:
-    for left in range(24):
-        put(dataset, scene(5 + 10 * left))
-    over = threading.Event()
-
-    def kill_one_after_another() -> None:
-        while not over.wait(2.5):
-            for container in of_workers(container_engine)[:1]:
-                subprocess.run([container_engine.program, "kill", container], capture_output=True)
-
-    killer = threading.Thread(target=kill_one_after_another)
-    killer.start()
-    try:
-        spec = DetectorSpec.of("animeface-docker", image=IMAGE)
-        tally = find_faces(dataset, spec, CutSettings(margin=0.3), workers=2)
-    finally:
-        over.set()
-        killer.join()
-    assert tally["images"] == 24
-    # A container that is killed twice within one picture costs that picture, and is counted.
-    assert tally["faces"] + tally["rejected"] == 24
-    assert tally["rejected"] <= 2
-
-
-def test_a_container_ends_with_its_killed_process(container_engine: ContainerEngine) -> None:
-    code = (
-        "import time; from facecrop.detectors import detector_named\n"
-        "kept = detector_named('animeface-docker'); print('ready', flush=True); time.sleep(600)"
-    )
-    with python(code) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        assert len(ours(container_engine, process.pid)) == 1
-        os.kill(process.pid, signal.SIGKILL)
-    assert eventually(lambda: not ours(container_engine, process.pid))
 
 
 def test_commands_know_the_image(container_engine: ContainerEngine) -> None:

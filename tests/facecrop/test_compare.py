@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from facecrop_scenes import face_at, scene
 from PIL import Image
@@ -21,7 +20,6 @@ from facecrop.compare import (
     TimedDetection,
     compare_all,
     match_faces,
-    mistakes_sheet,
     table,
 )
 from facecrop.detectors import DetectorSpec
@@ -203,16 +201,3 @@ def test_detectors_that_cannot_run_here_are_told(annotated: Path, tmp_path: Path
     assert "there is no file" in missing["lbpcascade"]
     with pytest.raises(GleansetError):
         compare_all(specs, truth, Progress(), skip=False)
-
-
-def test_mistakes_are_drawn(annotated: Path, tmp_path: Path) -> None:
-    truth = read_annotations(annotated)
-    perfect = whole([truth[2]])
-    perfect.answers[0][1].faces.clear()
-    assert mistakes_sheet([perfect], tmp_path / "none.png") == 0
-    wrong = whole(truth[:3])
-    mistakes_sheet([wrong], tmp_path / "some.png")
-    with Image.open(tmp_path / "some.png") as some, Image.open(tmp_path / "none.png") as none:
-        assert some.height > none.height
-        colours = {tuple(pixel) for pixel in np.asarray(some.convert("RGB")).reshape(-1, 3)}
-    assert (220, 0, 0) in colours

@@ -20,9 +20,6 @@ from PIL import Image
 from tools_for_tests import ROOT, pixels, run_cli, run_here
 
 from gleanset import Dataset
-from gleanset.config import read_toml
-from gleanset.settings import WebSettings
-from pipeline.recipe import Recipe
 
 RECIPES = ROOT / "datasets" / "recipes"
 CASES = ("acg-characters", "who-am-i", "anime-vs-cartoon", "memes", "cats-vs-owls")
@@ -68,43 +65,6 @@ def test_the_five_cases_are_there() -> None:
     assert {path.stem for path in RECIPES.glob("*.toml")} == {*CASES, "sample"}
     known = run_cli("pipeline.cli", "recipes", "--json").json["recipes"]
     assert set(known) == {*CASES, "sample"}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_first_lines_tell_what_to_fill_in_what_is_needed_and_what_it_costs(name: str) -> None:
-    text = (RECIPES / f"{name}.toml").read_text(encoding="utf-8")
-    head = text.partition("\n\n")[0]
-    assert all(line.startswith("#") for line in head.splitlines())
-    for word in ("# Fill in", "# Needs", "# Costs", "# Afterwards", f"gleanset recipes {name} >"):
-        assert word in head
-    assert max(map(len, text.splitlines())) <= 110
-    assert run_here("pipeline.cli", "recipes", name).stdout == text
-
-
-@pytest.mark.parametrize(
-    ("name", "pictures"), [("acg-characters", 31), ("who-am-i", 40), ("cats-vs-owls", 2)]
-)
-def test_there_are_as_many_classes_as_the_case_has(name: str, pictures: int) -> None:
-    found = labels(table(name))
-    assert len(found) == len(set(found.values())) == pictures
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_each_has_a_page_that_fits_it(name: str) -> None:
-    web = read_recipe_table(name)
-    assert web.title
-    assert web.title.endswith("?")
-    recipe = table(name)
-    folders = {part["label"] for part in recipe.get("folder", [])}
-    assert set(web.classes) <= {*labels(recipe).values(), *folders}
-    assert web.run in (None, recipe["train"]["preset"])
-
-
-def read_recipe_table(name: str) -> WebSettings:
-    """The `[web]` of a recipe, whatever else of it is still to be filled in."""
-    web = read_toml(RECIPES / f"{name}.toml", Recipe).web
-    assert web is not None
-    return web
 
 
 @pytest.mark.parametrize("name", CASES)

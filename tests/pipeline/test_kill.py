@@ -8,14 +8,13 @@ import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tools_for_tests import eventually, run_here
+from tools_for_tests import command, eventually, run_here
 
 from pipeline.sample_site import SampleSite
 
@@ -79,22 +78,15 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
     return path
 
 
+def words(recipe: Path, into: Path, site: SampleSite) -> list[str]:
+    """The command that carries a recipe out, with the site in place of Bing."""
+    bing = f"bing.endpoint={site.address}"
+    return ["run", str(recipe), "--into", str(into), "-q", "--allow-private", "-o", bing]
+
+
 def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[bytes]:
-    code = "from pipeline.cli import main; main()"
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            code,
-            "run",
-            str(recipe),
-            "--into",
-            str(into),
-            "-q",
-            "--allow-private",
-            "-o",
-            f"bing.endpoint={site.address}",
-        ],
+        command("pipeline.cli", *words(recipe, into, site)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -104,6 +96,12 @@ def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[bytes]
 def finish(process: subprocess.Popen[bytes]) -> None:
     _, error = process.communicate(timeout=1000)
     assert process.returncode == 0, error.decode()
+
+
+def carry_out(recipe: Path, into: Path, site: SampleSite) -> None:
+    """Run the command to its end, in this process."""
+    ran = run_here("pipeline.cli", *words(recipe, into, site))
+    assert ran.code == 0, ran.stderr
 
 
 def listing(root: Path) -> dict[str, list[dict[str, Any]]]:
@@ -146,18 +144,18 @@ def test_kills_end_like_none(
 ) -> None:
     recipe = recipe.with_name(f"{name}.toml")
     began = time.monotonic()
-    finish(start(recipe, tmp_path / "calm", site))
+    carry_out(recipe, tmp_path / "calm", site)
     whole = time.monotonic() - began
     seed = int(os.environ.get("GLEANSET_KILL_SEED", time.time_ns() % 2**32))
     rng = random.Random(seed)
     for _ in range(kills):
         process = start(recipe, tmp_path / "killed", site)
         # Most of the work is done in the first runs; late kills land in training.
-        time.sleep(rng.uniform(0.3, whole / 2))
+        time.sleep(rng.uniform(0.5, 0.5 + whole / 2))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert_catalogue_sound(tmp_path / "killed")
-    finish(start(recipe, tmp_path / "killed", site))
+    carry_out(recipe, tmp_path / "killed", site)
 
     calm, killed = listing(tmp_path / "calm"), listing(tmp_path / "killed")
     for kind in KINDS:

@@ -267,25 +267,6 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     return ours, made(tmp_path / "other", "ben", [*acts, ("take", 1, 0, "owl")])
 
 
-def test_faces_of_imported_pictures_come_once_however_often_they_are_merged(
-    pair: tuple[Path, Path],
-) -> None:
-    ours, other = pair
-    for _ in range(3):
-        merged(ours, other)
-        merged(other, ours)
-        assert len(listed(ours, "faces")) == len(listed(other, "faces")) == 2
-        assert len(rows(ours)["face"]) == len(rows(other)["face"]) == 2
-
-
-def test_the_simulation_says_the_conflicts_that_come(pair: tuple[Path, Path]) -> None:
-    ours, other = pair
-    told = merged(ours, other, simulate=True)
-    assert told.conflicts == {key(1, 0): "cat or owl"}
-    assert told == merged(ours, other)
-    assert decided(ours) == {key(0, 0): ("labelled", "cat")}
-
-
 def test_undoing_a_merge_leaves_the_steps_of_the_other_alone(pair: tuple[Path, Path]) -> None:
     ours, other = pair
     merged(ours, other)

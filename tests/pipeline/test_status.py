@@ -12,7 +12,7 @@ from tools_for_tests import run_here
 
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
-from gleanset.db.visitors import ACCEPTED, Claim, Reports
+from gleanset.db.visitors import Claim, Reports
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
@@ -20,7 +20,7 @@ from gleanset.terminal import readable
 from labeler.numbers import numbers_of
 from labeler.sorting.session import SortingSession
 from pipeline.report.classes import gather_classes
-from pipeline.status import next_step, status, status_words
+from pipeline.status import status, status_words
 
 BOX = Box(0, 0, 10, 10)
 
@@ -132,23 +132,3 @@ def test_a_person_reads_words_and_of_whole_pictures_not_of_faces(empty: Dataset)
         image, "animeface", "", [FaceCrop(face, sample_key(image, BOX), BOX, 0, 0.0)]
     )
     assert "faces: 4" in "\n".join(readable(status_words(empty)))
-
-
-def test_reports_that_wait_and_those_to_learn_from_are_counted(empty: Dataset) -> None:
-    key = add_sample(empty, add_image(empty, "a", Origin("folder", "a")))
-    empty.journal.step("Label", [Choice(key, "label", "hana")])
-    empty.samples.set_splits({key: (key, "train")}, "by hand")
-    empty.runs.end(empty.runs.begin("r", "baseline", {}).id, "done", {})
-    reports = Reports(empty.db)
-    for name in ("hana", "rei"):
-        reports.add(Claim("0" * 64, "PNG", BOX, name, "r"))
-    assert status(empty)["reports"] == {"waiting": 2, "accepted_since_training": 0}
-    assert next_step(empty).startswith("labeler --view reports -d ")
-    with empty.db.write():
-        empty.db.run("UPDATE run SET started='2020-01-01T00:00:00Z'")
-        step = empty.journal.step("Accept", [])
-        reports.settle(step, [1], ACCEPTED)
-    assert status(empty)["reports"] == {"waiting": 1, "accepted_since_training": 1}
-    assert next_step(empty).startswith("baseline train ")
-    empty.journal.undo(step)
-    assert status(empty)["reports"] == {"waiting": 2, "accepted_since_training": 0}
