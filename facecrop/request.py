@@ -30,9 +30,6 @@ FEW = 10
 _FILLED = 4
 """One picture in so many with a face that fills it: some detectors take eyes for faces as well."""
 
-AUTO = "auto"
-"""Written in place of a detector's name: the best that works on this machine."""
-
 Switch = bool | None
 
 
@@ -47,10 +44,10 @@ def checked_detector(written: str) -> str:
 
 def detector_names() -> list[str]:
     """Return what `--detector` takes, without loading any of them."""
-    return [*(n.replace("_", "-") for n in registered_in("facecrop.detectors")), AUTO]
+    return [*(n.replace("_", "-") for n in registered_in("facecrop.detectors")), "auto"]
 
 
-_BY_NAME = ", ".join(name for name in detector_names() if name not in (AUTO, WHOLE))
+_BY_NAME = ", ".join(name for name in detector_names() if name not in ("auto", WHOLE))
 complete_detector = one_of(detector_names)
 Cascade = Annotated[
     str | None,
@@ -78,7 +75,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     detector: Annotated[
         str | None,
         Param(
-            f"{_BY_NAME}, {AUTO} for the best that works here, or {WHOLE} for pictures without "
+            f"{_BY_NAME}, auto for the best that works here, or {WHOLE} for pictures without "
             "faces.",
             metavar="NAME",
             parse=checked_detector,

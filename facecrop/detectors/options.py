@@ -16,11 +16,13 @@ from dataclasses import dataclass
 
 from facecrop.detectors import DETECTORS, DetectorSpec, Setting
 from facecrop.detectors.weights import LBPCASCADE
-from facecrop.request import AUTO
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.settings import CropSettings
 
 WITH_CASCADE = ("lbpcascade", "ensemble")
+
+AUTO = "auto"
+"""Written in place of a detector's name: the best that works on this machine."""
 
 BEST_FIRST = ("ensemble", "drawnface")
 """What `auto` tries, the best on annotated pictures first (docs/detectors.md)."""
