@@ -90,9 +90,12 @@ def test_ffmpeg_ends_with_us() -> None:
     assert eventually(lambda: not is_running(pid))
 
 
-def test_what_takes_too_long_is_ended_with_all_that_it_started() -> None:
+def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    note = tmp_path / "child"
     with pytest.raises(Unreadable, match="too slow"):
-        ffmpeg_log(["sh", "-c", "sleep 60 & wait"], 0.2)
+        ffmpeg_log(["sh", "-c", f"sleep 600 & echo $! > {note}; wait"], 2.0)
+    child = int(note.read_text())
+    assert eventually(lambda: not Path(f"/proc/{child}").exists())
     assert ffmpeg_log(["sh", "-c", "echo said >&2"], 10.0) == "said\n"
 
 
