@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from baseline.features.backbone import Backbone
 from baseline.features.backbones import bare_backbone
-from baseline.features.scaling import Scaling
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 
 GRID = 4
@@ -135,15 +134,6 @@ class EmbeddingNet(FeatureNet):
         return functional.normalize(self.projection(features), dim=1)
 
 
-def fold_into(scaling: Scaling, layer: nn.Linear) -> None:
-    """Make a layer that learnt on scaled features take them as they come."""
-    mean, deviation = (torch.from_numpy(v).to(layer.weight.device) for v in scaling)
-    with torch.no_grad():
-        weight = layer.weight.double() / deviation
-        layer.bias.copy_(layer.bias.double() - weight @ mean)
-        layer.weight.copy_(weight)
-
-
 def projection(settings: Triplet, width: int) -> nn.Sequential:
     """Build what maps features (N x width) to embeddings that are not yet of length 1."""
     return nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(width, settings.embedding))
@@ -153,8 +143,8 @@ class GalleryHead(nn.Module):
     """Scores a class by its most similar known picture.
 
     `vectors` is classes x K x D, each of length 1. A class with fewer than K known pictures
-    repeats one of them, which does not change its best. `known` are the samples behind them, where
-    it was made by training (`baseline.train.methods.gallery` keeps them beside the weights).
+    repeats one of them, which does not change its best. `known` are the keys of the samples behind
+    them, by class.
     """
 
     vectors: torch.Tensor

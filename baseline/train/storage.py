@@ -1,14 +1,15 @@
 """A trained model in a folder: `weights.safetensors` and `settings.json`.
 
 safetensors holds numbers only, so a folder that came from a stranger runs no code. The
-settings carry the SHA-256 of the weights: a pair that does not belong together is noticed.
+settings carry the SHA-256 of the weights: a pair that does not belong together is noticed. They
+also name the samples behind the vectors of a gallery, so that both are replaced at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors import SafetensorError
 
 from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.settings import Settings, settings_from
-from baseline.train.networks import FeatureNet, Net, build_net
+from baseline.train.networks import FeatureNet, GalleryHead, Net, build_net
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 
@@ -35,14 +36,12 @@ def save_model(
     classes: Sequence[str],
     *,
     scratch: Path | None = None,
-    before_switch: Callable[[str], None] = lambda digest: None,
 ) -> None:
     """Write the model into `folder`, which is made; each file is whole or not there at all.
 
     Unfinished files lie in `scratch`, a folder on the same disk. Where another model is there
-    already, its weights stay until the settings name the new ones; `before_switch` is called with
-    the SHA-256 of the new weights just before that. Raises NotWritable or DiskFull where the disk
-    refuses.
+    already, its weights stay until the settings name the new ones. Raises NotWritable or DiskFull
+    where the disk refuses.
     """
     state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     weights = safetensors.torch.save(state)
@@ -54,6 +53,8 @@ def save_model(
         "weights": _name_beside(folder, digest),
         "weights_sha256": digest,
     }
+    if isinstance(model.head, GalleryHead):
+        described["known"] = model.head.known
     path = folder / str(described["weights"])
     kept = model.backbone.kept_files if isinstance(model, FeatureNet) else {}
     for name, data in kept.items():
@@ -61,7 +62,6 @@ def save_model(
         if not (folder / name).is_file():
             write_atomic(folder / name, data, scratch=scratch)
     write_atomic(path, weights, scratch=scratch)
-    before_switch(digest)
     # Last, because a folder counts as a model once it has its settings.
     text = json.dumps(described, indent=2, ensure_ascii=False)
     write_atomic(folder / SETTINGS, text.encode(), scratch=scratch)
@@ -100,7 +100,23 @@ def load_model(folder: Path) -> tuple[Net, Settings, tuple[str, ...]]:
     weights = _read(path)
     if hashlib.sha256(weights).hexdigest() != digest:
         raise _damaged(path, f"its bytes are not those that {SETTINGS} describes")
-    return _filled(path, settings, len(classes), weights), settings, classes
+    net = _filled(path, settings, len(classes), weights)
+    if isinstance(net.head, GalleryHead):
+        net.head.known = _known_samples(folder, described)
+    return net, settings, classes
+
+
+def _known_samples(folder: Path, described: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Return the keys of the samples behind the vectors of a gallery, by class."""
+    try:
+        if "known" in described:
+            known = described["known"]
+        else:  # runs trained by earlier versions have them in a file of their own, by weights
+            filed = json.loads((folder / "gallery.json").read_bytes())
+            known = filed["known"][described["weights_sha256"]]
+        return tuple(tuple(map(str, row)) for row in known)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder / SETTINGS, f"its known pictures cannot be read ({error})") from error
 
 
 def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> Net:

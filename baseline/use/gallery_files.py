@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.pixels import read_bytes
-from baseline.train.methods.gallery import add_to_gallery, load_gallery, remove_from_gallery
+from baseline.train.methods.gallery import add_to_gallery, gallery_of, remove_from_gallery
 from baseline.train.storage import load_model
 from baseline.use.model import Model
 from baseline.use.picture_parts import PicturePart, ReadParts
@@ -34,9 +34,14 @@ KEY = 32
 
 
 def listed(folder: Path) -> dict[str, int]:
-    """Return how many pictures of each class the run knows. Raises `InputUnusable`."""
-    _, _, classes = load_model(folder)
-    return dict(zip(classes, map(len, load_gallery(folder)), strict=True))
+    """Return how many pictures of each class the run knows. Raises `UsageError` for none."""
+    return {name: len(keys) for name, keys in _known(folder).items()}
+
+
+def _known(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return the known pictures of each class."""
+    net, _, classes = load_model(folder)
+    return dict(zip(classes, gallery_of(net).known, strict=True))
 
 
 def add_files(
@@ -56,19 +61,15 @@ def add_files(
     from baseline.use.engines.torch_engine import TorchEngine
 
     with stage(folder / "cache", PLACE) as scratch:
-        model = Model(TorchEngine.of(folder))
-        if model.facts.known is None:
-            raise UsageError(
-                "this run has no gallery: it answers with the classes it was trained on",
-                "train one that has: baseline train --preset triplet",
-            )
+        engine = TorchEngine.of(folder)
+        gallery_of(engine.portable.net)
         keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
         if not keys:
             raise InputUnusable(
                 f"none of {len(rejected)} pictures can be used: {_reasons(rejected)}",
                 "name other pictures",
             )
-        embedded = model.embed_pixels(np.stack([part.pixels for part in parts]))
+        embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
         _note(folder, {"action": "add", "class": name, "pictures": keys}, scratch)
         known = add_to_gallery(folder, name, embedded, keys, scratch=scratch)
     return {
@@ -83,11 +84,11 @@ def add_files(
 def remove_class(folder: Path, name: str) -> dict[str, object]:
     """Forget a class; its pictures stay in their places. Raises `UsageError`."""
     with stage(folder / "cache", PLACE) as scratch:
-        counts = listed(folder)
-        keys = dict(zip(counts, load_gallery(folder), strict=True)).get(name, ())
+        known = _known(folder)
+        keys = known.get(name, ())
         remove_from_gallery(folder, name, scratch=scratch)
         _note(folder, {"action": "remove", "class": name, "pictures": list(keys)}, scratch)
-    return {"removed": name, "pictures": len(keys), "classes": len(counts) - 1}
+    return {"removed": name, "pictures": len(keys), "classes": len(known) - 1}
 
 
 def _read(

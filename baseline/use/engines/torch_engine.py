@@ -90,11 +90,7 @@ class TorchEngine:
     def of(cls, folder: Path) -> Self:
         """Return the engine of a run's folder. Raises `InputUnusable`."""
         net, settings, classes = load_model(folder)
-        known = None
-        if isinstance(net.head, GalleryHead):
-            from baseline.train.methods.gallery import load_gallery
-
-            known = load_gallery(folder)
+        known = net.head.known if isinstance(net.head, GalleryHead) else None
         facts = ModelFacts(
             folder.resolve().name,
             settings.size,

@@ -16,17 +16,17 @@ import torch
 from drawn_dataset import fill
 from test_methods import PACKAGED, TINY, accuracy, trained
 
+from baseline.data.runs import SETTINGS
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.inference import predict_logits
 from baseline.train.methods.gallery import (
     MOST,
     add_to_gallery,
-    load_gallery,
+    gallery_of,
     make_gallery,
     remove_from_gallery,
     representatives,
-    save_gallery,
 )
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import SCALE, EmbeddingNet, GalleryHead, Net, build_net
@@ -55,8 +55,11 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 def saved(fitted: TrainingResult[Net], material: TrainingData, folder: Path) -> Path:
     save_model(folder, fitted.net, material.settings, material.classes)
-    save_gallery(folder, fitted.net)
     return folder
+
+
+def known_in(folder: Path) -> tuple[tuple[str, ...], ...]:
+    return gallery_of(load_model(folder)[0]).known
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def unit(count: int, width: int, seed: int) -> np.ndarray:
 def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, TrainingData]) -> None:
     folder, material = run
     net, _, classes = load_model(folder)
-    known = load_gallery(folder)
+    known = known_in(folder)
     train = material.arrays("train")
     assert sorted(key for row in known for key in row) == sorted(train.keys)
     with torch.inference_mode():
@@ -93,13 +96,13 @@ def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, Train
 
 def test_a_class_is_added_without_training_and_removed_again(copy: Path) -> None:
     net, _, classes = load_model(copy)
-    before = load_gallery(copy)
+    before = known_in(copy)
     fresh = unit(5, net.head.vectors.shape[2], 0)  # type: ignore[union-attr, index, operator]
     keys = [f"new-{n}" for n in range(5)]
     assert add_to_gallery(copy, "newcomer", fresh, keys) == 5
     grown, _, names = load_model(copy)
     assert names == (*classes, "newcomer")
-    assert load_gallery(copy) == (*before, tuple(keys))
+    assert known_in(copy) == (*before, tuple(keys))
     with torch.inference_mode():
         scores = grown.head(torch.from_numpy(fresh))
         assert (scores.argmax(1) == 3).all()
@@ -111,7 +114,7 @@ def test_a_class_is_added_without_training_and_removed_again(copy: Path) -> None
     assert add_to_gallery(copy, "disc", fresh[:1], ["one more"]) == discs + 1
     remove_from_gallery(copy, "newcomer")
     assert load_model(copy)[2] == classes
-    assert sum(map(len, load_gallery(copy))) == sum(map(len, before)) + 1
+    assert sum(map(len, known_in(copy))) == sum(map(len, before)) + 1
     assert len(list(copy.glob("weights*"))) == 1
 
 
@@ -120,19 +123,22 @@ def test_what_cannot_be_added_or_removed_is_told(copy: Path, tmp_path: Path) -> 
         add_to_gallery(copy, "nobody", np.zeros((0, 128), np.float32), [])
     with pytest.raises(UsageError, match="cannot be removed"):
         remove_from_gallery(copy, "nobody")
-    (copy / "gallery.json").write_text('{"known": {"another": []}}')
-    with pytest.raises(InputUnusable, match="does not belong"):
-        load_gallery(copy)
-    (copy / "gallery.json").write_text("{")
-    with pytest.raises(InputUnusable, match="cannot be read"):
-        load_gallery(copy)
+    described = json.loads((copy / SETTINGS).read_text())
+    known = described.pop("known")
+    (copy / SETTINGS).write_text(json.dumps(described))
+    with pytest.raises(InputUnusable, match="known pictures cannot be read"):
+        load_model(copy)
+    # An earlier version kept them in a file of their own.
+    filed = {"known": {described["weights_sha256"]: known}}
+    (copy / "gallery.json").write_text(json.dumps(filed))
+    assert known_in(copy) == tuple(map(tuple, known))
 
 
 KILLED_ADDITION = """
 import json, os, signal, sys
 from pathlib import Path
 import numpy as np, torch
-from baseline.train.methods.gallery import add_to_gallery, load_gallery
+from baseline.train.methods.gallery import add_to_gallery
 from baseline.train.storage import load_model
 
 torch.set_num_threads(1)
@@ -157,7 +163,8 @@ for writes in range(0, 12, 2):
     if child == 0:
         add(writes)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print(json.dumps([code, load_model(folder)[2], load_gallery(folder)]), flush=True)
+    net, _, classes = load_model(folder)
+    print(json.dumps([code, classes, net.head.known]), flush=True)
 """
 """Adds to a gallery again and again, killed at the next but one write to the disk each time."""
 
@@ -171,8 +178,7 @@ def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: 
     copy = tmp_path / "run"
     copy.mkdir()
     save_model(copy, net, settings, ("disc", "cross", "stripes"))
-    save_gallery(copy, net)
-    before = load_gallery(copy)
+    before = known_in(copy)
     done = subprocess.run(
         [sys.executable, "-c", KILLED_ADDITION, str(copy)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -188,7 +194,7 @@ def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: 
     assert len(ended) == 6
     assert ended[0] == -signal.SIGKILL
     assert ended[-1] == 0
-    assert load_gallery(copy)[3] == ("a", "b", "c")
+    assert known_in(copy)[3] == ("a", "b", "c")
 
 
 def test_learning_the_backbone_as_well(dataset: Dataset, tmp_path: Path) -> None:

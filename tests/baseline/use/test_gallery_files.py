@@ -16,7 +16,7 @@ import baseline
 from baseline.data.runs import WEIGHTS
 from baseline.judge.run_figures import weights_size
 from baseline.settings import load_preset
-from baseline.train.methods.gallery import make_gallery, save_gallery
+from baseline.train.methods.gallery import make_gallery
 from baseline.train.networks import build_net
 from baseline.train.storage import save_model
 from baseline.use.export.export_run import export_run
@@ -51,7 +51,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         net.head = make_gallery(functional.normalize(embedded).numpy(), y, known, 2)
         dataset.runs.begin(RUN, "baseline", settings.to_json())
         save_model(root / "runs" / RUN, net, settings, ("disc", "stripes"))
-        save_gallery(root / "runs" / RUN, net)
         dataset.runs.end(RUN, "done", {})
     return root
 
