@@ -42,7 +42,7 @@ def start(folder: Path, result: Path, *options: str) -> subprocess.Popen[bytes]:
 
 def steps_saved(folder: Path) -> tuple[int, int]:
     found = load_checkpoint(folder)
-    return (0, 0) if found is None else (found[1]["epoch"], found[1]["step"])
+    return (0, 0) if found is None else tuple(found[1]["figures"][n] for n in ("epoch", "step"))
 
 
 def killed_and_taken_up(tmp_path: Path, options: Sequence[str], kills: int) -> None:
