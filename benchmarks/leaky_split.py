@@ -118,7 +118,7 @@ def simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[f
     result: Any = train_run(dataset, settings)
     model, _, classes = load_model(run_folder(dataset, result["run"]))
     examples = find_examples(unseen)
-    arrays = load_arrays(unseen, examples, settings, splits=["test"])["test"]
+    arrays = load_arrays(unseen, examples, settings, "test")
     # Who has no unseen shot shifts the numbers of the others.
     numbers = np.array([classes.index(name) for name in examples.classes])
     arrays = replace(arrays, y=numbers[arrays.y])

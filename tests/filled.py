@@ -41,7 +41,7 @@ def train_small(dataset: Dataset) -> tuple[Net, Settings]:
     """A small grey net that has learnt the patterns in a second or so."""
     settings = load_preset("simple", {"size": "32", "blocks": "8,16", "dense": "16"})
     examples = find_examples(dataset)
-    arrays = load_arrays(dataset, examples, settings, splits=["train"])["train"]
+    arrays = load_arrays(dataset, examples, settings, "train")
     x, y = torch.from_numpy(arrays.x).float() / 255, torch.from_numpy(arrays.y)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)

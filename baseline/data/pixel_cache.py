@@ -8,9 +8,10 @@ the samples, the files they come from, size and colours are the same.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,115 +40,90 @@ class Decoded:
 
 def decode_all(
     folder: Path,
-    groups: Mapping[str, Sequence[PixelSource]],
+    sources: Sequence[PixelSource],
     read: ReadPixels,
     progress: Progress | None = None,
-) -> dict[str, Decoded]:
-    """Return the pixels of each group of sources, in its order, without those that cannot be read.
+) -> Decoded:
+    """Return the pixels of sources, in their order, without those that cannot be read.
 
     Decoded in worker processes where they are not in `folder` yet; who comes while another
     process does so waits for it. Raises DiskFull, NotWritable.
     """
-    stores = {name: _Store(folder, sources, read) for name, sources in groups.items()}
+    whole = folder / f"{_digest(sources, read)}.pixels"
+    shape = (read.size, read.size, 1 if read.mode == "L" else 3)
+    size, every = math.prod(shape) * len(sources), tuple(range(len(sources)))
     with disk_errors(folder):
-        if all(store.is_there() for store in stores.values()):
-            return {name: store.decoded() for name, store in stores.items()}
+        if not every or _is_there(whole, size):
+            return _mapped(whole, shape, every)
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
+            if _is_there(whole, size):
+                return _mapped(whole, shape, every)
             _make_room(folder)
-            _decode([s for s in stores.values() if not s.is_there()], read, progress or Progress())
-            return {name: store.decoded() for name, store in stores.items()}
+            partial = folder / f"{PARTIAL}{secrets.token_hex(8)}"
+            try:
+                rows = _decode(partial, sources, read, progress or Progress())
+                if rows == every:
+                    partial.replace(whole)
+                    return _mapped(whole, shape, rows)
+                # What has gaps is not found again: next time all may be there.
+                return _mapped(partial, shape, rows)
+            finally:
+                with suppress(OSError):  # Windows keeps a file that is mapped
+                    partial.unlink(missing_ok=True)
 
 
-def _decode(stores: Sequence[_Store], read: ReadPixels, progress: Progress) -> None:
-    unique = {source.key: source for store in stores for source in store.sources}
-    try:
-        for store in stores:
-            store.begin()
+def _is_there(path: Path, size: int) -> bool:
+    """Return whether the whole file is there; from now on it counts as used."""
+    with suppress(OSError):
+        if path.stat().st_size == size:
+            os.utime(path)
+            return True
+    return False
+
+
+def _mapped(path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]) -> Decoded:
+    """Return the pictures of a file, H x W x C bytes each."""
+    if not rows:
+        return Decoded(np.zeros((0, shape[2], *shape[:2]), np.uint8), ())
+    mapped = np.asarray(np.memmap(path, np.uint8, "c", shape=(len(rows), *shape)))
+    return Decoded(mapped.transpose(0, 3, 1, 2), rows)
+
+
+def _decode(
+    path: Path, sources: Sequence[PixelSource], read: ReadPixels, progress: Progress
+) -> tuple[int, ...]:
+    """Write the pictures of sources one after the other; return the rows that could be read."""
+    places: dict[str, list[int]] = {}
+    for row, source in enumerate(sources):
+        places.setdefault(source.key, []).append(row)
+    unique = {source.key: source for source in sources}
+    there: set[int] = set()
+    with path.open("xb+") as file:
         outcomes = run_over(read, list(unique.values()), readers_for(len(unique)))
         for outcome in progress.over(outcomes, "load", total=len(unique)):
-            for store in stores:
-                store.put(outcome.item.key, outcome.result)
-        for store in stores:
-            store.finish()
-    except BaseException:
-        for store in stores:
-            store.abandon()
-        raise
+            if outcome.result is None:
+                continue
+            # Not through the mapping, which dies of a full disk.
+            data = outcome.result.transpose(1, 2, 0).tobytes()
+            for row in places[outcome.item.key]:
+                file.seek(row * len(data))
+                file.write(data)
+                there.add(row)
+        rows = tuple(sorted(there))
+        _close_gaps(file, rows, read.size**2 * (1 if read.mode == "L" else 3))
+    return rows
 
 
-class _Store:
-    """The file of one group: its pictures one after the other, H x W x C bytes each."""
-
-    def __init__(self, folder: Path, sources: Sequence[PixelSource], read: ReadPixels) -> None:
-        self.sources = sources
-        self.shape = (read.size, read.size, 1 if read.mode == "L" else 3)
-        self.length = read.size * read.size * self.shape[2]
-        self.path = folder / f"{_digest(sources, read)}.pixels"
-        self._partial = folder / f"{PARTIAL}{secrets.token_hex(8)}"
-        self._file: BinaryIO | None = None
-        self._kept: set[int] = set(range(len(sources)))
-        self._rows: dict[str, list[int]] = {}
-
-    def is_there(self) -> bool:
-        """Return whether the whole file is there; from now on it counts as used."""
-        with suppress(OSError):
-            if self.path.stat().st_size == self.length * len(self.sources):
-                os.utime(self.path)
-                return True
-        return not self.sources
-
-    def begin(self) -> None:
-        """Open a file for the pictures to come."""
-        self._file = self._partial.open("xb+")
-        self._kept = set()
-        for row, source in enumerate(self.sources):
-            self._rows.setdefault(source.key, []).append(row)
-
-    def put(self, key: str, pixels: Pixels | None) -> None:
-        """Write a picture into its rows. Not through the mapping, which dies of a full disk."""
-        assert self._file is not None
-        for row in self._rows.get(key, ()) if pixels is not None else ():
-            assert pixels is not None
-            self._file.seek(row * self.length)
-            self._file.write(pixels.transpose(1, 2, 0).tobytes())
-            self._kept.add(row)
-
-    def finish(self) -> None:
-        """Close the gaps of what could not be read; a whole file gets its name."""
-        assert self._file is not None
-        for new, old in enumerate(sorted(self._kept)):
-            if new != old:
-                self._file.seek(old * self.length)
-                data = self._file.read(self.length)
-                self._file.seek(new * self.length)
-                self._file.write(data)
-        self._file.truncate(len(self._kept) * self.length)
-        self._file.close()
-        if len(self._kept) == len(self.sources):
-            self._partial.replace(self.path)
-
-    def abandon(self) -> None:
-        """Leave nothing behind."""
-        if self._file is not None:
-            self._file.close()
-            self._partial.unlink(missing_ok=True)
-
-    def decoded(self) -> Decoded:
-        """Return the pictures, mapped.
-
-        What has gaps is not found again: next time all may be there.
-        """
-        rows = tuple(sorted(self._kept))
-        if not rows:
-            self._partial.unlink(missing_ok=True)
-            return Decoded(np.zeros((0, self.shape[2], *self.shape[:2]), np.uint8), ())
-        whole = self.path if len(rows) == len(self.sources) else self._partial
-        mapped = np.asarray(np.memmap(whole, np.uint8, "c", shape=(len(rows), *self.shape)))
-        if whole == self._partial:
-            with suppress(OSError):  # Windows keeps a file that is mapped
-                whole.unlink()
-        return Decoded(mapped.transpose(0, 3, 1, 2), rows)
+def _close_gaps(file: BinaryIO, rows: Sequence[int], length: int) -> None:
+    """Move what could be read together, so many bytes each."""
+    for new, old in enumerate(rows):
+        if new != old:
+            file.seek(old * length)
+            data = file.read(length)
+            file.seek(new * length)
+            file.write(data)
+    file.truncate(len(rows) * length)
 
 
 def _digest(sources: Iterable[PixelSource], read: ReadPixels) -> str:

@@ -58,6 +58,12 @@ class Examples:
                 digest.update(f"{split} {sample.key} {box} {sample.label}{seen}\n".encode())
         return digest.hexdigest()[:16]
 
+    def classes_of(self, split: str, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return the index of the class of some samples of a split, by key."""
+        index = {name: number for number, name in enumerate(self.classes)}
+        labels = {sample.key: str(sample.label) for sample in self.splits[split]}
+        return np.array([index[labels[key]] for key in keys], dtype=np.int64)
+
     def straddling(self, split: str) -> int:
         """Return how many samples of `split` are of a moment that train has, too."""
         learnt = {self.moments[sample.key] for sample in self.splits["train"]}
@@ -134,35 +140,22 @@ def load_arrays(
     dataset: Dataset,
     examples: Examples,
     settings: Settings,
-    *,
-    splits: Sequence[str] = SPLITS,
+    split: str,
     progress: Progress | None = None,
-) -> dict[str, Arrays]:
-    """Read the pixels of some splits, each in the order of its sample keys.
+) -> Arrays:
+    """Read the pixels of a split, in the order of its samples.
 
     They are decoded once and mapped into memory from the dataset's cache. Samples whose pictures
-    cannot be read are left out. Raises `InputUnusable` when that is
-    all of a split.
+    cannot be read are left out. Raises `InputUnusable` when that is all of the split.
     """
-    chosen = {split: list(pixel_sources(dataset, examples.splits[split])) for split in splits}
-    read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB", settings.fit)
-    found = decode_all(dataset.cache / "pixels", chosen, read, progress)
-    return {
-        split: _labelled(
-            examples, split, [chosen[split][row].key for row in found[split].rows], found[split].x
-        )
-        for split in splits
-    }
-
-
-def _labelled(examples: Examples, split: str, keys: Sequence[str], x: Pixels) -> Arrays:
     samples = examples.splits[split]
+    sources = list(pixel_sources(dataset, samples))
+    read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB", settings.fit)
+    decoded = decode_all(dataset.cache / "pixels", sources, read, progress)
+    keys = tuple(sources[row].key for row in decoded.rows)
     if samples and not keys:
         raise no_readable_picture(len(samples), split)
-    index = {name: number for number, name in enumerate(examples.classes)}
-    labels = {sample.key: str(sample.label) for sample in samples}
-    y = np.array([index[labels[key]] for key in keys], dtype=np.int64)
-    return Arrays(x, y, tuple(keys))
+    return Arrays(decoded.x, examples.classes_of(split, keys), keys)
 
 
 def no_readable_picture(count: int, split: str = "") -> InputUnusable:

@@ -14,7 +14,6 @@ from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import Features, FeatureSpec, features_of
 from baseline.features.texture import ExpectedWeights, expected_weights
 from baseline.settings import Settings, Transfer, Triplet, views_of
-from baseline.train.batches import FeatureSamples
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 
@@ -48,8 +47,8 @@ class TrainingData:
     def arrays(self, split: str) -> Arrays:
         """Return the pixels of a split, read once. An unreadable picture is left out."""
         if split not in self._arrays:
-            self._arrays |= load_arrays(
-                self.dataset, self.examples, self.settings, splits=[split], progress=self.progress
+            self._arrays[split] = load_arrays(
+                self.dataset, self.examples, self.settings, split, self.progress
             )
         return self._arrays[split]
 
@@ -70,15 +69,9 @@ class TrainingData:
         """Return what the parts of the features count by the texture of train's pictures."""
         return expected_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
 
-    def labelled(self, split: str, features: Features) -> FeatureSamples:
-        """Return the features with their classes."""
-        return FeatureSamples(features.vectors, self.classes_of(split, features.keys))
-
     def classes_of(self, split: str, keys: tuple[str, ...]) -> npt.NDArray[np.int64]:
         """Return the index of the class of each key."""
-        index = {name: number for number, name in enumerate(self.classes)}
-        known = {sample.key: index[str(sample.label)] for sample in self.examples.splits[split]}
-        return np.array([known[key] for key in keys], dtype=np.int64)
+        return self.examples.classes_of(split, keys)
 
     def moments_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the number of the moment of each key: what must not be learnt from and judged by

@@ -55,7 +55,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataset.runs.begin("one", "baseline", settings.to_json())
         fitted = fit_method(TrainingData(dataset, examples, settings), settings)
         save_model(folder, fitted.net, settings, examples.classes)
-        arrays = load_arrays(dataset, examples, settings)
+        arrays = {split: load_arrays(dataset, examples, settings, split) for split in SPLITS}
         outputs = {split: network_outputs(fitted.net, arrays[split]) for split in SPLITS}
         save_feature_scale(folder, scale_of(outputs["train"]))
         judged = judge_run(dataset, "one", examples, outputs)

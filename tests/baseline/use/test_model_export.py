@@ -93,7 +93,7 @@ def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
     net, settings, classes = load_model(folder)
     with Dataset.open(patterns_root) as dataset:
         examples = find_examples(dataset)
-        arrays = load_arrays(dataset, examples, settings, splits=["val"])["val"]
+        arrays = load_arrays(dataset, examples, settings, "val")
     rule, scale = load_decision_rule(folder), load_feature_scale(folder)
     judged = outputs_familiarity(network_outputs(net, arrays), classes, rule, scale)
     plain = [np.ascontiguousarray(x.transpose(1, 2, 0)) for x in arrays.x]
