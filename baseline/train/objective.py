@@ -33,10 +33,9 @@ class Objective(Protocol):
 
 @dataclass(slots=True)
 class Classify:
-    """Cross entropy, weighted by class; of `net.head` alone where `by_head`, for features."""
+    """Cross entropy, weighted by class."""
 
     weights: torch.Tensor
-    by_head: bool = False
 
     def weigh(self, y: torch.Tensor) -> torch.Tensor:
         """Return the sum of the weights of the classes."""
@@ -46,7 +45,7 @@ class Classify:
         self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return weighted cross entropy in nats, summed, and how many were right."""
-        logits = self._logits(net, x)
+        logits: torch.Tensor = net(x)
         weights = self._beside(y)
         loss = functional.cross_entropy(logits.float(), y, weights, reduction="sum")
         return loss, (logits.detach().argmax(1) == y).sum()
@@ -65,11 +64,6 @@ class Classify:
         """Return the weights where `y` is; moved once, for a GPU would wait in every step."""
         self.weights = self.weights.to(y.device)
         return self.weights
-
-    def _logits(self, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        deciding = net.get_submodule("head") if self.by_head else net
-        logits: torch.Tensor = deciding(x)
-        return logits
 
 
 def class_weights(

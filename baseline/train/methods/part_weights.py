@@ -9,16 +9,12 @@ pictures change little and a hundred much.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from baseline.features.backbone import Backbone, FeaturePart
-from baseline.features.scaling import Scaling
+from baseline.features.backbone import FeaturePart
 from baseline.features.texture import ExpectedWeights
-from baseline.settings import Transfer, Triplet
-from baseline.train.callbacks import TrainingCallback
 from baseline.train.methods.logistic import (
     Classes,
     Floats,
@@ -28,7 +24,6 @@ from baseline.train.methods.logistic import (
     log_loss,
     threads_for,
 )
-from baseline.train.methods.training_data import TrainingData
 from gleanset.errors import UsageError
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0)
@@ -59,30 +54,6 @@ class PartWeights(NamedTuple):
         named = zip(parts[1:], self.weights[1:], strict=True)
         beside = ", ".join(f"{part.name} {weight:g}" for part, weight in named)
         return f"beside {parts[0].name}: {beside}, by {self.by}" if beside else ""
-
-
-def weigh_train(
-    material: TrainingData,
-    rows: TrainRows,
-    backbone: Backbone,
-    settings: Transfer | Triplet,
-    watch: TrainingCallback,
-) -> tuple[Scaling, dict[str, object]]:
-    """Return the scaling of what `backbone` made of train, parts weighed, and the facts of it.
-
-    `rows` are N x V x D. The weights are said. Raises `UsageError` where the setting does not fit
-    the parts.
-    """
-    parts = backbone.parts
-    weighed = weights_by_setting(settings.part_weights, parts)
-    if weighed is None:
-        plain = Scaling.of(rows.x, backbone).applied(rows.x[:, 0]).astype(np.float64)
-        expected = material.expected_weights(parts)
-        weighed = choose_part_weights(replace(rows, x=plain), parts, expected, settings.seed)
-    if words := weighed.words(parts):
-        watch.say(words)
-    scaling = Scaling.of(rows.x, backbone, weighed.weights)
-    return scaling, weighed.to_json(parts) | {"views": rows.x.shape[1]}
 
 
 def weights_by_setting(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:

@@ -22,13 +22,13 @@ from baseline.train.batches import (
 )
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
+from baseline.train.methods.frozen import FrozenFeatures, first_layer, fold_into
 from baseline.train.methods.gallery import make_gallery
-from baseline.train.methods.logistic import TrainRows
-from baseline.train.methods.part_weights import weigh_train
+from baseline.train.methods.logistic import TrainRows, Whitening
 from baseline.train.methods.pretrained import keep_norms, pretrained
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.methods.triplet_loss import BatchHard
-from baseline.train.networks import EmbeddingNet, Net, fold_into
+from baseline.train.networks import EmbeddingNet, Net
 from baseline.train.objective import check_classes
 
 
@@ -36,47 +36,34 @@ def fit_triplet(
     material: TrainingData, settings: Triplet, watch: TrainingCallback
 ) -> TrainingResult[Net]:
     """Learn the projection of features, or with learn 'all' the backbone as well."""
+    if settings.learn == "all":
+        return _whole(material, settings, watch)
+    return _projection(material, settings, watch)
+
+
+def _projection(
+    material: TrainingData, settings: Triplet, watch: TrainingCallback
+) -> TrainingResult[Net]:
+    frozen = FrozenFeatures.of(material, settings, watch)
+    net, train = frozen.net, frozen.train
+    assert isinstance(net, EmbeddingNet)
+    start_at_discriminants(train.x, train.y, first_layer(net.projection))
+    objective = BatchHard(settings.margin, train, len(material.classes), _embed_features)
+    samples = train, frozen.val(material)
+    fitted = _descended(net.projection, samples, objective, material, settings, watch)
+    projected = _all_of(net.projection, train, _embed_features)
+    fold_into(frozen.scaling, first_layer(net.projection))
+    net.head = make_gallery(projected, train.y, frozen.keys, len(material.classes))
+    return _finished(fitted, net, frozen.facts)
+
+
+def _whole(
+    material: TrainingData, settings: Triplet, watch: TrainingCallback
+) -> TrainingResult[Net]:
     keys = tuple(sample.key for sample in material.examples.splits["train"])
     check_classes(material.classes_of("train", keys), material.classes)
     net, facts = pretrained(settings, len(material.classes), watch)
     assert isinstance(net, EmbeddingNet)
-    if settings.learn == "all":
-        return _whole(net, facts, material, settings, watch)
-    return _projection(net, facts, material, settings, watch)
-
-
-def _projection(
-    net: EmbeddingNet,
-    facts: dict[str, Any],
-    material: TrainingData,
-    settings: Triplet,
-    watch: TrainingCallback,
-) -> TrainingResult[Net]:
-    seen = material.train_features(net.backbone)
-    train = material.labelled("train", seen)
-    check_classes(train.y, material.classes)
-    rows = TrainRows(train.x, train.y, np.ones(len(train.y)), material.moments_of(seen.keys))
-    scaling, weighed = weigh_train(material, rows, net.backbone, settings, watch)
-    scaled = FeatureSamples(scaling.applied(train.x), train.y)
-    held = material.features("val", net.backbone)
-    val = FeatureSamples(scaling.applied(held.vectors), material.classes_of("val", held.keys))
-    layer = _layer(net)
-    start_at_discriminants(scaled.x, scaled.y, layer)
-    objective = BatchHard(settings.margin, scaled, len(material.classes), _embed_features)
-    fitted = _descended(net.projection, (scaled, val), objective, material, settings, watch)
-    projected = _all_of(net.projection, scaled, _embed_features)
-    fold_into(scaling, layer)
-    net.head = make_gallery(projected, train.y, seen.keys, len(material.classes))
-    return _finished(fitted, net, facts | weighed)
-
-
-def _whole(
-    net: EmbeddingNet,
-    facts: dict[str, Any],
-    material: TrainingData,
-    settings: Triplet,
-    watch: TrainingCallback,
-) -> TrainingResult[Net]:
     train = material.arrays("train")
     check_classes(train.y, material.classes)
     batch = settings.classes_per_batch * settings.pictures_per_class
@@ -112,10 +99,6 @@ def _finished(
     return replace(fitted, net=whole, facts=told)  # type: ignore[return-value]
 
 
-def _layer(net: EmbeddingNet) -> nn.Linear:
-    return next(layer for layer in net.projection if isinstance(layer, nn.Linear))
-
-
 def _embed_features(projection: nn.Module, x: torch.Tensor) -> torch.Tensor:
     embedded: torch.Tensor = projection(x)
     return embedded
@@ -138,8 +121,6 @@ def _all_of(net: nn.Module, material: FeatureSamples | PictureSamples, embed: An
 
 COMPONENTS = 256
 """Principal components of the features that discriminants are looked for in."""
-SHRINKAGE = 0.3
-"""Share of the identity in the covariance within classes: there are about as many as pictures."""
 OTHER = 0.3
 """How much directions count that do not tell the classes apart: they are for new classes."""
 
@@ -165,24 +146,12 @@ def start_at_discriminants(x: npt.NDArray[np.float32], y: Classes, layer: nn.Lin
 
 def _rows(x: Floats, y: Classes) -> Floats:
     """Discriminants, then other directions: at most `COMPONENTS` x D."""
-    wanted = min(COMPONENTS, *x.shape)
-    components = randomized_svd(x - x.mean(0), wanted, random_state=0)[2]
-    whitening = _whitening(x @ components.T, y) @ components
-    white = x @ whitening.T
+    components = randomized_svd(x - x.mean(0), min(COMPONENTS, *x.shape), random_state=0)[2]
+    seen = TrainRows(x @ components.T, y, np.ones(len(y)), y)
+    whitening = Whitening.of(seen, [len(components)])
+    white = whitening.evened(seen.x)
     means = np.stack([white[y == name].mean(0) for name in np.unique(y)])
     turn = np.linalg.svd(means - means.mean(0))[2]
     weights = np.where(np.arange(len(turn)) < len(means) - 1, 1.0, OTHER)
-    rows: Floats = (weights[:, None] * turn) @ whitening
+    rows: Floats = whitening.restored(weights[:, None] * turn) @ components
     return rows
-
-
-def _whitening(x: Floats, y: Classes) -> Floats:
-    """D x D: makes the (shrunk) covariance within classes the identity."""
-    centred = x.copy()
-    for name in np.unique(y):
-        centred[y == name] -= x[y == name].mean(0)
-    within = centred.T @ centred / len(x)
-    even = np.trace(within) / len(within) * np.eye(len(within))
-    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * within + SHRINKAGE * even)
-    whitening: Floats = (vectors / np.sqrt(np.maximum(values, 1e-9))).T
-    return whitening
