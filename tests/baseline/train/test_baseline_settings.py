@@ -24,7 +24,7 @@ def simple(**overrides: str) -> Simple:
 
 
 def test_the_presets_are_as_promised() -> None:
-    assert preset_names() == ["finetune", "mobile", "simple", "transfer", "triplet"]
+    assert {"finetune", "mobile", "simple", "transfer", "triplet"} <= set(preset_names())
     small = simple()
     assert (small.preset, small.size, small.colour, small.channels) == (
         "simple",
