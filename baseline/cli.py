@@ -17,9 +17,6 @@ from gleanset.platform import lower_priority
 from gleanset.request import options_of
 from gleanset.work.waiting import WAITING
 
-SHOWN = 8
-"""Samples on a sheet of what training does to pictures."""
-
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")
 for _command in (export, gallery, predict, evaluate, compare, doubts, curve):
     commands.add_command(_command)
@@ -37,8 +34,6 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
     With --folds it is measured how good a training like this is, on every picture of train and
     val, and no network is kept; without it one is trained.
     """
-    if request.sheet is not None:
-        return _sheet(job, request)
     if request.folds is not None:
         return _cross_validate(job, request, request.folds)
     request.check()
@@ -57,7 +52,6 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
             dataset,
             request.preset,
             request.texts(),
-            again=request.again,
             progress=job.progress,
             say=job.say,
         )
@@ -95,9 +89,7 @@ def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Resul
     with job.open() as dataset:
         if job.simulate:
             return plan_folds(dataset, settings, folds)
-        done = cross_validate(
-            dataset, settings, folds, again=request.again, progress=job.progress, say=job.say
-        )
+        done = cross_validate(dataset, settings, folds, progress=job.progress, say=job.say)
         return done.to_json() if job.as_json else done.words()
 
 
@@ -112,18 +104,6 @@ def _plan(job: CommandJob, request: TrainRequest) -> Result:
         plan = plan_choice(FoldTrials.of(dataset, dataset.cache), request.texts())
     tried = {candidate.preset: round(candidate.seconds, 1) for candidate in plan.tried}
     return {"plan": plan.words(), "folds": plan.folds, "seconds": tried if plan.folds else {}}
-
-
-def _sheet(job: CommandJob, request: TrainRequest) -> Result:
-    """Show what training does to pictures."""
-    settings = load_preset(request.preset, request.texts())
-    need_torch()
-    from baseline.data.augment_sheet import write_sheet
-
-    sheet = Path(str(request.sheet))
-    with job.open(rehearse=True) as dataset:
-        shown = write_sheet(dataset, settings, sheet, SHOWN)
-    return {"samples": shown, "augment": settings.augment, "sheet": str(sheet.absolute())}
 
 
 @commands.command(epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax")
@@ -175,7 +155,8 @@ def _sweep_words(done: dict[str, Any]) -> Result:
 def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
     """Propose a class for each sample without one, and say which to label next.
 
-    Learns from what is labelled, in seconds once the features are cached, on those of a preset.
+    Learns from what is labelled, in seconds once the features are cached, on those of the preset
+    transfer.
     With nothing labelled it puts look-alikes together. Proposals are no labels: the labeler shows
     them, surest first or the most telling first, and a person decides. Label some 30, presort
     again, and so on.
@@ -185,10 +166,8 @@ def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
     one waits for its end.
     """
     need_torch()
-    # Nothing is to be chosen: a presort learns in its own way, on the features of transfer.
-    preset = "transfer" if request.preset == AUTO else request.preset
     options = {key: str(value) for key, value in request.options.items()}
-    settings = load_preset(preset, options)
+    settings = load_preset("transfer", options)
     if request.follow:
         return _followed(job, settings)
     from baseline.presort.presorter import presort as run

@@ -172,7 +172,7 @@ def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
     return values | ({"clearest": shown, "to_mend": mend} if shown else {})
 
 
-@click.command(cls=Command, epilog="Example: baseline curve --repeats 3 -d my-dataset")
+@click.command(cls=Command, epilog="Example: baseline curve -d my-dataset")
 @job_options(simulate=True)
 @options_of(CurveRequest)
 def curve(job: CommandJob, request: CurveRequest) -> Result:
@@ -187,7 +187,7 @@ def curve(job: CommandJob, request: CurveRequest) -> Result:
     from baseline.judge.curve import save_curve
     from baseline.judge.report.page import write_report
     from baseline.train.auto_candidates import seconds_of
-    from baseline.train.learning_curve import curve_trainings, measure_curve
+    from baseline.train.learning_curve import REPEATS, curve_trainings, measure_curve
     from baseline.train.storage import load_model
     from baseline.train.trials import FoldTrials
 
@@ -195,14 +195,14 @@ def curve(job: CommandJob, request: CurveRequest) -> Result:
         name, folder = finished_run(dataset, request.run)
         settings = load_model(folder)[1]
         trials = FoldTrials.of(dataset, dataset.cache)
-        missing = len(trials.missing(curve_trainings(trials, settings, request.repeats)))
+        missing = len(trials.missing(curve_trainings(trials, settings, REPEATS)))
         seconds = seconds_of(settings, len(trials.labelled), missing)
         plan = f"{count(missing, 'training')} on parts of train, about {duration(seconds)}"
         if job.simulate:
             return {"run": name, "plan": plan, "trainings": missing, "seconds": seconds}
         job.say(f"learning curve of {name}: {plan}")
         with dataset.stage("baseline"):
-            measured = measure_curve(trials, settings, request.repeats, job.progress)
+            measured = measure_curve(trials, settings, REPEATS, job.progress)
             picture = save_curve(folder, measured)
             report = write_report(dataset, name)
     values: Result = {"run": name, "told": measured.words, "plot": str(picture.absolute())}

@@ -121,24 +121,12 @@ class TrainRequest(Request, frozen=True, kw_only=True):
     COMMAND = "baseline train"
     preset: Preset = "simple"
     options: Options = msgspec.field(default_factory=dict)
-    again: Annotated[
-        bool, Param("Train although these figures are known already.", in_files=False)
-    ] = False
     folds: Annotated[
         Annotated[int, Meta(ge=2, le=100)] | None,
         Param(
             "Cross-validate: train K times on train and val but for a K-th part, and judge each on "
             "that part. Measures and keeps labels in doubt; test is not looked at.",
             metavar="K",
-            in_files=False,
-        ),
-    ] = None
-    sheet: Annotated[
-        str | None,
-        Param(
-            "Train nothing: show what training would do to pictures, originals on the left and "
-            "changed copies on the right, in a FILE such as sheet.png.",
-            metavar="FILE",
             in_files=False,
         ),
     ] = None
@@ -182,10 +170,9 @@ class SweepRequest(Request, frozen=True, kw_only=True):
 
 
 class PresortCommandRequest(Request, frozen=True, kw_only=True):
-    """What `baseline presort` is asked: whose backbone, weights and size are used."""
+    """What `baseline presort` is asked: which backbone, weights and size are used."""
 
     COMMAND = "baseline presort"
-    preset: Preset = "transfer"
     options: Options = msgspec.field(default_factory=dict)
     follow: Annotated[
         bool,
@@ -272,10 +259,6 @@ class CurveRequest(Request, frozen=True, kw_only=True):
 
     COMMAND = "baseline curve"
     run: Run = None
-    repeats: Annotated[
-        Annotated[int, Meta(ge=1, le=20)],
-        Param("How often the folds are dealt: more are surer, and take longer.", show_default=True),
-    ] = 2
 
 
 class PredictRequest(Request, frozen=True, kw_only=True):

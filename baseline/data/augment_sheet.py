@@ -4,46 +4,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from baseline.data.augmentation import Pixels, augmented_views
 from baseline.data.pixels import ReadPixels
-from baseline.data.samples import Examples, find_examples, pixel_sources
+from baseline.data.samples import Examples, pixel_sources
 from baseline.settings import Settings
 from gleanset import Dataset
-from gleanset.errors import InputUnusable, UsageError
-from gleanset.images.contact_sheet import checked_ending, save_sheet
+from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
 from gleanset.records import Sample
-from gleanset.work.pool import Processes, run_over
+from gleanset.work.pool import Threads, run_over
 
-COPIES = 6
-GAP = 6
+SHEET = "augmentation.png"
+ROWS, COPIES = 8, 6
+"""Samples on a sheet, and changed copies of each."""
 LARGEST = 160
-"""Pixels: between tiles, and of a tile's side at most."""
-PAPER = 250
+"""Pixels of a tile's side at most."""
 
 
-def write_sheet(dataset: Dataset, settings: Settings, file: Path, count: int) -> int:
-    """Write a sheet of up to `count` samples of train to `file`; how many it shows.
+def write_sheet(dataset: Dataset, examples: Examples, settings: Settings, folder: Path) -> None:
+    """Write `SHEET` into `folder`: samples of train as training sees them, and changed.
 
-    What they look like is what training sees of them, at its size and in its colours. Raises
-    `UsageError` where nothing is changed, `InputUnusable` where no picture can be read.
+    Nothing is written where nothing is changed, or no picture can be read.
     """
-    checked_ending(file)
     if settings.augment == "none":
-        raise UsageError("augment=none changes nothing", "add -o augment=characters or photos")
-    chosen = _spread(find_examples(dataset), count)
+        return
     read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB", settings.fit)
-    outcomes = run_over(read, list(pixel_sources(dataset, chosen)), Processes(1))
-    pixels = {o.item.key: o.result for o in outcomes if o.result is not None}
-    keys = [sample.key for sample in chosen if sample.key in pixels]
-    if not keys:
-        raise InputUnusable("no picture of train can be read", "put the images folder back")
-    x = np.stack([pixels[key] for key in keys])
-    views = augmented_views(x, keys, COPIES, settings.augment, settings.seed)
-    save_sheet(_laid_out(np.concatenate((x[:, None], views), axis=1)), file)
-    return len(keys)
+    chosen = _spread(examples, ROWS)
+    labels = {sample.key: str(sample.label) for sample in chosen}
+    outcomes = run_over(read, list(pixel_sources(dataset, chosen)), Threads(1))
+    tiles: list[SheetTile] = []
+    for key, plain in ((o.item.key, o.result) for o in outcomes if o.result is not None):
+        views = augmented_views(plain[None], [key], COPIES, settings.augment, settings.seed)
+        tiles.append(SheetTile(labels[key], _picture(plain)))
+        tiles += [SheetTile("", _picture(view)) for view in views[0]]
+    if tiles:
+        save_sheet(lay_out(tiles, min(settings.size, LARGEST), 1 + COPIES), folder / SHEET)
 
 
 def _spread(examples: Examples, count: int) -> list[Sample]:
@@ -57,17 +53,6 @@ def _spread(examples: Examples, count: int) -> list[Sample]:
     return [members[label][n] for n, label in sorted(first, key=lambda turn: (turn[1], turn[0]))]
 
 
-def _laid_out(rows: Pixels) -> Image.Image:
-    """Lay rows x columns x C x H x W out as one picture; a wider gap after the first column."""
-    side = min(rows.shape[-1], LARGEST)
-    step = side + GAP
-    width, height = rows.shape[1] * step + 3 * GAP, rows.shape[0] * step + GAP
-    sheet = Image.new("RGB", (width, height), (PAPER,) * 3)
-    for row, pictures in enumerate(rows):
-        for column, picture in enumerate(pictures):
-            last = picture.transpose(1, 2, 0)
-            tile = Image.fromarray(last.repeat(3, axis=2) if last.shape[2] == 1 else last)
-            small = tile.resize((side, side), Image.Resampling.LANCZOS)
-            left = GAP + column * step + (2 * GAP if column else 0)
-            sheet.paste(small, (left, GAP + row * step))
-    return sheet
+def _picture(pixels: Pixels) -> Image.Image:
+    """Return pixels C x H x W as a picture."""
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))

@@ -287,18 +287,6 @@ def _reader(spec: FeatureSpec) -> ReadViews:
     return ReadViews(ReadPixels(spec.size, mode, spec.fit), spec.augment)
 
 
-def in_passes(wanted: Sequence[ViewRequest], most: int) -> Iterator[list[ViewRequest]]:
-    """Yield the requests in order, so many views at a time (or one request that has more)."""
-    batch: list[ViewRequest] = []
-    for request in wanted:
-        if batch and sum(len(one.views) for one in (*batch, request)) > most:
-            yield batch
-            batch = []
-        batch.append(request)
-    if batch:
-        yield batch
-
-
 def _compute_on_nodes(
     members: Sequence[_Member],
     spec: FeatureSpec,
@@ -315,7 +303,7 @@ def _compute_on_nodes(
     )
     with cluster.keep("") as nodes:
         alone: list[ViewRequest] = []
-        passes = list(in_passes(wanted, BATCH))
+        passes = list(gathered(wanted, BATCH, lambda request: len(request.views)))
         outcomes = run_over(make, passes, nodes)
         for outcome in progress.over(outcomes, "features", len(passes), " batches"):
             if outcome.result is None:

@@ -11,6 +11,7 @@ import numpy as np
 from baseline.data.runs import ROOM
 from baseline.judge.answers import load_decision_rule, rule_scores
 from baseline.judge.calibration import calibration_error
+from baseline.judge.curve import as_png
 from baseline.judge.intervals import (
     PairedComparison,
     compare_paired,
@@ -20,7 +21,6 @@ from baseline.judge.intervals import (
 from baseline.judge.metrics import classification_metrics
 from baseline.judge.outputs import Outputs, load_outputs, softmax
 from baseline.judge.run_figures import read_layers, read_metrics, weights_size
-from baseline.train.curves import as_png
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.binomial import Interval, few

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from baseline.train.curves import MARK, TRAIN, VAL, as_png
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, percent
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TRAIN, VAL, MARK = "#3b6ea5", "#c8602b", "#666666"
+"""Blue and orange are told apart by nearly everyone; val is dashed for print."""
 FIGURES = "learning_curve.json"
 PICTURE = "learning_curve.png"
 
@@ -145,3 +151,10 @@ def drawn_curve(curve: LearningCurve) -> bytes:
     axes.legend(loc="lower right")
     axes.set_title(f"{curve.preset}: learning curve (bars: 95 % interval)", fontsize=10)
     return as_png(figure)
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return the figure as a PNG that is the same for the same figures."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

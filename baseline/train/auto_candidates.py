@@ -11,7 +11,6 @@ from torch import nn
 
 from baseline.features.compute import choose_compute
 from baseline.settings import Settings, Transfer, Triplet, load_preset, views_of
-from gleanset.binomial import Interval
 from gleanset.html.words import duration
 
 
@@ -50,10 +49,6 @@ TASTE = 0.012
 """Seconds that `machine_factor` takes where the costs were measured."""
 FASTEST, SLOWEST = 0.5, 4.0
 """Bounds of `machine_factor`: a taste of some milliseconds meets what else a machine does."""
-PREPARE = 4.0
-"""Seconds in which a backbone is loaded and made quick before it makes features."""
-DELAY = 3.0
-"""So many times as long as by the table trainings may take on a machine that does other things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,34 +106,22 @@ def _too_few(cost: PresetCost, pictures: int, classes: int) -> str:
     return ""
 
 
-def seconds_of(settings: Settings, pictures: int, trainings: int) -> float:
-    """Return about how long so many trainings on parts of so many pictures take, features made."""
-    cost = _cost_of(settings)
-    seen = _looks(settings, pictures) if cost.on_features else 0
-    return machine_factor() * _seconds(cost, settings, pictures, trainings, seen)
+def seconds_of(settings: Settings, pictures: int, trainings: int, seen: int | None = None) -> float:
+    """Return about how long so many trainings on parts of so many pictures take.
 
-
-def seconds_range(settings: Settings, pictures: int, trainings: int) -> Interval:
-    """Return between which bounds so many trainings take: from features that are there already on a
-    machine that does nothing else, to features that are made on one that is busy.
+    Features are there of so many views (`seen`), or of all.
     """
-    if not trainings:
-        return Interval(0.0, 0.0)
-    cost, slow = _cost_of(settings), machine_factor()
-    low = _seconds(cost, settings, pictures, trainings, _looks(settings, pictures))
-    high = _seconds(cost, settings, pictures, trainings, 0)
-    high += PREPARE if cost.on_features else 0.0
-    return Interval(min(1.0, slow) * low, DELAY * max(1.0, slow) * high)
-
-
-def _cost_of(settings: Settings) -> PresetCost:
-    return next(one for one in TRIED if one.preset == settings.method)
+    cost = next(one for one in TRIED if one.preset == settings.method)
+    there = _looks(settings, pictures) if seen is None else seen
+    return machine_factor() * _seconds(cost, settings, pictures, trainings, there)
 
 
 def _seconds(
     cost: PresetCost, settings: Settings, pictures: int, trainings: int, seen: int
 ) -> float:
     """Return what trainings take by the table; of `seen` views there are features already."""
+    if not trainings:
+        return 0.0
     if cost.on_features:
         looks = pictures * max(0, _looks(settings, pictures) - seen)
     else:

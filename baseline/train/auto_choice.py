@@ -20,7 +20,7 @@ from baseline.judge.outputs import Floats, Outputs, log_softmax
 from baseline.judge.run_figures import PresetChoice, TrialResult
 from baseline.settings import AUTO, Settings, check_shared, load_preset
 from baseline.train.auto_candidates import PresetCandidate, candidates
-from baseline.train.trials import FoldTrials, right
+from baseline.train.trials import FoldTrials, answered_by_all, right
 from gleanset.errors import DiskFull, InputUnusable, MissingComponent, NotWritable
 from gleanset.html.words import count, duration
 from gleanset.work.progress import Progress
@@ -132,10 +132,7 @@ def _tried(
     raises.
     """
     trainings = trials.trainings(candidate.settings)
-    trials.make_features(trainings, progress)
-    cells = trials.each(trainings)
-    bar = progress.over(cells, candidate.preset, len(trainings), " trainings")
-    for done, cell in enumerate(bar, start=1):
+    for done, cell in enumerate(trials.each(trainings, progress, candidate.preset), start=1):
         if cell.failed:
             return cell.failed
         outputs = trials.outputs(trainings[:done])
@@ -151,8 +148,7 @@ def _hopeless(outputs: Outputs, before: Mapping[str, Outputs], moments: Mapping[
     if not before:
         return ""
     best = min(before, key=lambda preset: held_out_loss(before[preset]))
-    names = set(outputs.keys) & set(before[best].keys)
-    mine, other = _common(outputs, names), _common(before[best], names)
+    mine, other = answered_by_all((outputs, before[best]))
     against = compare_paired(right(mine), right(other), [moments[key] for key in mine.keys])
     if not against.clear or against.difference >= 0:
         return ""
@@ -195,8 +191,9 @@ def chosen(
             f"no preset can be trained: {next(iter(failed.values()), 'none was tried')}",
             "see what one of them says: baseline train --preset simple",
         )
-    names = set.intersection(*(set(answers[candidate.preset].keys) for candidate in tried))
-    answered = {candidate.preset: _common(answers[candidate.preset], names) for candidate in tried}
+    presets = [candidate.preset for candidate in tried]
+    shared = answered_by_all(answers[preset] for preset in presets)
+    answered = dict(zip(presets, shared, strict=True))
     losses = {preset: held_out_loss(outputs) for preset, outputs in answered.items()}
     best = answered[min(losses, key=lambda preset: losses[preset])]
     places = [moments[key] for key in best.keys]
@@ -237,11 +234,4 @@ def _result(
         several_interval(hits, places),
         loss,
         None if candidate.preset == taken else compare_paired(hits, right(answered[taken]), places),
-    )
-
-
-def _common(outputs: Outputs, names: set[str]) -> Outputs:
-    """Only samples that every candidate could read."""
-    return outputs.at(
-        np.array([i for i, key in enumerate(outputs.keys) if key in names], dtype=np.int64)
     )

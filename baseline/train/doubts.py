@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,10 +13,9 @@ from baseline.data.samples import find_examples, prior_shift
 from baseline.judge.calibration import fit_calibration
 from baseline.judge.outputs import Floats, Indices, Outputs, softmax
 from baseline.train.storage import load_model
-from baseline.train.trials import FoldTrials
+from baseline.train.trials import FoldTrials, right
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
-from gleanset.errors import InputUnusable
 from gleanset.work.progress import Progress
 
 
@@ -46,11 +46,7 @@ def search_doubts(
     trials = FoldTrials.of_everything(dataset, dataset.cache, folds)
     trials.need_folds()
     trainings = trials.trainings(settings, settings.seed)
-    trials.make_features(trainings, progress or Progress())
-    bar = (progress or Progress()).over(trials.each(trainings), "folds", folds, " folds")
-    if broken := [trial.failed for trial in bar if trial.failed]:
-        raise InputUnusable(f"a fold cannot be trained: {broken[0]}", "try other settings")
-    outputs = trials.outputs(trainings)
+    outputs = trials.answers(trainings, progress or Progress())
     order = sorted(range(len(outputs)), key=outputs.keys.__getitem__)
     outputs = outputs.at(np.array(order, np.int64))
     groups = [examples.moments[key] for key in outputs.keys]
@@ -60,7 +56,7 @@ def search_doubts(
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
     judges = [row for row, key in enumerate(outputs.keys) if key not in unseen]
-    agree = float((outputs.logits.argmax(1) == outputs.y)[judges].mean()) if judges else 0.0
+    agree = float(right(outputs)[judges].mean()) if judges else 0.0
     return DoubtSearch(run, folds, len(trials.labelled), len(outputs), agree, tuple(doubts))
 
 
@@ -82,20 +78,12 @@ def doubts_in(
     fitted = fit_calibration(known.logits, known.y, [moments[row] for row in rows], shift)
     probabilities = softmax(fitted.apply(outputs.logits))
     return [
-        Doubt(
-            outputs.keys[suspect.row],
-            classes[outputs.y[suspect.row]],
-            classes[suspect.suggested],
-            suspect.confidence,
-            suspect.margin,
-            run,
-        )
-        for suspect in suspect_labels(probabilities, outputs.y)
+        Doubt(outputs.keys[row], classes[outputs.y[row]], classes[other], sure, margin, run)
+        for row, other, sure, margin in suspect_labels(probabilities, outputs.y)
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class SuspectLabel:
+class SuspectLabel(NamedTuple):
     """Row `row` has a label that is likely wrong, `suggested` is the likelier class.
 
     `confidence` is the probability of `suggested`, `margin` what it has above the label's.

@@ -31,12 +31,12 @@ from baseline.judge.report.folds_page import (
 )
 from baseline.judge.report.page import REPORT
 from baseline.settings import Settings
-from baseline.train.auto_candidates import seconds_range
+from baseline.train.auto_candidates import seconds_of
 from baseline.train.doubts import doubts_in
 from baseline.train.trials import FoldTraining, FoldTrials, right
 from curation.snapshots import made_from
 from gleanset import Dataset
-from gleanset.binomial import UNKNOWN, Interval, few
+from gleanset.binomial import UNKNOWN, few
 from gleanset.db.runs import Doubts, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
@@ -98,7 +98,7 @@ def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, An
         "judged": len(trials.judged),
         "moments": len(set(trials.judged.values())),
         "trainings": len(missing),
-        "seconds": _rounded(seconds_range(settings, len(trials.labelled), len(missing))),
+        "seconds": round(seconds_of(settings, len(trials.labelled), len(missing), seen=0), 1),
     }
 
 
@@ -107,13 +107,12 @@ def cross_validate(
     settings: Settings,
     folds: int,
     *,
-    again: bool = False,
     progress: Progress | None = None,
     say: Say = lambda line: None,
 ) -> CrossValidation:
     """Train for each fold, judge all answers together, keep the doubts, and write the report.
 
-    Trainings that are known are not made again, unless `again`. Raises `InputUnusable` where there
+    Trainings that are known are not made again. Raises `InputUnusable` where there
     are fewer moments than folds or nothing to learn from, `UsageError` where the split has
     another number of folds, and what training raises.
     """
@@ -121,14 +120,12 @@ def cross_validate(
         snapshot, trials = made_from(dataset), FoldTrials.of_all(dataset, scratch, folds)
         trials.need_folds()
         facts = {**settings.to_json(), "folds": folds, "data": trials.folder.name}
-        if not again and (done := dataset.runs.finished(FOLDS_ROOM, facts)) is not None:
-            say(f"known already, nothing was trained: {done.id} (--again trains anew)")
+        if (done := dataset.runs.finished(FOLDS_ROOM, facts)) is not None:
+            say(f"known already, nothing was trained: {done.id} (-o seed=1 trains others)")
             return _told(dataset, done, done.result)
         trainings = trials.trainings(settings)
         fresh = new_run_id(dataset, f"{settings.preset}-folds")
         run = dataset.runs.begin(fresh, FOLDS_ROOM, facts)
-        if again and run.id == fresh:
-            trials.forget(trainings)
         dataset.runs.note_snapshot(run.id, snapshot)
         with ending_told(dataset, run.id):
             figures = _train(trials, trainings, progress or Progress(), say)
@@ -146,17 +143,15 @@ def _train(
     """Train what is missing; what each fold came to."""
     missing, settings = trials.missing(trainings), trainings[0].settings
     if missing:
-        low, high = seconds_range(settings, len(trials.labelled), len(missing))
+        seconds = seconds_of(settings, len(trials.labelled), len(missing), seen=0)
         say(
             f"{count(len(missing), 'training')} on {count(len(trials.labelled), 'picture')}, about "
-            f"{duration(max(1.0, low))} to {duration(max(1.0, high))}; stopped, the same command "
-            "goes on"
+            f"{duration(max(1.0, seconds))}, less where features are there already; stopped, the "
+            "same command goes on"
         )
-    trials.make_features(trainings, progress)
     figures: list[FoldFigures] = []
     began, new = time.monotonic(), [one in missing for one in trainings]
-    bar = progress.over(trials.each(trainings), "folds", len(trainings), " folds")
-    for number, cell in enumerate(bar, start=1):
+    for number, cell in enumerate(trials.each(trainings, progress), start=1):
         if cell.failed:
             raise InputUnusable(
                 f"fold {number} cannot be trained: {cell.failed}", "try other settings"
@@ -175,10 +170,6 @@ def _to_go(seconds: float, trained: int, left: int) -> str:
     if not trained or not left:
         return ""
     return f"; about {duration(max(1.0, seconds / trained * left))} to go"
-
-
-def _rounded(seconds: Interval) -> Interval:
-    return Interval(round(seconds.low, 1), round(seconds.high, 1))
 
 
 def _judge(

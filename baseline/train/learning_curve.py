@@ -31,6 +31,8 @@ SHARES = (0.25, 0.5, 1.0)
 """Of what a fold leaves to learn from."""
 TIMES = (1.0, 2.0, 4.0)
 """So many times as many pictures as train has."""
+REPEATS = 2
+"""How often the folds are dealt where somebody asks for the curve."""
 LUCK = 0.2**2
 """The variance of the logit of the error from one training set to another, about
 (benchmarks/learning_curve.py)."""
@@ -57,12 +59,7 @@ def measure_curve(
             "no class has pictures of two moments in train, so nothing can be held out",
             "label more pictures, then split again: labeler split",
         )
-    trainings = curve_trainings(trials, settings, repeats)
-    trials.make_features(trainings, progress)
-    cells = trials.each(trainings)
-    bar = progress.over(cells, "learning curve", len(trainings), " trainings")
-    if broken := [cell.failed for cell in bar if cell.failed]:
-        raise InputUnusable(f"a training of the curve failed: {broken[0]}", "try another preset")
+    trials.answers(curve_trainings(trials, settings, repeats), progress, "learning curve")
     outputs = [trials.outputs(_at(trials, settings, repeats, share)) for share in SHARES]
     sizes = [_pictures(trials, _at(trials, settings, repeats, share)) for share in SHARES]
     places = [trials.examples.moments[key] for key in outputs[-1].keys]

@@ -18,10 +18,20 @@ import numpy as np
 
 from baseline.data.grouped_split import with_val
 from baseline.data.samples import Examples, find_examples
-from baseline.judge.intervals import Flags, compare_paired, share_interval
+from baseline.judge.curve import MARK, TRAIN, VAL, as_png
+from baseline.judge.intervals import Flags, compare_paired, several_interval
+from baseline.judge.outputs import Outputs
 from baseline.settings import load_preset
-from baseline.train.curves import MARK, TRAIN, VAL, as_png
-from baseline.train.trials import LearnTrial, Trial, judged_trial, run_trials, short_digest
+from baseline.train.trials import (
+    FORMAT,
+    Trial,
+    answered_by_all,
+    judged_trial,
+    right,
+    run_trials,
+    short_digest,
+    trial_outputs,
+)
 from gleanset import Dataset
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable, UsageError
@@ -96,31 +106,29 @@ def ranked(cells: Sequence[Trial]) -> list[Trial]:
 
 @dataclass(frozen=True, slots=True)
 class ValidationAnswers:
-    """The `keys` of val that every cell could read, and the name of each one's moment."""
+    """Which samples of val each trained cell recognised (`right`, by name), and their `moments`.
 
-    keys: tuple[str, ...]
+    They are those that every cell could read.
+    """
+
+    right: Mapping[str, Flags]
     moments: tuple[str, ...]
 
     @classmethod
-    def of(cls, moments: Mapping[str, str], cells: Sequence[Trial]) -> ValidationAnswers:
-        """Return what `cells` were judged on; `moments` has all samples of val by key."""
-        unread = {key for cell in cells for key in cell.unread}
-        keys = tuple(sorted(key for key in moments if key not in unread))
-        return cls(keys, tuple(moments[key] for key in keys))
-
-    def right(self, cell: Trial) -> Flags:
-        """Return which of the keys a cell recognised."""
-        wrong = frozenset(cell.wrong or ())
-        return np.array([key not in wrong for key in self.keys], dtype=np.bool_)
+    def of(cls, answers: Mapping[str, Outputs], moments: Mapping[str, str]) -> ValidationAnswers:
+        """Return what cells said, by name; `moments` has those of val by key."""
+        shared = answered_by_all(answers.values())
+        hits = dict(zip(answers, map(right, shared), strict=True))
+        return cls(hits, tuple(moments[key] for key in shared[0].keys))
 
     def interval(self, cell: Trial) -> Interval | None:
         """Return the 95 % interval of its accuracy, by moments; None for a single one."""
-        several = len(set(self.moments)) > 1
-        return share_interval(self.right(cell), self.moments) if several else None
+        return several_interval(self.right[cell.name], self.moments)
 
     def level(self, best: Trial, other: Trial) -> bool:
         """Return whether it may be luck that `best` is ahead of `other` on the same pictures."""
-        return not compare_paired(self.right(best), self.right(other), self.moments).clear
+        against = compare_paired(self.right[best.name], self.right[other.name], self.moments)
+        return not against.clear
 
 
 def best_command(preset: str, best: Trial, root: Path) -> list[str]:
@@ -149,16 +157,14 @@ def draw_sweep(
     axes = figure.subplots()
     values = [cell.accuracy or 0.0 for cell in drawn]
     rows = range(len(drawn))
-    bars = np.array([val.interval(cell) or (cell.accuracy, cell.accuracy) for cell in drawn])
-    low, high = bars.reshape(-1, 2).T
-    spread = np.maximum([values - low, high - values], 0)
+    ends = [val.interval(cell) or Interval(at, at) for cell, at in zip(drawn, values, strict=True)]
+    spread = np.maximum([values - np.array(ends)[:, 0], np.array(ends)[:, 1] - values], 0)
     axes.errorbar(values, rows, xerr=spread, fmt="o", color=TRAIN, ecolor=MARK, elinewidth=0.8)
-    if values:
-        axes.plot(values[-1], rows[-1], "o", color=VAL, label="best")
-        axes.axvline(values[-1], color=VAL, linewidth=0.8, linestyle="--")
+    axes.plot(values[-1], rows[-1], "o", color=VAL, label="best")
+    axes.axvline(values[-1], color=VAL, linewidth=0.8, linestyle="--")
     axes.set_yticks(list(rows), [cell.name for cell in drawn], fontsize=8)
     axes.set(
-        xlabel=f"accuracy on val ({len(val.keys)} samples; bars: 95 % interval)", title="sweep"
+        xlabel=f"accuracy on val ({len(val.moments)} samples; bars: 95 % interval)", title="sweep"
     )
     axes.grid(alpha=0.25, axis="x")
     write_atomic(folder / PLOT, as_png(figure), scratch=scratch)
@@ -184,9 +190,9 @@ def sweep(
     progress = progress or Progress()
     with dataset.stage(STAGE) as scratch:
         # The seed decides what is cut from train where val is empty: as `baseline train` has it.
-        examples, told = with_val(find_examples(dataset), load_preset(preset, {}).seed)
-        if told is not None:
-            say(told)
+        examples, notice = with_val(find_examples(dataset), load_preset(preset, {}).seed)
+        if notice is not None:
+            say(notice)
         moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}
         if not moments:
             raise InputUnusable(
@@ -194,30 +200,31 @@ def sweep(
                 "give it a share: labeler split --ratio 8:1:1",
             )
         folder = dataset.runs_folder / _name(preset, cells, examples)
-        learn = _learner(dataset, preset, examples)
+
+        def learn(options: dict[str, str], place: Path) -> tuple[Trial, Outputs]:
+            return judged_trial(dataset, examples, load_preset(preset, options), "val", place)
+
         trials: list[Trial] = []
-        bar = progress.over(
-            run_trials(folder, cells, learn, scratch), "sweep", len(cells), " trainings"
-        )
-        for cell in bar:
+        trained = run_trials(folder, cells, learn, scratch)
+        for cell in progress.over(trained, "sweep", len(cells), " trainings"):
             trials.append(cell)
             say(_line(cell))
-        val = ValidationAnswers.of(moments, trials)
+        best = ranked(trials)[0]
+        if best.accuracy is None:
+            raise InputUnusable(
+                f"every training of the sweep failed: {best.failed}",
+                "try lower learning rates: -o learning_rate=0.0001,0.0003",
+            )
+        said = {t.name: trial_outputs(folder, t.options) for t in trials if not t.failed}
+        val = ValidationAnswers.of(said, moments)
         plot = draw_sweep(folder, trials, val, scratch=scratch)
         return _told(dataset, preset, trials, val) | {"plot": str(plot.absolute())}
 
 
 def _name(preset: str, cells: Sequence[dict[str, str]], examples: Examples) -> str:
     """Of its folder: the same for the same cells on the same data."""
-    told = json.dumps([preset, *cells, examples.fingerprint()])
+    told = json.dumps([FORMAT, preset, *cells, examples.fingerprint()])
     return f"sweep-{preset}-{short_digest(told)}"
-
-
-def _learner(dataset: Dataset, preset: str, examples: Examples) -> LearnTrial:
-    def learn(options: dict[str, str], place: Path) -> Trial:
-        return judged_trial(dataset, examples, load_preset(preset, options), "val", place)[0]
-
-    return learn
 
 
 def _line(cell: Trial) -> str:
@@ -230,17 +237,12 @@ def _told(
     dataset: Dataset, preset: str, cells: Sequence[Trial], val: ValidationAnswers
 ) -> dict[str, Any]:
     best = ranked(cells)[0]
-    if best.accuracy is None:
-        raise InputUnusable(
-            f"every training of the sweep failed: {best.failed}",
-            "try lower learning rates: -o learning_rate=0.0001,0.0003",
-        )
     others = [cell for cell in cells if cell.accuracy is not None and cell is not best]
     level = sum(val.level(best, cell) for cell in others)
     interval = val.interval(best)
     return {
         "cells": table(cells),
-        "val": len(val.keys),
+        "val": len(val.moments),
         "moments": len(set(val.moments)),
         "best": best.options,
         "accuracy": best.accuracy,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from baseline.data.augment_sheet import write_sheet
 from baseline.data.copy_search import copy_search
 from baseline.data.grouped_split import with_val
 from baseline.data.runs import ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
@@ -33,11 +34,9 @@ from baseline.train.auto_candidates import seconds_of
 from baseline.train.auto_choice import choose_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.checkpoint import forget_checkpoint
-from baseline.train.curves import draw_curves
 from baseline.train.inference import scale_of, split_outputs
 from baseline.train.layers import layers_of
 from baseline.train.learning_curve import curve_trainings, measure_curve
-from baseline.train.methods.gallery import save_gallery
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import GalleryHead, Net
@@ -63,7 +62,6 @@ def train_preset(
     preset: str,
     options: Mapping[str, str],
     *,
-    again: bool = False,
     progress: Progress | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, object]:
@@ -73,12 +71,12 @@ def train_preset(
     """
     if preset != AUTO:
         settings = load_preset(preset, options)
-        return train_run(dataset, settings, again=again, progress=progress, say=say)
+        return train_run(dataset, settings, progress=progress, say=say)
     bars = progress or Progress()
     with dataset.stage(ROOM) as scratch:
         trials = FoldTrials.of(dataset, scratch)
         settings, choice = choose_preset(trials, options, bars, say)
-    result = train_run(dataset, settings, choice=choice, again=again, progress=bars, say=say)
+    result = train_run(dataset, settings, choice=choice, progress=bars, say=say)
     return result | _more_pictures(dataset, str(result["run"]), settings, bars, say)
 
 
@@ -105,24 +103,23 @@ def train_run(
     settings: Settings,
     *,
     choice: PresetChoice | None = None,
-    again: bool = False,
     progress: Progress | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, object]:
     """Train, judge on val, and once on test; return the result of the run.
 
     A run that was stopped is taken up under its own name, where it was last saved. A finished
-    run of the same data and settings, which would give the same figures, is given back unless
-    `again`. A `choice` of the preset is told with the figures. `say` gets what a person should
-    know at once. Raises what finding examples, training and the disk raise; the run then is
-    `failed` in the catalogue, or `interrupted` by Ctrl-C.
+    run of the same data and settings, which would give the same figures, is given back. A `choice`
+    of the preset is told with the figures. `say` gets what a person should know at once. Raises
+    what finding examples, training and the disk raise; the run then is `failed` in the catalogue,
+    or `interrupted` by Ctrl-C.
     """
     with dataset.stage(ROOM) as scratch:
         snapshot, examples = made_from(dataset), find_examples(dataset)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         facts |= {"chosen": choice.preset} if choice else {}
-        if not again and (done := dataset.runs.finished(ROOM, facts)) is not None:
-            say(f"known already, nothing was trained: run {done.id} (--again trains anew)")
+        if (done := dataset.runs.finished(ROOM, facts)) is not None:
+            say(f"known already, nothing was trained: run {done.id} (-o seed=1 trains another)")
             return {"run": done.id, **done.result, "copies": copy_search(dataset, examples, TEST)}
         for split in ("val", "test"):
             if warning := straddle_warning(examples, split):
@@ -154,9 +151,8 @@ def _train_and_judge(
     with RunLogger(folder, data.progress, say) as logger:
         if val_notice is not None:
             logger.say(val_notice)
+        write_sheet(data.dataset, data.examples, data.settings, folder)
         trained = fit_method(data, data.settings, logger)
-        if trained.history:
-            draw_curves(folder, trained.history, trained.best_epoch, scratch=scratch)
     _save_net(data, trained.net, folder, scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
     if not isinstance(trained.net.head, GalleryHead):
@@ -208,8 +204,6 @@ def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None
     layers = layers_of(net, data.settings.channels, data.settings.size)
     save_layers(folder, layers, scratch=scratch)
     save_model(folder, net, data.settings, data.classes, scratch=scratch)
-    if isinstance(net.head, GalleryHead):
-        save_gallery(folder, net, scratch=scratch)
 
 
 def _warn(judged: JudgedRun, say: Say) -> None:

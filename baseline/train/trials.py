@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -39,7 +39,7 @@ from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
 FILE = "sweep.json"
-FORMAT = 1
+FORMAT = 2
 """Raised when the same training comes to give other answers."""
 FOLDS = 5
 WHOLE = 1.0
@@ -51,8 +51,7 @@ HELD = "held"
 class Trial:
     """A training by `options` and what it came to on what judges it; `failed` says why to nothing.
 
-    `wrong` are the keys of the samples that it did not recognise, `unread` of those that
-    could not be read.
+    Its answers lie in its folder (`trial_outputs`).
     """
 
     options: dict[str, str]
@@ -61,8 +60,6 @@ class Trial:
     epochs: int = 0
     seconds: float = 0.0
     failed: str = ""
-    wrong: tuple[str, ...] | None = None
-    unread: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,7 +67,7 @@ class Trial:
         return ", ".join(f"{key}={value}" for key, value in self.options.items())
 
 
-LearnTrial = Callable[[dict[str, str], Path], Trial]
+LearnTrial = Callable[[dict[str, str], Path], tuple[Trial, Outputs]]
 """Trains as the options of a trial say, with checkpoints in a folder; they are filled in later."""
 
 
@@ -78,46 +75,49 @@ def run_trials(
     folder: Path, cells: Sequence[dict[str, str]], learn: LearnTrial, scratch: Path
 ) -> Iterator[Trial]:
     """Yield what every cell came to, in order; those that `folder` knows are not trained again."""
-    known = {json.dumps(cell.options): cell for cell in read_trials(folder)}
+    known = {_text(cell.options): cell for cell in read_trials(folder)}
     for options in cells:
-        told = json.dumps(options)
-        if told not in known:
-            known[told] = _learnt(options, learn, trial_place(folder, options))
+        name = _text(options)
+        if name not in known:
+            known[name] = _learnt(options, learn, trial_place(folder, options), scratch)
             text = json.dumps([asdict(cell) for cell in known.values()], indent=1)
             write_atomic(folder / FILE, text.encode(), scratch=scratch)
-        yield known[told]
+        yield known[name]
 
 
-def forget_trials(folder: Path, cells: Sequence[dict[str, str]], scratch: Path) -> None:
-    """Let these cells be trained anew."""
-    kept = [cell for cell in read_trials(folder) if cell.options not in cells]
-    text = json.dumps([asdict(cell) for cell in kept], indent=1)
-    write_atomic(folder / FILE, text.encode(), scratch=scratch)
+def _learnt(options: dict[str, str], learn: LearnTrial, place: Path, scratch: Path) -> Trial:
+    start = time.monotonic()
+    try:
+        cell, outputs = learn(options, place)
+    except UsageError as error:
+        # A rate that makes the loss infinite is a finding, and no reason to stop.
+        return Trial(options, failed=error.what)
+    save_outputs(place, {HELD: outputs}, scratch=scratch)
+    seconds = round(time.monotonic() - start, 2)
+    return replace(cell, options=options, seconds=seconds)
 
 
 def trial_place(folder: Path, options: Mapping[str, str]) -> Path:
     """Return the folder of one training of a sweep in `folder`."""
-    return folder / f"cell-{short_digest(json.dumps(options))}"
+    return folder / f"cell-{short_digest(_text(options))}"
+
+
+def trial_outputs(folder: Path, options: Mapping[str, str]) -> Outputs:
+    """Return what a training said of what judges it. Raises `InputUnusable` where that is gone."""
+    outputs = load_outputs(trial_place(folder, options)).get(HELD)
+    if outputs is None:
+        raise InputUnusable(
+            f"answers are missing in {folder}", "remove that folder and run it again"
+        )
+    return outputs
 
 
 def read_trials(folder: Path) -> list[Trial]:
-    """Return the cells known so far, but for those of old, which do not say what they mistook."""
+    """Return the cells known so far."""
     try:
-        found = msgspec.json.decode((folder / FILE).read_bytes(), type=list[Trial])
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=list[Trial])
     except (OSError, msgspec.MsgspecError):
         return []
-    return [cell for cell in found if cell.failed or cell.wrong is not None]
-
-
-def _learnt(options: dict[str, str], learn: LearnTrial, place: Path) -> Trial:
-    start = time.monotonic()
-    try:
-        cell = learn(options, place)
-    except UsageError as error:
-        # A rate that makes the loss infinite is a finding, and no reason to stop.
-        return Trial(options, failed=error.what)
-    seconds = round(time.monotonic() - start, 2)
-    return replace(cell, options=options, seconds=seconds)
 
 
 def short_digest(text: str) -> str:
@@ -134,18 +134,23 @@ def judged_trial(
     outputs = split_outputs(fitted.net, material, split)
     judged = classification_metrics(outputs.logits, outputs.y, outputs.keys, examples.classes)
     forget_checkpoint(place)
-    mistaken = outputs.logits.argmax(1) != outputs.y
-    wrong = tuple(key for key, missed in zip(outputs.keys, mistaken, strict=True) if missed)
-    unread = {sample.key for sample in examples.splits[split]}.difference(outputs.keys)
-    cell = Trial(
-        {},
-        judged.accuracy,
-        judged.log_loss,
-        len(fitted.history),
-        wrong=wrong,
-        unread=tuple(sorted(unread)),
-    )
-    return cell, outputs
+    return Trial({}, judged.accuracy, judged.log_loss, len(fitted.history)), outputs
+
+
+def right(outputs: Outputs) -> Flags:
+    """Return which answers are right: N."""
+    hits: Flags = outputs.logits.argmax(1) == outputs.y
+    return hits
+
+
+def answered_by_all(answers: Iterable[Outputs]) -> list[Outputs]:
+    """Return the same answers without samples that one of several trainings could not read."""
+    several = list(answers)
+    keys = set.intersection(*(set(outputs.keys) for outputs in several))
+    return [
+        outputs.at(np.array([row for row, key in enumerate(outputs.keys) if key in keys], np.int64))
+        for outputs in several
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,24 +259,41 @@ class FoldTrials:
         """Return a training for each fold of a repetition."""
         return [FoldTraining(settings, repeat, n, share) for n in range(self.folds)]
 
-    def each(self, trainings: Sequence[FoldTraining]) -> Iterator[Trial]:
+    def each(
+        self, trainings: Sequence[FoldTraining], progress: Progress, name: str = "folds"
+    ) -> Iterator[Trial]:
         """Yield what each training came to, in order; what failed by its settings says why.
 
-        Raises what training raises otherwise.
+        Features that those which are missing learn on are made first, in one pass. Raises what
+        training raises otherwise.
         """
+        self._make_features(trainings, progress)
         meant = {_text(one.key()): one for one in trainings}
 
-        def learn(options: dict[str, str], place: Path) -> Trial:
+        def learn(options: dict[str, str], place: Path) -> tuple[Trial, Outputs]:
             return self._learnt(meant[_text(options)], place)
 
-        return run_trials(self.folder, [one.key() for one in trainings], learn, self.scratch)
+        cells = run_trials(self.folder, [one.key() for one in trainings], learn, self.scratch)
+        yield from progress.over(cells, name, len(trainings), " trainings")
 
-    def make_features(self, trainings: Sequence[FoldTraining], progress: Progress) -> None:
+    def answers(
+        self, trainings: Sequence[FoldTraining], progress: Progress, name: str = "folds"
+    ) -> Outputs:
+        """Return what trainings said of what they had not learnt; missing ones are made.
+
+        Raises `InputUnusable` where the settings of one cannot be trained with.
+        """
+        if failed := [cell.failed for cell in self.each(trainings, progress, name) if cell.failed]:
+            raise InputUnusable(
+                f"a training on folds failed: {failed[0]}", "try other settings, or another preset"
+            )
+        return self.outputs(trainings)
+
+    def _make_features(self, trainings: Sequence[FoldTraining], progress: Progress) -> None:
         """Make what missing trainings with the same settings learn on, where that is features.
 
         One pass makes those of all pictures; left to the folds, each would make a part of them, and
-        prepare the backbone for it anew. What is wrong with the settings the trainings tell. Raises
-        what making features raises.
+        prepare the backbone for it anew. What is wrong with the settings the trainings tell.
         """
         missing = self.missing(trainings)
         if not missing:
@@ -288,29 +310,17 @@ class FoldTrials:
         known = {_text(cell.options) for cell in read_trials(self.folder)}
         return [one for one in trainings if _text(one.key()) not in known]
 
-    def forget(self, trainings: Sequence[FoldTraining]) -> None:
-        """Let these be trained anew."""
-        forget_trials(self.folder, [one.key() for one in trainings], self.scratch)
-
     def outputs(self, trainings: Sequence[FoldTraining]) -> Outputs:
         """Return what trainings that are done said of what they had not learnt, one after another.
 
         Keys are those of the samples. Raises `InputUnusable` where the answers of one are gone.
         """
-        parts = [self._outputs(one) for one in trainings]
+        parts = [trial_outputs(self.folder, one.key()) for one in trainings]
         return Outputs(
             np.concatenate([part.logits for part in parts]),
             np.concatenate([part.y for part in parts]),
             tuple(key for part in parts for key in part.keys),
         )
-
-    def _outputs(self, training: FoldTraining) -> Outputs:
-        found = load_outputs(trial_place(self.folder, training.key())).get(HELD)
-        if found is None:
-            raise InputUnusable(
-                f"answers are missing in {self.folder}", "remove that folder and run it again"
-            )
-        return found
 
     def fold(self, training: FoldTraining) -> Examples:
         """Return the examples of a training: its fold as test, of the rest its share as train.
@@ -326,25 +336,12 @@ class FoldTrials:
             return replace(part, splits=part.splits | {"val": val})
         return with_val(part, training.settings.seed)[0]
 
-    def _learnt(self, training: FoldTraining, place: Path) -> Trial:
+    def _learnt(self, training: FoldTraining, place: Path) -> tuple[Trial, Outputs]:
         part = self.fold(training)
         if part.splits["test"]:
-            cell, told = judged_trial(self.dataset, part, training.settings, "test", place)
-        else:
-            cell, told = Trial({}, wrong=()), _nothing(len(part.classes))
-        save_outputs(place, {HELD: told}, scratch=self.scratch)
-        return cell
-
-
-def right(outputs: Outputs) -> Flags:
-    """Return which answers are right: N."""
-    found: Flags = outputs.logits.argmax(1) == outputs.y
-    return found
-
-
-def _nothing(classes: int) -> Outputs:
-    """Return the answers to no picture."""
-    return Outputs(np.zeros((0, classes), np.float32), np.zeros(0, np.int64), ())
+            return judged_trial(self.dataset, part, training.settings, "test", place)
+        none = np.zeros((0, len(part.classes)), np.float32)
+        return Trial({}), Outputs(none, np.zeros(0, np.int64), ())
 
 
 def thinned(examples: Examples, share: float, seed: int) -> Examples:

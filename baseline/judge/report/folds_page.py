@@ -88,5 +88,5 @@ def _read(folder: Path) -> FoldMetrics:
         return msgspec.json.decode(path.read_bytes(), type=FoldMetrics)
     except (OSError, msgspec.MsgspecError) as error:
         raise InputUnusable(
-            f"{path} cannot be read: {error}", "measure again: baseline train --folds K --again"
+            f"{path} cannot be read: {error}", "measure again: baseline train --folds K -o seed=1"
         ) from error

@@ -6,8 +6,14 @@ import colorsys
 
 import numpy as np
 import pytest
+from drawn_dataset import fill
+from PIL import Image
 
+from baseline.data.augment_sheet import SHEET, write_sheet
 from baseline.data.augmentation import LIMITS, Kind, augment, augmented_views, changed, view_numbers
+from baseline.data.samples import find_examples
+from baseline.settings import load_preset
+from gleanset import Dataset
 
 
 def faces(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
@@ -101,3 +107,15 @@ def test_photos_lose_a_part_now_and_then() -> None:
     assert touched.mean() == pytest.approx(LIMITS["photos"].erase, abs=0.02)
     area = (made != whole).mean((1, 2, 3))[touched]
     assert 0.02 < float(area.mean()) < 0.16
+
+
+def test_a_run_draws_what_training_does_to_pictures(dataset: Dataset) -> None:
+    fill(dataset, 3)
+    examples, root = find_examples(dataset), dataset.root
+    write_sheet(dataset, examples, load_preset("simple", {"size": "32", "augment": "none"}), root)
+    assert not (root / SHEET).exists()
+    write_sheet(dataset, examples, load_preset("simple", {"size": "32"}), root)
+    with Image.open(root / SHEET) as sheet:
+        assert sheet.width == 7 * 38 + 6
+        first, copy = (sheet.crop((left, 6, left + 32, 38)) for left in (6, 44))
+        assert first.tobytes() != copy.tobytes()

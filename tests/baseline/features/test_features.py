@@ -76,7 +76,6 @@ def test_a_second_run_only_reads_and_a_damaged_shard_is_made_anew(dataset: Datas
     assert equal(features_of(dataset, wanted, SPEC), first)
 
 
-@pytest.mark.slow
 def test_what_is_missing_is_added_and_equal_to_what_came_at_once(dataset: Dataset) -> None:
     wanted = samples(dataset)
     one_view = replace(SPEC, views=0)
@@ -197,7 +196,7 @@ def test_a_vector_does_not_depend_on_its_company(precision: str) -> None:
     assert np.array_equal(extractor(pictures[::-1])[::-1], together)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "resnet18"])
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "test_resnet"])
 def test_folding_takes_away_the_norms_and_changes_nothing(name: str) -> None:
     torch.manual_seed(0)
     backbone = bare_backbone(name)

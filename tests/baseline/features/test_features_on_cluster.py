@@ -13,7 +13,7 @@ from ray_nodes import NEEDS_RAY, RayCluster, ray_cluster
 
 from baseline.data.pixels import PixelSource, ViewRequest
 from baseline.features import features as module
-from baseline.features.features import FeatureSpec, MakeFeatures, features_of, in_passes
+from baseline.features.features import FeatureSpec, MakeFeatures, features_of
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Box
@@ -31,13 +31,6 @@ def test_a_node_with_other_weights_makes_no_features() -> None:
     )
     # What cannot be read is no failure of the others.
     assert MakeFeatures(spec, names)(wanted) == [None]
-
-
-def test_passes_hold_so_many_views() -> None:
-    source = PixelSource("a", Path(), Path(), Box(0, 0, 1, 1))
-    wanted = [ViewRequest(source, tuple(range(count))) for count in (2, 2, 1, 5, 1, 3)]
-    sizes = [[len(one.views) for one in batch] for batch in in_passes(wanted, 4)]
-    assert sizes == [[2, 2], [1], [5], [1, 3]]
 
 
 @pytest.fixture(scope="module")

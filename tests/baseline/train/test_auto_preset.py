@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_dataset import fill
+from tools_for_tests import ROOT, Ran, run_here
 
-from baseline.cli import commands
+from baseline import settings
 from baseline.data.samples import find_examples
 from baseline.judge.outputs import Outputs
 from baseline.settings import AUTO, check_shared, load_preset
@@ -41,9 +44,16 @@ def trials_of(dataset: Dataset) -> FoldTrials:
     return FoldTrials.of(dataset, dataset.cache)
 
 
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two folds."""
+@pytest.fixture
+def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two folds, and presets that learn on colours alone."""
     monkeypatch.setattr(fold_trials, "FOLDS", 2)
+    folder = shutil.copytree(ROOT / "baseline" / "presets", tmp_path / "presets")
+    for name in ("transfer", "triplet"):
+        text = (folder / f"{name}.toml").read_text()
+        text = re.sub(r"(?m)^(views|epochs) = \S+", r"\1 = 1", text)
+        (folder / f"{name}.toml").write_text(text.replace("efficientnet_lite0+", ""))
+    monkeypatch.setattr(settings.resources, "files", lambda package: tmp_path)
 
 
 def chosen_in(dataset: Dataset) -> tuple[Any, list[str]]:
@@ -141,10 +151,10 @@ def test_a_smaller_share_of_train_is_within_a_larger_one(dataset: Dataset) -> No
     assert {s.label for s in least} == set(examples.classes)
 
 
+@pytest.mark.usefixtures("_quick")
 def test_train_alone_decides_costs_are_told_first_and_nothing_is_trained_twice(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick(monkeypatch)
     fill(dataset, 5, PARTS)
     trained: list[str] = []
     said: list[str] = []
@@ -209,12 +219,8 @@ def test_what_keeps_every_preset_from_training_is_told(
         chosen_in(dataset)
 
 
-@pytest.mark.slow
-@pytest.mark.long
-def test_a_run_by_auto_is_one_of_the_preset_and_tells_its_choice(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick(monkeypatch)
+@pytest.mark.usefixtures("_quick")
+def test_a_run_by_auto_is_one_of_the_preset_and_tells_its_choice(dataset: Dataset) -> None:
     fill(dataset, 6, ("train",) * 4 + ("val", "test"))
     result = train_preset(dataset, AUTO, SMALL)
     folder = dataset.root / "runs" / str(result["run"])
@@ -228,24 +234,18 @@ def test_a_run_by_auto_is_one_of_the_preset_and_tells_its_choice(
     page = (folder / "report.html").read_text()
     assert "Choice of the preset" in page
     assert "needs 1000 pictures" in page
+    assert "with twice the pictures" in str(result["more_pictures"])
     assert train_preset(dataset, AUTO, SMALL)["run"] == result["run"]
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
-    commands.main([*words, "--json"], standalone_mode=False)
-    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return found
-
-
-def test_a_simulation_tells_the_plan_and_other_commands_refuse_auto(
-    dataset: Dataset, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_simulation_tells_the_plan_and_other_commands_refuse_auto(dataset: Dataset) -> None:
     fill(dataset, 5, PARTS)
-    where = ("-d", str(dataset.root))
-    plan = told(capsys, "train", "--preset", AUTO, "-s", *where)
+
+    def ran(*words: str) -> Ran:
+        return run_here("baseline.cli", *words, "-d", str(dataset.root), cwd=dataset.root)
+
+    plan = ran("train", "--preset", AUTO, "-s", "--json").json
     assert set(plan["seconds"]) == {"transfer", "triplet"}
     assert not (dataset.root / "runs").exists()
-    assert told(capsys, "train", "-s", *where)["settings"]["preset"] == "simple"
-    for command in (("sweep",), ("train", "--sheet", "a.png")):
-        with pytest.raises(UsageError, match="is no preset here"):
-            commands.main([*command, "--preset", AUTO, *where], standalone_mode=False)
+    assert ran("train", "-s", "--json").json["settings"]["preset"] == "simple"
+    assert "is no preset here" in ran("sweep", "--preset", AUTO).stderr

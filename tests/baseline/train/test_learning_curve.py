@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_dataset import fill
+from tools_for_tests import run_here
 
-from baseline.cli import commands
 from baseline.judge.curve import FIGURES, PICTURE, load_curve
 from baseline.judge.outputs import Outputs
 from baseline.settings import load_preset
+from baseline.train import learning_curve
 from baseline.train import trials as fold_trials
 from baseline.train.learning_curve import class_gains, laws_through
 from baseline.train.train_run import train_run
@@ -23,7 +23,7 @@ from gleanset import Dataset
 from gleanset.db.runs import SplitEvaluations
 from gleanset.errors import InputUnusable
 
-SMALL = {"size": "32", "views": "0", "strength": "1", "part_weights": "0.5"}
+SMALL = {"size": "32", "backbone": "colours", "views": "0", "strength": "1"}
 SIZES = (2.0, 4.0, 8.0)
 
 
@@ -106,37 +106,33 @@ def test_only_a_class_that_gained_beyond_luck_is_named() -> None:
     assert not any(one.clear for one in class_gains(half, whole, scenes, ("cat", "dog")))
 
 
-def answered(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
-    commands.main([*words, "--json"], standalone_mode=False)
-    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return found
-
-
-@pytest.mark.slow
-def test_the_curve_of_a_run(
-    dataset: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fold_trials, "FOLDS", 2)  # for speed
-    fill(dataset, 10, ("train",) * 8 + ("val", "test"))
+def test_the_curve_of_a_run(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_trials, "FOLDS", 2)
+    monkeypatch.setattr(learning_curve, "REPEATS", 1)
+    fill(dataset, 10, ("train",) * 8 + ("val", "test"), classes=2)
     run = str(train_run(dataset, load_preset("transfer", SMALL))["run"])
     looks = SplitEvaluations(dataset.db).of_run(run, "test")
-    where = ("curve", "--repeats", "1", "-d", str(dataset.root))
-    assert answered(capsys, *where, "-s")["trainings"] == 6
-    found = answered(capsys, *where)
+
+    def answered(*words: str) -> Any:
+        line = ("curve", *words, "--json", "-d", str(dataset.root))
+        return run_here("baseline.cli", *line, cwd=dataset.root).json
+
+    assert answered("-s")["trainings"] == 6
+    done = answered()
     folder = dataset.root / "runs" / run
-    assert [p["pictures"] for p in found["curve"]["points"]] == [1, 2, 4]
-    assert [p["times"] for p in found["curve"]["expected"]] == [1, 2, 4]
-    assert [p["pictures"] for p in found["curve"]["expected"]] == [8, 16, 32]
-    for point in found["curve"]["expected"]:
+    assert [p["pictures"] for p in done["curve"]["points"]] == [1, 2, 4]
+    assert [p["times"] for p in done["curve"]["expected"]] == [1, 2, 4]
+    assert [p["pictures"] for p in done["curve"]["expected"]] == [8, 16, 32]
+    for point in done["curve"]["expected"]:
         assert point["interval"][0] <= point["accuracy"] <= point["interval"][1]
-    assert "with twice the pictures" in found["told"]
+    assert "with twice the pictures" in done["told"]
     assert (folder / PICTURE).read_bytes().startswith(b"\x89PNG")
     page = (folder / "report.html").read_text()
     assert "More pictures" in page
-    assert found["told"][1:] in page
+    assert done["told"][1:] in page
     assert SplitEvaluations(dataset.db).of_run(run, "test") == looks
-    assert answered(capsys, *where, "-s")["trainings"] == 0
-    assert answered(capsys, *where)["curve"] == found["curve"]
+    assert answered("-s")["trainings"] == 0
+    assert answered()["curve"] == done["curve"]
     (folder / FIGURES).write_text("{")
     with pytest.raises(InputUnusable, match="cannot be read"):
         load_curve(folder)

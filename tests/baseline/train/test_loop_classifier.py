@@ -11,12 +11,10 @@ from drawn_patterns import CLASSES, none, patterns
 from small_training import train_small
 
 from baseline.data.samples import Arrays
-from baseline.features.compute import choose_compute, has_fast_bf16
 from baseline.judge.metrics import SplitFigures, classification_metrics
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
 from baseline.train.callbacks import TrainingResult
-from baseline.train.loop import learning_rate_factor
 from baseline.train.networks import Net
 from baseline.train.objective import check_classes
 from gleanset.errors import InputUnusable, UsageError
@@ -101,21 +99,13 @@ def test_stops_early_and_keeps_the_best_weights() -> None:
 def test_a_val_of_a_few_pictures_neither_stops_nor_chooses() -> None:
     pictures, val = patterns((10, 10, 10), 1), patterns((4, 4, 4), 2)
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
-    trained = train_small(pictures, settings(epochs=8, patience=2), wrong)
-    assert not trained.validated
-    assert not trained.stopped_early
-    assert trained.best_epoch == len(trained.history) == 8
-    # It is still told how they fared.
-    assert all(report.val_loss is not None for report in trained.history)
-
-
-def test_without_validation_pictures_all_epochs_run() -> None:
-    wish = settings(epochs=3, patience=1)
-    trained = train_small(patterns((6, 6, 6), 1), wish)
-    assert not trained.validated
-    assert not trained.stopped_early
-    assert trained.best_epoch == len(trained.history) == 3
-    assert all(r.val_loss is None and r.val_accuracy is None for r in trained.history)
+    for few in (wrong, None):
+        trained = train_small(pictures, settings(epochs=5, patience=1), few)
+        assert not trained.validated
+        assert not trained.stopped_early
+        assert trained.best_epoch == len(trained.history) == 5
+        # It is still told how they fared, where there are any.
+        assert all((report.val_loss is None) is (few is None) for report in trained.history)
 
 
 def test_balancing_helps_the_rare_class() -> None:
@@ -151,25 +141,11 @@ def test_says_what_is_missing(counts: tuple[int, ...], classes: tuple[str, ...],
     assert caught.value.mend
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "adamw", "adamax", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adamw", "adamax", "sgd"])
 def test_every_optimiser_learns(optimiser: str) -> None:
     wish = settings(optimiser=optimiser, learning_rate=0.01, epochs=4)
     trained = train_small(patterns((20, 20, 20), 1), wish)
     assert trained.history[-1].train_loss < trained.history[0].train_loss
-
-
-def test_learning_rate_rises_then_falls() -> None:
-    factors = [learning_rate_factor(step, 100) for step in range(101)]
-    assert max(factors) == 1
-    assert factors[0] < factors[5] < factors[14]
-    assert factors[-1] == pytest.approx(0)
-
-
-def test_precision_follows_the_wish_and_the_machine() -> None:
-    assert not choose_compute("fp32").bf16
-    assert choose_compute("bf16").bf16
-    auto = choose_compute("auto")
-    assert auto.bf16 == has_fast_bf16(auto.device)
 
 
 def test_diverging_training_is_told() -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from drawn_patterns import none, patterns
-from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from baseline.features.compute import reproducible
@@ -31,7 +30,6 @@ from baseline.train.batches import (
 )
 from baseline.train.callbacks import TrainingCallback
 from baseline.train.checkpoint import forget_checkpoint, load_checkpoint
-from baseline.train.curves import CURVES, draw_curves
 from baseline.train.loop import TrainingTask, classifier_task, train_network
 from baseline.train.networks import build_net
 from baseline.train.objective import Classify
@@ -115,7 +113,7 @@ def test_frozen_weights_rest_and_then_learn() -> None:
     assert alike == [True, True, False]
 
 
-def test_a_training_leaves_a_log_events_and_curves(tmp_path: Path) -> None:
+def test_a_training_leaves_a_log_and_events(tmp_path: Path) -> None:
     pictures, wish = patterns((30, 30, 30), 1), settings()
     task = classifier_task(build_net(wish, 3), pictures, patterns((9, 9, 9), 2), wish)
     with RunLogger(tmp_path) as watch:
@@ -125,9 +123,6 @@ def test_a_training_leaves_a_log_events_and_curves(tmp_path: Path) -> None:
     read = EventAccumulator(str(tmp_path / EVENTS)).Reload()
     points = [(event.step, event.value) for event in read.Scalars("epoch/train_loss")]
     assert points == [(e.epoch, pytest.approx(e.train_loss)) for e in fitted.history]
-    draw_curves(tmp_path, fitted.history, fitted.best_epoch)
-    with Image.open(tmp_path / CURVES) as drawn:
-        assert drawn.width > 2 * drawn.height
     assert load_checkpoint(tmp_path / "checkpoint") is not None
     forget_checkpoint(tmp_path / "checkpoint")
     assert not (tmp_path / "checkpoint").exists()
@@ -205,5 +200,5 @@ def test_taken_up_behind_the_last_step_of_an_epoch(
         go(tmp_path / "stopped", Interrupts(torch.ones(3)))
     found = load_checkpoint(tmp_path / "stopped")
     assert found is not None
-    assert (found[1]["epoch"], found[1]["step"]) == (2, 5)
+    assert (found[1]["figures"]["epoch"], found[1]["figures"]["step"]) == (2, 5)
     assert go(tmp_path / "stopped", Interrupts(torch.ones(3))) == calm
