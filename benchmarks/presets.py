@@ -30,7 +30,7 @@ from baseline.data.grouped_split import with_val
 from baseline.data.samples import find_examples
 from baseline.features.features import FeatureSpec, features_of
 from baseline.settings import load_preset
-from baseline.train.inference import predict_logits
+from baseline.train.inference import network_outputs
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.train_run import train_run
@@ -90,7 +90,7 @@ def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
     material = TrainingData(dataset, examples, settings)
     net = fit_method(material, settings).net
     test = material.arrays("test")
-    right = (predict_logits(net, test).argmax(1) == test.y).astype(int).tolist()
+    right = (network_outputs(net, test).logits.argmax(1) == test.y).astype(int).tolist()
     return test.keys, right, material.moments_of(test.keys)
 
 

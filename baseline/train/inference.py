@@ -21,11 +21,6 @@ from baseline.features.batching import BatchSize, in_batches
 from baseline.features.compute import to_network
 from baseline.judge.answers import DecisionRule, rule_scores
 from baseline.judge.familiarity import FeatureScale, familiarity_of, fit_feature_scale
-from baseline.judge.metrics import (
-    SplitFigures,
-    classification_metrics,
-    empty_split_error,
-)
 from baseline.judge.outputs import Floats, Indices, Outputs, Scores
 from baseline.train.batches import PictureSamples
 from baseline.train.methods.training_data import TrainingData
@@ -96,26 +91,6 @@ def network_outputs(net: Net, arrays: Arrays) -> Outputs:
         return _to_numpy(_scores(net, embedded, arrays.keys[part])), _to_numpy(embedded)
 
     return _joined(_forward(net, len(arrays), BATCH, forward), arrays.y, arrays.keys)
-
-
-def predict_logits(model: nn.Module, arrays: Arrays) -> Scores:
-    """Return the raw scores of `model` for every picture, float32 N x classes."""
-
-    def forward(part: slice) -> Scores:
-        return _to_numpy(model(_pictures(model, arrays, part)))
-
-    logits: Scores = np.concatenate(_forward(model, len(arrays), BATCH, forward))
-    return logits
-
-
-def evaluate_network(
-    model: nn.Module, arrays: Arrays, classes: Sequence[str], worst: int = 20
-) -> SplitFigures:
-    """Return the metrics of `model` on `arrays`. Raises `InputUnusable` where these are empty."""
-    if not len(arrays):
-        raise empty_split_error()
-    logits = predict_logits(model, arrays)
-    return classification_metrics(logits, arrays.y, arrays.keys, classes, worst)
 
 
 def _forward(net: nn.Module, count: int, size: int, compute: Callable[[slice], T]) -> list[T]:

@@ -10,7 +10,7 @@ from small_training import train_small
 
 from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.settings import Settings, Simple, load_preset
-from baseline.train.inference import predict_logits
+from baseline.train.inference import network_outputs
 from baseline.train.networks import SmallNet, build_net
 from baseline.train.storage import FORMAT, load_model, save_model
 from gleanset.errors import InputUnusable, NotWritable
@@ -38,7 +38,8 @@ def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) 
     assert (found, classes) == (settings, CLASSES)
     assert isinstance(model, SmallNet)
     assert not model.training
-    assert np.array_equal(predict_logits(model, pictures), predict_logits(trained.net, pictures))
+    before, now = (network_outputs(net, pictures).logits for net in (trained.net, model))
+    assert np.array_equal(before, now)
 
 
 def test_saving_again_replaces_and_leaves_nothing_else(saved: Path, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 
 from baseline.features.batching import is_out_of_memory
 from baseline.settings import Simple, load_preset
-from baseline.train.inference import predict_logits
+from baseline.train.inference import network_outputs
 from baseline.train.loop import classifier_task, train_network
 from baseline.train.networks import build_net
 from gleanset.errors import InputUnusable
@@ -61,13 +61,20 @@ class Narrow(nn.Module):
     def __init__(self, net: nn.Module, most: int) -> None:
         super().__init__()
         self.net, self.most, self.seen = net, most, [0]
+        self.head = getattr(net, "head", None)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def _entered(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory")
         self.seen.append(len(x))
-        answer: torch.Tensor = self.net(x)
+        return x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.net(self._entered(x))
         return answer
+
+    def embed(self, x: torch.Tensor) -> Any:
+        return self.net.embed(self._entered(x))  # type: ignore[operator]
 
 
 def test_parts_of_a_batch_teach_what_the_whole_one_does() -> None:
@@ -89,11 +96,11 @@ def test_parts_of_a_batch_teach_what_the_whole_one_does() -> None:
 def test_judging_takes_fewer_pictures_at_once() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     net, pictures = build_net(settings, 3), patterns((60, 50, 40), 1)
-    calm, narrow = predict_logits(net, pictures), Narrow(net, 40)
-    assert np.allclose(predict_logits(narrow, pictures), calm, atol=1e-5)
+    calm, narrow = network_outputs(net, pictures).logits, Narrow(net, 40)
+    assert np.allclose(network_outputs(narrow, pictures).logits, calm, atol=1e-5)
     assert (max(narrow.seen), sum(narrow.seen)) == (32, 150)
     with pytest.raises(InputUnusable, match="not even suffice to look at one picture"):
-        predict_logits(Narrow(net, 0), patterns((1, 1, 0), 1))
+        network_outputs(Narrow(net, 0), patterns((1, 1, 0), 1))
 
 
 def test_what_says_that_memory_is_full() -> None:

@@ -19,7 +19,7 @@ from baseline.features.backbone import FeaturePart
 from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.inference import predict_logits
+from baseline.train.inference import network_outputs
 from baseline.train.methods.frozen import fold_into
 from baseline.train.methods.logistic import (
     Classes,
@@ -65,7 +65,7 @@ def trained(
 
 
 def accuracy(net: Net, test: Arrays) -> float:
-    return float((predict_logits(net, test).argmax(1) == test.y).mean())
+    return float((network_outputs(net, test).logits.argmax(1) == test.y).mean())
 
 
 def test_simple(dataset: Dataset) -> None:
@@ -103,7 +103,8 @@ def test_transfer_with_each_head(dataset: Dataset, tmp_path: Path, options: dict
     save_model(tmp_path, fitted.net, material.settings, material.classes)
     again = load_model(tmp_path)[0]
     test = material.arrays("test")
-    assert np.array_equal(predict_logits(again, test), predict_logits(fitted.net, test))
+    before, now = (network_outputs(net, test).logits for net in (fitted.net, again))
+    assert np.array_equal(before, now)
 
 
 def test_a_given_strength_is_taken(dataset: Dataset) -> None:
@@ -161,7 +162,7 @@ def test_backbones_by_name(tmp_path: Path, name: str) -> None:
         fill(dataset, 5, parts=("train",) * 4 + ("test",))
         fitted, material = trained(dataset, "transfer", options)
         assert fitted.facts["weights"] == "none"
-        assert np.isfinite(predict_logits(fitted.net, material.arrays("test"))).all()
+        assert np.isfinite(network_outputs(fitted.net, material.arrays("test")).logits).all()
 
 
 @pytest.mark.parametrize("preset", ["simple", "transfer", "finetune", "triplet"])
