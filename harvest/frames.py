@@ -16,17 +16,9 @@ from gleanset.files.store import sha256_of_file
 from gleanset.platform import cores
 from gleanset.records import Rejection
 from gleanset.work.cluster import Cluster
-from gleanset.work.pool import Processes, Threads, run_over
+from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
-from harvest.video.decoder_worker import (
-    DecoderWorker,
-    FrameLimit,
-    VideoTask,
-    WholeSample,
-    advance_video,
-    sample_video,
-)
 from harvest.video.disk_estimate import VideoLength, check_space
 from harvest.video.frame_writer import STAGE, FrameWriter
 from harvest.video.inputs import SampledBefore, UnusableInput, VideoAtHand, VideoFile, VideoInput
@@ -34,6 +26,14 @@ from harvest.video.remote import remove_downloads
 from harvest.video.run_ffmpeg import end_all, find_ffmpeg
 from harvest.video.sampler import SamplingStep, read_facts
 from harvest.video.sampling import Sampling
+from harvest.video.video_task import (
+    FrameLimit,
+    InputSampler,
+    SampledPart,
+    VideoTask,
+    sample_step,
+    sample_whole,
+)
 
 # ffmpeg decodes one video on several cores.
 _CORES_EACH = 4
@@ -89,7 +89,7 @@ def _place(workers: Processes | Cluster) -> Threads | Cluster:
 
 
 class _Run:
-    """Lanes at work. Their steps run in threads; all else happens here."""
+    """Videos are sampled in threads or on nodes; all else happens here."""
 
     def __init__(
         self,
@@ -102,87 +102,64 @@ class _Run:
     ) -> None:
         self._dataset, self._sampling, self._writer = dataset, sampling, writer
         self._intake, self._scratch, self._advance = intake, scratch, advance
-        self._ready: deque[DecoderWorker] = deque()
+        self._waiting: deque[tuple[int, VideoInput]] = deque()
+        self._at_work: list[InputSampler] = []
+        self._ready: deque[InputSampler] = deque()
+        self._asked: dict[int, InputSampler] = {}
         self._bad: list[UnusableInput] = []
-        self._workers: dict[int, DecoderWorker] = {}
         self._good = 0
         self._met: Counter[str] = Counter()
         self._cut: list[tuple[int, VideoInput]] = []
 
-    def over(self, inputs: list[VideoInput], place: Threads | Cluster) -> None:
+    def over(self, inputs: list[VideoInput], workers: Threads | Cluster) -> None:
         """Sample all of them, some at once; with a limit in turn, and those with more again."""
-        todo = list(enumerate(inputs))
-        while todo:
-            self._cut = []
+        # A node has a whole video, so that it goes to the next one without us.
+        sample, at_once = sample_whole, math.inf
+        if isinstance(workers, Threads):
+            sample, at_once = sample_step, workers.number
+        if self._writer.limit.left is not None:
+            at_once = 1
+        self._cut = list(enumerate(inputs))
+        while self._cut and self._writer.limit.left != 0:
+            self._waiting, self._cut = deque(self._cut), []
             self._met.clear()
-            at_work: list[DecoderWorker] = []
+            may_start = partial(self._may_start, at_once)
             try:
-                self._round(deque(todo), at_work, place)
+                for outcome in run_over(sample, self._tasks(), workers, may_start):
+                    self._take(outcome)
             finally:
-                for worker in at_work:
-                    worker.close()
-            todo = [] if self._writer.limit.left == 0 else self._cut
+                while self._at_work:
+                    self._at_work.pop().close()
 
-    def _round(
-        self,
-        waiting: deque[tuple[int, VideoInput]],
-        at_work: list[DecoderWorker],
-        place: Threads | Cluster,
-    ) -> None:
-        if not isinstance(place, Threads):
-            self._round_on_nodes(waiting, at_work, place)
-            return
-        threads = place if self._writer.limit.left is None else replace(place, number=1)
-        for _ in range(threads.number):
-            self._start_next(waiting, at_work)
-        steps = run_over(advance_video, self._items(), threads, lambda _: bool(self._ready))
-        for outcome in steps:
-            worker, step = outcome.item, outcome.result
-            if step is not None:
-                self._store(worker, step)
-                self._ready.append(worker)
-                continue
-            error = Unreadable(outcome.reason, outcome.detail) if outcome.reason else None
-            if not self._goes_on(worker, error):
-                worker.close()
-                self._start_next(waiting, at_work)
-
-    def _round_on_nodes(
-        self,
-        waiting: deque[tuple[int, VideoInput]],
-        at_work: list[DecoderWorker],
-        cluster: Cluster,
-    ) -> None:
-        """Have each video sampled whole; the next ones are looked for as nodes ask for them."""
-        may_start = partial(self._has_ready, waiting, at_work)
-        for outcome in run_over(sample_video, self._tasks(), cluster, may_start):
-            worker, found = self._workers.pop(id(outcome.item)), outcome.result
-            if found is not None:
-                self._store_all(worker, found)
-            error = Unreadable(outcome.reason, outcome.detail) if outcome.reason else None
-            if not self._goes_on(worker, error or (found.error if found else None)):
-                worker.close()
-
-    def _has_ready(
-        self, waiting: deque[tuple[int, VideoInput]], at_work: list[DecoderWorker], in_flight: int
-    ) -> bool:
-        if in_flight and self._writer.limit.left is not None:
-            return False  # in turn
-        while waiting and not self._ready and self._writer.limit.left != 0:
-            self._start_next(waiting, at_work)
+    def _may_start(self, at_once: float, _: int) -> bool:
+        """Set inputs to work until a video is ready, or enough of them are."""
+        while not self._ready and self._waiting and len(self._at_work) < at_once:
+            if self._writer.limit.left == 0:
+                break
+            self._start_next()
         return bool(self._ready)
 
     def _tasks(self) -> Iterator[VideoTask]:
-        for worker in self._items():
-            assert worker.task is not None
-            self._workers[id(worker.task)] = worker
-            yield worker.task
+        while True:
+            sampler = self._ready.popleft()
+            assert sampler.task is not None
+            self._asked[id(sampler.task)] = sampler
+            yield sampler.task
 
-    def _store_all(self, worker: DecoderWorker, sampled: WholeSample) -> None:
-        assert worker.task is not None
-        worker.task.seconds, worker.task.ending = sampled.seconds, sampled.ending
-        for step in sampled.steps:
-            self._store(worker, step)
+    def _take(self, outcome: Outcome[VideoTask, SampledPart]) -> None:
+        """Store what a task gave, and set it or the next video of its input to work."""
+        sampler, task, part = self._asked.pop(id(outcome.item)), outcome.item, outcome.result
+        error = Unreadable(outcome.reason, outcome.detail) if outcome.reason else None
+        if part is not None:
+            task.seconds, task.ending, error = part.seconds, part.ending, part.error
+            for step in part.steps:
+                self._store(task, step)
+            if not part.over:
+                self._ready.append(sampler)
+                return
+        if not self._goes_on(sampler, error):
+            self._at_work.remove(sampler)
+            sampler.close()
 
     def raise_if_nothing(self) -> None:
         """Raise where not one video could be used."""
@@ -196,75 +173,68 @@ class _Run:
             raise MissingComponent(lines, "install an ffmpeg with that decoder, first in PATH")
         raise InputUnusable(lines, "name video files that ffmpeg can play")
 
-    def _items(self) -> Iterator[DecoderWorker]:
-        while True:
-            yield self._ready.popleft()
+    def _start_next(self) -> None:
+        """Set the next input to work, unless it has nothing to sample."""
+        share = self._writer.limit.share(len(self._waiting))
+        place, source = self._waiting.popleft()
+        sampler = InputSampler(source, place, self._scratch / f"input-{place}", share)
+        self._at_work.append(sampler)
+        if not self._start_next_video(sampler):
+            self._at_work.remove(sampler)
+            sampler.close()
 
-    def _start_next(
-        self, waiting: deque[tuple[int, VideoInput]], at_work: list[DecoderWorker]
-    ) -> None:
-        """Set the next input that has something to sample to work."""
-        while waiting and self._writer.limit.left != 0:
-            share = self._writer.limit.share(len(waiting))
-            place, given = waiting.popleft()
-            worker = DecoderWorker(given, place, self._scratch / f"input-{place}", share)
-            at_work.append(worker)
-            if self._start_next_video(worker):
-                return
-
-    def _start_next_video(self, worker: DecoderWorker) -> bool:
-        """Set the next video of a worker to work; False where it has none left."""
-        while (next_video := worker.find()) is not None:
+    def _start_next_video(self, sampler: InputSampler) -> bool:
+        """Set the next video of an input to work; False where it has none left."""
+        while (next_video := sampler.next_video()) is not None:
             if isinstance(next_video, UnusableInput):
                 self._reject(next_video)
-            elif isinstance(next_video, SampledBefore) or self._is_known(next_video, worker):
+            elif isinstance(next_video, SampledBefore) or self._is_known(next_video, sampler):
                 if isinstance(next_video, SampledBefore):
-                    self._writer.known(next_video.sha256, worker.place)
+                    self._writer.known(next_video.sha256, sampler.place)
                 self._good += 1
             else:
                 store = self._writer.store(next_video.sha256, self._scratch)
-                worker.task = VideoTask(next_video, self._sampling, store)
-                self._writer.resume(worker.task)
-                worker.task.most = worker.share.rest
-                if worker.task.most == 0:
-                    return self._stop_at_share(worker)
-                self._ready.append(worker)
+                sampler.task = VideoTask(next_video, self._sampling, store)
+                self._writer.resume(sampler.task)
+                sampler.task.most = sampler.share.rest
+                if sampler.task.most == 0:
+                    return self._stop_at_share(sampler)
+                self._ready.append(sampler)
                 return True
         return False
 
-    def _stop_at_share(self, worker: DecoderWorker) -> bool:
+    def _stop_at_share(self, sampler: InputSampler) -> bool:
         """Its share is used up, and there is more: it comes again when others leave some."""
-        assert worker.task is not None
-        self._writer.cut(worker.task)
-        self._cut.append((worker.place, worker.source))
+        assert sampler.task is not None
+        self._writer.cut(sampler.task)
+        self._cut.append((sampler.place, sampler.source))
         return False
 
-    def _is_known(self, video: VideoAtHand, worker: DecoderWorker) -> bool:
-        if self._writer.known(video.sha256, worker.place):
+    def _is_known(self, video: VideoAtHand, sampler: InputSampler) -> bool:
+        if self._writer.known(video.sha256, sampler.place):
             return True
         # The same video twice in one run: what the first gives will be there.
         self._met[video.sha256] += 1
         return self._met[video.sha256] > 1
 
-    def _store(self, worker: DecoderWorker, step: SamplingStep) -> None:
+    def _store(self, task: VideoTask, step: SamplingStep) -> None:
         """Write what a step gave."""
-        assert worker.task is not None
-        self._writer.step(worker.task, step)
-        self._advance(max(step.gone - worker.task.gone, 0.0))
-        worker.task.gone = max(step.gone, worker.task.gone)
+        self._writer.step(task, step)
+        self._advance(max(step.gone - task.gone, 0.0))
+        task.gone = max(step.gone, task.gone)
 
-    def _goes_on(self, worker: DecoderWorker, error: Unreadable | None) -> bool:
-        """A video has ended, or cannot be sampled; whether the worker has another one."""
-        assert worker.task is not None
+    def _goes_on(self, sampler: InputSampler, error: Unreadable | None) -> bool:
+        """A video has ended, or cannot be sampled; whether its input has another one."""
+        assert sampler.task is not None
         if error is not None:
-            self._reject(UnusableInput(worker.task.video.shown, error.reason, error.detail))
+            self._reject(UnusableInput(sampler.task.video.shown, error.reason, error.detail))
         else:
             self._good += 1
-            if worker.task.is_cut:
-                return self._stop_at_share(worker)
-            self._writer.end(worker.task, worker.place)
-        worker.task.close()
-        return self._start_next_video(worker)
+            if sampler.task.is_cut:
+                return self._stop_at_share(sampler)
+            self._writer.end(sampler.task, sampler.place)
+        sampler.task.close()
+        return self._start_next_video(sampler)
 
     def _reject(self, bad: UnusableInput) -> None:
         self._bad.append(bad)

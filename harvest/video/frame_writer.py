@@ -17,11 +17,11 @@ from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.stage import WAITING
 from harvest.importer import Importer
-from harvest.video.decoder_worker import FrameLimit, VideoTask
 from harvest.video.inputs import VideoAtHand
 from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats
 from harvest.video.sampler import SamplingEnd, SamplingStep, StoredFrame
 from harvest.video.sampling import Sampling
+from harvest.video.video_task import FrameLimit, VideoTask
 
 
 class FrameWriter:

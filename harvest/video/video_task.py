@@ -1,6 +1,6 @@
 """One input on its way through a run: its videos one after another, each step by step.
 
-A worker is only ever active in one thread. It touches no catalogue: what it needs to know is
+A task is only ever active in one thread. It touches no catalogue: what it needs to know is
 handed to it, what it gives are values. With `--limit`, videos get equal shares. What one cannot
 fill passes to those after it, and in another round to those that had more. Shares follow from the
 videos and the limit alone, so that a run that was stopped ends with the same images.
@@ -117,38 +117,34 @@ class VideoTask:
             self._steps.close()
 
 
-class DecoderWorker:
-    """The videos of one input. `place` is its number among the inputs."""
+class InputSampler:
+    """The videos of one input and the `task` of the one that is on.
+
+    `place` is its number among the inputs, `share` its part of the limit.
+    """
 
     def __init__(self, source: VideoInput, place: int, folder: Path, share: FrameShare) -> None:
         self.place = place
         self.source = source
         self.share = share
         self.task: VideoTask | None = None
-        self._found = source.videos(folder)
+        self._videos = source.videos(folder)
 
-    def find(self) -> InputResult | None:
+    def next_video(self) -> InputResult | None:
         """Return the next video of the input; None after the last."""
-        return next(self._found, None)
+        return next(self._videos, None)
 
     def close(self) -> None:
         """End what is at work; a download is removed."""
         if self.task is not None:
             self.task.close()
-        if isinstance(self._found, Generator):
-            self._found.close()
-
-
-def advance_video(worker: DecoderWorker) -> SamplingStep | None:
-    """For `run_over`: one step of the video that a worker is at."""
-    if worker.task is None:
-        raise Unreadable("internal error", "nothing to sample")
-    return worker.task.advance()
+        if isinstance(self._videos, Generator):
+            self._videos.close()
 
 
 @dataclass(frozen=True, slots=True)
-class WholeSample:
-    """All that one video gives: its steps, of which the last with a state has one, and its end.
+class SampledPart:
+    """What a task gave since it was last at work; `over` says that it gives nothing more.
 
     `error` is what broke it off.
     """
@@ -156,11 +152,22 @@ class WholeSample:
     steps: tuple[SamplingStep, ...]
     seconds: float | None
     ending: SamplingEnd | None
+    over: bool
     error: Unreadable | None = None
 
 
-def sample_video(task: VideoTask) -> WholeSample:
-    """For `run_over` on another machine: a whole video, from where its task is."""
+def sample_step(task: VideoTask) -> SampledPart:
+    """For `run_over` in threads: one step of a video."""
+    step = task.advance()
+    steps = () if step is None else (step,)
+    return SampledPart(steps, task.seconds, task.ending, over=step is None)
+
+
+def sample_whole(task: VideoTask) -> SampledPart:
+    """For `run_over` on another machine: a whole video, from where its task is.
+
+    Of its states only the last one is sent back.
+    """
     steps: list[SamplingStep] = []
     broken: Unreadable | None = None
     try:
@@ -172,4 +179,4 @@ def sample_video(task: VideoTask) -> WholeSample:
         task.close()
     last = max((at for at, step in enumerate(steps) if step.state is not None), default=-1)
     lighter = (step if at == last else replace(step, state=None) for at, step in enumerate(steps))
-    return WholeSample(tuple(lighter), task.seconds, task.ending, broken)
+    return SampledPart(tuple(lighter), task.seconds, task.ending, over=True, error=broken)
