@@ -237,7 +237,7 @@ def _meet(index: _ByKey, way: _Way, place: Numbers, out: Numbers) -> int:
                 part = hashes[begin : min(begin + AT_ONCE, last)]
                 near = 0
                 for y in range(len(part)):
-                    near += _bits(hashes[x] ^ part[y]) <= way.distance
+                    near += int(_bits(hashes[x] ^ part[y]) <= way.distance)
                 for y in range(len(part) if near else 0):
                     apart = hashes[x] ^ part[y]
                     count = _bits(apart)

@@ -164,11 +164,11 @@ class Changes:
 
     def once_called(self, name: str) -> int | None:
         """Return the class (row) that had this name before it was renamed; None where none had."""
-        row = self._db.first(
+        item: int | None = self._db.value(
             "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1",
             (name,),
         )
-        return None if row is None else int(row[0])
+        return item
 
 
 class Placement(NamedTuple):
@@ -201,20 +201,15 @@ class Curation:
     def judge(self, step: int, a: int, b: int, verdict: str | None) -> None:
         """A person's word on two samples (rows), as a part of a step; None takes it back."""
         a, b = min(a, b), max(a, b)
-        before = self._db.first(
+        before = self._db.value(
             "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
         )
-        self._db.run(
-            "INSERT INTO verdict(step,a,b,verdict,before_verdict) VALUES(?,?,?,?,?)",
-            (step, a, b, verdict, before[0] if before else None),
-        )
+        judged = {"step": step, "a": a, "b": b, "verdict": verdict}
+        self._db.insert("verdict", judged | {"before_verdict": before})
         if verdict is None:
             self._db.run("DELETE FROM pair WHERE a=? AND b=? AND kind='person'", (a, b))
         else:
-            self._db.run(
-                "INSERT OR REPLACE INTO pair(a,b,kind,verdict,step) VALUES(?,?,'person',?,?)",
-                (a, b, verdict, step),
-            )
+            self._db.insert("pair", judged | {"kind": "person"}, "INSERT OR REPLACE")
 
     def take_back(self, step: int, undoing: int) -> tuple[int, int]:
         """Undo what `step` did, as a part of step `undoing`: put back, and changed since.

@@ -48,8 +48,7 @@ class LabelClasses:
 
     def name_of(self, row: int) -> str:
         """Return the name of a class; empty where there is none."""
-        found = self._db.first("SELECT name FROM class WHERE id=?", (row,))
-        return str(found[0]) if found else ""
+        return self._db.value("SELECT name FROM class WHERE id=?", (row,)) or ""
 
     def resolved(self, name: str) -> str:
         """Return the name of a class now: another window may have renamed or merged it.
@@ -61,8 +60,7 @@ class LabelClasses:
         row = self.id_of(name)
         if row is None:
             return name
-        found = self._db.first(f"SELECT {present_class('name', 'id=?')}", (row,))
-        return str(found[0]) if found else name
+        return self._db.value(f"SELECT {present_class('name', 'id=?')}", (row,)) or name
 
     def renamed(self, name: str) -> str | None:
         """Return the present name of a class that once was called so; None where none was."""
@@ -79,13 +77,13 @@ class LabelClasses:
         return self._db.number(found, (name,)) or self._add_hidden(name)
 
     def _add_hidden(self, name: str) -> int:
-        row = self._db.run("INSERT INTO class(name) VALUES(?)", (name,))
+        row = self._db.insert("class", {"name": name})
         self._db.run("UPDATE class SET merged_into=id WHERE id=?", (row,))
         return row
 
     def show(self, step: int, rows: Iterable[int]) -> None:
         """Show those of these classes that are hidden; undoing the step hides them again."""
-        hidden = {row[0] for row in self._db.rows("SELECT id FROM class WHERE merged_into=id")}
+        hidden = set(self._db.column("SELECT id FROM class WHERE merged_into=id"))
         self._changes.make(
             step, [Change("merged", row, None) for row in sorted(hidden & set(rows))]
         )
@@ -159,13 +157,12 @@ def names_in_use(db: Connection) -> list[tuple[str, str]]:
     A class that was merged into another one means that. Hints and search keywords of images follow,
     the most frequent first.
     """
-    classes = db.rows(
+    meanings = db.mapping(
         "SELECT c.name, ifnull(i.name, c.name) FROM class c "
         "LEFT JOIN class i ON i.id=c.merged_into WHERE c.merged_into IS NOT c.id "
         "ORDER BY c.merged_into IS NOT NULL, "
         "(SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id"
     )
-    meanings = {row[0]: row[1] for row in classes}
     for column in ("hint", "query"):
         for row in db.rows(
             f"SELECT {column} FROM origin WHERE ifnull({column}, '')<>'' "

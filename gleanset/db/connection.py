@@ -8,11 +8,12 @@ import shlex
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from gleanset.db.rows import insert_of
 from gleanset.db.schema import OLDEST_COMMIT, SCHEMA, CatalogueSchema
 from gleanset.db.values import clean
 from gleanset.errors import (
@@ -143,25 +144,25 @@ class Connection:
 
     def _come_to(self) -> str:
         """Return the step that the catalogue has come to; empty for one that is still empty."""
-        tables = {row[0] for row in self.rows("SELECT name FROM sqlite_master")}
+        tables = set(self.column("SELECT name FROM sqlite_master"))
         if "migration" not in tables:
             if tables or not self._may_be_empty:
                 raise _corrupt(self.path, "it holds other tables" if tables else "it is empty")
             return ""
-        (row,) = self.rows("SELECT ifnull(max(name), '') FROM migration")
-        if row[0] > self._schema.newest:
+        come_to = str(self.value("SELECT ifnull(max(name), '') FROM migration"))
+        if come_to > self._schema.newest:
             raise DatasetNewer(
-                f"{self.path} was written by a newer Gleanset (it knows {row[0]!r})",
+                f"{self.path} was written by a newer Gleanset (it knows {come_to!r})",
                 "upgrade with: pip install --upgrade gleanset",
             )
-        if row[0] < self._schema.oldest:
+        if come_to < self._schema.oldest:
             raise DatasetOlder(
-                f"{self.path} was written by an early development version (it came to {row[0]!r})",
+                f"{self.path} was written by an early development version (it came to {come_to!r})",
                 f"open it once with commit {OLDEST_COMMIT} of Gleanset (git checkout "
                 f"{OLDEST_COMMIT}; gleanset status -d {shlex.quote(str(self.path.parent))}), then "
                 "with this one",
             )
-        return str(row[0])
+        return come_to
 
     def _apply(self, name: str, sql: str) -> None:
         statement = ""
@@ -225,6 +226,12 @@ class Connection:
         with self._mended:
             return self._execute(sql, values).rowcount
 
+    def insert(
+        self, table: str, row: Mapping[str, object], how: str = "INSERT", then: str = ""
+    ) -> int:
+        """Insert a row by its columns, inside `write()`; its id. `then` is an ON CONFLICT."""
+        return self.run(insert_of(table, tuple(row), how, then), tuple(row.values()))
+
     def many(self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]) -> None:
         """Execute one statement for many rows inside `write()`."""
         with self._mended:
@@ -270,6 +277,28 @@ class Connection:
             page = f"{sql} {later} ORDER BY {columns} LIMIT {size}"
             after = tuple(rows[-1][name] for name in names)
 
+    def each(
+        self,
+        sql: str,
+        key: tuple[str, ...],
+        values: Sequence[Any] = (),
+        *,
+        size: int = 1000,
+        within: str = "{page}",
+    ) -> Iterator[Row]:
+        """Yield the rows of `pages`, a page in memory at a time."""
+        for rows in self.pages(sql, key, values, size=size, within=within):
+            yield from rows
+
+    def mapping(self, sql: str, values: Sequence[Any] = ()) -> dict[Any, Any]:
+        """Return the first column of a query with the second, or all others as a tuple."""
+        return mapping_of(self.rows(sql, values))
+
+    def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """Return the first column of the first row; None where there is none."""
+        row = self.first(sql, values)
+        return None if row is None else row[0]
+
     def column(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the first column of a query whose answer is small."""
         return [row[0] for row in self.rows(sql, values)]
@@ -282,8 +311,7 @@ class Connection:
 
     def number(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Return the one integer that a query answers; 0 for none."""
-        row = self.first(sql, values)
-        return int(row[0]) if row and row[0] is not None else 0
+        return int(self.value(sql, values) or 0)
 
     def version(self) -> int:
         """Return another number whenever another connection has written; costs next to nothing."""
@@ -339,6 +367,11 @@ def copy_told(path: Path) -> dict[str, str]:
     except OSError:
         return {}
     return told
+
+
+def mapping_of(rows: Iterable[Row]) -> dict[Any, Any]:
+    """Return the first column of rows with the second, or with all others as a tuple."""
+    return {row[0]: row[1] if len(row) == 2 else tuple(row)[1:] for row in rows}
 
 
 class _Mended:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_labels
+from gleanset.db.rows import columns_of_box, values_of
 from gleanset.db.sample_places import SAMPLE_REGION, SampleRegion, same_region, sample_region
 from gleanset.db.values import signed, unsigned
 from gleanset.errors import UsageError
@@ -68,15 +69,12 @@ class ImageHashes:
 
     def missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
         """Yield those; `put` may be called meanwhile."""
-        for rows in self._db.pages(
+        sql = (
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
-            f"sample_hash l "
-            f"ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND {_AMONG[labelled]}",
-            ("s.id",),
-            (version,),
-            size=500,
-        ):
-            yield from map(sample_region, rows)
+            f"sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
+            f"WHERE l.sample IS NULL AND {_AMONG[labelled]}"
+        )
+        return map(sample_region, self._db.each(sql, ("s.id",), (version,), size=500))
 
     def seen(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """Return what is needed to see these samples, by row."""
@@ -94,22 +92,10 @@ class ImageHashes:
                     "SELECT 1 FROM sample_hash WHERE sample=?1)",
                     (seen.id,),
                 )
-                self._db.run(
-                    "INSERT OR REPLACE INTO "
-                    "sample_hash(sample,version,x,y,w,h,angle,plain,flipped,filled,"
-                    "points,shapes) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-                    (
-                        seen.id,
-                        version,
-                        *seen.region.box,
-                        seen.region.angle,
-                        signed(look.plain),
-                        signed(look.flipped),
-                        look.filled,
-                        look.points,
-                        look.shapes,
-                    ),
-                )
+                row = values_of(look, plain=signed(look.plain), flipped=signed(look.flipped))
+                row |= {"sample": seen.id, "version": version, "angle": seen.region.angle}
+                row |= columns_of_box(seen.region.box)
+                self._db.insert("sample_hash", row, "INSERT OR REPLACE")
 
     def forget(self, sample: int) -> None:
         """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
@@ -226,10 +212,8 @@ class Pairs:
 
     def unseen(self) -> list[tuple[int, int]]:
         """Return the pairs (rows, a < b) that nobody has looked at, open or tied."""
-        rows = self._db.rows(
-            "SELECT a, b FROM pair WHERE verdict IN (?,?) ORDER BY a, b", (OPEN, TIED)
-        )
-        return [(row[0], row[1]) for row in rows]
+        sql = "SELECT a, b FROM pair WHERE verdict IN (?,?) ORDER BY a, b"
+        return _pairs(self._db.rows(sql, (OPEN, TIED)))
 
     def tie(self, pairs: Iterable[tuple[int, int]], *, tied: bool) -> None:
         """Note which pairs that nobody has looked at need no look, or need one after all."""
@@ -275,7 +259,7 @@ class Pairs:
             "EXISTS(SELECT 1 FROM pair q WHERE q.a=p.a AND q.b=p.b AND q.kind='person') "
             "ORDER BY a, b"
         )
-        return [(row[0], row[1]) for row in rows]
+        return _pairs(rows)
 
     def tied(self) -> dict[tuple[int, int], bool]:
         """As `known`, and whatever may be a copy, too, for that must not leak.
@@ -284,7 +268,7 @@ class Pairs:
         that were tied by others.
         """
         again = self._db.rows("SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL")
-        maybe = [*self.doubtful(), *((row[0], row[1]) for row in again), *self.tied_by_others()]
+        maybe = [*self.doubtful(), *_pairs(again), *self.tied_by_others()]
         return dict.fromkeys(maybe, True) | self.known()
 
     def tied_by_others(self) -> list[tuple[int, int]]:
@@ -297,7 +281,7 @@ class Pairs:
             "WHERE verdict=? AND s.status!='retired' AND t.status!='retired' ORDER BY a, b",
             (TIED,),
         )
-        return [(row[0], row[1]) for row in rows]
+        return _pairs(rows)
 
     def closeness(self) -> dict[tuple[int, int], float]:
         """Return how close pairs (rows, a < b) are that the pixels call the same, 0..1.
@@ -320,12 +304,12 @@ class Pairs:
 
         A person's word counts more than that of the pixels.
         """
-        row = self._db.first(
+        verdict: str | None = self._db.value(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict NOT IN ('open','tied') ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
         )
-        return None if row is None else str(row[0])
+        return verdict
 
     def looked_at(self, a: int, b: int) -> bool | None:
         """Return what is known of one pair: same, not the same, or None."""
@@ -348,13 +332,11 @@ class Pairs:
 
     def chosen(self) -> set[int]:
         """Return the copies that a person chose to keep, and that are kept still."""
-        rows = self._db.rows(
+        sql = (
             "SELECT sample FROM placement a WHERE kept AND reason=? AND id=(SELECT max(id) FROM "
-            "placement "
-            "WHERE sample=a.sample)",
-            (f"kept: {BY_PERSON}",),
+            "placement WHERE sample=a.sample)"
         )
-        return {row[0] for row in rows}
+        return set(self._db.column(sql, (f"kept: {BY_PERSON}",)))
 
     def numbers(self, keys: Sequence[str]) -> list[int]:
         """Return the rows of these samples. Raises `UsageError` for one that does not exist."""
@@ -368,18 +350,18 @@ class Pairs:
 
     def beside(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return each of some samples (rows) with each other one of its group."""
-        known_verdict = self._db.rows_in(
-            "SELECT a.id, b.id FROM sample a JOIN sample b ON b.grp=a.grp AND b.id<>a.id "
-            "WHERE a.id",
-            rows,
-            "ORDER BY a.id, b.id",
+        sql = (
+            "SELECT a.id, b.id FROM sample a JOIN sample b ON b.grp=a.grp AND b.id<>a.id WHERE a.id"
         )
-        return [(row[0], row[1]) for row in known_verdict]
+        return _pairs(self._db.rows_in(sql, rows, "ORDER BY a.id, b.id"))
 
     def grouped(self) -> set[int]:
         """Return all samples that are in a group or set aside."""
-        rows = self._db.rows("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept")
-        return {row[0] for row in rows}
+        return set(self._db.column("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept"))
+
+
+def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
+    return [(row[0], row[1]) for row in rows]
 
 
 _MEMBER = (

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.fetches import Rejections
+from gleanset.db.rows import box_of, columns_of_box, record_of, region_of
 from gleanset.db.values import dump, load, now, signed
 from gleanset.html.words import count
-from gleanset.records import HAND, Box, Face, FaceCrop, Landmark, Region, Rejection
+from gleanset.records import HAND, Face, FaceCrop, Landmark, Region, Rejection
 
 IN_FORCE = (
     f"NOT f.gone AND (f.detector<>'{HAND}' OR "
@@ -80,10 +81,8 @@ class Faces:
             for face in small:
                 self._add_face(image, face)
             self._db.run("DELETE FROM scan WHERE image=?", (image,))
-            self._db.run(
-                "INSERT INTO scan(image,detector,settings,cut,at) VALUES(?,?,?,?,?)",
-                (image, detector, settings, cut, now()),
-            )
+            scan = {"image": image, "detector": detector, "settings": settings, "cut": cut}
+            self._db.insert("scan", scan | {"at": now()})
 
     def _put_aside(self, image: int) -> None:
         """Forget what a detector found, but for the boxes of samples that were decided on."""
@@ -126,37 +125,29 @@ class Faces:
     def _add(self, image: int, cut: FaceCrop) -> None:
         face = cut.face
         number = self._add_face(image, face)
-        self._db.run(
-            "INSERT INTO sample(key,image,face,detector,score,x,y,w,h,angle,phash,sharpness) "
-            "VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(key) DO UPDATE SET face=excluded.face, "
-            "detector=excluded.detector, score=excluded.score, x=excluded.x, y=excluded.y, "
-            "w=excluded.w, h=excluded.h, angle=excluded.angle, phash=excluded.phash, "
-            "sharpness=excluded.sharpness, status=iif(status='retired','queue',status)",
-            (cut.key, image, number, face.detector, face.score, *_measured(cut)),
+        found = {"face": number, "detector": face.detector, "score": face.score} | _measured(cut)
+        again = ", ".join(f"{name}=excluded.{name}" for name in found)
+        self._db.insert(
+            "sample",
+            {"key": cut.key, "image": image} | found,
+            then=f"ON CONFLICT(key) DO UPDATE SET {again}, "
+            "status=iif(status='retired','queue',status)",
         )
 
     def _add_face(self, image: int, face: Face) -> int:
         self._db.run(
             "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)", (image, *face.box)
         )
-        return self._db.run(
-            "INSERT INTO face(image,detector,x,y,w,h,score,landmarks,evidence) "
-            "VALUES(?,?,?,?,?,?,?,?,?)",
-            (
-                image,
-                face.detector,
-                *face.box,
-                face.score,
-                dump(face.landmarks),
-                None if face.evidence is None else dump(face.evidence),
-            ),
-        )
+        evidence = None if face.evidence is None else dump(face.evidence)
+        told = {"landmarks": dump(face.landmarks), "evidence": evidence}
+        row = {"image": image, "detector": face.detector, "score": face.score}
+        return self._db.insert("face", row | columns_of_box(face.box) | told)
 
     def cut_anew(self, cuts: Iterable[FaceCrop]) -> None:
         """Keep new cuts of faces by hand, and of those no longer found. Call inside a write."""
         self._db.many(
             "UPDATE sample SET x=?, y=?, w=?, h=?, angle=?, phash=?, sharpness=? WHERE key=?",
-            [(*_measured(cut), cut.key) for cut in cuts],
+            [(*_measured(cut).values(), cut.key) for cut in cuts],
         )
 
     def of(self, sha256: str) -> list[StoredFace]:
@@ -174,7 +165,7 @@ class Faces:
 
     def each(self) -> Iterator[FoundFace]:
         """Yield all faces by image, then from left to right; a page in memory at a time."""
-        for rows in self._db.pages(
+        for row in self._db.each(
             "SELECT id, sha256 FROM image WHERE EXISTS(SELECT 1 FROM face f WHERE f.image=image.id "
             f"AND {IN_FORCE})",
             ("sha256",),
@@ -182,11 +173,12 @@ class Faces:
             within="SELECT i.sha256, f.* FROM ({page}) i JOIN face f ON f.image=i.id AND "
             f"{IN_FORCE} ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h",
         ):
-            yield from (FoundFace(row["sha256"], _face(row)) for row in rows)
+            yield FoundFace(row["sha256"], _face(row))
 
 
-def _measured(cut: FaceCrop) -> tuple[object, ...]:
-    return (*cut.box, cut.angle, signed(cut.phash), cut.sharpness)
+def _measured(cut: FaceCrop) -> dict[str, object]:
+    measures = {"angle": cut.angle, "phash": signed(cut.phash), "sharpness": cut.sharpness}
+    return columns_of_box(cut.box) | measures
 
 
 def _kind(row: Row) -> str:
@@ -199,9 +191,8 @@ def _kind(row: Row) -> str:
 
 def _face(row: Row) -> Face:
     marks = tuple(Landmark(*point) for point in load(row["landmarks"]))
-    box = Box(row["x"], row["y"], row["w"], row["h"])
     evidence = None if row["evidence"] is None else load(row["evidence"])
-    return Face(row["detector"], box, row["score"], marks, evidence)
+    return record_of(Face, row, box=box_of(row), landmarks=marks, evidence=evidence)
 
 
 HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)"
@@ -272,27 +263,23 @@ class Scans:
 
         Ask `look_for_crops` before, and `begin_cutting` where they are to be cut.
         """
-        for rows in self._db.pages(
-            f"SELECT sha256, format FROM image i WHERE {_TO_CUT}",
-            ("sha256",),
-            (detector, settings, cut),
-            size=500,
-        ):
-            yield from (StoredFile(*row) for row in rows)
+        sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
+        asked = (detector, settings, cut)
+        return (StoredFile(*row) for row in self._db.each(sql, ("sha256",), asked, size=500))
 
     def cut_of(self, sha256: str) -> str | None:
         """Return how the faces of an image were cut; None where that is not known."""
-        row = self._db.first(
+        cut: str | None = self._db.value(
             "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
             "ORDER BY at DESC, detector",
             (sha256,),
         )
-        return row["cut"] if row else None
+        return cut
 
     def regions_without_face(self, sha256: str) -> list[tuple[str, Region]]:
         """Key and region of each sample of an image whose face is not known any more."""
         return [
-            (row["key"], Region(Box(row["x"], row["y"], row["w"], row["h"]), row["angle"]))
+            (row["key"], region_of(row))
             for row in self._db.rows(
                 "SELECT key, x, y, w, h, angle FROM sample WHERE face IS NULL AND "
                 "image=(SELECT id FROM image WHERE sha256=?) ORDER BY key",
@@ -302,10 +289,8 @@ class Scans:
 
     def missed(self) -> Iterator[StoredFile]:
         """Images that were searched and have no face, neither found nor given by hand, by hash."""
-        for rows in self._db.pages(
-            f"SELECT sha256, format FROM image i WHERE {FACELESS}", ("sha256",), size=500
-        ):
-            yield from (StoredFile(*row) for row in rows)
+        sql = f"SELECT sha256, format FROM image i WHERE {FACELESS}"
+        return (StoredFile(*row) for row in self._db.each(sql, ("sha256",), size=500))
 
 
 WHOLE = "whole"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection
 from gleanset.db.images import asked_of
+from gleanset.db.rows import values_of
 from gleanset.db.values import clean, dump, load, now
 from gleanset.records import Rejection
 
@@ -76,18 +77,9 @@ class Rejections:
     def add(self, rejection: Rejection) -> None:
         """Record a rejection; a later one of the same item and source takes its place."""
         with self._db.write():
-            self._db.run(
-                "INSERT OR REPLACE INTO rejection(stage,what,source,reason,detail,at) "
-                "VALUES(?,?,?,?,?,?)",
-                (
-                    rejection.stage,
-                    clean(rejection.what),
-                    rejection.source,
-                    rejection.reason,
-                    clean(rejection.detail),
-                    now(),
-                ),
-            )
+            what, detail = clean(rejection.what), clean(rejection.detail)
+            row = values_of(rejection, what=what, detail=detail, at=now())
+            self._db.insert("rejection", row, "INSERT OR REPLACE")
 
     def clear(self, stage: str, what: str, source: str = "") -> None:
         """Forget a rejection, because the item was used after all."""
@@ -99,12 +91,9 @@ class Rejections:
 
     def each(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source, a page in memory at a time."""
-        for rows in self._db.pages(
-            "SELECT stage, what, reason, detail, source FROM rejection WHERE TRUE",
-            ("stage", "what", "source"),
-            size=500,
-        ):
-            yield from (Rejection(*row) for row in rows)
+        sql = "SELECT stage, what, reason, detail, source FROM rejection WHERE TRUE"
+        rows = self._db.each(sql, ("stage", "what", "source"), size=500)
+        return (Rejection(*row) for row in rows)
 
     def by_reason(self) -> dict[str, dict[str, int]]:
         """Return how many items each stage rejected for each reason."""
@@ -132,31 +121,30 @@ class Fetches:
         'done', 'rejected', 'failed' for what is worth another try, or 'unsettled' for what
         was not its fault. After `TRIES` a failed one is rejected.
         """
-        row = self._db.first(
-            "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) AS state FROM fetch "
+        state: str | None = self._db.value(
+            "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             "WHERE source=? AND key=? AND stamp=?",
             (TRIES, source, clean(key), stamp),
         )
-        return row["state"] if row else None
+        return state
 
     def states(self, source: str, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the same for some keys of a source, none of them with a stamp."""
         marks = ",".join("?" * len(keys))
-        rows = self._db.rows(
+        known = self._db.mapping(
             "SELECT key, iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             f"WHERE source=? AND stamp='' AND key IN ({marks})",
             (TRIES, source, *map(clean, keys)),
         )
-        known = {row[0]: row[1] for row in rows}
         return {key: known.get(clean(key)) for key in keys}
 
     def image(self, source: str, key: str) -> str | None:
         """Return the hash of the image that a finished fetch gave."""
-        row = self._db.first(
+        sha256: str | None = self._db.value(
             "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
             (source, clean(key)),
         )
-        return row["sha256"] if row else None
+        return sha256
 
     def record(self, end: FetchEnd) -> None:
         """Note how the fetch of one item ended; attempts are counted."""
@@ -164,11 +152,9 @@ class Fetches:
             self._db.run(
                 "INSERT INTO fetch(source,key,stamp,url,query,state,candidate,image) "
                 "VALUES(?,?,?,?,?,?,?,(SELECT id FROM image WHERE sha256=?)) "
-                "ON CONFLICT(source,key) DO UPDATE SET "
-                "stamp=excluded.stamp, url=excluded.url, query=excluded.query, "
-                "state=excluded.state, image=excluded.image, "
-                "candidate=excluded.candidate, "
-                "attempts=iif(state='unsettled', 1, attempts+1)",
+                "ON CONFLICT(source,key) DO UPDATE SET stamp=excluded.stamp, url=excluded.url, "
+                "query=excluded.query, state=excluded.state, image=excluded.image, "
+                "candidate=excluded.candidate, attempts=iif(state='unsettled', 1, attempts+1)",
                 (
                     end.source,
                     clean(end.key),
@@ -186,13 +172,11 @@ class Fetches:
 
         Ordered by source and key, so that a caller may record anew what it iterates over.
         """
-        for rows in self._db.pages(
+        sql = (
             "SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
-            f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL",
-            ("f.source", "f.key"),
-            size=500,
-        ):
-            yield from (FailedFetch(*row) for row in rows)
+            f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL"
+        )
+        return (FailedFetch(*row) for row in self._db.each(sql, ("f.source", "f.key"), size=500))
 
     def yields(self) -> list[FetchYield]:
         """Return the yield of every source by query, hint or title of a video."""
@@ -236,28 +220,25 @@ class Videos:
 
     def done(self, sha256: str, settings: str) -> int | None:
         """Return how many frames that sampling gave; None when it was not done to its end."""
-        row = self._db.first(
+        frames: int | None = self._db.value(
             "SELECT frames FROM video WHERE sha256=? AND settings=? AND done", (sha256, settings)
         )
-        return None if row is None else int(row["frames"])
+        return frames
 
     def state(self, sha256: str, settings: str) -> dict[str, Any] | None:
         """Return what `checkpoint` or `record` stored last (JSON values)."""
-        row = self._db.first(
-            "SELECT state FROM video WHERE sha256=? AND settings=?", (sha256, settings)
-        )
-        if row is None or row["state"] is None:
-            return None
-        state = load(row["state"])
+        sql = "SELECT state FROM video WHERE sha256=? AND settings=?"
+        stored = self._db.value(sql, (sha256, settings))
+        state = None if stored is None else load(stored)
         return state if isinstance(state, dict) else None
 
     def sampled_at(self, url: str, settings: str) -> str | None:
         """Return the content (SHA-256) of a video that was sampled to its end from that address."""
-        row = self._db.first(
+        sha256: str | None = self._db.value(
             "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
             (url, settings),
         )
-        return None if row is None else str(row["sha256"])
+        return sha256
 
     def record(
         self,
@@ -292,19 +273,12 @@ class Videos:
         done: bool,
     ) -> None:
         with self._db.write():
-            self._db.run(
-                "INSERT INTO video(sha256,name,settings,duration,frames,url,state,done) "
-                "VALUES(?,?,?,?,?,?,?,?) ON CONFLICT(sha256,settings) DO UPDATE SET "
-                "name=excluded.name, duration=excluded.duration, frames=excluded.frames, "
+            row = values_of(video, name=clean(video.name), url=clean(video.url))
+            row |= {"settings": settings, "duration": duration, "frames": frames, "done": done}
+            self._db.insert(
+                "video",
+                row | {"state": None if state is None else dump(state)},
+                then="ON CONFLICT(sha256,settings) DO UPDATE SET name=excluded.name, "
+                "duration=excluded.duration, frames=excluded.frames, "
                 "url=coalesce(excluded.url, url), state=excluded.state, done=excluded.done",
-                (
-                    video.sha256,
-                    clean(video.name),
-                    settings,
-                    duration,
-                    frames,
-                    clean(video.url),
-                    None if state is None else dump(state),
-                    done,
-                ),
             )

@@ -78,8 +78,8 @@ class Hints:
 
     def waiting(self) -> Iterator[HintedSample]:
         """Yield every sample that waits for a decision, in the order of the keys."""
-        for rows in self._db.pages(_HINTED, ("s.key",)):
-            yield from (HintedSample(*row)._replace(decided=tuple(load(row[4]))) for row in rows)
+        for row in self._db.each(_HINTED, ("s.key",)):
+            yield HintedSample(*row)._replace(decided=tuple(load(row[4])))
 
     def names(self) -> list[str]:
         """Return every hint there is, in alphabetical order."""
@@ -93,7 +93,7 @@ class Hints:
             sorted(samples),
             "GROUP BY s.id",
         )
-        return {row[0]: frozenset(load(row[1])) for row in rows}
+        return {sample: frozenset(load(hints)) for sample, hints in rows}
 
     def labelled(self, samples: Collection[int]) -> set[int]:
         """Return which of these samples (rows) have their label from a hint, or from a copy."""

@@ -6,40 +6,16 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.rows import insert_of, record_of, values_of
 from gleanset.db.values import clean, dump, load, signed, unsigned
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Image, Measured, Origin
 
-ORIGIN_COLUMNS = (
-    "source",
-    "key",
-    "url",
-    "page_url",
-    "path",
-    "video",
-    "time",
-    "frame",
-    "scene",
-    "post",
-    "query",
-    "hint",
-    "author",
-    "licence",
-    "title",
-    "tags",
-    "rating",
-    "ai",
-    "original_path",
-)
-_INSERT_ORIGIN = (
-    f"INSERT OR IGNORE INTO origin(image,{','.join(ORIGIN_COLUMNS)}) "
-    f"VALUES(?{',?' * len(ORIGIN_COLUMNS)})"
-)
-
+_ONCE = "INSERT OR IGNORE"
 _UNSCANNED = (
     "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND detector=? AND settings=?)"
 )
@@ -109,28 +85,13 @@ class Images:
                 )
 
     def _insert(self, m: Measured) -> bool:
-        return bool(
-            self._db.change(
-                "INSERT OR IGNORE INTO image(sha256,format,bytes,width,height,frames,"
-                "orientation,phash,sharpness) VALUES(?,?,?,?,?,?,?,?,?)",
-                (
-                    m.sha256,
-                    m.format,
-                    m.bytes,
-                    m.width,
-                    m.height,
-                    m.frames,
-                    m.orientation,
-                    signed(m.phash),
-                    m.sharpness,
-                ),
-            )
-        )
+        row = values_of(m, phash=signed(m.phash))
+        return bool(self._db.change(insert_of("image", tuple(row), _ONCE), tuple(row.values())))
 
     def add_origin(self, sha256: str, origin: Origin) -> bool:
         """Record one more place where a known image was found; whether it is a new one."""
-        values = (self.row_id(sha256), *_origin_values(origin))
-        return bool(self._db.change(_INSERT_ORIGIN, values))
+        row = {"image": self.row_id(sha256)} | _origin_values(origin)
+        return bool(self._db.change(insert_of("origin", tuple(row), _ONCE), tuple(row.values())))
 
     def hinted_otherwise(self, sha256: str, origin: Origin) -> bool:
         """Return whether the same place hinted at another class of a known image, too."""
@@ -174,8 +135,10 @@ class Images:
 
     def buried(self, sha256: str) -> str | None:
         """Why this image must not come back, or None."""
-        row = self._db.first("SELECT reason FROM tombstone WHERE sha256=?", (sha256,))
-        return row[0] if row else None
+        reason: str | None = self._db.value(
+            "SELECT reason FROM tombstone WHERE sha256=?", (sha256,)
+        )
+        return reason
 
     def count(self) -> int:
         """Return how many images there are."""
@@ -250,20 +213,18 @@ class Images:
             "SELECT * FROM origin WHERE image", found, "ORDER BY source, key, query, hint"
         ):
             found[row["image"]].append(_origin(row))
-        return [_image(row, tuple(found[row["id"]])) for row in rows]
+        return [
+            record_of(Image, row, phash=unsigned(row["phash"]), origins=tuple(found[row["id"]]))
+            for row in rows
+        ]
 
     def unscanned(self, detector: str, settings: str) -> Iterator[tuple[str, str]]:
         """(hash, format) of images not yet searched by this detector with these settings.
 
         Ordered by hash, so that the rows a caller adds while it iterates do no harm.
         """
-        for rows in self._db.pages(
-            f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}",
-            ("sha256",),
-            (detector, settings),
-            size=500,
-        ):
-            yield from ((row["sha256"], row["format"]) for row in rows)
+        sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
+        return map(tuple, self._db.each(sql, ("sha256",), (detector, settings), size=500))
 
     def count_unscanned(self, detector: str, settings: str) -> int:
         """Return how many images `unscanned` would give."""
@@ -275,10 +236,8 @@ class Images:
         """(hash, format) of images that no detector has searched and that have no sample, by
         hash.
         """
-        for rows in self._db.pages(
-            f"SELECT sha256, format FROM image i WHERE {_FRESH}", ("sha256",), size=500
-        ):
-            yield from ((row["sha256"], row["format"]) for row in rows)
+        sql = f"SELECT sha256, format FROM image i WHERE {_FRESH}"
+        return map(tuple, self._db.each(sql, ("sha256",), size=500))
 
     def begun_import(self, source: str) -> Path | None:
         """Return the place that a fresh image was imported from, by a run that was cut short or
@@ -317,37 +276,13 @@ def _hash_of_file(path: Path) -> str | None:
         return None
 
 
-def _origin_values(origin: Origin) -> tuple[object, ...]:
-    values: list[object] = []
-    for name in ORIGIN_COLUMNS:
-        value = getattr(origin, name)
-        if name == "tags":
-            value = dump([clean(tag) for tag in value])
-        elif name == "hint" and value is not None:
-            # macOS spells folder names in another normal form: it is the same hint.
-            value = unicodedata.normalize("NFC", value)
-        values.append(clean(value) if isinstance(value, str) else value)
-    return tuple(values)
+def _origin_values(origin: Origin) -> dict[str, Any]:
+    # macOS spells folder names in another normal form: it is the same hint.
+    hint = origin.hint and unicodedata.normalize("NFC", origin.hint)
+    values = values_of(origin, hint=hint, tags=dump([clean(tag) for tag in origin.tags]))
+    return values | {name: clean(value) for name, value in values.items() if type(value) is str}
 
 
 def _origin(row: Row) -> Origin:
-    values = {name: row[name] for name in ORIGIN_COLUMNS}
-    values["tags"] = tuple(load(row["tags"]))
-    values["ai"] = None if row["ai"] is None else bool(row["ai"])
-    return Origin(**values)
-
-
-def _image(row: Row, origins: tuple[Origin, ...]) -> Image:
-    return Image(
-        sha256=row["sha256"],
-        format=row["format"],
-        bytes=row["bytes"],
-        width=row["width"],
-        height=row["height"],
-        frames=row["frames"],
-        orientation=row["orientation"],
-        phash=unsigned(row["phash"]),
-        sharpness=row["sharpness"],
-        state=row["state"],
-        origins=origins,
-    )
+    ai = None if row["ai"] is None else bool(row["ai"])
+    return record_of(Origin, row, tags=tuple(load(row["tags"])), ai=ai)

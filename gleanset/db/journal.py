@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gleanset.db.changes import OF_SAMPLES, Changes, Curation
 from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import Connection, Row
+from gleanset.db.rows import record_of
 from gleanset.db.values import dump, now
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, FINAL, Operation, named, undo_of
@@ -37,10 +38,9 @@ def add_step(
     db: Connection, at: str, who: str, operation: Operation, undoes: int | None = None
 ) -> int:
     """Append a step; its number. Call inside a write."""
-    return db.run(
-        "INSERT INTO step(at, who, undoes, kind, arguments) VALUES(?,?,?,?,?)",
-        (at, who, undoes, operation.kind, dump(operation.arguments)),
-    )
+    arguments = dump(operation.arguments)
+    step = {"at": at, "who": who, "undoes": undoes, "kind": operation.kind, "arguments": arguments}
+    return db.insert("step", step)
 
 
 def operation_of(row: Row) -> Operation:
@@ -267,35 +267,20 @@ class Journal:
 
     def each(self) -> Iterator[Decision]:
         """Yield all decisions, oldest first, a page in memory at a time."""
-        for rows in self._db.pages(
+        for row in self._db.each(
             "SELECT d.id, d.step, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
             "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
             "JOIN step t ON t.id=d.step JOIN sample s ON s.id=d.sample "
             "LEFT JOIN class c ON c.id=d.value WHERE TRUE",
             ("d.id",),
         ):
-            yield from map(_decision, rows)
+            yield record_of(Decision, row, name=operation_of(row).text())
 
 
 class _State(NamedTuple):
     id: int
     status: str
     label: int | None
-
-
-def _decision(row: Row) -> Decision:
-    return Decision(
-        row["id"],
-        row["step"],
-        operation_of(row).text(),
-        row["who"],
-        row["at"],
-        row["sample"],
-        row["action"],
-        row["value"],
-        row["provenance"],
-        row["undoes"],
-    )
 
 
 def _undoing(row: Row) -> str:
@@ -387,8 +372,8 @@ def unseen_labels(db: Connection, samples: Collection[int] | None = None) -> dic
     """
     sql = f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{VISITOR}')"
     ever = db.rows(sql) if samples is None else db.rows_in(f"{sql} AND sample", samples)
-    told = label_provenances(db, [row[0] for row in ever])
-    return {key: provenance for key, provenance in told.items() if provenance in UNSEEN}
+    provenances = label_provenances(db, [row[0] for row in ever])
+    return {key: provenance for key, provenance in provenances.items() if provenance in UNSEEN}
 
 
 def unseen_judges(db: Connection) -> int:

@@ -36,17 +36,15 @@ class Maintenance:
 
     def migrated_at(self, name: str) -> float | None:
         """When a migration was applied, in seconds since 1970; None where it was not."""
-        row = self._db.first(
+        at: float | None = self._db.value(
             "SELECT CAST(strftime('%s', at) AS REAL) FROM migration WHERE name=?", (name,)
         )
-        return None if row is None else row[0]
+        return at
 
     def stored(self) -> Iterator[StoredImage]:
         """Yield every image by hash, a page in memory at a time."""
-        for rows in self._db.pages(
-            "SELECT sha256, format, state FROM image WHERE TRUE", ("sha256",)
-        ):
-            yield from (StoredImage(*row) for row in rows)
+        sql = "SELECT sha256, format, state FROM image WHERE TRUE"
+        return (StoredImage(*row) for row in self._db.each(sql, ("sha256",)))
 
     def local_paths(self, sha256: str) -> list[str]:
         """Return the local files that an image was taken from."""
@@ -72,12 +70,11 @@ class Maintenance:
 
     def cut_samples(self) -> Iterator[str]:
         """Yield the keys of all samples in use that have a crop, a page at a time."""
-        for rows in self._db.pages(
+        sql = (
             "SELECT s.key FROM sample s JOIN image i ON i.id=s.image WHERE s.status<>'retired' "
-            f"AND i.state='ok' AND {HAS_CROP}",
-            ("s.key",),
-        ):
-            yield from (row[0] for row in rows)
+            f"AND i.state='ok' AND {HAS_CROP}"
+        )
+        return (row[0] for row in self._db.each(sql, ("s.key",)))
 
     def has_image(self, sha256: str, format_: str) -> bool:
         """Return whether a file of the store belongs to an image."""
@@ -154,8 +151,8 @@ class Maintenance:
                 continue
             chosen = f"{column} IN ({marks})"
             if self._has_id(other):
-                rows = self._db.rows(f"SELECT id FROM {other} WHERE {chosen}", numbers)
-                self._delete(other, [row[0] for row in rows])
+                rows = self._db.column(f"SELECT id FROM {other} WHERE {chosen}", numbers)
+                self._delete(other, rows)
             else:
                 self._db.run(f"DELETE FROM {other} WHERE {chosen}", numbers)
         self._db.run(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)

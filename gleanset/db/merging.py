@@ -161,12 +161,11 @@ class Merging:
 
     def lines(self, schema: str, step: int) -> dict[str, str]:
         """Return the action of each decision of a step, by sample, on what both have."""
-        rows = self._db.rows(
+        return self._db.mapping(
             f"SELECT s.key, d.action FROM {schema}.decision d JOIN {schema}.sample s "
             f"ON s.id=d.sample WHERE d.step=? AND {_SHARED[schema]} ORDER BY d.id",
             (step,),
         )
-        return {row["key"]: row["action"] for row in rows}
 
     def add_step(self, step: Row, here: int | None, undoes: int | None) -> int:
         """Append a step as it was taken there, or to step `here` what it lacks; its number.
@@ -203,12 +202,13 @@ class Merging:
 
     def steps_about(self, key: str) -> set[int]:
         """Return the steps of ours with a decision on a sample."""
-        rows = self._db.rows(
-            "SELECT DISTINCT step FROM main.decision WHERE sample="
-            "(SELECT id FROM main.sample WHERE key=?)",
-            (key,),
+        return set(
+            self._db.column(
+                "SELECT DISTINCT step FROM main.decision WHERE sample="
+                "(SELECT id FROM main.sample WHERE key=?)",
+                (key,),
+            )
         )
-        return {row["step"] for row in rows}
 
 
 _NUMBERED = ("image", "origin", "video", "class", "face", "sample")

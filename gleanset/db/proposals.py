@@ -11,9 +11,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.classes import LabelClasses, present_class
-from gleanset.db.connection import PART, Connection, Row
+from gleanset.db.connection import PART, Connection, Row, mapping_of
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
+from gleanset.db.rows import record_of
 from gleanset.db.sorting import PROPOSED, WAITS
 from gleanset.db.values import dump, load, now
 from gleanset.errors import UsageError
@@ -62,7 +63,7 @@ class Proposals:
     def newest(self) -> Presort | None:
         """Return the presort in force; its `id` grows with each one, so a window can watch it."""
         row = self._db.first("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
-        return Presort(row["id"], row["at"], row["run"], load(row["facts"])) if row else None
+        return record_of(Presort, row, facts=load(row["facts"])) if row else None
 
     def not_known(self) -> list[str]:
         """Return the classes with labels that the presort in force had not met: it takes their
@@ -91,7 +92,7 @@ class Proposals:
             self._db.run("DELETE FROM proposal")
             self._db.run("DELETE FROM presorted")
             self._insert(presorted)
-            return self._db.run(_PRESORT, (now(), run, dump(facts)))
+            return self._db.insert("presort", {"at": now(), "run": run, "facts": dump(facts)})
 
     def _insert(self, presorted: Sequence[PresortedSample]) -> None:
         """Write what is said of samples of which no proposal is there."""
@@ -124,7 +125,7 @@ class Proposals:
             )
             self._db.many(f"DELETE FROM presorted WHERE sample={_ROW}", [(key,) for key in gone])
             self._insert(changed)
-            number = self._db.run(_PRESORT, (now(), None, dump(facts)))
+            number = self._db.insert("presort", {"at": now(), "facts": dump(facts)})
             self._db.run(_REPLACED, (number,))
             return number
 
@@ -148,13 +149,11 @@ class Proposals:
         ):
             proposals[row["sample"]].append(Proposal(row["name"], row["confidence"]))
         return [
-            PresortedSample(
-                row["key"],
-                row["place"],
-                tuple(proposals[row["sample"]]),
-                row["cluster"],
-                row["outlier"],
-                row["ask"],
+            record_of(
+                PresortedSample,
+                row,
+                sample=row["key"],
+                proposals=tuple(proposals[row["sample"]]),
             )
             for row in rows
         ]
@@ -164,9 +163,6 @@ _REPLACED = "DELETE FROM presort WHERE id=(SELECT max(id) FROM presort WHERE id<
 
 
 _ROW = "(SELECT id FROM sample WHERE key=?)"
-
-
-_PRESORT = "INSERT INTO presort(at, run, facts) VALUES(?,?,?)"
 
 
 _PRESORTED = (
@@ -211,7 +207,7 @@ class PresortSamples:
 
     def of(self, samples: Sequence[int]) -> dict[int, PresortSample | None]:
         """Return some samples (rows) as `each` would; None for those that it leaves out."""
-        keys = dict(map(tuple, self._db.rows_in("SELECT key, id FROM sample WHERE id", samples)))
+        keys = mapping_of(self._db.rows_in("SELECT key, id FROM sample WHERE id", samples))
         found: dict[int, PresortSample | None] = dict.fromkeys(samples)
         for some in (samples[at : at + PART] for at in range(0, len(samples), PART)):
             page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN ({','.join('?' * len(some))})"
@@ -220,7 +216,7 @@ class PresortSamples:
         return found
 
     def _made(self, rows: Sequence[Row]) -> Iterator[PresortSample]:
-        classes = {row[0]: row[1] for row in self._db.rows("SELECT id, name FROM class")}
+        classes = self._db.mapping("SELECT id, name FROM class")
         for key, status, label, group, refused, scenes, posts, hint, kept, *cut in rows:
             ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
             numbers = (int(part) for part in (refused or "").split(",") if part)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Connection, Row, mapping_of
+from gleanset.db.rows import record_of, region_of
 from gleanset.db.sample_places import SampleRegion, same_region
 from gleanset.db.values import FAIR_ORDER, load
-from gleanset.records import Box, Landmark, Region, Sample
+from gleanset.records import Landmark, Region, Sample
 
 
 class PixelMeasures(NamedTuple):
@@ -121,8 +122,7 @@ class QualityMeasures:
         The `first` ones are a fair sample of those that wait.
         """
         waiting = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
-        rows = self._db.rows(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
-        sample = [row[0] for row in rows]
+        sample = self._db.column(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
         yield sample
         known = frozenset(sample)
         for rows in self._db.pages(f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500):
@@ -142,18 +142,17 @@ class QualityMeasures:
 
     def labelled(self, version: int) -> Iterator[LabelledSample]:
         """Yield every sample that is labelled, kept and measured, by its key."""
-        for rows in self._db.pages(
+        for row in self._db.each(
             # In the order of the index of keys, whatever else might look narrower to SQLite.
-            "SELECT s.id, s.key, c.name, s.x, s.y, s.w, s.h, s.angle, q.traits "
+            "SELECT s.id, s.key, c.name AS label, s.x, s.y, s.w, s.h, s.angle, "
+            "q.traits AS descriptor "
             "FROM sample s CROSS JOIN class c ON "
             f"c.id=s.label CROSS JOIN quality q ON q.sample=s.id AND {_SAME_REGION} "
             "WHERE +s.status='labelled' AND +s.kept AND q.version=?",
             ("s.key",),
             (version,),
         ):
-            for row in rows:
-                region = Region(Box(row["x"], row["y"], row["w"], row["h"]), row["angle"])
-                yield LabelledSample(row["id"], row["key"], row["name"], region, row["traits"])
+            yield record_of(LabelledSample, row, region=region_of(row))
 
     def some_descriptors(self, most: int) -> list[bytes | None]:
         """Return those of at most so many samples from all over the dataset; None: unmeasured."""
@@ -167,12 +166,13 @@ class QualityMeasures:
 
     def descriptors(self, rows: Sequence[int]) -> dict[int, bytes]:
         """Return the descriptors of some samples (rows), of those that are measured as they are."""
-        found = self._db.rows_in(
-            "SELECT s.id, q.traits FROM sample s JOIN quality q ON q.sample=s.id AND "
-            f"{_SAME_REGION} WHERE s.id",
-            rows,
+        return mapping_of(
+            self._db.rows_in(
+                "SELECT s.id, q.traits FROM sample s JOIN quality q ON q.sample=s.id AND "
+                f"{_SAME_REGION} WHERE s.id",
+                rows,
+            )
         )
-        return {row["id"]: row["traits"] for row in found}
 
     def landmarks(self, rows: Sequence[int]) -> dict[int, tuple[Landmark, ...]]:
         """Return the landmarks of the faces of some samples (rows)."""
@@ -230,14 +230,4 @@ class QualityMeasures:
 
 def _quality(row: Row) -> Quality:
     ai = None if row["ai"] is None else bool(row["ai"])
-    return Quality(
-        row["blur"],
-        row["darkest"],
-        row["lightest"],
-        row["text"],
-        row["photo"],
-        row["size"],
-        round(row["aspect"], 3),
-        ai,
-        row["outlier"],
-    )
+    return record_of(Quality, row, aspect=round(row["aspect"], 3), ai=ai)

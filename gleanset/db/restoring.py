@@ -94,9 +94,9 @@ class Restoring:
     def _parts(self, present: Side) -> Iterator[list[int]]:
         """Yield the samples (rows) that differ, some at a time."""
         differing(self._db, self._then, present)
-        rows = self._db.rows("SELECT sample FROM temp.differing ORDER BY sample")
+        rows = self._db.column("SELECT sample FROM temp.differing ORDER BY sample")
         for start in range(0, len(rows), PART):
-            yield [row[0] for row in rows[start : start + PART]]
+            yield rows[start : start + PART]
 
     def _decided_since(self) -> set[int]:
         """Return the samples (rows) that steps after this one have changed."""
@@ -107,8 +107,8 @@ class Restoring:
         """Return what steps after this one have changed."""
         chosen = f"AND what IN {what}" if what else ""
         # No DISTINCT: for that SQLite would read all rows in another order.
-        rows = self._db.rows(f"SELECT {column} FROM {table} WHERE step>? {chosen}", (self._step,))
-        return {row[0] for row in rows}
+        sql = f"SELECT {column} FROM {table} WHERE step>? {chosen}"
+        return set(self._db.column(sql, (self._step,)))
 
     def _refuse_undone(self) -> None:
         if self._db.number("SELECT 1 FROM step WHERE undoes=?", (self._step,)):
@@ -248,5 +248,5 @@ def _plan_change(db: Connection, table: str, text: str) -> Change:
     """Return what puts the settings of a split or balance back in force."""
     newest = f"SELECT max(id) FROM {table}"
     if not (number := db.number(newest)):
-        number = db.run(f"INSERT INTO {table}(settings, at) VALUES('', ?)", (now(),))
+        number = db.insert(table, {"settings": "", "at": now()})
     return Change(table.replace("_", " "), number, text)

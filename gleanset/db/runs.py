@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.rows import record_of
 from gleanset.db.values import dump, load, now
 from gleanset.records import Run
 
@@ -82,15 +83,8 @@ class Runs:
 
 
 def _run(row: Row) -> Run:
-    return Run(
-        row["id"],
-        row["room"],
-        load(row["settings"]),
-        row["started"],
-        row["ended"],
-        row["status"],
-        load(row["result"]),
-        load(row["snapshot"]),
+    return record_of(
+        Run, row, **{name: load(row[name]) for name in ("settings", "result", "snapshot")}
     )
 
 
@@ -145,10 +139,8 @@ class SplitEvaluations:
             )
             before = self._looks(split, data, known, own=run)
             if not known:
-                self._db.run(
-                    "INSERT INTO split_evaluation(run, split, data, why, at) VALUES(?,?,?,?,?)",
-                    (run, split, data, why, now()),
-                )
+                look = {"run": run, "split": split, "data": data, "why": why, "at": now()}
+                self._db.insert("split_evaluation", look)
         return before
 
     def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> EvaluationCounts:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
+from gleanset.db.rows import record_of, region_of
 from gleanset.db.samples import IN_USE
 from gleanset.records import Box, Region
 
@@ -22,7 +23,9 @@ class SampleRegion(NamedTuple):
     region: Region
 
 
-SAMPLE_REGION = "s.id, s.key, i.sha256, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
+SAMPLE_REGION = (
+    "s.id, s.key, i.sha256 AS image, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
+)
 """SQL: the fields of `SampleRegion`, of a sample `s` and its image `i`."""
 
 
@@ -33,16 +36,7 @@ def same_region(table: str) -> str:
 
 def sample_region(row: Row) -> SampleRegion:
     """Return the value of a row with the columns `SAMPLE_REGION`."""
-    box = Box(row["x"], row["y"], row["w"], row["h"])
-    return SampleRegion(
-        row["id"],
-        row["key"],
-        row["sha256"],
-        row["format"],
-        row["width"],
-        row["height"],
-        Region(box, row["angle"]),
-    )
+    return record_of(SampleRegion, row, region=region_of(row))
 
 
 class BoxedSample(NamedTuple):
@@ -73,15 +67,13 @@ class BoxedSamples:
         they came.
         """
         if not text:
-            rows = self._db.rows("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
-        else:
-            rows = self._db.rows(
-                "SELECT sha256 FROM image i WHERE state='ok' AND (instr(sha256, lower(?1))=1 OR "
-                "EXISTS(SELECT 1 FROM origin WHERE image=i.id AND instr(lower(ifnull(title, '') || "
-                "char(10) || ifnull(path, '')), lower(?1)))) ORDER BY id",
-                (text,),
-            )
-        return [row[0] for row in rows]
+            return self._db.column("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
+        return self._db.column(
+            "SELECT sha256 FROM image i WHERE state='ok' AND (instr(sha256, lower(?1))=1 OR "
+            "EXISTS(SELECT 1 FROM origin WHERE image=i.id AND instr(lower(ifnull(title, '') || "
+            "char(10) || ifnull(path, '')), lower(?1)))) ORDER BY id",
+            (text,),
+        )
 
     def placed(self, sha256: str) -> list[BoxedSample]:
         """Return the samples in use of an image that have a face, from left to right."""
@@ -98,8 +90,8 @@ class BoxedSamples:
 
     def taken(self, key: str) -> str | None:
         """Return the status of a sample of that key; None where there never was one."""
-        row = self._db.first("SELECT status FROM sample WHERE key=?", (key,))
-        return None if row is None else str(row[0])
+        status: str | None = self._db.value("SELECT status FROM sample WHERE key=?", (key,))
+        return status
 
 
 def _placed(row: Row) -> BoxedSample:
@@ -170,14 +162,4 @@ class VideoFrames:
         ):
             image, number, x, y, width, height, label = row
             faces[image].append(FrameFace(number, Box(x, y, width, height), label))
-        return [
-            Frame(
-                row["sha256"],
-                row["format"],
-                row["width"],
-                row["height"],
-                row["time"],
-                tuple(faces[row["id"]]),
-            )
-            for row in rows
-        ]
+        return [record_of(Frame, row, faces=tuple(faces[row["id"]])) for row in rows]

@@ -10,9 +10,10 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.journal import unseen_labels
+from gleanset.db.rows import box_of, record_of
 from gleanset.db.values import now, unsigned
 from gleanset.errors import UsageError
-from gleanset.records import Box, Sample
+from gleanset.records import Sample
 
 _PAGE = 1000
 
@@ -25,11 +26,16 @@ SET_ASIDE = "NOT s.kept AND s.status<>'retired'"
 
 
 _SAMPLE = (
-    "SELECT s.id, s.key, i.sha256 AS image_hash, s.x, s.y, s.w, s.h, s.detector, s.score, "
-    "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label_name, s.split, s.grp, "
-    f"s.moment, s.fold, {HINT} AS hint "
+    "SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score, "
+    "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label, s.split, "
+    f's.grp AS "group", s.moment, s.fold, {HINT} AS hint '
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
 )
+
+
+def newest_plan(db: Connection, table: str) -> str:
+    """Return the settings of the `split_plan` or `balance_plan` in force; empty for none."""
+    return db.value(f"SELECT settings FROM {table} ORDER BY id DESC LIMIT 1") or ""
 
 
 class Samples:
@@ -57,13 +63,13 @@ class Samples:
             "EXISTS(SELECT 1 FROM origin WHERE image=s.image AND hint=?)": hint,
         }
         chosen = {test: value for test, value in traits.items() if value is not None}
-        rows = self._db.rows(
+        rows = self._db.column(
             f"SELECT s.id FROM sample s WHERE {' AND '.join(chosen) or 'TRUE'} "
             "ORDER BY s.image, s.id",
             tuple(chosen.values()),
         )
         for start in range(0, len(rows), _PAGE):
-            numbers = [row[0] for row in rows[start : start + _PAGE]]
+            numbers = rows[start : start + _PAGE]
             by_id = {row["id"]: row for row in self._db.rows_in(f"{_SAMPLE} WHERE s.id", numbers)}
             yield from (_sample(by_id[number]) for number in numbers if number in by_id)
 
@@ -71,8 +77,7 @@ class Samples:
         """Yield all samples in the order of their keys: the same order in every copy of a
         dataset.
         """
-        for rows in self._db.pages(f"{_SAMPLE} WHERE TRUE", ("s.key",)):
-            yield from map(_sample, rows)
+        return map(_sample, self._db.each(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
 
     def in_splits(self) -> Iterator[Sample]:
         """Return the labelled samples that have a split, by key: what is trained on and exported.
@@ -95,12 +100,11 @@ class Samples:
 
     def named(self, name: str) -> str:
         """Return the key that begins so. Raises `UsageError` where none does, or more than one."""
-        rows = self._db.rows(
+        keys = self._db.column(
             "SELECT key FROM sample WHERE key>=?1 AND key<?1||'~' ORDER BY key LIMIT 2", (name,)
         )
-        keys = [str(row["key"]) for row in rows]
         if len(keys) == 1 or name in keys:
-            return keys[0]
+            return str(keys[0])
         if not keys:
             raise UsageError(
                 f"there is no sample {name!r} in this dataset", "see: gleanset list samples"
@@ -146,8 +150,7 @@ class Samples:
 
     def split_settings(self) -> str:
         """Return the settings of the split that is in force; empty when there is none."""
-        row = self._db.first("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1")
-        return row["settings"] if row else ""
+        return newest_plan(self._db, "split_plan")
 
     def set_splits(
         self,
@@ -162,7 +165,7 @@ class Samples:
         rows = [(key, *row, (folds or {}).get(key)) for key, row in plan.items()]
         with self._db.write():
             if settings != self.split_settings():
-                self._db.run("INSERT INTO split_plan(settings, at) VALUES(?,?)", (settings, now()))
+                self._db.insert("split_plan", {"settings": settings, "at": now()})
             self._db.run("CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s, f)")
             self._db.run("DELETE FROM part")
             self._db.many("INSERT INTO part VALUES(?,?,?,?)", rows)
@@ -179,24 +182,8 @@ class Samples:
 
 
 def _sample(row: Row) -> Sample:
-    return Sample(
-        key=row["key"],
-        image=row["image_hash"],
-        box=Box(row["x"], row["y"], row["w"], row["h"]),
-        detector=row["detector"],
-        score=row["score"],
-        phash=unsigned(row["phash"]),
-        sharpness=row["sharpness"],
-        status=row["status"],
-        label=row["label_name"],
-        hint=row["hint"],
-        split=row["split"],
-        group=row["grp"],
-        moment=row["moment"],
-        angle=row["angle"],
-        fold=row["fold"],
-        kept=bool(row["kept"]),
-    )
+    kept, phash = bool(row["kept"]), unsigned(row["phash"])
+    return record_of(Sample, row, box=box_of(row), phash=phash, kept=kept)
 
 
 # Besides what is labelled: copies that were set aside, and what had a split until its label was
@@ -267,12 +254,11 @@ class SplitGroups:
 
     def sources(self) -> list[str]:
         """Return all sources that images came from."""
-        return [row[0] for row in self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")]
+        return self._db.column("SELECT DISTINCT source FROM origin ORDER BY 1")
 
     def videos(self) -> dict[str, str]:
         """Return all videos that were sampled: content (SHA-256) and name."""
-        rows = self._db.rows("SELECT sha256, name FROM video ORDER BY name")
-        return {row["sha256"]: row["name"] for row in rows}
+        return self._db.mapping("SELECT sha256, name FROM video ORDER BY name")
 
     def not_searched(self) -> int:
         """Return how many labelled samples were never searched for duplicates."""
@@ -300,17 +286,16 @@ class Balances:
 
     def shares(self) -> dict[str, SampleWeight]:
         """Return the samples of train that do not count as they are, by key."""
-        rows = self._db.rows(
+        shares = self._db.mapping(
             "SELECT s.key, b.copies, b.weight FROM balance b JOIN sample s ON s.id=b.sample "
             "WHERE s.split='train' AND s.status='labelled' AND (b.copies, b.weight)<>(1, 1.0) "
             "ORDER BY s.key"
         )
-        return {row["key"]: SampleWeight(row["copies"], row["weight"]) for row in rows}
+        return {key: SampleWeight(*share) for key, share in shares.items()}
 
     def settings(self) -> str:
         """Return the settings of the balance in force; empty when there is none."""
-        row = self._db.first("SELECT settings FROM balance_plan ORDER BY id DESC LIMIT 1")
-        return row["settings"] if row else ""
+        return newest_plan(self._db, "balance_plan")
 
     def replace(self, shares: Mapping[str, SampleWeight], settings: str) -> None:
         """Put a new balance in force, whole or not at all; nothing is left of an earlier one."""
@@ -321,6 +306,4 @@ class Balances:
                 [(share.copies, share.weight, key) for key, share in shares.items()],
             )
             if settings != self.settings():
-                self._db.run(
-                    "INSERT INTO balance_plan(settings, at) VALUES(?,?)", (settings, now())
-                )
+                self._db.insert("balance_plan", {"settings": settings, "at": now()})

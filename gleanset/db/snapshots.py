@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gleanset.config import did_you_mean
 from gleanset.db.connection import Connection, Row
+from gleanset.db.rows import record_of, values_of
+from gleanset.db.samples import newest_plan
 from gleanset.db.values import clean, dump, load, now
 from gleanset.errors import UsageError
 from gleanset.records import Snapshot
@@ -157,14 +159,10 @@ class Snapshots:
                     f"take another name, or remove it: gleanset snapshot --remove {name}",
                 )
             there = self.present(settings)
-            columns = [dump(self._counts()), there.last_image, there.last_step]
-            columns += [dump(there.classes), settings, there.split_plan, there.balance_plan]
-            number = self._db.run(
-                "INSERT INTO snapshot(name,at,who,note,counts,last_image,last_step,classes,"
-                "settings,split_plan,balance_plan) VALUES(?,?,?,?,?,?,?,?,?,?,?)",
-                (name, now(), who, clean(note), *columns),
-            )
-            self._write_states(number)
+            row = values_of(there, name=name, at=now(), classes=dump(there.classes))
+            del row["id"], row["images"]
+            row |= {"who": who, "note": clean(note), "counts": dump(self._counts())}
+            self._write_states(self._db.insert("snapshot", row))
         return self.get(name)
 
     def _write_states(self, number: int) -> None:
@@ -229,7 +227,7 @@ class Snapshots:
     def _row(self, name: str) -> Row:
         row = self._db.first("SELECT * FROM snapshot WHERE name=?", (name,))
         if row is None:
-            known = [row[0] for row in self._db.rows("SELECT name FROM snapshot ORDER BY id")]
+            known = self._db.column("SELECT name FROM snapshot ORDER BY id")
             listed = "see: gleanset snapshot" if known else "make one: gleanset snapshot NAME"
             raise UsageError(
                 f"there is no snapshot {name!r} of this dataset",
@@ -249,13 +247,9 @@ class Snapshots:
             self._db.number("SELECT max(id) FROM step"),
             tuple(ClassState(*row) for row in classes),
             settings,
-            self._newest("split_plan"),
-            self._newest("balance_plan"),
+            newest_plan(self._db, "split_plan"),
+            newest_plan(self._db, "balance_plan"),
         )
-
-    def _newest(self, plan: str) -> str:
-        row = self._db.first(f"SELECT settings FROM {plan} ORDER BY id DESC LIMIT 1")
-        return row[0] if row else ""
 
     def changed(self, a: Side, b: Side) -> int:
         """Return how many samples were decided otherwise on one of two sides."""
@@ -279,23 +273,12 @@ def snapshot_name(text: str) -> str:
 
 
 def _snapshot(row: Row) -> Snapshot:
-    return Snapshot(row["name"], row["at"], row["who"], row["note"], **load(row["counts"]))
+    return record_of(Snapshot, row, **load(row["counts"]))
 
 
 def _side(row: Row) -> Side:
-    classes: list[list[Any]] = load(row["classes"])
-    return Side(
-        row["id"],
-        row["name"],
-        row["at"],
-        load(row["counts"])["images"],
-        row["last_image"],
-        row["last_step"],
-        tuple(ClassState(*one) for one in classes),
-        row["settings"],
-        row["split_plan"],
-        row["balance_plan"],
-    )
+    classes = tuple(ClassState(*state) for state in load(row["classes"]))
+    return record_of(Side, row, images=load(row["counts"])["images"], classes=classes)
 
 
 QUEUE, RETIRED, REJECTED = "queue", "retired", "rejected"
@@ -361,10 +344,9 @@ class SnapshotDifferences:
         low, high = sorted((self._a.last_image, self._b.last_image))
         between = "FROM image WHERE id>? AND id<=?"
         number = self._db.number(f"SELECT count(*) {between}", (low, high))
-        rows = self._db.rows(
+        some = self._db.column(
             f"SELECT sha256 {between} ORDER BY sha256 LIMIT ?", (low, high, self._limit)
         )
-        some = [row[0] for row in rows]
         left = self._db.number("SELECT count(*) FROM image WHERE id<=?", (self._a.last_image,))
         forgotten = self._a.images - left
         if self._a.last_image <= self._b.last_image:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Connection, Row, mapping_of
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.journal import last_decision, operation_of
@@ -100,39 +100,37 @@ class SampleTiles:
     def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the rows of samples, by their names; nothing of those that are not there."""
         asked = list(keys)
-        found = dict(map(tuple, self._db.rows_in("SELECT key, id FROM sample WHERE key", asked)))
+        found = mapping_of(self._db.rows_in("SELECT key, id FROM sample WHERE key", asked))
         return {key: found[key] for key in asked if key in found}
 
     def marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples, by row."""
-        rows = self._db.rows_in(
-            "SELECT s.id, m.mark FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id WHERE "
-            "s.key",
-            keys,
+        return mapping_of(
+            self._db.rows_in(
+                "SELECT s.id, m.mark FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
+                "WHERE s.key",
+                keys,
+            )
         )
-        return {row[0]: row[1] for row in rows}
 
     def keys_of(self, ids: Sequence[int]) -> list[str]:
         """Return the names of samples (rows), in this order."""
-        rows = self._db.rows_in("SELECT id, key FROM sample WHERE id", ids)
-        found: dict[int, str] = {row[0]: row[1] for row in rows}
+        found = mapping_of(self._db.rows_in("SELECT id, key FROM sample WHERE id", ids))
         return [found[number] for number in ids if number in found]
 
     def labelled(self, label: str) -> list[int]:
         """Return all samples (rows) of a class, those set aside included."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT s.id FROM sample s JOIN class c ON c.id=s.label WHERE c.name=? "
             "ORDER BY s.image, s.id",
             (label,),
         )
-        return [row[0] for row in rows]
 
     def last_used(self) -> dict[int, int]:
         """Return the last decision about each class (row) that one named."""
-        rows = self._db.rows(
+        return self._db.mapping(
             "SELECT value, max(id) FROM decision WHERE value IS NOT NULL GROUP BY value"
         )
-        return {row[0]: row[1] for row in rows}
 
     def undoing(self, step: int) -> int:
         """Return the step that undid this one; 0 where none did."""
@@ -140,13 +138,10 @@ class SampleTiles:
 
     def counts(self) -> LabelCounts:
         """Return how many samples are in every class and place."""
-        of_class = {
-            row[0]: row[1]
-            for row in self._db.rows(
-                f"SELECT s.label, count(*) FROM sample s WHERE {IN_USE} AND s.status='labelled' "
-                "GROUP BY s.label"
-            )
-        }
+        of_class = self._db.mapping(
+            f"SELECT s.label, count(*) FROM sample s WHERE {IN_USE} AND s.status='labelled' "
+            "GROUP BY s.label"
+        )
         classes = self._db.rows(
             "SELECT id, name, show FROM class WHERE merged_into IS NULL ORDER BY id"
         )
@@ -178,21 +173,17 @@ class SampleTiles:
 
         Measuring and a presort change nothing there: what they tell is read with the next page.
         """
-        counts = self._db.rows(
-            "SELECT status, count(*) FROM sample GROUP BY status ORDER BY status"
-        )
+        counts = self._db.column("SELECT count(*) FROM sample GROUP BY status ORDER BY status")
         newest = self._db.number("SELECT max(id) FROM step")
         reported = self._db.number("SELECT max(id) FROM report")
-        return (newest, reported, *(row[1] for row in counts))
+        return (newest, reported, *counts)
 
     def spend(self, spell: int | None, gestures: int, seconds: float) -> int:
         """Write down the gestures and seconds of one spell of work so far; its number."""
         with self._db.write():
             if spell is None:
-                return self._db.run(
-                    "INSERT INTO effort(at, gestures, seconds) VALUES(?,?,?)",
-                    (now(), gestures, seconds),
-                )
+                spent = {"at": now(), "gestures": gestures, "seconds": seconds}
+                return self._db.insert("effort", spent)
             self._db.run(
                 "UPDATE effort SET gestures=?, seconds=? WHERE id=?", (gestures, seconds, spell)
             )
@@ -282,27 +273,25 @@ class SortingQueue:
 
     def waiting(self, most: int) -> list[int]:
         """Return the samples (rows) that wait, or a fair sample of so many where they are more."""
-        rows = self._db.rows(
+        rows = self._db.column(
             "SELECT s.id FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
             f"WHERE {WAITS} ORDER BY {FAIR_ORDER} LIMIT ?",
             (most,),
         )
-        return sorted(row[0] for row in rows)
+        return sorted(rows)
 
     def proposed(self) -> dict[int, int]:
         """Return how many samples wait whose first proposal is a class (row)."""
-        rows = self._db.rows(f"SELECT p.label, count(*) FROM {PROPOSED} GROUP BY p.label")
-        return {row[0]: row[1] for row in rows}
+        return self._db.mapping(f"SELECT p.label, count(*) FROM {PROPOSED} GROUP BY p.label")
 
     def waiting_for(self, label: int, most: int) -> list[int]:
         """Return the samples that wait and are proposed as a class (row), the surest first."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample "
             "LEFT JOIN sorting_note m ON m.sample=s.id "
             f"WHERE p.rank=1 AND p.label=? AND {WAITS} ORDER BY p.confidence DESC, s.id LIMIT ?",
             (label, most),
         )
-        return [row[0] for row in rows]
 
     def offers(self, rows: Sequence[int]) -> dict[int, SampleProposals]:
         """Return what the presort in force says of these samples, in the classes as merged now."""
@@ -326,50 +315,46 @@ class SortingQueue:
         """Samples (rows) of each class, at most so many of each, those of later images first."""
         samples: list[int] = []
         for label in classes:
-            rows = self._db.rows(
+            samples += self._db.column(
                 "SELECT id FROM sample WHERE label=? AND status='labelled' "
                 "ORDER BY image DESC, id DESC LIMIT ?",
                 (label, each),
             )
-            samples += [row[0] for row in rows]
         return samples
 
     def rejected(self, most: int) -> list[int]:
         """Samples (rows) of no class, at most so many, those of later images first."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT id FROM sample WHERE status='rejected' AND kept "
             "ORDER BY image DESC, id DESC LIMIT ?",
             (most,),
         )
-        return [row[0] for row in rows]
 
     def with_page(self, label: int, page_provenance: str) -> list[int]:
         """Return the samples (rows) of a class labelled with a page and not checked yet."""
-        rows = self._db.rows(
+        return self._db.column(
             "SELECT s.id FROM sample s WHERE s.label=?1 AND s.status='labelled' AND "
             f"{last_decision('provenance')}=?2 "
             "AND s.id NOT IN (SELECT sample FROM checked WHERE label=?1) ORDER BY s.image, s.id",
             (label, page_provenance),
         )
-        return [row[0] for row in rows]
 
     def portraits(self, label: int) -> list[int]:
         """Return the most typical and the latest sample (rows) of a class; fewer where it has
         fewer.
         """
-        typical = self._db.first(
+        typical = self._db.value(
             "SELECT s.id FROM sample s LEFT JOIN quality q ON q.sample=s.id AND q.label=s.label "
             "WHERE s.label=? AND s.status='labelled' ORDER BY q.outlier IS NULL, q.outlier, s.id "
             "LIMIT 1",
             (label,),
         )
-        latest = self._db.first(
+        latest = self._db.value(
             "SELECT sample FROM decision WHERE value=?1 AND sample IN (SELECT id FROM sample WHERE "
             "label=?1 AND status='labelled') ORDER BY id DESC LIMIT 1",
             (label,),
         )
-        found = [row[0] for row in (typical, latest) if row]
-        return found[:1] if len(set(found)) < 2 else found
+        return list(dict.fromkeys(row for row in (typical, latest) if row is not None))
 
     def note_checked(self, label: int, samples: Mapping[int, bool]) -> None:
         """Keep whether the labels of some samples (rows) held when looked at again. In a write."""
@@ -380,8 +365,7 @@ class SortingQueue:
 
     def error_rates(self) -> dict[int, tuple[int, int]]:
         """For each class (row): how many labels did not hold, of how many that were checked."""
-        rows = self._db.rows("SELECT label, sum(NOT held), count(*) FROM checked GROUP BY label")
-        return {row[0]: (row[1], row[2]) for row in rows}
+        return self._db.mapping("SELECT label, sum(NOT held), count(*) FROM checked GROUP BY label")
 
 
 def _features(row: Row) -> SampleFeatures:

@@ -386,17 +386,13 @@ class Reviews:
 
     def traits(self) -> FilterChoices:
         """Return what sources, videos, licences and shows there are."""
-        sources = self._db.rows("SELECT DISTINCT source FROM origin ORDER BY 1")
+        sources = self._db.column("SELECT DISTINCT source FROM origin ORDER BY 1")
         videos = self._db.rows("SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2")
-        licences = self._db.rows(
+        licences = self._db.column(
             "SELECT DISTINCT licence FROM origin WHERE licence IS NOT NULL ORDER BY 1"
         )
-        shows = self._db.rows(
+        shows = self._db.column(
             "SELECT DISTINCT show FROM class WHERE show<>'' AND merged_into IS NULL ORDER BY 1"
         )
-        return FilterChoices(
-            tuple(row[0] for row in sources),
-            tuple((row[0], row[1]) for row in videos),
-            tuple(row[0] for row in licences),
-            tuple(row[0] for row in shows),
-        )
+        named = tuple((sha256, name) for sha256, name in videos)
+        return FilterChoices(tuple(sources), named, tuple(licences), tuple(shows))

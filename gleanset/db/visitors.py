@@ -7,6 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection, Row
+from gleanset.db.rows import box_of, columns_of_box, record_of, values_of
 from gleanset.db.values import clean, now, signed, unsigned
 from gleanset.records import Box
 
@@ -34,7 +35,7 @@ class VisitorTable(Generic[Sent]):
     def each(self, status: str = PENDING) -> Iterator[Sent]:
         """Yield them, the oldest first, a page in memory at a time."""
         sql = f"SELECT * FROM {self._table} WHERE status=?"
-        return (self._read(row) for rows in self._db.pages(sql, ("id",), (status,)) for row in rows)
+        return map(self._read, self._db.each(sql, ("id",), (status,)))
 
     def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
         """Accept or refuse them as a part of a step. Call inside a write."""
@@ -85,21 +86,9 @@ class Reports(VisitorTable[Report]):
             (claim.sha256, *claim.box, claim.claimed),
         ):
             return False
-        self._db.run(
-            "INSERT INTO report(at,sha256,format,x,y,w,h,claimed,run,answer,confidence,note) "
-            "VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-            (
-                now(),
-                claim.sha256,
-                claim.format,
-                *claim.box,
-                claim.claimed,
-                claim.run,
-                claim.answer,
-                claim.confidence,
-                clean(claim.note),
-            ),
-        )
+        row = values_of(claim, note=clean(claim.note), at=now()) | columns_of_box(claim.box)
+        del row["box"]
+        self._db.insert("report", row)
         return True
 
     def accepted_since(self, time: str) -> int:
@@ -157,17 +146,7 @@ def _overlap(first: Box, other: Box) -> float:
 
 
 def _report(row: Row) -> Report:
-    claim = Claim(
-        row["sha256"],
-        row["format"],
-        Box(row["x"], row["y"], row["w"], row["h"]),
-        row["claimed"],
-        row["run"],
-        row["answer"],
-        row["confidence"],
-        row["note"],
-    )
-    return Report(row["id"], row["at"], claim, row["status"])
+    return record_of(Report, row, claim=record_of(Claim, row, box=box_of(row)))
 
 
 NEAR = 8
@@ -220,26 +199,21 @@ class TakeDownRequests(VisitorTable[TakeDownRequest]):
         ):
             return False
         phash = None if wish.phash is None else signed(wish.phash)
-        self._db.run(
-            "INSERT INTO takedown(at,phash,page,sha256,words,reason,contact) VALUES(?,?,?,?,?,?,?)",
-            (now(), phash, *texts),
-        )
+        row: dict[str, object] = {"at": now(), "phash": phash}
+        row |= zip(("page", "sha256", "words", "reason", "contact"), texts, strict=True)
+        self._db.insert("takedown", row)
         return True
 
     def alike(self, phash: int, most: int = NEAR) -> list[AlikeImage]:
         """Return the images whose perceptual hash is that near, the nearest first."""
-        alike = []
-        for rows in self._db.pages("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",)):
-            for row in rows:
-                bits = (unsigned(row["phash"]) ^ phash).bit_count()
-                if bits <= most:
-                    alike.append(AlikeImage(row["sha256"], bits))
-        return sorted(alike, key=lambda one: (one.bits, one.sha256))
+        rows = self._db.each("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",))
+        every = (
+            AlikeImage(row["sha256"], (unsigned(row["phash"]) ^ phash).bit_count()) for row in rows
+        )
+        alike = [image for image in every if image.bits <= most]
+        return sorted(alike, key=lambda image: (image.bits, image.sha256))
 
 
 def _request(row: Row) -> TakeDownRequest:
     phash = None if row["phash"] is None else unsigned(row["phash"])
-    wish = TakeDownWish(
-        row["page"], row["sha256"], phash, row["words"], row["reason"], row["contact"]
-    )
-    return TakeDownRequest(row["id"], row["at"], wish, row["status"])
+    return record_of(TakeDownRequest, row, wish=record_of(TakeDownWish, row, phash=phash))
