@@ -208,13 +208,13 @@ class Images:
         return origins
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:
-        found: dict[int, list[Origin]] = {row["id"]: [] for row in rows}
+        origins: dict[int, list[Origin]] = {row["id"]: [] for row in rows}
         for row in self._db.rows_in(
-            "SELECT * FROM origin WHERE image", found, "ORDER BY source, key, query, hint"
+            "SELECT * FROM origin WHERE image", origins, "ORDER BY source, key, query, hint"
         ):
-            found[row["image"]].append(_origin(row))
+            origins[row["image"]].append(_origin(row))
         return [
-            record_of(Image, row, phash=unsigned(row["phash"]), origins=tuple(found[row["id"]]))
+            record_of(Image, row, phash=unsigned(row["phash"]), origins=tuple(origins[row["id"]]))
             for row in rows
         ]
 
