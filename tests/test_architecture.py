@@ -66,7 +66,7 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 18_250,
+    "gleanset and curation": 18_040,
     "harvest": 14_230,
     "facecrop": 3_520,
     "labeler": 26_400,
