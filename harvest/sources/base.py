@@ -276,15 +276,14 @@ def days(text: str) -> tuple[date | None, date | None]:
 
 def width_and_height(text: str) -> tuple[int, int]:
     """Return the two numbers of a text such as 800x600."""
-    width, _, height = text.replace("×", "x").partition("x")
-    try:
-        return number(width), number(height)
-    except ValueError:
-        raise ValueError("WIDTHxHEIGHT such as 800x600") from None
+    sides = [int(side) for side in text.replace("×", "x").split("x") if side.isdecimal()]
+    if len(sides) != 2 or 0 in sides:
+        raise ValueError("WIDTHxHEIGHT such as 800x600")
+    return sides[0], sides[1]
 
 
 def number(text: str) -> int:
-    """Return a number over 0."""
-    if not (text.isascii() and text.isdecimal() and int(text)):
+    """Return a number in plain digits."""
+    if not (text.isascii() and text.isdecimal()):
         raise ValueError("a number such as 500")
     return int(text)

@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from select import select
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from PIL import Image
 
@@ -68,12 +68,21 @@ class FaultyServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    """`fields` are what was sent as query and as form."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: FaultyServer
+    fields: dict[str, str]
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def do_GET(self) -> None:
         site, path = self.server, urlsplit(self.path).path
+        form = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        query = urlsplit(self.path).query
+        self.fields = dict(parse_qsl(f"{query}&{form}", keep_blank_values=True))
         with site.lock:
             if path != "/robots.txt":
                 site.asked.append(self.path)

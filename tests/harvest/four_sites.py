@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from faulty_server import FaultyServer, Handler, running
 from google_page import Shown, script
@@ -106,7 +106,6 @@ class FourSites(FaultyServer):
 
     def __init__(self, keywords: list[str], each: int, *, as_proxy: bool = False) -> None:
         super().__init__()
-        self.RequestHandlerClass = _Handler
         self.doors = [] if as_proxy else [_Door(self, address) for address in _DOORS]
         self.as_proxy = as_proxy
         self.pause = 0.0
@@ -160,7 +159,9 @@ class FourSites(FaultyServer):
         if path in self.shown:
             self.send(h)
         elif speaker := _SPEAKERS.get(path):
-            status, kind, body = speaker(self, _fields(h))
+            status, kind, body = speaker(
+                self, h.fields | {"authorization": h.headers["Authorization"] or ""}
+            )
             h.answer(status, body.encode(), Content_Type=kind)
         else:
             h.answer(404, b"<html>not here</html>", Content_Type="text/html")
@@ -203,14 +204,10 @@ class _Door(ThreadingHTTPServer):
         self.name = f"{address}:{self.server_address[1]}"
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        _Handler(request, client_address, self._sites)
+        Handler(request, client_address, self._sites)
 
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is what these tests are about."""
-
-
-class _Handler(Handler):
-    do_POST = Handler.do_GET  # noqa: N815
 
 
 @contextmanager
@@ -220,13 +217,6 @@ def running_sites(sites: FourSites) -> Iterator[FourSites]:
         for server in (sites, *sites.doors):
             stack.enter_context(running(server))
         yield sites
-
-
-def _fields(h: Handler) -> Fields:
-    length = int(h.headers.get("Content-Length") or 0)
-    form = h.rfile.read(length).decode()
-    sent = dict(parse_qsl(f"{urlsplit(h.path).query}&{form}", keep_blank_values=True))
-    return sent | {"authorization": h.headers.get("Authorization") or ""}
 
 
 Told = tuple[int, str, str]

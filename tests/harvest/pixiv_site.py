@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from faulty_server import FaultyServer, Handler
 
@@ -71,7 +71,6 @@ class PixivSite(FaultyServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.RequestHandlerClass = _Handler
         self.sent: list[tuple[str, dict[str, str]]] = []
         self.speakers: dict[str, Speaker] = {
             "/auth/token": lambda _: account(),
@@ -88,18 +87,9 @@ class PixivSite(FaultyServer):
 
     def _speak(self, h: Handler) -> None:
         parts = urlsplit(h.path)
-        fields = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if h.command == "POST":
-            length = int(h.headers["Content-Length"])
-            form = parse_qs(h.rfile.read(length).decode())
-            fields |= {name: values[0] for name, values in form.items()}
-        self.sent.append((parts.path, fields))
+        self.sent.append((parts.path, h.fields))
         place = parts.path.removeprefix("/api").removeprefix("/oauth")
-        status, body = self.speakers.get(place, lambda _: (404, "<html>"))(fields)
+        status, body = self.speakers.get(place, lambda _: (404, "<html>"))(h.fields)
         text = body if isinstance(body, str) else json.dumps(body)
         kind = "text/html" if isinstance(body, str) else "application/json"
         h.answer(status, text.encode(), Content_Type=kind)
-
-
-class _Handler(Handler):
-    do_POST = Handler.do_GET  # noqa: N815

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from faulty_server import FaultyServer, Handler
 
@@ -22,7 +22,6 @@ class RecordedSite(FaultyServer):
 
     def __init__(self, folder: Path, responses: list[Response]) -> None:
         super().__init__()
-        self.RequestHandlerClass = _Handler
         self._folder = folder
         self._responses = responses
         self._given: list[Response] = []
@@ -35,9 +34,8 @@ class RecordedSite(FaultyServer):
         return f"{self.url}{PREFIX}"
 
     def _play(self, h: Handler) -> None:
-        fields = _fields(h)
         with self._turns:
-            told = self._next(h.command, urlsplit(h.path).path.removeprefix(PREFIX), fields)
+            told = self._next(h.command, urlsplit(h.path).path.removeprefix(PREFIX), h.fields)
         if told is None:
             h.answer(404, b"<html>not recorded</html>", Content_Type="text/html")
             return
@@ -67,15 +65,3 @@ class RecordedSite(FaultyServer):
             return (self._folder / told["file"]).read_bytes()
         body = told["body"]
         return (body if isinstance(body, str) else json.dumps(body)).encode()
-
-
-class _Handler(Handler):
-    do_POST = Handler.do_GET  # noqa: N815
-
-
-def _fields(h: Handler) -> dict[str, str]:
-    """What was sent as query and as form."""
-    length = int(h.headers.get("Content-Length", 0))
-    form = h.rfile.read(length).decode()
-    query = urlsplit(h.path).query
-    return dict(parse_qsl(f"{query}&{form}", keep_blank_values=True))

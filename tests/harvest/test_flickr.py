@@ -12,7 +12,6 @@ from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 from faulty_server import FaultyServer, Handler, Proxy, running
@@ -37,29 +36,18 @@ KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
 Form = dict[str, str]
 
 
-class FormHandler(Handler):
-    """flickrapi posts forms."""
-
-    def do_POST(self) -> None:  # noqa: N802
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.form = dict(parse_qsl(body.decode(), keep_blank_values=True))
-        self.do_GET()
-
-
 class FlickrServer(FaultyServer):
     """Answers each call by `reply(form, how many calls so far)`, and keeps the forms."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.RequestHandlerClass = FormHandler
         self.forms: list[Form] = []
         self.reply: Callable[[Form, int], Any] = lambda form, number: listing()
         self.behaviours[REST] = self._answer
 
     def _answer(self, h: Handler) -> None:
-        assert isinstance(h, FormHandler)
-        self.forms.append(h.form)
-        told = self.reply(h.form, len(self.forms))
+        self.forms.append(h.fields)
+        told = self.reply(h.fields, len(self.forms))
         if callable(told):
             told(h)
         else:

@@ -7,11 +7,9 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 import pytest
-from faulty_server import PICTURE, FaultyServer, Handler
+from faulty_server import PICTURE, FaultyServer, Handler, fetch
 
-from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits, retry_after
-from harvest.http.scheduler import IterableQueue, Scheduler
 
 QUICK = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total=5, read=2)
 FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
@@ -79,13 +77,8 @@ def harvested(
     # As a proxy the one server is every host.
     monkeypatch.setenv("http_proxy", site.url)
     urls = [f"http://{host}/a.jpg" for host in hosts]
-    queue = IterableQueue(Candidate(url, Origin("test", url, url=url)) for url in urls)
     with Client(QUICK) as client:
-        return Counter(
-            outcome.reason or "ok"
-            for batch in Scheduler(client, bytes, 8).run(queue)
-            for outcome in batch
-        )
+        return Counter(outcome.reason or "ok" for outcome in fetch(client, *urls))
 
 
 @pytest.mark.parametrize("path", ["/robots.txt", "/a.jpg"])

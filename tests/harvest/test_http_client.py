@@ -131,6 +131,15 @@ def test_closing_ends_waiting_and_running_requests(site: FaultyServer, path: str
     assert threading.active_count() < before + 5
 
 
+@pytest.mark.timed
+def test_a_page_may_keep_a_pace_of_its_own(client: Client, site: FaultyServer) -> None:
+    began = time.monotonic()
+    for _ in range(3):
+        client.page(f"{site.url}/picture.jpg", pace=0.2)
+    assert site.times[0] - began < 0.19, "the first one waits for nobody"
+    assert all(after - before > 0.19 for before, after in pairwise(site.times))
+
+
 def test_downloads_say_who_asks(site: FaultyServer) -> None:
     with Client(QUICK, allow_private=True, contact="me@example.org") as client:
         download(client, f"{site.url}/picture.jpg")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import pytest
-from faulty_server import Behaviour, FaultyServer, Handler
+from faulty_server import Behaviour, FaultyServer, Handler, fetch
 
 from gleanset.errors import Unreachable
 from gleanset.records import Candidate, Origin
@@ -128,13 +128,9 @@ def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
     site.otherwise = behave
     hosts = [f"host{number}.example" for number in range(100)]
     urls = [f"http://{host}/{path}" for path in ("yes", "no") for host in hosts]
-    queue = IterableQueue(Candidate(url, Origin("test", url, url=url)) for url in urls)
     with Client(DownloadLimits()) as client:
-        outcomes = [o for batch in Scheduler(client, bytes, 8).run(queue) for o in batch]
-    assert Counter(outcome.reason for outcome in outcomes) == {
-        None: 100,
-        "robots.txt disallows": 100,
-    }
+        reasons = Counter(outcome.reason for outcome in fetch(client, *urls, requests=8))
+    assert reasons == {None: 100, "robots.txt disallows": 100}
     # Forgotten once for each picture, and hardly ever while a thread that learnt them is held up.
     assert sum(asked[f"http://{host}/robots.txt"] for host in hosts) <= 220
     assert not any(url.endswith("no") for url in asked)
