@@ -36,7 +36,7 @@ def site() -> Iterator[FaultyServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running_browser() -> Iterator[GoogleBrowser]:
     """A browser for all pages that need none of their own: it starts in seconds."""
     with (

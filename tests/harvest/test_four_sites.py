@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import BEHAVIOURS, Behaviour, Handler
 from four_sites import SOURCES, FourSites, Picture, running_sites
-from tools_for_tests import ROOT, Ran, command, eventually, run_cli, run_here
+from tools_for_tests import ROOT, Ran, command, eventually, run_here
 
 from gleanset.settings import NetSettings
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER
@@ -80,7 +80,7 @@ def start(sites: FourSites, line: list[str | Path]) -> subprocess.Popen[str]:
 
 def run(sites: FourSites, line: list[str | Path]) -> Ran:
     limits = {"GLEANSET_NET_SECONDS": ONE_DOWNLOAD, **sites.environment}
-    done = run_cli("harvest.cli", *line, timeout=120, **limits)
+    done = run_here("harvest.cli", *line, **limits)
     assert done.code == 0, done.stderr
     return done
 

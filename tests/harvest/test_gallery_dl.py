@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from itertools import count, islice
@@ -11,13 +12,13 @@ from typing import Any
 
 import pytest
 from faulty_server import Behaviour, FaultyServer, Handler
-from tools_for_tests import python
 
 from gleanset.errors import (
     Blocked,
     Changed,
     GleansetError,
     InputUnusable,
+    MissingComponent,
     NeedsLogin,
     RateLimited,
     UsageError,
@@ -38,16 +39,6 @@ TAGS = "https://danbooru.donmai.us/posts?tags=owl"
 QUICK = "https://yande.re/post?tags=owl"
 # The pauses between its requests would be wasted on this machine.
 HASTY = GalleryDl({"sleep-request": 0, "sleep-retries": 0.05})
-SEARCH = """
-import sys
-from harvest.http import Client
-from harvest.sources import Query
-from harvest.sources.gallery_dl import GalleryDl
-options = dict(word.split("=", 1) for word in sys.argv[2:])
-with Client(allow_private=True) as client:
-    for candidate in GalleryDl().candidates(Query(sys.argv[1], options=options), client):
-        print(candidate.url)
-"""
 
 
 def found(site: FaultyServer, text: str = TAGS, **options: str) -> list[Candidate]:
@@ -271,39 +262,33 @@ def test_what_sites_tell_has_many_shapes(play: Any) -> None:
     assert (three.origin.tags, three.origin.author) == (("red owl", "night"), "x, y")
 
 
-def run(home: Path, *words: str, **environment: str) -> tuple[int, str, str]:
-    code = f"import os; os.chdir({str(home)!r}); os.environ.update({ {'HOME': str(home)}!r})\n"
-    code += f"os.environ.pop('XDG_CONFIG_HOME', 0); os.environ.update({environment!r})\n{SEARCH}"
-    process = python(code, *words)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
-def test_nothing_is_written_or_printed(site: FaultyServer, tmp_path: Path) -> None:
-    site.behaviours["/posts.json"] = posts(post(1))
-    code, out, err = run(tmp_path, TAGS, f"endpoint={site.url}")
-    assert (code, out, err) == (0, f"{site.url}/data/1.jpg\n", "")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_own_settings_are_used_only_when_asked_for(site: FaultyServer, tmp_path: Path) -> None:
+def test_nothing_is_written_or_printed_and_own_settings_are_used_only_when_asked_for(
+    site: FaultyServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     site.behaviours["/posts.json"] = posts(post(1))
     settings = tmp_path / ".config" / "gallery-dl" / "config.json"
     settings.parent.mkdir(parents=True)
     login = {"username": "me", "password": "key", "write-pages": True}
     settings.write_text(json.dumps({"extractor": {"danbooru": login}}))
-    assert run(tmp_path, TAGS, f"endpoint={site.url}")[0] == 0
-    assert run(tmp_path, TAGS, f"endpoint={site.url}", "config=yes")[0] == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    for config in ("no", "yes"):
+        assert [c.url for c in found(site, config=config)] == [f"{site.url}/data/1.jpg"]
+    assert capfd.readouterr() == ("", "")
     assert ["authorization" in headers for headers in site.headers] == [False, True]
     assert [path.name for path in tmp_path.iterdir()] == [".config"]
 
 
-def test_without_the_package_the_mend_is_named(tmp_path: Path) -> None:
-    code = f"import sys; sys.modules['gallery_dl'] = None\n{SEARCH}"
-    process = python(code, TAGS)
-    _, err = process.communicate(timeout=60)
-    assert "MissingComponent" in err
-    assert "pip install 'gleanset[gallery-dl]'" in err
+def test_without_the_package_the_mend_is_named(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gallery_dl", None)
+    with pytest.raises(MissingComponent, match=r"pip install 'gleanset\[gallery-dl\]'"):
+        found(site)
 
 
 def test_keys_in_addresses_are_not_logged(

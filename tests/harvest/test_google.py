@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from google_page import Shown, page, script
+from google_page import Shown, link, page, script
 
 from gleanset.errors import UsageError
 from harvest.sources import Query, source_named
@@ -25,6 +25,12 @@ def test_a_script_tells_url_size_page_and_title() -> None:
         "https://h.example/a.jpg?w=1&h=2", "https://b.example/?p=1&q=2", 'A "cat" \\ 猫', 9, 8
     )
     assert results(page(script([cat]))) == [GoogleResult(cat.url, 9, 8, cat.page, cat.title)]
+
+
+def test_links_alone_will_do() -> None:
+    cat = Shown("https://h.example/ä.jpg?x=1&y=2", "https://p.example/", "A cat")
+    shown = GoogleResult(cat.url, cat.width, cat.height, cat.page, cat.title)
+    assert results(f"<body>{link(cat)}</body>") == [shown]
 
 
 @pytest.mark.parametrize(

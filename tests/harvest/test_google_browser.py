@@ -15,16 +15,14 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from faulty_server import FaultyServer, Proxy, running
-from google_page import CHUNK, Shown, SmallGoogle, link, page, script
-from tools_for_tests import ROOT, command, eventually, run_cli, run_here
+from faulty_server import FaultyServer, Handler, Proxy, running
+from google_page import CHUNK, SmallGoogle
+from tools_for_tests import ROOT, command, eventually, run_here
 
 from gleanset.errors import (
     Blocked,
-    Changed,
     GleansetError,
     MissingComponent,
-    RateLimited,
     Unreachable,
 )
 from gleanset.records import Candidate, Origin
@@ -62,15 +60,17 @@ class Site:
 
     def left(self) -> list[str]:
         """Files and processes of browsers that are still there."""
-        mark = os.fsencode(self.folder)
-        found = [str(path) for path in self.folder.iterdir()]
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "cmdline").read_bytes():
-                    found.append(process.name)
-            except OSError:
-                continue
-        return found
+        return [*map(str, self.folder.iterdir()), *processes_at(self.folder)]
+
+
+def processes_at(folder: Path) -> list[str]:
+    """The numbers of all processes that were started with files of this folder."""
+    numbers = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.fsencode(folder) in (process / "cmdline").read_bytes():
+                numbers.append(process.name)
+    return numbers
 
 
 @pytest.fixture
@@ -118,26 +118,11 @@ class TestBrowser:
         found.close()
 
     @pytest.mark.usefixtures("one_browser")
-    def test_links_alone_will_do(self, web: Site) -> None:
-        shown = Shown("https://h.example/ä.jpg?x=1&y=2", "https://p.example/", "A cat")
-        web.serve(f"<body>{link(shown)}</body>")
-        assert [(c.url, c.origin.title) for c in web.search()] == [(shown.url, "A cat")]
-
-    @pytest.mark.usefixtures("one_browser")
-    def test_none_is_none(self, web: Site) -> None:
-        web.serve("<body>Your search - cats - did not match any image results.</body>")
-        assert list(web.search()) == []
-
-    @pytest.mark.usefixtures("one_browser")
     @pytest.mark.parametrize(
         ("body", "status", "error", "told"),
         [
             ("<body>Before you continue to Google Search</body>", 200, Blocked, "google.window"),
-            ("<body>unusual traffic<div class=g-recaptcha></div>", 200, Blocked, "google.window"),
-            ("<body>no</body>", 403, Blocked, "403"),
-            ("", 429, RateLimited, "429"),
             ("", 500, Unreachable, "500"),
-            ("<noscript>enablejs</noscript><script>1</script>", 200, Changed, "cats"),
         ],
     )
     def test_turned_away_is_not_nothing(
@@ -161,14 +146,15 @@ class TestBrowser:
         with pytest.raises(Unreachable, match="ERR_"):
             list(web.search(endpoint="http://127.0.0.1:9"))
 
+    @pytest.mark.usefixtures("one_browser")
     def test_an_answer_given_in_the_page_lets_it_go_on(self, web: Site) -> None:
-        if shutil.which("xvfb-run") is None:
-            pytest.skip("needs xvfb-run for a window without a display")
-        web.google(3)
-        web.serve(
-            "<body>Before you continue to Google<script>"
-            "setTimeout(() => location.replace('search2'), 1500)</script></body>"
-        )
+        google = self._consent(web)
+        assert len(list(web.search(window="yes"))) == len(google.shown)
+
+    @pytest.mark.long
+    @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs xvfb-run")
+    def test_an_answer_given_in_a_window_lets_it_go_on(self, web: Site) -> None:
+        google = self._consent(web)
         code = (
             "from harvest.http import Client; from harvest.sources import Query, source_named\n"
             "import sys; options = {'endpoint': sys.argv[1], 'window': 'yes'}\n"
@@ -177,36 +163,55 @@ class TestBrowser:
             "    for found in google.candidates(query, client):\n"
             "        print(found.url)\n"
         )
-        home = web.server.otherwise
-
-        def after(h: object) -> None:
-            h.path = h.path.replace("search2", "search")  # type: ignore[attr-defined]
-            home(h)  # type: ignore[arg-type]
-
-        web.server.behaviours["/deep/search2"] = after
         done = subprocess.run(
-            ["xvfb-run", "-a", sys.executable, "-c", code, f"{web.server.url}/deep"],
+            ["xvfb-run", "-a", sys.executable, "-c", code, google.url],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             timeout=150,
         )
-        assert (done.returncode, len(done.stdout.split())) == (0, 3), done.stderr
+        assert (done.returncode, len(done.stdout.split())) == (0, len(google.shown)), done.stderr
 
-    def test_the_proxy_of_the_environment_is_asked(
-        self, web: Site, monkeypatch: pytest.MonkeyPatch
+    def _consent(self, web: Site) -> SmallGoogle:
+        """A search behind a page that a person answers, who takes a moment for it."""
+        google = web.google(3)
+        web.serve(
+            "<body>Before you continue to Google<script>"
+            "setTimeout(() => location.replace('search2'), 500)</script></body>"
+        )
+        answer = web.server.otherwise
+
+        def after(h: Handler) -> None:
+            h.path = h.path.replace("search2", "search")
+            answer(h)
+
+        web.server.behaviours["/deep/search2"] = after
+        return google
+
+    def test_the_proxy_is_asked_a_profile_is_kept_and_a_death_is_told(
+        self, web: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        shown = Shown("https://h.example/a.jpg", "https://p.example/", "A cat")
-        web.serve(page(script([shown])))
+        google = web.google(20)
         Proxy.lines.clear()
         proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-        port = web.server.server_address[1]
+        places = {
+            "endpoint": f"http://google.test:{web.server.server_address[1]}/deep",
+            "profile": str(tmp_path / "profile"),
+        }
         with running(proxy):
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
-            found = list(web.search(endpoint=f"http://google.test:{port}/deep"))
-        assert [c.url for c in found] == [shown.url]
+            search = web.search(**places)
+            results = list(islice(search, CHUNK))
+            assert [c.url for c in results] == [shown.url for shown in google.shown[:CHUNK]]
+            for process in processes_at(tmp_path / "profile"):
+                # Killing one of the browser's processes takes others along.
+                with suppress(ProcessLookupError):
+                    os.kill(int(process), 9)
+            with pytest.raises(Unreachable, match="browser is gone"):
+                list(search)
         assert any(line.startswith("GET http://google.test") for line in Proxy.lines)
         assert not any("status" in line or "session" in line for line in Proxy.lines)
+        assert (tmp_path / "profile" / "Default").is_dir()
 
     @pytest.mark.usefixtures("one_browser")
     def test_it_does_not_pretend_to_be_another_browser(self, web: Site) -> None:
@@ -224,33 +229,9 @@ class TestBrowser:
             found.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
         assert web.left() == []
 
-    def test_a_browser_that_dies_is_told(self, web: Site) -> None:
-        web.google()
-        found = web.search()
-        list(islice(found, CHUNK))
-        for process in web.left():
-            # Killing one of the browser's processes takes others along.
-            if process.isdecimal() and _runs(process, "chromium"):
-                with suppress(ProcessLookupError):
-                    os.kill(int(process), 9)
-        with pytest.raises(Unreachable, match="browser is gone"):
-            list(found)
-
     def test_a_browser_that_does_not_start_is_a_missing_component(self, web: Site) -> None:
         with pytest.raises(MissingComponent, match="does not start"):
             list(web.search(chrome=shutil.which("true") or ""))
-
-    def test_a_kept_profile_stays(self, web: Site, tmp_path: Path) -> None:
-        web.serve("<body>did not match any image results</body>")
-        list(web.search(profile=str(tmp_path / "profile")))
-        assert (tmp_path / "profile" / "Default").is_dir()
-
-
-def _runs(process: str, program: str) -> bool:
-    try:
-        return Path(f"/proc/{process}/exe").readlink().name == program
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.parametrize("option", ["chrome", "chromedriver"])
@@ -271,32 +252,21 @@ def test_a_window_needs_a_display(web: Site, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_private_addresses_need_leave(web: Site) -> None:
     with Client() as client:
-        if not hasattr(client, "allow_private"):
-            pytest.skip("the client does not tell whether it may visit private addresses")
         query = Query("cats", options={"endpoint": web.server.url})
         with pytest.raises(Unreachable, match="--allow-private"):
             list(GOOGLE.candidates(query, client))
 
 
-def test_without_the_extra_it_says_what_to_install(web: Site, tmp_path: Path) -> None:
-    """Selenium hidden behind an empty finder: as on a machine without the extra."""
-    code = (
-        "import sys\n"
-        "class Hidden:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.partition('.')[0] in ('selenium', 'google_images_download'):\n"
-        "            raise ModuleNotFoundError(name, name=name)\n"
-        "sys.meta_path.insert(0, Hidden())\n"
-        "from harvest.cli import main; main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "keyword", "x", "--source", "google", "-d", "d"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 6, done.stderr
+def test_without_the_extra_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a machine without the extra.
+    monkeypatch.delitem(sys.modules, "harvest.sources.google.browser", raising=False)
+    for package in ("selenium", "google_images_download"):
+        for module in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
+            monkeypatch.setitem(sys.modules, module, None)
+    done = run_here("harvest.cli", "keyword", "x", "--source", "google", "-d", tmp_path / "d")
+    assert done.code == 6, done.stderr
     assert "pip install 'gleanset[google]'" in done.stderr
 
 
@@ -323,7 +293,7 @@ class TestCommand:
         here.mkdir()
         google = web.google(20)
         arguments = self.arguments(google, tmp_path / "set", 5)
-        done = run_cli("harvest.cli", *arguments, "--json", cwd=here)
+        done = run_here("harvest.cli", *arguments, "--json", cwd=here)
         assert (done.code, done.json["added"]) == (0, 5), done.stderr
         assert len(done.stdout.splitlines()) == 1
         assert "ownload" not in done.stderr

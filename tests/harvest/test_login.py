@@ -260,14 +260,9 @@ BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not fou
     [
         (200, BAD_KEY, NeedsLogin),
         (401, "oauth_problem=signature_invalid&debug_sbs=my-key", NeedsLogin),
-        (429, "<h1>429 Too Many Requests</h1>", RateLimited),
         (403, "<h1>Forbidden</h1>", Blocked),
-        (503, "down", Unreachable),
         (200, {"stat": "fail", "code": 105, "message": "unavailable my-key"}, Unreachable),
-        (200, "<html>hello</html>", Changed),
         (200, {"hello": 1}, Changed),
-        (200, [], Changed),
-        (302, "", Changed),
     ],
 )
 def test_a_refused_key_is_not_kept(

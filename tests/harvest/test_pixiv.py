@@ -250,24 +250,23 @@ def test_without_a_token_nothing_is_asked(
 HTML = "<html><title>Just a moment...</title></html>"
 
 
-@pytest.mark.parametrize("path", ["/auth/token", SEARCH])
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("path", "answer", "kind"),
     [
-        (error("Rate Limit", 403), RateLimited),
-        (error("", 429), RateLimited),
-        ((429, "<html>Too many</html>"), RateLimited),
-        ((403, HTML), Blocked),
-        ((200, HTML), Blocked),
-        (error("Forbidden", 403), Blocked),
-        ((200, []), Changed),
-        ((200, {}), Changed),
-        ((200, "<html>welcome</html>"), Changed),
-        ((302, ""), Changed),
-        (error("not found", 404), Changed),
-        ((400, {"error": "invalid_client"}), Changed),
-        ((503, ""), Unreachable),
-        ((500, {"error": {"message": "oops"}}), Unreachable),
+        (SEARCH, error("Rate Limit", 403), RateLimited),
+        (SEARCH, (429, "<html>Too many</html>"), RateLimited),
+        (SEARCH, (200, HTML), Blocked),
+        (SEARCH, error("Forbidden", 403), Blocked),
+        (SEARCH, (200, []), Changed),
+        (SEARCH, (200, {}), Changed),
+        (SEARCH, (200, "<html>welcome</html>"), Changed),
+        (SEARCH, (302, ""), Changed),
+        (SEARCH, error("not found", 404), Changed),
+        (SEARCH, (503, ""), Unreachable),
+        (SEARCH, (500, {"error": {"message": "oops"}}), Unreachable),
+        ("/auth/token", (403, HTML), Blocked),
+        ("/auth/token", (200, {}), Changed),
+        ("/auth/token", (400, {"error": "invalid_client"}), Changed),
     ],
 )
 def test_turned_away_is_not_nothing(

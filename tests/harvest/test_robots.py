@@ -56,44 +56,22 @@ def outcome(client: Client, url: str) -> str:
     return "ok"
 
 
+# What protego, which reads them, is not alone in deciding: our name, and what comes as a text.
 RULES: dict[str, tuple[bytes, str, bool]] = {
     "nothing said": (b"", "/a.jpg", True),
     "all": (EVERYTHING, "/a.jpg", False),
-    "prefix": (b"User-agent: *\nDisallow: /private\n", "/private-too/a.jpg", False),
-    "other prefix": (b"User-agent: *\nDisallow: /private\n", "/not/private", True),
-    "empty disallow": (b"User-agent: *\nDisallow:\n", "/a.jpg", True),
-    "star": (b"User-agent: *\nDisallow: /*/big/\n", "/x/y/big/a.jpg", False),
-    "star elsewhere": (b"User-agent: *\nDisallow: /*/big/\n", "/big/a.jpg", True),
-    "star in the query": (b"User-agent: *\nDisallow: /*?*sig=\n", "/a.jpg?w=1&sig=2", False),
-    "end": (b"User-agent: *\nDisallow: /*.jpg$\n", "/a.jpg", False),
-    "not at the end": (b"User-agent: *\nDisallow: /*.jpg$\n", "/a.jpg?size=2", True),
-    "longest allows": (b"User-agent: *\nDisallow: /a\nAllow: /a/b\n", "/a/b/c.jpg", True),
-    "longest disallows": (b"User-agent: *\nAllow: /a/b\nDisallow: /a/b/c\n", "/a/b/c.jpg", False),
-    "as long: allowed": (b"User-agent: *\nDisallow: /a\nAllow: /a\n", "/a.jpg", True),
-    "paths have cases": (b"User-agent: *\nDisallow: /A\n", "/a.jpg", True),
-    "fields have none": (b"USER-AGENT: *\ndisALLOW: /a\n", "/a.jpg", False),
+    "a pattern": (b"User-agent: *\nDisallow: /*/big/*.jpg$\n", "/x/big/a.jpg", False),
+    "not the pattern": (b"User-agent: *\nDisallow: /*/big/*.jpg$\n", "/x/big/a.jpg?w=2", True),
     "quoted": ("User-agent: *\nDisallow: /café\n".encode(), "/caf%C3%A9.jpg", False),
     "unquoted": (b"User-agent: *\nDisallow: /caf%C3%A9\n", "/café.jpg", False),
     "our group, not all's": (EVERYTHING + b"\nUser-agent: gleanset\nAllow: /\n", "/a.jpg", True),
     "our group forbids": (b"User-agent: GleanSet\nDisallow: /\n", "/a.jpg", False),
     "another's group": (b"User-agent: otherbot\nDisallow: /\n", "/a.jpg", True),
     "a longer name": (b"User-agent: gleanset-video\nDisallow: /\n", "/a.jpg", True),
-    "one of two agents": (b"User-agent: x\nUser-agent: gleanset\nDisallow: /\n", "/a.jpg", False),
-    "groups are joined": (
-        b"User-agent: gleanset\nDisallow: /b\n\nUser-agent: *\nDisallow: /\n\n"
-        b"User-agent: gleanset\nDisallow: /a\n",
-        "/a.jpg",
-        False,
-    ),
-    "comments": (b"# hello\nUser-agent: * # all\nDisallow: /a # this\n", "/a.jpg", False),
     "byte order mark": (b"\xef\xbb\xbf" + EVERYTHING, "/a.jpg", False),
-    "CRLF": (EVERYTHING.replace(b"\n", b"\r\n"), "/a.jpg", False),
     "CR": (EVERYTHING.replace(b"\n", b"\r"), "/a.jpg", False),
-    "no last newline": (EVERYTHING.rstrip(), "/a.jpg", False),
-    "rules of nobody": (b"Disallow: /\n", "/a.jpg", True),
     "a web page": (b"<!DOCTYPE html>\n<html><body>\n<p>Disallow: /</p>\n", "/a.jpg", True),
     "no text at all": (bytes(range(256)) * 4, "/a.jpg", True),
-    "noise around": (b"\xff\xfe\nfoo bar\n" + EVERYTHING + b"Noindex: /x\n", "/a.jpg", False),
 }
 
 
@@ -251,9 +229,9 @@ def test_rules_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     tracemalloc.start()
     try:
-        # All of the first would be 9 MB, all of the second 2 MB.
-        assert memory_after(150, 200, rules) < 3_000_000
-        assert memory_after(3000, 500, b"") < 1_000_000
+        # All of the first would be 4 MB, all of the second 1 MB.
+        assert memory_after(60, 200, rules) < 3_000_000
+        assert memory_after(1500, 500, b"") < 700_000
     finally:
         tracemalloc.stop()
     assert not policy.check("http://h0.example/a.jpg")
