@@ -269,9 +269,9 @@ class Person:
             wanted = [most] * len(true)
         if page.kind == "groups":
             wanted = self._name_groups(page, true)
-        for row, (who, said) in enumerate(zip(true, wanted, strict=True)):
-            if who != said:
-                self._mend(row, who)
+        wrong = [row for row, who in enumerate(true) if who != wanted[row]]
+        for stroke in self._strokes(wrong, true):
+            self._mend(stroke, true[stroke[0]])
         until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
         self._see_all(view)
         if not whole:
@@ -297,11 +297,38 @@ class Person:
             said += [most] * group.size
         return said
 
-    def _mend(self, row: int, who: str) -> None:
-        if self.keys.get(who):
-            self.send(row, who)
+    def _strokes(self, wrong: list[int], true: list[str]) -> list[list[int]]:
+        """Put neighbours in one line who are the same together: a held key sends them at once."""
+        strokes: list[list[int]] = []
+        for row in wrong:
+            last = strokes[-1] if strokes else [-2]
+            alike = row == last[-1] + 1 and true[row] == true[last[0]]
+            if alike and self._height(row) == self._height(last[0]):
+                last.append(row)
+            else:
+                strokes.append([row])
+        return strokes
+
+    def _height(self, row: int) -> int:
+        return self.view.view.visualRect(self.view.model.index(row)).top()
+
+    def _mend(self, stroke: list[int], who: str) -> None:
+        first, *others = stroke
+        grid, key = self.view.view, self.keys.get(who, "")
+        if not key:
+            self.introduce(first, who)
+        elif others and len(key) == 1 and not class_pages(self).view.has_groups:
+            self.point(first)
+            self.gestures["stroke"] += 1
+            QTest.keyPress(grid, key)
+            for row in others:
+                self.point(row)
+            QTest.keyRelease(grid, key)
+            return
         else:
-            self.introduce(row, who)
+            self.send(first, who)
+        for row in others:
+            self.send(row, who)
 
     def _see_all(self, view: ClassPagesView) -> None:
         """Scrolling is not counted; a page that fits needs none."""
