@@ -160,7 +160,7 @@ def test_keys_act_after_a_click_in_the_rail_its_menu_and_a_new_name(person: Pers
     assert set(labels(window.worker.root).values()) == {None}
 
 
-@pytest.mark.parametrize("name", ["mococo", "izumi konata", "nagisa", "2B", "Gumi", "Lola"])
+@pytest.mark.parametrize("name", ["nagisa", "2B", "Gumi Lola"])
 def test_a_name_is_no_command(unnamed: Person, name: str) -> None:
     view, window = alive(unnamed), unnamed.window
     assert view.page is not None
@@ -218,17 +218,17 @@ def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceS
     assert view.model.state(view.view.point).target == other
 
 
-@pytest.mark.parametrize("name", ["sorting", "pages", "review", "numbers", "reports"])
-def test_n_makes_a_class(opened: Opened, few: FaceSet, name: str) -> None:
-    propose(few, 0.97)
-    window = opened(few.root, name)
+def test_n_makes_a_class(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
     settle(window)
-    press(window, "n")
-    assert isinstance(window.focusWidget(), QLineEdit)
-    if name != "pages":  # there it names the page
-        press(window, *"nagisa", Key.Key_Return)
+    for view in ("sorting", "review", "numbers", "reports"):
+        window.show_view(view)
+        settle(window)
+        press(window, "n")
+        assert isinstance(window.focusWidget(), QLineEdit)
+        press(window, *view, Key.Key_Return)
         assert window.worker.last is not None
-        assert "nagisa" in window.worker.last.keys
+        assert view in window.worker.last.keys
 
 
 @pytest.mark.parametrize("name", VIEW_NAMES)
@@ -236,7 +236,7 @@ def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> 
     propose(few, 0.97)
     if name == "reports":
         add_reports(few.root, [Told(one) for one in few.names * 3])
-    window = opened(few.root, name)
+    window = opened(few.root, name, (1000, 640))
     settle(window)
     told: list[str] = []
     window.worker.message.connect(lambda text, bad: told.append(text))

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet
+from drawn_faces import FaceSet, copied
 from person import Opened, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -15,26 +15,54 @@ from sorting_book import by_id
 from gleanset import Dataset
 from gleanset.config import read_toml
 from gleanset.settings import FILE, Settings
+from labeler.duplicates.finder import DuplicateFinder
 from labeler.qt.classes.table import PROGRESS, SHARE
 from labeler.qt.views.numbers import NumbersView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
+from labeler.splits.plan import apply_split, plan_split
 
 Button = Qt.MouseButton
 
 
-@pytest.fixture
-def view(few: FaceSet, opened: Opened) -> NumbersView:
-    with Dataset.open(few.root) as dataset:
+@pytest.fixture(scope="module")
+def labelled(drawn_few: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """All faces with their class; copy it, do not change it."""
+    faces = copied(drawn_few, tmp_path_factory.mktemp("labelled") / "d")
+    with Dataset.open(faces.root) as dataset:
         session = SortingSession(dataset)
-        session.file_each(by_id(session, few.truth), "all")
+        session.file_each(by_id(session, faces.truth), "all")
         session.spend(120, 300)
-    window = opened(few.root, "numbers")
+    return faces
+
+
+@pytest.fixture(scope="module")
+def split(labelled: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """The same with a split, ready to be exported."""
+    faces = copied(labelled, tmp_path_factory.mktemp("split") / "d", named=False)
+    with Dataset.open(faces.root) as dataset:
+        DuplicateFinder(dataset, workers=1).search_labelled()
+        apply_split(dataset, plan_split(dataset, dataset.settings.split))
+    return faces
+
+
+def shown(opened: Opened, faces: FaceSet, to: Path) -> NumbersView:
+    window = opened(copied(faces, to, named=False).root, "numbers")
     settle(window)
-    shown = window.view
-    assert isinstance(shown, NumbersView)
-    until(lambda: shown.table.topLevelItemCount() > 0)
-    return shown
+    view = window.view
+    assert isinstance(view, NumbersView)
+    until(lambda: view.table.topLevelItemCount() > 0)
+    return view
+
+
+@pytest.fixture
+def view(labelled: FaceSet, opened: Opened, tmp_path: Path) -> NumbersView:
+    return shown(opened, labelled, tmp_path / "d")
+
+
+@pytest.fixture
+def split_view(split: FaceSet, opened: Opened, tmp_path: Path) -> NumbersView:
+    return shown(opened, split, tmp_path / "d")
 
 
 def window_of(view: NumbersView) -> LabelerWindow:
@@ -59,7 +87,7 @@ def preview(view: NumbersView) -> None:
     settle(window_of(view))
 
 
-def test_progress_towards_a_target(view: NumbersView) -> None:
+def test_progress_towards_a_target_and_what_it_has_cost(view: NumbersView) -> None:
     counts = [int(text) for text in column(view, 1)]
     assert sum(counts) == 60
     view.target.setValue(max(counts))
@@ -70,9 +98,6 @@ def test_progress_towards_a_target(view: NumbersView) -> None:
     assert column(view, PROGRESS)[least] == f"{max(counts) - min(counts)} to go"
     share = view.table.topLevelItem(least).data(PROGRESS, SHARE)
     assert share == pytest.approx(min(counts) / max(counts))
-
-
-def test_gestures_and_time_are_counted(view: NumbersView) -> None:
     text = view.spent.text()
     assert "60 of 60 sorted" in text
     assert "120 gestures, 5 min" in text
@@ -93,71 +118,56 @@ def test_a_split_is_shown_before_it_is_kept(view: NumbersView) -> None:
     assert [[int(text) for text in column(view, number)] for number in (4, 5, 6)] == shown
 
 
-def test_export_from_the_window(view: NumbersView) -> None:
+def exported(view: NumbersView, size: str = "", kind: str = "imagefolder") -> str:
+    """Export as a person would; return what is said of it."""
     box = view.export_box
+    box.format.setCurrentText(kind)
+    box.size_text.setText(size)
     QTest.mouseClick(box.start_button, Button.LeftButton)
     until(lambda: not box.working.busy)
-    assert "nothing to export" in box.result.text()
-    preview(view)
-    view.keep()
-    until(lambda: not view._splitting.busy)
-    box.size_text.setText("nonsense")
-    box.start()
-    assert "is not a size" in box.result.text()
-    box.size_text.setText("32x32")
-    QTest.mouseClick(box.start_button, Button.LeftButton)
-    assert box.cancel_button.isVisible()
-    until(lambda: not box.working.busy, 60)
-    assert "60 pictures written" in box.result.text()
-    folder = view.worker.root / "exports" / "imagefolder"
-    assert len(list(folder.rglob("*.jpg"))) == 60
-    assert box.start_button.isVisible()
-    box.format.setCurrentText("yolo-detect")
-    box.start()
-    assert "keeps the sizes of its pictures" in box.result.text()
-    box.size_text.clear()
-    box.start()
-    until(lambda: not box.working.busy, 60)
-    assert (view.worker.root / "exports" / "yolo-detect" / "data.yaml").is_file()
+    settle(window_of(view))
+    return box.result.text()
+
+
+def test_nothing_is_exported_before_a_split(view: NumbersView) -> None:
+    assert "nothing to export" in exported(view)
+
+
+def test_export_from_the_window(split_view: NumbersView) -> None:
+    view, exports = split_view, split_view.worker.root / "exports"
+    assert "is not a size" in exported(view, "nonsense")
+    assert "60 pictures written" in exported(view, "32x32")
+    assert len(list((exports / "imagefolder").rglob("*.jpg"))) == 60
+    assert view.export_box.start_button.isVisible()
+    assert "keeps the sizes of its pictures" in exported(view, "32x32", "yolo-detect")
+    exported(view, "", "yolo-detect")
+    assert (exports / "yolo-detect" / "data.yaml").is_file()
 
 
 @pytest.mark.damages
-def test_one_picture_that_cannot_be_read_is_one(view: NumbersView) -> None:
-    root, said = view.worker.root, list[str]()
-    view.worker.message.connect(lambda text, bad: said.append(text))
-    preview(view)
-    view.keep()
-    until(lambda: not view._splitting.busy)
+def test_one_picture_that_cannot_be_read_is_one(split_view: NumbersView) -> None:
+    root, said = split_view.worker.root, list[str]()
+    split_view.worker.message.connect(lambda text, bad: said.append(text))
     next((root / "images").rglob("*.*")).unlink()
     shutil.rmtree(root / "crops", ignore_errors=True)
-    view.export_box.size_text.setText("32x32")
-    view.export_box.start()
-    until(lambda: not view.export_box.working.busy, 60)
+    exported(split_view, "32x32")
     assert said[-1] == "1 picture cannot be read"
 
 
-def test_a_cancelled_export_leaves_nothing(view: NumbersView) -> None:
-    preview(view)
-    view.keep()
-    until(lambda: not view._splitting.busy)
-    box = view.export_box
-    box.start()
-    box.working.cancel()
-    until(lambda: not box.working.busy, 60)
+def test_a_cancelled_export_leaves_nothing(split_view: NumbersView) -> None:
+    """Nor does one that closing the window twice gives up."""
+    box, window = split_view.export_box, window_of(split_view)
+    QTest.mouseClick(box.start_button, Button.LeftButton)
+    assert box.cancel_button.isVisible()
+    QTest.mouseClick(box.cancel_button, Button.LeftButton)
+    until(lambda: not box.working.busy)
     assert "cancelled" in box.result.text()
-    assert not any(path.is_dir() for path in Path(view.worker.root / "exports").glob("*"))
-
-
-def test_closing_twice_during_an_export_ends_it(view: NumbersView) -> None:
-    preview(view)
-    view.keep()
-    until(lambda: not view._splitting.busy)
-    box = view.export_box
     box.start()
-    assert not window_of(view).close()
-    assert window_of(view).close()
+    assert not window.close()
+    assert window.close()
     assert box.working._thread is not None
     assert not box.working._thread.is_alive()
+    assert not any(path.is_dir() for path in Path(window.worker.root / "exports").glob("*"))
 
 
 def test_the_look_panel_is_there_where_it_says_something(view: NumbersView) -> None:

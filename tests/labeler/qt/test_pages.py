@@ -222,28 +222,28 @@ def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
     assert view.page.label != label
 
 
-@pytest.mark.parametrize("by", ["key", "mouse"])
-def test_a_stack_is_opened(
-    opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, by: str
+def test_a_stack_is_opened_by_a_key_or_the_mouse(
+    opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")
     propose(faces, 0.9, together=3)
     person = Person(opened(faces.root, "pages"), faces)
     settle(person.window)
     view = class_pages(person)
-    stacks = [row for row, tile in enumerate(view.page.tiles) if len(tile.rows) == 3]
-    before, rows = view.page, view.page.tiles[stacks[1]].rows
-    if by == "key":
-        person.point(stacks[1])
-        person.press(Key.Key_S, "split")
-    else:
-        double_click(person, stacks[1])
-    until(lambda: view.page is not None and view.page is not before)
-    settle(person.window)
-    alone = {tile.rows for tile in view.page.tiles}
-    assert {(row,) for row in rows} <= alone
-    assert len(view.page.rows) == len(before.rows)
-    assert set(view.model.states.values()) <= {UNMARKED}
+    for by_mouse in (False, True):
+        stacks = [row for row, tile in enumerate(view.page.tiles) if len(tile.rows) == 3]
+        before, rows = view.page, view.page.tiles[stacks[1]].rows
+        if by_mouse:
+            double_click(person, stacks[1])
+        else:
+            person.point(stacks[1])
+            person.press(Key.Key_S, "split")
+        until(lambda shown=before: view.page is not None and view.page is not shown)  # type: ignore[misc]
+        settle(person.window)
+        alone = {tile.rows for tile in view.page.tiles}
+        assert {(row,) for row in rows} <= alone
+        assert len(view.page.rows) == len(before.rows)
+        assert set(view.model.states.values()) <= {UNMARKED}
     # On a tile of one face it is two clicks: lifted, and put back.
     page, single = view.page, next(n for n, t in enumerate(view.page.tiles) if len(t.rows) == 1)
     double_click(person, single)

@@ -17,7 +17,11 @@ from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.sending import ENTER_DEAD
 
 Key, Button = Qt.Key, Qt.MouseButton
-SIZES = ((1280, 720), (1920, 1080), (2560, 1440))
+SIZES = [
+    (1280, 720),
+    pytest.param((1920, 1080), marks=pytest.mark.long),
+    pytest.param((2560, 1440), marks=pytest.mark.long),
+]
 SMALL = (620, 330)
 
 
@@ -102,7 +106,9 @@ def test_enter_shows_what_is_below_before_it_files(
 
 
 @pytest.mark.usefixtures("long_pages")
-@pytest.mark.parametrize("by", ["wheel", "bar", "keys"])
+@pytest.mark.parametrize(
+    "by", ["bar", *(pytest.param(by, marks=pytest.mark.long) for by in ("wheel", "keys"))]
+)
 def test_scrolling_paints_and_counts(
     opened: Opened, few: FaceSet, painted: set[int], by: str
 ) -> None:

@@ -171,16 +171,6 @@ def select_only() -> object:
     return Select.ClearAndSelect
 
 
-# -- drops
-
-
-@pytest.fixture
-def person(opened: Opened, few: FaceSet) -> Person:
-    person = Person(opened(few.root), few)
-    settle(person.window)
-    return person
-
-
 # -- the window itself
 
 
@@ -197,10 +187,7 @@ def test_a_window_that_was_off_the_screen_comes_back(opened: Opened, few: FaceSe
     assert seen.height() > 300
 
 
-@pytest.mark.parametrize("view", VIEW_NAMES)
-def test_no_network(
-    opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch, view: str
-) -> None:
+def test_no_network(opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
     def refuse(*args: object, **more: object) -> None:
@@ -209,9 +196,11 @@ def test_no_network(
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, refuse)
-    window = opened(few.root, view)
-    settle(window)
-    until(lambda: window.view.settled())
+    window = opened(few.root)
+    for view in VIEW_NAMES:
+        window.show_view(view)
+        settle(window)
+        until(window.view.settled)
     window.close()
     assert asked == []
 
