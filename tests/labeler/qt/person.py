@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import (
     QDrag,
@@ -28,7 +29,7 @@ from labeler.qt.views.base import LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.views.page_grid import PageGrid
-from labeler.qt.views.sending import ENTER_DEAD, SendingView
+from labeler.qt.views.sending import ENTER_DEAD, PagedView, SendingView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import DIGITS
 
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
 Key, Button = Qt.Key, Qt.MouseButton
 SHORTEST, LONGEST = 0.001, 0.02
 """So many seconds lie between two looks at a window that works."""
+
+SIZES = [
+    (1280, 720),
+    pytest.param((1920, 1080), marks=pytest.mark.long),
+    pytest.param((2560, 1440), marks=pytest.mark.long),
+]
 
 Opened = Callable[..., LabelerWindow]
 """What the fixture `opened` gives: a dataset's folder, a view and a size make a window."""
@@ -81,6 +88,12 @@ def coming(view: LabelerView) -> bool:
     covered = isinstance(window, LabelerWindow) and window.sheet.isVisible()
     shown = isinstance(view, SendingView) and view.view.isVisible() and not covered
     return shown and bool(view.view.unseen(view.view.in_sight()))
+
+
+def alive(view: PagedView) -> None:
+    """Past the moment in which Enter is dead."""
+    shown = view._shown_at
+    until(lambda: time.monotonic() - shown > ENTER_DEAD)
 
 
 def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoButton) -> None:
@@ -167,8 +180,7 @@ class Person:
     def enter(self) -> None:
         self.gestures["enter"] += 1
         if isinstance(self.view, DuplicatesView):
-            shown = self.view._shown_at
-            until(lambda: time.monotonic() - shown > ENTER_DEAD)
+            alive(self.view)
         QTest.keyClick(self.view.view, Key.Key_Return)
 
     def click(self, row: int, what: str = "click", modifiers: Qt.KeyboardModifier = NONE) -> None:
@@ -272,7 +284,7 @@ class Person:
         wrong = [row for row, who in enumerate(true) if who != wanted[row]]
         for stroke in self._strokes(wrong, true):
             self._mend(stroke, true[stroke[0]])
-        until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
+        alive(view)
         self._see_all(view)
         if not whole:
             self.enter()

@@ -17,9 +17,8 @@ from drawn_faces import FaceSet
 from many_faces import copy_of_many
 from person import Opened, Person, settle, until
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
-from PySide6.QtGui import QColor, QPalette
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
 from labeler import cli_window
@@ -29,19 +28,6 @@ from labeler.qt.window import LabelerWindow
 
 ROOT = Path(__file__).parents[3]
 Cli = Callable[..., Any]
-
-
-def luminance(colour: QColor) -> float:
-    """WCAG 2.2, relative luminance."""
-    parts = [
-        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
-        for value in (colour.redF(), colour.greenF(), colour.blueF())
-    ]
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-
-def dark() -> QPalette:
-    return QPalette(QColor(52, 54, 58), QColor(34, 36, 40))
 
 
 def test_states_can_be_told_apart_in_grey(opened: Opened, few: FaceSet) -> None:
@@ -154,11 +140,6 @@ def test_a_folder_gets_pictures_of_every_view_in_both_themes(tmp_path: Path) -> 
     assert one == [("crop", "dark", tmp_path / "crop-dark.png")]
     file = tmp_path / "new.png"
     assert wishes._replace(screenshot=file).pictures() == [("sorting", None, file)]
-
-
-def _takes_tab(widget: QWidget) -> bool:
-    takes = widget.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
-    return bool(takes) and widget.isVisible() and widget.isEnabled()
 
 
 def test_a_closed_window_leaves_nothing_behind(application: QApplication, few: FaceSet) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet
-from person import Opened, Person, settle, until
+from person import SIZES as WINDOWS
+from person import Opened, Person, alive, settle, until
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -19,17 +19,11 @@ from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.qt.views.duplicates import DuplicatesView
-from labeler.qt.views.sending import ENTER_DEAD
 from labeler.qt.window import LabelerWindow
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
 
 Key = Qt.Key
-WINDOWS = [
-    (1280, 720),
-    pytest.param((1920, 1080), marks=pytest.mark.long),
-    pytest.param((2560, 1440), marks=pytest.mark.long),
-]
 SIZES = ((320, 240), (240, 180), (160, 120))
 GROUPS = 3
 
@@ -174,7 +168,7 @@ def test_what_another_program_decided_is_left_alone(person: Person) -> None:
         finder.apply(finder.plan())
     said: list[str] = []
     person.window.worker.message.connect(lambda text, bad: said.append(text))
-    until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
+    alive(view)
     view.accept_page()
     until(lambda: bool(said))
     assert "decided meanwhile" in said[-1]
@@ -237,8 +231,7 @@ def test_enter_shows_what_is_below_before_it_sets_copies_aside(person: Person) -
     settle(window)
     unseen = len(view.view.unseen())
     assert unseen
-    shown = view._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    alive(view)
     QTest.keyClick(view.view, Key.Key_Return)
     settle(window)
     assert aside(person) == []

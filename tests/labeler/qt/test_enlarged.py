@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, drawn_once, labels, propose
-from person import CONTROL, NONE, Opened, Person, settle, until
+from person import CONTROL, NONE, SIZES, Opened, Person, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent, QDesktopServices, QGuiApplication
 from PySide6.QtTest import QTest
@@ -16,11 +16,6 @@ from labeler.qt.views.enlarged import EnlargedFace
 from labeler.qt.views.tile_menu import TileMenu
 
 Key, Left = Qt.Key, Qt.MouseButton.LeftButton
-SIZES = [
-    (1280, 720),
-    pytest.param((1920, 1080), marks=pytest.mark.long),
-    pytest.param((2560, 1440), marks=pytest.mark.long),
-]
 
 
 @pytest.fixture(scope="module")

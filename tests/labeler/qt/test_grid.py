@@ -26,10 +26,8 @@ Key, Button = Qt.Key, Qt.MouseButton
 
 
 @pytest.fixture
-def person(opened: Opened, few: FaceSet) -> Person:
-    person = Person(opened(few.root), few)
-    settle(person.window)
-    return person
+def person(at_grid: Person) -> Person:
+    return at_grid
 
 
 def steps(person: Person) -> list[str]:

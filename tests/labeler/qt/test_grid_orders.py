@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 from drawn_faces import FaceSet, propose
-from person import CONTROL, Opened, Person, settle, until
+from person import CONTROL, SIZES, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QComboBox
@@ -20,11 +20,6 @@ from labeler.sorting.grid_rows import ALL_PLACES
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
-SIZES = [
-    (1280, 720),
-    pytest.param((1920, 1080), marks=pytest.mark.long),
-    pytest.param((2560, 1440), marks=pytest.mark.long),
-]
 
 
 @pytest.fixture

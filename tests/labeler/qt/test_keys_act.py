@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from pathlib import Path
-
 import pytest
 from drawn_faces import FaceSet, labels, propose
-from person import NONE, Opened, Person, settle, until
+from person import NONE, Opened, Person, alive, settle, until
 from polish import VIEW_NAMES
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent
@@ -17,7 +13,6 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 from web_claims import Told, add_reports
 
 from labeler.qt.views.class_pages import ClassPagesView
-from labeler.qt.views.sending import ENTER_DEAD
 from labeler.qt.window import LabelerWindow
 
 Key, Button = Qt.Key, Qt.MouseButton
@@ -79,32 +74,19 @@ def on_faces(person: Person) -> bool:
     return person.window.focusWidget() is person.view.view
 
 
-def alive(person: Person) -> ClassPagesView:
+def ready(person: Person) -> ClassPagesView:
     """A page that is past the moment in which nothing is filed."""
     view = person.window.view
     assert isinstance(view, ClassPagesView)
     until(lambda: view.page is not None)
     settle(person.window)
-    shown = view._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    alive(view)
     return view
 
 
 @pytest.fixture
-def unnamed(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
-    """Sixty faces, no class: the first page asks who this is."""
-    shutil.copytree(drawn_few.root, tmp_path / "d")
-    faces = FaceSet(tmp_path / "d", drawn_few.truth)
-    person = Person(opened(faces.root, "pages"), faces)
-    settle(person.window)
-    return person
-
-
-@pytest.fixture
-def person(opened: Opened, few: FaceSet) -> Person:
-    person = Person(opened(few.root), few)
-    settle(person.window)
-    return person
+def person(at_grid: Person) -> Person:
+    return at_grid
 
 
 def test_keys_act_after_a_name_in_the_rail(person: Person) -> None:
@@ -162,7 +144,7 @@ def test_keys_act_after_a_click_in_the_rail_its_menu_and_a_new_name(person: Pers
 
 @pytest.mark.parametrize("name", ["nagisa", "2B", "Gumi Lola"])
 def test_a_name_is_no_command(unnamed: Person, name: str) -> None:
-    view, window = alive(unnamed), unnamed.window
+    view, window = ready(unnamed), unnamed.window
     assert view.page is not None
     assert view.page.kind == "groups"
     assert on_faces(unnamed)
@@ -179,7 +161,7 @@ def test_a_name_is_no_command(unnamed: Person, name: str) -> None:
 
 def test_letters_before_a_page_has_come_name_nothing_unseen(unnamed: Person) -> None:
     """They stay in the field, and are no commands on the page that comes."""
-    view, window = alive(unnamed), unnamed.window
+    view, window = ready(unnamed), unnamed.window
     first = view.page
     assert first is not None
     while view.view.unmarked(range(len(first.tiles))):
@@ -196,7 +178,7 @@ def test_letters_before_a_page_has_come_name_nothing_unseen(unnamed: Person) -> 
     settle(window)
     assert view.header.name.text() == "rollo"
     assert unnamed.sorted == sorted_by_then
-    alive(unnamed)
+    ready(unnamed)
     press(window, Key.Key_Return)
     assert "typed before" in said(window).lower()
     assert unnamed.sorted == sorted_by_then
@@ -208,10 +190,10 @@ def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceS
     propose(few, 0.97)
     person = Person(opened(few.root, "pages"), few)
     settle(person.window)
-    view = alive(person)
+    view = ready(person)
     move(person.window, place_of(person, 2))
     press(person.window, Key.Key_Return)
-    alive(person)
+    ready(person)
     assert view.view.point >= 0
     other = next(name for name in person.keys if view.page and name != view.page.label)
     press(person.window, person.keys[other])

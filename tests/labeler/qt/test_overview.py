@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from pathlib import Path
-
 import pytest
-from drawn_faces import FaceSet, labels
-from person import SHIFT, Person, class_pages, drop_over, settle, until
+from drawn_faces import labels
+from person import SHIFT, Person, alive, class_pages, drop_over, settle
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QDrag, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
-from window_fixtures import Opened
 
 from gleanset import Dataset
 from gleanset.db.changes import Bonds
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.grid.painter import TileAppearance, paint_tile
-from labeler.qt.views.sending import ENTER_DEAD
 
 Key = Qt.Key
 
 
 @pytest.fixture
-def person(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
-    """Somebody before the overview of faces of which nothing is known."""
-    shutil.copytree(drawn_few.root, tmp_path / "d")
-    found = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
-    settle(found.window)
-    return found
+def person(unnamed: Person) -> Person:
+    return unnamed
 
 
 def group_rows(person: Person, number: int) -> range:
@@ -47,8 +37,7 @@ def named(person: Person, name: str) -> int:
 
 
 def leave(person: Person) -> None:
-    view = class_pages(person)
-    until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
+    alive(class_pages(person))
     person.enter()
     settle(person.window)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, add_classes, copied, drawn_once, labels, propose
-from person import Opened, Person, class_pages, settle, until
+from person import Opened, Person, alive, class_pages, settle, until
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtTest import QTest
@@ -16,7 +15,6 @@ from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
 from labeler.qt.grid.model import UNMARKED
-from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -42,8 +40,7 @@ def person(opened: Opened, drawn_two: FaceSet, tmp_path: Path) -> Person:
 def ready(person: Person) -> None:
     """Past the moment in which Enter is dead."""
     until(lambda: class_pages(person).page is not None)
-    shown = class_pages(person)._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    alive(class_pages(person))
 
 
 def counted(person: Person) -> int:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import copied, drawn_once, labels, propose
-from person import Opened, Person, class_pages, settle, until
+from person import Opened, Person, alive, class_pages, settle, until
 from PySide6.QtCore import Qt
 
 from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.detail_panel import HOVER_MS
-from labeler.qt.views.sending import ENTER_DEAD
 from labeler.sorting import page_layout
 
 Key = Qt.Key
@@ -31,8 +30,7 @@ def person(opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: P
 
 def ready(person: Person) -> None:
     """Past the moment in which Enter is dead."""
-    shown = class_pages(person)._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    alive(class_pages(person))
 
 
 def classes(person: Person) -> set[str]:

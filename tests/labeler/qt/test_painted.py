@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from drawn_faces import FaceSet, labels, propose
-from person import NONE, Opened, Person, hover, settle, until
+from person import NONE, SIZES, Opened, Person, alive, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -14,14 +12,8 @@ from PySide6.QtWidgets import QApplication
 from labeler.qt.grid.tile_view import TileView
 from labeler.qt.views import page_grid
 from labeler.qt.views.class_pages import ClassPagesView
-from labeler.qt.views.sending import ENTER_DEAD
 
 Key, Button = Qt.Key, Qt.MouseButton
-SIZES = [
-    (1280, 720),
-    pytest.param((1920, 1080), marks=pytest.mark.long),
-    pytest.param((2560, 1440), marks=pytest.mark.long),
-]
 SMALL = (620, 330)
 
 
@@ -53,9 +45,7 @@ def pages(opened: Opened, few: FaceSet, size: tuple[int, int]) -> Person:
     propose(FaceSet(few.root, one_class(few)), 1.0)
     person = Person(opened(few.root, "pages", size), few)
     settle(person.window)
-    view = view_of(person)
-    shown = view._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    alive(view_of(person))
     return person
 
 
@@ -155,8 +145,7 @@ def test_a_picture_that_has_not_come_is_not_seen(
     person = Person(opened(few.root, "pages"), few)
     view = view_of(person)
     until(lambda: view.page is not None and view.model.tile(0) is not None)
-    shown = view._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    alive(view)
     QTest.keyClick(view.view, Key.Key_Return)
     assert "still coming" in person.window.statusBar().currentMessage()
     hover(view.view.viewport(), view.view.visualRect(view.model.index(0)).center())

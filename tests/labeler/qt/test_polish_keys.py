@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from drawn_faces import FaceSet, labels, propose
-from person import NONE, SHIFT, Opened, Person, settle, until
+from person import NONE, SHIFT, Opened, Person, alive, settle, until
 from polish import VIEW_NAMES
 from PySide6.QtCore import Qt
 from PySide6.QtGui import (
@@ -128,7 +128,7 @@ def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None
                 # On an overview digits begin a name: with Shift they are keys.
                 shift = SHIFT if view.page.kind == "groups" else NONE
                 person.press(person.keys[person.who(row)], "key", shift)
-        until_enter_lives(view)
+        alive(view)
         QTest.keyClick(view.view, Key.Key_End)
         QTest.keyClick(view.view, Key.Key_Return)
         settle(window)
@@ -136,14 +136,6 @@ def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None
     QTest.keyClick(view.view, Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     settle(window)
     assert labels(few.root) != few.truth
-
-
-def until_enter_lives(view: ClassPagesView) -> None:
-    from time import monotonic
-
-    from labeler.qt.views.sending import ENTER_DEAD
-
-    until(lambda: monotonic() - view._shown_at > ENTER_DEAD)
 
 
 def test_no_key_means_two_things(views: Iterator[LabelerWindow]) -> None:
@@ -197,7 +189,7 @@ def test_pages_and_results_are_read_out(opened: Opened, few: FaceSet, heard: lis
     assert any(view.header.title.text() in text for text in heard)
     first = view.header.title.text()
     heard.clear()
-    until_enter_lives(view)
+    alive(view)
     person._see_all(view)
     person.enter()
     settle(person.window)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, add_classes, copied, labels
-from person import NONE, Opened, Person, settle, until
+from person import NONE, SIZES, Opened, Person, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
@@ -19,11 +19,6 @@ from labeler.classes import ClassEditor
 from labeler.qt.classes.rail import ClassListView
 from labeler.qt.grid.drag import TileMimeData
 
-SIZES = [
-    (1280, 720),
-    pytest.param((1920, 1080), marks=pytest.mark.long),
-    pytest.param((2560, 1440), marks=pytest.mark.long),
-]
 CLASSES = 40
 COPY = Qt.DropAction.CopyAction
 

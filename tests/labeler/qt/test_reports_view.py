@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import pytest
 from drawn_faces import FaceSet
-from person import CONTROL, Opened, Person, settle, until
+from person import CONTROL, Opened, Person, alive, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
@@ -16,7 +15,6 @@ from web_claims import Told, add_reports
 from gleanset import Dataset
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from labeler.qt.views.reports import ReportsView
-from labeler.qt.views.sending import ENTER_DEAD
 from labeler.review.reports import ReportPictures, report_tiles
 
 Key = Qt.Key
@@ -29,7 +27,7 @@ def view_of(person: Person) -> ReportsView:
     assert isinstance(view, ReportsView)
     until(view.settled)
     settle(person.window)
-    until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
+    alive(view)
     return view
 
 

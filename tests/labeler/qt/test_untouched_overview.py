@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Person, class_pages, settle, until
+from person import Person, alive, class_pages, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -33,12 +33,8 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def person(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
-    """Somebody before the overview of faces of which nothing is known."""
-    shutil.copytree(drawn_few.root, tmp_path / "d")
-    found = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
-    settle(found.window)
-    return found
+def person(unnamed: Person) -> Person:
+    return unnamed
 
 
 def page_of(person: Person) -> ClassPage:
@@ -90,7 +86,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
         "Faces are being compared: groups of look-alikes come by themselves"
     )
     assert not view.header.name.isVisible()
-    until(lambda: time.monotonic() - view._shown_at > ENTER_DEAD)
+    alive(view)
     QTest.keyClick(view.view, Qt.Key.Key_Return)
     view.name_page("Miku")  # as by a name that was begun for the page before
     settle(person.window)

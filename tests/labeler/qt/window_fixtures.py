@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, drawn_once
-from person import Opened
+from person import Opened, Person, settle
 from PySide6.QtCore import QCoreApplication, QEvent, QSettings
 from PySide6.QtGui import QCursor
 from PySide6.QtWidgets import QApplication
@@ -44,6 +44,23 @@ def drawn_few(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
 def few(drawn_few: FaceSet, tmp_path: Path) -> FaceSet:
     """The same, with classes, for one test alone."""
     return copied(drawn_few, tmp_path / "few")
+
+
+@pytest.fixture
+def unnamed(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
+    """Somebody before the overview of faces of whom nothing is known; there is no class."""
+    faces = copied(drawn_few, tmp_path / "d", named=False)
+    somebody = Person(opened(faces.root, "pages"), faces)
+    settle(somebody.window)
+    return somebody
+
+
+@pytest.fixture
+def at_grid(opened: Opened, few: FaceSet) -> Person:
+    """Somebody before the grid of all faces, with their classes."""
+    somebody = Person(opened(few.root), few)
+    settle(somebody.window)
+    return somebody
 
 
 @pytest.fixture
