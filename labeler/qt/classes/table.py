@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
@@ -16,6 +20,7 @@ from PySide6.QtWidgets import (
 from gleanset.db.sorting import ClassCount
 from labeler.numbers import PARTS, Numbers
 from labeler.qt.theme import focus_ring, trough
+from labeler.qt.translations import tr
 from labeler.splits.plan import SplitPlan
 
 Index = QModelIndex | QPersistentModelIndex
@@ -47,17 +52,64 @@ class BarDelegate(QStyledItemDelegate):
         painter.drawText(text, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, words)
 
 
+class ClassNumbers(NamedTuple):
+    """What is known of one class; a split that is only planned takes the place of that in force."""
+
+    row: ClassCount
+    numbers: Numbers
+    plan: SplitPlan | None
+
+    def progress(self) -> str:
+        """Return how many are still to be labelled."""
+        left = max(0, self.numbers.target - self.row.count)
+        words = tr("{left} to go").format(left=f"{left:,}") if left else tr("done")
+        return words if self.numbers.target else ""
+
+    def errors(self) -> str:
+        """Return how many labels did not hold at a second look."""
+        rate = self.numbers.rates.get(self.row.name)
+        return f"{rate.wrong} / {rate.looked_at}" if rate and rate.looked_at else ""
+
+    def within(self, part: str) -> str:
+        """Return how many are in a part of the split."""
+        parts = (self.plan.table if self.plan else self.numbers.kept).get(self.row.name)
+        return f"{parts[part]:,}" if parts else ""
+
+    def off_by(self) -> str:
+        """Return how far the planned split is from what was asked for."""
+        close = self.plan.closeness.get(self.row.name) if self.plan else None
+        return f"{close.deviation:.1f}" if close else ""
+
+
+class ClassColumn(NamedTuple):
+    """A column: its title, and its text for one class."""
+
+    title: str
+    text: Callable[[ClassNumbers], str]
+
+
+def columns() -> tuple[ClassColumn, ...]:
+    """Return all columns, in the language that is shown; the first ones as `NAME` to `RATE` say."""
+    return (
+        ClassColumn(tr("Class"), lambda of: of.row.name),
+        ClassColumn(tr("Labelled"), lambda of: f"{of.row.count:,}"),
+        ClassColumn(tr("Progress"), ClassNumbers.progress),
+        ClassColumn(tr("Errors"), ClassNumbers.errors),
+        *(ClassColumn(part, partial(ClassNumbers.within, part=part)) for part in PARTS),
+        ClassColumn(tr("Off by"), ClassNumbers.off_by),
+    )
+
+
 class ClassTable(QTreeWidget):
-    """A row for each class. A split that is only planned takes the place of the one in force.
+    """A row for each class, with all `columns`.
 
     It is a tree without branches: a table view has a corner that screen readers find no name for.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        names = (self.tr("Class"), self.tr("Labelled"), self.tr("Progress"), self.tr("Errors"))
-        self._names = (*names, *PARTS, self.tr("Off by"))
-        self.setHeaderLabels(self._names)
+        self._columns = columns()
+        self.setHeaderLabels([column.title for column in self._columns])
         self._bar = BarDelegate(self)
         self.setItemDelegateForColumn(PROGRESS, self._bar)
         self.setAccessibleName(self.tr("Classes"))
@@ -72,7 +124,7 @@ class ClassTable(QTreeWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         for column in (NAME, PROGRESS):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
-        for column in range(len(self._names)):  # above numbers it stands at the right as they do
+        for column in range(len(self._columns)):  # above numbers it stands at the right as they do
             if column not in (NAME, PROGRESS):
                 self.headerItem().setTextAlignment(column, AT_RIGHT)
 
@@ -90,32 +142,18 @@ class ClassTable(QTreeWidget):
         most = numbers.target or max((row.count for row in rows), default=0)
         self.clear()
         for row in rows:
-            item = QTreeWidgetItem(self, self._texts(row, numbers, plan))
+            known = ClassNumbers(row, numbers, plan)
+            item = QTreeWidgetItem(self, [column.text(known) for column in self._columns])
             item.setData(PROGRESS, SHARE, min(1.0, row.count / most) if most else 0.0)
             item.setToolTip(
                 RATE, self.tr("Of what was looked at again without its name: C on a class page")
             )
-            for column in range(COUNT, len(self._names)):
-                item.setTextAlignment(column, AT_RIGHT)
-                words = f"{row.name}, {self._names[column]}: {item.text(column) or '–'}"
-                item.setData(column, Role.AccessibleTextRole, words)
+            for number, column in enumerate(self._columns[COUNT:], COUNT):
+                item.setTextAlignment(number, AT_RIGHT)
+                words = f"{row.name}, {column.title}: {item.text(number) or '–'}"
+                item.setData(number, Role.AccessibleTextRole, words)
             if row.name == chosen:
                 self.setCurrentItem(item)
-
-    def _texts(self, row: ClassCount, numbers: Numbers, plan: SplitPlan | None) -> list[str]:
-        left = max(0, numbers.target - row.count)
-        words = self.tr("{left} to go").format(left=f"{left:,}") if left else self.tr("done")
-        rate = numbers.rates.get(row.name)
-        parts = (plan.table if plan else numbers.kept).get(row.name)
-        close = plan.closeness.get(row.name) if plan else None
-        return [
-            row.name,
-            f"{row.count:,}",
-            words if numbers.target else "",
-            f"{rate.wrong} / {rate.looked_at}" if rate and rate.looked_at else "",
-            *(f"{parts[part]:,}" if parts else "" for part in PARTS),
-            f"{close.deviation:.1f}" if close else "",
-        ]
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the rows, and the frame of the focus."""
