@@ -1,4 +1,4 @@
-"""What a person prefers, kept from one time to the next: language, colours, datasets, exports."""
+"""What a person prefers, kept from one time to the next: language, colours, datasets, windows."""
 
 from __future__ import annotations
 

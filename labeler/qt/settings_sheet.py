@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -13,7 +12,6 @@ from PySide6.QtWidgets import (
     QFormLayout,
     QLabel,
     QPushButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -114,14 +112,3 @@ class SettingsSheet(QDialog):
         self._kept.keep_language(self.language.currentData())
         self.wanted.emit(path)
         self.close()
-
-
-class SettingsButton(QToolButton):
-    """Shows the settings."""
-
-    def __init__(self, show: Callable[[], object]) -> None:
-        super().__init__()
-        self.setText(self.tr("Settings"))
-        self.setToolTip(self.tr("Language, colours, dataset, exports (Ctrl+,)"))
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.clicked.connect(show)

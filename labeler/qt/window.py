@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QSplitter,
     QStackedWidget,
+    QToolButton,
     QWidget,
 )
 
@@ -34,7 +35,7 @@ from labeler.qt.name_field import ENTER
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.preferences import WindowState
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.settings_sheet import SettingsButton, SettingsSheet
+from labeler.qt.settings_sheet import SettingsSheet
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.taking import Taking, TakingBar
 from labeler.qt.translations import singular
@@ -128,7 +129,6 @@ class LabelerWindow(QMainWindow):
         self.setWindowTitle(self.tr("{name} – Gleanset labeler").format(name=root.absolute().name))
         self.taking = Taking(self.worker)
         self.drops = FileDrops(self, self.worker, self.taking)
-        self.settings_button = SettingsButton(self.show_settings)
         self._lay_out()
         self.learning = Learning(self.worker, self._state)
         self._learns = LearningButton(self.learning)
@@ -161,8 +161,12 @@ class LabelerWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         middle = QWidget()
-        add, bar = AddButton(self.drops), TakingBar(self.taking)
-        buttons = (add, self.settings_button)
+        add, settings, bar = AddButton(self.drops), QToolButton(), TakingBar(self.taking)
+        settings.setText(self.tr("Settings"))
+        settings.setToolTip(self.tr("Language, colours, dataset (Ctrl+,)"))
+        settings.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        settings.clicked.connect(self.show_settings)
+        buttons = (add, settings)
         self._after_view = (*buttons, bar.again, bar.stop, bar.close_button)
         head = beside(self.tabs, *buttons, grows=self.tabs, margins=(0, 4, 6, 0))
         pile(middle, head, self.stack, bar, grows=self.stack)
