@@ -16,9 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from PySide6.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, QTimer, Signal
+from PySide6.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, Signal
 
 import gleanset
+from labeler.qt.widgets import timer
 
 PAUSES = (5.0, 20.0, 60.0)
 """Seconds before a command that crashed is begun again; after the last one it is given up."""
@@ -86,10 +87,7 @@ class OwnCommand(QObject):
         self._rest = b""
         self._last: list[str] = []
         self._crashes = 0
-        self._again, self._steady = QTimer(self), QTimer(self)
-        for timer, act in ((self._again, self._begin), (self._steady, self._forgive)):
-            timer.setSingleShot(True)
-            timer.timeout.connect(act)
+        self._again, self._steady = timer(self, self._begin), timer(self, self._forgive)
 
     @property
     def running(self) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QRect, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtGui import QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from gleanset.db.sample_places import SampleRegion
 from gleanset.db.sorting import SampleTile
 from labeler.qt.pictures import ThumbnailLoader, draw_fitted
+from labeler.qt.theme import draw_box
 from labeler.qt.widgets import below, beside, timer
 from labeler.sorting.sample_images import whole
 
@@ -74,9 +75,7 @@ class SamplePicture(QWidget):
             return
         scale = target.width() / max(1, self._seen.region.box.width)
         box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
-        for colour, width in ((self.palette().base(), 4), (self.palette().highlight(), 2)):
-            painter.setPen(QPen(colour, width))
-            painter.drawRect(box.translated(target.topLeft()))
+        draw_box(painter, box.translated(target.topLeft()), self.palette(), 2)
 
 
 class DetailPanel(QWidget):

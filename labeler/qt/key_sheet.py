@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from labeler.qt.theme import muted_text
+from labeler.qt.theme import larger, muted_text
 from labeler.qt.translations import tr
 
 Part = tuple[str, tuple[tuple[str, str], ...]]
@@ -96,7 +96,7 @@ class KeySheet(QFrame):
         whole, columns = QVBoxLayout(self), QHBoxLayout()
         whole.setContentsMargins(24, 18, 24, 18)
         title = QLabel(self.tr("Keys"))
-        title.setFont(_larger(title.font(), TITLE))
+        title.setFont(larger(title.font(), TITLE))
         whole.addWidget(title)
         whole.addLayout(columns)
         columns.setSpacing(36)
@@ -136,7 +136,7 @@ def _column(*shown: Part) -> QGridLayout:
     grid.setColumnStretch(1, 1)
     for name, rows in shown:
         heading = QLabel(name)
-        heading.setFont(_larger(heading.font(), 1.0))
+        heading.setFont(larger(heading.font(), 1.0))
         heading.setContentsMargins(0, 10, 0, 2)
         grid.addWidget(heading, line, 0, 1, 2)
         line += 1
@@ -146,10 +146,3 @@ def _column(*shown: Part) -> QGridLayout:
             line += 1
     grid.setRowStretch(line, 1)
     return grid
-
-
-def _larger(font: QFont, times: float) -> QFont:
-    """Return a font in bold, so many times as large."""
-    font.setPointSizeF(font.pointSizeF() * times)
-    font.setBold(True)
-    return font

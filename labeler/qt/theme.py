@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPalette, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QApplication, QWidget
 
 Role = QPalette.ColorRole
@@ -108,6 +108,21 @@ def edge(palette: QPalette) -> QColor:
 def em(widget: QWidget, times: float = 1.0) -> int:
     """Return so many times the height of a line of text, in logical pixels."""
     return round(QFontMetrics(widget.font()).height() * times)
+
+
+def larger(font: QFont, times: float, *, bold: bool = True) -> QFont:
+    """Return a font so many times as large."""
+    made = QFont(font)
+    made.setPointSizeF(font.pointSizeF() * times)
+    made.setBold(bold)
+    return made
+
+
+def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> None:
+    """Draw a box of the highlight, `width` pixels wide, in a frame that parts it from a picture."""
+    for role, thickness in ((Role.Base, width + 3), (Role.Highlight, width)):
+        painter.setPen(QPen(palette.color(role), thickness))
+        painter.drawRect(rect)
 
 
 def focus_ring(painter: QPainter, rect: QRect, palette: QPalette, *, focused: bool) -> None:

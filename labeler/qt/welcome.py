@@ -35,6 +35,7 @@ from gleanset.settings import FILE, Settings
 from labeler.qt.file_drops import DropWatch, TakeChoice
 from labeler.qt.preferences import Preferences
 from labeler.qt.settings_sheet import SettingsSheet
+from labeler.qt.theme import larger
 from labeler.qt.widgets import below, beside, choosing, enlarge_targets
 from labeler.sorting.dropped import DroppedFiles, TakePlan, look_at
 
@@ -80,9 +81,7 @@ class Welcome(QWidget):
 
     def _lay_out(self) -> None:
         title = QLabel(self.tr("There is no dataset in {folder}").format(folder=self.folder))
-        font = title.font()
-        font.setPointSizeF(font.pointSizeF() * LARGER)
-        title.setFont(font)
+        title.setFont(larger(title.font(), LARGER, bold=False))
         intro = QLabel(
             self.tr(
                 "A dataset is a folder that keeps pictures, the faces in them and what you decide. "

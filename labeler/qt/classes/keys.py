@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QKeyEvent
 
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.widgets import timer
 from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
 
 # The row of digits by scan code, where a layout has other signs there (French, Czech, with Shift).
@@ -68,10 +69,7 @@ class ClassKeyReader(QObject):
         super().__init__()
         self._worker = worker
         self._first = ""
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(WAIT_MS)
-        self._timer.timeout.connect(self._too_late)
+        self._timer = timer(self, self._too_late, WAIT_MS)
 
     @property
     def waits(self) -> bool:

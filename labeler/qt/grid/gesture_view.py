@@ -97,6 +97,9 @@ class GestureView(TileView):
     `page_key` (key) is a class key with Shift: it means the whole page.
     """
 
+    smallest, largest = 72, 480
+    """Of a tile of a page, in logical pixels."""
+
     keyed = Signal(list, str, bool)
     commanded = Signal(object, list)
     page_key = Signal(str)
@@ -127,6 +130,15 @@ class GestureView(TileView):
     def set_lifts(self) -> None:
         """Let a click lift a tile, or put it back, rather than select it."""
         self.mouse.lifts = True
+
+    def fit_page(self) -> None:
+        """Make tiles as large as can be seen all at once."""
+        self.fit(self.smallest, self.largest)
+
+    def unmarked(self, rows: Iterable[int] | None = None) -> list[int]:
+        """Return those of some tiles, or of all, with which nothing was done."""
+        rows = range(self.tiles.rowCount()) if rows is None else rows
+        return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
 
     def all_seen(self, rows: Iterable[int] | None = None) -> bool:
         """Return whether these tiles, or all, were painted; else turn to the first that was not."""

@@ -112,10 +112,6 @@ class ClassPagesView(PagedView):
         self.view.dropped_on_group.connect(self._put_together)
         self.worker.classes_changed.connect(self._leave_out)
 
-    def fit_page(self) -> None:
-        """Make tiles as large as can be seen all at once."""
-        self.view.fit_page()
-
     def enter(self) -> None:
         """Show a page, the same as before if there is one."""
         self.take_focus()

@@ -37,6 +37,7 @@ class GroupGrid(GestureView):
     """The first copy of each group is ticked; each says its size and format."""
 
     groups: Sequence[DuplicateGroup] = ()
+    largest = 400
 
     def member(self, row: int) -> tuple[int, int]:
         """Return which group a tile is in, and its place there."""
@@ -88,7 +89,7 @@ OF_COPIES = (
 )
 """What can be done with one copy or one group."""
 
-SMALLEST, SIDE, LARGEST = 72, 104, 400
+SIDE = 104
 """Of a copy in logical pixels: as many groups make a page as are seen at once in the usual size;
 what room is left makes them larger."""
 
@@ -140,7 +141,7 @@ class DuplicatesView(PagedView):
             self.note_shown()
             self._show()
         else:
-            self.view.fit(SMALLEST, LARGEST)
+            self.view.fit_page()
 
     def enter(self) -> None:
         """Show the groups; read them where something has changed."""
@@ -237,7 +238,7 @@ class DuplicatesView(PagedView):
             [Section(why, len(group.members)) for why, group in zip(reasons, page, strict=True)],
         )
         self.accept_button.setVisible(bool(page))
-        self.view.fit(SMALLEST, LARGEST)
+        self.view.fit_page()
         self._say()
 
     def _room(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtGui import QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import (
     QAbstractScrollArea,
     QLabel,
@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.theme import em
+from labeler.qt.theme import em, larger
 from labeler.qt.widgets import announce, beside, enlarge_targets, keep_focus, name_part
 
 RING = 3
@@ -80,10 +80,7 @@ class EmptyNotice(QWidget):
             self.notice = notice
             return
         self.notice = notice
-        font = QFont(self.font())
-        font.setPointSizeF(font.pointSizeF() * LARGER)
-        font.setBold(True)
-        self.title.setFont(font)
+        self.title.setFont(larger(self.font(), LARGER))
         self.title.setText(notice.title)
         self.text.setText(notice.text)
         self.text.setVisible(bool(notice.text))

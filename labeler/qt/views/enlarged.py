@@ -6,7 +6,7 @@ It lies over a grid. Keys of classes and places act on the face, whichever frame
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, QRect, Qt, QTimer
-from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from gleanset import Dataset
@@ -17,7 +17,7 @@ from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand
 from labeler.qt.grid.model import TileMark
 from labeler.qt.pictures import BrokenThumbnail, PictureLoader, ThumbnailLoader, draw_fitted
-from labeler.qt.theme import backdrop, em
+from labeler.qt.theme import backdrop, draw_box, em
 from labeler.qt.translations import tr
 from labeler.qt.widgets import announce
 from labeler.sorting.sample_images import PictureWalk, WholePicture, walk_from
@@ -184,10 +184,7 @@ class EnlargedFace(Overlay):
         """A box in a frame of the ground's colour; of other faces a thin one with the class."""
         own, box = face.id == self._id, self.box_on_screen(target, face)
         palette = self.palette()
-        pens = ((palette.base(), 7 if own else 4), (palette.highlight(), 3 if own else 1))
-        for colour, width in pens:
-            painter.setPen(QPen(colour.color(), width))
-            painter.drawRect(box)
+        draw_box(painter, box, palette, 3 if own else 1)
         if face.label and not own and not self._view.tiles.blind:
             metrics = painter.fontMetrics()
             place = metrics.boundingRect(face.label).adjusted(-4, -1, 4, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, Qt, Signal
@@ -29,7 +29,7 @@ from labeler.qt.translations import tr
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.session import Place
 
-SMALLEST, USUAL, LARGEST = 72, 80, 480
+USUAL = 80
 """Of a face in logical pixels: a page has as many as there is room for in the usual size; doubtful
 ones make the others smaller, few faces are shown larger."""
 
@@ -137,7 +137,7 @@ class PageGrid(GestureView):
 
     def fit_page(self) -> None:
         """Make tiles as large as can be seen all at once."""
-        self.fit(SMALLEST_ALIKE if self.has_groups else SMALLEST, LARGEST)
+        self.fit(SMALLEST_ALIKE if self.has_groups else self.smallest, self.largest)
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
@@ -168,10 +168,6 @@ class PageGrid(GestureView):
             found += [one for one in whole if one not in found]
         return found
 
-    def unmarked(self, rows: Iterable[int]) -> list[int]:
-        """Return those of some tiles with which nothing was done."""
-        return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
-
     def class_key(self, key: str, shift: bool) -> None:
         """Take a class key for what is pointed at, with Shift or without; for a whole page only
         where one class is proposed.
@@ -181,12 +177,12 @@ class PageGrid(GestureView):
     def group_to_name(self) -> list[int]:
         """Return the group that a name is for: that pointed at, else the first without a name."""
         rows = self.target_rows()
-        return rows or self.meant(self.unmarked(range(self.tiles.rowCount()))[:1])
+        return rows or self.meant(self.unmarked()[:1])
 
     def point_at_next_group(self) -> None:
         """Point at the next group without a name, or at nothing, until the mouse moves."""
         self.mouse.leads = False
-        unmarked = self.unmarked(range(self.tiles.rowCount()))
+        unmarked = self.unmarked()
         row = next((row for row in unmarked if row > self.point), unmarked[0] if unmarked else -1)
         self.set_point(row)
         if row >= 0:

@@ -131,11 +131,6 @@ class ReportGrid(GestureView):
             note = "⚠ " + " / ".join(map(shown_text, rivals))
         return claim, answer, note, when
 
-    def unmarked(self) -> list[int]:
-        """Return the tiles with which nothing was done."""
-        rows = range(self.tiles.rowCount())
-        return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
-
     def is_broken(self, row: int) -> bool:
         """Return whether the picture cannot be shown."""
         return isinstance(super().appearance(row).picture, BrokenThumbnail)
@@ -264,10 +259,6 @@ class ReportsView(PagedView):
     def look_panel(self) -> QWidget:
         """The panel with the note."""
         return self.panel
-
-    def fit_page(self) -> None:
-        """Make tiles as large as can be seen all at once."""
-        self.view.fit_page()
 
     # -- pages
 

@@ -292,6 +292,7 @@ class PagedView(SendingView):
 
     def fit_page(self) -> None:
         """Make the tiles of the page as large as there is room."""
+        self.view.fit_page()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the page to another size of the window, once it stands still."""
