@@ -23,7 +23,6 @@ from PySide6.QtWidgets import (
 from sorting_book import ids_of
 
 from gleanset import Dataset
-from labeler.qt.grid.drag import drag_picture
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
@@ -116,7 +115,6 @@ import json, sys
 from person import settle, until
 from pathlib import Path
 from labeler.qt.app import make_application
-from labeler.qt.grid.drag import drag_picture
 from labeler.qt.window import LabelerWindow
 from PySide6.QtWidgets import QAbstractButton, QLabel
 application = make_application()
@@ -163,28 +161,6 @@ def test_high_dpi_is_sharp_and_whole(few: FaceSet, factor: str) -> None:
     assert max(found["sides"]) >= min(found["side"] * ratio, 512)
     assert found["clipped"] == []
     assert found["row"] >= 48
-
-
-@pytest.mark.slow
-def test_the_picture_of_a_drag_is_quick_for_any_number(
-    opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    from time import thread_time
-
-    from many_faces import copy_of_many
-
-    copy_of_many(tmp_path_factory, 20_000, tmp_path / "many")
-    window = opened(tmp_path / "many")
-    settle(window)
-    view = window.view.view  # type: ignore[attr-defined]
-    view.selectAll()
-    rows = view.selected_rows()
-    assert len(rows) == 20_000
-    drag_picture(view, rows[:3])  # fonts are loaded
-    start = thread_time()
-    picture = drag_picture(view, rows)
-    assert thread_time() - start < 0.05
-    assert not picture.isNull()
 
 
 @pytest.mark.slow
