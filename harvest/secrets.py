@@ -96,13 +96,10 @@ class Vault:
         # Some keyrings take everything and keep nothing.
         return self._from_keyring(name) == value
 
-    def _drop_from_file(self, name: str) -> bool:
+    def _drop_from_file(self, name: str) -> None:
         kept = _read_file(self.file)
-        if name not in kept:
-            return False
-        del kept[name]
-        _write_file(self.file, kept)
-        return True
+        if kept.pop(name, None) is not None:
+            _write_file(self.file, kept)
 
     def _ask(self, call: Callable[[KeyringBackend], _Answer]) -> _Answer | None:
         """Return what the keyring says; None where it is absent, raises or hangs."""

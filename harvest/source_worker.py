@@ -79,7 +79,7 @@ class SourceWorker(Generic[Places]):
         self._filtered += 1
 
 
-class SharedQueue(Generic[Places]):
+class SharedQueue(FairShare[Candidate], Generic[Places]):
     """The downloads of all sources of a keyword, as one queue for the scheduler.
 
     They bring `limit` images together, of which `images` are there.
@@ -88,17 +88,8 @@ class SharedQueue(Generic[Places]):
     def __init__(
         self, limit: int, workers: Sequence[SourceWorker[Places]], images: set[str]
     ) -> None:
-        self._share = FairShare(limit, workers, images)
+        super().__init__(limit, workers, images)
         self._workers = {worker.source.name: worker for worker in workers}
-
-    @property
-    def asking(self) -> bool:
-        """Whether a site is being asked for more."""
-        return self._share.asking
-
-    def take(self) -> Candidate | None:
-        """Return the next candidate that any source needs; the sources take turns."""
-        return self._share.take()
 
     def settled(self, candidate: Candidate) -> None:
         """Note that what became of one candidate is recorded."""

@@ -68,18 +68,16 @@ class AnimatedImageDecoder:
         times = np.array([time])
         pictures = {}
         if self._plan.schedule.due(times, before)[0]:
-            wanted = frame.crop(_box(self._plan.crop)) if self._plan.crop else frame
+            wanted = frame
+            if self._plan.crop:
+                x, y, wide, high = self._plan.crop
+                wanted = frame.crop((x, y, x + wide, y + high))
             if wanted.size != self._plan.size:
                 wanted = wanted.resize(self._plan.size, Image.Resampling.LANCZOS)
             pictures[0] = wanted.tobytes()
         tiny = frame.resize(THUMB, Image.Resampling.BOX).convert("YCbCr")
         thumb = np.asarray(tiny).transpose(2, 0, 1)[None]
         return FrameBlock(times, np.ascontiguousarray(thumb), np.array([number]), pictures)
-
-
-def _box(crop: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    x, y, wide, high = crop
-    return x, y, x + wide, y + high
 
 
 def _opened(video: Path) -> Any:

@@ -15,12 +15,10 @@ import ffmpeg
 
 from harvest.video.disk_estimate import frame_size
 from harvest.video.probe_ffmpeg import VideoFacts
-from harvest.video.run_ffmpeg import CONTAINERS, find_ffmpeg
+from harvest.video.run_ffmpeg import command_words, video_input
 from harvest.video.sampling import Sampling
 from harvest.video.schedule import Schedule, schedule
 
-# ffmpeg-python cannot take paths that are not UTF-8: they are put in afterwards.
-_INPUT = "file:INPUT"
 # Times come in nanoseconds: ffmpeg 5 and 9 agree on no other way to keep a file's own.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
@@ -86,7 +84,7 @@ def output_names(plan: DecodePlan) -> list[str]:
 
 def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     """Return the words of the command; outputs are `OUT:name`."""
-    source = ffmpeg.input(_INPUT, **_input_options(plan))
+    source = video_input(**_input_options(plan))
     stream = source[str(plan.facts.stream)]
     frames = stream.filter("yadif", deint="interlaced") if plan.facts.interlaced else stream
     if plan.thin:
@@ -104,19 +102,11 @@ def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     if plan.counted_by_packets:
         copied = {"c": "copy", "format": "framecrc", "flush_packets": 1}
         made.append(ffmpeg.output(stream, "OUT:packets", **copied))
-    graph = ffmpeg.merge_outputs(*made).global_args(
-        "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+warning"
-    )
-    words: list[str] = ffmpeg.compile(graph, cmd=find_ffmpeg())
-    return [f"file:{video}" if word == _INPUT else word for word in words]
+    return command_words(ffmpeg.merge_outputs(*made), video, "level+warning")
 
 
 def _input_options(plan: DecodePlan) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "format_whitelist": CONTAINERS,
-        "protocol_whitelist": "file",
-        "copyts": None,
-    }
+    options: dict[str, Any] = {"copyts": None}
     if plan.skip:
         options["skip_frame"] = plan.skip
     if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc"):

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,13 +148,10 @@ class _Search:
 
     def path(self, sha256: str, known: str | None) -> Path | None:
         """Return where that video lies: where it was, in the places given, or renamed beside it."""
-        candidates = [*self._before(known), *self._given]
+        before = [] if known is None else [Path(known)]
+        candidates = [*before, *self._given]
         found = (path for path in candidates if self._hash(path) == sha256)
         return next(found, None) or self._renamed(sha256, _beside(known))
-
-    def _before(self, known: str | None) -> Iterator[Path]:
-        if known is not None:
-            yield Path(known)
 
     def _renamed(self, sha256: str, beside: list[Path]) -> Path | None:
         looking = self._progress.over(beside, "looking for the video", len(beside), " files")

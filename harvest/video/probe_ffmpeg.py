@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import ffmpeg
-
 from gleanset.errors import Unreadable
 from harvest.video.run_ffmpeg import (
     CONTAINERS,
+    command_words,
     ffmpeg_log,
     ffmpeg_reason,
     find_ffmpeg,
     raise_for_environment,
     started,
+    video_input,
 )
 
 _PROBE_SECONDS = 60.0
@@ -184,15 +184,11 @@ def find_bars(video: Path, facts: VideoFacts) -> Crop | None:
     if facts.container == "picture":
         return None
     graph = (
-        ffmpeg.input(
-            "file:INPUT", format_whitelist=CONTAINERS, protocol_whitelist="file", skip_frame="nokey"
-        )[str(facts.stream)]
+        video_input(skip_frame="nokey")[str(facts.stream)]
         .filter("cropdetect", limit=24, round=2, reset=0, skip=0)
         .output("pipe:", format="null", vframes=_FRAMES)
-        .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
     )
-    words = ffmpeg.compile(graph, cmd=find_ffmpeg())
-    line = [f"file:{video}" if word == "file:INPUT" else word for word in words]
+    line = command_words(graph, video, "info")
     shape = _FOUND.findall(ffmpeg_log(line, _BARS_SECONDS))
     return _sensible([int(number) for number in shape[-1]], facts) if shape else None
 
@@ -285,21 +281,12 @@ def lies_in(damage: Sequence[Damage], time: float) -> bool:
 def _command(video: Path, facts: VideoFacts, skip: str | None) -> list[str]:
     more = {"skip_frame": skip} if skip else {}
     graph = (
-        ffmpeg.input(
-            "file:INPUT",
-            format_whitelist=CONTAINERS,
-            protocol_whitelist="file",
-            threads=1,
-            copyts=None,
-            **more,
-        )[str(facts.stream)]
+        video_input(threads=1, copyts=None, **more)[str(facts.stream)]
         .filter("scale", 16, 16, flags="neighbor")
         .filter("showinfo")
         .output("pipe:", format="null", fps_mode="passthrough")
-        .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+info")
     )
-    words: list[str] = ffmpeg.compile(graph, cmd=find_ffmpeg())
-    return [f"file:{video}" if word == "file:INPUT" else word for word in words]
+    return command_words(graph, video, "repeat+level+info")
 
 
 @dataclass

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import ffmpeg
 import imageio_ffmpeg
 
 from gleanset.errors import DiskFull, MissingComponent, Unreadable
@@ -25,6 +26,8 @@ CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,rm,m4v,"
     "h264,hevc,av1,ivf,obu,mxf,nut,dv,vob,wtv,gif,apng"
 )
+# ffmpeg-python cannot take paths that are not UTF-8: they are put in afterwards.
+_INPUT = "file:INPUT"
 # The log, beside the outputs that are asked for.
 LOG = "log"
 _CHUNK = 1 << 20
@@ -48,6 +51,18 @@ def find_ffmpeg() -> str:
     raise MissingComponent(
         "there is no ffmpeg on this machine", "install it with: sudo apt-get install ffmpeg"
     )
+
+
+def video_input(**options: Any) -> Any:
+    """Return an input of ffmpeg-python that leads to no other file; `command_words` names it."""
+    return ffmpeg.input(_INPUT, format_whitelist=CONTAINERS, protocol_whitelist="file", **options)
+
+
+def command_words(graph: Any, video: Path, log_level: str) -> list[str]:
+    """Return the words of the command that runs a graph of ffmpeg-python over a video."""
+    silent = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", log_level)
+    words: list[str] = ffmpeg.compile(graph.global_args(*silent), cmd=find_ffmpeg())
+    return [f"file:{video}" if word == _INPUT else word for word in words]
 
 
 def ending_with_us(command: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from gleanset import Dataset
 from gleanset.errors import RateLimited, UsageError
 from gleanset.records import Candidate
 from gleanset.request import Request
+from gleanset.settings import NetSettings, Settings
 from gleanset.work.progress import Progress
 from harvest.http import Client
 from harvest.keyword import searches
@@ -205,6 +206,14 @@ def test_a_recipe_asks_for_what_its_commands_ask_for(tmp_path: Path) -> None:
         ),
     ):
         assert request == read_by_the_command_line(["harvest", *shlex.split(line)])
+
+
+def test_the_net_is_used_as_the_settings_of_the_dataset_say(dataset: Dataset) -> None:
+    dataset.settings = Settings(net=NetSettings(delay=0.5, per_host=2, seconds=9))
+    for request in (UrlsRequest(file="x"), KeywordRequest(keywords=("cat",))):
+        with request.client(dataset)() as client:
+            limits = client.limits
+        assert (limits.delay, limits.per_host, limits.total) == (0.5, 2, 9)
 
 
 def test_a_label_that_is_no_class_is_refused_everywhere() -> None:
