@@ -26,12 +26,7 @@ from gleanset.work.progress import Progress
 from harvest.http import Client
 from harvest.keyword import searches
 from harvest.preview import Preview, preview_searches
-from harvest.request import (
-    FolderRequest,
-    FramesRequest,
-    KeywordRequest,
-    UrlsRequest,
-)
+from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from harvest.selection import ALL
 from harvest.sources import Bing, Query
 from harvest.video.sampling import Sampling
@@ -260,12 +255,8 @@ def test_a_preview_asks_who_refused_for_good_no_more_as_a_run_does() -> None:
 def test_a_preview_and_a_run_take_the_same(site: FaultyServer, dataset: Dataset) -> None:
     bing = SmallBing(site)
     bing.results["cat"] = [f"{n}.jpg" for n in range(5)]
-    request = KeywordRequest(
-        keywords=("cat",),
-        limit=3,
-        options={"bing": {"endpoint": site.url}},
-        allow_private=True,
-    )
+    endpoint = {"bing": {"endpoint": site.url}}
+    request = KeywordRequest(keywords=("cat",), limit=3, options=endpoint, allow_private=True)
     shown: list[str] = []
     request.preview(Preview(None, shown.append), dataset.root, None)
     request.run(dataset)
