@@ -223,8 +223,7 @@ def list_(
     job: CommandJob, kind: str, conditions: tuple[str, ...], format_: str, out: Path | None
 ) -> Result | None:
     """Print one JSON object a line, with every field the catalogue has."""
-    from pipeline.listing import listing
-    from pipeline.listing_file import write_lines, write_table
+    from pipeline.listing import listing, write_lines, write_table
 
     if out is None and format_ == "parquet":
         raise UsageError("a Parquet file is not printed", f"name it: --out {kind}.parquet")

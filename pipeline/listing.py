@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from curation.manual_boxes import missed
 from curation.take_downs import meant_by
@@ -21,20 +24,29 @@ from curation.web_reports import disputed
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.images import NOWHERE, PlaceFound
-from gleanset.db.proposals import proposed_samples
+from gleanset.db.proposals import PresortedSample, Proposal, proposed_samples
 from gleanset.db.proposals import stacks as stacks_that_wait
 from gleanset.db.quality import Quality, QualityMeasures
 from gleanset.db.snapshots import Snapshots
-from gleanset.db.visitors import STATUSES, Claim, Reports, TakeDownRequests, TakeDownWish
+from gleanset.db.visitors import (
+    STATUSES,
+    AlikeImage,
+    Claim,
+    Reports,
+    TakeDownRequests,
+    TakeDownWish,
+)
 from gleanset.errors import UsageError
-from gleanset.records import Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
+from gleanset.files.atomic import whole_file
+from gleanset.files.parquet import Column, parquet_file
+from gleanset.records import Box, Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
 from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
 COLOURS = ("hair", "skin", "left_eye", "right_eye")
 
 PRESORTED = ("place", "cluster", "outlier", "ask")
-VISIT = ("id", "at", "status")
+VISIT: dict[str, Column] = {"id": "int64", "at": "string", "status": "string"}
 WISHED = [name for name in TakeDownWish._fields if name != "phash"]
 
 # Up to which hue, in degrees, a colour has a name.
@@ -51,6 +63,11 @@ _HUES = (
 )
 
 
+GROUP = 5_000
+"""So many rows are a row group of Parquet, and in memory at a time."""
+
+_JSON = "json"
+_PLAIN = {str: "string", int: "int64", float: "double", bool: "bool"}
 MEASURES = [name for name in Quality._fields if name != "size"]
 Test = Callable[[Line], bool]
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -113,11 +130,6 @@ def colours(dataset: Dataset) -> Iterator[Line]:
             yield {"image": found.image, "box": list(found.face.box), **named}
 
 
-def decisions(dataset: Dataset) -> Iterator[Line]:
-    """Yield the journal, oldest first."""
-    yield from (_plain(decision) for decision in dataset.journal.each())
-
-
 def groups(dataset: Dataset) -> Iterator[Line]:
     """Duplicate groups with the samples in them."""
     found: dict[str, list[str]] = {}
@@ -125,11 +137,6 @@ def groups(dataset: Dataset) -> Iterator[Line]:
         if sample.group is not None:
             found.setdefault(sample.group, []).append(sample.key)
     yield from ({"group": group, "samples": members} for group, members in sorted(found.items()))
-
-
-def rejections(dataset: Dataset) -> Iterator[Line]:
-    """Everything that was not used, and why."""
-    yield from (_plain(rejection) for rejection in dataset.rejections.each())
 
 
 def yields(dataset: Dataset) -> Iterator[Line]:
@@ -141,11 +148,6 @@ def yields(dataset: Dataset) -> Iterator[Line]:
             "rejected": row.rejected,
             "reasons": row.reasons,
         }
-
-
-def runs(dataset: Dataset) -> Iterator[Line]:
-    """Training runs, oldest first."""
-    yield from (_plain(run) for run in dataset.runs.each())
 
 
 def proposals(dataset: Dataset) -> Iterator[Line]:
@@ -163,11 +165,6 @@ def stacks(dataset: Dataset) -> Iterator[Line]:
     for stack in stacks_that_wait(dataset.db):
         line = {"stack": stack.id, "size": len(stack.waiting), "decided": stack.decided}
         yield line | {"samples": list(stack.waiting)}
-
-
-def snapshots(dataset: Dataset) -> Iterator[Line]:
-    """Snapshots, oldest first."""
-    yield from (_plain(snapshot) for snapshot in Snapshots(dataset.db).each())
 
 
 def reports(dataset: Dataset) -> Iterator[Line]:
@@ -197,14 +194,14 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "images": images,
     "faces": faces,
     "samples": samples,
-    "decisions": decisions,
+    "decisions": lambda dataset: map(_plain, dataset.journal.each()),
     "groups": groups,
-    "rejections": rejections,
+    "rejections": lambda dataset: map(_plain, dataset.rejections.each()),
     "yields": yields,
-    "runs": runs,
+    "runs": lambda dataset: map(_plain, dataset.runs.each()),
     "proposals": proposals,
     "stacks": stacks,
-    "snapshots": snapshots,
+    "snapshots": lambda dataset: map(_plain, Snapshots(dataset.db).each()),
     "colours": colours,
     "reports": reports,
     "takedowns": takedowns,
@@ -212,36 +209,69 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
 }
 
 
-def _names(record: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(record)]
+def _column(hint: Any) -> Column:
+    """Return what a column of values of that type holds."""
+    if get_origin(hint) is UnionType:
+        (hint,) = (one for one in get_args(hint) if one is not NoneType)
+    if hint in _PLAIN:
+        return _PLAIN[hint]
+    if hint is Box:
+        return ["int64"]
+    inner = get_args(hint)
+    if get_origin(hint) is tuple and (inner[0] in _PLAIN or dataclasses.is_dataclass(inner[0])):
+        return [_column(inner[0])]
+    return _columns(hint) if dataclasses.is_dataclass(hint) else _JSON
 
 
-# What `--where` may speak of; below `settings`, `result` and `snapshot` of a run, anything.
-FIELDS: dict[str, list[str]] = {
-    "images": [
-        *_names(Image)[:-1],
-        "origins.source_id",
-        *(f"origins.{name}" for name in _names(Origin) if name != "key"),
-    ],
-    "faces": ["image", *_names(Face)[:-1]],
-    "samples": ["id", *_names(Sample)[1:], "size", *PlaceFound._fields, *MEASURES, "flags"],
-    "colours": ["image", "box", *COLOURS, *(f"{name}_rgb" for name in COLOURS)],
-    "decisions": _names(Decision),
-    "groups": ["group", "samples"],
-    "rejections": _names(Rejection),
-    "yields": ["source", "asked", "added", "duplicate", "rejected", "reasons"],
-    "runs": _names(Run),
-    "proposals": [
-        *("sample", "status", "waits", "label", "confidence"),
-        *("others.label", "others.confidence"),
-        *PRESORTED,
-    ],
-    "stacks": ["stack", "size", "decided", "samples"],
-    "snapshots": _names(Snapshot),
-    "reports": [*VISIT, *Claim._fields, "disputed_by"],
-    "takedowns": [*VISIT, *WISHED, "means", "looks_like.sha256", "looks_like.bits"],
-    "missed": ["image", "file", "width", "height"],
+def _columns(record: Any, **renamed: str) -> dict[str, Column]:
+    hints = get_type_hints(record)
+    return {renamed.get(name, name): _column(hint) for name, hint in hints.items()}
+
+
+_HASH: dict[str, Column] = {"phash": "string"}
+_IMAGE_BOX: dict[str, Column] = {"image": "string", "box": ["int64"]}
+_PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
+_PROPOSED |= _columns(Proposal) | {"others": [_columns(Proposal)]}
+_PROPOSED |= {name: _columns(PresortedSample)[name] for name in PRESORTED}
+_YIELDS: dict[str, Column] = {"source": "string", "asked": "string", "added": "int64"}
+_YIELDS |= {"duplicate": "int64", "rejected": "int64", "reasons": _JSON}
+COLUMNS: dict[str, dict[str, Column]] = {
+    "images": _columns(Image) | _HASH | {"origins": [_columns(Origin, key="source_id")]},
+    "faces": {"image": "string"}
+    | {name: column for name, column in _columns(Face).items() if name != "evidence"},
+    "samples": _columns(Sample, key="id")
+    | _HASH
+    | _columns(PlaceFound)
+    | _columns(Quality)
+    | {"flags": ["string"]},
+    "colours": _IMAGE_BOX
+    | dict.fromkeys(COLOURS, "string")
+    | {f"{name}_rgb": ["int64"] for name in COLOURS},
+    "decisions": _columns(Decision),
+    "groups": {"group": "string", "samples": ["string"]},
+    "rejections": _columns(Rejection),
+    "yields": _YIELDS,
+    "runs": _columns(Run),
+    "proposals": _PROPOSED,
+    "stacks": {"stack": "string", "size": "int64", "decided": "int64", "samples": ["string"]},
+    "snapshots": _columns(Snapshot),
+    "reports": VISIT | _columns(Claim) | {"disputed_by": ["int64"]},
+    "takedowns": VISIT
+    | dict.fromkeys(WISHED, "string")
+    | {"means": ["string"], "looks_like": [_columns(AlikeImage)]},
+    "missed": {"image": "string", "file": "string", "width": "int64", "height": "int64"},
 }
+
+
+def _fields(columns: Mapping[str, Column]) -> Iterator[str]:
+    """Yield what `--where` may speak of: columns, and the parts of records in a list."""
+    for name, column in columns.items():
+        parts = column[0] if isinstance(column, list) else ()
+        yield from (f"{name}.{part}" for part in parts) if isinstance(parts, dict) else (name,)
+
+
+FIELDS = {kind: list(_fields(columns)) for kind, columns in COLUMNS.items()}
+"""Below `settings`, `result` and `snapshot` of a run also anything."""
 
 
 def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
@@ -343,6 +373,35 @@ def _number(wanted: str) -> float:
         raise UsageError(
             f"--where: {wanted!r} is not a number", "write for instance width>=640"
         ) from None
+
+
+def write_lines(lines: Iterable[Line], out: Path) -> int:
+    """Write one JSON object a line; return how many."""
+    with whole_file(out) as partial, partial.open("w", encoding="utf-8") as file:
+        texts = (json.dumps(line, ensure_ascii=False) for line in lines)
+        return sum(bool(file.write(f"{text}\n")) for text in texts)
+
+
+def write_table(lines: Iterable[Line], kind: str, out: Path) -> int:
+    """Write a Parquet file, with the same columns whatever the lines hold; return how many.
+
+    What has no type of its own (landmarks, settings and results of runs) is text in JSON.
+    Raises `MissingComponent`.
+    """
+    columns = COLUMNS[kind]
+    packed = [name for name, column in columns.items() if column == _JSON]
+    types = {name: "string" if name in packed else column for name, column in columns.items()}
+    number = 0
+    with whole_file(out) as partial, parquet_file(partial, types) as write:
+        rest = iter(lines)
+        while rows := list(islice(rest, GROUP)):
+            write([_packed(row, packed) for row in rows])
+            number += len(rows)
+    return number
+
+
+def _packed(line: Line, names: Sequence[str]) -> Mapping[str, object]:
+    return line | {name: json.dumps(line[name], ensure_ascii=False) for name in names}
 
 
 def _renamed(line: Line, old: str, new: str) -> Line:

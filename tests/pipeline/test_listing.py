@@ -18,8 +18,7 @@ from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
 from pipeline.cli import KINDS
-from pipeline.listing import FIELDS, colour_name, listing
-from pipeline.listing_file import write_lines, write_table
+from pipeline.listing import FIELDS, colour_name, listing, write_lines, write_table
 
 Build = Callable[[Dataset], None]
 NAMES = ("alpha", "beta", "gamma")
