@@ -22,6 +22,7 @@ else:
         drawn_few,
         few,
         opened,
+        stand_in,
         unnamed,
     )
 

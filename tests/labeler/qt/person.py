@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import (
+    QContextMenuEvent,
     QDrag,
     QDragEnterEvent,
     QDragMoveEvent,
@@ -21,7 +22,7 @@ from PySide6.QtGui import (
     QMouseEvent,
 )
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
 
 from labeler.qt.classes.keys import _FIRST_DIGIT
 from labeler.qt.grid import drag
@@ -47,6 +48,9 @@ SIZES = [
     pytest.param((1920, 1080), marks=pytest.mark.long),
     pytest.param((2560, 1440), marks=pytest.mark.long),
 ]
+
+Stand = Callable[..., None]
+"""What the fixture `stand_in` gives: code that is run in place of our own programs."""
 
 Opened = Callable[..., LabelerWindow]
 """What the fixture `opened` gives: a dataset's folder, a view and a size make a window."""
@@ -103,6 +107,22 @@ def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoBut
         QEvent.Type.MouseMove, QPointF(point), there, Button.NoButton, buttons, NONE
     )
     QApplication.sendEvent(widget, event)
+
+
+def right_click(widget: QWidget, point: QPoint) -> None:
+    """Ask for the menu of what is there."""
+    there = widget.mapToGlobal(point)
+    asked = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, point, there, NONE)
+    QApplication.sendEvent(widget, asked)
+
+
+def click(menu: QMenu, text: str) -> None:
+    """Choose the first entry that begins so; the window is active again, as on a desktop."""
+    window = menu.parentWidget().window()
+    action = next(entry for entry in menu.actions() if entry.text().startswith(text))
+    QTest.mouseClick(menu, Button.LeftButton, NONE, menu.actionGeometry(action).center())
+    window.activateWindow()
+    until(window.isActiveWindow)
 
 
 def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import CONTROL, NONE, Opened, Person, settle, until
+from person import CONTROL, Opened, Person, click, right_click, settle
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
+from PySide6.QtWidgets import QLineEdit, QMenu
 
 from gleanset import Dataset
 from labeler.qt.classes.menu import ClassMenu
@@ -60,13 +59,6 @@ def test_every_class_has_a_key_and_a_code_sends(person: Person) -> None:
     assert sorted(named(person)) == sorted([coded(person, ",2"), coded(person, "2")])
 
 
-def right_click(widget: QWidget, point: QPoint) -> None:
-    event = QContextMenuEvent(
-        QContextMenuEvent.Reason.Mouse, point, widget.mapToGlobal(point), NONE
-    )
-    QApplication.sendEvent(widget, event)
-
-
 def class_menu(person: Person, name: str) -> ClassMenu:
     rail = person.window.class_panel
     row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == name)
@@ -76,14 +68,6 @@ def class_menu(person: Person, name: str) -> ClassMenu:
     menu = rail.list.findChildren(ClassMenu)[-1]
     assert menu.isVisible()
     return menu
-
-
-def click(menu: QMenu, text: str) -> None:
-    window = menu.parentWidget().window()
-    action = next(action for action in menu.actions() if action.text().startswith(text))
-    QTest.mouseClick(menu, Qt.MouseButton.LeftButton, NONE, menu.actionGeometry(action).center())
-    window.activateWindow()  # as a desktop does
-    until(window.isActiveWindow)
 
 
 def test_a_class_is_deleted_and_comes_back(person: Person) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, drawn_once, labels, propose
-from person import CONTROL, NONE, SIZES, Opened, Person, settle, until
+from person import CONTROL, SIZES, Opened, Person, click, right_click, settle, until
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QContextMenuEvent, QDesktopServices, QGuiApplication
+from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QMenu
+from PySide6.QtWidgets import QMenu
 
 from labeler.qt.views.enlarged import EnlargedFace
 from labeler.qt.views.tile_menu import TileMenu
@@ -107,19 +107,10 @@ def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: Face
 
 
 def menu_of(person: Person, row: int) -> TileMenu:
-    port, place = person.view.view.viewport(), person.place(row)
-    there = port.mapToGlobal(place)
-    QApplication.sendEvent(
-        port, QContextMenuEvent(QContextMenuEvent.Reason.Mouse, place, there, NONE)
-    )
+    right_click(person.view.view.viewport(), person.place(row))
     menu = person.view.view.findChildren(TileMenu)[-1]
     assert menu.isVisible()
     return menu
-
-
-def click(menu: QMenu, text: str) -> None:
-    action = next(one for one in menu.actions() if one.text().startswith(text))
-    QTest.mouseClick(menu, Left, NONE, menu.actionGeometry(action).center())
 
 
 def submenu(menu: QMenu, text: str) -> QMenu:

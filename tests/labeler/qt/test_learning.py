@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet
-from person import Opened, settle, until
-from PySide6.QtCore import QProcessEnvironment
+from person import Opened, Stand, settle, until
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -24,26 +21,6 @@ def button_of(window: LabelerWindow) -> LearningButton:
     return found[0]
 
 
-Stand = Callable[[str], None]
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    """`stand_in(code)`: a program that is run in place of `baseline`."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    program = folder / "baseline.py"
-
-    def environment() -> QProcessEnvironment:
-        # Also where the real one is found by itself, this one comes first.
-        found = QProcessEnvironment.systemEnvironment()
-        found.insert("PYTHONPATH", str(folder))
-        return found
-
-    monkeypatch.setattr("labeler.qt.commands._environment", environment)
-    return lambda code: program.write_text(code) and None
-
-
 TELLS = f"""
 import json, sys
 for told in {json.dumps([{"stage": "features", "done": 120, "total": 3000}])}:
@@ -55,7 +32,7 @@ sys.stdin.read()
 def test_the_status_bar_says_what_learning_is_at(
     few: FaceSet, opened: Opened, stand_in: Stand
 ) -> None:
-    stand_in(TELLS)
+    stand_in(baseline=TELLS)
     window = opened(few.root)
     settle(window)
     button = button_of(window)
@@ -90,7 +67,7 @@ sys.stdin.read()
 def test_a_second_window_says_when_it_takes_over(
     few: FaceSet, opened: Opened, stand_in: Stand
 ) -> None:
-    stand_in(STANDS_BY)
+    stand_in(baseline=STANDS_BY)
     window = opened(few.root)
     said: list[str] = []
     window.worker.message.connect(lambda text, bad: said.append(text))
@@ -105,7 +82,7 @@ def test_a_second_window_says_when_it_takes_over(
 def test_what_is_missing_is_said_once_with_what_it_would_bring(
     few: FaceSet, opened: Opened, stand_in: Stand
 ) -> None:
-    stand_in("import sys\nprint('baseline: no torch', file=sys.stderr)\nsys.exit(6)\n")
+    stand_in(baseline="print('baseline: no torch', file=sys.stderr)\nsys.exit(6)\n")
     said: list[str] = []
     for _ in range(2):
         window = opened(few.root)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels
 from dropping import drop_files
-from person import Opened, settle, until
-from PySide6.QtCore import QProcessEnvironment, Qt
+from person import Opened, Stand, settle, until
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from tools_for_tests import picture
 
@@ -23,8 +22,6 @@ from labeler.qt.window import LabelerWindow
 from labeler.sorting.dropped import HowTaken
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
-
-Stand = Callable[..., None]
 
 TOLD = {"stage": "files", "done": 30, "unit": "files"}
 HARVEST = f"""
@@ -41,30 +38,6 @@ FACECROP = """
 import sys
 print('{"images": 3, "faces": 4}')
 """
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    """`stand_in(harvest=code, facecrop=code)`: programs that are run in place of ours.
-
-    Each writes its words into the file `calls` beside it.
-    """
-    folder = tmp_path / "programs"
-    folder.mkdir()
-
-    def environment() -> QProcessEnvironment:
-        found = QProcessEnvironment.systemEnvironment()
-        found.insert("PYTHONPATH", str(folder))
-        return found
-
-    monkeypatch.setattr("labeler.qt.commands._environment", environment)
-    note = f"import sys\nopen({str(folder / 'calls')!r}, 'a').write(' '.join(sys.argv) + chr(10))\n"
-
-    def write(**programs: str) -> None:
-        for name, code in programs.items():
-            (folder / f"{name}.py").write_text(note + code)
-
-    return write
 
 
 @pytest.fixture

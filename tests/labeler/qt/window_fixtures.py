@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, drawn_once
-from person import Opened, Person, settle
-from PySide6.QtCore import QCoreApplication, QEvent, QSettings
+from person import Opened, Person, Stand, settle
+from PySide6.QtCore import QCoreApplication, QEvent, QProcessEnvironment, QSettings
 from PySide6.QtGui import QCursor
 from PySide6.QtWidgets import QApplication
 
@@ -86,3 +86,28 @@ def opened(application: QApplication) -> Iterator[Opened]:
     # looking at every key of every later test.
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     application.processEvents()
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    """`stand_in(harvest=code, facecrop=code)`: programs that are run in place of ours.
+
+    Each writes its words into the file `calls` beside it.
+    """
+    folder = tmp_path / "programs"
+    folder.mkdir()
+
+    def environment() -> QProcessEnvironment:
+        # Also where the real ones are found by themselves, these come first.
+        variables = QProcessEnvironment.systemEnvironment()
+        variables.insert("PYTHONPATH", str(folder))
+        return variables
+
+    monkeypatch.setattr("labeler.qt.commands._environment", environment)
+    note = f"import sys\nopen({str(folder / 'calls')!r}, 'a').write(' '.join(sys.argv) + chr(10))\n"
+
+    def write(**programs: str) -> None:
+        for name, code in programs.items():
+            (folder / f"{name}.py").write_text(note + code)
+
+    return write
