@@ -20,8 +20,7 @@ from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.records import Run
 from labeler.acceptance import why_left
-from labeler.importing.job import SOURCE as IMPORT
-from pipeline.report.commands import split_command
+from labeler.importing.request import SOURCE as IMPORT
 
 SERVE = "webapp serve"
 EXPORT = "labeler export"
@@ -78,6 +77,9 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
     if (search := _search(dataset, where)) is not None:
         return search
     if _waits_for_split(dataset, counts.labelled):
+        # What makes reports is imported where a dataset has come that far.
+        from pipeline.report.commands import split_command
+
         return f"{split_command(dataset.samples.split_settings())} {where}"
     newest = dataset.runs.newest("baseline")
     if (newest is None or accepted_reports(dataset)) and find_spec("torch") is not None:

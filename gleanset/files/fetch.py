@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
-import requests
 from filelock import FileLock
 
 from gleanset import __version__
@@ -26,6 +25,9 @@ from gleanset.errors import MissingComponent
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import sha256_of_file
 from gleanset.platform import sync_folder
+
+if TYPE_CHECKING:
+    import requests
 
 SECONDS = 30.0
 """How long to wait for a connection and for each further piece."""
@@ -111,6 +113,9 @@ def _fetch(file: Published, target: Path, otherwise: str) -> None:
 
 def _go_on(file: Published, partial: Path, otherwise: str) -> None:
     """Append what is missing, or write it anew where the server gives all of it."""
+    # Most commands fetch nothing.
+    import requests
+
     size = partial.stat().st_size if partial.exists() else 0
     with _asking(file, otherwise), requests.Session() as session:
         session.headers["User-Agent"] = f"gleanset/{__version__}"
@@ -139,6 +144,8 @@ def _write(answer: requests.Response, out: BinaryIO, file: Published, otherwise:
 @contextmanager
 def _asking(file: Published, otherwise: str) -> Iterator[None]:
     """Say what a broken connection or a refusal means."""
+    import requests
+
     try:
         yield
     except requests.HTTPError as error:

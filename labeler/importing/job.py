@@ -28,12 +28,11 @@ from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, not_by_folders, read_labelled
-from labeler.importing.request import ImportRequest
+from labeler.importing.request import SOURCE, ImportRequest
 from labeler.importing.round_trip import ExportMoves, find_moves, is_of
 from labeler.sorting.names import folded
 
 STAGE = "import"
-SOURCE = "import"
 
 
 class Intake(NamedTuple):

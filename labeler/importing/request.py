@@ -9,6 +9,9 @@ from gleanset.file_groups import GROUP_BY_HELP, GroupBy
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.request import Count, Request, WorkerCount
 
+SOURCE = "import"
+"""The source of what `labeler import` takes in, and the provenance of its labels."""
+
 
 def _checked_groups(text: str) -> str:
     return str(GroupBy.parse(text))

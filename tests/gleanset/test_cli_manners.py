@@ -366,7 +366,7 @@ MISTYPED = {
     "baseline train --preset transfr": "transfer",
     "baseline train --preset simple -o epohcs=3": "epochs",
     "baseline sweep --preset simpel": "simple",
-    "baseline train --preset triplett --sheet x.png": "triplet",
+    "baseline train --preset triplett": "triplet",
     "baseline presort --preset mobil": "mobile",
     "baseline predict --detector animefase x.png": "animeface",
     "baseline gallery --class a --detector hole x.png": "whole",
@@ -393,7 +393,7 @@ def test_a_mistyped_preset_or_detector_is_refused_before_anything_is_loaded() ->
 def test_a_command_begins_without_what_only_its_work_needs() -> None:
     programs = ("baseline", "facecrop", "gleanset", "harvest", "labeler", "pipeline", "webapp")
     script = (
-        "import sys\n"
+        "import sys\nimport pipeline.status\n"
         + "".join(f"import {program}.cli\n" for program in programs)
         + "print(*sorted({'numpy', 'PIL.Image', 'cv2', 'torch', 'PySide6'} & set(sys.modules)))"
     )
