@@ -24,32 +24,14 @@ def simple(**overrides: str) -> Simple:
 
 
 def test_the_presets_are_as_promised() -> None:
-    assert {"finetune", "mobile", "simple", "transfer", "triplet"} <= set(preset_names())
-    small = simple()
-    assert (small.preset, small.size, small.colour, small.channels) == (
-        "simple",
-        120,
-        "rgb",
-        3,
-    )
-    assert (small.blocks, small.dense, small.batch) == ((32, 64, 128), 128, 64)
-    tuned = load_preset("finetune", {})
-    assert isinstance(tuned, Finetune)
-    assert (tuned.optimiser, tuned.learning_rate, tuned.dropout, tuned.batch) == (
-        "adamax",
-        5e-4,
-        0.5,
-        100,
-    )
-    mobile, transfer = load_preset("mobile", {}), load_preset("transfer", {})
-    assert isinstance(mobile, Finetune)
+    kinds = {"simple": Simple, "transfer": Transfer, "triplet": Triplet}
+    kinds |= {"finetune": Finetune, "mobile": Finetune}
+    assert kinds.keys() <= set(preset_names())
+    assert all(isinstance(load_preset(name, {}), kind) for name, kind in kinds.items())
+    transfer = load_preset("transfer", {})
     assert isinstance(transfer, Transfer)
-    assert (transfer.backbone, transfer.weights, transfer.head) == (
-        "efficientnet_lite0+colours",
-        "packaged",
-        "logistic",
-    )
-    assert isinstance(load_preset("triplet", {}), Triplet)
+    assert transfer.weights == "packaged"
+    assert transfer.backbone.startswith("efficientnet_lite0")
 
 
 @pytest.mark.parametrize(
@@ -57,13 +39,8 @@ def test_the_presets_are_as_promised() -> None:
     [
         ("epochs", "5", 5),
         ("blocks", "8, 16", (8, 16)),
-        ("blocks", "[8,16]", (8, 16)),
         ("learning_rate", "1", 1.0),
-        ("weight_decay", "0", 0.0),
         ("augment", "none", "none"),
-        ("balance", "sampling", "sampling"),
-        ("colour", "rgb", "rgb"),
-        ("precision", "fp32", "fp32"),
     ],
 )
 def test_override(key: str, text: str, value: object) -> None:
@@ -77,17 +54,10 @@ def test_override(key: str, text: str, value: object) -> None:
     [
         ("epochs", "many", "a whole number"),
         ("epochs", "0", "a whole number >= 1"),
-        ("epochs", "2.5", "a whole number"),
-        ("batch", "1", "a whole number >= 2"),
         ("dropout", "1", "a number < 1"),
         ("learning_rate", "nan", "a number > 0"),
-        ("weight_decay", "-1", "a number >= 0"),
-        ("augment", "maybe", "none or characters or photos"),
         ("optimiser", "lion", "adam or adamw or adamax or sgd"),
         ("blocks", "32,x", "a whole number"),
-        ("blocks", "", "a whole number"),
-        ("size", "120.5", "a whole number"),
-        ("learning_rate", "inf", "a number < "),
     ],
 )
 def test_wrong_value_names_key_and_expectation(key: str, text: str, expected: str) -> None:

@@ -57,53 +57,32 @@ def test_missing_file_is_named(saved: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [SETTINGS, WEIGHTS])
-@pytest.mark.parametrize("left", [0, 10, -1])
-def test_cut_file_is_damaged(saved: Path, name: str, left: int) -> None:
+def test_cut_file_is_damaged(saved: Path, name: str) -> None:
     path = saved / name
-    path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(InputUnusable, match=f"{name} is damaged"):
-        load_model(saved)
+    for left in (-1, 0):
+        path.write_bytes(path.read_bytes()[:left])
+        with pytest.raises(InputUnusable, match=f"{name} is damaged"):
+            load_model(saved)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        {"settings": None},
-        {"settings": {"preset": "simple"}},
-        {"classes": 3},
-        {"format": "one"},
-        {"weights_sha256": "0"},
+        ({"settings": {"preset": "simple"}}, "is damaged"),
+        ({"classes": 3}, "is damaged"),
+        ({"format": "one"}, "is damaged"),
+        ({"weights_sha256": "0"}, "is damaged"),
+        ({"classes": ["only", "two"]}, "does not fit the network"),
+        ({"format": 99}, "newer Gleanset"),
+        ({"format": FORMAT - 1}, "older Gleanset"),
     ],
 )
-def test_wrong_settings_are_damage(saved: Path, change: dict[str, object]) -> None:
+def test_wrong_settings_are_damage(saved: Path, change: dict[str, object], message: str) -> None:
     described = json.loads((saved / SETTINGS).read_text()) | change
     (saved / SETTINGS).write_text(json.dumps(described))
-    with pytest.raises(InputUnusable, match="is damaged"):
+    with pytest.raises(InputUnusable, match=message) as error:
         load_model(saved)
-
-
-def test_newer_format_is_refused(saved: Path) -> None:
-    described = json.loads((saved / SETTINGS).read_text()) | {"format": 99}
-    (saved / SETTINGS).write_text(json.dumps(described))
-    with pytest.raises(InputUnusable, match="newer Gleanset"):
-        load_model(saved)
-
-
-def test_weights_of_another_shape_say_so(saved: Path) -> None:
-    described = json.loads((saved / SETTINGS).read_text())
-    described["classes"] = ["only", "two"]
-    (saved / SETTINGS).write_text(json.dumps(described))
-    with pytest.raises(InputUnusable, match="does not fit the network") as error:
-        load_model(saved)
-    assert "Train again" in error.value.mend
-
-
-def test_older_format_is_to_be_trained_again(saved: Path) -> None:
-    described = json.loads((saved / SETTINGS).read_text()) | {"format": FORMAT - 1}
-    (saved / SETTINGS).write_text(json.dumps(described))
-    with pytest.raises(InputUnusable, match="older Gleanset") as error:
-        load_model(saved)
-    assert "Train again" in error.value.mend
+    assert error.value.mend
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path, settings: Settings) -> None:

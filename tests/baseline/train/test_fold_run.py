@@ -17,13 +17,12 @@ from tools_for_tests import ROOT, run_here
 from baseline.data.samples import find_foldable
 from baseline.judge.outputs import load_outputs
 from baseline.settings import load_preset
-from baseline.train.fold_run import HELD_OUT, SWOLLEN, CrossValidation, cross_validate
+from baseline.train.fold_run import HELD_OUT, SWOLLEN, cross_validate
 from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.terminal import readable
 from gleanset.work.progress import Progress
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -118,14 +117,6 @@ def test_features_are_made_in_one_pass_and_a_plan_tells_the_time(dataset: Datase
         kept = now
     assert trials.missing(trainings) == []
     assert train(dataset, "--folds", "3", "-s", "--json").json["seconds"] == 0
-
-
-def test_the_lines_for_a_person_fit_a_narrow_terminal() -> None:
-    fold = {"count": 2469, "moments": 1200, "accuracy": 0.5, "seconds": 1.0}
-    numbers = {"judged": 12345, "moments": 6000, "not_judged": 100, "test": 1234, "doubts": 1000}
-    shares = {"accuracy": 0.5, "at_least": 0.4, "at_most": 0.6, "spread": 0.1}
-    told = CrossValidation("r", Path("report.html"), {"folds": [fold] * 5, **numbers, **shares})
-    assert max(map(len, readable(told.words()))) <= 80
 
 
 def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(

@@ -45,11 +45,11 @@ def seen(random: np.random.Generator, errors: list[float], moments: int, size: i
     ("floor", "more", "power", "moments", "size"),
     [
         (0.0, 0.8, 0.5, 50, 1),
-        (0.1, 0.8, 0.4, 30, 3),
+        pytest.param(0.1, 0.8, 0.4, 30, 3, marks=pytest.mark.long),
         # Nearly perfect: most often no mistake is seen, or one.
         (0.0, 0.05, 0.5, 40, 2),
         (0.002, 0.0, 0.5, 40, 5),
-        (0.0, 0.3, 1.5, 80, 1),
+        pytest.param(0.0, 0.3, 1.5, 80, 1, marks=pytest.mark.long),
     ],
 )
 def test_the_range_holds_the_error_of_more_pictures(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from dataclasses import replace
@@ -141,17 +140,6 @@ def test_ctrl_c_in_a_write_of_events_ends_the_training(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert "ended by KeyboardInterrupt" in (tmp_path / LOG).read_text()
-
-
-def test_data_is_ready_before_it_is_needed() -> None:
-    task = classifier_task(build_net(settings(), 3), patterns((60, 60, 60), 1), none(), settings())
-    fitted = train_network(task)
-    waits = [report.data_wait for report in fitted.history]
-    assert all(0 <= wait < 0.5 for wait in waits)
-    assert math.isclose(
-        fitted.facts["data_wait"],
-        np.average(waits, weights=[report.seconds for report in fitted.history]),
-    )
 
 
 def test_materials_give_plain_samples_without_a_generator() -> None:
