@@ -40,7 +40,7 @@ TRIED = (
     PresetCost("finetune", 1000, 0, False, 0.12, 224, (1.0, 0.0)),
 )
 """The simplest first: of presets that are level the first is taken. What they cost and where they
-can win was measured (`benchmarks/auto_preset.py`): on the drawn faces that suit it best, `simple`
+can win was measured: on the drawn faces that suit it best, `simple`
 is 14, 8, 4 and 2 points behind `transfer` with 3, 5, 10 and 24 pictures a class."""
 BEARABLE = 900.0
 """Seconds, by the table, that trying a preset may take that does not learn on cached features:

@@ -34,8 +34,7 @@ TIMES = (1.0, 2.0, 4.0)
 REPEATS = 2
 """How often the folds are dealt where somebody asks for the curve."""
 LUCK = 0.2**2
-"""The variance of the logit of the error from one training set to another, about
-(benchmarks/learning_curve.py)."""
+"""The variance of the logit of the error from one training set to another, about."""
 CLEAR = 0.05
 
 

@@ -28,7 +28,7 @@ _LITTLE, _PART = 0.1, 0.5
 """The part of a moment that is added to errors, and to their covariance."""
 REFUTED = 5.4
 """By so much worse than the best a law fits that is refuted: chi-squared at 95 % is 3.84; more, for
-the covariance is known from the same few moments, and laws bend (benchmarks/learning_curve.py)."""
+the covariance is known from the same few moments, and laws bend."""
 LEVELS = np.linspace(-10.0, 5.0, 151)
 """Logits of the error at the largest size that was tried."""
 
