@@ -15,10 +15,10 @@ from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
 from gleanset.records import Sample
 from gleanset.work.pool import Threads, run_over
 
-SHEET = "augmentation.png"
+SHEET = "augmentation.jpg"
 ROWS, COPIES = 8, 6
 """Samples on a sheet, and changed copies of each."""
-LARGEST = 160
+LARGEST = 120
 """Pixels of a tile's side at most."""
 
 
