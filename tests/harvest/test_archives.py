@@ -257,7 +257,7 @@ def test_a_tar_header_that_claims_a_huge_name_is_damage(tmp_path: Path) -> None:
     assert read(path) == {"a.jpg": picture(1), "": "damaged"}
 
 
-@pytest.mark.parametrize("kind", list(TARS))
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])
 def test_what_came_before_the_damage_counts(dataset: Dataset, tmp_path: Path, kind: str) -> None:
     # Noise after the first pictures, so that every compression has begun a new block.
     members = pictures(3) | {"noise": os.urandom(2_000_000), "never.jpg": picture(7)}

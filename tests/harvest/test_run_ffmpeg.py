@@ -85,7 +85,8 @@ def test_ffmpeg_ends_with_us() -> None:
     with python(WAITING) as ours:
         assert ours.stdout is not None
         pid = int(ours.stdout.readline())
-        assert is_running(pid)
+        # From then on it is bound to us.
+        assert eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
         ours.kill()
     assert eventually(lambda: not is_running(pid))
 
@@ -95,7 +96,7 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -
     with pytest.raises(Unreadable, match="too slow"):
         ffmpeg_log(["sh", "-c", f"sleep 600 & echo $! > {note}; wait"], 2.0)
     child = int(note.read_text())
-    assert eventually(lambda: not Path(f"/proc/{child}").exists())
+    assert eventually(lambda: not is_running(child))
     assert ffmpeg_log(["sh", "-c", "echo said >&2"], 10.0) == "said\n"
 
 
