@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(path: str | Path, faces: bool | None = None) -> Model:
+def load(path: str | Path, detector: str | None = None) -> Model:
     """Return the model in a run's folder or an exported file; see `baseline.use.model`.
 
-    Its pictures are cut as it learnt them, or with `faces` True or False as faces or whole.
+    Its pictures are cut as it learnt them, or as `detector` says: one by its name, or `whole`.
 
     Raises `InputUnusable` where there is none, `MissingComponent` without PyTorch or a runtime.
     """
     # Imported here: whoever reads settings alone need not wait for it.
     from baseline.use.model import load as load_model
 
-    return load_model(path, faces)
+    return load_model(path, detector)

@@ -34,9 +34,9 @@ def _run_folder(job: CommandJob, run: str | None) -> Path:
 def _crop_plan(job: CommandJob, facts: ModelFacts, place: Path, detector: str | None) -> CropPlan:
     """Return how pictures are cut for the model in `place`, and say it on stderr."""
     from baseline.data.runs import dataset_of_run
-    from baseline.use.crops import CropRequest, crop_plan_for
+    from baseline.use.crops import crop_plan_for
 
-    cropping = crop_plan_for(facts, dataset_of_run(place, job.root), CropRequest(detector=detector))
+    cropping = crop_plan_for(facts, dataset_of_run(place, job.root), detector)
     job.say(cropping.words)
     return cropping
 

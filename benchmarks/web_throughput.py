@@ -110,7 +110,7 @@ def main() -> None:
     script = given.model.with_suffix(".flask.py")
     script.write_text(SCRIPT)
     ours, theirs = given.ports
-    limits = ["--per-minute", "1000000", "--whole"]
+    limits = ["--per-minute", "1000000", "--detector", "whole"]
     line = [
         sys.executable,
         "-m",

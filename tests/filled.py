@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from drawn_dataset import put_whole
 from drawn_patterns import CLASSES, patterns
@@ -11,9 +12,11 @@ from PIL import Image
 
 from baseline.data.samples import find_examples, load_arrays
 from baseline.judge.answers import DecisionRule, save_decision_rule
+from baseline.judge.familiarity import fit_feature_scale, save_feature_scale
 from baseline.settings import Settings, load_preset
 from baseline.train.networks import Net, build_net
 from baseline.train.storage import save_model
+from baseline.use.model import load
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 
@@ -64,5 +67,14 @@ def make_patterns(folder: Path) -> None:
         folder = root / "runs" / RUN
         dataset.runs.begin(RUN, "baseline", settings.to_json())
         save_model(folder, net, settings, tuple(sorted(CLASSES)))
-        save_decision_rule(folder, DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9}))
+        _make_wary(folder, sorted((root / "images").glob("*/*.png")))
         dataset.runs.end(RUN, "done", {})
+
+
+def _make_wary(folder: Path, pictures: list[Path]) -> None:
+    """Give a run what is asked of its answers; a twentieth of its own pictures is unfamiliar."""
+    rule = DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9})
+    save_decision_rule(folder, rule)
+    save_feature_scale(folder, fit_feature_scale(load(folder).embed(pictures)))
+    known = [answer.familiarity or 0.0 for answer in load(folder).answers(pictures)]
+    save_decision_rule(folder, rule.but(unfamiliar_below=float(np.quantile(known, 0.05))))

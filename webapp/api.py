@@ -14,11 +14,9 @@ from fastapi.responses import FileResponse
 from baseline.use.model import Model
 from gleanset import __version__
 from webapp.box_styles import BROWSER, finder_for, style_between
-from webapp.device_facts import facts_for_device
+from webapp.guard import RefusedRequest
 from webapp.model_card import ModelCards
 from webapp.recognizer import Upload, answers_to, faces_in
-from webapp.refusal import RefusedRequest
-from webapp.reports import Told, keep_report
 from webapp.schema import (
     BOXES,
     CARD,
@@ -35,11 +33,10 @@ from webapp.schema import (
     TAKE_DOWN,
     form_body,
 )
-from webapp.served import LoadedModel
+from webapp.served import LoadedModel, Worker, facts_for_device
 from webapp.settings import RequestLimits
-from webapp.take_downs import ToldTakeDown, keep_take_down
 from webapp.uploads import field_of, form_of, upload_of, uploads_of
-from webapp.worker import Worker
+from webapp.visitors import Told, ToldTakeDown, keep_report, keep_take_down
 
 JSON = "application/json"
 router = APIRouter(prefix="/api/v1")

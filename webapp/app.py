@@ -16,13 +16,11 @@ from starlette.responses import Response
 
 from gleanset import __version__
 from webapp.api import router
-from webapp.guard import Guard
+from webapp.guard import Guard, RefusedRequest
 from webapp.model_card import ModelCards
 from webapp.page_files import PAGE_FILES, page_routes
-from webapp.refusal import RefusedRequest
-from webapp.served import ModelInForce
+from webapp.served import ModelInForce, Worker
 from webapp.settings import ServeSettings
-from webapp.worker import Worker
 
 SETTINGS = "GLEANSET_WEBAPP"
 """The environment variable that hands the settings to the workers."""
@@ -72,7 +70,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
 
 def _in_force(settings: ServeSettings) -> ModelInForce:
-    return ModelInForce(Path(settings.served), settings.faces, settings.web)
+    return ModelInForce(Path(settings.served), settings.web, settings.detector)
 
 
 async def _watch(models: ModelInForce) -> None:

@@ -11,8 +11,7 @@ from gleanset.cli import main as run_main
 from gleanset.errors import MissingComponent
 from gleanset.request import options_of
 from gleanset.work.progress import Progress
-from webapp.cli_reports import reports
-from webapp.cli_take_downs import takedowns
+from webapp.cli_visitors import reports, takedowns
 from webapp.request import BACK, NEWEST, ServeRequest
 from webapp.settings import page_settings
 

@@ -1,19 +1,20 @@
-"""What every request must pass before it reaches the API, and what every answer carries."""
+"""What a request must pass before it reaches the API, how it is refused, what answers carry."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import math
+from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.rate_limit import RateLimit
-from webapp.refusal import RefusedRequest
 from webapp.settings import ServeSettings
 
 API = "/api/"
@@ -34,6 +35,30 @@ HEADERS = (
     (b"cross-origin-embedder-policy", b"require-corp"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+
+
+class RefusedRequest(Exception):
+    """A request that is refused, by a JSON that is always of one form.
+
+    `reason` is one of few, `detail` and `mend` are for a person.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        detail: str = "",
+        mend: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, reason, detail)
+        self.status, self.reason, self.detail, self.mend = status, reason, detail, mend
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """Return the answer."""
+        error = {"reason": self.reason, "detail": self.detail, "mend": self.mend}
+        return JSONResponse({"error": error}, self.status, self.headers)
 
 
 class Guard:

@@ -16,7 +16,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.cut import within
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
-from webapp.refusal import RefusedRequest
+from webapp.guard import RefusedRequest
 from webapp.served import LoadedModel
 from webapp.settings import RequestLimits
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from baseline.request import Detector
 from gleanset.completion import runs_here
 from gleanset.config import Param
 from gleanset.errors import UsageError
@@ -57,14 +58,7 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         Annotated[int, msgspec.Meta(ge=1, le=1_000_000)],
         Param("Requests that one address may make.", show_default=True),
     ] = PER_MINUTE
-    faces: Annotated[
-        bool | None,
-        Param(
-            "Find the faces in each picture, or take it whole. Default: as the pictures that the "
-            "model learnt from were cut.",
-            opposite="--whole",
-        ),
-    ] = None
+    detector: Detector = None
     switch: Annotated[
         str | None,
         Param(

@@ -1,4 +1,6 @@
-"""Which model a server answers by: a small file names it, and every worker watches that file.
+"""Which model a server answers by, and what is shown of it, by the `[web]` table.
+
+A small file names the model, and every worker watches that file.
 
 So a retrained run is taken over, and taken back, without a request that is dropped: a worker loads
 the new model beside the old one, and what was begun ends with the model it began with.
@@ -6,25 +8,35 @@ the new model beside the old one, and what was begun ends with the model it bega
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from baseline.data.pixels import Pixels
+from baseline.use.engines.base import ModelFacts
 from baseline.use.engines.onnx_engine import OnnxEngine
 from baseline.use.model import Model, PictureAnswer
+from gleanset.config import did_you_mean
+from gleanset.db.faces import WHOLE
 from gleanset.errors import GleansetError, InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.settings import WebSettings
-from webapp.shown import answers_shown, shown_classes, with_threshold
+from webapp.guard import RefusedRequest
+from webapp.settings import ServeSettings
 
 FILE = "served.json"
 KEPT = 20
 """Models before the one in force that are remembered."""
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class ServedModel(msgspec.Struct, frozen=True):
@@ -87,6 +99,61 @@ def write_served(place: Path, served: ServedModels) -> None:
     write_atomic(place, json.dumps(msgspec.to_builtins(served), indent=1).encode())
 
 
+def shown_classes(known: Sequence[str], web: WebSettings) -> tuple[str, ...]:
+    """Return the classes of a model that are shown, in the model's order: all, or those named.
+
+    A retrained model may lack some of them. Raises `UsageError` where it has none.
+    """
+    shown = tuple(name for name in known if not web.classes or name in web.classes)
+    if not shown:
+        raise _unknown_class(web.classes[0], known)
+    return shown
+
+
+def refuse_unknown_classes(known: Sequence[str], web: WebSettings) -> None:
+    """Raise `UsageError` for a class to be shown that the model does not know."""
+    for name in web.classes:
+        if name not in known:
+            raise _unknown_class(name, known)
+
+
+def _unknown_class(name: str, known: Sequence[str]) -> UsageError:
+    meant = did_you_mean(name, known)
+    return UsageError(
+        f"{name!r} is to be shown on the page, and is no class of the model",
+        f"{meant}mend classes in [web] of dataset.toml, or --class; it knows: {', '.join(known)}",
+    )
+
+
+def with_threshold(facts: ModelFacts, web: WebSettings) -> ModelFacts:
+    """Return the same model with the page's own threshold of "unknown", where it has one."""
+    if web.unknown_below is None:
+        return facts
+    rule = msgspec.structs.replace(facts.answers, unknown_below=web.unknown_below)
+    return replace(facts, answers=rule)
+
+
+def answers_shown(
+    model: Model, pixels: Pixels, shown: Sequence[str], top: int
+) -> list[PictureAnswer]:
+    """Return the answers to pixels (uint8 N x size x size x 3) in the classes that are shown.
+
+    Probabilities stay as they are. What is of a class that is not shown is "unknown".
+    """
+    if len(shown) == len(model.classes):
+        return model.answers_to(pixels, top)
+    return [_shown(answer, shown, top) for answer in model.answers_to(pixels, len(model.classes))]
+
+
+def _shown(answer: PictureAnswer, shown: Sequence[str], top: int) -> PictureAnswer:
+    return replace(
+        answer,
+        label=answer.label if answer.label in shown else None,
+        predictions=tuple(one for one in answer.predictions if one.label in shown)[:top],
+        nearest=tuple(one for one in answer.nearest if one.label in shown),
+    )
+
+
 class LoadedModel(NamedTuple):
     """A model with the name of its run, and the classes that are `shown` of it."""
 
@@ -100,18 +167,41 @@ class LoadedModel(NamedTuple):
         return answers_shown(self.model, pixels, self.shown, top)
 
 
+def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
+    """Return classes, thresholds and cutting of a model, and how large its file is."""
+    facts, read = loaded.model.facts, loaded.model.cropping.read
+    return {
+        "run": loaded.run,
+        "bytes": loaded.file.stat().st_size,
+        "classes": facts.classes,
+        "shown": loaded.shown,
+        "size": facts.size,
+        "fit": facts.fit,
+        "detector": read.detector.name if read.detector else WHOLE,
+        "cut": {
+            "margin": read.cutting.margin,
+            "square": read.cutting.square,
+            "pad": read.cutting.pad,
+        },
+        "unknown_below": facts.answers.unknown_below,
+        "unfamiliar_below": facts.answers.unfamiliar_below,
+        "thresholds": facts.answers.thresholds,
+        "scale": msgspec.to_builtins(facts.scale),
+    }
+
+
 class ModelInForce:
-    """The model that one worker answers by, as `web` shows it. `faces` is as in `baseline.load`."""
+    """The model that one worker answers by, as `web` shows it, with a `detector` as in `load`."""
 
     def __init__(
-        self, place: Path, faces: bool | None = None, web: WebSettings | None = None
+        self, place: Path, web: WebSettings | None = None, detector: str | None = None
     ) -> None:
         """Load it.
 
         Raises `InputUnusable` for no model, `UsageError` for no way to cut pictures and where no
         class of it is to be shown.
         """
-        self._place, self._faces, self._web = place, faces, web or WebSettings()
+        self._place, self._web, self._detector = place, web or WebSettings(), detector
         self._seen = _stamp(place)
         self.now = self._loaded(read_served(place).in_force)
 
@@ -137,7 +227,7 @@ class ModelInForce:
         # One thread: workers side by side keep the cores busy, and threads in each would wait.
         engine = OnnxEngine(place, threads=1)
         engine.facts = with_threshold(engine.facts, self._web)
-        model = Model(engine, place, self._faces)
+        model = Model(engine, place, self._detector)
         # Asked for now, so that the first visitor does not wait and what lacks is said at once.
         model.cropping  # noqa: B018
         return LoadedModel(model.facts.run, model, place, shown_classes(model.classes, self._web))
@@ -149,3 +239,40 @@ def _stamp(place: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return told.st_mtime_ns, told.st_ino
+
+
+class Worker:
+    """Computes off the event loop, one request after the other; a model takes one core."""
+
+    def __init__(self, settings: ServeSettings, models: ModelInForce) -> None:
+        self.settings = settings
+        self.models = models
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="webapp")
+        self._waiting = 0
+
+    def refuse_if_busy(self) -> None:
+        """Raise `RefusedRequest` where too many requests wait already, before a body is read."""
+        if self._waiting >= self.settings.limits.waiting:
+            raise RefusedRequest(
+                503, "busy", "too many requests at a time", "ask again", {"retry-after": "1"}
+            )
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, when its turn has come. Raises what it raises."""
+        self.refuse_if_busy()
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._waiting -= 1
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)

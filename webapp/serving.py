@@ -16,11 +16,10 @@ from gleanset.platform import cores
 from gleanset.work.progress import Progress
 from webapp.rate_limit import SALT, make_counters
 from webapp.request import ServeRequest
-from webapp.served import ModelInForce
+from webapp.served import ModelInForce, refuse_unknown_classes
 from webapp.served_runs import following, put_in_force
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
-from webapp.shown import refuse_unknown_classes
 
 VARIABLE = "GLEANSET_WEB_TOKEN"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -48,7 +47,7 @@ def serve_page(
         address = request.address()
         place, line = put_in_force(root, request.run, folder, web.run, progress)
         # Whatever is wrong with it is said now, and not by each worker.
-        now = ModelInForce(place, request.faces, web).now
+        now = ModelInForce(place, web, request.detector).now
         refuse_unknown_classes(now.model.classes, web)
         progress.say(line)
         if place.parent != folder:
@@ -63,7 +62,7 @@ def serve_page(
             hosts=admitted.hosts,
             token=admitted.token,
             on_device=request.on_device is not False,
-            faces=request.faces,
+            detector=request.detector,
             limits=RequestLimits(per_minute=request.per_minute),
         )
 

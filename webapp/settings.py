@@ -40,7 +40,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     requests of each address, `dataset` the folder that reports go to, None for no reports.
     `hosts` are the names under which it may be asked, none for any. `token` is what a visitor
     must know, None for nothing; `web` what the page shows. With `on_device` visitors may fetch the
-    model itself. `faces` says what `baseline.load` means by it.
+    model itself. Pictures are cut as `detector` says, as in `baseline.load`.
     """
 
     served: str
@@ -50,7 +50,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     token: str | None = None
     on_device: bool = True
-    faces: bool | None = None
+    detector: str | None = None
     limits: RequestLimits = RequestLimits()
 
     def to_text(self) -> str:

@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from gleanset.records import Box
+from webapp.guard import RefusedRequest
 from webapp.recognizer import Upload
-from webapp.refusal import RefusedRequest
 from webapp.settings import RequestLimits
 
 LONGEST_NAME = 200

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
+from gleanset.files.atomic import write_atomic
 from gleanset.records import Run
 from gleanset.settings import FILE as DATASET
 
@@ -22,11 +26,29 @@ SETTINGS = "settings.json"
 TRAINED_ON = "trained_on.json"
 WEIGHTS = "weights.safetensors"
 """Files of a run. The weights have another name once its gallery was changed: `SETTINGS` has it."""
+T = TypeVar("T")
 
 
 def run_folder(dataset: Dataset, run_id: str) -> Path:
     """Return where the files of a run lie."""
     return dataset.runs_folder / run_id
+
+
+def read_part(folder: Path, name: str, kind: type[T], mend: str) -> T | None:
+    """Return what a JSON file of a run says; None where it is not there. Raises `InputUnusable`."""
+    path = folder / name
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputUnusable(f"{path} cannot be read: {error}", mend) from error
+
+
+def write_part(folder: Path, name: str, value: object, *, scratch: Path | None = None) -> None:
+    """Write a JSON file of a run, whole. Raises NotWritable or DiskFull."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=1)
+    write_atomic(folder / name, text, scratch=scratch)
 
 
 def new_run_id(dataset: Dataset, name: str) -> str:

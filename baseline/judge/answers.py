@@ -15,10 +15,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from baseline.data.runs import read_part, write_part
 from baseline.judge.calibration import calibrated_scores
 from baseline.judge.outputs import Floats, Indices, Scores, softmax
-from gleanset.errors import InputUnusable
-from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, percent
 
 FILE = "answers.json"
@@ -221,17 +220,10 @@ def decide(
 
 def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None = None) -> None:
     """Write `answers.json`, whole. Raises NotWritable or DiskFull."""
-    text = msgspec.json.format(msgspec.json.encode(rule), indent=1)
-    write_atomic(folder / FILE, text, scratch=scratch)
+    write_part(folder, FILE, rule, scratch=scratch)
 
 
 def load_decision_rule(folder: Path) -> DecisionRule:
     """Return the rule in a run's folder; the plain one where there is none. `InputUnusable`."""
-    try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=DecisionRule)
-    except FileNotFoundError:
-        return DecisionRule()
-    except (OSError, msgspec.DecodeError) as error:
-        raise InputUnusable(
-            f"{folder / FILE} cannot be used: {error}", "choose them anew: baseline evaluate RUN"
-        ) from error
+    mend = "choose them anew: baseline evaluate RUN"
+    return read_part(folder, FILE, DecisionRule, mend) or DecisionRule()

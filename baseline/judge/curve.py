@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from baseline.data.runs import read_part, write_part
 from gleanset.binomial import Interval
-from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, percent
 
@@ -106,22 +103,14 @@ class LearningCurve:
 
 def save_curve(folder: Path, curve: LearningCurve, *, scratch: Path | None = None) -> Path:
     """Write both into the folder of a run; the path of the picture. Raises what the disk raises."""
-    text = json.dumps(curve.to_json(), ensure_ascii=False, indent=1)
     write_atomic(folder / PICTURE, drawn_curve(curve), scratch=scratch)
-    write_atomic(folder / FIGURES, text.encode(), scratch=scratch)
+    write_part(folder, FIGURES, curve.to_json(), scratch=scratch)
     return folder / PICTURE
 
 
 def load_curve(folder: Path) -> LearningCurve | None:
     """Return the curve of a run; None where none was measured. Raises `InputUnusable`."""
-    try:
-        return msgspec.json.decode((folder / FIGURES).read_bytes(), type=LearningCurve)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise InputUnusable(
-            f"{folder / FIGURES} cannot be read: {error}", "measure it again: baseline curve"
-        ) from error
+    return read_part(folder, FIGURES, LearningCurve, "measure it again: baseline curve")
 
 
 def drawn_curve(curve: LearningCurve) -> bytes:

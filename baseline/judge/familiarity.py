@@ -17,10 +17,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from baseline.data.runs import read_part, write_part
 from baseline.features.scaling import standardising
 from baseline.judge.outputs import Floats, Scores, softmax
-from gleanset.errors import InputUnusable
-from gleanset.files.atomic import write_atomic
 
 FILE = "familiarity.json"
 SOFTER = 2.0
@@ -70,7 +69,7 @@ def familiarity_of(scores: npt.NDArray[np.floating], distances: Floats) -> Float
 
 def save_feature_scale(folder: Path, scale: FeatureScale, *, scratch: Path | None = None) -> None:
     """Write `familiarity.json` beside the weights. Raises NotWritable or DiskFull."""
-    write_atomic(folder / FILE, msgspec.json.encode(scale), scratch=scratch)
+    write_part(folder, FILE, scale, scratch=scratch)
 
 
 def load_feature_scale(folder: Path) -> FeatureScale | None:
@@ -78,11 +77,4 @@ def load_feature_scale(folder: Path) -> FeatureScale | None:
 
     Raises `InputUnusable` for a damaged file.
     """
-    try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=FeatureScale)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise InputUnusable(
-            f"{folder / FILE} cannot be used: {error}", "train again: baseline train"
-        ) from error
+    return read_part(folder, FILE, FeatureScale, "train again: baseline train")

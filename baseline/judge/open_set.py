@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from baseline.data.runs import read_part, write_part
 from baseline.judge.intervals import Flags, auroc_interval, several_interval
 from baseline.judge.outputs import Floats
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable
-from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
 
 FILE = "open_set.json"
@@ -140,17 +140,9 @@ def _ranks(known: Floats, strange: Floats) -> tuple[Floats, Floats]:
 
 def save_open_set(folder: Path, result: OpenSetResult) -> None:
     """Write `open_set.json` beside the other figures of a run. Raises NotWritable or DiskFull."""
-    write_atomic(folder / FILE, msgspec.json.format(msgspec.json.encode(result), indent=1))
+    write_part(folder, FILE, result)
 
 
 def load_open_set(folder: Path) -> OpenSetResult | None:
     """Return what was measured; None where nothing was. Raises `InputUnusable`."""
-    try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=OpenSetResult)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise InputUnusable(
-            f"{folder / FILE} cannot be read: {error}",
-            "measure again: baseline evaluate --open-set",
-        ) from error
+    return read_part(folder, FILE, OpenSetResult, "measure again: baseline evaluate --open-set")

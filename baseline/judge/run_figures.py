@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from baseline.data.copy_search import is_clear, unlearnt_words
-from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS
+from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_part, write_part
 from baseline.judge.calibration import ScoreCalibration
 from baseline.judge.intervals import PairedComparison
 from baseline.judge.metrics import SplitFigures
@@ -192,19 +192,12 @@ class LayerRow:
 
 def save_layers(folder: Path, layers: list[LayerRow], *, scratch: Path | None = None) -> None:
     """Write `network.json`. Raises what the disk raises."""
-    write_atomic(folder / NETWORK, msgspec.json.encode(layers), scratch=scratch)
+    write_part(folder, NETWORK, layers, scratch=scratch)
 
 
 def read_layers(folder: Path) -> list[LayerRow]:
     """Return the layers of a run's network; none where the run did not record them."""
-    try:
-        return msgspec.json.decode((folder / NETWORK).read_bytes(), type=list[LayerRow])
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.MsgspecError) as error:
-        raise InputUnusable(
-            f"{folder / NETWORK} cannot be read: {error}", "train again: baseline train"
-        ) from error
+    return read_part(folder, NETWORK, list[LayerRow], "train again: baseline train") or []
 
 
 def weights_size(folder: Path) -> int | None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
+from baseline.data.runs import read_part, write_part
 from baseline.use.engines.base import ModelFacts
 from baseline.use.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of
 from gleanset.db.faces import WHOLE, CropMethod
-from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.atomic import write_atomic
+from gleanset.errors import UsageError
 from gleanset.images.cut import CutSettings
 from gleanset.settings import CropSettings, read_settings
 
@@ -31,8 +31,7 @@ UNKNOWN = (
 
 def save_crops(folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None) -> None:
     """Keep with a run how its training pictures were cut. Raises what the disk raises."""
-    text = msgspec.json.format(msgspec.json.encode(list(methods)), indent=1)
-    write_atomic(folder / FILE, text, scratch=scratch)
+    write_part(folder, FILE, list(methods), scratch=scratch)
 
 
 def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
@@ -40,30 +39,7 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
 
     Raises `InputUnusable`.
     """
-    path = folder / FILE
-    try:
-        return tuple(msgspec.json.decode(path.read_bytes(), type=list[CropMethod]))
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise InputUnusable(f"{path} cannot be read: {error}", "train again") from error
-
-
-@dataclass(frozen=True, slots=True)
-class CropRequest:
-    """What a person says: `faces` or whole pictures, or a detector with its settings, which may be
-    `whole`.
-
-    Nothing said (None) means: as the model learnt them.
-    """
-
-    faces: bool | None = None
-    detector: str | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether pictures are to be taken whole."""
-        return self.faces is False or self.detector == WHOLE
+    return read_part(folder, FILE, tuple[CropMethod, ...], "train again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +93,17 @@ class CropPlan:
         }
 
 
-def crop_plan_for(
-    facts: ModelFacts, dataset: Path | None, request: CropRequest | None = None
-) -> CropPlan:
-    """Return how a model's pictures are to be cut: as was wished, else as it learnt them.
+def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None = None) -> CropPlan:
+    """Return how a model's pictures are to be cut: by a `detector` with its settings, which may be
+    `whole`, else as it learnt them.
 
     What neither says is as the settings of `dataset` have it. Raises `UsageError` where a model
     learnt from boxes that no detector can find again, or a detector lacks its file, and what
     building a detector raises.
     """
-    request, learnt = request or CropRequest(), facts.crops
-    asked = request.faces is not None or request.detector is not None
+    learnt, asked = facts.crops, detector is not None
     why = "asked" if asked else "recorded" if learnt is not None else "not recorded"
-    if request.whole or not (asked or _mostly_faces(learnt)):
+    if detector == WHOLE or not (asked or _mostly_faces(learnt)):
         read = ReadParts(facts.size, cutting=_whole_cut(learnt), fit=facts.fit)
         return CropPlan(read, why, "", learnt)
     faces = next((method for method in learnt or () if method.of_faces), None)
@@ -140,7 +114,7 @@ def crop_plan_for(
             "say what to do: --detector NAME, or --detector whole",
         )
     own = read_settings(dataset).crop if dataset else CropSettings()
-    spec = _detector(faces, own, request)
+    spec = _detector(faces, own, detector)
     parts = [
         method
         for method in (faces, *(learnt or ()))
@@ -165,9 +139,9 @@ def _whole_cut(learnt: tuple[CropMethod, ...] | None) -> CutSettings:
     return CutSettings.parse(cut) if cut else CutSettings()
 
 
-def _detector(faces: CropMethod | None, own: CropSettings, request: CropRequest) -> DetectorSpec:
+def _detector(faces: CropMethod | None, own: CropSettings, asked: str | None) -> DetectorSpec:
     """Return that which was asked for, else the model's, else the dataset's."""
-    written = request.detector or (faces.detector if faces else own.detector)
+    written = asked or (faces.detector if faces else own.detector)
     spec = spec_of(written)
     if faces is not None and spec.name == faces.detector:
         return RecordedDetector.of(spec.name, faces.settings).spec(dict(spec.settings))

@@ -24,7 +24,7 @@ from baseline.data.runs import dataset_of_run
 from baseline.features.batching import BatchSize, in_batches
 from baseline.judge.answers import UNKNOWN, DecisionRule, decide
 from baseline.judge.familiarity import familiarity_of
-from baseline.use.crops import CropPlan, CropRequest, crop_plan_for
+from baseline.use.crops import CropPlan, crop_plan_for
 from baseline.use.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
 from baseline.use.picture_parts import PicturePart
 from gleanset.errors import InputUnusable
@@ -74,16 +74,16 @@ class PictureAnswer:
 class Model:
     """A trained model. Obtained by `baseline.load`.
 
-    `place` is where it lies; with `faces` its pictures are searched for faces, or (False) taken
-    whole, whatever it learnt from.
+    `place` is where it lies; its pictures are cut as `detector` says, whatever it learnt from:
+    one by its name, or `whole`.
     """
 
     def __init__(
-        self, engine: InferenceEngine, place: Path | None = None, faces: bool | None = None
+        self, engine: InferenceEngine, place: Path | None = None, detector: str | None = None
     ) -> None:
         self._engine = engine
         self._place = place
-        self._request = CropRequest(faces)
+        self._detector = detector
         # Detectors need not bear two threads at once.
         self._one_search = threading.Lock()
 
@@ -92,10 +92,10 @@ class Model:
         """How pictures are cut before they are judged; `cropping.words` says it.
 
         Raises `UsageError` where no detector finds again what the model learnt from: `load` it
-        with `faces` True or False.
+        with a detector, or `whole`.
         """
         dataset = dataset_of_run(self._place) if self._place else None
-        return crop_plan_for(self.facts, dataset, self._request)
+        return crop_plan_for(self.facts, dataset, self._detector)
 
     @property
     def facts(self) -> ModelFacts:
@@ -231,14 +231,14 @@ def _unscaled(answers: DecisionRule) -> DecisionRule:
     return msgspec.structs.replace(answers, temperature=1.0, offsets={}, chosen={})
 
 
-def load(path: str | Path, faces: bool | None = None) -> Model:
+def load(path: str | Path, detector: str | None = None) -> Model:
     """Return the model in a run's folder, or in an exported `.onnx` or `.tflite` file.
 
-    Pictures are cut as it learnt them, or with `faces` True or False as faces or whole.
+    Pictures are cut as it learnt them, or as `detector` says: one by its name, or `whole`.
 
     Raises `InputUnusable` where there is none, `MissingComponent` without its runtime.
     """
-    return Model(engine_of(Path(path)), Path(path), faces)
+    return Model(engine_of(Path(path)), Path(path), detector)
 
 
 def engine_of(path: Path) -> InferenceEngine:

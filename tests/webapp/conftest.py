@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,33 +13,27 @@ import pytest
 from in_browser import CHROMIUM, Open
 from model_of_colours import write_model
 from starlette.testclient import TestClient
-from tools_for_tests import ROOT
-from web_requests import Serve
+from web_requests import Serve, serving, settings_of
 
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
+from gleanset.settings import WebSettings
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
-from webapp.rate_limit import SALT, make_counters
-from webapp.served import FILE, ServedModel, ServedModels, write_served
 from webapp.settings import RequestLimits, ServeSettings
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Path:
-    """The file that names the model in force."""
-    place = tmp_path / FILE
-    file = write_model(tmp_path / "colours.onnx")
-    write_served(place, ServedModels().taken_over(ServedModel("colours", str(file)), follow=False))
-    return place
+def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
+    """Settings of a server that keeps reports in the dataset."""
+    return settings_of(tmp_path, write_model(tmp_path / "colours.onnx"), dataset.root)
 
 
 @pytest.fixture
-def settings(served: Path, tmp_path: Path, dataset: Dataset) -> ServeSettings:
-    """Settings of a server that keeps reports in the dataset."""
-    make_counters(counters := tmp_path / "counters", bytes(SALT))
-    return ServeSettings(str(served), str(counters), str(dataset.root))
+def served(settings: ServeSettings) -> Path:
+    """The file that names the model in force."""
+    return Path(settings.served)
 
 
 @pytest.fixture
@@ -91,75 +80,54 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server, run as the command, with a model of faces found as browsers do."""
+    """The address of a server with a model of faces found as browsers do."""
     with _serving("drawnface", root, tmp_path_factory.mktemp("model")) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
-def animeface_address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def animeface_address(root: Path, tmp_path: Path) -> Iterator[str]:
     """The same with a model that learnt from faces that no browser finds."""
-    with _serving("animeface", root, tmp_path_factory.mktemp("model")) as found:
+    with _serving("animeface", root, tmp_path) as found:
         yield found
-
-
-@pytest.fixture(scope="session")
-def address_of_two(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same of a page of two classes, in two languages, under a title."""
-    table = {"TITLE": "Rot?!", "LANGUAGES": "ja,en", "CLASSES": "red,blue"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, text in table.items():
-            patch.setenv(f"GLEANSET_WEB_{name}", text)
-        with _serving("drawnface", root, tmp_path_factory.mktemp("model")) as found:
-            yield found
 
 
 @pytest.fixture
-def rationed_address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The same of a server that answers a request a second, and fifteen at once."""
-    scratch = tmp_path_factory.mktemp("model")
-    with _serving("drawnface", root, scratch, "--per-minute", "60") as found:
+def address_of_two(root: Path, tmp_path: Path) -> Iterator[str]:
+    """The same of a page of two classes, in two languages, under a title."""
+    web = WebSettings(title="Rot?!", languages=["ja", "en"], classes=["red", "blue"])
+    with _serving("drawnface", root, tmp_path, web=web) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
-def address_of_things(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def rationed_address(root: Path, tmp_path: Path) -> Iterator[str]:
+    """The same of a server that answers a request a second, and fifteen at once."""
+    with _serving("drawnface", root, tmp_path, limits=RequestLimits(per_minute=60)) as found:
+        yield found
+
+
+@pytest.fixture
+def address_of_things(root: Path, tmp_path: Path) -> Iterator[str]:
     """The same with a model of whole pictures, to which what is green is a stranger."""
-    scratch = tmp_path_factory.mktemp("model")
-    with _serving(WHOLE, root, scratch, unfamiliar_below=0.8) as found:
+    with _serving(WHOLE, root, tmp_path, unfamiliar_below=0.8) as found:
         yield found
 
 
 @contextmanager
 def _serving(
-    detector: str, root: Path, scratch: Path, *options: str, unfamiliar_below: float | None = None
+    detector: str,
+    root: Path,
+    scratch: Path,
+    unfamiliar_below: float | None = None,
+    **changes: Any,
 ) -> Iterator[str]:
+    """Serve a model of colours that learnt from what a detector had found."""
     method = CropMethod(detector, "", "" if detector == WHOLE else "margin=0.3", 10)
     file = scratch / "colours.onnx"
     write_model(file, crops=(method,), unfamiliar_below=unfamiliar_below)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    line = [sys.executable, "-m", "webapp", "serve", str(file), "-d", str(root), "--workers", "1"]
-    server = subprocess.Popen(
-        [*line, "--port", str(port), *options], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
-    try:
-        _wait_for(port, server)
+    with serving(settings_of(scratch, file, root, **changes)) as port:
         yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        with socket.socket() as trying:
-            if trying.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert server.poll() is None
-        time.sleep(0.1)
-    raise AssertionError("the server does not listen")
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,41 @@
-"""The page in a real browser: faces found, adjusted, judged, reported, and all of it offline."""
+"""The page in a real browser: faces found, adjusted, judged, reported, all of it offline, and what
+happens where things go wrong: told in the visitor's language, and nothing is lost.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
-from in_browser import ANSWERS, BOXES, NEEDS_BROWSER, Open, until
+import numpy as np
+import pytest
+from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, until
 from PIL import Image
 
 from curation.web_reports import accept_reports
+from facecrop.detectors import detector_named
+from facecrop.detectors.tiling import overlap
 from gleanset import Dataset
-from gleanset.db.visitors import Reports
+from gleanset.db.visitors import Reports, TakeDownRequests
+from gleanset.images.decode import decode
+from gleanset.records import Box
 
 pytestmark = NEEDS_BROWSER
+MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
+BULK = "document.querySelector('#bulk [role=status]')?.textContent"
+SHARE = """async () => {
+  const form = new FormData();
+  const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
+  form.append("pictures", await new Promise((done) => canvas.toBlob(done)), "from my phone é.png");
+  form.append("pictures", new Blob(["no picture"]), "broken.png");
+  return (await fetch("share", { method: "POST", body: form })).ok;
+}"""
+SAID = "document.querySelector('.picture .small')?.textContent"
+PLACES = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
+    (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
+SERIOUS = ("serious", "critical")
 TOP = "document.querySelector('{}').getBoundingClientRect().top"
 
 
@@ -189,3 +211,184 @@ def test_the_page_is_as_its_table_says_on_the_server_and_on_the_device(
         told.append([page.inner_text(".who"), page.locator(".bars .name").all_inner_texts()])
         page.click("#clear")
     assert told == [["Face 1: unknown", ["blue", "red"]]] * 2
+
+
+def test_what_is_refused_is_told_in_the_language_of_the_page(
+    opened: Open, drawn: Path, tmp_path: Path
+) -> None:
+    page = opened(320, 640, locale="zh")
+    for number in range(7):
+        (tmp_path / f"{number}.jpg").write_bytes(b"no picture")
+    page.set_input_files("#files", [str(one) for one in sorted(tmp_path.iterdir())])
+    until(page, f"{MESSAGE} === '无法把 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 读作图片'")
+    page.set_input_files("#files", [str(drawn)])
+    until(page, f"{BOXES}.length")
+    until(page, KEPT)
+    page.context.set_offline(True)
+    page.click("#submit")
+    until(page, f"{MESSAGE}.startsWith('无法连接服务器')")
+    page.context.set_offline(False)
+    page.click("#submit")
+    until(page, f"{ANSWERS} === 2")
+    assert page.evaluate(MESSAGE) == ""
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
+    opened: Open, drawn: Path, tmp_path: Path
+) -> None:
+    shutil.copy(drawn, tmp_path / "a.png")
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    (tmp_path / "notes.txt").write_text("no picture either")
+    page = opened()
+    until(page, "localStorage.getItem('about')")
+    page.context.set_offline(True)
+    page.set_input_files("#folder-files", str(tmp_path))
+    until(page, f"{BULK} === '0 of 2 looked at'")
+    until(
+        page, "document.querySelector('#bulk .message').textContent.includes('cannot be reached')"
+    )
+    page.context.set_offline(False)
+    page.click("text=Go on")
+    until(page, f"{BULK} === '2 of 2 looked at · 1 cannot be read'")
+    assert page.evaluate(
+        "[...document.querySelector('#bulk-class').options].map((o) => o.text)"
+    ) == [
+        "blue (0)",
+        "green (0)",
+        "red (1)",
+    ]
+    page.select_option("#bulk-class", "red")
+    assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
+
+
+def test_pictures_that_another_app_shares_are_opened(opened: Open) -> None:
+    page = opened()
+    until(page, "navigator.serviceWorker.controller !== null")
+    assert page.evaluate(SHARE)
+    page.reload()
+    until(page, f"{MESSAGE} === 'broken.png cannot be read as a picture'")
+    assert page.locator(".picture h2").all_inner_texts() == ["from my phone é.png"]
+
+
+@pytest.mark.long
+def test_a_folder_that_asks_too_often_waits_and_leaves_nothing_out(
+    opened: Open, rationed_address: str, tmp_path: Path
+) -> None:
+    for number in range(20):
+        Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
+    page = opened(at=rationed_address)
+    answered: list[int] = []
+    page.on("response", lambda one: answered.append(one.status) if "predict" in one.url else None)
+    page.set_input_files("#folder-files", str(tmp_path))
+    until(page, f"{BULK} === '20 of 20 looked at'", 60)
+    assert 429 in answered
+    assert answered.count(200) == 20
+    assert page.locator("#bulk .message").is_hidden()
+
+
+def test_the_server_finds_them_and_without_it_the_browser_stands_in(
+    opened: Open, animeface_address: str, drawn: Path
+) -> None:
+    wanted = detector_named("animeface").detect(np.asarray(decode(drawn.read_bytes()).pixels))
+    page = opened(at=animeface_address)
+    page.set_input_files("#files", [str(drawn)])
+    assert until(page, f"{BOXES}.length") == 2
+    assert page.evaluate(SAID) == "faces found by the server"
+    assert sorted(page.evaluate(PLACES)) == sorted(list(face.box) for face in wanted)
+    page.click("#clear")
+    until(page, KEPT)
+    page.context.set_offline(True)
+    page.set_input_files("#files", [str(drawn)])
+    assert until(page, f"{BOXES}.length") == 2
+    assert "found in the browser" in page.evaluate(SAID)
+    for face, box in zip(
+        sorted(face.box for face in wanted), sorted(page.evaluate(PLACES)), strict=True
+    ):
+        assert overlap(face, Box(*box)) > 0.4
+    page.context.set_offline(False)
+    page.click("text=Let the server look")
+    until(page, f"{SAID} === 'faces found by the server'")
+    assert sorted(page.evaluate(PLACES)) == sorted(list(face.box) for face in wanted)
+
+
+@pytest.fixture(scope="module")
+def axe() -> Any:
+    """What finds what keeps people out: Deque's axe-core."""
+    return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+
+def findings(axe: Any, page: Any) -> list[tuple[str, str]]:
+    """What is wrong and where, as far as it keeps people out."""
+    found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        (one["id"], node["html"])
+        for one in found
+        if one["impact"] in SERIOUS
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (320, "dark")])
+def test_no_state_of_the_page_keeps_anybody_out(
+    opened: Open, axe: Any, drawn: Path, width: int, scheme: str
+) -> None:
+    page = opened(width, 800, color_scheme=scheme)
+    told = {"empty": findings(axe, page)}
+    page.set_input_files("#files", [str(drawn)])
+    until(page, f"{BOXES}.length")
+    told["faces"] = findings(axe, page)
+    page.click("#submit")
+    until(page, f"{ANSWERS} === 2")
+    page.click("#history summary")
+    told["answers and history"] = findings(axe, page)
+    page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
+    told["report"] = findings(axe, page)
+    page.click("#report-cancel")
+    page.select_option("#language", "ja")
+    told["Japanese"] = findings(axe, page)
+    page.click("#clear")
+    page.set_input_files("#folder-files", str(drawn.parent))
+    until(page, "document.querySelector('.bulk-list')")
+    told["folder"] = findings(axe, page)
+    front = page.url
+    page.goto(front + "card")
+    until(page, "document.querySelector('#knows-told table')")
+    told["about the model"] = findings(axe, page)
+    page.goto(front + "api.html")
+    until(page, "document.querySelectorAll('#addresses h2').length")
+    told["for programs"] = findings(axe, page)
+    assert {state: found for state, found in told.items() if found} == {}
+
+
+def card_of(page: Any) -> None:
+    """Go from the page to the page about the model."""
+    page.click("footer a[href=card]")
+    until(page, "document.querySelector('#removal-told').textContent")
+
+
+def test_the_model_is_described_and_a_picture_asked_to_be_removed(
+    opened: Open, drawn: Path, root: Path
+) -> None:
+    page = opened(320, 640)
+    card_of(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    assert "exported file" in page.inner_text("#measured-told")
+    assert page.locator("#knows-told tbody th").all_inner_texts() == ["blue", "green", "red"]
+    # By keyboard, and what is typed stays text.
+    page.focus("#ask-page")
+    page.keyboard.type("https://example.org/<b>7</b>")
+    page.set_input_files("#ask-file", [str(drawn)])
+    page.fill("#ask-reason", "<img src=x onerror=alert(1)> it is mine")
+    page.focus("#ask-send")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('#ask-said').textContent.includes('Thank you')")
+    assert page.input_value("#ask-reason") == ""
+    with Dataset.open(root) as dataset:
+        (request,) = TakeDownRequests(dataset.db).each()
+    assert request.wish.page == "https://example.org/<b>7</b>"
+    assert request.wish.reason == "<img src=x onerror=alert(1)> it is mine"
+    assert len(request.wish.sha256) == 64
+    page.fill("#ask-reason", "no picture is named")
+    page.click("#ask-send")
+    until(page, "document.querySelector('#ask-message').textContent.includes('Which picture')")

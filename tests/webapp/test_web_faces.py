@@ -13,7 +13,7 @@ from web_requests import picture_of
 from facecrop.detectors.drawnface import DrawnFace
 from gleanset.db.faces import CropMethod
 from gleanset.images.decode import decode
-from webapp.box_styles import finder_for
+from webapp.box_styles import BoxStyle, finder_for, style_between
 from webapp.served import ServedModel, read_served, write_served
 
 FACES = "/api/v1/faces"
@@ -50,3 +50,15 @@ def test_a_page_is_told_who_is_to_find_the_faces(client: TestClient) -> None:
     assert client.get("/api/v1/classes").json()["reports"] is True
     assert finder_for("animeface") == "server"
     assert finder_for("ensemble") == "server"
+
+
+def test_a_cascades_box_shrinks_about_its_middle() -> None:
+    assert style_between("lbpcascade", "animeface") == BoxStyle(0.734, 0.734)
+
+
+@pytest.mark.parametrize("wanted", ["animeface", "lbpcascade", "drawnface"])
+def test_there_and_back_is_the_same_box(wanted: str) -> None:
+    there, back = style_between("drawnface", wanted), style_between(wanted, "drawnface")
+    width, height = there.width * back.width, there.height * back.height
+    right, down = there.right + there.width * back.right, there.down + there.height * back.down
+    assert (width, height, right, down) == pytest.approx((1, 1, 0, 0))

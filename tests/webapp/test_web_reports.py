@@ -75,7 +75,7 @@ def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
     for numbers in ([mei], [mei, rin]):
         with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
             accept_reports(dataset, dict.fromkeys(numbers))
-    words = ("webapp.cli", "reports", "accept", "--all", "-d", dataset.root, "--json")
+    words = ("webapp.cli", "reports", "accept", "all", "-d", dataset.root, "--json")
     told = run_here(*words).json
     assert (told["accepted"], told["disputed"]) == (1, 2)
     assert [*unseen_labels(dataset.db).values()] == [VISITOR], "nobody looked at what --all took"

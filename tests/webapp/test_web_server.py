@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 import socket
@@ -17,48 +16,28 @@ from typing import Any
 
 import msgspec
 import pytest
-import uvicorn
 from model_of_colours import write_model
-from web_requests import Serve, picture_of
+from web_requests import HastyProtocol, Serve, picture_of, serving
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from webapp.app import create_app
-from webapp.protocol import BoundedHttpProtocol
 from webapp.served import ServedModel, read_served, write_served
 from webapp.server import ListenAddress, WorkersOwnSocket, run_server
 from webapp.settings import RequestLimits, ServeSettings
 
 
-class HastyProtocol(BoundedHttpProtocol):
-    """The same, in less time."""
-
-    head_seconds = 0.5
-    head_bytes = 4096
-
-
 @contextmanager
-def serving(settings: ServeSettings, **limits: float) -> Iterator[int]:
-    """Serve from a thread while the body runs, at the port that is told."""
+def hasty(settings: ServeSettings, **limits: float) -> Iterator[int]:
+    """Serve one that waits for nobody, and lets everybody ask as often as they like."""
     bounds = msgspec.convert({**limits, "per_minute": 1_000_000}, RequestLimits)
-    app = create_app(msgspec.structs.replace(settings, limits=bounds))
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, http=HastyProtocol, ws="none", log_level="critical")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield listening.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+    with serving(msgspec.structs.replace(settings, limits=bounds), HastyProtocol) as port:
+        yield port
 
 
 @pytest.fixture
 def port(settings: ServeSettings) -> Iterator[int]:
     """The port of a server: bodies have half a second."""
-    with serving(settings, seconds=0.5) as port:
+    with hasty(settings, seconds=0.5) as port:
         yield port
 
 
@@ -103,7 +82,7 @@ def test_100_mb_without_a_length_are_refused_and_not_kept(settings: ServeSetting
     )
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
     megabyte = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
-    with serving(settings) as port:
+    with hasty(settings) as port:
         asked(port, picture_of("red"))
         before = getrusage(RUSAGE_SELF).ru_maxrss
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:

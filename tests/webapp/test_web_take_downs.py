@@ -153,7 +153,7 @@ def test_a_request_in_words_is_carried_out_by_naming_the_picture(
     mine = add(dataset, picture(1), 1)
     ask(client, words="the one with the red hat")
     assert "refuse 1" in settle(dataset, "accept", "1", "-y").stderr
-    assert settle(dataset, "accept", "1", "--image", mine[:9], "-y").json["requests"] == 1
+    assert settle(dataset, "accept", "1", mine[:9], "-y").json["requests"] == 1
     assert TakeDownRequests(dataset.db).count(ACCEPTED) == 1
 
 

@@ -1,22 +1,18 @@
-"""The drawings of a report on the unit square, and the network as a few blocks."""
+"""The drawings of a report on the unit square."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 
 from markupsafe import Markup
 
 from baseline.judge.calibration import ConfidenceBin
-from baseline.judge.run_figures import LayerRow
 from gleanset.html.charts import tag
 from gleanset.html.words import percent
 
 SIDE = 320
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 28, 42
 _STEPS = 5
-MOST_BLOCKS = 18
 
 Points = Sequence[tuple[float, float]]
 
@@ -99,40 +95,3 @@ def _names(x: str, y: str) -> Iterable[Markup]:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.4g}"
-
-
-@dataclass(frozen=True, slots=True)
-class LayerBlock:
-    """Layers that belong together: `kinds` as words, the shape they give, their parameters."""
-
-    name: str
-    kinds: str
-    shape: tuple[int, ...]
-    parameters: int
-    layers: int
-
-
-def blocks_of(layers: Sequence[LayerRow]) -> list[LayerBlock]:
-    """Return the layers gathered by the longest prefix of their names that leaves few blocks."""
-    deepest = max((layer.name.count(".") + 1 for layer in layers), default=1)
-    fitting = (d for d in range(deepest, 1, -1) if len(_parts(layers, d)) <= MOST_BLOCKS)
-    depth = next(fitting, 1)
-    return [_block(part, depth) for part in _parts(layers, depth)]
-
-
-def _parts(layers: Sequence[LayerRow], depth: int) -> list[list[LayerRow]]:
-    """Return neighbours whose names begin alike."""
-    return [list(part) for _, part in groupby(layers, lambda row: _prefix(row.name, depth))]
-
-
-def _prefix(name: str, depth: int) -> str:
-    return ".".join(name.split(".")[:depth])
-
-
-def _block(part: Sequence[LayerRow], depth: int) -> LayerBlock:
-    kinds = list(dict.fromkeys(row.kind for row in part))
-    said = ", ".join(kinds[:2]) + (f" and {len(kinds) - 2} more" if len(kinds) > 2 else "")
-    parameters = sum(row.parameters for row in part)
-    return LayerBlock(
-        _prefix(part[0].name, depth), said, tuple(part[-1].shape), parameters, len(part)
-    )

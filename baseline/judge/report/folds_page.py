@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from baseline.data.runs import METRICS
+from baseline.data.runs import METRICS, read_part
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.report.page import REPORT, main_section, shared_values, write_page
 from gleanset import Dataset
@@ -83,10 +81,8 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
 
 
 def _read(folder: Path) -> FoldMetrics:
-    path = folder / METRICS
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=FoldMetrics)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise InputUnusable(
-            f"{path} cannot be read: {error}", "measure again: baseline train --folds K -o seed=1"
-        ) from error
+    mend = "measure again: baseline train --folds K -o seed=1"
+    metrics = read_part(folder, METRICS, FoldMetrics, mend)
+    if metrics is None:
+        raise InputUnusable(f"{folder / METRICS} is missing", mend)
+    return metrics

@@ -16,7 +16,7 @@ from baseline.judge.answers import ChosenThresholds, load_decision_rule
 from baseline.judge.curve import drawn_curve, load_curve
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.open_set import load_open_set
-from baseline.judge.report.charts import blocks_of, reliability, risk, roc
+from baseline.judge.report.charts import reliability, risk, roc
 from baseline.judge.run_figures import RunFigures, read_layers, read_metrics, weights_size
 from baseline.use.crops import load_crops
 from curation.snapshots import snapshot_words
@@ -81,7 +81,7 @@ def write_page(
 def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     """Return all that the report of the run in `folder` shows. Raises `InputUnusable`."""
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
-    layers, answers = read_layers(folder), load_decision_rule(folder)
+    answers = load_decision_rule(folder)
     judged = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
     main = main_section(dataset, thumbnails, *judged[-1], answers.chosen) if judged else None
     learning = load_curve(folder)
@@ -101,8 +101,7 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "searched": looks.searched_doubts(folder.name),
         "crops": load_crops(folder),
         "open_set": load_open_set(folder),
-        "layers": layers,
-        "blocks": blocks_of(layers),
+        "layers": read_layers(folder),
         "size": weights_size(folder),
         "learning": learning,
         "learning_picture": _inline(drawn_curve(learning), learning.words) if learning else None,

@@ -246,7 +246,7 @@ def test_answers_are_kept_and_damage_is_told(tmp_path: Path) -> None:
     assert load_decision_rule(tmp_path) == told
     for damage in (b"{", b'{"temperature": 0}', b'{"thresholds": {"a": 2}}', b"[]"):
         (tmp_path / "answers.json").write_bytes(damage)
-        with pytest.raises(InputUnusable, match="cannot be used"):
+        with pytest.raises(InputUnusable, match="cannot be read"):
             load_decision_rule(tmp_path)
 
 

@@ -105,9 +105,7 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     ("balance", "method", "owls"),
     [
         ("none", "off", None),
-        ("weights", "off", 8),
         ("sampling", "off", 8),
-        ("none", "down", 8),
         ("none", "copies", 8),
         ("none", "weights", 8),
     ],

@@ -39,8 +39,7 @@ def drawn(
     return alike**0.5 * shared + (1 - alike) ** 0.5 * own, groups
 
 
-@pytest.mark.parametrize("moments", [19, 45, 150])
-@pytest.mark.parametrize("alike", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize(("moments", "alike"), [(19, 0.95), (45, 0.5), (150, 0.0)])
 def test_no_more_known_pictures_are_unknown_than_promised(moments: int, alike: float) -> None:
     random = np.random.default_rng(moments)
     found = [choose_familiarity(*drawn(moments, alike, random), 0.05) for _ in range(800)]
@@ -52,8 +51,7 @@ def test_no_more_known_pictures_are_unknown_than_promised(moments: int, alike: f
     assert np.mean(truth <= [one.at_most for one in found]) >= 0.93
 
 
-@pytest.mark.parametrize("moments", [14, 19, 45])
-@pytest.mark.parametrize("most", [1, 8])
+@pytest.mark.parametrize(("moments", "most"), [(14, 8), (45, 1)])
 def test_as_many_other_pictures_seldom_exceed_the_bound(moments: int, most: int) -> None:
     """What a test as large as val shows wanders more than what is true of all pictures."""
     random = np.random.default_rng(moments)
