@@ -19,7 +19,7 @@ from gleanset.settings import Settings, WebSettings
 
 def answers(address: str) -> bool:
     try:
-        with urlopen(f"{address}api/v1/classes", timeout=5) as answer:
+        with urlopen(f"{address}api/v1/classes", timeout=60) as answer:
             return b'"title":"Which of the four?"' in answer.read()
     except URLError:
         return False
@@ -37,12 +37,15 @@ def test_the_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     line = command("pipeline.cli", "demo", "--into", root, "--serve", "--port", str(port))
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        address = server.stdout.readline().decode().strip()
-        assert address == f"http://127.0.0.1:{port}/"
-        assert answers(address), "whoever reads the address may open it at once"
-        server.send_signal(signal.SIGINT)
-        _, said = server.communicate(timeout=30)
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().decode().strip()
+            assert address == f"http://127.0.0.1:{port}/"
+            assert answers(address), "whoever reads the address may open it at once"
+            server.send_signal(signal.SIGINT)
+            _, said = server.communicate(timeout=60)
+        finally:
+            server.kill()  # else a failure would wait for a server that nobody ends
     assert server.returncode == 0
     assert b"a-run is served" in said
     assert b"Traceback" not in said

@@ -144,15 +144,3 @@ def test_without_test_the_figures_of_val_are_told_as_such(serve: Serve, run: Pat
     metrics["val"] = metrics.pop("test")
     (run / "metrics.json").write_text(json.dumps(metrics))
     assert card(serve)["measured"]["split"] == "val"
-
-
-def test_the_page_of_it_is_there_and_needs_no_inline_script(serve: Serve) -> None:
-    answer = serve().get("/card")
-    assert answer.status_code == 200
-    assert "script-src 'self'" in answer.headers["content-security-policy"]
-    assert "<script>" not in answer.text
-    assert 'src="js/card.js"' in answer.text
-
-
-def test_the_card_is_for_those_who_know_the_token(serve: Serve) -> None:
-    assert serve(token="secret").get("/api/v1/card").status_code == 401
