@@ -71,21 +71,12 @@ def test_a_bad_picture_is_told_and_the_others_are_answered(client: TestClient) -
     assert third["error"]["reason"] == "empty"
 
 
-@pytest.mark.parametrize(
-    ("boxes", "status"),
-    [
-        ("nonsense", 422),
-        ("[[[1, 2, 3]]]", 422),
-        ("[[[0, 0, 0, 5]]]", 422),
-        ("[[], []]", 422),
-        ("[" * 5000, 422),
-        (json.dumps([[[0, 0, 1, 1]] * 51]), 413),
-    ],
-)
-def test_boxes_that_are_none_are_refused(client: TestClient, boxes: str, status: int) -> None:
-    answer = client.post(PREDICT, files=sent(picture_of("red")), data={"boxes": boxes})
-    assert answer.status_code == status
-    assert answer.json()["error"]["reason"]
+def test_boxes_that_are_none_are_refused(client: TestClient) -> None:
+    many = json.dumps([[[0, 0, 1, 1]] * 51])
+    for boxes in ("nonsense", "[[[1, 2, 3]]]", "[[[0, 0, 0, 5]]]", "[[], []]", "[" * 5000, many):
+        answer = client.post(PREDICT, files=sent(picture_of("red")), data={"boxes": boxes})
+        assert answer.status_code == (413 if boxes == many else 422), boxes
+        assert answer.json()["error"]["reason"]
 
 
 def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
@@ -100,7 +91,6 @@ def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
     [
         ({"body_bytes": 100}, 1, 413, "too large"),
         ({"pictures": 2}, 3, 413, "too many pictures"),
-        ({"pictures": 2}, 9, 413, "too many pictures"),
         ({}, 0, 422, "no picture"),
     ],
 )
@@ -128,16 +118,14 @@ def test_what_is_no_form_is_refused(client: TestClient) -> None:
     assert (answer.status_code, answer.json()["error"]["reason"]) == (400, "not a form")
 
 
-@pytest.mark.parametrize(
-    "name", ["../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"]
-)
-def test_names_are_shown_and_nothing_else(client: TestClient, name: str, dataset: Any) -> None:
+def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> None:
     before = sorted(dataset.root.rglob("*"))
-    answer = client.post(PREDICT, files=sent(picture_of("red"), names=(name,)))
-    assert parts(answer)[0]["answer"] == "red"
-    told = answer.json()["pictures"][0]["name"]
-    assert len(told) <= 200
-    assert told.isprintable()
+    for name in ("../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"):
+        answer = client.post(PREDICT, files=sent(picture_of("red"), names=(name,)))
+        assert parts(answer)[0]["answer"] == "red"
+        told = answer.json()["pictures"][0]["name"]
+        assert len(told) <= 200
+        assert told.isprintable()
     assert sorted(dataset.root.rglob("*")) == before
 
 
