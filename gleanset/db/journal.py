@@ -94,7 +94,12 @@ _STATUS |= {"add": "queue", "remove": "retired"}
 _UNDECIDED = ("queue", "retired")
 
 
-_LAST = last_decision("action")
+# An import gives faces that no search has found: their samples wait for nobody, and an undo leaves
+# them so.
+_LAST = (
+    f"ifnull({last_decision('action')}, "
+    "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL))"
+)
 
 
 # Back in the queue comes only what has a face still, and what a search finds is never taken out.
@@ -296,7 +301,7 @@ def _said(row: Row) -> tuple[str, int | None]:
     """Return the state that decisions alone have given a sample.
 
     A search turns 'queue' into 'retired' and back, and is no decision: there the last one tells,
-    and a sample without one is in the queue.
+    and a sample without one, whose face a search has lost, is in the queue.
     """
     decided = _STATUS.get(row["last"], "queue")
     undecided = row["status"] in _UNDECIDED and decided in _UNDECIDED
