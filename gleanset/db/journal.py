@@ -94,12 +94,9 @@ _STATUS |= {"add": "queue", "remove": "retired"}
 _UNDECIDED = ("queue", "retired")
 
 
-# An import gives faces that no search has found: their samples wait for nobody, and an undo leaves
-# them so.
-_LAST = (
-    f"ifnull({last_decision('action')}, "
-    "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL))"
-)
+# An import gives faces that no search has found: their samples wait for nobody.
+_IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
+_LAST = f"ifnull({last_decision('action')}, {_IMPORTED})"
 
 
 # Back in the queue comes only what has a face still, and what a search finds is never taken out.
