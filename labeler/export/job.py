@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,42 +10,22 @@ from typing import Any
 
 from curation.snapshots import made_from
 from gleanset import Dataset
-from gleanset.errors import InputUnusable
-from gleanset.files.parquet import pyarrow
-from gleanset.records import Rejection
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
-from labeler.export.boxed_plan import ExportPlan, plan_boxes
-from labeler.export.boxes import write_coco, write_yolo
-from labeler.export.card import dataset_card
-from labeler.export.facts import CardFacts
-from labeler.export.options import ExportOptions, Format
+from labeler.export.card import CardFacts, dataset_card
+from labeler.export.item import ExportItem
+from labeler.export.options import ExportOptions
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
-from labeler.export.plan import ExportItem, plan_export
-from labeler.export.rows import class_numbers, table_row, told_of, with_folds
-from labeler.export.shard_job import ShardPlaces, write_shards
-from labeler.export.tables import write_csv, write_licences, write_split_tables
+from labeler.export.plan import ExportPlan, plan_boxes, plan_export
+from labeler.export.rows import class_numbers, table_row, told_of, with_folds, write_licences
+from labeler.export.shards import (
+    STAGE,
+    ShardPlaces,
+    none_readable,
+    note_failed,
+    write_shards,
+)
 from labeler.export.tree import mark, marked, place_of, replacing
-
-STAGE = "export"
-
-
-def add_empty_classes(folder: Path, items: Sequence[ExportItem]) -> None:
-    """YOLO numbers classes by the folders of each split: one has all of them in each."""
-    paths = [item.path.split("/") for item in items]
-    for split in {path[0] for path in paths}:
-        for name in {path[1] for path in paths}:
-            (folder / split / name).mkdir(exist_ok=True)
-
-
-FINISH: dict[Format, Callable[[Path, Sequence[ExportItem]], None]] = {
-    "csv": write_csv,
-    "huggingface": write_split_tables,
-    "coco": write_coco,
-    "yolo-detect": write_yolo,
-    "yolo-classify": add_empty_classes,
-}
-"""What a format adds to its tree of pictures."""
 
 
 def plan(dataset: Dataset, options: ExportOptions) -> ExportPlan:
@@ -71,8 +51,8 @@ def export(
     options = options or ExportOptions()
     target = place_of(target)
     progress = progress or Progress()
-    if options.format == "huggingface":
-        pyarrow()  # what lacks is said before anything is written
+    if options.form.check is not None:
+        options.form.check()  # what lacks is said before anything is written
     # Where nothing can be written nobody else is at work either.
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     if options.sharded:
@@ -86,9 +66,7 @@ def export(
         files = _files(planned.items, options, marked(target), target)
         pool = dataset.workers(workers, folders=(folder,))
         done, failed = _write_all(PictureWriter(folder, options), files, pool, progress)
-        if not dataset.read_only:
-            for path, why in failed.items():
-                dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
+        note_failed(dataset, failed)
         written = [
             replace(item, changes=file.changes, says_where=file.says_where)
             for item in planned.items
@@ -97,8 +75,8 @@ def export(
         facts = CardFacts(options, snapshot, planned.undecided)
         facts.add(dataset.db, written)
         facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
-        if (finish := FINISH.get(options.format)) is not None:
-            finish(folder, written)
+        if options.form.write is not None:
+            options.form.write(folder, written)
         write_licences(folder, written)
         (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
@@ -117,7 +95,7 @@ def _files(
             found = target / name, str(told.get("sha256")), str(told["changes"])
             earlier[str(told.get("shows"))] = found
     return [
-        ExportFile(item, earlier.get(item.digest(options)))
+        ExportFile(item, earlier.get(item.digest(options.pixels)))
         for item in {item.path: item for item in items}.values()
     ]
 
@@ -135,10 +113,7 @@ def _write_all(
         else:
             failed[path] = f"{outcome.reason}: {outcome.detail}"
     if not done:
-        raise InputUnusable(
-            f"none of the {len(files)} pictures can be read; the first: {min(failed.values())}",
-            "put the images folder of the dataset back",
-        )
+        raise none_readable(failed)
     return done, failed
 
 
@@ -149,7 +124,7 @@ def _shown(item: ExportItem, options: ExportOptions, written: WrittenFile) -> di
     return {
         "sample": item.sample.key,
         "label": item.sample.label,
-        "shows": item.digest(options),
+        "shows": item.digest(options.pixels),
         "sha256": written.sha256,
         "changes": written.changes,
     }

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from math import inf
 from typing import Annotated, ClassVar, Literal, get_args
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.request import Count, Request
+from gleanset.request import Request
+from labeler.export.formats import FORMS, Format
+from labeler.export.formats.base import ExportFormat
 
-Format = Literal[
-    "imagefolder",
-    "csv",
-    "huggingface",
-    "parquet",
-    "webdataset",
-    "coco",
-    "yolo-detect",
-    "yolo-classify",
-]
 Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "original", "jpeg", "png"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-SHARDED: tuple[Format, ...] = ("webdataset", "parquet")
-BOXED: tuple[Format, ...] = ("coco", "yolo-detect")
+FORMATS: tuple[Format, ...] = tuple(FORMS)
+SHARDED = tuple(name for name, form in FORMS.items() if form.pictures == "shards")
+BOXED = tuple(name for name, form in FORMS.items() if form.pictures == "whole")
 """Whole pictures with boxes; all other formats have a picture for each sample."""
-CLASS_FOLDERS: tuple[Format, ...] = ("imagefolder", "csv", "huggingface", "yolo-classify")
+CLASS_FOLDERS = tuple(name for name, form in FORMS.items() if form.pictures == "class folders")
 SHARD_BYTES = 1_000_000_000
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = get_args(Names)
 FITS: tuple[Fit, ...] = get_args(Fit)
 FILES: tuple[File, ...] = get_args(File)
+_NUMBER = re.compile(r"[1-9]\d{0,8}")
 
 
 def checked_size(text: str) -> str:
@@ -39,8 +34,9 @@ def checked_size(text: str) -> str:
     return "x".join(map(str, parse_size(text) or ()))
 
 
-def _checked_bytes(text: str) -> str:
-    parse_bytes(text)
+def _checked_shards(text: str) -> str:
+    if not _NUMBER.fullmatch(text):
+        parse_bytes(text)
     return text
 
 
@@ -52,9 +48,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     format: Annotated[
         Format,
         Param(
-            "imagefolder: train|val|test/<class>/*, csv the same with a table; huggingface: a "
-            "folder for load_dataset; parquet, webdataset: shards; coco, yolo-detect: whole "
-            "pictures with boxes; yolo-classify: pictures with classes.",
+            "; ".join(f"{name}: {form.about}" for name, form in FORMS.items()) + ".",
             metavar="FORMAT",
             show_default=True,
         ),
@@ -106,79 +100,85 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     shard_size: Annotated[
         str | None,
         Param(
-            "About the size of a shard, such as 500MB. Default: 1GB.",
-            metavar="SIZE",
-            parse=_checked_bytes,
+            "About the size of a shard, such as 500MB, or how many pictures it has: 10000. "
+            "Default: 1GB.",
+            metavar="SIZE|N",
+            parse=_checked_shards,
         ),
     ] = None
-    shard_pictures: Annotated[Count | None, Param("At most so many in a shard.", metavar="N")] = (
-        None
-    )
 
     def __post_init__(self) -> None:
         """Check what does not go together. Raises `UsageError`."""
         super().__post_init__()
-        self._check_shards()
-        self._check_boxes()
-        self._check_files()
-        if self.names != "origin" and (self.boxed or self.sharded):
-            what = "are named by their keys" if self.sharded else "may show several classes"
-            raise UsageError(
-                f"in the format {self.format} pictures {what}",
-                "leave --names out, or use --format imagefolder",
-            )
+        for hinders, what, mend in self._contradictions():
+            if hinders:
+                raise UsageError(what, mend)
 
-    def _check_shards(self) -> None:
-        if not self.sharded and (self.shard_size or self.shard_pictures):
-            raise UsageError(
-                f"an export in the format {self.format} has no shards",
-                f"leave the size of shards out, or use --format {' or '.join(SHARDED)}",
-            )
+    def _contradictions(self) -> Iterator[tuple[object, str, str]]:
+        """Yield what cannot be asked for together: whether it was, why not, and the mend."""
+        here, sharded, boxed = f"in the format {self.format}", self.sharded, self.boxed
+        yield (
+            not sharded and self.shard_size,
+            f"an export {here} has no shards",
+            f"leave the size of shards out, or use --format {' or '.join(SHARDED)}",
+        )
+        yield (
+            boxed and self.size is not None,
+            f"a {self.format} export keeps the sizes of its pictures, because boxes refer to them",
+            "leave --size out, or use --format imagefolder",
+        )
+        yield (
+            self.undecided and not boxed,
+            f"an export {here} has no boxes, so none can lack",
+            f"leave --undecided out, or use --format {' or '.join(BOXED)}",
+        )
+        yield (
+            self.file == "original" and (self.strip_metadata or self.size or self.grayscale),
+            "original files keep every byte, and so their size, colours and metadata",
+            "leave --file original out, or --size, --grayscale and --strip-metadata",
+        )
+        yield (
+            self.link and (self.strip_metadata or self.remakes(whole=True)),
+            "only pictures that leave unchanged can be links",
+            "leave --link out, or --size, --grayscale, --file and --strip-metadata",
+        )
+        yield (
+            self.link and sharded,
+            f"{here} pictures are packed, and cannot be links",
+            "leave --link out, or use --format imagefolder",
+        )
+        yield (
+            self.names != "origin" and (boxed or sharded),
+            f"{here} pictures "
+            + ("are named by their keys" if sharded else "may show several classes"),
+            "leave --names out, or use --format imagefolder",
+        )
 
-    def _check_boxes(self) -> None:
-        if self.boxed and self.size is not None:
-            raise UsageError(
-                f"a {self.format} export keeps the sizes of its pictures, because boxes refer to "
-                "them",
-                "leave --size out, or use --format imagefolder",
-            )
-        if self.undecided and not self.boxed:
-            raise UsageError(
-                f"an export in the format {self.format} has no boxes, so none can lack",
-                f"leave --undecided out, or use --format {' or '.join(BOXED)}",
-            )
-
-    def _check_files(self) -> None:
-        if self.file == "original" and (self.strip_metadata or self.size or self.grayscale):
-            raise UsageError(
-                "original files keep every byte, and so their size, colours and metadata",
-                "leave --file original out, or --size, --grayscale and --strip-metadata",
-            )
-        if self.link and (self.strip_metadata or self.remakes(whole=True)):
-            raise UsageError(
-                "only pictures that leave unchanged can be links",
-                "leave --link out, or --size, --grayscale, --file and --strip-metadata",
-            )
-        if self.link and self.sharded:
-            raise UsageError(
-                f"in the format {self.format} pictures are packed, and cannot be links",
-                "leave --link out, or use --format imagefolder",
-            )
+    @property
+    def form(self) -> ExportFormat:
+        """The format by what it writes, and not by its name."""
+        return FORMS[self.format]
 
     @property
     def sharded(self) -> bool:
         """Whether pictures are packed into shards instead of a tree."""
-        return self.format in SHARDED
+        return self.form.pictures == "shards"
 
     @property
     def boxed(self) -> bool:
         """Whether pictures are whole ones with the boxes of their samples."""
-        return self.format in BOXED
+        return self.form.pictures == "whole"
 
     @property
-    def bytes_of_shard(self) -> int:
-        """About how many bytes a shard has at most."""
-        return parse_bytes(self.shard_size) or SHARD_BYTES
+    def bytes_of_shard(self) -> float:
+        """About how many bytes a shard has at most; any number where its pictures are counted."""
+        return inf if self.pictures_of_shard else parse_bytes(self.shard_size) or SHARD_BYTES
+
+    @property
+    def pictures_of_shard(self) -> int | None:
+        """How many pictures a shard has at most, where that was asked for."""
+        text = self.shard_size or ""
+        return int(text) if _NUMBER.fullmatch(text) else None
 
     @property
     def sides(self) -> tuple[int, int] | None:
@@ -213,15 +213,18 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     return sides
 
 
-_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 def parse_bytes(text: str | None) -> int | None:
-    """'1GB', '500 MB', '256MiB' or a number of bytes. Raises `UsageError`."""
+    """'1GB', '500 MB' or '256MiB' as a number of bytes. Raises `UsageError`."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)?b?", text.strip().lower())
-    size = int(float(match.group(1)) * _UNITS[match.group(2) or ""]) if match else 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower())
+    size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
     if not 1_000 <= size <= 10**13:
-        raise UsageError(f"{text!r} is no size of a shard", "write for instance 1GB or 500MB")
+        raise UsageError(
+            f"{text!r} is no size of a shard",
+            "write for instance 500MB, or 10000 for so many pictures",
+        )
     return size

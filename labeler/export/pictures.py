@@ -20,8 +20,8 @@ from gleanset.images.decode import decode
 from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
 from gleanset.platform import forbid_writing
 from gleanset.records import Measured
+from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions, Fit
-from labeler.export.plan import ExportItem
 from labeler.export.ways import UNCHANGED, anew
 
 CROPPED, SHADED = 0.08, 0.15

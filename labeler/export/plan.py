@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -14,59 +13,21 @@ from gleanset import Dataset
 from gleanset.db.samples import AS_IT_IS, Balances
 from gleanset.errors import InputUnusable
 from gleanset.files.names import folder_names, kept_name, safe_name
-from gleanset.files.store import PictureFile
+from gleanset.images.cut import sample_key, within
 from gleanset.records import Box, Image, Origin, Sample
+from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
-from labeler.export.ways import Way, changes_of, ending_of, way_of
+from labeler.export.ways import changes_of, ending_of, way_of
 
 BALANCING = "_balancing"
 
 
 @dataclass(frozen=True, slots=True)
-class ExportItem:
-    """One sample of an export: its image, where its files lie, and its path in the tree.
+class ExportPlan:
+    """The samples of an export; how many pictures with boxes lack one, for nobody has decided."""
 
-    In an export with boxes `face` is the box of the face itself, without margin, in pixels of
-    the original, and `path` is that of the whole original, which several samples may share.
-    `copy` counts the further copies that balancing asks for, from 1; `changed` ones are
-    augmented. `way` is how its picture comes about, `changes` the same in words; once that is
-    written `says_where` tells whether the file says where it was taken.
-    """
-
-    sample: Sample
-    image: Image
-    face: Box
-    original: PictureFile
-    crop: PictureFile
-    path: str
-    way: Way
-    changes: str
-    copy: int = 0
-    changed: bool = False
-    weight: float = 1.0
-    says_where: bool = False
-
-    @property
-    def origin(self) -> Origin:
-        """The origin to name: one with a licence or an author where there is one."""
-        return max(self.image.origins, key=lambda o: (bool(o.licence), bool(o.author)))
-
-    @property
-    def original_path(self) -> str:
-        """The path that its file came with, below the folder that was named; empty for no file."""
-        return original_path((self.origin, *self.image.origins))
-
-    @property
-    def turned(self) -> bool:
-        """Whether its file stands upright only for readers that know EXIF."""
-        return self.way in ("original", "stripped") and self.image.orientation > 1
-
-    def digest(self, options: ExportOptions) -> str:
-        """Equal for pictures with equal bytes."""
-        region = (*self.sample.box, self.sample.angle)
-        change = f" {self.copy}" if self.changed else ""
-        text = f"{self.image.sha256} {region} {options.pixels} {self.way}{change}"
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+    items: list[ExportItem]
+    undecided: int = 0
 
 
 def export_item(
@@ -119,8 +80,7 @@ def _keyed(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     for sample in dataset.samples.in_splits():
         image = _image(dataset, sample)
         if may_be_passed_on(image, options.licences):
-            ending = ending_of(way_of(sample, image, options), image, options)
-            path = f"{sample.split}/{sample.key}.{ending}"
+            path = f"{sample.split}/{sample.key}.{_ending(sample, image, options)}"
             yield export_item(dataset, sample, image, path, options)
 
 
@@ -211,7 +171,7 @@ def paths_of_originals(
         (one, f"images/{one.split}", original_name(images[one.image].origins)) for one in chosen
     ]
     ends = [_ending(sample, images[sample.image], options) for sample in chosen]
-    named = unique_names(wanted, ends, by_stem=options.format == "yolo-detect")
+    named = unique_names(wanted, ends, by_stem=options.form.names_by_stem)
     return dict(zip((sample.image for sample in chosen), named, strict=True))
 
 
@@ -258,17 +218,6 @@ def original_name(origins: Iterable[Origin]) -> str:
     return "image"
 
 
-def original_path(origins: Iterable[Origin]) -> str:
-    """Return the path of the file that a picture came from, as the first that has one says.
-
-    It is below the folder that was named, or inside the archive; the name alone for what came
-    before that was kept. Empty for what came from no file of its own.
-    """
-    of_files = [one for one in origins if one.path is not None and one.video is None]
-    told = [one.original_path for one in of_files] + [one.title for one in of_files]
-    return next(filter(None, told), "")
-
-
 def _last_part(key: str) -> str:
     """Return what of an id names the picture: of a URL the file, without what is asked of it."""
     part = key.rsplit("/", 1)[-1]
@@ -298,3 +247,80 @@ def unique_names(
 
 def _alike(path: str, end: str, by_stem: bool) -> str:
     return path.casefold() if by_stem else f"{path}{end}".casefold()
+
+
+def plan_boxes(dataset: Dataset, options: ExportOptions) -> ExportPlan:
+    """Return all labelled samples of every picture that is exported. Raises `InputUnusable`.
+
+    What learns from such pictures learns, too, that nothing is where there is no box. So all
+    labelled samples of a picture get one, also copies that were set aside. A picture with one that
+    nobody has decided on is left out, unless it is asked for; one that was rejected gets no box.
+    A picture is of the split of its samples; of several splits of that of its first sample.
+    """
+    by_image = _by_image(dataset)
+    images = images_of(dataset, (samples[0] for samples in by_image.values()))
+    by_image = {
+        sha256: samples
+        for sha256, samples in by_image.items()
+        if may_be_passed_on(images[sha256], options.licences)
+    }
+    if not by_image:
+        raise nothing_to_export(dataset, options)
+    decided = {sha256: s for sha256, s in by_image.items() if all(one.label for one in s)}
+    undecided = len(by_image) - len(decided)
+    if not (chosen := by_image if options.undecided else decided):
+        raise InputUnusable(
+            f"each of the {undecided} pictures has a face that nobody has decided on",
+            f"decide: labeler {dataset.option}; or take them as they are: --undecided",
+        )
+    labelled = {sha256: [s for s in samples if s.label] for sha256, samples in chosen.items()}
+    paths = paths_of_originals([samples[0] for samples in labelled.values()], images, options)
+    items = [
+        export_item(dataset, sample, images[sha256], paths[sha256], options, box)
+        for sha256, samples in labelled.items()
+        for sample, box in _boxes(dataset, samples, images[sha256])
+    ]
+    return ExportPlan(items, undecided)
+
+
+def _by_image(dataset: Dataset) -> dict[str, list[Sample]]:
+    """Return the samples of the pictures that have one in a split, all in the split of the first.
+
+    Those that nobody has decided on have no label; a copy has that of the one that is kept.
+    """
+    split: dict[str, str] = {}
+    label_of_group: dict[str, str] = {}
+    for sample in dataset.samples.in_splits():
+        split.setdefault(sample.image, str(sample.split))
+        if sample.group:
+            label_of_group[sample.group] = str(sample.label)
+    samples_of: dict[str, list[Sample]] = defaultdict(list)
+    for sample in dataset.samples.by_key():
+        if sample.image in split and _counts(sample):
+            label = sample.label if sample.status == "labelled" else None
+            if not sample.kept and sample.group:
+                label = label or label_of_group.get(sample.group)
+            samples_of[sample.image].append(replace(sample, label=label, split=split[sample.image]))
+    return {sha256: _labelled_first(samples) for sha256, samples in samples_of.items()}
+
+
+def _counts(sample: Sample) -> bool:
+    """Return whether a sample has a box, or lacks one: of a whole picture no face is missing."""
+    waits = sample.status == "queue" and sample.detector != "whole"
+    return waits or sample.status == "labelled"
+
+
+def _labelled_first(samples: list[Sample]) -> list[Sample]:
+    return sorted(samples, key=lambda sample: (sample.label is None, sample.key))
+
+
+def _boxes(dataset: Dataset, samples: list[Sample], image: Image) -> Iterator[tuple[Sample, Box]]:
+    """Yield samples with the boxes of their faces, without margin, within the picture."""
+    faces = {
+        sample_key(image.sha256, stored.face.box): stored.face.box
+        for stored in dataset.faces.of(image.sha256)
+    }
+    for sample in samples:
+        box = within(faces.get(sample.key, sample.box), image.width, image.height)
+        if box is not None:
+            yield sample, box

@@ -1,14 +1,17 @@
-"""What is told of each sample of an export, in whatever format."""
+"""What is told of each sample of an export, in whatever format, and the table of licences."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from gleanset.files.parquet import Column
-from labeler.export.plan import ExportItem
+from labeler.export.item import ExportItem
 
 SPLITS = ("train", "val", "test")
+LICENCES = "LICENSES.csv"
 LICENCE = (
     "sha256",
     "author",
@@ -126,3 +129,29 @@ def feature_lines(row: Mapping[str, object], classes: Sequence[str]) -> Iterator
                 yield f"          '{number}': {json.dumps(label, ensure_ascii=False)}"
         else:
             yield f"    dtype: {_DTYPES[_TYPES[type(value)]]}"
+
+
+def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
+    """`LICENSES.csv`: one row a file, with who made it, on what terms, where it came from, and
+    what was changed of it, as many licences ask to be told.
+    """
+    numbers = class_numbers(items)
+    rows = (
+        {"file": path, **told_of(item, numbers, folds=False)}
+        for path, item in sorted({item.path: item for item in items}.items())
+    )
+    write_sheet(folder / LICENCES, ("file", *LICENCE[1:]), rows)  # without the hash
+
+
+def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as CSV; no cell is what a spreadsheet takes for a formula."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        sheet = csv.writer(file, lineterminator="\n")
+        sheet.writerow(columns)
+        sheet.writerows([no_formula(row[column]) for column in columns] for row in rows)
+
+
+def no_formula(value: object) -> object:
+    """Text from the net that a spreadsheet does not take for a formula; numbers as they are."""
+    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if risky else value

@@ -8,27 +8,40 @@ A shard counts as written when its manifest is there, which comes last; then it 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
-from gleanset.errors import Unreadable
+from curation.snapshots import made_from
+from gleanset import Dataset
+from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors, whole_file, write_atomic
-from gleanset.files.parquet import parquet_file
 from gleanset.files.s3 import Bucket
 from gleanset.files.store import sha256_of, sha256_of_file
-from gleanset.records import Sample
-from labeler.export.options import ExportOptions, Format
+from gleanset.records import Rejection, Sample
+from gleanset.work.pool import Outcome, run_over
+from gleanset.work.progress import Progress
+from labeler.export.card import CardFacts, dataset_card
+from labeler.export.formats import FORMS
+from labeler.export.formats.base import ShardRecord
+from labeler.export.item import ExportItem
+from labeler.export.options import ExportOptions
 from labeler.export.pictures import PictureMaker, linked
-from labeler.export.plan import ExportItem
-from labeler.export.rows import INSIDE, LICENCE, table_columns, table_row, told_of
+from labeler.export.plan import each_item, nothing_to_export
+from labeler.export.rows import LICENCE, LICENCES, table_row, told_of, write_sheet
+from labeler.export.tree import mark
 
+STAGE = "export"
+MEASURED = 32
+"""So many pictures are made to know how large they come out; keys being hashes, they are random."""
+
+SECONDS_PER_SHARD = 6 * 3600.0
 BESIDE = 3_000
 """About the bytes that a shard takes for a sample besides its picture."""
 
@@ -104,7 +117,7 @@ def cut_into_shards(
         split, size = str(item.sample.split), sizes.of(item)
         chosen = opened.setdefault(split, [])
         too_heavy = weight.get(split, 0.0) + size > options.bytes_of_shard
-        if chosen and (too_heavy or len(chosen) == options.shard_pictures):
+        if chosen and (too_heavy or len(chosen) == options.pictures_of_shard):
             yield Shard(f"{split}-{taken[split]:06}", split, tuple(chosen))
             taken[split] += 1
             chosen.clear()
@@ -131,21 +144,17 @@ class ShardWriter:
 
     def __call__(self, shard: Shard) -> ShardManifest:
         """Return what is in the shard, once it is on the disk."""
-        facts = shard.facts(self.classes, self.folds)
-        of = self._digest(shard, facts)
-        name = f"{shard.name}{ENDINGS[self.options.format]}"
+        of, name = self.digest_of(shard), f"{shard.name}{self.options.form.ending}"
         with disk_errors(self.folder / name):
             for place in (self.folder, self.earlier):
                 if (found := written_shard(place, shard.name)) and found.of == of:
                     return self._kept(place, shard.name, found)
-            return self._written(shard, name, of, facts)
+            return self._written(shard, name, of)
 
     def digest_of(self, shard: Shard) -> str:
         """Return the hash of all that a shard is to hold, as its manifest has it."""
-        return self._digest(shard, shard.facts(self.classes, self.folds))
-
-    def _digest(self, shard: Shard, facts: list[dict[str, object]]) -> str:
-        shows = [item.digest(self.options) for item in shard.items]
+        facts = shard.facts(self.classes, self.folds)
+        shows = [item.digest(self.options.pixels) for item in shard.items]
         what = json.dumps([self.options.format, list(self.classes), shows, facts])
         return hashlib.sha256(what.encode()).hexdigest()
 
@@ -155,10 +164,10 @@ class ShardWriter:
             write_manifest(self.folder, name, manifest)
         return manifest
 
-    def _written(
-        self, shard: Shard, name: str, of: str, facts: list[dict[str, object]]
-    ) -> ShardManifest:
-        maker = PictureMaker(self.options)
+    def _written(self, shard: Shard, name: str, of: str) -> ShardManifest:
+        facts = shard.facts(self.classes, self.folds)
+        maker, open_shard = PictureMaker(self.options), self.options.form.open_shard
+        assert open_shard is not None, "only what has shards is written into some"
         pictures: list[dict[str, str]] = []
         failed: dict[str, str] = {}
         classes: Counter[str] = Counter()
@@ -166,7 +175,7 @@ class ShardWriter:
         say_where: list[str] = []
         with (
             whole_file(self.folder / name) as partial,
-            open_shard(partial, self.options.format, list(self.classes), facts[0]) as put,
+            open_shard(partial, list(self.classes), facts[0]) as put,
         ):
             for item, row in zip(shard.items, facts, strict=True):
                 try:
@@ -223,84 +232,13 @@ def read_manifest(folder: Path, name: str) -> ShardManifest | None:
 def written_shard(folder: Path, name: str) -> ShardManifest | None:
     """Return the manifest of a shard that is whole, unchanged and lacks nothing, else None."""
     found = read_manifest(folder, name)
-    if found is None or found.failed or found.shard not in {f"{name}{e}" for e in ENDINGS.values()}:
+    endings = {form.ending for form in FORMS.values() if form.ending}
+    if found is None or found.failed or found.shard.removeprefix(name) not in endings:
         return None
     try:
         return found if sha256_of_file(folder / found.shard) == found.sha256 else None
     except OSError:
         return None
-
-
-ENDINGS: dict[Format, str] = {"webdataset": ".tar", "parquet": ".parquet"}
-GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
-"""A row group of Parquet is closed at so many rows, or bytes of pictures: readers that stream hold
-one in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """One sample in a shard: the name of its picture there, the bytes of it, what is told."""
-
-    file: str
-    data: bytes
-    facts: Mapping[str, object]
-
-
-Put = Callable[[ShardRecord], None]
-
-
-@contextmanager
-def open_shard(
-    path: Path, format_: Format, classes: Sequence[str], like: Mapping[str, object]
-) -> Iterator[Put]:
-    """What puts records into a new shard; `like` is told of one of them, for the columns."""
-    opened = _tar(path) if format_ == "webdataset" else _parquet(path, classes, like)
-    with opened as put:
-        yield put
-
-
-@contextmanager
-def _tar(path: Path) -> Iterator[Put]:
-    """For each record the picture, a `.json` and a `.cls`; equal records give equal bytes."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-
-        def put(record: ShardRecord) -> None:
-            stem, _, ending = record.file.partition(".")
-            told = {key: value for key, value in record.facts.items() if key != "class"}
-            members = {
-                ending: record.data,
-                "json": json.dumps(told, ensure_ascii=False).encode(),
-                "cls": str(record.facts["class"]).encode(),
-            }
-            for extension, data in members.items():
-                about = tarfile.TarInfo(f"{stem}.{extension}")
-                about.size = len(data)
-                tar.addfile(about, io.BytesIO(data))
-
-        yield put
-
-
-@contextmanager
-def _parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> Iterator[Put]:
-    """Rows with the picture itself; `label` is the number of the class, as `datasets` has it."""
-    columns, said = table_columns(INSIDE, table_row(like, "sha256"), classes)
-    rows: list[dict[str, object]] = []
-    taken = 0
-    with parquet_file(path, columns, said) as write:
-
-        def put(record: ShardRecord) -> None:
-            nonlocal taken
-            image = {"bytes": record.data, "path": record.file}
-            rows.append({"image": image} | table_row(record.facts))
-            taken += len(record.data)
-            if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
-                write(rows)
-                rows.clear()
-                taken = 0
-
-        yield put
-        if rows:
-            write(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,3 +273,158 @@ class BucketShardWriter:
         facts = self.place.facts(found.shard)
         same = facts is not None and facts.sha256 == found.sha256
         return found if same and not found.failed else None
+
+
+class ShardPlaces(NamedTuple):
+    """Where shards go: into `folder`, or to a `bucket`, and `folder` has what goes beside them.
+
+    At `earlier` lies the export that this one replaces.
+    """
+
+    folder: Path
+    earlier: Path
+    bucket: Bucket | None = None
+
+
+def planned_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
+    """Yield the shards of an export, one in memory at a time. Raises `InputUnusable`."""
+    sizes = _sizes(dataset, options, workers)
+    return cut_into_shards(each_item(dataset, options), sizes, options)
+
+
+def write_shards(
+    dataset: Dataset,
+    places: ShardPlaces,
+    options: ExportOptions,
+    workers: int,
+    progress: Progress,
+) -> dict[str, object]:
+    """Write the shards of an export, with all that goes beside them; the counts.
+
+    What an earlier run left whole is kept. Raises `InputUnusable` where there is nothing to
+    write, `GleansetError` where a worker died.
+    """
+    folder, earlier, place = places
+    names, folds = _classes(dataset, options)
+    numbers = {name: number for number, name in enumerate(names)}
+    write = ShardWriter(folder, earlier, options, numbers, folds)
+    job = write if place is None else BucketShardWriter(write, place)
+    shared = (folder,) if place is None else ()
+    pool = replace(dataset.workers(workers, folders=shared), seconds_per_item=SECONDS_PER_SHARD)
+    facts = CardFacts(options, made_from(dataset))
+    shards: list[str] = []
+    failed: dict[str, str] = {}
+    outcomes = run_over(job, planned_shards(dataset, options, workers), pool)
+    for outcome in progress.over(outcomes, "export", unit=" shards"):
+        manifest = _whole(outcome)
+        if place is not None:
+            write_manifest(folder, outcome.item.name, manifest)
+        shards.append(outcome.item.name)
+        failed |= manifest.failed
+        facts.row = table_row(outcome.item.facts(write.classes, write.folds)[0], "sha256")
+        facts.add(dataset.db, _as_written(outcome.item, manifest))
+        note_failed(dataset, manifest.failed)
+    if not facts.items:
+        raise none_readable(failed)
+    (folder / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    _finish(dataset, folder, sorted(shards), options, facts)
+    return facts.result(failed) | {"shards": len(shards)}
+
+
+def _whole(outcome: Outcome[Shard, ShardManifest]) -> ShardManifest:
+    if outcome.result is not None:
+        return outcome.result
+    raise GleansetError(
+        f"shard {outcome.item.name} was not written: {outcome.reason}: {outcome.detail}",
+        "run the same command again: the shards that are written are kept",
+    )
+
+
+def _as_written(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
+    """Return the samples of a shard that could be read, with what came of their pictures."""
+    told = {row["file"]: row["changes"] for row in manifest.pictures}
+    return [
+        replace(item, changes=told[name], says_where=name in manifest.say_where)
+        for item in shard.items
+        if (name := file_name(item)) in told
+    ]
+
+
+def note_failed(dataset: Dataset, failed: Mapping[str, str]) -> None:
+    """Keep which pictures could not be read, and why, where something can be written."""
+    if not dataset.read_only:
+        for path, why in failed.items():
+            dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
+
+
+def none_readable(failed: Mapping[str, str]) -> InputUnusable:
+    """Return the error of an export of which no picture can be read."""
+    return InputUnusable(
+        f"none of the {len(failed)} pictures can be read; the first: {min(failed.values())}",
+        "put the images folder of the dataset back",
+    )
+
+
+def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]:
+    """Return the classes of an export by name, and whether its split was one into folds."""
+    # What a licence leaves out is known of the image alone.
+    samples = (
+        (item.sample for item in each_item(dataset, options))
+        if options.licences
+        else dataset.samples.in_splits()
+    )
+    names, folds = set[str](), False
+    for sample in samples:
+        names.add(str(sample.label))
+        folds = folds or bool(sample.fold)
+    if not names:
+        raise nothing_to_export(dataset, options)
+    return sorted(names), folds
+
+
+def _sizes(dataset: Dataset, options: ExportOptions, workers: int) -> PictureSizes:
+    """Measure how many bytes a pixel takes in pictures that are not kept as they are."""
+    first = list(islice(each_item(dataset, options), MEASURED))
+    made = [item for item in first if item.way in ("crop", "made")]
+    outcomes = run_over(PictureMaker(options).size_of, made, dataset.workers(workers))
+    sizes = {one.item.path: one.result for one in outcomes if one.result is not None}
+    by_pixels = PictureSizes(options)
+    pixels = sum(by_pixels.pixels(item.sample) for item in made if item.path in sizes)
+    return PictureSizes(options, sum(sizes.values()) / pixels) if pixels else by_pixels
+
+
+def _finish(
+    dataset: Dataset, folder: Path, shards: list[str], options: ExportOptions, facts: CardFacts
+) -> None:
+    """Write what goes with all shards, and remove what no shard of this export is."""
+    ours = {"classes.txt", "manifest.json"}
+    ours |= {f"{name}{ending}" for name in shards for ending in (options.form.ending, ".json")}
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in ours:
+            path.unlink()
+    with (folder / "manifest.json").open("w", encoding="utf-8") as file:
+        summaries = [manifest.summary for manifest in _manifests(folder, shards)]
+        about = {
+            "format": options.format,
+            "pictures": facts.items,
+            "snapshot": facts.snapshot,
+            "shards": summaries,
+        }
+        json.dump(about, file, ensure_ascii=False, indent=1)
+    pictures = (
+        {"shard": manifest.shard, **summaries}
+        for manifest in _manifests(folder, shards)
+        for summaries in manifest.pictures
+    )
+    write_sheet(folder / LICENCES, ("shard", "file", *LICENCE), pictures)
+    (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
+    mark(folder, {"format": options.format, "snapshot": facts.snapshot, "pictures": {}})
+
+
+def _manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:
+    for name in shards:
+        manifest = read_manifest(folder, name)
+        assert manifest is not None, "it was just written"
+        yield manifest

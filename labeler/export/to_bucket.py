@@ -21,25 +21,28 @@ from gleanset.files.s3 import Bucket, ObjectFacts
 from gleanset.files.store import sha256_of
 from gleanset.places import bucket_at, in_bucket
 from gleanset.work.progress import Progress
-from labeler.export.job import STAGE, export, plan
+from labeler.export.job import export, plan
 from labeler.export.options import ExportOptions
-from labeler.export.shard_job import ShardPlaces, planned_shards, write_shards
-from labeler.export.shards import read_manifest
+from labeler.export.shards import (
+    STAGE,
+    ShardPlaces,
+    planned_shards,
+    read_manifest,
+    write_shards,
+)
 from labeler.export.tree import MARKER, check_ours, marked, place_of
 
 MANIFEST = "manifest.json"
 _LAST = (MANIFEST, MARKER)
 _REQUESTS = 16
-_SHARD = re.compile(r"\w+-\d{6}\.(tar|parquet|json)")
+_SHARD = re.compile(r"\w+-\d{6}\.\w+")
 
 
 def place_for(dataset: Dataset, out: str | None, options: ExportOptions) -> Path | Bucket:
     """Return where an export goes: `out` as it is, or a place of its own among the exports."""
-    store = dataset.settings.store
     if out is None:
-        out = f"{store.exports.rstrip('/')}/{options.format}"
-        return bucket_at(out, store) if in_bucket(out) else dataset.root / out
-    return bucket_at(out, store) if in_bucket(out) else Path(out)
+        return _among_exports(dataset, options.format)
+    return bucket_at(out, dataset.settings.store) if in_bucket(out) else Path(out)
 
 
 def place_within(dataset: Dataset, target: Path) -> Path | Bucket:
@@ -47,7 +50,11 @@ def place_within(dataset: Dataset, target: Path) -> Path | Bucket:
     exports = dataset.root / "exports"
     if not target.is_relative_to(exports):
         return target
-    store, name = dataset.settings.store, target.relative_to(exports).as_posix()
+    return _among_exports(dataset, target.relative_to(exports).as_posix())
+
+
+def _among_exports(dataset: Dataset, name: str) -> Path | Bucket:
+    store = dataset.settings.store
     place = f"{store.exports.rstrip('/')}/{name}"
     return bucket_at(place, store) if in_bucket(place) else dataset.root / place
 
@@ -60,24 +67,12 @@ def export_anywhere(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Write an export to a folder or into a bucket; the counts."""
-    if isinstance(place, Path):
-        return export(dataset, place, options, workers=workers, progress=progress)
-    return export_to_bucket(dataset, place, options, workers=workers, progress=progress)
-
-
-def export_to_bucket(
-    dataset: Dataset,
-    place: Bucket,
-    options: ExportOptions,
-    *,
-    workers: int = 0,
-    progress: Progress | None = None,
-) -> dict[str, object]:
-    """Write an export to a place in a bucket; the counts.
+    """Write an export to a folder or to a place in a bucket; the counts.
 
     Raises `InputUnusable` where that holds anything but an earlier export of ours.
     """
+    if isinstance(place, Path):
+        return export(dataset, place, options, workers=workers, progress=progress)
     if options.link:
         raise UsageError("nothing can be linked into a bucket", "leave --link out")
     there = _ours(place)

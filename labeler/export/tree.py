@@ -14,10 +14,9 @@ from typing import Any
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors
 from gleanset.platform import exchange_paths, sync_folder
+from labeler.export.formats import FORMS
 
 MARKER = ".gleanset-export.json"
-LEFT_BY_READERS = re.compile(r"(labels/)?(train|val|test)\.cache")
-"""What Ultralytics writes into a folder that it reads, and makes again."""
 
 
 @contextmanager
@@ -98,8 +97,8 @@ def check_ours(target: Path) -> None:
 
 
 def _left_by_reader(marker: Mapping[str, Any], path: str) -> bool:
-    of_yolo = str(marker.get("format", "")).startswith("yolo")
-    return of_yolo and LEFT_BY_READERS.fullmatch(path) is not None
+    form = {str(name): form for name, form in FORMS.items()}.get(str(marker.get("format")))
+    return form is not None and re.fullmatch(form.left_by_reader, path) is not None
 
 
 def _swap(partial: Path, target: Path, old: Path) -> None:

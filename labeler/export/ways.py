@@ -6,15 +6,12 @@ A licence often asks to say what was changed of a picture; so each way has its w
 
 from __future__ import annotations
 
-from typing import Literal
-
 from gleanset.files.store import EXTENSIONS
 from gleanset.images.cut import QUALITY
 from gleanset.images.embedded_metadata import STRIPPED
 from gleanset.records import Box, Image, Sample
+from labeler.export.item import Way
 from labeler.export.options import ExportOptions
-
-Way = Literal["original", "stripped", "crop", "made"]
 
 READABLE = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """Formats that Pillow and OpenCV read without more, and torchvision by their names: all others

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,7 +146,7 @@ def test_a_second_export_is_the_same_to_the_byte_even_without_crops(
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "train/hana/mine.jpg"])
 def test_a_persons_file_is_never_replaced(
-    empty: Dataset, tmp_path: Path, foreign: str, labeler_process: Labeler
+    empty: Dataset, tmp_path: Path, foreign: str, labeler: Labeler
 ) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
     out = tmp_path / "out"
@@ -156,7 +155,7 @@ def test_a_persons_file_is_never_replaced(
     (out / foreign).parent.mkdir(parents=True, exist_ok=True)
     (out / foreign).write_text("mine")
     before = tree(out)
-    done = labeler_process("export", out, "-d", empty.root)
+    done = labeler("export", out, "-d", empty.root)
     assert done.returncode == 3
     assert foreign in done.stderr
     assert "Traceback" not in done.stderr
@@ -285,60 +284,3 @@ def wait_for(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < until, "it never began to write"
         time.sleep(0.002)
-
-
-@pytest.fixture
-def exported(empty: Dataset, tmp_path: Path) -> tuple[Dataset, Path]:
-    mixed(empty)
-    export(empty, tmp_path / "out")
-    return empty, tmp_path / "out"
-
-
-def by_class(dataset: Dataset) -> dict[str, Counter[str]]:
-    found: dict[str, Counter[str]] = {}
-    for sample in dataset.samples.by_key():
-        if sample.split and sample.label:
-            found.setdefault(sample.split, Counter())[sample.label] += 1
-    return found
-
-
-def test_torchvision_reads_it(exported: tuple[Dataset, Path]) -> None:
-    torchvision = pytest.importorskip("torchvision.datasets", reason="needs torchvision")
-    dataset, out = exported
-    for split, expected in by_class(dataset).items():
-        folder = torchvision.ImageFolder(str(out / split))
-        assert Counter(folder.classes[y] for y in folder.targets) == expected
-        assert all(image.mode == "RGB" for image, _ in folder)
-
-
-def test_the_datasets_library_reads_it(exported: tuple[Dataset, Path], tmp_path: Path) -> None:
-    dataset, out = exported
-    pytest.importorskip("datasets.load", reason="needs the datasets library")
-    code = """
-import json, sys, datasets
-from collections import Counter
-found = datasets.load_dataset("imagefolder", data_dir=sys.argv[1])
-print(json.dumps({
-    split: Counter(part.features["label"].int2str(y) for y in part["label"])
-    for split, part in found.items()
-}))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(out)],
-        env=os.environ
-        | {
-            "HF_HOME": str(tmp_path / "hf"),
-            "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_CACHE": str(tmp_path / "hf" / "cache"),
-            "HF_DATASETS_OFFLINE": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    names = {"train": "train", "validation": "val", "test": "test"}
-    assert {names[split]: counts for split, counts in found.items()} == by_class(dataset)

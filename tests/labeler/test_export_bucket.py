@@ -14,11 +14,11 @@ from gleanset.errors import DiskFull, InputUnusable, UsageError
 from gleanset.files.s3 import Bucket
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
-from labeler.export.to_bucket import export_to_bucket
+from labeler.export.to_bucket import export_anywhere
 
 pytestmark = NEEDS_SWIFT
 
-SHARDS = ExportOptions(format="webdataset", shard_pictures=3)
+SHARDS = ExportOptions(format="webdataset", shard_size="3")
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +48,19 @@ def test_shards_are_those_of_a_folder_and_sent_once(
     labelled: Path, bucket: Bucket, faulty: FaultyServer, tmp_path: Path
 ) -> None:
     with Dataset.open(labelled) as dataset:
-        told = export_to_bucket(dataset, bucket, SHARDS, workers=1)
+        told = export_anywhere(dataset, bucket, SHARDS, workers=1)
         own = export(dataset, tmp_path / "here", SHARDS, workers=1)
         assert {**told, "to": ""} == {**own, "to": ""}
         assert stored(bucket) == written(tmp_path / "here")
         # What makes it count comes last.
         assert sent(faulty)[-2:] == ["manifest.json", ".gleanset-export.json"]
         faulty.asked.clear()
-        export_to_bucket(dataset, bucket, SHARDS, workers=1)
+        export_anywhere(dataset, bucket, SHARDS, workers=1)
         assert not [name for name in sent(faulty) if name.endswith(".tar")]
+        assert stored(bucket) == written(tmp_path / "here")
+        # One that was spoilt is sent again.
+        bucket.put("train-000000.tar", b"something else")
+        export_anywhere(dataset, bucket, SHARDS, workers=1)
         assert stored(bucket) == written(tmp_path / "here")
 
 
@@ -70,25 +74,16 @@ def test_shards_of_an_export_that_was_stopped_are_kept(
     )
     with Dataset.open(labelled) as dataset:
         with pytest.raises(DiskFull):
-            export_to_bucket(dataset, bucket, SHARDS, workers=1)
+            export_anywhere(dataset, bucket, SHARDS, workers=1)
         assert "manifest.json" not in stored(bucket)
         assert "train-000000.tar" in stored(bucket)
         faulty.rule = lambda method, path: None
         faulty.asked.clear()
-        export_to_bucket(dataset, bucket, SHARDS, workers=1)
+        export_anywhere(dataset, bucket, SHARDS, workers=1)
         assert "train-000000.tar" not in sent(faulty)
         assert "train-000001.tar" in sent(faulty)
         export(dataset, tmp_path / "here", SHARDS, workers=1)
     assert stored(bucket) == written(tmp_path / "here")
-
-
-def test_a_shard_that_was_spoilt_is_sent_again(labelled: Path, bucket: Bucket) -> None:
-    with Dataset.open(labelled) as dataset:
-        export_to_bucket(dataset, bucket, SHARDS, workers=1)
-        whole = stored(bucket)
-        bucket.put("train-000000.tar", b"something else")
-        export_to_bucket(dataset, bucket, SHARDS, workers=1)
-    assert stored(bucket) == whole
 
 
 def test_a_tree_is_that_of_a_folder_and_goes_with_what_is_left_out(
@@ -102,28 +97,20 @@ def test_a_tree_is_that_of_a_folder_and_goes_with_what_is_left_out(
         export(dataset, tmp_path / "here", ExportOptions(size="8x8"), workers=1)
         assert stored(bucket.below("tree")) == written(tmp_path / "here")
         faulty.asked.clear()
-        export_to_bucket(dataset, bucket.below("tree"), ExportOptions(size="8x8"), workers=1)
+        export_anywhere(dataset, bucket.below("tree"), ExportOptions(size="8x8"), workers=1)
         assert set(sent(faulty)) <= {".gleanset-export.json"}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ExportOptions(format="parquet"),
-        ExportOptions(format="yolo-detect", strip_metadata=True),
-    ],
-    ids=["shards", "boxes"],
-)
-def test_every_form_goes_into_a_bucket(
-    labelled: Path, bucket: Bucket, tmp_path: Path, options: ExportOptions
+def test_pictures_with_boxes_go_into_a_bucket(
+    labelled: Path, bucket: Bucket, tmp_path: Path
 ) -> None:
+    options = ExportOptions(format="yolo-detect", strip_metadata=True)
     with Dataset.open(labelled) as dataset:
-        export_to_bucket(dataset, bucket, options, workers=1)
+        export_anywhere(dataset, bucket, options, workers=1)
         export(dataset, tmp_path / "here", options, workers=1)
         assert stored(bucket) == written(tmp_path / "here")
-        linked = pytest.raises(UsageError, match="linked into a bucket")
-        with linked:
-            export_to_bucket(dataset, bucket, ExportOptions(link=True), workers=1)
+        with pytest.raises(UsageError, match="linked into a bucket"):
+            export_anywhere(dataset, bucket, ExportOptions(link=True), workers=1)
 
 
 def test_objects_of_others_are_left_alone(labelled: Path, bucket: Bucket) -> None:
@@ -131,7 +118,7 @@ def test_objects_of_others_are_left_alone(labelled: Path, bucket: Bucket) -> Non
     bucket.put("tree-2/other.txt", b"beside")
     refused = pytest.raises(InputUnusable, match=r"not from an export, such as mine\.txt")
     with Dataset.open(labelled) as dataset, refused:
-        export_to_bucket(dataset, bucket.below("tree"), SHARDS, workers=1)
+        export_anywhere(dataset, bucket.below("tree"), SHARDS, workers=1)
     assert stored(bucket) == {"tree/mine.txt": b"mine", "tree-2/other.txt": b"beside"}
 
 

@@ -27,7 +27,7 @@ def test_exports_of_nodes_are_those_made_here(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "dataset") as dataset:
         fill(dataset, 12)
     with ray_cluster(1, 1) as cluster:
-        for options in ("--size 24x24", "--format webdataset --shard-pictures 10 --size 20x20"):
+        for options in ("--size 24x24", "--format webdataset --shard-size 10 --size 20x20"):
             words = ["export", *options.split(), "-d", tmp_path / "dataset"]
             here = run_cli("labeler.cli", *words, tmp_path / options / "out")
             (tmp_path / options / "out").rename(tmp_path / options / "here")

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
@@ -30,7 +30,7 @@ from labeler.export.options import ExportOptions, parse_bytes
 SPLITS = ("train", "val", "test")
 FORMATS = ("webdataset", "parquet")
 NUMBER = 24
-SMALL: dict[str, Any] = {"shard_pictures": 5}
+SMALL: dict[str, Any] = {"shard_size": "5"}
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +80,25 @@ def records(shard: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
     return {n: (inside[n], json.loads(inside[n.replace(".jpg", ".json")])) for n in names}
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+class WrittenShards(NamedTuple):
+    format: str
+    folder: Path
+    result: dict[str, object]
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def written(
+    request: pytest.FixtureRequest, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> WrittenShards:
+    """Shards that two workers wrote."""
+    out = tmp_path_factory.mktemp("written") / "out"
+    return WrittenShards(request.param, out, run(dataset, out, 2, format=request.param, **SMALL))
+
+
 def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
-    dataset: Dataset, tmp_path: Path, format_: str
+    dataset: Dataset, written: WrittenShards
 ) -> None:
-    out = tmp_path / "out"
-    result = run(dataset, out, 2, format=format_, **SMALL)
+    _, out, result = written
     wanted = {sample.key: sample for sample in dataset.samples.in_splits()}
     assert (result["exported"], result["shards"]) == (len(wanted), 7)
     total = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
@@ -120,21 +133,19 @@ def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
     assert len(licences) == len(wanted)
 
 
-@pytest.mark.parametrize("format_", FORMATS)
 def test_equal_data_gives_equal_shards_whoever_writes_them(
-    dataset: Dataset, tmp_path: Path, format_: str
+    dataset: Dataset, written: WrittenShards, tmp_path: Path
 ) -> None:
-    run(dataset, tmp_path / "one", 1, format=format_, **SMALL)
     there = tmp_path / "copy" / dataset.root.name  # a card is called like the folder
     shutil.copytree(dataset.root, there)
     shutil.rmtree(there / "crops")
     with Dataset.open(there) as copy:
-        run(copy, tmp_path / "two", 2, format=format_, **SMALL)
-    assert files(tmp_path / "one") == files(tmp_path / "two")
+        run(copy, tmp_path / "two", format=written.format, **SMALL)
+    assert files(written.folder) == files(tmp_path / "two")
 
 
 def test_a_shard_is_about_as_large_as_asked(dataset: Dataset, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out", format="webdataset", shard_size="25000", size="100x100")
+    run(dataset, tmp_path / "out", format="webdataset", shard_size="25kB", size="100x100")
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("train-*.tar")]
     assert len(sizes) > 2
     assert all(size < 32_000 for size in sizes)
@@ -146,7 +157,7 @@ def test_killed_in_the_middle_whole_shards_are_kept_and_the_end_is_the_same(
 ) -> None:
     for number in range(30):
         put(empty, encoded(picture(number, (900, 700))), f"{number}.jpg")
-    words = ["--format", "webdataset", "--shard-pictures", "3", "--workers", "1"]
+    words = ["--format", "webdataset", "--shard-size", "3", "--workers", "1"]
     out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
     process = subprocess.Popen(
         command("labeler.cli", "export", out, *words, "-d", empty.root),
@@ -168,10 +179,10 @@ def test_killed_in_the_middle_whole_shards_are_kept_and_the_end_is_the_same(
     (partial / torn).write_bytes((partial / torn).read_bytes()[:-600])
     (partial / "train-000099.tar").write_bytes(b"of another plan")
     (partial / "train").mkdir()
-    run(empty, out, format="webdataset", shard_pictures=3)
+    run(empty, out, format="webdataset", shard_size="3")
     for name in whole - {torn}:
         assert (out / name).stat().st_mtime_ns == kept[name], "it was written again"
-    run(empty, tmp_path / "calm", format="webdataset", shard_pictures=3)
+    run(empty, tmp_path / "calm", format="webdataset", shard_size="3")
     assert files(out) == files(tmp_path / "calm")
     assert not partial.exists()
 
@@ -216,12 +227,11 @@ def test_a_lost_picture_is_named_and_comes_when_it_is_back(empty: Dataset, tmp_p
 
 
 def test_sizes_are_read_with_their_units() -> None:
-    assert [parse_bytes(text) for text in ("1GB", "500 mb", "2MiB", "1.5k", "123456", None)] == [
+    assert [parse_bytes(text) for text in ("1GB", "500 mb", "2MiB", "1.5k", None)] == [
         10**9,
         500 * 10**6,
         2 * 2**20,
         1500,
-        123_456,
         None,
     ]
     for wrong in ("", "GB", "-1GB", "1XB", "3", "1e9", "99999TB"):

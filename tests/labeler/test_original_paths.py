@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
-import re
-import subprocess
-import sys
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,9 +11,9 @@ from labelled_pictures import encoded, picture
 
 from gleanset import Dataset, Origin
 from harvest.request import FolderRequest
+from labeler.export.item import original_path
 from labeler.export.job import export
-from labeler.export.options import FORMATS, ExportOptions, Format
-from labeler.export.plan import original_path
+from labeler.export.options import FORMATS, ExportOptions
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.sorting.drop_import import take_in
@@ -84,35 +79,3 @@ def test_every_licence_table_has_it(split: Dataset, tmp_path: Path) -> None:
         export(split, out, ExportOptions(format=name), workers=1)
         with (out / "LICENSES.csv").open(encoding="utf-8", newline="") as file:
             assert {row["original_path"] for row in csv.DictReader(file)} == paths(split), name
-
-
-READ: dict[Format, str] = {
-    "imagefolder": "torchvision",
-    "csv": "pandas",
-    "huggingface": "datasets",
-    "parquet": "datasets",
-    "webdataset": "webdataset",
-    "coco": "pycocotools",
-}
-
-
-@pytest.mark.parametrize("name", READ)
-def test_the_lines_of_a_card_read_the_export(split: Dataset, tmp_path: Path, name: Format) -> None:
-    if find_spec(READ[name]) is None:
-        pytest.skip(f"{READ[name]} is not installed")
-    out = tmp_path / "out"
-    export(split, out, ExportOptions(format=name), workers=1)
-    (code,) = re.findall(r"```python\n(.*?)```", (out / "README.md").read_text("utf-8"), re.DOTALL)
-    count = "sum(1 for _ in train)" if name == "webdataset" else "len(train)"
-    count = "len(train.imgs)" if name == "coco" else count
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nprint('pictures:', {count})"],
-        cwd=out,
-        env=os.environ | {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    in_train = sum(sample.split == "train" for sample in split.samples.by_key())
-    assert f"pictures: {in_train}" in done.stdout, done.stderr

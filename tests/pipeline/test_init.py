@@ -10,8 +10,7 @@ from tools_for_tests import run_here
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
-from labeler.export.card import dataset_card
-from labeler.export.facts import CardFacts
+from labeler.export.card import CardFacts, dataset_card
 from labeler.export.options import ExportOptions
 from pipeline.cli import commands
 from pipeline.report import write_report

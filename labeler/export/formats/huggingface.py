@@ -1,0 +1,89 @@
+"""Hugging Face: tables in Parquet, with the pictures beside them or inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from gleanset.files.parquet import ROWS, parquet_file, pyarrow
+from labeler.export.formats.base import ExportFormat, Put, ShardRecord
+from labeler.export.item import ExportItem
+from labeler.export.rows import (
+    BESIDE,
+    INSIDE,
+    by_split,
+    class_numbers,
+    table_columns,
+    table_row,
+    told_of,
+    with_folds,
+)
+
+METADATA = "metadata.parquet"
+"""What the ImageFolder of `datasets` looks for beside pictures."""
+GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
+"""A row group of Parquet is closed at so many rows, or bytes of pictures: readers that stream hold
+one in memory."""
+_READING = (
+    "import os\n\nfrom datasets import load_dataset\n\n"
+    '{0} = load_dataset(os.path.abspath("."))["{1}"]'
+)
+
+
+def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
+    """Hugging Face: one `metadata.parquet` a split, whose paths begin in its folder."""
+    numbers, folds = class_numbers(items), with_folds(items)
+
+    def row(item: ExportItem) -> dict[str, object]:
+        return table_row(told_of(item, numbers, folds))
+
+    columns, said = table_columns(BESIDE, row(items[0]), list(numbers))
+    for split, chosen in by_split(items):
+        with parquet_file(folder / split / METADATA, columns, said) as write:
+            for first in range(0, len(chosen), ROWS):
+                some = chosen[first : first + ROWS]
+                write([{"file_name": i.path.removeprefix(f"{split}/")} | row(i) for i in some])
+
+
+@contextmanager
+def open_parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> Iterator[Put]:
+    """Rows with the picture itself; `label` is the number of the class, as `datasets` has it."""
+    columns, said = table_columns(INSIDE, table_row(like, "sha256"), classes)
+    rows: list[dict[str, object]] = []
+    taken = 0
+    with parquet_file(path, columns, said) as write:
+
+        def put(record: ShardRecord) -> None:
+            nonlocal taken
+            image = {"bytes": record.data, "path": record.file}
+            rows.append({"image": image} | table_row(record.facts))
+            taken += len(record.data)
+            if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
+                write(rows)
+                rows.clear()
+                taken = 0
+
+        yield put
+        if rows:
+            write(rows)
+
+
+HUGGINGFACE = ExportFormat(
+    pictures="class folders",
+    about="a folder for load_dataset",
+    reading=_READING,
+    says_paths="`metadata.parquet` in each split",
+    write=write_split_tables,
+    data_files="{0}/**",
+    check=pyarrow,
+)
+PARQUET = ExportFormat(
+    pictures="shards",
+    about="shards for load_dataset",
+    reading=_READING,
+    says_paths="the tables",
+    open_shard=open_parquet,
+    ending=".parquet",
+    data_files="{0}-*.parquet",
+)
