@@ -5,6 +5,7 @@ Copying before a split would put copies of one picture on both sides of it.
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,6 @@ class BalanceSettings(Request, frozen=True, kw_only=True):
             metavar="N",
         ),
     ] = None
-    seed: Annotated[int, Param("Which ones are chosen.", show_default=True)] = 0
 
     def __post_init__(self) -> None:
         """Raise `UsageError` where a target makes no sense."""
@@ -66,7 +66,7 @@ class BalancePlan:
         """As a command returns it; `fill` are the searches that would bring what is short."""
         short = {label: self.target - int(row["before"]) for label, row in self.table.items()}
         fill = [
-            f"harvest keyword {_quoted(label)} --label {_quoted(label)} --limit {number} "
+            f"harvest keyword {shlex.quote(label)} --label {shlex.quote(label)} --limit {number} "
             f"{self.where}".strip()
             for label, number in short.items()
             if number > 0
@@ -91,16 +91,16 @@ def plan_balance(dataset: Dataset, wanted: BalanceSettings) -> BalancePlan:
             "nothing is in train yet, so there is nothing to balance",
             f"split first: labeler split {dataset.option}",
         )
-    method, seed = wanted.method, wanted.seed
+    method = wanted.method
     goal = wanted.target or _usual_target(method, [len(samples) for samples in classes.values()])
-    settings = f"method={method} target={goal} seed={seed}"
-    plan = BalancePlan(settings, target=goal, where=f"-d {_quoted(str(dataset.root))}")
+    settings = f"method={method} target={goal}"
+    plan = BalancePlan(settings, target=goal, where=f"-d {shlex.quote(str(dataset.root))}")
     # Here, for it takes numpy: the command line imports this module whenever it starts.
     from curation.moments import moments_of
 
     moments = moments_of(dataset.db)
     for label, samples in sorted(classes.items()):
-        shuffled = sorted(samples, key=lambda sample: seeded(seed, sample.key))
+        shuffled = sorted(samples, key=lambda sample: seeded(0, sample.key))
         ordered = one_per_moment_first(shuffled, lambda sample: moments[sample.key])
         shares = _shares(method, ordered, goal)
         plan.shares |= shares
@@ -138,7 +138,3 @@ def _shares(method: Method, ordered: Sequence[Sample], target: int) -> dict[str,
             if times + (place < rest) > 1
         }
     return {}
-
-
-def _quoted(label: str) -> str:
-    return "'" + label.replace("'", "'\\''") + "'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import NoReturn
 
 import click
@@ -104,7 +105,6 @@ def accept_hints(job: CommandJob) -> Result:
     metavar="ID",
     help="All that wait in a stack of look-alikes, as of `labeler gallery OUT --stacks`.",
 )
-@click.option("--new", is_flag=True, help="Make the class, though its name is like another one's.")
 @click.option(
     "--reject", is_flag=True, help="Without LABEL: set the SAMPLEs aside, they are no face of it."
 )
@@ -113,14 +113,13 @@ def label(
     label: str,
     samples: tuple[str, ...],
     stacks: tuple[str, ...],
-    new: bool,
     reject: bool,
 ) -> Result:
     """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`.
 
     A class that is not there yet is made. One whose name is nearly that of another class, or of a
-    hint, is taken for a slip and refused without --new. What strayed into a stack is named by its
-    own id afterwards.
+    hint, is taken for a slip and refused until `labeler classes add` has made it. What strayed
+    into a stack is named by its own id afterwards.
     """
     from gleanset.db.journal import Choice
     from gleanset.db.proposals import stack_named
@@ -129,7 +128,7 @@ def label(
         samples = (label, *samples)
     elif not samples and not stacks:
         raise UsageError("nothing is named to label", "name SAMPLEs, or a stack: --stack ID")
-    elif not new:
+    else:
         _refuse_slips(job, label)
     with job.open() as dataset:
         waiting = (key for stack in stacks for key in stack_named(dataset.db, stack).waiting)
@@ -154,7 +153,7 @@ def _refuse_slips(job: CommandJob, label: str) -> None:
     if name not in known and (meant := nearly(name, sorted(known))) is not None:
         raise UsageError(
             f"there is no class {name!r}",
-            f"did you mean {meant!r}? To make it all the same: --new",
+            f"did you mean {meant!r}? Else make it: labeler classes add {shlex.quote(name)}",
         )
 
 

@@ -146,14 +146,14 @@ def find(job: CommandJob, image: Path) -> Result:
 @click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --sheet leaks.png")
 @job_options()
 @click.argument("tree", required=False, type=_FOLDER)
-@click.option("--against", type=_FOLDER, metavar="OTHER", help="Compare with this tree instead.")
+@click.argument("other", required=False, type=_FOLDER)
 @click.option("--sheet", type=_FOLDER, metavar="FILE", help="Draw the pairs into this picture.")
 @click.option("--fail", is_flag=True, help="End with exit code 3 where there is a leak.")
 @workers_option
 def audit(
     job: CommandJob,
     tree: Path | None,
-    against: Path | None,
+    other: Path | None,
     sheet: Path | None,
     fail: bool,
     workers: int | None,
@@ -161,18 +161,18 @@ def audit(
     """Find pictures of one split that are in another one as well.
 
     TREE has folders train, val or test on its first level (or images/train and so on); it may
-    be any tool's. Without TREE it is the dataset itself. With --against all pictures of TREE are
-    compared with all of OTHER. Nothing is changed. For a script: --fail ends with exit code 3
-    when any picture leaks; what is only alike does not count. Of the dataset itself what labeler
-    dedup and you have found of a pair counts, and else the same limits; what differs in a small
-    place only is perhaps a copy.
+    be any tool's. Without TREE it is the dataset itself. With OTHER all pictures of TREE, which
+    may be a dataset, are compared with all of OTHER. Nothing is changed. For a script: --fail ends
+    with exit code 3 when any picture leaks; what is only alike does not count. Of the dataset
+    itself what labeler dedup and you have found of a pair counts, and else the same limits; what
+    differs in a small place only is perhaps a copy.
     """
     from gleanset.images.contact_sheet import checked_ending
     from labeler.audit import write_leak_sheet
 
     if sheet is not None:
         checked_ending(sheet)
-    found = _audit(job, tree, against, workers or 0)
+    found = _audit(job, tree, other, workers or 0)
     result: dict[str, Any] = found.result()
     if sheet is not None and found.leaks:
         result |= {"sheet": str(sheet.absolute()), "on_sheet": write_leak_sheet(sheet, found.leaks)}
@@ -186,7 +186,7 @@ def audit(
     return shown
 
 
-def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: int) -> Audit:
+def _audit(job: CommandJob, tree: Path | None, other: Path | None, workers: int) -> Audit:
     from labeler.audit import (
         AuditSet,
         KnownPairs,
@@ -199,15 +199,15 @@ def _audit(job: CommandJob, tree: Path | None, against: Path | None, workers: in
 
     root = tree if tree is not None and (tree / FILE).is_file() else None
     if tree is not None and root is None:
-        audited = of_tree(tree) if against is None else AuditSet()
-        if against is not None:
+        audited = of_tree(tree) if other is None else AuditSet()
+        if other is not None:
             add_tree(audited, tree, "first")
-            add_tree(audited, against, "second")
+            add_tree(audited, other, "second")
         return find_leaks(audited, workers=workers, progress=job.progress)
     with Dataset.open(root) if root else job.open() as dataset:
-        audited = of_dataset(dataset, None if against is None else "dataset")
-        if against is not None:
-            add_tree(audited, against, "second")
+        audited = of_dataset(dataset, None if other is None else "dataset")
+        if other is not None:
+            add_tree(audited, other, "second")
             return find_leaks(audited, workers=workers, progress=job.progress)
         also = list(straddling(dataset, audited.pictures))
         before = KnownPairs.of(dataset, audited.pictures)

@@ -9,7 +9,7 @@ import msgspec
 from gleanset.completion import classes_here, detectors_here, hints_here
 from gleanset.config import Param
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.request import Request, WorkerCount
+from gleanset.request import Request
 
 if TYPE_CHECKING:
     from gleanset import Dataset
@@ -73,7 +73,6 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
             show_default=True,
         ),
     ] = 2000
-    workers: Annotated[WorkerCount | None, Param("Worker processes.")] = None
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for conditions on stacks."""

@@ -26,7 +26,7 @@ def test_nodes_search_and_export_what_lies_in_a_bucket(bucket: Bucket, tmp_path:
     here, there = tmp_path / "here", tmp_path / "there"
     init = run_cli("pipeline.cli", "init", "--store", bucket.address, "-d", there)
     assert init.code == 0, init.stderr
-    shards = ("--format", "webdataset", "--shard-pictures", "3")
+    shards = ("--format", "webdataset", "--shard-size", "3")
     with ray_cluster(1, 1) as cluster:
         for root, out, on in (
             (here, tmp_path / "shards", ()),

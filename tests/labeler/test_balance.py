@@ -124,15 +124,13 @@ def test_of_each_moment_one_stays_before_any_has_two(split: Dataset) -> None:
     assert len(left) == 3
 
 
-def test_the_command_says_what_is_short_and_what_fills_it(
-    split: Dataset, labeler: Labeler, labeler_process: Labeler
-) -> None:
+def test_the_command_says_what_is_short_and_what_fills_it(split: Dataset, labeler: Labeler) -> None:
     words = ("balance", "--method", "weights", "--target", "10", "-d", split.root, "--json")
     simulated = json.loads(labeler(*words, "--simulate").stdout)
     assert simulated["fill"] == [
-        f"harvest keyword 'few' --label 'few' --limit 8 -d '{split.root}'",
-        f"harvest keyword 'many' --label 'many' --limit 4 -d '{split.root}'",
+        f"harvest keyword few --label few --limit 8 -d {split.root}",
+        f"harvest keyword many --label many --limit 4 -d {split.root}",
     ]
     assert not Balances(split.db).shares()
-    assert json.loads(labeler_process(*words).stdout) == simulated
+    assert json.loads(labeler(*words).stdout) == simulated
     assert Balances(split.db).shares()

@@ -50,7 +50,7 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     large, small = listed(empty)
     assert large == {"stack": large["stack"], "size": 4, "decided": 0, "samples": keys[:4]}
     assert listed(empty, "--where", "size<3") == [small]
-    shown = run(empty, "gallery", tmp_path / "stacks.html", "--stacks", "--workers", "1")
+    shown = run(empty, "gallery", tmp_path / "stacks.html", "--stacks")
     assert (shown.json["stacks"], shown.json["shown"]) == (2, 6), shown.stderr
     page = (tmp_path / "stacks.html").read_text()
     assert str(large["stack"]) in page
@@ -92,7 +92,7 @@ def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
     from playwright.sync_api import sync_playwright
 
     large, _ = listed(empty)
-    assert run(empty, "gallery", tmp_path / "stacks.html", "--stacks", "--workers", "1").code == 0
+    assert run(empty, "gallery", tmp_path / "stacks.html", "--stacks").code == 0
     said: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(
