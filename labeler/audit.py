@@ -136,8 +136,10 @@ def find_leaks(
     progress, pictures = progress or Progress(), audited.pictures
     with Processes(workers).keep(compare_files.__module__) as pool:
         known = _hashed(audited, pool, progress)
-        kind_of = dict.fromkeys(_same_files(pictures, known), "same file")
-        candidates = sorted(_candidates(pictures, known).items())
+        equal = _equal_files(pictures, known)
+        twins = {same[0]: same[1:] for by_split in equal for same in by_split.values()}
+        kind_of = dict.fromkeys(_same_files(equal), "same file")
+        candidates = sorted(_candidates(pictures, known, twins).items())
         asked = {pair: inverted for pair, inverted in candidates if pair not in kind_of}
         for (a, b), verdict in _compared(pictures, asked, pool, progress, before):
             settled = before.verdict(a, b) if before else None
@@ -147,7 +149,6 @@ def find_leaks(
         if kind_of.get(pair, "alike") == "alike":
             kind_of[pair] = "moment"
     leaks = [_leak(pictures[a], pictures[b], kind) for (a, b), kind in kind_of.items()]
-    twins = _twins(pictures, known)
     leaks += [
         leak._replace(b=pictures[twin])
         for leak in leaks
@@ -210,44 +211,36 @@ def _kind(verdict: Verdict, settled: str | None, a: SampleHashes, b: SampleHashe
     return "alike" if (a.plain ^ b.plain).bit_count() <= LOOK_ALIKE else None
 
 
-def _same_files(
+def _equal_files(
     pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]
-) -> Iterator[tuple[int, int]]:
-    """Yield each picture with the first one of the same bytes in every earlier split."""
-    first: dict[tuple[str, str], int] = {}
-    splits = sorted({picture.split for picture in pictures}, key=_rank)
-    for split in splits:
-        for picture in pictures:
-            if picture.split != split or picture.number not in known:
-                continue
-            digest = known[picture.number].digest
-            for earlier in splits[: splits.index(split)]:
-                if (digest, earlier) in first:
-                    yield _pair(first[digest, earlier], picture.number)
-            first.setdefault((digest, split), picture.number)
-
-
-def _twins(pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]) -> dict[int, list[int]]:
-    """Return the first of equal files of one split, and the others."""
-    first: dict[tuple[str, str], int] = {}
-    twins: dict[int, list[int]] = defaultdict(list)
-    for picture in pictures:
+) -> list[dict[str, list[int]]]:
+    """Return the pictures of each content by split, earlier splits first."""
+    of: dict[str, dict[str, list[int]]] = defaultdict(dict)
+    for picture in sorted(pictures, key=lambda one: _rank(one.split)):
         if picture.number in known:
-            one = first.setdefault((known[picture.number].digest, picture.split), picture.number)
-            if one != picture.number:
-                twins[one].append(picture.number)
-    return twins
+            same = of[known[picture.number].digest]
+            same.setdefault(picture.split, []).append(picture.number)
+    return list(of.values())
+
+
+def _same_files(equal: Sequence[dict[str, list[int]]]) -> Iterator[tuple[int, int]]:
+    """Yield each picture with the first one of the same bytes in every earlier split."""
+    for by_split in equal:
+        for earlier, later in combinations(by_split.values(), 2):
+            yield from (_pair(earlier[0], number) for number in later)
 
 
 def _candidates(
-    pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]
+    pictures: Sequence[AuditPicture],
+    known: dict[int, AuditHashes],
+    twins: Mapping[int, Sequence[int]],
 ) -> dict[tuple[int, int], bool]:
     """Return pairs of two splits that may be copies, and whether one is the other's negative.
 
     Of equal files of one split only the first is compared.
     """
     of: dict[str, list[SampleHashes]] = defaultdict(list)
-    again = {number for numbers in _twins(pictures, known).values() for number in numbers}
+    again = {number for numbers in twins.values() for number in numbers}
     for picture in pictures:
         if picture.number in known and picture.number not in again:
             of[picture.split].append(known[picture.number].look)
@@ -373,7 +366,7 @@ def of_tree(root: Path) -> AuditSet:
         found = ", ".join(audited.sizes()) or "none"
         raise InputUnusable(
             f"{root} needs folders with pictures for two of train, val and test (found: {found})",
-            "name two trees to compare: labeler audit TREE --against OTHER",
+            "name two trees to compare: labeler audit TREE OTHER",
         )
     return audited
 

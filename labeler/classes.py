@@ -75,7 +75,7 @@ class ClassEditor:
         """Put all samples of a class into another one, whose alias its name is from now on."""
         with self._dataset.db.write():
             old, into = self._classes.resolved(old), self._classes.resolved(into)
-            samples = self._samples(old)
+            samples = self._tiles.keys_of(self._tiles.labelled(old))
             did = operation("merge-class", old=old, into=into, count=len(samples))
             choices = [Choice(key, "label", into, MERGED) for key in samples]
             step = self._dataset.journal.step(did, choices)
@@ -145,9 +145,6 @@ class ClassEditor:
             )
         self._classes.find_or_make(alias)
         self._classes.merge(step, alias, name)
-
-    def _samples(self, label: str) -> list[str]:
-        return self._tiles.keys_of(self._tiles.labelled(label))
 
 
 def read_classes(file: Path) -> list[ClassLine]:

@@ -6,6 +6,7 @@ where they are there for nearly all samples that are compared. Else descriptors 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
@@ -13,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.likeness.descriptor import WIDTH, DescriptorSpace
+from curation.likeness.grouping import SOME as ENOUGH
+from curation.likeness.grouping import main_directions, walked
 from curation.likeness.space import LikenessSpace, sample_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
@@ -22,6 +25,8 @@ from gleanset.records import Region
 SOME = 2000
 """So many samples say what a dataset's descriptors have in common."""
 NEARLY_ALL = 0.9
+PART = 2000
+"""So many vectors are in memory where all are put in an order."""
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 There: TypeAlias = npt.NDArray[np.bool_]
@@ -96,3 +101,26 @@ class Likeness:
 
 def _names(samples: Sequence[ComparableSample]) -> list[bytes]:
     return [sample_name(sample.key, sample.region) for sample in samples]
+
+
+def by_likeness(dataset: Dataset, ids: Sequence[int]) -> array[int]:
+    """Return samples (rows) so that look-alikes are neighbours, by descriptors alone.
+
+    Those that are not measured come last.
+    """
+    measures = QualityMeasures(dataset.db)
+    some = [each for each in measures.some_descriptors(ENOUGH) if each and len(each) == WIDTH]
+    if not some:
+        return array("q", ids)
+    space = DescriptorSpace(some)
+    directions = main_directions(space.vectors(some)[0])
+    known, points = [], []
+    for start in range(0, len(ids), PART):
+        part = list(ids[start : start + PART])
+        stored = measures.descriptors(part)
+        vectors, there = space.vectors([stored.get(row) for row in part])
+        known.append(there)
+        points.append(vectors[there] @ directions)
+    rows, measured = np.array(ids, np.int64), np.concatenate(known)
+    order = walked(np.concatenate(points))
+    return array("q", [*rows[measured][order].tolist(), *rows[~measured].tolist()])

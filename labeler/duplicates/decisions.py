@@ -15,7 +15,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.duplicates.label_consensus import DECIDED, label_changes, label_consensus
-from labeler.duplicates.plan import DuplicateGroup
+from labeler.duplicates.plan import DuplicateGroup, placements
 
 
 def accept(dataset: Dataset, groups: Sequence[DuplicateGroup]) -> int:
@@ -33,7 +33,8 @@ def accept(dataset: Dataset, groups: Sequence[DuplicateGroup]) -> int:
         for group in fresh:
             if group.doubtful:
                 curation.judge(step, group.members[0].id, group.members[1].id, SAME)
-        curation.place(step, [place for group in fresh for place in _places(group)])
+        for group in fresh:
+            curation.place(step, placements(group, settled=True))
     return step
 
 
@@ -104,15 +105,6 @@ def _unchanged(dataset: Dataset, groups: Sequence[DuplicateGroup]) -> list[Dupli
 
 def _state(member: GroupMember | None) -> tuple[object, ...]:
     return () if member is None else (member.kept, member.group, member.status, member.label)
-
-
-def _places(group: DuplicateGroup) -> list[Placement]:
-    """Keep the best, set the others aside: a conflict is settled by the choice of the best."""
-    best, *others = group.members
-    return [
-        Placement(best.id, True, group.name, f"kept: {group.reason}"),
-        *(Placement(other.id, False, group.name, f"a copy of {best.key}") for other in others),
-    ]
 
 
 def _choices(group: DuplicateGroup) -> list[Choice]:

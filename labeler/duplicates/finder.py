@@ -174,7 +174,7 @@ class DuplicateFinder:
             if known is not None:
                 return known
             if (a, b) not in compared:
-                pair = self._file_pair(a, b)
+                (pair,) = self._file_pairs([(a, b)])
                 try:
                     compared[a, b] = _settled(pair, compare_files(pair))
                 except Unreadable:
@@ -260,13 +260,8 @@ class DuplicateFinder:
         return sorted(rows, key=rank)
 
     def _star(self, pairs: list[Pair], comparisons: Comparisons) -> Star:
-        seen = self._hashes.seen(sorted({row for pair in pairs for row in pair}))
-        files = {row: sample_file(one, self._originals) for row, one in seen.items()}
-        film = self._pairs.of_one_film
-        return Star(
-            tuple(FilePair((a, b), files[a], files[b], film(a, b)) for a, b in pairs),
-            tuple((comparisons.group(a), comparisons.group(b)) for a, b in pairs),
-        )
+        ties = tuple((comparisons.group(a), comparisons.group(b)) for a, b in pairs)
+        return Star(self._file_pairs(pairs), ties)
 
     def _forget_unreadable(self, outcome: Outcome[Star, StarVerdicts]) -> int:
         """Forget the hashes of what cannot be read any more, and its pairs that are open.
@@ -288,10 +283,11 @@ class DuplicateFinder:
                 self._dataset.rejections.add(Rejection(STAGE, key, error.reason, error.detail))
         return len(failed)
 
-    def _file_pair(self, a: int, b: int) -> FilePair:
-        seen = self._hashes.seen([a, b])
-        files = [sample_file(seen[row], self._originals) for row in (a, b)]
-        return FilePair((a, b), files[0], files[1], self._pairs.of_one_film(a, b))
+    def _file_pairs(self, pairs: list[Pair]) -> tuple[FilePair, ...]:
+        seen = self._hashes.seen(sorted({row for pair in pairs for row in pair}))
+        files = {row: sample_file(one, self._originals) for row, one in seen.items()}
+        film = self._pairs.of_one_film
+        return tuple(FilePair((a, b), files[a], files[b], film(a, b)) for a, b in pairs)
 
     def _in_use(self, key: str) -> bool:
         sample = self._dataset.samples.get(key)

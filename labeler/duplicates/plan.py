@@ -161,7 +161,7 @@ def make_plan(pairs: Pairs, compare: Compare) -> DuplicatePlan:
         group, consensus = _group(found, close, chosen)
         plan.groups.append(group)
         plan.choices.extend(label_changes(group.members[0], group.members[1:], consensus))
-        for place in _places(group):
+        for place in placements(group):
             _move(plan, members[place.sample], place)
         rows = {member.id for member in group.members}
         stands_for |= dict.fromkeys(rows, group.members[0].id)
@@ -194,17 +194,18 @@ def _group(
     return DuplicateGroup(members, reason, consensus.decisions, consensus.hints), consensus
 
 
-def _places(group: DuplicateGroup) -> list[Placement]:
-    """Return what becomes of each member: in a conflict everyone stays."""
+def placements(group: DuplicateGroup, *, settled: bool = False) -> list[Placement]:
+    """Return what becomes of each member: in a conflict everyone stays until it is `settled`."""
     best, *others = group.members
+    all_stay = group.conflict and not settled
     why = (
         "copies with different decisions: a person has to say"
-        if group.conflict
+        if all_stay
         else f"a copy of {best.key}"
     )
     return [
         Placement(best.id, True, group.name, f"kept: {group.reason}"),
-        *(Placement(other.id, group.conflict, group.name, why) for other in others),
+        *(Placement(other.id, all_stay, group.name, why) for other in others),
     ]
 
 

@@ -70,13 +70,12 @@ def write_gallery(
     refuse_others(out)
     if request.stacks:
         stacks_to_show(dataset)  # where there are none, that is told before anything is measured
-    QualityAssessment(dataset, workers=request.workers or 0, progress=progress).run()
+    QualityAssessment(dataset, progress=progress).run()
     if request.stacks:
         choice = choose_stacks(dataset, limit=request.limit)
     else:
         choice = choose(dataset, request)
-    workers = Processes(request.workers or 0)
-    sheets = list(make_sheets(_files(dataset, choice.shown), SIDE, workers, progress))
+    sheets = list(make_sheets(_files(dataset, choice.shown), SIDE, Processes(), progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
     progress.say(f"laying out the map of {count(len(choice.shown), 'sample')} …")
     content = gather(dataset, choice, sizes, SIDE)
@@ -147,14 +146,6 @@ class SheetItem(NamedTuple):
     file: SampleFile
 
 
-class SmallPicture(NamedTuple):
-    """RGB pixels of a picture, `width` x `height`."""
-
-    width: int
-    height: int
-    pixels: bytes
-
-
 class PictureSheet(NamedTuple):
     """A sheet (WebP), and for each slot how large its picture is; None: it cannot be shown."""
 
@@ -184,18 +175,14 @@ def _sheet(files: Sequence[SampleFile], side: int, workers: Processes) -> Pictur
     for outcome in run_over(partial(small_picture, side=side), items, workers):
         if (small := outcome.result) is None:
             continue
-        slot, size = outcome.item.slot, (small.width, small.height)
-        sizes[slot] = size
-        paper.paste(
-            Image.frombytes("RGB", size, small.pixels),
-            (slot % ACROSS * side, slot // ACROSS * side),
-        )
+        slot = outcome.item.slot
+        sizes[slot] = small.size
+        paper.paste(small, (slot % ACROSS * side, slot // ACROSS * side))
     buffer = io.BytesIO()
     paper.save(buffer, "WEBP", quality=QUALITY, method=4)
     return PictureSheet(buffer.getvalue(), sizes)
 
 
-def small_picture(item: SheetItem, side: int) -> SmallPicture:
+def small_picture(item: SheetItem, side: int) -> Image.Image:
     """Return a sample's picture, its longer side of `side` pixels. Raises `Unreadable`."""
-    small = fitted(read_pixels(item.file, side, "RGB"), side)
-    return SmallPicture(*small.size, small.tobytes())
+    return fitted(read_pixels(item.file, side, "RGB"), side).convert("RGB")

@@ -80,12 +80,8 @@ def _named_in_files(path: Path) -> tuple[str, Iterable[LabelledPicture]]:
 def _tree(root: Path, level: int) -> Iterator[LabelledPicture]:
     """`<class>/…` or `train|val|test/<class>/…`; what is less deep has no label."""
     number = 0
-    for path in sorted(root.rglob("*")):
-        folders = path.relative_to(root).parts[:-1]
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if hidden or path.suffix.lower() not in ENDINGS or not path.is_file():
-            continue
-        label = class_folder(folders, level)
+    for path in visible_pictures(root):
+        label = class_folder(path.relative_to(root).parts[:-1], level)
         number += label is not None
         yield LabelledPicture(path, () if label is None else ((None, label),))
     if not number:
@@ -94,6 +90,14 @@ def _tree(root: Path, level: int) -> Iterator[LabelledPicture]:
             f"{root} has no folders with pictures in them{deep}",
             "put the pictures of each class into a folder of its name",
         )
+
+
+def visible_pictures(root: Path) -> Iterator[Path]:
+    """Yield pictures by their names; what a file manager hides there is none."""
+    for path in sorted(root.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if not hidden and path.suffix.lower() in ENDINGS and path.is_file():
+            yield path
 
 
 def _metadata(file: Path) -> Iterator[LabelledPicture]:

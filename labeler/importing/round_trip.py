@@ -12,10 +12,9 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.files.class_folder import class_folder
 from gleanset.files.store import sha256_of_file
-from gleanset.images.decode import ENDINGS
 from labeler.export.options import CLASS_FOLDERS
 from labeler.export.tree import marked
-from labeler.importing.reading import LabelledPicture
+from labeler.importing.reading import LabelledPicture, visible_pictures
 
 
 @dataclass
@@ -81,7 +80,8 @@ def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, st
     then what has the content of another one, as two that changed places do; and a name alone
     is that of a picture which somebody has edited.
     """
-    digests = {path.relative_to(root).as_posix(): _hash(path) for path in _pictures(root)}
+    files = (path for path in visible_pictures(root) if not path.is_symlink())
+    digests = {path.relative_to(root).as_posix(): _hash(path) for path in files}
     names: dict[str, str | None] = {
         name: name
         for name, digest in digests.items()
@@ -128,15 +128,3 @@ def _folder_labels(pictures: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def _class_folder(name: str) -> str:
     return class_folder(name.split("/")[:-1]) or ""
-
-
-def _pictures(root: Path) -> list[Path]:
-    """Hidden ones are the thumbnails and the waste paper of a file manager."""
-    return [
-        path
-        for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in ENDINGS
-        and path.is_file()
-        and not path.is_symlink()
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -57,10 +58,7 @@ def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
 
 
 def _runs(items: Iterable[ReviewItem]) -> tuple[tuple[str, int], ...]:
-    counts: dict[str, int] = {}
-    for one in items:
-        counts[one.label or ""] = counts.get(one.label or "", 0) + 1
-    return tuple(counts.items())
+    return tuple(Counter(one.label or "" for one in items).items())
 
 
 def _confusions(items: Sequence[ReviewItem]) -> Wall:

@@ -67,8 +67,7 @@ def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
     if asked.order != LIKENESS:
         return rows
     # A window shows its first faces without numpy, which takes a while to load.
-    from labeler.likeness import NEARLY_ALL
-    from labeler.sorting.likeness_order import by_likeness
+    from labeler.likeness import NEARLY_ALL, by_likeness
 
     if ordered.known_places(asked.place, asked.label) >= NEARLY_ALL:
         return rows

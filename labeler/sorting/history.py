@@ -8,7 +8,6 @@ no stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import NamedTuple
 
 from gleanset.db.sorting import StepRow
@@ -91,6 +90,5 @@ def _drop(stack: list[HistoryStep], step: HistoryStep) -> None:
     """Take a step off its stack, where it is nearly always the top."""
     for place in range(len(stack) - 1, -1, -1):
         if stack[place] == step:
-            with suppress(IndexError):
-                del stack[place]
+            del stack[place]
             return
