@@ -55,7 +55,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 
 @pytest.mark.slow
 def test_the_best_is_kept_and_undo_brings_the_others_back(
-    empty: Dataset, copies: dict[str, str], labeler: Labeler, labeler_process: Labeler
+    empty: Dataset, copies: dict[str, str], labeler: Labeler
 ) -> None:
     where = ("-d", empty.root, "--json")
     first = told(labeler("dedup", "--simulate", *where))
@@ -64,12 +64,12 @@ def test_the_best_is_kept_and_undo_brings_the_others_back(
     assert len(plan_export(empty)) == 3
     again = told(labeler("dedup", "--simulate", *where))
     assert str(again["note"]).endswith("its --simulate, found of them was kept")
-    found = told(labeler_process("dedup", *where))
+    found = told(labeler("dedup", *where))
     assert (found["looked_at"], found["looked_at_before"]) == (0, 3)
     assert str(found["note"]).endswith("what it calls for is done")
     assert (found["groups"], found["set_aside"], found["conflicts"]) == (1, 1, 0)
     assert told(labeler("dedup", *where))["changed"] == 0
-    group = told(labeler_process("groups", "-d", empty.root))
+    group = told(labeler("groups", "-d", empty.root))
     assert group["kept"] == copies["large"]
     assert group["others"] == [copies["small"]]
     assert "larger (480 x 320, the next 240 x 160)" in str(group["reason"])
@@ -80,7 +80,7 @@ def test_the_best_is_kept_and_undo_brings_the_others_back(
 
 @pytest.mark.slow
 def test_copies_with_different_labels_wait_for_a_person(
-    empty: Dataset, copies: dict[str, str], labeler: Labeler, labeler_process: Labeler
+    empty: Dataset, copies: dict[str, str], labeler: Labeler
 ) -> None:
     where = ("-d", empty.root, "--json")
     told(labeler("label", "b", copies["small"], *where))
@@ -91,7 +91,7 @@ def test_copies_with_different_labels_wait_for_a_person(
     # Nothing is learnt from them, or judged by them, until then.
     assert told(labeler("split", *where))["left_out"] == {CONFLICT: 2}
     assert {item.sample.key for item in plan_export(empty)} == {copies["other"]}
-    told(labeler_process("groups", "--differ", copies["small"], copies["large"], *where))
+    told(labeler("groups", "--differ", copies["small"], copies["large"], *where))
     assert told(labeler("dedup", *where))["groups"] == 0
     assert "left_out" not in told(labeler("split", *where))
 
@@ -120,13 +120,12 @@ def test_searching_by_picture(
     empty: Dataset,
     copies: dict[str, str],
     labeler: Labeler,
-    labeler_process: Labeler,
     tmp_path: Path,
 ) -> None:
     (tmp_path / "asked.jpg").write_bytes(saved(scene(1).crop((20, 15, 470, 310)), 70))
     (tmp_path / "new.jpg").write_bytes(saved(scene(9)))
     where = ("-d", empty.root, "--json")
-    found = told(labeler_process("find", tmp_path / "asked.jpg", *where))
+    found = told(labeler("find", tmp_path / "asked.jpg", *where))
     assert set(found["samples"]) == {copies["small"], copies["large"]}  # type: ignore[call-overload]
     assert told(labeler("find", tmp_path / "new.jpg", *where))["found"] == 0
     (tmp_path / "no.jpg").write_text("no picture")

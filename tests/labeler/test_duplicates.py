@@ -51,19 +51,16 @@ def groups(plan: DuplicatePlan) -> set[frozenset[str]]:
 
 @pytest.mark.slow
 def test_every_kind_is_found_and_nothing_else(dataset: Dataset) -> None:
-    expected = []
-    for seed in (11, 12):
-        original = drawing(seed)
-        keys = [add_picture(dataset, f"{seed}", encoded(original, 95))]
-        for kind, copy in COPIES.items():
-            keys.append(add_picture(dataset, f"{seed} {kind}", encoded(copy(original), 70)))
-        turned = encoded(original.rotate(90, expand=True), 95, orientation=6)
-        keys.append(add_picture(dataset, f"{seed} turned", turned))
-        expected.append(frozenset(keys))
+    original = drawing(11)
+    keys = [add_picture(dataset, "original", encoded(original, 95))]
+    for kind, copy in COPIES.items():
+        keys.append(add_picture(dataset, kind, encoded(copy(original), 70)))
+    turned = encoded(original.rotate(90, expand=True), 95, orientation=6)
+    keys.append(add_picture(dataset, "turned", turned))
     faces = [face("smile"), face("open"), face("smile", "closed")]
     for number, other in enumerate([drawing(13), drawing(14), *faces]):
         add_picture(dataset, f"other {number}", encoded(other))
-    assert groups(looked(dataset)) == set(expected)
+    assert groups(looked(dataset)) == {frozenset(keys)}
 
 
 def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
@@ -76,7 +73,7 @@ def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
 @pytest.mark.slow
 def test_groups_are_the_same_whatever_came_first(tmp_path: Path) -> None:
     """Many look-alikes and copies: what is compared with what is bounded."""
-    faces = [drawn_face(who, number) for who in CAST[:2] for number in range(14)]
+    faces = [drawn_face(who, number) for who in CAST[:2] for number in range(8)]
     files = [encoded(face, 95) for face in faces]
     files += [encoded(face.resize((140, 140)), 60) for face in faces[::3]]
     plans = []

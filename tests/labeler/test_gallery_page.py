@@ -68,10 +68,6 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         yield made
 
 
-def settings(**changes: Any) -> GalleryRequest:
-    return GalleryRequest(workers=1, **changes)
-
-
 def facts_of(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
     assert found
@@ -86,7 +82,7 @@ def test_shares_are_fair_and_use_what_small_classes_leave() -> None:
 
 
 def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dataset) -> None:
-    choice = choose(sorted_faces, settings(limit=4))
+    choice = choose(sorted_faces, GalleryRequest(limit=4))
     marks = dict.fromkeys(MARKS, 0)
     assert choice.counts == {
         ODD: (7, 0, marks),
@@ -95,7 +91,7 @@ def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dat
     kept = [one for one in choice.shown if not one.aside]
     assert [one.label for one in kept] == [ODD, ODD, "rei", "rei"]
     assert sum("doubt" in one.flags for one in kept) == 1
-    whole = choose(sorted_faces, settings(limit=100))
+    whole = choose(sorted_faces, GalleryRequest(limit=100))
     copies = [place for place, one in enumerate(whole.shown) if one.aside]
     assert len(copies) == 1
     before = whole.shown[copies[0] - 1]
@@ -111,7 +107,7 @@ def test_samples_of_any_status_are_shown_by_what_is_asked_of_them(empty: Dataset
             empty.journal.step("Clear", [Choice(keys[0], "clear")])
 
     def shown(**asked: Any) -> dict[str, int]:
-        choice = choose(empty, settings(**asked))
+        choice = choose(empty, GalleryRequest(**asked))
         return {name: told.kept for name, told in choice.counts.items()}
 
     assert shown() == {"rei": 1}
@@ -134,9 +130,9 @@ def test_of_a_class_the_best_stand_in_front(empty: Dataset) -> None:
     put(empty, encoded(face(104).filter(ImageFilter.GaussianBlur(5))), "blurred", label="hana")
     put(empty, encoded(face(40)), "tiny", label="hana")
     with pytest.raises(UsageError):
-        choose(empty, settings(names=("rei",)))
+        choose(empty, GalleryRequest(names=("rei",)))
     QualityAssessment(empty, workers=1).run()
-    order = [one.sample.box.width for one in choose(empty, settings()).shown]
+    order = [one.sample.box.width for one in choose(empty, GalleryRequest()).shown]
     assert set(order[:4]) == {100, 101, 102, 103}
 
 
@@ -144,7 +140,7 @@ def test_the_page_allows_its_own_script_alone_and_gives_nothing_away(
     sorted_faces: Dataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "a.html"
-    made = write_gallery(sorted_faces, out, settings(), Progress())
+    made = write_gallery(sorted_faces, out, GalleryRequest(), Progress())
     page = out.read_text()
     assert (made.bytes, made.content.shown, made.unreadable) == (out.stat().st_size, 12, 0)
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
@@ -174,7 +170,7 @@ def test_a_folder_is_replaced_whole_and_nothing_of_a_persons_own(
     sorted_faces: Dataset, labeler: Labeler, tmp_path: Path
 ) -> None:
     out = tmp_path / "shown"
-    words = ("gallery", out, "-d", sorted_faces.root, "--workers", "1", "--json")
+    words = ("gallery", out, "-d", sorted_faces.root, "--json")
     told = json.loads(labeler(*words, "--limit", "4").stdout)
     assert (told["shown"], told["of"], told["classes"]) == (4, 12, 2)
     # It is what status counts; copies that are set aside come on top.
@@ -195,7 +191,7 @@ def test_a_folder_is_replaced_whole_and_nothing_of_a_persons_own(
     own = tmp_path / "own.html"
     own.write_text("<p>mine")
     with pytest.raises(InputUnusable, match="not a gallery"):
-        write_gallery(sorted_faces, own, settings(), Progress())
+        write_gallery(sorted_faces, own, GalleryRequest(), Progress())
     assert own.read_text() == "<p>mine"
     assert [path.name for path in tmp_path.glob(".*")] == []
 
@@ -206,8 +202,8 @@ def test_a_folder_is_replaced_whole_and_nothing_of_a_persons_own(
 def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    write_gallery(sorted_faces, tmp_path / "a.html", settings(), Progress())
-    write_gallery(sorted_faces, tmp_path / "b", settings(), Progress())
+    write_gallery(sorted_faces, tmp_path / "a.html", GalleryRequest(), Progress())
+    write_gallery(sorted_faces, tmp_path / "b", GalleryRequest(), Progress())
     said: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -153,14 +153,14 @@ def flags(dataset: Dataset, keys: Iterable[str]) -> dict[str, list[str]]:
 
 @pytest.mark.slow
 def test_a_dataset_is_measured_listed_and_measured_no_more(
-    empty: Dataset, labeler: Labeler, labeler_process: Labeler
+    empty: Dataset, labeler: Labeler
 ) -> None:
     keys = filled(empty)
     words = ("quality", "-d", empty.root, "--workers", "1", "--json")
     simulated = json.loads(labeler(*words, "--simulate").stdout)
     assert not QualityMeasures(empty.db).of(list(keys.values()))
     assert [line["flags"] for line in listing(empty, "samples", ())] == [[]] * len(keys)
-    told = json.loads(labeler_process(*words).stdout)
+    told = json.loads(labeler(*words).stdout)
     assert told == simulated
     assert (told["measured"], told["failed"], told["samples"]) == (len(keys), 0, len(keys))
     assert set(told["flags"]) == set(LIMITS)

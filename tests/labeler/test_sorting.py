@@ -285,12 +285,6 @@ def test_asking_for_keys_writes_nothing_and_the_next_step_does(
     assert 'Mio = "1"\nRin = "2"' in file.read_text()
 
 
-@pytest.mark.parametrize("key", ["", "L", "b", "é", "12", " "])
-def test_keys_of_commands_are_refused(key: str) -> None:
-    with pytest.raises(UsageError, match="cannot be the key"):
-        with_key({"a": "1"}, "a", key)
-
-
 def test_more_classes_than_keys() -> None:
     names = [f"class {n}" for n in range(40)]
     keys = assigned(names, {})
@@ -302,13 +296,15 @@ def test_more_classes_than_keys() -> None:
     assert [key for key in most.values() if key] == list(CODES)
 
 
-@pytest.mark.parametrize("key", [",1", ".g", ",L", ",,", ".é", ";1", "1,"])
-def test_codes_of_two_keys(key: str) -> None:
-    if key in (",1", ".g", ",L"):
+@pytest.mark.parametrize("key", ["", "L", "b", "é", "12", " ", ",,", ".é", ";1", "1,"])
+def test_keys_of_commands_are_refused(key: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the key"):
+        with_key({"a": "1"}, "a", key)
+
+
+def test_codes_of_two_keys() -> None:
+    for key in (",1", ".g", ",L"):
         assert with_key({"a": "1", "b": key.lower()}, "a", key) == {"a": key.lower(), "b": "1"}
-    else:
-        with pytest.raises(UsageError, match="cannot be the key"):
-            with_key({"a": "1"}, "a", key)
 
 
 def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
