@@ -69,7 +69,7 @@ CEILINGS = {
     "gleanset and curation": 18_040,
     "harvest": 14_200,
     "facecrop": 3_520,
-    "labeler": 26_390,
+    "labeler": 26_380,
     "labeler/qt": 12_760,
     "baseline": 16_500,
     "pipeline": 4_420,

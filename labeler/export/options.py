@@ -24,8 +24,6 @@ CLASS_FOLDERS = tuple(name for name, form in FORMS.items() if form.pictures == "
 SHARD_BYTES = 1_000_000_000
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = get_args(Names)
-FITS: tuple[Fit, ...] = get_args(Fit)
-FILES: tuple[File, ...] = get_args(File)
 _NUMBER = re.compile(r"[1-9]\d{0,8}")
 
 

@@ -10,8 +10,6 @@ from typing import Literal
 
 from labeler.export.item import ExportItem
 
-Pictures = Literal["class folders", "whole", "shards"]
-
 
 @dataclass(frozen=True, slots=True)
 class ShardRecord:
@@ -42,7 +40,7 @@ class ExportFormat:
     `names_by_stem` no two names differ in their endings alone. `check` raises what hinders it.
     """
 
-    pictures: Pictures
+    pictures: Literal["class folders", "whole", "shards"]
     about: str
     reading: str
     says_paths: str = ""
