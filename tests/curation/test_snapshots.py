@@ -35,7 +35,6 @@ from gleanset.db.snapshots import Move, Snapshots, snapshot_name
 from gleanset.db.sorting import SampleTiles
 from gleanset.db.watch import CatalogueWatch
 from gleanset.errors import UsageError
-from gleanset.operations import named
 from gleanset.settings import FILE, CropSettings, Settings, write_settings
 
 
@@ -514,9 +513,3 @@ def test_images_without_a_sample_count(dataset: Dataset) -> None:
     take_snapshot(dataset, "v1")
     add_image(dataset, 2)
     assert difference(dataset, "v1").pictures == (1, 0, 0, [sha(2)], [])
-
-
-def test_a_step_by_name_alone_has_no_part_in_it(dataset: Dataset, keys: list[str]) -> None:
-    take_snapshot(dataset, "v1")
-    dataset.journal.step(named("nothing"), [])
-    assert difference(dataset, "v1").empty

@@ -367,7 +367,6 @@ MISTYPED = {
     "baseline train --preset simple -o epohcs=3": "epochs",
     "baseline sweep --preset simpel": "simple",
     "baseline train --preset triplett": "triplet",
-    "baseline presort --preset mobil": "mobile",
     "baseline predict --detector animefase x.png": "animeface",
     "baseline gallery --class a --detector hole x.png": "whole",
     "facecrop run --detector lbpcascad": "lbpcascade",

@@ -62,12 +62,6 @@ def test_a_wrong_key_is_named_with_its_line_and_what_was_meant(
     assert meant in error.mend.partition("known keys:")[2]
 
 
-def test_a_key_like_no_other_lists_the_known_ones(tmp_path: Path) -> None:
-    error = told(tmp_path, "[crop]\nzzz = 1")
-    known = "detector, level, margin, min_size, pad, square, threshold"
-    assert error.mend == f"known keys: {known}"
-
-
 @pytest.mark.parametrize(
     ("text", "line", "key"),
     [

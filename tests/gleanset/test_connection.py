@@ -14,7 +14,7 @@ from tools_for_tests import python
 
 from gleanset import Dataset
 from gleanset.db.connection import Connection
-from gleanset.db.schema import SCHEMA, CatalogueSchema
+from gleanset.db.schema import CatalogueSchema
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -354,11 +354,6 @@ def test_a_dataset_below_a_file_is_the_users_to_mend(tmp_path: Path) -> None:
         Dataset.create(tmp_path / "file" / "dataset")
     with pytest.raises(NotWritable):
         Dataset.create(tmp_path / ("n" * 300))
-
-
-def test_steps_are_named_once_and_in_order() -> None:
-    names = [SCHEMA.oldest, *(name for name, _ in SCHEMA.steps)]
-    assert names == sorted(set(names))
 
 
 def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:

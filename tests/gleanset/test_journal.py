@@ -281,6 +281,19 @@ def test_what_was_decided_while_it_was_not_found_is_found_after_an_undo(
     assert states(dataset)[0] == ("queue", None)
 
 
+def test_a_redo_finds_unchanged_what_was_decided_after_its_face_was_lost(
+    dataset: Dataset, keys: list[str]
+) -> None:
+    rescan(dataset, 0, found=False)
+    dataset.journal.step("Clear", [Choice(keys[0], "clear")])
+    dataset.journal.step("Label", [Choice(keys[0], "label", "cat")])
+    dataset.journal.undo()
+    undone = dataset.db.number("SELECT max(id) FROM step")
+    dataset.journal.undo()
+    assert dataset.journal.undo(undone).restored == 1
+    assert states(dataset)[0] == ("labelled", "cat")
+
+
 def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: Dataset) -> None:
     """Only a search is no decision: what a person removed stays removed."""
     add_sample(dataset, 0)
