@@ -115,6 +115,7 @@ import json, sys
 from person import settle, until
 from pathlib import Path
 from labeler.qt.app import make_application
+from labeler.qt.grid.drag import drag_picture
 from labeler.qt.window import LabelerWindow
 from PySide6.QtWidgets import QAbstractButton, QLabel
 application = make_application()
