@@ -106,6 +106,7 @@ def test_progress_towards_a_target_and_what_it_has_cost(view: NumbersView) -> No
 
 def test_a_split_is_shown_before_it_is_kept(view: NumbersView) -> None:
     assert "Nothing is split yet" in view.split_text.text()
+    assert "nothing to export" in exported(view)
     preview(view)
     assert "moments stay whole" in view.split_text.text()
     shown = [[int(text) for text in column(view, number)] for number in (4, 5, 6)]
@@ -127,10 +128,6 @@ def exported(view: NumbersView, size: str = "", kind: str = "imagefolder") -> st
     until(lambda: not box.working.busy)
     settle(window_of(view))
     return box.result.text()
-
-
-def test_nothing_is_exported_before_a_split(view: NumbersView) -> None:
-    assert "nothing to export" in exported(view)
 
 
 def test_export_from_the_window(split_view: NumbersView) -> None:
