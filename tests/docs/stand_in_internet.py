@@ -23,8 +23,8 @@ from tools_for_tests import self_signed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harvest"))
 
-from faulty_server import running
-from four_sites import FourSites, _Handler, running_sites
+from faulty_server import Handler, running
+from four_sites import FourSites, running_sites
 
 SITES = {
     "www.bing.com": "/bing",
@@ -80,7 +80,7 @@ class _Tunnel(BaseHTTPRequestHandler):
         """Silence."""
 
 
-class _Site(_Handler):
+class _Site(Handler):
     """Asked as one of the real sites: its own paths lie below the name it has among the four."""
 
     def parse_request(self) -> bool:

@@ -158,7 +158,7 @@ class Walk:
     def label(self) -> None:
         if self.book.samples:
             keys, name = self._some(), self.dice.choice([*NAMES, self._class()])
-            told = self._run("labeler", "label", name, *keys, "--new")
+            told = self._run("labeler", "label", name, *keys)
             assert told["decided"] == len(keys)
             said = Said("labelled", self.book.find_or_make(name))
             self.book.take([(key, said, "person") for key in keys])
@@ -326,13 +326,13 @@ class Walk:
         theirs: dict[str, tuple[Said, str | None]] = {}
         for key in self._some(4):
             name = self.dice.choice([None, *sorted(self.book.shown()), "Newcomer"])
-            words = ("label", "--reject", key) if name is None else ("label", name, key, "--new")
+            words = ("label", "--reject", key) if name is None else ("label", name, key)
             self._run("labeler", *words, root=copy)
             theirs[key] = (REJECTED if name is None else Said("labelled"), name)
         mine = self.dice.sample(sorted(theirs), self.dice.randint(0, len(theirs)))
         for key in mine:
             name = self._class()
-            self._run("labeler", "label", name, key, "--new")
+            self._run("labeler", "label", name, key)
             row = self.book.find_or_make(name)
             self.book.take([(key, Said("labelled", row), "person")])
         simulated = self._run("pipeline", "merge", copy, "--simulate")

@@ -135,7 +135,7 @@ WRONG_KEYWORDS = [
     ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "Did you mean bing.size"),
     ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
     ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
-    ('keywords = ["a"]\nsleep = -1\n', 3, "keyword.sleep"),
+    ('keywords = ["a"]\nlimit = -1\n', 3, "keyword.limit"),
     ('# CHANGE ME\nkeywords = ["a", ["CHANGE ME: a word", "b"]]\n', 3, "line 6: to be filled in"),
 ]
 

@@ -41,10 +41,14 @@ class Sink(QLabel):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.setAcceptDrops(True)
+        self._entered = False
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Everything is welcome."""
+        """Everything is welcome; that the first came is told."""
         event.acceptProposedAction()
+        if not self._entered:
+            self._entered = True
+            tell(entered=True)
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Tell what came."""

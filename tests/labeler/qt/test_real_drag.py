@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,13 @@ class Shown:
 
 def heard(process: subprocess.Popen[str]) -> Any:
     assert process.stdout is not None
+    assert speaks(process, within=60), "it said nothing"
     return json.loads(process.stdout.readline())
+
+
+def speaks(process: subprocess.Popen[str], within: float = 0) -> bool:
+    """Each answer is one line that is read before the next is asked for, so none is buffered."""
+    return bool(select.select([process.stdout], [], [], within)[0])
 
 
 def happens(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -214,7 +221,8 @@ def test_tiles_dragged_out_are_real_files_to_copy(shown: Shown) -> None:
     shown.ask("select 3")
     with running(shown.screen, sys.executable, HERE / "files_child.py") as other:
         assert heard(other) == {"shown": True}
-        shown.screen.drag(shown.place("tile 1"), SINK)
+        shown.screen.drag(shown.place("tile 1"), SINK, arrived=partial(speaks, other))
+        assert heard(other) == {"entered": True}
         got = heard(other)
     assert got["may_move"] is False
     assert len(got["files"]) == 3
