@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from drawn_faces import FaceSet, add_classes, labels, real_set
 from PIL import Image
+from tools_for_tests import eventually
 from virtual_display import Display, display
 
 from gleanset import Dataset
@@ -100,13 +101,6 @@ def speaks(process: subprocess.Popen[str], within: float = 0) -> bool:
     return bool(select.select([process.stdout], [], [], within)[0])
 
 
-def happens(holds: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def shown(screen: Display, few: FaceSet) -> Iterator[Shown]:
     forget_classes_steps(few.root)
@@ -175,7 +169,7 @@ def test_kill_9_in_the_middle_of_a_drag_loses_nothing(shown: Shown) -> None:
     for part in range(1, 9):
         way = [a + (b - a) * part // 8 for a, b in zip(start, end, strict=True)]
         shown.screen.hand("mousemove", *way, "sleep", "0.1")
-    happens(lambda: shown.ask("drop_text") == "Drop 1 → hana")
+    assert eventually(lambda: shown.ask("drop_text") == "Drop 1 → hana", 60)
     shown.kill()
     shown.screen.hand("mouseup", "1")
     assert shown.sorted_as() == {first: "rei"}
@@ -190,7 +184,7 @@ def test_the_row_under_the_mouse_says_what_a_drop_does(shown: Shown) -> None:
         way = [a + (b - a) * part // 8 for a, b in zip(start, end, strict=True)]
         shown.screen.hand("mousemove", *way, "sleep", "0.1")
     shown.screen.hand("mousemove", end[0] + 2, end[1])
-    happens(lambda: shown.ask("drop_text") == "Drop 3 → rei")
+    assert eventually(lambda: shown.ask("drop_text") == "Drop 3 → rei", 60)
     shown.screen.hand("key", "Escape", "sleep", "0.3", "mouseup", "1")
     assert shown.ask("saved") == ""
     assert shown.sorted_as() == {}
@@ -212,7 +206,7 @@ def test_files_of_another_program_are_copied_and_never_moved(shown: Shown, tmp_p
         shown.screen.drag(SOURCE, shown.place("rail hana"), arrived=lambda: "hana" in lit())
         assert heard(other) == {"done": "CopyAction"}
         # Only now may it end: the data is fetched after the drop.
-        happens(lambda: shown.ask("saved") == "2 dropped on hana")
+        assert eventually(lambda: shown.ask("saved") == "2 dropped on hana", 60)
     assert list(shown.sorted_as().values()) == ["hana", "hana"]
     assert all(path.is_file() for path in files)
 
@@ -237,7 +231,7 @@ def test_files_of_a_file_manager(shown: Shown, tmp_path: Path) -> None:
     pictures(tmp_path / "in")
     (tmp_path / "in" / "one.png").unlink()
     with running(shown.screen, "pcmanfm", "--no-desktop", tmp_path / "in"):
-        happens(lambda: bool(windows_of(shown.screen)))
+        assert eventually(lambda: bool(windows_of(shown.screen)), 60)
         shown.screen.hand(
             "windowsize",
             windows_of(shown.screen)[-1],
@@ -248,12 +242,12 @@ def test_files_of_a_file_manager(shown: Shown, tmp_path: Path) -> None:
             1005,
             50,
         )
-        happens(lambda: magenta(shown.screen) is not None)
+        assert eventually(lambda: magenta(shown.screen) is not None, 60)
         time.sleep(1)
         start = magenta(shown.screen)
         assert start is not None
         shown.screen.drag(start, shown.place("rail hana"))
-        happens(lambda: shown.ask("saved") == "1 dropped on hana")
+        assert eventually(lambda: shown.ask("saved") == "1 dropped on hana", 60)
     assert list(shown.sorted_as().values()) == ["hana"]
     assert len(list((tmp_path / "in").iterdir())) == 1
 
