@@ -43,7 +43,7 @@ def train_within(megabytes: int, *sizes: int) -> tuple[list[str], list[dict[str,
     return [line for line in lines if not line.startswith("{")], figures
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits")
 def test_too_little_memory_is_answered_by_parts_of_a_batch() -> None:
     said, (told, hopeless) = train_within(50, 32, 256)

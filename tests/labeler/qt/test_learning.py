@@ -119,7 +119,7 @@ def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
         assert sum(right) > 0.8 * len(right)
         # Nothing that is shown has moved; the next page knows better.
         assert list(window.view.model._ids) == shown  # type: ignore[attr-defined]
-        until(lambda: window.learning.state is LearningState.RESTING)
-        assert button_of(window).text() == "Has learnt"
+        until(lambda: button_of(window).text() == "Has learnt")
+        assert window.learning.state is LearningState.RESTING
         window.close()
         assert not window.learning.at_work
