@@ -143,11 +143,14 @@ def _lengths(log: str) -> tuple[float | None, float]:
 
 
 def _rate(described: str) -> float | None:
-    found = _RATE.search(described)
-    if found is None:
+    """Return frames a second; ffmpeg prints two decimals, too few for NTSC's n * 1000 / 1001."""
+    match = _RATE.search(described)
+    if match is None:
         return None
-    text = found.group(1)
-    return (float(text[:-1]) * 1000 if text.endswith("k") else float(text)) or None
+    text = match.group(1)
+    rate = float(text[:-1]) * 1000 if text.endswith("k") else float(text)
+    ntsc = round(rate * 1.001) / 1.001
+    return (ntsc if rate % 1 and round(ntsc, 2) == rate else rate) or None
 
 
 def _is_709(described: str, height: int) -> bool:

@@ -173,3 +173,11 @@ def test_a_full_disk_is_told_and_the_video_not_called_done(
         found = harvest(dataset, video, every=0.1)
         assert len(times(dataset)) == 30
         assert found["rejected"] == 0
+
+
+def test_numbers_far_into_a_film_are_exact(dataset: Dataset, tmp_path: Path) -> None:
+    """ffmpeg prints 24000/1001 as 23.98, which is a frame more after four minutes."""
+    video = clip(tmp_path / "film.mp4", "color=s=16x16:r=24000/1001:d=242")
+    late = Sampling("every", every=1, start=240, limit=1, skip_similar=None, drop_bad=False)
+    harvest_frames(dataset, [VideoFile(video)], late, workers=1)
+    assert [origin.frame for origin in origins(dataset)] == [5755]

@@ -67,15 +67,11 @@ def followed(root: Path, settings: Settings = SETTINGS) -> Iterator[FakeWindow]:
         thread.join(60)
 
 
-def soon(condition: Callable[[], bool]) -> None:
-    assert eventually(condition, 90)
-
-
 def newer(dataset: Dataset, before: Presort | None) -> Presort:
     """The next presort."""
     known = before.id if before is not None else 0
     nothing = Presort(0, "", None, {})
-    soon(lambda: (Proposals(dataset.db).newest() or nothing).id > known)
+    assert eventually(lambda: (Proposals(dataset.db).newest() or nothing).id > known, 90)
     return Proposals(dataset.db).newest() or nothing
 
 
@@ -140,7 +136,7 @@ def test_another_one_goes_on_where_the_first_ends(tmp_path: Path) -> None:
                 first.close()
                 label(dataset, truth, list(truth)[:12])
                 assert newer(dataset, before).facts["labelled"] in (0, 12)
-                soon(lambda: _labelled(dataset) == 12)
+                assert eventually(lambda: _labelled(dataset) == 12, 90)
 
 
 def _labelled(dataset: Dataset) -> object:
@@ -169,7 +165,7 @@ def test_a_presort_by_hand_does_it_itself_where_the_follower_dies(tmp_path: Path
 
 def test_what_the_follower_cannot_do_is_said_by_who_asked(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset, followed(tmp_path):
-        soon(lambda: is_followed(dataset.cache))
+        assert eventually(lambda: is_followed(dataset.cache), 90)
         with pytest.raises(InputUnusable, match="no sample to sort"):
             presort(dataset, SETTINGS)
 
@@ -210,14 +206,14 @@ def test_who_asks_and_sleeps_meanwhile_is_answered_all_the_same(tmp_path: Path) 
         ) as asking,
     ):
         try:
-            soon(lambda: list(folder.glob(f"*{ASKED}")) != [])
+            assert eventually(lambda: list(folder.glob(f"*{ASKED}")) != [], 90)
             asking.send_signal(signal.SIGSTOP)
             (asked,) = folder.glob(f"*{ASKED}")
             os.utime(asked, (0, 0))  # as after a night
             assert list(requests.waiting()) == []
             assert not asked.exists()
             asking.send_signal(signal.SIGCONT)
-            soon(asked.exists)
+            assert eventually(asked.exists, 90)
             requests.answer(asked.name.removesuffix(ASKED), {"samples": 12})
             assert asking.communicate(timeout=30)[0].strip() == "{'samples': 12}"
         finally:
