@@ -174,6 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         length = headers.get("Content-Length", "0") if self.command == "HEAD" else len(body)
         self.send_header("Content-Length", str(length))
+        if self.close_connection:
+            # Without it the next request may be sent where nobody reads, a second fault in a row.
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(half if fault == "cut" else body)
