@@ -128,8 +128,6 @@ def label(
         samples = (label, *samples)
     elif not samples and not stacks:
         raise UsageError("nothing is named to label", "name SAMPLEs, or a stack: --stack ID")
-    else:
-        _refuse_slips(job, label)
     with job.open() as dataset:
         waiting = (key for stack in stacks for key in stack_named(dataset.db, stack).waiting)
         keys = [dataset.samples.named(name) for name in dict.fromkeys([*samples, *waiting])]
@@ -137,20 +135,22 @@ def label(
             choices = [Choice(key, "reject") for key in keys]
             did = operation("reject-by-command", count=len(keys))
         else:
+            _refuse_slips(dataset, label)
             choices = [Choice(key, "label", label) for key in keys]
             did = operation("label-by-command", count=len(keys), label=label)
         return {"step": dataset.journal.step(did, choices), "decided": len(keys)}
 
 
-def _refuse_slips(job: CommandJob, label: str) -> None:
-    """Refuse a name that nothing has and that is nearly one that is known (`UsageError`)."""
+def _refuse_slips(dataset: Dataset, label: str) -> None:
+    """Refuse a name that nothing ever had and that is nearly one that is known (`UsageError`)."""
     from gleanset.db.hints import Hints
     from labeler.sorting.names import nearly
 
-    with job.open() as dataset:
-        name = dataset.classes.resolved(label)
-        known = {*dataset.classes.names(), *Hints(dataset.db).names()}
-    if name not in known and (meant := nearly(name, sorted(known))) is not None:
+    name = dataset.classes.resolved(label)
+    known = {*dataset.classes.names(), *Hints(dataset.db).names()}
+    if dataset.classes.id_of(label) is not None or name in known:
+        return
+    if (meant := nearly(name, sorted(known))) is not None:
         raise UsageError(
             f"there is no class {name!r}",
             f"did you mean {meant!r}? Else make it: labeler classes add {shlex.quote(name)}",

@@ -24,7 +24,7 @@ class Runs:
         with self._db.write():
             row = self._db.first(
                 "SELECT * FROM run WHERE room=? AND settings=? "
-                "AND status IN ('running','interrupted') ORDER BY started DESC, id DESC",
+                "AND status IN ('running','interrupted') ORDER BY started DESC, rowid DESC",
                 (room, text),
             )
             if row is not None:
@@ -64,7 +64,7 @@ class Runs:
         """Return the newest run of these settings that ended well, if any."""
         row = self._db.first(
             "SELECT * FROM run WHERE room=? AND settings=? AND status='done' "
-            "ORDER BY started DESC, id DESC LIMIT 1",
+            "ORDER BY started DESC, rowid DESC LIMIT 1",
             (room, dump(settings)),
         )
         return _run(row) if row else None
@@ -72,14 +72,14 @@ class Runs:
     def newest(self, room: str) -> Run | None:
         """Return the newest run that ended well, if any."""
         row = self._db.first(
-            "SELECT * FROM run WHERE room=? AND status='done' ORDER BY started DESC, id DESC",
+            "SELECT * FROM run WHERE room=? AND status='done' ORDER BY started DESC, rowid DESC",
             (room,),
         )
         return _run(row) if row else None
 
     def each(self) -> Iterator[Run]:
         """Yield all runs, oldest first."""
-        yield from (_run(row) for row in self._db.rows("SELECT * FROM run ORDER BY started, id"))
+        yield from (_run(row) for row in self._db.rows("SELECT * FROM run ORDER BY started, rowid"))
 
 
 def _run(row: Row) -> Run:

@@ -119,6 +119,6 @@ def test_anime_illustrations(ensemble: Detector, shared_data: Path) -> None:
             with Image.open(entry.path) as image:
                 faces = ensemble.detect(np.asarray(image.convert("RGB")))
             tally = match_faces(faces, entry.boxes, CRITERIA[0])
-            found, false = found + tally.found, false + tally.false
+            found, false = found + tally.hits, false + tally.false
     assert found >= 24
     assert false <= 2

@@ -10,7 +10,7 @@ import json
 import sys
 
 from PySide6.QtCore import QMimeData, Qt, QUrl
-from PySide6.QtGui import QDrag, QDragEnterEvent, QDropEvent, QMouseEvent
+from PySide6.QtGui import QDrag, QDragEnterEvent, QDragMoveEvent, QDropEvent, QMouseEvent
 from PySide6.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 
 Action = Qt.DropAction
@@ -41,14 +41,19 @@ class Sink(QLabel):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.setAcceptDrops(True)
-        self._entered = False
+        self._places = set[tuple[int, int]]()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Everything is welcome; that the first came is told."""
+        """Everything is welcome."""
         event.acceptProposedAction()
-        if not self._entered:
-            self._entered = True
-            tell(entered=True)
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:  # noqa: N802
+        """Tell of the second place: the other side sends it once it knows that it is welcome."""
+        event.acceptProposedAction()
+        place = event.position().toPoint().toTuple()
+        if len(self._places | {place}) == 2 > len(self._places):
+            tell(welcome=True)
+        self._places.add(place)
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Tell what came."""

@@ -216,7 +216,7 @@ def test_tiles_dragged_out_are_real_files_to_copy(shown: Shown) -> None:
     with running(shown.screen, sys.executable, HERE / "files_child.py") as other:
         assert heard(other) == {"shown": True}
         shown.screen.drag(shown.place("tile 1"), SINK, arrived=partial(speaks, other))
-        assert heard(other) == {"entered": True}
+        assert heard(other) == {"welcome": True}
         got = heard(other)
     assert got["may_move"] is False
     assert len(got["files"]) == 3
