@@ -279,28 +279,6 @@ def test_every_name_that_the_dataset_knows_is_completed() -> None:
     assert without == []
 
 
-def test_a_person_does_not_wait_for_tab(home: Path) -> None:
-    """CPU time: what a busy machine does meanwhile does not count."""
-    before = os.times()
-    for program in PROGRAMS:
-        done = subprocess.run(
-            [str(home / "bin" / program)],
-            env=environment(home)
-            | {
-                f"_{program.upper()}_COMPLETE": "bash_complete",
-                "COMP_WORDS": f"{program}\n--",
-                "COMP_CWORD": "1",
-            },
-            capture_output=True,
-            text=True,
-        )
-        assert "plain,--version" in done.stdout
-    after = os.times()
-    spent = after.children_user + after.children_system
-    spent -= before.children_user + before.children_system
-    assert spent / len(PROGRAMS) < 0.5
-
-
 def test_completing_loads_nothing_heavy(home: Path) -> None:
     code = (
         "import atexit, sys\n"
