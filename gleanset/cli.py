@@ -26,10 +26,10 @@ import click
 from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import DoneInPart, GleansetError, UsageError
-from gleanset.interrupts import INTERRUPTED, take_over
 from gleanset.places import in_bucket
 from gleanset.published import check_bucket, copy_of, publish_if_changed
 from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
+from gleanset.start import INTERRUPTED, take_over
 from gleanset.terminal import readable, wrapped
 from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines

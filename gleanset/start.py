@@ -1,19 +1,38 @@
 """The first instant of every command: it hears Ctrl-C and says its version before it imports more.
 
-Imports little else.
+Ctrl-C ends it with one line then, as later, and no traceback. Imports little else.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 from gleanset import __version__
-from gleanset.interrupts import listen
+
+INTERRUPTED = 130
 
 
 def begin(name: str) -> None:
-    """Listen for Ctrl-C; where only the version was asked for, say it and end the program."""
+    """End the program on Ctrl-C until `take_over`; where only the version was asked for, say it.
+
+    Where a script ignores Ctrl-C, it stays ignored.
+    """
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{name}, version {__version__}\n")
         sys.exit(0)
-    listen()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def take_over() -> None:
+    """Let Ctrl-C raise `KeyboardInterrupt` again: whoever calls this catches it."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(*_: object) -> None:
+    os.write(2, b"\ninterrupted; nothing was begun\n")
+    # No exception: an import that is half done would turn it into another one.
+    os._exit(INTERRUPTED)

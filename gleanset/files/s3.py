@@ -356,9 +356,20 @@ def _hashes(file: IO[bytes]) -> tuple[str, bytes, int]:
 
 
 @cache
-def _client_of(_process: int, endpoint: str | None, region: str | None) -> Any:
+def _session_of(_process: int) -> Any:
+    """Return what has read the user's keys, and what S3 can be asked: a quarter of a second."""
     from boto3.session import Session
+
+    return Session()
+
+
+@cache
+def _client_of(process: int, endpoint: str | None, region: str | None) -> Any:
     from botocore.config import Config
+
+    session = _session_of(process)
+    # Servers of one's own mostly take any; that of AWS redirects from here.
+    region = region or session.region_name or "us-east-1"
 
     def client(style: str) -> Any:
         config = Config(
@@ -373,12 +384,8 @@ def _client_of(_process: int, endpoint: str | None, region: str | None) -> Any:
             response_checksum_validation="when_required",
             s3={"addressing_style": style},
         )
-        return session.client("s3", endpoint_url=endpoint, config=config)
+        return session.client("s3", region, endpoint_url=endpoint, config=config)
 
-    session = Session()
-    if region or not session.region_name:
-        # Servers of one's own mostly take any; that of AWS redirects from here.
-        session = Session(region_name=region or "us-east-1")
     found = client("auto")
     # Names of buckets below one's own server are rarely known to the DNS.
     return found if "amazonaws." in found.meta.endpoint_url else client("path")
@@ -401,9 +408,9 @@ def told_as_ours(where: str, done: str) -> Iterator[None]:
         yield
     except boto.ClientError as error:
         raise _refused(error, where, done) from error
-    except (boto.NoCredentialsError, boto.PartialCredentialsError) as error:
-        raise NeedsLogin(f"there is no key for {where}", _NO_KEYS) from error
     except (
+        boto.NoCredentialsError,
+        boto.PartialCredentialsError,
         boto.ProfileNotFound,
         boto.CredentialRetrievalError,
         boto.TokenRetrievalError,

@@ -220,9 +220,11 @@ def test_keys_without_rights_wrong_ones_and_none(
     ):
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", user)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        s3._session_of.cache_clear()
         s3._client_of.cache_clear()
         with pytest.raises(NeedsLogin, match=words):
             bucket.put("key", b"")
+    s3._session_of.cache_clear()
 
 
 def test_a_server_that_is_not_there(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
