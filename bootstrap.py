@@ -84,8 +84,8 @@ def run_tests(chosen: list[str]) -> int:
     """Run the chosen tests, or all but those marked long; with --all those, too."""
     # Each of some thousand processes would compile all that it imports, PyTorch included.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    # One process more than cores: many tests wait for a server or a killed process.
-    workers = (os.cpu_count() or 1) + 1
+    # More processes than cores: many tests wait for a server, a disk or a killed process.
+    workers = (os.cpu_count() or 1) + 3
     pytest = [BIN / "python", "-m", "pytest", "-n", workers, "--dist", "worksteal"]
     if chosen == ["--all"]:
         os.environ["GLEANSET_TESTS_AT_LENGTH"] = "yes"
