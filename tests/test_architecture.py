@@ -74,7 +74,7 @@ CEILINGS = {
     "baseline": 16_500,
     "pipeline": 4_420,
     "webapp": 2_730,
-    "tests": 57_930,
+    "tests": 57_990,
     "benchmarks and tools": 9_900,
 }
 # Names that do not say what they hold.

@@ -28,6 +28,7 @@ from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE
 from gleanset.errors import GleansetError, InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.files.store import sha256_of_file
 from gleanset.settings import WebSettings
 from webapp.guard import RefusedRequest
 from webapp.settings import ServeSettings
@@ -155,12 +156,13 @@ def _shown(answer: PictureAnswer, shown: Sequence[str], top: int) -> PictureAnsw
 
 
 class LoadedModel(NamedTuple):
-    """A model with the name of its run, and the classes that are `shown` of it."""
+    """A model with the name of its run, the classes that are `shown`, and the hash of its file."""
 
     run: str
     model: Model
     file: Path
     shown: tuple[str, ...]
+    sha256: str
 
     def answers_to(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
         """Return the answers to pixels that were read already, in the classes that are shown."""
@@ -173,6 +175,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "run": loaded.run,
         "bytes": loaded.file.stat().st_size,
+        "sha256": loaded.sha256,
         "classes": facts.classes,
         "shown": loaded.shown,
         "size": facts.size,
@@ -230,7 +233,8 @@ class ModelInForce:
         model = Model(engine, place, self._detector)
         # Asked for now, so that the first visitor does not wait and what lacks is said at once.
         model.cropping  # noqa: B018
-        return LoadedModel(model.facts.run, model, place, shown_classes(model.classes, self._web))
+        shown = shown_classes(model.classes, self._web)
+        return LoadedModel(model.facts.run, model, place, shown, sha256_of_file(place))
 
 
 def _stamp(place: Path) -> tuple[int, int] | None:

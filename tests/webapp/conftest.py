@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from gleanset.settings import WebSettings
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
+from webapp.served import FILE, ServedModel, read_served, write_served
 from webapp.settings import RequestLimits, ServeSettings
 
 
@@ -112,6 +113,20 @@ def address_of_things(root: Path, tmp_path: Path) -> Iterator[str]:
     """The same with a model of whole pictures, to which what is green is a stranger."""
     with _serving(WHOLE, root, tmp_path, unfamiliar_below=0.8) as found:
         yield found
+
+
+@pytest.fixture
+def renamed(address_of_things: str, tmp_path: Path) -> Callable[[], None]:
+    """Let another model answer there, which calls the colours by other names."""
+    assert address_of_things
+
+    def taken_over() -> None:
+        crops = (CropMethod(WHOLE, "", "", 10),)
+        file = write_model(tmp_path / "renamed.onnx", ("x-blue", "y-green", "z-red"), crops)
+        model, place = ServedModel("renamed", str(file)), tmp_path / FILE
+        write_served(place, read_served(place).taken_over(model, follow=False))
+
+    return taken_over
 
 
 @contextmanager

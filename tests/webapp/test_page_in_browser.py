@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,46 @@ def test_programs_are_told_every_address(opened: Open, address: str) -> None:
     page.click("footer a[href='api.html']")
     until(page, "document.querySelectorAll('#addresses h2').length === 10")
     assert "POST /api/v1/predict" in page.inner_text("#addresses")
+
+
+@pytest.mark.parametrize("trouble", ["blocked", "another model"])
+def test_on_the_device_names_never_go_with_weights_of_another_model(
+    opened: Open, renamed: Callable[[], None], address_of_things: str, tmp_path: Path, trouble: str
+) -> None:
+    Image.new("RGB", (40, 40), "red").save(red := tmp_path / "red.png")
+    page = opened(at=address_of_things)
+
+    def asked() -> str:
+        page.set_input_files("#files", [str(red)])
+        page.select_option("#where", "device")
+        until(page, "!document.querySelector('#submit').disabled")
+        page.click("#submit")
+        until(page, "document.querySelector('.who bdi')")
+        answer: str = page.inner_text(".who")
+        page.click("#clear")
+        return answer
+
+    before = (tmp_path / "colours.onnx").read_bytes()
+    assert asked() == "Whole picture: red"
+    renamed()  # the same colours by other names
+    until(page, "fetch('api/v1/model.json').then(a => a.json()).then(c => c.run === 'renamed')")
+    network = "**/api/v1/model.onnx*"
+    page.route(
+        network,
+        lambda route: (
+            route.fulfill(body=before)
+            if trouble != "blocked"
+            else route.abort("internetdisconnected")
+        ),
+    )
+    for _ in range(2):
+        page.reload()
+        assert asked() == "Whole picture: red"
+        assert "colours answers, which was kept here" in page.evaluate(MESSAGE)
+    page.unroute(network)
+    page.reload()
+    assert asked() == "Whole picture: z-red"
+    assert page.evaluate("caches.open('model').then(c => c.keys()).then(k => k.length)") == 2
 
 
 def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(

@@ -160,7 +160,9 @@ function finish(picture, told, sent) {
   remember(picture);
 }
 
-const ready = () => loadModel((bytes) => tell(words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) })));
+const ready = () => loadModel(({ run, bytes }, error) => (error
+  ? say(byId("message"), words("The newest model could not be fetched: {run} answers, which was kept here.", { run }))
+  : tell(words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
 
 async function folder(files) {
   const judge = async (picture) => {
