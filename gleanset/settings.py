@@ -100,13 +100,13 @@ Paragraph = Annotated[str, msgspec.Meta(max_length=2000)]
 class WebSettings(TomlTable, frozen=True):
     """What the page of `webapp serve` shows.
 
-    It has a `title`, and offers these `languages` (all where none are named; a visitor who wants
-    none of them gets the first). `run` is which run answers: its id, or a preset of which it is the
+    Its `title`, and the `languages` it offers (all where none are named; a visitor who wants none
+    of them gets the first). `run` is which run answers: its id, or a preset of which it is the
     newest; the newest of all where nothing is said. Only `classes` are shown, all where none are
-    named. Where the likeliest class has less than the probability `unknown_below`, the answer is
-    "unknown", whatever the run itself would say; of a whole folder, pictures are ticked from
-    `sure_from` on. `contact` is how to reach whoever runs the page, and `description` what the
-    model is for. Title, description and contact are the dataset's own where none are said here.
+    named. Below the probability `unknown_below` the answer is "unknown", whatever the run itself
+    would say; of a whole folder, pictures are ticked from `sure_from` on. With `faces` the first
+    screen shows a face of each class and a picture to try. `contact` is how to reach who runs the
+    page, `description` what the model is for; title too, they are the dataset's where none is said.
     """
 
     title: Line | None = None
@@ -115,6 +115,7 @@ class WebSettings(TomlTable, frozen=True):
     classes: list[str] = msgspec.field(default_factory=list)
     unknown_below: Probability | None = None
     sure_from: Probability = 0.95
+    faces: bool = False
     contact: Line | None = None
     description: Paragraph | None = None
 

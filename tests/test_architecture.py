@@ -73,8 +73,8 @@ CEILINGS = {
     "labeler/qt": 12_760,
     "baseline": 16_500,
     "pipeline": 4_420,
-    "webapp": 2_730,
-    "tests": 57_990,
+    "webapp": 2_845,
+    "tests": 58_170,
     "benchmarks and tools": 9_900,
 }
 # Names that do not say what they hold.

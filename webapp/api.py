@@ -15,7 +15,8 @@ from baseline.use.model import Model
 from gleanset import __version__
 from webapp.box_styles import BROWSER, finder_for, style_between
 from webapp.guard import RefusedRequest
-from webapp.model_card import ModelCards
+from webapp.model_card import OfModel
+from webapp.portraits import Portraits
 from webapp.recognizer import Upload, answers_to, faces_in
 from webapp.schema import (
     BOXES,
@@ -27,6 +28,7 @@ from webapp.schema import (
     FILES,
     HEALTH,
     PING,
+    PORTRAITS,
     PREDICTION,
     REPORT,
     REPORTED,
@@ -136,6 +138,7 @@ async def classes(request: Request) -> Response:
             "cropping": now.model.cropping.to_json(),
             "finder": finder_for(_detector(now.model)),
             "box_style": style_between(BROWSER, _detector(now.model)),
+            "portraits": web.faces and _worker(request).settings.dataset is not None,
             "on_device": _worker(request).settings.on_device,
             "reports": _worker(request).settings.dataset is not None,
         }
@@ -145,8 +148,31 @@ async def classes(request: Request) -> Response:
 @router.get("/card", summary="What is known of the model", responses={200: CARD, "4XX": ERROR})
 async def card(request: Request) -> Response:
     """Tell its classes, how it was measured, and where the pictures it learnt from came from."""
-    cards: ModelCards = request.app.state.cards
+    cards: OfModel[dict[str, Any]] = request.app.state.cards
     return _json(await asyncio.to_thread(cards.of, _worker(request).models.now))
+
+
+@router.get("/portraits", summary="Faces of the classes", responses={200: PORTRAITS, "4XX": ERROR})
+async def portraits(request: Request) -> Response:
+    """Show a face of each class, where whoever runs the page allows it; whether there is a picture
+    to try, `example.jpg`.
+    """
+    made = await _portraits(request)
+    return _json({"faces": made.faces, "example": made.example is not None})
+
+
+@router.get("/example.jpg", summary="A picture to try", responses={"4XX": ERROR})
+async def example(request: Request) -> Response:
+    """Give a picture of the dataset that the model has not learnt from, where that is allowed."""
+    made = await _portraits(request)
+    if made.example is None:
+        raise RefusedRequest(404, "no example", "this server shows no pictures of its dataset")
+    return Response(made.example, media_type="image/jpeg", headers={"cache-control": "no-cache"})
+
+
+async def _portraits(request: Request) -> Portraits:
+    made: OfModel[Portraits] = request.app.state.portraits
+    return await asyncio.to_thread(made.of, _worker(request).models.now)
 
 
 @router.get("/model.json", summary="What a device must know of the model", responses={"4XX": ERROR})

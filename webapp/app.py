@@ -17,8 +17,9 @@ from starlette.responses import Response
 from gleanset import __version__
 from webapp.api import router
 from webapp.guard import Guard, RefusedRequest
-from webapp.model_card import ModelCards
+from webapp.model_card import OfModel, model_card
 from webapp.page_files import PAGE_FILES, page_routes
+from webapp.portraits import portraits_of
 from webapp.served import ModelInForce, Worker
 from webapp.settings import ServeSettings
 
@@ -58,7 +59,8 @@ def create_app(settings: ServeSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.cards = ModelCards(settings)
+    app.state.cards = OfModel(model_card, settings)
+    app.state.portraits = OfModel(portraits_of, settings)
     app.include_router(router)
     app.router.routes += page_routes()
     app.mount("/", PAGE_FILES)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -25,25 +26,29 @@ from webapp.served import LoadedModel
 from webapp.settings import ServeSettings
 
 SECONDS = 60.0
-"""How old a card may be that is shown: counting a large catalogue takes a second."""
+T = TypeVar("T")
 Told = dict[str, Any]
 
 
-class ModelCards:
-    """The cards of models in force. May be asked from several threads at once."""
+class OfModel(Generic[T]):
+    """What is made of the model in force, and anew when it is `SECONDS` old: counting and looking
+    through a large catalogue takes a second. May be asked from several threads at once.
+    """
 
-    def __init__(self, settings: ServeSettings) -> None:
-        self._settings = settings
+    def __init__(
+        self, make: Callable[[ServeSettings, LoadedModel], T], settings: ServeSettings
+    ) -> None:
+        self._make, self._settings = make, settings
         self._one = threading.Lock()
-        self._made: tuple[Path, float, Told] | None = None
+        self._made: tuple[Path, float, T] | None = None
 
-    def of(self, loaded: LoadedModel) -> Told:
-        """Return the card of a model."""
+    def of(self, loaded: LoadedModel) -> T:
+        """Return it of a model."""
         with self._one:
             made = self._made
             if made is None or made[0] != loaded.file or time.monotonic() - made[1] > SECONDS:
-                told = model_card(self._settings, loaded)
-                self._made = made = (loaded.file, time.monotonic(), told)
+                made = loaded.file, time.monotonic(), self._make(self._settings, loaded)
+                self._made = made
             return made[2]
 
 

@@ -68,11 +68,6 @@ async def _front(request: Request) -> Response:
     return answer
 
 
-async def _card(request: Request) -> Response:
-    """Return the page about the model."""
-    return await PAGE_FILES.get_response("card.html", request.scope)
-
-
 async def _manifest(request: Request) -> Response:
     """Return what a phone must know to install the page: under its own title, if it has one."""
     manifest = msgspec.json.decode((PAGE / MANIFEST).read_bytes(), type=dict[str, object])
@@ -96,7 +91,6 @@ def page_routes() -> list[Route]:
     """Return what is answered besides files."""
     return [
         Route("/", _front),
-        Route("/card", _card),
         Route(FINDER, _finder),
         Route(f"/{MANIFEST}", _manifest),
         Route("/share", _shared, methods=["POST"]),

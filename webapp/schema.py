@@ -95,6 +95,7 @@ CLASSES = _answer(
             "cropping": {"type": "object"},
             "finder": {"enum": ["browser", "server"]},
             "box_style": _list(NUMBER),
+            "portraits": {"type": "boolean"},
             "on_device": {"type": "boolean"},
             "reports": {"type": "boolean"},
         }
@@ -144,6 +145,15 @@ CARD = _answer(
             "contact": _or_null("string"),
             "description": _or_null("string"),
             "takes_requests": {"type": "boolean"},
+        }
+    ),
+)
+PORTRAITS = _answer(
+    "A data URI of a JPEG by class",
+    _object(
+        {
+            "faces": {"type": "object", "additionalProperties": TEXT},
+            "example": {"type": "boolean"},
         }
     ),
 )

@@ -150,7 +150,8 @@ def browser() -> Iterator[Any]:
     """A headless Chromium. It holds the thread's event loop: other modules may want their own."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        webcam = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *webcam])
         yield browser
         browser.close()
 

@@ -147,11 +147,16 @@ def test_whatever_the_picture_the_page_stays(opened: Open, tmp_path: Path) -> No
     assert page.locator(".who").inner_text() == "Face 1: red"
 
 
-def test_programs_are_told_every_address(opened: Open, address: str) -> None:
+def test_programs_are_told_every_address_by_example(opened: Open, address: str) -> None:
     page = opened()
+    page.select_option("#language", "zh")
     page.click("footer a[href='api.html']")
-    until(page, "document.querySelectorAll('#addresses h2').length === 10")
-    assert "POST /api/v1/predict" in page.inner_text("#addresses")
+    until(page, "document.querySelectorAll('#addresses h2').length >= 12")
+    assert page.locator("main pre").first.inner_text() == (
+        f"curl -F files=@a.jpg -F files=@b.jpg {address}api/v1/predict"
+    )
+    told = page.locator("#addresses article > p:first-of-type").all_inner_texts()
+    assert [text for text in told if not re.search("[\u4e00-\u9fff]", text)] == []
 
 
 @pytest.mark.parametrize("trouble", ["blocked", "another model"])
@@ -299,7 +304,7 @@ def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
         "green (0)",
         "red (1)",
     ]
-    page.select_option("#bulk-class", "red")
+    assert page.input_value("#bulk-class") == "red", "the first class of which there is a picture"
     assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
 
 
@@ -393,7 +398,7 @@ def test_no_state_of_the_page_keeps_anybody_out(
     until(page, "document.querySelector('.bulk-list')")
     told["folder"] = findings(axe, page)
     front = page.url
-    page.goto(front + "card")
+    page.goto(front + "card.html")
     until(page, "document.querySelector('#knows-told table')")
     told["about the model"] = findings(axe, page)
     page.goto(front + "api.html")
@@ -404,7 +409,7 @@ def test_no_state_of_the_page_keeps_anybody_out(
 
 def card_of(page: Any) -> None:
     """Go from the page to the page about the model."""
-    page.click("footer a[href=card]")
+    page.click("footer a[href='card.html']")
     until(page, "document.querySelector('#removal-told').textContent")
 
 

@@ -197,5 +197,7 @@ def test_the_description_names_every_address(client: TestClient) -> None:
             "ping",
             "model.json",
             "model.onnx",
+            "portraits",
+            "example.jpg",
         )
     }

@@ -3,12 +3,15 @@
 
 const PAGE = "page";
 const PARTS = [
-  "./", "api.html", "card", "style.css", "icon.svg", "manifest.webmanifest",
+  "./", "api.html", "card.html", "style.css", "icon.svg", "manifest.webmanifest",
   ...["api_page", "asked_worker", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
-    "finder_worker", "history", "main", "picture_card", "pictures", "refusals", "report_dialog", "server", "words"].map((name) => `js/${name}.js`),
+    "finder_worker", "first_screen", "history", "incoming", "main", "picture_card", "pictures", "refusals", "report_dialog", "server", "webcam", "words"].map((name) => `js/${name}.js`),
 ];
 // Kept once they were asked for, and fetched again only where they have changed: they are large.
 const KEPT = /\/vendor\//;
+
+// Of the API only what the first screen shows.
+const FIRST_SCREEN = /\/api\/v1\/(portraits|example\.jpg)$/;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(PAGE).then((cache) => cache.addAll(PARTS)).then(() => self.skipWaiting()));
@@ -21,7 +24,7 @@ self.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   if (url.origin !== self.location.origin) return;
   if (request.method === "POST" && url.pathname.endsWith("/share")) event.respondWith(shared(request));
-  else if (request.method === "GET" && !url.pathname.includes("/api/")) event.respondWith(page(request, url));
+  else if (request.method === "GET" && (!url.pathname.includes("/api/") || FIRST_SCREEN.test(url.pathname))) event.respondWith(page(request, url));
 });
 
 /** What the network says now; what was kept where there is none, or where it is the same still. */
@@ -52,7 +55,9 @@ async function isCurrent(kept, url) {
 async function shared(request) {
   const cache = await caches.open("shared");
   const form = await request.formData();
-  for (const [number, file] of form.getAll("pictures").entries()) {
+  const files = form.getAll("pictures");
+  if (!files.length) return Response.redirect("./#address", 303);
+  for (const [number, file] of files.entries()) {
     await cache.put(`shared/${number}/${encodeURIComponent(file.name || "picture")}`, new Response(file));
   }
   return Response.redirect("./", 303);

@@ -1,27 +1,63 @@
-// The REST API for people: what the server's own OpenAPI description says.
+// The REST API for people: an example first, then every address that the server's own description names.
 
 import { byId, element, say } from "./dom.js";
-import { speak } from "./words.js";
+import { speak, words } from "./words.js";
 
-function address(path, method, told) {
-  const answers = Object.entries(told.responses).map(([status, { description }]) => element("li", { text: `${status}: ${description}` }));
-  const form = told.requestBody?.content["multipart/form-data"]?.schema.properties ?? {};
-  const fields = Object.entries(form).map(([name, { description }]) => element("tr", {},
-    element("th", { scope: "row", text: name }), element("td", { text: description ?? "" })));
-  return element("article", { class: "picture" }, element("div", {},
+const API = "/api/v1/";
+const FORM = "multipart/form-data";
+// What is sent in a form, as curl writes it.
+const SENT = {
+  predict: "-F files=@a.jpg -F files=@b.jpg",
+  faces: "-F files=@a.jpg",
+  reports: "-F file=@a.jpg -F 'report={\"claimed\": \"mei\", \"box\": [120, 80, 64, 64]}'",
+  takedowns: "-F 'takedown={\"page\": \"https://example.org/7\", \"reason\": \"it is mine\"}'",
+};
+
+/** What an address is for; of one that is not named here the server's English words are told. */
+const purposes = () => ({
+  predict: words("Says who or what is in one picture or many; faces that you name by boxes, or that the server finds."),
+  faces: words("Says where the server sees faces."),
+  reports: words("Takes a report that an answer is wrong, until a person has looked at it."),
+  takedowns: words("Takes a request to remove a picture, until a person has looked at it."),
+  classes: words("The classes, and how pictures are cut before they are judged."),
+  card: words("What is known of the model; null is not known."),
+  portraits: words("A face of each class, where whoever runs the page shows them."),
+  "example.jpg": words("A picture to try, where whoever runs the page shows one."),
+  "model.json": words("What a device must know of the model."),
+  "model.onnx": words("The model itself."),
+  health: words("Whether a model answers."),
+  ping: words("Answers at once."),
+});
+
+const curl = (name) => ["curl", SENT[name], new URL(`api/v1/${name}`, document.baseURI).href].filter(Boolean).join(" ");
+
+function address(path, method, operation) {
+  const name = path.replace(API, "");
+  const fields = Object.keys(schemaOf(operation)?.properties ?? {});
+  return element("article", { class: "card-part" },
     element("h2", { text: `${method.toUpperCase()} ${path}` }),
-    element("p", { text: told.description ?? told.summary }),
-    element("table", {}, ...fields), element("ul", {}, ...answers)));
+    element("p", { text: purposes()[name] ?? operation.summary }),
+    ...(fields.length ? [element("p", { class: "small", text: words("Fields of the form: {names}", { names: fields.join(", ") }) })] : []),
+    ...(method === "get" || name in SENT ? [element("pre", { text: curl(name) })] : []));
 }
 
+const schemaOf = (operation) => operation.requestBody?.content[FORM]?.schema;
+
 speak();
-byId("example").textContent = `curl -F files=@picture.jpg ${new URL("api/v1/predict", document.baseURI)}`;
+document.title = words("For programs");
+byId("example").textContent = curl("predict");
+byId("example-answer").textContent = JSON.stringify({
+  run: "…", pictures: [{
+    name: "a.jpg", width: 640, height: 360,
+    parts: [{ box: [120, 80, 64, 64], answer: "mei", predictions: [{ label: "mei", confidence: 0.97 }] }],
+  }],
+}, null, 1).replaceAll(/\[\s+(\d[\d,\s]*?)\s+\]/g, (_, numbers) => `[${numbers.replaceAll(/\s+/g, " ")}]`);
 try {
   const answer = await fetch("api/v1/openapi.json");
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const { paths } = await answer.json();
   byId("addresses").replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, told]) => address(path, method, told))));
+    Object.entries(methods).map(([method, operation]) => address(path, method, operation))));
 } catch (error) {
   say(byId("message"), error.message);
 }

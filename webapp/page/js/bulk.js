@@ -1,6 +1,6 @@
 // A whole folder: which pictures are of one class, for a person to check and to save as a list.
 
-import { byId, element, percent } from "./dom.js";
+import { byId, element, percent, rescueFocus } from "./dom.js";
 import { openPicture, paint } from "./pictures.js";
 import { words } from "./words.js";
 
@@ -19,33 +19,43 @@ export async function checkFolder(files, classes, sure, judge) {
   const trouble = element("p", { class: "message", role: "alert", hidden: true });
   const small = element("canvas", { width: SIDE, height: SIDE });
   const found = [];
-  let [done, unreadable, stopped] = [0, 0, false];
-  const wanted = element("select", { id: "bulk-class", onchange: () => show() },
+  let [done, unreadable, stopped, isChosen] = [0, 0, false, false];
+  const wanted = element("select", { id: "bulk-class", onchange: () => { isChosen = true; show(); } },
     ...classes.map((name) => new Option(name, name)));
   const list = element("ul", { class: "bulk-list" });
   const counted = element("p", { role: "status" });
   const stop = element("button", { type: "button", text: words("Stop"), onclick: () => { stopped = true; } });
   const on = element("button", { type: "button", text: words("Go on"), hidden: true, onclick: () => goOn() });
   const save = element("button", { type: "button", class: "primary", text: words("Save the list"), onclick: () => saveList(found) });
-  const close = element("button", { type: "button", text: words("Close"), onclick: () => { stopped = true; place.hidden = true; } });
+  const close = element("button", { type: "button", text: words("Close"), onclick: () => { stopped = true; place.hidden = true; rescueFocus(byId("folder"), byId("more")); } });
   place.replaceChildren(
     element("h2", { id: "bulk-title", text: words("Check a whole folder") }), state, trouble,
     element("p", { class: "small", text: words("Tick what is right; sure ones are ticked. Nothing is deleted.") }),
     element("label", {}, words("Pictures of"), wanted), counted, list,
     element("div", { class: "buttons" }, save, stop, on, close));
   place.hidden = false;
+  place.scrollIntoView({ block: "start" });
+  rescueFocus(stop);
 
+  const ofClass = (name) => found.filter((one) => one.label === name);
   const count = () => {
-    for (const option of wanted.options) option.text = `${option.value} (${found.filter((one) => one.label === option.value).length})`;
+    for (const option of wanted.options) option.text = `${option.value} (${ofClass(option.value).length})`;
     const ticked = found.filter((one) => one.ticked).length;
     counted.textContent = words("{count} ticked", { count: ticked });
-    save.disabled = !ticked;
+    save.hidden = !ticked;
   };
 
   function show() {
     for (const one of found) one.ticked = one.label === wanted.value && one.confidence >= sure;
-    list.replaceChildren(...found.filter((one) => one.label === wanted.value).map(row));
+    list.replaceChildren(...ofClass(wanted.value).map(row));
     count();
+  }
+
+  /** Until a person has chosen a class, it is the first of which there is a picture. */
+  function openOn(label) {
+    if (isChosen || !classes.includes(label) || ofClass(wanted.value).length) return;
+    wanted.value = label;
+    show();
   }
 
   function row(one) {
@@ -65,6 +75,7 @@ export async function checkFolder(files, classes, sure, judge) {
   async function goOn() {
     stopped = false;
     [stop.hidden, on.hidden, trouble.hidden] = [false, true, true];
+    rescueFocus(stop);
     try {
       for (; done < pictures.length && !stopped; done++) {
         tell();
@@ -75,7 +86,9 @@ export async function checkFolder(files, classes, sure, judge) {
       trouble.hidden = false;
     }
     tell();
+    const hadFocus = document.activeElement === stop;
     [stop.hidden, on.hidden] = [true, done === pictures.length];
+    if (hadFocus) rescueFocus(on, wanted);
   }
 
   async function lookAt(file) {
@@ -86,6 +99,7 @@ export async function checkFolder(files, classes, sure, judge) {
     });
     if (!parts) unreadable++;
     for (const [label, confidence] of surest(parts ?? [])) {
+      openOn(label);
       const one = {
         path: pathOf(file), label, confidence, image: small.toDataURL("image/jpeg", 0.8),
         ticked: label === wanted.value && confidence >= sure,

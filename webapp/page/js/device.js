@@ -25,6 +25,9 @@ async function load(said) {
   return card;
 }
 
+/** Whether a model is here, so that it answers without a network. */
+export const isKept = async () => "caches" in self && Boolean(await (await caches.open("model")).match(CARD));
+
 /**
  * The card of the model and the network that it names by its hash. The pair that was kept stands in, as a whole,
  * where the server cannot be reached or gives no network of that hash: names of one never go with weights of another.

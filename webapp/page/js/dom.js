@@ -21,4 +21,11 @@ export function say(place, text) {
   place.hidden = !text;
 }
 
+/** Give the focus to the first of some elements that can be seen, where what had it is gone: it never falls to the page. */
+export function rescueFocus(...places) {
+  const isSeen = (place) => place?.isConnected && place.getClientRects().length > 0;
+  const { activeElement } = document;
+  if (activeElement === document.body || !isSeen(activeElement)) places.find(isSeen)?.focus({ preventScroll: true });
+}
+
 export const percent = (share) => `${(100 * share).toFixed(share > 0.995 || share < 0.1 ? 1 : 0)} %`;

@@ -1,6 +1,6 @@
 // What was asked before: small pictures and answers, kept in this browser alone.
 
-import { byId, element } from "./dom.js";
+import { byId, element, rescueFocus } from "./dom.js";
 import { paint } from "./pictures.js";
 import { words } from "./words.js";
 
@@ -41,11 +41,22 @@ function keep(entries) {
 export function showHistory() {
   const entries = stored();
   byId("history").hidden = !entries.length;
-  byId("history-list").replaceChildren(...entries.map(({ image, answer }) => element("li", {},
-    element("img", { src: image, alt: "" }), element("bdi", { text: answer ?? words("unknown") }))));
+  byId("history-list").replaceChildren(...entries.map(({ image, answer }, number) => {
+    const name = answer ?? words("unknown");
+    return element("li", {},
+      element("img", { src: image, alt: "" }), element("bdi", { text: name }),
+      element("button", { type: "button", class: "small", text: words("Forget it"), "aria-label": `${words("Forget it")}: ${name}`, onclick: () => forget(number) }));
+  }));
+}
+
+function forget(number) {
+  keep(stored().filter((_, other) => other !== number));
+  showHistory();
+  rescueFocus([...byId("history-list").querySelectorAll("button")].slice(0, number + 1).at(-1), byId("choose"), byId("more"));
 }
 
 byId("history-clear").addEventListener("click", () => {
   localStorage.removeItem(KEY);
   showHistory();
+  rescueFocus(byId("choose"), byId("more"));
 });

@@ -1,10 +1,12 @@
 // The page: pictures come in, faces are found where it judges faces, one button asks who or what they are.
 
 import { checkFolder } from "./bulk.js";
-import { classify, loadModel } from "./device.js";
-import { byId, say } from "./dom.js";
+import { classify, isKept, loadModel } from "./device.js";
+import { byId, rescueFocus, say } from "./dom.js";
 import { askServer, keepFinder, lookForFaces, prepareFinder } from "./finder.js";
+import { showKnown, showPromise } from "./first_screen.js";
 import { remember, showHistory } from "./history.js";
+import { listenForPictures, takeShared } from "./incoming.js";
 import { pictureCard } from "./picture_card.js";
 import { openPicture } from "./pictures.js";
 import { refusal } from "./refusals.js";
@@ -17,12 +19,14 @@ const PING_SECONDS = 15;
 const TOLD_SECONDS = 12;
 const WHERE = "where";
 const NAMED = 5; // files that cannot be read are named
-// `looking` ends when faces were looked for in all pictures: one after the other.
-const page = { pictures: [], cards: new Map(), about: null, known: null, looking: Promise.resolve() };
+// `looking` ends when faces were looked for in all pictures: one after the other. `asking` is true until all have an answer.
+const page = { pictures: [], cards: new Map(), about: null, known: null, looking: Promise.resolve(), asking: false };
 
 /** Whether this model judges faces, and not pictures as a whole. */
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
 const onDevice = () => byId("where").value === "device";
+/** Whether there is no server behind the page, only files: an export. */
+const isAlone = () => page.about?.server === false;
 const fail = (error) => say(byId("message"), error.message);
 
 /** Say something in passing: read out once, and gone after a while. */
@@ -37,12 +41,14 @@ async function take(files) {
   await page.known;
   if (files.length) say(byId("message"), "");
   const unread = [];
+  const before = page.pictures.length;
   for (const file of files) {
     try {
       show(await openPicture(file));
     } catch {
       unread.push(`\u2068${file.name}\u2069`); // a name in Arabic, say, does not turn the sentence round
     }
+    if (page.pictures.length === before + 1) bringIntoView(page.pictures[before]);
   }
   const rest = unread.length - NAMED;
   const name = unread.slice(0, NAMED).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
@@ -56,9 +62,21 @@ function show(picture) {
   if (ofFaces()) look(picture);
 }
 
+/** The first of the pictures that have come is what a visitor sees, and where the keyboard goes on. */
+function bringIntoView(picture) {
+  const { card } = page.cards.get(picture);
+  card.scrollIntoView({ block: "start" });
+  rescueFocus(card.querySelector("h2"));
+}
+
+async function tryExample(file) {
+  await take([file]);
+  await submit();
+}
+
 /** The card of a picture, made anew. */
 function cardOf(picture) {
-  const made = pictureCard(picture, { boxes: ofFaces(), reports: page.about?.reports !== false }, {
+  const made = pictureCard(picture, { boxes: ofFaces(), server: !isAlone(), reports: page.about?.reports !== false }, {
     changed: refreshSubmit,
     removed: remove,
     look: (one) => look(one, askServer),
@@ -81,37 +99,48 @@ async function look(picture, by = (one) => lookForFaces(one, page.about, !onDevi
 }
 
 function remove(picture) {
+  const next = page.pictures[page.pictures.indexOf(picture) + 1] ?? page.pictures.at(-2);
   page.pictures = page.pictures.filter((one) => one !== picture);
   page.cards.get(picture).card.remove();
   page.cards.delete(picture);
   picture.close();
   refreshSubmit();
-  byId("choose").focus();
+  rescueFocus(page.cards.get(next)?.card.querySelector("h2"), byId("choose"));
 }
 
+/** The bar at the bottom: what can be done now is there, and nothing else. */
 function refreshSubmit() {
-  byId("submit-bar").hidden = !page.pictures.length;
+  const some = page.pictures.length > 0;
+  document.body.classList.toggle("with-pictures", some);
+  byId("submit-bar").hidden = !some;
   const submit = byId("submit");
   const asked = page.pictures.reduce((sum, one) => sum + Math.max(1, one.boxes.length), 0);
-  if (ofFaces()) submit.textContent = asked > 1 ? words("Who are they?") : words("Who is this?");
+  if (page.asking) submit.textContent = words("thinking …");
+  else if (ofFaces()) submit.textContent = asked > 1 ? words("Who are they?") : words("Who is this?");
   else submit.textContent = asked > 1 ? words("What are these?") : words("What is this?");
-  submit.disabled = !page.pictures.some((one) => one.waits);
+  submit.hidden = !page.asking && !page.pictures.some((one) => one.waits || one.looking);
+  byId("more").classList.toggle("primary", submit.hidden);
 }
 
 async function submit() {
-  const waiting = page.pictures.filter((one) => one.waits);
+  if (page.asking) return;
   say(byId("message"), "");
-  byId("submit").disabled = true;
-  byId("submit").textContent = words("thinking …");
+  page.asking = true;
+  refreshSubmit();
+  await page.looking;
+  const waiting = page.pictures.filter((one) => one.waits);
   try {
     if (onDevice()) await judgeHere(waiting);
     else await judgeThere(waiting);
   } catch (error) {
     fail(error);
   }
+  page.asking = false;
   if (!onDevice()) watchServer();
   refreshSubmit();
-  page.cards.get(waiting[0])?.card.querySelector(".who")?.scrollIntoView({ block: "nearest" });
+  const answer = page.cards.get(waiting[0])?.card.querySelector(".who");
+  answer?.scrollIntoView({ block: "nearest" });
+  rescueFocus(answer);
 }
 
 async function judgeThere(pictures) {
@@ -180,12 +209,23 @@ async function folder(files) {
   }
 }
 
+/** Say how far the server is; where it cannot be reached, offer the device if it has the model. */
 async function watchServer() {
+  if (isAlone()) return;
+  let isThere = true;
   try {
     say(byId("server"), words("server: {ms} ms", { ms: Math.round(await server.ping()) }));
   } catch {
+    isThere = false;
     say(byId("server"), words("server: no connection"));
   }
+  offerDevice(!isThere && !onDevice() && await isKept());
+}
+
+function offerDevice(isOffered) {
+  const hadFocus = byId("offline").contains(document.activeElement);
+  byId("offline").hidden = !isOffered;
+  if (hadFocus) rescueFocus(byId("submit"), byId("choose"), byId("more"));
 }
 
 /** Looking for faces takes a network of some megabytes: it is fetched while a person still chooses a picture. */
@@ -193,39 +233,33 @@ function prepare() {
   if (ofFaces() && (onDevice() || page.about.finder === "browser")) prepareFinder();
 }
 
-function opens(button, input, then) {
-  byId(button).addEventListener("pointerdown", prepare);
-  byId(button).addEventListener("click", () => byId(input).click());
-  byId(input).addEventListener("change", ({ target }) => {
-    then([...target.files]);
-    target.value = "";
-  });
+function judgeOn(where) {
+  byId("where").value = where;
+  localStorage.setItem(WHERE, where);
+  showPromise(onDevice());
+  if (onDevice()) offerDevice(false);
 }
 
 function listen() {
-  opens("choose", "files", take);
-  opens("photograph", "camera", take);
-  opens("folder", "folder-files", folder);
+  listenForPictures(incoming);
   byId("submit").addEventListener("click", submit);
   byId("clear").addEventListener("click", () => [...page.pictures].forEach(remove));
-  document.addEventListener("paste", (event) => take([...event.clipboardData.files]));
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    document.addEventListener(kind, (event) => {
-      event.preventDefault();
-      byId("drop").classList.toggle("over", kind === "dragover");
-      if (kind === "dragover") prepare();
-      if (kind === "drop") take([...event.dataTransfer.files]);
-    });
-  }
   byId("language").value = currentLanguage();
   byId("language").addEventListener("change", ({ target }) => translate(target.value));
-  byId("where").value = localStorage.getItem(WHERE) ?? "server";
-  byId("where").addEventListener("change", ({ target }) => localStorage.setItem(WHERE, target.value));
+  judgeOn(localStorage.getItem(WHERE) ?? "server");
+  byId("where").addEventListener("change", ({ target }) => judgeOn(target.value));
+  byId("go-device").addEventListener("click", () => {
+    judgeOn("device");
+    say(byId("message"), "");
+    if (page.pictures.some((one) => one.waits)) submit();
+  });
+  for (const kind of ["online", "offline"]) addEventListener(kind, watchServer);
 }
 
 function translate(language) {
   speak(language);
   showTitle();
+  showPromise(onDevice());
   for (const picture of page.pictures) page.cards.get(picture).card.replaceWith(cardOf(picture));
   refreshSubmit();
   showHistory();
@@ -248,9 +282,18 @@ async function learnAbout() {
   offerLanguages(page.about?.languages ?? []);
   showTitle();
   offerClasses(page.about?.classes ?? []);
-  const device = byId("where").querySelector("[value=device]");
-  device.disabled = page.about?.on_device === false;
-  if (device.disabled) byId("where").value = "server";
+  showKnown(page.about, tryExample);
+  offerPlaces();
+}
+
+/** Where answers come from is a choice only where there are two places. */
+function offerPlaces() {
+  byId("where-choice").hidden = isAlone() || page.about?.on_device === false;
+  byId("for-programs").hidden = isAlone();
+  if (isAlone()) judgeOn("device");
+  else if (page.about?.on_device === false) judgeOn("server");
+  // Without a server all that answers is fetched at once, so that it answers without a network, too.
+  if (isAlone() && !navigator.connection?.saveData) Promise.all([loadModel(() => {}), keepFinder()]).catch(() => {});
 }
 
 /** Offer the languages that whoever runs the page has named (none: all), in their order. */
@@ -263,17 +306,7 @@ function offerLanguages(wanted) {
   choice.value = language;
 }
 
-/** Pictures that another app shared with this one wait in the cache of the service worker. */
-async function takeShared() {
-  if (!("caches" in self)) return;
-  const cache = await caches.open("shared");
-  for (const request of await cache.keys()) {
-    const blob = await (await cache.match(request)).blob();
-    await cache.delete(request);
-    await take([new File([blob], decodeURIComponent(new URL(request.url).pathname.split("/").pop()), { type: blob.type })]);
-  }
-}
-
+const incoming = { take, folder, prepare, refuse: (text) => say(byId("message"), text) };
 speak();
 listen();
 performance.mark("pictures can be dropped");
@@ -283,4 +316,4 @@ page.known = learnAbout();
 watchServer();
 setInterval(() => { if (!document.hidden) watchServer(); }, 1000 * PING_SECONDS);
 navigator.serviceWorker?.register("sw.js").catch(() => {});
-await takeShared();
+await takeShared(incoming);

@@ -1,14 +1,14 @@
 // A picture on the page: its boxes, the list of its faces, and who they are.
 
 import { boxEditor } from "./box_editor.js";
-import { element, percent } from "./dom.js";
+import { element, percent, rescueFocus } from "./dom.js";
 import { paint } from "./pictures.js";
 import { words } from "./words.js";
 
 const FACE = 96;
 
-/** A card for a picture. `acts`: changed, removed, reported(box), look; whether it has `boxes`, and takes `reports`. */
-export function pictureCard(picture, { boxes, reports }, acts) {
+/** A card for a picture. `acts`: changed, removed, reported(box), look; whether it has `boxes`, there is a `server`, and it takes `reports`. */
+export function pictureCard(picture, { boxes, server, reports }, acts) {
   const list = element("ul", { class: "faces" });
   const state = element("p", { class: "small", role: "status" });
   const editor = boxes
@@ -25,32 +25,40 @@ export function pictureCard(picture, { boxes, reports }, acts) {
     },
   });
   const look = element("button", { type: "button", text: words("Let the server look"), onclick: () => acts.look(picture) });
+  const heading = element("h2", { tabindex: -1 }, element("bdi", { text: picture.name }));
   const card = element("article", { class: "picture", "aria-label": picture.name },
     element("header", {},
-      element("h2", {}, element("bdi", { text: picture.name })),
+      heading,
       element("button", { type: "button", text: words("Remove picture"), onclick: () => acts.removed(picture) })),
     editor.stage,
     element("div", { class: "details" }, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []))));
 
   function refresh() {
+    const hadFocus = card.contains(document.activeElement);
+    const focused = buttonsOf(list).indexOf(document.activeElement);
     editor.redraw();
-    state.textContent = picture.error || (boxes && !picture.whole ? found(picture) : "");
-    look.hidden = picture.looking || ["server", "second"].includes(picture.finder)
+    state.textContent = picture.error || (boxes && !picture.whole ? found(picture, server) : "");
+    look.hidden = !server || picture.looking || ["server", "second"].includes(picture.finder)
       || (picture.finder === "browser" && picture.boxes.length > 0);
     const shown = picture.boxes.map((box, number) => face(picture, box, number, { acts, reports, refresh }));
     if (picture.whole) shown.push(face(picture, null, 0, { acts, reports, refresh }));
     list.replaceChildren(...shown);
+    // What had the focus was made anew, or is gone: what stands in its place has it now.
+    if (focused >= 0) buttonsOf(list).slice(0, focused + 1).at(-1)?.focus();
+    if (hadFocus) rescueFocus(add, heading);
   }
 
   refresh();
   return { card, refresh };
 }
 
+const buttonsOf = (list) => [...list.querySelectorAll("button")];
+
 /** Who has found the faces, as far as that matters. */
-function found({ looking, finder, boxes }) {
+function found({ looking, finder, boxes }, server) {
   if (looking) return words("looking for faces …");
   if (finder === "server") return boxes.length ? words("faces found by the server") : words("no face found: draw a box");
-  if (!boxes.length) return words("no face found: draw a box, or ask the server");
+  if (!boxes.length) return server ? words("no face found: draw a box, or ask the server") : words("no face found: draw a box");
   if (finder === "second") return words("the server found no face; these the browser found");
   return finder === "stand-in" ? words("faces found in the browser; the server, from whose faces the model learnt, may see others") : "";
 }
@@ -74,7 +82,7 @@ function face(picture, box, number, { acts, reports, refresh }) {
     }));
   }
   return element("li", { class: "face" }, canvas, element("div", {},
-    element("div", { class: "who" }, ...(part ? [`${name}: `, element("bdi", { text: part.answer ?? words("unknown") })] : [name])),
+    element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, element("bdi", { text: part.answer ?? words("unknown") })] : [name])),
     ...(part ? [...why(part), ...nearest(part.nearest)] : []), buttons));
 }
 

@@ -1,5 +1,9 @@
 // The pictures a person has opened: their pixels, the boxes of faces in them, and the answers.
 
+// What a phone's camera makes passes as it is; larger ones are scaled: faces stay large enough, and a server takes them.
+const MOST_SIDE = 4096; // pixels
+const MOST_BYTES = 8e6;
+const QUALITY = 0.92;
 let numbers = 0;
 
 /** A picture. `boxes` are `{id, x, y, width, height, by, part}` in pixels of the upright picture. */
@@ -75,10 +79,26 @@ export class Picture {
   }
 }
 
-/** Open a file as a picture; throws where the browser cannot read it. */
+/** Open a file as a picture, scaled where it is very large; throws where the browser cannot read it. */
 export async function openPicture(file) {
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-  return new Picture(file.name || "picture", file, bitmap);
+  const scale = Math.min(1, MOST_SIDE / Math.max(bitmap.width, bitmap.height));
+  const blob = scale < 1 || file.size > MOST_BYTES ? await smaller(bitmap, scale) : file;
+  // What was scaled is read again: the device sees the pixels that a server would.
+  return new Picture(file.name || "picture", blob, blob === file ? bitmap : await createImageBitmap(blob));
+}
+
+async function smaller(bitmap, scale) {
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  // JPEG has no transparency: it is laid on white, as everywhere.
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
+  return canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
 }
 
 /** Paint a box of a picture (or all of it) onto a canvas, keeping its shape. */

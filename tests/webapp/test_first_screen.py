@@ -1,0 +1,181 @@
+"""The first screen, and what a visitor meets beside the usual way: in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from drawn_dataset import put_whole
+from in_browser import ANSWERS, BOXES, NEEDS_BROWSER, Open, until
+from PIL import Image
+from web_requests import Serve, serving
+
+from curation.take_downs import plan_take_down, take_down
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.settings import WebSettings
+from webapp import model_card
+from webapp.settings import ServeSettings
+
+pytestmark = NEEDS_BROWSER
+SPLITS = {"red": "train", "blue": "test"}
+FOCUS = "document.activeElement.tagName"
+MESSAGE = "document.querySelector('#message').textContent"
+DROP = """(address) => {
+  const data = new DataTransfer();
+  data.setData("text/uri-list", address);
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+}"""
+SHARE_ADDRESS = """() => {
+  const make = (name, more) => Object.assign(document.createElement(name), more);
+  const form = make("form", { method: "post", action: "share", enctype: "multipart/form-data" });
+  form.append(make("input", { name: "url", value: "https://example.org/a.jpg" }));
+  document.body.append(form);
+  form.submit();
+}"""
+
+
+@pytest.fixture
+def filled(dataset: Dataset) -> Dataset:
+    """A dataset with a labelled picture of each of two colours."""
+    keys = {name: put_whole(dataset, Image.new("RGB", (90, 60), name), name) for name in SPLITS}
+    dataset.journal.step("Label", [Choice(key, "label", name) for name, key in keys.items()])
+    dataset.samples.set_splits({keys[name]: (name, SPLITS[name]) for name in keys}, "by hand")
+    return dataset
+
+
+@pytest.fixture
+def shown_address(settings: ServeSettings, filled: Dataset) -> Iterator[str]:
+    """The address of a server that shows pictures of its dataset."""
+    with serving(msgspec.structs.replace(settings, web=WebSettings(faces=True))) as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+def test_faces_are_shown_only_where_the_table_allows_it(
+    serve: Serve, filled: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_card, "SECONDS", 0.0)
+    hidden = serve()
+    assert hidden.get("/api/v1/portraits").json() == {"faces": {}, "example": False}
+    assert hidden.get("/api/v1/example.jpg").status_code == 404
+    shown = serve(web=WebSettings(faces=True))
+    told = shown.get("/api/v1/portraits").json()
+    assert (sorted(told["faces"]), told["example"]) == (["blue", "red"], True)
+    # The example is one that was not learnt from.
+    example = {"files": shown.get("/api/v1/example.jpg").content}
+    answer = shown.post("/api/v1/predict", files=example)
+    assert answer.json()["pictures"][0]["parts"][0]["answer"] == "blue"
+    blue = next(filled.samples.each(label="blue"))
+    take_down(filled, plan_take_down(filled, [blue.image], [], []), "asked for")
+    assert list(shown.get("/api/v1/portraits").json()["faces"]) == ["red"]
+
+
+@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("ja", "dark"), ("zh", "dark")])
+def test_a_phone_shows_whom_it_knows_and_answers_an_example_by_one_tap(
+    opened: Open, shown_address: str, language: str, scheme: str
+) -> None:
+    page = opened(
+        390,
+        844,
+        at=shown_address,
+        locale=language,
+        color_scheme=scheme,
+        is_mobile=True,
+        has_touch=True,
+    )
+    until(page, "document.querySelectorAll('#known img').length === 2")
+    assert page.locator("#known li").all_inner_texts() == ["blue", "green", "red"]
+    where = {"en": "goes to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}[language]
+    assert where in page.inner_text("#promise")
+    page.tap("#example")
+    until(page, f"{ANSWERS} === 1")
+    until(page, "document.querySelector('#submit').hidden")
+    assert page.locator(".who bdi").inner_text() == "blue"
+    seen = page.locator(".picture").bounding_box()
+    assert 0 <= seen["y"] < 100
+    assert page.locator("#submit-bar").bounding_box()["height"] <= 64
+    assert page.locator(":disabled").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_picture_of_26_megapixels_is_scaled_before_it_is_sent(
+    opened: Open, tmp_path: Path
+) -> None:
+    Image.new("RGB", (6240, 4160), "red").save(tmp_path / "large.jpg", quality=95)
+    page = opened()
+    page.set_input_files("#files", [str(tmp_path / "large.jpg")])
+    page.click("text=Add a face")
+    with page.expect_response("**/predict") as answered:
+        page.click("#submit")
+    picture = answered.value.json()["pictures"][0]
+    assert (picture["width"], picture["height"]) == (4096, 2731)
+    assert picture["parts"][0]["answer"] == "red"
+
+
+def test_a_web_address_is_answered_with_what_to_do_instead(opened: Open) -> None:
+    page = opened()
+    page.evaluate(DROP, "https://example.org/a.jpg")
+    until(page, f"{MESSAGE}.includes('save the picture')")
+    page.reload()
+    until(page, "navigator.serviceWorker.controller !== null")
+    # As an app shares a link: without a picture.
+    page.evaluate(SHARE_ADDRESS)
+    page.wait_for_load_state()
+    until(page, f"{MESSAGE}.includes('save the picture')")
+
+
+def test_a_webcam_takes_a_picture(opened: Open) -> None:
+    page = opened()
+    page.click("#photograph")
+    page.click("#webcam-take")
+    until(page, "document.querySelectorAll('.picture').length === 1")
+    assert page.locator("#webcam").is_hidden()
+    assert page.evaluate("document.querySelector('#webcam-video').srcObject") is None
+
+
+def test_offline_the_page_offers_the_device_by_itself(opened: Open, drawn: Path) -> None:
+    page = opened()
+    page.set_input_files("#files", [str(drawn)])
+    page.select_option("#where", "device")
+    assert "stays on this device" in page.inner_text("#promise")
+    page.click("#submit")
+    until(page, f"{ANSWERS} === 2")
+    page.click("#clear")
+    page.select_option("#where", "server")
+    assert page.locator("#offline").is_hidden()
+    page.context.set_offline(True)
+    page.set_input_files("#files", [str(drawn)])
+    until(page, f"{BOXES}.length === 2")
+    page.click("#go-device")
+    until(page, f"{ANSWERS} === 2")
+    assert page.locator("#offline").is_hidden()
+
+
+def test_the_keyboard_never_falls_to_the_page(opened: Open, drawn: Path) -> None:
+    page = opened()
+
+    def press(place: str, key: str = "Enter") -> None:
+        page.focus(place)
+        page.keyboard.press(key)
+
+    page.set_input_files("#files", [str(drawn)])
+    until(page, f"{BOXES}.length === 2")
+    press("#submit")
+    until(page, f"{ANSWERS} === 2")
+    focused = [page.evaluate(FOCUS)]
+    for place, key in [
+        (".faces .face:last-child button", "Enter"),
+        (".box", "Delete"),
+        (".picture header button", "Enter"),
+        ("#history summary", "Enter"),
+        ("#history-list button", "Enter"),
+        ("#history-clear", "Enter"),
+    ]:
+        press(place, key)
+        focused.append(page.evaluate(FOCUS))
+    page.set_input_files("#folder-files", str(drawn.parent))
+    until(page, "document.querySelector('.bulk-list li')")
+    press("#bulk button:last-child")
+    assert "BODY" not in [*focused, page.evaluate(FOCUS)]

@@ -1,0 +1,34 @@
+// The first screen: whom the model knows, an example to try, and where a picture goes.
+
+import { byId, element, say } from "./dom.js";
+import * as server from "./server.js";
+import { words } from "./words.js";
+
+const MOST_KNOWN = 60;
+
+/** Show whom the model knows: names at once, faces as soon as they come, where the page's owner shows them. */
+export async function showKnown(about, tryExample) {
+  const names = about?.classes ?? [];
+  fill(names, {});
+  if (!about?.portraits) return;
+  const { faces, example } = await server.portraits().catch(() => ({ faces: {}, example: false }));
+  fill(names, faces);
+  byId("example").hidden = !example;
+  byId("example").onclick = async () => tryExample(await server.example());
+}
+
+function fill(names, faces) {
+  byId("first").hidden = !names.length;
+  const shown = names.slice(0, MOST_KNOWN).map((name) => element("li", {},
+    ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), element("bdi", { text: name })));
+  const rest = names.length - MOST_KNOWN;
+  if (rest > 0) shown.push(element("li", { text: `+${rest}` }));
+  byId("known").replaceChildren(...shown);
+}
+
+/** Say where a picture goes, as things stand. */
+export function showPromise(onDevice) {
+  say(byId("promise"), onDevice
+    ? words("Your picture stays on this device.")
+    : words("Your picture goes to the server, is answered, and is not kept."));
+}
