@@ -73,8 +73,8 @@ CEILINGS = {
     "labeler/qt": 12_760,
     "baseline": 16_500,
     "pipeline": 4_420,
-    "webapp": 2_845,
-    "tests": 58_170,
+    "webapp": 3_092,
+    "tests": 58_310,
     "benchmarks and tools": 9_900,
 }
 # Names that do not say what they hold.

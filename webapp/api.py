@@ -18,6 +18,7 @@ from webapp.guard import RefusedRequest
 from webapp.model_card import OfModel
 from webapp.portraits import Portraits
 from webapp.recognizer import Upload, answers_to, faces_in
+from webapp.report_spool import ReportSpool
 from webapp.schema import (
     BOXES,
     CARD,
@@ -38,7 +39,7 @@ from webapp.schema import (
 from webapp.served import LoadedModel, Worker, facts_for_device
 from webapp.settings import RequestLimits
 from webapp.uploads import field_of, form_of, upload_of, uploads_of
-from webapp.visitors import Told, ToldTakeDown, keep_report, keep_take_down
+from webapp.visitors import Told, ToldTakeDown, claims_of, keep_take_down, wish_of
 
 JSON = "application/json"
 router = APIRouter(prefix="/api/v1")
@@ -90,15 +91,16 @@ async def _of_pictures(
 )
 async def report(request: Request) -> Response:
     """Keep who it is in truth, until a person has looked at it: a form with `file` and `report`."""
-    worker = _worker(request)
+    worker, spool = _worker(request), _spool(request, "no reports here")
     worker.refuse_if_busy()
     form = await form_of(request, worker.settings.limits)
     try:
         upload, told = await upload_of(form), field_of(form.get("report"), Told, "report")
     finally:
         await form.close()
-    keep = functools.partial(keep_report, worker.settings, worker.models.now, upload, told)
-    return _json(await worker.run(keep))
+    sent, limits = [(upload, told)], worker.settings.limits
+    (kept,) = await worker.run(functools.partial(claims_of, worker.models.now, sent, limits))
+    return _json({"new": await spool.run(functools.partial(spool.keep, kept))})
 
 
 @router.post(
@@ -111,7 +113,7 @@ async def take_down(request: Request) -> Response:
     """Keep a request until a person has looked at it: a form with `takedown`, and perhaps the
     picture as `file`, of which only hashes are kept.
     """
-    worker = _worker(request)
+    worker, spool = _worker(request), _spool(request, "no pictures here")
     worker.refuse_if_busy()
     form = await form_of(request, worker.settings.limits)
     try:
@@ -119,8 +121,10 @@ async def take_down(request: Request) -> Response:
         told = field_of(form.get("takedown"), ToldTakeDown, "takedown")
     finally:
         await form.close()
-    keep = functools.partial(keep_take_down, worker.settings, upload, told)
-    return _json(await worker.run(keep))
+    limits = worker.settings.limits
+    wish = await worker.run(functools.partial(wish_of, upload, told, limits))
+    keep = functools.partial(keep_take_down, spool.root, wish, limits.take_downs)
+    return _json({"new": await spool.run(keep)})
 
 
 @router.get("/classes", summary="Whom the model knows", responses={200: CLASSES, "4XX": ERROR})
@@ -218,6 +222,15 @@ def _fetchable(request: Request) -> LoadedModel:
 def _worker(request: Request) -> Worker:
     found: Worker = request.app.state.worker
     return found
+
+
+def _spool(request: Request, lacking: str) -> ReportSpool:
+    """Return what keeps things in the dataset. Raises `RefusedRequest` where there is none."""
+    spool: ReportSpool | None = request.app.state.spool
+    if spool is None:
+        contact = _worker(request).settings.web.contact or ""
+        raise RefusedRequest(404, lacking, "this server has no dataset", contact)
+    return spool
 
 
 def _json(answer: dict[str, Any]) -> Response:

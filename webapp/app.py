@@ -20,6 +20,7 @@ from webapp.guard import Guard, RefusedRequest
 from webapp.model_card import OfModel, model_card
 from webapp.page_files import PAGE_FILES, page_routes
 from webapp.portraits import portraits_of
+from webapp.report_spool import ReportSpool
 from webapp.served import ModelInForce, Worker
 from webapp.settings import ServeSettings
 
@@ -44,7 +45,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     async def running(app: FastAPI) -> AsyncIterator[None]:
         models = await asyncio.to_thread(_in_force, settings)
         with Worker(settings, models) as app.state.worker:
-            watching = asyncio.create_task(_watch(models))
+            watching = asyncio.create_task(_watch(models, app.state.spool))
             yield
             watching.cancel()
             with suppress(asyncio.CancelledError):
@@ -61,6 +62,8 @@ def create_app(settings: ServeSettings) -> FastAPI:
     )
     app.state.cards = OfModel(model_card, settings)
     app.state.portraits = OfModel(portraits_of, settings)
+    root = settings.dataset
+    app.state.spool = ReportSpool(Path(root), settings.limits) if root else None
     app.include_router(router)
     app.router.routes += page_routes()
     app.mount("/", PAGE_FILES)
@@ -75,8 +78,10 @@ def _in_force(settings: ServeSettings) -> ModelInForce:
     return ModelInForce(Path(settings.served), settings.web, settings.detector)
 
 
-async def _watch(models: ModelInForce) -> None:
+async def _watch(models: ModelInForce, spool: ReportSpool | None) -> None:
     while True:
+        if spool is not None:
+            await spool.run(spool.take)
         await asyncio.sleep(LOOK_SECONDS)
         if await asyncio.to_thread(models.look):
             log.warning("run %s answers now", models.now.run)

@@ -20,6 +20,7 @@ from gleanset.config import Param
 from gleanset.db.visitors import Reports, TakeDownWish
 from gleanset.errors import UsageError
 from gleanset.request import Request, options_of
+from webapp.settings import RequestLimits
 
 ALL = "all"
 """In place of the numbers of reports: all that wait."""
@@ -87,7 +88,7 @@ def accept_claims(job: CommandJob, request: ReportsAccepted) -> Result:
     from curation.web_reports import accept_reports, disputed
 
     every, name = ALL in request.numbers, request.label
-    with job.open() as dataset:
+    with _open(job) as dataset:
         chosen = _chosen(dataset, request.numbers)
         left = disputed(dataset).keys() & set(chosen) if every and name is None else set()
         named = dict.fromkeys((number for number in chosen if number not in left), name)
@@ -104,10 +105,18 @@ def refuse_claims(job: CommandJob, request: ReportsRefused) -> Result:
     """Refuse reports. Their pictures are removed by the next `gleanset gc`."""
     from curation.web_reports import refuse_reports
 
-    with job.open() as dataset:
+    with _open(job) as dataset:
         chosen = _chosen(dataset, request.numbers)
         settled = refuse_reports(dataset, chosen) if chosen else None
     return {"refused": settled.reports if settled else 0}
+
+
+def _open(job: CommandJob) -> Dataset:
+    """Open the dataset, which first takes the reports that a server that has ended kept for it."""
+    from webapp.report_spool import ReportSpool
+
+    ReportSpool(job.root, RequestLimits()).take()
+    return job.open()
 
 
 def _chosen(dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:

@@ -19,7 +19,8 @@ class RequestLimits(msgspec.Struct, frozen=True):
     `body_bytes` of a whole request, within `seconds` from its first byte to its last; `pixels` of
     each of its `pictures`; `faces` of a picture; `per_minute` requests of one address; `waiting`
     requests in a worker that have not begun; `reports`
-    and `take_downs` (requests for them) that nobody has looked at yet.
+    and `take_downs` (requests for them) that nobody has looked at yet. Pictures of all reports
+    take `report_bytes`: those of answered ones leave first, the oldest before the others.
     """
 
     body_bytes: int = 20_000_000
@@ -30,6 +31,7 @@ class RequestLimits(msgspec.Struct, frozen=True):
     per_minute: int = PER_MINUTE
     waiting: int = 64
     reports: int = 10_000
+    report_bytes: int = 1_000_000_000
     take_downs: int = 1_000
 
 

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from baseline.use.picture_parts import NO_FACE
-from curation.web_reports import report_store
 from gleanset import Dataset
 from gleanset.db.classes import class_name
-from gleanset.db.visitors import Claim, Reports, TakeDownRequests, TakeDownWish
-from gleanset.errors import DatasetBusy, DiskFull, NotWritable, Unreadable, UsageError
-from gleanset.files.atomic import write_atomic
+from gleanset.db.visitors import Claim, TakeDownRequests, TakeDownWish
+from gleanset.errors import (
+    DatasetBusy,
+    DiskFull,
+    InputUnusable,
+    NotWritable,
+    Unreadable,
+    UsageError,
+)
+from gleanset.files.names import kept_name
+from gleanset.files.store import sha256_of
 from gleanset.images.cut import within
 from gleanset.images.measure import measure
-from gleanset.records import Box, Measured
+from gleanset.records import Box
+from webapp.bare_picture import bare_picture
 from webapp.guard import RefusedRequest
 from webapp.recognizer import Upload, answers_to
 from webapp.served import LoadedModel
-from webapp.settings import RequestLimits, ServeSettings
+from webapp.settings import RequestLimits
 
 LONGEST_NOTE = 1000
+UNKNOWN = ("unknown", "未知", "不明")
+"""What the page answers where it names nobody, in its languages."""
+SHORT_WAIT = 0.5
+"""Seconds for which another program's writing may hold a visitor up."""
 LONGEST = {"page": 2000, "words": 1000, "reason": 1000, "contact": 200}
 
 
@@ -46,41 +57,47 @@ class ToldTakeDown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contact: str = ""
 
 
-@contextmanager
-def _writing(settings: ServeSettings, lacking: RefusedRequest) -> Iterator[Dataset]:
-    """Open the dataset that a server keeps things in. Raises `RefusedRequest`."""
-    if settings.dataset is None:
-        raise lacking
+class KeptReport(msgspec.Struct, frozen=True):
+    """A report with its picture, and the hash of the file that this came in."""
+
+    claim: Claim
+    picture: bytes
+    sent: str
+
+
+def claims_of(
+    loaded: LoadedModel, requests: Sequence[tuple[Upload, Told]], limits: RequestLimits
+) -> list[KeptReport]:
+    """Return reports with what the model itself says of them. Raises `RefusedRequest`."""
+    return [_claim(loaded, upload, sent, limits) for upload, sent in requests]
+
+
+def _claim(loaded: LoadedModel, upload: Upload, sent: Told, limits: RequestLimits) -> KeptReport:
+    if len(sent.note) > LONGEST_NOTE:
+        raise RefusedRequest(422, "note too long", f"at most {LONGEST_NOTE} letters")
+    claimed, answer = _class_name(sent.claimed), _answer(loaded, upload, sent, limits)
     try:
-        with Dataset.open(settings.dataset) as dataset:
-            yield dataset
-    except (DatasetBusy, DiskFull, NotWritable) as error:
-        raise RefusedRequest(503, "cannot keep it", error.what, error.mend) from error
-
-
-def keep_report(
-    settings: ServeSettings, loaded: LoadedModel, upload: Upload, sent: Told
-) -> dict[str, Any]:
-    """Keep a report with what the model itself says of it; whether it is a new one.
-
-    Raises `RefusedRequest`.
-    """
-    nowhere = RefusedRequest(404, "no reports here", "this server has no dataset to keep them in")
-    with _writing(settings, nowhere) as dataset:
-        if len(sent.note) > LONGEST_NOTE:
-            raise RefusedRequest(422, "note too long", f"at most {LONGEST_NOTE} letters")
-        claimed, answer = _class_name(sent.claimed), _answer(loaded, upload, sent, settings.limits)
-        picture = _measured(upload, settings.limits.pixels)
-        box, note = _box(sent, picture), sent.note
-        claim = Claim(picture.sha256, picture.format, box, claimed, loaded.run, *answer, note)
-        return {"new": _kept(dataset, upload.data, claim, settings.limits.reports)}
+        picture = bare_picture(upload.data, limits.pixels)
+    except Unreadable as refused:
+        raise RefusedRequest(422, refused.reason, refused.detail) from refused
+    whole = Box(0, 0, picture.width, picture.height)
+    box = within(Box(*sent.box) if sent.box else whole, picture.width, picture.height)
+    if box is None:
+        raise RefusedRequest(422, "box outside the picture", str(sent.box))
+    sha256 = sha256_of(picture.data)
+    claim = Claim(sha256, picture.format, box, claimed, loaded.run, *answer, sent.note)
+    return KeptReport(claim, picture.data, sha256_of(upload.data))
 
 
 def _class_name(claimed: str) -> str:
     try:
-        return class_name(claimed)
+        name = class_name(claimed)
     except UsageError as error:
         raise RefusedRequest(422, "no name of a class", error.what, error.mend) from error
+    # What Windows keeps for devices, and what the page answers where it does not know.
+    if kept_name(name) == f"_{name}" or name.casefold() in UNKNOWN:
+        raise RefusedRequest(422, "no name of a class", f"{name!r} is the name of no class")
+    return name
 
 
 def _answer(
@@ -99,53 +116,39 @@ def _answer(
     return part["answer"], part["predictions"][0]["confidence"]
 
 
-def _measured(upload: Upload, most_pixels: int) -> Measured:
-    try:
-        return measure(upload.data, most_pixels)
-    except Unreadable as refused:
-        raise RefusedRequest(422, refused.reason, refused.detail) from refused
-
-
-def _box(claim: Told, picture: Measured) -> Box:
-    whole = Box(0, 0, picture.width, picture.height)
-    box = within(Box(*claim.box) if claim.box else whole, picture.width, picture.height)
-    if box is None:
-        raise RefusedRequest(422, "box outside the picture", str(claim.box))
-    return box
-
-
-def _kept(dataset: Dataset, data: bytes, claim: Claim, most: int) -> bool:
-    """Return whether it is new. File and row come together: `gc` removes nothing in between."""
-    reports = Reports(dataset.db)
-    with dataset.db.write():
-        if dataset.images.buried(claim.sha256) is not None:
-            raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
-        if reports.count() >= most:
-            raise RefusedRequest(503, "full", "too many reports wait to be looked at")
-        path = report_store(dataset.root, dataset.cache).path(claim.sha256, claim.format)
-        # Beside its place, where nothing but a row makes it known.
-        write_atomic(Path(str(path)), data)
-        return reports.add(claim)
-
-
-def keep_take_down(
-    settings: ServeSettings, upload: Upload | None, sent: ToldTakeDown
-) -> dict[str, Any]:
-    """Keep a request; whether it is a new one. Of a picture only its hashes are kept.
+@contextmanager
+def writable(root: Path) -> Iterator[Dataset]:
+    """Open a dataset that others may be writing to: for this it waits `SHORT_WAIT` at most.
 
     Raises `RefusedRequest`.
     """
-    contact = settings.web.contact or ""
-    nowhere = RefusedRequest(404, "no pictures here", "this server has no dataset", contact)
-    with _writing(settings, nowhere) as dataset:
-        wish, requests = _wish(settings.limits, upload, sent), TakeDownRequests(dataset.db)
-        with dataset.db.write():
-            if requests.count() >= settings.limits.take_downs:
-                raise RefusedRequest(503, "too many wait", "nobody has looked at them yet")
-            return {"new": requests.add(wish)}
+    try:
+        with Dataset.open(root) as dataset:
+            dataset.db.wait_at_most(SHORT_WAIT)
+            dataset.db.refuse_if_read_only()
+            yield dataset
+    except (UsageError, InputUnusable, Unreadable) as error:
+        status, reason = 409, "cannot be done"
+        if isinstance(error, DatasetBusy | DiskFull | NotWritable):
+            status, reason = 503, "busy" if isinstance(error, DatasetBusy) else "cannot keep it"
+        retry = {"retry-after": "2"} if reason == "busy" else {}
+        raise RefusedRequest(status, reason, str(error), headers=retry) from error
 
 
-def _wish(limits: RequestLimits, upload: Upload | None, wish: ToldTakeDown) -> TakeDownWish:
+def keep_take_down(root: Path, wish: TakeDownWish, most: int) -> bool:
+    """Keep a request, unless `most` wait already; whether it is a new one.
+
+    Raises `RefusedRequest`.
+    """
+    with writable(root) as dataset, dataset.db.write():
+        requests = TakeDownRequests(dataset.db)
+        if requests.count() >= most:
+            raise RefusedRequest(503, "too many wait", "nobody has looked at them yet")
+        return requests.add(wish)
+
+
+def wish_of(upload: Upload | None, wish: ToldTakeDown, limits: RequestLimits) -> TakeDownWish:
+    """Return which picture is meant; of one that is sent its hashes. Raises `RefusedRequest`."""
     texts = {name: getattr(wish, name).strip() for name in LONGEST}
     for name, longest in LONGEST.items():
         if len(texts[name]) > longest:
@@ -158,7 +161,10 @@ def _wish(limits: RequestLimits, upload: Upload | None, wish: ToldTakeDown) -> T
         raise RefusedRequest(422, "which picture?", "give its page, the picture, or words")
     if upload is None:
         return TakeDownWish(**texts)
-    picture = _measured(upload, limits.pixels)
+    try:
+        picture = measure(upload.data, limits.pixels)
+    except Unreadable as refused:
+        raise RefusedRequest(422, refused.reason, refused.detail) from refused
     return TakeDownWish(**texts, sha256=picture.sha256, phash=picture.phash)
 
 

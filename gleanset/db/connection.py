@@ -317,6 +317,10 @@ class Connection:
         """Return another number whenever another connection has written; costs next to nothing."""
         return self.number("PRAGMA data_version")
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Let what other programs write hold this connection up no longer than so."""
+        self.number(f"PRAGMA busy_timeout={round(1000 * seconds)}")
+
     def optimise(self) -> None:
         """Let SQLite gather statistics where they are out of date; quick, by samples."""
         with self._mended:

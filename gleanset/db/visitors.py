@@ -39,8 +39,7 @@ class VisitorTable(Generic[Sent]):
 
     def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
         """Accept or refuse them as a part of a step. Call inside a write."""
-        changes = [Change(self._table, number, status) for number in numbers]
-        Changes(self._db).make(step, changes)
+        Changes(self._db).make(step, [Change(self._table, number, status) for number in numbers])
 
 
 SAME_FACE = 0.5
@@ -81,15 +80,17 @@ class Reports(VisitorTable[Report]):
 
     def add(self, claim: Claim) -> bool:
         """Keep a claim; False where the same one is there already. Call inside a write."""
-        if self._db.number(
-            "SELECT 1 FROM report WHERE sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=?",
-            (claim.sha256, *claim.box, claim.claimed),
-        ):
+        if self.has(claim):
             return False
         row = values_of(claim, note=clean(claim.note), at=now()) | columns_of_box(claim.box)
         del row["box"]
         self._db.insert("report", row)
         return True
+
+    def has(self, claim: Claim) -> bool:
+        """Return whether the same was claimed of the same box before, whatever became of it."""
+        sql = "SELECT 1 FROM report WHERE sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=?"
+        return bool(self._db.number(sql, (claim.sha256, *claim.box, claim.claimed)))
 
     def accepted_since(self, time: str) -> int:
         """Return how many were accepted after a time (ISO 8601), and still are."""
@@ -122,9 +123,7 @@ class Reports(VisitorTable[Report]):
         return [one for one in others if _overlap(one.claim.box, report.claim.box) >= SAME_FACE]
 
     def pictures(self, start: str) -> list[str]:
-        """Return the hashes of up to two pictures of reports, whatever became of these, that begin
-        so.
-        """
+        """Return the hashes of up to two pictures of reports, of any status, that begin so."""
         return self._db.column(
             "SELECT DISTINCT sha256 FROM report WHERE sha256>=? AND sha256<? ORDER BY 1 LIMIT 2",
             (start, start + "g"),
@@ -132,9 +131,8 @@ class Reports(VisitorTable[Report]):
 
     def uses(self, sha256: str) -> bool:
         """Return whether a report that waits is about this picture."""
-        return bool(
-            self._db.number("SELECT 1 FROM report WHERE sha256=? AND status=?", (sha256, PENDING))
-        )
+        sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"
+        return bool(self._db.number(sql, (sha256, PENDING)))
 
 
 def _overlap(first: Box, other: Box) -> float:
@@ -193,10 +191,8 @@ class TakeDownRequests(VisitorTable[TakeDownRequest]):
     def add(self, wish: TakeDownWish) -> bool:
         """Keep a wish; False where the very same is there already. Call inside a write."""
         texts = tuple(map(clean, (wish.page, wish.sha256, wish.words, wish.reason, wish.contact)))
-        if self._db.number(
-            "SELECT 1 FROM takedown WHERE (page,sha256,words,reason,contact)=(?,?,?,?,?)",
-            texts,
-        ):
+        sql = "SELECT 1 FROM takedown WHERE (page,sha256,words,reason,contact)=(?,?,?,?,?)"
+        if self._db.number(sql, texts):
             return False
         phash = None if wish.phash is None else signed(wish.phash)
         row: dict[str, object] = {"at": now(), "phash": phash}

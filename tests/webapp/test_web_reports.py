@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from other_program import locked
 from starlette.testclient import TestClient
-from tools_for_tests import run_here
+from tools_for_tests import eventually, run_here
 from web_requests import Serve, picture_of
 
 from curation.web_reports import accept_reports, picture_of_report, refuse_reports
@@ -89,13 +88,12 @@ def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
 
 
 def test_gc_takes_no_report_that_is_being_taken_in(client: TestClient, dataset: Dataset) -> None:
-    with ThreadPoolExecutor(2) as threads, locked(dataset.root):
-        taken = threads.submit(report, client, claimed="mei")
-        time.sleep(1)  # it has read the picture, and waits for the catalogue
-        removed = threads.submit(collect_old_files, dataset.root)
-        time.sleep(1)
-    assert taken.result().json() == {"new": True}
-    removed.result()
+    with ThreadPoolExecutor(1) as threads:
+        with locked(dataset.root):
+            assert report(client, claimed="mei").json() == {"new": True}
+            removed = threads.submit(collect_old_files, dataset.root)
+        removed.result()
+    assert eventually(lambda: Reports(dataset.db).count() == 1)
     (kept,) = Reports(dataset.db).each()
     assert picture_of_report(dataset, kept) == RED
 
@@ -132,6 +130,10 @@ NO_REPORTS: list[tuple[dict[str, object], str]] = [
     ({"claimed": ""}, "no name of a class"),
     ({"claimed": "../../etc"}, "no name of a class"),
     ({"claimed": "x" * 10_000}, "no name of a class"),
+    ({"claimed": "Con"}, "no name of a class"),
+    ({"claimed": "nul.txt"}, "no name of a class"),
+    ({"claimed": " Unknown "}, "no name of a class"),
+    ({"claimed": "不明"}, "no name of a class"),
     ({"claimed": "mei", "note": "x" * 2000}, "note too long"),
     ({"claimed": "mei", "box": [900, 900, 5, 5]}, "box outside the picture"),
     ({"claimed": "mei", "box": [1, 2]}, "wrong report"),

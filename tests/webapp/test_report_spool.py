@@ -1,0 +1,139 @@
+"""Reports while another program writes to the catalogue, through kills, and what they may take."""
+
+from __future__ import annotations
+
+import io
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from other_program import locked
+from PIL import Image
+from starlette.testclient import TestClient
+from test_web_reports import report
+from tools_for_tests import eventually, picture, python, run_here
+from web_requests import Serve, picture_of
+
+from curation.web_reports import picture_of_report, refuse_reports
+from gleanset import Dataset
+from gleanset.db.visitors import REFUSED, Reports
+from gleanset.images.decode import decode
+from webapp.bare_picture import bare_picture
+
+KEEP = """
+import io, sys
+from pathlib import Path
+from PIL import Image
+from gleanset import Box
+from gleanset.db.visitors import Claim
+from gleanset.files.store import sha256_of
+from webapp.report_spool import ReportSpool
+from webapp.settings import RequestLimits
+from webapp.visitors import KeptReport
+spool = ReportSpool(Path(sys.argv[1]), RequestLimits())
+for number in range(int(sys.argv[2]), 100_000):
+    Image.new("RGB", (9, 9), number).save(file := io.BytesIO(), "PNG")
+    sha256 = sha256_of(file.getvalue())
+    claim = Claim(sha256, "PNG", Box(0, 0, 9, 9), "mei", "a-run")
+    assert spool.keep(KeptReport(claim, file.getvalue(), sha256))
+    print(sha256, flush=True)
+"""
+
+
+def kept_files(dataset: Dataset) -> list[Path]:
+    return [path for path in (dataset.root / "web" / "reports").rglob("*") if path.is_file()]
+
+
+def test_while_another_program_writes_nobody_waits_and_no_report_is_lost(
+    client: TestClient, dataset: Dataset
+) -> None:
+    files = {"files": ("a.png", picture_of("blue"))}
+
+    def seconds_of_a_prediction() -> float:
+        begun = time.monotonic()
+        assert client.post("/api/v1/predict", files=files).status_code == 200
+        return time.monotonic() - begun
+
+    with locked(dataset.root), ThreadPoolExecutor(4) as threads:
+        names = [f"mei {number}" for number in range(12)]
+        begun = time.monotonic()
+        sent = [threads.submit(report, client, claimed=name) for name in names]
+        longest = max(seconds_of_a_prediction() for _ in range(5))
+        assert [one.result().json() for one in sent] == [{"new": True}] * 12
+        # Each alone would have waited for half a minute until the catalogue is given up.
+        assert time.monotonic() - begun < 20
+        assert longest < 5
+        assert report(client, claimed="mei 3").json() == {"new": False}
+        assert Reports(dataset.db).count() == 0
+    assert eventually(lambda: Reports(dataset.db).count() == 12)
+    assert eventually(lambda: not list((dataset.root / "web" / "spool").iterdir()))
+
+
+def test_killed_at_any_time_what_was_answered_is_in_the_catalogue(dataset: Dataset) -> None:
+    answered = set[str]()
+    for lines in (1, 5, 20):
+        with locked(dataset.root), python(KEEP, dataset.root, str(1000 * lines)) as server:
+            assert server.stdout is not None
+            answered |= {server.stdout.readline() for _ in range(lines)}
+            server.kill()
+            answered |= set(server.stdout)
+    run_here("webapp.cli", "reports", "refuse", "all", "-d", dataset.root)
+    kept = {f"{one.claim.sha256}\n" for one in Reports(dataset.db).each(REFUSED)}
+    assert len(answered) >= 26
+    assert {line for line in answered if line.endswith("\n")} <= kept
+    assert not list((dataset.root / "web" / "spool").glob("*.report"))
+
+
+def test_what_trails_a_picture_is_not_kept(client: TestClient, dataset: Dataset) -> None:
+    clean = picture(1)
+    for junk in (b"", b"PK\3\4 a program", bytes(100_000), clean + clean):
+        assert report(client, data=clean + junk, claimed=f"mei {len(junk)}").status_code == 200
+    (path,) = kept_files(dataset)
+    assert path.read_bytes() == clean, "bit for bit, so that it is known again elsewhere"
+    assert len({one.claim.sha256 for one in Reports(dataset.db).each()}) == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_picture_alone_shows_the_same_and_no_more(kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((60, 40), 80).convert("RGB").save(buffer, kind)
+    sent = buffer.getvalue()
+    alone = bare_picture(sent + b"junk" * 5000, 10_000)
+    assert b"junk" not in alone.data
+    assert (alone.width, alone.height) == (60, 40)
+    assert (alone.data == sent) == (kind in ("JPEG", "PNG"))
+    if kind != "WEBP":
+        assert decode(alone.data).pixels.tobytes() == decode(sent).pixels.tobytes()
+
+
+def test_what_hides_within_a_picture_is_not_kept_either() -> None:
+    jpeg, png = picture(1), picture_of("red")
+    segment, chunk = b"\xff\xe5\xff\xff" + bytes(65_533), b"juNk" + bytes(300_000)
+    size, crc = (len(chunk) - 4).to_bytes(4, "big"), zlib.crc32(chunk).to_bytes(4, "big")
+    for parcel in (
+        jpeg[:2] + segment * 5 + jpeg[2:],
+        png[:33] + size + chunk + crc + png[33:],
+    ):
+        alone = bare_picture(parcel, 10_000)
+        assert len(alone.data) < 20_000
+        assert decode(alone.data).pixels.size == decode(parcel).pixels.size
+
+
+def test_all_reports_take_so_many_bytes_and_the_oldest_answered_ones_leave(
+    serve: Serve, dataset: Dataset
+) -> None:
+    pictures = [picture(seed) for seed in range(5)]
+    client = serve(limits={"report_bytes": sum(map(len, pictures[:4])) - 1})
+    for number, data in enumerate(pictures[:3]):
+        assert report(client, data=data, claimed=f"mei {number}").status_code == 200
+        time.sleep(0.01)  # files have times
+    answer = report(client, data=pictures[3], claimed="mei")
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "full")
+    first, second, third = Reports(dataset.db).each()
+    refuse_reports(dataset, [second.id, first.id])
+    assert report(client, data=pictures[3], claimed="mei").status_code == 200
+    left = {path.read_bytes() for path in kept_files(dataset)}
+    assert left == set(pictures[1:4]), "the oldest answered one has left, what waits never"
+    assert picture_of_report(dataset, third) == pictures[2]

@@ -1,0 +1,136 @@
+"""Reports on their way into the catalogue, which a harvest may hold for as long as it likes.
+
+Each is a file in `web/spool/` before its visitor is answered, so that no kill loses it, and is
+removed when it has its row in the catalogue and its picture in `web/reports/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from curation.web_reports import report_store
+from gleanset import Dataset
+from gleanset.db.visitors import Reports
+from gleanset.errors import GleansetError
+from gleanset.files.atomic import write_atomic
+from gleanset.files.store import sha256_of
+from webapp.guard import RefusedRequest
+from webapp.settings import RequestLimits
+from webapp.visitors import KeptReport, writable
+
+ENDING, DAMAGED = ".report", ".damaged"
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class ReportSpool:
+    """Keeps reports of the dataset in `root` in files until its catalogue takes them.
+
+    Several servers and commands may use it at a time.
+    """
+
+    def __init__(self, root: Path, limits: RequestLimits) -> None:
+        self.root, self._limits = root, limits
+        self._folder = root / "web" / "spool"
+        self._turn = asyncio.Lock()
+        self._held_up = False
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, in the one thread for what may wait for the catalogue."""
+        async with self._turn:
+            return await asyncio.to_thread(work)
+
+    def waiting(self) -> list[Path]:
+        """Return the files of reports that wait for the catalogue, the oldest first."""
+        files = list[tuple[int, Path]]()
+        for file in self._folder.glob(f"*{ENDING}"):
+            with suppress(FileNotFoundError):  # taken meanwhile
+                files.append((file.stat().st_mtime_ns, file))
+        return [file for _, file in sorted(files)]
+
+    def keep(self, report: KeptReport) -> bool:
+        """Keep a report, and let the catalogue take it if that is free; whether it is a new one.
+
+        Raises `RefusedRequest`.
+        """
+        claim = report.claim
+        identity = msgspec.json.encode((claim.sha256, claim.box, claim.claimed))
+        file = self._folder / f"{sha256_of(identity)}{ENDING}"
+        with writable(self.root) as dataset:
+            if file.exists() or Reports(dataset.db).has(claim):
+                return False
+            self._refuse(dataset, report)
+            write_atomic(file, msgspec.msgpack.encode(report), scratch=self.root / "cache")
+        if not self._held_up:
+            self.take()
+        return True
+
+    def _refuse(self, dataset: Dataset, report: KeptReport) -> None:
+        """Raise `RefusedRequest` for a picture that was taken down, or where there is no room."""
+        if _is_buried(dataset, report):
+            raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
+        sizes = [file.stat().st_size for file in self.waiting()]
+        room = self._limits.report_bytes - sum(sizes) - len(report.picture)
+        many = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
+        if many or _shrunk(dataset, room) > room:
+            raise RefusedRequest(503, "full", "too many reports wait to be looked at")
+
+    def take(self) -> None:
+        """Let the catalogue take what waits, unless another program writes to it for long."""
+        try:
+            for file in self.waiting():
+                with writable(self.root) as dataset:
+                    _take(dataset, file)
+            self._held_up = False
+        except (RefusedRequest, GleansetError, OSError) as error:
+            if not self._held_up:
+                log.warning("reports wait in %s: %s", self._folder, error)
+            self._held_up = True
+
+
+def _take(dataset: Dataset, file: Path) -> None:
+    """Give a report its row and its picture its place, at once: `gc` removes nothing in between."""
+    try:
+        report = msgspec.msgpack.decode(file.read_bytes(), type=KeptReport)
+    except FileNotFoundError:
+        return  # another server was quicker
+    except msgspec.MsgspecError:
+        log.exception("%s is no report", file.rename(file.with_suffix(DAMAGED)))
+        return
+    claim = report.claim
+    with dataset.db.write():
+        reports, store = Reports(dataset.db), report_store(dataset.root, dataset.cache)
+        if not (_is_buried(dataset, report) or reports.has(claim)):
+            # Beside its place, where nothing but a row makes it known.
+            write_atomic(Path(str(store.path(claim.sha256, claim.format))), report.picture)
+            reports.add(claim)
+    file.unlink(missing_ok=True)
+
+
+def _is_buried(dataset: Dataset, report: KeptReport) -> bool:
+    hashes = (report.sent, report.claim.sha256)
+    return any(dataset.images.buried(sha256) is not None for sha256 in hashes)
+
+
+def _shrunk(dataset: Dataset, most: int) -> int:
+    """Return how many bytes pictures of reports take. Where these are over `most`, those that are
+    answered leave first, the oldest before the others.
+    """
+    reports = Reports(dataset.db)
+    files = sorted(report_store(dataset.root, dataset.cache).each(), key=lambda kept: kept[2])
+    taken = sum(size for _, size, _ in files)
+    if taken <= most:
+        return taken
+    with dataset.db.write():
+        for file, size, _ in files:
+            if taken > most and not reports.uses(file.stem):
+                file.unlink(missing_ok=True)
+                taken -= size
+    return taken
