@@ -12,7 +12,6 @@ import msgspec
 from gleanset.completion import one_of, registered_in
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
-from gleanset.db.statistics import Statistics
 from gleanset.request import Request, WorkerCount
 from gleanset.work.progress import Progress
 
@@ -250,6 +249,8 @@ def whole_instead(dataset: Dataset) -> tuple[str, str] | None:
     photos of cats and flowers animeface finds 4 faces. So are cut faces: of those of 256 pixels it
     finds none in 19 %, others in half of them.
     """
+    from gleanset.db.statistics import Statistics
+
     searched = Statistics(dataset.db).searched_for_faces(WHOLE)
     without = searched.all - searched.with_face
     if without and searched.with_face * FEW < searched.all:
