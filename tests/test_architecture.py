@@ -71,10 +71,10 @@ CEILINGS = {
     "facecrop": 3_520,
     "labeler": 26_380,
     "labeler/qt": 12_760,
-    "baseline": 16_500,
+    "baseline": 16_620,
     "pipeline": 4_420,
-    "webapp": 3_092,
-    "tests": 58_310,
+    "webapp": 3_128,
+    "tests": 58_450,
     "benchmarks and tools": 9_900,
 }
 # Names that do not say what they hold.

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from baseline.data.runs import METRICS, TRAINED_ON, dataset_of_run
+from baseline.judge.answers import DecisionRule, load_decision_rule
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.run_figures import RunFigures, read_metrics
 from gleanset import Dataset
@@ -65,6 +66,8 @@ def model_card(settings: ServeSettings, loaded: LoadedModel) -> Told:
         "classes": _classes(loaded.model.classes, metrics),
         "unknown_below": rule.unknown_below,
         "own_threshold": settings.web.unknown_below is not None,
+        "tells_strangers": rule.unfamiliar_below is not None,
+        "strangers": _strangers(folder, rule),
         "measured": _measured(metrics),
         **_history(folder),
         "contact": settings.web.contact,
@@ -108,6 +111,23 @@ def _measured(metrics: RunFigures | None) -> Told | None:
             clear = metrics is not None and metrics.clear_of_copies
             return {"split": split, **_figures(figures), "clear_of_copies": clear}
     return None
+
+
+def _strangers(folder: Path | None, rule: DecisionRule) -> Told | None:
+    """Return what telling strangers costs of the known, and how many rejected ones it finds."""
+    try:
+        chosen = load_decision_rule(folder).chosen.unfamiliar if folder else None
+    except GleansetError:
+        return None
+    if chosen is None or chosen.below != rule.unfamiliar_below:
+        return None
+    return {
+        "known_unknown": chosen.on_average,
+        "pictures": chosen.count,
+        "moments": chosen.moments,
+        "rejected": chosen.strangers,
+        "rejected_unknown": chosen.strangers_unknown,
+    }
 
 
 def _figures(figures: SplitFigures) -> Told:

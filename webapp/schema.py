@@ -40,6 +40,10 @@ _PART = _object(
         "score": _or_null("number"),
         "answer": _or_null("string"),
         "familiarity": _or_null("number"),
+        "tells_strangers": {
+            "type": "boolean",
+            "description": "whether the answer would be null for what looks like nothing learnt",
+        },
         "unfamiliar": {
             "type": "boolean",
             "description": "the answer is null because the picture looks like nothing learnt",
@@ -126,6 +130,15 @@ _LEARNT_FROM = _object(
         "gone": WHOLE,
     }
 )
+_STRANGERS = _object(
+    {
+        "known_unknown": NUMBER,
+        "pictures": WHOLE,
+        "moments": WHOLE,
+        "rejected": WHOLE,
+        "rejected_unknown": WHOLE,
+    }
+)
 _CLASS_COUNTS = {split: _or_null("integer") for split in ("train", "val", "test")}
 CARD = _answer(
     "What is known; null is not known",
@@ -138,6 +151,8 @@ CARD = _answer(
             "classes": _list(_object({"name": TEXT, **_CLASS_COUNTS})),
             "unknown_below": _or_null("number"),
             "own_threshold": {"type": "boolean"},
+            "tells_strangers": {"type": "boolean"},
+            "strangers": {"anyOf": [_STRANGERS, {"type": "null"}]},
             "measured": {"anyOf": [_MEASURED, {"type": "null"}]},
             "preset": _or_null("string"),
             "date": _or_null("string"),

@@ -105,7 +105,8 @@ class FamiliarityThreshold(msgspec.Struct, frozen=True):
     Chosen so that of known pictures at most `wanted` are: on average over other vals at most
     `on_average`, which is more where val has fewer than `needed` moments, and then not `promised`.
     Of the `count` pictures of val, of `moments` moments, `unknown` are; of as many other pictures
-    at most `at_most` will be, with 95 % confidence.
+    at most `at_most` will be, with 95 % confidence. Those of train are among them where there are
+    `folds`. `strangers` rejected pictures played no part: `strangers_unknown` of them are unknown.
     """
 
     below: float
@@ -117,20 +118,30 @@ class FamiliarityThreshold(msgspec.Struct, frozen=True):
     at_most: float
     needed: int
     promised: bool
+    folds: int = 0
+    strangers: int = 0
+    strangers_unknown: int = 0
 
     def describe(self) -> str:
         """Say what is called unknown, and what is promised of it."""
+        seen = "pictures that were not learnt from" if self.folds else "pictures of val"
         words = (
             f"below a familiarity of {self.below:.3f} the answer is unknown: {self.unknown} of "
-            f"{self.count} pictures of val ({count(self.moments, 'moment')}) would be; of pictures "
+            f"{self.count} {seen} ({count(self.moments, 'moment')}) would be; of pictures "
             f"of these classes at most {100 * self.on_average:.3g} % on average, and of as many "
-            f"others as val has, with 95 % confidence, at most {100 * self.at_most:.3g} %"
+            f"others as these, with 95 % confidence, at most {100 * self.at_most:.3g} %"
         )
+        if self.strangers:
+            rejected = count(self.strangers, "picture")
+            words += f"; of {rejected} that were rejected {self.strangers_unknown} are unknown"
         if self.promised:
             return words
         if not self.needed:
             return f"{words}; no number of moments can promise 0 %"
         return f"{words}; to promise {100 * self.wanted:.4g} %, val needs {self.needed:,} moments"
+
+
+BLIND = "it cannot tell strangers: too little was held out to promise that the known stay known"
 
 
 class ChosenThresholds(msgspec.Struct, frozen=True):

@@ -83,7 +83,8 @@ class SplitAnswers:
 def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -> DecisionRule:
     """Choose the thresholds that fulfil the request; those of before stay unless asked for anew.
 
-    All are solved and told together, for each changes what the others do. Raises `UsageError` for a
+    All are solved and told together, for each changes what the others do; only that of familiarity
+    depends on no other, and stays as training or a person chose it. Raises `UsageError` for a
     class that the run does not know, `InputUnusable` where val cannot fulfil it.
     """
     if request.forget:
@@ -95,11 +96,9 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     spared = {old.name: old.wanted for old in held.spared if old.name in there}
     rule = fit_recall_thresholds(val, spared | dict(request.recall), before)
     rate, error = request.unknown_rate, request.unknown_error
-    if rate is None and held.unfamiliar is not None:
-        rate = held.unfamiliar.wanted
     if error is None and held.unknown is not None:
         error = held.unknown.wanted
-    unfamiliar = None if rate is None else _familiarity_threshold(val, rate)
+    unfamiliar = held.unfamiliar if rate is None else _familiarity_threshold(val, rate)
     if unfamiliar is not None:
         rule = rule.but(unfamiliar_below=unfamiliar.below)
     unknown = None if error is None else reject_option(val, error, rule)

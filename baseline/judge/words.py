@@ -32,6 +32,7 @@ KNOWN = {
     "val": "which it was tuned by: no true test",
 }
 """What a share of right answers on a split is worth, but for test."""
+TOLD = ("unknown", "more_pictures", "report")
 NOT_JUDGED = "unknown: there is no picture in test or val to judge it by"
 
 
@@ -50,7 +51,7 @@ def training_words(done: Mapping[str, Any], folder: Path, root: Path) -> Words:
     if judged is not None and figures is not None:
         lines |= right_words(judged, figures, done.get("copies"))
         lines["confused"] = _confused(figures)
-    lines |= {name: str(done[name]) for name in ("more_pictures", "report") if done.get(name)}
+    lines |= {name: str(done[name]) for name in TOLD if done.get(name)}
     commands = ["baseline predict PICTURE", "webapp serve"]
     if judged != "test":
         commands.insert(0, "labeler split --ratio 8:1:1")

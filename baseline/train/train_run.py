@@ -17,6 +17,7 @@ from baseline.data.copy_search import copy_search
 from baseline.data.grouped_split import with_val
 from baseline.data.runs import ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
 from baseline.data.samples import SPLITS, find_examples, prior_shift
+from baseline.judge.answers import BLIND, load_decision_rule, save_decision_rule
 from baseline.judge.curve import save_curve
 from baseline.judge.familiarity import save_feature_scale
 from baseline.judge.judging import (
@@ -43,6 +44,7 @@ from baseline.train.networks import GalleryHead, Net
 from baseline.train.run_logger import RunLogger
 from baseline.train.storage import save_model
 from baseline.train.trials import FoldTrials
+from baseline.train.unknown_rule import with_unknown_rule
 from baseline.use.crops import save_crops
 from curation.snapshots import made_from
 from gleanset import Dataset
@@ -159,6 +161,8 @@ def _train_and_judge(
         save_feature_scale(folder, scale_of(outputs["train"]), scratch=scratch)
     shift = prior_shift(data.examples, data.settings)
     judged = judge_run(data.dataset, run_id, data.examples, outputs, shift, scratch)
+    rule = with_unknown_rule(data, trained.net, outputs, load_decision_rule(folder))
+    save_decision_rule(folder, rule, scratch=scratch)
     _warn(judged, say)
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())
@@ -193,7 +197,8 @@ def _train_and_judge(
     taught = {sample.key for sample in data.examples.splits["train"]}
     also = {"unreadable": unreadable, "unseen_labels": len(taught & data.examples.unseen)}
     noted = {name: number for name, number in also.items() if number}
-    return told | summary | {"copies": copies} | noted
+    unknown = rule.chosen.unfamiliar.describe() if rule.chosen.unfamiliar else BLIND
+    return told | summary | {"unknown": unknown, "copies": copies} | noted
 
 
 def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None:

@@ -61,7 +61,8 @@ class PictureAnswer:
     most similar known pictures of a model with a gallery. `box` is the face that was judged, in
     pixels of the upright picture; None where that is the whole picture. `familiarity` says how much
     the picture looks like what was learnt from (`baseline.judge.familiarity`); None where
-    the model is of a time before that was kept.
+    the model is of a time before that was kept. A model that `tells_strangers` answers None to
+    what is not familiar enough; another names a class whatever it is shown.
     """
 
     label: str | None
@@ -69,6 +70,7 @@ class PictureAnswer:
     nearest: tuple[KnownPicture, ...] = ()
     box: Box | None = None
     familiarity: float | None = None
+    tells_strangers: bool = False
 
 
 class Model:
@@ -195,6 +197,7 @@ class Model:
             None if label == UNKNOWN else self.classes[label],
             tuple(Prediction(self.classes[c], float(sure[c])) for c in best),
             () if outputs.likeness is None else self._nearest(outputs.likeness[row]),
+            tells_strangers=self.facts.answers.unfamiliar_below is not None,
         )
 
     def _familiarity(self, outputs: NetworkOutputs, scores: Floats) -> NDArray[np.float64] | None:

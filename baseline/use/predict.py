@@ -97,6 +97,7 @@ def part_to_json(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
         "score": part.score,
         "answer": answer.label,
         "familiarity": answer.familiarity,
+        "tells_strangers": answer.tells_strangers,
         "predictions": [
             {"label": one.label, "confidence": one.confidence} for one in answer.predictions
         ],

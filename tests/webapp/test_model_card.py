@@ -11,6 +11,12 @@ import pytest
 from model_of_colours import CLASSES, write_model
 from web_requests import Serve
 
+from baseline.judge.answers import (
+    ChosenThresholds,
+    DecisionRule,
+    FamiliarityThreshold,
+    save_decision_rule,
+)
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.maintenance import Maintenance
 from gleanset.images.cut import sample_key
@@ -106,6 +112,23 @@ def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
         "pictures": 6,
     }
     assert (told["date"], told["preset"]) == ("2026-11-20", "simple")
+
+
+def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> None:
+    assert (card(serve)["tells_strangers"], card(serve)["strangers"]) == (False, None)
+    write_model(run / "served.onnx", unfamiliar_below=0.6)
+    figures = FamiliarityThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
+    chosen = ChosenThresholds(unfamiliar=figures)
+    save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, chosen=chosen))
+    told = card(serve)
+    assert told["tells_strangers"]
+    assert told["strangers"] == {
+        "known_unknown": 0.09,
+        "pictures": 40,
+        "moments": 30,
+        "rejected": 8,
+        "rejected_unknown": 7,
+    }
 
 
 def test_it_tells_where_the_pictures_came_from(serve: Serve, run: Path) -> None:

@@ -117,6 +117,7 @@ def test_the_device_answers_as_the_server_also_without_a_network(opened: Open, d
         page.select_option("#where", where)
         page.click("#submit")
         until(page, f"{ANSWERS} === 2")
+        assert page.locator("text=It cannot tell strangers").count() == 2
         answers = page.evaluate(told)
         page.click("#clear")
         return answers
@@ -219,6 +220,7 @@ def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(
         red, lime = page.locator(".face").all()
         assert red.locator(".who").inner_text() == "Whole picture: red"
         assert red.locator(".bars").count() == 1
+        assert "cannot tell" not in red.inner_text()
         assert lime.locator(".who").inner_text() == "Whole picture: unknown"
         assert lime.locator(".bars").count() == 0, "of a stranger a share of 100 % is not true"
         told = lime.locator(".small").inner_text()

@@ -30,8 +30,21 @@ function knows(card) {
   return told;
 }
 
-function measured({ measured: found, date, own_threshold: own, unknown_below: below }) {
-  if (!found) return [paragraph(words("Not known here: this is an exported file, or its run was not judged."))];
+/** What it does with pictures of no class of its own, and what that costs. */
+function strange({ tells_strangers: tells, strangers }) {
+  if (!tells) return [paragraph(words("It cannot tell strangers: whatever it is shown gets one of its names."))];
+  const told = [paragraph(words("What is unlike all that it learnt from is “unknown”."))];
+  if (strangers) {
+    told.push(paragraph(words("Of pictures of these classes at most {share} are unknown by that, on average: chosen by {pictures} pictures that were not learnt from, of {moments} moments.",
+      { ...strangers, share: percent(strangers.known_unknown) })));
+  }
+  if (strangers?.rejected) told.push(paragraph(words("Of {rejected} pictures that a person had rejected, {rejected_unknown} are unknown.", strangers)));
+  return told;
+}
+
+function measured(card) {
+  const { measured: found, date, own_threshold: own, unknown_below: below } = card;
+  if (!found) return [paragraph(words("Not known here: this is an exported file, or its run was not judged.")), ...strange(card)];
   const [low, high] = (found.interval ?? [null, null]).map(figure);
   const told = [paragraph(words("{accuracy} of {pictures} pictures right.", { ...found, accuracy: figure(found.accuracy) }))];
   if (found.interval) {
@@ -47,6 +60,7 @@ function measured({ measured: found, date, own_threshold: own, unknown_below: be
     told.push(paragraph(words("Near copies of these pictures may be among those it learnt from.")));
   } else told.push(paragraph(words("No others were there than those that its training was watched by: the figures are too good.")));
   told.push(paragraph(words("Always naming the commonest class gets {share}.", { share: figure(found.commonest_class) })));
+  told.push(...strange(card));
   if (date) told.push(paragraph(words("Measured on {date}.", { date })));
   if (own) told.push(paragraph(words("This page says “unknown” below {share}: a threshold of its own, with which nothing was measured.", { share: figure(below) })));
   told.push(table([words("Class"), words("right when named"), words("found of its pictures"), words("pictures")],

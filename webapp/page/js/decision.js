@@ -14,7 +14,7 @@ export function decided(card, probabilities, embedding, likeness) {
   const doubtful = card.unknown_below !== null && probabilities[best] < card.unknown_below;
   const strange = card.unfamiliar_below !== null && familiarity !== null && familiarity < card.unfamiliar_below;
   const hidden = !card.shown.includes(card.classes[best]);
-  return { label: doubtful || strange || hidden ? null : card.classes[best], familiarity, unfamiliar: strange };
+  return { label: doubtful || strange || hidden ? null : card.classes[best], familiarity, unfamiliar: strange, tells_strangers: card.unfamiliar_below !== null };
 }
 
 /** How much a picture looks like what was learnt from; null where the model cannot tell. */

@@ -45,14 +45,14 @@ async function answered(pictures) {
     const input = new ort.Tensor("uint8", pixels, [1, card.size, card.size, 3]);
     const told = await session.run({ pictures: input });
     const probabilities = Array.from(told.probabilities.data);
-    const { label, familiarity, unfamiliar } = decided(card, probabilities, told.embedding.data, told.likeness?.data);
+    const { label, ...rule } = decided(card, probabilities, told.embedding.data, told.likeness?.data);
     const predictions = probabilities
       .map((confidence, number) => ({ label: card.classes[number], confidence }))
       .filter((one) => card.shown.includes(one.label))
       .sort((one, other) => other.confidence - one.confidence);
     parts.push({
       box: box && [box.x, box.y, box.width, box.height], score: null,
-      answer: label, familiarity, unfamiliar, predictions: predictions.slice(0, TOP), nearest: [],
+      answer: label, ...rule, predictions: predictions.slice(0, TOP), nearest: [],
     });
   }
   return parts;

@@ -83,7 +83,7 @@ function face(picture, box, number, { acts, reports, refresh }) {
   }
   return element("li", { class: "face" }, canvas, element("div", {},
     element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, element("bdi", { text: part.answer ?? words("unknown") })] : [name])),
-    ...(part ? [...why(part), ...nearest(part.nearest)] : []), buttons));
+    ...(part ? [...why(part), ...blind(part), ...nearest(part.nearest)] : []), buttons));
 }
 
 /** How sure it is of each class; of what is unlike all that was learnt such shares say nothing. */
@@ -94,6 +94,12 @@ function why({ answer, unfamiliar, familiarity, predictions }) {
   return unfamiliar && predictions.length
     ? [element("p", { class: "small", text: words("Unlike the pictures that it learnt from: likeness {percent}. Of its classes {name} is nearest.", { percent: likeness, name }) })]
     : [element("p", { class: "small", text: words("None of these classes is likely enough.") }), bars(predictions)];
+}
+
+/** What no answer of a model without a rule for strangers may leave unsaid. */
+function blind({ answer, tells_strangers: tells }) {
+  return answer === null || tells !== false ? []
+    : [element("p", { class: "small", text: words("It cannot tell strangers: whatever it is shown gets one of its names.") })];
 }
 
 function bars(predictions) {

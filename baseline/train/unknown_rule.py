@@ -1,0 +1,108 @@
+"""When a run says "unknown": chosen at the end of its training from what it has.
+
+A network names one of its classes, whoever it is shown. So each run gets a threshold of familiarity
+that costs at most `KNOWN_LOST` of the known, chosen by pictures that were not learnt from: those of
+val, and where these are few those of train as well, each seen by a network that learnt other folds.
+Pictures that were rejected tell how many strangers it finds. `baseline evaluate` chooses by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+import msgspec
+import numpy as np
+
+from baseline.data.grouped_split import held_out_folds
+from baseline.judge.answers import ChosenThresholds, DecisionRule
+from baseline.judge.outputs import Outputs
+from baseline.judge.thresholds import choose_familiarity
+from baseline.train.inference import outputs_familiarity, scale_of, split_outputs
+from baseline.train.methods.registry import fit_method
+from baseline.train.methods.training_data import TrainingData
+from baseline.train.networks import GalleryHead, Net
+from gleanset.errors import InputUnusable, UsageError
+
+KNOWN_LOST = 0.1
+"""The share of known pictures that may be called unknown, so that strangers are."""
+FOLDS = 5
+ENOUGH = 100
+"""Moments of val by which a threshold is chosen as well as by folds."""
+MOST_FOLDED = 2000
+"""Pictures of train up to which learning folds takes seconds."""
+MOST_STRANGERS = 500
+Familiarity = Callable[[Outputs], dict[str, float]]  # by the key of each picture
+
+
+def with_unknown_rule(
+    data: TrainingData, net: Net, outputs: Mapping[str, Outputs], rule: DecisionRule
+) -> DecisionRule:
+    """Return the rule with its threshold of familiarity; as it is where no promise can be made.
+
+    `outputs` are those of `net` on train and val. Raises what the disk raises.
+    """
+    moments, familiarity = data.examples.moments, _familiarity_to(net, outputs["train"], data, rule)
+    held, judged = dict[str, float](), familiarity(outputs["val"])
+    few = len({moments[key] for key in judged}) < ENOUGH
+    if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MOST_FOLDED:
+        with suppress(InputUnusable, UsageError):  # too few pictures for folds: val alone decides
+            held = _held_out(data, rule)
+    if not (judged := judged | held):
+        return rule
+    groups = [moments[key] for key in judged]
+    chosen = choose_familiarity(np.array(list(judged.values())), groups, KNOWN_LOST)
+    if not chosen.promised:
+        return rule
+    strangers = np.array(list(_rejected(data, net, familiarity).values()))
+    chosen = msgspec.structs.replace(
+        chosen,
+        folds=FOLDS if held else 0,
+        strangers=len(strangers),
+        strangers_unknown=int((strangers < chosen.below).sum()),
+    )
+    return rule.but(unfamiliar_below=chosen.below, chosen=ChosenThresholds(unfamiliar=chosen))
+
+
+def _familiarity_to(
+    net: Net, train: Outputs, data: TrainingData, rule: DecisionRule
+) -> Familiarity:
+    scale = None if isinstance(net.head, GalleryHead) else scale_of(train)
+
+    def of(outputs: Outputs) -> dict[str, float]:
+        values = outputs_familiarity(outputs, data.classes, rule, scale)
+        return dict(zip(outputs.keys, values.tolist(), strict=True))
+
+    return of
+
+
+def _held_out(data: TrainingData, rule: DecisionRule) -> dict[str, float]:
+    """Return how familiar each picture of train is to a network that learnt the other folds.
+
+    Raises `InputUnusable` where there are too few moments.
+    """
+    train, val = (data.examples.splits[split] for split in ("train", "val"))
+    only = replace(data.examples, splits={"train": train, "val": (), "test": ()})
+    folds, held = held_out_folds(only, FOLDS, data.settings.seed), dict[str, float]()
+    for fold in data.progress.over(folds, "folds for unknown", FOLDS, " trainings"):
+        part = replace(fold, splits=fold.splits | {"val": val})
+        material = TrainingData(data.dataset, part, data.settings)
+        net = fit_method(material, data.settings).net
+        familiarity = _familiarity_to(net, split_outputs(net, material, "train"), material, rule)
+        held |= familiarity(split_outputs(net, material, "test"))
+    return held
+
+
+def _rejected(data: TrainingData, net: Net, familiarity: Familiarity) -> dict[str, float]:
+    """Return how familiar pictures are that a person has rejected."""
+    rejected = (one for one in data.dataset.samples.by_key() if one.status == "rejected")
+    # They go by the name of some class, for pictures are read with one.
+    named = (replace(one, label=data.classes[0]) for one in rejected if one.kept)
+    examples = replace(data.examples, splits={"train": tuple(islice(named, MOST_STRANGERS))})
+    material = TrainingData(data.dataset, examples, data.settings, data.progress)
+    try:
+        return familiarity(split_outputs(net, material, "train"))
+    except InputUnusable:  # none can be read
+        return {}

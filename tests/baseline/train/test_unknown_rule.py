@@ -1,0 +1,114 @@
+"""A run says "unknown" by a rule that its own training chose, and promises what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_dataset import put_whole
+from drawn_patterns import CLASSES, patterns
+from PIL import Image
+
+from baseline.data.runs import run_folder
+from baseline.judge.answers import BLIND, load_decision_rule
+from baseline.judge.familiarity import familiarity_of, fit_feature_scale
+from baseline.judge.outputs import Floats, Indices
+from baseline.judge.reevaluate import reevaluate
+from baseline.judge.thresholds import RuleRequest, choose_familiarity
+from baseline.settings import load_preset
+from baseline.train.train_run import train_run
+from baseline.train.unknown_rule import FOLDS, KNOWN_LOST
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+
+TINY = {"size": "32", "backbone": "test_efficientnet", "weights": "none", "views": "1"}
+
+
+def world(moments: int, middles: Floats, random: np.random.Generator) -> tuple[Floats, Indices]:
+    """Drawn features of pictures, those of a moment alike, and their moments; classes in turn."""
+    groups = np.repeat(np.arange(moments), random.integers(1, 4, moments))
+    shared = random.normal(0, 0.7, (moments, middles.shape[1]))
+    own = random.normal(0, 0.7, (len(groups), middles.shape[1]))
+    return middles[groups % len(middles)] + shared[groups] + own, groups
+
+
+def familiar(learnt: tuple[Floats, Indices], seen: Floats, classes: int) -> Floats:
+    """How familiar features are to a head that learnt others."""
+    from sklearn.linear_model import LogisticRegression
+
+    x, groups = learnt
+    head = LogisticRegression(max_iter=200).fit(x, groups % classes)
+    scale = fit_feature_scale(x.astype(np.float32))
+    return familiarity_of(head.decision_function(seen), scale.distances(seen))
+
+
+@pytest.mark.parametrize("moments", [20, 60])
+def test_a_threshold_chosen_by_folds_costs_the_known_no_more_than_promised(moments: int) -> None:
+    random, classes, lost, strange = np.random.default_rng(moments), 4, [], []
+    for _ in range(40):
+        middles = random.normal(0, 1.2, (classes, 12))
+        x, groups = world(moments, middles, random)
+        fold = random.permutation(np.arange(moments) // classes % FOLDS)[groups]
+        held, names = [], []
+        for number in range(FOLDS):
+            away = fold == number
+            held.append(familiar((x[~away], groups[~away]), x[away], classes))
+            names.append(groups[away])
+        chosen = choose_familiarity(np.concatenate(held), np.concatenate(names), KNOWN_LOST)
+        assert chosen.promised
+        others, _ = world(120, middles, random)
+        strangers, _ = world(120, random.normal(0, 1.2, (classes, 12)), random)
+        lost.append((familiar((x, groups), others, classes) < chosen.below).mean())
+        strange.append((familiar((x, groups), strangers, classes) < chosen.below).mean())
+    assert np.mean(lost) <= KNOWN_LOST + 2 * np.std(lost) / len(lost) ** 0.5
+    assert np.mean(strange) > 3 * np.mean(lost)  # the promise is not kept by never saying unknown
+
+
+def filled(dataset: Dataset, pictures: int) -> None:
+    """Patterns of two classes, split 8:1:1, and two pictures that a person has rejected."""
+    drawn = patterns((pictures, pictures), 0)
+    choices, splits = [], {}
+    with dataset.db.write():
+        for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
+            key = put_whole(dataset, Image.fromarray(pixels[0]).convert("RGB"), f"{index}")
+            choices.append(Choice(key, "label", CLASSES[int(kind)]))
+            splits[key] = (key, {8: "val", 9: "test"}.get(index % 10, "train"))
+        for colour in ("red", "lime"):
+            key = put_whole(dataset, Image.new("RGB", (32, 32), colour), colour)
+            choices.append(Choice(key, "reject"))
+        dataset.journal.step("Label", choices)
+        dataset.samples.set_splits(splits, "by hand")
+
+
+def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        filled(dataset, 10)
+        result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
+        run = str(result["run"])
+        folder = run_folder(dataset, run)
+        rule = load_decision_rule(folder)
+        chosen = rule.chosen.unfamiliar
+        assert chosen is not None
+        # All of train was held out once, and val was never learnt from.
+        assert (chosen.count, chosen.folds, chosen.promised) == (18, FOLDS, True)
+        assert rule.unfamiliar_below == chosen.below
+        assert (chosen.strangers, result["unknown"]) == (2, chosen.describe())
+        assert "of 2 pictures that were rejected" in chosen.describe()
+
+        reevaluate(dataset, run, "val", RuleRequest({}, unknown_error=0.5))
+        assert load_decision_rule(folder).chosen.unfamiliar == chosen
+        reevaluate(dataset, run, "val", RuleRequest({}, unknown_rate=0.4))
+        by_hand = load_decision_rule(folder).chosen.unfamiliar
+        assert by_hand is not None
+        assert (by_hand.wanted, by_hand.folds, by_hand.count) == (0.4, 0, 2)
+        reevaluate(dataset, run, "val", RuleRequest({}, forget=True))
+        assert load_decision_rule(folder).unfamiliar_below is None
+
+
+def test_too_few_pictures_promise_nothing_and_it_is_said(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        filled(dataset, 4)
+        result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
+        assert load_decision_rule(run_folder(dataset, str(result["run"]))).unfamiliar_below is None
+        assert result["unknown"] == BLIND
