@@ -11,11 +11,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from baseline.use.model import Model
 from gleanset import __version__
-from webapp.box_styles import BROWSER, finder_for, style_between
 from webapp.guard import RefusedRequest
 from webapp.model_card import OfModel
+from webapp.page_files import page_facts
 from webapp.portraits import Portraits
 from webapp.recognizer import Upload, answers_to, faces_in
 from webapp.report_spool import ReportSpool
@@ -130,23 +129,7 @@ async def take_down(request: Request) -> Response:
 @router.get("/classes", summary="Whom the model knows", responses={200: CLASSES, "4XX": ERROR})
 async def classes(request: Request) -> Response:
     """Tell the classes that are shown, and how pictures are cut before they are judged."""
-    now, web = _worker(request).models.now, _worker(request).settings.web
-    return _json(
-        {
-            "title": web.title or "",
-            "languages": web.languages,
-            "sure_from": web.sure_from,
-            "run": now.run,
-            "classes": now.shown,
-            "size": now.model.facts.size,
-            "cropping": now.model.cropping.to_json(),
-            "finder": finder_for(_detector(now.model)),
-            "box_style": style_between(BROWSER, _detector(now.model)),
-            "portraits": web.faces and _worker(request).settings.dataset is not None,
-            "on_device": _worker(request).settings.on_device,
-            "reports": _worker(request).settings.dataset is not None,
-        }
-    )
+    return _json(page_facts(_worker(request).settings, _worker(request).models.now))
 
 
 @router.get("/card", summary="What is known of the model", responses={200: CARD, "4XX": ERROR})
@@ -158,25 +141,10 @@ async def card(request: Request) -> Response:
 
 @router.get("/portraits", summary="Faces of the classes", responses={200: PORTRAITS, "4XX": ERROR})
 async def portraits(request: Request) -> Response:
-    """Show a face of each class, where whoever runs the page allows it; whether there is a picture
-    to try, `example.jpg`.
-    """
-    made = await _portraits(request)
-    return _json({"faces": made.faces, "example": made.example is not None})
-
-
-@router.get("/example.jpg", summary="A picture to try", responses={"4XX": ERROR})
-async def example(request: Request) -> Response:
-    """Give a picture of the dataset that the model has not learnt from, where that is allowed."""
-    made = await _portraits(request)
-    if made.example is None:
-        raise RefusedRequest(404, "no example", "this server shows no pictures of its dataset")
-    return Response(made.example, media_type="image/jpeg", headers={"cache-control": "no-cache"})
-
-
-async def _portraits(request: Request) -> Portraits:
+    """Show a face of each class and a picture to try, where whoever runs the page allows it."""
     made: OfModel[Portraits] = request.app.state.portraits
-    return await asyncio.to_thread(made.of, _worker(request).models.now)
+    shown = await asyncio.to_thread(made.of, _worker(request).models.now)
+    return _json(shown._asdict())
 
 
 @router.get("/model.json", summary="What a device must know of the model", responses={"4XX": ERROR})
@@ -205,11 +173,6 @@ async def health(request: Request) -> Response:
 async def ping() -> Response:
     """Answer at once. Not counted, and needs no token."""
     return _json({"pong": True})
-
-
-def _detector(model: Model) -> str:
-    detector = model.cropping.read.detector
-    return detector.name if detector else ""
 
 
 def _fetchable(request: Request) -> LoadedModel:

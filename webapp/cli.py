@@ -12,7 +12,7 @@ from gleanset.errors import MissingComponent
 from gleanset.request import options_of
 from gleanset.work.progress import Progress
 from webapp.cli_visitors import reports, takedowns
-from webapp.request import BACK, NEWEST, ServeRequest
+from webapp.request import BACK, NEWEST, ServeRequest, StaticPageRequest
 from webapp.settings import page_settings
 
 commands = group("webapp", "Serve a trained model: a page, and a REST API.")
@@ -38,6 +38,21 @@ def serve(job: CommandJob, request: ServeRequest) -> Result | None:
 
     serve_page(job.root, request, job.show, job.progress)
     return None
+
+
+@commands.command(cls=Command, epilog="Example: webapp export public -d my-dataset")
+@job_options()
+@options_of(StaticPageRequest)
+def export(job: CommandJob, request: StaticPageRequest) -> Result:
+    """Write the page of a RUN into FOLDER, for any web host: it answers without a server.
+
+    Each visitor's own device answers, also without a network; there are no reports. Everybody who
+    sees the page may fetch the model. Without a RUN it is the one named in [web], or the newest.
+    """
+    need_web()
+    from webapp.static_export import export_page
+
+    return export_page(job.root, request, job.progress)
 
 
 def need_web() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
@@ -13,7 +14,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from facecrop.detectors.drawnface import MODEL
+from webapp.box_styles import BROWSER, finder_for, style_between
 from webapp.guard import COOKIE
+from webapp.served import LoadedModel
+from webapp.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "manifest.webmanifest"
@@ -31,15 +35,13 @@ class PageFiles(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, as its packed copy where there is one and the browser takes it."""
-        kind = KINDS.get(Path(path).suffix)
         packed = self._packed(path, scope)
         answer = await super().get_response(packed or path, scope)
-        if kind:
+        answer.headers.update({"cache-control": "no-cache", "vary": "accept-encoding"})
+        if kind := KINDS.get(Path(path).suffix):
             answer.headers["content-type"] = kind
         if packed:
             answer.headers["content-encoding"] = "gzip"
-        answer.headers["cache-control"] = "no-cache"
-        answer.headers["vary"] = "accept-encoding"
         return answer
 
     def _packed(self, path: str, scope: Scope) -> str | None:
@@ -68,18 +70,38 @@ async def _front(request: Request) -> Response:
     return answer
 
 
-async def _manifest(request: Request) -> Response:
+def manifest_for(settings: ServeSettings, loaded: LoadedModel) -> bytes:
     """Return what a phone must know to install the page: under its own title, if it has one."""
     manifest = msgspec.json.decode((PAGE / MANIFEST).read_bytes(), type=dict[str, object])
+    of_faces = loaded.model.cropping.read.detector is not None
+    title = settings.web.title or ("Who is this?" if of_faces else "What is this?")
+    return msgspec.json.encode(manifest | {"name": title, "short_name": title})
+
+
+def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
+    """Return what the page must know of a model, as the JSON of `GET /api/v1/classes`."""
+    spec = loaded.model.cropping.read.detector
+    detector = spec.name if spec else ""
+    return {
+        "title": settings.web.title or "",
+        "languages": settings.web.languages,
+        "sure_from": settings.web.sure_from,
+        "run": loaded.run,
+        "classes": loaded.shown,
+        "size": loaded.model.facts.size,
+        "cropping": loaded.model.cropping.to_json(),
+        "finder": finder_for(detector),
+        "box_style": style_between(BROWSER, detector),
+        "portraits": settings.web.faces and settings.dataset is not None,
+        "on_device": settings.on_device,
+        "reports": settings.dataset is not None,
+    }
+
+
+async def _manifest(request: Request) -> Response:
     worker = request.app.state.worker
-    of_faces = worker.models.now.model.cropping.read.detector is not None
-    title = worker.settings.web.title or ("Who is this?" if of_faces else "What is this?")
-    manifest |= {"name": title, "short_name": title}
-    return Response(
-        msgspec.json.encode(manifest),
-        media_type=KINDS[".webmanifest"],
-        headers={"cache-control": "no-cache"},
-    )
+    data, kind = manifest_for(worker.settings, worker.models.now), KINDS[".webmanifest"]
+    return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 
 
 async def _shared(_: Request) -> Response:

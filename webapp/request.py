@@ -89,3 +89,13 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         if not text.isascii() or not text.isdecimal() or int(text) > 65535:
             raise UsageError(f"$PORT is {text!r}, no number of a port", "give --port")
         return int(text)
+
+
+class StaticPageRequest(Request, frozen=True, kw_only=True):
+    """`webapp export`: where the page goes, and which run answers on it."""
+
+    COMMAND = "webapp export"
+
+    folder: Annotated[str, Param(argument=True, path=True)]
+    run: Annotated[str | None, Param(argument=True, complete=runs_here)] = None
+    detector: Detector = None

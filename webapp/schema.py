@@ -163,15 +163,8 @@ CARD = _answer(
         }
     ),
 )
-PORTRAITS = _answer(
-    "A data URI of a JPEG by class",
-    _object(
-        {
-            "faces": {"type": "object", "additionalProperties": TEXT},
-            "example": {"type": "boolean"},
-        }
-    ),
-)
+_TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
+PORTRAITS = _answer("Data URIs of JPEGs", _object({"faces": _TEXTS, "example": _or_null("string")}))
 REPORT: Schema = {
     "type": "string",
     "contentMediaType": "application/json",

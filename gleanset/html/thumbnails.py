@@ -21,7 +21,7 @@ QUALITY = 78
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A picture of at most `SIDE` pixels a side, as the `src` of an `<img>`."""
+    """A small picture, as the `src` of an `<img>`."""
 
     src: str
     width: int
@@ -29,10 +29,12 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """Makes the thumbnails of one dataset. None stands for a picture that cannot be shown."""
+    """Makes the thumbnails of one dataset, of at most `side` pixels a side. None stands for a
+    picture that cannot be shown.
+    """
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Dataset, side: int = SIDE) -> None:
+        self._dataset, self._side = dataset, side
         self._made: dict[str, Thumbnail | None] = {}
 
     def of_sample(self, sample: Sample) -> Thumbnail | None:
@@ -45,14 +47,14 @@ class Thumbnails:
         """Return a whole picture."""
         path = self._dataset.image_path(image.sha256, image.format)
         try:
-            return shrink(decode(path.read_bytes(), at_least=SIDE).pixels)
+            return shrink(decode(path.read_bytes(), at_least=self._side).pixels, self._side)
         except (OSError, Unreadable):
             return None
 
     def _crop(self, sample: Sample) -> Thumbnail | None:
         try:
             data = self._dataset.crop_path(sample.key).read_bytes()
-            return shrink(decode(data, at_least=SIDE).pixels)
+            return shrink(decode(data, at_least=self._side).pixels, self._side)
         except (OSError, Unreadable):
             return None
 
@@ -62,15 +64,15 @@ class Thumbnails:
             return None
         try:
             data = self._dataset.image_path(image.sha256, image.format).read_bytes()
-            return shrink(cut(decode(data).pixels, sample.box, sample.angle))
+            return shrink(cut(decode(data).pixels, sample.box, sample.angle), self._side)
         except (OSError, Unreadable):
             return None
 
 
-def shrink(pixels: Image.Image) -> Thumbnail:
+def shrink(pixels: Image.Image, side: int = SIDE) -> Thumbnail:
     """RGB pixels of any size as a thumbnail; small ones are not blown up."""
     small = pixels.copy()
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

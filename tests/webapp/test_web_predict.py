@@ -198,6 +198,5 @@ def test_the_description_names_every_address(client: TestClient) -> None:
             "model.json",
             "model.onnx",
             "portraits",
-            "example.jpg",
         )
     }

@@ -3,15 +3,15 @@
 
 const PAGE = "page";
 const PARTS = [
-  "./", "api.html", "card.html", "style.css", "icon.svg", "manifest.webmanifest",
-  ...["api_page", "asked_worker", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
+  "./", "card.html", "style.css", "icon.svg", "manifest.webmanifest",
+  ...["asked_worker", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
     "finder_worker", "first_screen", "history", "incoming", "main", "picture_card", "pictures", "refusals", "report_dialog", "server", "webcam", "words"].map((name) => `js/${name}.js`),
 ];
 // Kept once they were asked for, and fetched again only where they have changed: they are large.
 const KEPT = /\/vendor\//;
 
-// Of the API only what the first screen shows.
-const FIRST_SCREEN = /\/api\/v1\/(portraits|example\.jpg)$/;
+// Of the API only what is shown and seldom changes. The page for programs is kept once it was opened.
+const SHOWN = /\/api\/v1\/(portraits|card)$/;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(PAGE).then((cache) => cache.addAll(PARTS)).then(() => self.skipWaiting()));
@@ -24,7 +24,7 @@ self.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   if (url.origin !== self.location.origin) return;
   if (request.method === "POST" && url.pathname.endsWith("/share")) event.respondWith(shared(request));
-  else if (request.method === "GET" && (!url.pathname.includes("/api/") || FIRST_SCREEN.test(url.pathname))) event.respondWith(page(request, url));
+  else if (request.method === "GET" && (!url.pathname.includes("/api/") || SHOWN.test(url.pathname))) event.respondWith(page(request, url));
 });
 
 /** What the network says now; what was kept where there is none, or where it is the same still. */
@@ -46,7 +46,7 @@ async function page(request, url) {
 async function isCurrent(kept, url) {
   try {
     const now = await fetch(url, { method: "HEAD" });
-    return !now.ok || now.headers.get("etag") === kept.headers.get("etag");
+    return !now.ok || ["etag", "last-modified"].every((name) => now.headers.get(name) === kept.headers.get(name));
   } catch {
     return true;
   }

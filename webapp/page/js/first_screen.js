@@ -11,10 +11,16 @@ export async function showKnown(about, tryExample) {
   const names = about?.classes ?? [];
   fill(names, {});
   if (!about?.portraits) return;
-  const { faces, example } = await server.portraits().catch(() => ({ faces: {}, example: false }));
+  const { faces, example } = await server.portraits().catch(() => ({ faces: {}, example: null }));
   fill(names, faces);
   byId("example").hidden = !example;
-  byId("example").onclick = async () => tryExample(await server.example());
+  byId("example").onclick = () => tryExample(fileOf(example));
+}
+
+function fileOf(uri) {
+  const [head, data] = uri.split(",");
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  return new File([bytes], `${words("Example")}.jpg`, { type: head.slice("data:".length).split(";")[0] });
 }
 
 function fill(names, faces) {

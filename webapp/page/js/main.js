@@ -211,6 +211,7 @@ async function folder(files) {
 
 /** Say how far the server is; where it cannot be reached, offer the device if it has the model. */
 async function watchServer() {
+  await page.known;
   if (isAlone()) return;
   let isThere = true;
   try {
@@ -292,8 +293,13 @@ function offerPlaces() {
   byId("for-programs").hidden = isAlone();
   if (isAlone()) judgeOn("device");
   else if (page.about?.on_device === false) judgeOn("server");
-  // Without a server all that answers is fetched at once, so that it answers without a network, too.
-  if (isAlone() && !navigator.connection?.saveData) Promise.all([loadModel(() => {}), keepFinder()]).catch(() => {});
+  if (isAlone() && !navigator.connection?.saveData) keepAll().catch(() => {});
+}
+
+/** Fetch all that a page without a server is made of: then it answers without a network, too. */
+async function keepAll() {
+  await Promise.all([loadModel(() => {}), keepFinder()]);
+  await Promise.all([server.card(), page.about.portraits && server.portraits()]);
 }
 
 /** Offer the languages that whoever runs the page has named (none: all), in their order. */

@@ -62,14 +62,8 @@ export async function faces({ name, blob }) {
   return told.faces;
 }
 
-/** Faces of the classes (`faces`: a data URI by name), and whether there is an `example`. */
+/** Data URIs of JPEGs: `faces` of the classes by name, and an `example` to try or null. */
 export const portraits = async () => (await asked("portraits")).json();
-
-/** A picture to try, as a file. */
-export async function example() {
-  const blob = await (await asked("example.jpg")).blob();
-  return new File([blob], "example.jpg", { type: blob.type });
-}
 
 export const card = async () => (await asked("card")).json();
 

@@ -1,0 +1,69 @@
+"""The page as files of a plain web host, in a real browser: it answers without a server of ours."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, until
+from model_of_colours import write_model
+from tools_for_tests import run_cli
+
+from gleanset.db.faces import CropMethod
+from webapp.guard import POLICY
+from webapp.page_files import PAGE
+
+pytestmark = NEEDS_BROWSER
+CARD_KEPT = "caches.open('page').then((c) => c.match('api/v1/card')).then(Boolean)"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[str]:
+    """Where a plain web host shows the page of a model of faces, below its root."""
+    crops = (CropMethod("animeface", "", "margin=0.3", 10),)
+    model = write_model(tmp_path / "colours.onnx", crops=crops)
+    for _ in range(2):  # an export that is there already is written anew
+        assert run_cli("webapp.cli", "export", tmp_path / "host" / "page", model).code == 0
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "host"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/page/"
+        server.shutdown()
+
+
+def test_files_of_a_plain_host_answer_also_without_a_network(
+    opened: Open, host: str, drawn: Path
+) -> None:
+    page = opened(390, 844, at=host)
+    until(page, KEPT)
+    until(page, CARD_KEPT)
+    assert page.inner_text("#promise") == "Your picture stays on this device."
+    assert page.locator("#where-choice, #for-programs").locator("visible=true").count() == 0
+    page.context.set_offline(True)
+    page.reload()
+    page.set_input_files("#files", [str(drawn)])
+    assert until(page, f"{BOXES}.length") == 2
+    page.click("#submit")
+    until(page, f"{ANSWERS} === 2")
+    assert page.locator("text=Wrong result?").locator("visible=true").count() == 0
+    page.click("footer a[href='card.html']")
+    until(page, "document.querySelector('#removal-told').textContent.includes('no pictures')")
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    model = write_model(tmp_path.parent / "colours.onnx")
+    assert run_cli("webapp.cli", "export", tmp_path, model).code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+
+
+def test_the_page_has_the_policy_that_the_server_sends() -> None:
+    for page in PAGE.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        policies = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)
+        assert [f"{policy}; frame-ancestors 'none'" for policy in policies] == [POLICY], page

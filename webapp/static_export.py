@@ -1,0 +1,87 @@
+"""The page as a folder of files that any web host serves: it answers on the device alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from facecrop.detectors.drawnface import MODEL
+from gleanset.cli import Result
+from gleanset.dataset import is_dataset
+from gleanset.errors import MissingComponent, UsageError
+from gleanset.files.atomic import write_atomic
+from gleanset.work.progress import Progress
+from webapp.model_card import model_card
+from webapp.npm_parts import are_current
+from webapp.page_files import FINDER, MANIFEST, PAGE, manifest_for, page_facts
+from webapp.portraits import portraits_of
+from webapp.request import StaticPageRequest
+from webapp.served import (
+    FILE,
+    LoadedModel,
+    ModelInForce,
+    ServedModel,
+    ServedModels,
+    facts_for_device,
+    write_served,
+)
+from webapp.served_runs import served_run
+from webapp.settings import ServeSettings, page_settings
+
+API = "api/v1"
+OF_SERVERS = ("api.html", "api_page.js", "package-lock.json", MANIFEST)
+"""Files of the page that only a server needs, or tells anew."""
+
+
+def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> Result:
+    """Write the page of a run, and all that it asks for, into a folder of its own.
+
+    Raises `UsageError` for a folder with other files, `MissingComponent`, and what
+    `served_run` and `ModelInForce` raise.
+    """
+    folder = Path(request.folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / API / "model.json").is_file():
+        raise UsageError(f"{folder} has other files in it", "name a new folder, or an empty one")
+    if not are_current():
+        raise MissingComponent("the page's own parts are not here", "python webapp/npm_parts.py")
+    web, sizes = page_settings(root), []
+    with TemporaryDirectory(prefix="gleanset-web-") as scratch:
+        place = Path(scratch) / FILE
+        write_served(place, ServedModels((_model(root, request.run, web.run, progress),)))
+        loaded = ModelInForce(place, web, request.detector).now
+        shown = str(root.resolve()) if is_dataset(root) else None
+        settings = ServeSettings(served=str(place), counters="", dataset=shown, web=web)
+        for name, data in _files(settings, loaded):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / name, data)
+            sizes.append(len(data))
+    return {"run": loaded.run, "folder": str(folder), "files": len(sizes), "bytes": sum(sizes)}
+
+
+def _model(root: Path, run: str | None, wanted: str | None, progress: Progress) -> ServedModel:
+    if run is not None and run.endswith(".onnx"):
+        return ServedModel(Path(run).stem, str(Path(run).resolve()))
+    return served_run(root, run, wanted, progress)
+
+
+def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:
+    """Yield each file of the page with its name, and what a server would answer, under its name."""
+    for path in sorted(path for path in PAGE.rglob("*") if path.is_file()):
+        if path.name not in OF_SERVERS and path.suffix != ".gz":
+            yield path.relative_to(PAGE).as_posix(), path.read_bytes()
+    yield FINDER.lstrip("/"), MODEL.read_bytes()
+    yield MANIFEST, manifest_for(settings, loaded)
+    yield f"{API}/model.onnx", loaded.file.read_bytes()
+    portraits = portraits_of(settings, loaded)
+    alone = msgspec.structs.replace(settings, dataset=None)  # nobody takes reports and requests
+    own = {"finder": "browser", "portraits": bool(portraits.faces), "server": False}
+    answers = {
+        "classes": page_facts(alone, loaded) | own,
+        "card": model_card(alone, loaded),
+        "portraits": portraits._asdict(),
+        "model.json": facts_for_device(loaded),
+    }
+    yield from ((f"{API}/{name}", msgspec.json.encode(told)) for name, told in answers.items())
