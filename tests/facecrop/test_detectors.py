@@ -3,6 +3,7 @@
 import multiprocessing
 import pickle
 from collections.abc import Iterator
+from inspect import signature
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from tools_for_tests import ROOT
 
 from facecrop.detectors import DETECTORS, Detector, DetectorSpec, Pixels, detector_named
 from facecrop.detectors.animeface_library import SELFTEST_PICTURE
-from facecrop.detectors.options import WITH_CASCADE, check_options, spec_of
+from facecrop.detectors.options import (
+    FILES,
+    WITH_CASCADE,
+    RecordedDetector,
+    check_options,
+    spec_of,
+)
 from gleanset.errors import UsageError
 from gleanset.records import Face
 
@@ -99,11 +106,14 @@ def test_tiny_pictures_are_no_problem(detector: Detector) -> None:
         assert len(faces) == (1 if detector.name == "whole" else 0)
 
 
-def test_settings_are_a_stable_line(spec: DetectorSpec) -> None:
-    settings = spec.build().settings
-    assert "\n" not in settings
-    assert settings == spec.build().settings
+def test_settings_are_a_line_that_gives_the_same_detector_again(spec: DetectorSpec) -> None:
+    own = dict(spec.settings)
+    if "threshold" in signature(type(spec.build())).parameters:
+        own["threshold"] = 0.77
+    settings = DetectorSpec.of(spec.name, **own).build().settings
     assert settings == " ".join(settings.split()), "words apart by one space"
+    files = {name: own[name] for name in FILES if name in own}
+    assert RecordedDetector.of(spec.name, settings).spec(files).build().settings == settings
 
 
 @pytest.fixture(scope="module")
