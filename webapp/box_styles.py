@@ -10,9 +10,16 @@ them within .1; the cascade's over 22.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from facecrop.detectors import Detector, Pixels, detector_named
 from facecrop.detectors.drawnface import DrawnFace
+from facecrop.detectors.ensemble import Ensemble
+from facecrop.detectors.tiling import overlap
+from gleanset.images.cut import within
+from gleanset.records import Box, Face
 
 BROWSER = DrawnFace.name
 """The detector that a browser has."""
@@ -54,3 +61,51 @@ def style_between(found_by: str, wanted: str) -> BoxStyle:
         return BoxStyle()
     width, height = one.width / other.width, one.height / other.height
     return BoxStyle(width, height, one.right - width * other.right, one.down - height * other.down)
+
+
+SAME_FACE = 0.3
+"""Boxes of two finders that share so much (intersection over union) are of one face."""
+_BIAS, _OWN, _SCORE, _LEAST_SCORE = -5.2, 6.0, 4.1, 0.15
+"""A logistic regression on the candidates of both finders in 76 pictures with 124 marked faces."""
+
+
+def faces_by_both(detector: Detector, pixels: Pixels) -> list[Face]:
+    """Return the faces that a model's detector and the browser's finder see, the surest first.
+
+    A face that both see has the detector's box. Scores are how likely a face is there; what the
+    browser's alone sees is left out where that is less likely than not.
+    """
+    faces = detector.detect(pixels)
+    if detector.name not in (BROWSER, Ensemble.name):
+        style, height, width = style_between(BROWSER, detector.name), *pixels.shape[:2]
+        seen = [(face, True, _LEAST_SCORE) for face in faces]
+        for face in detector_named(BROWSER).detect(pixels):
+            box = within(_styled(face.box, style), width, height) or face.box
+            shared = [overlap(box, other.box) for other, _, _ in seen]
+            if max(shared, default=0.0) < SAME_FACE:
+                seen.append((replace(face, box=box), False, face.score))
+            else:
+                nearest = shared.index(max(shared))
+                other, own, score = seen[nearest]
+                seen[nearest] = other, own, max(score, face.score)
+        faces = [replace(face, score=_probability(own, score)) for face, own, score in seen]
+        faces = [
+            face for face, (_, own, _) in zip(faces, seen, strict=True) if own or face.score >= 0.5
+        ]
+    return sorted(faces, key=lambda face: -face.score)
+
+
+def _probability(own: bool, score: float) -> float:
+    """Return how likely a face is where a model's detector sees one or not, and the browser's is
+    so sure of it.
+    """
+    odds = [math.log(part / (1 - part)) for part in (min(score, 0.999), _LEAST_SCORE)]
+    return 1 / (1 + math.exp(-(_BIAS + _OWN * own + _SCORE * (odds[0] - odds[1]))))
+
+
+def _styled(box: Box, style: BoxStyle) -> Box:
+    """Return the box as another detector would have drawn it."""
+    width, height = box.width * style.width, box.height * style.height
+    x = box.x + box.width * (0.5 + style.right) - width / 2
+    y = box.y + box.height * (0.5 + style.down) - height / 2
+    return Box(round(x), round(y), round(width), round(height))

@@ -119,15 +119,9 @@ def _strangers(folder: Path | None, rule: DecisionRule) -> Told | None:
         chosen = load_decision_rule(folder).chosen.unfamiliar if folder else None
     except GleansetError:
         return None
-    if chosen is None or chosen.below != rule.unfamiliar_below:
-        return None
-    return {
-        "known_unknown": chosen.on_average,
-        "pictures": chosen.count,
-        "moments": chosen.moments,
-        "rejected": chosen.strangers,
-        "rejected_unknown": chosen.strangers_unknown,
-    }
+    # A figure of other thresholds would promise what is not so.
+    same = chosen is not None and chosen.below == rule.unfamiliar_below
+    return msgspec.to_builtins(chosen) if same else None
 
 
 def _figures(figures: SplitFigures) -> Told:

@@ -16,6 +16,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.cut import within
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
+from webapp.box_styles import faces_by_both
 from webapp.guard import RefusedRequest
 from webapp.served import LoadedModel
 from webapp.settings import RequestLimits
@@ -88,7 +89,7 @@ def _faces(detector: Detector, upload: Upload, limits: RequestLimits) -> Answer:
         picture = decode(upload.data, most_pixels=limits.pixels).pixels
     except Unreadable as refused:
         return {"name": upload.name, "error": _refused(refused)}
-    found = sorted(detector.detect(np.asarray(picture)), key=lambda face: -face.score)
+    found = faces_by_both(detector, np.asarray(picture))
     return {
         "name": upload.name,
         "width": picture.width,

@@ -130,15 +130,6 @@ _LEARNT_FROM = _object(
         "gone": WHOLE,
     }
 )
-_STRANGERS = _object(
-    {
-        "known_unknown": NUMBER,
-        "pictures": WHOLE,
-        "moments": WHOLE,
-        "rejected": WHOLE,
-        "rejected_unknown": WHOLE,
-    }
-)
 _CLASS_COUNTS = {split: _or_null("integer") for split in ("train", "val", "test")}
 CARD = _answer(
     "What is known; null is not known",
@@ -152,7 +143,7 @@ CARD = _answer(
             "unknown_below": _or_null("number"),
             "own_threshold": {"type": "boolean"},
             "tells_strangers": {"type": "boolean"},
-            "strangers": {"anyOf": [_STRANGERS, {"type": "null"}]},
+            "strangers": _or_null("object"),
             "measured": {"anyOf": [_MEASURED, {"type": "null"}]},
             "preset": _or_null("string"),
             "date": _or_null("string"),

@@ -122,13 +122,8 @@ def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> 
     save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, chosen=chosen))
     told = card(serve)
     assert told["tells_strangers"]
-    assert told["strangers"] == {
-        "known_unknown": 0.09,
-        "pictures": 40,
-        "moments": 30,
-        "rejected": 8,
-        "rejected_unknown": 7,
-    }
+    names = ("on_average", "count", "moments", "strangers", "strangers_unknown")
+    assert [told["strangers"][name] for name in names] == [0.09, 40, 30, 8, 7]
 
 
 def test_it_tells_where_the_pictures_came_from(serve: Serve, run: Path) -> None:

@@ -4,6 +4,8 @@ happens where things go wrong: told in the visitor's language, and nothing is lo
 
 from __future__ import annotations
 
+import cmath
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -358,6 +360,56 @@ def test_the_server_finds_them_and_without_it_the_browser_stands_in(
     page.click("text=Let the server look")
     until(page, f"{SAID} === 'faces found by the server'")
     assert sorted(page.evaluate(PLACES)) == sorted(list(face.box) for face in wanted)
+
+
+def test_what_a_person_removed_or_moved_is_not_found_again(
+    opened: Open, animeface_address: str, drawn: Path
+) -> None:
+    page = opened(at=animeface_address)
+    page.set_input_files("#files", [str(drawn)])
+    assert until(page, f"{BOXES}.length") == 2
+    page.focus(".box")
+    page.keyboard.press("Delete")
+    page.keyboard.press("ArrowLeft")  # the other one is a person's now
+    page.click("#submit")
+    until(page, f"{ANSWERS} === 1")
+    page.focus(".box")
+    page.keyboard.press("Delete")
+    page.click("#submit")
+    until(page, f"{SAID} === 'No face was found. Draw a box around it.'")
+    assert page.evaluate(f"{BOXES}.length") == 0
+
+
+def test_a_finger_draws_a_face_at_any_angle_and_scrolls_up_and_down(
+    opened: Open, drawn: Path
+) -> None:
+    page = opened(390, 600, has_touch=True)
+    page.set_input_files("#files", [str(drawn)])
+    until(page, f"{BOXES}.length")
+    touch = page.context.new_cdp_session(page)
+
+    def swipe(angle: float, length: float = 40) -> None:
+        frame = page.locator(".frame").bounding_box()
+        middle = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
+        for part in (0, 0.1, 0.5, 1):
+            step = complex(*middle) + cmath.rect(part * length, math.radians(angle))
+            kind = "touchMove" if part else "touchStart"
+            points = [{"x": step.real, "y": step.imag}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    for angle in (20, 45, 70, 110, 160, 200, 250, 290, 340):
+        swipe(angle)
+        assert until(page, f"{BOXES}.length") == 3, angle
+        box = page.locator(".box").last.bounding_box()
+        turned = math.degrees(math.atan2(box["height"], box["width"]))
+        assert abs(turned - math.degrees(math.asin(abs(math.sin(math.radians(angle)))))) < 6
+        page.locator(".box").last.focus()
+        page.keyboard.press("Delete")
+    before = page.evaluate("scrollY")
+    swipe(-90, 60)
+    assert page.evaluate(f"{BOXES}.length") == 2
+    assert page.evaluate("scrollY") > before
 
 
 @pytest.fixture(scope="module")

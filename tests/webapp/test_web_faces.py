@@ -10,10 +10,13 @@ from model_of_colours import write_model
 from starlette.testclient import TestClient
 from web_requests import picture_of
 
+from facecrop.detectors import Pixels
 from facecrop.detectors.drawnface import DrawnFace
+from facecrop.detectors.tiling import overlap
 from gleanset.db.faces import CropMethod
 from gleanset.images.decode import decode
-from webapp.box_styles import finder_for, style_between
+from gleanset.records import Box, Face
+from webapp.box_styles import faces_by_both, finder_for, style_between
 from webapp.served import ServedModel, read_served, write_served
 
 FACES = "/api/v1/faces"
@@ -36,6 +39,33 @@ def test_faces_are_those_of_the_models_detector(client: TestClient, drawn: Path)
     assert [one["score"] for one in two["faces"]] == sorted((w.score for w in wanted), reverse=True)
     assert (two["width"], two["height"]) == (720, 400)
     assert bad["error"]["reason"] == "not an image"
+
+
+class Sees:
+    """A detector by the name of animeface that sees the same in each picture."""
+
+    name, settings = "animeface", ""
+
+    def __init__(self, *boxes: Box) -> None:
+        self.faces = [Face(self.name, box, 0.9) for box in boxes]
+
+    def detect(self, pixels: Pixels) -> list[Face]:
+        return self.faces
+
+
+def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
+    pixels = np.asarray(decode(drawn.read_bytes()).pixels)
+    first, second = faces_by_both(Sees(), pixels)
+    assert {face.detector for face in (first, second)} == {"drawnface"}
+    assert 1 >= first.score >= second.score >= 0.5
+    drawn_as = style_between("drawnface", "animeface")
+    seen = next(one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3)
+    assert first.box.height == pytest.approx(drawn_as.height * seen.box.height, abs=1)
+    # Its own detector's box stands; what it alone sees stays, if by less.
+    own, corner = Box(*first.box)._replace(x=first.box.x + 4), Box(0, 0, 50, 50)
+    found = faces_by_both(Sees(own, corner), pixels)
+    assert [face.box for face in found] == [own, second.box, corner]
+    assert found[0].score > first.score > found[2].score > 0.5
 
 
 def test_a_model_of_whole_pictures_knows_no_faces(client: TestClient) -> None:

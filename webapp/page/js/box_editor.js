@@ -5,6 +5,8 @@ import { words } from "./words.js";
 
 const LEAST = 8; // pixels of the picture
 const STEP = 0.01; // of the picture's longer side, a press of an arrow key
+const SLOP = 8; // pixels of the screen that a finger may tremble
+const STEEP = 4; // a finger that goes so much more up or down than aside scrolls: no face is so narrow
 
 /** Show a picture with its boxes; `changed(picture)` is called after every change. */
 export function boxEditor(picture, changed) {
@@ -24,7 +26,7 @@ export function boxEditor(picture, changed) {
   image.addEventListener("load", place);
   new ResizeObserver(place).observe(stage);
   frame.addEventListener("pointerdown", (event) => {
-    if (event.target === frame && event.button === 0) draw(event, frame, picture, changed, redraw);
+    if (event.target === frame && event.button === 0 && event.isPrimary) draw(event, frame, picture, changed, redraw);
   });
   redraw();
   return { stage, redraw };
@@ -115,14 +117,20 @@ function draw(event, frame, picture, changed, redraw) {
   const shade = element("div", { class: "box" });
   frame.append(shade);
   let place = { x, y, width: 0, height: 0 };
+  let [scrolls, last] = [event.pointerType === "touch" ? null : false, event.clientY];
   const follow = (now) => {
+    const [aside, along] = [Math.abs(now.clientX - event.clientX), Math.abs(now.clientY - event.clientY)];
+    if (scrolls === null && Math.hypot(aside, along) > SLOP) scrolls = along > STEEP * aside;
+    if (scrolls) window.scrollBy(0, last - now.clientY);
+    last = now.clientY;
+    if (scrolls !== false) return;
     const [right, bottom] = at(now);
     place = { x: Math.min(x, right), y: Math.min(y, bottom), width: Math.abs(right - x), height: Math.abs(bottom - y) };
     position(shade, picture, place);
   };
   capture(frame, event.pointerId, follow, ({ type }) => {
     shade.remove();
-    // A finger that scrolls the page takes the pointer away.
+    // A second finger, which zooms, takes the pointer away.
     if (type === "pointerup" && Math.min(place.width, place.height) >= LEAST) {
       picture.add(place.x, place.y, place.width, place.height, "hand");
       changed(picture);
@@ -131,16 +139,18 @@ function draw(event, frame, picture, changed, redraw) {
   });
 }
 
-/** Follow a pointer until it is let go or taken away; `ended` is called with that event. */
+/** Follow a pointer, and no other finger, until it is let go or taken away; `ended` is called with that event. */
 function capture(place, pointer, follow, ended) {
   place.setPointerCapture(pointer);
+  const over = new AbortController();
+  const on = (kind, act) => place.addEventListener(kind, (event) => {
+    if (event.pointerId === pointer) act(event);
+  }, { signal: over.signal });
   const end = (event) => {
-    place.removeEventListener("pointermove", follow);
-    place.removeEventListener("pointerup", end);
-    place.removeEventListener("pointercancel", end);
+    over.abort();
     ended(event);
   };
-  place.addEventListener("pointermove", follow);
-  place.addEventListener("pointerup", end);
-  place.addEventListener("pointercancel", end);
+  on("pointermove", follow);
+  on("pointerup", end);
+  on("pointercancel", end);
 }

@@ -36,9 +36,12 @@ function strange({ tells_strangers: tells, strangers }) {
   const told = [paragraph(words("What is unlike all that it learnt from is “unknown”."))];
   if (strangers) {
     told.push(paragraph(words("Of pictures of these classes at most {share} are unknown by that, on average: chosen by {pictures} pictures that were not learnt from, of {moments} moments.",
-      { ...strangers, share: percent(strangers.known_unknown) })));
+      { share: percent(strangers.on_average), pictures: strangers.count, moments: strangers.moments })));
   }
-  if (strangers?.rejected) told.push(paragraph(words("Of {rejected} pictures that a person had rejected, {rejected_unknown} are unknown.", strangers)));
+  if (strangers?.strangers) {
+    told.push(paragraph(words("Of {rejected} pictures that a person had rejected, {unknown} are unknown.",
+      { rejected: strangers.strangers, unknown: strangers.strangers_unknown })));
+  }
   return told;
 }
 

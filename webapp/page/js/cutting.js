@@ -126,3 +126,11 @@ function passed(data, length, lines, span, size, step, jump, last = false) {
   }
   return made;
 }
+
+/** Intersection over union. */
+export function shared(one, other) {
+  const across = Math.min(one.x + one.width, other.x + other.width) - Math.max(one.x, other.x);
+  const down = Math.min(one.y + one.height, other.y + other.height) - Math.max(one.y, other.y);
+  const both = Math.max(across, 0) * Math.max(down, 0);
+  return both / (one.width * one.height + other.width * other.height - both);
+}

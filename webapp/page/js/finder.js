@@ -29,27 +29,25 @@ async function controlled() {
 
 /**
  * Put a box around each face of a picture. `about` is what the server tells of its model; it is asked
- * where `online`. `picture.finder` then says who has found them: "server", "browser", "stand-in" for a
- * browser in the server's place, or "second" for a browser that looked after the server saw none.
+ * where `online`, and looks with the browser's finder as well as with the model's. `picture.finder` then
+ * says who has found them: "server", "browser", or "stand-in" for a browser in the server's place.
  */
 export async function lookForFaces(picture, about, online) {
-  const asked = online && about.finder === "server" && await askServer(picture).catch(() => false);
-  if (asked && picture.boxes.length) return;
+  if (online && about.finder === "server" && await askServer(picture).catch(() => false)) return;
   try {
     const found = await findFaces(picture, about.box_style);
-    if (asked && !found.length) return;
     for (const { x, y, width, height } of inOrder(found)) picture.add(x, y, width, height, "browser");
-    picture.finder = asked ? "second" : about.finder === "server" ? "stand-in" : "browser";
+    picture.finder = about.finder === "server" ? "stand-in" : "browser";
   } catch {
-    // The browser has no finder: boxes are drawn by hand, if the server has not looked.
-    if (online && !asked) await askServer(picture).catch(() => false);
+    // The browser has no finder: boxes are drawn by hand, if the server cannot look.
+    if (online) await askServer(picture).catch(() => false);
   }
 }
 
 /** Let the server find the faces, in place of those that the browser has found; true when it has looked. */
 export async function askServer(picture) {
   const found = await server.faces(picture);
-  for (const box of picture.boxes.filter((one) => one.by === "browser")) picture.remove(box);
+  picture.boxes = picture.boxes.filter((box) => box.by === "hand");
   const boxes = found.map(({ box: [x, y, width, height] }) => ({ x, y, width, height }));
   for (const { x, y, width, height } of inOrder(boxes)) picture.add(x, y, width, height, "server");
   picture.finder = "server";

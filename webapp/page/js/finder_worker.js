@@ -2,6 +2,7 @@
 // The same steps as facecrop/detectors/drawnface.py: scaled to multiples of 32, decoded, thinned out.
 
 import * as ort from "../vendor/onnxruntime-web/ort.wasm.min.mjs";
+import { shared } from "./cutting.js";
 
 const SIZE = 512;
 const STEP = 32;
@@ -76,12 +77,4 @@ function thinned(found) {
     if (kept.every((other) => shared(box, other) <= SAME_FACE)) kept.push(box);
   }
   return kept;
-}
-
-/** Intersection over union. */
-function shared(one, other) {
-  const across = Math.min(one.x + one.width, other.x + other.width) - Math.max(one.x, other.x);
-  const down = Math.min(one.y + one.height, other.y + other.height) - Math.max(one.y, other.y);
-  const both = Math.max(across, 0) * Math.max(down, 0);
-  return both / (one.width * one.height + other.width * other.height - both);
 }

@@ -38,7 +38,7 @@ export function pictureCard(picture, { boxes, server, reports }, acts) {
     const focused = buttonsOf(list).indexOf(document.activeElement);
     editor.redraw();
     state.textContent = picture.error || (boxes && !picture.whole ? found(picture, server) : "");
-    look.hidden = !server || picture.looking || ["server", "second"].includes(picture.finder)
+    look.hidden = !server || picture.looking || picture.finder === "server"
       || (picture.finder === "browser" && picture.boxes.length > 0);
     const shown = picture.boxes.map((box, number) => face(picture, box, number, { acts, reports, refresh }));
     if (picture.whole) shown.push(face(picture, null, 0, { acts, reports, refresh }));
@@ -59,7 +59,6 @@ function found({ looking, finder, boxes }, server) {
   if (looking) return words("looking for faces …");
   if (finder === "server") return boxes.length ? words("faces found by the server") : words("no face found: draw a box");
   if (!boxes.length) return server ? words("no face found: draw a box, or ask the server") : words("no face found: draw a box");
-  if (finder === "second") return words("the server found no face; these the browser found");
   return finder === "stand-in" ? words("faces found in the browser; the server, from whose faces the model learnt, may see others") : "";
 }
 

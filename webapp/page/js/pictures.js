@@ -1,9 +1,13 @@
 // The pictures a person has opened: their pixels, the boxes of faces in them, and the answers.
 
+import { shared } from "./cutting.js";
+import { refusal } from "./refusals.js";
+
 // What a phone's camera makes passes as it is; larger ones are scaled: faces stay large enough, and a server takes them.
 const MOST_SIDE = 4096; // pixels
 const MOST_BYTES = 8e6;
 const QUALITY = 0.92;
+const SAME_FACE = 0.3; // intersection over union
 let numbers = 0;
 
 /** A picture. `boxes` are `{id, x, y, width, height, by, part}` in pixels of the upright picture. */
@@ -13,16 +17,18 @@ export class Picture {
     this.width = bitmap.width;
     this.height = bitmap.height;
     this.boxes = [];
+    this.removed = []; // what a person took away is not found again
     this.whole = null; // the answer to the whole picture, of a model that takes pictures whole
     this.error = "";
     this.looking = false;
     this.finder = null; // who has looked for faces
   }
 
-  /** Add a box, within the picture; null where nothing of it is. */
+  /** Add a box, within the picture; null where nothing of it is, or a finder's is of a face that a person has settled. */
   add(x, y, width, height, by) {
     const box = this.inside({ x, y, width, height });
-    if (!box) return null;
+    const settled = by === "hand" ? [] : [...this.removed, ...this.boxes.filter((one) => one.by === "hand")];
+    if (!box || settled.some((one) => shared(one, box) > SAME_FACE)) return null;
     this.boxes.push(Object.assign(box, { id: ++numbers, by, part: null }));
     this.error = "";
     return box;
@@ -31,10 +37,11 @@ export class Picture {
   /** Move or resize a box; its answer does not hold any more. */
   change(box, place) {
     const inside = this.inside({ ...box, ...place });
-    if (inside) Object.assign(box, inside, { part: null });
+    if (inside) Object.assign(box, inside, { part: null, by: "hand" });
   }
 
   remove(box) {
+    this.removed.push(box);
     this.boxes = this.boxes.filter((one) => one !== box);
   }
 
@@ -68,6 +75,7 @@ export class Picture {
         const box = this.add(...part.box, "server");
         if (box) box.part = part;
       }
+      if (!this.boxes.length) this.error = refusal("no face found");
     } else {
       [this.whole] = parts;
     }
