@@ -73,8 +73,8 @@ CEILINGS = {
     "labeler/qt": 12_760,
     "baseline": 16_620,
     "pipeline": 4_420,
-    "webapp": 3_242,
-    "tests": 58_608,
+    "webapp": 3_726,
+    "tests": 58_848,
     "benchmarks and tools": 9_900,
 }
 # Names that do not say what they hold.

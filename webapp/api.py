@@ -4,196 +4,206 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from fastapi.responses import FileResponse
+from pydantic import Json
 
 from gleanset import __version__
-from webapp.guard import RefusedRequest
-from webapp.model_card import OfModel
+from webapp.api_models import (
+    Boxes,
+    Classes,
+    DeviceModel,
+    FacesFound,
+    Health,
+    Kept,
+    Pong,
+    PredictionAnswer,
+    PublicCard,
+    SentReport,
+    SentTakeDown,
+    problems,
+)
+from webapp.guard import visitor_of
+from webapp.model_process import Computation
 from webapp.page_files import page_facts
 from webapp.portraits import Portraits
-from webapp.recognizer import Upload, answers_to, faces_in
-from webapp.report_spool import ReportSpool
-from webapp.schema import (
-    BOXES,
-    CARD,
-    CLASSES,
-    ERROR,
-    FACES,
-    FILE,
-    FILES,
-    HEALTH,
-    PING,
-    PORTRAITS,
-    PREDICTION,
-    REPORT,
-    REPORTED,
-    TAKE_DOWN,
-    form_body,
-)
-from webapp.served import LoadedModel, Worker, facts_for_device
-from webapp.settings import RequestLimits
-from webapp.uploads import field_of, form_of, upload_of, uploads_of
-from webapp.visitors import Told, ToldTakeDown, claims_of, keep_take_down, wish_of
+from webapp.problems import RefusedRequest
+from webapp.recognizer import FIND_FACES, PREDICT, Upload
+from webapp.served import LoadedModel, facts_for_device
+from webapp.service import Service
+from webapp.uploads import need_form, upload_of, uploads_of
+from webapp.visitors import CLAIM, WISH, keep_take_down
 
 JSON = "application/json"
+A_FORM = [Depends(need_form)]
+FORM = problems(403, 408, 413, 415, 422, 503)
 router = APIRouter(prefix="/api/v1")
+
+
+def service_of(request: Request) -> Service:
+    """Return what answers."""
+    service: Service = request.app.state.service
+    return service
+
+
+Here = Annotated[Service, Depends(service_of)]
+Files = Annotated[list[UploadFile], File(description="pictures")]
+BoxesField = Annotated[
+    Json[Boxes] | None, Form(description="JSON: for each file boxes [x, y, width, height], or null")
+]
 
 
 @router.post(
     "/predict",
+    response_model=PredictionAnswer,
+    responses=FORM,
+    dependencies=A_FORM,
     summary="Say who is in pictures",
-    responses={200: PREDICTION, "4XX": ERROR},
-    openapi_extra=form_body({"files": FILES, "boxes": BOXES}, "boxes"),
 )
-async def predict(request: Request) -> Response:
+async def predict(request: Request, here: Here, files: Files, boxes: BoxesField = None) -> Response:
     """Answer one picture or many: a form with `files`, and `boxes` where faces are known."""
-    return await _of_pictures(request, answers_to)
+    uploads = await uploads_of(files, None if boxes is None else boxes.root, here.settings.limits)
+    return await _computed(request, PREDICT, uploads)
 
 
 @router.post(
     "/faces",
+    response_model=FacesFound,
+    responses=FORM | problems(409),
+    dependencies=A_FORM,
     summary="Find the faces in pictures",
-    responses={200: FACES, "4XX": ERROR},
-    openapi_extra=form_body({"files": FILES}),
 )
-async def faces(request: Request) -> Response:
+async def faces(request: Request, here: Here, files: Files) -> Response:
     """Tell where the detector sees faces whose faces the model learnt from: a form with `files`."""
-    return await _of_pictures(request, faces_in)
+    return await _computed(request, FIND_FACES, await uploads_of(files, None, here.settings.limits))
 
 
-async def _of_pictures(
-    request: Request,
-    answer: Callable[[LoadedModel, Sequence[Upload], RequestLimits], dict[str, Any]],
+async def _computed(
+    request: Request, computation: Computation, uploads: Sequence[Upload]
 ) -> Response:
-    """Return what is `answer` of the pictures of a form. Raises `RefusedRequest`."""
-    worker = _worker(request)
-    worker.refuse_if_busy()
-    limits = worker.settings.limits
-    form = await form_of(request, limits)
-    try:
-        uploads = await uploads_of(form, limits)
-    finally:
-        await form.close()
-    return _json(await worker.run(functools.partial(answer, worker.models.now, uploads, limits)))
+    """Return what is computed of the pictures of a form. Raises `RefusedRequest`."""
+    return Response(await _result(request, computation, uploads, uploads), media_type=JSON)
+
+
+async def _result(
+    request: Request, computation: Computation, asked: Any, uploads: Sequence[Upload]
+) -> Any:
+    size = sum(len(upload.data) for upload in uploads)
+    queue = service_of(request).queue
+    return await queue.compute(visitor_of(request.scope), computation, asked, size)
 
 
 @router.post(
     "/reports",
+    response_model=Kept,
+    responses=FORM | problems(404, 410),
+    dependencies=A_FORM,
     summary="Say that an answer is wrong",
-    responses={200: REPORTED, "4XX": ERROR},
-    openapi_extra=form_body({"file": FILE, "report": REPORT}),
 )
-async def report(request: Request) -> Response:
+async def report(
+    request: Request, here: Here, file: UploadFile, report: Annotated[Json[SentReport], Form()]
+) -> Response:
     """Keep who it is in truth, until a person has looked at it: a form with `file` and `report`."""
-    worker, spool = _worker(request), _spool(request, "no reports here")
-    worker.refuse_if_busy()
-    form = await form_of(request, worker.settings.limits)
-    try:
-        upload, told = await upload_of(form), field_of(form.get("report"), Told, "report")
-    finally:
-        await form.close()
-    sent, limits = [(upload, told)], worker.settings.limits
-    (kept,) = await worker.run(functools.partial(claims_of, worker.models.now, sent, limits))
+    upload = await upload_of(file)
+    spool = here.spool_for("no reports here")
+    kept = await _result(request, CLAIM, (upload, report), [upload])
     return _json({"new": await spool.run(functools.partial(spool.keep, kept))})
 
 
 @router.post(
     "/takedowns",
+    response_model=Kept,
+    responses=FORM | problems(404),
+    dependencies=A_FORM,
     summary="Ask for a picture to be removed",
-    responses={200: REPORTED, "4XX": ERROR},
-    openapi_extra=form_body({"file": FILE, "takedown": TAKE_DOWN}, "file"),
 )
-async def take_down(request: Request) -> Response:
+async def take_down(
+    request: Request,
+    here: Here,
+    takedown: Annotated[Json[SentTakeDown], Form()],
+    file: UploadFile | None = None,
+) -> Response:
     """Keep a request until a person has looked at it: a form with `takedown`, and perhaps the
     picture as `file`, of which only hashes are kept.
     """
-    worker, spool = _worker(request), _spool(request, "no pictures here")
-    worker.refuse_if_busy()
-    form = await form_of(request, worker.settings.limits)
-    try:
-        upload = await upload_of(form) if "file" in form else None
-        told = field_of(form.get("takedown"), ToldTakeDown, "takedown")
-    finally:
-        await form.close()
-    limits = worker.settings.limits
-    wish = await worker.run(functools.partial(wish_of, upload, told, limits))
-    keep = functools.partial(keep_take_down, spool.root, wish, limits.take_downs)
+    upload = None if file is None else await upload_of(file)
+    spool, most = here.spool_for("no pictures here"), here.settings.limits.take_downs
+    wish = await _result(request, WISH, (upload, takedown), [] if upload is None else [upload])
+    keep = functools.partial(keep_take_down, spool.root, wish, most)
     return _json({"new": await spool.run(keep)})
 
 
-@router.get("/classes", summary="Whom the model knows", responses={200: CLASSES, "4XX": ERROR})
-async def classes(request: Request) -> Response:
+@router.get(
+    "/classes", response_model=Classes, responses=problems(), summary="Whom the model knows"
+)
+async def classes(here: Here) -> Response:
     """Tell the classes that are shown, and how pictures are cut before they are judged."""
-    return _json(page_facts(_worker(request).settings, _worker(request).models.now))
+    return _json(page_facts(here.settings, here.models.now))
 
 
-@router.get("/card", summary="What is known of the model", responses={200: CARD, "4XX": ERROR})
-async def card(request: Request) -> Response:
+@router.get(
+    "/card", response_model=PublicCard, responses=problems(), summary="What is known of the model"
+)
+async def card(here: Here) -> Response:
     """Tell its classes, how it was measured, and where the pictures it learnt from came from."""
-    cards: OfModel[dict[str, Any]] = request.app.state.cards
-    return _json(await asyncio.to_thread(cards.of, _worker(request).models.now))
+    return _json(await asyncio.to_thread(here.cards.of, here.models.now))
 
 
-@router.get("/portraits", summary="Faces of the classes", responses={200: PORTRAITS, "4XX": ERROR})
-async def portraits(request: Request) -> Response:
+@router.get(
+    "/portraits", response_model=Portraits, responses=problems(), summary="Faces of the classes"
+)
+async def portraits(here: Here) -> Response:
     """Show a face of each class and a picture to try, where whoever runs the page allows it."""
-    made: OfModel[Portraits] = request.app.state.portraits
-    shown = await asyncio.to_thread(made.of, _worker(request).models.now)
+    shown = await asyncio.to_thread(here.portraits.of, here.models.now)
     return _json(shown._asdict())
 
 
-@router.get("/model.json", summary="What a device must know of the model", responses={"4XX": ERROR})
-async def model_facts(request: Request) -> Response:
+@router.get(
+    "/model.json",
+    response_model=DeviceModel,
+    responses=problems(403),
+    summary="What a device must know of the model",
+)
+async def model_facts(here: Here) -> Response:
     """Tell its classes and thresholds, and how pictures are cut and scaled for it."""
-    return _json(facts_for_device(_fetchable(request)))
+    return _json(facts_for_device(_fetchable(here)))
 
 
-@router.get("/model.onnx", summary="The model itself", responses={"4XX": ERROR})
-async def model_file(request: Request) -> Response:
+@router.get(
+    "/model.onnx",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}, **problems(403)},
+    summary="The model itself",
+)
+async def model_file(here: Here) -> Response:
     """Give the ONNX file, for answers on the device."""
     return FileResponse(
-        _fetchable(request).file,
+        _fetchable(here).file,
         media_type="application/octet-stream",
         headers={"cache-control": "no-cache"},
     )
 
 
-@router.get("/health", summary="Whether a model answers", responses={200: HEALTH})
-async def health(request: Request) -> Response:
+@router.get("/health", response_model=Health, summary="Whether a model answers")
+async def health(here: Here) -> Response:
     """Tell which model is in force. Not counted, and needs no token."""
-    return _json({"status": "ok", "run": _worker(request).models.now.run, "version": __version__})
+    return _json({"status": "ok", "run": here.models.now.run, "version": __version__})
 
 
-@router.get("/ping", summary="How long an answer takes", responses={200: PING})
+@router.get("/ping", response_model=Pong, summary="How long an answer takes")
 async def ping() -> Response:
     """Answer at once. Not counted, and needs no token."""
     return _json({"pong": True})
 
 
-def _fetchable(request: Request) -> LoadedModel:
-    worker = _worker(request)
-    if not worker.settings.on_device:
+def _fetchable(here: Service) -> LoadedModel:
+    if not here.settings.on_device:
         raise RefusedRequest(403, "not on devices", "this server does not give its model away")
-    return worker.models.now
-
-
-def _worker(request: Request) -> Worker:
-    found: Worker = request.app.state.worker
-    return found
-
-
-def _spool(request: Request, lacking: str) -> ReportSpool:
-    """Return what keeps things in the dataset. Raises `RefusedRequest` where there is none."""
-    spool: ReportSpool | None = request.app.state.spool
-    if spool is None:
-        contact = _worker(request).settings.web.contact or ""
-        raise RefusedRequest(404, lacking, "this server has no dataset", contact)
-    return spool
+    return here.models.now
 
 
 def _json(answer: dict[str, Any]) -> Response:

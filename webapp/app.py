@@ -1,38 +1,41 @@
-"""The application: `create_app` for one worker, and what uvicorn starts in each of them."""
+"""The application: the page and the REST API of a server."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gleanset import __version__
 from webapp.api import router
-from webapp.guard import Guard, RefusedRequest
+from webapp.api_models import Problem
+from webapp.compute_queue import ComputeQueue
+from webapp.guard import Guard
 from webapp.model_card import OfModel, model_card
 from webapp.page_files import PAGE_FILES, page_routes
 from webapp.portraits import portraits_of
+from webapp.problems import RefusedRequest
+from webapp.rate_limit import RateLimit
 from webapp.report_spool import ReportSpool
-from webapp.served import ModelInForce, Worker
+from webapp.served import ModelInForce
+from webapp.service import Service
 from webapp.settings import ServeSettings
+from webapp.uploads import no_form, wrong_field
 
-SETTINGS = "GLEANSET_WEBAPP"
-"""The environment variable that hands the settings to the workers."""
 LOOK_SECONDS = 1.0
+MOST_FIELDS = 10
 log = logging.getLogger(__name__)
-
-
-def from_environment() -> FastAPI:
-    """Return the application of a worker process."""
-    return create_app(ServeSettings.from_text(os.environ[SETTINGS]))
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -40,16 +43,24 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     Raises what `ModelInForce` raises, as soon as it is started.
     """
+    rate = RateLimit(settings.limits.per_minute)
+    queue = ComputeQueue(settings, rate)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         models = await asyncio.to_thread(_in_force, settings)
-        with Worker(settings, models) as app.state.worker:
-            watching = asyncio.create_task(_watch(models, app.state.spool))
+        spool = ReportSpool(Path(settings.dataset), settings.limits) if settings.dataset else None
+        of_model = OfModel(model_card, settings), OfModel(portraits_of, settings)
+        app.state.service = Service(settings, models, queue, spool, *of_model)
+        await queue.start(models)
+        watching = asyncio.create_task(_watch(models, spool))
+        try:
             yield
+        finally:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
+            await queue.stop()
 
     app = FastAPI(
         title="Gleanset",
@@ -59,18 +70,35 @@ def create_app(settings: ServeSettings) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        form_limits={"max_files": settings.limits.pictures, "max_fields": MOST_FIELDS},
     )
-    app.state.cards = OfModel(model_card, settings)
-    app.state.portraits = OfModel(portraits_of, settings)
-    root = settings.dataset
-    app.state.spool = ReportSpool(Path(root), settings.limits) if root else None
-    app.include_router(router)
+    description = app.openapi
+
+    def described() -> dict[str, Any]:
+        answer = description()
+        answer["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return answer
+
+    # The way that FastAPI has for adding to it.
+    app.openapi = described  # type: ignore[method-assign]
+    # The guard asks for it, before a body is read; here it is only described.
+    token = [Security(HTTPBearer(auto_error=False))] if settings.token else []
+    app.include_router(router, dependencies=token)
     app.router.routes += page_routes()
-    app.mount("/", PAGE_FILES)
+    # No mount: that would take every address, and hide that a method is the wrong one.
+    app.router.default = PAGE_FILES
     app.add_exception_handler(RefusedRequest, _refused)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(Exception, _bug)
-    app.add_middleware(Guard, settings=settings)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization"],
+        )
+    app.add_middleware(Guard, settings=settings, rate=rate, queue=queue)
     return app
 
 
@@ -94,9 +122,18 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, RefusedRequest):  # while the body was read
+        return error.__cause__.response()
     words = {404: "no such address", 405: "wrong method"}
-    told = RefusedRequest(error.status_code, words.get(error.status_code, str(error.detail)))
-    return told.response()
+    if error.status_code not in words:
+        return no_form(error).response()
+    reason = words[error.status_code]
+    return RefusedRequest(error.status_code, reason, headers=error.headers).response()
+
+
+async def _not_valid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return wrong_field(error).response()
 
 
 async def _bug(_: Request, __: Exception) -> Response:

@@ -1,21 +1,22 @@
-"""What a request must pass before it reaches the API, how it is refused, what answers carry."""
+"""What a request must pass before it reaches the API, and what answers carry."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import math
-from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
-from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from collections import Counter
+from collections.abc import Awaitable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from webapp.rate_limit import RateLimit
-from webapp.settings import ServeSettings
+from webapp.compute_queue import ComputeQueue
+from webapp.problems import RefusedRequest, busy
+from webapp.rate_limit import RateLimit, network_of
+from webapp.settings import RequestLimits, ServeSettings
 
 API = "/api/"
 UNCOUNTED = ("/api/v1/health", "/api/v1/ping")
@@ -34,45 +35,31 @@ HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-embedder-policy", b"require-corp"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
 )
 
 
-class RefusedRequest(Exception):
-    """A request that is refused, by a JSON that is always of one form.
-
-    `reason` is one of few, `detail` and `mend` are for a person.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        reason: str,
-        detail: str = "",
-        mend: str = "",
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(status, reason, detail)
-        self.status, self.reason, self.detail, self.mend = status, reason, detail, mend
-        self.headers = dict(headers or {})
-
-    def response(self) -> JSONResponse:
-        """Return the answer."""
-        error = {"reason": self.reason, "detail": self.detail, "mend": self.mend}
-        return JSONResponse({"error": error}, self.status, self.headers)
+def visitor_of(scope: Scope) -> str:
+    """Return who asks: an address, or of IPv6 its network."""
+    return network_of((scope.get("client") or ("?",))[0])
 
 
 class Guard:
-    """Checks host, origin, rate, token and size around an application, in this order."""
+    """Checks host, origin, rate, token and size around an application, in this order.
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        self._app, self._settings = app, settings
-        self._rate = RateLimit(Path(settings.counters), settings.limits.per_minute)
+    Who goes before the answer has come has it worked on no longer.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: ServeSettings, rate: RateLimit, queue: ComputeQueue
+    ) -> None:
+        self._app, self._settings, self._rate, self._queue = app, settings, rate, queue
+        self._under_way: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        body = _BoundedBody(receive, self._settings.limits.body_bytes)
 
         async def answered(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -81,46 +68,62 @@ class Guard:
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
+        body = _BoundedBody(receive, visitor_of(scope), self._settings.limits, self._under_way)
         try:
             self._check(scope, Headers(scope=scope))
             async with asyncio.timeout(None) as body.patience:
                 body.patience.reschedule(_later(self._settings.limits.seconds))
-                await self._app(scope, body, answered)
+                await _while_there(self._app(scope, body, answered), body)
         except RefusedRequest as refused:
             await refused.response()(scope, receive, answered)
         except TimeoutError:
             late = RefusedRequest(408, "too slow", "the request did not arrive in time")
             await late.response()(scope, receive, answered)
+        finally:
+            body.forget()
         return None
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         """Raise `RefusedRequest` for what is not let in."""
         self._check_host(headers)
-        if scope["method"] not in ("GET", "HEAD"):
-            _check_origin(headers)
+        changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if changes:
+            self._check_origin(headers)
         if not scope["path"].startswith(API) or scope["path"] in UNCOUNTED:
             return
         # Before the token, so that nobody guesses it quickly.
         self._check_rate(scope)
-        self._check_token(headers)
+        if scope["method"] != "OPTIONS":  # a browser asks first whether it may send one
+            self._check_token(headers)
         length = headers.get("content-length", "0")
         # float takes any number of digits, int does not.
         if length.isdecimal() and float(length) > self._settings.limits.body_bytes:
             raise too_large(self._settings.limits.body_bytes)
+        if changes:
+            self._queue.refuse_if_busy(visitor_of(scope))
 
     def _check_host(self, headers: Headers) -> None:
         """Refuse a name that is not ours: a foreign page that points its name at this machine."""
-        host = _split(f"//{headers.get('host', '')}").hostname
+        host = _host_in(f"//{headers.get('host', '')}")
+        if host is None:
+            raise RefusedRequest(400, "wrong host", "that is no name of a server")
         if self._settings.hosts and host not in self._settings.hosts:
             raise RefusedRequest(
                 421, "wrong host", "this server has another name", "start it with --host-name NAME"
             )
 
-    def _check_token(self, headers: Headers) -> None:
-        if self._settings.token is None:
+    def _check_origin(self, headers: Headers) -> None:
+        """Refuse what a page of another site sends in a visitor's name."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._settings.origins:
             return
-        given = headers.get("authorization", "").removeprefix("Bearer ") or _cookie(headers)
-        if not hmac.compare_digest(given.encode(), self._settings.token.encode()):
+        if origin.partition("://")[2] != headers.get("host"):
+            raise RefusedRequest(403, "another site", "sent by a page of another site")
+
+    def _check_token(self, headers: Headers) -> None:
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        given = given or cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        if not self._settings.lets_in(given):
             raise RefusedRequest(
                 401,
                 "token needed",
@@ -130,7 +133,7 @@ class Guard:
             )
 
     def _check_rate(self, scope: Scope) -> None:
-        wait = self._rate.wait((scope.get("client") or ("?",))[0])
+        wait = self._rate.wait(visitor_of(scope))
         if wait:
             seconds = str(math.ceil(wait))
             raise RefusedRequest(
@@ -143,20 +146,62 @@ class Guard:
 
 
 class _BoundedBody:
-    """Receives a body of at most `most` bytes, and lets the answer take its time after that."""
+    """Receives a body, of so many bytes and at most so many with others that are under way.
 
-    def __init__(self, receive: Receive, most: int) -> None:
-        self._receive, self._most, self._got = receive, most, 0
+    The answer may take its time after that.
+    """
+
+    def __init__(
+        self, receive: Receive, visitor: str, limits: RequestLimits, under_way: Counter[str]
+    ) -> None:
+        self._receive, self._limits = receive, limits
+        self._visitor, self._under_way, self._bytes = visitor, under_way, 0
+        self.complete = asyncio.Event()
         self.patience: asyncio.Timeout
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        self._got += len(message.get("body", b""))
-        if self._got > self._most:
-            raise too_large(self._most)
+        self._count(len(message.get("body", b"")))
         if not message.get("more_body", False):
             self.patience.reschedule(None)
+            self.complete.set()
         return message
+
+    def _count(self, more: int) -> None:
+        limits, under_way = self._limits, self._under_way
+        self._bytes += more
+        under_way[self._visitor] += more
+        if self._bytes > limits.body_bytes:
+            raise too_large(limits.body_bytes)
+        mine, all_bytes = under_way[self._visitor], under_way.total()
+        if more and (mine > limits.visitor_bytes or all_bytes > limits.server_bytes):
+            raise busy("too many bytes are under way")
+
+    def forget(self) -> None:
+        """Let others send as many bytes."""
+        self._under_way[self._visitor] -= self._bytes
+        if not self._under_way[self._visitor]:
+            del self._under_way[self._visitor]
+
+    async def gone(self) -> None:
+        """Wait until the visitor has gone, after the whole request has come."""
+        await self.complete.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+async def _while_there(answering: Awaitable[None], body: _BoundedBody) -> None:
+    """Answer, unless the visitor goes before."""
+    answer = asyncio.ensure_future(answering)
+    gone = asyncio.ensure_future(body.gone())
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            answer.result()
+    finally:
+        for task in (answer, gone):
+            task.cancel()
+        await asyncio.wait((answer, gone))
 
 
 def too_large(most: int) -> RefusedRequest:
@@ -170,24 +215,12 @@ def _later(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-def _check_origin(headers: Headers) -> None:
-    """Refuse what a page of another site sends in a visitor's name."""
-    origin = headers.get("origin")
-    if origin is not None and _split(origin).netloc != headers.get("host"):
-        raise RefusedRequest(403, "another site", "sent by a page of another site")
-
-
-def _split(address: str) -> SplitResult:
-    """Return the parts of an address; of what is none, as of one that names no host."""
+def _host_in(address: str) -> str | None:
+    """Return the name of an address, empty where there is none; None for what is no address."""
     try:
-        return urlsplit(address)
+        parts = urlsplit(address)
+        _ = parts.port  # it is looked at only now
+        _ = ip_address(parts.hostname or "") if "[" in address else None
     except ValueError:
-        return urlsplit("")
-
-
-def _cookie(headers: Headers) -> str:
-    try:
-        jar = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return jar[COOKIE].value if COOKIE in jar else ""
+        return None
+    return parts.hostname or ""

@@ -17,6 +17,7 @@ from facecrop.detectors.drawnface import MODEL
 from webapp.box_styles import BROWSER, finder_for, style_between
 from webapp.guard import COOKIE
 from webapp.served import LoadedModel
+from webapp.service import Service
 from webapp.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
@@ -64,7 +65,10 @@ async def _front(request: Request) -> Response:
     token = request.query_params.get("token")
     if token is None:
         return await PAGE_FILES.get_response("index.html", request.scope)
-    answer = RedirectResponse(str(request.url.replace(query="")), 303)
+    answer = RedirectResponse("./", 303)
+    service: Service = request.app.state.service
+    if not service.settings.lets_in(token):
+        return answer  # a good one that the browser has stays
     secure = request.url.scheme == "https"
     answer.set_cookie(COOKIE, token, YEAR, secure=secure, httponly=True, samesite="strict")
     return answer
@@ -99,8 +103,8 @@ def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
 
 
 async def _manifest(request: Request) -> Response:
-    worker = request.app.state.worker
-    data, kind = manifest_for(worker.settings, worker.models.now), KINDS[".webmanifest"]
+    service: Service = request.app.state.service
+    data, kind = manifest_for(service.settings, service.models.now), KINDS[".webmanifest"]
     return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from baseline.use.model import Model, PictureAnswer
@@ -17,12 +18,16 @@ from gleanset.images.cut import within
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
 from webapp.box_styles import faces_by_both
-from webapp.guard import RefusedRequest
+from webapp.model_process import Computation
+from webapp.problems import RefusedRequest
 from webapp.served import LoadedModel
 from webapp.settings import RequestLimits
 
 Answer = dict[str, Any]
+ENCODE = msgspec.json.encode
 TOP = 5
+SMALL_PIXELS = 1_000_000
+"""Of a picture that is judged together with those of other requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +42,97 @@ class Upload:
     boxes: tuple[Box, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _CutPicture:
+    """A picture, of `width` x `height` pixels, as the parts that are judged; or what is wrong."""
+
+    name: str
+    width: int = 0
+    height: int = 0
+    parts: Sequence[PicturePart] = ()
+    error: Unreadable | None = None
+
+
+def predict(
+    loaded: LoadedModel, requests: Sequence[Sequence[Upload]], limits: RequestLimits
+) -> list[bytes | None]:
+    """Return what the model says of pictures, as the JSON of `POST /api/v1/predict`.
+
+    Of several requests at a time, None for one with a large picture: the others do not wait.
+    """
+    together = len(requests) > 1
+    bounds = msgspec.structs.replace(limits, pixels=SMALL_PIXELS) if together else limits
+    cut = [_cut_all(loaded, uploads, bounds) for uploads in requests]
+    judged = iter(_judged(loaded, [picture for pictures in cut for picture in pictures]))
+    answers = [
+        {"run": loaded.run, "pictures": [next(judged) for _ in pictures]} for pictures in cut
+    ]
+    large = [together and any(_is_large(picture) for picture in pictures) for pictures in cut]
+    return [None if much else ENCODE(one) for much, one in zip(large, answers, strict=True)]
+
+
+PREDICT = Computation(predict, many=True)
+
+
 def answers_to(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
-    """Return what the model says of pictures, as the JSON of `POST /api/v1/predict`."""
-    pictures = [_answer(loaded, upload, limits) for upload in uploads]
-    return {"run": loaded.run, "pictures": pictures}
+    """Return the same of one request, as values."""
+    return {"run": loaded.run, "pictures": _judged(loaded, _cut_all(loaded, uploads, limits))}
 
 
-def _answer(loaded: LoadedModel, upload: Upload, limits: RequestLimits) -> Answer:
-    """Return the answer to one picture, or why there is none: the others are answered as well."""
+def _is_large(picture: _CutPicture) -> bool:
+    return picture.error is not None and picture.error.reason == "too large"
+
+
+def _cut_all(
+    loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
+) -> list[_CutPicture]:
+    """Return pictures as parts. Those of a request have `all_pixels` together."""
+    left, cut = limits.all_pixels, []
+    for upload in uploads:
+        cut.append(picture := _cut(loaded, upload, limits, left))
+        left -= picture.width * picture.height
+    return cut
+
+
+def _cut(
+    loaded: LoadedModel, upload: Upload, limits: RequestLimits, most_pixels: int
+) -> _CutPicture:
+    """Return one picture as parts, or what is wrong with it: the others are answered as well."""
+    read = loaded.model.cropping.read
     try:
-        picture = decode(upload.data, most_pixels=limits.pixels).pixels
-        size = {"width": picture.width, "height": picture.height}
+        picture = decode(upload.data, most_pixels=min(limits.pixels, most_pixels)).pixels
         parts = (
-            loaded.model.cropping.read.parts(picture)
+            read.parts(picture)
             if upload.boxes is None
             else _marked(loaded.model, picture, upload.boxes)
         )
+    except MemoryError:
+        return _CutPicture(upload.name, error=Unreadable("too large", "not enough memory"))
     except Unreadable as refused:
-        return {"name": upload.name, "error": _refused(refused)}
+        return _CutPicture(upload.name, error=refused)
     if len(parts) > limits.faces:
         many = Unreadable("too many faces", f"{len(parts)}, at most {limits.faces}")
-        return {"name": upload.name, "error": _refused(many)}
-    told = loaded.answers_to(np.stack([part.pixels for part in parts]), TOP) if parts else []
+        return _CutPicture(upload.name, error=many)
+    return _CutPicture(upload.name, picture.width, picture.height, parts)
+
+
+def _judged(loaded: LoadedModel, pictures: Sequence[_CutPicture]) -> list[Answer]:
+    """Return what the model says of the parts of pictures, all of which it judges together."""
+    pixels = [part.pixels for picture in pictures for part in picture.parts]
+    answers = iter(loaded.answers_to(np.stack(pixels), TOP) if pixels else ())
+    return [_shown(loaded.model, picture, answers) for picture in pictures]
+
+
+def _shown(model: Model, picture: _CutPicture, answers: Iterator[PictureAnswer]) -> Answer:
+    if picture.error is not None:
+        return {"name": picture.name, "error": _refused(picture.error)}
     shown = [
-        part_to_json(part, answer) | {"unfamiliar": _unfamiliar(loaded.model, answer)}
-        for part, answer in zip(parts, told, strict=True)
+        part_to_json(part, answer) | {"unfamiliar": _unfamiliar(model, answer)}
+        # The next ones are those of another picture.
+        for part, answer in zip(picture.parts, answers, strict=False)
     ]
-    return {"name": upload.name, **size, "parts": shown}
+    size = {"width": picture.width, "height": picture.height}
+    return {"name": picture.name, **size, "parts": shown}
 
 
 def _unfamiliar(model: Model, answer: PictureAnswer) -> bool:
@@ -72,29 +141,43 @@ def _unfamiliar(model: Model, answer: PictureAnswer) -> bool:
     return least is not None and found is not None and found < least
 
 
-def faces_in(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
+def find_faces(
+    loaded: LoadedModel, requests: Sequence[Sequence[Upload]], limits: RequestLimits
+) -> list[bytes]:
     """Return where faces are in pictures, as the JSON of `POST /api/v1/faces`.
 
     Raises `RefusedRequest` for a model that takes pictures whole.
     """
+    return [ENCODE(_faces_in(loaded, uploads, limits)) for uploads in requests]
+
+
+FIND_FACES = Computation(find_faces)
+
+
+def _faces_in(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
     spec = loaded.model.cropping.read.detector
     if spec is None:
         raise RefusedRequest(409, "no faces", "this model takes pictures whole")
-    detector = spec.build()
-    return {"pictures": [_faces(detector, upload, limits) for upload in uploads]}
+    detector, left, pictures = spec.build(), limits.all_pixels, []
+    for upload in uploads:
+        pictures.append(answer := _faces(detector, upload, limits, left))
+        left -= answer.get("width", 0) * answer.get("height", 0)
+    return {"pictures": pictures}
 
 
-def _faces(detector: Detector, upload: Upload, limits: RequestLimits) -> Answer:
+def _faces(detector: Detector, upload: Upload, limits: RequestLimits, most_pixels: int) -> Answer:
     try:
-        picture = decode(upload.data, most_pixels=limits.pixels).pixels
+        picture = decode(upload.data, most_pixels=min(limits.pixels, most_pixels)).pixels
+        faces = faces_by_both(detector, np.asarray(picture))
+    except MemoryError:
+        return {"name": upload.name, "error": {"reason": "too large", "detail": "no memory"}}
     except Unreadable as refused:
         return {"name": upload.name, "error": _refused(refused)}
-    found = faces_by_both(detector, np.asarray(picture))
     return {
         "name": upload.name,
         "width": picture.width,
         "height": picture.height,
-        "faces": [{"box": face.box, "score": face.score} for face in found[: limits.faces]],
+        "faces": [{"box": face.box, "score": face.score} for face in faces[: limits.faces]],
     }
 
 

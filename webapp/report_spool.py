@@ -21,7 +21,7 @@ from gleanset.db.visitors import Reports
 from gleanset.errors import GleansetError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of
-from webapp.guard import RefusedRequest
+from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 from webapp.visitors import KeptReport, writable
 

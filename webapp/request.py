@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,9 +42,19 @@ class ServeRequest(Request, frozen=True, kw_only=True):
     ] = None
     workers: Annotated[
         WorkerCount | None,
-        Param("Processes that answer. Default: one for each core."),
+        Param("Processes that compute. Default: one for each core."),
     ] = None
     host_name: Annotated[tuple[str, ...], Param("A name that it may be asked under.")] = ()
+    allow_origin: Annotated[
+        tuple[str, ...],
+        Param("A site whose pages may ask, as https://example.org.", metavar="ORIGIN"),
+    ] = ()
+    trust_proxy: Annotated[
+        tuple[str, ...],
+        Param(
+            "The address of a proxy in front, or its network: it says who asks.", metavar="ADDRESS"
+        ),
+    ] = ()
     public: Annotated[bool, Param("Let everybody in, without a token.")] = False
     tls_cert: Annotated[str | None, Param("For HTTPS.", metavar="FILE", path=True)] = None
     tls_key: Annotated[str | None, Param("Its key.", metavar="FILE", path=True)] = None
@@ -76,11 +87,17 @@ class ServeRequest(Request, frozen=True, kw_only=True):
 
         if bool(self.tls_cert) != bool(self.tls_key):
             raise UsageError("--tls-cert and --tls-key belong together", "give both")
-        files = [None if name is None else Path(name) for name in (self.tls_cert, self.tls_key)]
-        for file in files:
+        cert, key = (None if name is None else Path(name) for name in (self.tls_cert, self.tls_key))
+        for file in (cert, key):
             if file is not None and not file.is_file():
                 raise UsageError(f"{file} is no file", "check its name")
-        return ListenAddress(self.host, self._port(), *files)
+        for proxy in self.trust_proxy:
+            try:
+                ip_network(proxy, strict=False)
+            except ValueError as error:
+                mend = "name an address as 127.0.0.1, or a network as 172.16.0.0/12"
+                raise UsageError(f"--trust-proxy {proxy} is no address", mend) from error
+        return ListenAddress(self.host, self._port(), cert, key, self.trust_proxy)
 
     def _port(self) -> int:
         if self.port is not None:

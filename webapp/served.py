@@ -8,15 +8,12 @@ the new model beside the old one, and what was begun ends with the model it bega
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,14 +27,11 @@ from gleanset.errors import GleansetError, InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of_file
 from gleanset.settings import WebSettings
-from webapp.guard import RefusedRequest
-from webapp.settings import ServeSettings
 
 FILE = "served.json"
 KEPT = 20
 """Models before the one in force that are remembered."""
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class ServedModel(msgspec.Struct, frozen=True):
@@ -155,14 +149,21 @@ def _shown(answer: PictureAnswer, shown: Sequence[str], top: int) -> PictureAnsw
     )
 
 
+class ModelSource(NamedTuple):
+    """The file of a model, and its hash: the same path may get another file."""
+
+    file: str
+    sha256: str
+
+
 class LoadedModel(NamedTuple):
-    """A model with the name of its run, the classes that are `shown`, and the hash of its file."""
+    """A model with the name of its run, the classes that are `shown`, and where it is from."""
 
     run: str
     model: Model
     file: Path
     shown: tuple[str, ...]
-    sha256: str
+    source: ModelSource
 
     def answers_to(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
         """Return the answers to pixels that were read already, in the classes that are shown."""
@@ -175,7 +176,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "run": loaded.run,
         "bytes": loaded.file.stat().st_size,
-        "sha256": loaded.sha256,
+        "sha256": loaded.source.sha256,
         "classes": facts.classes,
         "shown": loaded.shown,
         "size": facts.size,
@@ -219,22 +220,28 @@ class ModelInForce:
         self._seen = stamp
         try:
             loaded = self._loaded(read_served(self._place).in_force)
-        except GleansetError as error:
+        except (GleansetError, OSError) as error:
             log.warning("the model before goes on: %s", error)
             return False
         self.now = loaded
         return True
 
     def _loaded(self, served: ServedModel) -> LoadedModel:
-        place = Path(served.file)
-        # One thread: workers side by side keep the cores busy, and threads in each would wait.
-        engine = OnnxEngine(place, threads=1)
-        engine.facts = with_threshold(engine.facts, self._web)
-        model = Model(engine, place, self._detector)
-        # Asked for now, so that the first visitor does not wait and what lacks is said at once.
-        model.cropping  # noqa: B018
-        shown = shown_classes(model.classes, self._web)
-        return LoadedModel(model.facts.run, model, place, shown, sha256_of_file(place))
+        file = Path(served.file)
+        source = ModelSource(served.file, sha256_of_file(file) if file.is_file() else "")
+        return load_model(source, self._web, self._detector)
+
+
+def load_model(source: ModelSource, web: WebSettings, detector: str | None) -> LoadedModel:
+    """Return a model as a page shows it. Raises what `ModelInForce` raises."""
+    place = Path(source.file)
+    # One thread: processes side by side keep the cores busy, and threads in each would wait.
+    engine = OnnxEngine(place, threads=1)
+    engine.facts = with_threshold(engine.facts, web)
+    model = Model(engine, place, detector)
+    # Asked for now, so that the first visitor does not wait and what lacks is said at once.
+    model.cropping  # noqa: B018
+    return LoadedModel(model.facts.run, model, place, shown_classes(model.classes, web), source)
 
 
 def _stamp(place: Path) -> tuple[int, int] | None:
@@ -243,40 +250,3 @@ def _stamp(place: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return told.st_mtime_ns, told.st_ino
-
-
-class Worker:
-    """Computes off the event loop, one request after the other; a model takes one core."""
-
-    def __init__(self, settings: ServeSettings, models: ModelInForce) -> None:
-        self.settings = settings
-        self.models = models
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="webapp")
-        self._waiting = 0
-
-    def refuse_if_busy(self) -> None:
-        """Raise `RefusedRequest` where too many requests wait already, before a body is read."""
-        if self._waiting >= self.settings.limits.waiting:
-            raise RefusedRequest(
-                503, "busy", "too many requests at a time", "ask again", {"retry-after": "1"}
-            )
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, when its turn has come. Raises what it raises."""
-        self.refuse_if_busy()
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        finally:
-            self._waiting -= 1
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)

@@ -35,19 +35,23 @@ def put_in_force(
     """Let `run` answer: a run of the dataset in `root`, its folder, or an exported file.
 
     None is the newest run that is `wanted`, unless one was named before. Returns the file
-    that names it, which lies in `scratch` for an exported file, and what a person is told;
+    that names it, which lies in `scratch` where one is named here, and what a person is told;
     `progress` is told what is done. Raises what `find_run_folder` and `exported` raise.
     """
-    if run is not None and run.endswith(".onnx"):
-        file = Path(run).resolve()
-        model = ServedModel(file.stem, str(file))
-        write_served(scratch / FILE, ServedModels().taken_over(model, follow=False))
-        return scratch / FILE, f"{file} is served"
     place = served_place(root)
-    served = read_served(place)
-    if run is None and not served.follow:
+    if run is not None:
+        # In force for this server alone: others of the dataset go on as they are.
+        place, file = scratch / FILE, Path(run).resolve()
+        if run.endswith(".onnx"):
+            model, name = ServedModel(file.stem, str(file)), str(file)
+        else:
+            model = served_run(root, run, None, progress)
+            name = model.run
+        write_served(place, ServedModels().taken_over(model, follow=False))
+        return place, f"{name} is served"
+    if not (served := read_served(place)).follow:
         return place, f"{served.in_force.run} is served, as was chosen with: webapp serve --switch"
-    put_run_in_force(root, run, wanted, progress)
+    put_run_in_force(root, None, wanted, progress)
     return place, f"{read_served(place).in_force.run} is served"
 
 
@@ -102,7 +106,7 @@ def following(root: Path, place: Path, wanted: str | None = None) -> Iterator[No
         while not ended.wait(SECONDS):
             try:
                 runs.look()
-            except GleansetError as error:
+            except (GleansetError, OSError) as error:
                 log.warning("the model before goes on: %s", error)
 
     threading.Thread(target=follow, name="newer runs", daemon=True).start()

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from gleanset.dataset import is_dataset
 from gleanset.platform import cores
 from gleanset.work.progress import Progress
-from webapp.rate_limit import SALT, make_counters
 from webapp.request import ServeRequest
 from webapp.served import ModelInForce, refuse_unknown_classes
 from webapp.served_runs import following, put_in_force
@@ -52,17 +51,17 @@ def serve_page(
         progress.say(line)
         if place.parent != folder:
             stack.enter_context(following(root, place, web.run))
-        make_counters(counters := folder / "counters", secrets.token_bytes(SALT))
         admitted = admission(request.host, request.host_name, public=request.public)
         settings = ServeSettings(
             served=str(place.resolve()),
-            counters=str(counters),
             dataset=str(root.resolve()) if is_dataset(root) else None,
             web=web,
             hosts=admitted.hosts,
             token=admitted.token,
             on_device=request.on_device is not False,
+            origins=request.allow_origin,
             detector=request.detector,
+            processes=request.workers or cores(),
             limits=RequestLimits(per_minute=request.per_minute),
         )
 
@@ -70,7 +69,7 @@ def serve_page(
             show(_page_address(address, port, admitted.token))
             progress.say("Ctrl-C ends it")
 
-        run_server(settings, address, request.workers or cores(), announce)
+        run_server(settings, address, announce)
 
 
 def admission(host: str, names: tuple[str, ...] = (), *, public: bool = False) -> Admission:

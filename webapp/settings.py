@@ -1,7 +1,8 @@
-"""What each worker of the server must know. It travels to the workers as JSON."""
+"""What the server must know, and the processes that compute for it, to which it goes as JSON."""
 
 from __future__ import annotations
 
+import hmac
 import json
 from pathlib import Path
 
@@ -17,19 +18,29 @@ class RequestLimits(msgspec.Struct, frozen=True):
     """What one request may ask for, and how often one visitor may ask.
 
     `body_bytes` of a whole request, within `seconds` from its first byte to its last; `pixels` of
-    each of its `pictures`; `faces` of a picture; `per_minute` requests of one address; `waiting`
-    requests in a worker that have not begun; `reports`
-    and `take_downs` (requests for them) that nobody has looked at yet. Pictures of all reports
-    take `report_bytes`: those of answered ones leave first, the oldest before the others.
+    each of its `pictures`, `all_pixels` of them together, and `seconds_computed`; `faces` of a
+    picture; `per_minute` requests of one address, each of which stands for `seconds_each` of
+    computing; `waiting` requests that nothing has begun with, `visitor_waiting` of one address;
+    `server_bytes` of requests that are under way, `visitor_bytes` of one address; `memory` bytes of
+    a process that computes; `reports` and `take_downs` (requests for them) that nobody has looked
+    at yet. Pictures of all reports take `report_bytes`: those of answered ones leave first, the
+    oldest before the others.
     """
 
     body_bytes: int = 20_000_000
     seconds: float = 30.0
     pixels: int = 50_000_000
+    all_pixels: int = 100_000_000
+    seconds_computed: float = 20.0
     pictures: int = 20
     faces: int = 50
     per_minute: int = PER_MINUTE
+    seconds_each: float = 0.25
     waiting: int = 64
+    visitor_waiting: int = 24
+    server_bytes: int = 100_000_000
+    visitor_bytes: int = 40_000_000
+    memory: int = 1 << 30
     reports: int = 10_000
     report_bytes: int = 1_000_000_000
     take_downs: int = 1_000
@@ -38,22 +49,28 @@ class RequestLimits(msgspec.Struct, frozen=True):
 class ServeSettings(msgspec.Struct, frozen=True):
     """How a server was started.
 
-    `served` is the file that names the model in force (`webapp.served`), `counters` that of the
-    requests of each address, `dataset` the folder that reports go to, None for no reports.
-    `hosts` are the names under which it may be asked, none for any. `token` is what a visitor
-    must know, None for nothing; `web` what the page shows. With `on_device` visitors may fetch the
-    model itself. Pictures are cut as `detector` says, as in `baseline.load`.
+    `served` is the file that names the model in force (`webapp.served`), `dataset` the folder that
+    reports go to, None for no reports. `processes` compute.
+    `hosts` are the names under which it may be asked, none for any, and `origins` the sites whose
+    pages may ask. `token` is what a visitor must know, None for nothing; `web` what the page shows.
+    With `on_device` visitors may fetch the model itself. Pictures are cut as `detector` says, as in
+    `baseline.load`.
     """
 
     served: str
-    counters: str
     dataset: str | None = None
     web: WebSettings = WebSettings()
     hosts: tuple[str, ...] = ()
     token: str | None = None
+    origins: tuple[str, ...] = ()
     on_device: bool = True
     detector: str | None = None
+    processes: int = 1
     limits: RequestLimits = RequestLimits()
+
+    def lets_in(self, token: str) -> bool:
+        """Return whether who says this token is let in; nothing is told by how long it takes."""
+        return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
 
     def to_text(self) -> str:
         """Return what `from_text` reads."""

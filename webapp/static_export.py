@@ -53,7 +53,7 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
         write_served(place, ServedModels((_model(root, request.run, web.run, progress),)))
         loaded = ModelInForce(place, web, request.detector).now
         shown = str(root.resolve()) if is_dataset(root) else None
-        settings = ServeSettings(served=str(place), counters="", dataset=shown, web=web)
+        settings = ServeSettings(served=str(place), dataset=shown, web=web)
         for name, data in _files(settings, loaded):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(folder / name, data)

@@ -3,89 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
 
-import msgspec
-from starlette.datastructures import FormData, UploadFile
+from fastapi import Request, UploadFile
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
 from gleanset.records import Box
-from webapp.guard import RefusedRequest
+from webapp.api_models import MarkedBox
+from webapp.problems import RefusedRequest
 from webapp.recognizer import Upload
 from webapp.settings import RequestLimits
 
 LONGEST_NAME = 200
-MOST_FIELDS = 10
-T = TypeVar("T")
-BoxList = list[tuple[int, int, int, int]]
 FORM = "multipart/form-data"
 
 
-async def form_of(request: Request, limits: RequestLimits) -> FormData:
-    """Return the form of a request. Raises `RefusedRequest`."""
+def need_form(request: Request) -> None:
+    """Raise `RefusedRequest` for what is sent in another way."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != FORM:
         raise RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
-    try:
-        return await request.form(max_files=limits.pictures, max_fields=MOST_FIELDS)
-    except HTTPException as error:
-        if str(error.detail).startswith("Too many files"):
-            raise _too_many(limits) from error
-        raise RefusedRequest(400, "not a form", str(error.detail)) from error
 
 
-def _too_many(limits: RequestLimits) -> RefusedRequest:
-    return RefusedRequest(413, "too many pictures", f"at most {limits.pictures} a request")
+def no_form(error: HTTPException) -> RefusedRequest:
+    """Return the refusal of a form that cannot be read, or has too many parts."""
+    if error.detail.startswith("Too many files"):
+        return RefusedRequest(413, "too many pictures", error.detail)
+    return RefusedRequest(400, "not a form", error.detail)
 
 
-async def uploads_of(form: FormData, limits: RequestLimits) -> list[Upload]:
-    """Return the pictures of a form: its `files`, with the `boxes` of each.
+def wrong_field(error: RequestValidationError) -> RefusedRequest:
+    """Return the refusal of a form that is not as its types say."""
+    first = error.errors()[0]
+    field = next((str(name) for name in first["loc"][1:2]), "request")
+    if field in ("files", "file"):
+        return RefusedRequest(422, "no picture", "the form has no file", f"send it as: {field}")
+    return RefusedRequest(422, f"wrong {field}", str(first["msg"]))
 
-    Raises `RefusedRequest`.
+
+async def uploads_of(
+    files: Sequence[UploadFile],
+    boxes: Sequence[Sequence[MarkedBox] | None] | None,
+    limits: RequestLimits,
+) -> list[Upload]:
+    """Return the pictures of a form, with the `boxes` of each. Raises `RefusedRequest`."""
+    marked = [None] * len(files) if boxes is None else boxes
+    if len(marked) != len(files):
+        raise RefusedRequest(422, "wrong boxes", f"{len(marked)} lists for {len(files)} files")
+    if any(len(one or ()) > limits.faces for one in marked):
+        raise RefusedRequest(413, "too many faces", f"at most {limits.faces} in a picture")
+    return [await upload_of(*pair) for pair in zip(files, marked, strict=True)]
+
+
+async def upload_of(file: UploadFile, boxes: Sequence[MarkedBox] | None = None) -> Upload:
+    """Return a picture of a form, with its boxes.
+
+    The name that it came under is text for an answer: it never becomes a path.
     """
-    files = [one for one in form.getlist("files") if isinstance(one, UploadFile)]
-    if not files:
-        raise RefusedRequest(422, "no picture", "the form has no file", "send them as: files")
-    boxes = _boxes(form.get("boxes"), len(files), limits.faces)
-    return [
-        Upload(_name(file), await file.read(), marked)
-        for file, marked in zip(files, boxes, strict=True)
-    ]
-
-
-async def upload_of(form: FormData) -> Upload:
-    """Return the one picture of a form: its `file`. Raises `RefusedRequest`."""
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
-        raise RefusedRequest(422, "no picture", "the form has no file", "send it as: file")
-    return Upload(_name(file), await file.read())
-
-
-def _boxes(text: Any, files: int, most: int) -> Sequence[tuple[Box, ...] | None]:
-    if text is None:
-        return [None] * files
-    lists = field_of(text, list[BoxList | None], "boxes")
-    if len(lists) != files:
-        raise RefusedRequest(422, "wrong boxes", f"{len(lists)} lists for {files} files")
-    if any(len(one or ()) > most for one in lists):
-        raise RefusedRequest(413, "too many faces", f"at most {most} in a picture")
-    if any(min(box[2:]) < 1 for one in lists for box in one or ()):
-        raise RefusedRequest(422, "wrong boxes", "a box has no area")
-    return [None if one is None else tuple(Box(*box) for box in one) for one in lists]
-
-
-def field_of(text: Any, shape: type[T], name: str) -> T:
-    """Return a field of a form that is JSON. Raises `RefusedRequest`."""
-    try:
-        return msgspec.json.decode(text, type=shape)
-    except (msgspec.DecodeError, TypeError, RecursionError) as error:
-        raise RefusedRequest(422, f"wrong {name}", str(error)) from error
-
-
-def _name(file: UploadFile) -> str:
-    """Return the name a file came under, as text for an answer: it never becomes a path."""
-    return text_of(file.filename or "", LONGEST_NAME)
+    name = text_of(file.filename or "", LONGEST_NAME)
+    faces = None if boxes is None else tuple(Box(*box) for box in boxes)
+    return Upload(name, await file.read(), faces)
 
 
 def text_of(text: str, longest: int) -> str:

@@ -26,8 +26,10 @@ from gleanset.files.store import sha256_of
 from gleanset.images.cut import within
 from gleanset.images.measure import measure
 from gleanset.records import Box
+from webapp.api_models import SentReport, SentTakeDown
 from webapp.bare_picture import bare_picture
-from webapp.guard import RefusedRequest
+from webapp.model_process import Computation
+from webapp.problems import RefusedRequest
 from webapp.recognizer import Upload, answers_to
 from webapp.served import LoadedModel
 from webapp.settings import RequestLimits
@@ -40,23 +42,6 @@ SHORT_WAIT = 0.5
 LONGEST = {"page": 2000, "words": 1000, "reason": 1000, "contact": 200}
 
 
-class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `report` of a form: who it is in truth, in which box (None: the whole picture)."""
-
-    claimed: str
-    box: tuple[int, int, int, int] | None = None
-    note: str = ""
-
-
-class ToldTakeDown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `takedown` of a form: the address that a picture came from, or which it is in words."""
-
-    reason: str
-    page: str = ""
-    words: str = ""
-    contact: str = ""
-
-
 class KeptReport(msgspec.Struct, frozen=True):
     """A report with its picture, and the hash of the file that this came in."""
 
@@ -66,13 +51,18 @@ class KeptReport(msgspec.Struct, frozen=True):
 
 
 def claims_of(
-    loaded: LoadedModel, requests: Sequence[tuple[Upload, Told]], limits: RequestLimits
+    loaded: LoadedModel, requests: Sequence[tuple[Upload, SentReport]], limits: RequestLimits
 ) -> list[KeptReport]:
     """Return reports with what the model itself says of them. Raises `RefusedRequest`."""
     return [_claim(loaded, upload, sent, limits) for upload, sent in requests]
 
 
-def _claim(loaded: LoadedModel, upload: Upload, sent: Told, limits: RequestLimits) -> KeptReport:
+CLAIM = Computation(claims_of)
+
+
+def _claim(
+    loaded: LoadedModel, upload: Upload, sent: SentReport, limits: RequestLimits
+) -> KeptReport:
     if len(sent.note) > LONGEST_NOTE:
         raise RefusedRequest(422, "note too long", f"at most {LONGEST_NOTE} letters")
     claimed, answer = _class_name(sent.claimed), _answer(loaded, upload, sent, limits)
@@ -101,7 +91,7 @@ def _class_name(claimed: str) -> str:
 
 
 def _answer(
-    loaded: LoadedModel, upload: Upload, claim: Told, limits: RequestLimits
+    loaded: LoadedModel, upload: Upload, claim: SentReport, limits: RequestLimits
 ) -> tuple[str | None, float | None]:
     """Return what the model says of the box, and how sure: nobody need be believed about that."""
     boxes = None if claim.box is None else (Box(*claim.box),)
@@ -147,8 +137,17 @@ def keep_take_down(root: Path, wish: TakeDownWish, most: int) -> bool:
         return requests.add(wish)
 
 
-def wish_of(upload: Upload | None, wish: ToldTakeDown, limits: RequestLimits) -> TakeDownWish:
-    """Return which picture is meant; of one that is sent its hashes. Raises `RefusedRequest`."""
+def wishes_of(
+    _: LoadedModel, requests: Sequence[tuple[Upload | None, SentTakeDown]], limits: RequestLimits
+) -> list[TakeDownWish]:
+    """Return which pictures are meant; of those sent their hashes. Raises `RefusedRequest`."""
+    return [_wish(upload, wish, limits) for upload, wish in requests]
+
+
+WISH = Computation(wishes_of)
+
+
+def _wish(upload: Upload | None, wish: SentTakeDown, limits: RequestLimits) -> TakeDownWish:
     texts = {name: getattr(wish, name).strip() for name in LONGEST}
     for name, longest in LONGEST.items():
         if len(texts[name]) > longest:

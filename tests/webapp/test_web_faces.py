@@ -71,7 +71,7 @@ def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
 def test_a_model_of_whole_pictures_knows_no_faces(client: TestClient) -> None:
     answer = client.post(FACES, files=[("files", ("a.png", picture_of("red")))])
     assert answer.status_code == 409
-    assert answer.json()["error"]["reason"] == "no faces"
+    assert answer.json()["reason"] == "no faces"
 
 
 @pytest.mark.usefixtures("faced")

@@ -76,7 +76,7 @@ def test_boxes_that_are_none_are_refused(client: TestClient) -> None:
     for boxes in ("nonsense", "[[[1, 2, 3]]]", "[[[0, 0, 0, 5]]]", "[[], []]", "[" * 5000, many):
         answer = client.post(PREDICT, files=sent(picture_of("red")), data={"boxes": boxes})
         assert answer.status_code == (413 if boxes == many else 422), boxes
-        assert answer.json()["error"]["reason"]
+        assert answer.json()["reason"]
 
 
 def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
@@ -100,7 +100,7 @@ def test_too_much_or_too_little_is_refused(
     answer = serve(limits=limits).post(
         PREDICT, files=[*sent(*[picture_of("red")] * pictures), ("other", (None, b"x"))]
     )
-    assert (answer.status_code, answer.json()["error"]["reason"]) == (status, reason)
+    assert (answer.status_code, answer.json()["reason"]) == (status, reason)
 
 
 def test_a_picture_with_too_many_pixels_is_not_decoded(serve: Serve) -> None:
@@ -110,12 +110,12 @@ def test_a_picture_with_too_many_pixels_is_not_decoded(serve: Serve) -> None:
 
 def test_what_is_no_form_is_refused(client: TestClient) -> None:
     answer = client.post(PREDICT, content=b"{}", headers={"content-type": "application/json"})
-    assert (answer.status_code, answer.json()["error"]["reason"]) == (415, "wrong content type")
+    assert (answer.status_code, answer.json()["reason"]) == (415, "wrong content type")
     broken = {"content-type": "multipart/form-data; boundary=x"}
     answer = client.post(PREDICT, content=b"--x\r\nrubbish", headers=broken)
-    assert (answer.status_code, answer.json()["error"]["reason"]) == (422, "no picture")
+    assert (answer.status_code, answer.json()["reason"]) == (422, "no picture")
     answer = client.post(PREDICT, content=b"x", headers={"content-type": "multipart/form-data"})
-    assert (answer.status_code, answer.json()["error"]["reason"]) == (400, "not a form")
+    assert (answer.status_code, answer.json()["reason"]) == (400, "not a form")
 
 
 def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> None:
@@ -133,7 +133,7 @@ def test_a_model_that_is_put_in_force_answers_without_a_restart(
     serve: Serve, served: Path, tmp_path: Path
 ) -> None:
     client = serve()
-    models = client.app.state.worker.models  # type: ignore[attr-defined]
+    models = client.app.state.service.models  # type: ignore[attr-defined]
     other = write_model(tmp_path / "others.onnx", ("a", "b", "c"))
     before = read_served(served)
     write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
@@ -148,7 +148,7 @@ def test_a_model_is_served_from_a_folder_that_is_not_utf_8(
     serve: Serve, served: Path, tmp_path: Path
 ) -> None:
     client = serve()
-    models = client.app.state.worker.models  # type: ignore[attr-defined]
+    models = client.app.state.service.models  # type: ignore[attr-defined]
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     write_model(folder / "others.onnx", ("a", "b", "c"))
@@ -156,13 +156,13 @@ def test_a_model_is_served_from_a_folder_that_is_not_utf_8(
     write_served(served, read_served(served).taken_over(other, follow=False))
     assert models.look()
     assert client.get("/api/v1/classes").json()["classes"] == ["a", "b", "c"]
-    settings = ServeSettings(str(folder), str(folder))
+    settings = ServeSettings(str(folder))
     assert ServeSettings.from_text(settings.to_text()) == settings
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one(serve: Serve, served: Path) -> None:
     client = serve()
-    models = client.app.state.worker.models  # type: ignore[attr-defined]
+    models = client.app.state.service.models  # type: ignore[attr-defined]
     served.write_text('{"models": [{"run": "gone", "file": "/nowhere.onnx"}]}')
     assert not models.look()
     assert client.get("/api/v1/health").json()["run"] == "colours"
@@ -172,7 +172,7 @@ def test_a_model_that_does_not_fit_its_labels_is_refused(
     serve: Serve, served: Path, tmp_path: Path
 ) -> None:
     client = serve()
-    models = client.app.state.worker.models  # type: ignore[attr-defined]
+    models = client.app.state.service.models  # type: ignore[attr-defined]
     other = write_model(tmp_path / "others.onnx", ("a", "b", "c", "d"))
     with pytest.raises(InputUnusable, match="it tells 3 classes, and has 4 labels"):
         OnnxEngine(other)

@@ -119,8 +119,10 @@ def test_what_was_chosen_by_use_and_what_is_asked_for_win_over_the_table(
     assert "as was chosen" in put_in_force(runs.root, None, tmp_path, "mobile")[1]
     put_run_in_force(runs.root, None, "mobile")
     assert read_served(served_place(runs.root)).in_force.run == "2-mobile"
-    put_in_force(runs.root, "3-finetune", tmp_path, "mobile")
-    assert read_served(served_place(runs.root)).in_force.run == "3-finetune"
+    place, _ = put_in_force(runs.root, "3-finetune", tmp_path, "mobile")
+    assert read_served(place).in_force.run == "3-finetune"
+    # Other servers of the dataset go on as they are.
+    assert read_served(served_place(runs.root)).in_force.run == "2-mobile"
     with pytest.raises(InputUnusable, match="no finished run transfer"):
         put_run_in_force(runs.root, None, "transfer")
 

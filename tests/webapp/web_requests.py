@@ -16,10 +16,8 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
-from webapp.app import create_app
-from webapp.rate_limit import SALT, make_counters
 from webapp.served import FILE, ServedModel, ServedModels, write_served
-from webapp.server import BoundedHttpProtocol
+from webapp.server import BoundedHttpProtocol, ListenAddress, server_config
 from webapp.settings import ServeSettings
 
 Serve = Callable[..., TestClient]
@@ -41,22 +39,23 @@ class HastyProtocol(BoundedHttpProtocol):
 
 def settings_of(scratch: Path, model: Path, root: Path, **changes: Any) -> ServeSettings:
     """Settings of a server that answers by a model and keeps reports in the dataset in `root`."""
-    place, counters = scratch / FILE, scratch / "counters"
+    place = scratch / FILE
     served = ServedModel(model.stem, str(model))
     write_served(place, ServedModels().taken_over(served, follow=False))
-    make_counters(counters, bytes(SALT))
-    return ServeSettings(str(place), str(counters), str(root), **changes)
+    return ServeSettings(str(place), str(root), **changes)
 
 
 @contextmanager
 def serving(
-    settings: ServeSettings, protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol
+    settings: ServeSettings,
+    protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol,
+    proxies: tuple[str, ...] = (),
 ) -> Iterator[int]:
     """Serve from a thread while the body runs, at the port that is told."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        app = create_app(settings)
-        config = uvicorn.Config(app, http=protocol, ws="none", log_level="critical")
+        config = server_config(settings, ListenAddress("127.0.0.1", 0, proxies=proxies))
+        config.http, config.log_level = protocol, "critical"
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
         thread.start()

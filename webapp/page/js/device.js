@@ -75,7 +75,7 @@ async function network(cache, card, said) {
 async function asked(address) {
   const answer = await fetch(address, { cache: "no-cache" });
   if (answer.ok) return answer;
-  const { reason, detail } = (await answer.json().catch(() => null))?.error ?? {};
+  const { reason, detail } = (await answer.json().catch(() => null)) ?? {};
   throw new Error(reason ? refusal(reason, detail) : `HTTP ${answer.status}`);
 }
 

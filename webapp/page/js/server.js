@@ -24,7 +24,7 @@ async function asked(path, options) {
     }
     if (answer.ok) return answer;
   } while (performance.now() - begun < 1000 * PATIENCE_SECONDS && await welcomeAgain(answer));
-  const told = (await answer.json().catch(() => ({}))).error ?? {};
+  const told = await answer.json().catch(() => ({}));
   throw new ServerError(answer.status, told.reason ?? `HTTP ${answer.status}`, told.detail, told.mend);
 }
 

@@ -1,0 +1,231 @@
+"""What a visitor may try so that others get no answer: each attack costs its own request alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from model_of_colours import write_model
+from PIL import Image
+from starlette.testclient import TestClient
+from web_requests import Serve, picture_of, serving, settings_of
+
+from gleanset.db.faces import CropMethod
+from webapp.settings import RequestLimits, ServeSettings
+
+PREDICT = "/api/v1/predict"
+ATTACKER, OTHER, HONEST = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+PART = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+FREE = RequestLimits(per_minute=1_000_000)
+
+
+@pytest.fixture(scope="module")
+def crowd(drawn: Path) -> bytes:
+    """Many faces: animeface takes seconds for them, and holds Python's lock meanwhile."""
+    scene = Image.open(drawn).resize((360, 200))
+    sheet = Image.new("RGB", (1800, 1800))
+    for place in range(45):
+        sheet.paste(scene, (place % 5 * 360, place // 5 * 200))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def posted(port: int, *pictures: bytes, source: str = HONEST) -> socket.socket:
+    """A connection from an address of this machine, on which pictures were sent."""
+    body = b"".join(PART + picture + b"\r\n" for picture in pictures) + b"--x--\r\n"
+    head = (
+        f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    connection = socket.create_connection(("127.0.0.1", port), 120, (source, 0))
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and JSON of what comes."""
+    with connection:
+        answer = b""
+        while not answer.endswith(b"}") and (more := connection.recv(65536)):
+            answer += more
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(first.split()[1]), headers, json.loads(body)
+
+
+@contextmanager
+def searching(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
+    """The port of a server that looks for faces by animeface, in two processes."""
+    file = write_model(scratch / "colours.onnx", crops=(CropMethod("animeface", "", "", 10),))
+    bounds = msgspec.structs.replace(FREE, **limits)
+    with serving(settings_of(scratch, file, root, limits=bounds, processes=2)) as port:
+        yield port
+
+
+def until(there: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if there():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+@pytest.mark.slow
+def test_pictures_that_take_long_cost_nobody_else_an_answer(
+    root: Path, tmp_path: Path, crowd: bytes
+) -> None:
+    red = picture_of("red", (200, 200))
+    with searching(root, tmp_path, seconds_computed=6.0) as port:
+        answer_on(posted(port, red))
+        ended, taken = threading.Event(), list[int]()
+
+        def attack(source: str) -> None:
+            while not ended.is_set():
+                taken.append(answer_on(posted(port, crowd, crowd, source=source))[0])
+
+        attackers = [threading.Thread(target=attack, args=(one,)) for one in (ATTACKER, OTHER)]
+        for attacker in attackers:
+            attacker.start()
+        until(lambda: len(taken) > 0)
+        begun = time.monotonic()
+        answers = [answer_on(posted(port, red)) for _ in range(20)]
+        seconds = time.monotonic() - begun
+        ended.set()
+        for attacker in attackers:
+            attacker.join()
+    assert [status for status, _, _ in answers] == [200] * 20
+    assert seconds < 60
+
+
+def test_what_takes_too_long_is_ended(root: Path, tmp_path: Path, crowd: bytes) -> None:
+    with searching(root, tmp_path, seconds_computed=0.3) as port:
+        status, _, problem = answer_on(posted(port, *[crowd] * 5))
+        assert (status, problem["reason"]) == (413, "too much work")
+        assert answer_on(posted(port, picture_of("red")))[0] == 200
+
+
+def test_work_stops_when_the_visitor_goes(root: Path, tmp_path: Path, crowd: bytes) -> None:
+    with searching(root, tmp_path, seconds_computed=300.0) as port:
+        answer_on(posted(port, picture_of("red")))
+        before = {process.pid for process in multiprocessing.active_children()}
+        with posted(port, *[crowd] * 10):
+            time.sleep(1)  # it is being worked on
+        until(lambda: before - {one.pid for one in multiprocessing.active_children()} != set())
+        assert answer_on(posted(port, picture_of("red")))[0] == 200
+
+
+def test_a_process_that_dies_costs_one_request(
+    root: Path, tmp_path: Path, crowd: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with searching(root, tmp_path) as port:
+        answer_on(posted(port, picture_of("red")))
+        lost = posted(port, *[crowd] * 10)
+        time.sleep(0.5)
+        for process in multiprocessing.active_children():
+            os.kill(process.pid or 0, signal.SIGKILL)
+        status, headers, problem = answer_on(lost)
+        assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
+        assert "a process that computes has failed" in caplog.text
+        assert answer_on(posted(port, picture_of("red")))[0] == 200
+
+
+def test_pixels_of_a_request_are_bounded(serve: Serve) -> None:
+    client = serve(limits={"all_pixels": 3000})
+    files = [("files", (str(n), picture_of("red", (40, 30)))) for n in range(5)]
+    pictures = client.post(PREDICT, files=files).json()["pictures"]
+    reasons = [one.get("error", {}).get("reason") for one in pictures]
+    assert reasons == [None, None, "too large", "too large", "too large"]
+
+
+def test_bytes_that_are_under_way_are_bounded(settings: ServeSettings) -> None:
+    limits = msgspec.structs.replace(FREE, visitor_bytes=400_000, server_bytes=600_000)
+    head = (
+        (
+            f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 900000\r\n\r\n"
+        ).encode()
+        + PART
+        + bytes(300_000)
+    )
+    with serving(msgspec.structs.replace(settings, limits=limits)) as port:
+
+        def sent(source: str) -> socket.socket:
+            connection = socket.create_connection(("127.0.0.1", port), 60, (source, 0))
+            connection.sendall(head)
+            return connection
+
+        def refused(source: str) -> None:
+            status, headers, problem = answer_on(sent(source))
+            assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
+
+        with sent(ATTACKER):
+            time.sleep(0.5)
+            refused(ATTACKER)
+            with sent(OTHER):
+                time.sleep(0.5)
+                refused(HONEST)
+        until(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
+
+
+def test_memory_of_a_process_is_bounded(serve: Serve) -> None:
+    client: TestClient = serve(limits={"memory": 400_000_000})
+    buffer = io.BytesIO()
+    Image.new("RGBA", (7000, 7000)).save(buffer, "PNG")
+    files = [("files", ("bomb", buffer.getvalue())), ("files", ("red", picture_of("red")))]
+    bomb, red = client.post(PREDICT, files=files).json()["pictures"]
+    assert bomb["error"]["reason"] == "too large"
+    assert red["parts"][0]["answer"] == "red"
+
+
+def test_who_asks_is_believed_of_a_named_proxy_alone(settings: ServeSettings) -> None:
+    few = msgspec.structs.replace(settings, limits=RequestLimits(per_minute=8))
+
+    def statuses(port: int) -> list[int]:
+        return [asked_for(port, f"10.0.0.{number}") for number in range(4)]
+
+    def asked_for(port: int, visitor: str) -> int:
+        with socket.create_connection(("127.0.0.1", port), 60) as connection:
+            words = f"Host: localhost\r\nX-Forwarded-For: {visitor}\r\nConnection: close\r\n\r\n"
+            connection.sendall(f"GET /api/v1/classes HTTP/1.1\r\n{words}".encode())
+            return int(connection.recv(65536).split()[1])
+
+    for proxies, expected in (((), [200, 200, 429, 429]), (("127.0.0.0/8",), [200] * 4)):
+        with serving(few, proxies=proxies) as port:
+            assert statuses(port) == expected
+
+
+def test_processes_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "colours.onnx")
+    line = [sys.executable, "-m", "webapp", "serve", str(model), "--port", "0", "--workers", "1"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().decode()
+        port = int(address.rsplit(":", 1)[1].strip().rstrip("/"))
+        assert answer_on(posted(port, picture_of("red")))[0] == 200
+        group = [pid for pid in descendants(server.pid) if pid != server.pid]
+        assert group
+        server.kill()
+    until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in group))
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that come from it."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    below = [int(child) for file in children for child in file.read_text().split()]
+    return [pid, *(one for child in below for one in descendants(child))]

@@ -1,0 +1,245 @@
+"""Requests that wait for a process that computes, and what becomes of them.
+
+Hostile pictures are decoded, searched and judged in processes of their own, one for each core. One
+that dies, or works for too long, costs the request that it worked on and no other. A process that
+is free takes the next request of the visitor who has used least; small ones that wait are judged
+together. Where all are taken and another visitor waits, what has run for longest ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gleanset.errors import GleansetError
+from gleanset.work.processes import WorkerPool
+from webapp.model_process import Computation, Task, computed, model_is_ready
+from webapp.problems import RefusedRequest, busy
+from webapp.rate_limit import RateLimit
+from webapp.served import ModelInForce
+from webapp.settings import ServeSettings
+
+TURN_SECONDS = 1.0
+"""For so long nobody else's request ends one that a process works on."""
+FAIR_SECONDS = 4.0
+"""Of computing, by which one visitor may be ahead of another who waits."""
+LOOK_SECONDS = 0.1
+AT_ONCE = 8
+"""Requests that are judged together."""
+SMALL_BYTES = 100_000
+FORGOTTEN = 0.05
+"""Seconds of computing at which a visitor is forgotten; half a minute halves them."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Job:
+    """A request: what is computed of which pictures, and who waits for it."""
+
+    visitor: str
+    computation: Computation
+    request: Any
+    small: bool
+    answer: asyncio.Future[Any]
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Requests that a process works on together, since `begun`."""
+
+    jobs: list[_Job]
+    begun: float = field(default_factory=time.monotonic)
+    running: asyncio.Future[list[Any]] | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def end(self) -> None:
+        """End the process that works on it."""
+        if self.running is not None:
+            self.running.cancel()
+
+
+class ComputeQueue:
+    """Lets processes compute. Used from one event loop, between `start` and `stop`."""
+
+    def __init__(self, settings: ServeSettings, rate: RateLimit) -> None:
+        self._settings, self._limits, self._rate = settings, settings.limits, rate
+        self._text = settings.to_text()
+        self._models: ModelInForce | None = None
+        self._pool = self._new_pool()
+        self._waiting: list[_Job] = []
+        self._running: list[_Batch] = []
+        self._used: defaultdict[str, float] = defaultdict(float)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _new_pool(self) -> WorkerPool:
+        return WorkerPool(
+            self._settings.processes, self._limits.seconds_computed, computed.__module__
+        )
+
+    async def start(self, models: ModelInForce) -> None:
+        """Begin the processes, which load the model meanwhile."""
+        self._models = models
+        self._keep(self._watch())
+        ready = Task(model_is_ready, self._text, models.now.source, [])
+        for _ in range(self._settings.processes):
+            # Beginning them takes a while.
+            await asyncio.to_thread(self._pool.schedule, computed, ready)
+
+    async def stop(self) -> None:
+        """End the processes, whatever they do."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._pool.stop)
+
+    def refuse_if_busy(self, visitor: str) -> None:
+        """Raise `RefusedRequest` where too many requests wait, of this visitor or of all."""
+        mine = sum(job.visitor == visitor for job in self._waiting)
+        if len(self._waiting) >= self._limits.waiting or mine >= self._limits.visitor_waiting:
+            raise busy("too many requests wait")
+
+    async def compute(self, visitor: str, computation: Computation, request: Any, size: int) -> Any:
+        """Return what a computation makes of a request with `size` bytes of pictures.
+
+        Who waits no longer has its process ended. Raises `RefusedRequest`.
+        """
+        self.refuse_if_busy(visitor)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        small = computation.many and size <= SMALL_BYTES and not self._searches(request)
+        job = _Job(visitor, computation, request, small, answer)
+        self._waiting.append(job)
+        self._deal_out()
+        try:
+            return await answer
+        finally:
+            self._forget(job)
+
+    def _searches(self, request: Any) -> bool:
+        """Return whether faces are looked for, which may take long: nobody else waits for that."""
+        assert self._models is not None
+        by_detector = self._models.now.model.cropping.read.detector is not None
+        return by_detector and any(upload.boxes is None for upload in request)
+
+    def _forget(self, job: _Job) -> None:
+        if job in self._waiting:
+            self._waiting.remove(job)
+        for batch in self._running:
+            if job in batch.jobs and all(one.answer.done() for one in batch.jobs):
+                batch.end()
+
+    def _deal_out(self) -> None:
+        while self._waiting and len(self._running) < self._settings.processes:
+            self._running.append(batch := _Batch(self._next()))
+            self._keep(self._work_on(batch))
+
+    def _next(self) -> list[_Job]:
+        """Take the next request of who has used least; a small one with others of its kind."""
+        first = min(self._waiting, key=lambda job: self._seconds_of(job.visitor))
+        jobs = [first]
+        if first.small:
+            alike = [one for one in self._waiting if one.small and one is not first]
+            same = [one for one in alike if one.computation == first.computation]
+            jobs += same[: AT_ONCE - 1]
+        self._waiting = [job for job in self._waiting if job not in jobs]
+        return jobs
+
+    def _seconds_of(self, visitor: str) -> float:
+        """Return how long processes have worked for a visitor of late, those of now included."""
+        now = (b.seconds for b in self._running if any(job.visitor == visitor for job in b.jobs))
+        return self._used.get(visitor, 0.0) + sum(now)
+
+    async def _work_on(self, batch: _Batch) -> None:
+        alone = len(batch.jobs) == 1
+        try:
+            results = await self._results(batch)
+        except RefusedRequest as refused:
+            self._fail(batch, refused)
+        except TimeoutError:
+            late = RefusedRequest(413, "too much work", "computing took too long", "send less")
+            self._fail(batch, late)
+        except GleansetError as error:
+            log.warning("nothing can be computed: %s", error)
+            self._pool = self._new_pool()
+            self._fail(batch, busy("processes are begun anew"))
+        except asyncio.CancelledError:
+            self._fail(batch, busy("others wait, and this took long"))
+        except Exception as error:  # whatever a hostile picture can do to a process
+            if alone:
+                log.warning("a process that computes has failed: %r", error)
+            self._fail(batch, busy("the process that worked on it has ended"))
+        else:
+            self._tell(batch, results)
+        finally:
+            self._running.remove(batch)
+            self._charge(batch)
+            self._deal_out()
+
+    async def _results(self, batch: _Batch) -> list[Any]:
+        assert self._models is not None
+        requests = [job.request for job in batch.jobs]
+        function = batch.jobs[0].computation
+        task = Task(function, self._text, self._models.now.source, requests)
+        batch.running = asyncio.wrap_future(self._pool.schedule(computed, task))
+        return await batch.running
+
+    def _tell(self, batch: _Batch, results: Sequence[Any]) -> None:
+        for job, result in zip(batch.jobs, results, strict=True):
+            if result is None:  # too much for being judged together
+                self._again(job)
+            elif not job.answer.done():
+                job.answer.set_result(result)
+
+    def _fail(self, batch: _Batch, refused: RefusedRequest) -> None:
+        """Refuse a request; of several each is tried alone first, for only one is to blame."""
+        for job in batch.jobs:
+            if len(batch.jobs) > 1:
+                self._again(job)
+            elif not job.answer.done():
+                job.answer.set_exception(refused)
+
+    def _again(self, job: _Job) -> None:
+        if not job.answer.done():
+            job.small = False
+            self._waiting.insert(0, job)
+
+    def _charge(self, batch: _Batch) -> None:
+        """Count what was computed; a visitor's long requests count as several."""
+        seconds = batch.seconds / len(batch.jobs)
+        for job in batch.jobs:
+            self._used[job.visitor] += seconds
+            self._rate.charge(job.visitor, int(seconds / self._limits.seconds_each))
+
+    async def _watch(self) -> None:
+        """Forget slowly what was used, and see to it that nobody waits for one visitor."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for visitor in list(self._used):
+                self._used[visitor] *= 1 - LOOK_SECONDS / 45
+                if self._used[visitor] < FORGOTTEN:
+                    del self._used[visitor]
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """End a long request of who has used most, where somebody waits who has used far less."""
+        long = [batch for batch in self._running if batch.seconds > TURN_SECONDS]
+        if not self._waiting or len(self._running) < self._settings.processes or not long:
+            return
+        most, batch = max(
+            ((self._seconds_of(batch.jobs[0].visitor), batch) for batch in long),
+            key=lambda pair: pair[0],
+        )
+        least = min(self._seconds_of(job.visitor) for job in self._waiting)
+        if most - least > FAIR_SECONDS:
+            batch.end()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(task := asyncio.get_running_loop().create_task(work))
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,46 @@
+"""How a request is refused: always as one form of `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from starlette.responses import Response
+
+PROBLEM = "application/problem+json"
+
+
+class RefusedRequest(Exception):
+    """A request that is refused: `reason` is one of few, `detail` and `mend` are for a person."""
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        detail: str = "",
+        mend: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        # All of them: it travels between processes.
+        super().__init__(status, reason, detail, mend, headers)
+        self.status, self.reason, self.detail, self.mend = status, reason, detail, mend
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """Return the answer."""
+        problem = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "reason": self.reason,
+            "mend": self.mend,
+        }
+        body = msgspec.json.encode(problem)
+        return Response(body, self.status, self.headers, media_type=PROBLEM)
+
+
+def busy(detail: str) -> RefusedRequest:
+    """Return the refusal of what may be asked again at once."""
+    return RefusedRequest(503, "busy", detail, "ask again", {"retry-after": "1"})
