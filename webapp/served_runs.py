@@ -41,14 +41,9 @@ def put_in_force(
     place = served_place(root)
     if run is not None:
         # In force for this server alone: others of the dataset go on as they are.
-        place, file = scratch / FILE, Path(run).resolve()
-        if run.endswith(".onnx"):
-            model, name = ServedModel(file.stem, str(file)), str(file)
-        else:
-            model = served_run(root, run, None, progress)
-            name = model.run
+        place, model = scratch / FILE, served_run(root, run, None, progress)
         write_served(place, ServedModels().taken_over(model, follow=False))
-        return place, f"{name} is served"
+        return place, f"{model.run} is served"
     if not (served := read_served(place)).follow:
         return place, f"{served.in_force.run} is served, as was chosen with: webapp serve --switch"
     put_run_in_force(root, None, wanted, progress)
@@ -67,10 +62,11 @@ def put_run_in_force(
 def served_run(
     root: Path, run: str | None, wanted: str | None = None, progress: Progress | None = None
 ) -> ServedModel:
-    """Return a run as a server needs it: `run`, or the newest `wanted`.
-
-    Raises what its export raises.
+    """Return a run as a server needs it: `run`, which may be an exported file, or the newest
+    `wanted`. Raises what its export raises.
     """
+    if run is not None and run.endswith(".onnx"):
+        return ServedModel(Path(run).stem, str(Path(run).resolve()))
     found = find_run_folder(root, run) if run else newest_run_folder(root, wanted)
     folder = found.resolve()
     return ServedModel(folder.name, str(exported(folder, progress)))

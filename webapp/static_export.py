@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -13,6 +12,7 @@ from gleanset.cli import Result
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.files.store import sha256_of_file
 from gleanset.work.progress import Progress
 from webapp.model_card import model_card
 from webapp.npm_parts import are_current
@@ -20,13 +20,11 @@ from webapp.page_files import FINDER, MANIFEST, PAGE, manifest_for, page_facts
 from webapp.portraits import portraits_of
 from webapp.request import StaticPageRequest
 from webapp.served import (
-    FILE,
     LoadedModel,
-    ModelInForce,
-    ServedModel,
-    ServedModels,
+    ModelSource,
     facts_for_device,
-    write_served,
+    load_model,
+    refuse_unknown_classes,
 )
 from webapp.served_runs import served_run
 from webapp.settings import ServeSettings, page_settings
@@ -40,7 +38,7 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
     """Write the page of a run, and all that it asks for, into a folder of its own.
 
     Raises `UsageError` for a folder with other files, `MissingComponent`, and what
-    `served_run` and `ModelInForce` raise.
+    `served_run` and `load_model` raise.
     """
     folder = Path(request.folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / API / "model.json").is_file():
@@ -48,23 +46,16 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
     if not are_current():
         raise MissingComponent("the page's own parts are not here", "python webapp/npm_parts.py")
     web, sizes = page_settings(root), []
-    with TemporaryDirectory(prefix="gleanset-web-") as scratch:
-        place = Path(scratch) / FILE
-        write_served(place, ServedModels((_model(root, request.run, web.run, progress),)))
-        loaded = ModelInForce(place, web, request.detector).now
-        shown = str(root.resolve()) if is_dataset(root) else None
-        settings = ServeSettings(served=str(place), dataset=shown, web=web)
-        for name, data in _files(settings, loaded):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(folder / name, data)
-            sizes.append(len(data))
+    file = Path(served_run(root, request.run, web.run, progress).file)
+    source = ModelSource(str(file), sha256_of_file(file) if file.is_file() else "")
+    loaded = load_model(source, web, request.detector)
+    refuse_unknown_classes(loaded.model.classes, web)
+    shown = str(root.resolve()) if is_dataset(root) else None
+    for name, data in _files(ServeSettings(served="", dataset=shown, web=web), loaded):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / name, data)
+        sizes.append(len(data))
     return {"run": loaded.run, "folder": str(folder), "files": len(sizes), "bytes": sum(sizes)}
-
-
-def _model(root: Path, run: str | None, wanted: str | None, progress: Progress) -> ServedModel:
-    if run is not None and run.endswith(".onnx"):
-        return ServedModel(Path(run).stem, str(Path(run).resolve()))
-    return served_run(root, run, wanted, progress)
 
 
 def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:

@@ -2,9 +2,9 @@
 
 Run from the root of the repository: python docs/images/make_web.py [FOLDER]
 It builds `gleanset demo` in a temporary folder (a minute or two), serves its model, opens a drawn
-scene of three of its people in a headless Chromium, and writes web.png (a desktop, light) and
-web-phone.png (320 pixels wide, dark, Japanese). Needs the extras [train] and [web], playwright,
-chromium and a font with Japanese letters.
+scene of three of its people in a headless Chromium, and writes web.png (a desktop, light),
+web-phone.png (390 pixels wide, dark, Japanese) and web-first.png (the first screen on that phone).
+Needs the extras [train] and [web], playwright, chromium and a font with Japanese letters.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ SIDE = 300
 LOOKS = {
     # Width, height, colours, language.
     "web.png": (1040, 876, "light", "en"),
-    "web-phone.png": (320, 838, "dark", "ja"),
+    "web-phone.png": (390, 844, "dark", "ja"),
+    "web-first.png": (390, 844, "light", "en"),
 }
+FIRST = "web-first.png"
+"""The look before a picture is chosen."""
 
 
 def draw(file: Path) -> None:
@@ -51,25 +54,29 @@ def draw(file: Path) -> None:
     paint_scene(scene).convert("RGB").save(file)
 
 
-def photograph(browser: Browser, picture: Path, look: tuple[int, int, str, str]) -> Image.Image:
-    """Open the picture, ask who they are, and take a picture of the page as far as `height`."""
+def photograph(
+    browser: Browser, picture: Path | None, look: tuple[int, int, str, str]
+) -> Image.Image:
+    """Open the picture, if any, ask who they are, and take a picture of the page."""
     width, height, scheme, language = look
     page = browser.new_context(
-        viewport={"width": width, "height": 700},
+        viewport={"width": width, "height": height},
         color_scheme="light" if scheme == "light" else "dark",
         device_scale_factor=1 if width > 400 else 2,
+        has_touch=width < 400,
+        is_mobile=width < 400,
         locale=language,
     ).new_page()
     page.goto(f"http://127.0.0.1:{PORT}/")
-    page.set_input_files("#files", picture)
-    until(page, f"document.querySelectorAll('.box').length === {FACES}")
-    page.click("#submit")
-    until(page, f"document.querySelectorAll('.bars').length === {FACES}")
-    page.set_viewport_size({"width": width, "height": 3000})
-    page.evaluate("scrollTo(0, 0)")
+    until(page, "document.querySelectorAll('#known img').length")
+    if picture is not None:
+        page.set_input_files("#files", picture)
+        until(page, f"document.querySelectorAll('.box').length === {FACES}")
+        page.click("#submit")
+        until(page, f"document.querySelectorAll('.bars').length === {FACES}")
+        page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(300)
-    seen = page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": height})
-    return Image.open(io.BytesIO(seen)).convert("RGB")
+    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 
 
 def main(folder: Path) -> None:
@@ -81,7 +88,7 @@ def main(folder: Path) -> None:
         line = [sys.executable, "-m", "webapp", "serve", "-d", str(demo), "--port", str(PORT)]
         with serving(line, PORT), chromium() as browser:
             for name, look in LOOKS.items():
-                seen = photograph(browser, picture, look)
+                seen = photograph(browser, None if name == FIRST else picture, look)
                 seen.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / name, optimize=True)
 
 

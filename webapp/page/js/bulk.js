@@ -101,7 +101,7 @@ export async function checkFolder(files, classes, sure, judge) {
     for (const [label, confidence] of surest(parts ?? [])) {
       openOn(label);
       const one = {
-        path: pathOf(file), label, confidence, image: small.toDataURL("image/jpeg", 0.8),
+        path: pathOf(file), label, confidence, image: small.toDataURL("image/webp", 0.8),
         ticked: label === wanted.value && confidence >= sure,
       };
       found.push(one);
