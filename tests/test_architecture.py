@@ -73,7 +73,7 @@ CEILINGS = {
     "labeler/qt": 12_760,
     "baseline": 16_620,
     "pipeline": 4_420,
-    "webapp": 3_731,
+    "webapp": 3_732,
     "tests": 58_848,
     "benchmarks and tools": 9_900,
 }

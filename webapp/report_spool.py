@@ -91,7 +91,7 @@ class ReportSpool:
             self._held_up = False
         except (RefusedRequest, GleansetError, OSError) as error:
             if not self._held_up:
-                log.warning("reports wait in %s: %s", self._folder, error)
+                log.warning("reports wait in %s: %s", self._folder, getattr(error, "detail", error))
             self._held_up = True
 
 

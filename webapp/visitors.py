@@ -122,7 +122,8 @@ def writable(root: Path) -> Iterator[Dataset]:
         if isinstance(error, DatasetBusy | DiskFull | NotWritable):
             status, reason = 503, "busy" if isinstance(error, DatasetBusy) else "cannot keep it"
         retry = {"retry-after": "2"} if reason == "busy" else {}
-        raise RefusedRequest(status, reason, str(error), headers=retry) from error
+        what, mend = getattr(error, "what", str(error)), getattr(error, "mend", "")
+        raise RefusedRequest(status, reason, what, mend, retry) from error
 
 
 def keep_take_down(root: Path, wish: TakeDownWish, most: int) -> bool:
