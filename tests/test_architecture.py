@@ -74,7 +74,7 @@ CEILINGS = {
     "baseline": 16_620,
     "pipeline": 4_420,
     "webapp": 3_732,
-    "tests": 58_848,
+    "tests": 58_858,
     "benchmarks and tools": 9_900,
 }
 # Names that do not say what they hold.

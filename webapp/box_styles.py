@@ -70,7 +70,7 @@ _BIAS, _OWN, _SCORE, _LEAST_SCORE = -5.2, 6.0, 4.1, 0.15
 
 
 def faces_by_both(detector: Detector, pixels: Pixels) -> list[Face]:
-    """Return the faces that a model's detector and the browser's finder see, the surest first.
+    """Return the faces that a model's detector and the browser's finder see, left to right.
 
     A face that both see has the detector's box. Scores are how likely a face is there; what the
     browser's alone sees is left out where that is less likely than not.
@@ -92,7 +92,7 @@ def faces_by_both(detector: Detector, pixels: Pixels) -> list[Face]:
         faces = [
             face for face, (_, own, _) in zip(faces, seen, strict=True) if own or face.score >= 0.5
         ]
-    return sorted(faces, key=lambda face: -face.score)
+    return sorted(faces, key=lambda face: face.box)
 
 
 def _probability(own: bool, score: float) -> float:

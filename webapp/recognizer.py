@@ -102,7 +102,7 @@ def _cut(
     try:
         picture = decode(upload.data, most_pixels=min(limits.pixels, most_pixels)).pixels
         parts = (
-            read.parts(picture)
+            read.parts(picture, faces_by_both)
             if upload.boxes is None
             else _marked(loaded.model, picture, upload.boxes)
         )
@@ -168,7 +168,7 @@ def _faces_in(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLim
 def _faces(detector: Detector, upload: Upload, limits: RequestLimits, most_pixels: int) -> Answer:
     try:
         picture = decode(upload.data, most_pixels=min(limits.pixels, most_pixels)).pixels
-        faces = faces_by_both(detector, np.asarray(picture))
+        faces = sorted(faces_by_both(detector, np.asarray(picture)), key=lambda face: -face.score)
     except MemoryError:
         return {"name": upload.name, "error": {"reason": "too large", "detail": "no memory"}}
     except Unreadable as refused:

@@ -1,9 +1,7 @@
 """When a run says "unknown": chosen at the end of its training from what it has.
 
-A network names one of its classes, whoever it is shown. So each run gets a threshold of familiarity
-that costs at most `KNOWN_LOST` of the known, chosen by pictures that were not learnt from: those of
-val, and where these are few those of train as well, each seen by a network that learnt other folds.
-Pictures that were rejected tell how many strangers it finds. `baseline evaluate` chooses by hand.
+A threshold of familiarity that costs at most `KNOWN_LOST` of the known, by what was not learnt:
+val, and where that is small train, each part seen by a network that learnt the other folds.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +17,15 @@ from PIL import Image
 
 from baseline.data.pixels import Pixels, fitted, read_bytes
 from baseline.settings import Fit
-from facecrop.detectors import DetectorSpec
+from facecrop.detectors import Detector, DetectorSpec
 from gleanset.errors import Unreadable
 from gleanset.images.cut import Array, CutSettings, cut, region
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face
 
 NO_FACE = "no face found"
+Look = Callable[[Detector, Array], list[Face]]
+_look_alone: Look = lambda detector, pixels: detector.detect(pixels)  # noqa: E731
 
 
 class PicturePart(NamedTuple):
@@ -51,12 +53,12 @@ class ReadParts:
         """Return the parts, at least one. Raises `Unreadable`."""
         return self.parts(decode(read_bytes(Path(path))).pixels)
 
-    def parts(self, picture: Image.Image) -> list[PicturePart]:
+    def parts(self, picture: Image.Image, look: Look = _look_alone) -> list[PicturePart]:
         """Return the parts of an upright RGB picture, at least one. Raises `Unreadable`."""
         if self.detector is None:
             return [self._whole(picture)]
         pixels = np.asarray(picture)
-        faces = self.detector.build().detect(pixels)
+        faces = look(self.detector.build(), pixels)
         if not faces and not self.or_whole:
             raise Unreadable(NO_FACE, f"by {self.detector.name}")
         return self.faces(pixels, faces) or [self._whole(picture)]
