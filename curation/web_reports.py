@@ -6,26 +6,35 @@ sees them. A report that is accepted becomes an image with a sample of the claim
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gleanset import Dataset
 from gleanset.db.journal import VISITOR, Choice
+from gleanset.db.sample_places import SampleRegion
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.files.store import Store
-from gleanset.images.cut import CutSettings, Cutter
-from gleanset.images.decode import decode
+from gleanset.files.store import PictureFile, Store
+from gleanset.images.cut import CutSettings, Cutter, with_margin
+from gleanset.images.decode import decode, size_said
 from gleanset.images.staging import StageBytes
 from gleanset.operations import operation
-from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
+from gleanset.places import originals_of
+from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Region
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 STAGE = "web-reports"
 SOURCE = "web"
 PROVENANCE = "web report"
+MARGIN = 0.3
+"""Of a face, that is shown around it on every side."""
 
 
 class SettledReports(NamedTuple):
@@ -82,20 +91,14 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
 
 def picture_of_report(dataset: Dataset, report: Report) -> bytes:
     """Return the bytes of its picture. Raises `InputUnusable`."""
-    claim = report.claim
-    kept = report_store(dataset.root, dataset.cache).path(claim.sha256, claim.format)
-    for path in (kept, dataset.image_path(claim.sha256, claim.format)):
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise InputUnusable(f"{path} cannot be read: {error}", "see: gleanset verify") from (
-                error
-            )
-    raise InputUnusable(
-        f"the picture of report {report.id} is gone", f"webapp reports refuse {report.id}"
-    )
+    pictures, claim = ReportPictures.at(dataset.root), report.claim
+    try:
+        return pictures.path(claim.sha256, claim.format).read_bytes()
+    except (OSError, Unreadable) as error:
+        raise InputUnusable(
+            f"the picture of report {report.id} cannot be read: {error}",
+            f"webapp reports refuse {report.id}",
+        ) from error
 
 
 def _waiting(dataset: Dataset, numbers: Sequence[int]) -> list[Report]:
@@ -158,3 +161,50 @@ def _taken(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured
     whole = report.claim.box == Box(0, 0, measured.width, measured.height)
     face = Face("whole" if whole else HAND, report.claim.box, 1.0)
     return measured, cutter.cut(measured.sha256, pixels, face)
+
+
+def reported_region(report: Report) -> SampleRegion:
+    """Return what a report is about, as of a sample whose row is negative: it is none."""
+    claim = report.claim
+    key, region = f"report-{report.id}", Region(claim.box)
+    return SampleRegion(-report.id, key, claim.sha256, claim.format, 0, 0, region)
+
+
+class ReportPictures:
+    """Reads faces of reports where they wait, or among the images; keeps none on the disk."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = stores
+
+    @classmethod
+    def at(cls, root: Path) -> ReportPictures:
+        """Return those of a dataset. What was accepted and undone is among its images."""
+        cache = root / "cache"
+        return cls([report_store(root, cache), originals_of(root, cache)])
+
+    def path(self, sha256: str, kind: str) -> PictureFile:
+        """Return the file of a picture. Raises `Unreadable` where it is gone."""
+        paths = (store.path(sha256, kind) for store in self._stores)
+        there = next((path for path in paths if path.is_file()), None)
+        if there is None:
+            raise Unreadable("file is gone", sha256)
+        return there
+
+    def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
+        """Return the face with some margin, its longer side of so many pixels. Raises
+        `Unreadable`.
+        """
+        path, box = self.path(seen.image, seen.format), seen.region.box
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise Unreadable("file is gone", str(error)) from error
+        part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
+        picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
+        scale = picture.pixels.width / picture.width
+        x, y, width, height = with_margin(box, MARGIN, picture.width, picture.height)
+        left, top = math.floor(x * scale), math.floor(y * scale)
+        right, bottom = math.ceil((x + width) * scale), math.ceil((y + height) * scale)
+        face = picture.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+        times = side / max(face.size)
+        return face.resize([max(1, round(one * times)) for one in face.size])

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gleanset import __version__
+from webapp import owner
 from webapp.api import router
 from webapp.api_models import Problem
 from webapp.compute_queue import ComputeQueue
@@ -84,6 +85,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
     # The guard asks for it, before a body is read; here it is only described.
     token = [Security(HTTPBearer(auto_error=False))] if settings.token else []
     app.include_router(router, dependencies=token)
+    if settings.owner is not None:
+        app.include_router(owner.router)
+        app.add_route("/owner", owner.owner_page)
     app.router.routes += page_routes()
     # No mount: that would take every address, and hide that a method is the wrong one.
     app.router.default = PAGE_FILES

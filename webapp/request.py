@@ -56,6 +56,13 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         ),
     ] = ()
     public: Annotated[bool, Param("Let everybody in, without a token.")] = False
+    owner: Annotated[
+        bool,
+        Param(
+            "Serve the owner's page as well, where reports are accepted and refused. It asks for "
+            "the token in $GLEANSET_OWNER_TOKEN; else one is made and printed."
+        ),
+    ] = False
     tls_cert: Annotated[str | None, Param("For HTTPS.", metavar="FILE", path=True)] = None
     tls_key: Annotated[str | None, Param("Its key.", metavar="FILE", path=True)] = None
     on_device: Annotated[

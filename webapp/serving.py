@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from gleanset.dataset import is_dataset
+from gleanset.errors import UsageError
 from gleanset.platform import cores
 from gleanset.work.progress import Progress
 from webapp.request import ServeRequest
@@ -20,7 +21,7 @@ from webapp.served_runs import following, put_in_force
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
 
-VARIABLE = "GLEANSET_WEB_TOKEN"
+VARIABLE, OWNER_VARIABLE = "GLEANSET_WEB_TOKEN", "GLEANSET_OWNER_TOKEN"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -52,12 +53,14 @@ def serve_page(
         if place.parent != folder:
             stack.enter_context(following(root, place, web.run))
         admitted = admission(request.host, request.host_name, public=request.public)
+        owner = _owner_token(root) if request.owner else None
         settings = ServeSettings(
             served=str(place.resolve()),
             dataset=str(root.resolve()) if is_dataset(root) else None,
             web=web,
             hosts=admitted.hosts,
             token=admitted.token,
+            owner=owner,
             on_device=request.on_device is not False,
             origins=request.allow_origin,
             detector=request.detector,
@@ -66,7 +69,9 @@ def serve_page(
         )
 
         def announce(port: int) -> None:
-            show(_page_address(address, port, admitted.token))
+            show(_page_address(address, port, "", admitted.token))
+            if owner is not None:
+                show(f"owner: {_page_address(address, port, 'owner', owner)}")
             progress.say("Ctrl-C ends it")
 
         run_server(settings, address, announce)
@@ -90,8 +95,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _page_address(address: ListenAddress, port: int, token: str | None) -> str:
-    """Return where the page is, with the token that opens it."""
+def _owner_token(root: Path) -> str:
+    """Return what opens the owner's page. Raises `UsageError` where there is nothing to own."""
+    if not is_dataset(root):
+        raise UsageError("--owner shows the reports of a dataset", "name it: -d DATASET")
+    return os.environ.get(OWNER_VARIABLE) or secrets.token_urlsafe(16)
+
+
+def _page_address(address: ListenAddress, port: int, page: str, token: str | None) -> str:
+    """Return where a page is, with the token that opens it."""
     name = f"[{address.host}]" if ":" in address.host else address.host
-    query = f"/?token={token}" if token else "/"
-    return f"{'https' if address.cert else 'http'}://{name}:{port}{query}"
+    query = f"?token={token}" if token else ""
+    return f"{'https' if address.cert else 'http'}://{name}:{port}/{page}{query}"

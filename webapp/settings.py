@@ -52,7 +52,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     `served` is the file that names the model in force (`webapp.served`), `dataset` the folder that
     reports go to, None for no reports. `processes` compute.
     `hosts` are the names under which it may be asked, none for any, and `origins` the sites whose
-    pages may ask. `token` is what a visitor must know, None for nothing; `web` what the page shows.
+    pages may ask. `token` is what a visitor must know, None for nothing, and `owner` what opens the
+    owner's page, None for no such page; `web` what the page shows.
     With `on_device` visitors may fetch the model itself. Pictures are cut as `detector` says, as in
     `baseline.load`.
     """
@@ -63,6 +64,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     token: str | None = None
     origins: tuple[str, ...] = ()
+    owner: str | None = None
     on_device: bool = True
     detector: str | None = None
     processes: int = 1

@@ -30,7 +30,8 @@ from webapp.served_runs import served_run
 from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
-OF_SERVERS = ("api.html", "api_page.js", "package-lock.json", MANIFEST)
+OWNERS = ("owner.html", "owner.css", "owner.js")
+OF_SERVERS = ("api.html", "api_page.js", *OWNERS, "package-lock.json", MANIFEST)
 """Files of the page that only a server needs, or tells anew."""
 
 

@@ -92,6 +92,21 @@ class Reports(VisitorTable[Report]):
         sql = "SELECT 1 FROM report WHERE sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=?"
         return bool(self._db.number(sql, (claim.sha256, *claim.box, claim.claimed)))
 
+    def settled_last(self, most: int) -> list[tuple[int, Report]]:
+        """Return at most so many that were accepted or refused, the last first, each behind the
+        step that did it.
+        """
+        rows = self._db.rows(
+            "SELECT r.*, max(c.step) AS step FROM change c CROSS JOIN report r ON r.id=c.item "
+            "WHERE c.what='report' AND r.status<>? GROUP BY r.id ORDER BY step DESC, r.id LIMIT ?",
+            (PENDING, most),
+        )
+        return [(row["step"], _report(row)) for row in rows]
+
+    def of_step(self, step: int) -> list[int]:
+        """Return the numbers of those that a step accepted, refused or let wait again."""
+        return self._db.column("SELECT item FROM change WHERE what='report' AND step=?", (step,))
+
     def accepted_since(self, time: str) -> int:
         """Return how many were accepted after a time (ISO 8601), and still are."""
         return self._db.number(

@@ -6,32 +6,19 @@ reports are negative, so that none is ever taken for a sample.
 
 from __future__ import annotations
 
-import io
-import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from curation.web_reports import accept_reports, refuse_reports, report_store
+from curation.web_reports import ReportPictures, accept_reports, refuse_reports, reported_region
 from gleanset import Dataset
-from gleanset.db.sample_places import Frame, FrameFace, SampleRegion
+from gleanset.db.sample_places import Frame, FrameFace
 from gleanset.db.sorting import SampleTile
 from gleanset.db.visitors import PENDING, Report, Reports
 from gleanset.errors import Unreadable
-from gleanset.files.store import PictureFile, Store
-from gleanset.images.cut import with_margin
-from gleanset.images.decode import decode, size_said
-from gleanset.places import originals_of
-from gleanset.records import Region
+from gleanset.images.decode import decode
 from labeler.sorting.sample_images import PictureWalk, WholePicture
 from labeler.sorting.session import SortingSession, StepResult
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-MARGIN = 0.3
-"""Of a face, that is shown around it on every side."""
 
 SEEN_AT_ONCE = 512
 """Pixels of the longer side that tell the size of a picture, where less of it can be decoded."""
@@ -59,7 +46,7 @@ def place_of(report: Report) -> ReportPlace:
 
 def tile_of(report: Report) -> int:
     """Return the number of a report's tile."""
-    return -report.id
+    return reported_region(report).id
 
 
 def next_reports(dataset: Dataset, after: ReportPlace, most: int) -> ReportPage:
@@ -92,9 +79,7 @@ def report_tiles(dataset: Dataset, tiles: Sequence[int]) -> dict[int, SampleTile
 
 
 def _tile(report: Report) -> SampleTile:
-    claim = report.claim
-    key, region = f"report-{report.id}", Region(claim.box)
-    seen = SampleRegion(tile_of(report), key, claim.sha256, claim.format, 0, 0, region)
+    seen = reported_region(report)
     return SampleTile(seen, "queue" if report.status == PENDING else report.status)
 
 
@@ -131,43 +116,3 @@ def walk_of_report(dataset: Dataset, tile: int) -> PictureWalk:
     size = (picture.width, picture.height)
     frame = Frame(claim.sha256, claim.format, *size, faces=(face,))
     return PictureWalk((WholePicture(frame, path),))
-
-
-class ReportPictures:
-    """Reads faces of reports where they wait, or among the images; keeps none on the disk."""
-
-    def __init__(self, stores: Sequence[Store]) -> None:
-        self._stores = stores
-
-    @classmethod
-    def at(cls, root: Path) -> ReportPictures:
-        """Return those of a dataset. What was accepted and undone is among its images."""
-        cache = root / "cache"
-        return cls([report_store(root, cache), originals_of(root, cache)])
-
-    def path(self, sha256: str, kind: str) -> PictureFile:
-        """Return the file of a picture. Raises `Unreadable` where it is gone."""
-        paths = (store.path(sha256, kind) for store in self._stores)
-        there = next((path for path in paths if path.is_file()), None)
-        if there is None:
-            raise Unreadable("file is gone", sha256)
-        return there
-
-    def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
-        """Return the face with some margin, its longer side of so many pixels. Raises
-        `Unreadable`.
-        """
-        path, box = self.path(seen.image, seen.format), seen.region.box
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise Unreadable("file is gone", str(error)) from error
-        part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
-        picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
-        scale = picture.pixels.width / picture.width
-        x, y, width, height = with_margin(box, MARGIN, picture.width, picture.height)
-        left, top = math.floor(x * scale), math.floor(y * scale)
-        right, bottom = math.ceil((x + width) * scale), math.ceil((y + height) * scale)
-        face = picture.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-        times = side / max(face.size)
-        return face.resize([max(1, round(one * times)) for one in face.size])

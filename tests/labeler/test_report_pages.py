@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from web_claims import SIZE, Told, add_reports
 
+from curation.web_reports import ReportPictures
 from gleanset import Dataset
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import Unreadable, UsageError
 from labeler.review.reports import (
     START,
-    ReportPictures,
     accept_page,
     earlier_reports,
     next_reports,

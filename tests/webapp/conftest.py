@@ -156,6 +156,12 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def axe() -> Any:
+    """What finds what keeps people out: Deque's axe-core."""
+    return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+
 @pytest.fixture
 def opened(browser: Any, address: str) -> Iterator[Open]:
     """`opened(width, height)`: the page, on which no error is logged and no other host is asked.

@@ -20,6 +20,7 @@ NEEDS_BROWSER = [
     pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py"),
 ]
 Open = Callable[..., Any]
+SERIOUS = ("serious", "critical")
 _PARTS = ["vendor/drawnface.onnx"] + [
     f"vendor/onnxruntime-web/{name}"
     for name in (
@@ -42,6 +43,17 @@ def until(page: Any, script: str, seconds: float = 30) -> Any:
             return found
         time.sleep(0.1)
     raise AssertionError(f"never: {script}")
+
+
+def findings(axe: Any, page: Any) -> list[tuple[str, str]]:
+    """What is wrong and where, as far as it keeps people out."""
+    found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        (one["id"], node["html"])
+        for one in found
+        if one["impact"] in SERIOUS
+        for node in one["nodes"]
+    ]
 
 
 BOXES = "[...document.querySelectorAll('.box')]"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, until
+from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, findings, until
 from PIL import Image
 
 from curation.web_reports import accept_reports
@@ -38,7 +38,6 @@ SHARE = """async () => {
 SAID = "document.querySelector('.picture .small')?.textContent"
 PLACES = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
     (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
-SERIOUS = ("serious", "critical")
 TOP = "document.querySelector('{}').getBoundingClientRect().top"
 
 
@@ -410,23 +409,6 @@ def test_a_finger_draws_a_face_at_any_angle_and_scrolls_up_and_down(
     swipe(-90, 60)
     assert page.evaluate(f"{BOXES}.length") == 2
     assert page.evaluate("scrollY") > before
-
-
-@pytest.fixture(scope="module")
-def axe() -> Any:
-    """What finds what keeps people out: Deque's axe-core."""
-    return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-
-
-def findings(axe: Any, page: Any) -> list[tuple[str, str]]:
-    """What is wrong and where, as far as it keeps people out."""
-    found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    return [
-        (one["id"], node["html"])
-        for one in found
-        if one["impact"] in SERIOUS
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (320, "dark")])

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from curation.web_reports import ReportPictures
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTile
 from gleanset.db.visitors import Report
@@ -40,7 +41,6 @@ from labeler.qt.widgets import HEAD, below, beside, hint_label, pile, title_labe
 from labeler.review.reports import (
     START,
     ReportPage,
-    ReportPictures,
     ReportPlace,
     accept_page,
     earlier_reports,

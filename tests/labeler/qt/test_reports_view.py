@@ -12,10 +12,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 from web_claims import Told, add_reports
 
+from curation.web_reports import ReportPictures
 from gleanset import Dataset
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from labeler.qt.views.reports import ReportsView
-from labeler.review.reports import ReportPictures, report_tiles
+from labeler.review.reports import report_tiles
 
 Key = Qt.Key
 HOSTILE = "<b>bold</b><img src='file:///etc/passwd'>\n\u202e" + "x" * 1000

@@ -16,6 +16,7 @@ function sentences() {
   const unreadable = words("The server cannot read this picture.");
   return {
     "no connection": words("The server cannot be reached. Try again, or ask on this device."),
+    "owner's token needed": words("This page is for the owner alone: open the address that was printed when the server was started with --owner."),
     "token needed": words("The server asks for a token: open the address that it printed when it was started."),
     "too many requests": words("That was asked too often. Try again in a minute."),
     "busy": words("The server has too much to do. Try again."),
@@ -26,7 +27,7 @@ function sentences() {
     "too many faces": words("There are too many faces in the picture."),
     "not on devices": words("This server does not give its model away. Ask on the server."),
     "no reports here": words("This server keeps no reports."),
-    "no name of a class": words("This cannot be a name: take 1 to 100 letters, no dot first, and no sign that a folder must not have, such as a slash."),
+    "no name of a class": words("This cannot be a name: take 1 to 100 letters, no dot first, no sign that a folder must not have, such as a slash, and no word that is kept for something else, such as unknown or con."),
     "taken down": words("This picture was taken down, and is not taken in again."),
     "no address": words("The address has to begin with http:// or https://."),
     "too many wait": words("Too many requests wait to be looked at. Try again another day."),

@@ -1,0 +1,62 @@
+"""The picture of the owner's page for the docs, from drawn faces only.
+
+Run from the root of the repository: python docs/images/make_owner.py [FOLDER]
+It keeps reports of which two contradict each other in a temporary dataset, serves that, and writes
+web-owner.png. Needs the extra [web], playwright, chromium and a font with Japanese letters.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "webapp"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from in_browser import CHROMIUM, until
+from model_of_colours import write_model
+from PIL import Image
+from playwright.sync_api import sync_playwright
+from web_claims import Told, add_reports
+from web_requests import serving, settings_of
+
+from curation.web_reports import accept_reports
+from gleanset import Dataset
+
+SIZE = {"width": 1060, "height": 800}
+COLOURS = 192
+NAMES = ("mei", "rin", "aki", "佐藤 さくら")
+
+
+def main(folder: Path) -> None:
+    """Keep, serve, open, photograph."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "dataset"
+        with Dataset.create(root) as dataset:
+            add_reports(root, [Told(NAMES[number % 4], picture=number) for number in range(8)])
+            accept_reports(dataset, dict.fromkeys(range(1, 9)))
+        reports = [
+            Told(NAMES[n % 4], answer=NAMES[n % 3], confidence=0.4 + n / 20) for n in range(8)
+        ]
+        other = Told(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
+        add_reports(root, [*reports, other], 20)
+        settings = settings_of(Path(scratch), write_model(root / "m.onnx"), root, owner="own")
+        with serving(settings) as port, sync_playwright() as driver:
+            page = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page(
+                viewport=SIZE
+            )
+            page.goto(f"http://127.0.0.1:{port}/owner?token=own")
+            until(
+                page,
+                "[...document.images].length > 9 && [...document.images].every(i => i.complete)",
+            )
+            page.wait_for_timeout(500)
+            seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        seen.quantize(COLOURS).save(folder / "web-owner.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))

@@ -1,0 +1,161 @@
+"""The owner's page: who is let in, what is decided there, and the same in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from in_browser import NEEDS_BROWSER, Open, findings, until
+from model_of_colours import write_model
+from other_program import locked
+from starlette.testclient import TestClient
+from web_claims import Told, add_reports
+from web_requests import Serve, serving, settings_of
+
+from curation.web_reports import accept_reports
+from gleanset import Dataset
+from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
+from gleanset.images.decode import decode
+
+OWNER = {"authorization": "Bearer own"}
+REPORTS, DECISIONS = "/api/v1/owner/reports", "/api/v1/owner/decisions"
+CARDS = "[...document.querySelectorAll('.report')]"
+DISAGREE = [Told("mei", picture=0), Told("rin", picture=0), Told("aki", picture=1)]
+
+
+@pytest.fixture
+def owner(serve: Serve) -> TestClient:
+    """A client of a server whose owner and whose visitors have tokens of their own."""
+    return serve(owner="own", token="visitor")
+
+
+def decide(owner: TestClient, **decision: object) -> Any:
+    return owner.post(DECISIONS, json=decision, headers=OWNER)
+
+
+def statuses(root: Path) -> dict[str, str]:
+    with Dataset.open(root) as dataset:
+        every = (PENDING, ACCEPTED, REFUSED)
+        reports = [one for status in every for one in Reports(dataset.db).each(status)]
+        return {one.claim.claimed: one.status for one in reports}
+
+
+def test_only_who_knows_the_owners_token_sees_reports(
+    serve: Serve, owner: TestClient, dataset: Dataset
+) -> None:
+    add_reports(dataset.root, DISAGREE)
+    for path in (REPORTS, f"{REPORTS}/1/face", f"{REPORTS}/1/picture"):
+        assert serve().get(path, headers=OWNER).status_code == 404, "nobody has asked for the page"
+        for stranger in ("Bearer visitor", "Bearer", ""):
+            answer = owner.get(path, headers={"authorization": stranger})
+            assert answer.status_code == 401
+        assert owner.get(path, headers=OWNER).headers["cache-control"] == "no-store"
+    assert owner.post(DECISIONS, json={"refuse": [1]}).status_code == 401
+    foreign = OWNER | {"origin": "https://elsewhere.example"}
+    assert owner.post(DECISIONS, json={"refuse": [1]}, headers=foreign).status_code == 403
+    assert set(statuses(dataset.root).values()) == {PENDING}
+    owner.get("/owner?token=wrong")
+    assert owner.get(REPORTS).status_code == 401
+    opened = owner.get("/owner?token=own", follow_redirects=False)
+    assert "token" not in opened.headers["location"]
+    assert owner.get(REPORTS).status_code == owner.get("/api/v1/classes").status_code == 200
+
+
+def test_what_is_decided_there_is_what_the_window_decides(
+    owner: TestClient, dataset: Dataset
+) -> None:
+    add_reports(dataset.root, DISAGREE)
+    told = owner.get(REPORTS, headers=OWNER).json()
+    names = [one["claimed"] for one in told["reports"]]
+    assert names in (["aki", "mei", "rin"], ["aki", "rin", "mei"]), "what disagrees is together"
+    assert [rival[1:] for rival in told["reports"][1]["rivals"]] == [[names[2], PENDING]]
+    for kind in ("face", "picture"):
+        assert decode(owner.get(f"{REPORTS}/1/{kind}", headers=OWNER).content).width > 100
+    refused = decide(owner, accept={1: None, 3: None})
+    assert (refused.status_code, refused.json()["reason"]) == (409, "cannot be done")
+    step = decide(owner, accept={1: "mei", 3: None}).json()["step"]
+    assert decide(owner, refuse=[2]).json()["reports"] == [2]
+    assert statuses(dataset.root) == {"mei": ACCEPTED, "aki": ACCEPTED, "rin": REFUSED}
+    assert {one.provenance for one in dataset.journal.each()} == {"web report"}
+    settled = owner.get(REPORTS, params={"settled": True}, headers=OWNER).json()["reports"]
+    assert [one["claimed"] for one in settled] == ["rin", "mei", "aki"]
+    assert decide(owner, undo=step).json()["reports"] == [1, 3]
+    assert statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
+    other = dataset.journal.step("something else", [])
+    assert decide(owner, undo=other).status_code == 409, "what others did is not the page's"
+    with locked(dataset.root):
+        assert decide(owner, refuse=[1]).headers["retry-after"]
+
+
+@pytest.fixture
+def address_of_owner(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
+    """The address of a page with 30 reports, of which five contradict others."""
+    add_reports(dataset.root, [Told("mei", picture=0), Told("rin", picture=1)])
+    accept_reports(dataset, {1: None, 2: None})
+    claims = [Told(("mei", "rin")[n % 2], "<b>note</b>", "rin", picture=10 + n) for n in range(25)]
+    add_reports(dataset.root, [*claims, *(Told("aki", picture=10 + n) for n in range(5))], 100)
+    settings = settings_of(tmp_path, write_model(tmp_path / "m.onnx"), dataset.root, owner="own")
+    with serving(settings) as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+DESKTOP = ((1280, 900), "light", "en", "Accept")
+PHONE = ((390, 844), "dark", "ja", "採用する")
+
+
+def needs_browser(test: Any) -> Any:
+    """Mark a test that needs Chromium."""
+    for mark in NEEDS_BROWSER:
+        test = mark(test)
+    return test
+
+
+@needs_browser
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE])
+def test_reports_are_decided_and_undone_in_a_browser(
+    opened: Open, axe: Any, address_of_owner: str, dataset: Dataset, screen: Any
+) -> None:
+    (width, height), scheme, language, accept = screen
+    page = opened(width, height, at=address_of_owner, color_scheme=scheme, locale=language)
+    page.goto(f"{address_of_owner}owner?token=own")
+    until(page, f"{CARDS}.length >= 24")
+    assert page.url == f"{address_of_owner}owner"
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator(".report b").count() == 0, "a note stays text"
+    until(page, "document.querySelectorAll('.report .faces img').length > 30")
+    assert page.locator(".disputed .dispute").count() >= 2
+    assert findings(axe, page) == []
+    # By keyboard: accept the first that nobody disputes, and take it back.
+    plain = page.locator(".report:not(.disputed)").first
+    number = int(plain.get_attribute("data-report"))
+    plain.get_by_role("button", name=accept, exact=True).focus()
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.className === 'undo'")
+    assert Reports(dataset.db).get(number).status == ACCEPTED  # type: ignore[union-attr]
+    assert findings(axe, page) == []
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.matches('.report:not(.settled) button')")
+    assert Reports(dataset.db).count() == 30
+    # All that were seen, but for what is disputed.
+    before = page.locator(".report").count()
+    for row in range(before):
+        page.locator(".report").nth(row).scroll_into_view_if_needed()
+    page.click("#accept-all")
+    until(page, f"{CARDS}.filter((card) => card.matches('.settled')).length > 10")
+    assert page.locator(".disputed.settled").count() == 0
+    assert Reports(dataset.db).count(ACCEPTED) > 12
+    # Somebody else, the whole picture, and what was decided.
+    page.locator(".disputed .buttons button").nth(1).click()
+    page.fill("#else-name", "toyama")
+    page.keyboard.press("Enter")
+    until(page, f"{CARDS}.some((card) => card.matches('.disputed.settled'))")
+    assert "toyama" in {one.label for one in dataset.samples.each()}
+    page.locator(".look").first.click()
+    until(page, "document.querySelector('#whole-box').clientWidth > 10")
+    assert findings(axe, page) == []
+    page.keyboard.press("Escape")
+    page.click("#settled")
+    until(page, f"{CARDS}.length && {CARDS}.every((card) => card.matches('.settled'))")
+    assert findings(axe, page) == []

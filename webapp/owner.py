@@ -1,0 +1,156 @@
+"""The owner's page: reports beside faces with known answers, accepted, refused and undone.
+
+Decisions are those of `curation.web_reports`, as the window and the commands take them.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from PIL import Image
+from pydantic import BaseModel
+from starlette.responses import RedirectResponse
+
+from curation.web_reports import (
+    ReportPictures,
+    accept_reports,
+    picture_of_report,
+    refuse_reports,
+    reported_region,
+)
+from gleanset import Dataset
+from gleanset.db.sorting import SampleTiles, SortingQueue
+from gleanset.db.visitors import PENDING, Report, Reports
+from gleanset.errors import UsageError
+from gleanset.html.thumbnails import Thumbnails
+from gleanset.images.cut import encode
+from webapp.api import Here
+from webapp.guard import COOKIE, OWNER_API
+from webapp.page_files import PAGE_FILES, YEAR
+from webapp.problems import RefusedRequest
+from webapp.visitors import writable
+
+OWNER_COOKIE = "gleanset-owner"
+A_PAGE, FACE_SIDE = 24, 224
+UNCACHED = {"cache-control": "no-store"}
+
+
+class OwnerDecision(BaseModel, extra="forbid"):
+    """Who it is by numbers of reports (null: who is claimed), numbers to refuse, or a step that
+    settled reports and is to be undone.
+    """
+
+    accept: dict[int, str | None] = {}
+    refuse: list[int] = []
+    undo: int = 0
+
+
+def owner_only(request: Request, response: Response) -> None:
+    """Raise `RefusedRequest` for who does not know the owner's token."""
+    response.headers.update(UNCACHED)
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    if not _is_owner(request, bearer or request.cookies.get(OWNER_COOKIE, "")):
+        mend = "open the address that `webapp serve --owner` printed"
+        headers = {"www-authenticate": "Bearer"}
+        raise RefusedRequest(401, "owner's token needed", "only the owner sees this", mend, headers)
+
+
+def _is_owner(request: Request, token: str) -> bool:
+    own: str = request.app.state.service.settings.owner
+    return hmac.compare_digest(token.encode(), own.encode())
+
+
+router = APIRouter(prefix=OWNER_API, dependencies=[Depends(owner_only)], include_in_schema=False)
+
+
+async def owner_page(request: Request) -> Response:
+    """Return the page; with `?token=`, first have the browser keep that and drop it from sight."""
+    token = request.query_params.get("token", "")
+    if not _is_owner(request, token):
+        return await PAGE_FILES.get_response("owner.html", request.scope)
+    answer = RedirectResponse("owner", 303)
+    secure, visitors = request.url.scheme == "https", request.app.state.service.settings.token
+    for name, value in {OWNER_COOKIE: token, COOKIE: visitors}.items():
+        if value:
+            answer.set_cookie(name, value, YEAR, secure=secure, httponly=True, samesite="strict")
+    return answer
+
+
+@router.get("/reports")
+def reports(here: Here, settled: bool = False, claimed: str = "", after: int = 0) -> dict[str, Any]:
+    """Tell of reports: those settled last, or the next that wait behind a class and a number.
+
+    Those of one face that name several people stand together. `known` has faces with known answers
+    of each class that is named, as `data:` addresses.
+    """
+    spool = here.spool_for("no reports here")
+    with writable(spool.root) as dataset:
+        table = Reports(dataset.db)
+        waiting = [] if settled else table.waiting((claimed, after), A_PAGE)
+        shown = table.settled_last(A_PAGE) if settled else _with_rivals(table, waiting)
+        last = {"claimed": waiting[-1].claim.claimed, "after": waiting[-1].id} if waiting else None
+        claims = [report.claim for _, report in shown]
+        names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
+        return {
+            "waiting": table.count(),
+            "spooled": len(spool.waiting()),
+            "reports": [_line(table, step, report) for step, report in shown],
+            "last": last,
+            "known": {name: _known_faces(dataset, name) for name in names},
+            "classes": dataset.classes.names(),
+        }
+
+
+@router.get("/reports/{number}/{part}")
+def picture(here: Here, number: int, part: str) -> Response:
+    """Return the picture of a report; as `part` "face" its face, with something around it."""
+    with writable(here.spool_for("no reports here").root) as dataset:
+        if (report := Reports(dataset.db).get(number)) is None:
+            raise RefusedRequest(404, "no such report")
+        if part != "face":
+            data, kind = picture_of_report(dataset, report), report.claim.format
+            return Response(data, 200, UNCACHED, Image.MIME[kind])
+        pixels = ReportPictures.at(dataset.root).fitted(reported_region(report), FACE_SIDE)
+        return Response(encode(pixels), 200, UNCACHED, "image/jpeg")
+
+
+@router.post("/decisions")
+def decide(here: Here, decision: OwnerDecision) -> dict[str, Any]:
+    """Accept reports, refuse them, or let them wait again; the step, and which they were."""
+    with writable(here.spool_for("no reports here").root) as dataset:
+        table, step = Reports(dataset.db), decision.undo
+        if decision.accept:
+            step = accept_reports(dataset, decision.accept).step
+        elif decision.refuse:
+            step = refuse_reports(dataset, decision.refuse).step
+        elif table.of_step(step):
+            dataset.journal.undo(step)
+        else:
+            raise UsageError(f"step {step} settled no report")
+        return {"step": step, "reports": table.of_step(step)}
+
+
+def _with_rivals(table: Reports, waiting: Sequence[Report]) -> list[tuple[int, Report]]:
+    """Return reports, each with those that contradict it and wait as well."""
+    near = [[report, *table.rivals(report)] for report in waiting]
+    shown = {report.id: report for reports in near for report in reports}
+    return [(0, report) for report in shown.values() if report.status == PENDING]
+
+
+def _line(table: Reports, step: int, report: Report) -> dict[str, Any]:
+    rivals = [(rival.id, rival.claim.claimed, rival.status) for rival in table.rivals(report)]
+    own = {"id": report.id, "at": report.at, "status": report.status, "step": step}
+    return report.claim._asdict() | own | {"rivals": rivals}
+
+
+def _known_faces(dataset: Dataset, name: str) -> list[str]:
+    """Return faces of a class, the most typical one and the latest, as `data:` addresses."""
+    if (row := dataset.classes.id_of(dataset.classes.resolved(name))) is None:
+        return []
+    keys = SampleTiles(dataset.db).keys_of(SortingQueue(dataset.db).portraits(row))
+    samples = filter(None, map(dataset.samples.get, keys))
+    made = map(Thumbnails(dataset).of_sample, samples)
+    return [thumbnail.src for thumbnail in made if thumbnail is not None]

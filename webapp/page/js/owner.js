@@ -1,0 +1,222 @@
+// The owner's page: reports beside faces with known answers, accepted, refused and undone.
+
+import { byId, element, percent, rescueFocus, say } from "./dom.js";
+import { ownerDecides, ownerReports } from "./server.js";
+import { currentLanguage, speak, words } from "./words.js";
+
+const FACES = "api/v1/owner/reports";
+// By number: what is told of a report, its card, what became of it, and whether it was seen.
+const cards = new Map();
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) cards.get(Number(target.dataset.report)).seen = true;
+  tellOfAll();
+}, { threshold: 0.6 });
+let page = { waiting: 0, spooled: 0, reports: [], last: null, known: {}, classes: [] };
+let settled = false;
+
+async function show(after) {
+  try {
+    page = await ownerReports(after ?? { settled });
+    // Behind the last one it begins anew: what was left out still waits.
+    if (after && !page.reports.length) page = await ownerReports();
+    say(byId("message"), "");
+    draw();
+    scrollTo({ top: 0 });
+  } catch (error) {
+    say(byId("message"), error.message);
+  }
+}
+
+function draw() {
+  seen.disconnect();
+  cards.clear();
+  for (const report of page.reports) {
+    const state = { report, seen: false, broken: false, became: report.step ? { step: report.step, text: ofStatus(report) } : null };
+    cards.set(report.id, state);
+    state.card = element("li", { class: report.rivals.length ? "report disputed" : "report", "data-report": report.id });
+    fill(state);
+    seen.observe(state.card);
+  }
+  byId("reports").replaceChildren(...[...cards.values()].map(({ card }) => card));
+  byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
+  tell();
+}
+
+const ofStatus = ({ status, claimed }) => (status === "accepted" ? words("Accepted (claimed: {name})", { name: claimed }) : words("Refused"));
+
+function tell() {
+  byId("waiting").textContent = words("Waiting: {count}", { count: page.waiting });
+  byId("waiting").setAttribute("aria-pressed", !settled);
+  byId("settled").setAttribute("aria-pressed", settled);
+  say(byId("spooled"), page.spooled ? words("{count} more come when another program has done writing.", { count: page.spooled }) : "");
+  say(byId("none"), page.reports.length ? "" : settled ? words("Nothing was decided yet.") : words("No reports wait."));
+  document.title = words("Reports of visitors");
+  tellOfAll();
+}
+
+/** The reports that one button accepts: seen, of which nobody says otherwise. */
+const clear = () => [...cards.values()].filter((one) => one.seen && !one.broken && !one.became && !one.report.rivals.length);
+
+function tellOfAll() {
+  byId("all-bar").hidden = settled || !cards.size;
+  byId("accept-all").hidden = !clear().length;
+  byId("accept-all").textContent = words("Accept all {count} that you have seen", { count: clear().length });
+}
+
+function fill(state) {
+  const { report, card, became } = state;
+  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: words("The face of the report"), onerror: () => broken(state) });
+  const when = new Date(report.at).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle: "short" });
+  card.classList.toggle("settled", Boolean(became));
+  card.replaceChildren(
+    element("button", { type: "button", class: "look", "aria-label": words("Show the whole picture"), onclick: () => look(report) }, face),
+    element("div", {},
+      element("h2", {}, element("bdi", { text: report.claimed }), "?"),
+      element("p", { class: "small" }, ...ofModel(report)),
+      element("p", { class: "small", text: when }),
+      report.note ? element("p", { text: report.note }) : ""),
+    report.rivals.length && !became ? dispute(report) : "",
+    element("div", { class: "compare wide" }, ...compared(report)),
+    element("div", { class: "buttons wide" }, ...(became ? outcome(state) : choices(state))));
+}
+
+function ofModel({ answer, confidence }) {
+  if (confidence === null) return [words("The model saw no face.")];
+  const [before, after] = words("The model said {name}, {percent}.", { name: "\0", percent: percent(confidence).replace(" ", "\u00a0") }).split("\0");
+  return [before, element("bdi", { text: answer ?? words("unknown") }), after];
+}
+
+/** Faces with known answers: of who is claimed, and of whom the model named. */
+function compared({ claimed, answer }) {
+  return [...new Set([claimed, answer].filter(Boolean))].map((name) => element("figure", {},
+    element("div", { class: "faces" }, ...(page.known[name] ?? []).map((src) => element("img", { src, alt: "" }))),
+    element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : words(": no face of it yet"))));
+}
+
+function dispute({ rivals }) {
+  const others = [...new Set(rivals.map(([, claimed, status]) => (status === "accepted" ? words("{name} (accepted)", { name: claimed }) : claimed)))];
+  return element("p", { class: "dispute wide", text: `⚠ ${words("Visitors disagree. Others say: {names}", { names: others.join(", ") })}` });
+}
+
+function choices(state) {
+  const { report } = state;
+  const accept = report.rivals.length ? words("It is {name}", { name: report.claimed }) : words("Accept");
+  return [
+    element("button", { type: "button", class: report.rivals.length ? null : "primary", text: accept, disabled: state.broken,
+      onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name: report.claimed })) }),
+    element("button", { type: "button", text: words("Somebody else"), disabled: state.broken, onclick: () => askWho(report) }),
+    element("button", { type: "button", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) }),
+  ];
+}
+
+function outcome({ became }) {
+  return [
+    element("p", { class: "became", text: became.text }),
+    element("button", { type: "button", class: "undo", text: words("Undo"), onclick: () => undo(became.step) }),
+  ];
+}
+
+function broken(state) {
+  state.broken = true;
+  state.card.querySelector(".look").replaceChildren(element("span", { text: words("The picture cannot be shown") }));
+  for (const button of [...state.card.querySelectorAll(".buttons button")].slice(0, state.became ? 0 : 2)) button.disabled = true;
+  tellOfAll();
+}
+
+/** Carry a decision out; each of its reports says what became of it, and can be undone. */
+async function decide(decision, text) {
+  await carriedOut(decision, ({ step, reports }) => {
+    page.waiting -= reports.length;
+    for (const id of reports) become(id, { step, text: text ?? words("Accepted as {name}", { name: cards.get(id)?.report.claimed }) });
+    const first = cards.get(reports[0]);
+    if (reports.length === 1) first?.card.querySelector(".undo").focus({ preventScroll: true });
+    say(byId("said"), reports.length === 1 ? "" : words("{count} accepted", { count: reports.length }));
+    refreshRivals(reports);
+  });
+}
+
+async function undo(step) {
+  await carriedOut({ undo: step }, ({ reports }) => {
+    page.waiting += reports.length;
+    for (const id of reports) become(id, null);
+    say(byId("said"), words("{count} wait again", { count: reports.length }));
+    cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
+    refreshRivals(reports);
+  });
+}
+
+async function carriedOut(decision, then) {
+  try {
+    say(byId("message"), "");
+    then(await ownerDecides(decision));
+  } catch (error) {
+    say(byId("message"), error.message);
+    byId("message").scrollIntoView({ block: "center" });
+  }
+  tell();
+  rescueFocus(byId("accept-all"), byId("next"), byId("waiting"));
+}
+
+function become(id, became) {
+  const state = cards.get(id);
+  if (!state) return;
+  state.became = became;
+  fill(state);
+}
+
+const refreshRivals = (reports) => reports.flatMap((id) => cards.get(id)?.report.rivals ?? []).forEach(([id]) => refresh(id));
+
+/** What contradicts a report may have been decided: ask again what is said of its face. */
+async function refresh(id) {
+  const state = cards.get(id);
+  if (!state || state.became) return;
+  const { reports } = await ownerReports({ claimed: state.report.claimed, after: id - 1 });
+  const now = reports.find((one) => one.id === id);
+  if (now) Object.assign(state.report, { rivals: now.rivals });
+  fill(state);
+  tellOfAll();
+}
+
+function askWho(report) {
+  byId("else-name").value = "";
+  byId("else").showModal();
+  byId("else-name").focus();
+  byId("else").querySelector("form").onsubmit = () => {
+    const name = byId("else-name").value.trim();
+    decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name }));
+  };
+}
+
+function look({ id, box: [x, y, width, height] }) {
+  const picture = byId("whole-picture");
+  const place = byId("whole-box");
+  place.hidden = true;
+  picture.alt = words("The picture of the report");
+  picture.src = `${FACES}/${id}/picture`;
+  picture.onload = () => {
+    const scale = picture.clientWidth / picture.naturalWidth;
+    const sides = { left: picture.offsetLeft + x * scale, top: picture.offsetTop + y * scale, width: width * scale, height: height * scale };
+    for (const [side, pixels] of Object.entries(sides)) place.style[side] = `${pixels}px`;
+    place.hidden = false;
+  };
+  byId("whole").showModal();
+}
+
+byId("else-cancel").addEventListener("click", () => byId("else").close());
+byId("whole-close").addEventListener("click", () => byId("whole").close());
+byId("next").addEventListener("click", () => show(page.last));
+byId("accept-all").addEventListener("click", () => decide({ accept: Object.fromEntries(clear().map(({ report }) => [report.id, null])) }));
+for (const tab of ["waiting", "settled"]) {
+  byId(tab).addEventListener("click", () => {
+    settled = tab === "settled";
+    show();
+  });
+}
+byId("language").value = currentLanguage();
+byId("language").addEventListener("change", (event) => {
+  speak(event.target.value);
+  draw();
+});
+speak();
+tell();
+await show();
