@@ -1,41 +1,47 @@
-"""Requests a second of `webapp serve`, side by side with the usual Flask script, same model.
+"""Requests a second of `webapp serve` beside a Flask script under gunicorn, of the same model.
 
-    python -m venv flask && flask/bin/pip install flask onnxruntime pillow
+    python -m venv flask && flask/bin/pip install flask gunicorn onnxruntime pillow
     python benchmarks/web_throughput.py MODEL.onnx PICTURE --flask flask/bin/python
 
-The script runs one model call a request with onnxruntime's own threads, as people write it. Both
-are asked in turns by 16 clients (`web_load.py`, a process of its own). The last line is JSON: the
-medians of the rounds, and of how many times as many ours answered in each (both of a round see the
-machine at nearly the same time). `--served` is a run's own `served.onnx`, which may be int8,
-where MODEL.onnx is the same run in fp32. `--memory N` asks N requests more and prints how much
-memory the server's processes hold before and after.
+The script runs one model call a request, in two workers of one thread each. Both servers run all
+the time and are asked in turns by 16 clients, threads of a process of its own. The last line is
+JSON: the medians of the rounds, of how many times as many ours answered in each, and how much
+memory all processes of each hold (proportional set size: shared pages count once). `--served` is a
+run's own `served.onnx`, which may be int8, where MODEL.onnx is the same run in fp32.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+from tempfile import mkdtemp
 from typing import Any
 
+CLIENTS = 16
 HERE = Path(__file__).resolve().parent
 SCRIPT = """
-import sys
+import os
 import numpy as np
 import onnxruntime
 from flask import Flask, jsonify, request
 from PIL import Image
 
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+model = os.environ["MODEL"]
+session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 size = session.get_inputs()[0].shape[1]
 app = Flask(__name__)
 
@@ -46,9 +52,6 @@ def predict():
     found = session.run(["probabilities"], {"pictures": np.asarray(picture)[None]})[0][0]
     best = np.argsort(-found)[:5]
     return jsonify([{"label": int(n), "confidence": float(found[n])} for n in best])
-
-
-app.run(port=int(sys.argv[2]))
 """
 
 
@@ -72,43 +75,85 @@ def serving(line: list[str], port: int) -> Iterator[int]:
         server.wait(20)
 
 
-def loaded(url: str, picture: Path, requests: int) -> dict[str, Any]:
-    """The figures of one round."""
-    line = [sys.executable, str(HERE / "web_load.py"), url, str(picture)]
-    ran = subprocess.run(
-        [*line, "--requests", str(requests)], check=True, capture_output=True, text=True
-    )
+def ask(url: str, picture: bytes, requests: int) -> dict[str, float]:
+    """The figures of one round: 16 clients ask, each on a connection that it keeps."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    body, seconds = part + picture + b"\r\n--x--\r\n", list[float]()
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+
+    def client() -> None:
+        connection = http.client.HTTPConnection(host, timeout=60)
+        for _ in range(requests // CLIENTS):
+            begun = time.perf_counter()
+            connection.request("POST", f"/{path}", body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200, answer.status
+            seconds.append(time.perf_counter() - begun)
+
+    clients = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    begun = time.perf_counter()
+    for one in clients:
+        one.start()
+    for one in clients:
+        one.join()
+    rate = len(seconds) / (time.perf_counter() - begun)
+    return {"per_second": round(rate, 1), "p95_ms": round(1000 * quantiles(seconds, n=20)[-1], 1)}
+
+
+def loaded(url: str, picture: Path, requests: int, group: int) -> dict[str, Any]:
+    """The same, asked by a process of its own, with the CPU that the server took for it."""
+    before = cpu_seconds(group)
+    line = [sys.executable, __file__, url, str(picture), "--ask", str(requests)]
+    ran = subprocess.run(line, check=True, capture_output=True, text=True)
     figures: dict[str, Any] = json.loads(ran.stdout)
-    return figures
+    spent = 1000 * (cpu_seconds(group) - before) / requests
+    return figures | {"cpu_ms": round(spent, 2)}
+
+
+def processes(group: int) -> Iterator[Path]:
+    """Where the kernel tells of the processes of a group."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getpgid(int(place.name)) == group:
+                yield place
+
+
+def cpu_seconds(group: int) -> float:
+    """What the processes of a group have computed, those of them included that have ended."""
+    ticks = 0
+    for place in processes(group):
+        fields = (place / "stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def memory(group: int) -> float:
-    """MB that the processes of a group hold for themselves (private pages)."""
-    kilobytes = 0
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getpgid(int(place.name)) == group:
-                told = (place / "smaps_rollup").read_text()
-                kilobytes += sum(int(x.split()[1]) for x in told.splitlines() if "Private" in x)
-        except (OSError, ProcessLookupError):
-            continue
-    return round(kilobytes / 1024, 1)
+    """MB that the processes of a group hold; what several share counts once."""
+    lines = [(place / "smaps_rollup").read_text() for place in processes(group)]
+    sizes = (line.split()[1] for text in lines for line in text.splitlines() if line[:4] == "Pss:")
+    return round(sum(map(int, sizes)) / 1024, 1)
 
 
 def main() -> None:
     """Ask both in turns and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model")
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--flask", type=Path, required=True, help="a Python with flask")
+    parser.add_argument("--flask", type=Path, help="a Python with flask and gunicorn")
     parser.add_argument("--served", type=Path, help="what our server answers by, if not MODEL")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--memory", type=int, default=0)
+    parser.add_argument("--ask", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--ports", type=int, nargs=2, default=(8711, 8712))
     given = parser.parse_args()
-    script = given.model.with_suffix(".flask.py")
-    script.write_text(SCRIPT)
+    if given.ask:
+        print(json.dumps(ask(given.model, given.picture.read_bytes(), given.ask)))
+        return
+    scripts = Path(mkdtemp(prefix="flask-"))
+    (scripts / "usual.py").write_text(SCRIPT)
+    os.environ["MODEL"] = str(Path(given.model).resolve())
     ours, theirs = given.ports
     limits = ["--per-minute", "1000000", "--detector", "whole"]
     line = [
@@ -120,23 +165,22 @@ def main() -> None:
         "--port",
         str(ours),
     ]
-    flask = [str(given.flask), str(script), str(given.model), str(theirs)]
+    gunicorn = ["-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{theirs}", "--keep-alive", "30"]
+    flask = [str(given.flask), *gunicorn, "--chdir", str(scripts), "usual:app"]
     places = {
         "webapp": f"http://127.0.0.1:{ours}/api/v1/predict",
         "flask": f"http://127.0.0.1:{theirs}/predict",
     }
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in places}
-    with serving([*line, *limits], ours) as group, serving(flask, theirs):
-        for url in places.values():
-            loaded(url, given.picture, 200)
+    with serving([*line, *limits], ours) as own, serving(flask, theirs) as usual:
+        groups = {"webapp": own, "flask": usual}
+        for name, url in places.items():
+            loaded(url, given.picture, 400, groups[name])
         for _ in range(given.rounds):
             for name, url in places.items():
-                rounds[name].append(loaded(url, given.picture, given.requests))
+                rounds[name].append(loaded(url, given.picture, given.requests, groups[name]))
                 print(name, rounds[name][-1], file=sys.stderr, flush=True)
-        if given.memory:
-            before = memory(group)
-            loaded(places["webapp"], given.picture, given.memory)
-            print("memory, MB", before, "->", memory(group), file=sys.stderr)
+        held = {name: memory(group) for name, group in groups.items()}
     middle = {
         name: {key: median(one[key] for one in found) for key in found[0]}
         for name, found in rounds.items()
@@ -145,7 +189,7 @@ def main() -> None:
         ours["per_second"] / theirs["per_second"]
         for ours, theirs in zip(rounds["webapp"], rounds["flask"], strict=True)
     )
-    print(json.dumps({**middle, "times_as_many": round(ratio, 2)}))
+    print(json.dumps({**middle, "times_as_many": round(ratio, 2), "memory_mb": held}))
 
 
 if __name__ == "__main__":

@@ -73,9 +73,9 @@ CEILINGS = {
     "labeler/qt": 12_760,
     "baseline": 16_620,
     "pipeline": 4_420,
-    "webapp": 3_917,
-    "tests": 59_023,
-    "benchmarks and tools": 9_900,
+    "webapp": 3_924,
+    "tests": 59_067,
+    "benchmarks and tools": 9_937,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}

@@ -16,6 +16,7 @@ from gleanset import __version__
 from webapp.api_models import (
     Boxes,
     Classes,
+    ClassFaces,
     DeviceModel,
     FacesFound,
     Health,
@@ -30,7 +31,6 @@ from webapp.api_models import (
 from webapp.guard import visitor_of
 from webapp.model_process import Computation
 from webapp.page_files import page_facts
-from webapp.portraits import Portraits
 from webapp.problems import RefusedRequest
 from webapp.recognizer import FIND_FACES, PREDICT, Upload
 from webapp.served import LoadedModel, facts_for_device
@@ -154,7 +154,7 @@ async def card(here: Here) -> Response:
 
 
 @router.get(
-    "/portraits", response_model=Portraits, responses=problems(), summary="Faces of the classes"
+    "/portraits", response_model=ClassFaces, responses=problems(), summary="Faces of the classes"
 )
 async def portraits(here: Here) -> Response:
     """Show a face of each class and a picture to try, where whoever runs the page allows it."""

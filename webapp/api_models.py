@@ -138,6 +138,13 @@ class Classes(BaseModel):
     reports: bool
 
 
+class ClassFaces(BaseModel):
+    """Data URIs of JPEGs: a face of each class, and a picture to try."""
+
+    faces: dict[str, str]
+    example: str | None
+
+
 class DeviceModel(BaseModel):
     """What a device must know to answer as the server does."""
 

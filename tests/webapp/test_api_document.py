@@ -1,0 +1,49 @@
+"""The description of the API, held against the server by schemathesis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+import msgspec
+import pytest
+from starlette.testclient import TestClient
+from tools_for_tests import examples
+from web_requests import serving
+
+from webapp.settings import RequestLimits, ServeSettings
+
+CHECKED = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+]
+NAMED = {"PredictionAnswer", "FacesFound", "Classes", "DeviceModel", "PublicCard", "Problem"}
+
+
+def test_it_names_its_types_and_what_it_refuses(client: TestClient) -> None:
+    document = client.get("/api/v1/openapi.json").json()
+    assert set(document["components"]["schemas"]) >= NAMED
+    refused = document["paths"]["/api/v1/predict"]["post"]["responses"]
+    assert {"200", "401", "413", "415", "422", "429", "500", "503"} <= set(refused)
+    assert "application/problem+json" in refused["503"]["content"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what schemathesis brings along warns of itself
+def test_the_server_answers_as_it_is_described(settings: ServeSettings) -> None:
+    schemathesis = pytest.importorskip("schemathesis")
+    schemathesis.checks.load_all_checks()
+    wanted = schemathesis.checks.CHECKS.get_by_names(CHECKED)
+    free = msgspec.structs.replace(settings, limits=RequestLimits(per_minute=1_000_000))
+    with serving(free) as port:
+        address = f"http://127.0.0.1:{port}/api/v1/openapi.json"
+        for operation in schemathesis.openapi.from_url(address).get_all_operations():
+
+            @hypothesis.settings(max_examples=examples(8, 100), deadline=None, database=None)
+            @hypothesis.given(case=operation.ok().as_strategy())
+            def conforms(case: Any) -> None:
+                case.call_and_validate(checks=wanted)
+
+            conforms()
