@@ -73,7 +73,7 @@ CEILINGS = {
     "labeler/qt": 12_760,
     "baseline": 16_620,
     "pipeline": 4_420,
-    "webapp": 3_924,
+    "webapp": 3_935,
     "tests": 59_067,
     "benchmarks and tools": 9_937,
 }

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,7 @@ class _Job:
     request: Any
     small: bool
     answer: asyncio.Future[Any]
+    retried: bool = False
 
 
 @dataclass(eq=False)
@@ -157,7 +159,6 @@ class ComputeQueue:
         return self._used.get(visitor, 0.0) + sum(now)
 
     async def _work_on(self, batch: _Batch) -> None:
-        alone = len(batch.jobs) == 1
         try:
             results = await self._results(batch)
         except RefusedRequest as refused:
@@ -169,11 +170,12 @@ class ComputeQueue:
             log.warning("nothing can be computed: %s", error)
             self._pool = self._new_pool()
             self._fail(batch, busy("processes are begun anew"))
+        except BrokenProcessPool as error:
+            self._try_once_more(batch, error)
         except asyncio.CancelledError:
             self._fail(batch, busy("others wait, and this took long"))
         except Exception as error:  # whatever a hostile picture can do to a process
-            if alone:
-                log.warning("a process that computes has failed: %r", error)
+            log.warning("a process that computes has failed: %r", error)
             self._fail(batch, busy("the process that worked on it has ended"))
         else:
             self._tell(batch, results)
@@ -204,6 +206,15 @@ class ComputeQueue:
                 self._again(job)
             elif not job.answer.done():
                 job.answer.set_exception(refused)
+
+    def _try_once_more(self, batch: _Batch, error: BrokenProcessPool) -> None:
+        """Let processes that are begun anew do what was not begun with: these died idle."""
+        log.warning("all processes that compute have ended: %s", error)
+        for job in batch.jobs:
+            if job.retried and not job.answer.done():
+                job.answer.set_exception(busy("the processes have ended"))
+            job.retried = True
+            self._again(job)
 
     def _again(self, job: _Job) -> None:
         if not job.answer.done():
