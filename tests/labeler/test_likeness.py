@@ -152,12 +152,12 @@ def test_very_many_are_measured_in_a_process_that_ends_with_who_asks(
     for number in range(20):
         put(empty, encoded(picture(number, (60, 60))), f"{number}")
     assert count_unmeasured(empty) == 20
+    others = set(multiprocessing.active_children())  # of servers that other tests share
     parts = measured_by_parts(empty)
     assert next(parts) == 16
-    assert len(multiprocessing.active_children()) == 1
+    assert len(set(multiprocessing.active_children()) - others) == 1
     parts.close()
-    assert not multiprocessing.active_children()
-    assert count_unmeasured(empty) == 4
+    assert set(multiprocessing.active_children()) <= others
     shutil.rmtree(empty.root / "images")  # what cannot be read is passed over
     assert list(measured_by_parts(empty)) == [4]
     assert count_unmeasured(empty) == 4
