@@ -161,7 +161,7 @@ def _train_and_judge(
         save_feature_scale(folder, scale_of(outputs["train"]), scratch=scratch)
     shift = prior_shift(data.examples, data.settings)
     judged = judge_run(data.dataset, run_id, data.examples, outputs, shift, scratch)
-    rule = with_unknown_rule(data, trained.net, outputs, load_decision_rule(folder))
+    rule = with_unknown_rule(data, trained, outputs, load_decision_rule(folder))
     save_decision_rule(folder, rule, scratch=scratch)
     _warn(judged, say)
     counts = {split: len(part) for split, part in outputs.items()}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,6 +19,8 @@ from baseline.data.grouped_split import held_out_folds
 from baseline.judge.answers import ChosenThresholds, DecisionRule
 from baseline.judge.outputs import Outputs
 from baseline.judge.thresholds import choose_familiarity
+from baseline.settings import Settings
+from baseline.train.callbacks import TrainingResult
 from baseline.train.inference import outputs_familiarity, scale_of, split_outputs
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
@@ -36,18 +39,22 @@ Familiarity = Callable[[Outputs], dict[str, float]]  # by the key of each pictur
 
 
 def with_unknown_rule(
-    data: TrainingData, net: Net, outputs: Mapping[str, Outputs], rule: DecisionRule
+    data: TrainingData,
+    trained: TrainingResult[Net],
+    outputs: Mapping[str, Outputs],
+    rule: DecisionRule,
 ) -> DecisionRule:
     """Return the rule with its threshold of familiarity; as it is where no promise can be made.
 
-    `outputs` are those of `net` on train and val. Raises what the disk raises.
+    `outputs` are those of the trained network on train and val. Raises what the disk raises.
     """
-    moments, familiarity = data.examples.moments, _familiarity_to(net, outputs["train"], data, rule)
+    net, moments = trained.net, data.examples.moments
+    familiarity = _familiarity_to(net, outputs["train"], data, rule)
     held, judged = dict[str, float](), familiarity(outputs["val"])
     few = len({moments[key] for key in judged}) < ENOUGH
     if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MOST_FOLDED:
         with suppress(InputUnusable, UsageError):  # too few pictures for folds: val alone decides
-            held = _held_out(data, rule)
+            held = _held_out(data, _as_chosen(data.settings, trained.facts), rule)
     if not (judged := judged | held):
         return rule
     groups = [moments[key] for key in judged]
@@ -76,7 +83,15 @@ def _familiarity_to(
     return of
 
 
-def _held_out(data: TrainingData, rule: DecisionRule) -> dict[str, float]:
+def _as_chosen(settings: Settings, facts: Mapping[str, Any]) -> Settings:
+    """Return settings that name what a training chose by itself, so that folds need not."""
+    chosen = {name: value for name, value in facts.items() if name == "strength"}
+    if weights := list(facts.get("parts", {}).values())[1:]:
+        chosen["part_weights"] = ",".join(f"{weight:g}" for weight in weights)
+    return msgspec.structs.replace(settings, **chosen)
+
+
+def _held_out(data: TrainingData, settings: Settings, rule: DecisionRule) -> dict[str, float]:
     """Return how familiar each picture of train is to a network that learnt the other folds.
 
     Raises `InputUnusable` where there are too few moments.
@@ -86,8 +101,8 @@ def _held_out(data: TrainingData, rule: DecisionRule) -> dict[str, float]:
     folds, held = held_out_folds(only, FOLDS, data.settings.seed), dict[str, float]()
     for fold in data.progress.over(folds, "folds for unknown", FOLDS, " trainings"):
         part = replace(fold, splits=fold.splits | {"val": val})
-        material = TrainingData(data.dataset, part, data.settings)
-        net = fit_method(material, data.settings).net
+        material = TrainingData(data.dataset, part, settings)
+        net = fit_method(material, settings).net
         familiarity = _familiarity_to(net, split_outputs(net, material, "train"), material, rule)
         held |= familiarity(split_outputs(net, material, "test"))
     return held
