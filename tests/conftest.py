@@ -113,6 +113,7 @@ WORK = (
     "labeler.duplicates.verification",
     "labeler.export.job",
     "labeler.quality.assessment",
+    "warm_kernels",
 )
 
 

@@ -71,10 +71,10 @@ CEILINGS = {
     "facecrop": 3_520,
     "labeler": 26_325,
     "labeler/qt": 12_760,
-    "baseline": 16_620,
+    "baseline": 16_635,
     "pipeline": 4_420,
     "webapp": 3_935,
-    "tests": 59_067,
+    "tests": 59_096,
     "benchmarks and tools": 9_937,
 }
 # Names that do not say what they hold.

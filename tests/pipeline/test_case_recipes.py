@@ -224,6 +224,7 @@ def test_memes(carry_out: CarryOut) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_cats_vs_owls(carry_out: CarryOut) -> None:
     recipe = cut_down("cats-vs-owls", keywords=2, limit=20, options=SMALL_NETWORK)
     result, root = carry_out(recipe)

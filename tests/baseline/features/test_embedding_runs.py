@@ -96,7 +96,8 @@ def test_one_file_holds_the_embedding_and_answers_the_same(root: Path, tmp_path:
         export_run(root, None, tmp_path / "model.tflite", "fp32")
 
 
-@pytest.mark.parametrize("precision", ["int8", pytest.param("fp16", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
 def test_smaller_files_answer_alike_with_the_colours_exact(
     root: Path, tmp_path: Path, precision: str
 ) -> None:
@@ -112,7 +113,8 @@ def test_smaller_files_answer_alike_with_the_colours_exact(
     assert ("QuantizeLinear" in kinds) == (precision == "int8")
 
 
-@pytest.mark.parametrize("precision", ["int8", pytest.param("auto", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["int8", "auto"])
 def test_a_network_of_which_nothing_is_fit_for_int8_says_so(
     root: Path, tmp_path: Path, precision: str
 ) -> None:

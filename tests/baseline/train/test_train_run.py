@@ -249,8 +249,8 @@ LONG: dict[str, object] = {
     "size": 32,
     "blocks": "8,16",
     "dense": 16,
-    "epochs": 30,
-    "patience": 30,
+    "epochs": 14,
+    "patience": 14,
     "batch": 8,
 }
 
