@@ -74,7 +74,7 @@ CEILINGS = {
     "baseline": 16_635,
     "pipeline": 4_420,
     "webapp": 3_935,
-    "tests": 59_096,
+    "tests": 59_104,
     "benchmarks and tools": 9_937,
 }
 # Names that do not say what they hold.
