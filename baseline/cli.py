@@ -9,10 +9,11 @@ from typing import Any, NoReturn
 from baseline.cli_judge import compare, curve, doubts, evaluate
 from baseline.cli_use import export, gallery, predict
 from baseline.request import PresortCommandRequest, SweepRequest, TrainRequest, need_torch
-from baseline.settings import AUTO, Settings, load_preset
+from baseline.settings import AUTO, load_preset
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.hub import on_hub
 from gleanset.platform import lower_priority
 from gleanset.request import options_of
 from gleanset.work.waiting import WAITING
@@ -49,11 +50,7 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
     with job.open() as dataset:
         before = dataset.runs.newest(ROOM)
         done = train_preset(
-            dataset,
-            request.preset,
-            request.texts(),
-            progress=job.progress,
-            say=job.say,
+            dataset, request.preset, request.texts(), progress=job.progress, say=job.say
         )
         folder = run_folder(dataset, str(done["run"]))
         if before is not None and _loses_unknown(run_folder(dataset, before.id), folder):
@@ -82,11 +79,12 @@ def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Resul
             "--preset auto chooses by folds itself, and its choice cannot be judged by the same",
             "see what it takes: baseline train --preset auto --simulate; then name that preset",
         )
-    settings = load_preset(request.preset, request.texts())
+    request.check()
     need_torch()
     from baseline.train.fold_run import cross_validate, plan_folds
 
     with job.open() as dataset:
+        settings = load_preset(request.preset, request.texts(), dataset.pin_of)
         if job.simulate:
             return plan_folds(dataset, settings, folds)
         done = cross_validate(dataset, settings, folds, progress=job.progress, say=job.say)
@@ -104,6 +102,14 @@ def _plan(job: CommandJob, request: TrainRequest) -> Result:
         plan = plan_choice(FoldTrials.of(dataset, dataset.cache), request.texts())
     tried = {candidate.preset: round(candidate.seconds, 1) for candidate in plan.tried}
     return {"plan": plan.words(), "folds": plan.folds, "seconds": tried if plan.folds else {}}
+
+
+@commands.command(epilog="Example: baseline backbones --json")
+@job_options(dataset=False)
+def backbones(job: CommandJob) -> Result:
+    """Name backbones that come along, and models on a hub that fit: docs/training.md."""
+    names = on_hub("baseline.features")["names"]
+    return {"backbones": [f"{name}: {what}" for name, what in names.items()]}
 
 
 @commands.command(epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax")
@@ -167,18 +173,18 @@ def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
     """
     need_torch()
     options = {key: str(value) for key, value in request.options.items()}
-    settings = load_preset("transfer", options)
+    load_preset("transfer", options)
     if request.follow:
-        return _followed(job, settings)
+        return _followed(job, options)
     from baseline.presort.presorter import presort as run
     from baseline.presort.words import presort_words
 
     with job.open() as dataset:
-        figures = run(dataset, settings, job.progress)
+        figures = run(dataset, load_preset("transfer", options, dataset.pin_of), job.progress)
         return figures if job.as_json else presort_words(dataset, figures)
 
 
-def _followed(job: CommandJob, settings: Settings) -> Result:
+def _followed(job: CommandJob, options: dict[str, str]) -> Result:
     """Presort until the input ends, which is listened to before anything slow is loaded."""
     from baseline.presort.following import alone, following
 
@@ -193,6 +199,7 @@ def _followed(job: CommandJob, settings: Settings) -> Result:
             from baseline.presort.follow import follow
 
             lower_priority()
+            settings = load_preset("transfer", options, dataset.pin_of)
             figures = follow(dataset, settings, job.progress, program)
     return figures
 

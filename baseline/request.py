@@ -248,8 +248,7 @@ class DoubtsRequest(Request, frozen=True, kw_only=True):
     folds: Annotated[
         Annotated[int, Meta(ge=2, le=100)],
         Param(
-            "Parts of the samples; a network is trained for each, on the others.",
-            show_default=True,
+            "Parts of the samples; a network is trained for each, on the others.", show_default=True
         ),
     ] = 5
 
@@ -339,7 +338,6 @@ class KnownPicturesRequest(Request, frozen=True, kw_only=True):
         ),
     ] = None
     run: Annotated[
-        str | None,
-        Param("The run: its id or its folder. Default: the newest.", complete=runs_here),
+        str | None, Param("The run: its id or its folder. Default: the newest.", complete=runs_here)
     ] = None
     detector: Detector = None

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from baseline.features.backbone_names import has_embedding, pinned_names
+from baseline.features.onnx_spec import Ask
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 
@@ -175,11 +176,12 @@ def check_preset(name: str) -> None:
         raise UsageError(f"There is no preset '{name}'.{near}", _list(names))
 
 
-def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
+def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None) -> Settings:
     """Return the settings of preset `name` with `overrides` (text, as from `-o key=value`) on top.
 
-    An ONNX file as a backbone is known by its hash from here on. Raises UsageError for an unknown
-    preset or key and for a value of the wrong type, InputUnusable for a file that cannot be read.
+    An ONNX file as a backbone is known by its hash from here on; `ask` says what one on a hub is,
+    which else is left open. Raises UsageError for an unknown preset or key and for a value of the
+    wrong type, InputUnusable for a file that cannot be read, and what `ask` raises.
     """
     values = _preset_values(name)
     shape = _shape_of(values)
@@ -187,7 +189,7 @@ def load_preset(name: str, overrides: Mapping[str, str]) -> Settings:
         _known(shape, key)
         values[key] = _from_text(shape, key, value)
     if "backbone" in values:
-        values["backbone"] = pinned_names(str(values["backbone"]))
+        values["backbone"] = pinned_names(str(values["backbone"]), ask)
     settings = settings_from({"preset": name} | values)
     _check_used(settings, overrides)
     return settings

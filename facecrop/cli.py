@@ -11,6 +11,7 @@ from facecrop.request import CompareRequest, FaceSearch, whole_instead
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
+from gleanset.files.hub import on_hub
 from gleanset.request import options_of
 
 commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
@@ -58,6 +59,17 @@ def compare(job: CommandJob, request: CompareRequest) -> Result | None:
         for line in table(results):
             job.tell(line)
     return None
+
+
+@commands.command(epilog="Example: facecrop detectors --json")
+@job_options(dataset=False)
+def detectors(job: CommandJob) -> Result:
+    """Name the detectors there are, and models on a hub that fit: docs/detectors.md."""
+    from facecrop.detectors import DETECTORS
+
+    here = [f"{one.name}: {(one.__doc__ or '').splitlines()[0]}" for one in DETECTORS]
+    names = on_hub("facecrop.detectors")["names"]
+    return {"detectors": here, "on a hub": [f"{name}: {what}" for name, what in names.items()]}
 
 
 @commands.command(epilog="Example: facecrop box 3f9a 120,80,64,64 -d my-dataset")

@@ -49,8 +49,7 @@ def detector_names() -> list[str]:
 _BY_NAME = ", ".join(name for name in detector_names() if name not in ("auto", WHOLE))
 complete_detector = one_of(detector_names)
 Cascade = Annotated[
-    str | None,
-    Param("The cascade of lbpcascade and ensemble.", metavar="FILE", path=True),
+    str | None, Param("The cascade of lbpcascade and ensemble.", metavar="FILE", path=True)
 ]
 DetectorOptions = Annotated[
     tuple[str, ...],
@@ -74,8 +73,8 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     detector: Annotated[
         str | None,
         Param(
-            f"{_BY_NAME}, auto for the best that works here, or {WHOLE} for pictures without "
-            "faces.",
+            f"{_BY_NAME}, auto for the best that works here, hub:OWNER/REPOSITORY/PATH for a model "
+            f"on a hub (facecrop detectors), or {WHOLE} for pictures without faces.",
             metavar="NAME",
             parse=checked_detector,
             complete=complete_detector,
@@ -100,8 +99,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         Param("Leave out faces whose shorter side is below this.", metavar="PIXELS"),
     ] = None
     new: Annotated[
-        bool,
-        Param("Leave images out that any detector has searched, or that have a sample."),
+        bool, Param("Leave images out that any detector has searched, or that have a sample.")
     ] = False
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
 
@@ -155,10 +153,11 @@ class FaceSearch(Request, frozen=True, kw_only=True):
 
         Where the detector is left to the machine, the name of the one it took comes first.
         """
+        from facecrop.detectors.options import with_pins
         from facecrop.search import find_faces
 
         crop = own or dataset.settings.crop
-        spec, cutting = self.spec(crop), self.cutting(crop)
+        spec, cutting = with_pins(self.spec(crop), dataset.pin_of), self.cutting(crop)
         counts = find_faces(
             dataset,
             spec,
@@ -171,10 +170,11 @@ class FaceSearch(Request, frozen=True, kw_only=True):
 
     def preview(self, dataset: Dataset) -> dict[str, object]:
         """Return how many images would be searched, and how many only cut anew."""
+        from facecrop.detectors.options import with_pins
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
-        spec = self.spec(crop)
+        spec = with_pins(self.spec(crop), dataset.settings.pin_of)
         search = DatasetSearch(dataset, spec, self.cutting(crop), self.new)
         counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
         return self._taken(spec, crop) | counts
@@ -200,8 +200,7 @@ class CompareRequest(Request, frozen=True, kw_only=True):
         str, Param("The annotated images: JSON or COCO.", metavar="FILE", required=True, path=True)
     ]
     images: Annotated[
-        str | None,
-        Param("The folder of the images. Default: that of the annotations.", path=True),
+        str | None, Param("The folder of the images. Default: that of the annotations.", path=True)
     ] = None
     by: Annotated[
         str | None, Param("The field that tells the kind of an image.", metavar="FIELD")

@@ -98,12 +98,7 @@ class CommandJob:
 class DatasetFolder(click.Path):
     """A folder; for the address of a published dataset, one with its newest copy."""
 
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return a path. Raises `DatasetMissing` and what the server says.
 
         While a line is only completed, nothing is fetched.
@@ -176,6 +171,7 @@ def job_options(
 
 def _waiting(silent: bool) -> AbstractContextManager[None]:
     """Name the command on the terminal of whoever looks on, until it shows something."""
+    WAITING.silent = silent
     if silent or not sys.stderr.isatty():
         return nullcontext()
     return WAITING.during(click.get_current_context().command_path)

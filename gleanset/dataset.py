@@ -23,6 +23,7 @@ from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
 from gleanset.errors import DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
+from gleanset.files.hub import HubFile, HubPin
 from gleanset.files.store import PictureFile, Store
 from gleanset.places import in_bucket, store_at
 from gleanset.published import refuse_another_driver
@@ -34,6 +35,7 @@ from gleanset.settings import (
     HERE,
     Settings,
     WorkSettings,
+    append_tables,
     read_settings,
     write_settings,
 )
@@ -217,6 +219,17 @@ class Dataset:
     def crop_path(self, key: str) -> PictureFile:
         """Return where the cut of a sample lies."""
         return self.crops(self.cache).path(key, "JPEG")
+
+    def pin_of(self, file: HubFile) -> HubPin:
+        """Return what a name on a hub stands for here, which `dataset.toml` keeps from then on.
+
+        A name with a revision is asked for anew. Raises what asking the hub and writing raise.
+        """
+        pin, known = self.settings.pin_of(file), self.settings.hub
+        if not (file.revision or file.key in known or self.read_only or self._aside):
+            append_tables(self.root, {"hub": {file.key: msgspec.to_builtins(pin)}})
+            self.settings = msgspec.structs.replace(self.settings, hub={**known, file.key: pin})
+        return pin
 
     def optimise(self) -> None:
         """Let SQLite look at the data and choose its plans accordingly (quick)."""

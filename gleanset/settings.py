@@ -15,6 +15,7 @@ import tomli_w
 from gleanset.config import Param, TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.files.hub import HubFile, HubPin, ask_hub
 
 FILE = "dataset.toml"
 USER_FILE = "settings.toml"
@@ -56,8 +57,7 @@ class SplitSettings(TomlTable, frozen=True):
     ] = None
     folds: Annotated[int, Param("K folds of equal size, to cross-validate.", metavar="K")] = 0
     fold: Annotated[
-        int,
-        Param("The fold that is test now, from 1 on; the next one is val.", metavar="N"),
+        int, Param("The fold that is test now, from 1 on; the next one is val.", metavar="N")
     ] = 1
     hold_out: Annotated[
         tuple[str, ...],
@@ -178,6 +178,7 @@ class Settings(TomlTable, frozen=True):
     Its `name`, a `description` in a sentence or two and how to reach whoever made it (`contact`)
     stand in cards and reports; the page of `webapp serve` takes name and contact where `[web]` has
     none. `target` is how many samples of each class are wanted, for its progress; 0 for no wish.
+    `hub` has what names on a hub stood for when they were first used here.
     """
 
     name: str | None = None
@@ -185,6 +186,7 @@ class Settings(TomlTable, frozen=True):
     contact: Line | None = None
     target: Annotated[int, msgspec.Meta(ge=0)] = 0
     keys: dict[str, str] = msgspec.field(default_factory=dict)
+    hub: dict[str, HubPin] = msgspec.field(default_factory=dict)
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()
@@ -199,6 +201,10 @@ class Settings(TomlTable, frozen=True):
         own["description"] = self.description
         silent = {name: text for name, text in own.items() if not getattr(self.web, name)}
         return msgspec.structs.replace(self.web, **silent)
+
+    def pin_of(self, file: HubFile) -> HubPin:
+        """Return what a name on a hub stands for: as kept here, else, and with a revision, now."""
+        return (None if file.revision else self.hub.get(file.key)) or ask_hub(file)
 
 
 def write_settings(root: Path, settings: Settings) -> None:
@@ -215,9 +221,20 @@ def add_web(root: Path, web: WebSettings) -> bool:
     own, text = read_toml(root / FILE, Settings), (root / FILE).read_text(encoding="utf-8")
     if own.web == web or "web" in tomllib.loads(text):
         return own.web == web
-    table = _changed(msgspec.to_builtins(web), msgspec.to_builtins(WebSettings()))
-    write_atomic(root / FILE, f"{text.rstrip()}\n\n{tomli_w.dumps({'web': table})}".encode())
+    append_tables(
+        root, {"web": _changed(msgspec.to_builtins(web), msgspec.to_builtins(WebSettings()))}
+    )
     return True
+
+
+def append_tables(root: Path, tables: dict[str, Any]) -> None:
+    """Write tables below what stands in `dataset.toml`, which is left as it is."""
+    text = f"{(root / FILE).read_text(encoding='utf-8').rstrip()}\n\n{tomli_w.dumps(tables)}"
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{root / FILE}: {error}", "write its tables out") from error
+    write_atomic(root / FILE, text.encode())
 
 
 def read_settings(root: Path) -> Settings:
@@ -253,14 +270,8 @@ def _is_there(path: Path) -> bool:
 
 def _from_environment() -> dict[str, Any]:
     settings: dict[str, Any] = {}
-    tables: dict[str, type[TomlTable]] = {
-        "crop": CropSettings,
-        "split": SplitSettings,
-        "net": NetSettings,
-        "work": WorkSettings,
-        "store": StoreSettings,
-        "web": WebSettings,
-    }
+    hints = get_type_hints(Settings).items()
+    tables = {k: v for k, v in hints if isinstance(v, type) and issubclass(v, TomlTable)}
     for table, shape in tables.items():
         for field in msgspec.structs.fields(shape):
             name = f"GLEANSET_{table}_{field.name}".upper()

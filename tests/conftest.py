@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import tools_for_tests
 from hypothesis import settings
+from publisher import hub as hub
 from sound_datasets import catalogues_below, complaints
 from stalls import run_until_calm
 

@@ -5,7 +5,7 @@ Nothing here needs torch, so that settings are checked without it.
 
 from __future__ import annotations
 
-from baseline.features.onnx_spec import is_embedding, pinned
+from baseline.features.onnx_spec import Ask, is_embedding, pinned_embedding
 from gleanset.errors import UsageError
 
 JOIN = "+"
@@ -25,12 +25,13 @@ def backbone_names(name: str) -> tuple[str, ...]:
     return names
 
 
-def pinned_names(name: str) -> str:
+def pinned_names(name: str, ask: Ask | None = None) -> str:
     """Return the same backbones with each ONNX file known by its hash and details.
 
-    Files are looked at, nothing is fetched. Raises `UsageError` or `InputUnusable`.
+    Files are looked at, nothing is fetched; `ask` says what names on a hub stand for. Raises
+    `UsageError` or `InputUnusable`, and what `ask` raises.
     """
-    return JOIN.join(_pinned(one) for one in backbone_names(name))
+    return JOIN.join(_pinned(one, ask) for one in backbone_names(name))
 
 
 def has_embedding(name: str) -> bool:
@@ -43,9 +44,9 @@ def is_of_hub(name: str) -> bool:
     return name.startswith(_HUBS)
 
 
-def _pinned(name: str) -> str:
+def _pinned(name: str, ask: Ask | None) -> str:
     if is_embedding(name):
-        return pinned(name)
+        return pinned_embedding(name, ask)
     if name.startswith("timm/"):
         return f"{_HUBS[0]}{name}"
     return name

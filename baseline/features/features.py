@@ -14,14 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.augmentation import LIMITS, Kind
-from baseline.data.pixels import (
-    VIEW_SEED,
-    Pixels,
-    ReadPixels,
-    ReadViews,
-    ViewRequest,
-    readers_for,
-)
+from baseline.data.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, readers_for
 from baseline.data.samples import no_readable_picture, pixel_sources
 from baseline.features.backbone import Backbone
 from baseline.features.backbones import load_backbone
@@ -316,10 +309,7 @@ def _compute_on_nodes(
 
 
 def _keep(
-    members: Sequence[_Member],
-    wanted: Sequence[ViewRequest],
-    made: MadeFeatures,
-    names: Names,
+    members: Sequence[_Member], wanted: Sequence[ViewRequest], made: MadeFeatures, names: Names
 ) -> None:
     for request, vectors in zip(wanted, made, strict=True):
         for member, rows in zip(members, vectors or (), strict=False):

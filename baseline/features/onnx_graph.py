@@ -12,9 +12,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from baseline.features.onnx_spec import EmbeddingSpec, parse, refused
+from baseline.features.onnx_spec import EmbeddingSpec, parse, pinned_embedding, refused
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.files.fetch import Published, fetched
+from gleanset.files.hub import ask_hub, is_on_hub
 from gleanset.files.store import sha256_of
 
 Floats = npt.NDArray[np.float32]
@@ -55,7 +56,7 @@ class EmbeddingGraph:
         opened = _OPEN.get(name)
         if opened is None:
             need_runtime()
-            spec = parse(name)
+            spec = parse(pinned_embedding(name, ask_hub) if is_on_hub(name) else name)
             opened = _OPEN[name] = _opened(spec, _bytes_of(spec, kept))
         assert isinstance(opened, cls)
         return opened

@@ -1,14 +1,16 @@
 """Which ONNX file is meant, and how its publisher wants pictures: all of it in one name.
 
-A person writes a file (`ccip.onnx`), its description (`ccip.toml`), or an address with its hash
-(`https://…/model.onnx#sha256=…`). `pinned` makes of each the one name that settings keep: where
-the file is, its SHA-256, and what is told of its input. Nothing here needs torch or onnx.
+A person writes a file (`ccip.onnx`), its description (`ccip.toml`), an address with its hash
+(`https://…/model.onnx#sha256=…`), or a name on a hub (`hub:…`). `pinned_embedding` makes of each
+the one name that settings keep: where the file is, its SHA-256, and what is told of its input.
+Nothing here needs torch or onnx.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -18,10 +20,10 @@ from msgspec import Meta
 
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.fetch import Published
+from gleanset.files.hub import MOST_BYTES, PREFIX, HubFile, HubPin, is_on_hub, on_hub, pinned
 from gleanset.files.store import sha256_of_file
 
-MOST_BYTES = 1_500_000_000
-"""Of an ONNX file: with what an export adds it must stay below the 2 GiB of its format."""
 MOST_TOLD = 1_000_000
 """Bytes of a JSON file beside it."""
 
@@ -60,6 +62,9 @@ class Description(InputDetails, frozen=True):
 
     model: str | None = None
     sha256: str = ""
+
+
+Ask = Callable[[HubFile], HubPin]
 
 
 class EmbeddingSpec(msgspec.Struct, frozen=True):
@@ -103,21 +108,22 @@ def is_embedding(name: str) -> bool:
     return _is_address(place) or place.endswith((".onnx", ".toml"))
 
 
-def pinned(name: str) -> str:
+def pinned_embedding(name: str, ask: Ask | None = None) -> str:
     """Return the name that says which file is meant, by its hash, and how it takes pictures.
 
-    Reads and hashes a file on this disk, fetches nothing. Raises `UsageError` or `InputUnusable`.
+    Reads and hashes a file on this disk, fetches nothing. What a name on a hub stands for is left
+    open unless `ask` says it. Raises `UsageError` or `InputUnusable`, and what `ask` raises.
     """
     place, _, fragment = name.partition("#")
     path = Path(unquote(place)).expanduser()
     if not _is_address(place) and path.suffix.lower() == ".toml":
-        return _described(path).pinned()
+        return _described(path, ask).pinned()
     spec = parse(name)
     if spec.is_address:
-        return _checked(spec).pinned()
+        return _checked(spec, ask).pinned()
     beside = path.with_suffix(".toml")
     if not fragment and beside.is_file():
-        return _described(beside).pinned()
+        return _described(beside, ask).pinned()
     details, source = (spec.details, spec.source) if fragment else _told_beside(path)
     return _on_disk(path, spec.sha256, details, spec.name, source).pinned()
 
@@ -153,7 +159,7 @@ def refused(name: str, why: str, mend: str = "") -> InputUnusable:
     )
 
 
-def _described(path: Path) -> EmbeddingSpec:
+def _described(path: Path, ask: Ask | None) -> EmbeddingSpec:
     """Return what a `.toml` describes."""
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "check the name of the backbone")
@@ -162,7 +168,7 @@ def _described(path: Path) -> EmbeddingSpec:
     model, sha256 = told.pop("model"), _digest(told.pop("sha256"))
     details = InputDetails(**told)
     if model and _is_address(model):
-        return _checked(EmbeddingSpec(model, sha256, path.stem, details))
+        return _checked(EmbeddingSpec(model, sha256, path.stem, details), ask)
     there = path.parent / Path(model).expanduser() if model else path.with_suffix(".onnx")
     return _on_disk(there, sha256, details, path.stem)
 
@@ -190,16 +196,25 @@ def _on_disk(
     return EmbeddingSpec(str(path.absolute()), digest, name, details, source)
 
 
-def _checked(spec: EmbeddingSpec) -> EmbeddingSpec:
-    if not spec.sha256:
-        raise UsageError(
-            f"{spec.model} needs its SHA-256 (64 hex digits): what is fetched is checked",
-            'copy it from the publisher\'s page of that file: ADDRESS#sha256=…, or sha256 = "…" '
-            "in its .toml",
-        )
+def _checked(spec: EmbeddingSpec, ask: Ask | None) -> EmbeddingSpec:
+    if is_on_hub(spec.model):
+        return _of_hub(spec, ask)
+    where = 'ADDRESS#sha256=…, or sha256 = "…" in its .toml'
+    Published.checked(spec.model, spec.sha256, where)
     if not unquote(urlsplit(spec.model).path).lower().endswith(".onnx"):
         raise UsageError(f"{spec.model} names no .onnx file", "give the address of the file itself")
     return spec
+
+
+def _of_hub(spec: EmbeddingSpec, ask: Ask | None) -> EmbeddingSpec:
+    """Return the spec with its whole name, pinned by `ask`, and the details that are known."""
+    repository = HubFile.parse(spec.model).repository
+    known = on_hub("baseline.features")["repositories"].get(repository, {})
+    model = str(HubFile.parse(spec.model, known.pop("file", "model.onnx")))
+    model, sha256 = pinned(model, spec.sha256, ask) if ask else (model, spec.sha256)
+    more = {"details": msgspec.convert(known, InputDetails), "source": "imgutils"}
+    more = more if known and spec.details == InputDetails() else {}
+    return msgspec.structs.replace(spec, model=model, sha256=sha256, **more)
 
 
 def _digest(text: str) -> str:
@@ -248,10 +263,12 @@ def _of_timm(file_json: Any) -> dict[str, Any]:
 
 
 def _is_address(text: str) -> bool:
-    return text.lower().startswith(("https://", "http://"))
+    return text.lower().startswith(("https://", "http://", PREFIX))
 
 
 def _stem(model: str) -> str:
+    if is_on_hub(model):  # where the folder says what it is
+        return HubFile.parse(model).key.split("/")[-2]
     return Path(urlsplit(model).path if _is_address(model) else model).stem
 
 

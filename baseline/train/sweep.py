@@ -202,7 +202,8 @@ def sweep(
         folder = dataset.runs_folder / _name(preset, cells, examples)
 
         def learn(options: dict[str, str], place: Path) -> tuple[Trial, Outputs]:
-            return judged_trial(dataset, examples, load_preset(preset, options), "val", place)
+            settings = load_preset(preset, options, dataset.pin_of)
+            return judged_trial(dataset, examples, settings, "val", place)
 
         trials: list[Trial] = []
         trained = run_trials(folder, cells, learn, scratch)

@@ -20,13 +20,7 @@ from baseline.data.samples import SPLITS, find_examples, prior_shift
 from baseline.judge.answers import BLIND, load_decision_rule, save_decision_rule
 from baseline.judge.curve import save_curve
 from baseline.judge.familiarity import save_feature_scale
-from baseline.judge.judging import (
-    TEST,
-    JudgedRun,
-    judge_run,
-    reuse_warning,
-    straddle_warning,
-)
+from baseline.judge.judging import TEST, JudgedRun, judge_run, reuse_warning, straddle_warning
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.report.page import write_report
 from baseline.judge.run_figures import PresetChoice, RunFigures, save_layers, write_metrics
@@ -72,7 +66,7 @@ def train_preset(
     As `train_run`; raises `UsageError` for an unknown preset, option or value, too.
     """
     if preset != AUTO:
-        settings = load_preset(preset, options)
+        settings = load_preset(preset, options, dataset.pin_of)
         return train_run(dataset, settings, progress=progress, say=say)
     bars = progress or Progress()
     with dataset.stage(ROOM) as scratch:
@@ -221,10 +215,7 @@ def _warn(judged: JudgedRun, say: Say) -> None:
 
 
 def _summary(
-    data: TrainingData,
-    trained: TrainingResult[Net],
-    counts: Mapping[str, int],
-    judged: JudgedRun,
+    data: TrainingData, trained: TrainingResult[Net], counts: Mapping[str, int], judged: JudgedRun
 ) -> dict[str, object]:
     """Return what a run gave, without what differs from one machine or day to another."""
     # What was solved at once has no epochs.

@@ -16,11 +16,11 @@ from baseline.data.runs import read_part, write_part
 from baseline.use.engines.base import ModelFacts
 from baseline.use.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of
+from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of, with_pins
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import UsageError
 from gleanset.images.cut import CutSettings
-from gleanset.settings import CropSettings, read_settings
+from gleanset.settings import CropSettings, Settings, read_settings
 
 FILE = "crops.json"
 UNKNOWN = (
@@ -113,8 +113,9 @@ def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None 
             f"({', '.join(method.words for method in learnt or ())})",
             "say what to do: --detector NAME, or --detector whole",
         )
-    own = read_settings(dataset).crop if dataset else CropSettings()
-    spec = _detector(faces, own, detector)
+    known = read_settings(dataset) if dataset else Settings()
+    own = known.crop
+    spec = with_pins(_detector(faces, own, detector), known.pin_of)
     parts = [
         method
         for method in (faces, *(learnt or ()))

@@ -29,6 +29,7 @@ from facecrop.detectors.base import Pixels, number, whole_number
 from facecrop.detectors.tiling import FloatBox, RawFace, overlap, search_tiles
 from facecrop.detectors.weights import weights_file
 from gleanset.errors import MissingComponent, UsageError
+from gleanset.files.hub import is_on_hub, pinned
 from gleanset.files.store import sha256_of
 from gleanset.records import Face
 
@@ -118,13 +119,13 @@ BARS = 114
 """The grey of the bars, as these networks were trained with."""
 
 _NO_FACE_MODEL = (
-    "give a detection model of the YOLO kind, for example face_detect_v1.4_s/model.onnx of "
-    "huggingface.co/deepghs/anime_face_detection"
+    "give a detection model of the YOLO kind in one file, for example one that facecrop detectors "
+    "names"
 )
 
 
 class OnnxModel:
-    """Finds faces with a network. `model` is its file, or its address together with `sha256`.
+    """Finds faces with a network. `model` is a file, a name on a hub, or an address with `sha256`.
 
     `threshold` is the lowest score, `overlap` how much two boxes may share (intersection over
     union), `size` the input's side where the model leaves it open, `face` the class that
@@ -149,8 +150,9 @@ class OnnxModel:
         """
         self.threshold = number("threshold", threshold, 0, 1)
         self.overlap = number("overlap", overlap, 0, 1)
-        self._file = weights_file(str(model), str(sha256), "-o onnx.model=")
-        self._session = _session(self._file)
+        self._model, digest = pinned(str(model), str(sha256))
+        self._file = weights_file(self._model, digest, "-o onnx.model=")
+        self._session = _session(self._file, self._model)
         self._sha256 = sha256_of(self._file.read_bytes())
         self._width, self._height, self._kind = self._input(whole_number("size", size, 32, 4096))
         self._layout = self._checked_layout()
@@ -159,8 +161,10 @@ class OnnxModel:
     @property
     def settings(self) -> str:
         """For example `face=0 model=0123456789ab overlap=0.45 size=640x640 threshold=0.25`."""
+        named = f"{self._model} sha256={self._sha256}"  # what a model on a hub is found by again
+        model = named if is_on_hub(self._model) else self._sha256[:12]
         return (
-            f"face={self._face} model={self._sha256[:12]} overlap={self.overlap:g} "
+            f"face={self._face} model={model} overlap={self.overlap:g} "
             f"size={self._width}x{self._height} threshold={self.threshold:g}"
         )
 
@@ -229,13 +233,13 @@ class OnnxModel:
             return 0
         known = ", ".join(f"{index} {name}" for index, name in sorted(names.items())[:10])
         raise UsageError(
-            f"{self._file} tells {count or len(names)} kinds of things apart"
+            f"{self._model} tells {count or len(names)} kinds of things apart"
             + (f": {known}" if known else ""),
             "say which of them is the face, counting from 0: -o onnx.face=0",
         )
 
     def _refused(self, why: str) -> UsageError:
-        return UsageError(f"{self._file} is no face model: {why}", _NO_FACE_MODEL)
+        return UsageError(f"{self._model} is no face model: {why}", _NO_FACE_MODEL)
 
 
 def letterboxed(
@@ -258,7 +262,7 @@ def _class_names(metadata: dict[str, str]) -> dict[int, str]:
     return {key: str(name) for key, name in pairs if isinstance(key, int)}
 
 
-def _session(file: Path) -> Any:
+def _session(file: Path, name: str) -> Any:
     try:
         onnxruntime: Any = importlib.import_module("onnxruntime")
     except ImportError as error:
@@ -272,4 +276,4 @@ def _session(file: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a dozen kinds, none of them public
-        raise UsageError(f"{file} is no ONNX model: {error}", _NO_FACE_MODEL) from error
+        raise UsageError(f"{name} is no ONNX model: {error}", _NO_FACE_MODEL) from error

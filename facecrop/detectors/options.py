@@ -2,10 +2,10 @@
 
 `-o lbpcascade.neighbors=3` sets one setting of one detector, `--cascade FILE` the cascade of
 those that use it, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. `auto`
-is the best that works on this machine; what is recorded is the one that was taken. The
-catalogue keeps `Detector.settings` with every scan; `RecordedDetector` leads from there back to
-what was asked for. Of a file (a cascade, a model) the beginning of its SHA-256 is recorded, not
-its place.
+is the best that works on this machine; what is recorded is the one that was taken. The name of a
+model on a hub means `onnx` with that model. The catalogue keeps `Detector.settings` with every
+scan; `RecordedDetector` leads from there back to what was asked for. Of a file (a cascade, a
+model) the beginning of its SHA-256 is recorded, not its place; on a hub its name with the commit.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from facecrop.detectors import DETECTORS, DetectorSpec, Setting
+from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.errors import MissingComponent, UsageError
+from gleanset.files.hub import PREFIX, HubFile, HubPin, is_on_hub, pinned
 from gleanset.settings import CropSettings
 
 WITH_CASCADE = ("lbpcascade", "ensemble")
@@ -38,19 +40,36 @@ def spec_of(
     What is `written` with the name wins over `more`, that over `options`, that over
     `cascade`. Raises `UsageError`, and for `auto` `MissingComponent` where none works here.
     """
-    name, _, own = written.partition(":")
+    name, model, own = _parts(written)
     if name == AUTO:
         return _best(lambda known: spec_of(f"{known}:{own}", options, cascade, **more))
     settings: dict[str, Setting] = dict(_of_detector(name, options))
     if cascade is not None and name in WITH_CASCADE:
         settings.setdefault("cascade", cascade)
-    settings.update(more)
+    settings.update(more | ({"model": model} if model else {}))
     for part in own.split(",") if own else ():
         key, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f"{part!r} sets nothing", f"write {name}:setting=value")
         settings[key] = value
     return DetectorSpec.of(name, **settings)
+
+
+def _parts(written: str) -> tuple[str, str, str]:
+    """Return a detector's name, its model where that is one on a hub, and its own settings."""
+    name, _, own = written.partition(":")
+    if not is_on_hub(written):
+        return name, "", own
+    place, _, own = own.partition(":")
+    return OnnxModel.name, str(HubFile.parse(PREFIX + place)), own
+
+
+def with_pins(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorSpec:
+    """Return the same; of a model on a hub `ask` says commit and SHA-256, raising what it does."""
+    known = dict(spec.settings)
+    model, sha256 = pinned(str(known.get("model", "")), str(known.get("sha256", "")), ask)
+    more = {"model": model, "sha256": sha256} if is_on_hub(model) else {}
+    return DetectorSpec.of(spec.name, **known | more)
 
 
 def is_auto(written: str) -> bool:
@@ -89,7 +108,7 @@ def dataset_detector(
     more = {} if threshold is None else {"threshold": threshold}
     spec = spec_of(written or own.detector, options, cascade, **more)
     settings = dict(spec.settings)
-    same = (written or own.detector).partition(":")[0] == own.detector.partition(":")[0]
+    same = _parts(written or own.detector)[:2] == _parts(own.detector)[:2]
     if own.threshold is not None and same:
         settings.setdefault("threshold", own.threshold)
     return DetectorSpec.of(spec.name, **settings)
@@ -143,7 +162,7 @@ class RecordedDetector:
         """Read `written`, a detector's `settings`. Raises `UsageError` for an unknown name."""
         DetectorSpec.of(name)
         recorded = _fields(written)
-        files = {key: recorded.pop(key) for key in FILES if key in recorded}
+        files = {k: recorded.pop(k) for k in FILES if k in recorded and not is_on_hub(recorded[k])}
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
         own = _defaults(name)
@@ -165,7 +184,9 @@ class RecordedDetector:
                     f"(its SHA-256 begins with {digest})",
                     f"name its file: --detector {self.name}:{key}=FILE",
                 )
-        return DetectorSpec.of(self.name, **{**self.settings, **settings})
+        of_another = {"sha256"} if "model" in settings else set()
+        known = {key: value for key, value in self.settings.items() if key not in of_another}
+        return DetectorSpec.of(self.name, **{**known, **settings})
 
     @property
     def threshold(self) -> float | None:

@@ -7,10 +7,10 @@ its SHA-256, and is kept in the user's cache folder.
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from gleanset.errors import UsageError
 from gleanset.files.fetch import Published, fetched
+from gleanset.files.hub import is_on_hub
 
 LBPCASCADE = Published(
     "https://raw.githubusercontent.com/nagadomi/lbpcascade_animeface/master/lbpcascade_animeface.xml",
@@ -22,33 +22,21 @@ LBPCASCADE = Published(
 def weights_file(value: str, sha256: str, option: str, published: Published | None = None) -> Path:
     """Return the file behind a setting: a path, an address with its hash, or what is `published`.
 
+    An address may be a pinned name on a hub.
+
     `option` is how a person gives it on the command line. Raises `UsageError` for no such
     file and an address without hash, `MissingComponent` where it cannot be fetched.
     """
-    if value.startswith(("https://", "http://")):
+    otherwise = f"give a copy of it with {option}FILE"
+    if is_on_hub(value) or value.startswith(("https://", "http://")):
         known = sha256 or (published.sha256 if published else "")
-        return fetched(_described(value, known, option), f"give a copy of it with {option}FILE")
+        setting = f"{option.split('=')[0].rpartition('.')[0].strip()}.sha256=…"
+        return fetched(Published.checked(value, known, setting), otherwise)
     if value:
-        return _given(Path(value).expanduser(), option)
+        if not (path := Path(value).expanduser()).is_file():
+            mend = f"check the name given with {option.rstrip()}"
+            raise UsageError(f"there is no file {path}", mend)
+        return path.absolute()
     if published is None:
         raise UsageError("no model was given", f"name its file with {option}FILE")
-    return fetched(published, f"give a copy of it with {option}FILE")
-
-
-def _given(path: Path, option: str) -> Path:
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}", f"check the name given with {option.rstrip()}")
-    return path.absolute()
-
-
-def _described(url: str, sha256: str, option: str) -> Published:
-    word = sha256.lower().removeprefix("sha256:")
-    if len(word) != 64 or set(word) - set("0123456789abcdef"):
-        setting = option.split("=")[0].rpartition(".")[0].strip() + ".sha256="
-        raise UsageError(
-            f"{url} needs its SHA-256 (64 hex digits): what is fetched is checked",
-            f"copy it from the publisher's page of that file and add: {setting}…",
-        )
-    if not unquote(urlsplit(url).path).rpartition("/")[2]:
-        raise UsageError(f"{url} names no file", "give the address of the file itself")
-    return Published(url, word)
+    return fetched(published, otherwise)

@@ -14,17 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Self
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
 from filelock import FileLock
 
 from gleanset import __version__
-from gleanset.errors import MissingComponent
+from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import disk_errors
+from gleanset.files.hub import MOST_BYTES, HubFile, is_on_hub
 from gleanset.files.store import sha256_of_file
 from gleanset.platform import sync_folder
+from gleanset.work.progress import Progress
+from gleanset.work.waiting import WAITING
 
 if TYPE_CHECKING:
     import requests
@@ -32,22 +35,32 @@ if TYPE_CHECKING:
 SECONDS = 30.0
 """How long to wait for a connection and for each further piece."""
 
-MOST_BYTES = 2_000_000_000
 _CHUNK = 1 << 16
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file as its publisher offers it: its address, and the SHA-256 that it must have."""
+    """A file by its address, or its name on a hub with the commit, and the SHA-256 it must have."""
 
     url: str
     sha256: str
 
+    @classmethod
+    def checked(cls, url: str, sha256: str, setting: str) -> Self:
+        """Return it where the hash is one; raise `UsageError` that names its `setting` else."""
+        word = sha256.lower().removeprefix("sha256:")
+        if not re.fullmatch("[0-9a-f]{64}", word):
+            raise UsageError(
+                f"{url} needs its SHA-256 (64 hex digits): what is fetched is checked",
+                f"copy it from the publisher's page of that file and add: {setting}",
+            )
+        return cls(url, word)
+
     @property
     def name(self) -> str:
         """The last part of the address, made safe as the name of a file."""
-        last = unquote(urlsplit(self.url).path).rpartition("/")[2]
+        last = unquote(urlsplit(self.url).path).rpartition("/")[2].partition("@")[0]
         return re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")[-80:] or "file"
 
 
@@ -65,6 +78,9 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
     target = _place(file, folder)
     if _is_whole(target, file.sha256):
         return target
+    cached = HubFile.parse(file.url).cached if is_on_hub(file.url) else None
+    if cached and _is_whole(cached, file.sha256):
+        return cached
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Worker processes may ask for the same file at the same moment.
@@ -122,7 +138,8 @@ def _go_on(file: Published, partial: Path, otherwise: str) -> None:
         session.headers["Accept-Encoding"] = "identity"
         session.verify = os.environ.get("SSL_CERT_FILE") or True
         headers = {"Range": f"bytes={size}-"} if size else {}
-        with session.get(file.url, headers=headers, stream=True, timeout=SECONDS) as answer:
+        url = HubFile.parse(file.url).url if is_on_hub(file.url) else file.url
+        with session.get(url, headers=headers, stream=True, timeout=SECONDS) as answer:
             if answer.status_code == 416:
                 # Nothing lies beyond what is there.
                 return
@@ -133,10 +150,13 @@ def _go_on(file: Published, partial: Path, otherwise: str) -> None:
 
 
 def _write(answer: requests.Response, out: BinaryIO, file: Published, otherwise: str) -> None:
-    for chunk in answer.iter_content(_CHUNK):
-        out.write(chunk)
-        if out.tell() > MOST_BYTES:
-            _fail(file, f"it is longer than {MOST_BYTES} bytes", otherwise)
+    begun, rest = out.tell(), int(answer.headers.get("Content-Length", 0))
+    with Progress(WAITING.silent).meter(file.name, begun + rest or None, "B", begun) as meter:
+        for chunk in answer.iter_content(_CHUNK):
+            out.write(chunk)
+            meter.advance(len(chunk))
+            if out.tell() > MOST_BYTES:
+                _fail(file, f"it is longer than {MOST_BYTES} bytes", otherwise)
     out.flush()
     os.fsync(out.fileno())
 

@@ -46,6 +46,7 @@ class _Bar(ProgressMeter):
         self._bar = tqdm(
             total=total, initial=done, desc=what, unit=unit, leave=False, dynamic_ncols=True
         )
+        self._bar.unit_scale = unit == "B"  # as kB and MB
 
     def advance(self, more: float, note: str = "") -> None:
         self._bar.set_postfix_str(note, refresh=False)

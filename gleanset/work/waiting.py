@@ -21,6 +21,7 @@ class WaitingLine:
     """Names the command until it shows something itself; bars only take its place for a while."""
 
     def __init__(self) -> None:
+        self.silent = True  # where no command runs, or a quiet one
         self._over = threading.Event()
         self._over.set()
         self._lock = threading.Lock()

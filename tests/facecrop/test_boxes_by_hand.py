@@ -33,9 +33,7 @@ def states(dataset: Dataset) -> dict[str, tuple[str, str | None]]:
     return {s.key: (s.status, s.label) for s in dataset.samples.by_key()}
 
 
-def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(
-    dataset: Dataset,
-) -> None:
+def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(dataset: Dataset) -> None:
     image = put(dataset, scene())
     search(dataset)
     found = add_boxes(dataset, image, [BOX, Box(350, 250, 100, 100)])

@@ -15,13 +15,7 @@ from tools_for_tests import ROOT
 
 from facecrop.detectors import DETECTORS, Detector, DetectorSpec, Pixels, detector_named
 from facecrop.detectors.animeface_library import SELFTEST_PICTURE
-from facecrop.detectors.options import (
-    FILES,
-    WITH_CASCADE,
-    RecordedDetector,
-    check_options,
-    spec_of,
-)
+from facecrop.detectors.options import FILES, WITH_CASCADE, RecordedDetector, check_options, spec_of
 from gleanset.errors import UsageError
 from gleanset.records import Face
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -16,7 +12,9 @@ import pytest
 pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
+import onnx
 from onnx_models import other_model, red_model
+from publisher import Publisher, serving
 
 from facecrop.detectors import Pixels, detector_named
 from facecrop.detectors.tiling import FloatBox, overlap
@@ -119,47 +117,35 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("<html>404</html>")
     with pytest.raises(UsageError, match="is no ONNX model"):
         detector_named("onnx", model=str(tmp_path / "model.onnx"))
+    whole, apart = onnx.load(red_model(tmp_path / "red.onnx")), tmp_path / "apart.onnx"
+    onnx.save(whole, apart, save_as_external_data=True, location="w.bin", size_threshold=64)
+    (tmp_path / "w.bin").unlink()
+    with pytest.raises(UsageError, match=r"apart\.onnx is no ONNX model: .*[Ee]xternal") as error:
+        detector_named("onnx", model=str(apart))
+    assert "in one file" in error.value.mend
     with pytest.raises(UsageError, match="there is no file"):
         detector_named("onnx", model=str(tmp_path / "none.onnx"))
     with pytest.raises(UsageError, match="no model was given"):
         detector_named("onnx")
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A publisher of models on this machine."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def test_a_model_is_fetched_by_address_and_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, square = red_model(tmp_path / "red.onnx"), red_square(320, 320, Box(128, 64, 128, 128))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    handler = partial(_Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-def test_a_model_is_fetched_by_address_and_hash(tmp_path: Path, site: str) -> None:
-    model = red_model(tmp_path / "red.onnx")
-    known = hashlib.sha256(model.read_bytes()).hexdigest()
-    square = red_square(320, 320, Box(128, 64, 128, 128))
-    fetched = detector_named("onnx", model=f"{site}/red.onnx", sha256=known)
-    assert [face.box for face in fetched.detect(square)] == detect(model, square)
-    assert list((tmp_path / "cache" / "gleanset").rglob("*red.onnx"))
-
-
-def test_an_address_needs_the_right_hash(tmp_path: Path, site: str) -> None:
-    red_model(tmp_path / "red.onnx")
-    with pytest.raises(UsageError, match="needs its SHA-256") as usage:
-        detector_named("onnx", model=f"{site}/red.onnx")
-    assert "onnx.sha256=" in usage.value.mend
-    with pytest.raises(MissingComponent, match="not the file it should be"):
-        detector_named("onnx", model=f"{site}/red.onnx", sha256="0" * 64)
+    publisher = Publisher()
+    publisher.data = model.read_bytes()
+    url, known = publisher.url("red.onnx"), hashlib.sha256(publisher.data).hexdigest()
+    with serving(publisher, monkeypatch):
+        found = detector_named("onnx", model=url, sha256=known).detect(square)
+        assert [face.box for face in found] == detect(model, square)
+        assert list((tmp_path / "cache" / "gleanset").rglob("*red.onnx"))
+        with pytest.raises(UsageError, match="needs its SHA-256") as usage:
+            detector_named("onnx", model=url)
+        assert "onnx.sha256=" in usage.value.mend
+        with pytest.raises(MissingComponent, match="not the file it should be"):
+            detector_named("onnx", model=url, sha256="0" * 64)
 
 
 def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,12 +77,7 @@ def test_only_what_nobody_has_looked_at_is_new(dataset: Dataset) -> None:
     found = find_faces(dataset, SPEC, CutSettings(), only_fresh=True, workers=1)
     assert found == counts(images=2, faces=2)
     of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
-    assert of == {
-        searched: "whole",
-        taken: "whole",
-        undone: "animeface",
-        fresh: "animeface",
-    }
+    assert of == {searched: "whole", taken: "whole", undone: "animeface", fresh: "animeface"}
     assert find_faces(dataset, SPEC, CutSettings(), only_fresh=True) == counts()
 
 

@@ -128,9 +128,7 @@ def test_errors_and_large_results_come_through(three: RayCluster, tmp_path: Path
 @pytest.mark.long
 @pytest.mark.parametrize("job", [pool_jobs.slow, pool_jobs.slow_and_deaf])
 def test_an_item_that_takes_too_long_on_two_nodes_is_a_failure(
-    three: RayCluster,
-    tmp_path: Path,
-    job: Callable[[int], int],
+    three: RayCluster, tmp_path: Path, job: Callable[[int], int]
 ) -> None:
     workers = replace(on(three, tmp_path), seconds_per_item=1.0)
     outcomes = {o.item: o for o in run_over(job, range(5), workers)}

@@ -27,14 +27,7 @@ from gleanset.images.measure import WORKING_SIZE, measure, phash_and_sharpness
 # What Pillow says of odd files is no failure; gleanset silences it, pytest turns it on again.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-REASONS = {
-    "empty",
-    "too large",
-    "truncated",
-    "damaged",
-    "not an image",
-    "unsupported format",
-}
+REASONS = {"empty", "too large", "truncated", "damaged", "not an image", "unsupported format"}
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:

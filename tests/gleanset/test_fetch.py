@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from publisher import Publisher, serving
 
 from gleanset.errors import DiskFull, MissingComponent
 from gleanset.files.fetch import Published, cache_folder, fetched
@@ -18,68 +17,12 @@ DATA = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
-class Publisher(ThreadingHTTPServer):
-    """Serves `data`; `break_after` bytes of an answer it hangs up, once."""
-
-    daemon_threads = True
-    data = DATA
-    status = 200
-    location = ""
-    break_after: int | None = None
-    ranges = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[str | None] = []
-
-    def url(self, name: str = "weights.xml") -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/path/{name}?download=true"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is part of the test."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Publisher
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.asked.append(wanted)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        if self.server.status != 200:
-            self.send_response(self.server.status)
-            self.send_header("Location", self.server.location)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        if start and self.server.ranges and start >= len(self.server.data):
-            self.send_error(416)
-            return
-        partly = bool(start and self.server.ranges)
-        body = self.server.data[start:] if partly else self.server.data
-        self.send_response(206 if partly else 200)
-        if partly:
-            total = len(self.server.data)
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        most, self.server.break_after = self.server.break_after, None
-        self.wfile.write(body[:most])
-        self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
 def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Publisher() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    server = Publisher()
+    server.data = DATA
+    with serving(server, monkeypatch):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def weights(publisher: Publisher, sha256: str = SHA256) -> Published:

@@ -74,10 +74,7 @@ def test_tables_that_are_too_wide_go_on_below() -> None:
         "20260101-transfer     0.912   0.3",
     ]
     narrow = table(rows, most=36)
-    assert narrow == [
-        "run                accuracy  loss",
-        "20260101-transfer     0.912   0.3",
-    ]
+    assert narrow == ["run                accuracy  loss", "20260101-transfer     0.912   0.3"]
     assert table(rows, most=30) == [
         "run              accuracy",
         "20260101-trans…     0.912",

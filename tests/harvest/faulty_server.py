@@ -32,11 +32,6 @@ PICTURE = _file.getvalue()
 Behaviour = Callable[["Handler"], None]
 
 
-def kept_apart(times: list[float], began: float, seconds: float) -> bool:
-    """Whether no request came before its turn: one may be late, and the next one not."""
-    return all(time - began >= number * seconds for number, time in enumerate(sorted(times)))
-
-
 class FaultyServer(ThreadingHTTPServer):
     """Counts everything it is asked; `behaviours` maps paths to what happens.
 

@@ -18,9 +18,9 @@ KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
-FORMAT = 4
+FORMAT = 5
 """Since 2 a card says how pictures were cut, since 3 what is unfamiliar, since 4 how a picture
-becomes a square."""
+becomes a square, since 5 which ONNX files are inside."""
 SQUARES: dict[Fit, str] = {
     "stretch": "scaled to size x size without keeping its proportions",
     "crop": "cut to a square (the middle of a wide picture, the upper end of a tall one) and "
@@ -50,7 +50,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     greatest of the probabilities to the power of 1 / (2 x distance), divided by their sum, where
     distance is the root of the mean square of (embedding - mean) / deviation, both of `scale`.
     `crops` are the ways in which the pictures that it learnt from were cut, the commonest first,
-    and `pictures` says it in words; None where that is not recorded. `checked` tells how far the
+    and `pictures` says it in words; None where that is not recorded. `weights` are the ONNX files
+    inside: where each is from, its SHA-256, and what it is given. `checked` tells how far the
     answers were from PyTorch's when it was written.
     """
 
@@ -72,6 +73,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unfamiliar_below: float | None = None
     scale: FeatureScale | None = None
     fit: Fit = "stretch"
+    weights: tuple[str, ...] = ()
 
     @property
     def facts(self) -> ModelFacts:

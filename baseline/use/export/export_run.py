@@ -17,13 +17,7 @@ from baseline.data.runs import dataset_of_run, find_run_folder
 from baseline.data.samples import pixel_sources
 from baseline.use.engines.base import InferenceEngine
 from baseline.use.engines.torch_engine import InferenceNet, TorchEngine
-from baseline.use.export.agreement import (
-    AgreementCheck,
-    alike,
-    compare,
-    quicker,
-    refuse_unequal,
-)
+from baseline.use.export.agreement import AgreementCheck, alike, compare, quicker, refuse_unequal
 from baseline.use.export.card import Card, card_of
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -48,11 +42,7 @@ class CheckedPictures(NamedTuple):
 
 
 def export_run(
-    root: Path,
-    run: str | None,
-    out: Path,
-    precision: str,
-    progress: Progress | None = None,
+    root: Path, run: str | None, out: Path, precision: str, progress: Progress | None = None
 ) -> dict[str, object]:
     """Write a run as `out` with its description beside it; what was written and how it compares.
 
@@ -108,7 +98,8 @@ class _Export:
 
     def file(self, precision: str) -> ExportedFile:
         """Return the file, once it has answered as the run does. Raises `InputUnusable`."""
-        card = card_of(self.engine.facts, precision)
+        weights = tuple(graph.spec.pinned() for graph in self.engine.portable.graphs)
+        card = msgspec.structs.replace(card_of(self.engine.facts, precision), weights=weights)
         self.progress.say(f"writing the network as {precision} ...")
         data = self.writer.model(self.engine.portable, card, self.calibration)
         engine = self.writer.engine(self.writer.with_card(data, card))

@@ -85,6 +85,8 @@ def test_one_file_holds_the_embedding_and_answers_the_same(root: Path, tmp_path:
     found = export_run(root, None, out, "fp32")
     assert float(str(found["farthest"])) < 1e-5
     assert found["agreement"] == 1
+    card = json.loads(out.with_name("model.onnx.json").read_text())
+    assert (root.parent / "digest").read_text() in card["weights"][0]
     model = onnx.load(out)
     assert {entry.domain for entry in model.opset_import} == {""}
     assert not model.functions

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ import torch
 from embedding_models import SIDE, WIDTH, computed, embedding_model
 from onnx import TensorProto, helper
 from PIL import Image
+from publisher import Publisher, serving
 
 from baseline.features import onnx_graph as graphs
 from baseline.features import onnx_spec as spec
@@ -179,41 +177,25 @@ def test_one_name_says_it_all_and_stands_beside_others(tmp_path: Path) -> None:
         backbone_of(name)
 
 
-@pytest.fixture
-def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a folder `published` that a local server gives."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
-    (tmp_path / "published").mkdir()
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    handler = functools.partial(Handler, directory=str(tmp_path / "published"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-def test_a_file_is_fetched_once_and_only_by_its_hash(publisher: str, tmp_path: Path) -> None:
-    model = embedding_model(tmp_path / "published" / "model_feat.onnx")
-    digest = sha256_of_file(model)
-    address = f"{publisher}/model_feat.onnx"
+def test_a_file_is_fetched_once_and_only_by_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    model = embedding_model(tmp_path / "model_feat.onnx")
+    digest, publisher = sha256_of_file(model), Publisher()
+    publisher.data, address = model.read_bytes(), publisher.url("model_feat.onnx")
     described = tmp_path / "ccip.toml"
     described.write_text(f'model = "{address}"\nsha256 = "{digest}"\n{CLIP}')
-    assert graph_of(f"{address}#sha256={digest}").spec.name == "model_feat"
-    model.rename(model.with_suffix(".moved"))
-    assert graph_of(described).spec.details.mean == MEAN  # of the cache: nobody is asked again
-    model.write_bytes(b"something else")
-    with pytest.raises(MissingComponent, match="is not the file it should be"):
-        backbone_of(f"{address}#sha256={'0' * 64}")
-    with pytest.raises(MissingComponent, match="404") as caught:
-        backbone_of(f"{publisher}/gone.onnx#sha256={digest}")
+    with serving(publisher, monkeypatch):
+        assert graph_of(f"{address}#sha256={digest}").spec.name == "model_feat"
+        publisher.data = b"something else"
+        assert graph_of(described).spec.details.mean == MEAN  # of the cache: nobody is asked again
+        with pytest.raises(MissingComponent, match="is not the file it should be"):
+            backbone_of(f"{address}#sha256={'0' * 64}")
+        publisher.status = 404
+        with pytest.raises(MissingComponent, match="404") as caught:
+            backbone_of(f"{publisher.url('gone.onnx')}#sha256={digest}")
     assert "-o backbone=FILE.onnx" in caught.value.mend
     for wrong in (address, f"{address}#sha256=12"):
         with pytest.raises(UsageError, match="SHA-256"):

@@ -72,10 +72,7 @@ def test_a_further_part_leaves_cached_features_alone(tmp_path: Path) -> None:
         assert before.items() < after.items()
 
 
-PARTS = (
-    FeaturePart("network", True, (20,)),
-    FeaturePart("colours", False, (12,)),
-)
+PARTS = (FeaturePart("network", True, (20,)), FeaturePart("colours", False, (12,)))
 
 
 def drawn(telling: str, classes: int = 4, each: int = 12) -> TrainRows:

@@ -10,13 +10,7 @@ from drawn_dataset import put_whole
 from filled import fill
 
 from baseline.features.backbone import FeaturePart
-from baseline.features.texture import (
-    DRAWN,
-    OTHERS,
-    are_drawn,
-    expected_weights,
-    photo_likenesses,
-)
+from baseline.features.texture import DRAWN, OTHERS, are_drawn, expected_weights, photo_likenesses
 from baseline.presort.presorter import presort
 from baseline.settings import load_preset
 from curation.likeness.space import LikenessSpace, sample_name
@@ -27,10 +21,7 @@ from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
 
 QUICK = {"backbone": "test_efficientnet+colours", "weights": "none", "size": "32"}
-PARTS = (
-    FeaturePart("network", True, (6,)),
-    FeaturePart("colours", False, (4,)),
-)
+PARTS = (FeaturePart("network", True, (6,)), FeaturePart("colours", False, (4,)))
 
 
 def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Path) -> None:

@@ -1,0 +1,133 @@
+"""Files on a Hugging Face hub: how they are named, and which commit and bytes a name stands for.
+
+A name is `hub:OWNER/REPOSITORY/PATH`, and `@REVISION` behind it a branch, a tag or a commit. The
+hub (of `HF_ENDPOINT`) is asked for the commit and the SHA-256; `fetch.py` then fetches just these
+bytes, so that neither a moved branch nor another file under the same name changes anything.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self
+
+import msgspec
+
+from gleanset.config import TomlTable
+from gleanset.errors import InputUnusable, MissingComponent, UsageError
+
+PREFIX = "hub:"
+MOST_BYTES = 1_500_000_000
+"""Of a fetched file: with what an export adds, an ONNX file must stay below 2 GiB."""
+_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.)){0,95}"
+_PATH = rf"{_PART}(?:/{_PART}){{0,9}}"
+_NAME = re.compile(rf"{PREFIX}({_PART}/{_PART})/({_PATH})(?:@({_PATH}))?")
+_COMMIT, _SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
+_MEND = (
+    "check its page, the net, HTTPS_PROXY and HF_ENDPOINT, or download the file and name that; a "
+    "dataset that used it once needs no net"
+)
+
+
+class HubPin(TomlTable, frozen=True):
+    """Which bytes a name on a hub stands for."""
+
+    commit: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class HubFile(NamedTuple):
+    """An ONNX file in a repository; `revision` is empty where none was named."""
+
+    repository: str
+    path: str
+    revision: str = ""
+
+    @classmethod
+    def parse(cls, name: str, usual: str = "model.onnx") -> Self:
+        """Read a name; of a folder the file called `usual` is meant. Raises `UsageError`."""
+        if (match := _NAME.fullmatch(name)) is None:
+            form = f"{PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone"
+            raise UsageError(f"'{name}' names no file on a hub", f"write {form}")
+        repository, path, revision = match.groups("")
+        whole = path if path.lower().endswith(".onnx") else f"{path}/{usual}"
+        return cls(repository, whole, revision)
+
+    def __str__(self) -> str:
+        return f"{PREFIX}{self.key}{self.revision and '@'}{self.revision}"
+
+    @property
+    def key(self) -> str:
+        """What it is called below `[hub]` of a dataset."""
+        return f"{self.repository}/{self.path}"
+
+    @property
+    def url(self) -> str:
+        """Its address on the hub."""
+        return str(_client().hf_hub_url(self.repository, self.path, revision=self.revision or None))
+
+    @property
+    def cached(self) -> Path | None:
+        """Where the hub's own cache on this machine has it at its commit."""
+        place = _client().try_to_load_from_cache(self.repository, self.path, revision=self.revision)
+        return Path(place) if isinstance(place, str) else None
+
+
+def is_on_hub(name: str) -> bool:
+    """Return whether a name is that of a file on a hub."""
+    return name.startswith(PREFIX)
+
+
+def on_hub(package: str) -> dict[str, Any]:
+    """Return what a package knows of models on a hub: its `on_hub.toml`."""
+    return tomllib.loads((resources.files(package) / "on_hub.toml").read_text("utf-8"))
+
+
+def ask_hub(file: HubFile) -> HubPin:
+    """Return what the hub has under that name now; nothing is fetched.
+
+    Raises `UsageError` where there is no such file, `MissingComponent` where the hub cannot be
+    asked, `InputUnusable` for a file that it cannot vouch for, or that is too large.
+    """
+    hub = _client()
+    try:
+        facts = hub.get_hf_file_metadata(file.url, token=False)
+    except Exception as error:  # the hub's client raises its own kinds for each way to fail
+        kinds = hub.errors.EntryNotFoundError, hub.errors.RevisionNotFoundError
+        unknown = isinstance(error, (*kinds, hub.errors.RepositoryNotFoundError))
+        why = f"the hub shows no {file}: {str(error).strip().rpartition(chr(10))[2]}"
+        raise (UsageError if unknown else MissingComponent)(why, _MEND) from error
+    commit, sha256 = str(facts.commit_hash), str(facts.etag)
+    asked = file.revision if _COMMIT.fullmatch(file.revision) else commit
+    if not (_COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256) and commit == asked):
+        told = f"of it the hub tells commit '{commit}' and SHA-256 '{sha256}'"
+        raise InputUnusable(f"{file} cannot be checked: {told}", _MEND)
+    if (facts.size or 0) > MOST_BYTES:
+        raise InputUnusable(f"{file} has more than {MOST_BYTES / 1e9:g} GB", "name a smaller one")
+    return HubPin(commit, sha256)
+
+
+def pinned(name: str, sha256: str, ask: Callable[[HubFile], HubPin] = ask_hub) -> tuple[str, str]:
+    """Return a name on a hub with its commit, and its SHA-256; any other name as it is.
+
+    `ask` says what it stands for where either is missing. Raises what `ask` raises.
+    """
+    if not is_on_hub(name):
+        return name, sha256
+    file = HubFile.parse(name)
+    if not (_COMMIT.fullmatch(file.revision) and sha256):
+        pin = ask(file)
+        file, sha256 = file._replace(revision=pin.commit), sha256 or pin.sha256
+    return str(file), sha256
+
+
+def _client() -> Any:
+    try:
+        import huggingface_hub.errors
+    except ImportError as error:
+        mend = "pip install 'gleanset[onnx]'"
+        raise MissingComponent(f"hub: needs huggingface_hub: {error}", mend) from error
+    return huggingface_hub

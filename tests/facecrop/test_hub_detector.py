@@ -1,0 +1,57 @@
+"""`--detector hub:…`: found by the model that the hub on this machine had first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from facecrop_scenes import put
+from PIL import Image
+from publisher import Hub
+from tools_for_tests import run_cli, run_here
+
+pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+from onnx_models import red_model
+
+from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of
+from facecrop.request import FaceSearch
+from gleanset import Dataset
+from gleanset.files.hub import on_hub
+from gleanset.settings import CropSettings
+
+NAME = f"hub:{Hub.repository}/face"
+
+
+def test_a_dataset_is_searched_by_the_model_of_the_first_use(
+    hub: Hub, dataset: Dataset, tmp_path: Path
+) -> None:
+    put(dataset, Image.new("RGB", (320, 320), "red"))
+    first = hub.commit(face_model=red_model(tmp_path / "a.onnx", names={0: "head"}).read_bytes())
+    words = ("run", "--detector", f"{NAME}:threshold=0.9", "-d", dataset.root, "--json")
+    settings = dataset.root / "dataset.toml"
+    assert run_here("facecrop.cli", *words, "--simulate").json["would_search"] == 1
+    assert "[hub" not in settings.read_text()
+    assert run_cli("facecrop.cli", *words).json["faces"]
+    assert first in settings.read_text()
+    hub.commit(face_model=red_model(tmp_path / "b.onnx", brightness=1.0).read_bytes())
+    hub.asked.clear()
+    assert run_here("facecrop.cli", *words).json["images"] == 0
+    assert not hub.asked
+    hub.commits.clear()
+    (scan,) = dataset.db.rows("SELECT settings FROM scan")
+    recorded = RecordedDetector.of("onnx", scan["settings"])
+    assert recorded.spec({}).build().settings == scan["settings"]
+    asked = FaceSearch.recorded(recorded, "", CropSettings()).command_line()
+    assert f"onnx.model={NAME}/model.onnx@{first}" in asked
+
+
+def test_a_name_on_a_hub_is_a_detector_with_settings() -> None:
+    own = CropSettings(detector=f"{NAME}:size=320", threshold=0.4)
+    assert dict(dataset_detector(own, NAME).settings)["threshold"] == 0.4
+    assert "threshold" not in dict(dataset_detector(own, f"{NAME}2").settings)
+    shown = run_here("facecrop.cli", "detectors", "--json").json["on a hub"]
+    for name, line in zip(on_hub("facecrop.detectors")["names"], shown, strict=True):
+        assert spec_of(name).name == "onnx"
+        assert line.startswith(f"{name}: ")

@@ -1,0 +1,127 @@
+"""Servers of files on this machine: a publisher of one file, and a small Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+class Publisher(ThreadingHTTPServer):
+    """Serves `data`; `break_after` bytes of an answer it hangs up, once. `asked` are ranges."""
+
+    daemon_threads = True
+    data = b""
+    status = 200
+    location = ""
+    break_after: int | None = None
+    ranges = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str | None] = []
+
+    def url(self, name: str = "weights.xml") -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/path/{name}?download=true"
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Return the status, headers and bytes of what lies there."""
+        return self.status, {"Location": self.location}, self.data if self.status == 200 else b""
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away is part of the test."""
+
+
+class Hub(Publisher):
+    """Commits of one `repository`, the newest of which is `main`; `headers` win over its own."""
+
+    repository = "deepghs/models"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits: dict[str, dict[str, bytes]] = {}
+        self.headers: dict[str, str] = {}
+
+    def commit(self, **files: bytes) -> str:
+        """Add a commit with these files and return its id; `face_model` is face/model.onnx."""
+        name = f"{len(self.commits) + 1:040x}"
+        self.commits[name] = {f"{k.replace('_', '/', 1)}.onnx": x for k, x in files.items()}
+        return name
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        repository, _, rest = path.strip("/").partition("/resolve/")
+        revision, _, name = rest.partition("/")
+        commit = next(reversed(self.commits), "") if revision == "main" else revision
+        files = self.commits.get(commit, {}) if repository == self.repository else {}
+        if name not in files:
+            missing = "Entry" if files else "Revision" if repository == self.repository else "Repo"
+            return 404, {"X-Error-Code": f"{missing}NotFound"}, b""
+        digest = hashlib.sha256(files[name]).hexdigest()
+        facts = {"X-Linked-Size": str(len(files[name])), "X-Linked-Etag": f'"{digest}"'}
+        return 200, {"X-Repo-Commit": commit} | facts | self.headers, files[name]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Publisher
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        status, headers, data = self.server.answer(self.path.partition("?")[0])
+        partly = bool(start and self.server.ranges) and status == 200
+        if partly and start >= len(data):
+            self.send_error(416)
+            return
+        if partly:
+            status = 206
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            data = data[start:]
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(data))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            most, self.server.break_after = self.server.break_after, None
+            self.wfile.write(data[:most])
+            self.close_connection = True
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def serving(server: Publisher, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let it answer until the end of the block."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub without any file, for programs and this process in place of huggingface.co."""
+    from huggingface_hub import constants
+
+    there = Hub()
+    url = f"http://127.0.0.1:{there.server_address[1]}"
+    for name, value in {"ENDPOINT": url, "HUB_CACHE": str(tmp_path / "hub")}.items():
+        monkeypatch.setenv(f"HF_{name}", value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with serving(there, monkeypatch):
+        yield there
