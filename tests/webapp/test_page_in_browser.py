@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, findings, until
 from PIL import Image
+from tools_for_tests import eventually
 
 from curation.web_reports import accept_reports
 from facecrop.detectors import detector_named
@@ -309,6 +310,29 @@ def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
     ]
     assert page.input_value("#bulk-class") == "red", "the first class of which there is a picture"
     assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
+
+
+def test_a_folder_that_is_stopped_or_replaced_asks_nothing_more(
+    opened: Open, tmp_path: Path
+) -> None:
+    for number in range(3):
+        Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
+    page, held, ended = opened(), list[Any](), list[Any]()
+    page.on("requestfailed", lambda one: ended.append(one))
+    page.route("**/predict", lambda one: held.append(one))
+    for number in range(2):
+        page.set_input_files("#folder-files", str(tmp_path))
+        until(page, f"{BULK} === '0 of 3 looked at'")
+        assert eventually(lambda want=number: page.evaluate("1") and len(held) > want)
+        assert len(ended) == number
+        if number == 0:
+            page.click("#bulk >> text=Stop")
+            page.wait_for_selector("#bulk >> text=Go on")
+            assert page.locator("#bulk .message").is_hidden()
+    page.unroute("**/predict")
+    page.set_input_files("#folder-files", str(tmp_path))
+    until(page, f"{BULK} === '3 of 3 looked at'")
+    assert len(ended) == len(held) == 2
 
 
 def test_pictures_that_another_app_shares_are_opened(opened: Open) -> None:

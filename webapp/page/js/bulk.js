@@ -5,11 +5,12 @@ import { openPicture, paint } from "./pictures.js";
 import { words } from "./words.js";
 
 const SIDE = 160;
+let ending = new AbortController();
 const PICTURE = /\.(jpe?g|png|gif|webp|bmp|avif)$/i;
 
 /**
- * Go through files; `judge(picture)` gives its parts, null where it cannot be read, and throws where nothing can be asked.
- * Ticked is what is as probable as `sure`. Nothing is changed or deleted.
+ * Go through files; `judge(picture, signal)` gives its parts, null where it cannot be read, and throws where nothing can be asked
+ * or the signal ends it. Ticked is what is as probable as `sure`. Nothing is changed or deleted. Another check ends this one.
  */
 export async function checkFolder(files, classes, sure, judge) {
   const pictures = [...files].filter((file) => PICTURE.test(file.name) || file.type.startsWith("image/"))
@@ -19,15 +20,15 @@ export async function checkFolder(files, classes, sure, judge) {
   const trouble = element("p", { class: "message", role: "alert", hidden: true });
   const small = element("canvas", { width: SIDE, height: SIDE });
   const found = [];
-  let [done, unreadable, stopped, isChosen] = [0, 0, false, false];
+  let [done, unreadable, isChosen] = [0, 0, false];
   const wanted = element("select", { id: "bulk-class", onchange: () => { isChosen = true; show(); } },
     ...classes.map((name) => new Option(name, name)));
   const list = element("ul", { class: "bulk-list" });
   const counted = element("p", { role: "status" });
-  const stop = element("button", { type: "button", text: words("Stop"), onclick: () => { stopped = true; } });
+  const stop = element("button", { type: "button", text: words("Stop"), onclick: () => ending.abort() });
   const on = element("button", { type: "button", text: words("Go on"), hidden: true, onclick: () => goOn() });
   const save = element("button", { type: "button", class: "primary", text: words("Save the list"), onclick: () => saveList(found) });
-  const close = element("button", { type: "button", text: words("Close"), onclick: () => { stopped = true; place.hidden = true; rescueFocus(byId("folder"), byId("more")); } });
+  const close = element("button", { type: "button", text: words("Close"), onclick: () => { ending.abort(); place.hidden = true; rescueFocus(byId("folder"), byId("more")); } });
   place.replaceChildren(
     element("h2", { id: "bulk-title", text: words("Check a whole folder") }), state, trouble,
     element("p", { class: "small", text: words("Tick what is right; sure ones are ticked. Nothing is deleted.") }),
@@ -73,17 +74,18 @@ export async function checkFolder(files, classes, sure, judge) {
 
   /** Look at what was not looked at yet, until all is done, a person stops it, or nothing can be asked. */
   async function goOn() {
-    stopped = false;
+    ending.abort();
+    const { signal } = ending = new AbortController();
     [stop.hidden, on.hidden, trouble.hidden] = [false, true, true];
     rescueFocus(stop);
     try {
-      for (; done < pictures.length && !stopped; done++) {
+      for (; done < pictures.length; done++) {
         tell();
-        await lookAt(pictures[done]);
+        await lookAt(pictures[done], signal);
       }
     } catch (error) {
       trouble.textContent = error.message;
-      trouble.hidden = false;
+      trouble.hidden = signal.aborted;
     }
     tell();
     const hadFocus = document.activeElement === stop;
@@ -91,12 +93,13 @@ export async function checkFolder(files, classes, sure, judge) {
     if (hadFocus) rescueFocus(on, wanted);
   }
 
-  async function lookAt(file) {
+  async function lookAt(file, signal) {
     const picture = await openPicture(file).catch(() => null);
-    const parts = picture && await judge(picture).finally(() => {
+    const parts = picture && await judge(picture, signal).finally(() => {
       paint(small, picture, null);
       picture.close();
     });
+    signal.throwIfAborted();
     if (!parts) unreadable++;
     for (const [label, confidence] of surest(parts ?? [])) {
       openOn(label);

@@ -151,9 +151,9 @@ async function judgeThere(pictures) {
 }
 
 /** What the server says of a picture, or why it refuses this one; throws where it answers nothing at all. */
-async function askedThere({ name, blob, sent }) {
+async function askedThere({ name, blob, sent }, signal) {
   try {
-    return (await server.predict([{ name, blob, boxes: sent }])).pictures[0];
+    return (await server.predict([{ name, blob, boxes: sent }], signal)).pictures[0];
   } catch (error) {
     if (error.status === 413) return { error };
     throw error;
@@ -194,10 +194,10 @@ const ready = () => loadModel(({ run, bytes }, error) => (error
   : tell(words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
 
 async function folder(files) {
-  const judge = async (picture) => {
+  const judge = async (picture, signal) => {
     if (onDevice() && ofFaces()) await lookForFaces(picture, page.about, false);
     if (onDevice()) return askedHere(picture);
-    const { parts, error } = await askedThere(picture);
+    const { parts, error } = await askedThere(picture, signal);
     return error?.reason === NO_FACE ? [] : parts;
   };
   try {

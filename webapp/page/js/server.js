@@ -23,16 +23,19 @@ async function asked(path, options) {
       throw new ServerError(0, "no connection");
     }
     if (answer.ok) return answer;
-  } while (performance.now() - begun < 1000 * PATIENCE_SECONDS && await welcomeAgain(answer));
+  } while (performance.now() - begun < 1000 * PATIENCE_SECONDS && await welcomeAgain(answer, options?.signal));
   const told = await answer.json().catch(() => ({}));
   throw new ServerError(answer.status, told.reason ?? `HTTP ${answer.status}`, told.detail, told.mend);
 }
 
-/** Wait as long as the server asks to; whether it does: it has too much to do, or was asked too often. */
-async function welcomeAgain(answer) {
+/** Wait as long as the server asks to, unless `signal` ends it; whether it does: it has too much to do, or was asked too often. */
+async function welcomeAgain(answer, signal) {
   const seconds = Number(answer.headers.get("retry-after") ?? NaN);
   if (!(seconds <= PATIENCE_SECONDS)) return false;
-  await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+  await new Promise((resolve) => {
+    setTimeout(resolve, 1000 * seconds);
+    signal?.addEventListener("abort", resolve);
+  });
   return true;
 }
 
@@ -45,12 +48,12 @@ export async function ping() {
 
 export const about = async () => (await asked("classes")).json();
 
-/** Ask about pictures: `{name, blob, boxes}`, boxes `[x, y, width, height]` or null. */
-export async function predict(pictures) {
+/** Ask about pictures: `{name, blob, boxes}`, boxes `[x, y, width, height]` or null; `signal` ends it. */
+export async function predict(pictures, signal) {
   const form = new FormData();
   for (const one of pictures) form.append("files", one.blob, one.name);
   form.append("boxes", JSON.stringify(pictures.map((one) => one.boxes)));
-  return (await asked("predict", { method: "POST", body: form })).json();
+  return (await asked("predict", { method: "POST", body: form, signal })).json();
 }
 
 /** The faces that the server's detector finds in a picture, `{box, score}`; throws where it cannot read it. */
