@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from baseline.settings import AUTO, check_preset, check_shared, load_preset, preset_names
-from facecrop.request import checked_detector, complete_detector
+from facecrop.request import ModelDetector
 from gleanset.completion import classes_here, one_of, runs_here, runs_here_or_files
 from gleanset.config import Param
 from gleanset.errors import MissingComponent, UsageError
@@ -101,16 +101,6 @@ Options = Annotated[
         short="-o",
         metavar="KEY=VALUE",
         example="epochs=10",
-    ),
-]
-Detector = Annotated[
-    str | None,
-    Param(
-        "Find the faces with this detector, such as lbpcascade or onnx:model=FILE, or take "
-        "pictures whole: whole. Default: as the pictures that the model learnt from were cut.",
-        metavar="NAME[:SETTING=VALUE,…]",
-        parse=checked_detector,
-        complete=complete_detector,
     ),
 ]
 
@@ -273,7 +263,7 @@ class PredictRequest(Request, frozen=True, kw_only=True):
             complete=runs_here_or_files,
         ),
     ] = None
-    detector: Detector = None
+    detector: ModelDetector = None
     top: Annotated[
         Annotated[int, Meta(ge=1, le=1000)], Param("How many classes to name.", show_default=True)
     ] = 5
@@ -340,4 +330,4 @@ class KnownPicturesRequest(Request, frozen=True, kw_only=True):
     run: Annotated[
         str | None, Param("The run: its id or its folder. Default: the newest.", complete=runs_here)
     ] = None
-    detector: Detector = None
+    detector: ModelDetector = None

@@ -34,6 +34,8 @@ Switch = bool | None
 
 def checked_detector(written: str) -> str:
     """Refuse a detector that does not exist before anything else is done. Raises `UsageError`."""
+    if written == WHOLE:
+        return written  # without a word of those that search
     from facecrop.detectors.options import is_auto, spec_of
 
     if not is_auto(written):  # which one that is takes looking for what works here
@@ -48,6 +50,16 @@ def detector_names() -> list[str]:
 
 _BY_NAME = ", ".join(name for name in detector_names() if name not in ("auto", WHOLE))
 complete_detector = one_of(detector_names)
+ModelDetector = Annotated[
+    str | None,
+    Param(
+        "Find the faces with this detector, such as lbpcascade or onnx:model=FILE, or take "
+        "pictures whole: whole. Default: as the pictures that the model learnt from were cut.",
+        metavar="NAME[:SETTING=VALUE,…]",
+        parse=checked_detector,
+        complete=complete_detector,
+    ),
+]
 Cascade = Annotated[
     str | None, Param("The cascade of lbpcascade and ensemble.", metavar="FILE", path=True)
 ]

@@ -2,8 +2,8 @@
 
 A model learnt from faces that one detector boxed, and a visitor's browser finds them with a small
 one of its own, which sees other faces and draws other boxes. Where both differ the server finds
-them as long as it can be reached (`benchmarks/web_page.py` has what is lost otherwise), and what
-the browser finds is fitted to what the model knows. The figures are medians over faces that both
+them as long as it can be reached (docs/webapp.md has what is lost otherwise), and what the browser
+finds is fitted to what the model knows. The figures are medians over faces that both
 have found, once each: drawnface's over 108 faces of pictures that nothing is judged by, half of
 them within .1; the cascade's over 22.
 """

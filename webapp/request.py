@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from baseline.request import Detector
+from facecrop.request import ModelDetector
 from gleanset.completion import runs_here
 from gleanset.config import Param
 from gleanset.errors import UsageError
@@ -76,7 +76,7 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         Annotated[int, msgspec.Meta(ge=1, le=1_000_000)],
         Param("Requests that one address may make.", show_default=True),
     ] = PER_MINUTE
-    detector: Detector = None
+    detector: ModelDetector = None
     switch: Annotated[
         str | None,
         Param(
@@ -122,4 +122,4 @@ class StaticPageRequest(Request, frozen=True, kw_only=True):
 
     folder: Annotated[str, Param(argument=True, path=True)]
     run: Annotated[str | None, Param(argument=True, complete=runs_here)] = None
-    detector: Detector = None
+    detector: ModelDetector = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,8 +81,9 @@ class NewerRuns:
         self._tried: Path | None = None
 
     def look(self) -> None:
-        """Put the newest run in force. Raises what the export of it raises."""
-        newest = newest_run_folder(self._root, self._wanted).resolve()
+        """Put the newest run in force. Raises what the disk and the export of it raise."""
+        # `Path.resolve` raises no OSError where links lead round in a circle.
+        newest = Path(os.path.realpath(newest_run_folder(self._root, self._wanted), strict=True))
         served = read_served(self._place)
         if not served.follow or newest == self._tried or newest.name == served.in_force.run:
             return
@@ -99,11 +101,13 @@ def following(root: Path, place: Path, wanted: str | None = None) -> Iterator[No
     runs = NewerRuns(root, place, wanted)
 
     def follow() -> None:
+        before = ""
         while not ended.wait(SECONDS):
             try:
                 runs.look()
             except (GleansetError, OSError) as error:
-                log.warning("the model before goes on: %s", error)
+                if before != (before := str(error)):
+                    log.warning("the model before goes on: %s", before)
 
     threading.Thread(target=follow, name="newer runs", daemon=True).start()
     try:

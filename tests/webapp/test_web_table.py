@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from model_of_colours import write_model
 from starlette.testclient import TestClient
+from tools_for_tests import eventually
 from web_requests import Serve, picture_of
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.settings import WebSettings, read_settings
 from webapp.served import read_served, served_place, write_served
-from webapp.served_runs import NewerRuns, put_in_force, put_run_in_force
+from webapp.served_runs import NewerRuns, following, put_in_force, put_run_in_force
 
 PREDICT, CLASSES, MODEL = (f"/api/v1/{name}" for name in ("predict", "classes", "model.json"))
 
@@ -151,3 +152,30 @@ def test_a_newer_run_of_the_preset_takes_over_and_can_be_taken_back(
     assert trained("5-mobile", "mobile") == "5-mobile"
     write_served(place, read_served(place).taken_back())
     assert trained("6-mobile", "mobile") == "2-mobile"
+
+
+def test_following_newer_runs_survives_what_a_disk_may_do(
+    runs: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("webapp.served_runs.SECONDS", 0.02)
+    place, _ = put_in_force(runs.root, None, tmp_path)
+    folder, aside = runs.root / "runs", tmp_path / "aside"
+    troubles = {
+        "No such file": lambda: None,
+        "Not a directory": folder.touch,
+        "Too many levels": lambda: folder.symlink_to(folder),
+    }
+    with following(runs.root, place):
+        for words, happens in troubles.items():
+            folder.rename(aside)
+            happens()
+            assert eventually(lambda words=words: words in caplog.text)
+            folder.unlink(missing_ok=True)
+            aside.rename(folder)
+        write_model(folder / "4-mobile" / "served.onnx")
+        runs.runs.begin("4-mobile", "baseline", {"preset": "mobile", "n": 4})
+        runs.runs.end("4-mobile", "done", {})
+        assert eventually(lambda: read_served(place).in_force.run == "4-mobile")
