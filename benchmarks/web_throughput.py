@@ -29,7 +29,7 @@ from statistics import median, quantiles
 from tempfile import mkdtemp
 from typing import Any
 
-CLIENTS = 16
+CLIENTS, OURS, THEIRS = 16, 8711, 8712
 HERE = Path(__file__).resolve().parent
 SCRIPT = """
 import os
@@ -131,9 +131,12 @@ def cpu_seconds(group: int) -> float:
 
 def memory(group: int) -> float:
     """MB that the processes of a group hold; what several share counts once."""
-    lines = [(place / "smaps_rollup").read_text() for place in processes(group)]
-    sizes = (line.split()[1] for text in lines for line in text.splitlines() if line[:4] == "Pss:")
-    return round(sum(map(int, sizes)) / 1024, 1)
+    kilobytes = 0
+    for place in processes(group):
+        with suppress(OSError):  # it has ended
+            lines = (place / "smaps_rollup").read_text().splitlines()
+            kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return round(kilobytes / 1024, 1)
 
 
 def main() -> None:
@@ -141,12 +144,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--flask", type=Path, help="a Python with flask and gunicorn")
-    parser.add_argument("--served", type=Path, help="what our server answers by, if not MODEL")
+    parser.add_argument("--flask", help="a Python with flask and gunicorn")
+    parser.add_argument("--served", help="what our server answers by, if not MODEL")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--ask", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--ports", type=int, nargs=2, default=(8711, 8712))
     given = parser.parse_args()
     if given.ask:
         print(json.dumps(ask(given.model, given.picture.read_bytes(), given.ask)))
@@ -154,41 +156,31 @@ def main() -> None:
     scripts = Path(mkdtemp(prefix="flask-"))
     (scripts / "usual.py").write_text(SCRIPT)
     os.environ["MODEL"] = str(Path(given.model).resolve())
-    ours, theirs = given.ports
-    limits = ["--per-minute", "1000000", "--detector", "whole"]
-    line = [
-        sys.executable,
-        "-m",
-        "webapp",
-        "serve",
-        str(given.served or given.model),
-        "--port",
-        str(ours),
-    ]
-    gunicorn = ["-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{theirs}", "--keep-alive", "30"]
-    flask = [str(given.flask), *gunicorn, "--chdir", str(scripts), "usual:app"]
+    line = f"{sys.executable} -m webapp serve {given.served or given.model} --port {OURS}"
+    limits = "--per-minute 1000000 --detector whole"
+    flask = f"{given.flask} -m gunicorn -w 2 -b 127.0.0.1:{THEIRS} --keep-alive 30 usual:app"
     places = {
-        "webapp": f"http://127.0.0.1:{ours}/api/v1/predict",
-        "flask": f"http://127.0.0.1:{theirs}/predict",
+        "webapp": f"http://127.0.0.1:{OURS}/api/v1/predict",
+        "flask": f"http://127.0.0.1:{THEIRS}/predict",
     }
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in places}
-    with serving([*line, *limits], ours) as own, serving(flask, theirs) as usual:
+    with (
+        serving(f"{line} {limits}".split(), OURS) as own,
+        serving([*flask.split(), "--chdir", str(scripts)], THEIRS) as usual,
+    ):
         groups = {"webapp": own, "flask": usual}
-        for name, url in places.items():
-            loaded(url, given.picture, 400, groups[name])
-        for _ in range(given.rounds):
+        for number in range(given.rounds + 1):
             for name, url in places.items():
-                rounds[name].append(loaded(url, given.picture, given.requests, groups[name]))
-                print(name, rounds[name][-1], file=sys.stderr, flush=True)
+                figures = loaded(url, given.picture, given.requests, groups[name])
+                print(name, figures, file=sys.stderr, flush=True)
+                rounds[name] += [figures] if number else []  # the first one warms up
         held = {name: memory(group) for name, group in groups.items()}
     middle = {
         name: {key: median(one[key] for one in found) for key in found[0]}
         for name, found in rounds.items()
     }
-    ratio = median(
-        ours["per_second"] / theirs["per_second"]
-        for ours, theirs in zip(rounds["webapp"], rounds["flask"], strict=True)
-    )
+    pairs = zip(rounds["webapp"], rounds["flask"], strict=True)
+    ratio = median(ours["per_second"] / theirs["per_second"] for ours, theirs in pairs)
     print(json.dumps({**middle, "times_as_many": round(ratio, 2), "memory_mb": held}))
 
 

@@ -24,7 +24,7 @@ from gleanset.images.cut import CutSettings, Cutter, with_margin
 from gleanset.images.decode import decode, size_said
 from gleanset.images.staging import StageBytes
 from gleanset.operations import operation
-from gleanset.places import originals_of
+from gleanset.places import originals_of, report_store
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Region
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ class SettledReports(NamedTuple):
 
     step: int
     reports: int
-
-
-def report_store(root: Path, scratch: Path) -> Store:
-    """Return where the pictures of reports lie until they are accepted."""
-    return Store(root / "web" / "reports", scratch)
 
 
 def accept_reports(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from gleanset.files.store import Store
 from gleanset.settings import StoreSettings, read_settings
 
 BUCKET = "s3://"
+SPOOL, SPOOLED = Path("web/spool"), ".report"
 
 
 def in_bucket(place: str) -> bool:
@@ -35,6 +37,20 @@ def originals_of(root: Path, scratch: Path) -> Store:
     """Return the store of originals of a dataset that is not opened."""
     settings = read_settings(root).store
     return store_at(root, settings.images, settings, scratch)
+
+
+def report_store(root: Path, scratch: Path) -> Store:
+    """Return where the pictures of reports from the web lie until they are accepted."""
+    return Store(root / "web" / "reports", scratch)
+
+
+def spooled_reports(root: Path) -> list[Path]:
+    """Return the files of reports that wait for the catalogue to take them, the oldest first."""
+    files = list[tuple[int, Path]]()
+    for file in (root / SPOOL).glob(f"*{SPOOLED}"):
+        with suppress(FileNotFoundError):  # taken meanwhile
+            files.append((file.stat().st_mtime_ns, file))
+    return [file for _, file in sorted(files)]
 
 
 def bucket_at(place: str, settings: StoreSettings) -> Bucket:

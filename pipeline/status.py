@@ -11,7 +11,7 @@ from gleanset.db.journal import unseen_labels
 from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.named_files import rejections_of
-from gleanset.places import in_bucket
+from gleanset.places import in_bucket, spooled_reports
 from labeler.duplicates.conflict_files import conflicting_labels
 from pipeline.next_step import accepted_reports, is_of_whole_pictures, next_step, other_steps
 
@@ -45,7 +45,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         **_left_out(dataset),
         "runs": sum(1 for _ in dataset.runs.each()),
         "reports": {
-            "waiting": Reports(dataset.db).count(),
+            "waiting": Reports(dataset.db).count() + len(spooled_reports(dataset.root)),
             "accepted_since_training": accepted_reports(dataset),
         },
         "takedowns": {"waiting": TakeDownRequests(dataset.db).count()},

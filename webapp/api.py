@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -28,15 +27,13 @@ from webapp.api_models import (
     SentTakeDown,
     problems,
 )
+from webapp.computations import CLAIM, FIND_FACES, PREDICT, WISH, Upload
 from webapp.guard import visitor_of
-from webapp.model_process import Computation
-from webapp.page_files import page_facts
 from webapp.problems import RefusedRequest
-from webapp.recognizer import FIND_FACES, PREDICT, Upload
-from webapp.served import LoadedModel, facts_for_device
+from webapp.report_spool import keep_take_down
+from webapp.served import ServedFacts
 from webapp.service import Service
 from webapp.uploads import need_form, upload_of, uploads_of
-from webapp.visitors import CLAIM, WISH, keep_take_down
 
 JSON = "application/json"
 A_FORM = [Depends(need_form)]
@@ -44,7 +41,7 @@ FORM = problems(403, 408, 413, 415, 422, 503)
 router = APIRouter(prefix="/api/v1")
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """Return what answers."""
     service: Service = request.app.state.service
     return service
@@ -82,18 +79,14 @@ async def faces(request: Request, here: Here, files: Files) -> Response:
     return await _computed(request, FIND_FACES, await uploads_of(files, None, here.settings.limits))
 
 
-async def _computed(
-    request: Request, computation: Computation, uploads: Sequence[Upload]
-) -> Response:
+async def _computed(request: Request, computation: str, uploads: Sequence[Upload]) -> Response:
     """Return what is computed of the pictures of a form. Raises `RefusedRequest`."""
     return Response(await _result(request, computation, uploads, uploads), media_type=JSON)
 
 
-async def _result(
-    request: Request, computation: Computation, asked: Any, uploads: Sequence[Upload]
-) -> Any:
+async def _result(request: Request, computation: str, asked: Any, uploads: Sequence[Upload]) -> Any:
     size = sum(len(upload.data) for upload in uploads)
-    queue = service_of(request).queue
+    queue = (await service_of(request)).queue
     return await queue.compute(visitor_of(request.scope), computation, asked, size)
 
 
@@ -142,7 +135,7 @@ async def take_down(
 )
 async def classes(here: Here) -> Response:
     """Tell the classes that are shown, and how pictures are cut before they are judged."""
-    return _json(page_facts(here.settings, here.models.now))
+    return _json(here.models.now.page)
 
 
 @router.get(
@@ -150,7 +143,7 @@ async def classes(here: Here) -> Response:
 )
 async def card(here: Here) -> Response:
     """Tell its classes, how it was measured, and where the pictures it learnt from came from."""
-    return _json(await asyncio.to_thread(here.cards.of, here.models.now))
+    return _json(await here.cards.of(here.models.now))
 
 
 @router.get(
@@ -158,8 +151,7 @@ async def card(here: Here) -> Response:
 )
 async def portraits(here: Here) -> Response:
     """Show a face of each class and a picture to try, where whoever runs the page allows it."""
-    shown = await asyncio.to_thread(here.portraits.of, here.models.now)
-    return _json(shown._asdict())
+    return _json(await here.portraits.of(here.models.now))
 
 
 @router.get(
@@ -170,7 +162,7 @@ async def portraits(here: Here) -> Response:
 )
 async def model_facts(here: Here) -> Response:
     """Tell its classes and thresholds, and how pictures are cut and scaled for it."""
-    return _json(facts_for_device(_fetchable(here)))
+    return _json(_fetchable(here).device)
 
 
 @router.get(
@@ -182,7 +174,7 @@ async def model_facts(here: Here) -> Response:
 async def model_file(here: Here) -> Response:
     """Give the ONNX file, for answers on the device."""
     return FileResponse(
-        _fetchable(here).file,
+        _fetchable(here).source.file,
         media_type="application/octet-stream",
         headers={"cache-control": "no-cache"},
     )
@@ -200,7 +192,7 @@ async def ping() -> Response:
     return _json({"pong": True})
 
 
-def _fetchable(here: Service) -> LoadedModel:
+def _fetchable(here: Service) -> ServedFacts:
     if not here.settings.on_device:
         raise RefusedRequest(403, "not on devices", "this server does not give its model away")
     return here.models.now

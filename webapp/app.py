@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gleanset import __version__
-from webapp import owner
 from webapp.api import router
 from webapp.api_models import Problem
+from webapp.computations import CARD, PORTRAITS
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import Guard
-from webapp.model_card import OfModel, model_card
 from webapp.page_files import PAGE_FILES, page_routes
-from webapp.portraits import portraits_of
 from webapp.problems import RefusedRequest
 from webapp.rate_limit import RateLimit
 from webapp.report_spool import ReportSpool
 from webapp.served import ModelInForce
-from webapp.service import Service
+from webapp.service import OfModel, Service
 from webapp.settings import ServeSettings
 from webapp.uploads import no_form, wrong_field
 
@@ -42,25 +40,23 @@ log = logging.getLogger(__name__)
 def create_app(settings: ServeSettings) -> FastAPI:
     """Return the page and the API of these settings.
 
-    Raises what `ModelInForce` raises, as soon as it is started.
+    Raises what `ModelInForce.load` raises, as soon as it is started.
     """
     rate = RateLimit(settings.limits.per_minute)
     queue = ComputeQueue(settings, rate)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        models = await asyncio.to_thread(_in_force, settings)
+        models = ModelInForce(settings)
         spool = ReportSpool(Path(settings.dataset), settings.limits) if settings.dataset else None
-        of_model = OfModel(model_card, settings), OfModel(portraits_of, settings)
+        of_model = OfModel(CARD, queue), OfModel(PORTRAITS, queue)
         app.state.service = Service(settings, models, queue, spool, *of_model)
-        await queue.start(models)
-        watching = asyncio.create_task(_watch(models, spool))
         try:
+            await models.load()
+            await queue.start(models)
+            queue.keep(_watch(models, spool))
             yield
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
             await queue.stop()
 
     app = FastAPI(
@@ -86,6 +82,8 @@ def create_app(settings: ServeSettings) -> FastAPI:
     token = [Security(HTTPBearer(auto_error=False))] if settings.token else []
     app.include_router(router, dependencies=token)
     if settings.owner is not None:
+        from webapp import owner  # which loads what draws faces
+
         app.include_router(owner.router)
         app.add_route("/owner", owner.owner_page)
     app.router.routes += page_routes()
@@ -106,16 +104,12 @@ def create_app(settings: ServeSettings) -> FastAPI:
     return app
 
 
-def _in_force(settings: ServeSettings) -> ModelInForce:
-    return ModelInForce(Path(settings.served), settings.web, settings.detector)
-
-
 async def _watch(models: ModelInForce, spool: ReportSpool | None) -> None:
     while True:
         if spool is not None:
             await spool.run(spool.take)
         await asyncio.sleep(LOOK_SECONDS)
-        if await asyncio.to_thread(models.look):
+        if await models.look():
             log.warning("run %s answers now", models.now.run)
 
 

@@ -3,7 +3,8 @@
 Hostile pictures are decoded, searched and judged in processes of their own, one for each core. One
 that dies, or works for too long, costs the request that it worked on and no other. A process that
 is free takes the next request of the visitor who has used least; small ones that wait are judged
-together. Where all are taken and another visitor waits, what has run for longest ends.
+together. One is kept for those whose requests do not take long. Where all are taken and another
+visitor waits, what has run for longest ends.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from gleanset.errors import GleansetError
 from gleanset.work.processes import WorkerPool
-from webapp.model_process import Computation, Task, computed, model_is_ready
+from webapp.computations import JOB, TELL, TOGETHER, Task, computed
 from webapp.problems import RefusedRequest, busy
 from webapp.rate_limit import RateLimit
 from webapp.served import ModelInForce
@@ -27,6 +28,8 @@ from webapp.settings import ServeSettings
 
 TURN_SECONDS = 1.0
 """For so long nobody else's request ends one that a process works on."""
+SLOW_SECONDS = 60.0
+"""For so long who took more than a turn gets all processes but one, where there are several."""
 FAIR_SECONDS = 4.0
 """Of computing, by which one visitor may be ahead of another who waits."""
 LOOK_SECONDS = 0.1
@@ -43,7 +46,7 @@ class _Job:
     """A request: what is computed of which pictures, and who waits for it."""
 
     visitor: str
-    computation: Computation
+    computation: str
     request: Any
     small: bool
     answer: asyncio.Future[Any]
@@ -56,7 +59,8 @@ class _Batch:
 
     jobs: list[_Job]
     begun: float = field(default_factory=time.monotonic)
-    running: asyncio.Future[list[Any]] | None = None
+    running: asyncio.Future[tuple[list[Any], float]] | None = None
+    computed: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -71,26 +75,26 @@ class _Batch:
 class ComputeQueue:
     """Lets processes compute. Used from one event loop, between `start` and `stop`."""
 
+    _models: ModelInForce
+
     def __init__(self, settings: ServeSettings, rate: RateLimit) -> None:
         self._settings, self._limits, self._rate = settings, settings.limits, rate
         self._text = settings.to_text()
-        self._models: ModelInForce | None = None
         self._pool = self._new_pool()
         self._waiting: list[_Job] = []
         self._running: list[_Batch] = []
         self._used: defaultdict[str, float] = defaultdict(float)
+        self._slow: dict[str, float] = {}  # until when
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _new_pool(self) -> WorkerPool:
-        return WorkerPool(
-            self._settings.processes, self._limits.seconds_computed, computed.__module__
-        )
+        return WorkerPool(self._settings.processes, self._limits.seconds_computed, JOB)
 
     async def start(self, models: ModelInForce) -> None:
         """Begin the processes, which load the model meanwhile."""
         self._models = models
-        self._keep(self._watch())
-        ready = Task(model_is_ready, self._text, models.now.source, [])
+        self.keep(self._watch())
+        ready = Task(TELL, self._text, models.now.source, [])
         for _ in range(self._settings.processes):
             # Beginning them takes a while.
             await asyncio.to_thread(self._pool.schedule, computed, ready)
@@ -108,14 +112,16 @@ class ComputeQueue:
         if len(self._waiting) >= self._limits.waiting or mine >= self._limits.visitor_waiting:
             raise busy("too many requests wait")
 
-    async def compute(self, visitor: str, computation: Computation, request: Any, size: int) -> Any:
+    async def compute(self, visitor: str, computation: str, request: Any, size: int) -> Any:
         """Return what a computation makes of a request with `size` bytes of pictures.
 
         Who waits no longer has its process ended. Raises `RefusedRequest`.
         """
         self.refuse_if_busy(visitor)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        small = computation.many and size <= SMALL_BYTES and not self._searches(request)
+        small = computation in TOGETHER and size <= SMALL_BYTES
+        if small and self._models.now.of_faces:  # nobody else waits while faces are looked for
+            small = all(upload.boxes is not None for upload in request)
         job = _Job(visitor, computation, request, small, answer)
         self._waiting.append(job)
         self._deal_out()
@@ -123,12 +129,6 @@ class ComputeQueue:
             return await answer
         finally:
             self._forget(job)
-
-    def _searches(self, request: Any) -> bool:
-        """Return whether faces are looked for, which may take long: nobody else waits for that."""
-        assert self._models is not None
-        by_detector = self._models.now.model.cropping.read.detector is not None
-        return by_detector and any(upload.boxes is None for upload in request)
 
     def _forget(self, job: _Job) -> None:
         if job in self._waiting:
@@ -138,13 +138,21 @@ class ComputeQueue:
                 batch.end()
 
     def _deal_out(self) -> None:
-        while self._waiting and len(self._running) < self._settings.processes:
-            self._running.append(batch := _Batch(self._next()))
-            self._keep(self._work_on(batch))
+        while jobs := self._next():
+            self._running.append(batch := _Batch(jobs))
+            self.keep(self._work_on(batch))
 
     def _next(self) -> list[_Job]:
-        """Take the next request of who has used least; a small one with others of its kind."""
-        first = min(self._waiting, key=lambda job: self._seconds_of(job.visitor))
+        """Take the next request of who has used least; a small one with others of its kind.
+
+        None where all processes are taken, but for one that nobody gets who takes long.
+        """
+        processes, waiting = self._settings.processes, self._waiting
+        if sum(self._is_slow(b.jobs[0]) for b in self._running) >= max(1, processes - 1):
+            waiting = [job for job in waiting if not self._is_slow(job)]
+        if not waiting or len(self._running) >= processes:
+            return []
+        first = min(waiting, key=lambda job: self._seconds_of(job.visitor))
         jobs = [first]
         if first.small:
             alike = [one for one in self._waiting if one.small and one is not first]
@@ -152,6 +160,9 @@ class ComputeQueue:
             jobs += same[: AT_ONCE - 1]
         self._waiting = [job for job in self._waiting if job not in jobs]
         return jobs
+
+    def _is_slow(self, job: _Job) -> bool:
+        return self._slow.get(job.visitor, 0.0) > time.monotonic()
 
     def _seconds_of(self, visitor: str) -> float:
         """Return how long processes have worked for a visitor of late, those of now included."""
@@ -185,12 +196,12 @@ class ComputeQueue:
             self._deal_out()
 
     async def _results(self, batch: _Batch) -> list[Any]:
-        assert self._models is not None
         requests = [job.request for job in batch.jobs]
         function = batch.jobs[0].computation
         task = Task(function, self._text, self._models.now.source, requests)
         batch.running = asyncio.wrap_future(self._pool.schedule(computed, task))
-        return await batch.running
+        results, batch.computed = await batch.running
+        return results
 
     def _tell(self, batch: _Batch, results: Sequence[Any]) -> None:
         for job, result in zip(batch.jobs, results, strict=True):
@@ -222,10 +233,15 @@ class ComputeQueue:
             self._waiting.insert(0, job)
 
     def _charge(self, batch: _Batch) -> None:
-        """Count what was computed; a visitor's long requests count as several."""
-        seconds = batch.seconds / len(batch.jobs)
+        """Count what was computed; a visitor's long requests count as several.
+
+        Of a process that was ended, how long that took: it said nothing.
+        """
+        seconds = (batch.computed or batch.seconds) / len(batch.jobs)
         for job in batch.jobs:
             self._used[job.visitor] += seconds
+            if seconds > TURN_SECONDS:
+                self._slow[job.visitor] = time.monotonic() + SLOW_SECONDS
             self._rate.charge(job.visitor, int(seconds / self._limits.seconds_each))
 
     async def _watch(self) -> None:
@@ -236,6 +252,8 @@ class ComputeQueue:
                 self._used[visitor] *= 1 - LOOK_SECONDS / 45
                 if self._used[visitor] < FORGOTTEN:
                     del self._used[visitor]
+            for visitor in [one for one, end in self._slow.items() if end < time.monotonic()]:
+                del self._slow[visitor]
             self._make_room()
 
     def _make_room(self) -> None:
@@ -251,6 +269,7 @@ class ComputeQueue:
         if most - least > FAIR_SECONDS:
             batch.end()
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have work done until `stop`."""
         self._tasks.add(task := asyncio.get_running_loop().create_task(work))
         task.add_done_callback(self._tasks.discard)

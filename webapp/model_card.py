@@ -6,11 +6,8 @@ The figures are those of the run's own report, as they stand there; nothing is m
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -23,34 +20,10 @@ from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
 from gleanset.errors import GleansetError
 from webapp.exports import FILE
-from webapp.served import LoadedModel
+from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
 
-SECONDS = 60.0
-T = TypeVar("T")
 Told = dict[str, Any]
-
-
-class OfModel(Generic[T]):
-    """What is made of the model in force, and anew when it is `SECONDS` old: counting and looking
-    through a large catalogue takes a second. May be asked from several threads at once.
-    """
-
-    def __init__(
-        self, make: Callable[[ServeSettings, LoadedModel], T], settings: ServeSettings
-    ) -> None:
-        self._make, self._settings = make, settings
-        self._one = threading.Lock()
-        self._made: tuple[Path, float, T] | None = None
-
-    def of(self, loaded: LoadedModel) -> T:
-        """Return it of a model."""
-        with self._one:
-            made = self._made
-            if made is None or made[0] != loaded.file or time.monotonic() - made[1] > SECONDS:
-                made = loaded.file, time.monotonic(), self._make(self._settings, loaded)
-                self._made = made
-            return made[2]
 
 
 def model_card(settings: ServeSettings, loaded: LoadedModel) -> Told:

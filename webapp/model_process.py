@@ -4,52 +4,37 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from pkgutil import resolve_name
+from typing import Any
 
-from webapp.served import LoadedModel, ModelSource, load_model
-from webapp.settings import RequestLimits, ServeSettings
+from webapp.computations import ModelSource, Task
+from webapp.loaded_model import LoadedModel, load_model
+from webapp.settings import ServeSettings
 
 # Once, by what forks the processes.
-import_module("onnxruntime")
-Requests = Sequence[Any]
+for name in ("onnxruntime", "webapp.recognizer"):
+    import_module(name)
 
 
-@dataclass(frozen=True)
-class Computation:
-    """What is computed of requests, a result for each, as they can travel between processes.
+def results_of(task: Task) -> tuple[list[Any], float]:
+    """Return the results of a task, and the seconds that this process has computed for them.
 
-    One of `many` requests at a time returns None for each that must be judged alone.
+    Raises `RefusedRequest` for a request that is alone.
     """
-
-    function: Callable[[LoadedModel, Requests, RequestLimits], list[Any]]
-    many: bool = False
-
-
-class Task(NamedTuple):
-    """Requests for a process: by which model, of which server (`ServeSettings` as text)."""
-
-    computation: Computation
-    settings: str
-    source: ModelSource
-    requests: Requests
-
-
-def computed(task: Task) -> list[Any]:
-    """Return the results of a task. Raises `RefusedRequest` for a request that is alone."""
     settings = _settings(task.settings)
     model = _model(task.settings, task.source)
-    return task.computation.function(model, task.requests, settings.limits)
+    begun = time.process_time()
+    results: list[Any] = resolve_name(task.computation)(model, task.requests, settings)
+    return results, time.process_time() - begun
 
 
-def _ready(_: LoadedModel, __: Requests, ___: RequestLimits) -> list[Any]:
-    return []
-
-
-model_is_ready = Computation(_ready)
+def told_of_model(loaded: LoadedModel, places: Sequence[str], settings: ServeSettings) -> list[Any]:
+    """Return what functions tell of a model."""
+    return [resolve_name(place)(settings, loaded) for place in places]
 
 
 @lru_cache(1)

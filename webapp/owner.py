@@ -27,11 +27,12 @@ from gleanset.db.visitors import PENDING, Report, Reports
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import encode
+from gleanset.places import spooled_reports
 from webapp.api import Here
 from webapp.guard import COOKIE, OWNER_API
 from webapp.page_files import PAGE_FILES, YEAR
 from webapp.problems import RefusedRequest
-from webapp.visitors import writable
+from webapp.report_spool import writable
 
 OWNER_COOKIE = "gleanset-owner"
 A_PAGE, FACE_SIDE = 24, 224
@@ -96,7 +97,7 @@ def reports(here: Here, settled: bool = False, claimed: str = "", after: int = 0
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         return {
             "waiting": table.count(),
-            "spooled": len(spool.waiting()),
+            "spooled": len(spooled_reports(spool.root)),
             "reports": [_line(table, step, report) for step, report in shown],
             "last": last,
             "known": {name: _known_faces(dataset, name) for name in names},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
@@ -13,10 +12,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from facecrop.detectors.drawnface import MODEL
-from webapp.box_styles import BROWSER, finder_for, style_between
 from webapp.guard import COOKIE
-from webapp.served import LoadedModel
 from webapp.service import Service
 from webapp.settings import ServeSettings
 
@@ -54,10 +50,10 @@ class PageFiles(StaticFiles):
 PAGE_FILES = PageFiles()
 
 
-async def _finder(_: Request) -> Response:
-    return FileResponse(
-        MODEL, media_type="application/octet-stream", headers={"cache-control": "no-cache"}
-    )
+async def _finder(request: Request) -> Response:
+    service: Service = request.app.state.service
+    kind, headers = "application/octet-stream", {"cache-control": "no-cache"}
+    return FileResponse(service.models.now.finder, media_type=kind, headers=headers)
 
 
 async def _front(request: Request) -> Response:
@@ -74,38 +70,17 @@ async def _front(request: Request) -> Response:
     return answer
 
 
-def manifest_for(settings: ServeSettings, loaded: LoadedModel) -> bytes:
+def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
     """Return what a phone must know to install the page: under its own title, if it has one."""
     manifest = msgspec.json.decode((PAGE / MANIFEST).read_bytes(), type=dict[str, object])
-    of_faces = loaded.model.cropping.read.detector is not None
     title = settings.web.title or ("Who is this?" if of_faces else "What is this?")
     return msgspec.json.encode(manifest | {"name": title, "short_name": title})
 
 
-def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
-    """Return what the page must know of a model, as the JSON of `GET /api/v1/classes`."""
-    spec = loaded.model.cropping.read.detector
-    detector = spec.name if spec else ""
-    return {
-        "title": settings.web.title or "",
-        "languages": settings.web.languages,
-        "sure_from": settings.web.sure_from,
-        "run": loaded.run,
-        "classes": loaded.shown,
-        "size": loaded.model.facts.size,
-        "cropping": loaded.model.cropping.to_json(),
-        "finder": finder_for(detector),
-        "box_style": style_between(BROWSER, detector),
-        "portraits": settings.web.faces and settings.dataset is not None,
-        "on_device": settings.on_device,
-        "reports": settings.dataset is not None,
-    }
-
-
 async def _manifest(request: Request) -> Response:
     service: Service = request.app.state.service
-    data, kind = manifest_for(service.settings, service.models.now), KINDS[".webmanifest"]
-    return Response(data, media_type=kind, headers={"cache-control": "no-cache"})
+    data = manifest_for(service.settings, of_faces=service.models.now.of_faces)
+    return Response(data, 200, {"cache-control": "no-cache"}, KINDS[".webmanifest"])
 
 
 async def _shared(_: Request) -> Response:

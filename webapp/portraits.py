@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,34 +14,31 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.records import Sample
-from webapp.served import LoadedModel
+from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
 
 LARGE_ENOUGH = 200  # pixels of a face; what is larger makes no better portrait
 EXAMPLE = 960  # pixels of the longer side
 TRIED = 5  # pictures, where files are missing
+NOTHING: dict[str, Any] = {"faces": {}, "example": None}
 
 
-class Portraits(NamedTuple):
-    """JPEGs as data URIs: a small one of each class, and one to try, None where there is none."""
+def portraits_of(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
+    """Return what the first screen shows of the classes of a model: nothing unless allowed.
 
-    faces: dict[str, str]
-    example: str | None
-
-
-def portraits_of(settings: ServeSettings, loaded: LoadedModel) -> Portraits:
-    """Return what the first screen shows of the classes of a model: nothing unless allowed."""
+    JPEGs as data URIs: a small one of each class, and one to try, None where there is none.
+    """
     if settings.dataset is None or not settings.web.faces:
-        return Portraits({}, None)
+        return NOTHING
     try:
         with Dataset.open(Path(settings.dataset)) as dataset:
             samples = [one for one in dataset.samples.in_splits() if one.label in loaded.shown]
             samples.sort(key=partial(_rank, _recognised(loaded.file.parent)))
             faces = {name: _face(dataset, samples, name) for name in loaded.shown}
             drawn = {name: face for name, face in faces.items() if face is not None}
-            return Portraits(drawn, _example(dataset, samples))
+            return {"faces": drawn, "example": _example(dataset, samples)}
     except GleansetError:
-        return Portraits({}, None)
+        return NOTHING
 
 
 def _recognised(folder: Path) -> set[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import msgspec
-from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 PROBLEM = "application/problem+json"
 
@@ -29,6 +32,8 @@ class RefusedRequest(Exception):
 
     def response(self) -> Response:
         """Return the answer."""
+        from starlette.responses import Response  # no process that computes needs it
+
         problem = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,

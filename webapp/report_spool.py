@@ -8,26 +8,60 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from curation.web_reports import report_store
-from gleanset import Dataset
-from gleanset.db.visitors import Reports
-from gleanset.errors import GleansetError
+from gleanset import Dataset, errors
+from gleanset.db.visitors import Reports, TakeDownRequests, TakeDownWish
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of
+from gleanset.places import SPOOL, SPOOLED, report_store, spooled_reports
+from webapp.computations import KeptReport
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
-from webapp.visitors import KeptReport, writable
 
-ENDING, DAMAGED = ".report", ".damaged"
+DAMAGED = ".damaged"
+SHORT_WAIT = 0.5
+"""Seconds for which another program's writing may hold a visitor up."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def writable(root: Path) -> Iterator[Dataset]:
+    """Open a dataset that others may be writing to: for this it waits `SHORT_WAIT` at most.
+
+    Raises `RefusedRequest`.
+    """
+    try:
+        with Dataset.open(root) as dataset:
+            dataset.db.wait_at_most(SHORT_WAIT)
+            dataset.db.refuse_if_read_only()
+            yield dataset
+    except (errors.UsageError, errors.InputUnusable, errors.Unreadable) as error:
+        status, reason, retry = 409, "cannot be done", dict[str, str]()
+        if isinstance(error, errors.DatasetBusy):
+            status, reason, retry = 503, "busy", {"retry-after": "2"}
+        elif isinstance(error, errors.DiskFull | errors.NotWritable):
+            status, reason = 503, "cannot keep it"
+        what, mend = getattr(error, "what", str(error)), getattr(error, "mend", "")
+        raise RefusedRequest(status, reason, what, mend, retry) from error
+
+
+def keep_take_down(root: Path, wish: TakeDownWish, most: int) -> bool:
+    """Keep a request, unless `most` wait already; whether it is a new one.
+
+    Raises `RefusedRequest`.
+    """
+    with writable(root) as dataset, dataset.db.write():
+        requests = TakeDownRequests(dataset.db)
+        if requests.count() >= most:
+            raise RefusedRequest(503, "too many wait", "nobody has looked at them yet")
+        return requests.add(wish)
 
 
 class ReportSpool:
@@ -38,7 +72,7 @@ class ReportSpool:
 
     def __init__(self, root: Path, limits: RequestLimits) -> None:
         self.root, self._limits = root, limits
-        self._folder = root / "web" / "spool"
+        self._folder = root / SPOOL
         self._turn = asyncio.Lock()
         self._held_up = False
 
@@ -47,14 +81,6 @@ class ReportSpool:
         async with self._turn:
             return await asyncio.to_thread(work)
 
-    def waiting(self) -> list[Path]:
-        """Return the files of reports that wait for the catalogue, the oldest first."""
-        files = list[tuple[int, Path]]()
-        for file in self._folder.glob(f"*{ENDING}"):
-            with suppress(FileNotFoundError):  # taken meanwhile
-                files.append((file.stat().st_mtime_ns, file))
-        return [file for _, file in sorted(files)]
-
     def keep(self, report: KeptReport) -> bool:
         """Keep a report, and let the catalogue take it if that is free; whether it is a new one.
 
@@ -62,7 +88,7 @@ class ReportSpool:
         """
         claim = report.claim
         identity = msgspec.json.encode((claim.sha256, claim.box, claim.claimed))
-        file = self._folder / f"{sha256_of(identity)}{ENDING}"
+        file = self._folder / f"{sha256_of(identity)}{SPOOLED}"
         with writable(self.root) as dataset:
             if file.exists() or Reports(dataset.db).has(claim):
                 return False
@@ -76,7 +102,7 @@ class ReportSpool:
         """Raise `RefusedRequest` for a picture that was taken down, or where there is no room."""
         if _is_buried(dataset, report):
             raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
-        sizes = [file.stat().st_size for file in self.waiting()]
+        sizes = [file.stat().st_size for file in spooled_reports(self.root)]
         room = self._limits.report_bytes - sum(sizes) - len(report.picture)
         many = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
         if many or _shrunk(dataset, room) > room:
@@ -85,11 +111,11 @@ class ReportSpool:
     def take(self) -> None:
         """Let the catalogue take what waits, unless another program writes to it for long."""
         try:
-            for file in self.waiting():
+            for file in spooled_reports(self.root):
                 with writable(self.root) as dataset:
                     _take(dataset, file)
             self._held_up = False
-        except (RefusedRequest, GleansetError, OSError) as error:
+        except (RefusedRequest, errors.GleansetError, OSError) as error:
             if not self._held_up:
                 log.warning("reports wait in %s: %s", self._folder, getattr(error, "detail", error))
             self._held_up = True

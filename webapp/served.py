@@ -1,36 +1,33 @@
-"""Which model a server answers by, and what is shown of it, by the `[web]` table.
+"""Which model a server answers by: a small file names it, and the server watches that file.
 
-A small file names the model, and every worker watches that file.
-
-So a retrained run is taken over, and taken back, without a request that is dropped: a worker loads
-the new model beside the old one, and what was begun ends with the model it began with.
+So a retrained run is taken over, and taken back, without a request that is dropped: what was begun
+ends with the model it began with.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from baseline.data.pixels import Pixels
-from baseline.use.engines.base import ModelFacts
-from baseline.use.engines.onnx_engine import OnnxEngine
-from baseline.use.model import Model, PictureAnswer
 from gleanset.config import did_you_mean
-from gleanset.db.faces import WHOLE
-from gleanset.errors import GleansetError, InputUnusable, UsageError
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of_file
 from gleanset.settings import WebSettings
+from gleanset.work.processes import worker_pool
+from webapp.computations import FACTS, JOB, TELL, ModelSource, Task, computed
+from webapp.settings import ServeSettings
 
 FILE = "served.json"
 KEPT = 20
 """Models before the one in force that are remembered."""
+LOAD_SECONDS = 300.0
 log = logging.getLogger(__name__)
 
 
@@ -94,25 +91,15 @@ def write_served(place: Path, served: ServedModels) -> None:
     write_atomic(place, json.dumps(msgspec.to_builtins(served), indent=1).encode())
 
 
-def shown_classes(known: Sequence[str], web: WebSettings) -> tuple[str, ...]:
-    """Return the classes of a model that are shown, in the model's order: all, or those named.
-
-    A retrained model may lack some of them. Raises `UsageError` where it has none.
-    """
-    shown = tuple(name for name in known if not web.classes or name in web.classes)
-    if not shown:
-        raise _unknown_class(web.classes[0], known)
-    return shown
-
-
 def refuse_unknown_classes(known: Sequence[str], web: WebSettings) -> None:
     """Raise `UsageError` for a class to be shown that the model does not know."""
     for name in web.classes:
         if name not in known:
-            raise _unknown_class(name, known)
+            raise unknown_class(name, known)
 
 
-def _unknown_class(name: str, known: Sequence[str]) -> UsageError:
+def unknown_class(name: str, known: Sequence[str]) -> UsageError:
+    """Return the error of a class to be shown that the model does not know."""
     meant = did_you_mean(name, known)
     return UsageError(
         f"{name!r} is to be shown on the page, and is no class of the model",
@@ -120,133 +107,65 @@ def _unknown_class(name: str, known: Sequence[str]) -> UsageError:
     )
 
 
-def with_threshold(facts: ModelFacts, web: WebSettings) -> ModelFacts:
-    """Return the same model with the page's own threshold of "unknown", where it has one."""
-    if web.unknown_below is None:
-        return facts
-    rule = msgspec.structs.replace(facts.answers, unknown_below=web.unknown_below)
-    return replace(facts, answers=rule)
+class ServedFacts(NamedTuple):
+    """What the process that talks HTTP knows of a model: it loads none itself.
 
-
-def answers_shown(
-    model: Model, pixels: Pixels, shown: Sequence[str], top: int
-) -> list[PictureAnswer]:
-    """Return the answers to pixels (uint8 N x size x size x 3) in the classes that are shown.
-
-    Probabilities stay as they are. What is of a class that is not shown is "unknown".
+    `page` and `device` are the JSON of `GET /api/v1/classes` and `model.json`. `of_faces` says
+    whether it judges faces, `finder` which file finds them in a browser.
     """
-    if len(shown) == len(model.classes):
-        return model.answers_to(pixels, top)
-    return [_shown(answer, shown, top) for answer in model.answers_to(pixels, len(model.classes))]
-
-
-def _shown(answer: PictureAnswer, shown: Sequence[str], top: int) -> PictureAnswer:
-    return replace(
-        answer,
-        label=answer.label if answer.label in shown else None,
-        predictions=tuple(one for one in answer.predictions if one.label in shown)[:top],
-        nearest=tuple(one for one in answer.nearest if one.label in shown),
-    )
-
-
-class ModelSource(NamedTuple):
-    """The file of a model, and its hash: the same path may get another file."""
-
-    file: str
-    sha256: str
-
-
-class LoadedModel(NamedTuple):
-    """A model with the name of its run, the classes that are `shown`, and where it is from."""
 
     run: str
-    model: Model
-    file: Path
-    shown: tuple[str, ...]
     source: ModelSource
-
-    def answers_to(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
-        """Return the answers to pixels that were read already, in the classes that are shown."""
-        return answers_shown(self.model, pixels, self.shown, top)
-
-
-def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
-    """Return classes, thresholds and cutting of a model, and how large its file is."""
-    facts, read = loaded.model.facts, loaded.model.cropping.read
-    return {
-        "run": loaded.run,
-        "bytes": loaded.file.stat().st_size,
-        "sha256": loaded.source.sha256,
-        "classes": facts.classes,
-        "shown": loaded.shown,
-        "size": facts.size,
-        "fit": facts.fit,
-        "detector": read.detector.name if read.detector else WHOLE,
-        "cut": {
-            "margin": read.cutting.margin,
-            "square": read.cutting.square,
-            "pad": read.cutting.pad,
-        },
-        "unknown_below": facts.answers.unknown_below,
-        "unfamiliar_below": facts.answers.unfamiliar_below,
-        "thresholds": facts.answers.thresholds,
-        "scale": msgspec.to_builtins(facts.scale),
-    }
+    of_faces: bool
+    finder: str
+    page: dict[str, Any]
+    device: dict[str, Any]
 
 
 class ModelInForce:
-    """The model that one worker answers by, as `web` shows it, with a `detector` as in `load`."""
+    """The model that a server answers by: that which its file names by now."""
 
-    def __init__(
-        self, place: Path, web: WebSettings | None = None, detector: str | None = None
-    ) -> None:
-        """Load it.
+    now: ServedFacts
 
-        Raises `InputUnusable` for no model, `UsageError` for no way to cut pictures and where no
-        class of it is to be shown.
-        """
-        self._place, self._web, self._detector = place, web or WebSettings(), detector
-        self._seen = _stamp(place)
-        self.now = self._loaded(read_served(place).in_force)
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
 
-    def look(self) -> bool:
+    async def load(self) -> None:
+        """Let it answer. Raises what `checked_facts` raises."""
+        self._seen = _stamp(self._settings.served)
+        self.now = await asyncio.to_thread(checked_facts, self._settings)
+
+    async def look(self) -> bool:
         """Take over what the file names by now; True where that is another model.
 
         A model that cannot be loaded is told in the log, and the old one goes on.
         """
-        stamp = _stamp(self._place)
-        if stamp in (self._seen, None):
+        if _stamp(self._settings.served) in (self._seen, None):
             return False
-        self._seen = stamp
         try:
-            loaded = self._loaded(read_served(self._place).in_force)
-        except (GleansetError, OSError) as error:
+            await self.load()
+        except Exception as error:  # also of a process that it ends
             log.warning("the model before goes on: %s", error)
             return False
-        self.now = loaded
         return True
 
-    def _loaded(self, served: ServedModel) -> LoadedModel:
-        file = Path(served.file)
-        source = ModelSource(served.file, sha256_of_file(file) if file.is_file() else "")
-        return load_model(source, self._web, self._detector)
+
+def checked_facts(settings: ServeSettings) -> ServedFacts:
+    """Return what is told of the model to serve, which a process of its own loads to see that it
+    can be. Raises what `loaded_model.load_model` raises.
+    """
+    file = read_served(Path(settings.served)).in_force.file
+    source = ModelSource(file, sha256_of_file(Path(file)) if Path(file).is_file() else "")
+    task = Task(TELL, settings.to_text(), source, [FACTS])
+    with worker_pool(1, LOAD_SECONDS, JOB) as pool:
+        (facts,), _ = pool.schedule(computed, task).result()
+    assert isinstance(facts, ServedFacts)
+    return facts
 
 
-def load_model(source: ModelSource, web: WebSettings, detector: str | None) -> LoadedModel:
-    """Return a model as a page shows it. Raises what `ModelInForce` raises."""
-    place = Path(source.file)
-    # One thread: processes side by side keep the cores busy, and threads in each would wait.
-    engine = OnnxEngine(place, threads=1)
-    engine.facts = with_threshold(engine.facts, web)
-    model = Model(engine, place, detector)
-    # Asked for now, so that the first visitor does not wait and what lacks is said at once.
-    model.cropping  # noqa: B018
-    return LoadedModel(model.facts.run, model, place, shown_classes(model.classes, web), source)
-
-
-def _stamp(place: Path) -> tuple[int, int] | None:
+def _stamp(place: str) -> tuple[int, int] | None:
     try:
-        told = place.stat()
+        told = Path(place).stat()
     except OSError:
         return None
     return told.st_mtime_ns, told.st_ino

@@ -16,7 +16,7 @@ from gleanset.errors import UsageError
 from gleanset.platform import cores
 from gleanset.work.progress import Progress
 from webapp.request import ServeRequest
-from webapp.served import ModelInForce, refuse_unknown_classes
+from webapp.served import checked_facts, refuse_unknown_classes
 from webapp.served_runs import following, put_in_force
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
@@ -39,19 +39,13 @@ def serve_page(
 
     `show` gets the page's address, `progress` what goes on.
 
-    Raises what `put_in_force`, `ModelInForce` and `run_server` raise.
+    Raises what `put_in_force`, `checked_facts` and `run_server` raise.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
         web = page_settings(root)
         address = request.address()
         place, line = put_in_force(root, request.run, folder, web.run, progress)
-        # Whatever is wrong with it is said now, and not by each worker.
-        now = ModelInForce(place, web, request.detector).now
-        refuse_unknown_classes(now.model.classes, web)
-        progress.say(line)
-        if place.parent != folder:
-            stack.enter_context(following(root, place, web.run))
         admitted = admission(request.host, request.host_name, public=request.public)
         owner = _owner_token(root) if request.owner else None
         settings = ServeSettings(
@@ -67,6 +61,11 @@ def serve_page(
             processes=request.workers or cores(),
             limits=RequestLimits(per_minute=request.per_minute),
         )
+        # Whatever is wrong with the model is said now, and not by each process.
+        refuse_unknown_classes(checked_facts(settings).device["classes"], web)
+        progress.say(line)
+        if place.parent != folder:
+            stack.enter_context(following(root, place, web.run))
 
         def announce(port: int) -> None:
             show(_page_address(address, port, "", admitted.token))

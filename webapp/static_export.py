@@ -14,18 +14,14 @@ from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of_file
 from gleanset.work.progress import Progress
+from webapp.computations import ModelSource
+from webapp.loaded_model import LoadedModel, facts_for_device, load_model, page_facts
 from webapp.model_card import model_card
 from webapp.npm_parts import are_current
-from webapp.page_files import FINDER, MANIFEST, PAGE, manifest_for, page_facts
+from webapp.page_files import FINDER, MANIFEST, PAGE, manifest_for
 from webapp.portraits import portraits_of
 from webapp.request import StaticPageRequest
-from webapp.served import (
-    LoadedModel,
-    ModelSource,
-    facts_for_device,
-    load_model,
-    refuse_unknown_classes,
-)
+from webapp.served import refuse_unknown_classes
 from webapp.served_runs import served_run
 from webapp.settings import ServeSettings, page_settings
 
@@ -65,15 +61,15 @@ def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, 
         if path.name not in OF_SERVERS and path.suffix != ".gz":
             yield path.relative_to(PAGE).as_posix(), path.read_bytes()
     yield FINDER.lstrip("/"), MODEL.read_bytes()
-    yield MANIFEST, manifest_for(settings, loaded)
+    yield MANIFEST, manifest_for(settings, of_faces=loaded.of_faces)
     yield f"{API}/model.onnx", loaded.file.read_bytes()
     portraits = portraits_of(settings, loaded)
     alone = msgspec.structs.replace(settings, dataset=None)  # nobody takes reports and requests
-    own = {"finder": "browser", "portraits": bool(portraits.faces), "server": False}
+    own = {"finder": "browser", "portraits": bool(portraits["faces"]), "server": False}
     answers = {
         "classes": page_facts(alone, loaded) | own,
         "card": model_card(alone, loaded),
-        "portraits": portraits._asdict(),
+        "portraits": portraits,
         "model.json": facts_for_device(loaded),
     }
     yield from ((f"{API}/{name}", msgspec.json.encode(told)) for name, told in answers.items())

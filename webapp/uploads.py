@@ -10,15 +10,15 @@ from starlette.exceptions import HTTPException
 
 from gleanset.records import Box
 from webapp.api_models import MarkedBox
+from webapp.computations import Upload
 from webapp.problems import RefusedRequest
-from webapp.recognizer import Upload
 from webapp.settings import RequestLimits
 
 LONGEST_NAME = 200
 FORM = "multipart/form-data"
 
 
-def need_form(request: Request) -> None:
+async def need_form(request: Request) -> None:
     """Raise `RefusedRequest` for what is sent in another way."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != FORM:

@@ -1,26 +1,14 @@
-"""What visitors say and ask, kept for a person: answers that are wrong, pictures to remove."""
+"""What visitors say and ask, looked at: answers that are wrong, pictures to remove."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import msgspec
-
 from baseline.use.picture_parts import NO_FACE
-from gleanset import Dataset
 from gleanset.db.classes import class_name
-from gleanset.db.visitors import Claim, TakeDownRequests, TakeDownWish
-from gleanset.errors import (
-    DatasetBusy,
-    DiskFull,
-    InputUnusable,
-    NotWritable,
-    Unreadable,
-    UsageError,
-)
+from gleanset.db.visitors import Claim, TakeDownWish
+from gleanset.errors import Unreadable, UsageError
 from gleanset.files.names import kept_name
 from gleanset.files.store import sha256_of
 from gleanset.images.cut import within
@@ -28,36 +16,23 @@ from gleanset.images.measure import measure
 from gleanset.records import Box
 from webapp.api_models import SentReport, SentTakeDown
 from webapp.bare_picture import bare_picture
-from webapp.model_process import Computation
+from webapp.computations import KeptReport, Upload
+from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest
-from webapp.recognizer import Upload, answers_to
-from webapp.served import LoadedModel
-from webapp.settings import RequestLimits
+from webapp.recognizer import answers_to
+from webapp.settings import RequestLimits, ServeSettings
 
 LONGEST_NOTE = 1000
 UNKNOWN = ("unknown", "未知", "不明")
 """What the page answers where it names nobody, in its languages."""
-SHORT_WAIT = 0.5
-"""Seconds for which another program's writing may hold a visitor up."""
 LONGEST = {"page": 2000, "words": 1000, "reason": 1000, "contact": 200}
 
 
-class KeptReport(msgspec.Struct, frozen=True):
-    """A report with its picture, and the hash of the file that this came in."""
-
-    claim: Claim
-    picture: bytes
-    sent: str
-
-
 def claims_of(
-    loaded: LoadedModel, requests: Sequence[tuple[Upload, SentReport]], limits: RequestLimits
+    loaded: LoadedModel, requests: Sequence[tuple[Upload, SentReport]], settings: ServeSettings
 ) -> list[KeptReport]:
     """Return reports with what the model itself says of them. Raises `RefusedRequest`."""
-    return [_claim(loaded, upload, sent, limits) for upload, sent in requests]
-
-
-CLAIM = Computation(claims_of)
+    return [_claim(loaded, upload, sent, settings.limits) for upload, sent in requests]
 
 
 def _claim(
@@ -106,46 +81,11 @@ def _answer(
     return part["answer"], part["predictions"][0]["confidence"]
 
 
-@contextmanager
-def writable(root: Path) -> Iterator[Dataset]:
-    """Open a dataset that others may be writing to: for this it waits `SHORT_WAIT` at most.
-
-    Raises `RefusedRequest`.
-    """
-    try:
-        with Dataset.open(root) as dataset:
-            dataset.db.wait_at_most(SHORT_WAIT)
-            dataset.db.refuse_if_read_only()
-            yield dataset
-    except (UsageError, InputUnusable, Unreadable) as error:
-        status, reason = 409, "cannot be done"
-        if isinstance(error, DatasetBusy | DiskFull | NotWritable):
-            status, reason = 503, "busy" if isinstance(error, DatasetBusy) else "cannot keep it"
-        retry = {"retry-after": "2"} if reason == "busy" else {}
-        what, mend = getattr(error, "what", str(error)), getattr(error, "mend", "")
-        raise RefusedRequest(status, reason, what, mend, retry) from error
-
-
-def keep_take_down(root: Path, wish: TakeDownWish, most: int) -> bool:
-    """Keep a request, unless `most` wait already; whether it is a new one.
-
-    Raises `RefusedRequest`.
-    """
-    with writable(root) as dataset, dataset.db.write():
-        requests = TakeDownRequests(dataset.db)
-        if requests.count() >= most:
-            raise RefusedRequest(503, "too many wait", "nobody has looked at them yet")
-        return requests.add(wish)
-
-
 def wishes_of(
-    _: LoadedModel, requests: Sequence[tuple[Upload | None, SentTakeDown]], limits: RequestLimits
+    _: LoadedModel, requests: Sequence[tuple[Upload | None, SentTakeDown]], settings: ServeSettings
 ) -> list[TakeDownWish]:
     """Return which pictures are meant; of those sent their hashes. Raises `RefusedRequest`."""
-    return [_wish(upload, wish, limits) for upload, wish in requests]
-
-
-WISH = Computation(wishes_of)
+    return [_wish(upload, wish, settings.limits) for upload, wish in requests]
 
 
 def _wish(upload: Upload | None, wish: SentTakeDown, limits: RequestLimits) -> TakeDownWish:

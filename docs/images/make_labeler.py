@@ -25,7 +25,6 @@ from PIL import Image
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
 
-from curation.web_reports import report_store
 from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
@@ -33,6 +32,7 @@ from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.visitors import Claim, Reports
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
+from gleanset.places import report_store
 from labeler.numbers import set_target
 from labeler.qt.app import SIZE, make_application, picture_of
 from labeler.qt.theme import show_theme

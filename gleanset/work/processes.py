@@ -10,6 +10,7 @@ come to ignore it; and a pool may end while one is starting. Either would show a
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -209,6 +210,7 @@ def _in_worker(environment: dict[str, str]) -> None:
     """
     from gleanset.work.one_thread import compute_on_one_thread
 
+    gc.freeze()  # what is shared with the server of workers stays shared
     os.environ.clear()
     os.environ.update(environment)
     compute_on_one_thread()

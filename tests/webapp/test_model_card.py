@@ -22,7 +22,6 @@ from gleanset.db.maintenance import Maintenance
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
 from gleanset.settings import WebSettings
-from webapp import model_card
 from webapp.served import ServedModel, read_served, write_served
 
 BOX = Box(0, 0, 10, 10)
@@ -145,7 +144,7 @@ def test_what_was_taken_down_since_is_told(
     Maintenance(dataset.db).forget(hashlib.sha256(b"3").hexdigest(), "asked to")
     # Counting a large catalogue takes a while, so a card is kept for a minute.
     assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
-    monkeypatch.setattr(model_card, "SECONDS", 0.0)
+    monkeypatch.setattr("webapp.service.SECONDS", 0.0)
     told = client.get("/api/v1/card").json()["learnt_from"]
     assert (told["gone"], told["images"], told["unlicensed"]) == (1, 3, 0)
 

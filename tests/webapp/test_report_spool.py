@@ -20,6 +20,7 @@ from curation.web_reports import picture_of_report, refuse_reports
 from gleanset import Dataset
 from gleanset.db.visitors import REFUSED, Reports
 from gleanset.images.decode import decode
+from pipeline.status import status
 from webapp.bare_picture import bare_picture
 
 KEEP = """
@@ -31,7 +32,7 @@ from gleanset.db.visitors import Claim
 from gleanset.files.store import sha256_of
 from webapp.report_spool import ReportSpool
 from webapp.settings import RequestLimits
-from webapp.visitors import KeptReport
+from webapp.computations import KeptReport
 spool = ReportSpool(Path(sys.argv[1]), RequestLimits())
 for number in range(int(sys.argv[2]), 100_000):
     Image.new("RGB", (9, 9), number).save(file := io.BytesIO(), "PNG")
@@ -67,6 +68,7 @@ def test_while_another_program_writes_nobody_waits_and_no_report_is_lost(
         assert longest < 5
         assert report(client, claimed="mei 3").json() == {"new": False}
         assert Reports(dataset.db).count() == 0
+        assert status(dataset)["reports"]["waiting"] == 12
     assert eventually(lambda: Reports(dataset.db).count() == 12)
     assert eventually(lambda: not list((dataset.root / "web" / "spool").iterdir()))
 

@@ -137,10 +137,10 @@ def test_a_model_that_is_put_in_force_answers_without_a_restart(
     other = write_model(tmp_path / "others.onnx", ("a", "b", "c"))
     before = read_served(served)
     write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
-    assert models.look()
+    assert client.portal.call(models.look)
     assert client.get("/api/v1/classes").json()["classes"] == ["a", "b", "c"]
     write_served(served, read_served(served).taken_back())
-    assert models.look()
+    assert client.portal.call(models.look)
     assert client.get("/api/v1/classes").json()["classes"] == list(CLASSES)
 
 
@@ -154,7 +154,7 @@ def test_a_model_is_served_from_a_folder_that_is_not_utf_8(
     write_model(folder / "others.onnx", ("a", "b", "c"))
     other = ServedModel("others", str(folder / "others.onnx"))
     write_served(served, read_served(served).taken_over(other, follow=False))
-    assert models.look()
+    assert client.portal.call(models.look)
     assert client.get("/api/v1/classes").json()["classes"] == ["a", "b", "c"]
     settings = ServeSettings(str(folder))
     assert ServeSettings.from_text(settings.to_text()) == settings
@@ -164,7 +164,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(serve: Serve, served: 
     client = serve()
     models = client.app.state.service.models  # type: ignore[attr-defined]
     served.write_text('{"models": [{"run": "gone", "file": "/nowhere.onnx"}]}')
-    assert not models.look()
+    assert not client.portal.call(models.look)
     assert client.get("/api/v1/health").json()["run"] == "colours"
 
 
@@ -178,7 +178,7 @@ def test_a_model_that_does_not_fit_its_labels_is_refused(
         OnnxEngine(other)
     before = read_served(served)
     write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
-    assert not models.look()
+    assert not client.portal.call(models.look)
     assert parts(client.post(PREDICT, files=sent(picture_of("red"))))[0]["answer"] == "red"
 
 

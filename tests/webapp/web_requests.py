@@ -62,6 +62,8 @@ def serving(
         while not server.started:
             assert thread.is_alive(), "the server does not begin"
             time.sleep(0.01)
-        yield listening.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()

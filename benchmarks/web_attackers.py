@@ -1,0 +1,222 @@
+"""A minute of two attackers against `webapp serve`, beside visitors who ask ordinary pictures.
+
+    python benchmarks/web_attackers.py MODEL.onnx HOSTILE [--seconds 60]
+
+Each attacker has one address and several threads, and says at each request that somebody else asks.
+They send crowds of faces, PNGs of 49 megapixels and go, 19 MB at a time side by side, heads and
+bodies that never end, thousands of parts, the files of the folder HOSTILE, and reports with junk
+behind the picture. Three visitors, each with an address of its own, ask a drawing with two faces
+every other second. The server has its defaults and looks for faces by animeface. The last line is
+JSON: how many visitors' requests were answered and how soon, what attackers were answered, and the
+most memory that all processes of the server held (proportional set size, looked at each half
+second).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import random
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from PIL import Image
+from web_throughput import memory, serving
+
+from gleanset import Dataset
+from tools.sample.character import random_character, random_expression
+from tools.sample.scene import Figure, Scene, paint_scene
+
+API = "/api/v1"
+ATTACKERS, VISITORS = ("127.0.0.2", "127.0.0.3"), ("127.0.0.4", "127.0.0.5", "127.0.0.6")
+UPLOAD, THREADS = 19_000_000, 4
+HEAD = (
+    "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: {}\r\n"
+    "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {}\r\n\r\n"
+)
+
+
+def part(name: str, data: bytes) -> bytes:
+    """A part of a form, as a file."""
+    about = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="a.png"\r\n\r\n'
+    return about.encode() + data + b"\r\n"
+
+
+def posted(
+    port: int, *parts: bytes, source: str, path: str = f"{API}/predict", length: int = 0
+) -> socket.socket:
+    """A connection from an address of this machine, on which a form was sent."""
+    body = b"".join(parts) + b"--x--\r\n"
+    asker = f"10.{random.randrange(256)}.{random.randrange(256)}.1"
+    connection = socket.create_connection(("127.0.0.1", port), 60, (source, 0))
+    connection.sendall(HEAD.format(path, asker, length or len(body)).encode() + body)
+    return connection
+
+
+def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and JSON of what comes; status 0 where nothing does."""
+    answer = b""
+    with connection, suppress(OSError):
+        while not answer.endswith(b"}") and (more := connection.recv(65536)):
+            answer += more
+    if not answer:
+        return 0, {}, None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(first.split()[1]), headers, json.loads(body)
+
+
+@cache
+def drawing() -> bytes:
+    """A scene with two faces, as PNG."""
+    dice = random.Random(3)
+    figures = tuple(
+        Figure(random_character(x), x, 60, 260, 0, random_expression(dice)) for x in (60, 400)
+    )
+    return _saved(paint_scene(Scene((720, 400), "room", 1, (1.0, 1.0, 1.0), figures)), "PNG")
+
+
+@cache
+def crowd() -> bytes:
+    """144 faces in 1,920 x 1,920: animeface takes seconds, and holds Python's lock meanwhile."""
+    face = Image.open(io.BytesIO(drawing())).crop((60, 60, 320, 320)).resize((160, 160))
+    sheet = Image.new("RGB", (1920, 1920))
+    for place in range(144):
+        sheet.paste(face, (place % 12 * 160, place // 12 * 160))
+    return _saved(sheet, "JPEG")
+
+
+@cache
+def bomb() -> bytes:
+    """A PNG of 49 megapixels in 0.15 MB."""
+    return _saved(Image.new("RGB", (7000, 7000)), "PNG")
+
+
+def _saved(picture: Image.Image, kind: str) -> bytes:
+    picture.convert("RGB").save(buffer := io.BytesIO(), kind)
+    return buffer.getvalue()
+
+
+class Attacker:
+    """What one address tries, over and over, in several threads; `answers` counts the statuses."""
+
+    def __init__(self, port: int, source: str, hostile: Path) -> None:
+        self.answers: Counter[int] = Counter()
+        self._port, self._source = port, source
+        files = [path.read_bytes() for path in sorted(hostile.iterdir()) if path.is_file()]
+        self._hostile = [part("files", data) for data in files]
+        report = part("file", _saved(Image.new("RGB", (60, 40), "red"), "JPEG") + bytes(UPLOAD))
+        claim = (
+            b'--x\r\nContent-Disposition: form-data; name="report"\r\n\r\n{"claimed": "mei"}\r\n'
+        )
+        crowds, large = [part("files", crowd())] * 2, part("files", bytes(UPLOAD))
+        self._attacks: list[Callable[[], object]] = [
+            lambda: self._ask(*crowds),
+            lambda: self._go(part("files", bomb()) * 20),
+            lambda: self._at_once(10, lambda: self._ask(large)),
+            lambda: self._at_once(50, lambda: self._go(length=1000)),
+            lambda: self._at_once(50, self._half_a_head),
+            lambda: self._ask(part("files", b"") * 5000),
+            lambda: list(map(self._ask, self._hostile)),
+            lambda: self._ask(report, claim, path=f"{API}/reports"),
+        ]
+
+    def attack(self, ended: threading.Event) -> None:
+        """Try one after the other in another order each time."""
+        while not ended.is_set():
+            for each in random.sample(self._attacks, len(self._attacks)):
+                if not ended.is_set():
+                    each()
+
+    def _ask(self, *parts: bytes, path: str = f"{API}/predict") -> None:
+        with suppress(OSError):
+            connection = posted(self._port, *parts, source=self._source, path=path)
+            self.answers[answer_on(connection)[0]] += 1
+
+    def _go(self, *parts: bytes, length: int = 0) -> None:
+        with suppress(OSError), posted(self._port, *parts, source=self._source, length=length):
+            time.sleep(2)
+
+    def _half_a_head(self) -> None:
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", self._port), 60, (self._source, 0)) as one,
+        ):
+            one.sendall(b"GET / HTTP/1.1\r\nHost: local")
+            time.sleep(2)
+
+    def _at_once(self, times: int, work: Callable[[], None]) -> None:
+        with ThreadPoolExecutor(times) as threads:
+            for _ in range(times):
+                threads.submit(work)
+
+
+def visit(port: int, source: str, until: float) -> list[tuple[int, float]]:
+    """Ask a drawing every other second; status and seconds of each answer."""
+    taken = []
+    while (begun := time.monotonic()) < until:
+        status = answer_on(posted(port, part("files", drawing()), source=source))[0]
+        taken.append((status, time.monotonic() - begun))
+        time.sleep(max(0.0, 2 - taken[-1][1]))
+    return taken
+
+
+def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, Any]:
+    """Serve a model to visitors while it is attacked; the figures. Reports go to `root`."""
+    Dataset.create(root).close()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, "-m", "webapp", "serve", str(model), "-d", str(root)]
+    line += ["--port", str(port), "--detector", "animeface"]
+    with serving(line, port) as group, ThreadPoolExecutor(64) as pool:
+        visit(port, VISITORS[0], time.monotonic() + 3)
+        attackers = [Attacker(port, source, hostile) for source in ATTACKERS]
+        ended, most, until = threading.Event(), list[float](), time.monotonic() + seconds
+        for attacker in attackers * THREADS:
+            pool.submit(attacker.attack, ended)
+        visits = [pool.submit(visit, port, source, until) for source in VISITORS]
+        while time.monotonic() < until:
+            most.append(memory(group))
+            time.sleep(0.5)
+        ended.set()
+        taken = [each for one in visits for each in one.result()]
+    took = [second for _, second in taken]
+    return {
+        "asked": len(taken),
+        "answered": round(sum(status == 200 for status, _ in taken) / len(taken), 3),
+        "seconds": {"median": round(median(took), 2), "p95": round(quantiles(took, n=20)[-1], 2)},
+        "visitors": dict(Counter(status for status, _ in taken)),
+        "attackers": dict(sum((one.answers for one in attackers), Counter())),
+        "memory_mb": {"before": most[0], "most": max(most)},
+    }
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("hostile", type=Path)
+    parser.add_argument("--seconds", type=float, default=60)
+    given = parser.parse_args()
+    with TemporaryDirectory() as scratch:
+        print(json.dumps(siege(given.model, given.hostile, given.seconds, Path(scratch))))
+
+
+if __name__ == "__main__":
+    main()
