@@ -9,7 +9,7 @@ behind the picture. Three visitors, each with an address of its own, ask a drawi
 every other second. The server has its defaults and looks for faces by animeface. The last line is
 JSON: how many visitors' requests were answered and how soon, what attackers were answered, and the
 most memory that all processes of the server held (proportional set size, looked at each half
-second).
+second), and how many are left when the first of them was killed meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import random
+import signal
 import socket
 import sys
 import threading
@@ -35,7 +37,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from PIL import Image
-from web_throughput import memory, serving
+from web_throughput import memory, processes, serving
 
 from gleanset import Dataset
 from tools.sample.character import random_character, random_expression
@@ -194,8 +196,10 @@ def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, A
         while time.monotonic() < until:
             most.append(memory(group))
             time.sleep(0.5)
-        ended.set()
         taken = [each for one in visits for each in one.result()]
+        os.kill(group, signal.SIGKILL)
+        left = _left(group)
+        ended.set()
     took = [second for _, second in taken]
     return {
         "asked": len(taken),
@@ -204,7 +208,18 @@ def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, A
         "visitors": dict(Counter(status for status, _ in taken)),
         "attackers": dict(sum((one.answers for one in attackers), Counter())),
         "memory_mb": {"before": most[0], "most": max(most)},
+        "left_after_kill": left,
     }
+
+
+def _left(group: int) -> int:
+    """How many processes of a group run on, half a minute later at most."""
+    for _ in range(60):
+        left = sum((place / "exe").exists() for place in processes(group))
+        if not left:
+            break
+        time.sleep(0.5)
+    return left
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -75,12 +74,17 @@ class Guard:
             self._check(scope, Headers(scope=scope))
             async with asyncio.timeout(None) as body.patience:
                 body.patience.reschedule(_later(self._settings.limits.seconds))
-                await _while_there(self._app(scope, body, answered), body)
+                gone = asyncio.ensure_future(body.gone())
+                try:
+                    await self._app(scope, body, answered)
+                finally:
+                    gone.cancel()
         except RefusedRequest as refused:
             await refused.response()(scope, receive, answered)
         except TimeoutError:
-            late = RefusedRequest(408, "too slow", "the request did not arrive in time")
-            await late.response()(scope, receive, answered)
+            if not body.complete.is_set():  # else the visitor has gone
+                late = RefusedRequest(408, "too slow", "the request did not arrive in time")
+                await late.response()(scope, receive, answered)
         finally:
             body.forget()
         return None
@@ -187,24 +191,11 @@ class _BoundedBody:
             del self._under_way[self._visitor]
 
     async def gone(self) -> None:
-        """Wait until the visitor has gone, after the whole request has come."""
+        """Have no more patience when the visitor has gone, after the whole request has come."""
         await self.complete.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
-
-
-async def _while_there(answering: Awaitable[None], body: _BoundedBody) -> None:
-    """Answer, unless the visitor goes before."""
-    answer = asyncio.ensure_future(answering)
-    gone = asyncio.ensure_future(body.gone())
-    try:
-        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            answer.result()
-    finally:
-        for task in (answer, gone):
-            task.cancel()
-        await asyncio.wait((answer, gone))
+        self.patience.reschedule(_later(0))
 
 
 def too_large(most: int) -> RefusedRequest:

@@ -12,6 +12,7 @@ import os
 import time
 from array import array
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 SLOTS = 1 << 16
@@ -47,6 +48,7 @@ class RateLimit:
         return int.from_bytes(digest.digest()) % SLOTS
 
 
+@lru_cache(4096)
 def network_of(address: str) -> str:
     """Return the address, or of IPv6 the /64 network: one customer has as many as he likes."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,14 +50,13 @@ def predict(
     """
     together, limits = len(requests) > 1, settings.limits
     bounds = msgspec.structs.replace(limits, pixels=SMALL_PIXELS) if together else limits
-    answers = [answers_to(loaded, uploads, bounds) for uploads in requests]
+    answers = _judged(loaded, [_cut_all(loaded, uploads, bounds) for uploads in requests])
     return [None if together and _has_large(answer) else ENCODE(answer) for answer in answers]
 
 
 def answers_to(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
     """Return the same of one request, as values."""
-    cut = _cut_all(loaded, uploads, limits)
-    return {"run": loaded.run, "pictures": [_judged(loaded, picture) for picture in cut]}
+    return _judged(loaded, [_cut_all(loaded, uploads, limits)])[0]
 
 
 def _has_large(answer: Answer) -> bool:
@@ -98,17 +97,23 @@ def _cut(
     return _CutPicture(upload.name, picture.width, picture.height, parts)
 
 
-def _judged(loaded: LoadedModel, picture: _CutPicture) -> Answer:
-    """Return what the model says of the parts of a picture.
+def _judged(loaded: LoadedModel, requests: Sequence[Sequence[_CutPicture]]) -> list[Answer]:
+    """Return what the model says of the pictures of requests."""
+    pictures = [picture for cut in requests for picture in cut]
+    pixels = [part.pixels for picture in pictures for part in picture.parts]
+    answers = iter(loaded.answers_to(np.stack(pixels), TOP) if pixels else ())
+    shown = iter([_shown(loaded.model, picture, answers) for picture in pictures])
+    return [{"run": loaded.run, "pictures": [next(shown) for _ in cut]} for cut in requests]
 
-    One after the other: on one thread that is quicker than together, and takes half the memory.
-    """
+
+def _shown(model: Model, picture: _CutPicture, answers: Iterator[PictureAnswer]) -> Answer:
     if picture.error is not None:
         return {"name": picture.name, "error": _refused(picture.error)}
-    shown = []
-    for part in picture.parts:
-        (answer,) = loaded.answers_to(part.pixels[None], TOP)
-        shown.append(part_to_json(part, answer) | {"unfamiliar": _unfamiliar(loaded.model, answer)})
+    shown = [
+        part_to_json(part, answer) | {"unfamiliar": _unfamiliar(model, answer)}
+        # The next ones are those of another picture.
+        for part, answer in zip(picture.parts, answers, strict=False)
+    ]
     size = {"width": picture.width, "height": picture.height}
     return {"name": picture.name, **size, "parts": shown}
 

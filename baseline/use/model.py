@@ -77,13 +77,18 @@ class Model:
     """A trained model. Obtained by `baseline.load`.
 
     `place` is where it lies; its pictures are cut as `detector` says, whatever it learnt from:
-    one by its name, or `whole`.
+    one by its name, or `whole`. At most `at_once` pictures go through the network together.
     """
 
     def __init__(
-        self, engine: InferenceEngine, place: Path | None = None, detector: str | None = None
+        self,
+        engine: InferenceEngine,
+        place: Path | None = None,
+        detector: str | None = None,
+        at_once: int = BATCH,
     ) -> None:
         self._engine = engine
+        self._at_once = at_once
         self._place = place
         self._detector = detector
         # Detectors need not bear two threads at once.
@@ -170,7 +175,7 @@ class Model:
 
     def _forward(self, pixels: Pixels) -> NetworkOutputs:
         """Return what the network says of any number of pictures, as many at once as fit."""
-        batch = BatchSize(BATCH, _no_memory)
+        batch = BatchSize(self._at_once, _no_memory)
         parts = list(in_batches(len(pixels), batch, lambda part: self._engine(pixels[part])))
         likeness = [part.likeness for part in parts if part.likeness is not None]
         return NetworkOutputs(

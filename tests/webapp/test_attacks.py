@@ -193,6 +193,7 @@ def test_a_minute_of_two_attackers_costs_visitors_no_answer(
     assert figures["answered"] >= 0.95, figures
     assert figures["seconds"]["p95"] < 10, figures
     assert figures["memory_mb"]["most"] < 2500, figures
+    assert figures["left_after_kill"] == 0, figures
 
 
 def test_processes_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
