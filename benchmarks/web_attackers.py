@@ -27,7 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
@@ -65,7 +65,10 @@ def posted(
     body = b"".join(parts) + b"--x--\r\n"
     asker = f"10.{random.randrange(256)}.{random.randrange(256)}.1"
     connection = socket.create_connection(("127.0.0.1", port), 60, (source, 0))
-    connection.sendall(HEAD.format(path, asker, length or len(body)).encode() + body)
+    with ExitStack() as refused:
+        refused.enter_context(connection)
+        connection.sendall(HEAD.format(path, asker, length or len(body)).encode() + body)
+        refused.pop_all()
     return connection
 
 
