@@ -48,9 +48,9 @@ def _command(module: str, name: str) -> click.Command:
     return found
 
 
-# They look at pictures or engines, not at a dataset.
+# They look at pictures, engines or what comes along, not at a dataset.
 INTO = (("pipeline.cli", "run"), ("pipeline.cli", "demo"))
-WITHOUT_DATASET = ("compare", "docker", "recipes")
+WITHOUT_DATASET = ("backbones", "compare", "detectors", "docker", "recipes")
 
 
 @pytest.fixture

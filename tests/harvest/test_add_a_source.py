@@ -17,6 +17,7 @@ COPIED = (
     "gleanset",
     "harvest",
     "tests/conftest.py",
+    "tests/publisher.py",
     "tests/s3_server.py",
     "tests/sound_datasets.py",
     "tests/stalls.py",
