@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("GLEANSET_VENV", ROOT / ".venv")).absolute()
@@ -49,6 +50,9 @@ CERTIFICATES = {"openssl": "openssl", "certutil": "libnss3-tools"}
 TESTS = WANTED | SCREEN | SHELLS | CERTIFICATES
 # What a command installs; each includes what those before it do.
 EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster]"}
+# A file system in memory, and the bytes that the tests of all processes keep at once, with room.
+MEMORY = "/dev/shm"
+WRITTEN_BY_TESTS = 6 * 2**30
 PYTORCH = "https://pytorch.org/get-started/locally/"
 USAGE = 2
 MISSING = 6
@@ -84,13 +88,22 @@ def run_tests(chosen: list[str]) -> int:
     """Run the chosen tests, or all but those marked long; with --all those, too."""
     # Each of some thousand processes would compile all that it imports, PyTorch included.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    # More processes than cores: many tests wait for a server, a disk or a killed process.
+    # More processes than cores: many tests wait for a server or a killed process.
     workers = (os.cpu_count() or 1) + 3
     pytest = [BIN / "python", "-m", "pytest", "-n", workers, "--dist", "worksteal"]
     if chosen == ["--all"]:
         os.environ["GLEANSET_TESTS_AT_LENGTH"] = "yes"
         return run(pytest)
-    return run([*pytest, *(chosen or ["-m", "not long"])])
+    # Catalogues and files are synced thousands of times, and a disk takes milliseconds each.
+    place = MEMORY if has_room(MEMORY) else None
+    with TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as folder:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+        return run([*pytest, *(chosen or ["-m", "not long"])])
+
+
+def has_room(folder: str) -> bool:
+    """Whether a folder is there and takes all that tests write."""
+    return Path(folder).is_dir() and shutil.disk_usage(folder).free > WRITTEN_BY_TESTS
 
 
 def install_system_packages(wanted: dict[str, str]) -> int:

@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 16_632,
     "pipeline": 4_413,
     "webapp": 3_959,
-    "tests": 59_286,
+    "tests": 59_287,
     "benchmarks and tools": 10_109,
 }
 # Names that do not say what they hold.

@@ -332,7 +332,7 @@ def test_a_folder_that_is_stopped_or_replaced_asks_nothing_more(
     page.unroute("**/predict")
     page.set_input_files("#folder-files", str(tmp_path))
     until(page, f"{BULK} === '3 of 3 looked at'")
-    assert len(ended) == len(held) == 2
+    assert eventually(lambda: page.evaluate("1") and len(ended) == len(held) == 2)
 
 
 def test_pictures_that_another_app_shares_are_opened(opened: Open) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -202,11 +201,11 @@ def test_what_is_no_request_is_refused(client: TestClient, dataset: Dataset) -> 
 
 
 def test_what_a_visitor_types_is_text_and_no_path(
-    client: TestClient, dataset: Dataset, tmp_path: Path
+    client: TestClient, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = add(dataset, picture(1), 1)
     (tmp_path / "there.jpg").write_bytes(picture(1))
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     for words in ("there.jpg", mine, "../../etc", "\x1b[2J\0<b>"):
         ask(client, words=words)
     for one in TakeDownRequests(dataset.db).each():
