@@ -14,13 +14,11 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
-from gleanset.errors import GleansetError
-from gleanset.work.processes import WorkerPool
 from webapp.computations import JOB, TELL, TOGETHER, Task, computed
+from webapp.compute_process import ComputeProcess, ProcessEnded
 from webapp.problems import RefusedRequest, busy
 from webapp.rate_limit import RateLimit
 from webapp.served import ModelInForce
@@ -33,8 +31,11 @@ SLOW_SECONDS = 60.0
 FAIR_SECONDS = 4.0
 """Of computing, by which one visitor may be ahead of another who waits."""
 LOOK_SECONDS = 0.1
-AT_ONCE = 8
+LOAD_SECONDS, LOAD_AGAIN_SECONDS = 60.0, 1.0
+AT_ONCE = int(__import__("os").environ.get("ATONCE", "4"))
 """Requests that are judged together."""
+AHEAD = 2
+"""Batches of small requests that a process has at a time: it does not wait for the next one."""
 SMALL_BYTES = 100_000
 FORGOTTEN = 0.05
 """Seconds of computing at which a visitor is forgotten; half a minute halves them."""
@@ -50,26 +51,29 @@ class _Job:
     request: Any
     small: bool
     answer: asyncio.Future[Any]
-    retried: bool = False
 
 
 @dataclass(eq=False)
 class _Batch:
     """Requests that a process works on together, since `begun`."""
 
+    process: ComputeProcess
     jobs: list[_Job]
     begun: float = field(default_factory=time.monotonic)
-    running: asyncio.Future[tuple[list[Any], float]] | None = None
     computed: float | None = None
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.begun
 
+    @property
+    def small(self) -> bool:
+        """Whether nothing in it takes long."""
+        return self.jobs[0].small
+
     def end(self) -> None:
         """End the process that works on it."""
-        if self.running is not None:
-            self.running.cancel()
+        self.process.end(busy("others wait, and this took long"))
 
 
 class ComputeQueue:
@@ -80,31 +84,26 @@ class ComputeQueue:
     def __init__(self, settings: ServeSettings, rate: RateLimit) -> None:
         self._settings, self._limits, self._rate = settings, settings.limits, rate
         self._text = settings.to_text()
-        self._pool = self._new_pool()
+        self._processes = [ComputeProcess(computed, JOB) for _ in range(settings.processes)]
         self._waiting: list[_Job] = []
         self._running: list[_Batch] = []
         self._used: defaultdict[str, float] = defaultdict(float)
         self._slow: dict[str, float] = {}  # until when
+        self._loading: set[ComputeProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def _new_pool(self) -> WorkerPool:
-        return WorkerPool(self._settings.processes, self._limits.seconds_computed, JOB)
 
     async def start(self, models: ModelInForce) -> None:
         """Begin the processes, which load the model meanwhile."""
         self._models = models
+        self._load_where_ended()
         self.keep(self._watch())
-        ready = Task(TELL, self._text, models.now.source, [])
-        for _ in range(self._settings.processes):
-            # Beginning them takes a while.
-            await asyncio.to_thread(self._pool.schedule, computed, ready)
 
     async def stop(self) -> None:
         """End the processes, whatever they do."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._pool.stop)
+        await asyncio.gather(*(process.stop() for process in self._processes))
 
     def refuse_if_busy(self, visitor: str) -> None:
         """Raise `RefusedRequest` where too many requests wait, of this visitor or of all."""
@@ -134,23 +133,58 @@ class ComputeQueue:
         if job in self._waiting:
             self._waiting.remove(job)
         for batch in self._running:
-            if job in batch.jobs and all(one.answer.done() for one in batch.jobs):
+            if batch.jobs == [job] and not batch.small:  # else it ends sooner than a new one begins
                 batch.end()
 
+    def _load_where_ended(self) -> None:
+        for process in self._processes:
+            if not process.alive and process not in self._loading:
+                self._loading.add(process)
+                self.keep(self._load(process))
+
+    async def _load(self, process: ComputeProcess) -> None:
+        """Begin a process, and have it load the model before it gets a request."""
+        try:
+            await process.compute(Task(TELL, self._text, self._models.now.source, []), LOAD_SECONDS)
+        except Exception as error:  # most often for want of memory
+            log.warning("a process that computes cannot begin: %r", error)
+            if not any(other.alive for other in self._processes):
+                self._fail(self._waiting, busy("no process begins"))
+            await asyncio.sleep(LOAD_AGAIN_SECONDS)
+        finally:
+            self._loading.discard(process)
+            self._deal_out()
+
     def _deal_out(self) -> None:
-        while jobs := self._next():
-            self._running.append(batch := _Batch(jobs))
+        while self._waiting and (process := self._next_process()):
+            ahead = any(batch.process is process for batch in self._running)
+            if not (jobs := self._next(only_small=ahead)):
+                break
+            self._running.append(batch := _Batch(process, jobs))
             self.keep(self._work_on(batch))
 
-    def _next(self) -> list[_Job]:
+    def _next_process(self) -> ComputeProcess | None:
+        """Return a process that is free; else one that has but one batch, which is small."""
+        most = {process: 0 for process in self._processes if self._is_ready(process)}
+        for batch in self._running:
+            if batch.process in most:
+                most[batch.process] += 1 if batch.small else AHEAD
+        process = min(most, key=most.__getitem__, default=None)
+        return None if process is None or most[process] >= AHEAD else process
+
+    def _is_ready(self, process: ComputeProcess) -> bool:
+        return process.alive and process not in self._loading
+
+    def _next(self, *, only_small: bool) -> list[_Job]:
         """Take the next request of who has used least; a small one with others of its kind.
 
-        None where all processes are taken, but for one that nobody gets who takes long.
+        None of who takes long where all processes but one have such a request already.
         """
-        processes, waiting = self._settings.processes, self._waiting
-        if sum(self._is_slow(b.jobs[0]) for b in self._running) >= max(1, processes - 1):
+        waiting = [job for job in self._waiting if job.small or not only_small]
+        slow = sum(self._is_slow(batch.jobs[0]) for batch in self._running)
+        if slow >= max(1, self._settings.processes - 1):
             waiting = [job for job in waiting if not self._is_slow(job)]
-        if not waiting or len(self._running) >= processes:
+        if not waiting:
             return []
         first = min(waiting, key=lambda job: self._seconds_of(job.visitor))
         jobs = [first]
@@ -173,21 +207,19 @@ class ComputeQueue:
         try:
             results = await self._results(batch)
         except RefusedRequest as refused:
-            self._fail(batch, refused)
+            self._blame(batch, refused)
         except TimeoutError:
             late = RefusedRequest(413, "too much work", "computing took too long", "send less")
-            self._fail(batch, late)
-        except GleansetError as error:
-            log.warning("nothing can be computed: %s", error)
-            self._pool = self._new_pool()
-            self._fail(batch, busy("processes are begun anew"))
-        except BrokenProcessPool as error:
-            self._try_once_more(batch, error)
-        except asyncio.CancelledError:
-            self._fail(batch, busy("others wait, and this took long"))
-        except Exception as error:  # whatever a hostile picture can do to a process
-            log.warning("a process that computes has failed: %r", error)
-            self._fail(batch, busy("the process that worked on it has ended"))
+            self._blame(batch, late)
+        except ProcessEnded as ended:
+            log.warning("a process that computes has failed: %s", ended)
+            if ended.begun:
+                self._blame(batch, busy("the process that worked on it has ended"))
+            else:
+                self._again(*batch.jobs)
+        except Exception as error:  # whatever a hostile picture can do to a library
+            log.warning("computing has failed: %r", error)
+            self._blame(batch, busy("the process that worked on it has failed"))
         else:
             self._tell(batch, results)
         finally:
@@ -199,38 +231,35 @@ class ComputeQueue:
         requests = [job.request for job in batch.jobs]
         function = batch.jobs[0].computation
         task = Task(function, self._text, self._models.now.source, requests)
-        batch.running = asyncio.wrap_future(self._pool.schedule(computed, task))
-        results, batch.computed = await batch.running
+        results: list[Any]
+        results, batch.computed = await batch.process.compute(task, self._limits.seconds_computed)
         return results
 
     def _tell(self, batch: _Batch, results: Sequence[Any]) -> None:
         for job, result in zip(batch.jobs, results, strict=True):
             if result is None:  # too much for being judged together
-                self._again(job)
+                self._alone(job)
             elif not job.answer.done():
                 job.answer.set_result(result)
 
-    def _fail(self, batch: _Batch, refused: RefusedRequest) -> None:
-        """Refuse a request; of several each is tried alone first, for only one is to blame."""
-        for job in batch.jobs:
-            if len(batch.jobs) > 1:
-                self._again(job)
-            elif not job.answer.done():
+    def _fail(self, jobs: Sequence[_Job], refused: RefusedRequest) -> None:
+        for job in jobs:
+            if not job.answer.done():
                 job.answer.set_exception(refused)
 
-    def _try_once_more(self, batch: _Batch, error: BrokenProcessPool) -> None:
-        """Let processes that are begun anew do what was not begun with: these died idle."""
-        log.warning("all processes that compute have ended: %s", error)
+    def _blame(self, batch: _Batch, refused: RefusedRequest) -> None:
+        """Refuse a request; of several each is tried alone first, for only one is to blame."""
+        if len(batch.jobs) == 1:
+            self._fail(batch.jobs, refused)
         for job in batch.jobs:
-            if job.retried and not job.answer.done():
-                job.answer.set_exception(busy("the processes have ended"))
-            job.retried = True
-            self._again(job)
+            self._alone(job)
 
-    def _again(self, job: _Job) -> None:
-        if not job.answer.done():
-            job.small = False
-            self._waiting.insert(0, job)
+    def _alone(self, job: _Job) -> None:
+        job.small = False
+        self._again(job)
+
+    def _again(self, *jobs: _Job) -> None:
+        self._waiting[:0] = [job for job in jobs if not job.answer.done()]
 
     def _charge(self, batch: _Batch) -> None:
         """Count what was computed; a visitor's long requests count as several.
@@ -254,12 +283,13 @@ class ComputeQueue:
                     del self._used[visitor]
             for visitor in [one for one, end in self._slow.items() if end < time.monotonic()]:
                 del self._slow[visitor]
+            self._load_where_ended()
             self._make_room()
 
     def _make_room(self) -> None:
         """End a long request of who has used most, where somebody waits who has used far less."""
         long = [batch for batch in self._running if batch.seconds > TURN_SECONDS]
-        if not self._waiting or len(self._running) < self._settings.processes or not long:
+        if not self._waiting or self._next_process() or self._loading or not long:
             return
         most, batch = max(
             ((self._seconds_of(batch.jobs[0].visitor), batch) for batch in long),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -40,8 +39,6 @@ def told_of_model(loaded: LoadedModel, places: Sequence[str], settings: ServeSet
 @lru_cache(1)
 def _settings(text: str) -> ServeSettings:
     settings = ServeSettings.from_text(text)
-    # Else a signal waits while a library holds Python's lock, and other processes for that.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _bound_memory(settings.limits.memory)
     return settings
 

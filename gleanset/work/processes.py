@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -119,7 +119,7 @@ class _Workers:
         self._pool = ProcessPool(
             number,
             context=self._context,
-            initializer=_in_worker,
+            initializer=begin_worker,
             initargs=(os.environ.copy(),),
         )
         self._unanswered: set[Future[Any]] = set()
@@ -201,7 +201,7 @@ def _workers_die() -> GleansetError:
     )
 
 
-def _in_worker(environment: dict[str, str]) -> None:
+def begin_worker(environment: Mapping[str, str]) -> None:
     """Leave Ctrl-C to the parent, end when the parent does, keep C libraries quiet.
 
     It has the environment that the parent has now, not that of the server when it began. Python's
