@@ -36,18 +36,21 @@ from webapp.service import Service
 from webapp.uploads import need_form, upload_of, uploads_of
 
 JSON = "application/json"
-A_FORM = [Depends(need_form)]
 FORM = problems(403, 408, 413, 415, 422, 503)
 router = APIRouter(prefix="/api/v1")
 
 
-async def service_of(request: Request) -> Service:
+def service_of(request: Request) -> Service:
     """Return what answers."""
     service: Service = request.app.state.service
     return service
 
 
-Here = Annotated[Service, Depends(service_of)]
+async def _service(request: Request) -> Service:
+    return service_of(request)  # of no thread: a plain function would have one
+
+
+Here = Annotated[Service, Depends(_service)]
 Files = Annotated[list[UploadFile], File(description="pictures")]
 BoxesField = Annotated[
     Json[Boxes] | None, Form(description="JSON: for each file boxes [x, y, width, height], or null")
@@ -58,12 +61,12 @@ BoxesField = Annotated[
     "/predict",
     response_model=PredictionAnswer,
     responses=FORM,
-    dependencies=A_FORM,
     summary="Say who is in pictures",
 )
-async def predict(request: Request, here: Here, files: Files, boxes: BoxesField = None) -> Response:
+async def predict(request: Request, files: Files, boxes: BoxesField = None) -> Response:
     """Answer one picture or many: a form with `files`, and `boxes` where faces are known."""
-    uploads = await uploads_of(files, None if boxes is None else boxes.root, here.settings.limits)
+    limits = service_of(request).settings.limits
+    uploads = await uploads_of(files, None if boxes is None else boxes.root, limits)
     return await _computed(request, PREDICT, uploads)
 
 
@@ -71,12 +74,12 @@ async def predict(request: Request, here: Here, files: Files, boxes: BoxesField 
     "/faces",
     response_model=FacesFound,
     responses=FORM | problems(409),
-    dependencies=A_FORM,
     summary="Find the faces in pictures",
 )
-async def faces(request: Request, here: Here, files: Files) -> Response:
+async def faces(request: Request, files: Files) -> Response:
     """Tell where the detector sees faces whose faces the model learnt from: a form with `files`."""
-    return await _computed(request, FIND_FACES, await uploads_of(files, None, here.settings.limits))
+    uploads = await uploads_of(files, None, service_of(request).settings.limits)
+    return await _computed(request, FIND_FACES, uploads)
 
 
 async def _computed(request: Request, computation: str, uploads: Sequence[Upload]) -> Response:
@@ -86,7 +89,7 @@ async def _computed(request: Request, computation: str, uploads: Sequence[Upload
 
 async def _result(request: Request, computation: str, asked: Any, uploads: Sequence[Upload]) -> Any:
     size = sum(len(upload.data) for upload in uploads)
-    queue = (await service_of(request)).queue
+    queue = service_of(request).queue
     return await queue.compute(visitor_of(request.scope), computation, asked, size)
 
 
@@ -94,7 +97,6 @@ async def _result(request: Request, computation: str, asked: Any, uploads: Seque
     "/reports",
     response_model=Kept,
     responses=FORM | problems(404, 410),
-    dependencies=A_FORM,
     summary="Say that an answer is wrong",
 )
 async def report(
@@ -111,7 +113,7 @@ async def report(
     "/takedowns",
     response_model=Kept,
     responses=FORM | problems(404),
-    dependencies=A_FORM,
+    dependencies=[Depends(need_form)],
     summary="Ask for a picture to be removed",
 )
 async def take_down(

@@ -129,9 +129,9 @@ async def _http_error(_: Request, error: Exception) -> Response:
     return RefusedRequest(error.status_code, reason, headers=error.headers).response()
 
 
-async def _not_valid(_: Request, error: Exception) -> Response:
+async def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return wrong_field(error).response()
+    return wrong_field(request, error).response()
 
 
 async def _bug(_: Request, __: Exception) -> Response:

@@ -32,7 +32,7 @@ FAIR_SECONDS = 4.0
 """Of computing, by which one visitor may be ahead of another who waits."""
 LOOK_SECONDS = 0.1
 LOAD_SECONDS, LOAD_AGAIN_SECONDS = 60.0, 1.0
-AT_ONCE = int(__import__("os").environ.get("ATONCE", "4"))
+AT_ONCE = 4
 """Requests that are judged together."""
 AHEAD = 2
 """Batches of small requests that a process has at a time: it does not wait for the next one."""

@@ -20,9 +20,15 @@ FORM = "multipart/form-data"
 
 async def need_form(request: Request) -> None:
     """Raise `RefusedRequest` for what is sent in another way."""
+    if refused := _other_than_a_form(request):
+        raise refused
+
+
+def _other_than_a_form(request: Request) -> RefusedRequest | None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != FORM:
-        raise RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
+    if kind == FORM:
+        return None
+    return RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
 
 
 def no_form(error: HTTPException) -> RefusedRequest:
@@ -32,8 +38,10 @@ def no_form(error: HTTPException) -> RefusedRequest:
     return RefusedRequest(400, "not a form", error.detail)
 
 
-def wrong_field(error: RequestValidationError) -> RefusedRequest:
-    """Return the refusal of a form that is not as its types say."""
+def wrong_field(request: Request, error: RequestValidationError) -> RefusedRequest:
+    """Return the refusal of what is no form, or not as its types say."""
+    if refused := _other_than_a_form(request):
+        return refused
     first = error.errors()[0]
     field = next((str(name) for name in first["loc"][1:2]), "request")
     if field in ("files", "file"):
