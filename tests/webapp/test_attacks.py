@@ -113,6 +113,16 @@ def test_work_stops_when_the_visitor_goes(root: Path, tmp_path: Path, crowd: byt
         assert answer_on(posted(port, picture_of("red")))[0] == 200
 
 
+def test_small_requests_that_nobody_waits_for_end_no_process(settings: ServeSettings) -> None:
+    with serving(msgspec.structs.replace(settings, limits=FREE)) as port:
+        assert answer_on(posted(port, picture_of("red")))[0] == 200
+        before = {process.pid for process in multiprocessing.active_children()}
+        for _ in range(40):
+            posted(port, picture_of("red", (300, 300))).close()
+        until(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
+        assert before == {process.pid for process in multiprocessing.active_children()}
+
+
 def test_a_process_that_dies_costs_one_request(
     root: Path, tmp_path: Path, crowd: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,41 @@
+"""A process that computes: results in their order, and what becomes of tasks when it ends."""
+
+import asyncio
+import multiprocessing
+import operator
+import os
+import time
+from functools import partial
+
+import pytest
+
+from webapp.compute_process import ComputeProcess, ProcessEnded
+
+
+def test_a_process_that_ends_is_begun_anew_and_only_what_had_begun_is_blamed() -> None:
+    async def tried() -> None:
+        process = ComputeProcess(operator.call, "webapp.compute_process")
+
+        async def did(function: partial[object], seconds: float = 60) -> object:
+            return await process.compute(function, seconds)
+
+        assert await asyncio.gather(did(partial(pow, 2, 3)), did(partial(int, "7"))) == [8, 7]
+        with pytest.raises(ValueError, match="invalid literal"):
+            await did(partial(int, "seven"))
+        with pytest.raises(RuntimeError, match="of no module"):
+            await did(partial(exec, "raise type('E', (Exception,), {})('of no module')"))
+        with pytest.raises(TimeoutError):
+            await did(partial(time.sleep, 60), seconds=0.2)
+        assert not process.alive
+        both = did(partial(os._exit, 1)), did(partial(pow, 2, 3))
+        died, behind = await asyncio.gather(*both, return_exceptions=True)
+        assert isinstance(died, ProcessEnded)
+        assert isinstance(behind, ProcessEnded)
+        assert (died.begun, behind.begun) == (True, False)
+        own = await did(partial(os.getpid))
+        large = await did(partial(bytes, 20_000_000))
+        assert large == bytes(20_000_000)
+        await process.stop()
+        assert own not in {one.pid for one in multiprocessing.active_children()}
+
+    asyncio.run(tried())
