@@ -108,8 +108,9 @@ def _figures(figures: SplitFigures) -> Told:
         "classes": [
             {
                 "name": one.name,
-                "precision": one.precision,
-                "recall": one.recall,
+                # Of a class without a picture there nothing was measured.
+                "precision": one.precision if one.support else None,
+                "recall": one.recall if one.support else None,
                 "pictures": one.support,
             }
             for one in figures.classes

@@ -161,3 +161,11 @@ def test_without_test_the_figures_of_val_are_told_as_such(serve: Serve, run: Pat
     metrics["val"] = metrics.pop("test")
     (run / "metrics.json").write_text(json.dumps(metrics))
     assert card(serve)["measured"]["split"] == "val"
+
+
+def test_of_a_class_without_a_picture_no_figure_is_told(serve: Serve, run: Path) -> None:
+    file = run / "metrics.json"
+    metrics = json.loads(file.read_text()) | {"test": figures((0, 5, 6), 11)}
+    file.write_text(json.dumps(metrics))
+    told = card(serve)["measured"]["classes"][0]
+    assert told == {"name": "blue", "precision": None, "recall": None, "pictures": 0}

@@ -26,10 +26,15 @@ function fileOf(uri) {
 function fill(names, faces) {
   byId("first").hidden = !names.length;
   const shown = names.slice(0, MOST_KNOWN).map((name) => element("li", {},
-    ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), element("bdi", { text: name })));
+    ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), element("bdi", {}, ...breakable(name))));
   const rest = names.length - MOST_KNOWN;
   if (rest > 0) shown.push(element("li", { text: `+${rest}` }));
   byId("known").replaceChildren(...shown);
+}
+
+/** A name that a line may end in where its words do, as umiko_ahagon. */
+function breakable(name) {
+  return name.split(/(?<=[_.-])/).flatMap((word, number) => (number ? [element("wbr"), word] : [word]));
 }
 
 /** Say where a picture goes, as things stand. */

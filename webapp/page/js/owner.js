@@ -82,8 +82,9 @@ function fill(state) {
 
 function ofModel({ answer, confidence }) {
   if (confidence === null) return [words("The model saw no face.")];
+  if (answer === null) return [words("The model did not know.")];
   const [before, after] = words("The model said {name}, {percent}.", { name: "\0", percent: percent(confidence).replace(" ", "\u00a0") }).split("\0");
-  return [before, element("bdi", { text: answer ?? words("unknown") }), after];
+  return [before, element("bdi", { text: answer }), after];
 }
 
 /** Faces with known answers: of who is claimed, and of whom the model named. */
