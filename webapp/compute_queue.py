@@ -158,33 +158,31 @@ class ComputeQueue:
     def _deal_out(self) -> None:
         while self._waiting and (process := self._next_process()):
             ahead = any(batch.process is process for batch in self._running)
-            if not (jobs := self._next(only_small=ahead)):
+            if not (jobs := self._next(ahead=ahead)):
                 break
             self._running.append(batch := _Batch(process, jobs))
             self.keep(self._work_on(batch))
 
     def _next_process(self) -> ComputeProcess | None:
         """Return a process that is free; else one that has but one batch, which is small."""
-        most = {process: 0 for process in self._processes if self._is_ready(process)}
+        batches = {one: 0 for one in self._processes if one.alive and one not in self._loading}
         for batch in self._running:
-            if batch.process in most:
-                most[batch.process] += 1 if batch.small else AHEAD
-        process = min(most, key=most.__getitem__, default=None)
-        return None if process is None or most[process] >= AHEAD else process
+            if batch.process in batches:
+                batches[batch.process] += 1 if batch.small else AHEAD
+        process = min(batches, key=batches.__getitem__, default=None)
+        return None if process is None or batches[process] >= AHEAD else process
 
-    def _is_ready(self, process: ComputeProcess) -> bool:
-        return process.alive and process not in self._loading
-
-    def _next(self, *, only_small: bool) -> list[_Job]:
+    def _next(self, *, ahead: bool) -> list[_Job]:
         """Take the next request of who has used least; a small one with others of its kind.
 
-        None of who takes long where all processes but one have such a request already.
+        None of who takes long where all processes but one have such a request already; and
+        `ahead`, for a process that has something to do, none while any other waits than small ones.
         """
-        waiting = [job for job in self._waiting if job.small or not only_small]
+        waiting = self._waiting
         slow = sum(self._is_slow(batch.jobs[0]) for batch in self._running)
         if slow >= max(1, self._settings.processes - 1):
             waiting = [job for job in waiting if not self._is_slow(job)]
-        if not waiting:
+        if not waiting or (ahead and not all(job.small for job in waiting)):
             return []
         first = min(waiting, key=lambda job: self._seconds_of(job.visitor))
         jobs = [first]

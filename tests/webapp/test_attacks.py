@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,32 @@ def test_small_requests_that_nobody_waits_for_end_no_process(settings: ServeSett
             posted(port, picture_of("red", (300, 300))).close()
         until(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
         assert before == {process.pid for process in multiprocessing.active_children()}
+
+
+def test_small_requests_without_end_do_not_keep_a_large_one_waiting(
+    settings: ServeSettings,
+) -> None:
+    noise = Image.frombytes("RGB", (300, 300), os.urandom(270_000))
+    noise.save(large := io.BytesIO(), "PNG")
+    one = msgspec.structs.replace(settings, limits=FREE, processes=1)
+    with serving(one) as port, ThreadPoolExecutor() as pool:
+        assert answer_on(posted(port, picture_of("red")))[0] == 200
+        answered = threading.Event()
+
+        def ask_on() -> None:
+            end = time.monotonic() + 20
+            while time.monotonic() < end and not answered.is_set():
+                assert answer_on(posted(port, picture_of("red"), source=OTHER))[0] == 200
+
+        asking = [pool.submit(ask_on) for _ in range(8)]
+        time.sleep(0.5)
+        begun = time.monotonic()
+        status = answer_on(posted(port, large.getvalue()))[0]
+        seconds = time.monotonic() - begun
+        answered.set()
+        for each in asking:
+            each.result()
+    assert (status, seconds < 15) == (200, True)
 
 
 def test_a_process_that_dies_costs_one_request(

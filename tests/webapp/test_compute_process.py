@@ -6,6 +6,7 @@ import operator
 import os
 import time
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_a_process_that_ends_is_begun_anew_and_only_what_had_begun_is_blamed() -
     async def tried() -> None:
         process = ComputeProcess(operator.call, "webapp.compute_process")
 
-        async def did(function: partial[object], seconds: float = 60) -> object:
+        async def did(function: partial[Any], seconds: float = 60) -> Any:
             return await process.compute(function, seconds)
 
         assert await asyncio.gather(did(partial(pow, 2, 3)), did(partial(int, "7"))) == [8, 7]
