@@ -4,8 +4,11 @@ import asyncio
 import multiprocessing
 import operator
 import os
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,3 +43,31 @@ def test_a_process_that_ends_is_begun_anew_and_only_what_had_begun_is_blamed() -
         assert own not in {one.pid for one in multiprocessing.active_children()}
 
     asyncio.run(tried())
+
+
+HOLDS_THE_LOCK = """
+import asyncio, operator, os, re
+from functools import partial
+from webapp.compute_process import ComputeProcess
+
+async def main():
+    process = ComputeProcess(operator.call, "webapp.compute_process")
+    print(await process.compute(partial(os.getpid), 60), flush=True)
+    await process.compute(partial(re.match, "(a+)+$", "a" * 60 + "b"), 600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when the library returns")
+def test_it_ends_with_its_parent_also_while_a_library_holds_pythons_lock() -> None:
+    line = [sys.executable, "-c", HOLDS_THE_LOCK]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        place = Path("/proc", parent.stdout.readline().strip())
+        time.sleep(0.3)  # the search has begun
+        parent.kill()
+    end = time.monotonic() + 20
+    while (place / "exe").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not (place / "exe").exists()
