@@ -107,13 +107,13 @@ def _figures(figures: SplitFigures) -> Told:
         "few": bool(figures.few),
         "classes": [
             {
-                "name": one.name,
+                "name": score.name,
                 # Of a class without a picture there nothing was measured.
-                "precision": one.precision if one.support else None,
-                "recall": one.recall if one.support else None,
-                "pictures": one.support,
+                "precision": score.precision if score.support else None,
+                "recall": score.recall if score.support else None,
+                "pictures": score.support,
             }
-            for one in figures.classes
+            for score in figures.classes
         ],
     }
 
