@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from importlib.util import find_spec
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from facecrop.request import ModelDetector
 from gleanset.completion import classes_here, one_of, runs_here, runs_here_or_files
 from gleanset.config import Param
 from gleanset.errors import MissingComponent, UsageError
+from gleanset.plugins import plugin_names, plugin_words
 from gleanset.request import Request
 
 
@@ -81,6 +83,11 @@ def _text(value: Plain | list[Plain]) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def every_preset() -> list[str]:
+    """Return the presets of Gleanset, and those of other packages."""
+    return [*(names := preset_names()), *plugin_names("presets", names)]
+
+
 PRESETS = ", ".join(preset_names())
 Run = Annotated[str | None, Param(argument=True, metavar="[RUN]", complete=runs_here)]
 Preset = Annotated[
@@ -90,7 +97,8 @@ Preset = Annotated[
         metavar="NAME",
         show_default=True,
         parse=checked_preset,
-        complete=one_of(lambda: [*preset_names(), AUTO]),
+        complete=one_of(lambda: [*every_preset(), AUTO]),
+        more=partial(plugin_words, "presets", preset_names),
     ),
 ]
 Options = Annotated[
@@ -144,7 +152,8 @@ class SweepRequest(Request, frozen=True, kw_only=True):
             metavar="NAME",
             show_default=True,
             parse=checked_name,
-            complete=one_of(preset_names),
+            complete=one_of(every_preset),
+            more=partial(plugin_words, "presets", preset_names),
         ),
     ] = "simple"
     options: Annotated[

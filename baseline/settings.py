@@ -19,6 +19,7 @@ from baseline.features.backbone_names import has_embedding, pinned_names
 from baseline.features.onnx_spec import Ask
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
+from gleanset.plugins import load_plugin, made_by
 
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
@@ -41,10 +42,12 @@ AUTO = "auto"
 class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     """What every method of training is told; the comments in `presets/simple.toml` explain it.
 
-    Runs of a time before `fit` was a setting stretched their pictures.
+    Runs of a time before `fit` was a setting stretched their pictures. `plugin` is the package that
+    brought the preset, with its version, where that is not ours.
     """
 
     preset: str
+    plugin: str = ""
     size: Annotated[int, Meta(ge=8, le=2048)]
     colour: Literal["grayscale", "rgb"]
     augment: Literal["none", "characters", "photos"]
@@ -66,7 +69,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     def to_json(self) -> dict[str, object]:
         """Return the settings as JSON values, which `settings_from` reads back."""
         plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
-        return plain
+        return plain if self.plugin else {k: v for k, v in plain.items() if k != "plugin"}
 
 
 class DescentSettings(CommonSettings, frozen=True):
@@ -141,6 +144,7 @@ METHODS: dict[str, type[Settings]] = {
     "finetune": Finetune,
     "triplet": Triplet,
 }
+_NOT_ITS_OWN = {"preset", "plugin"}
 _DESCENT = {"optimiser", "learning_rate", "epochs", "patience", "dropout", "weight_decay", "batch"}
 UNUSED_BY_HEAD = {
     "logistic": _DESCENT | {"dense"},
@@ -163,6 +167,16 @@ def preset_names() -> list[str]:
     return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
+def checked_preset_values(name: str, found: Any) -> dict[str, Any]:
+    """Return the settings of another package's preset. Raises what is wrong with them."""
+    if not isinstance(found, Mapping):
+        raise TypeError("it is no mapping of settings")
+    if own := _NOT_ITS_OWN & found.keys():
+        raise TypeError(f"it says {min(own)!r}, which is not for it to say")
+    settings_from({"preset": name, **found})
+    return dict(found)
+
+
 def check_preset(name: str) -> None:
     """Raise UsageError where no preset has that name."""
     names = preset_names()
@@ -171,7 +185,7 @@ def check_preset(name: str) -> None:
             f"'{AUTO}' is no preset here: it lets `baseline train` find out which one to take.",
             f"Name one: {', '.join(names)}; or run: baseline train --preset {AUTO}",
         )
-    if name not in names:
+    if name not in names and load_plugin("presets", name, checked_preset_values) is None:
         near = did_you_mean(name, names, _NEAREST)
         raise UsageError(f"There is no preset '{name}'.{near}", _list(names))
 
@@ -197,7 +211,7 @@ def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None)
 
 def check_shared(options: Mapping[str, str]) -> None:
     """Raise `UsageError` for an option that not all presets know, or a value that one refuses."""
-    common = sorted(set(CommonSettings.__struct_fields__) - {"preset"})
+    common = sorted(set(CommonSettings.__struct_fields__) - _NOT_ITS_OWN)
     for key in options:
         if key not in common:
             raise UsageError(
@@ -210,6 +224,9 @@ def check_shared(options: Mapping[str, str]) -> None:
 
 def _preset_values(name: str) -> dict[str, Any]:
     check_preset(name)
+    if name not in preset_names():
+        values = load_plugin("presets", name, checked_preset_values) or {}
+        return {**values, "plugin": made_by("presets", name)}
     file = resources.files("baseline") / "presets" / f"{name}.toml"
     try:
         return tomllib.loads(file.read_text("utf-8"))
@@ -242,7 +259,7 @@ def _explained(shape: type[Settings], values: Mapping[str, object], message: str
     problem, _, place = message.partition(" - at `$.")
     key = re.split(r"[`\[]", place)[0]
     if not key:
-        keys = ", ".join(sorted(set(shape.__struct_fields__) - {"preset"}))
+        keys = ", ".join(sorted(set(shape.__struct_fields__) - _NOT_ITS_OWN))
         return UsageError(
             f"The settings are wrong: {message}.",
             f"Those of method '{shape.__struct_config__.tag}' are all to be given: {keys}",
@@ -320,7 +337,7 @@ def _kinds(shape: type[Settings]) -> dict[str, Any]:
 
 
 def _known(shape: type[Settings], key: str) -> None:
-    keys = sorted(set(shape.__struct_fields__) - {"preset"})
+    keys = sorted(set(shape.__struct_fields__) - _NOT_ITS_OWN)
     if key not in keys:
         near = did_you_mean(key, keys, _NEAREST)
         raise UsageError(f"There is no setting '{key}' here.{near}", _list(keys))

@@ -65,11 +65,23 @@ def compare(job: CommandJob, request: CompareRequest) -> Result | None:
 @job_options(dataset=False)
 def detectors(job: CommandJob) -> Result:
     """Name the detectors there are, and models on a hub that fit: docs/detectors.md."""
-    from facecrop.detectors import DETECTORS
+    from facecrop.detectors import DETECTORS, checked_detector_class
+    from gleanset.plugins import tried_plugins
 
-    here = [f"{one.name}: {(one.__doc__ or '').splitlines()[0]}" for one in DETECTORS]
-    names = on_hub("facecrop.detectors")["names"]
-    return {"detectors": here, "on a hub": [f"{name}: {what}" for name, what in names.items()]}
+    here = {one.name: (one.__doc__ or "").partition("\n")[0] for one in DETECTORS}
+    others = {
+        f"{plugin.shown} ({plugin.made_by})": f"left out: {trouble}"
+        if trouble
+        else (detector.__doc__ or "").partition("\n")[0]
+        for plugin, detector, trouble in tried_plugins("detectors", here, checked_detector_class)
+    }
+    tables = {"detectors": here, "of other packages": others}
+    tables["on a hub"] = on_hub("facecrop.detectors")["names"]
+    return {
+        title: [f"{name}: {what}" for name, what in table.items()]
+        for title, table in tables.items()
+        if table
+    }
 
 
 @commands.command(epilog="Example: facecrop box 3f9a 120,80,64,64 -d my-dataset")

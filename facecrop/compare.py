@@ -144,7 +144,7 @@ class TimedDetection:
         began, used = time.perf_counter(), time.process_time()
         faces = detector.detect(pixels)
         seconds, cpu = time.perf_counter() - began, time.process_time() - used
-        return DetectorAnswer(faces, seconds, cpu, peak_memory(), detector.settings)
+        return DetectorAnswer(faces, seconds, cpu, peak_memory(), self.spec.recorded)
 
 
 @dataclass(slots=True)

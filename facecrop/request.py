@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import msgspec
 from gleanset.completion import one_of, registered_in
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
+from gleanset.plugins import plugin_names, plugin_words
 from gleanset.request import Request, WorkerCount
 from gleanset.work.progress import Progress
 
@@ -44,12 +46,14 @@ def checked_detector(written: str) -> str:
 
 
 def detector_names() -> list[str]:
-    """Return what `--detector` takes, without loading any of them."""
-    return [*(n.replace("_", "-") for n in registered_in("facecrop.detectors")), "auto"]
+    """Return the detectors that come along, without loading any of them."""
+    return [n.replace("_", "-") for n in registered_in("facecrop.detectors")]
 
 
-_BY_NAME = ", ".join(name for name in detector_names() if name not in ("auto", WHOLE))
-complete_detector = one_of(detector_names)
+_BY_NAME = ", ".join(name for name in detector_names() if name != WHOLE)
+complete_detector = one_of(
+    lambda: [*(names := detector_names()), "auto", *plugin_names("detectors", names)]
+)
 ModelDetector = Annotated[
     str | None,
     Param(
@@ -90,6 +94,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             metavar="NAME",
             parse=checked_detector,
             complete=complete_detector,
+            more=partial(plugin_words, "detectors", detector_names),
         ),
     ] = None
     threshold: Annotated[

@@ -123,7 +123,7 @@ class DatasetSearch:
     @property
     def settings(self) -> str:
         """The detector's own; how its faces are cut does not belong to them."""
-        return self.spec.build().settings
+        return self.spec.recorded
 
     def to_search(self) -> int:
         """Return how many images would be searched."""

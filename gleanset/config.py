@@ -32,6 +32,7 @@ class Param:
     - `opposite`: the option that says no, `--no-NAME` where it is empty.
     - `in_files`: whether a file may say it that somebody else wrote.
     - `parse` returns a value as it is kept, and raises the `UsageError` of what cannot be.
+    - `more` returns what its help says besides, when that is shown.
     """
 
     help: str = ""
@@ -49,6 +50,7 @@ class Param:
     opposite: str = ""
     parse: Callable[[Any], Any] | None = None
     complete: Callable[..., Any] | None = None
+    more: Callable[[], str] | None = None
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

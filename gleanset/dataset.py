@@ -26,6 +26,7 @@ from gleanset.files.atomic import disk_errors
 from gleanset.files.hub import HubFile, HubPin
 from gleanset.files.store import PictureFile, Store
 from gleanset.places import in_bucket, store_at
+from gleanset.plugins import made_by
 from gleanset.published import refuse_another_driver
 from gleanset.records import Measured, Origin
 from gleanset.run_copies import run_at_hand, runs_folder
@@ -33,6 +34,7 @@ from gleanset.settings import (
     CLUSTER,
     FILE,
     HERE,
+    PluginUse,
     Settings,
     WorkSettings,
     append_tables,
@@ -230,6 +232,14 @@ class Dataset:
             append_tables(self.root, {"hub": {file.key: msgspec.to_builtins(pin)}})
             self.settings = msgspec.structs.replace(self.settings, hub={**known, file.key: pin})
         return pin
+
+    def note_plugin(self, kind: str, name: str) -> None:
+        """Keep in `dataset.toml` which version of which package a name was of; nothing of ours."""
+        use = PluginUse(kind=kind, name=name, made_by=made_by(kind, name))
+        known = self.settings.plugin
+        if use.made_by and use not in known and not (self.read_only or self._aside):
+            append_tables(self.root, {"plugin": [msgspec.to_builtins(use)]})
+            self.settings = msgspec.structs.replace(self.settings, plugin=[*known, use])
 
     def optimise(self) -> None:
         """Let SQLite look at the data and choose its plans accordingly (quick)."""

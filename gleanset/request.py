@@ -283,6 +283,8 @@ def _option(field: Field) -> Callable[[Any], Any]:
     return click.option(
         *names,
         field.name,
+        cls=_Option,
+        more=param.more,
         type=None if flag else _click_type(field),
         is_flag=flag,
         multiple=field.is_dict or field.repeated,
@@ -293,6 +295,21 @@ def _option(field: Field) -> Callable[[Any], Any]:
         help=param.help,
         shell_complete=param.complete,
     )
+
+
+class _Option(click.Option):
+    """An option whose help may go on with what takes a while to find."""
+
+    def __init__(self, *args: Any, more: Callable[[], str] | None, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self._more = more
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the help with all of it."""
+        record = super().get_help_record(ctx)
+        if record is None or self._more is None:
+            return record
+        return record[0], f"{record[1]} {self._more()}".rstrip()
 
 
 def _click_type(field: Field) -> click.ParamType[Any]:

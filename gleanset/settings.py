@@ -172,13 +172,22 @@ class StoreSettings(TomlTable, frozen=True):
         return cls(**{name: f"{address.rstrip('/')}/{name}" for name in PLACES})
 
 
+class PluginUse(TomlTable, frozen=True):
+    """What of another package had a part in the dataset: its kind and name, and who brought it."""
+
+    kind: str
+    name: str
+    made_by: str
+
+
 class Settings(TomlTable, frozen=True):
     """All of `dataset.toml`. `keys` are the labeler's: class name to key.
 
     Its `name`, a `description` in a sentence or two and how to reach whoever made it (`contact`)
     stand in cards and reports; the page of `webapp serve` takes name and contact where `[web]` has
     none. `target` is how many samples of each class are wanted, for its progress; 0 for no wish.
-    `hub` has what names on a hub stood for when they were first used here.
+    `hub` has what names on a hub stood for when they were first used here, `plugin` the sources of
+    other packages that were asked.
     """
 
     name: str | None = None
@@ -187,6 +196,7 @@ class Settings(TomlTable, frozen=True):
     target: Annotated[int, msgspec.Meta(ge=0)] = 0
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     hub: dict[str, HubPin] = msgspec.field(default_factory=dict)
+    plugin: list[PluginUse] = msgspec.field(default_factory=list)
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()

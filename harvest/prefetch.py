@@ -10,6 +10,7 @@ from threading import Condition, Thread
 from typing import Protocol
 
 from gleanset.errors import GleansetError
+from gleanset.plugins import answerable
 from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.sources import Query, Source
@@ -32,8 +33,13 @@ class SourceResults:
     def search(self) -> Generator[Candidate, None, None]:
         """Yield the candidates in the source's order, until it ends or refuses."""
         # What a download raises is no refusal: a full disk ends the run.
+        name = self._source.name
         try:
-            yield from self._source.candidates(self._query, self._client)
+            with answerable("sources", name):
+                for candidate in self._source.candidates(self._query, self._client):
+                    if candidate.origin.source != name:
+                        raise ValueError(f"it gives pictures of {candidate.origin.source!r}")
+                    yield candidate
         except GleansetError as error:
             self.error = error
 

@@ -27,6 +27,7 @@ from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.class_folder import LEVEL_HELP
 from gleanset.named_files import few_files, rejections_of
+from gleanset.plugins import plugin_names, plugin_words
 from gleanset.request import Count, Request, WorkerCount, several
 from gleanset.work.progress import Progress
 from harvest.lists import check_list, known_columns
@@ -123,9 +124,11 @@ def _client(
 
 
 def source_names() -> list[str]:
-    """Return what `--source` takes, without loading any of them."""
+    """Return the sources that come along, without loading any of them."""
     return registered_in("harvest.sources")
 
+
+complete_source = one_of(lambda: [*(names := source_names()), *plugin_names("sources", names)])
 
 Settings = dict[str, dict[str, str]]
 
@@ -207,7 +210,8 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
             "commas.",
             metavar="NAME",
             show_default=True,
-            complete=one_of(source_names),
+            complete=complete_source,
+            more=partial(plugin_words, "sources", source_names),
         ),
     ] = ("bing",)
     limit: Annotated[
@@ -303,9 +307,12 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
         from harvest.downloads import DownloadRun
         from harvest.keyword import harvest_searches
 
+        searches = self.searches()
+        for site in several(self.source):
+            dataset.note_plugin("sources", site)
         return harvest_searches(
             dataset,
-            self.searches(),
+            searches,
             DownloadRun(self.client(dataset), progress),
             limit=self.most(),
             selection=self.selection(),
@@ -549,7 +556,7 @@ class CheckRequest(Request, frozen=True, kw_only=True):
 
     COMMAND: ClassVar[str] = "harvest check"
 
-    source: Annotated[str, Param(argument=True, required=True, complete=one_of(source_names))]
+    source: Annotated[str, Param(argument=True, required=True, complete=complete_source)]
     options: SourceOptions = msgspec.field(default_factory=dict)
     allow_private: AllowPrivate = False
 

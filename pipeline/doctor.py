@@ -11,10 +11,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_fetched
+from gleanset.plugins import tried_plugins
 
 LEAST_GB = 1.0
 PATIENCE = 1.0
@@ -54,6 +56,7 @@ def examine_components(folder: Path) -> Iterator[Component]:
         yield _part(extra, purpose, _packages(extra, packages))
     yield _part("window", "labeler", _window)
     yield _part("training", "baseline", _training)
+    yield from _plugins()
 
 
 _EXTRAS = (
@@ -66,6 +69,34 @@ _EXTRAS = (
     ("cluster", "--on ray://HOST:PORT", ("ray",)),
     ("litert", "baseline export OUT.tflite", ("litert_torch",)),
 )
+
+
+def _plugins() -> Iterator[Component]:
+    """Yield what other packages bring, each tried: docs/extending.md."""
+    from baseline.settings import checked_preset_values, preset_names
+    from facecrop.detectors import DETECTORS, checked_detector_class
+    from harvest.sources import SOURCES, checked_source
+    from labeler.export.formats import FORMS, checked_format
+
+    tried = (
+        tried_plugins("sources", [source.name for source in SOURCES], checked_source),
+        tried_plugins("detectors", [one.name for one in DETECTORS], checked_detector_class),
+        tried_plugins("presets", preset_names(), checked_preset_values),
+        tried_plugins("exports", FORMS, checked_format),
+    )
+    for plugin, _, trouble in chain.from_iterable(tried):
+        there = f"of {plugin.made_by}" + (f", left out: {trouble}" if trouble else "")
+        purpose = PURPOSES[plugin.kind].format(plugin.shown)
+        mend = plugin.mend if trouble else ""
+        yield Component(plugin.shown, purpose, not trouble, there, mend)
+
+
+PURPOSES = {
+    "sources": "harvest keyword --source {}",
+    "detectors": "facecrop run --detector {}",
+    "presets": "baseline train --preset {}",
+    "exports": "labeler export --format {}",
+}
 
 
 def _part(name: str, purpose: str, look: Look, *, needed: bool = False) -> Component:

@@ -124,7 +124,7 @@ def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None 
     cutting = CutSettings.parse(parts[0].cut) if parts else CutSettings.of(own)
     or_whole = not asked and any(method.detector == WHOLE for method in learnt or ())
     # Built, so that what it lacks is said now and not of each picture.
-    settings = spec.build().settings
+    settings = spec.recorded
     read = ReadParts(facts.size, spec, cutting, or_whole, facts.fit)
     return CropPlan(read, why, settings, learnt)
 

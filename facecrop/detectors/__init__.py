@@ -1,4 +1,4 @@
-"""The detectors there are, by name.
+"""The detectors there are, by name; those of other packages are asked for by theirs.
 
 Looking at this tuple loads no detector's library: that happens when one is built.
 """
@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_docker import AnimeFaceDocker
@@ -21,8 +21,18 @@ from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.whole import Whole
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
+from gleanset.plugins import load_plugin, made_by
 
-__all__ = ["DETECTORS", "Detector", "DetectorSpec", "Pixels", "Setting", "detector_named"]
+__all__ = [
+    "DETECTORS",
+    "Detector",
+    "DetectorSpec",
+    "Pixels",
+    "Setting",
+    "checked_detector_class",
+    "detector_class",
+    "detector_named",
+]
 
 DETECTORS: tuple[type[Detector], ...] = (
     AnimeFace,
@@ -50,8 +60,7 @@ class DetectorSpec:
     @classmethod
     def of(cls, name: str, **settings: Setting) -> Self:
         """Check the name and the settings' names. Raises `UsageError`."""
-        detector = _known(name, "detector", {found.name: found for found in DETECTORS})
-        options = dict(inspect.signature(detector).parameters)
+        options = dict(inspect.signature(detector_class(name)).parameters)
         for setting in settings:
             _known(setting, f"setting of {name}", options)
         return cls(name, tuple(sorted(settings.items())))
@@ -63,6 +72,37 @@ class DetectorSpec:
         """
         return _built(self)
 
+    @property
+    def recorded(self) -> str:
+        """The settings as they are recorded; with the package that the detector came with.
+
+        Its next version may find other faces, as one of our own with other settings may.
+        """
+        own, package = self.build().settings, made_by("detectors", self.name)
+        return " ".join([own, f"plugin={package.replace(' ', '==')}"]).strip() if package else own
+
+
+def detector_class(name: str) -> type[Detector]:
+    """Return the class of that name, ours or another package's. Raises `UsageError`."""
+    known = {found.name: found for found in DETECTORS}
+    found = None if name in known else load_plugin("detectors", name, checked_detector_class)
+    return found or _known(name, "detector", known)
+
+
+def checked_detector_class(name: str, found: Any) -> type[Detector]:
+    """Return what another package calls a detector. Raises `TypeError` where it is none."""
+    if not (isinstance(found, type) and callable(getattr(found, "detect", None))):
+        raise TypeError("it is no class with a method detect")
+    if getattr(found, "name", None) != name:
+        raise TypeError(f"its name is {getattr(found, 'name', None)!r}, and not that")
+    if not hasattr(found, "settings"):
+        raise TypeError("it has no settings")
+    for setting in inspect.signature(found).parameters.values():
+        if setting.kind is not setting.POSITIONAL_OR_KEYWORD or setting.default is setting.empty:
+            raise TypeError(f"its setting {setting.name} has no default")
+    detector: type[Detector] = found
+    return detector
+
 
 def detector_named(name: str, **settings: Setting) -> Detector:
     """Build the detector of that name. Raises what `DetectorSpec` raises."""
@@ -71,7 +111,7 @@ def detector_named(name: str, **settings: Setting) -> Detector:
 
 @functools.cache
 def _built(spec: DetectorSpec) -> Detector:
-    detector: Callable[..., Detector] = next(d for d in DETECTORS if d.name == spec.name)
+    detector: Callable[..., Detector] = detector_class(spec.name)
     return detector(**dict(spec.settings))
 
 

@@ -14,11 +14,12 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from facecrop.detectors import DETECTORS, DetectorSpec, Setting
+from facecrop.detectors import DETECTORS, DetectorSpec, Setting, detector_class
 from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.hub import PREFIX, HubFile, HubPin, is_on_hub, pinned
+from gleanset.plugins import plugin_names
 from gleanset.settings import CropSettings
 
 WITH_CASCADE = ("lbpcascade", "ensemble")
@@ -123,7 +124,8 @@ def check_options(options: Iterable[str]) -> None:
 
 def all_names() -> list[str]:
     """Return every detector that looks for faces in pictures without being given a model."""
-    return [detector.name for detector in DETECTORS if detector.name != "onnx"]
+    ours = [detector.name for detector in DETECTORS]
+    return [*(name for name in ours if name != OnnxModel.name), *plugin_names("detectors", ours)]
 
 
 def _of_detector(name: str, options: Iterable[str]) -> Iterable[tuple[str, str]]:
@@ -160,8 +162,13 @@ class RecordedDetector:
     @classmethod
     def of(cls, name: str, written: str) -> RecordedDetector:
         """Read `written`, a detector's `settings`. Raises `UsageError` for an unknown name."""
-        DetectorSpec.of(name)
         recorded = _fields(written)
+        package = recorded.pop("plugin", "")
+        try:
+            DetectorSpec.of(name)
+        except UsageError as error:
+            came = f"it came with the package {package}; " if package else ""
+            raise UsageError(error.what, f"{came}{error.mend}") from error
         files = {k: recorded.pop(k) for k in FILES if k in recorded and not is_on_hub(recorded[k])}
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
@@ -196,8 +203,7 @@ class RecordedDetector:
 
 
 def _defaults(name: str) -> dict[str, str]:
-    detector = next(found for found in DETECTORS if found.name == name)
-    known = inspect.signature(detector).parameters
+    known = inspect.signature(detector_class(name)).parameters
     return {key: _setting_text(one.default) for key, one in known.items()}
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors
+from gleanset.plugins import installed_plugins, used_plugins
 
 # What decides how a picture is decoded, measured and cut.
 PACKAGES = ("animeface", "numpy", "opencv-python-headless", "pillow")
@@ -52,7 +53,7 @@ def answer_question(question: NodeQuestion, node: str) -> NodeAnswer:
     """Look around on a node, and leave its answer in each folder."""
     troubles = [_trouble_of_folder(question, folder, node) for folder in question.folders]
     troubles += [_trouble_of_file(*file) for file in question.files.items()]
-    return NodeAnswer(installed(), tuple(filter(None, troubles)))
+    return NodeAnswer(installed() | installed_plugins(), tuple(filter(None, troubles)))
 
 
 def _trouble_of_folder(question: NodeQuestion, folder: Path, node: str) -> str:
@@ -135,7 +136,7 @@ class NodeCheck:
                     if question.place(folder, node).read_text() == question.mark:
                         continue
                 troubles.append(f"what it writes to {folder} does not arrive here")
-        for name, here in installed().items():
+        for name, here in (installed() | used_plugins()).items():
             if (there := answer.installed.get(name, "not installed")) != here:
                 troubles.append(f"has {name} {there}, and {here} is here")
         return troubles

@@ -1,10 +1,16 @@
-"""Every site we know, registered by hand: one file or package and one line here for each."""
+"""Every site we know, registered by hand: one file or package and one line here for each.
+
+Sites that another package knows are asked for by their names.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from harvest.sources.base import Option, Pages, Query, Source
+from gleanset.plugins import load_plugin
+from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed
 from harvest.sources.bing import Bing
 from harvest.sources.flickr import Flickr
 from harvest.sources.gallery_dl import GalleryDl
@@ -23,10 +29,35 @@ SOURCES: tuple[Source, ...] = (
 def source_named(name: str) -> Source:
     """Return the source called `name`. Raises `UsageError` that names the nearest one."""
     known = {source.name: source for source in SOURCES}
-    if name in known:
-        return known[name]
+    if source := known.get(name) or load_plugin("sources", name, checked_source):
+        return source
     hint = did_you_mean(name, known, "Did you mean {}? ")
     raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(known)}.")
 
 
-__all__ = ["SOURCES", "Option", "Pages", "Query", "Source", "source_named"]
+def checked_source(name: str, found: Any) -> Source:
+    """Return the source that another package's class makes. Raises `TypeError` where it is none."""
+    if not (isinstance(found, type) and issubclass(found, Source)):
+        raise TypeError("it is no class that inherits from harvest.sources.Source")
+    source = found()
+    if getattr(source, "name", None) != name:
+        raise TypeError(f"its name is {getattr(source, 'name', None)!r}, and not that")
+    if not isinstance(getattr(source, "example", None), str):
+        raise TypeError("it has no example, a word that it finds pictures for")
+    options = getattr(source, "options", None)
+    if not (isinstance(options, tuple) and all(isinstance(one, Option) for one in options)):
+        raise TypeError("its options are no tuple of Option")
+    return source
+
+
+__all__ = [
+    "SOURCES",
+    "Endpoint",
+    "Option",
+    "Pages",
+    "Query",
+    "Source",
+    "changed",
+    "checked_source",
+    "source_named",
+]

@@ -229,7 +229,7 @@ def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
     lines = [
         *(f"- {method.words}" for method in methods),
         f"- split: {dataset.samples.split_settings() or 'by hand'}",
-        f"- export: {options.format}, pictures {size}" + (", grey" if options.grayscale else ""),
+        f"- export: {options.made_as}, pictures {size}" + (", grey" if options.grayscale else ""),
         *(f"- files: {_changed(number, what)}" for what, number in sorted(facts.changes.items())),
     ]
     balanced = Balances(dataset.db).settings()

@@ -10,6 +10,7 @@ from typing import Any
 
 from curation.snapshots import made_from
 from gleanset import Dataset
+from gleanset.plugins import answerable
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts, dataset_card
@@ -52,7 +53,8 @@ def export(
     target = place_of(target)
     progress = progress or Progress()
     if options.form.check is not None:
-        options.form.check()  # what lacks is said before anything is written
+        with answerable("exports", options.format):
+            options.form.check()  # what lacks is said before anything is written
     # Where nothing can be written nobody else is at work either.
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     if options.sharded:
@@ -76,11 +78,12 @@ def export(
         facts.add(dataset.db, written)
         facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
         if options.form.write is not None:
-            options.form.write(folder, written)
+            with answerable("exports", options.format):
+                options.form.write(folder, written)
         write_licences(folder, written)
         (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
-        mark(folder, {"format": options.format, "snapshot": snapshot, "pictures": shown})
+        mark(folder, {**options.told, "snapshot": snapshot, "pictures": shown})
     return {"to": str(target)} | facts.result(failed)
 
 

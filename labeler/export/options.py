@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from math import inf
 from typing import Annotated, ClassVar, Literal, get_args
 
+from gleanset.completion import one_of
 from gleanset.config import Param
 from gleanset.errors import UsageError
+from gleanset.plugins import made_by, plugin_names, plugin_words
 from gleanset.request import Request
-from labeler.export.formats import FORMS, Format
+from labeler.export.formats import FORMS, format_named
 from labeler.export.formats.base import ExportFormat
 
 Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "original", "jpeg", "png"]
-FORMATS: tuple[Format, ...] = tuple(FORMS)
 SHARDED = tuple(name for name, form in FORMS.items() if form.pictures == "shards")
 BOXED = tuple(name for name, form in FORMS.items() if form.pictures == "whole")
 """Whole pictures with boxes; all other formats have a picture for each sample."""
-CLASS_FOLDERS = tuple(name for name, form in FORMS.items() if form.pictures == "class folders")
 SHARD_BYTES = 1_000_000_000
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = get_args(Names)
 _NUMBER = re.compile(r"[1-9]\d{0,8}")
+
+
+def format_names() -> list[str]:
+    """Return the formats of Gleanset, and those of other packages."""
+    return [*FORMS, *plugin_names("exports", FORMS)]
+
+
+def _checked_format(name: str) -> str:
+    format_named(name)
+    return name
 
 
 def checked_size(text: str) -> str:
@@ -44,11 +55,14 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     COMMAND: ClassVar[str] = "labeler export"
 
     format: Annotated[
-        Format,
+        str,
         Param(
             "; ".join(f"{name}: {form.about}" for name, form in FORMS.items()) + ".",
             metavar="FORMAT",
             show_default=True,
+            parse=_checked_format,
+            complete=one_of(format_names),
+            more=partial(plugin_words, "exports", FORMS.keys),
         ),
     ] = "imagefolder"
     names: Annotated[
@@ -155,7 +169,18 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def form(self) -> ExportFormat:
         """The format by what it writes, and not by its name."""
-        return FORMS[self.format]
+        return format_named(self.format)
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What an export says of itself: its format, and the package that this came with."""
+        package = made_by("exports", self.format)
+        return {"format": self.format} | ({"plugin": package} if package else {})
+
+    @property
+    def made_as(self) -> str:
+        """The same in words."""
+        return " of ".join(self.told.values())
 
     @property
     def sharded(self) -> bool:

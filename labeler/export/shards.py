@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,8 +29,7 @@ from gleanset.records import Rejection, Sample
 from gleanset.work.pool import Outcome, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts, dataset_card
-from labeler.export.formats import FORMS
-from labeler.export.formats.base import ShardRecord
+from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import PictureMaker, linked
@@ -155,7 +155,7 @@ class ShardWriter:
         """Return the hash of all that a shard is to hold, as its manifest has it."""
         facts = shard.facts(self.classes, self.folds)
         shows = [item.digest(self.options.pixels) for item in shard.items]
-        what = json.dumps([self.options.format, list(self.classes), shows, facts])
+        what = json.dumps([self.options.made_as, list(self.classes), shows, facts])
         return hashlib.sha256(what.encode()).hexdigest()
 
     def _kept(self, place: Path, name: str, manifest: ShardManifest) -> ShardManifest:
@@ -232,8 +232,7 @@ def read_manifest(folder: Path, name: str) -> ShardManifest | None:
 def written_shard(folder: Path, name: str) -> ShardManifest | None:
     """Return the manifest of a shard that is whole, unchanged and lacks nothing, else None."""
     found = read_manifest(folder, name)
-    endings = {form.ending for form in FORMS.values() if form.ending}
-    if found is None or found.failed or found.shard.removeprefix(name) not in endings:
+    if found is None or found.failed or not re.fullmatch(re.escape(name) + ENDING, found.shard):
         return None
     try:
         return found if sha256_of_file(folder / found.shard) == found.sha256 else None
@@ -407,7 +406,7 @@ def _finish(
     with (folder / "manifest.json").open("w", encoding="utf-8") as file:
         summaries = [manifest.summary for manifest in _manifests(folder, shards)]
         about = {
-            "format": options.format,
+            **options.told,
             "pictures": facts.items,
             "snapshot": facts.snapshot,
             "shards": summaries,

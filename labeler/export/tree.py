@@ -14,7 +14,7 @@ from typing import Any
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors
 from gleanset.platform import exchange_paths, sync_folder
-from labeler.export.formats import FORMS
+from labeler.export.formats import format_of_marker
 
 MARKER = ".gleanset-export.json"
 
@@ -97,7 +97,7 @@ def check_ours(target: Path) -> None:
 
 
 def _left_by_reader(marker: Mapping[str, Any], path: str) -> bool:
-    form = {str(name): form for name, form in FORMS.items()}.get(str(marker.get("format")))
+    form = format_of_marker(marker.get("format"))
     return form is not None and re.fullmatch(form.left_by_reader, path) is not None
 
 

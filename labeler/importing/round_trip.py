@@ -12,7 +12,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.files.class_folder import class_folder
 from gleanset.files.store import sha256_of_file
-from labeler.export.options import CLASS_FOLDERS
+from labeler.export.formats import format_of_marker
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, visible_pictures
 
@@ -52,7 +52,8 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     Raises `InputUnusable` for exports that have no class folders.
     """
     marker = marked(root)
-    if marker.get("format") not in CLASS_FOLDERS:
+    form = format_of_marker(marker.get("format"))
+    if form is None or form.pictures != "class folders":
         raise InputUnusable(
             f"{root} is a {marker.get('format')} export, whose pictures have no class folders",
             "export an imagefolder, move its pictures about, and import that",

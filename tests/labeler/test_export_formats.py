@@ -26,7 +26,7 @@ from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
 from labeler.export.formats import FORMS
 from labeler.export.job import export
-from labeler.export.options import ExportOptions, Format, parse_size
+from labeler.export.options import ExportOptions, parse_size
 from labeler.export.rows import no_formula
 from labeler.export.tree import MARKER
 from labeler.importing.reading import read_labelled
@@ -89,7 +89,7 @@ def classes_of_rows(read: Any) -> Counter[str]:
     return Counter(read["class"])
 
 
-READERS: dict[Format, tuple[str, Callable[[Any], Counter[str]]]] = {
+READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
     "imagefolder": ("torchvision", lambda read: Counter(read.classes[y] for _, y in read)),
     "csv": ("pandas", lambda read: Counter(read["label"])),
     "huggingface": ("datasets", classes_of_rows),
@@ -105,7 +105,7 @@ READERS: dict[Format, tuple[str, Callable[[Any], Counter[str]]]] = {
 )
 @pytest.mark.parametrize("format_", [name for name in FORMS if not name.startswith("yolo")])
 def test_the_lines_of_a_card_read_the_export(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: Format
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
     library, classes = READERS[format_]
     pytest.importorskip(library)

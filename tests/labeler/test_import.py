@@ -21,7 +21,7 @@ from gleanset.errors import InputUnusable, UsageError
 from harvest.folder import PictureOptions, harvest_folders
 from labeler.classes import ClassEditor
 from labeler.export.job import export
-from labeler.export.options import ExportOptions, Format
+from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
@@ -215,7 +215,7 @@ def test_what_is_none_is_refused_whole(
 
 @pytest.mark.parametrize("form", ["imagefolder", "huggingface", "coco", "csv"])
 def test_an_export_of_another_dataset_comes_in_as_it_is(
-    empty: Dataset, tmp_path: Path, form: Format
+    empty: Dataset, tmp_path: Path, form: str
 ) -> None:
     mixed(empty)
     export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
@@ -283,7 +283,7 @@ def test_names_that_are_not_utf_8_come_in_again_and_again(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["huggingface", "parquet"])
 def test_a_parquet_export_goes_into_a_folder_that_is_not_utf_8(
-    empty: Dataset, tmp_path: Path, kind: Format
+    empty: Dataset, tmp_path: Path, kind: str
 ) -> None:
     put(empty, encoded(picture(1)), "one.jpg")
     out = tmp_path / os.fsdecode(b"caf\xe9")

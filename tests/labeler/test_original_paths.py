@@ -11,9 +11,10 @@ from labelled_pictures import encoded, picture
 
 from gleanset import Dataset, Origin
 from harvest.request import FolderRequest
+from labeler.export.formats import FORMS
 from labeler.export.item import original_path
 from labeler.export.job import export
-from labeler.export.options import FORMATS, ExportOptions
+from labeler.export.options import ExportOptions
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.sorting.drop_import import take_in
@@ -74,7 +75,7 @@ def split(empty: Dataset, tree: Path) -> Dataset:
 
 
 def test_every_licence_table_has_it(split: Dataset, tmp_path: Path) -> None:
-    for name in FORMATS:
+    for name in FORMS:
         out = tmp_path / name
         export(split, out, ExportOptions(format=name), workers=1)
         with (out / "LICENSES.csv").open(encoding="utf-8", newline="") as file:

@@ -259,7 +259,7 @@ def test_what_is_installed_is_found_by_the_shell(tmp_path: Path, home: Path, she
 
 def test_names_are_those_there_are() -> None:
     assert source_names() == [source.name for source in SOURCES]
-    assert detector_names() == [*(detector.name for detector in DETECTORS), "auto"]
+    assert detector_names() == [detector.name for detector in DETECTORS]
 
 
 def test_every_name_that_the_dataset_knows_is_completed() -> None:

@@ -20,6 +20,10 @@ class ShardRecord:
     facts: Mapping[str, object]
 
 
+Pictures = Literal["class folders", "whole", "shards"]
+"""How they lie in an export: see `ExportFormat`."""
+ENDING = r"\.[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?"
+"""What shards may end in."""
 Put = Callable[[ShardRecord], None]
 OpenShard = Callable[[Path, Sequence[str], Mapping[str, object]], AbstractContextManager[Put]]
 """Gives what puts records into a new file: of its path, the classes, and what one record tells."""
@@ -40,7 +44,7 @@ class ExportFormat:
     `names_by_stem` no two names differ in their endings alone. `check` raises what hinders it.
     """
 
-    pictures: Literal["class folders", "whole", "shards"]
+    pictures: Pictures
     about: str
     reading: str
     says_paths: str = ""

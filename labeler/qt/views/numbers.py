@@ -23,7 +23,7 @@ from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.job import export
-from labeler.export.options import FORMATS, NAMES, ExportOptions
+from labeler.export.options import NAMES, ExportOptions, format_names
 from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
 from labeler.qt.classes.table import ClassTable
 from labeler.qt.session_worker import SessionWorker
@@ -47,7 +47,7 @@ class ExportBox(QGroupBox):
         self.working = worker.task(self.tr("an export is being written"))
         self.format, self.names, self.folder = QComboBox(), QComboBox(), QLineEdit()
         self.size_text, self.bar, self.result = QLineEdit(), QProgressBar(), QLabel()
-        self.format.addItems(FORMATS)
+        self.format.addItems(format_names())
         self.names.addItems(NAMES)
         self.folder.setText("imagefolder")
         self.size_text.setPlaceholderText(self.tr("as it is"))
@@ -94,7 +94,7 @@ class ExportBox(QGroupBox):
         """Export, on a thread of its own."""
         try:
             options = ExportOptions(
-                format=FORMATS[self.format.currentIndex()],
+                format=self.format.currentText(),
                 names=NAMES[self.names.currentIndex()],
                 size=self.size_text.text().strip() or None,
             )

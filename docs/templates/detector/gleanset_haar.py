@@ -1,0 +1,37 @@
+"""Faces of real people, by the cascade that OpenCV brings along."""
+
+import cv2
+
+from facecrop.detectors.base import number, whole_number
+from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
+
+GLEANSET_CONTRACT = 1
+FILE = "haarcascade_frontalface_default.xml"
+
+
+class Haar:
+    """OpenCV's cascade of frontal faces: photographs of people who look at the camera."""
+
+    name = "haar"
+
+    def __init__(self, scale=1.1, neighbors=5, smallest=40):
+        """Load it. What comes from a command line is text: it is checked here."""
+        cv2.setNumThreads(1)  # workers share the cores already
+        self.scale = number("scale", scale, 1.01, 2)
+        self.neighbors = whole_number("neighbors", neighbors, 1, 50)
+        self.smallest = whole_number("smallest", smallest, 20, 1000)
+        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + FILE)
+
+    @property
+    def settings(self):
+        """All settings in one spelling; another one means that pictures are searched again."""
+        return f"scale={self.scale:g} neighbors={self.neighbors} smallest={self.smallest}"
+
+    def detect(self, pixels):
+        """Find faces in height x width x 3 bytes, red, green and blue."""
+        return search_tiles(self.name, pixels, self._find, 1920)
+
+    def _find(self, tile):
+        grey, least = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), (self.smallest, self.smallest)
+        for box in self._cascade.detectMultiScale(grey, self.scale, self.neighbors, 0, least):
+            yield RawFace(FloatBox(*map(float, box)), 1.0)  # it says no score

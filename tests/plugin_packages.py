@@ -1,0 +1,68 @@
+"""Packages with plugins, installed as pip does it: a module and its dist-info on the path."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT
+
+from gleanset import plugins
+
+TEMPLATES = ROOT / "docs" / "templates"
+CACHES = (plugins._all_declared, plugins._declared, plugins._outcome)
+
+
+class PluginPackages:
+    """A folder on the path of imports, also of processes that are started; `add` installs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def add(self, name: str, entries: str, module: str = "", version: str = "1.0") -> str:
+        """Install a package of one module, whose name is returned, with its entry points."""
+        called = name.replace("-", "_")
+        info = self.folder / f"{called}-{version}.dist-info"
+        info.mkdir()
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        (info / "METADATA").write_text(about, encoding="utf-8")
+        (info / "entry_points.txt").write_text(entries, encoding="utf-8")
+        (self.folder / f"{called}.py").write_text(module, encoding="utf-8")
+        forget()
+        return called
+
+    def add_template(self, kind: str) -> str:
+        """Install a template of the docs; return the name of its plugin."""
+        folder = TEMPLATES / kind
+        about = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        [(group, named)] = about["entry-points"].items()
+        [(name, place)] = named.items()
+        module = (folder / f"{place.partition(':')[0]}.py").read_text(encoding="utf-8")
+        entries = f"[{group}]\n{name} = {place}\n"
+        assert self.add(about["name"], entries, module, about["version"]) == place.partition(":")[0]
+        return str(name)
+
+
+def forget() -> None:
+    """Let the next question find what is installed now."""
+    for cache in CACHES:
+        cache.cache_clear()
+    plugins._USED.clear()
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginPackages]:
+    """An empty folder of packages, which nobody knows afterwards."""
+    made = PluginPackages(tmp_path / "site-packages")
+    monkeypatch.syspath_prepend(str(made.folder))
+    monkeypatch.setenv("PYTHONPATH", f"{made.folder}:{ROOT}")
+    before = set(sys.modules)
+    yield made
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) in map(str, made.folder.glob("*.py")):
+            del sys.modules[name]
+    forget()
