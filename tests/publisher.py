@@ -13,12 +13,16 @@ import pytest
 
 
 class Publisher(ThreadingHTTPServer):
-    """Serves `data`; `break_after` bytes of an answer it hangs up, once. `asked` are ranges."""
+    """Serves `data`; `break_after` bytes of an answer it hangs up, once. `asked` are ranges.
+
+    `query` is that of the last address that had one.
+    """
 
     daemon_threads = True
     data = b""
     status = 200
     location = ""
+    query = ""
     break_after: int | None = None
     ranges = True
 
@@ -73,7 +77,9 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         self.server.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        status, headers, data = self.server.answer(self.path.partition("?")[0])
+        path, _, query = self.path.partition("?")
+        self.server.query = query or self.server.query
+        status, headers, data = self.server.answer(path)
         partly = bool(start and self.server.ranges) and status == 200
         if partly and start >= len(data):
             self.send_error(416)
