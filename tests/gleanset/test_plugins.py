@@ -20,6 +20,7 @@ from facecrop.detectors.options import RecordedDetector
 from gleanset import plugins
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, plugin_names, plugin_words, tried_plugins
+from gleanset.work.cluster_nodes import NodeAnswer, NodeCheck, answer_question, installed
 from harvest.http import Client, DownloadLimits
 from harvest.prefetch import SourceResults
 from harvest.sources import Query, source_named
@@ -151,6 +152,22 @@ def test_what_is_known_of_a_package_that_is_there_twice_is_of_the_first(
     monkeypatch.syspath_prepend(str(newer.folder))
     forget()
     assert [plugin.version for plugin in plugins.plugins_of(*ALL)] == ["2.0"]
+
+
+def test_a_node_is_told_that_lacks_a_package_which_is_used(
+    packages: PluginPackages, tmp_path: Path
+) -> None:
+    packages.add("gleanset-x", NOTHING, GOOD)
+    packages.add("gleanset-y", f"{DETECTORS}unused = gleanset_y:Nothing\n")
+    check = NodeCheck((tmp_path,))
+    with check.asking() as question:
+        answer = answer_question(question, "a")
+        bare = NodeAnswer(installed(), ())
+        assert check.troubles(question, "a", bare) == []
+        DetectorSpec.of("nothing")
+        assert check.troubles(question, "a", answer) == []
+        [trouble] = check.troubles(question, "a", bare)
+    assert trouble == "has gleanset-x not installed, and 1.0 is here"
 
 
 def test_a_package_without_a_name_is_left_out(packages: PluginPackages) -> None:
