@@ -10,12 +10,19 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from baseline.settings import AUTO, check_preset, check_shared, load_preset, preset_names
+from baseline.settings import (
+    AUTO,
+    check_preset,
+    check_shared,
+    every_preset,
+    load_preset,
+    preset_names,
+)
 from facecrop.request import ModelDetector
 from gleanset.completion import classes_here, one_of, runs_here, runs_here_or_files
 from gleanset.config import Param
 from gleanset.errors import MissingComponent, UsageError
-from gleanset.plugins import plugin_names, plugin_words
+from gleanset.plugins import plugin_words
 from gleanset.request import Request
 
 
@@ -81,11 +88,6 @@ def _text(value: Plain | list[Plain]) -> str:
     if isinstance(value, list):
         return ",".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def every_preset() -> list[str]:
-    """Return the presets of Gleanset, and those of other packages."""
-    return [*(names := preset_names()), *plugin_names("presets", names)]
 
 
 PRESETS = ", ".join(preset_names())

@@ -19,7 +19,7 @@ from baseline.features.backbone_names import has_embedding, pinned_names
 from baseline.features.onnx_spec import Ask
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import load_plugin, made_by
+from gleanset.plugins import load_plugin, made_by, plugin_names
 
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
@@ -167,14 +167,19 @@ def preset_names() -> list[str]:
     return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
-def checked_preset_values(name: str, found: Any) -> dict[str, Any]:
+def every_preset() -> list[str]:
+    """Return these, and those of other packages."""
+    return [*(names := preset_names()), *plugin_names("presets", names)]
+
+
+def checked_preset_values(name: str, brought: Any) -> dict[str, Any]:
     """Return the settings of another package's preset. Raises what is wrong with them."""
-    if not isinstance(found, Mapping):
+    if not isinstance(brought, Mapping):
         raise TypeError("it is no mapping of settings")
-    if own := _NOT_ITS_OWN & found.keys():
+    if own := _NOT_ITS_OWN & brought.keys():
         raise TypeError(f"it says {min(own)!r}, which is not for it to say")
-    settings_from({"preset": name, **found})
-    return dict(found)
+    settings_from({"preset": name, **brought})
+    return dict(brought)
 
 
 def check_preset(name: str) -> None:
@@ -186,6 +191,7 @@ def check_preset(name: str) -> None:
             f"Name one: {', '.join(names)}; or run: baseline train --preset {AUTO}",
         )
     if name not in names and load_plugin("presets", name, checked_preset_values) is None:
+        names = every_preset()
         near = did_you_mean(name, names, _NEAREST)
         raise UsageError(f"There is no preset '{name}'.{near}", _list(names))
 

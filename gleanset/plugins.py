@@ -17,6 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from itertools import chain
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -225,28 +226,20 @@ def _seconds() -> float:
 
 @cache
 def _declared(kind: str) -> tuple[Plugin, ...]:
-    """Return those of a kind by name, of two with one name neither."""
+    """Return those of a kind by name; of two with one name neither can take the other's place."""
     listed = sorted(
         (plugin for plugin in _all_declared() if plugin.kind == kind),
         key=lambda plugin: (plugin.name, plugin.package),
     )
-    names = [_alike(plugin.name) for plugin in listed]
+    packages: dict[str, list[str]] = {}
+    for plugin in listed:
+        packages.setdefault(_alike(plugin.name), []).append(plugin.made_by)
     return tuple(
-        replace(plugin, trouble=plugin.trouble or _twice(plugin, listed))
-        if names.count(_alike(plugin.name)) > 1
+        replace(plugin, trouble=f"{' and '.join(alike)} bring that name")
+        if len(alike := packages[_alike(plugin.name)]) > 1 and not plugin.trouble
         else plugin
         for plugin in listed
     )
-
-
-def _twice(plugin: Plugin, listed: list[Plugin]) -> str:
-    """Say who else wants a name: neither gets it, so that nobody can take another's place."""
-    others = {
-        other.made_by
-        for other in listed
-        if other is not plugin and _alike(other.name) == _alike(plugin.name)
-    }
-    return f"{', '.join(sorted(others))} brings that name, too"
 
 
 @cache
@@ -256,16 +249,16 @@ def _all_declared() -> tuple[Plugin, ...]:
         return ()
     from importlib.metadata import distributions  # takes longer than many a command
 
-    found: dict[str, tuple[Plugin, ...]] = {}
+    brought: dict[str, tuple[Plugin, ...]] = {}
     for package in distributions():
         try:
             text = package.read_text("entry_points.txt") or ""
             if "[gleanset." in text:
                 # The first on the path is the one that would be imported.
-                found.setdefault(_alike(str(package.name)), tuple(_plugins_in(package, text)))
+                brought.setdefault(_alike(str(package.name)), tuple(_plugins_in(package, text)))
         except Exception as error:
             log.debug("a package cannot be read: %s", _words(error))
-    return tuple(plugin for plugins in found.values() for plugin in plugins)
+    return tuple(chain.from_iterable(brought.values()))
 
 
 def _plugins_in(package: Distribution, text: str) -> Iterator[Plugin]:

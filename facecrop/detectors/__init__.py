@@ -21,7 +21,7 @@ from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.whole import Whole
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import load_plugin, made_by
+from gleanset.plugins import load_plugin, made_by, plugin_names
 
 __all__ = [
     "DETECTORS",
@@ -74,33 +74,33 @@ class DetectorSpec:
 
     @property
     def recorded(self) -> str:
-        """The settings as they are recorded; with the package that the detector came with.
+        """The settings as they are recorded, with the version of another package's detector.
 
-        Its next version may find other faces, as one of our own with other settings may.
+        Its next one may find other faces, as one of our own with other settings may.
         """
         own, package = self.build().settings, made_by("detectors", self.name)
-        return " ".join([own, f"plugin={package.replace(' ', '==')}"]).strip() if package else own
+        return f"{own} plugin={package.replace(' ', '==')}".lstrip() if package else own
 
 
 def detector_class(name: str) -> type[Detector]:
     """Return the class of that name, ours or another package's. Raises `UsageError`."""
-    known = {found.name: found for found in DETECTORS}
-    found = None if name in known else load_plugin("detectors", name, checked_detector_class)
-    return found or _known(name, "detector", known)
+    known = {detector.name: detector for detector in DETECTORS}
+    other = None if name in known else load_plugin("detectors", name, checked_detector_class)
+    return other or _known(name, "detector", known, plugin_names("detectors", known))
 
 
-def checked_detector_class(name: str, found: Any) -> type[Detector]:
+def checked_detector_class(name: str, brought: Any) -> type[Detector]:
     """Return what another package calls a detector. Raises `TypeError` where it is none."""
-    if not (isinstance(found, type) and callable(getattr(found, "detect", None))):
+    if not (isinstance(brought, type) and callable(getattr(brought, "detect", None))):
         raise TypeError("it is no class with a method detect")
-    if getattr(found, "name", None) != name:
-        raise TypeError(f"its name is {getattr(found, 'name', None)!r}, and not that")
-    if not hasattr(found, "settings"):
+    if getattr(brought, "name", None) != name:
+        raise TypeError(f"its name is {getattr(brought, 'name', None)!r}, and not that")
+    if not hasattr(brought, "settings"):
         raise TypeError("it has no settings")
-    for setting in inspect.signature(found).parameters.values():
+    for setting in inspect.signature(brought).parameters.values():
         if setting.kind is not setting.POSITIONAL_OR_KEYWORD or setting.default is setting.empty:
             raise TypeError(f"its setting {setting.name} has no default")
-    detector: type[Detector] = found
+    detector: type[Detector] = brought
     return detector
 
 
@@ -115,10 +115,10 @@ def _built(spec: DetectorSpec) -> Detector:
     return detector(**dict(spec.settings))
 
 
-def _known(name: str, kind: str, table: dict[str, _T]) -> _T:
+def _known(name: str, kind: str, table: dict[str, _T], more: Iterable[str] = ()) -> _T:
     if name in table:
         return table[name]
-    raise UsageError(f"there is no {kind} called {name!r}", _suggestion(name, table))
+    raise UsageError(f"there is no {kind} called {name!r}", _suggestion(name, {*table, *more}))
 
 
 def _suggestion(name: str, names: Iterable[str]) -> str:

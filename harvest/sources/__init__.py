@@ -9,7 +9,7 @@ from typing import Any
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import load_plugin
+from gleanset.plugins import load_plugin, plugin_names
 from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed
 from harvest.sources.bing import Bing
 from harvest.sources.flickr import Flickr
@@ -31,15 +31,16 @@ def source_named(name: str) -> Source:
     known = {source.name: source for source in SOURCES}
     if source := known.get(name) or load_plugin("sources", name, checked_source):
         return source
-    hint = did_you_mean(name, known, "Did you mean {}? ")
-    raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(known)}.")
+    names = [*known, *plugin_names("sources", known)]
+    hint = did_you_mean(name, names, "Did you mean {}? ")
+    raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(names)}.")
 
 
-def checked_source(name: str, found: Any) -> Source:
+def checked_source(name: str, brought: Any) -> Source:
     """Return the source that another package's class makes. Raises `TypeError` where it is none."""
-    if not (isinstance(found, type) and issubclass(found, Source)):
+    if not (isinstance(brought, type) and issubclass(brought, Source)):
         raise TypeError("it is no class that inherits from harvest.sources.Source")
-    source = found()
+    source = brought()
     if getattr(source, "name", None) != name:
         raise TypeError(f"its name is {getattr(source, 'name', None)!r}, and not that")
     if not isinstance(getattr(source, "example", None), str):

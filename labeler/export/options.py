@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal, get_args
 from gleanset.completion import one_of
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.plugins import made_by, plugin_names, plugin_words
+from gleanset.plugins import made_by, plugin_words
 from gleanset.request import Request
-from labeler.export.formats import FORMS, format_named
+from labeler.export.formats import FORMS, format_named, format_names
 from labeler.export.formats.base import ExportFormat
 
 Names = Literal["origin", "prefix-count"]
@@ -26,11 +26,6 @@ SHARD_BYTES = 1_000_000_000
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = get_args(Names)
 _NUMBER = re.compile(r"[1-9]\d{0,8}")
-
-
-def format_names() -> list[str]:
-    """Return the formats of Gleanset, and those of other packages."""
-    return [*FORMS, *plugin_names("exports", FORMS)]
 
 
 def _checked_format(name: str) -> str:
@@ -172,7 +167,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         return format_named(self.format)
 
     @property
-    def told(self) -> dict[str, str]:
+    def recorded(self) -> dict[str, str]:
         """What an export says of itself: its format, and the package that this came with."""
         package = made_by("exports", self.format)
         return {"format": self.format} | ({"plugin": package} if package else {})
@@ -180,7 +175,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def made_as(self) -> str:
         """The same in words."""
-        return " of ".join(self.told.values())
+        return " of ".join(self.recorded.values())
 
     @property
     def sharded(self) -> bool:

@@ -406,7 +406,7 @@ def _finish(
     with (folder / "manifest.json").open("w", encoding="utf-8") as file:
         summaries = [manifest.summary for manifest in _manifests(folder, shards)]
         about = {
-            **options.told,
+            **options.recorded,
             "pictures": facts.items,
             "snapshot": facts.snapshot,
             "shards": summaries,

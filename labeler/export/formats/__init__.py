@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import load_plugin
+from gleanset.plugins import load_plugin, plugin_names
 from labeler.export.formats.base import ENDING, ExportFormat, Pictures
 from labeler.export.formats.class_folders import CSV, IMAGEFOLDER
 from labeler.export.formats.coco import COCO
@@ -34,8 +34,14 @@ def format_named(name: str) -> ExportFormat:
     """Return the format of that name, ours or another package's. Raises `UsageError`."""
     if form := FORMS.get(name) or load_plugin("exports", name, checked_format):
         return form
-    hint = did_you_mean(name, FORMS, "Did you mean {}? ")
-    raise UsageError(f"there is no format called {name!r}", f"{hint}Known: {', '.join(FORMS)}")
+    names = format_names()
+    hint = did_you_mean(name, names, "Did you mean {}? ")
+    raise UsageError(f"there is no format called {name!r}", f"{hint}Known: {', '.join(names)}")
+
+
+def format_names() -> list[str]:
+    """Return the formats of Gleanset, and those of other packages."""
+    return [*FORMS, *plugin_names("exports", FORMS)]
 
 
 def format_of_marker(name: object) -> ExportFormat | None:
@@ -46,17 +52,17 @@ def format_of_marker(name: object) -> ExportFormat | None:
         return None
 
 
-def checked_format(name: str, found: Any) -> ExportFormat:
+def checked_format(name: str, brought: Any) -> ExportFormat:
     """Return what another package calls a format. Raises `TypeError` where it is none."""
-    if not isinstance(found, ExportFormat):
+    if not isinstance(brought, ExportFormat):
         raise TypeError("it is no labeler.export.formats.ExportFormat")
-    if found.pictures not in get_args(Pictures):
-        raise TypeError(f"its pictures are {found.pictures!r}, not {get_args(Pictures)}")
-    sharded = found.pictures == "shards"
-    if sharded != (found.open_shard is not None) or (sharded and found.write is not None):
+    if brought.pictures not in get_args(Pictures):
+        raise TypeError(f"its pictures are {brought.pictures!r}, not {get_args(Pictures)}")
+    sharded = brought.pictures == "shards"
+    if sharded != (brought.open_shard is not None) or (sharded and brought.write is not None):
         raise TypeError("open_shard is for shards, and write for all else")
-    if sharded and not re.fullmatch(ENDING, found.ending):
-        raise TypeError(f"its shards end in {found.ending!r}, not in something like '.tar'")
-    found.reading.format("train", "train")
-    re.compile(found.left_by_reader)
-    return found
+    if sharded and not re.fullmatch(ENDING, brought.ending):
+        raise TypeError(f"its shards end in {brought.ending!r}, not in something like '.tar'")
+    brought.reading.format("train", "train")
+    re.compile(brought.left_by_reader)
+    return brought

@@ -22,8 +22,9 @@ from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.export.formats import format_names
 from labeler.export.job import export
-from labeler.export.options import NAMES, ExportOptions, format_names
+from labeler.export.options import NAMES, ExportOptions
 from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
 from labeler.qt.classes.table import ClassTable
 from labeler.qt.session_worker import SessionWorker

@@ -1,0 +1,136 @@
+"""The wheel: built twice it is the same, and it works where no checkout is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT
+
+import gleanset
+
+PACKAGES = (
+    *("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline"),
+    "datasets",
+)
+FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "NOTICE.md")
+
+
+def built(folder: Path) -> Path:
+    """Build the wheel of a copy of the checkout, whose files have other dates and rights."""
+    source, out = folder / "source", folder / "out"
+    left_out = shutil.ignore_patterns("__pycache__", "node_modules")
+    for name in (*PACKAGES, "docker/animeface-2009"):
+        shutil.copytree(ROOT / name, source / name, ignore=left_out, copy_function=shutil.copyfile)
+    for name in FILES:
+        shutil.copyfile(ROOT / name, source / name)
+    line = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    subprocess.run([*line, "-w", str(out), str(source)], check=True)
+    [wheel] = out.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("hatchling")
+    return built(tmp_path_factory.mktemp("first"))
+
+
+@pytest.mark.long
+def test_built_twice_it_is_the_same_byte_for_byte(wheel: Path, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        again = built(tmp_path)
+    finally:
+        os.umask(before)
+    digests = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (wheel, again)}
+    assert len(digests) == 1
+
+
+@pytest.mark.long
+def test_it_holds_every_file_that_a_package_has(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        inside = set(packed.namelist())
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts)
+    }
+    wanted = {f"pipeline/{name}" if name.startswith("datasets/") else name for name in wanted}
+    assert sorted(wanted - inside) == []
+    if shutil.which("npm"):
+        assert "webapp/page/vendor/onnxruntime-web/ort.wasm.min.mjs" in inside
+    assert any(name.endswith("dist-info/licenses/NOTICE.md") for name in inside)
+
+
+@pytest.mark.long
+def test_its_bill_of_materials_is_one_and_names_all_that_is_asked_for(wheel: Path) -> None:
+    schemas = pytest.importorskip("cyclonedx.schema")
+    validators = pytest.importorskip("cyclonedx.validation.json")
+    with zipfile.ZipFile(wheel) as packed:
+        [name] = [name for name in packed.namelist() if name.endswith(".cdx.json")]
+        text = packed.read(name).decode()
+    assert "/sboms/" in name
+    validator = validators.JsonStrictValidator(schemas.SchemaVersion.V1_6)
+    assert validator.validate_str(text) is None
+    bill = json.loads(text)
+    assert bill["metadata"]["component"]["version"] == gleanset.__version__
+    scopes = {part["name"]: part.get("scope") for part in bill["components"]}
+    assert (scopes["numpy"], scopes["torch"]) == ("required", "optional")
+    if shutil.which("npm"):
+        [runtime] = [part for part in bill["components"] if part["name"] == "onnxruntime-web"]
+        assert runtime["licenses"] == [{"license": {"id": "MIT"}}]
+
+
+@pytest.mark.long
+def test_outside_of_a_checkout_it_finds_all_that_it_needs(wheel: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    python = venv / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps"]
+    subprocess.run([*pip, str(wheel)], check=True)
+    # What Gleanset needs is that of this environment, but not the checkout that it names.
+    [site] = (venv / "lib").glob("python*/site-packages")
+    here = [place for place in sys.path if place.endswith("site-packages")]
+    (site / "beside.pth").write_text("\n".join(here), encoding="utf-8")
+
+    def run(*words: str) -> str:
+        line = [str(venv / "bin" / words[0]), *words[1:]]
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    place = run("python", "-c", "import gleanset; print(gleanset.__file__)").strip()
+    assert Path(place).is_relative_to(venv)
+    told = run("python", "-c", "from importlib.metadata import version as v; print(v('gleanset'))")
+    assert told.strip() == gleanset.__version__
+    assert run("gleanset", "--version") == f"gleanset, version {gleanset.__version__}\n"
+    recipes = {file.stem for file in (ROOT / "datasets" / "recipes").glob("*.toml")}
+    assert all(name in run("gleanset", "recipes") for name in recipes)
+    assert "ok  animeface" in run("gleanset", "doctor")
+    run("gleanset", "run", "sample", "--into", "sample", "--simulate", "-q")
+    for program in ("harvest", "facecrop", "labeler", "baseline", "webapp"):
+        assert run(program, "--help").startswith("Usage: ")
+
+
+def test_the_version_stands_in_one_place() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'"{gleanset.__version__}"' not in text
+    assert 'dynamic = ["version"]' in text
+    assert f"## {gleanset.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_who_is_to_be_cited_is_said_without_naming_anybody() -> None:
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert text.startswith("cff-version: 1.2.0\n")
+    assert "  - name: Gleanset contributors\n" in text
+    assert not [word for word in ("given-names", "family-names", "email", "@") if word in text]
