@@ -131,6 +131,22 @@ def test_the_detector_works_in_worker_processes_and_is_recorded(
     assert "--detector haar --option haar.neighbors=3" in text
 
 
+@pytest.mark.parametrize("answer", ["1 / 0", "[1]", "None", "[RawFace(None, 2)]"])
+def test_a_picture_that_a_detector_fails_on_is_rejected_and_the_run_goes_on(
+    packages: PluginPackages, run: Run, tmp_path: Path, answer: str
+) -> None:
+    packages.add_template("detector")
+    module = packages.folder / "gleanset_haar.py"
+    text = module.read_text(encoding="utf-8")
+    module.write_text(text.replace("search_tiles(self.name, pixels, self._find, 1920)", answer))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jpg").write_bytes(picture(ord(name), (320, 240)))
+    assert run("harvest.cli", "folder", str(tmp_path), "-d", "data").code == 0
+    done = run("facecrop.cli", "run", "--detector", "haar", "-d", "data", "--json")
+    assert done.code == 0, done.stderr
+    assert (done.json["rejected"], done.json["reasons"]) == (2, {"internal error": 2})
+
+
 def test_the_preset_trains_and_is_recorded(
     packages: PluginPackages, run: Run, tmp_path: Path
 ) -> None:
