@@ -44,7 +44,7 @@ MARK = "GLEANSET_CONTRACT"
 """What a plugin's module calls the version that it was written for."""
 
 WAIT = "GLEANSET_PLUGIN_SECONDS"
-SECONDS = 10.0
+SECONDS = 30.0
 """How long a plugin may take to load, where `WAIT` does not say so; with 0 there are none."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")

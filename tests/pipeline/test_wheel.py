@@ -122,6 +122,11 @@ def test_outside_of_a_checkout_it_finds_all_that_it_needs(wheel: Path, tmp_path:
         assert run(program, "--help").startswith("Usage: ")
 
 
+def test_the_image_of_the_page_is_built_of_the_same_files() -> None:
+    ignored = (ROOT / "docker" / "webapp" / "Dockerfile.dockerignore").read_text(encoding="utf-8")
+    assert [name for name in FILES if f"!{name}" not in ignored.splitlines()] == []
+
+
 def test_the_version_stands_in_one_place() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'"{gleanset.__version__}"' not in text
