@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -251,18 +251,18 @@ def _all_declared() -> tuple[Plugin, ...]:
 
     brought: dict[str, tuple[Plugin, ...]] = {}
     for package in distributions():
-        try:
+        text = ""
+        with suppress(OSError, ValueError):  # one that cannot be read brings nothing to anybody
             text = package.read_text("entry_points.txt") or ""
-            if "[gleanset." in text:
-                # The first on the path is the one that would be imported.
-                brought.setdefault(_alike(str(package.name)), tuple(_plugins_in(package, text)))
-        except Exception as error:
-            log.debug("a package cannot be read: %s", _words(error))
+        if "[gleanset." in text:
+            # The first on the path is the one that would be imported.
+            name = _alike(_told(package, "name"))
+            brought.setdefault(name, tuple(_plugins_in(package, text)))
     return tuple(chain.from_iterable(brought.values()))
 
 
 def _plugins_in(package: Distribution, text: str) -> Iterator[Plugin]:
-    name, version = str(package.name), str(package.version)
+    name, version = _told(package, "name"), _told(package, "version")
     named = _PACKAGE.fullmatch(name) is not None and _VERSION.fullmatch(version) is not None
     if not named:
         name, version = ascii(name[:60]), ascii(version[:60])
@@ -281,6 +281,13 @@ def _plugins_in(package: Distribution, text: str) -> Iterator[Plugin]:
         if kind in CONTRACTS:
             trouble = _trouble(called, place) if named else "its package has no name and version"
             yield Plugin(kind, called, name, version, place, trouble)
+
+
+def _told(package: Distribution, what: str) -> str:
+    try:
+        return str(getattr(package, what))
+    except Exception:  # what a package does not say of itself is an error since Python 3.12
+        return "?"
 
 
 def _trouble(name: str, place: str) -> str:

@@ -178,6 +178,14 @@ def test_a_package_without_a_name_is_left_out(packages: PluginPackages) -> None:
         DetectorSpec.of("nothing")
 
 
+def test_entry_points_that_are_no_text_hinder_nobody(packages: PluginPackages) -> None:
+    packages.add("gleanset-x", "")
+    entries = packages.folder / "gleanset_x-1.0.dist-info" / "entry_points.txt"
+    entries.write_bytes(NOTHING.encode("utf-16"))
+    packages.add("gleanset-y", f"{DETECTORS}good = gleanset_y:Nothing\n")
+    assert plugin_names(*ALL) == ["good"]
+
+
 def test_plugins_can_be_switched_off(
     packages: PluginPackages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
