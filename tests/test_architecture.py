@@ -72,10 +72,10 @@ CEILINGS = {
     "facecrop": 3_548,
     "labeler": 26_325,
     "labeler/qt": 12_760,
-    "baseline": 16_632,
+    "baseline": 17_812,
     "pipeline": 4_413,
     "webapp": 4_159,
-    "tests": 59_405,
+    "tests": 59_481,
     "benchmarks and tools": 10_109,
 }
 # Names that do not say what they hold.
