@@ -20,6 +20,8 @@ State = Mapping[str, Array]
 """Weights by the names of their tensors."""
 Shapes = Mapping[str, tuple[int, ...]]
 FeatureArray = npt.NDArray[np.float32]
+OPSET = 18
+"""Of ONNX's own operators in graphs: onnxruntime and onnxruntime-web know it since 2023."""
 GATHERED = 32
 """Pictures that are well given at once: so many are read ahead."""
 LAST = 0.5

@@ -10,12 +10,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from baseline.extras import need_graphs
 from baseline.features.backbone import (
+    OPSET,
     Array,
     Backbone,
     FeatureArray,
@@ -27,17 +28,22 @@ from baseline.settings import Precision
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.platform import cores
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from baseline.features.graph_builder import GraphBuilder
+
 PICTURES = "pictures"
 
 
 class GraphBackbone(Backbone):
     """A backbone that adds itself to a graph, of ONNX's operators of `opset` or newer ones."""
 
-    opset: int = 18
+    opset: int = OPSET
 
     @abstractmethod
-    def add_to(self, graph: Any, pictures: str, shape: PictureShape) -> str:
-        """Add its operators to a `GraphBuilder`; return the value of the features (N x width).
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+        """Add its operators; return the value of the features (N x width).
 
         `pictures` are float32 N x channels x size x size in 0..1.
         """
@@ -52,7 +58,7 @@ class GraphBackbone(Backbone):
         """Return the layers that hold weights, in the order in which a picture passes them."""
         return layers_in(self.model(shape))
 
-    def model(self, shape: PictureShape) -> Any:
+    def model(self, shape: PictureShape) -> ModelProto:
         """Return its graph as a model of `PICTURES`. Raises `MissingComponent` without onnx."""
         need_graphs()
         from baseline.features.graph_builder import GraphBuilder, Output, float_pictures
@@ -116,7 +122,7 @@ KINDS = ("Conv", "Gemm", "BatchNormalization")
 """Operators that are layers."""
 
 
-def layers_in(model: Any) -> list[NetworkLayer]:
+def layers_in(model: ModelProto) -> list[NetworkLayer]:
     """Return the layers of a graph whose one input are pictures."""
     import onnx.shape_inference
 

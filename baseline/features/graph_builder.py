@@ -11,11 +11,9 @@ import onnx.compose
 import onnx.version_converter
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from baseline.features.backbone import Array, PictureShape
+from baseline.features.backbone import OPSET, Array, PictureShape
 from gleanset.errors import InputUnusable
 
-OPSET = 18
-"""Of ONNX's own operators: onnxruntime and onnxruntime-web know it since 2023."""
 IR = 8
 """The version of the file format that goes with it."""
 

@@ -63,6 +63,11 @@ class LinearLayer(NamedTuple):
             f"{name}.bias": self.bias.astype(np.float32),
         }
 
+    def row(self, name: str) -> NetworkLayer:
+        """Return what is told of it."""
+        size = self.weight.size
+        return NetworkLayer(name, "Linear", self.bias.shape, size + self.bias.size, size)
+
     @classmethod
     def of(cls, state: State, name: str, width: int) -> LinearLayer:
         """Return the layer of that name, of so many values. Raises `ValueError` for none."""
@@ -184,19 +189,16 @@ class TrainedNet:
     @property
     def layers(self) -> list[NetworkLayer]:
         """What it consists of, in the order in which a picture passes through."""
-        head = self.head
-        last = [(_head(n), layer) for n, layer in enumerate(getattr(head, "layers", ()))]
-        dense = [(PROJECTION, self.projection)] if self.projection else []
+        prefix, head = _prefix(self.backbone), self.head
         rows = [
-            NetworkLayer(name, "Linear", (len(bias),), weight.size + bias.size, weight.size)
-            for name, (weight, bias) in [*dense, *last]
+            replace(layer, name=f"{prefix}{layer.name}")
+            for layer in self.backbone.network_layers(self.shape)
         ]
-        if isinstance(head, GalleryHead):
-            size = head.vectors.size
-            rows.append(NetworkLayer("head", "GalleryHead", (head.classes,), size, size))
-        prefix = _prefix(self.backbone)
-        own = self.backbone.network_layers(self.shape)
-        return [*(replace(layer, name=f"{prefix}{layer.name}") for layer in own), *rows]
+        rows += [self.projection.row(PROJECTION)] if self.projection else []
+        if isinstance(head, ClassHead):
+            return rows + [layer.row(_head(n)) for n, layer in enumerate(head.layers)]
+        size = head.vectors.size
+        return [*rows, NetworkLayer("head", type(head).__name__, (head.classes,), size, size)]
 
 
 def trained_net(settings: Settings, state: State, kept: Path | None = None) -> TrainedNet:

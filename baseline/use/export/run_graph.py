@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
 
-from baseline.features.backbone import Backbone, PictureShape
+from baseline.features.backbone import OPSET, Backbone, PictureShape
 from baseline.features.graph_backbone import GraphBackbone
-from baseline.features.graph_builder import OPSET, GraphBuilder, Output, byte_pictures
+from baseline.features.graph_builder import GraphBuilder, Output, byte_pictures
 from baseline.train.trained_net import SCALE, GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
@@ -32,7 +32,8 @@ def graph_of(run: RunEngine) -> ModelProto:
     `MissingComponent` without what writes a network of timm.
     """
     net = run.net
-    graph = GraphBuilder(max(OPSET, *(getattr(one, "opset", 0) for one in net.backbone.members)))
+    graphs = [one for one in net.backbone.members if isinstance(one, GraphBackbone)]
+    graph = GraphBuilder(max([OPSET, *(one.opset for one in graphs)]))
     pictures = _scaled(graph, net.shape)
     each = [_features(graph, one, pictures, net.shape) for one in net.backbone.members]
     graph.scope = "head"

@@ -99,7 +99,7 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
 @pytest.mark.slow
 def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
     """The real command, its features and all: a person sorts, and the rest is proposed for."""
-    pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
     with Dataset.open(few.root) as dataset:
         samples = [one.key for one in dataset.samples.by_key()]
         before = Proposals(dataset.db).newest() or Presort(0, "", None, {})
