@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 from baseline.cli_judge import compare, curve, doubts, evaluate
 from baseline.cli_use import export, gallery, predict
-from baseline.request import PresortCommandRequest, SweepRequest, TrainRequest, need_torch
+from baseline.extras import need_transfer
+from baseline.request import PresortCommandRequest, SweepRequest, TrainRequest
 from baseline.settings import AUTO, load_preset
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
@@ -39,7 +40,7 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
         return _cross_validate(job, request, request.folds)
     request.check()
     if not job.simulate or request.preset == AUTO:
-        need_torch()
+        need_transfer()
     if job.simulate:
         return _plan(job, request)
     from baseline.data.runs import ROOM, run_folder
@@ -80,7 +81,7 @@ def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Resul
             "see what it takes: baseline train --preset auto --simulate; then name that preset",
         )
     request.check()
-    need_torch()
+    need_transfer()
     from baseline.train.fold_run import cross_validate, plan_folds
 
     with job.open() as dataset:
@@ -125,7 +126,7 @@ def sweep(job: CommandJob, request: SweepRequest) -> Result:
     cells = cells_of(request.preset, read_grid(request.options))
     if job.simulate:
         return {"trainings": len(cells), "cells": [_setting_words(cell) for cell in cells]}
-    need_torch()
+    need_transfer()
     from baseline.train.sweep import sweep as carry_out
 
     with job.open() as dataset:
@@ -171,7 +172,7 @@ def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
     seconds, and new samples are taken in. While one follows, a presort by hand asks it, and another
     one waits for its end.
     """
-    need_torch()
+    need_transfer()
     options = {key: str(value) for key, value in request.options.items()}
     load_preset("transfer", options)
     if request.follow:

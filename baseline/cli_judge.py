@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from baseline.extras import need_transfer
 from baseline.request import (
     CompareRunsRequest,
     CurveRequest,
     DoubtsRequest,
     EvaluateRequest,
-    need_torch,
     share_of,
     spare_of,
 )
@@ -46,7 +46,7 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
     Thresholds are chosen on val and stored with the run, so that predict and the exported model
     answer by them. Every look at test is counted, and those of other runs are told.
     """
-    need_torch()
+    need_transfer()
     from baseline.judge.reevaluate import reevaluate
     from baseline.judge.report.page import write_report
     from baseline.judge.words import judged_values, judged_warnings, judged_words
@@ -143,7 +143,7 @@ def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
     Trains anew with the settings of a run (the newest by default), on whole moments, over all
     labelled samples. The labels in doubt are stored for review and shown in the run's report.
     """
-    need_torch()
+    need_transfer()
     from baseline.data.runs import finished_run
     from baseline.judge.report.page import write_report
     from baseline.train.doubts import search_doubts
@@ -182,7 +182,7 @@ def curve(job: CommandJob, request: CurveRequest) -> Result:
     twice and four times as many pictures, with 95 % intervals. The curve becomes part of the
     run's report. Stopped, it goes on where it was.
     """
-    need_torch()
+    need_transfer()
     from baseline.data.runs import finished_run
     from baseline.judge.curve import save_curve
     from baseline.judge.report.page import write_report

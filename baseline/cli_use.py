@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from baseline.request import ExportRequest, KnownPicturesRequest, PredictRequest, need_torch
+from baseline.extras import need_transfer
+from baseline.request import ExportRequest, KnownPicturesRequest, PredictRequest
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.request import options_of
@@ -27,7 +28,7 @@ FILES = (".onnx", ".tflite")
 def _run_folder(job: CommandJob, run: str | None) -> Path:
     from baseline.data.runs import find_run_folder
 
-    need_torch()
+    need_transfer()
     return find_run_folder(job.root, run)
 
 
@@ -174,7 +175,7 @@ def export(job: CommandJob, request: ExportRequest) -> Result:
     names = request.names
     if len(names) > 2:
         raise UsageError(f"{len(names)} names are too many", "write: baseline export [RUN] OUT")
-    need_torch()
+    need_transfer()
     from baseline.use.export.export_run import export_run
 
     run = names[0] if len(names) == 2 else None
@@ -198,7 +199,7 @@ def gallery(job: CommandJob, request: KnownPicturesRequest) -> Result:
     if request.label is not None and request.remove is not None:
         raise UsageError("--class and --remove are two changes", "make one, then the other")
     folder = _run_folder(job, request.run)
-    from baseline.use.engines.torch_engine import TorchEngine
+    from baseline.use.engines.run_engine import RunEngine
     from baseline.use.gallery_files import add_files, listed, remove_class
     from baseline.use.picture_parts import files_of
 
@@ -206,7 +207,7 @@ def gallery(job: CommandJob, request: KnownPicturesRequest) -> Result:
         return remove_class(folder, request.remove)
     if request.label is None:
         return {"run": folder.resolve().name, "classes": listed(folder)}
-    cropping = _crop_plan(job, TorchEngine.of(folder).facts, folder, request.detector)
+    cropping = _crop_plan(job, RunEngine.of(folder).facts, folder, request.detector)
     files = files_of(request.paths)
     done = add_files(folder, request.label, files, cropping.read, job.progress)
     return {**done, "cropping": cropping.to_json()} if job.as_json else done

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from importlib.util import find_spec
 from typing import Annotated, Literal
 
 import msgspec
@@ -21,20 +20,9 @@ from baseline.settings import (
 from facecrop.request import ModelDetector
 from gleanset.completion import classes_here, one_of, runs_here, runs_here_or_files
 from gleanset.config import Param
-from gleanset.errors import MissingComponent, UsageError
+from gleanset.errors import UsageError
 from gleanset.plugins import plugin_words
 from gleanset.request import Request
-
-
-def need_torch() -> None:
-    """Raise `MissingComponent` with the mend where the extra is not installed."""
-    missing = [name for name in ("torch", "timm", "safetensors") if find_spec(name) is None]
-    if missing:
-        raise MissingComponent(
-            f"training needs {' and '.join(missing)}, which is not installed",
-            "pip install 'gleanset[train]'",
-        )
-
 
 Split = Literal["train", "val", "test"]
 Plain = str | int | float | bool

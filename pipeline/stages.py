@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from baseline.request import TrainRequest, need_torch
+from baseline.extras import need_transfer
+from baseline.request import TrainRequest
 from baseline.settings import check_preset
 from facecrop.request import FaceSearch
 from gleanset import Dataset
@@ -97,7 +98,7 @@ class Stages:
             yield partial(recipe.export.target, root)
             yield recipe.export.options
         if recipe.train:
-            yield need_torch
+            yield need_transfer
             yield recipe.train.check
         if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):
             yield partial(check_preset, recipe.web.run)

@@ -14,8 +14,9 @@ from baseline.data.samples import find_examples, load_arrays
 from baseline.judge.answers import DecisionRule, save_decision_rule
 from baseline.judge.familiarity import fit_feature_scale, save_feature_scale
 from baseline.settings import Settings, load_preset
-from baseline.train.networks import Net, build_net
+from baseline.train.networks import build_net, learnt
 from baseline.train.storage import save_model
+from baseline.train.trained_net import TrainedNet
 from baseline.use.model import load
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -40,7 +41,7 @@ def fill(dataset: Dataset, number: int, seed: int = 0, labelled: bool = True) ->
     return truth
 
 
-def train_small(dataset: Dataset) -> tuple[Net, Settings]:
+def train_small(dataset: Dataset) -> tuple[TrainedNet, Settings]:
     """A small grey net that has learnt the patterns in a second or so."""
     settings = load_preset("simple", {"size": "32", "blocks": "8,16", "dense": "16"})
     examples = find_examples(dataset)
@@ -54,7 +55,7 @@ def train_small(dataset: Dataset) -> tuple[Net, Settings]:
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(net(x), y).backward()
             optimiser.step()
-    return net.eval(), settings
+    return learnt(net, settings), settings
 
 
 def make_patterns(folder: Path) -> None:

@@ -72,10 +72,10 @@ CEILINGS = {
     "facecrop": 3_611,
     "labeler": 26_387,
     "labeler/qt": 12_760,
-    "baseline": 16_666,
+    "baseline": 17_846,
     "pipeline": 4_444,
     "webapp": 4_159,
-    "tests": 60_249,
+    "tests": 60_324,
     "benchmarks and tools": 10_109,
 }
 # Names that do not say what they hold.

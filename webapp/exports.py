@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from baseline.data.runs import WEIGHTS, dataset_of_run
+from baseline.extras import can_export
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -44,14 +44,12 @@ def is_current(out: Path, folder: Path) -> bool:
 
 
 def _export(folder: Path, out: Path, progress: Progress) -> None:
-    if find_spec("torch") is None or find_spec("onnxscript") is None:
+    if not can_export():
         raise MissingComponent(
-            f"{folder.name} has no ONNX file as it is now, and no PyTorch is here to make one",
-            f"where gleanset[train,onnx] is: baseline export --precision auto {folder} {out}",
+            f"{folder.name} has no ONNX file as it is now, and nothing is here to make one",
+            f"where gleanset[transfer] is: baseline export --precision auto {folder} {out}",
         )
-    progress.say(
-        f"exporting {folder.name}, once for all times that it is served: about a minute ..."
-    )
+    progress.say(f"exporting {folder.name}, once for all times that it is served ...")
     with _passed_on(progress) as lines:
         task = folder, out, lines
         outcome = next(iter(run_over(_exported_here, [task], Processes(1, SECONDS))))

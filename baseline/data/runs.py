@@ -13,7 +13,7 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
-from gleanset.files.atomic import write_atomic
+from gleanset.files.atomic import PARTIAL, write_atomic
 from gleanset.records import Run
 from gleanset.settings import FILE as DATASET
 
@@ -25,6 +25,7 @@ NETWORK = "network.json"
 SETTINGS = "settings.json"
 TRAINED_ON = "trained_on.json"
 WEIGHTS = "weights.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
 """Files of a run. The weights have another name once its gallery was changed: `SETTINGS` has it."""
 T = TypeVar("T")
 
@@ -49,6 +50,14 @@ def write_part(folder: Path, name: str, value: object, *, scratch: Path | None =
     """Write a JSON file of a run, whole. Raises NotWritable or DiskFull."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=1)
     write_atomic(folder / name, text, scratch=scratch)
+
+
+def forget_checkpoint(folder: Path) -> None:
+    """Remove what was saved in `folder`, what a kill has left of a save, and the folder."""
+    for path in (folder / CHECKPOINT_FILE, *folder.glob(f"{PARTIAL}*")):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def new_run_id(dataset: Dataset, name: str) -> str:

@@ -1,15 +1,34 @@
-"""What a backbone is: it makes features of pictures, in one or more parts."""
+"""What a backbone is: it makes features of pictures, in one or more parts. Nothing here learns.
+
+What learns by gradients is in `networks.py` of `baseline/train/`, whose weights a backbone takes.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
+
+from baseline.settings import Precision
+
+Array = npt.NDArray[Any]
+State = Mapping[str, Array]
+"""Weights by the names of their tensors."""
+Shapes = Mapping[str, tuple[int, ...]]
+FeatureArray = npt.NDArray[np.float32]
+OPSET = 18
+"""Of ONNX's own operators in graphs: onnxruntime and onnxruntime-web know it since 2023."""
+GATHERED = 32
+"""Pictures that are well given at once: so many are read ahead."""
+LAST = 0.5
+"""What the last layer's features count beside the earlier ones': there are more of them. Chosen by
+cross-validation on two sets (docs/experiments.md)."""
+TINY = 1e-6
+"""A variance that keeps the gradient of a spread finite."""
 
 
 class Weights(NamedTuple):
@@ -36,19 +55,45 @@ class FeaturePart(NamedTuple):
         return sum(self.layers)
 
 
-class Backbone(nn.Module, ABC):
-    """Makes features of pictures in 0..1 (N x 1 or 3 x size x size): N x `width`.
+@dataclass(frozen=True, slots=True)
+class NetworkLayer:
+    """One layer: its name in the weights, its kind, the shape of what it gives of a picture.
+
+    `macs` are multiply-accumulates for one picture, of convolutions and dense layers alone.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    macs: int
+
+
+class PictureShape(NamedTuple):
+    """Channels (1 or 3) of pictures, and their side in pixels."""
+
+    channels: int
+    size: int
+
+
+FeatureExtractor: TypeAlias = Callable[[Array], FeatureArray]
+"""Turns pictures N x C x size x size (uint8, or float32 in 0..1) into features N x D.
+
+Raises `InputUnusable` where the weights give no numbers, `UsageError` where not even one picture
+fits into memory.
+"""
+
+
+class Backbone(ABC):
+    """Makes features of pictures.
 
     `emphasis` (one number a feature) is what a head that learns on standardised features should
-    multiply them by. With `keeps_norms` batch norms go by their pretrained statistics while it
-    learns, too. An `exact` backbone is computed in float32 always.
+    multiply them by.
     """
 
     name: str
     parts: tuple[FeaturePart, ...]
     emphasis: npt.NDArray[np.float64]
-    keeps_norms: bool = False
-    exact: ClassVar[bool] = False
 
     @property
     def width(self) -> int:
@@ -75,14 +120,54 @@ class Backbone(nn.Module, ABC):
         """What a run must keep beside its weights to build the backbone again, by file name."""
         return {}
 
-    @abstractmethod
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features: N x width."""
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of its weights by the names of the tensors; nothing where it has none."""
+        return {}
 
-    def train(self, mode: bool = True) -> Self:
-        """To learn, or (False) to predict."""
-        super().train(mode)
-        for module in self.modules() if self.keeps_norms else ():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
+    @property
+    def state(self) -> State:
+        """Its weights."""
+        return {}
+
+    def fill(self, state: State) -> None:
+        """Take weights. Raises `ValueError` where they are those of another network."""
+        refuse_misfit(state, self.shapes)
+
+    def precision(self, wanted: Precision) -> str:
+        """Return in what it is computed where a precision is wished for: fp32, bf16 or fp16."""
+        return "fp32"
+
+    @abstractmethod
+    def extractor(
+        self, shape: PictureShape, precision: Precision, *, padded: bool = True
+    ) -> FeatureExtractor:
+        """Return what makes features of pictures of a shape.
+
+        `padded` says that a vector must not depend on its company to the last digit.
+        """
+
+    @abstractmethod
+    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
+        """Return the layers that hold weights, in the order in which a picture passes them."""
+
+
+def refuse_misfit(state: State, shapes: Shapes) -> None:
+    """Raise `ValueError` where tensors of these shapes are missing, or others are there.
+
+    How many batches a norm has seen (`num_batches_tracked`) is not needed, and may be there.
+    """
+    there = {name: tensor.shape for name, tensor in state.items() if not is_count(name)}
+    missing = [name for name in shapes if name not in there]
+    other = [name for name, shape in there.items() if shapes.get(name, shape) != shape]
+    unknown = [name for name in there if name not in shapes]
+    if missing or other or unknown:
+        raise ValueError(
+            f"{len(missing)} tensors are missing, {len(other)} have another shape, "
+            f"{len(unknown)} are not known"
+        )
+
+
+def is_count(name: str) -> bool:
+    """Return whether a tensor counts the batches that a norm has seen while it learnt."""
+    return name.endswith("num_batches_tracked")

@@ -1,59 +1,45 @@
 """Backbones by their names: networks of timm, ONNX files, the colour layout, or several of them.
 
-A name says which: `efficientnet_lite0`, `colours` (`colour_layout.py`), or both as
+A name says which: `efficientnet_lite0`, `colours` (`colour_backbone.py`), or both as
 `efficientnet_lite0+colours` (`backbone_names.py` has the spelling).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Self
+from types import ModuleType
 
 import numpy as np
-import torch
-from torch import nn
 
-from baseline.features.backbone import Backbone, FeaturePart, Weights
+from baseline.extras import need_torch
+from baseline.features import efficientnet_lite
+from baseline.features.backbone import (
+    Array,
+    Backbone,
+    FeatureExtractor,
+    NetworkLayer,
+    PictureShape,
+    State,
+    Weights,
+)
 from baseline.features.backbone_names import COLOURS, JOIN, backbone_names
-from baseline.features.colour_layout import ColourLayout
+from baseline.features.colour_backbone import ColourBackbone
+from baseline.features.efficientnet_lite import BODY, LiteBackbone
 from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.features.onnx_graph import EmbeddingGraph
 from baseline.features.onnx_spec import is_embedding
-from baseline.features.timm_backbone import TimmBackbone, load_weights
-from curation.likeness.colour_layout import VERSION, WIDTH
+from baseline.features.stored_weights import fitting, packaged_weights, weights_in_file
+from baseline.settings import Precision
 from gleanset.errors import UsageError
-
-
-class ColourBackbone(Backbone):
-    """The colour layout of drawn faces as a backbone: it has no weights."""
-
-    exact: ClassVar[bool] = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.name = COLOURS
-        self.layout = ColourLayout()
-        self.parts = (FeaturePart(COLOURS, False, (WIDTH,)),)
-        self.emphasis = np.ones(WIDTH)
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """Name and version of the formula."""
-        return (COLOURS, VERSION)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the colour layouts: N x width."""
-        layout: torch.Tensor = self.layout(x)
-        return layout
 
 
 class SideBySide(Backbone):
     """Several backbones, the features of which follow each other."""
 
     def __init__(self, members: Sequence[Backbone]) -> None:
-        super().__init__()
-        self.backbones = nn.ModuleList(members)
+        self._members = tuple(members)
         self.name = JOIN.join(member.name for member in members)
         self.parts = tuple(part for member in members for part in member.parts)
         self.emphasis = np.concatenate([member.emphasis for member in members])
@@ -61,7 +47,7 @@ class SideBySide(Backbone):
     @property
     def members(self) -> tuple[Backbone, ...]:
         """The backbones that stand side by side."""
-        return tuple(self.backbones)  # type: ignore[arg-type]
+        return self._members
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -73,66 +59,111 @@ class SideBySide(Backbone):
         """Those of all members."""
         return {name: data for one in self.members for name, data in one.kept_files.items()}
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features of all members: N x width."""
-        return torch.cat([member(x) for member in self.members], 1)
+    @property
+    def state(self) -> State:
+        """Those of all members, by their numbers."""
+        return {
+            f"backbones.{number}.{name}": value
+            for number, member in enumerate(self.members)
+            for name, value in member.state.items()
+        }
 
-    def train(self, mode: bool = True) -> Self:
-        """To learn, or (False) to predict."""
-        for member in self.members:
-            member.keeps_norms = self.keeps_norms
-        return super().train(mode)
+    def fill(self, state: State) -> None:
+        """Take weights. Raises `ValueError` where they are those of another network."""
+        own: dict[str, dict[str, Array]] = {str(n): {} for n in range(len(self.members))}
+        for name, value in state.items():
+            _, number, rest = name.split(".", 2)
+            if number not in own:
+                raise ValueError(f"{name} is of no backbone")
+            own[number][rest] = value
+        for member, part in zip(self.members, own.values(), strict=True):
+            member.fill(part)
+
+    def extractor(
+        self, shape: PictureShape, precision: Precision, *, padded: bool = True
+    ) -> FeatureExtractor:
+        """Return what makes the features of all members, one after another."""
+        each = [one.extractor(shape, precision, padded=padded) for one in self.members]
+        return lambda pictures: np.concatenate([extract(pictures) for extract in each], 1)
+
+    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
+        """Return those of all members."""
+        return [layer for one in self.members for layer in one.network_layers(shape)]
 
 
-def bare_backbone(name: str, kept: Path | None = None) -> Backbone:
+def bare_backbone(name: str, kept: Path | None = None, seed: int = 0) -> Backbone:
     """Return a backbone, or several side by side (`a+b`); networks that learn without weights.
 
     `kept` is the folder of a run that keeps what they are built from. Raises `UsageError` for an
     unknown name, `InputUnusable` or `MissingComponent` for a file that cannot serve.
     """
-    members = [_bare(one, kept) for one in backbone_names(name)]
+    members = [_bare(one, kept, seed) for one in backbone_names(name)]
     return members[0] if len(members) == 1 else SideBySide(members)
 
 
-def _bare(name: str, kept: Path | None) -> Backbone:
+def _bare(name: str, kept: Path | None, seed: int) -> Backbone:
     if name == COLOURS:
         return ColourBackbone()
+    if name == efficientnet_lite.NAME:
+        return LiteBackbone()
     if is_embedding(name):
         return OnnxBackbone(EmbeddingGraph.open(name, kept))
-    return TimmBackbone(name, kept)
+    backbone: Backbone = _timm().TimmBackbone(name, kept, seed)
+    return backbone
 
 
-def load_backbone(name: str, weights: str) -> tuple[Backbone, Weights]:
-    """Return the backbone with its weights, ready to predict, and where they are from."""
-    backbone = bare_backbone(name)
-    return backbone.eval(), give_weights(backbone, name, weights)
+def _timm() -> ModuleType:
+    """Return the module of timm's networks, which takes seconds to import."""
+    need_torch(f"a network other than {efficientnet_lite.NAME}")
+    return import_module("baseline.features.timm_backbone")
 
 
-def give_weights(backbone: Backbone, name: str, weights: str) -> Weights:
-    """Give the backbone of that name its weights: 'packaged', 'hub', 'none', or a file's path.
+def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Weights]:
+    """Return the backbone of that name with its weights, and where they are from.
 
-    Of several side by side each network has its own (`packaged+hub`), or all have the same.
-    Raises `UsageError`, `InputUnusable` or `MissingComponent`, with the mend.
+    Weights are 'packaged', 'hub', 'none' (drawn by the seed), or a file's path. Of several side by
+    side each network has its own (`packaged+hub`), or all have the same. Raises `UsageError`,
+    `InputUnusable` or `MissingComponent`, with the mend.
     """
-    networks = [member for member in backbone.members if isinstance(member, TimmBackbone)]
+    backbone = bare_backbone(name, seed=seed)
+    networks = sum(bool(member.shapes) for member in backbone.members)
     each = [part.strip() for part in weights.split(JOIN)]
     if len(each) == 1:
-        each *= len(networks)
-    if len(each) != len(networks):
+        each *= networks
+    if len(each) != networks:
         raise UsageError(
-            f"'{weights}' are weights of {len(each)} networks, and '{name}' has {len(networks)}",
+            f"'{weights}' are weights of {len(each)} networks, and '{name}' has {networks}",
             f"name as many, with {JOIN} between; {COLOURS} and ONNX files need none",
         )
-    return _joined(list(_weights(backbone.members, iter(each))))
+    return backbone, _joined(list(_given(backbone.members, iter(each), seed)))
 
 
-def _weights(members: Sequence[Backbone], wanted: Iterator[str]) -> Iterator[Weights]:
+def _given(members: Sequence[Backbone], wanted: Iterator[str], seed: int) -> Iterator[Weights]:
     """Give the networks the next weights each; yield where those of all members are from."""
     for member in members:
-        if isinstance(member, TimmBackbone):
-            yield load_weights(member, next(wanted))
+        if member.shapes:
+            yield _filled(member, next(wanted), seed)
         elif isinstance(member, OnnxBackbone):
             yield Weights(f"file {member.graph.spec.name}", member.graph.spec.sha256)
+
+
+def _filled(member: Backbone, weights: str, seed: int) -> Weights:
+    """Give a network its weights, which others name without `BODY`."""
+    if weights == "none":
+        if isinstance(member, LiteBackbone):
+            member.fill(efficientnet_lite.random_state(seed))
+        return Weights("none", None)
+    shapes = {name.removeprefix(BODY): shape for name, shape in member.shapes.items()}
+    state: State
+    if weights == "packaged":
+        state, origin = packaged_weights(member.name, shapes)
+    elif weights == "hub":
+        state, origin = _timm().hub_weights(member)
+    else:
+        state, origin = weights_in_file(Path(weights))
+    fit = fitting(state, shapes, member.name, origin.source)
+    member.fill({f"{BODY}{name}": value for name, value in fit.items()})
+    return origin
 
 
 def _joined(weights: Sequence[Weights]) -> Weights:

@@ -1,4 +1,4 @@
-"""A frozen backbone made quick: norms folded into convolutions, channels last, bf16.
+"""A network of PyTorch that stays as it is, made quick: norms folded, channels last, bf16.
 
 On a CPU with bf16 that takes about a quarter of the time of the network as it comes
 (docs/results.md).
@@ -12,34 +12,32 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from baseline.data.pixels import Pixels
-from baseline.features.backbone import Backbone
+from baseline.features.backbone import Array, FeatureArray, PictureShape
 from baseline.features.batching import BatchSize, in_batches
 from baseline.features.compute import choose_compute, to_network
+from baseline.features.graph_backbone import no_memory, no_numbers
 from baseline.settings import Precision
-from gleanset.errors import InputUnusable, UsageError
 
 BATCH = 32
 """Pictures a pass. Fixed, and the last pass filled up: a vector never depends on its company."""
 TOLERANCE = 1e-3
 """How far, as a share of the largest feature, folding may move one; float32 gives about 1e-5."""
 
-FeatureArray = npt.NDArray[np.float32]
-
 
 class Extractor:
-    """Turns pictures (uint8 N x C x size x size) into features (float32 N x D)."""
+    """Turns pictures (N x C x size x size) into features (float32 N x D)."""
 
-    def __init__(self, backbone: Backbone, size: int, channels: int, precision: Precision) -> None:
+    def __init__(
+        self, network: nn.Module, shape: PictureShape, precision: Precision, *, padded: bool = True
+    ) -> None:
         self.compute = choose_compute(precision)
-        self.shape = (channels, size, size)
-        self._batch = BatchSize(BATCH, _no_memory)
-        net = folded(backbone, torch.rand(2, *self.shape, generator=torch.Generator()))
+        self.shape, self.padded = (shape.channels, shape.size, shape.size), padded
+        self._batch = BatchSize(BATCH, lambda _: no_memory())
+        net = folded(network, torch.rand(2, *self.shape, generator=torch.Generator()))
         self.net = net.to(memory_format=torch.channels_last).to(self.compute.device)
 
     @property
@@ -47,28 +45,27 @@ class Extractor:
         """How many pictures go through at once."""
         return self._batch.size
 
-    def __call__(self, pictures: Pixels) -> FeatureArray:
+    def __call__(self, pictures: Array) -> FeatureArray:
         """Return the features of any number of pictures.
 
         Raises `InputUnusable` where the weights give no numbers, `UsageError` where not even
         one picture fits into the memory of the device.
         """
         parts = in_batches(
-            len(pictures), self._batch, lambda part: self._padded(pictures[part]), padded=True
+            len(pictures),
+            self._batch,
+            lambda part: self._at_once(pictures[part]),
+            padded=self.padded,
         )
         vectors = np.concatenate(list(parts))
         if not np.isfinite(vectors).all():
-            raise InputUnusable(
-                "the backbone gives values that are no numbers",
-                "take other weights, or compute exactly: -o precision=fp32",
-            )
+            raise no_numbers()
         return vectors
 
-    def _padded(self, pictures: Pixels) -> FeatureArray:
-        """Return the features of at most `batch` pictures, computed as a batch of always
-        that size.
-        """
-        filled = np.zeros((self.batch, *self.shape), np.uint8)
+    def _at_once(self, pictures: Array) -> FeatureArray:
+        """Return the features of at most `batch` pictures, padded to a batch of that size."""
+        count = self.batch if self.padded else len(pictures)
+        filled = np.zeros((count, *self.shape), pictures.dtype)
         filled[: len(pictures)] = pictures
         with torch.inference_mode(), self.compute.autocast():
             found: torch.Tensor = self.net(
@@ -78,20 +75,13 @@ class Extractor:
         return vectors
 
 
-def _no_memory(_: int) -> UsageError:
-    return UsageError(
-        "the device has too little memory for one picture",
-        "take a smaller backbone or smaller pictures (-o size=160)",
-    )
-
-
-def folded(backbone: nn.Module, example: torch.Tensor) -> nn.Module:
+def folded(network: nn.Module, example: torch.Tensor) -> nn.Module:
     """Return a copy ready to predict, each batch norm folded into the convolution before it.
 
     Which convolution that is shows when the `example` passes through, whatever the network's
     make. Where the outcome is not the same, nothing is folded.
     """
-    changed = copy.deepcopy(backbone).eval()
+    changed = copy.deepcopy(network).eval()
     with torch.inference_mode():
         expected = changed(example)
     for convolution, norm in _pairs(changed, example):
@@ -102,7 +92,7 @@ def folded(backbone: nn.Module, example: torch.Tensor) -> nn.Module:
         found = changed(example)
     if float((found - expected).abs().max()) <= TOLERANCE * float(expected.abs().max()):
         return changed
-    return copy.deepcopy(backbone).eval()
+    return copy.deepcopy(network).eval()
 
 
 def _pairs(net: nn.Module, example: torch.Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:

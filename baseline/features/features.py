@@ -16,11 +16,9 @@ import numpy.typing as npt
 from baseline.data.augmentation import LIMITS, Kind
 from baseline.data.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, readers_for
 from baseline.data.samples import no_readable_picture, pixel_sources
-from baseline.features.backbone import Backbone
+from baseline.features.backbone import GATHERED, Backbone, FeatureExtractor, PictureShape
 from baseline.features.backbones import load_backbone
 from baseline.features.batching import gathered
-from baseline.features.compute import choose_compute, reproducible
-from baseline.features.extraction import BATCH, Extractor
 from baseline.settings import Fit, Precision, Transfer, Triplet
 from curation.likeness.store import Vector, VectorStore, vector_name
 from gleanset import Dataset
@@ -32,7 +30,7 @@ from gleanset.work.progress import Progress
 if TYPE_CHECKING:
     from gleanset.work.cluster import Cluster
 
-FORMAT = 4
+FORMAT = 5
 """Raised when the same picture and weights come to give other features."""
 Names = dict[str, list[bytes]]
 
@@ -76,8 +74,12 @@ class FeatureSpec:
 
     def load(self) -> Backbone:
         """Load the backbone, in the same state whenever it is loaded."""
-        with reproducible(self.seed):
-            return load_backbone(self.backbone, self.weights)[0]
+        return load_backbone(self.backbone, self.weights, self.seed)[0]
+
+    @property
+    def shape(self) -> PictureShape:
+        """The shape of pictures that a backbone is shown."""
+        return PictureShape(self.channels, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,13 @@ def features_of(
         wanted = list(_wanted(dataset, missing, names, members))
         workers, bars = dataset.workers(), progress or Progress()
         try:
+            precisions = {one.backbone.precision(spec.precision) for one in members}
             # What other machines compute is as exact as here in these formats alone.
-            alike = choose_compute(spec.precision).name in ("fp32", "bf16")
-            if isinstance(workers, Processes) or not alike:
+            if isinstance(workers, Processes) or not precisions <= {"fp32", "bf16"}:
                 _compute(members, spec, wanted, names, bars)
             else:
-                _compute_on_nodes(members, spec, wanted, names, bars, workers)
+                exactly = replace(spec, precision="bf16" if "bf16" in precisions else "fp32")
+                _compute_on_nodes(members, exactly, wanted, names, bars, workers)
         finally:
             for member in members:
                 member.store.flush()
@@ -158,15 +161,10 @@ class _Member:
 
     @classmethod
     def of(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
-        exact = _exact_of(spec, backbone)
-        return cls(exact, backbone, VectorStore(_folder(dataset, exact, backbone)))
+        return cls(spec, backbone, VectorStore(_folder(dataset, spec, backbone)))
 
-    def extractor(self) -> Extractor:
-        return Extractor(self.backbone, self.spec.size, self.spec.channels, self.spec.precision)
-
-
-def _exact_of(spec: FeatureSpec, backbone: Backbone) -> FeatureSpec:
-    return replace(spec, precision="fp32") if backbone.exact else spec
+    def extractor(self) -> FeatureExtractor:
+        return self.backbone.extractor(self.spec.shape, self.spec.precision)
 
 
 def _lacking(members: Sequence[_Member], name: bytes) -> bool:
@@ -179,12 +177,12 @@ def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
 
 def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
     """Return a name for features: two that were made alike have the same."""
-    precision = choose_compute(spec.precision).name
+    precision = backbone.precision(spec.precision)
     told = (FORMAT, *backbone.identity, spec.size, spec.channels, spec.fit, precision)
     digest = hashlib.sha256(repr(told).encode())
-    for name, value in sorted(backbone.state_dict().items()):
+    for name, value in sorted(backbone.state.items()):
         digest.update(name.encode())
-        digest.update(value.numpy().tobytes())
+        digest.update(value.tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -221,8 +219,7 @@ def _compute(
 ) -> None:
     """Make what each member lacks of the views, a batch at a time; pictures are read once."""
     extractors = [member.extractor() for member in members]
-    largest = max(extractor.batch for extractor in extractors)
-    for batch in gathered(_read_views(spec, wanted, names, progress), largest):
+    for batch in gathered(_read_views(spec, wanted, names, progress), GATHERED):
         for member, extractor in zip(members, extractors, strict=True):
             if lacking := [(name, pixels) for name, pixels in batch if name not in member.vectors]:
                 vectors = extractor(np.stack([pixels for _, pixels in lacking]))
@@ -264,15 +261,15 @@ class MakeFeatures:
 
 
 @lru_cache(maxsize=1)
-def _extractors(spec: FeatureSpec, names: tuple[str, ...]) -> tuple[Extractor, ...]:
-    specs = [(_exact_of(spec, member), member) for member in spec.load().members]
-    if (found := tuple(features_name(*one) for one in specs)) != names:
+def _extractors(spec: FeatureSpec, names: tuple[str, ...]) -> tuple[FeatureExtractor, ...]:
+    members = spec.load().members
+    if (found := tuple(features_name(spec, member) for member in members)) != names:
         raise InputUnusable(
             f"on {socket.gethostname()} {spec.backbone} would give other features than here "
             f"({', '.join(found)} for {', '.join(names)})",
-            "give every node the same weights and the same versions of torch and timm",
+            "give every node the same weights and the same versions of onnxruntime and timm",
         )
-    return tuple(Extractor(member, own.size, own.channels, own.precision) for own, member in specs)
+    return tuple(member.extractor(spec.shape, spec.precision) for member in members)
 
 
 def _reader(spec: FeatureSpec) -> ReadViews:
@@ -289,14 +286,10 @@ def _compute_on_nodes(
     cluster: Cluster,
 ) -> None:
     """Have other machines read the pictures and make the features, in this one's precision."""
-    here = choose_compute(spec.precision).name
-    make = MakeFeatures(
-        replace(spec, precision="fp32" if here == "fp32" else "bf16"),
-        tuple(features_name(member.spec, member.backbone) for member in members),
-    )
+    make = MakeFeatures(spec, tuple(features_name(spec, member.backbone) for member in members))
     with cluster.keep("") as nodes:
         alone: list[ViewRequest] = []
-        passes = list(gathered(wanted, BATCH, lambda request: len(request.views)))
+        passes = list(gathered(wanted, GATHERED, lambda request: len(request.views)))
         outcomes = run_over(make, passes, nodes)
         for outcome in progress.over(outcomes, "features", len(passes), " batches"):
             if outcome.result is None:

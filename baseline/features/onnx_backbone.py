@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from baseline.features.backbone import Backbone, FeaturePart
+from baseline.features.backbone import FeaturePart, NetworkLayer, PictureShape
+from baseline.features.graph_backbone import GraphBackbone
 from baseline.features.onnx_graph import EmbeddingGraph
 
-OPERATOR = "gleanset::Embedding"
-"""What stands for the graph in an exported network, until the graph itself is put there."""
+if TYPE_CHECKING:
+    from baseline.features.graph_builder import GraphBuilder
+
+SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
+"""Scopes of the file's own operators, and of those before them."""
 
 
-class OnnxBackbone(Backbone):
-    """A network of an ONNX file, computed by onnxruntime. It does not learn.
+class OnnxBackbone(GraphBackbone):
+    """A network of an ONNX file. It does not learn.
 
     Pictures are scaled by `bilinear_weights` where the file takes another size, and normalised as
     the file's details say: all of it by plain operators, so that an export holds the same.
     """
 
-    exact: ClassVar[bool] = True
-    mean: torch.Tensor
-    std: torch.Tensor
-    order: torch.Tensor
-
     def __init__(self, graph: EmbeddingGraph) -> None:
-        super().__init__()
-        self.graph = graph
-        self.numbers = graph.numbers
+        self.graph, self.opset = graph, graph.opset
         self.name = graph.spec.name
         self.parts = (FeaturePart(self.name, True, (graph.width,)),)
         self.emphasis = np.ones(graph.width)
-        told = graph.spec.details
-        for key, values in (("mean", told.mean or (0, 0, 0)), ("std", told.std or (1, 1, 1))):
-            value = torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
-            self.register_buffer(key, value, persistent=False)
-        order = torch.tensor([0, 1, 2] if told.colours == "rgb" else [2, 1, 0])
-        self.register_buffer("order", order, persistent=False)
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -59,33 +49,34 @@ class OnnxBackbone(Backbone):
         """The publisher's file."""
         return {self.graph.file_name: self.graph.data}
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the embeddings: N x width."""
-        pixels = self._as_taken(x.float())
-        if torch.compiler.is_exporting():
-            embeddings: torch.Tensor = torch.onnx.ops.symbolic(
-                OPERATOR,
-                (pixels,),
-                {"sha256": self.graph.spec.sha256},
-                dtype=torch.float32,
-                shape=(pixels.shape[0], self.graph.width),
-                version=1,
-            )
-            return embeddings
-        answer = self.graph(np.ascontiguousarray(pixels.detach().cpu().numpy()))
-        return torch.from_numpy(answer).to(x.device)
+    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
+        """Return one: the whole of it."""
+        numbers = self.graph.numbers
+        return [NetworkLayer(self.name, type(self).__name__, (self.width,), numbers, 0)]
 
-    def _as_taken(self, x: torch.Tensor) -> torch.Tensor:
-        """Return pictures (N x 1 or 3 x height x width in 0..1) as the network takes them."""
-        x = x.expand(-1, 3, -1, -1)
-        if self.graph.side and tuple(x.shape[2:]) != self.graph.side:
-            rows, columns = (
-                torch.from_numpy(bilinear_weights(old, new)).to(x.device)
-                for old, new in zip(x.shape[2:], self.graph.side, strict=True)
-            )
-            x = rows @ x @ columns.T
-        x = (x.index_select(1, self.order) * self.graph.range - self.mean) / self.std
-        return x.permute(0, 2, 3, 1) if self.graph.layout == "nhwc" else x
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+        """Add the file's graph, and before it what brings pictures to what that takes."""
+        digest = self.graph.spec.sha256[:8]
+        graph.scope = f"{PREPARING}-{digest}"
+        taken = self._as_taken(graph, pictures, shape)
+        graph.scope = f"{SCOPE}-{digest}"
+        return graph.embed(self.graph.model, taken)
+
+    def _as_taken(self, graph: GraphBuilder, value: str, shape: PictureShape) -> str:
+        side, details = self.graph.side, self.graph.spec.details
+        if shape.channels == 1:
+            value = graph.add("Expand", value, np.array([1, 3, 1, 1], np.int64))
+        if side and side != (shape.size, shape.size):
+            rows, columns = (bilinear_weights(shape.size, new) for new in side)
+            value = graph.add("MatMul", graph.add("MatMul", rows, value), columns.T)
+        if details.colours == "bgr":
+            value = graph.add("Gather", value, np.array([2, 1, 0], np.int64), axis=1)
+        value = graph.add("Mul", value, np.array(self.graph.range, np.float32))
+        for kind, numbers in (("Sub", details.mean), ("Div", details.std)):
+            if numbers:
+                value = graph.add(kind, value, np.array(numbers, np.float32).reshape(3, 1, 1))
+        nhwc = self.graph.layout == "nhwc"
+        return graph.add("Transpose", value, perm=[0, 2, 3, 1]) if nhwc else value
 
 
 def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:

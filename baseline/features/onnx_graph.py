@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from baseline.extras import need_graphs
 from baseline.features.onnx_spec import EmbeddingSpec, parse, pinned_embedding, refused
-from gleanset.errors import InputUnusable, MissingComponent
+from gleanset.errors import InputUnusable
 from gleanset.files.fetch import Published, fetched
 from gleanset.files.hub import ask_hub, is_on_hub
 from gleanset.files.store import sha256_of
@@ -30,21 +29,21 @@ WIDEST = 65536
 class EmbeddingGraph:
     """A graph that makes `width` numbers of a picture. It never changes and is never copied.
 
-    `data` is the publisher's file, `graph` the part that runs (`graph_file.prepared`), `side` the
+    `data` is the publisher's file, `model` the part that runs (`graph_file.prepared`), `side` the
     height and width of its input, None where any will do. `output` is what it was called, `range`
     the value of white, `numbers` how many weights it has.
     """
 
     spec: EmbeddingSpec
     data: bytes
-    graph: bytes
+    model: Any
+    opset: int
     layout: Layout
     side: tuple[int, int] | None
     output: str
     width: int
     range: int
     numbers: int
-    session: Any
 
     @classmethod
     def open(cls, name: str, kept: Path | None = None) -> Self:
@@ -55,7 +54,7 @@ class EmbeddingGraph:
         """
         opened = _OPEN.get(name)
         if opened is None:
-            need_runtime()
+            need_graphs()
             spec = parse(pinned_embedding(name, ask_hub) if is_on_hub(name) else name)
             opened = _OPEN[name] = _opened(spec, _bytes_of(spec, kept))
         assert isinstance(opened, cls)
@@ -65,16 +64,6 @@ class EmbeddingGraph:
     def file_name(self) -> str:
         """The name of its file in a run's folder."""
         return kept_name(self.spec)
-
-    def __call__(self, pictures: Floats) -> Floats:
-        """Return N x width. Raises `MemoryError` where memory is full."""
-        return _run(self.session, pictures)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
 
     @property
     def words(self) -> str:
@@ -116,16 +105,6 @@ _OPEN: weakref.WeakValueDictionary[str, EmbeddingGraph] = weakref.WeakValueDicti
 """Graphs in use by their names, so that a large one is in memory once."""
 
 
-def need_runtime() -> None:
-    """Raise `MissingComponent` where something that reads or runs such files is not installed."""
-    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise MissingComponent(
-            f"an ONNX file as a backbone needs {' and '.join(missing)}, which is not installed",
-            "pip install 'gleanset[onnx]'",
-        )
-
-
 def kept_name(spec: EmbeddingSpec) -> str:
     """Return the name of the publisher's file in a run's folder."""
     return f"embedding-{spec.sha256[:16]}.onnx"
@@ -158,6 +137,7 @@ def _bytes_of(spec: EmbeddingSpec, kept: Path | None) -> bytes:
 
 def _opened(spec: EmbeddingSpec, data: bytes) -> EmbeddingGraph:
     from baseline.features import onnx_graph_file as graph_file
+    from baseline.features.graph_builder import opset_of
 
     model = graph_file.read_graph(data, spec.name)
     picture, whole, sides = graph_file.picture_input(model, spec.name)
@@ -174,19 +154,19 @@ def _opened(spec: EmbeddingSpec, data: bytes) -> EmbeddingGraph:
         shape = _asked(session, spec.name, layout, side)
         if shape[2:] == (1, 1) or (len(shape) == 4 and shape[1:3] == (1, 1)):
             graph = graph_file.prepared(model, picture, sides, output, flat=True)
-            session, shape = _session(graph, spec.name), (2, max(shape[1:]))
+            shape = 2, max(shape[1:])
         if len(shape) == 2 and 2 <= shape[1] <= WIDEST:
             return EmbeddingGraph(
                 spec,
                 data,
                 graph,
+                opset_of(graph),
                 layout,
                 side,
                 output=spec.details.output or output,
                 width=shape[1],
                 range=spec.details.range or (255 if whole else 1),
                 numbers=graph_file.numbers_in(graph),
-                session=session,
             )
         seen.append(f"'{output}' is {' x '.join(map(str, ('N', *shape[1:])))}")
     raise refused(
@@ -236,12 +216,11 @@ def _side(
     return height, width
 
 
-def _session(graph: bytes, name: str) -> Any:
-    onnxruntime: Any = import_module("onnxruntime")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+def _session(graph: Any, name: str) -> Any:
+    from baseline.features.graph_builder import session_of
+
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return session_of(graph)
     except Exception as error:  # onnxruntime has a kind of its own for each way to fail
         raise refused(name, f"onnxruntime does not take it ({error})") from error
 
@@ -272,12 +251,7 @@ def _asked(
 
 
 def _run(session: Any, pictures: Floats) -> Floats:
-    try:
-        answer: Floats = session.run(None, {session.get_inputs()[0].name: pictures})[0]
-    except Exception as error:  # onnxruntime has a kind of its own for each way to fail
-        if "alloc" in str(error).lower():
-            raise MemoryError(str(error)) from error
-        raise
+    answer: Floats = session.run(None, {session.get_inputs()[0].name: pictures})[0]
     return answer
 
 

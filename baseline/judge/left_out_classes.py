@@ -26,8 +26,8 @@ from baseline.settings import Settings
 from baseline.train.inference import outputs_familiarity, scale_of, split_outputs
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import GalleryHead
 from baseline.train.storage import load_model
+from baseline.train.trained_net import GalleryHead
 from gleanset import Dataset
 from gleanset.db.runs import SplitEvaluations
 from gleanset.errors import InputUnusable

@@ -19,8 +19,8 @@ from baseline.judge.outputs import Outputs, load_outputs, save_outputs
 from baseline.judge.thresholds import RuleRequest, SplitAnswers, choose_rule
 from baseline.train.inference import outputs_familiarity, split_outputs
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import GalleryHead
 from baseline.train.storage import load_model
+from baseline.train.trained_net import GalleryHead
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations

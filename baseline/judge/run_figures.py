@@ -14,6 +14,7 @@ import msgspec
 
 from baseline.data.copy_search import is_clear, unlearnt_words
 from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_part, write_part
+from baseline.features.backbone import NetworkLayer
 from baseline.judge.calibration import ScoreCalibration
 from baseline.judge.intervals import PairedComparison
 from baseline.judge.metrics import SplitFigures
@@ -175,29 +176,14 @@ def read_metrics(folder: Path) -> RunFigures:
         raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error
 
 
-@dataclass(frozen=True, slots=True)
-class LayerRow:
-    """One layer: `name` as in the weights file, `kind` its class, the shape of what it gives.
-
-    `shape` is without the batch: C x H x W, or D. `macs` are multiply-accumulates for one
-    picture; only convolutions, dense layers and their like have any.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    parameters: int
-    macs: int
-
-
-def save_layers(folder: Path, layers: list[LayerRow], *, scratch: Path | None = None) -> None:
+def save_layers(folder: Path, layers: list[NetworkLayer], *, scratch: Path | None = None) -> None:
     """Write `network.json`. Raises what the disk raises."""
     write_part(folder, NETWORK, layers, scratch=scratch)
 
 
-def read_layers(folder: Path) -> list[LayerRow]:
+def read_layers(folder: Path) -> list[NetworkLayer]:
     """Return the layers of a run's network; none where the run did not record them."""
-    return read_part(folder, NETWORK, list[LayerRow], "train again: baseline train") or []
+    return read_part(folder, NETWORK, list[NetworkLayer], "train again: baseline train") or []
 
 
 def weights_size(folder: Path) -> int | None:

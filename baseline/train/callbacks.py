@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
-
-from torch import nn
 
 from baseline.judge.run_figures import EpochReport
 
-Network = TypeVar("Network", bound=nn.Module)
+Network = TypeVar("Network")
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +58,10 @@ class TrainingResult(Generic[Network]):
     device: str
     precision: str
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def with_net(
+        self, net: Other, facts: Mapping[str, Any] = MappingProxyType({})
+    ) -> TrainingResult[Other]:
+        """Return the result of the same training for a network made of its own; more `facts`."""
+        how = (self.history, self.best_epoch, self.stopped_early, self.validated)
+        return TrainingResult(net, *how, self.device, self.precision, {**self.facts, **facts})

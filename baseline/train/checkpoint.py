@@ -20,10 +20,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from baseline.data.runs import CHECKPOINT_FILE
 from baseline.judge.run_figures import EpochReport
-from gleanset.files.atomic import PARTIAL, write_atomic
+from gleanset.files.atomic import write_atomic
 
-FILE = "checkpoint.safetensors"
 FORMAT = "3"
 State = dict[str, torch.Tensor]
 REST_PER_SAVE = 20
@@ -140,14 +140,14 @@ def save_checkpoint(folder: Path, states: Mapping[str, State], known: object) ->
         for name, value in state.items()
     }
     data = safetensors.torch.save(plain, {"format": FORMAT, "known": json.dumps(known)})
-    write_atomic(folder / FILE, data)
+    write_atomic(folder / CHECKPOINT_FILE, data)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
     """Return what was saved in `folder`; None where there is nothing, or nothing whole."""
     states: dict[str, State] = {}
     try:
-        with safe_open(folder / FILE, framework="pt") as file:
+        with safe_open(folder / CHECKPOINT_FILE, framework="pt") as file:
             notes = file.metadata() or {}
             if notes.get("format") != FORMAT:
                 return None
@@ -157,14 +157,6 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
             return states, json.loads(notes["known"])
     except (OSError, SafetensorError, ValueError, KeyError):
         return None
-
-
-def forget_checkpoint(folder: Path) -> None:
-    """Remove what was saved in `folder`, what a kill has left of a save, and the folder."""
-    for path in (folder / FILE, *folder.glob(f"{PARTIAL}*")):
-        path.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> State:

@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -33,17 +33,14 @@ from baseline.train.batches import (
     made_ahead,
     sampler_for,
 )
-from baseline.train.callbacks import (
-    Network,
-    StepReport,
-    TrainingCallback,
-    TrainingResult,
-)
+from baseline.train.callbacks import StepReport, TrainingCallback, TrainingResult
 from baseline.train.checkpoint import Checkpointer, TrainingState, training_tag
-from baseline.train.objective import Classify, Objective, class_weights
+from baseline.train.class_balance import class_weights
+from baseline.train.objective import Classify, Objective
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.platform import cores
 
+Network = TypeVar("Network", bound=nn.Module)
 TICK = 0.25
 """Seconds between two looks at how the epoch goes: on a GPU every look makes it wait."""
 VALIDATION_BATCH = 128
@@ -91,7 +88,7 @@ def classifier_task(
     return TrainingTask(
         net,
         PictureSamples(train, settings.augment),
-        Classify(per_class),
+        Classify(torch.from_numpy(per_class)),
         sampler_for(train.y, settings.balance, settings.batch),
         settings,
         PictureSamples(val),

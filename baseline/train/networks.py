@@ -1,27 +1,36 @@
-"""The networks: each turns pictures into an embedding, and an embedding into class scores.
+"""The networks that learn by gradients: pictures to an embedding, and that to class scores.
 
 A picture is float32, C x size x size, in 0..1; whatever else a network wants of pixels it does
-itself, so that an exported model does it, too.
+itself. What has learnt goes on as a `TrainedNet`, whose tensors have the same names.
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from baseline.features.backbone import Backbone
-from baseline.features.backbones import bare_backbone
+from baseline.features.backbones import SideBySide, bare_backbone
+from baseline.features.small_network import DEVIATION, MEAN, LastMaps, SmallBackbone
+from baseline.features.timm_backbone import (
+    LearningBackbone,
+    TimmBackbone,
+    TimmNetwork,
+    take_state,
+)
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
+from baseline.train.callbacks import TrainingCallback
+from baseline.train.colour_layout_torch import ColourLayout
+from baseline.train.trained_net import SCALE, TrainedNet, with_backbone
 
-GRID = 4
-"""SmallNet's last maps are averaged to a grid of about so many cells a side (4 to 7)."""
-SCALE = 20.0
-"""What a cosine likeness is multiplied by to become a score; temperature scaling mends the rest."""
+SMALL_BATCH = 32
+"""Pictures in a batch from which its mean and variance tell more than those of ImageNet."""
 
 
 class Net(nn.Module, ABC):
@@ -50,22 +59,21 @@ class SmallNet(Net):
     def __init__(self, settings: Simple, classes: int) -> None:
         super().__init__()
         widths = (settings.channels, *settings.blocks)
-        side = settings.size // 2 ** len(settings.blocks)
-        # A fixed kernel, for adaptive pooling cannot be exported to every format.
-        kernel = max(1, side // GRID)
+        last = LastMaps(settings)
         self.features = nn.Sequential(
-            *(_block(before, after) for before, after in pairwise(widths)), nn.AvgPool2d(kernel)
+            *(_block(before, after) for before, after in pairwise(widths)),
+            nn.AvgPool2d(last.kernel),
         )
         self.neck = nn.Sequential(
             nn.Dropout(settings.dropout),
-            nn.Linear(settings.blocks[-1] * (side // kernel) ** 2, settings.dense),
+            nn.Linear(last.values, settings.dense),
             nn.ReLU(),
         )
         self.head = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(settings.dense, classes))
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return the dense layer before the classes: N x dense."""
-        features = self.features((x - 0.5) / 0.25)
+        features = self.features((x - MEAN) / DEVIATION)
         embedded: torch.Tensor = self.neck(features.flatten(1))
         return embedded
 
@@ -80,32 +88,19 @@ def _block(before: int, after: int) -> nn.Sequential:
     )
 
 
-class FeatureNet(Net):
-    """A network whose embedding is made of the features of a backbone of timm."""
-
-    backbone: Backbone
-
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the embedding of the pictures' features: N x D."""
-        return self.embed_features(self.backbone(x))
-
-    @abstractmethod
-    def embed_features(self, features: torch.Tensor) -> torch.Tensor:
-        """Map features (N x width) to embeddings (N x D)."""
-
-
-class BackboneNet(FeatureNet):
-    """A backbone and a head on its pooled features."""
+class BackboneNet(Net):
+    """A backbone and a head on its features."""
 
     def __init__(
-        self, settings: Transfer | Finetune, classes: int, kept: Path | None = None
+        self, settings: Transfer | Finetune, backbone: LearningBackbone, width: int, classes: int
     ) -> None:
         super().__init__()
-        self.backbone = bare_backbone(settings.backbone, kept)
-        self.head = class_head(settings, self.backbone.width, classes)
+        self.backbone = backbone
+        self.head = class_head(settings, width, classes)
 
-    def embed_features(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the features themselves."""
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features themselves: N x width."""
+        features: torch.Tensor = self.backbone(x)
         return features
 
 
@@ -118,20 +113,20 @@ def class_head(settings: Transfer | Finetune, width: int, classes: int) -> nn.Se
     return nn.Sequential(drop, nn.Linear(width, classes))
 
 
-class EmbeddingNet(FeatureNet):
+class EmbeddingNet(Net):
     """A backbone, a projection to embeddings of length 1, and known pictures to compare with."""
 
     def __init__(
-        self, settings: Triplet, classes: int, known: int = 1, kept: Path | None = None
+        self, settings: Triplet, backbone: LearningBackbone, width: int, known: torch.Tensor
     ) -> None:
         super().__init__()
-        self.backbone = bare_backbone(settings.backbone, kept)
-        self.projection = projection(settings, self.backbone.width)
-        self.head = GalleryHead(torch.zeros(classes, known, settings.embedding))
+        self.backbone = backbone
+        self.projection = projection(settings, width)
+        self.head = KnownPictures(known)
 
-    def embed_features(self, features: torch.Tensor) -> torch.Tensor:
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return embeddings of length 1: N x embedding."""
-        return functional.normalize(self.projection(features), dim=1)
+        return functional.normalize(self.projection(self.backbone(x)), dim=1)
 
 
 def projection(settings: Triplet, width: int) -> nn.Sequential:
@@ -139,16 +134,10 @@ def projection(settings: Triplet, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(width, settings.embedding))
 
 
-class GalleryHead(nn.Module):
-    """Scores a class by its most similar known picture.
-
-    `vectors` is classes x K x D, each of length 1. A class with fewer than K known pictures
-    repeats one of them, which does not change its best. `known` are the keys of the samples behind
-    them, by class.
-    """
+class KnownPictures(nn.Module):
+    """Scores a class by its most similar known picture: `vectors` is classes x K x D."""
 
     vectors: torch.Tensor
-    known: tuple[tuple[str, ...], ...] = ()
 
     def __init__(self, vectors: torch.Tensor) -> None:
         super().__init__()
@@ -161,16 +150,66 @@ class GalleryHead(nn.Module):
         return SCALE * likeness.reshape(-1, classes, known).amax(2)
 
 
-def build_net(settings: Settings, classes: int, known: int = 1, kept: Path | None = None) -> Net:
-    """Build a fresh network on the CPU, channels last; `known` is K of a gallery.
+class SideNetworks(LearningBackbone):
+    """Several networks, the features of which follow each other."""
 
-    `kept` is the folder of a run that keeps what backbones are built from.
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.backbones = nn.ModuleList(members)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features of all members: N x width."""
+        return torch.cat([member(x) for member in self.backbones], 1)
+
+
+def learning_backbone(backbone: Backbone) -> LearningBackbone:
+    """Return a network that makes the features of a backbone, with its weights, and can learn."""
+    if isinstance(backbone, SideBySide):
+        return SideNetworks([learning_backbone(member) for member in backbone.members])
+    if isinstance(backbone, TimmBackbone):
+        return copy.deepcopy(backbone.network)
+    if not backbone.shapes:
+        return ColourLayout()
+    network = TimmNetwork(backbone.name)
+    take_state(network, backbone.state)
+    return network
+
+
+def build_net(settings: Settings, classes: int, backbone: Backbone | None = None) -> Net:
+    """Build a fresh network on the CPU, channels last, on a backbone with its weights.
+
+    Without one it is that of the settings, with weights worth nothing.
     """
     net: Net
     if isinstance(settings, Simple):
-        net = SmallNet(settings, classes)
-    elif isinstance(settings, Triplet):
-        net = EmbeddingNet(settings, classes, known, kept)
+        return SmallNet(settings, classes).to(memory_format=torch.channels_last)
+    made = backbone or bare_backbone(settings.backbone)
+    learning = learning_backbone(made)
+    if isinstance(settings, Triplet):
+        known = torch.zeros(classes, 1, settings.embedding)
+        net = EmbeddingNet(settings, learning, made.width, known)
     else:
-        net = BackboneNet(settings, classes, kept)
+        net = BackboneNet(settings, learning, made.width, classes)
     return net.to(memory_format=torch.channels_last)
+
+
+def learnt(net: Net, settings: Settings, backbone: Backbone | None = None) -> TrainedNet:
+    """Return what a network has learnt; `backbone` is what it was built on, which takes weights."""
+    state = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
+    if isinstance(settings, Simple):
+        return with_backbone(SmallBackbone(settings), settings, state)
+    return with_backbone(backbone or bare_backbone(settings.backbone), settings, state)
+
+
+def keep_norms(
+    backbone: LearningBackbone, weights: str, batch: int, watch: TrainingCallback
+) -> str:
+    """Let batch norms go on with their pretrained statistics where batches are small.
+
+    The mean and variance of a dozen pictures are noise beside those of a million. Says what was
+    done: 'kept' or 'learnt'.
+    """
+    backbone.keeps_norms = weights != "none" and batch < SMALL_BATCH
+    if backbone.keeps_norms:
+        watch.say(f"batches of {batch} are small: batch norms keep their pretrained statistics")
+    return "kept" if backbone.keeps_norms else "learnt"

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
 from baseline.train.batches import LabelledSamples, plain_batches
-from gleanset.errors import InputUnusable
 
 
 class Objective(Protocol):
@@ -64,38 +60,3 @@ class Classify:
         """Return the weights where `y` is; moved once, for a GPU would wait in every step."""
         self.weights = self.weights.to(y.device)
         return self.weights
-
-
-def class_weights(
-    y: npt.NDArray[np.int64], classes: int, balance: str, weights: Sequence[float] = ()
-) -> torch.Tensor:
-    """Return the weight of each class in the loss, float32.
-
-    With balance 'weights' every class counts as much as any other; else as `weights` (by the
-    labeler's own balancing), or all samples alike.
-    """
-    if balance == "weights":
-        counts = np.bincount(y, minlength=classes)
-        return torch.tensor(len(y) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
-    return torch.tensor(weights, dtype=torch.float32) if weights else torch.ones(classes)
-
-
-def check_classes(y: np.ndarray, classes: Sequence[str]) -> None:
-    """Raise `InputUnusable` where there is nothing to tell apart, or a class without samples."""
-    if len(classes) < 2:
-        raise InputUnusable(
-            f"A classifier needs at least 2 classes, and there is {len(classes)}.",
-            "Label pictures of another class, then split again: labeler split",
-        )
-    if not len(y):
-        raise InputUnusable(
-            "There is no picture to train on: the train split is empty.",
-            "Label pictures, then split them: labeler split",
-        )
-    counts = np.bincount(y, minlength=len(classes))
-    bare = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if bare:
-        raise InputUnusable(
-            f"No training picture for: {', '.join(bare)}.",
-            "Label more pictures of it, or give train a larger share: labeler split --ratio 8:1:1",
-        )

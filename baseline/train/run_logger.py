@@ -46,9 +46,6 @@ class RunLogger(TrainingCallback):
 
     def __enter__(self) -> RunLogger:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._events = _events(self.folder / EVENTS)
-        if self._events is None:
-            self.write("no TensorBoard events: pip install tensorboard")
         return self
 
     def __exit__(
@@ -67,6 +64,9 @@ class RunLogger(TrainingCallback):
     def begin(self, images: int, epochs: int, done: int) -> None:
         """Begin the bar over all images of all epochs, so that its time left is the whole one's."""
         self._bar.close()
+        self._events = self._events or _events(self.folder / EVENTS)
+        if self._events is None:
+            self.write("no TensorBoard events: pip install tensorboard")
         self._images, self._epochs = images, epochs
         self._shown = done
         self._bar = self._progress.meter("train", images * epochs, done=done)

@@ -10,19 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+import numpy as np
+import safetensors.numpy
 from safetensors import SafetensorError
 
 from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.settings import Settings, settings_from
-from baseline.train.networks import FeatureNet, GalleryHead, Net, build_net
+from baseline.train.trained_net import GalleryHead, TrainedNet, refuse_other_classes, trained_net
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 
-GALLERY = "head.vectors"
 FORMAT = 3
 """Of `settings.json`, raised when a network comes to be built otherwise; others are refused."""
 
@@ -31,7 +32,7 @@ _MEND = "Train again: baseline train"
 
 def save_model(
     folder: Path,
-    model: Net,
+    model: TrainedNet,
     settings: Settings,
     classes: Sequence[str],
     *,
@@ -43,8 +44,8 @@ def save_model(
     already, its weights stay until the settings name the new ones. Raises NotWritable or DiskFull
     where the disk refuses.
     """
-    state = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    weights = safetensors.torch.save(state)
+    state = {name: np.ascontiguousarray(value) for name, value in model.state.items()}
+    weights = safetensors.numpy.save(state)
     digest = hashlib.sha256(weights).hexdigest()
     described = {
         "format": FORMAT,
@@ -56,8 +57,7 @@ def save_model(
     if isinstance(model.head, GalleryHead):
         described["known"] = model.head.known
     path = folder / str(described["weights"])
-    kept = model.backbone.kept_files if isinstance(model, FeatureNet) else {}
-    for name, data in kept.items():
+    for name, data in model.backbone.kept_files.items():
         # Named by what they hold: one that is there is not written again.
         if not (folder / name).is_file():
             write_atomic(folder / name, data, scratch=scratch)
@@ -82,8 +82,8 @@ def _name_beside(folder: Path, digest: str) -> str:
     return WEIGHTS if there[0] != WEIGHTS else f"weights-{digest[:16]}.safetensors"
 
 
-def load_model(folder: Path) -> tuple[Net, Settings, tuple[str, ...]]:
-    """Return the model of `folder` on the CPU, ready to predict, its settings and its classes.
+def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
+    """Return the model of `folder`, ready to predict, its settings and its classes.
 
     Raises InputUnusable that says which file is missing or damaged.
     """
@@ -102,7 +102,7 @@ def load_model(folder: Path) -> tuple[Net, Settings, tuple[str, ...]]:
         raise _damaged(path, f"its bytes are not those that {SETTINGS} describes")
     net = _filled(path, settings, len(classes), weights)
     if isinstance(net.head, GalleryHead):
-        net.head.known = _known_samples(folder, described)
+        net.head = replace(net.head, known=_known_samples(folder, described))
     return net, settings, classes
 
 
@@ -119,23 +119,22 @@ def _known_samples(folder: Path, described: dict[str, Any]) -> tuple[tuple[str, 
         raise _damaged(folder / SETTINGS, f"its known pictures cannot be read ({error})") from error
 
 
-def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> Net:
+def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> TrainedNet:
     try:
-        state = safetensors.torch.load(weights)
-        # A gallery has as many known pictures as were stored with it.
-        known = state[GALLERY].shape[1] if GALLERY in state else 1
-        net = build_net(settings, classes, known, path.parent)
-        net.load_state_dict(state)
-    except (SafetensorError, IndexError) as error:
+        state = safetensors.numpy.load(weights)
+    except (SafetensorError, KeyError) as error:
         raise _damaged(path, error) from error
-    except RuntimeError as error:
+    try:
+        net = trained_net(settings, state, path.parent)
+        refuse_other_classes(net, classes)
+    except ValueError as error:
         # The bytes are those that were saved: it is the network that differs.
         raise InputUnusable(
             f"{path} does not fit the network that {SETTINGS} describes: {SETTINGS} was changed, "
             "or this version of timm builds another backbone by that name.",
             _MEND,
         ) from error
-    return net.eval()
+    return net
 
 
 def _described(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,14 @@ from pathlib import Path
 from baseline.data.augment_sheet import write_sheet
 from baseline.data.copy_search import copy_search
 from baseline.data.grouped_split import with_val
-from baseline.data.runs import ROOM, TRAINED_ON, ending_told, new_run_id, run_folder
+from baseline.data.runs import (
+    ROOM,
+    TRAINED_ON,
+    ending_told,
+    forget_checkpoint,
+    new_run_id,
+    run_folder,
+)
 from baseline.data.samples import SPLITS, find_examples, prior_shift
 from baseline.judge.answers import BLIND, load_decision_rule, save_decision_rule
 from baseline.judge.curve import save_curve
@@ -28,15 +35,13 @@ from baseline.settings import AUTO, Settings, load_preset
 from baseline.train.auto_candidates import seconds_of
 from baseline.train.auto_choice import choose_preset
 from baseline.train.callbacks import TrainingResult
-from baseline.train.checkpoint import forget_checkpoint
 from baseline.train.inference import scale_of, split_outputs
-from baseline.train.layers import layers_of
 from baseline.train.learning_curve import curve_trainings, measure_curve
-from baseline.train.methods.registry import fit_method
+from baseline.train.methods.registry import fit_method, need_for
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import GalleryHead, Net
 from baseline.train.run_logger import RunLogger
 from baseline.train.storage import save_model
+from baseline.train.trained_net import GalleryHead, TrainedNet
 from baseline.train.trials import FoldTrials
 from baseline.train.unknown_rule import with_unknown_rule
 from baseline.use.crops import save_crops
@@ -110,6 +115,7 @@ def train_run(
     what finding examples, training and the disk raise; the run then is `failed` in the catalogue,
     or `interrupted` by Ctrl-C.
     """
+    need_for(settings)
     with dataset.stage(ROOM) as scratch:
         snapshot, examples = made_from(dataset), find_examples(dataset)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
@@ -195,13 +201,12 @@ def _train_and_judge(
     return told | summary | {"unknown": unknown, "copies": copies} | noted
 
 
-def _save_net(data: TrainingData, net: Net, folder: Path, scratch: Path) -> None:
+def _save_net(data: TrainingData, net: TrainedNet, folder: Path, scratch: Path) -> None:
     """Write the network, what it has learnt from, and what it is made of."""
     keys = [sample.key for sample in data.examples.splits["train"]]
     write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)
     save_crops(folder, crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
-    layers = layers_of(net, data.settings.channels, data.settings.size)
-    save_layers(folder, layers, scratch=scratch)
+    save_layers(folder, net.layers, scratch=scratch)
     save_model(folder, net, data.settings, data.classes, scratch=scratch)
 
 
@@ -215,7 +220,10 @@ def _warn(judged: JudgedRun, say: Say) -> None:
 
 
 def _summary(
-    data: TrainingData, trained: TrainingResult[Net], counts: Mapping[str, int], judged: JudgedRun
+    data: TrainingData,
+    trained: TrainingResult[TrainedNet],
+    counts: Mapping[str, int],
+    judged: JudgedRun,
 ) -> dict[str, object]:
     """Return what a run gave, without what differs from one machine or day to another."""
     # What was solved at once has no epochs.

@@ -21,15 +21,15 @@ import msgspec
 import numpy as np
 
 from baseline.data.grouped_split import held_out_folds, judging_moments, with_val
+from baseline.data.runs import forget_checkpoint
 from baseline.data.samples import Examples, find_examples, find_foldable
 from baseline.judge.intervals import Flags
 from baseline.judge.metrics import classification_metrics
 from baseline.judge.outputs import Outputs, load_outputs, save_outputs
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
-from baseline.train.checkpoint import forget_checkpoint
 from baseline.train.inference import split_outputs
-from baseline.train.methods.pretrained import pretrained
+from baseline.train.methods.pretrained import pretrained_backbone
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from gleanset import Dataset
@@ -302,8 +302,7 @@ class FoldTrials:
         data = TrainingData(self.dataset, self.examples, settings, progress)
         if data.frozen_backbone and isinstance(settings, Transfer | Triplet):
             with suppress(UsageError):
-                net, _ = pretrained(settings, len(data.classes), TrainingCallback())
-                data.train_features(net.backbone)
+                data.train_features(pretrained_backbone(settings, TrainingCallback())[0])
 
     def missing(self, trainings: Sequence[FoldTraining]) -> list[FoldTraining]:
         """Return those that are not known yet."""

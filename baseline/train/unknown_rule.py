@@ -24,7 +24,7 @@ from baseline.train.callbacks import TrainingResult
 from baseline.train.inference import outputs_familiarity, scale_of, split_outputs
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import GalleryHead, Net
+from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset.errors import InputUnusable, UsageError
 
 KNOWN_LOST = 0.1
@@ -40,7 +40,7 @@ Familiarity = Callable[[Outputs], dict[str, float]]  # by the key of each pictur
 
 def with_unknown_rule(
     data: TrainingData,
-    trained: TrainingResult[Net],
+    trained: TrainingResult[TrainedNet],
     outputs: Mapping[str, Outputs],
     rule: DecisionRule,
 ) -> DecisionRule:
@@ -72,7 +72,7 @@ def with_unknown_rule(
 
 
 def _familiarity_to(
-    net: Net, train: Outputs, data: TrainingData, rule: DecisionRule
+    net: TrainedNet, train: Outputs, data: TrainingData, rule: DecisionRule
 ) -> Familiarity:
     scale = None if isinstance(net.head, GalleryHead) else scale_of(train)
 
@@ -108,7 +108,7 @@ def _held_out(data: TrainingData, settings: Settings, rule: DecisionRule) -> dic
     return held
 
 
-def _rejected(data: TrainingData, net: Net, familiarity: Familiarity) -> dict[str, float]:
+def _rejected(data: TrainingData, net: TrainedNet, familiarity: Familiarity) -> dict[str, float]:
     """Return how familiar pictures are that a person has rejected."""
     rejected = (one for one in data.dataset.samples.by_key() if one.status == "rejected")
     # They go by the name of some class, for pictures are read with one.

@@ -58,11 +58,11 @@ def add_files(
     """
     if not name.strip():
         raise UsageError("a class needs a name", "give one: --class NAME")
-    from baseline.use.engines.torch_engine import TorchEngine
+    from baseline.use.engines.run_engine import RunEngine
 
     with stage(folder / "cache", PLACE) as scratch:
-        engine = TorchEngine.of(folder)
-        gallery_of(engine.portable.net)
+        engine = RunEngine.of(folder)
+        gallery_of(engine.net)
         keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
         if not keys:
             raise InputUnusable(

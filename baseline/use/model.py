@@ -266,6 +266,6 @@ def engine_of(path: Path) -> InferenceEngine:
         raise InputUnusable(
             f"there is no model in {path}", "name a run's folder, an .onnx or a .tflite file"
         )
-    from baseline.use.engines.torch_engine import TorchEngine
+    from baseline.use.engines.run_engine import RunEngine
 
-    return TorchEngine.of(path)
+    return RunEngine.of(path)

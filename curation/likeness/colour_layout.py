@@ -9,8 +9,8 @@ Shares are taken as square roots, so that Euclidean distance is Hellinger's (Swa
 should know to improve object retrieval", 2012, for the root). As no bin has an edge, a small shift,
 tint or shadow changes the numbers a little, and so do other floats.
 
-`baseline/features/colour_layout.py` is the same in PyTorch, for exports; a test holds the two
-together.
+`baseline/features/colour_backbone.py` is the same as a graph of ONNX, for networks and exports; a
+test holds the two together.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class Learning(QObject):
 
     def gain(self) -> str:
         """Return what would be gained where something is not installed."""
-        return self.tr("Proposals would get better while you sort: pip install 'gleanset[train]'")
+        return self.tr("Proposals would improve while you sort: pip install 'gleanset[transfer]'")
 
 
 class LearningButton(MenuButton):

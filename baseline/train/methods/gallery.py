@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from baseline.train.methods.triplet_loss import by_class
-from baseline.train.networks import GalleryHead, Net
 from baseline.train.storage import load_model, save_model
+from baseline.train.trained_net import GalleryHead, TrainedNet, by_class
 from gleanset.errors import UsageError
 
 MOST = 64
@@ -57,7 +55,7 @@ def representatives(embedded: Embeddings, most: int) -> npt.NDArray[np.int64]:
     return np.array(sorted(chosen))
 
 
-def gallery_of(net: Net) -> GalleryHead:
+def gallery_of(net: TrainedNet) -> GalleryHead:
     """Return the head of a network that knows pictures. Raises `UsageError` for any other."""
     if not isinstance(net.head, GalleryHead):
         raise UsageError(
@@ -112,7 +110,7 @@ def remove_from_gallery(folder: Path, name: str, *, scratch: Path | None = None)
 
 def _groups(head: GalleryHead, classes: Sequence[str]) -> dict[str, Group]:
     return {
-        name: (keys, vectors[: len(keys)].numpy())
+        name: (keys, vectors[: len(keys)])
         for name, keys, vectors in zip(classes, head.known, head.vectors, strict=True)
     }
 
@@ -129,6 +127,4 @@ def _joined(group: Group, keys: Sequence[str], embedded: Embeddings) -> Group:
 def _head_of(groups: Sequence[Group]) -> GalleryHead:
     y = np.repeat(np.arange(len(groups)), [len(keys) for keys, _ in groups])
     vectors = np.concatenate([vectors for _, vectors in groups])
-    head = GalleryHead(by_class(torch.from_numpy(vectors), torch.from_numpy(y), len(groups)))
-    head.known = tuple(keys for keys, _ in groups)
-    return head
+    return GalleryHead(by_class(vectors, y, len(groups)), tuple(keys for keys, _ in groups))

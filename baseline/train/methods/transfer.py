@@ -6,36 +6,38 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
+from baseline.features.backbone import PictureShape
 from baseline.settings import Transfer
-from baseline.train.batches import sampler_for
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop import TrainingTask, train_network
-from baseline.train.methods.frozen import FrozenFeatures, first_layer, fold_into
+from baseline.train.methods.frozen import FrozenFeatures
 from baseline.train.methods.logistic import choose_strength, solve
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import Net
-from baseline.train.objective import Classify, class_weights
+from baseline.train.trained_net import ClassHead, LinearLayer, TrainedNet
 
 
 def fit_transfer(
     material: TrainingData, settings: Transfer, watch: TrainingCallback
-) -> TrainingResult[Net]:
+) -> TrainingResult[TrainedNet]:
     """Learn a head: solved as a logistic regression, or by descent as 'linear' or 'mlp'."""
     frozen = FrozenFeatures.of(material, settings, watch)
     if settings.head == "logistic":
         fitted = _solved(frozen, settings, watch)
     else:
-        fitted = _descended(frozen, material, settings, watch)
-    fold_into(frozen.scaling, first_layer(frozen.net.head))
-    return replace(fitted, net=frozen.net.eval(), facts=fitted.facts | frozen.facts)
+        # Imported here: what is solved does without PyTorch.
+        from baseline.train.methods.head_descent import descended_head
+
+        fitted = descended_head(frozen, material, settings, watch)
+    first, *rest = fitted.net.layers
+    head = ClassHead((first.after(frozen.scaling), *rest))
+    net = TrainedNet(frozen.backbone, head, PictureShape(settings.channels, settings.size))
+    return fitted.with_net(net, frozen.facts)
 
 
 def _solved(
     frozen: FrozenFeatures, settings: Transfer, watch: TrainingCallback
-) -> TrainingResult[Any]:
-    layers = frozen.net.backbone.layers
+) -> TrainingResult[ClassHead]:
+    layers = frozen.backbone.layers
     rows = replace(frozen.rows, x=frozen.rows.x.astype(np.float64))
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
     if not settings.strength:
@@ -46,24 +48,7 @@ def _solved(
             "strengths_tried": {str(k): v for k, v in chosen.losses.items()},
         }
         watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
-    layer = first_layer(frozen.net.head)
     solved = solve(rows, facts["strength"], layers)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(solved.coefficients))
-        layer.bias.copy_(torch.from_numpy(solved.bias))
     facts["converged"] = solved.converged
-    return TrainingResult(frozen.net, (), 0, False, False, "cpu", "fp32", facts)
-
-
-def _descended(
-    frozen: FrozenFeatures, material: TrainingData, settings: Transfer, watch: TrainingCallback
-) -> TrainingResult[Any]:
-    train = frozen.train
-    weights = class_weights(
-        train.y, len(material.classes), settings.balance, material.examples.weights
-    )
-    sampler = sampler_for(train.y, settings.balance, settings.batch)
-    # The head alone: its backbone would be copied and hashed in vain.
-    head, val = frozen.net.head, frozen.val(material)
-    task = TrainingTask(head, train, Classify(weights), sampler, settings, val)
-    return train_network(task, watch, material.place)
+    head = ClassHead((LinearLayer(solved.coefficients, solved.bias),))
+    return TrainingResult(head, (), 0, False, False, "cpu", "fp32", facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from sklearn.utils.extmath import randomized_svd
 from torch import nn
 from torch.nn import functional
 
+from baseline.features.backbone import PictureShape
+from baseline.features.compute import reproducible
 from baseline.features.scaling import one_thread
 from baseline.settings import Triplet
 from baseline.train.batches import (
@@ -21,20 +22,22 @@ from baseline.train.batches import (
     plain_batches,
 )
 from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.class_balance import check_classes
 from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
-from baseline.train.methods.frozen import FrozenFeatures, first_layer, fold_into
-from baseline.train.methods.gallery import make_gallery
+from baseline.train.methods.frozen import FrozenFeatures
+from baseline.train.methods.gallery import gallery_of, make_gallery
+from baseline.train.methods.head_descent import linear_layers
 from baseline.train.methods.logistic import TrainRows, Whitening
-from baseline.train.methods.pretrained import keep_norms, pretrained
+from baseline.train.methods.pretrained import pretrained_backbone
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.methods.triplet_loss import BatchHard
-from baseline.train.networks import EmbeddingNet, Net
-from baseline.train.objective import check_classes
+from baseline.train.networks import EmbeddingNet, build_net, keep_norms, learnt, projection
+from baseline.train.trained_net import TrainedNet
 
 
 def fit_triplet(
     material: TrainingData, settings: Triplet, watch: TrainingCallback
-) -> TrainingResult[Net]:
+) -> TrainingResult[TrainedNet]:
     """Learn the projection of features, or with learn 'all' the backbone as well."""
     if settings.learn == "all":
         return _whole(material, settings, watch)
@@ -43,26 +46,31 @@ def fit_triplet(
 
 def _projection(
     material: TrainingData, settings: Triplet, watch: TrainingCallback
-) -> TrainingResult[Net]:
+) -> TrainingResult[TrainedNet]:
     frozen = FrozenFeatures.of(material, settings, watch)
-    net, train = frozen.net, frozen.train
-    assert isinstance(net, EmbeddingNet)
-    start_at_discriminants(train.x, train.y, first_layer(net.projection))
+    train = FeatureSamples(frozen.rows.x, frozen.rows.y)
+    with reproducible(settings.seed):
+        learning = projection(settings, frozen.backbone.width)
+    start_at_discriminants(train.x, train.y, learning[1])  # type: ignore[arg-type]
     objective = BatchHard(settings.margin, train, len(material.classes), _embed_features)
-    samples = train, frozen.val(material)
-    fitted = _descended(net.projection, samples, objective, material, settings, watch)
-    projected = _all_of(net.projection, train, _embed_features)
-    fold_into(frozen.scaling, first_layer(net.projection))
-    net.head = make_gallery(projected, train.y, frozen.keys, len(material.classes))
+    samples = train, FeatureSamples(*frozen.val(material))
+    fitted = _descended(learning, samples, objective, material, settings, watch)
+    embedded = _all_of(learning, train, _embed_features)
+    head = make_gallery(embedded, train.y, frozen.keys, len(material.classes))
+    (layer,) = linear_layers(learning)
+    shape = PictureShape(settings.channels, settings.size)
+    net = TrainedNet(frozen.backbone, head, shape, layer.after(frozen.scaling))
     return _finished(fitted, net, frozen.facts)
 
 
 def _whole(
     material: TrainingData, settings: Triplet, watch: TrainingCallback
-) -> TrainingResult[Net]:
+) -> TrainingResult[TrainedNet]:
     keys = tuple(sample.key for sample in material.examples.splits["train"])
     check_classes(material.classes_of("train", keys), material.classes)
-    net, facts = pretrained(settings, len(material.classes), watch)
+    backbone, facts = pretrained_backbone(settings, watch)
+    with reproducible(settings.seed):
+        net = build_net(settings, len(material.classes), backbone)
     assert isinstance(net, EmbeddingNet)
     train = material.arrays("train")
     check_classes(train.y, material.classes)
@@ -72,8 +80,9 @@ def _whole(
     objective = BatchHard(settings.margin, pictures, len(material.classes), _embed_pictures)
     fitted = _descended(net, (pictures, val), objective, material, settings, watch)
     embedded = _all_of(net, pictures, _embed_pictures)
-    net.head = make_gallery(embedded, train.y, train.keys, len(material.classes))
-    return _finished(fitted, net, facts)
+    made = learnt(net, settings, backbone)
+    made.head = make_gallery(embedded, train.y, train.keys, len(material.classes))
+    return _finished(fitted, made, facts)
 
 
 def _descended(
@@ -91,12 +100,10 @@ def _descended(
 
 
 def _finished(
-    fitted: TrainingResult[nn.Module], net: EmbeddingNet, facts: dict[str, Any]
-) -> TrainingResult[Net]:
-    known = [len(keys) for keys in net.head.known]  # type: ignore[union-attr]
-    told = fitted.facts | facts | {"known_pictures": sum(known), "known_most": max(known)}
-    whole = net.cpu().to(memory_format=torch.channels_last).eval()
-    return replace(fitted, net=whole, facts=told)  # type: ignore[return-value]
+    fitted: TrainingResult[nn.Module], net: TrainedNet, facts: dict[str, Any]
+) -> TrainingResult[TrainedNet]:
+    known = [len(keys) for keys in gallery_of(net).known]
+    return fitted.with_net(net, facts | {"known_pictures": sum(known), "known_most": max(known)})
 
 
 def _embed_features(projection: nn.Module, x: torch.Tensor) -> torch.Tensor:

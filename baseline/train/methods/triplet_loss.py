@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from baseline.train.batches import LabelledSamples, plain_batches
-from baseline.train.networks import GalleryHead
+from baseline.train.networks import KnownPictures
+from baseline.train.trained_net import by_class
 
 MOST_KNOWN = 2000
 """Pictures of train that validation compares with, at most."""
@@ -52,8 +53,8 @@ class BatchHard:
         with torch.inference_mode():
             known, owners = self._embedded(net, self.known, batch)
             asked, truth = self._embedded(net, material, batch)
-            head = GalleryHead(by_class(known, owners, self.classes))
-            scores = head(asked)
+            vectors = by_class(known.numpy(), owners.numpy(), self.classes)
+            scores = KnownPictures(torch.from_numpy(vectors))(asked)
         loss = float(functional.cross_entropy(scores, truth))
         return loss, float((scores.argmax(1) == truth).float().mean())
 
@@ -68,22 +69,6 @@ class BatchHard:
             if material is self.known and count >= MOST_KNOWN:
                 break
         return torch.cat(parts), torch.cat(labels)
-
-
-def by_class(embedded: torch.Tensor, y: torch.Tensor, classes: int) -> torch.Tensor:
-    """Embeddings N x D as classes x K x D; a class with fewer than K repeats its own.
-
-    One without any gets zeros, which are like nothing.
-    """
-    groups = [embedded[y == name] for name in range(classes)]
-    most = max(len(group) for group in groups)
-    rows = [
-        group[torch.arange(most) % len(group)]
-        if len(group)
-        else embedded.new_zeros(most, embedded.shape[1])
-        for group in groups
-    ]
-    return torch.stack(rows)
 
 
 def _found_again(embedded: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

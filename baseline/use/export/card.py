@@ -52,7 +52,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `crops` are the ways in which the pictures that it learnt from were cut, the commonest first,
     and `pictures` says it in words; None where that is not recorded. `weights` are the ONNX files
     inside: where each is from, its SHA-256, and what it is given. `checked` tells how far the
-    answers were from PyTorch's when it was written.
+    answers were from the run's when it was written.
     """
 
     format: int

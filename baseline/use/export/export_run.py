@@ -15,8 +15,10 @@ import numpy.typing as npt
 from baseline.data.pixels import Pixels, ReadPixels, readers_for
 from baseline.data.runs import dataset_of_run, find_run_folder
 from baseline.data.samples import pixel_sources
+from baseline.features.onnx_backbone import OnnxBackbone
+from baseline.features.onnx_graph import EmbeddingGraph
 from baseline.use.engines.base import InferenceEngine
-from baseline.use.engines.torch_engine import InferenceNet, TorchEngine
+from baseline.use.engines.run_engine import RunEngine
 from baseline.use.export.agreement import AgreementCheck, alike, compare, quicker, refuse_unequal
 from baseline.use.export.card import Card, card_of
 from gleanset import Dataset
@@ -52,8 +54,8 @@ def export_run(
     if out.suffix not in ENDINGS:
         raise UsageError(f"{out} is no name of a model", f"end it in {' or '.join(ENDINGS)}")
     progress = progress or Progress()
-    engine = TorchEngine.of(folder := find_run_folder(root, run))
-    if out.suffix == ".tflite" and engine.portable.graphs:
+    engine = RunEngine.of(folder := find_run_folder(root, run))
+    if out.suffix == ".tflite" and embedded_in(engine):
         raise UsageError(
             "a LiteRT file cannot hold the graph of an ONNX file, and this run's backbone is one",
             "export it as ONNX: OUT.onnx; or train on a network of timm: -o backbone=…",
@@ -70,6 +72,11 @@ def export_run(
     export = _Export(engine, writer, calibration, checked, progress)
     file = export.lightest() if precision == AUTO else export.file(precision)
     return _kept(out, file, writer)
+
+
+def embedded_in(engine: RunEngine) -> list[EmbeddingGraph]:
+    """Return the graphs of ONNX files that a run is built on."""
+    return [one.graph for one in engine.net.backbone.members if isinstance(one, OnnxBackbone)]
 
 
 class ExportedFile(NamedTuple):
@@ -90,7 +97,7 @@ class _Export:
     `progress` is told what is done, for each step takes seconds.
     """
 
-    engine: TorchEngine
+    engine: RunEngine
     writer: FormatWriter
     calibration: Pixels
     checked: CheckedPictures
@@ -98,10 +105,10 @@ class _Export:
 
     def file(self, precision: str) -> ExportedFile:
         """Return the file, once it has answered as the run does. Raises `InputUnusable`."""
-        weights = tuple(graph.spec.pinned() for graph in self.engine.portable.graphs)
+        weights = tuple(graph.spec.pinned() for graph in embedded_in(self.engine))
         card = msgspec.structs.replace(card_of(self.engine.facts, precision), weights=weights)
         self.progress.say(f"writing the network as {precision} ...")
-        data = self.writer.model(self.engine.portable, card, self.calibration)
+        data = self.writer.model(self.engine, card, self.calibration)
         engine = self.writer.engine(self.writer.with_card(data, card))
         pictures = count(len(self.checked.pictures), "picture")
         self.progress.say(f"comparing its answers to {pictures} with those of the run ...")
@@ -182,7 +189,7 @@ def _seen(
 class FormatWriter(NamedTuple):
     """How a kind of file is made: the model, the model with its card, and what computes it."""
 
-    model: Callable[[InferenceNet, Card, Pixels], bytes]
+    model: Callable[[RunEngine, Card, Pixels], bytes]
     with_card: Callable[[bytes, Card], bytes]
     engine: Callable[[bytes], InferenceEngine]
 

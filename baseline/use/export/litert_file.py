@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from baseline.data.pixels import Pixels
-from baseline.use.engines.torch_engine import InferenceNet
+from baseline.features.timm_backbone import take_state
+from baseline.train.networks import KnownPictures, Net, build_net
+from baseline.train.trained_net import GalleryHead
+from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
 from baseline.use.export.card import FILE, Card
 from gleanset.errors import MissingComponent
@@ -29,7 +33,7 @@ EXACT = (
     (".*", "OUTPUT"),
     (".*", "SOFTMAX"),
     ("ColourLayout", "*"),
-    (r"TimmBackbone_\w+;\d*$", "*"),
+    (r"TimmNetwork_\w+;\d*$", "*"),
     ("_head/", "FULLY_CONNECTED"),
 )
 """What int8 would spoil, by module and operation: confidences and logits need finer steps, colours
@@ -46,7 +50,7 @@ def need_litert() -> None:
         )
 
 
-def litert_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
+def litert_bytes(run: RunEngine, card: Card, calibration: Pixels) -> bytes:
     """Return the model without its card; `calibration` (N x size x size x 3) is for int8 alone."""
     converter = import_module("litert_torch")
     example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
@@ -56,7 +60,7 @@ def litert_bytes(portable: InferenceNet, card: Card, calibration: Pixels) -> byt
         redirect_stdout(io.StringIO()),
     ):
         path = Path(place) / "float32.tflite"
-        converter.convert(portable.cpu().eval(), (example,)).export(str(path))
+        converter.convert(InferenceNet(run).eval(), (example,)).export(str(path))
         if card.precision != "fp32":
             path = _quantised(path, card.precision, calibration[:CALIBRATION])
         return path.read_bytes()
@@ -70,6 +74,53 @@ def with_card(model: bytes, card: Card) -> bytes:
         for name, text in ((FILE, card.to_json()), (LABELS, "\n".join(card.classes))):
             archive.writestr(zipfile.ZipInfo(name), text)
     return whole.getvalue()
+
+
+class InferenceNet(nn.Module):
+    """Pictures (uint8 N x size x size x 3, RGB) to probabilities, embeddings and likenesses.
+
+    Gives N x classes probabilities (softmax of the scores over `temperature` plus `offsets`, one
+    a class), N x D embeddings and, where the head is a gallery, the cosine likeness
+    N x classes x K to its K pictures.
+    """
+
+    def __init__(self, run: RunEngine) -> None:
+        super().__init__()
+        self.net = net_of(run)
+        self.grey = run.settings.channels == 1
+        self.temperature = run.facts.answers.temperature
+        held = torch.from_numpy(run.offsets).view(1, -1) if run.offsets.any() else None
+        self.register_buffer("offsets", held, persistent=False)
+        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
+
+    luma: torch.Tensor
+    offsets: torch.Tensor | None
+
+    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return (probabilities, embeddings), and likenesses where there is a gallery."""
+        x = pictures.permute(0, 3, 1, 2).to(self.luma.dtype) / 255
+        if self.grey:
+            x = (x * self.luma).sum(1, keepdim=True)
+        embedded = self.net.embed(x)
+        scores = self.net.head(embedded).float() / self.temperature
+        if self.offsets is not None:
+            scores = scores + self.offsets
+        outputs = (torch.softmax(scores, 1), embedded.float())
+        head = self.net.head
+        if not isinstance(head, KnownPictures):
+            return outputs
+        classes, known, width = head.vectors.shape
+        flat = embedded @ head.vectors.reshape(classes * known, width).T
+        return (*outputs, flat.reshape(-1, classes, known).float())
+
+
+def net_of(run: RunEngine) -> Net:
+    """Return the network of a run in PyTorch."""
+    net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
+    if isinstance(run.net.head, GalleryHead):
+        net.head = KnownPictures(torch.from_numpy(run.net.head.vectors))
+    take_state(net, run.net.state)
+    return net
 
 
 def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:

@@ -1,7 +1,7 @@
 """Writing a network as an ONNX file: float32, float16, or int8 calibrated on pictures.
 
-Operators are of opset 18, which onnxruntime and onnxruntime-web know since 2023, or of that of an
-embedding inside, where it is newer; the number of pictures is free.
+Operators are of `OPSET`, or of that of an embedding inside, where it is newer; the number of
+pictures is free.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from baseline.data.pixels import Pixels
-from baseline.use.engines.torch_engine import InferenceNet
+from baseline.features.colour_backbone import SCOPE as COLOURS
+from baseline.features.onnx_backbone import PREPARING
+from baseline.use.engines.run_engine import RunEngine
 from baseline.use.export import quiet_converters
 from baseline.use.export.card import KEY, Card
+from baseline.use.export.run_graph import graph_of
 from gleanset.errors import InputUnusable, MissingComponent
 
-OPSET = 18
-EXACT = ("ColourLayout", "OnnxBackbone")
-"""Modules whose own products int8 would spoil: the colour layout's small shares, and scaling."""
-MODULES = "pkg.torch.onnx.class_hierarchy"
+EXACT = (COLOURS, PREPARING)
+"""Scopes whose products int8 would spoil: the colour layout's small shares, and scaling."""
 PRODUCTS = ["Gemm", "MatMul"]
 QUANTISED = ["Conv", *PRODUCTS, "Clip", "Relu", "Add"]
 SMALL = 2**17
@@ -38,7 +38,7 @@ CALIBRATION = 100
 
 def need_onnx() -> None:
     """Raise `MissingComponent` where something is not installed that writing or checking needs."""
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise MissingComponent(
             f"ONNX export needs {' and '.join(missing)}, which is not installed",
@@ -52,13 +52,14 @@ class OnnxFiles:
     def __init__(self) -> None:
         self._exact: bytes | None = None
 
-    def __call__(self, portable: InferenceNet, card: Card, calibration: Pixels) -> bytes:
+    def __call__(self, run: RunEngine, card: Card, calibration: Pixels) -> bytes:
         """Return the file without its card; `calibration` (N x size x size x 3) is for int8."""
+        if self._exact is None:
+            self._exact = graph_of(run).SerializeToString()
+        if card.precision == "fp32":
+            return self._exact
         with tempfile.TemporaryDirectory(prefix="gleanset-") as place:
             path = Path(place) / "float32.onnx"
-            if self._exact is None:
-                _export(portable, card, path)
-                self._exact = path.read_bytes()
             path.write_bytes(self._exact)
             if card.precision == "fp16":
                 path = _halved(path)
@@ -76,34 +77,6 @@ def with_card(model: bytes, card: Card) -> bytes:
     loaded.producer_name = "gleanset"
     data: bytes = loaded.SerializeToString()
     return data
-
-
-def _export(portable: InferenceNet, card: Card, path: Path) -> None:
-    import onnx
-
-    from baseline.use.export.embedded_graphs import opset_of, with_graphs
-
-    portable = portable.cpu().eval()
-    graphs = {one.spec.sha256: onnx.load_model_from_string(one.graph) for one in portable.graphs}
-    opset = max(OPSET, *(opset_of(graph) for graph in graphs.values()), 0)
-    # Two pictures, for an example of one would fix their number.
-    example = torch.zeros(2, card.size, card.size, 3, dtype=torch.uint8)
-    count = torch.export.Dim("pictures", min=1)
-    with quiet_converters():
-        torch.onnx.export(
-            portable,
-            (example,),
-            str(path),
-            dynamo=True,
-            opset_version=opset,
-            verbose=False,
-            external_data=False,
-            input_names=["pictures"],
-            output_names=list(card.outputs),
-            dynamic_shapes={"pictures": {0: count}},
-        )
-    if graphs:
-        onnx.save(with_graphs(onnx.load(path), graphs), path)
 
 
 def _halved(path: Path) -> Path:
@@ -170,23 +143,17 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
 def _kept_in_float32(noted: Any, ready: Any) -> list[str]:
     """Return the names of nodes that int8 would spoil, or make slower.
 
-    `noted` is the graph with what the exporter noted of it, `ready` the one that is quantised,
-    whose normalisations are part of its convolutions.
+    `noted` is the graph as it was built, `ready` the one that is quantised, whose normalisations
+    are part of its convolutions.
     """
     made_by = {value: node.op_type for node in ready.node for value in node.output}
-    exact = [node.name for node in noted.node if _exact(node)]
+    exact = [node.name for node in noted.node if node.name.startswith(EXACT)]
     other_sums = [
         node.name
         for node in ready.node
         if node.op_type == "Add" and {made_by.get(one) for one in node.input} - {"Conv", "Add"}
     ]
     return [*exact, *other_sums, *_of_the_picture(ready), *_of_the_answers(ready)]
-
-
-def _exact(node: Any) -> bool:
-    """Return whether a node belongs to a module of `EXACT`, by what the exporter notes of it."""
-    noted = {one.key: one.value for one in node.metadata_props}
-    return any(f".{name}'" in noted.get(MODULES, "") for name in EXACT)
 
 
 def _of_the_picture(graph: Any) -> list[str]:

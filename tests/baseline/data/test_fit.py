@@ -20,6 +20,7 @@ from baseline.features.features import FeatureSpec, features_of
 from baseline.judge.answers import DecisionRule, save_decision_rule
 from baseline.settings import Fit, load_preset
 from baseline.train.networks import build_net
+from baseline.train.networks import learnt as made_by
 from baseline.train.storage import save_model
 from baseline.use.export.export_run import export_run
 from gleanset import Dataset
@@ -91,7 +92,8 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
     settings = load_preset("simple", TINY | {"fit": "crop"})
     folder = dataset.root / "runs" / RUN
     dataset.runs.begin(RUN, "baseline", settings.to_json())
-    save_model(folder, build_net(settings, 2).eval(), settings, ("a", "b"))
+    net = made_by(build_net(settings, 2), settings)
+    save_model(folder, net, settings, ("a", "b"))
     save_decision_rule(folder, DecisionRule(1.0))
     dataset.runs.end(RUN, "done", {})
 

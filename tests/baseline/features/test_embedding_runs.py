@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from embedding_models import WIDTH, embedding_model
 from filled import fill
 
@@ -31,7 +30,6 @@ SMALL = {"size": "24", "views": "0"}
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of drawn patterns, on which `transfer` was trained; the file has been removed."""
-    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("embedded") / "dataset"
     model = embedding_model(root.parent / "ours.onnx", opset=11, deeper=True)
     (root.parent / "ours.toml").write_text("mean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n")

@@ -18,7 +18,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Box
 
-SPEC = FeatureSpec("mobilenetv3_small_050+colours", "none", 32, 3, "characters", 1)
+SPEC = FeatureSpec("efficientnet_lite0+colours", "none", 32, 3, "characters", 1)
 
 
 def test_a_node_with_other_weights_makes_no_features() -> None:

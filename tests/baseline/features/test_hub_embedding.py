@@ -6,7 +6,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import torch
 from embedding_models import embedding_model
 from filled import fill
 from publisher import Hub
@@ -26,7 +25,6 @@ MEAN = [0.48145466, 0.4578275, 0.40821073]
 def test_a_run_holds_to_the_embedding_of_the_first_use(
     hub: Hub, tmp_path: Path, dataset: Dataset
 ) -> None:
-    torch.set_num_threads(1)
     hub.repository = CCIP
     fill(dataset, 6)
     model = embedding_model(tmp_path / "model_feat.onnx", side=None).read_bytes()

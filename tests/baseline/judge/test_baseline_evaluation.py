@@ -9,11 +9,11 @@ import pytest
 import torch
 from drawn_patterns import CLASSES, none, patterns
 
-from baseline.data.samples import Arrays
 from baseline.judge.metrics import SplitFigures, classification_metrics
 from baseline.settings import load_preset
-from baseline.train.inference import network_outputs
-from baseline.train.networks import GalleryHead, Net, build_net
+from baseline.train.inference import feature_outputs, network_outputs
+from baseline.train.networks import build_net, learnt
+from baseline.train.trained_net import GalleryHead
 
 # Six pictures: a right, a taken for b, b right twice, c taken for b and for a.
 PROBABILITIES = np.array(
@@ -73,11 +73,9 @@ def test_class_without_pictures_counts_for_nothing() -> None:
 
 def test_model_on_pictures_and_json() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
-    model = build_net(settings, 3)
-    model.train()
+    model = learnt(build_net(settings, 3), settings)
     pictures = patterns((4, 4, 4), 1)
     told = network_outputs(model, pictures)
-    assert model.training
     result = classification_metrics(told.logits, told.y, told.keys, CLASSES)
     assert result.count == 12
     assert msgspec.convert(json.loads(msgspec.json.encode(result)), SplitFigures) == result
@@ -85,9 +83,9 @@ def test_model_on_pictures_and_json() -> None:
 
 
 def test_embeddings_come_with_the_scores_that_they_give() -> None:
-    net = build_net(load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"}), 3)
-    pictures = patterns((3, 3, 3), 1)
-    told = network_outputs(net, pictures)
+    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
+    net, pictures = build_net(settings, 3), patterns((3, 3, 3), 1)
+    told = network_outputs(learnt(net, settings), pictures)
     assert told.embeddings is not None
     assert told.embeddings.shape == (9, 8)
     with torch.inference_mode():
@@ -99,24 +97,16 @@ def test_embeddings_come_with_the_scores_that_they_give() -> None:
 def test_a_known_picture_is_not_compared_with_itself() -> None:
     """In a gallery of known pictures every one of them would be right."""
 
-    class Flat(Net):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-            # a: two pictures; b: one, repeated.
-            vectors = torch.tensor([[[1.0, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]]])
-            self.head = GalleryHead(vectors)
-
-        def embed(self, x: torch.Tensor) -> torch.Tensor:
-            return x.flatten(1)[:, :2]
-
-    x = np.zeros((3, 1, 1, 2), np.uint8)
-    x[0, 0, 0, 0] = x[1, 0, 0, 1] = x[2, 0, 0, 0] = 255
-    net = Flat()
-    pictures = Arrays(x, np.array([0, 0, 1]), ("one", "two", "new"))
-    assert network_outputs(net, pictures).logits.argmax(1).tolist() == [0, 0, 0]
-    net.head.known = (("one", "two"), ("three",))
-    told = network_outputs(net, pictures).logits
+    # a: two pictures; b: one, repeated.
+    vectors = np.array([[[1.0, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]]], np.float32)
+    embedded, y = np.array([[1, 0], [0, 1], [1, 0]], np.float32), np.array([0, 0, 1])
+    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "2"})
+    net = learnt(build_net(settings, 2), settings)
+    keys = ("one", "two", "new")
+    net.head = GalleryHead(vectors)
+    assert feature_outputs(net, embedded, y, keys).logits.argmax(1).tolist() == [0, 0, 0]
+    net.head = GalleryHead(vectors, (("one", "two"), ("three",)))
+    told = feature_outputs(net, embedded, y, keys).logits
     assert told[0].tolist() == pytest.approx([0, 12])
     assert told[1].tolist() == pytest.approx([0, 16])
     assert told[2].tolist() == pytest.approx([20, 12])

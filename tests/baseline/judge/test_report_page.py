@@ -19,8 +19,7 @@ from baseline.judge.answers import (
 from baseline.judge.report.page import write_report
 from baseline.judge.run_figures import read_layers, save_layers
 from baseline.settings import load_preset
-from baseline.train.layers import layers_of
-from baseline.train.networks import build_net
+from baseline.train.networks import build_net, learnt
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import crop_methods
@@ -39,8 +38,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     folder, _ = judged_run(dataset, "one", skill=0.5)
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
-    net = build_net(settings, len(CLASSES))
-    save_layers(folder, layers_of(net, settings.channels, settings.size))
+    save_layers(folder, learnt(build_net(settings, len(CLASSES)), settings).layers)
     sample = next(dataset.samples.by_key())
     other = next(name for name in CLASSES if name != sample.label)
     Doubts(dataset.db).replace([Doubt(sample.key, str(sample.label), other, 0.9, 0.8, "one")])
@@ -117,12 +115,10 @@ def test_what_cannot_be_read_is_told(dataset: Dataset) -> None:
 def test_layers_are_counted_as_the_network_has_them(tmp_path: Path) -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     net = build_net(settings, 3)
-    net.train()
-    layers = layers_of(net, settings.channels, settings.size)
-    assert net.training
+    layers = learnt(net, settings).layers
     assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in net.parameters())
     assert layers[-1].shape == (3,)
-    convolutions = [layer for layer in layers if layer.kind == "Conv2d"]
+    convolutions = [layer for layer in layers if layer.kind == "Conv"]
     assert convolutions[0].macs == 9 * 3 * 4 * 32 * 32
     assert convolutions[1].macs == 9 * 4 * 8 * 16 * 16
     save_layers(tmp_path, layers)

@@ -37,7 +37,7 @@ from gleanset.errors import InputUnusable
 from gleanset.work.progress import Progress
 from gleanset.work.stage import hold
 
-QUICK = {"backbone": "test_efficientnet", "weights": "none", "size": "32"}
+QUICK = {"backbone": "efficientnet_lite0", "weights": "none", "size": "32"}
 SETTINGS = load_preset("transfer", QUICK)
 
 

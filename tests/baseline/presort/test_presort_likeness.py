@@ -20,7 +20,7 @@ from gleanset.work.progress import Progress
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
 
-QUICK = {"backbone": "test_efficientnet+colours", "weights": "none", "size": "32"}
+QUICK = {"backbone": "efficientnet_lite0+colours", "weights": "none", "size": "32"}
 PARTS = (FeaturePart("network", True, (6,)), FeaturePart("colours", False, (4,)))
 
 
@@ -30,7 +30,7 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         assert LikenessSpace.of(dataset) is None
         first = presort(dataset, load_preset("transfer", QUICK))
         assert "these are photographs" in str(first["parts_by"])
-        assert first["parts"] == {"test_efficientnet": 1.0, "colours": OTHERS}
+        assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": OTHERS}
         space = LikenessSpace.of(dataset)
         assert space is not None
         names = [sample_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.by_key()]
@@ -44,7 +44,7 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         assert newer is not None
         assert newer.name != space.name
         assert [path.name for path in (tmp_path / "cache" / "likeness").iterdir()] == [newer.name]
-        assert given["parts"] == {"test_efficientnet": 1.0, "colours": 0.25}
+        assert given["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
 
 
 def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.terminal import WIDTH
 from labeler.cli import commands as labeler
 
-QUICK = ["-o", "backbone=test_efficientnet", "-o", "weights=none", "-o", "size=32"]
+QUICK = ["-o", "backbone=efficientnet_lite0", "-o", "weights=none", "-o", "size=32"]
 SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
 
 

@@ -26,7 +26,8 @@ from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import classifier_task, train_network
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import Net, build_net
+from baseline.train.networks import build_net, learnt
+from baseline.train.trained_net import TrainedNet
 from gleanset import Dataset
 
 TINY = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "16", "epochs": "6"}
@@ -54,7 +55,7 @@ def main(folder: Path, result: Path, options: dict[str, str]) -> str:
         fitted = small(folder, rest, watch)
     clocks = ("seconds", "images_per_second", "data_wait")
     epochs = [{k: v for k, v in asdict(e).items() if k not in clocks} for e in fitted.history]
-    weights = b"".join(value.numpy().tobytes() for value in fitted.net.state_dict().values())
+    weights = b"".join(value.tobytes() for value in fitted.net.state.values())
     told = {
         "epochs": epochs,
         "best": fitted.best_epoch,
@@ -65,7 +66,9 @@ def main(folder: Path, result: Path, options: dict[str, str]) -> str:
     return "\n".join(watch.lines)
 
 
-def small(folder: Path, options: dict[str, str], watch: TrainingCallback) -> TrainingResult[Net]:
+def small(
+    folder: Path, options: dict[str, str], watch: TrainingCallback
+) -> TrainingResult[TrainedNet]:
     """A network whose first layers rest for two epochs."""
     settings = load_preset("simple", TINY | options)
     assert isinstance(settings, Simple)
@@ -73,12 +76,13 @@ def small(folder: Path, options: dict[str, str], watch: TrainingCallback) -> Tra
         net = build_net(settings, 3)
     task = classifier_task(net, patterns((40, 24, 16), 1), patterns((8, 8, 8), 2), settings)
     resting = replace(task, frozen=net.get_submodule("features"), frozen_epochs=2)
-    return train_network(resting, watch, folder)
+    fitted = train_network(resting, watch, folder)
+    return fitted.with_net(learnt(fitted.net, settings))
 
 
 def by_preset(
     root: Path, folder: Path, preset: str, options: dict[str, str], watch: TrainingCallback
-) -> TrainingResult[Net]:
+) -> TrainingResult[TrainedNet]:
     """Any method, as `baseline train` fits it."""
     with Dataset.open(root) as dataset:
         settings = load_preset(preset, options)

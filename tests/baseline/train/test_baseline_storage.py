@@ -11,7 +11,7 @@ from small_training import train_small
 from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.settings import Settings, Simple, load_preset
 from baseline.train.inference import network_outputs
-from baseline.train.networks import SmallNet, build_net
+from baseline.train.networks import build_net, learnt
 from baseline.train.storage import FORMAT, load_model, save_model
 from gleanset.errors import InputUnusable, NotWritable
 
@@ -25,25 +25,23 @@ def settings() -> Settings:
 
 @pytest.fixture
 def saved(tmp_path: Path, settings: Settings) -> Path:
-    save_model(tmp_path / "run", build_net(settings, 3), settings, CLASSES)
+    save_model(tmp_path / "run", learnt(build_net(settings, 3), settings), settings, CLASSES)
     return tmp_path / "run"
 
 
 def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -> None:
     pictures = patterns((6, 6, 6), 1)
     assert isinstance(settings, Simple)
-    trained = train_small(pictures, settings)
-    save_model(tmp_path, trained.net, settings, CLASSES)
+    net = learnt(train_small(pictures, settings).net, settings)
+    save_model(tmp_path, net, settings, CLASSES)
     model, found, classes = load_model(tmp_path)
     assert (found, classes) == (settings, CLASSES)
-    assert isinstance(model, SmallNet)
-    assert not model.training
-    before, now = (network_outputs(net, pictures).logits for net in (trained.net, model))
+    before, now = (network_outputs(one, pictures).logits for one in (net, model))
     assert np.array_equal(before, now)
 
 
 def test_saving_again_replaces_and_leaves_nothing_else(saved: Path, settings: Settings) -> None:
-    save_model(saved, build_net(settings, 3), settings, ("a", "b", "猫"))
+    save_model(saved, learnt(build_net(settings, 3), settings), settings, ("a", "b", "猫"))
     assert load_model(saved)[2] == ("a", "b", "猫")
     named = json.loads((saved / SETTINGS).read_text())["weights"]
     assert sorted(p.name for p in saved.iterdir()) == sorted([SETTINGS, named])
@@ -88,7 +86,9 @@ def test_wrong_settings_are_damage(saved: Path, change: dict[str, object], messa
 def test_folder_that_cannot_be_made(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotWritable):
-        save_model(tmp_path / "file" / "run", build_net(settings, 3), settings, CLASSES)
+        save_model(
+            tmp_path / "file" / "run", learnt(build_net(settings, 3), settings), settings, CLASSES
+        )
 
 
 def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> None:
@@ -97,6 +97,6 @@ def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> Non
     (saved / SETTINGS).mkdir()
     (saved / SETTINGS / "in the way").write_bytes(b"")
     with pytest.raises(InputUnusable):
-        save_model(saved, build_net(settings, 3), settings, CLASSES)
+        save_model(saved, learnt(build_net(settings, 3), settings), settings, CLASSES)
     assert (saved / WEIGHTS).stat().st_size == len(before)
     assert not list(saved.glob(".*"))

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from baseline.data.runs import CHECKPOINT_FILE as FILE
+from baseline.data.runs import forget_checkpoint
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
 from baseline.train.checkpoint import (
-    FILE,
     fill_optimiser,
-    forget_checkpoint,
     load_checkpoint,
     optimiser_state,
     save_checkpoint,

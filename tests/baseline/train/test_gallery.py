@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from drawn_dataset import fill
 from test_methods import PACKAGED, TINY, accuracy, trained
 
@@ -29,8 +28,9 @@ from baseline.train.methods.gallery import (
     representatives,
 )
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import SCALE, EmbeddingNet, GalleryHead, Net, build_net
+from baseline.train.networks import build_net, learnt
 from baseline.train.storage import load_model, save_model
+from baseline.train.trained_net import SCALE, GalleryHead, TrainedNet
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 
@@ -53,7 +53,7 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return saved(fitted, material, tmp_path_factory.mktemp("run")), material
 
 
-def saved(fitted: TrainingResult[Net], material: TrainingData, folder: Path) -> Path:
+def saved(fitted: TrainingResult[TrainedNet], material: TrainingData, folder: Path) -> Path:
     save_model(folder, fitted.net, material.settings, material.classes)
     return folder
 
@@ -80,9 +80,8 @@ def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, Train
     known = known_in(folder)
     train = material.arrays("train")
     assert sorted(key for row in known for key in row) == sorted(train.keys)
-    with torch.inference_mode():
-        embedded = net.embed(torch.from_numpy(train.x).float() / 255)
-    assert torch.allclose(embedded.norm(dim=1), torch.ones(len(train)), atol=1e-5)
+    embedded = net.embed(train.x)
+    assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
     assert isinstance(net.head, GalleryHead)
     for c, name in enumerate(classes):
         for k, key in enumerate(known[c]):
@@ -90,22 +89,21 @@ def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, Train
             assert classes[train.y[row]] == name
             # Features of the gallery may be of lower precision.
             assert float(net.head.vectors[c, k] @ embedded[row]) > 0.98
-    assert np.allclose(net.head(embedded).numpy().max(1), SCALE, atol=0.5)
+    assert np.allclose(net.head(embedded).max(1), SCALE, atol=0.5)
 
 
 def test_a_class_is_added_without_training_and_removed_again(copy: Path) -> None:
     net, _, classes = load_model(copy)
     before = known_in(copy)
-    fresh = unit(5, net.head.vectors.shape[2], 0)  # type: ignore[union-attr, index, operator]
+    fresh = unit(5, net.width, 0)
     keys = [f"new-{n}" for n in range(5)]
     assert add_to_gallery(copy, "newcomer", fresh, keys) == 5
     grown, _, names = load_model(copy)
     assert names == (*classes, "newcomer")
     assert known_in(copy) == (*before, tuple(keys))
-    with torch.inference_mode():
-        scores = grown.head(torch.from_numpy(fresh))
-        assert (scores.argmax(1) == 3).all()
-        assert torch.allclose(scores[:, :3], net.head(torch.from_numpy(fresh)))
+    scores = grown.head(fresh)
+    assert (scores.argmax(1) == 3).all()
+    assert np.allclose(scores[:, :3], net.head(fresh), atol=1e-5)
     assert len(list(copy.glob("weights*"))) == 1
 
     assert add_to_gallery(copy, "newcomer", fresh[:2], keys[:2]) == 5
@@ -136,11 +134,10 @@ def test_what_cannot_be_added_or_removed_is_told(copy: Path, tmp_path: Path) -> 
 KILLED_ADDITION = """
 import json, os, signal, sys
 from pathlib import Path
-import numpy as np, torch
+import numpy as np
 from baseline.train.methods.gallery import add_to_gallery
 from baseline.train.storage import load_model
 
-torch.set_num_threads(1)
 folder, fsync = Path(sys.argv[1]), os.fsync
 
 def add(writes):
@@ -157,7 +154,7 @@ def add(writes):
     os._exit(0)
 
 for writes in range(0, 12, 2):
-    # Forked, so that torch is loaded once for all; nothing here has a thread yet.
+    # Forked, so that all is loaded once for all; nothing here has a thread yet.
     child = os.fork()
     if child == 0:
         add(writes)
@@ -171,8 +168,7 @@ for writes in range(0, 12, 2):
 @pytest.mark.long
 def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: Path) -> None:
     settings = load_preset("triplet", TINY)
-    net, known = build_net(settings, 3), [f"k{n}" for n in range(12)]
-    assert isinstance(net, EmbeddingNet)
+    net, known = learnt(build_net(settings, 3), settings), [f"k{n}" for n in range(12)]
     net.head = make_gallery(unit(12, 128, 0), np.arange(12) % 3, known, 3)
     copy = tmp_path / "run"
     copy.mkdir()
@@ -221,4 +217,4 @@ def test_the_known_are_bounded_and_stand_for_the_rest() -> None:
     assert [len(row) for row in head.known] == [MOST, 1]
     assert len(set(head.known[0])) == MOST
     assert head.vectors.shape == (2, MOST, 32)
-    assert torch.equal(head.vectors[1], head.vectors[1, :1].expand(MOST, 32))
+    assert (head.vectors[1] == head.vectors[1, :1]).all()

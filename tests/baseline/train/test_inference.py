@@ -15,7 +15,7 @@ from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.runs import run_folder
 from baseline.data.samples import SPLITS, find_examples
-from baseline.features.extraction import Extractor
+from baseline.features.graph_backbone import GraphExtractor
 from baseline.judge.answers import load_decision_rule, rule_scores
 from baseline.judge.outputs import softmax
 from baseline.judge.reevaluate import reevaluate
@@ -28,7 +28,7 @@ from baseline.train.sweep import sweep
 from baseline.train.train_run import train_run
 from gleanset import Dataset
 
-TINY = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none", "precision": "fp32"}
+TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none"}
 FROZEN = {
     "transfer": TINY | {"views": "1", "strength": "1"},
     "triplet": TINY | {"epochs": "2", "views": "1", "embedding": "8"},
@@ -45,9 +45,9 @@ def trained(
     """A dataset with a run whose backbone is frozen, and how many pictures went through it."""
     settings = load_preset(request.param, FROZEN[request.param])
     extracted: list[int] = []
-    plain = Extractor.__call__
+    plain = GraphExtractor.__call__
 
-    def counting(self: Extractor, pictures: Pixels) -> np.ndarray:
+    def counting(self: GraphExtractor, pictures: Pixels) -> np.ndarray:
         extracted.append(len(pictures))
         return plain(self, pictures)
 
@@ -55,7 +55,7 @@ def trained(
         Dataset.create(tmp_path_factory.mktemp("frozen") / "dataset") as dataset,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(Extractor, "__call__", counting)
+        patch.setattr(GraphExtractor, "__call__", counting)
         fill(dataset, 10)
         run = str(train_run(dataset, settings)["run"])
         yield dataset, run, settings, extracted

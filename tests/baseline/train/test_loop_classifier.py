@@ -15,8 +15,8 @@ from baseline.judge.metrics import SplitFigures, classification_metrics
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
 from baseline.train.callbacks import TrainingResult
+from baseline.train.class_balance import check_classes
 from baseline.train.networks import Net
-from baseline.train.objective import check_classes
 from gleanset.errors import InputUnusable, UsageError
 
 SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropout": "0.1"}

@@ -17,8 +17,9 @@ from drawn_dataset import fill
 from killed_training import main
 from tools_for_tests import ROOT
 
+from baseline.data.runs import CHECKPOINT_FILE as FILE
 from baseline.train import checkpoint
-from baseline.train.checkpoint import FILE, load_checkpoint
+from baseline.train.checkpoint import load_checkpoint
 from gleanset import Dataset
 
 SCRIPT = Path(__file__).with_name("killed_training.py")

@@ -21,7 +21,7 @@ from baseline.features.batching import is_out_of_memory
 from baseline.settings import Simple, load_preset
 from baseline.train.inference import network_outputs
 from baseline.train.loop import classifier_task, train_network
-from baseline.train.networks import build_net
+from baseline.train.networks import build_net, learnt
 from gleanset.errors import InputUnusable
 
 SCRIPT = Path(__file__).with_name("little_memory.py")
@@ -61,7 +61,6 @@ class Narrow(nn.Module):
     def __init__(self, net: nn.Module, most: int) -> None:
         super().__init__()
         self.net, self.most, self.seen = net, most, [0]
-        self.head = getattr(net, "head", None)
 
     def _entered(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) > self.most:
@@ -72,9 +71,6 @@ class Narrow(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         answer: torch.Tensor = self.net(self._entered(x))
         return answer
-
-    def embed(self, x: torch.Tensor) -> Any:
-        return self.net.embed(self._entered(x))  # type: ignore[operator]
 
 
 def test_parts_of_a_batch_teach_what_the_whole_one_does() -> None:
@@ -95,12 +91,24 @@ def test_parts_of_a_batch_teach_what_the_whole_one_does() -> None:
 
 def test_judging_takes_fewer_pictures_at_once() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
-    net, pictures = build_net(settings, 3), patterns((60, 50, 40), 1)
-    calm, narrow = network_outputs(net, pictures).logits, Narrow(net, 40)
-    assert np.allclose(network_outputs(narrow, pictures).logits, calm, atol=1e-5)
-    assert (max(narrow.seen), sum(narrow.seen)) == (32, 150)
+    net, pictures = learnt(build_net(settings, 3), settings), patterns((60, 50, 40), 1)
+    calm, plain, seen = network_outputs(net, pictures).logits, net.extract, list[int]()
+
+    def narrow(most: int) -> Any:
+        def extract(x: np.ndarray) -> np.ndarray:
+            if len(x) > most:
+                raise MemoryError
+            seen.append(len(x))
+            return plain(x)
+
+        return extract
+
+    net.extract = narrow(40)  # type: ignore[misc]
+    assert np.allclose(network_outputs(net, pictures).logits, calm, atol=1e-5)
+    assert (max(seen), sum(seen)) == (32, 150)
+    net.extract = narrow(0)  # type: ignore[misc]
     with pytest.raises(InputUnusable, match="not even suffice to look at one picture"):
-        network_outputs(Narrow(net, 0), patterns((1, 1, 0), 1))
+        network_outputs(net, patterns((1, 1, 0), 1))
 
 
 def test_what_says_that_memory_is_full() -> None:

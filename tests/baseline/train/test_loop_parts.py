@@ -14,6 +14,7 @@ import torch
 from drawn_patterns import none, patterns
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from baseline.data.runs import forget_checkpoint
 from baseline.features.compute import reproducible
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
@@ -28,7 +29,7 @@ from baseline.train.batches import (
     shuffled,
 )
 from baseline.train.callbacks import TrainingCallback
-from baseline.train.checkpoint import forget_checkpoint, load_checkpoint
+from baseline.train.checkpoint import load_checkpoint
 from baseline.train.loop import TrainingTask, classifier_task, train_network
 from baseline.train.networks import build_net
 from baseline.train.objective import Classify
@@ -132,6 +133,7 @@ def test_ctrl_c_in_a_write_of_events_ends_the_training(tmp_path: Path) -> None:
 
     def interrupted() -> None:
         with RunLogger(tmp_path) as watch:
+            watch.begin(1, 1, 0)
             assert watch._events is not None
             events = watch._events.file_writer.event_writer
             events._async_writer._byte_queue.unfinished_tasks += 1

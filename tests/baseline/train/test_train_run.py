@@ -316,7 +316,7 @@ def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: D
         train_run(dataset, QUICK)
     [failed] = runs(dataset)
     assert (failed.status, "error" in failed.result) == ("failed", True)
-    assert files(dataset) == {failed.id: {"log.txt", "events", "augmentation.jpg"}}
+    assert files(dataset) == {failed.id: {"log.txt", "augmentation.jpg"}}
     assert "at least 2 classes" in (run_folder(dataset, failed.id) / "log.txt").read_text()
 
 

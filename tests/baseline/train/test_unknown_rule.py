@@ -22,7 +22,7 @@ from baseline.train.unknown_rule import FOLDS, KNOWN_LOST
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 
-TINY = {"size": "32", "backbone": "test_efficientnet", "weights": "none", "views": "1"}
+TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none", "views": "1"}
 
 
 def world(moments: int, middles: Floats, random: np.random.Generator) -> tuple[Floats, Indices]:

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from filled import fill
-from torch.nn import functional
 
 import baseline
 from baseline.data.runs import WEIGHTS
 from baseline.judge.run_figures import weights_size
 from baseline.settings import load_preset
 from baseline.train.methods.gallery import make_gallery
-from baseline.train.networks import build_net
+from baseline.train.networks import build_net, learnt
 from baseline.train.storage import save_model
 from baseline.use.export.export_run import export_run
 from baseline.use.gallery_files import CHANGES, PLACE, add_files, listed, remove_class
@@ -36,19 +35,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("gallery")
     settings = load_preset(
         "triplet",
-        {"backbone": "test_efficientnet", "weights": "none", "size": "32", "embedding": "16"},
+        {"backbone": "efficientnet_lite0", "weights": "none", "size": "32", "embedding": "16"},
     )
     with Dataset.create(root) as dataset:
         truth = fill(dataset, 12)
         known = [key for key, label in truth.items() if label != "cross"]
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
-            net = build_net(settings, 2).eval()
+            net = learnt(build_net(settings, 2), settings)
         pixels = np.stack([_pixels(dataset, key) for key in known])
-        with torch.inference_mode():
-            embedded = net.embed(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
+        embedded = net.embed(pixels.transpose(0, 3, 1, 2))
         y = np.array([["disc", "stripes"].index(truth[key]) for key in known])
-        net.head = make_gallery(functional.normalize(embedded).numpy(), y, known, 2)
+        net.head = make_gallery(embedded, y, known, 2)
         dataset.runs.begin(RUN, "baseline", settings.to_json())
         save_model(root / "runs" / RUN, net, settings, ("disc", "stripes"))
         dataset.runs.end(RUN, "done", {})

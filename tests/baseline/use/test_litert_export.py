@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filled import fill
 
 import baseline
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
+from baseline.use.engines.run_engine import RunEngine
 from baseline.use.export.export_run import export_run
+from baseline.use.export.litert_file import InferenceNet
 from curation.likeness.colour_layout import WIDTH
 from gleanset import Dataset
 from gleanset.errors import MissingComponent
@@ -54,3 +57,14 @@ def test_int8_leaves_colours_as_they_are(tmp_path: Path) -> None:
     pictures = sorted((root / "images").glob("*/*.png"))
     colours = (run.embed(pictures) - baseline.load(out).embed(pictures))[:, -WIDTH:]
     assert np.abs(colours).max() < 0.02
+
+
+def test_what_litert_files_are_written_of_says_what_the_run_says(run_folder: Path) -> None:
+    run = RunEngine.of(run_folder)
+    size = run.facts.size
+    pictures = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
+    with torch.inference_mode():
+        written = InferenceNet(run).eval()(torch.from_numpy(pictures))
+    answered = run(pictures)
+    for told, expected in zip(written, (answered.probabilities, answered.embeddings), strict=True):
+        assert np.allclose(told, expected, atol=1e-5)

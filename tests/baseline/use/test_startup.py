@@ -1,4 +1,4 @@
-"""What is loaded when: help without any library, an ONNX file without torch, a run without timm."""
+"""What is loaded when: help without any library, transfer and what answers without torch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import click
+from filled import fill
 
+import baseline
 from baseline.cli import commands
+from gleanset import Dataset
 
 LIBRARIES = frozenset(
     {
@@ -74,8 +77,53 @@ def test_an_onnx_file_predicts_without_torch(
     assert loaded_by(*words) <= {"numpy", "PIL", "onnxruntime", "requests"}
 
 
-def test_a_small_run_predicts_with_torch_and_little_besides(
+def test_a_run_predicts_without_torch(
     patterns_root: Path, run_folder: Path, pictures: list[Path]
 ) -> None:
     words = ("predict", str(pictures[0]), "--run", str(run_folder), "-d", str(patterns_root))
-    assert loaded_by(*words) <= {"numpy", "PIL", "torch", "requests"}
+    assert loaded_by(*words) <= {"numpy", "PIL", "onnx", "onnxruntime", "requests"}
+
+
+WITHOUT_TORCH = """
+import sys
+from importlib.machinery import PathFinder
+from click.testing import CliRunner
+
+class WithoutTorch(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        away = name.partition(".")[0] in ("torch", "timm")
+        return None if away else super().find_spec(name, path, target)
+
+sys.meta_path = [WithoutTorch if one is PathFinder else one for one in sys.meta_path]
+from baseline.cli import commands
+root, picture, out = sys.argv[1:]
+if __name__ == "__main__":
+    for words in (
+        ["train", "--preset", "transfer", "-o", "size=32", "-o", "views=1"],
+        ["predict", picture],
+        ["evaluate", "--split", "val"],
+        ["doubts", "--folds", "2"],
+        ["presort", "-o", "size=32"],
+        ["export", out],
+        ["train", "--preset", "simple"],
+    ):
+        done = CliRunner().invoke(commands, [*words, "-d", root])
+        error = done.exception
+        print(words[0], done.exit_code, getattr(error, "mend", error))
+    print(*sorted({"torch", "timm"} & set(sys.modules)))
+"""
+
+
+def test_transfer_learns_judges_presorts_and_exports_without_torch(tmp_path: Path) -> None:
+    root, out = tmp_path / "dataset", tmp_path / "model.onnx"
+    with Dataset.create(root) as dataset:
+        fill(dataset, 10)
+    picture = next(root.glob("images/*/*.png"))
+    words = [sys.executable, "-c", WITHOUT_TORCH, str(root), str(picture), str(out)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert [line for line in lines[:6] if not line.endswith(" 0 None")] == []
+    assert "gleanset[train]" in lines[6]
+    assert lines[7] == ""
+    assert len(baseline.load(out).classes) == 3

@@ -91,15 +91,15 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
         until(lambda shown=window: shown.learning.state is LearningState.MISSING)
         button = button_of(window)
         assert button.text() == "Cannot learn"
-        assert "gleanset[train]" in button.toolTip()
-    assert [text for text in said if "Proposals would get better" in text] == said
+        assert "gleanset[transfer]" in button.toolTip()
+    assert [text for text in said if "Proposals would improve" in text] == said
     assert len(said) == 1
 
 
 @pytest.mark.slow
 def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
     """The real command, its features and all: a person sorts, and the rest is proposed for."""
-    pytest.importorskip("torch")
+    pytest.importorskip("onnxruntime")
     with Dataset.open(few.root) as dataset:
         samples = [one.key for one in dataset.samples.by_key()]
         before = Proposals(dataset.db).newest() or Presort(0, "", None, {})

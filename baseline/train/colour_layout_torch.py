@@ -1,4 +1,4 @@
-"""The descriptor of drawn faces in PyTorch, so that an exported network holds it.
+"""The descriptor of drawn faces in PyTorch, beside networks that learn and in LiteRT files.
 
 It gives the numbers of `curation/likeness/colour_layout.py`, where they are explained.
 """
@@ -6,12 +6,12 @@ It gives the numbers of `curation/likeness/colour_layout.py`, where they are exp
 from __future__ import annotations
 
 import torch
-from torch import nn
 
+from baseline.features.timm_backbone import LearningBackbone
 from curation.likeness import colour_layout as formula
 
 
-class ColourLayout(nn.Module):
+class ColourLayout(LearningBackbone):
     """Pictures (float N x 1 or 3 x height x width in 0..1) to colour layouts, N x `WIDTH`."""
 
     cells: torch.Tensor

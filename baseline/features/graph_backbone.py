@@ -1,0 +1,146 @@
+"""Backbones that are ONNX graphs: built here, filled with weights, run by onnxruntime.
+
+Pictures go through one by one, in as many threads as there are cores: a vector never depends on
+its company, memory is that of a few pictures, and the maps of one stay in a core's cache
+(docs/results.md).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from baseline.extras import need_graphs
+from baseline.features.backbone import (
+    OPSET,
+    Array,
+    Backbone,
+    FeatureArray,
+    NetworkLayer,
+    PictureShape,
+)
+from baseline.features.batching import is_out_of_memory
+from baseline.settings import Precision
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.platform import cores
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from baseline.features.graph_builder import GraphBuilder
+
+PICTURES = "pictures"
+
+
+class GraphBackbone(Backbone):
+    """A backbone that adds itself to a graph, of ONNX's operators of `opset` or newer ones."""
+
+    opset: int = OPSET
+
+    @abstractmethod
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+        """Add its operators; return the value of the features (N x width).
+
+        `pictures` are float32 N x channels x size x size in 0..1.
+        """
+
+    def extractor(
+        self, shape: PictureShape, precision: Precision, *, padded: bool = True
+    ) -> GraphExtractor:
+        """Return what makes features of pictures of a shape; always in float32."""
+        return GraphExtractor(self, shape)
+
+    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
+        """Return the layers that hold weights, in the order in which a picture passes them."""
+        return layers_in(self.model(shape))
+
+    def model(self, shape: PictureShape) -> ModelProto:
+        """Return its graph as a model of `PICTURES`. Raises `MissingComponent` without onnx."""
+        need_graphs()
+        from baseline.features.graph_builder import GraphBuilder, Output, float_pictures
+
+        graph = GraphBuilder(self.opset)
+        features = Output(self.add_to(graph, PICTURES, shape), (self.width,))
+        return graph.model(float_pictures(PICTURES, shape), {"features": features})
+
+
+class GraphExtractor:
+    """Runs the graph of a backbone."""
+
+    def __init__(self, backbone: GraphBackbone, shape: PictureShape) -> None:
+        model = backbone.model(shape)
+        from baseline.features.graph_builder import session_of
+
+        self._session = session_of(model)
+
+    def __call__(self, pictures: Array) -> FeatureArray:
+        """Return the features of any number of pictures."""
+        with ThreadPoolExecutor(min(cores(), len(pictures))) as threads:
+            vectors = np.concatenate(list(threads.map(self._of_one, pictures)))
+        if not np.isfinite(vectors).all():
+            raise no_numbers()
+        return vectors
+
+    def _of_one(self, picture: Array) -> FeatureArray:
+        try:
+            vector: FeatureArray = self._session.run(None, {PICTURES: as_floats(picture[None])})[0]
+        except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+            if is_out_of_memory(error):
+                raise no_memory() from error
+            raise
+        return vector
+
+
+def as_floats(pictures: Array) -> FeatureArray:
+    """Return pictures as float32 in 0..1; uint8 are divided by 255."""
+    if pictures.dtype == np.uint8:
+        return pictures.astype(np.float32) / np.float32(255)
+    return pictures.astype(np.float32, copy=False)
+
+
+def no_numbers() -> InputUnusable:
+    """Return the error where features are no numbers."""
+    return InputUnusable(
+        "the backbone gives values that are no numbers",
+        "take other weights, or compute exactly: -o precision=fp32",
+    )
+
+
+def no_memory() -> UsageError:
+    """Return the error where one picture is too much."""
+    return UsageError(
+        "the device has too little memory for one picture",
+        "take a smaller backbone or smaller pictures (-o size=160)",
+    )
+
+
+KINDS = ("Conv", "Gemm", "BatchNormalization")
+"""Operators that are layers."""
+
+
+def layers_in(model: ModelProto) -> list[NetworkLayer]:
+    """Return the layers of a graph whose one input are pictures."""
+    import onnx.shape_inference
+
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
+        for value in (*inferred.value_info, *inferred.output)
+    }
+    held = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
+    layers = []
+    for node in inferred.node:
+        if node.op_type not in KINDS or node.input[1] not in held:
+            continue
+        shape = shapes.get(node.output[0], ())[1:]
+        tensors = [prod(held[name]) for name in node.input[1:] if name in held]
+        learnt = tensors[:2] if node.op_type == "BatchNormalization" else tensors
+        places = prod(shape[1:]) if node.op_type == "Conv" else 1
+        macs = 0 if node.op_type == "BatchNormalization" else tensors[0] * places
+        name = node.input[1].partition("/")[2].removesuffix(".weight")
+        layers.append(NetworkLayer(name, node.op_type, shape, sum(learnt), macs))
+    return layers

@@ -1,0 +1,72 @@
+"""A run's network as it lies in its folder: from pictures as they are to probabilities.
+
+What is predicted with and what is exported does the same to a picture (`export/onnx_file.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from baseline.data.pixels import Pixels
+from baseline.features.backbone import FeatureArray
+from baseline.features.graph_backbone import as_floats
+from baseline.judge.answers import load_decision_rule
+from baseline.judge.familiarity import load_feature_scale
+from baseline.settings import Settings
+from baseline.train.storage import load_model
+from baseline.train.trained_net import GalleryHead, TrainedNet
+from baseline.use.crops import load_crops
+from baseline.use.engines.base import ModelFacts, NetworkOutputs
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as Pillow makes grey of RGB."""
+
+
+class RunEngine:
+    """Computes always in float32; PyTorch is loaded for networks of timm alone."""
+
+    def __init__(self, facts: ModelFacts, net: TrainedNet, settings: Settings) -> None:
+        self.facts, self.net, self.settings = facts, net, settings
+        self.offsets = np.array(facts.answers.class_offsets(facts.classes), np.float32)
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Return the engine of a run's folder. Raises `InputUnusable`."""
+        net, settings, classes = load_model(folder)
+        known = net.head.known if isinstance(net.head, GalleryHead) else None
+        facts = ModelFacts(
+            folder.resolve().name,
+            settings.size,
+            classes,
+            load_decision_rule(folder),
+            known,
+            load_crops(folder),
+            None if known is not None else load_feature_scale(folder),
+            settings.fit,
+        )
+        return cls(facts, net, settings)
+
+    def __call__(self, pictures: Pixels) -> NetworkOutputs:
+        """Return what the network says of pictures uint8 N x size x size x 3.
+
+        Probabilities are the softmax of the scores over the temperature, plus offsets.
+        """
+        embedded, head = self.net.embed(self._as_taken(pictures)), self.net.head
+        scores = head(embedded) / np.float32(self.facts.answers.temperature)
+        scores = scores + self.offsets if len(self.offsets) else scores
+        odds = np.exp(scores - scores.max(1, keepdims=True))
+        probabilities = odds / odds.sum(1, keepdims=True)
+        likeness = head.likeness(embedded) if isinstance(head, GalleryHead) else None
+        return NetworkOutputs(probabilities, embedded, likeness)
+
+    def _as_taken(self, pictures: Pixels) -> Pixels | FeatureArray:
+        """Return pictures as the network takes them: N x 1 or 3 x size x size."""
+        first = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+        if self.settings.channels == 3:
+            return first
+        luma = np.array(LUMA, np.float32)[:, None, None]
+        grey: FeatureArray = (as_floats(first) * luma).sum(1, keepdims=True)
+        return grey
