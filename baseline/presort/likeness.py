@@ -89,7 +89,8 @@ def principal_axes(features: FeatureRows, backbone: Backbone, drawn: bool) -> Pr
 def _alike(axes: Floats, scaled: Floats) -> Floats:
     """Return axes so long that what is projected on them has a variance of 1 in all."""
     spread = np.square(scaled @ axes).sum() / len(scaled)
-    return axes / np.sqrt(max(float(spread), 1e-12))
+    long: Floats = axes / np.sqrt(max(float(spread), 1e-12))
+    return long
 
 
 class ComponentStore:

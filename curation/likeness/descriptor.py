@@ -93,7 +93,7 @@ class DescriptorSpace:
     @property
     def width(self) -> int:
         """How many numbers a vector has."""
-        return WIDTH + self._identity.axes.shape[1]
+        return WIDTH + len(self._identity.axes.T)
 
     def vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Return the vectors (N x `width`), and which there are; the others are zeros.

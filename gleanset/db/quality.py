@@ -161,7 +161,7 @@ class QualityMeasures:
     def are_photos(self, most: int) -> bool:
         """Return whether most of some measured samples are photographs rather than drawings."""
         photos = [row["photo"] for row in self._some("photo", most) if row["photo"] is not None]
-        return 2 * sum(likely > 0.5 for likely in photos) > len(photos)
+        return bool(2 * sum(likely > 0.5 for likely in photos) > len(photos))
 
     def _some(self, column: str, most: int) -> Iterator[Row]:
         last = self._db.number("SELECT ifnull(max(id), 0) FROM sample")
