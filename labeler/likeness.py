@@ -90,10 +90,11 @@ class Likeness:
     def _described(self) -> DescriptorSpace:
         if self._plain is not None:
             return self._plain
-        some = QualityMeasures(self._dataset.db).some_descriptors(SOME)
-        found = [one for one in some if one is not None and len(one) == WIDTH]
-        space = DescriptorSpace(found)
-        if len(found) >= NEARLY_ALL * len(some):
+        measures = QualityMeasures(self._dataset.db)
+        some = measures.some_descriptors(SOME)
+        known = [one for one in some if one is not None and len(one) == WIDTH]
+        space = DescriptorSpace(known, measures.are_photos(SOME))
+        if len(known) >= NEARLY_ALL * len(some):
             # From here on it stays, so that what was far does not come near within a session.
             self._plain = space
         return space
@@ -112,7 +113,7 @@ def by_likeness(dataset: Dataset, ids: Sequence[int]) -> array[int]:
     some = [each for each in measures.some_descriptors(ENOUGH) if each and len(each) == WIDTH]
     if not some:
         return array("q", ids)
-    space = DescriptorSpace(some)
+    space = DescriptorSpace(some, measures.are_photos(ENOUGH))
     directions = main_directions(space.vectors(some)[0])
     known, points = [], []
     for start in range(0, len(ids), PART):

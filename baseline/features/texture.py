@@ -44,15 +44,22 @@ class ExpectedWeights(NamedTuple):
 
 
 def expected_weights(
-    parts: Sequence[FeaturePart], dataset: Dataset, samples: Sequence[Sample], progress: Progress
+    parts: Sequence[FeaturePart],
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    progress: Progress,
+    drawn: float = DRAWN,
 ) -> ExpectedWeights:
-    """Return what the weights of `parts` are by the samples' shape and texture, not by labels."""
+    """Return what the weights of `parts` are by the samples' shape and texture, not by labels.
+
+    `drawn` is that of colours in drawings about square.
+    """
     if not any(part.name == COLOURS for part in parts[1:]):
         return ExpectedWeights(tuple(1.0 for _ in parts), "all alike")
     if elongation(samples) > SQUARE:
         colours, why = OTHERS, "these are far from square"
     elif are_drawn(dataset, samples, progress):
-        colours, why = DRAWN, "these are drawings"
+        colours, why = drawn, "these are drawings"
     else:
         colours, why = OTHERS, "these are photographs"
     found = (colours if part.name == COLOURS else 1.0 for part in parts[1:])

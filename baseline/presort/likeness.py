@@ -1,6 +1,8 @@
 """What a presort compares samples by: principal components of each part of the features, weighed.
 
-They stay in memory (`ComponentStore`), so that a presort that follows the work makes them once.
+Beside those of colours stand the directions in which they tell drawn people apart
+(`curation/likeness/identity.py`). All stay in memory (`ComponentStore`), so that a presort that
+follows the work makes them once.
 
 The weights are those that the texture of the pictures lets expect (`features/texture.py`).
 """
@@ -9,24 +11,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from baseline.features.backbone import Backbone, FeaturePart
+from baseline.features.backbone_names import COLOURS
 from baseline.features.features import FeatureSpec, cached, features_of
 from baseline.features.scaling import Scaling, one_thread
+from baseline.features.texture import are_drawn
+from curation.likeness.descriptor import PLAIN
+from curation.likeness.identity import Identity
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Region, Sample
 from gleanset.work.progress import Progress
 
 FeatureRows = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 CutSample: TypeAlias = tuple[str, Region]
 """A sample (key) as it is cut."""
 WIDTH = 128
 """Components of a network's features; of colours half as many tell as much."""
+DRAWN = 1.4
+"""The weight of colours beside the network in drawings about square."""
 SEEN = 5000
 """Samples by which the axes are found, at most."""
 OUTGROWN = 2
@@ -56,8 +65,11 @@ class PrincipalAxes(NamedTuple):
         return found
 
 
-def principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
-    """Return the directions in which what `backbone` made (N x D) differs most, once scaled."""
+def principal_axes(features: FeatureRows, backbone: Backbone, drawn: bool) -> PrincipalAxes:
+    """Return the directions in which what `backbone` made (N x D) differs most, once scaled.
+
+    Of colours of what is `drawn` those by which people are told apart are taken, too.
+    """
     scaling = Scaling.of(features, backbone)
     scaled = scaling.applied(features).astype(np.float64)
     with one_thread():
@@ -67,9 +79,18 @@ def principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
         most = sum(WIDTH if part.standardised else WIDTH // 2 for part in backbone.parts)
         keep = [i for i in np.argsort(-values)[:most] if values[i] > values.max() * 1e-9]
         axes = scaled.T @ found[:, keep] / np.sqrt(values[keep]) if few else found[:, keep]
-    # All parts come to the same variance, whatever they are made of.
-    alike = np.sqrt(max(float(values[keep].sum()), 1e-12) / len(scaled))
-    return PrincipalAxes(scaling, (axes / alike).astype(np.float32))
+    axes = _alike(axes, scaled)
+    if drawn and backbone.name == COLOURS:
+        known = _alike(Identity.learnt().axes[: scaled.shape[1]], scaled)
+        axes = _alike(np.concatenate([known, PLAIN * axes], axis=1), scaled)
+    return PrincipalAxes(scaling, axes.astype(np.float32))
+
+
+def _alike(axes: Floats, scaled: Floats) -> Floats:
+    """Return axes so long that what is projected on them has a variance of 1 in all."""
+    spread = np.square(scaled @ axes).sum() / len(scaled)
+    long: Floats = axes / np.sqrt(max(float(spread), 1e-12))
+    return long
 
 
 class ComponentStore:
@@ -147,8 +168,9 @@ class ComponentStore:
         some = samples[:: max(1, -(-len(samples) // SEEN))]
         seen = features_of(self._dataset, some, self._spec, progress, self.backbone).plain
         columns, members = _columns(self.backbone), self.backbone.members
+        drawn = are_drawn(self._dataset, some, progress)
         self._axes = [
-            principal_axes(seen[:, own], member)
+            principal_axes(seen[:, own], member, drawn)
             for own, member in zip(columns, members, strict=True)
         ]
         self._seen = len(seen)

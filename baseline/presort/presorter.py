@@ -12,6 +12,7 @@ from baseline.features.features import FeatureSpec
 from baseline.features.texture import expected_weights
 from baseline.presort.following import STAGE, PresortRequests, is_followed
 from baseline.presort.likeness import (
+    DRAWN,
     ComponentStore,
     FeatureRows,
     weighed,
@@ -122,7 +123,7 @@ class Presorter:
             pictures = list(self.dataset.samples.by_key())
             self._weights = weights_by_setting(self.settings.part_weights, parts)
             if self._weights is None:
-                expected = expected_weights(parts, self.dataset, pictures, progress)
+                expected = expected_weights(parts, self.dataset, pictures, progress, DRAWN)
                 self._weights = PartWeights(expected.weights, expected.why, {})
             self._weighed_at = generation
         return self._weights

@@ -2,13 +2,15 @@
 
 Colours and edges by place (`colour_layout`, `edge_layout`), a byte a number, are kept with each
 sample. They are compared as vectors: less what all samples of the dataset have in common, for that
-tells nobody apart, each part of length 1, edges at half the weight of colours (docs/experiments.md
-has the figures).
+tells nobody apart, as they are (each part of length 1, edges at half the weight of colours) and, in
+drawings, along the directions that tell drawn people apart (`identity`). docs/experiments.md has
+the figures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +25,14 @@ from curation.likeness.colour_layout import (
     cell_weights,
     colour_layout,
 )
+from curation.likeness.identity import Identity
 
 DIRECTIONS = 8
 WIDTH = colours.WIDTH + GRID * GRID * DIRECTIONS
 EDGES = 0.5
 """The weight of the edges beside the colours."""
+PLAIN = 0.5
+"""The weight of descriptors as they are beside the directions of identity."""
 FAINT = 4.0
 """A cell whose mean slope is this (grey values in two pixels) counts half of what a steep one does:
 without contrast there is no direction, only noise."""
@@ -71,37 +76,54 @@ def edge_layout(pixels: npt.NDArray[np.uint8], place: FacePlace = USUAL) -> Floa
 
 
 class DescriptorSpace:
-    """Descriptors as vectors of unit length, centred by `some` of those that are compared."""
+    """Descriptors as vectors of unit length, centred by `some` of those that are compared.
 
-    def __init__(self, some: Sequence[bytes]) -> None:
+    Of `photos` nothing is known that tells people apart: they are compared as they are.
+    """
+
+    def __init__(self, some: Sequence[bytes], photos: bool = False) -> None:
         rows = _table(one for one in some if len(one) == WIDTH)
         total: Floats = rows.sum(axis=0, dtype=np.float32)
         self.centre = total / np.float32(len(rows) + PRIOR)
+        self._identity = Identity.learnt()
+        self._known = np.float32(0 if photos else 1)
+        believed = np.float32(PRIOR / (len(rows) + PRIOR))
+        self._usual = self.centre + believed * self._identity.usual
+
+    @property
+    def width(self) -> int:
+        """How many numbers a vector has."""
+        return WIDTH + len(self._identity.axes.T)
 
     def vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Return the vectors (N x `WIDTH`), and which there are; the others are zeros.
+        """Return the vectors (N x `width`), and which there are; the others are zeros.
 
         One of another length was made by an earlier version, and counts as none.
         """
         there = np.array([one is not None and len(one) == WIDTH for one in stored], np.bool_)
         rows = _table(one for one in stored if one is not None and len(one) == WIDTH)
-        found = np.zeros((len(stored), WIDTH), np.float32)
-        found[there] = self._of_rows(rows)
-        return found, there
+        vectors = np.zeros((len(stored), self.width), np.float32)
+        vectors[there] = self._of_rows(rows)
+        return vectors, there
 
     def _of_rows(self, rows: npt.NDArray[np.uint8]) -> Floats:
-        centred: Floats = rows - self.centre
+        plain: Floats = rows - self.centre
         for part, weight in ((slice(0, colours.WIDTH), 1.0), (slice(colours.WIDTH, WIDTH), EDGES)):
-            lengths = np.linalg.norm(centred[:, part], axis=1, keepdims=True)
-            centred[:, part] *= np.float32(weight / (1 + EDGES**2) ** 0.5) / np.maximum(
-                lengths, 1e-6
-            )
-        return centred
+            plain[:, part] = weight * _unit(plain[:, part])
+        known = self._known * _unit((rows - self._usual) @ self._identity.axes)
+        return _unit(np.concatenate([known, PLAIN * _unit(plain)], axis=1))
+
+
+def _unit(rows: Floats) -> Floats:
+    unit: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return unit
 
 
 def _table(stored: Iterable[bytes]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(b"".join(stored), np.uint8).reshape(-1, WIDTH)
 
 
-UNCENTRED = DescriptorSpace([])
-"""Distances in it are those of the pictures alone, the same in every dataset."""
+@cache
+def uncentred() -> DescriptorSpace:
+    """Return the space whose distances are of the pictures alone, the same in every dataset."""
+    return DescriptorSpace([])

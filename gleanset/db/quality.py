@@ -156,13 +156,20 @@ class QualityMeasures:
 
     def some_descriptors(self, most: int) -> list[bytes | None]:
         """Return those of at most so many samples from all over the dataset; None: unmeasured."""
+        return [row["traits"] for row in self._some("traits", most)]
+
+    def are_photos(self, most: int) -> bool:
+        """Return whether most of some measured samples are photographs rather than drawings."""
+        photos = [row["photo"] for row in self._some("photo", most) if row["photo"] is not None]
+        return bool(2 * sum(likely > 0.5 for likely in photos) > len(photos))
+
+    def _some(self, column: str, most: int) -> Iterator[Row]:
         last = self._db.number("SELECT ifnull(max(id), 0) FROM sample")
-        rows = self._db.rows_in(
-            "SELECT q.traits FROM sample s LEFT JOIN quality q ON q.sample=s.id AND "
+        return self._db.rows_in(
+            f"SELECT q.{column} FROM sample s LEFT JOIN quality q ON q.sample=s.id AND "
             f"{_SAME_REGION} WHERE s.status!='retired' AND s.id",
             range(1, last + 1, max(1, -(-last // most))),
         )
-        return [row["traits"] for row in rows]
 
     def descriptors(self, rows: Sequence[int]) -> dict[int, bytes]:
         """Return the descriptors of some samples (rows), of those that are measured as they are."""

@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.descriptor import UNCENTRED
+from curation.likeness.descriptor import uncentred
 from gleanset.db.sorting import SampleFeatures
 from labeler.likeness import Vectors
 from labeler.sorting.proposals import ClassProposal
 
 TENTHS = 10
 SECONDS = 2.0
-NEARLY = 0.19
-"""Descriptors (`UNCENTRED`) at most so far apart; two characters are at .26 and more."""
+NEARLY = 0.4
+"""Descriptors (`uncentred`) at most so far apart; two characters are at .53 and more."""
 
 
 def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> list[list[int]]:
@@ -30,7 +30,7 @@ def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> l
     A stack goes on as long as the next frame is near the last one and looks like the first one,
     so that a slow pan does not end at somebody else. Rows in `split` stay alone.
     """
-    vectors, there = UNCENTRED.vectors([like.descriptor for like in likes])
+    vectors, there = uncentred().vectors([like.descriptor for like in likes])
     stacks: list[list[int]] = []
     open_: dict[str, list[list[int]]] = {}
     for number in sorted(range(len(likes)), key=lambda n: _when(likes[n])):

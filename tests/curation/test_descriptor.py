@@ -11,11 +11,11 @@ from test_colour_layout import face
 from curation.likeness.colour_layout import USUAL, FacePlace
 from curation.likeness.descriptor import (
     DIRECTIONS,
-    UNCENTRED,
     WIDTH,
     DescriptorSpace,
     descriptor,
     edge_layout,
+    uncentred,
 )
 from tools.sample.character import CAST
 
@@ -38,18 +38,18 @@ def right(space: DescriptorSpace) -> float:
 
 
 def test_the_nearest_is_of_the_same_character_the_more_so_less_what_all_have_in_common() -> None:
-    assert right(UNCENTRED) > 2 / len(CAST)
-    assert right(DescriptorSpace(stored())) >= max(0.7, right(UNCENTRED))
+    assert right(uncentred()) > 2 / len(CAST)
+    assert right(DescriptorSpace(stored())) >= max(0.7, right(uncentred()))
 
 
 def test_vectors_have_unit_length_and_what_is_no_descriptor_has_none() -> None:
     odd = [stored()[0], None, b"", b"x" * 320, stored()[1]]
-    for space in (UNCENTRED, DescriptorSpace(stored()), DescriptorSpace(stored()[:1])):
+    for space in (uncentred(), DescriptorSpace(stored()), DescriptorSpace(stored()[:1])):
         vectors, there = space.vectors(odd)
         assert there.tolist() == [True, False, False, False, True]
         assert np.allclose(np.linalg.norm(vectors[there], axis=1), 1, atol=1e-5)
         assert not vectors[~there].any()
-    assert UNCENTRED.vectors([])[0].shape == (0, WIDTH)
+    assert uncentred().vectors([])[0].shape == (0, uncentred().width)
     # What cannot be a descriptor has no part in what all have in common.
     assert (DescriptorSpace([b"x" * 320]).centre == 0).all()
 
@@ -57,7 +57,7 @@ def test_vectors_have_unit_length_and_what_is_no_descriptor_has_none() -> None:
 def test_the_mean_of_a_few_is_not_taken_for_what_all_have_in_common() -> None:
     alone = DescriptorSpace(stored()[:1])
     (own,), _ = alone.vectors(stored()[:1])
-    (plain,), _ = UNCENTRED.vectors(stored()[:1])
+    (plain,), _ = uncentred().vectors(stored()[:1])
     assert own @ plain > 0.99
 
 

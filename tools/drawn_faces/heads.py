@@ -83,18 +83,18 @@ def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
     outline = turn.outline(contour)
     if turn.side and abs(turn.side) > 0.4:
         skull = oval(-0.45 * math.sin(turn.side), -0.35, 1.0, 0.95)
-        brush.fill(skull, look.skin if back == "none" else look.hair, _edge(look), look.width)
+        brush.fill(skull, look.skin if back == "none" else look.hair, edge_of(look), look.width)
     paint_back(brush, back, look, dice)
-    _paint_ears(brush, turn, look, dice)
-    brush.fill(outline, look.skin, _edge(look), look.width)
-    _shade_skin(brush, outline, look, lamp, dice)
+    paint_ears(brush, turn, look, dice)
+    brush.fill(outline, look.skin, edge_of(look), look.width)
+    shade_skin(brush, outline, look, lamp, dice)
     _paint_parts(brush, turn, style, look, eyes, outline, dice)
     hairline = paint_front(brush, turn.warp, front, look, outline, lamp, dice)
     if hat:
         hairline = max(hairline, paint_hat(brush, hat, look, outline, dice))
     if dice.random() < (0.6 if name == "anime" else 0.2):  # brows seen through the hair
-        _with_warp(
-            brush, turn, lambda: [paint_brows(brush, s, eyes, look) for s in _seen(turn, eyes)]
+        with_warp(
+            brush, turn, lambda: [paint_brows(brush, s, eyes, look) for s in eyes_seen(turn, eyes)]
         )
     area = brush.mark(outline)
     return DrawnHead(_box(brush, turn, outline, eyes, hairline), brush.place(outline), area)
@@ -122,11 +122,13 @@ def _look(style: Style, dice: random.Random) -> Look:
     return Look(skin, line, max(width, 0.012), width > 0.012, hair, dice.random() < style.solid)
 
 
-def _edge(look: Look) -> Colour | None:
+def edge_of(look: Look) -> Colour | None:
+    """Return the colour of the outline; None where none is drawn."""
     return look.line if look.outlined else None
 
 
-def _paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> None:
+def paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> None:
+    """Paint the ears that are seen."""
     if dice.random() < 0.25:
         return
     size, y = dice.uniform(0.1, 0.3), dice.uniform(-0.1, 0.25)
@@ -134,14 +136,15 @@ def _paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> No
         x = side * math.cos(turn.side) * 1.02 - 0.15 * math.sin(turn.side)
         if side * math.sin(turn.side) > 0.35:
             continue
-        brush.fill(oval(x, y, size * 0.8, size), look.skin, _edge(look), look.width)
+        brush.fill(oval(x, y, size * 0.8, size), look.skin, edge_of(look), look.width)
         inner = mix(look.skin, INK, 0.25)
         brush.line(arc(x, y, size * 0.4, -size * 0.4), inner, look.width)
 
 
-def _shade_skin(
+def shade_skin(
     brush: Brush, outline: Points, look: Look, lamp: tuple[float, float], dice: random.Random
 ) -> None:
+    """Lay light, shadow and blush on the skin."""
     shadow = mix(look.skin, dice.choice(((90, 30, 60), (60, 30, 20), (40, 40, 80))), 0.7)
     if look.solid:
         brush.shade(outline, lamp, dice.uniform(0.25, 0.85), shadow, dice.uniform(0, 0.35))
@@ -175,12 +178,14 @@ def _shade_skin(
             )
 
 
-def _seen(turn: Turn, eyes: EyePlan) -> list[float]:
+def eyes_seen(turn: Turn, eyes: EyePlan) -> list[float]:
+    """Return the sides (-1, 1) whose eye is seen, the far one first."""
     near = 1.0 if turn.side < 0 else -1.0
     return [side for side in (-near, near) if turn.sees(side * eyes.x)]
 
 
-def _with_warp(brush: Brush, turn: Turn, paint: Callable[[], object]) -> None:
+def with_warp(brush: Brush, turn: Turn, paint: Callable[[], object]) -> None:
+    """Paint with every point bent over the ball of the head."""
     brush.warp = turn.warp
     try:
         paint()
@@ -199,7 +204,7 @@ def _paint_parts(
 ) -> None:
     nose = dice.choice(style.noses)
     beard = dice.choice(BEARDS) if dice.random() < style.beards else ""
-    seen = _seen(turn, eyes)
+    seen = eyes_seen(turn, eyes)
     late = nose if nose in ("ball", "long") else ""
     if abs(turn.side) > 0.75 and nose not in ("none", "dot"):
         _paint_profile_nose(brush, turn, look, eyes, dice)
@@ -216,7 +221,7 @@ def _paint_parts(
         paint_mouth(brush, dice.choice(style.mouths), look, max(low, 0.2), dice)
         _paint_eyes(brush, seen, eyes, look, late, dice)
 
-    _with_warp(brush, turn, paint)
+    with_warp(brush, turn, paint)
 
 
 def _paint_eyes(

@@ -70,7 +70,7 @@ class SceneSet:
         bars = (114, 114, 114) if dice.random() < 0.7 else (0, 0, 0)
         kind = cv2.INTER_AREA if across < 0.8 else cv2.INTER_LINEAR
         crop = cv2.warpAffine(picture, move, (side, side), flags=kind, borderValue=bars)
-        return _worn(crop, dice), _moved(rows, move, side, flip)
+        return worn(crop, dice), _moved(rows, move, side, flip)
 
 
 def _moved(rows: Values, move: Values, side: int, flip: bool) -> Values:
@@ -89,7 +89,7 @@ def _moved(rows: Values, move: Values, side: int, flip: bool) -> Values:
     return np.asarray(boxes[share > 0.1], np.float32)
 
 
-def _worn(crop: Canvas, dice: random.Random) -> Canvas:
+def worn(crop: Canvas, dice: random.Random) -> Canvas:
     """Change colours and add blur, noise and JPEG as pictures have it."""
     rng = np.random.default_rng(dice.getrandbits(32))
     if dice.random() < 0.3:

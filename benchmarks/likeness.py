@@ -1,0 +1,198 @@
+"""What faces are compared by, judged by the names of real sets that nothing learnt from.
+
+    python benchmarks/likeness.py WORK [--splits 30] [--set NAME=FOLDER ...]
+    python benchmarks/likeness.py WORK --table      # of what is known
+
+Of each set three, five and ten pictures a class are named, whole moments at a time: asked are the
+names of all others, by their nearest neighbour (nn) and by what a window and a presort propose
+(ridge), as means over classes. Without any name the pictures are grouped as the window groups them
+before anybody is known, of four fifths of the moments each time: adjusted Rand index, F1 over pairs
+and purity. `plain` are descriptors as they are, `descriptor` the same with the directions of
+identity, by which a window compares before a presort, and `presort` the vectors of one. WORK keeps
+a line for each split: what was stopped goes on. A FOLDER has a folder for each class, and perhaps
+`sources.json` (benchmarks/labelled_tree.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from kept_rows import KeptRows, Row
+from labelled_tree import DATA, add_pictures, of_tree
+from scipy import stats
+
+from baseline.data.pixels import picture_of
+from baseline.data.samples import pixel_sources
+from baseline.features.features import FeatureSpec
+from baseline.features.texture import are_drawn, expected_weights
+from baseline.presort.likeness import DRAWN, ComponentStore, weighed
+from baseline.settings import Transfer, load_preset
+from curation.likeness.descriptor import DescriptorSpace, descriptor
+from curation.likeness.grouping import MEAN_SIZE, grouped
+from curation.likeness.recommend import Ridge, Taught
+from curation.moments import moments_of
+from gleanset import Dataset
+from gleanset.records import Sample
+from gleanset.work.progress import Progress
+
+SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
+SIZES = (3, 5, 10)
+KEPT = 0.8
+
+Rows = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class NamedSet(NamedTuple):
+    """The pictures of a set: `names` of classes, numbers of `moments`, vectors by variant."""
+
+    names: np.ndarray
+    moments: np.ndarray
+    vectors: Mapping[str, Rows]
+
+
+def read_set(work: Path, name: str, folder: Path) -> NamedSet:
+    """Return a set with its vectors; the dataset is made the first time."""
+    with Dataset.create(work / name) as dataset:
+        if not dataset.images.count():
+            add_pictures(dataset, of_tree(folder))
+        samples = list(dataset.samples.by_key())
+        moments = moments_of(dataset.db, [sample.key for sample in samples])
+        sources = pixel_sources(dataset, samples)
+        stored = [descriptor(np.asarray(picture_of(each).convert("RGB"))) for each in sources]
+        photos = not are_drawn(dataset, samples, Progress())
+        vectors = {
+            "plain": DescriptorSpace(stored, photos=True).vectors(stored)[0],
+            "descriptor": DescriptorSpace(stored, photos).vectors(stored)[0],
+            "presort": _presorted(dataset, samples),
+        }
+    keys = [moments[sample.key] for sample in samples]
+    return NamedSet(
+        np.array([str(sample.label) for sample in samples]),
+        np.unique(keys, return_inverse=True)[1],
+        vectors,
+    )
+
+
+def _presorted(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
+    settings = load_preset("transfer", {})
+    assert isinstance(settings, Transfer)
+    store = ComponentStore(dataset, FeatureSpec.of(settings, views=0))
+    store.take_in(samples, Progress())
+    expected = expected_weights(store.parts, dataset, samples, Progress(), DRAWN)
+    return weighed(store.components, store.parts, expected.weights)
+
+
+def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> np.ndarray | None:
+    """Return which pictures are named: `size` of each class at most, whole moments at a time.
+
+    None where fewer than two classes have three more.
+    """
+    there = Counter(names.tolist())
+    large = {name for name, count in there.items() if count >= size + 3}
+    if len(large) < 2:
+        return None
+    named = np.zeros(len(names), np.bool_)
+    have: Counter[str] = Counter()
+    for moment in np.random.default_rng(seed).permutation(moments.max() + 1).tolist():
+        mine = np.flatnonzero(moments == moment)
+        more = Counter(names[mine].tolist())
+        if set(more) <= large and all(have[name] + n <= size for name, n in more.items()):
+            named[mine] = True
+            have.update(more)
+    return named
+
+
+def named_right(names: np.ndarray, vectors: Rows, named: np.ndarray) -> tuple[float, float]:
+    """Return how many of the others are named right by nearest neighbour and by ridge."""
+    asked = ~named & np.isin(names, names[named])
+    nearest = names[named][(vectors[asked] @ vectors[named].T).argmax(axis=1)]
+    classes, y = np.unique(names[named], return_inverse=True)
+    seen = np.ones(len(y), np.bool_)
+    taught = Taught(np.flatnonzero(named), y, np.arange(len(y)), seen, len(classes))
+    scores = Ridge.fitted(vectors[named], taught).scores(vectors[asked])
+    return _right(names[asked], nearest), _right(names[asked], classes[scores.argmax(axis=1)])
+
+
+def _right(names: np.ndarray, answers: np.ndarray) -> float:
+    return float(np.mean([(answers[names == name] == name).mean() for name in np.unique(names)]))
+
+
+def group_quality(names: np.ndarray, vectors: Rows) -> Row:
+    """Return adjusted Rand index and F1 over pairs of the groups that the window would form."""
+    groups = grouped(vectors, max(1, len(vectors) // MEAN_SIZE))
+    pairs = [Counter(names[group].tolist()) for group in groups]
+    both = sum(n * (n - 1) / 2 for counts in pairs for n in counts.values())
+    joined = sum(len(group) * (len(group) - 1) / 2 for group in groups)
+    alike = sum(n * (n - 1) / 2 for n in Counter(names.tolist()).values())
+    chance = joined * alike / (len(names) * (len(names) - 1) / 2)
+    return {
+        "ari": (both - chance) / ((joined + alike) / 2 - chance),
+        "f1": 2 * both / (joined + alike),
+        "purity": sum(max(counts.values()) for counts in pairs) / len(names),
+    }
+
+
+def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
+    """Return the figures of one split."""
+    names, moments, vectors = pictures.names, pictures.moments, pictures.vectors[variant]
+    row: Row = {}
+    for size in SIZES:
+        if (named := splits_of(names, moments, size, seed)) is not None:
+            row[f"nn{size}"], row[f"ridge{size}"] = named_right(names, vectors, named)
+    kept = np.random.default_rng(seed).random(moments.max() + 1) < KEPT
+    some = kept[moments]
+    return row | group_quality(names[some], vectors[some])
+
+
+def interval(values: Sequence[float]) -> str:
+    """Return the mean and the half width of what holds 95 % of it, over splits."""
+    wide = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
+    return f"{np.mean(values):.3f} ± {wide:.3f}"
+
+
+def table(rows: Mapping[str, Row]) -> Iterator[str]:
+    """Yield a table for all sets and variants."""
+    columns = [f"{kind}{size}" for kind in ("nn", "ridge") for size in SIZES]
+    columns += ["ari", "f1", "purity"]
+    yield f"| set | compared by | {' | '.join(columns)} |"
+    yield "|---" * (len(columns) + 2) + "|"
+    together: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for part, row in rows.items():
+        name, variant, _ = part.split("/")
+        together[name, variant].append(row)
+    for (name, variant), splits in together.items():
+        cells = [
+            interval([row[column] for row in splits]) if column in splits[0] else "-"
+            for column in columns
+        ]
+        yield f"| {name} | {variant} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Measure what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--splits", type=int, default=30)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args()
+    done = KeptRows(asked.work / "likeness.jsonl")
+    sets = {name: Path(folder) for name, folder in (one.split("=", 1) for one in asked.set)}
+    for name, folder in (sets or {name: DATA / name for name in SETS}).items():
+        if asked.table:
+            break
+        pictures = read_set(asked.work, name, folder)
+        for variant in pictures.vectors:
+            for seed in range(asked.splits):
+                if (part := f"{name}/{variant}/{seed}") not in done:
+                    done.keep(part, measured(pictures, variant, seed))
+    print("\n".join(table(done)))
+
+
+if __name__ == "__main__":
+    main()

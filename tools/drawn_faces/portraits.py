@@ -1,0 +1,80 @@
+"""Pictures of drawn people for `identity_train.py`, in parts of a hundred people each.
+
+    python tools/drawn_faces/portraits.py --out DIR [--people 8000] [--each 12] [--seed 1]
+        [--processes 2] [--sheet FILE.png]
+
+writes `part-0000.npy` and on (people x each x 80 x 80 x 3 bytes). Parts that are there are not
+drawn again, so that what was stopped goes on where it was; every process takes another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from brush import Canvas
+from people import Person, draw_person
+
+PART = 100
+SIDE = 80
+
+
+def portraits_of(number: int, seed: int, each: int) -> Canvas:
+    """Return the pictures of a person, each x `SIDE` x `SIDE` x 3."""
+    person = Person.numbered(number, seed)
+    drawn = (draw_person(person, random.Random(f"{seed} {number} {n}")) for n in range(each))
+    return np.stack(
+        [cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for each in drawn]
+    )
+
+
+def write_part(task: tuple[Path, int, int, int]) -> str:
+    """Draw a part of so many people from `first` on, unless it is there; return what was done."""
+    path, first, seed, each = task
+    if path.exists():
+        return f"{path.name} is there"
+    cv2.setNumThreads(1)
+    begun = time.process_time()
+    pictures = np.stack([portraits_of(first + n, seed, each) for n in range(PART)])
+    scratch = path.with_suffix(".tmp")
+    with scratch.open("wb") as file:
+        np.save(file, pictures)
+    scratch.replace(path)
+    return f"{path.name}: {(time.process_time() - begun) / PART / each * 1000:.1f} ms a picture"
+
+
+def contact_sheet(pictures: np.ndarray) -> Canvas:
+    """Return a row for each of some people (people x each x side x side x 3)."""
+    return np.vstack([np.hstack(list(row)) for row in pictures])
+
+
+def main() -> None:
+    """Draw the parts that are missing."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--people", type=int, default=8000)
+    options.add_argument("--each", type=int, default=12)
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--processes", type=int, default=2)
+    options.add_argument("--sheet", type=Path)
+    asked = options.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    tasks = [
+        (asked.out / f"part-{part:04d}.npy", part * PART, asked.seed, asked.each)
+        for part in range(asked.people // PART)
+    ]
+    with multiprocessing.get_context("spawn").Pool(asked.processes) as pool:
+        for line in pool.imap_unordered(write_part, tasks):
+            print(line, flush=True)
+    if asked.sheet:
+        some = np.load(tasks[0][0], mmap_mode="r")[:12]
+        cv2.imwrite(str(asked.sheet), contact_sheet(some)[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()
