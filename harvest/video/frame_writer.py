@@ -17,6 +17,7 @@ from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.stage import WAITING
 from harvest.importer import Importer
+from harvest.video.frame_selector import FrameFollower
 from harvest.video.inputs import VideoAtHand
 from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats
 from harvest.video.sampler import SamplingEnd, SamplingStep, StoredFrame
@@ -34,9 +35,10 @@ class FrameWriter:
         sampling: Sampling,
         label: str | None,
         limit: FrameLimit,
+        follower: FrameFollower | None = None,
     ) -> None:
         self._dataset, self._intake = dataset, intake
-        self._sampling, self._label = sampling, label
+        self._sampling, self._label, self._follower = sampling, label, follower
         # Where openings are skipped, all is sampled, and the limit is for what is left then.
         self._all = limit
         self.limit = FrameLimit(None) if sampling.skip_openings else limit
@@ -192,6 +194,8 @@ class FrameWriter:
             if not self._intake.knows(origin, stamp):
                 outcome = Outcome(origin.key, one.measured)
                 self._intake.take(origin, outcome, stamp, store=task.store)
+            if self._follower is not None and one.faces:
+                self._follower.record(self._dataset, one.measured.sha256, origin, one.faces)
 
     def _origin(self, video: VideoAtHand, frame: StoredFrame) -> Origin:
         return replace(
