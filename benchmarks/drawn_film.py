@@ -76,7 +76,7 @@ class FilmShot:
 def cast() -> list[Character]:
     """Return who plays: the sample's four, others, and two twins with other eyes or other hair."""
     others = [random_character(seed) for seed in range(PEOPLE - len(CAST) - 2)]
-    first = replace(CAST[0], name="hana-twin", eyes=(60, 110, 214), accessory="none")
+    first = replace(CAST[0], name="hana-twin", eyes=(60, 110, 214))
     second = replace(others[0], name=f"{others[0].name}-twin", hair=dark(others[0].hair, 0.62))
     return [*CAST, *others, first, second]
 

@@ -32,6 +32,11 @@ WALKED = 32
 """So few are walked one by one."""
 
 
+BESIDE = 0.5
+"""So much less alike are two who were seen beside each other in a picture: mostly two people, but a
+mirror or a photograph shows one twice."""
+
+
 class Join(NamedTuple):
     """Two groups, by the number of a member of each, that are so much alike."""
 
@@ -40,9 +45,29 @@ class Join(NamedTuple):
     alike: float
 
 
-def joins_of(vectors: Rows) -> list[Join]:
-    """Return the joins that make one group of N rows of unit length, the most alike first."""
+def averaged_over(vectors: Rows, sets: Iterable[Sequence[int]]) -> Rows:
+    """Return N rows of unit length in which those of a set are what they are on average.
+
+    Rows of zeros stay out of it: nothing is known of them.
+    """
+    averaged = vectors.copy()
+    for rows in sets:
+        known = [row for row in rows if vectors[row].any()]
+        if len(known) > 1:
+            mean = vectors[known].mean(axis=0)
+            averaged[known] = mean / max(float(np.linalg.norm(mean)), 1e-9)
+    return averaged
+
+
+def joins_of(vectors: Rows, apart: Iterable[tuple[int, int]] = ()) -> list[Join]:
+    """Return the joins that make one group of N rows of unit length, the most alike first.
+
+    Pairs of rows in `apart` were seen beside each other, which counts against them.
+    """
     alike = vectors @ vectors.T
+    for one, other in apart:
+        alike[one, other] -= BESIDE
+        alike[other, one] -= BESIDE
     np.fill_diagonal(alike, -np.inf)
     sizes = np.ones(len(vectors))
     chain: list[int] = []
@@ -76,10 +101,12 @@ def grouped(
     wanted: int,
     may_join: MayJoin | None = None,
     tied: Iterable[Sequence[int]] = (),
+    apart: Iterable[tuple[int, int]] = (),
 ) -> list[list[int]]:
     """Return the rows (N x D, of unit length) in `wanted` groups, or more where `may_join` forbids.
 
-    Rows that are `tied` are in one group, whatever else is said of them.
+    Rows that are `tied` are in one group, whatever else is said of them; `apart` is as in
+    `joins_of`.
     """
     members = {row: [row] for row in range(len(vectors))}
     home = list(range(len(vectors)))
@@ -92,7 +119,7 @@ def grouped(
 
     for first, second in (pair for rows in tied for pair in pairwise(rows)):
         join(home[first], home[second])
-    for each in joins_of(vectors):
+    for each in joins_of(vectors, apart):
         if len(members) <= wanted:
             break
         first, second = home[each.first], home[each.second]

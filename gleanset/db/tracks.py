@@ -84,6 +84,10 @@ class Tracks:
                 tuple(row["label"] for row in members if row["label"] is not None),
             )
 
+    def count(self) -> int:
+        """Return how many there are."""
+        return self._db.number("SELECT count(*) FROM track")
+
     def named(self, name: str) -> StoredTrack | None:
         """Return the track of that name; None where there is none."""
         return next(self.each([name]), None)

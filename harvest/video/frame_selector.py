@@ -100,8 +100,10 @@ class FrameChooser(Protocol):
 class FrameFollower(Protocol):
     """Makes what chooses the frames of a video by what is seen in them. Picklable for nodes."""
 
-    def chooser(self, state: SelectorState) -> FrameChooser:
-        """Return the chooser of one video; `state` is that of a run that was stopped."""
+    def chooser(self, state: SelectorState, limit: int | None) -> FrameChooser:
+        """Return the chooser of one video, which may give so many frames; `state` is that of a run
+        that was stopped.
+        """
 
     def record(
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]

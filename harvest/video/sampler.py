@@ -277,7 +277,9 @@ class VideoSampler:
         self._checkpoint = msgspec.convert(state or {}, Checkpoint)
         self.chosen = self._checkpoint.chosen
         self._chooser: FrameChooser = (
-            follower.chooser(self.chosen) if follower else FrameSelector(sampling, self.chosen)
+            follower.chooser(self.chosen, sampling.limit)
+            if follower
+            else FrameSelector(sampling, self.chosen)
         )
         self._resumed = state is not None
         self._last_saved = self._checkpoint.done if state else 0.0
