@@ -30,7 +30,7 @@ import numpy as np
 from drawn_film import FPS, write_film
 
 from curation.likeness.descriptor import DescriptorSpace, descriptor
-from curation.likeness.grouping import averaged_over, grouped
+from curation.likeness.grouping import grouped, told_by_tracks
 from facecrop.detectors.options import spec_of
 from gleanset import Dataset
 from gleanset.images.cut import sample_key
@@ -105,7 +105,7 @@ def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]
     members: dict[str, list[int]] = defaultdict(list)
     for row, track in enumerate(tracks):
         members[track].append(row)
-    rows = averaged_over(vectors, members.values())
+    rows = told_by_tracks(vectors, members.values())
     firsts = [some[0] for some in members.values()]
     seen = [{images[row] for row in some} for some in members.values()]
     beside = [

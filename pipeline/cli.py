@@ -93,6 +93,7 @@ KINDS = (
     "runs",
     "proposals",
     "stacks",
+    "tracks",
     "snapshots",
     "colours",
     "reports",

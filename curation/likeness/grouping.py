@@ -32,9 +32,14 @@ WALKED = 32
 """So few are walked one by one."""
 
 
-BESIDE = 0.5
+BESIDE = 2.0
 """So much less alike are two who were seen beside each other in a picture: mostly two people, but a
 mirror or a photograph shows one twice."""
+
+
+SCATTER, WITHIN = 800, 0.03
+"""So many differences within tracks tell which directions these lie along; those whose variance is
+this share of the greatest count half (docs/experiments.md)."""
 
 
 class Join(NamedTuple):
@@ -45,18 +50,29 @@ class Join(NamedTuple):
     alike: float
 
 
-def averaged_over(vectors: Rows, sets: Iterable[Sequence[int]]) -> Rows:
-    """Return N rows of unit length in which those of a set are what they are on average.
+def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> Rows:
+    """Return N rows of unit length, in which all of a track (one person) are what they are on
+    average, and what differs within tracks counts less: mouths, poses and light tell nobody apart.
 
-    Rows of zeros stay out of it: nothing is known of them.
+    After Cinbis, Verbeek and Schmid, "Unsupervised metric learning for face identification in TV
+    video" (2011), with the scatter within tracks in place of pairs. Rows of zeros stay as they are:
+    nothing is known of them.
     """
-    averaged = vectors.copy()
-    for rows in sets:
-        known = [row for row in rows if vectors[row].any()]
-        if len(known) > 1:
-            mean = vectors[known].mean(axis=0)
-            averaged[known] = mean / max(float(np.linalg.norm(mean)), 1e-9)
-    return averaged
+    there = vectors.any(axis=1)
+    several = (track for track in tracks if len(track) > 1)
+    followed = [rows for rows in ([r for r in some if there[r]] for some in several) if rows[1:]]
+    if not followed:
+        return vectors
+    scatter = np.concatenate([vectors[rows] - vectors[rows].mean(axis=0) for rows in followed])
+    some = scatter[:: -(-len(scatter) // SCATTER)]
+    _, spread, directions = np.linalg.svd(some, full_matrices=False)
+    shrunk = 1 / np.sqrt(1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN)
+    told = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
+    told[there] -= told[there].mean(axis=0)
+    for rows in followed:
+        told[rows] = told[rows].mean(axis=0)
+    lengths = np.linalg.norm(told, axis=1, keepdims=True)
+    return np.asarray(told / np.maximum(lengths, 1e-9), np.float32)
 
 
 def joins_of(vectors: Rows, apart: Iterable[tuple[int, int]] = ()) -> list[Join]:

@@ -49,6 +49,11 @@ class StoredTrack(NamedTuple):
     waiting: tuple[str, ...]
     labels: tuple[str, ...]
 
+    @property
+    def label(self) -> str | None:
+        """The class that most of it have; None where none has one."""
+        return max(sorted(set(self.labels)), key=self.labels.count, default=None)
+
 
 class Tracks:
     """The `track` table. Obtained by `Tracks(dataset.db)`."""

@@ -20,6 +20,7 @@ from pebble import ProcessExpired
 
 from curation.likeness.colour_layout import Floats, colour_layout
 from facecrop.detectors import DetectorSpec, Pixels
+from facecrop.detectors.tiling import without_repeats
 from gleanset.images.cut import Array, Cutter, cut
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, FollowedFace, Measured
@@ -71,7 +72,7 @@ class FrameSearch:
                 colour_layout(np.asarray(cut(pixels, _grown(face.box)))),
                 _look(pixels, face.box),
             )
-            for face in self.detector.build().detect(pixels)
+            for face in without_repeats(self.detector.build().detect(pixels))
         ]
 
 
