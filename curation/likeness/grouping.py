@@ -58,7 +58,7 @@ def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> 
     video" (2011), with the scatter within tracks in place of pairs. Rows of zeros stay as they are:
     nothing is known of them.
     """
-    there = vectors.any(axis=1)
+    there = np.asarray(vectors.any(axis=1))
     several = (track for track in tracks if len(track) > 1)
     followed = [rows for rows in ([r for r in some if there[r]] for some in several) if rows[1:]]
     if not followed:
@@ -67,12 +67,12 @@ def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> 
     some = scatter[:: -(-len(scatter) // SCATTER)]
     _, spread, directions = np.linalg.svd(some, full_matrices=False)
     shrunk = 1 / np.sqrt(1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN)
-    told = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
-    told[there] -= told[there].mean(axis=0)
+    weighed = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
+    weighed[there] -= weighed[there].mean(axis=0)
     for rows in followed:
-        told[rows] = told[rows].mean(axis=0)
-    lengths = np.linalg.norm(told, axis=1, keepdims=True)
-    return np.asarray(told / np.maximum(lengths, 1e-9), np.float32)
+        weighed[rows] = weighed[rows].mean(axis=0)
+    lengths = np.linalg.norm(weighed, axis=1, keepdims=True)
+    return np.asarray(weighed / np.maximum(lengths, 1e-9), np.float32)
 
 
 def joins_of(vectors: Rows, apart: Iterable[tuple[int, int]] = ()) -> list[Join]:

@@ -243,7 +243,8 @@ class SampleProposals(NamedTuple):
 _FEATURES = (
     f"SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint, "
     f"o.video, o.time, {POST} AS post, "
-    "s.label, s.score, s.track FROM sample s LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
+    "s.label, s.score, s.track FROM sample s "
+    "LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
     "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "
     f"{same_region('q')}"
 )

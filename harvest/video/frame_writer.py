@@ -187,15 +187,15 @@ class FrameWriter:
         )
 
     def _store(self, task: VideoTask, picked: tuple[StoredFrame, ...] | list[StoredFrame]) -> None:
-        for one in picked:
+        for frame in picked:
             task.frames += 1
-            origin = self._origin(task.video, one)
-            stamp = f"{one.measured.sha256[:16]}"
+            origin = self._origin(task.video, frame)
+            stamp = f"{frame.measured.sha256[:16]}"
             if not self._intake.knows(origin, stamp):
-                outcome = Outcome(origin.key, one.measured)
+                outcome = Outcome(origin.key, frame.measured)
                 self._intake.take(origin, outcome, stamp, store=task.store)
-            if self._follower is not None and one.faces:
-                self._follower.record(self._dataset, one.measured.sha256, origin, one.faces)
+            if self._follower is not None and frame.faces:
+                self._follower.record(self._dataset, frame.measured.sha256, origin, frame.faces)
 
     def _origin(self, video: VideoAtHand, frame: StoredFrame) -> Origin:
         return replace(

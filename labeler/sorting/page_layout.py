@@ -30,7 +30,8 @@ def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> l
     """Return the numbers of samples that belong together, each sample in one stack, most of one.
 
     A track is one. Else a stack goes on as long as the next frame is near the last one and looks
-    like the first one, so that a slow pan does not end at somebody else. Rows in `split` stay alone.
+    like the first one, so that a slow pan does not end at somebody else. Rows in `split` stay
+    alone.
     """
     vectors, there = UNCENTRED.vectors([like.descriptor for like in likes])
     stacks: list[list[int]] = []

@@ -47,7 +47,7 @@ SMALLEST = 16
 Look = npt.NDArray[np.float32]
 
 
-class FoundFace(NamedTuple):
+class SeenFace(NamedTuple):
     """A face of a small frame, the colours around it, and the look of it."""
 
     face: Face
@@ -55,7 +55,7 @@ class FoundFace(NamedTuple):
     look: Look
 
 
-SearchFrame = Callable[[Pixels], Future[list[FoundFace]]]
+SearchFrame = Callable[[Pixels], Future[list[SeenFace]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class FrameSearch:
 
     detector: DetectorSpec
 
-    def __call__(self, pixels: Pixels) -> list[FoundFace]:
+    def __call__(self, pixels: Pixels) -> list[SeenFace]:
         """Return the faces of a frame."""
         return [
-            FoundFace(
+            SeenFace(
                 face,
                 colour_layout(np.asarray(cut(pixels, _grown(face.box)))),
                 _look(pixels, face.box),
@@ -95,13 +95,13 @@ class _SearchedFrame(NamedTuple):
 
     candidate: FrameCandidate
     small: Pixels
-    future: Future[list[FoundFace]]
+    future: Future[list[SeenFace]]
 
     def done(self) -> bool:
         """Whether its faces are known."""
         return self.future.done()
 
-    def result(self, search: SearchFrame) -> list[FoundFace]:
+    def result(self, search: SearchFrame) -> list[SeenFace]:
         """Return its faces in pixels of the whole frame; searched once more if a worker died."""
         try:
             seen = self.future.result()

@@ -24,7 +24,7 @@ from harvest.frames import FrameHarvest
 from harvest.video.frame_selector import SelectorState
 from harvest.video.inputs import VideoInput
 from harvest.video.sampling import Sampling
-from pipeline.episodes.chooser import FaceChooser, FoundFace, FrameSearch, SearchFrame
+from pipeline.episodes.chooser import FaceChooser, FrameSearch, SearchFrame, SeenFace
 
 _LETTERS = 8
 
@@ -69,8 +69,8 @@ class FaceFollower:
 
 
 def _at_once(search: FrameSearch) -> SearchFrame:
-    def searched(pixels: Pixels) -> Future[list[FoundFace]]:
-        future: Future[list[FoundFace]] = Future()
+    def searched(pixels: Pixels) -> Future[list[SeenFace]]:
+        future: Future[list[SeenFace]] = Future()
         future.set_result(search(pixels))
         return future
 

@@ -103,16 +103,16 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     @classmethod
     def recorded(cls, videos: tuple[str, ...], settings: str) -> EpisodesRequest:
         """Return the request behind the settings of a sampling that the catalogue has."""
-        told = dict(one.partition("=")[::2] for one in settings.split())
-        found_by, _, per_track = told["asked"].partition(";per_track=")
+        words = dict(one.partition("=")[::2] for one in settings.split())
+        found_by, _, per_track = words["asked"].partition(";per_track=")
         own: dict[str, Any] = {
-            "rate": round(1 / float(told.get("every", 5.0)), 6),
+            "rate": round(1 / float(words.get("every", 5.0)), 6),
             "per_track": int(per_track),
-            "limit": int(told["limit"]) if "limit" in told else None,
-            "crop_bars": "crop_bars" in told,
-            "keep_openings": "skip_openings" not in told,
+            "limit": int(words["limit"]) if "limit" in words else None,
+            "crop_bars": "crop_bars" in words,
+            "keep_openings": "skip_openings" not in words,
         }
-        own |= {name: f"{told[name]}s" for name in ("start", "end") if name in told}
+        own |= {name: f"{words[name]}s" for name in ("start", "end") if name in words}
         return cls(videos=videos, detector=_written(found_by), **own)
 
     def check(self, root: Path) -> None:

@@ -74,7 +74,7 @@ class OpenTrack:
         (x, y), (across, down) = _middle(self.box), _middle(face.box)
         self.speed = (across - x) / side / passed, (down - y) / side / passed
         self.box, self.ended, self.frames = face.box, time, self.frames + 1
-        self.colours = (self.colours + face.colours) / 2
+        self.colours = np.asarray((self.colours + face.colours) / 2, np.float32)
         self.best = max(self.best, face.score)
 
     def record(self, scene: int) -> FaceTrack:
