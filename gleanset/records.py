@@ -152,10 +152,14 @@ class FaceTrack:
 
 @dataclass(frozen=True, slots=True)
 class FollowedFace:
-    """A face in a frame that was kept, and the track that it is of."""
+    """A face in a frame that was kept, and the track that it is of.
 
-    crop: FaceCrop
+    One without a `crop` shows nothing that another frame of its track does not show as well.
+    """
+
+    face: Face
     track: FaceTrack
+    crop: FaceCrop | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -61,13 +61,12 @@ class Tracks:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def add(self, track: FaceTrack, frame: Origin, samples: Iterable[str]) -> None:
-        """Note that samples (keys) of a frame are of a track; what has one keeps it. In a write."""
+    def add(self, track: FaceTrack, frame: Origin, sample: str) -> None:
+        """Note that a sample (key) of a frame is of a track; what has one keeps it. In a write."""
         row = values_of(track) | {"video": frame.video, "scene": frame.scene}
         self._db.insert("track", row, how="INSERT OR IGNORE")
-        self._db.many(
-            "UPDATE sample SET track=? WHERE key=? AND track IS NULL",
-            [(track.name, key) for key in samples],
+        self._db.run(
+            "UPDATE sample SET track=? WHERE key=? AND track IS NULL", (track.name, sample)
         )
 
     def each(self, names: Collection[str] | None = None) -> Iterator[StoredTrack]:

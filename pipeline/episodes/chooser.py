@@ -37,8 +37,9 @@ LOOK = 24
 """Pixels of a side of what two frames of one face are compared by."""
 TWICE = 0.04
 """One minus the correlation of two looks: below it one shows nothing that the other does not."""
-GLIMPSE = 0.5
-"""Who is seen in one frame alone is kept where the detector is so sure."""
+SURE, GLIMPSE = 0.45, 0.55
+"""A track counts where the detector was once so sure, and one of a single frame where it was surer.
+What it mistakes for faces in films of other things is mostly below (docs/experiments.md)."""
 CUT_OFF = 0.5
 """What a face at the border of the frame is worth beside one wholly inside."""
 SMALLEST = 16
@@ -111,21 +112,37 @@ class _SearchedFrame(NamedTuple):
         return [one._replace(face=_scaled(one.face, scale)) for one in seen]
 
 
+class FaceInHand(NamedTuple):
+    """A face of a frame that may be kept: its track, what it looks like, how well that is seen."""
+
+    face: Face
+    track: OpenTrack
+    look: Look
+    quality: float
+
+    def shows(self, other: FaceInHand) -> bool:
+        """Return whether it shows what another one shows: the same track, looking the same."""
+        return self.track is other.track and self.unlike(other) < TWICE
+
+    def unlike(self, other: FaceInHand) -> float:
+        """Return one minus the correlation of both."""
+        return 1 - float(self.look @ other.look)
+
+
 @dataclass(eq=False)
 class FrameInHand:
-    """A frame that may be kept, with its faces, each with its track."""
+    """A frame that may be kept, with its faces; those by number in `kept` become samples."""
 
     candidate: FrameCandidate
-    faces: list[tuple[Face, OpenTrack]] = field(default_factory=list)
+    faces: list[FaceInHand]
+    kept: set[int] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class TrackPortrait:
-    """A frame that shows a track, how well it does, and what it looks like."""
+class TrackPortrait(NamedTuple):
+    """One of the frames that show a track best, and its face there."""
 
     frame: FrameInHand
-    quality: float
-    look: Look
+    face: FaceInHand
 
 
 class FaceChooser:
@@ -172,25 +189,31 @@ class FaceChooser:
     def _follow(self, searched: _SearchedFrame) -> None:
         candidate = searched.candidate
         seen = searched.result(self._search)
-        faces = [SceneFace(one.face.box, one.face.score, one.colours) for one in seen]
+        faces = [SceneFace(each.face.box, each.face.score, each.colours) for each in seen]
         tracks = self._tracker.feed(candidate.time, faces)
-        frame = FrameInHand(candidate, [(a.face, b) for a, b in zip(seen, tracks, strict=True)])
-        for face, track in zip(seen, tracks, strict=True):
-            held = self._portraits.setdefault(track.number, [])
+        frame = FrameInHand(
+            candidate,
+            [
+                FaceInHand(each.face, track, each.look, _quality(candidate, each.face))
+                for each, track in zip(seen, tracks, strict=True)
+            ],
+        )
+        for face in frame.faces:
+            held = self._portraits.setdefault(face.track.number, [])
             if min(face.face.box[2:]) >= SMALLEST:
-                self._hold(held, TrackPortrait(frame, _quality(candidate, face.face), face.look))
+                self._hold(held, TrackPortrait(frame, face))
 
     def _hold(self, held: list[TrackPortrait], portrait: TrackPortrait) -> None:
         """Keep the best of those that look alike, and of the others those that differ most."""
-        near = [one for one in held if _unlike(one, portrait) < TWICE]
+        near = [other for other in held if other.face.shows(portrait.face)]
         if near:
-            weakest = min(near, key=lambda one: one.quality)
-            if portrait.quality > weakest.quality:
+            weakest = min(near, key=lambda other: other.face.quality)
+            if portrait.face.quality > weakest.face.quality:
                 held[held.index(weakest)] = portrait
         else:
             held.append(portrait)
             if len(held) > self._per_track:
-                held.remove(min(held, key=lambda one: _worth(one, held)))
+                held.remove(min(held, key=lambda other: _worth(other, held)))
 
     def close(self) -> Iterator[FrameCandidate]:
         """Yield the frames that are kept of the scene."""
@@ -207,13 +230,24 @@ class FaceChooser:
         self._stretch = None
 
     def _chosen(self) -> dict[float, FrameInHand]:
-        """Return the frames by their times."""
-        chosen = {
-            portrait.frame.candidate.time: portrait.frame
+        """Return few frames, by their times, that show all that there is to be shown."""
+        left = [
+            portrait
             for track in self._tracker.tracks
             if _counts(track)
             for portrait in self._portraits[track.number]
-        }
+        ]
+        chosen: dict[float, FrameInHand] = {}
+        while left:
+            frame = max(
+                dict.fromkeys(portrait.frame for portrait in left),
+                key=lambda frame: sum(_gain(frame, portrait) for portrait in left),
+            )
+            chosen[frame.candidate.time] = frame
+            for number, face in enumerate(frame.faces):
+                if any(face.shows(portrait.face) for portrait in left):
+                    frame.kept.add(number)
+            left = [portrait for portrait in left if not _gain(frame, portrait)]
         return dict(sorted(chosen.items()))
 
     def faces(
@@ -221,18 +255,24 @@ class FaceChooser:
     ) -> tuple[FollowedFace, ...]:
         """Cut the faces of a frame that is kept, as any search does: from its stored bytes."""
         pixels = np.asarray(decode(data).pixels)
-        return tuple(
-            FollowedFace(
-                self._cutter.cut(measured.sha256, pixels, face), track.record(candidate.scene)
-            )
-            for face, track in self._kept[candidate.time].faces
-            if _counts(track) and not self._cutter.too_small(face)
-        )
+        frame = self._kept[candidate.time]
+        followed = []
+        for number, each in enumerate(frame.faces):
+            if _counts(each.track):
+                keep = number in frame.kept and not self._cutter.too_small(each.face)
+                crop = self._cutter.cut(measured.sha256, pixels, each.face) if keep else None
+                followed.append(FollowedFace(each.face, each.track.record(candidate.scene), crop))
+        return tuple(followed)
+
+
+def _gain(frame: FrameInHand, portrait: TrackPortrait) -> float:
+    """Return how well a frame shows what a portrait shows; 0 where it does not."""
+    return max((f.quality for f in frame.faces if f.shows(portrait.face)), default=0.0)
 
 
 def _counts(track: OpenTrack) -> bool:
     """Return whether a track is surely one of a face."""
-    return track.frames > 1 or track.best >= GLIMPSE
+    return track.best >= (SURE if track.frames > 1 else GLIMPSE)
 
 
 def _scaled(face: Face, scale: float) -> Face:
@@ -252,11 +292,7 @@ def _quality(candidate: FrameCandidate, face: Face) -> float:
     return float(face.score * np.log1p(sharp) * np.log1p(side) * (CUT_OFF if cut_off else 1.0))
 
 
-def _unlike(one: TrackPortrait, other: TrackPortrait) -> float:
-    return 1 - float(one.look @ other.look)
-
-
 def _worth(portrait: TrackPortrait, held: list[TrackPortrait]) -> float:
     """Return what a portrait adds to the others of its track."""
-    nearest = min(_unlike(portrait, one) for one in held if one is not portrait)
-    return nearest * portrait.quality
+    others = (other.face for other in held if other is not portrait)
+    return min(map(portrait.face.unlike, others)) * portrait.face.quality

@@ -52,7 +52,8 @@ class FaceFollower:
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
     ) -> None:
         """Write the faces of a frame, and of which track each is. Call inside a write."""
-        crops = [one.crop for one in faces]
+        crops = [one.crop for one in faces if one.crop is not None]
+        others = [one.face for one in faces if one.crop is None]
         if not dataset.images.row_id(sha256):  # taken down, and never comes back
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
@@ -60,12 +61,13 @@ class FaceFollower:
         detector = self.detector
         cut = str(self.cutter.settings)
         settings = detector.build().settings
-        dataset.faces.record(sha256, detector.name, settings, crops, cut=cut)
+        dataset.faces.record(sha256, detector.name, settings, crops, cut=cut, small=others)
         # Tracks are numbered anew in each sampling of a video.
         start = hashlib.sha256(f"{frame.video} {self.sampling.settings}".encode()).hexdigest()
         for face in faces:
-            track = replace(face.track, name=f"{start[:_LETTERS]}-{face.track.name}")
-            Tracks(dataset.db).add(track, frame, [face.crop.key])
+            if face.crop is not None:
+                track = replace(face.track, name=f"{start[:_LETTERS]}-{face.track.name}")
+                Tracks(dataset.db).add(track, frame, face.crop.key)
 
 
 def _at_once(search: FrameSearch) -> SearchFrame:

@@ -24,8 +24,12 @@ FAR = 1.1
 second; what moves on as before may be farther."""
 LARGER = 1.6
 """It becomes at most so many times larger or smaller."""
-UNLIKE = 0.45
-"""Colour layouts of one face are nearer than that from look to look (docs/experiments.md)."""
+UNLIKE, UNLIKE_HERE = 1.0, 2.2
+"""Colour layouts of one face are nearer than that from look to look, of which eyes that close are
+one: two people are at 1.05 and more. Where a face stays in its place and as large, it may change
+more: only a cut that was missed would put somebody else there (docs/experiments.md)."""
+HERE, AS_LARGE = 0.3, 1.15
+"""So many sides away is the same place; so many times larger or smaller is as large."""
 NEVER = 1e6
 
 
@@ -59,7 +63,9 @@ class OpenTrack:
         larger = abs(math.log(_side(face.box) / _side(self.box)))
         unlike = float(np.linalg.norm(face.colours - self.colours))
         far = FAR + passed / 2
-        if apart > far or larger > math.log(LARGER) or unlike > UNLIKE:
+        stays = apart <= HERE and larger <= math.log(AS_LARGE)
+        most = UNLIKE_HERE if stays else UNLIKE
+        if apart > far or larger > math.log(LARGER) or unlike > most:
             return NEVER
         return apart / far + larger + 2 * unlike / UNLIKE
 
