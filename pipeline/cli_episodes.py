@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
@@ -28,4 +30,23 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
     return carry_out(job, request)
 
 
-COMMANDS = (episodes,)
+@click.command(cls=Command, epilog="Example: gleanset timeline -d my-dataset")
+@job_options()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where to write them. Default: in the dataset.",
+)
+def timeline(job: CommandJob, out: Path | None) -> Result:
+    """Write who is on screen when: a page, timeline.html, and the cut list of each person as CSV.
+
+    Of the tracks of gleanset episodes: each is who most of it are labelled.
+    """
+    from pipeline.episodes.timeline import write_timelines
+
+    with job.open() as dataset:
+        return write_timelines(dataset, out or dataset.root)
+
+
+COMMANDS = (episodes, timeline)

@@ -92,6 +92,10 @@ class Tracks:
         """Return how many there are."""
         return self._db.number("SELECT count(*) FROM track")
 
+    def videos(self) -> dict[str, tuple[str, float | None]]:
+        """Return the name and length (seconds) of each video that was sampled, by its content."""
+        return self._db.mapping("SELECT sha256, name, max(duration) FROM video GROUP BY sha256")
+
     def named(self, name: str) -> StoredTrack | None:
         """Return the track of that name; None where there is none."""
         return next(self.each([name]), None)
