@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from labeler.export.formats.base import ExportFormat
+from labeler.export.formats.captions import CAPTIONS, CAPTIONS_WHOLE
 from labeler.export.formats.class_folders import CSV, IMAGEFOLDER
 from labeler.export.formats.coco import COCO
 from labeler.export.formats.huggingface import HUGGINGFACE, PARQUET
@@ -14,6 +15,8 @@ from labeler.export.formats.webdataset import WEBDATASET
 Format = Literal[
     "imagefolder",
     "csv",
+    "captions",
+    "captions-whole",
     "huggingface",
     "parquet",
     "webdataset",
@@ -25,6 +28,8 @@ Format = Literal[
 FORMS: dict[Format, ExportFormat] = {
     "imagefolder": IMAGEFOLDER,
     "csv": CSV,
+    "captions": CAPTIONS,
+    "captions-whole": CAPTIONS_WHOLE,
     "huggingface": HUGGINGFACE,
     "parquet": PARQUET,
     "webdataset": WEBDATASET,
