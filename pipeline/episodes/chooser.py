@@ -35,7 +35,7 @@ ROOM = 0.15
 """Around a face, in its sizes: hair tells more than skin."""
 LOOK = 24
 """Pixels of a side of what two frames of one face are compared by."""
-TWICE = 0.04
+TWICE = 0.07
 """One minus the correlation of two looks: below it one shows nothing that the other does not."""
 SURE, GLIMPSE = 0.45, 0.55
 """A track counts where the detector was once so sure, and one of a single frame where it was surer.

@@ -85,7 +85,8 @@ class OpenTrack:
 
     def record(self, scene: int) -> FaceTrack:
         """Return what is known of it."""
-        return FaceTrack(f"{scene}-{self.number}", self.begun, self.ended, self.frames)
+        begun, ended = round(self.begun, 6), round(self.ended, 6)
+        return FaceTrack(f"{scene}-{self.number}", begun, ended, self.frames)
 
 
 @dataclass
