@@ -154,7 +154,7 @@ class FaceTrack:
 class FollowedFace:
     """A face in a frame that was kept, and the track that it is of.
 
-    One without a `crop` shows nothing that another frame of its track does not show as well.
+    One that is too small to be cut has no `crop`.
     """
 
     face: Face

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -131,11 +131,10 @@ class FaceInHand(NamedTuple):
 
 @dataclass(eq=False)
 class FrameInHand:
-    """A frame that may be kept, with its faces; those by number in `kept` become samples."""
+    """A frame that may be kept, with its faces."""
 
     candidate: FrameCandidate
     faces: list[FaceInHand]
-    kept: set[int] = field(default_factory=set)
 
 
 class TrackPortrait(NamedTuple):
@@ -244,9 +243,6 @@ class FaceChooser:
                 key=lambda frame: sum(_gain(frame, portrait) for portrait in left),
             )
             chosen[frame.candidate.time] = frame
-            for number, face in enumerate(frame.faces):
-                if any(face.shows(portrait.face) for portrait in left):
-                    frame.kept.add(number)
             left = [portrait for portrait in left if not _gain(frame, portrait)]
         return dict(sorted(chosen.items()))
 
@@ -255,13 +251,12 @@ class FaceChooser:
     ) -> tuple[FollowedFace, ...]:
         """Cut the faces of a frame that is kept, as any search does: from its stored bytes."""
         pixels = np.asarray(decode(data).pixels)
-        frame = self._kept[candidate.time]
         followed = []
-        for number, each in enumerate(frame.faces):
-            if _counts(each.track):
-                keep = number in frame.kept and not self._cutter.too_small(each.face)
-                crop = self._cutter.cut(measured.sha256, pixels, each.face) if keep else None
-                followed.append(FollowedFace(each.face, each.track.record(candidate.scene), crop))
+        for face, track, *_ in self._kept[candidate.time].faces:
+            if _counts(track):
+                small = self._cutter.too_small(face)
+                crop = None if small else self._cutter.cut(measured.sha256, pixels, face)
+                followed.append(FollowedFace(face, track.record(candidate.scene), crop))
         return tuple(followed)
 
 

@@ -53,7 +53,7 @@ class FaceFollower:
     ) -> None:
         """Write the faces of a frame, and of which track each is. Call inside a write."""
         crops = [one.crop for one in faces if one.crop is not None]
-        others = [one.face for one in faces if one.crop is None]
+        small = [one.face for one in faces if one.crop is None]
         if not dataset.images.row_id(sha256):  # taken down, and never comes back
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
@@ -61,7 +61,7 @@ class FaceFollower:
         detector = self.detector
         cut = str(self.cutter.settings)
         settings = detector.build().settings
-        dataset.faces.record(sha256, detector.name, settings, crops, cut=cut, small=others)
+        dataset.faces.record(sha256, detector.name, settings, crops, cut=cut, small=small)
         # Tracks are numbered anew in each sampling of a video.
         start = hashlib.sha256(f"{frame.video} {self.sampling.settings}".encode()).hexdigest()
         for face in faces:

@@ -85,7 +85,6 @@ def test_each_face_is_followed_through_its_shot_and_no_further(followed: Dataset
         samples = [followed.samples.get(key) for key in stored.samples]
         middles = [one.box.x + one.box.width / 2 for one in samples if one]
         assert np.ptp(middles) < 80
-        assert 1 <= len(samples) <= 4
         assert all(one is not None and one.image in places for one in samples)
 
 
@@ -169,6 +168,8 @@ def rows_of(root: Path) -> list[Any]:
         return sorted(samples) + [stored.track for stored in tracks_of(dataset)]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_was_killed_goes_on_and_ends_as_a_calm_one(tmp_path: Path) -> None:
     line = ["episodes", EPISODE, "--to", "22s", "--keep-openings", "--json"]
     calm = run_here("pipeline.cli", *line, "-d", tmp_path / "calm")

@@ -74,7 +74,7 @@ def captioned(folder: Path, picture: str) -> str | None:
 
 _READING = (
     "from pathlib import Path\n\n"
-    '{0} = [(file.with_suffix(".txt").read_text(), file) for file in Path("%s{0}").rglob("*.*g")]'
+    '{0} = [(file, file.read_text().strip()) for file in Path("%s{0}").rglob("*.txt")]'
 )
 CAPTIONS = ExportFormat(
     pictures="class folders",
