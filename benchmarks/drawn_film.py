@@ -35,6 +35,7 @@ MOUTHS = ("smile", "flat", "open", "grin")
 PEOPLE = 10
 
 Pixels = npt.NDArray[np.uint8]
+Cover = npt.NDArray[np.float32]
 
 
 class SeenFace(NamedTuple):
@@ -131,12 +132,10 @@ class Sprites:
     """Heads that were painted, each with how much it covers of what lies behind (0..1)."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, int, str, bool], tuple[Pixels, npt.NDArray[np.float32]]] = {}
+        self._made: dict[tuple[str, int, str, bool], tuple[Pixels, Cover]] = {}
         self._backdrops: dict[int, Pixels] = {}
 
-    def of(
-        self, who: Character, pose: int, mouth: str, blinks: bool
-    ) -> tuple[Pixels, npt.NDArray[np.float32]]:
+    def of(self, who: Character, pose: int, mouth: str, blinks: bool) -> tuple[Pixels, Cover]:
         """Return the colours (N x N x 3) and the cover (N x N x 1) of a head."""
         key = who.name, pose, mouth, blinks
         if key not in self._made:
@@ -177,18 +176,17 @@ def _painted(figure: Figure, side: int, blinks: bool, grey: int) -> Pixels:
 
 
 def film_frames(
-    shots: list[FilmShot], size: tuple[int, int], seed: int, sprites: Sprites | None = None
+    shots: list[FilmShot], size: tuple[int, int]
 ) -> Iterator[tuple[int, Pixels, list[SeenFace]]]:
     """Yield (shot, RGB frame, faces) of all frames."""
-    sprites = sprites or Sprites()
+    sprites = Sprites()
     before: Pixels | None = None
     for number, shot in enumerate(shots):
-        dice = random.Random(f"{seed} {number}")
         frame, faces = None, []
         count = round(shot.seconds * FPS)
         for at in range(count):
             if at % shot.held == 0 or frame is None:
-                frame, faces = _draw(shot, at / max(count - 1, 1), at, size, sprites, dice)
+                frame, faces = _draw(shot, at / max(count - 1, 1), at, size, sprites)
             shown, mix = frame, at / (FADE * FPS)
             if before is not None and shot.fades and mix < 1:
                 shown = cv2.addWeighted(frame, mix, before, 1 - mix, 0)
@@ -196,7 +194,10 @@ def film_frames(
         before = frame
 
 
-def _draw(shot, share, at, size, sprites, dice):  # type: ignore[no-untyped-def]
+def _draw(
+    shot: FilmShot, share: float, at: int, size: tuple[int, int], sprites: Sprites
+) -> tuple[Pixels, list[SeenFace]]:
+    """Return frame number `at` of a shot, of which `share` is over, and who is where on it."""
     stage = sprites.backdrop(shot.backdrop).copy()
     faces = []
     for number, walk in enumerate(shot.walks):
@@ -228,7 +229,10 @@ def _draw(shot, share, at, size, sprites, dice):  # type: ignore[no-untyped-def]
     return frame, seen
 
 
-def _put(stage, drawn, walk, where):  # type: ignore[no-untyped-def]
+def _put(
+    stage: Pixels, drawn: tuple[Pixels, Cover], walk: Walk, where: tuple[float, float, float]
+) -> SeenFace:
+    """Put a head on the stage; its face, in pixels of the stage."""
     colours, cover = drawn
     head = where[2] * STAGE[1]
     scale = head / SPRITE
@@ -252,7 +256,7 @@ def _put(stage, drawn, walk, where):  # type: ignore[no-untyped-def]
     )
 
 
-def _hide(stage, shot, share):  # type: ignore[no-untyped-def]
+def _hide(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None:
     """Let something go by in front; where it is now (left, right), in pixels of the stage."""
     if shot.hidden_by is None:
         return None
@@ -264,7 +268,7 @@ def _hide(stage, shot, share):  # type: ignore[no-untyped-def]
     return a, b
 
 
-def _hidden(face, others, gone):  # type: ignore[no-untyped-def]
+def _hidden(face: SeenFace, others: list[SeenFace], gone: tuple[int, int] | None) -> float:
     """Return the part of a face that those in front of it, or what goes by, cover."""
     parts = [0.0]
     if gone:
@@ -280,11 +284,7 @@ def _hidden(face, others, gone):  # type: ignore[no-untyped-def]
 
 
 def write_film(
-    path: Path,
-    seconds: float,
-    seed: int,
-    size: tuple[int, int] = (1920, 1080),
-    sprites: Sprites | None = None,
+    path: Path, seconds: float, seed: int, size: tuple[int, int] = (1920, 1080)
 ) -> list[tuple[int, list[SeenFace]]]:
     """Encode an episode as H.264; return (shot, faces) of each of its frames."""
     truth = []
@@ -297,7 +297,7 @@ def write_film(
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE) as ffmpeg:
         assert ffmpeg.stdin is not None
-        for shot, frame, faces in film_frames(shots, size, seed, sprites):
+        for shot, frame, faces in film_frames(shots, size):
             truth.append((shot, faces))
             ffmpeg.stdin.write(np.ascontiguousarray(frame).data)
         ffmpeg.stdin.close()

@@ -37,7 +37,7 @@ BESIDE = 2.0
 mirror or a photograph shows one twice."""
 
 
-SCATTER, WITHIN = 800, 0.03
+SCATTER, WITHIN = 200, 0.03
 """So many differences within tracks tell which directions these lie along; those whose variance is
 this share of the greatest count half (docs/experiments.md)."""
 

@@ -150,6 +150,9 @@ class FrameWriter:
         if known is not None and known.state == "missing":
             return True
         self.left_out["opening"] += 1
+        for face in frame.faces:
+            if face.crop is not None and self._dataset.samples.get(face.crop.key) is None:
+                self._dataset.crop_path(face.crop.key).unlink(missing_ok=True)
         return False
 
     def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:

@@ -86,16 +86,16 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
 
     Raises `InputUnusable` where there are none.
     """
-    found = Tracks(dataset.db)
+    stored_tracks = Tracks(dataset.db)
     by_video: dict[str, list[StoredTrack]] = defaultdict(list)
-    for stored in found.each():
+    for stored in stored_tracks.each():
         by_video[stored.video].append(stored)
     if not by_video:
         raise InputUnusable(
             "nobody was followed in any video of this dataset",
             f"follow the faces of some: gleanset episodes VIDEO {dataset.option}",
         )
-    videos = found.videos()
+    videos = stored_tracks.videos()
     thumbnails = Thumbnails(dataset, FACE)
     timelines = []
     for sha256, tracks in by_video.items():
