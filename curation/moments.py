@@ -1,10 +1,10 @@
 """Moments: samples that must not be learnt from and judged by at once.
 
 Two samples are of one moment when they come from the same image, the same scene of a
-video or frames less than a second apart, the same post, when they are duplicates, or when they
-look alike. A copy that was set aside still ties: what was found beside it belongs with the copy
-that is kept. Ties are chained, so moments are the connected components of that graph: it is
-better to keep too much together than to leak a test picture into training.
+video or frames less than a second apart, the same track of a face, the same post, when they are
+duplicates, or when they look alike. A copy that was set aside still ties: what was found beside it
+belongs with the copy that is kept. Ties are chained, so moments are the connected components of
+that graph: it is better to keep too much together than to leak a test picture into training.
 
 Splits, validation cuts, folds, bounds and intervals all take their moments from here, and all of
 the catalogue as it is now. What waits without a label ties nothing: frame after frame it would
@@ -178,6 +178,8 @@ def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
     yield "image", of_one[0].image
     if of_one[0].group is not None:
         yield "group", of_one[0].group
+    if of_one[0].track is not None:
+        yield "track", of_one[0].track
     for tie in of_one:
         if tie.post is not None:
             yield "post", tie.post

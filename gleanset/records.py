@@ -137,6 +137,32 @@ class FaceCrop:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceTrack:
+    """A face that was followed through a scene of a video.
+
+    It was seen from `begun` to `ended` (seconds), in so many `frames` of those that were searched.
+    Its `name` is one among the tracks of its sampling of the video.
+    """
+
+    name: str
+    begun: float
+    ended: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedFace:
+    """A face in a frame that was kept, and the track that it is of.
+
+    One that is too small to be cut has no `crop`.
+    """
+
+    face: Face
+    track: FaceTrack
+    crop: FaceCrop | None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """What gets a label: a region of an image, or the whole of it.
 
@@ -144,7 +170,8 @@ class Sample:
     same string for all members of a duplicate group or moment. The region is `box` turned
     clockwise by `angle` degrees about its centre; where it leaves the image, it is padded.
     `fold` counts from 1, where the split was one into folds.
-    One that is not `kept` was set aside: another one of its group is better.
+    One that is not `kept` was set aside: another one of its group is better. `track` is the same
+    string for all in which one face was followed through a scene.
     """
 
     key: str
@@ -163,6 +190,7 @@ class Sample:
     angle: float = 0.0
     fold: int | None = None
     kept: bool = True
+    track: str | None = None
 
     @property
     def size(self) -> int:

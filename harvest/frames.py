@@ -6,7 +6,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.disk_estimate import VideoLength, check_space
+from harvest.video.frame_selector import FrameFollower
 from harvest.video.frame_writer import STAGE, FrameWriter
 from harvest.video.inputs import SampledBefore, UnusableInput, VideoAtHand, VideoFile, VideoInput
 from harvest.video.remote import remove_downloads
@@ -56,29 +57,45 @@ def harvest_frames(
     sampled at once, on a cluster each of them whole on one node. `left_out` counts the stretches
     without a frame of their own, by reason.
     """
-    wanted = sampling or Sampling()
-    inputs = list(videos)
-    find_ffmpeg()
-    with dataset.stage(STAGE) as scratch:
-        lengths = dict(_lengths(inputs))
-        _check_space(dataset, wanted, lengths)
-        total = sum(video.seconds for video in lengths.values()) or None
-        limit = FrameLimit(wanted.limit)
-        store = dataset.originals(scratch)
-        intake = Importer(dataset, STAGE, store, None if wanted.limit is None else limit.images)
-        writer = FrameWriter(dataset, intake, wanted, label, limit)
-        with (progress or Progress()).video_time("frames", total) as advance:
-            run = _Run(dataset, wanted, writer, intake, scratch, advance)
-            files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
-            run.over(inputs, _place(dataset.workers(workers, files=files)))
-        writer.settle()
-        remove_downloads(dataset)
-        intake.finish()
-    run.raise_if_nothing()
-    result = intake.result()
-    if writer.left_out:
-        result["left_out"] = dict(writer.left_out.most_common())
-    return result
+    return FrameHarvest(dataset, sampling or Sampling(), label, workers, progress).over(videos)
+
+
+@dataclass(frozen=True)
+class FrameHarvest:
+    """One run as `harvest_frames` makes it; with a `follower` frames are chosen by what is seen."""
+
+    dataset: Dataset
+    sampling: Sampling
+    label: str | None = None
+    workers: int = 0
+    progress: Progress | None = None
+    follower: FrameFollower | None = None
+
+    def over(self, videos: Iterable[VideoInput]) -> dict[str, object]:
+        """Add the frames of these videos; the counts of what happened."""
+        inputs = list(videos)
+        find_ffmpeg()
+        dataset, wanted = self.dataset, self.sampling
+        with dataset.stage(STAGE) as scratch:
+            lengths = dict(_lengths(inputs))
+            _check_space(dataset, wanted, lengths)
+            total = sum(video.seconds for video in lengths.values()) or None
+            limit = FrameLimit(wanted.limit)
+            store = dataset.originals(scratch)
+            intake = Importer(dataset, STAGE, store, None if wanted.limit is None else limit.images)
+            writer = FrameWriter(dataset, intake, wanted, self.label, limit, self.follower)
+            with (self.progress or Progress()).video_time("frames", total) as advance:
+                run = _Run(self, writer, intake, scratch, advance)
+                files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
+                run.over(inputs, _place(dataset.workers(self.workers, files=files)))
+            writer.settle()
+            remove_downloads(dataset)
+            intake.finish()
+        run.raise_if_nothing()
+        result = intake.result()
+        if writer.left_out:
+            result["left_out"] = dict(writer.left_out.most_common())
+        return result
 
 
 def _place(workers: Processes | Cluster) -> Threads | Cluster:
@@ -93,14 +110,14 @@ class _Run:
 
     def __init__(
         self,
-        dataset: Dataset,
-        sampling: Sampling,
+        harvest: FrameHarvest,
         writer: FrameWriter,
         intake: Importer,
         scratch: Path,
         advance: Callable[[float], None],
     ) -> None:
-        self._dataset, self._sampling, self._writer = dataset, sampling, writer
+        self._dataset, self._sampling, self._writer = harvest.dataset, harvest.sampling, writer
+        self._follower = harvest.follower
         self._intake, self._scratch, self._advance = intake, scratch, advance
         self._waiting: deque[tuple[int, VideoInput]] = deque()
         self._at_work: list[InputSampler] = []
@@ -194,7 +211,7 @@ class _Run:
                 self._good += 1
             else:
                 store = self._writer.store(next_video.sha256, self._scratch)
-                sampler.task = VideoTask(next_video, self._sampling, store)
+                sampler.task = VideoTask(next_video, self._sampling, store, follower=self._follower)
                 self._writer.resume(sampler.task)
                 sampler.task.most = sampler.share.rest
                 if sampler.task.most == 0:

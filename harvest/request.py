@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from harvest.preview import Preview
     from harvest.sources import Source
     from harvest.video.inputs import VideoInput
+    from harvest.video.sampling import Sampling
 
 Result = dict[str, object]
 NO_PROGRESS = Progress(quiet=True)
@@ -503,21 +504,18 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
 
         Addresses are not asked.
         """
-        from harvest.video.inputs import find_inputs, is_address
-
         self.sampling()
-        if not self.videos:
-            raise UsageError("no video is named", "write for instance: harvest frames ~/episodes")
-        find_inputs([video for video in self.videos if not is_address(video)], root)
+        check_videos(self.videos, root, self.COMMAND)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Sample the frames."""
         from harvest.frames import harvest_frames
 
+        sampling = self.sampling()
         return harvest_frames(
             dataset,
-            self._inputs(dataset.root, dataset),
-            self.sampling(),
+            video_inputs(self, dataset.root, dataset, sampling),
+            sampling,
             label=self.label,
             workers=self.workers or 0,
             progress=progress,
@@ -527,18 +525,44 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         """Show the videos that would be sampled, and about what that gives."""
         from harvest.preview import preview_frames
 
-        return preview_frames(view, dataset, self.sampling(), self._inputs(root, dataset))
+        sampling = self.sampling()
+        return preview_frames(view, dataset, sampling, video_inputs(self, root, dataset, sampling))
 
-    def _inputs(self, root: Path, dataset: Dataset | None) -> list[VideoInput]:
-        from harvest.video.inputs import find_inputs, is_address
 
-        if not any(map(is_address, self.videos)):
-            return find_inputs(self.videos, root)
-        # Only here: what the web needs takes as long to load as all the rest.
-        from harvest.video.remote import all_inputs
+class VideosAsked(Protocol):
+    """What names videos, some of which may be addresses."""
 
-        client = _client(dataset, self.allow_private)
-        return all_inputs(self.videos, dataset, root, self.sampling().settings, client)
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Files, folders, patterns, addresses."""
+
+    @property
+    def allow_private(self) -> bool:
+        """Whether addresses may be of this machine and private networks."""
+
+
+def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
+    """Raise `UsageError` where none is named, `InputUnusable` where there is none."""
+    from harvest.video.inputs import find_inputs, is_address
+
+    if not videos:
+        raise UsageError("no video is named", f"write for instance: {command} ~/episodes")
+    find_inputs([video for video in videos if not is_address(video)], root)
+
+
+def video_inputs(
+    asked: VideosAsked, root: Path, dataset: Dataset | None, sampling: Sampling
+) -> list[VideoInput]:
+    """Return the inputs that are meant, for a dataset at `root`; `sampling` is what is asked."""
+    from harvest.video.inputs import find_inputs, is_address
+
+    if not any(map(is_address, asked.videos)):
+        return find_inputs(asked.videos, root)
+    # Only here: what the web needs takes as long to load as all the rest.
+    from harvest.video.remote import all_inputs
+
+    client = _client(dataset, asked.allow_private)
+    return all_inputs(asked.videos, dataset, root, sampling.settings, client)
 
 
 class RetryRequest(Downloads, frozen=True, kw_only=True):

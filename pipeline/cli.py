@@ -27,6 +27,7 @@ from gleanset.completion import one_of, runs_here
 from gleanset.errors import UsageError
 from gleanset.settings import Settings, write_settings
 from pipeline.cli_completion import completion
+from pipeline.cli_episodes import COMMANDS as EPISODES
 from pipeline.cli_maintenance import COMMANDS as HOUSE
 from pipeline.cli_maintenance import doctor
 from pipeline.cli_snapshots import COMMANDS as SNAPSHOTS
@@ -79,7 +80,7 @@ class Programs(CommandGroup):
 commands = group(
     "gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.", Programs
 )
-for command in (completion, doctor, *HOUSE, *SNAPSHOTS):
+for command in (completion, doctor, *EPISODES, *HOUSE, *SNAPSHOTS):
     commands.add_command(command)
 KINDS = (
     "images",
@@ -92,6 +93,7 @@ KINDS = (
     "runs",
     "proposals",
     "stacks",
+    "tracks",
     "snapshots",
     "colours",
     "reports",

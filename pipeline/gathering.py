@@ -13,12 +13,13 @@ from gleanset import Dataset
 from gleanset.work.progress import Progress
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from harvest.sources import source_named
+from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import Recipe
 
 Result = dict[str, object]
 Stage = tuple[str, Callable[[Dataset], Result]]
 Check = Callable[[], object]
-Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest
+Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | EpisodesRequest
 _NAMED = 3
 
 
@@ -46,6 +47,8 @@ class Gathering:
             yield f"{', '.join(keyword.source)} {_short(words)}", self._stage(keyword)
         for frames in recipe.frames:
             yield f"frames {_short(frames.videos)}", self._stage(frames)
+        for episodes in recipe.episodes:
+            yield f"episodes {_short(episodes.videos)}", self._stage(episodes)
 
     def checks(self, root: Path) -> Iterator[Check]:
         """Yield what finds mistakes in names and values before anything is begun: each may raise.
@@ -56,7 +59,7 @@ class Gathering:
             yield partial(source_named, option.partition(".")[0])
         recipe = self.recipe
         parts: list[Source] = [*recipe.folder, *recipe.urls, *recipe.keyword, *recipe.frames]
-        for part in parts:
+        for part in (*parts, *recipe.episodes):
             yield partial(self._check, part, root)
 
     def _check(self, part: Source, root: Path) -> None:

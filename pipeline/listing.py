@@ -27,7 +27,9 @@ from gleanset.db.images import NOWHERE, PlaceFound
 from gleanset.db.proposals import PresortedSample, Proposal, proposed_samples
 from gleanset.db.proposals import stacks as stacks_that_wait
 from gleanset.db.quality import Quality, QualityMeasures
+from gleanset.db.samples import SplitGroups
 from gleanset.db.snapshots import Snapshots
+from gleanset.db.tracks import Tracks
 from gleanset.db.visitors import (
     STATUSES,
     AlikeImage,
@@ -39,7 +41,18 @@ from gleanset.db.visitors import (
 from gleanset.errors import UsageError
 from gleanset.files.atomic import whole_file
 from gleanset.files.parquet import Column, parquet_file
-from gleanset.records import Box, Decision, Face, Image, Origin, Rejection, Run, Sample, Snapshot
+from gleanset.records import (
+    Box,
+    Decision,
+    Face,
+    FaceTrack,
+    Image,
+    Origin,
+    Rejection,
+    Run,
+    Sample,
+    Snapshot,
+)
 from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
@@ -167,6 +180,18 @@ def stacks(dataset: Dataset) -> Iterator[Line]:
         yield line | {"samples": list(stack.waiting)}
 
 
+def tracks(dataset: Dataset) -> Iterator[Line]:
+    """Yield the faces that were followed through a scene, by video and time; `label` is what most
+    of a track are labelled.
+    """
+    titles = SplitGroups(dataset.db).videos()
+    for stored in Tracks(dataset.db).each():
+        line = _renamed(_plain(stored.track), "name", "track")
+        line |= {"video": stored.video, "title": titles.get(stored.video), "scene": stored.scene}
+        line |= {"label": stored.label, "waiting": len(stored.waiting)}
+        yield line | {"samples": list(stored.samples)}
+
+
 def reports(dataset: Dataset) -> Iterator[Line]:
     """Yield what visitors said of answers, with the reports that claim another class of a face."""
     rivals = disputed(dataset)
@@ -201,6 +226,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "runs": lambda dataset: map(_plain, dataset.runs.each()),
     "proposals": proposals,
     "stacks": stacks,
+    "tracks": tracks,
     "snapshots": lambda dataset: map(_plain, Snapshots(dataset.db).each()),
     "colours": colours,
     "reports": reports,
@@ -254,6 +280,9 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "runs": _columns(Run),
     "proposals": _PROPOSED,
     "stacks": {"stack": "string", "size": "int64", "decided": "int64", "samples": ["string"]},
+    "tracks": _columns(FaceTrack, name="track")
+    | dict.fromkeys(("video", "title"), "string")
+    | {"scene": "int64", "label": "string", "waiting": "int64", "samples": ["string"]},
     "snapshots": _columns(Snapshot),
     "reports": VISIT | _columns(Claim) | {"disputed_by": ["int64"]},
     "takedowns": VISIT

@@ -17,6 +17,7 @@ from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSett
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from labeler.balance import BalanceSettings
 from labeler.export.options import ExportOptions
+from pipeline.episodes.request import EpisodesRequest
 from pipeline.shipped import bundled
 
 OWN_PLACES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
@@ -63,6 +64,7 @@ class Recipe(TomlTable, frozen=True):
     urls: list[UrlsRequest] = msgspec.field(default_factory=list)
     keyword: list[KeywordRequest] = msgspec.field(default_factory=list)
     frames: list[FramesRequest] = msgspec.field(default_factory=list)
+    episodes: list[EpisodesRequest] = msgspec.field(default_factory=list)
     crop: CropSettings = CropSettings()
     work: WorkSettings | None = None
     dedup: bool = False

@@ -106,7 +106,9 @@ class Stages:
         yield lambda: FaceSearch().spec(recipe.crop).build()
 
     def _faces(self, dataset: Dataset) -> Result:
-        return FaceSearch().run(dataset, self.progress, self.recipe.crop)
+        # Frames of episodes have been searched.
+        search = FaceSearch(new=bool(self.recipe.episodes))
+        return search.run(dataset, self.progress, self.recipe.crop)
 
     def _dedup(self, dataset: Dataset) -> Result:
         finder = DuplicateFinder(dataset, progress=self.progress)

@@ -16,7 +16,13 @@ import numpy as np
 from baseline.judge.calibration import calibration_error
 from baseline.judge.intervals import share_at_most
 from baseline.presort.asking import least_sure, most_typical, oddness
-from curation.likeness.grouping import SOME, group_numbers, main_directions, walked
+from curation.likeness.grouping import (
+    SOME,
+    group_numbers,
+    main_directions,
+    told_by_tracks,
+    walked,
+)
 from curation.likeness.recommend import (
     Flags,
     Floats,
@@ -129,14 +135,23 @@ def _ordered(
     )
     if before is not None and before.serves(keys, decided):
         return before
-    pulled = vectors
+    names = np.array([sample.track or sample.key for sample in samples])
+    _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
+    pulled = told_by_tracks(vectors, _members(track))
     if learnt is not None:
         thought = PULL * np.sqrt(learnt.probabilities)
-        pulled = np.concatenate([vectors, thought], axis=1).astype(np.float32)
+        pulled = np.concatenate([pulled, thought], axis=1).astype(np.float32)
     place = np.zeros(len(pulled), np.int64)
     some = pulled[:: max(1, -(-len(pulled) // SOME))]
     place[walked(pulled @ main_directions(some))] = np.arange(len(pulled))
-    return LikenessOrder(keys, place, group_numbers(pulled, MOST_GROUPS), decided)
+    # A track is in one group, and counts as one there.
+    return LikenessOrder(keys, place, group_numbers(pulled[firsts], MOST_GROUPS)[track], decided)
+
+
+def _members(numbers: Indices) -> list[Indices]:
+    """Return the rows of each number."""
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
 
 
 def _rejected_share_at_most(

@@ -32,6 +32,16 @@ WALKED = 32
 """So few are walked one by one."""
 
 
+BESIDE = 10.0
+"""So much less alike are two who were seen beside each other in a picture: mostly two people, but a
+mirror or a photograph shows one twice. It is much, for it is one pair among all of two groups."""
+
+
+SCATTER, WITHIN = 200, 0.03
+"""So many differences within tracks tell which directions these lie along; those whose variance is
+this share of the greatest count half (docs/experiments.md)."""
+
+
 class Join(NamedTuple):
     """Two groups, by the number of a member of each, that are so much alike."""
 
@@ -40,9 +50,40 @@ class Join(NamedTuple):
     alike: float
 
 
-def joins_of(vectors: Rows) -> list[Join]:
-    """Return the joins that make one group of N rows of unit length, the most alike first."""
+def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> Rows:
+    """Return N rows of unit length, in which all of a track (one person) are what they are on
+    average, and what differs within tracks counts less: mouths, poses and light tell nobody apart.
+
+    After Cinbis, Verbeek and Schmid, "Unsupervised metric learning for face identification in TV
+    video" (2011), with the scatter within tracks in place of pairs. Rows of zeros stay as they are:
+    nothing is known of them.
+    """
+    there = np.asarray(vectors.any(axis=1))
+    several = (track for track in tracks if len(track) > 1)
+    followed = [rows for rows in ([r for r in some if there[r]] for some in several) if rows[1:]]
+    if not followed:
+        return vectors
+    scatter = np.concatenate([vectors[rows] - vectors[rows].mean(axis=0) for rows in followed])
+    some = scatter[:: -(-len(scatter) // SCATTER)]
+    _, spread, directions = np.linalg.svd(some, full_matrices=False)
+    shrunk = 1 / np.sqrt(1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN)
+    weighed = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
+    weighed[there] -= weighed[there].mean(axis=0)
+    for rows in followed:
+        weighed[rows] = weighed[rows].mean(axis=0)
+    lengths = np.linalg.norm(weighed, axis=1, keepdims=True)
+    return np.asarray(weighed / np.maximum(lengths, 1e-9), np.float32)
+
+
+def joins_of(vectors: Rows, apart: Iterable[tuple[int, int]] = ()) -> list[Join]:
+    """Return the joins that make one group of N rows of unit length, the most alike first.
+
+    Pairs of rows in `apart` were seen beside each other, which counts against them.
+    """
     alike = vectors @ vectors.T
+    for one, other in apart:
+        alike[one, other] -= BESIDE
+        alike[other, one] -= BESIDE
     np.fill_diagonal(alike, -np.inf)
     sizes = np.ones(len(vectors))
     chain: list[int] = []
@@ -76,10 +117,12 @@ def grouped(
     wanted: int,
     may_join: MayJoin | None = None,
     tied: Iterable[Sequence[int]] = (),
+    apart: Iterable[tuple[int, int]] = (),
 ) -> list[list[int]]:
     """Return the rows (N x D, of unit length) in `wanted` groups, or more where `may_join` forbids.
 
-    Rows that are `tied` are in one group, whatever else is said of them.
+    Rows that are `tied` are in one group, whatever else is said of them; `apart` is as in
+    `joins_of`.
     """
     members = {row: [row] for row in range(len(vectors))}
     home = list(range(len(vectors)))
@@ -92,7 +135,7 @@ def grouped(
 
     for first, second in (pair for rows in tied for pair in pairwise(rows)):
         join(home[first], home[second])
-    for each in joins_of(vectors):
+    for each in joins_of(vectors, apart):
         if len(members) <= wanted:
             break
         first, second = home[each.first], home[each.second]

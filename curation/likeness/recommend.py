@@ -359,7 +359,7 @@ def learn_classes(
     shared = Shared(
         hinted([number.get(sample.hint or "", -1) for sample in samples], taught.classes),
         shared_names([sample.ties for sample in samples], taught),
-        shared_names([(one.group,) if one.group else () for one in samples], taught),
+        shared_names([tuple(filter(None, (one.group, one.track))) for one in samples], taught),
     )
     made = recommend(vectors, taught, shared)
     for row, one in enumerate(samples):

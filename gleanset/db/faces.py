@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.fetches import Rejections
 from gleanset.db.rows import box_of, columns_of_box, record_of, region_of
+from gleanset.db.tracks import inherit_tracks
 from gleanset.db.values import dump, load, now, signed
 from gleanset.html.words import count
 from gleanset.records import HAND, Face, FaceCrop, Landmark, Region, Rejection
@@ -83,6 +84,7 @@ class Faces:
             self._db.run("DELETE FROM scan WHERE image=?", (image,))
             scan = {"image": image, "detector": detector, "settings": settings, "cut": cut}
             self._db.insert("scan", scan | {"at": now()})
+            inherit_tracks(self._db, image)
 
     def _put_aside(self, image: int) -> None:
         """Forget what a detector found, but for the boxes of samples that were decided on."""

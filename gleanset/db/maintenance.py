@@ -140,6 +140,9 @@ class Maintenance:
             )
             self._db.run("DELETE FROM report WHERE sha256=?", (sha256,))
             self._delete("image", [number])
+            self._db.run(
+                "DELETE FROM track WHERE NOT EXISTS(SELECT 1 FROM sample WHERE track=track.name)"
+            )
 
     def _delete(self, table: str, numbers: Sequence[int]) -> None:
         """Delete rows by `id`, first whatever refers to them, as the schema tells."""

@@ -112,6 +112,7 @@ class Merging:
         status = f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')"
         own |= {"image": "i.id", "face": _OUR_FACE, "status": status}
         self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)
+        self._copy("track", "o.name IN (SELECT track FROM main.sample)", "", {})
         self._copy("scan", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})
 
     def _add_classes(self) -> None:

@@ -16,6 +16,7 @@ from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.rows import record_of
 from gleanset.db.sorting import PROPOSED, WAITS
+from gleanset.db.tracks import Tracks
 from gleanset.db.values import dump, load, now
 from gleanset.errors import UsageError
 from gleanset.records import Box, Region
@@ -177,7 +178,8 @@ class PresortSample(NamedTuple):
     `group` is equal for copies of one picture; `ties` names what it shares with others: a scene
     of a video, a post. `hint` is None where its sources, or
     those of its copies, disagree. `refused` are the classes that a person said it is not. What is
-    not `kept` was set aside as a copy, and has a label. `region` is how it is cut now.
+    not `kept` was set aside as a copy, and has a label. `region` is how it is cut now; `track` is
+    equal for all that show one face that was followed.
     """
 
     key: str
@@ -189,6 +191,7 @@ class PresortSample(NamedTuple):
     refused: frozenset[str]
     kept: bool = True
     region: Region = Region(Box(0, 0, 0, 0))
+    track: str | None = None
 
 
 class PresortSamples:
@@ -217,12 +220,14 @@ class PresortSamples:
 
     def _made(self, rows: Sequence[Row]) -> Iterator[PresortSample]:
         classes = self._db.mapping("SELECT id, name FROM class")
-        for key, status, label, group, refused, scenes, posts, hint, kept, *cut in rows:
+        for key, status, label, group, refused, scenes, posts, hint, kept, track, *cut in rows:
             ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
             numbers = (int(part) for part in (refused or "").split(",") if part)
             said_no = frozenset(classes[one] for one in numbers if one in classes)
             region = Region(Box(*cut[:4]), cut[4])
-            yield PresortSample(key, status, label, group, ties, hint, said_no, bool(kept), region)
+            yield PresortSample(
+                key, status, label, group, ties, hint, said_no, bool(kept), region, track
+            )
 
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
@@ -231,7 +236,7 @@ _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
 _LIKE = (
     "SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
     "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
-    f"json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.x, s.y, s.w, s.h, s.angle "
+    f"json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.track, s.x, s.y, s.w, s.h, s.angle "
     "FROM ({page}) s "
     "LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id "
     "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key"
@@ -332,12 +337,18 @@ def stacks(db: Connection) -> list[LookAlikeStack]:
 
 
 def stack_named(db: Connection, name: str) -> LookAlikeStack:
-    """Return the stack of this id. Raises `UsageError` where there is none that waits."""
+    """Return the stack of this id, or the track of this name.
+
+    Raises `UsageError` where there is none that waits.
+    """
     stack = next((one for one in _every(db) if one.id == name), None)
+    if stack is None and (track := Tracks(db).named(name)) is not None:
+        decided = len(track.samples) - len(track.waiting)
+        stack = LookAlikeStack(name, track.waiting, decided)
     if stack is None:
         raise UsageError(
             f"there is no stack {name!r}: each presort makes them anew, of what is there then",
-            "see those that there are: gleanset list stacks",
+            "see those that there are: gleanset list stacks, gleanset list tracks",
         )
     if not stack.waiting:
         raise UsageError(

@@ -28,7 +28,7 @@ SET_ASIDE = "NOT s.kept AND s.status<>'retired'"
 _SAMPLE = (
     "SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score, "
     "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label, s.split, "
-    f's.grp AS "group", s.moment, s.fold, {HINT} AS hint '
+    f's.grp AS "group", s.moment, s.fold, s.track, {HINT} AS hint '
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
 )
 
@@ -217,6 +217,7 @@ class GroupEvidence(NamedTuple):
     scene: int | None
     time: float | None
     post: str | None
+    track: str | None
 
 
 class SplitGroups:
@@ -236,7 +237,7 @@ class SplitGroups:
             ("key",),
             within="SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), "
             "s.split, s.fold, s.moment, s.image, s.phash, s.grp, o.source, o.video, o.scene, "
-            f"o.time, {POST}, {_TIED} AS tied FROM ({{page}}) s "
+            f"o.time, {POST}, s.track, {_TIED} AS tied FROM ({{page}}) s "
             "LEFT JOIN class c ON c.id=s.label "
             "LEFT JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
         ):

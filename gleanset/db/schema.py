@@ -120,7 +120,8 @@ CREATE TABLE sample(  -- what gets a label: the crop of a face, or a whole image
     moment TEXT, split TEXT,  -- by the split plan in force
     angle REAL NOT NULL DEFAULT 0,
     size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL,
-    fold INTEGER);  -- of a k-fold split, from 1 on
+    fold INTEGER,  -- of a k-fold split, from 1 on
+    track TEXT);  -- of a face that was followed: all samples of it are of one person
 CREATE INDEX sample_image ON sample(image);
 CREATE INDEX sample_face ON sample(face);
 CREATE INDEX sample_label ON sample(label, image);
@@ -131,6 +132,13 @@ CREATE INDEX sample_group ON sample(grp) WHERE grp IS NOT NULL;
 CREATE INDEX sample_sharpness ON sample(sharpness, image);
 CREATE INDEX sample_size ON sample(size, image);
 CREATE INDEX sample_kept ON sample(kept, image) WHERE NOT kept;
+CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
+
+CREATE TABLE track(  -- a face that was followed through a scene of a video
+    name TEXT PRIMARY KEY,
+    video TEXT NOT NULL, scene INTEGER NOT NULL,
+    begun REAL NOT NULL, ended REAL NOT NULL,  -- seconds, from its first frame to its last one
+    frames INTEGER NOT NULL) WITHOUT ROWID;  -- that it was seen in, of those that were searched
 
 -- The journal: steps, and the four kinds of things that they did. No row is ever rewritten.
 
@@ -369,6 +377,13 @@ ALTER TABLE step DROP COLUMN name;
 ALTER TABLE class DROP COLUMN aliases;
 """
 
+_TRACKS = """
+ALTER TABLE sample ADD COLUMN track TEXT;
+CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
+CREATE TABLE track(name TEXT PRIMARY KEY, video TEXT NOT NULL, scene INTEGER NOT NULL,
+    begun REAL NOT NULL, ended REAL NOT NULL, frames INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
 
 class CatalogueSchema(NamedTuple):
     """`tables` are those of a new catalogue; `steps`, by ascending names, bring an older one there.
@@ -387,6 +402,10 @@ class CatalogueSchema(NamedTuple):
         return self.steps[-1][0] if self.steps else self.oldest
 
 
-SCHEMA = CatalogueSchema(TABLES, "0021-original-paths", (("0022-plain-names", _PLAIN_NAMES),))
+SCHEMA = CatalogueSchema(
+    TABLES,
+    "0021-original-paths",
+    (("0022-plain-names", _PLAIN_NAMES), ("0023-tracks", _TRACKS)),
+)
 OLDEST_COMMIT = "49a8f26"
 """The last development version that writes the `oldest` catalogues, and opens all before them."""

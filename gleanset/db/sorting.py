@@ -214,7 +214,8 @@ class SampleFeatures(NamedTuple):
 
     `descriptor` is None while unmeasured. `video`, `time` and `post` are those of one of its
     image's origins; `hint` is None where its image, or those of its copies, have several.
-    `label` is the class (row) that it has.
+    `label` is the class (row) that it has, `track` is equal for all that show one face that was
+    followed.
     """
 
     id: int
@@ -228,6 +229,7 @@ class SampleFeatures(NamedTuple):
     post: str | None
     label: int | None
     score: float | None
+    track: str | None = None
 
 
 class SampleProposals(NamedTuple):
@@ -241,7 +243,8 @@ class SampleProposals(NamedTuple):
 _FEATURES = (
     f"SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint, "
     f"o.video, o.time, {POST} AS post, "
-    "s.label, s.score FROM sample s LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
+    "s.label, s.score, s.track FROM sample s "
+    "LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
     "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "
     f"{same_region('q')}"
 )

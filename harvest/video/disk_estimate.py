@@ -18,6 +18,8 @@ _QUALITIES, _JPEG = (1, 50, 75, 85, 92, 97, 100), (0.03, 0.09, 0.13, 0.17, 0.23,
 _PNG = 1.0
 # Seconds from cut to cut and from key frame to key frame, in the middle of what is usual.
 _SHOT, _KEY_FRAME = 4.0, 3.0
+# Frames of a shot in which the faces of all that are in it can be kept.
+_SEEN = 3.0
 # A prediction may be too high by so much: near-duplicates and fades are not kept.
 _SURE = 4
 
@@ -42,6 +44,7 @@ def frames_of(sampling: Sampling, seconds: float) -> int:
         "keyframes": span / _KEY_FRAME,
         "scenes": scenes * sampling.per_scene,
         "useful": scenes + by_time,
+        "seen": min(scenes * _SEEN, by_time),
     }[sampling.mode]
     return min(int(number) + 1, sampling.limit or int(number) + 1)
 

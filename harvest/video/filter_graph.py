@@ -69,7 +69,7 @@ def make_plan(
     size = frame_size(sampling, wide, high)
     due = schedule(sampling, facts.start, size[0] * size[1])
     skip = "nokey" if sampling.mode == "keyframes" else None
-    if sampling.mode in ("useful", "scenes") and facts.skips_safely:
+    if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
         skip = "noref"
     thin = sampling.mode == "every" and facts.skips_safely
     # What Pillow decodes comes as RGB, whatever is made of it.

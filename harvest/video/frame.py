@@ -19,7 +19,7 @@ from PIL import Image
 
 from gleanset.files.store import sha256_of
 from gleanset.images.measure import phash_and_sharpness
-from gleanset.records import Measured
+from gleanset.records import Box, Measured
 from harvest.video.sampling import Sampling
 
 FrameQuality: TypeAlias = Literal["good", "black", "one colour", "blurred"]
@@ -146,6 +146,29 @@ class RawFrame:
         small[0], small[1] = planes[1:]
         shown = cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)[:high, :wide]
         return np.asarray(shown, dtype=np.uint8)
+
+    def reduced(self, longest: int) -> Plane:
+        """Return the picture (height, width, 3; RGB) with no side above so many pixels."""
+        part = min(longest / max(self.size), 1.0)
+        wide, high = (max(round(side * part / 2), 1) * 2 for side in self.size)
+        if self.rgb:
+            whole = np.asarray(self.whole())
+            return np.asarray(cv2.resize(whole, (wide, high), interpolation=cv2.INTER_AREA))
+        sizes = ((wide, high), (wide // 2, high // 2), (wide // 2, high // 2))
+        planes = (
+            cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+            for plane, size in zip(self._planes(), sizes, strict=True)
+        )
+        data = b"".join(plane.tobytes() for plane in planes)
+        small = RawFrame(data, (wide, high), rgb=False, bt709=self.bt709).bgr()
+        return np.ascontiguousarray(small[:, :, ::-1])
+
+    def grey_part(self, box: Box) -> Plane:
+        """Return the brightness within a box, as far as that lies in the picture."""
+        rows = slice(max(box.y, 0), max(box.y + box.height, 0))
+        columns = slice(max(box.x, 0), max(box.x + box.width, 0))
+        whole = np.asarray(self.grey) if self.rgb else self._planes()[0]
+        return whole[rows, columns]
 
     def _planes(self) -> tuple[Plane, Plane, Plane]:
         wide, high = self.size

@@ -6,11 +6,14 @@ What decides is a plain state, so that a run that was stopped goes on as if it h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
+from gleanset import Dataset
+from gleanset.records import FollowedFace, Measured, Origin
 from harvest.video.frame import RawFrame
 from harvest.video.sampling import Sampling
 
@@ -70,6 +73,44 @@ class SelectorState:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
+class FrameChooser(Protocol):
+    """Takes candidates in order of time; gives those that are kept when their stretch is over."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit is reached."""
+
+    def begins(self, stretch: tuple[int, int]) -> bool:
+        """Return whether a candidate in that stretch is the first one of it."""
+
+    def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
+        """Take a candidate that lies in a stretch. Another stretch must have been closed."""
+
+    def close(self) -> Iterator[FrameCandidate]:
+        """Yield what is kept of the stretch that is on."""
+
+    def faces(
+        self, candidate: FrameCandidate, data: bytes, measured: Measured
+    ) -> tuple[FollowedFace, ...]:
+        """Return the faces of a frame that is kept, whose file has these bytes; their crops lie
+        in the store then.
+        """
+
+
+class FrameFollower(Protocol):
+    """Makes what chooses the frames of a video by what is seen in them. Picklable for nodes."""
+
+    def chooser(self, state: SelectorState, limit: int | None) -> FrameChooser:
+        """Return the chooser of one video, which may give so many frames; `state` is that of a run
+        that was stopped.
+        """
+
+    def record(
+        self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
+    ) -> None:
+        """Write the faces of a frame whose image is in the catalogue. Call inside a write."""
+
+
 class FrameSelector:
     """Takes candidates in order of time; gives those that are kept when their stretch is over."""
 
@@ -113,6 +154,12 @@ class FrameSelector:
             self.state.seen += self._hashes
         self._stretch, self._held, self._hashes = None, [], []
         self._faults = Counter()
+
+    def faces(
+        self, candidate: FrameCandidate, data: bytes, measured: Measured
+    ) -> tuple[FollowedFace, ...]:
+        """Return none: these are chosen by how they look."""
+        return ()
 
     def _hold(self, candidate: FrameCandidate) -> None:
         """Keep no more pictures in memory than may be chosen."""

@@ -17,6 +17,7 @@ from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.stage import WAITING
 from harvest.importer import Importer
+from harvest.video.frame_selector import FrameFollower
 from harvest.video.inputs import VideoAtHand
 from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats
 from harvest.video.sampler import SamplingEnd, SamplingStep, StoredFrame
@@ -34,9 +35,10 @@ class FrameWriter:
         sampling: Sampling,
         label: str | None,
         limit: FrameLimit,
+        follower: FrameFollower | None = None,
     ) -> None:
         self._dataset, self._intake = dataset, intake
-        self._sampling, self._label = sampling, label
+        self._sampling, self._label, self._follower = sampling, label, follower
         # Where openings are skipped, all is sampled, and the limit is for what is left then.
         self._all = limit
         self.limit = FrameLimit(None) if sampling.skip_openings else limit
@@ -148,6 +150,9 @@ class FrameWriter:
         if known is not None and known.state == "missing":
             return True
         self.left_out["opening"] += 1
+        for face in frame.faces:
+            if face.crop is not None and self._dataset.samples.get(face.crop.key) is None:
+                self._dataset.crop_path(face.crop.key).unlink(missing_ok=True)
         return False
 
     def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
@@ -185,13 +190,15 @@ class FrameWriter:
         )
 
     def _store(self, task: VideoTask, picked: tuple[StoredFrame, ...] | list[StoredFrame]) -> None:
-        for one in picked:
+        for frame in picked:
             task.frames += 1
-            origin = self._origin(task.video, one)
-            stamp = f"{one.measured.sha256[:16]}"
+            origin = self._origin(task.video, frame)
+            stamp = f"{frame.measured.sha256[:16]}"
             if not self._intake.knows(origin, stamp):
-                outcome = Outcome(origin.key, one.measured)
+                outcome = Outcome(origin.key, frame.measured)
                 self._intake.take(origin, outcome, stamp, store=task.store)
+            if self._follower is not None and frame.faces:
+                self._follower.record(self._dataset, frame.measured.sha256, origin, frame.faces)
 
     def _origin(self, video: VideoAtHand, frame: StoredFrame) -> Origin:
         return replace(

@@ -106,7 +106,7 @@ def similar_bits(value: bool | int | str) -> int | str:
     raise UsageError(f"frames cannot differ in {value!r} bits", f"write 0 to {MOST_BITS}, or {OFF}")
 
 
-def _checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+def checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
     """Return what refuses a text that `parse` refuses, and keeps it as it was written."""
 
     def checked(text: str) -> str:
@@ -132,7 +132,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "One frame each TIME, such as 5s or 500ms, or as a rate, such as 2fps or 1/5fps.",
             metavar="TIME",
-            parse=_checked_by(parse_every),
+            parse=checked_by(parse_every),
         ),
     ] = None
     keyframes: Annotated[bool, Param("What the codec stores whole; by far the fastest.")] = False
@@ -145,7 +145,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "Around this time, such as 12:34, each half second or --every; repeatable.",
             metavar="TIME",
-            parse=_checked_by(parse_time),
+            parse=checked_by(parse_time),
         ),
     ] = ()
     within: Annotated[
@@ -153,7 +153,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "How far before and after --around, by default 2s.",
             metavar="TIME",
-            parse=_checked_by(parse_seconds),
+            parse=checked_by(parse_seconds),
         ),
     ] = None
     start: Annotated[
@@ -162,7 +162,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             "Leave out what comes before.",
             option="--from",
             metavar="TIME",
-            parse=_checked_by(parse_time),
+            parse=checked_by(parse_time),
         ),
     ] = None
     end: Annotated[
@@ -171,7 +171,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             "Leave out what comes after.",
             option="--to",
             metavar="TIME",
-            parse=_checked_by(parse_time),
+            parse=checked_by(parse_time),
         ),
     ] = None
     limit: Annotated[
@@ -187,7 +187,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             "Fit into this size, such as 960x540, 960x or x540; never enlarged. 96x96! is exactly "
             "this size, whatever the shape.",
             metavar="WxH[!]",
-            parse=_checked_by(parse_size),
+            parse=checked_by(parse_size),
         ),
     ] = None
     format: Annotated[
@@ -195,7 +195,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "jpeg or png; by default jpeg:92, in which 92 is the quality of 1 to 100.",
             metavar="jpeg[:N]|png",
-            parse=_checked_by(parse_format),
+            parse=checked_by(parse_format),
         ),
     ] = None
     crop_bars: Annotated[bool, Param("Cut black letterbox bars off.")] = False

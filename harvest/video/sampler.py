@@ -22,14 +22,20 @@ import numpy as np
 from PIL import Image
 
 from gleanset.errors import Unreadable
-from gleanset.records import Measured
+from gleanset.records import FollowedFace, Measured
 from harvest.video.animated_image import AnimatedImageDecoder, probe_animated_image
 from harvest.video.cuts import CutFinder, KeyFrameCuts, ResumedScene, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock, FrameNumbering
 from harvest.video.file_types import first_bytes, is_picture
 from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode
-from harvest.video.frame_selector import FrameCandidate, FrameSelector, SelectorState
+from harvest.video.frame_selector import (
+    FrameCandidate,
+    FrameChooser,
+    FrameFollower,
+    FrameSelector,
+    SelectorState,
+)
 from harvest.video.openings import Fingerprint
 from harvest.video.probe_ffmpeg import Damage, VideoFacts, find_bars, lies_in, probe
 from harvest.video.sampling import Sampling
@@ -131,7 +137,7 @@ class VideoSegment:
         kept.
         """
         mode, every = self._sampling.mode, self._sampling.every
-        if mode == "scenes":
+        if mode in ("scenes", "seen"):
             return candidate.scene, 0
         if mode == "keyframes":
             return round(candidate.time * 1e6), 0
@@ -197,12 +203,16 @@ Keep = Callable[[bytes, Measured], None]
 
 @dataclass(frozen=True, slots=True)
 class StoredFrame:
-    """A frame that was kept and lies in the store. `time` in seconds, the file's own."""
+    """A frame that was kept and lies in the store. `time` in seconds, the file's own.
+
+    `faces` are those that a `FrameFollower` saw in it.
+    """
 
     measured: Measured
     time: float
     scene: int
     number: int | None
+    faces: tuple[FollowedFace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +259,10 @@ def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
 
 
 class VideoSampler:
-    """Samples one video. `keep` stores a frame; `state` is that of a run that was stopped."""
+    """Samples one video. `keep` stores a frame; `state` is that of a run that was stopped.
+
+    A `follower` chooses the frames where the sampling leaves that to what is seen.
+    """
 
     def __init__(
         self,
@@ -258,11 +271,16 @@ class VideoSampler:
         sampling: Sampling,
         keep: Keep,
         state: dict[str, Any] | None = None,
+        follower: FrameFollower | None = None,
     ) -> None:
         self._video, self._facts, self._sampling, self._keep = video, facts, sampling, keep
         self._checkpoint = msgspec.convert(state or {}, Checkpoint)
         self.chosen = self._checkpoint.chosen
-        self._chooser = FrameSelector(sampling, self.chosen)
+        self._chooser: FrameChooser = (
+            follower.chooser(self.chosen, sampling.limit)
+            if follower
+            else FrameSelector(sampling, self.chosen)
+        )
         self._resumed = state is not None
         self._last_saved = self._checkpoint.done if state else 0.0
         self._picked: list[StoredFrame] = []
@@ -358,7 +376,8 @@ class VideoSampler:
         for candidate in candidates:
             data, measured = encode(candidate.picture, self._sampling)
             self._keep(data, measured)
-            yield StoredFrame(measured, candidate.time, candidate.scene, candidate.number)
+            faces = self._chooser.faces(candidate, data, measured)
+            yield StoredFrame(measured, candidate.time, candidate.scene, candidate.number, faces)
 
     def _gone(self, time: float) -> float:
         length = self._facts.seconds or 0.0

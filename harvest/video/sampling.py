@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-Mode = Literal["useful", "every", "keyframes", "scenes", "around"]
+Mode = Literal["useful", "every", "keyframes", "scenes", "around", "seen"]
 Format = Literal["jpeg", "png"]
 
 # Where pHash of two frames says that they show the same; 64 bits.
@@ -19,7 +19,8 @@ class Sampling:
     - `mode`: `useful` takes the sharpest frame of each scene, and one more every `every`
       seconds of a long scene; `every` one each `every` seconds; `keyframes` what the codec
       stores whole; `scenes` the `per_scene` sharpest of each scene; `around` one each
-      `every` seconds within `reach` seconds of each of the times `around`.
+      `every` seconds within `reach` seconds of each of the times `around`; `seen` what a
+      `FrameFollower` chooses of frames `every` seconds apart, as its `asked` words say.
     - `start`, `end`, `around`: seconds from the beginning of the video as a player shows them.
     - `limit`: at most so many distinct images, of all videos of a run together.
     - `width`, `height`: a box in pixels that frames fit into, of which one side may be None; no
@@ -48,6 +49,7 @@ class Sampling:
     skip_similar: int | None = SIMILAR
     drop_bad: bool = True
     skip_openings: bool = False
+    asked: str | None = None
 
     @property
     def plain(self) -> bool:

@@ -75,7 +75,7 @@ def schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
         return Schedule(start, None)
     if sampling.mode in ("useful", "scenes"):
         return Schedule(start, _STEP if pixels <= _LARGE else _LARGE_STEP)
-    if sampling.plain:
+    if sampling.plain or sampling.mode == "seen":
         return Schedule(start, sampling.every)
     moment = min(_MOMENT, sampling.every / 2)
     return Schedule(start, moment / _LOOKS, sampling.every, moment)

@@ -16,6 +16,7 @@ from typing import Any
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import Measured
+from harvest.video.frame_selector import FrameFollower
 from harvest.video.inputs import InputResult, VideoAtHand, VideoInput
 from harvest.video.sampler import SamplingEnd, SamplingStep, StoredFrame, VideoSampler, read_facts
 from harvest.video.sampling import Sampling
@@ -66,7 +67,8 @@ class VideoTask:
     """One video that is being sampled. `state` is where it goes on, `waiting` what it has given.
 
     Frames are staged in `store`, and wait where it is not yet known whether they lie in an
-    opening. `most` is how many more it may give, None where all are wanted.
+    opening. `most` is how many more it may give, None where all are wanted; a `follower`
+    chooses them where the sampling says so.
     """
 
     video: VideoAtHand
@@ -74,6 +76,7 @@ class VideoTask:
     store: Store
     state: State | None = None
     most: int | None = None
+    follower: FrameFollower | None = None
     waiting: list[StoredFrame] = field(default_factory=list)
     frames: int = 0
     seconds: float | None = None
@@ -100,7 +103,9 @@ class VideoTask:
         given = self.state["chosen"]["count"] if self.state else 0
         limit = None if self.most is None else given + self.most
         wanted = replace(self.sampling, limit=limit)
-        self._sampler = VideoSampler(self.video.path, facts, wanted, self._stage, self.state)
+        self._sampler = VideoSampler(
+            self.video.path, facts, wanted, self._stage, self.state, self.follower
+        )
         yield from self._sampler.steps()
 
     def _stage(self, data: bytes, measured: Measured) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Annotated, ClassVar, Literal, get_args
@@ -15,6 +16,7 @@ from gleanset.plugins import made_by, plugin_words
 from gleanset.request import Request
 from labeler.export.formats import FORMS, format_named, format_names
 from labeler.export.formats.base import ExportFormat
+from labeler.export.formats.captions import FIELDS, TEMPLATE, checked_template, write_captions
 
 Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
@@ -22,6 +24,7 @@ File = Literal["readable", "original", "jpeg", "png"]
 SHARDED = tuple(name for name, form in FORMS.items() if form.pictures == "shards")
 BOXED = tuple(name for name, form in FORMS.items() if form.pictures == "whole")
 """Whole pictures with boxes; all other formats have a picture for each sample."""
+CAPTIONED = ("captions", "captions-whole")
 SHARD_BYTES = 1_000_000_000
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = get_args(Names)
@@ -100,6 +103,15 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "to them then."
         ),
     ] = False
+    caption: Annotated[
+        str | None,
+        Param(
+            f"Of captions: the text of a picture, by default '{TEMPLATE}'; also "
+            f"{', '.join(f'{{{name}}}' for name in FIELDS[2:])}.",
+            metavar="TEMPLATE",
+            parse=checked_template,
+        ),
+    ] = None
     undecided: Annotated[
         bool,
         Param("Of formats with boxes: also pictures with a face that nobody has decided on."),
@@ -128,6 +140,11 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             not sharded and self.shard_size,
             f"an export {here} has no shards",
             f"leave the size of shards out, or use --format {' or '.join(SHARDED)}",
+        )
+        yield (
+            self.caption is not None and self.format not in CAPTIONED,
+            f"an export {here} has no captions",
+            f"leave --caption out, or use --format {' or '.join(CAPTIONED)}",
         )
         yield (
             boxed and self.size is not None,
@@ -164,7 +181,15 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def form(self) -> ExportFormat:
         """The format by what it writes, and not by its name."""
-        return format_named(self.format)
+        form = format_named(self.format)
+        if self.format not in CAPTIONED:
+            return form
+        return replace(form, write=partial(write_captions, template=self.template))
+
+    @property
+    def template(self) -> str:
+        """What captions are made of."""
+        return TEMPLATE if self.caption is None else self.caption
 
     @property
     def recorded(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from gleanset.files.class_folder import class_folder
 from gleanset.files.parquet import read_texts, single_columns
 from gleanset.images.decode import ENDINGS
 from gleanset.records import Box
+from labeler.export.formats.captions import captioned
 
 MOST_BYTES = 500_000_000
 
@@ -44,12 +45,13 @@ def check_place(path: Path) -> None:
 
 
 def read_labelled(path: Path, class_level: int | None = None) -> tuple[str, list[LabelledPicture]]:
-    """Return what kind of data that is ('coco', 'metadata', 'tree'), and its pictures.
+    """Return what kind of data that is ('coco', 'metadata', 'captions', 'tree'), and its pictures.
 
     `path` is a COCO file, or a folder: with COCO files in it or in `annotations`, with a
-    `metadata.jsonl` or `metadata.parquet` in it or one level down, or else a tree whose folders on
-    `class_level` (the outermost by default) are classes. Raises `InputUnusable` for what is none
-    of them, `UsageError` for a level where no folder names a class.
+    `metadata.jsonl` or `metadata.parquet` in it or one level down, pictures with texts beside them
+    that begin with their class, or else a tree whose folders on `class_level` (the outermost by
+    default) are classes. Raises `InputUnusable` for what is none of them, `UsageError` for a level
+    where no folder names a class.
     """
     check_place(path)
     kind, found = _named_in_files(path)
@@ -74,7 +76,17 @@ def _named_in_files(path: Path) -> tuple[str, Iterable[LabelledPicture]]:
     coco = sorted(path.glob("*.json")) + sorted(path.glob("annotations/*.json"))
     if chosen := [file for file in coco if _is_coco(file)]:
         return "coco", (found for file in chosen for found in _coco(file))
-    return "tree", ()
+    captions = list(_captions(path))
+    return ("captions", captions) if any(one.labels for one in captions) else ("tree", ())
+
+
+def _captions(root: Path) -> Iterator[LabelledPicture]:
+    """Pictures beside each other, each with a text that begins with its class; none of a tree."""
+    pictures = list(visible_pictures(root))
+    if all(path.parent == root for path in pictures):
+        for path in pictures:
+            label = captioned(root, path.name)
+            yield LabelledPicture(path, () if label is None else ((None, label),))
 
 
 def _tree(root: Path, level: int) -> Iterator[LabelledPicture]:

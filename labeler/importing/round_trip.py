@@ -13,6 +13,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.class_folder import class_folder
 from gleanset.files.store import sha256_of_file
 from labeler.export.formats import format_of_marker
+from labeler.export.formats.captions import CLASS, captioned
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, visible_pictures
 
@@ -62,8 +63,12 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     labels = _folder_labels(pictures)
     names = _recognised(root, pictures)
     moves = ExportMoves()
+    captions = marker.get("format") == "captions" and str(marker.get("caption")).startswith(CLASS)
     for name, before in names.items():
         label = labels.get(_class_folder(name), _class_folder(name))
+        caption = captioned(root, name) if captions else None
+        if caption and (before is None or caption != pictures[before]["label"]):
+            label = caption
         if not label:
             moves.tally["unknown"] += 1
         elif before is None:

@@ -56,12 +56,17 @@ class LikenessGroup(NamedTuple):
 
 
 def likeness_groups(
-    stacks: Sequence[Stack], vectors: Vectors, decided: Vectors, bonds: SampleBonds = NO_BONDS
+    stacks: Sequence[Stack],
+    vectors: Vectors,
+    decided: Vectors,
+    bonds: SampleBonds = NO_BONDS,
+    beside: Collection[tuple[int, int]] = (),
 ) -> list[LikenessGroup]:
     """Return clusters of what can be compared, the largest first.
 
     `vectors` are those of the pool, `decided` (M x D) those of samples that have a class. What a
-    person bound is together, and who is said to be somebody else is not.
+    person bound is together, and who is said to be somebody else is not. Stacks (by number) that
+    were seen `beside` each other are mostly two people.
     """
     some = [stack for stack in stacks if vectors[stack.number].any()]
     if not some:
@@ -71,7 +76,9 @@ def likeness_groups(
     rows = np.concatenate([own, decided[decided.any(axis=1)][-MOST_DECIDED:]])
     tied, may_join = _bound(some, bonds)
     wanted = max(1, len(rows) // MEAN_SIZE)
-    clusters = grouped(rows, wanted, may_join, tied)
+    place = {stack.number: n for n, stack in enumerate(some)}
+    apart = [(place[a], place[b]) for a, b in beside if a in place and b in place]
+    clusters = grouped(rows, wanted, may_join, tied, apart)
     groups = []
     for cluster in clusters:
         mine = [n for n in cluster if n < len(some)]

@@ -1,14 +1,16 @@
 """From proposals to a page: which faces are shown together, in which order, and how large.
 
-Faces of one moment that look nearly equal are stacked: shown as one tile and decided as one. Only
-both together make a stack: frames of a video that are near in time, and descriptors that are
-nearly equal. Whoever stands beside a character is not stacked with it.
+Faces of one track are stacked, shown as one tile and decided as one, and so are faces of one moment
+that look nearly equal. Only both together make such a stack: frames of a video that are near in
+time, and descriptors that are nearly equal. Whoever stands beside a character is not stacked with
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -27,14 +29,21 @@ NEARLY = 0.4
 def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> list[list[int]]:
     """Return the numbers of samples that belong together, each sample in one stack, most of one.
 
-    A stack goes on as long as the next frame is near the last one and looks like the first one,
-    so that a slow pan does not end at somebody else. Rows in `split` stay alone.
+    A track is one. Else a stack goes on as long as the next frame is near the last one and looks
+    like the first one, so that a slow pan does not end at somebody else. Rows in `split` stay
+    alone.
     """
     vectors, there = uncentred().vectors([like.descriptor for like in likes])
     stacks: list[list[int]] = []
     open_: dict[str, list[list[int]]] = {}
+    followed: dict[str, list[int]] = {}
     for number in sorted(range(len(likes)), key=lambda n: _when(likes[n])):
         like = likes[number]
+        if like.track is not None and like.id not in split:
+            if like.track not in followed:
+                stacks.append(followed.setdefault(like.track, []))
+            followed[like.track].append(number)
+            continue
         if like.video is None or like.time is None or not there[number] or like.id in split:
             stacks.append([number])
             continue
@@ -48,6 +57,27 @@ def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> l
             fitting.append(number)
         open_[like.video] = mine
     return stacks
+
+
+def same_track(likes: Sequence[SampleFeatures]) -> list[list[int]]:
+    """Return the numbers of samples that are of one track, track by track."""
+    followed: dict[str, list[int]] = {}
+    for number, like in enumerate(likes):
+        if like.track is not None:
+            followed.setdefault(like.track, []).append(number)
+    return list(followed.values())
+
+
+def beside_each_other(
+    stacks: Sequence[Stack], likes: Sequence[SampleFeatures]
+) -> set[tuple[int, int]]:
+    """Return the pairs of stacks (by number) that one picture shows."""
+    images = {like.id: like.image for like in likes}
+    shown: dict[int, set[int]] = {}
+    for stack in stacks:
+        for row in stack.rows:
+            shown.setdefault(images[row], set()).add(stack.number)
+    return {pair for numbers in shown.values() for pair in combinations(sorted(numbers), 2)}
 
 
 def _when(like: SampleFeatures) -> tuple[str, float, int]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
+from curation.likeness.grouping import told_by_tracks
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.operations import Operation, operation
 from labeler.likeness import NEARLY_ALL, Vectors
@@ -29,9 +32,11 @@ from labeler.sorting.page_layout import (
     ClassPage,
     PageKind,
     Stack,
+    beside_each_other,
     by_tenths,
     compose,
     plain_page,
+    same_track,
     stacks_of,
 )
 from labeler.sorting.proposals import Proposer, mean_proposal
@@ -164,10 +169,14 @@ class Pages:
         ]
         named = {row.name for row in classes if row.count}
         (vectors, there), known = space(likes), space(decided)[0]
+        # All of a track are compared as one, by what tracks say of likeness.
+        both = told_by_tracks(np.concatenate([vectors, known]), same_track(everybody))
+        vectors, known = both[: len(likes)], both[len(likes) :]
         never = sum(like.id in self._unreadable for like in likes)
         compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
         bonds = self._session.bonds.now()
-        groups = likeness_groups(stacks, vectors, known, bonds) if compared else []
+        beside = beside_each_other(stacks, likes)
+        groups = likeness_groups(stacks, vectors, known, bonds, beside) if compared else []
         proposed = {proposal.label for proposal in proposals} | others
         return LookAtQueue(stacks, groups, vectors, known, named, proposed, compared)
 

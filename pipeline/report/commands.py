@@ -27,6 +27,7 @@ from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRe
 from harvest.sources import Source, source_named
 from harvest.video.inputs import is_address
 from harvest.video.options import SamplingTable
+from pipeline.episodes.request import EpisodesRequest
 
 VIDEOS, LISTS = 20, 5
 """So many are named one by one."""
@@ -164,6 +165,11 @@ def _frames(videos: Iterable[SampledVideo]) -> Iterator[CommandStep]:
         files = [place for place in of_hint if not is_address(place)]
         if len(files) > VIDEOS:
             of_hint = [place for place in of_hint if is_address(place)] + ["EPISODES"]
+        if "mode=seen" in settings.split():
+            followed = EpisodesRequest.recorded(tuple(of_hint), settings)
+            words = f"find and follow the faces of {count(len(of_hint), 'video')}"
+            yield CommandStep(words, followed.shell_line())
+            continue
         request = FramesRequest(
             videos=tuple(of_hint),
             label=hint if _is_label(hint) else None,

@@ -134,6 +134,7 @@ def test_a_sample_comes_back_with_everything(dataset: Dataset) -> None:
         "angle": 0.0,
         "fold": None,
         "kept": True,
+        "track": None,
     }
     assert dataset.samples.get("none") is None
 

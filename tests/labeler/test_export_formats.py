@@ -96,6 +96,7 @@ READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
     "parquet": ("datasets", classes_of_rows),
     "webdataset": ("webdataset", classes_of_shards),
     "coco": ("pycocotools", classes_of_coco),
+    "captions": ("pathlib", lambda read: Counter(text.partition(",")[0] for _, text in read)),
 }
 
 
@@ -103,7 +104,10 @@ READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-@pytest.mark.parametrize("format_", [name for name in FORMS if not name.startswith("yolo")])
+@pytest.mark.parametrize(
+    "format_",
+    [name for name in FORMS if name in READERS or not name.startswith(("yolo", "captions"))],
+)
 def test_the_lines_of_a_card_read_the_export(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:

@@ -201,3 +201,7 @@ def test_frames_of_one_moment_are_a_stack_and_nobody_else_is_in_it(tmp_path: Pat
         at_once = [sample._replace(time=1.0 + n / 100) for n, sample in enumerate(samples)]
         for stack in stacks_of(at_once):
             assert len({drawn.truth[samples[number].key] for number in stack}) == 1
+        # A track is one, whatever it looks like, but for what was taken out of it.
+        followed = [sample._replace(track=f"t{n % 2}") for n, sample in enumerate(samples)]
+        assert sorted(map(len, stacks_of(followed))) == [12, 12]
+        assert sorted(map(len, stacks_of(followed, split={samples[0].id}))) == [1, 11, 12]

@@ -66,6 +66,16 @@ def test_frames_of_two_videos_are_no_neighbours() -> None:
     assert together(*ties) == ["a", "b"]
 
 
+def test_a_track_is_one_moment_wherever_its_scenes_are_cut() -> None:
+    """Another sampling of a video may cut its scenes elsewhere."""
+    ties = (
+        tie("a", video="v", scene=1, time=5.0, track="t1"),
+        tie("b", video="v", scene=2, time=9.0, track="t1"),
+        tie("c", video="v", scene=3, time=15.0, track="t2"),
+    )
+    assert together(*ties) == ["ab", "c"]
+
+
 def test_an_image_found_in_two_places_ties_both() -> None:
     ties = (
         tie("a", post="site:1"),

@@ -25,6 +25,7 @@ def tie(
     time: float | None = None,
     post: str | None = None,
     group: str | None = None,
+    track: str | None = None,
     source: str = "site",
 ) -> GroupEvidence:
     """A sample that nothing ties to any other, unless told."""
@@ -45,6 +46,7 @@ def tie(
         scene,
         time,
         post,
+        track,
     )
 
 
@@ -58,6 +60,7 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Group
             "label": None if copy else random.choice(CLASSES),
             "group": f"g{random.randrange(4)}" if copy or random.random() < 0.1 else None,
             "post": f"p{random.randrange(30)}" if random.random() < 0.3 else None,
+            "track": f"t{random.randrange(12)}" if random.random() < 0.2 else None,
             "image": f"i{random.randrange(60)}" if random.random() < 0.3 else "",
             "phash": random.choice([0, 0xFF, 0b1010]) << 8 * random.randrange(5)
             if random.random() < 0.1
@@ -83,6 +86,7 @@ def tied(a: GroupEvidence, b: GroupEvidence) -> bool:
         a.image == b.image
         or (a.group is not None and a.group == b.group)
         or (a.post is not None and a.post == b.post)
+        or (a.track is not None and a.track == b.track)
         or (a.phash ^ b.phash).bit_count() <= 6
         or (
             a.video is not None

@@ -230,6 +230,7 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "post": "7",
         "fold": None,
         "kept": True,
+        "track": None,
         "blur": None,
         "darkest": None,
         "lightest": None,

@@ -12,6 +12,7 @@ from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, plugin_names
 from labeler.export.formats.base import ENDING, ExportFormat, Pictures
+from labeler.export.formats.captions import CAPTIONS, CAPTIONS_WHOLE
 from labeler.export.formats.class_folders import CSV, IMAGEFOLDER
 from labeler.export.formats.coco import COCO
 from labeler.export.formats.huggingface import HUGGINGFACE, PARQUET
@@ -21,6 +22,8 @@ from labeler.export.formats.webdataset import WEBDATASET
 FORMS: dict[str, ExportFormat] = {
     "imagefolder": IMAGEFOLDER,
     "csv": CSV,
+    "captions": CAPTIONS,
+    "captions-whole": CAPTIONS_WHOLE,
     "huggingface": HUGGINGFACE,
     "parquet": PARQUET,
     "webdataset": WEBDATASET,

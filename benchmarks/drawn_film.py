@@ -1,0 +1,305 @@
+"""A drawn episode as a video file, with the truth of who is where on each of its frames.
+
+Used by `episodes.py`; not a script. Characters are painted once in a few poses and moods, cut free
+and moved over backdrops: they talk, blink, walk, pass each other and are hidden for a moment by
+what goes by in front, while the camera pans and zooms. Drawn on twos and threes, at 24 frames a
+second, with cuts and cross-fades. Two of the cast are twins of two others, but for one trait.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from tools.sample.brush import OVERSAMPLE, Brush, dark, oval, through
+from tools.sample.character import CAST, Character, Expression, random_character
+from tools.sample.scene import PLACES, Figure, face_box, paint_backdrop, paint_figure
+
+FPS = 24
+STAGE = (1280, 720)
+SPRITE = 400
+"""Pixels of a head as it is painted; its sprite is so many times as large."""
+AROUND = 1.6
+FADE = 0.5
+POSES = ((0.0, 0.0), (-2.6, 0.5), (2.6, -0.6))
+MOUTHS = ("smile", "flat", "open", "grin")
+PEOPLE = 10
+
+Pixels = npt.NDArray[np.uint8]
+Cover = npt.NDArray[np.float32]
+
+
+class SeenFace(NamedTuple):
+    """Who is where on a frame, in pixels of it; `shown` is the part that nothing hides."""
+
+    who: str
+    x: float
+    y: float
+    side: float
+    shown: float
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where a head is in the course of a shot: its middle and side in shares of the stage's
+    height, at its beginning and at its end. `pose` is a number of `POSES`.
+    """
+
+    who: Character
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    pose: int
+    talks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FilmShot:
+    """A few seconds before one backdrop. Views are middle (x, y) and width in shares."""
+
+    seconds: float
+    backdrop: int
+    walks: tuple[Walk, ...]
+    views: tuple[tuple[float, float, float], tuple[float, float, float]]
+    hidden_by: float | None
+    fades: bool
+    held: int
+
+
+def cast() -> list[Character]:
+    """Return who plays: the sample's four, others, and two twins with other eyes or other hair."""
+    others = [random_character(seed) for seed in range(PEOPLE - len(CAST) - 2)]
+    first = replace(CAST[0], name="hana-twin", eyes=(60, 110, 214))
+    second = replace(others[0], name=f"{others[0].name}-twin", hair=dark(others[0].hair, 0.62))
+    return [*CAST, *others, first, second]
+
+
+def plan_film(seconds: float, seed: int) -> list[FilmShot]:
+    """Return the shots of an episode of about that length."""
+    dice = random.Random(f"film {seed}")
+    people, shots, gone = cast(), [], 0.0
+    while gone < seconds:
+        shots.append(_plan_shot(people, dice))
+        gone += shots[-1].seconds
+    return shots
+
+
+def _plan_shot(people: list[Character], dice: random.Random) -> FilmShot:
+    number = dice.choices((0, 1, 2, 3, 6), (1, 5, 4, 2, 1))[0]
+    weights = [1 / (place + 1) ** 0.5 for place in range(len(people))]
+    chosen: list[Character] = []
+    while len(chosen) < number:
+        chosen += [one for one in dice.choices(people, weights) if one not in chosen]
+    side = {0: 0.0, 1: 0.6, 2: 0.48, 3: 0.4, 6: 0.2}[number] * dice.uniform(0.8, 1.15)
+    walks = tuple(_plan_walk(one, n, number, side, dice) for n, one in enumerate(chosen))
+    if number == 2 and dice.random() < 0.3:
+        # They change places, one a little behind the other.
+        a, b = walks
+        walks = replace(a, end=(*b.start[:2], a.end[2])), replace(b, end=(*a.start[:2], b.end[2]))
+    view = (dice.uniform(0.44, 0.56), dice.uniform(0.47, 0.53), dice.uniform(0.8, 0.98))
+    moves = dice.random() < 0.55
+    other = (dice.uniform(0.38, 0.62), dice.uniform(0.46, 0.54), dice.uniform(0.7, 0.98))
+    return FilmShot(
+        seconds=dice.choice((1.2, 2.0, 2.8, 3.5, 4.5, 6.0, 9.0)),
+        backdrop=dice.randrange(24),
+        walks=walks,
+        views=(view, other if moves else view),
+        hidden_by=dice.uniform(0.2, 0.5) if dice.random() < 0.12 else None,
+        fades=dice.random() < 0.15,
+        held=dice.choice((2, 2, 3)),
+    )
+
+
+def _plan_walk(who: Character, n: int, of: int, side: float, dice: random.Random) -> Walk:
+    wide = STAGE[0] / STAGE[1]
+    middle = wide * (n + 0.5) / of + dice.uniform(-0.03, 0.03)
+    start = (middle, dice.uniform(0.42, 0.62), side)
+    end = start
+    if dice.random() < 0.3:
+        end = (middle + dice.uniform(-0.2, 0.2), start[1], side * dice.uniform(0.9, 1.2))
+    return Walk(who, start, end, dice.randrange(len(POSES)), dice.random() < 0.6)
+
+
+class Sprites:
+    """Heads that were painted, each with how much it covers of what lies behind (0..1)."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int, str, bool], tuple[Pixels, Cover]] = {}
+        self._backdrops: dict[int, Pixels] = {}
+
+    def of(self, who: Character, pose: int, mouth: str, blinks: bool) -> tuple[Pixels, Cover]:
+        """Return the colours (N x N x 3) and the cover (N x N x 1) of a head."""
+        key = who.name, pose, mouth, blinks
+        if key not in self._made:
+            side = round(SPRITE * AROUND)
+            mood = Expression(mouth, (POSES[pose][0] * 0.4, 0.0), turn=POSES[pose])
+            x = (side - SPRITE) / 2
+            figure = Figure(who, x, side * 0.06, SPRITE, POSES[pose][0] * 1.5, mood)
+            light, black = (_painted(figure, side, blinks, grey) for grey in (255, 0))
+            cover = 1 - (light.astype(np.float32) - black).mean(axis=2, keepdims=True) / 255
+            self._made[key] = black, np.clip(cover, 0, 1)
+        return self._made[key]
+
+    def backdrop(self, number: int) -> Pixels:
+        """Return one of the backdrops, as large as the stage."""
+        if number not in self._backdrops:
+            dice = random.Random(f"backdrop {number}")
+            canvas = Image.new("RGB", STAGE)
+            paint_backdrop(Brush(canvas, STAGE[1] / 100), dice.choice(sorted(PLACES)), dice)
+            self._backdrops[number] = np.asarray(canvas)
+        return self._backdrops[number]
+
+
+def _painted(figure: Figure, side: int, blinks: bool, grey: int) -> Pixels:
+    canvas = Image.new("RGB", (side * OVERSAMPLE, side * OVERSAMPLE), (grey, grey, grey))
+    paint_figure(canvas, figure)
+    if blinks:
+        head = Brush(
+            canvas,
+            figure.side * OVERSAMPLE / 100,
+            (figure.x * OVERSAMPLE, figure.y * OVERSAMPLE),
+            figure.tilt,
+        ).shifted(figure.mood.turn)
+        for x in (36.4, 63.6):
+            head.fill(oval(x, 55.4, 8.4, 9.4), figure.who.skin)
+            lid = through((x - 7.5, 56), (x - 3, 60), (x + 3, 60), (x + 7.5, 56))
+            head.line(lid, (52, 40, 48), 1.6)
+    return np.asarray(canvas.resize((side, side), Image.Resampling.BOX))
+
+
+def film_frames(
+    shots: list[FilmShot], size: tuple[int, int]
+) -> Iterator[tuple[int, Pixels, list[SeenFace]]]:
+    """Yield (shot, RGB frame, faces) of all frames."""
+    sprites = Sprites()
+    before: Pixels | None = None
+    for number, shot in enumerate(shots):
+        frame, faces = None, []
+        count = round(shot.seconds * FPS)
+        for at in range(count):
+            if at % shot.held == 0 or frame is None:
+                frame, faces = _draw(shot, at / max(count - 1, 1), at, size, sprites)
+            shown, mix = frame, at / (FADE * FPS)
+            if before is not None and shot.fades and mix < 1:
+                shown = cv2.addWeighted(frame, mix, before, 1 - mix, 0)
+            yield number, shown, faces
+        before = frame
+
+
+def _draw(
+    shot: FilmShot, share: float, at: int, size: tuple[int, int], sprites: Sprites
+) -> tuple[Pixels, list[SeenFace]]:
+    """Return frame number `at` of a shot, of which `share` is over, and who is where on it."""
+    stage = sprites.backdrop(shot.backdrop).copy()
+    faces = []
+    for number, walk in enumerate(shot.walks):
+        x, y, side = (a + (b - a) * share for a, b in zip(walk.start, walk.end, strict=True))
+        mouth = "smile"
+        if walk.talks:
+            mouth = MOUTHS[(at // (shot.held * 2) + number * 2) * 7 % 11 % len(MOUTHS)]
+        blinks = (at + 17 * number) % 70 in range(5)
+        drawn = sprites.of(walk.who, walk.pose, mouth, blinks)
+        faces.append(_put(stage, drawn, walk, (x, y, side)))
+    gone = _hide(stage, shot, share)
+    shown = [1.0 - _hidden(f, faces[n + 1 :], gone) for n, f in enumerate(faces)]
+    view = [a + (b - a) * share for a, b in zip(*shot.views, strict=True)]
+    width, height = STAGE[0] * view[2], STAGE[1] * view[2]
+    left = min(max(view[0] * STAGE[0] - width / 2, 0), STAGE[0] - width)
+    top = min(max(view[1] * STAGE[1] - height / 2, 0), STAGE[1] - height)
+    scale = size[0] / width
+    matrix = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]], np.float32)
+    frame = cv2.warpAffine(stage, matrix, size, flags=cv2.INTER_LINEAR)
+    seen = []
+    for face, part in zip(faces, shown, strict=True):
+        x, y, side = (face.x - left) * scale, (face.y - top) * scale, face.side * scale
+        across = min(x + side, size[0]) - max(x, 0)
+        down = min(y + side, size[1]) - max(y, 0)
+        inside = max(across, 0) * max(down, 0) / side**2
+        seen.append(
+            SeenFace(face.who, round(x, 1), round(y, 1), round(side, 1), round(part * inside, 2))
+        )
+    return frame, seen
+
+
+def _put(
+    stage: Pixels, drawn: tuple[Pixels, Cover], walk: Walk, where: tuple[float, float, float]
+) -> SeenFace:
+    """Put a head on the stage; its face, in pixels of the stage."""
+    colours, cover = drawn
+    head = where[2] * STAGE[1]
+    scale = head / SPRITE
+    wide = max(round(colours.shape[0] * scale), 2)
+    x, y = where[0] * STAGE[1] - wide / 2, where[1] * STAGE[1] - wide / 2
+    left, top = round(x), round(y)
+    small = cv2.resize(colours, (wide, wide), interpolation=cv2.INTER_AREA)
+    over = cv2.resize(cover, (wide, wide), interpolation=cv2.INTER_AREA)[..., None]
+    a, b = max(left, 0), max(top, 0)
+    c, d = min(left + wide, STAGE[0]), min(top + wide, STAGE[1])
+    if c > a and d > b:
+        part = slice(b - top, d - top), slice(a - left, c - left)
+        behind = stage[b:d, a:c]
+        stage[b:d, a:c] = np.clip(small[part] + behind * (1 - over[part]), 0, 255)
+    side = SPRITE * AROUND
+    pose = POSES[walk.pose]
+    figure = Figure(walk.who, (side - SPRITE) / 2, side * 0.06, SPRITE, pose[0] * 1.5, Expression())
+    box = face_box(figure)
+    return SeenFace(
+        walk.who.name, left + box.x * scale, top + box.y * scale, box.width * scale, 1.0
+    )
+
+
+def _hide(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None:
+    """Let something go by in front; where it is now (left, right), in pixels of the stage."""
+    if shot.hidden_by is None:
+        return None
+    wide = shot.hidden_by * STAGE[1] * 1.2
+    left = -wide + (STAGE[0] + wide) * min(share * 1.6, 1.0)
+    a, b = max(round(left), 0), min(round(left + wide), STAGE[0])
+    if b > a:
+        stage[:, a:b] = (70, 84, 66)
+    return a, b
+
+
+def _hidden(face: SeenFace, others: list[SeenFace], gone: tuple[int, int] | None) -> float:
+    """Return the part of a face that those in front of it, or what goes by, cover."""
+    parts = [0.0]
+    if gone:
+        parts.append(max(min(face.x + face.side, gone[1]) - max(face.x, gone[0]), 0) / face.side)
+    for one in others:
+        # A head with its hair is larger than its face.
+        grown = one.side * 0.35
+        left, right = one.x - grown, one.x + one.side + grown
+        across = min(face.x + face.side, right) - max(face.x, left)
+        down = min(face.y + face.side, one.y + one.side * 2) - max(face.y, one.y - grown)
+        parts.append(max(across, 0) * max(down, 0) / face.side**2)
+    return min(max(parts), 1.0)
+
+
+def write_film(
+    path: Path, seconds: float, seed: int, size: tuple[int, int] = (1920, 1080)
+) -> list[tuple[int, list[SeenFace]]]:
+    """Encode an episode as H.264; return (shot, faces) of each of its frames."""
+    truth = []
+    shots = plan_film(seconds, seed)
+    command = [
+        "ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
+        "-s", f"{size[0]}x{size[1]}", "-r", str(FPS), "-i", "-", "-c:v", "libx264",
+        "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p", "-threads", "1",
+        "-vf", "scale=out_color_matrix=bt709", "-colorspace", "bt709", str(path),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as ffmpeg:
+        assert ffmpeg.stdin is not None
+        for shot, frame, faces in film_frames(shots, size):
+            truth.append((shot, faces))
+            ffmpeg.stdin.write(np.ascontiguousarray(frame).data)
+        ffmpeg.stdin.close()
+    assert ffmpeg.returncode == 0
+    return truth

@@ -1,0 +1,235 @@
+"""What `gleanset episodes` makes of a drawn episode: purity, what it finds, time and memory.
+
+    python benchmarks/episodes.py --seconds 240 --seed 7 --size 1920x1080 [--keep FOLDER]
+
+Draws an episode (`drawn_film.py`), follows its faces, and tells
+
+- the purity of tracks: the share of kept faces that are of the person most of their track are of;
+- the same of groups of tracks, by likeness averaged over each track, in the descriptor's space;
+- the share of true faces from 48 pixels on that are found: on a frame of each second, and of all
+  times that somebody is in a shot for a second or longer;
+- time beside the length of the film, beside bare decoding by ffmpeg, and beside a detector on a
+  frame a second; the most memory of the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import numpy as np
+from drawn_film import FPS, write_film
+
+from curation.likeness.descriptor import DescriptorSpace, descriptor
+from curation.likeness.grouping import grouped, told_by_tracks
+from facecrop.detectors.options import spec_of
+from gleanset import Dataset
+from gleanset.images.cut import sample_key
+from gleanset.records import Box
+from pipeline.episodes.request import DETECTOR
+
+LEAST = 48
+SHOWN = 0.7
+Truth = list[tuple[int, list[tuple[str, float, float, float, float]]]]
+
+
+def who_is_at(box: Box, faces: list[Any]) -> str | None:
+    """Return whose face a box is: the middle of it lies in the true one."""
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    inside = [
+        (abs(x - left - side / 2) + abs(y - top - side / 2), name)
+        for name, left, top, side, _ in faces
+        if left - side * 0.1 <= x <= left + side * 1.1 and top - side * 0.1 <= y <= top + side * 1.1
+    ]
+    return min(inside)[1] if inside else None
+
+
+def judged(root: Path, truth: Truth) -> dict[str, Any]:
+    """Return the figures of a dataset with what was kept of the film."""
+    with Dataset.open(root) as dataset:
+        times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.each()}
+        names = {
+            sample_key(f.image, f.face.box): who_is_at(
+                f.face.box, truth[min(round(times[f.image] * FPS), len(truth) - 1)][1]
+            )
+            for f in dataset.faces.each()
+        }
+        samples = [s for s in dataset.samples.each() if s.track is not None]
+        tracks: dict[str, list[str | None]] = defaultdict(list)
+        shots: set[tuple[int, str]] = set()
+        for sample in samples:
+            name = names[sample.key]
+            tracks[str(sample.track)].append(name)
+            shot = truth[min(round(times[sample.image] * FPS), len(truth) - 1)][0]
+            shots.add((shot, name or ""))
+        known = [s for s in samples if names[s.key] is not None]
+        vectors = _vectors(dataset, known)
+        images = [s.image for s in known]
+        track = [str(s.track) for s in known]
+    figures: dict[str, Any] = {
+        "frames": len(times),
+        "faces": len(samples),
+        "false alarms": sum(name is None for name in names.values()),
+        "tracks": len(tracks),
+        "purity of tracks": _purity([[n for n in t if n] for t in tracks.values()]),
+    }
+    figures |= _groups(vectors, [names[s.key] or "" for s in known], track, images)
+    return figures | _appearances(truth, shots)
+
+
+def _purity(groups: list[list[str]]) -> float:
+    right = sum(Counter(group).most_common(1)[0][1] for group in groups if group)
+    return round(right / max(sum(map(len, groups)), 1), 4)
+
+
+def _vectors(dataset: Dataset, samples: list[Any]) -> Any:
+    stored = []
+    for sample in samples:
+        pixels = cv2.imread(str(dataset.crop_path(sample.key)))[:, :, ::-1]
+        stored.append(descriptor(np.ascontiguousarray(pixels)))
+    return DescriptorSpace(stored).vectors(stored)[0]
+
+
+def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]) -> dict[str, Any]:
+    """Return the purity of as many groups as there are people, twice and three times as many."""
+    people = len(set(names))
+    members: dict[str, list[int]] = defaultdict(list)
+    for row, track in enumerate(tracks):
+        members[track].append(row)
+    rows = told_by_tracks(vectors, members.values())
+    firsts = [some[0] for some in members.values()]
+    seen = [{images[row] for row in some} for some in members.values()]
+    beside = [
+        (a, b) for a in range(len(seen)) for b in range(a + 1, len(seen)) if seen[a] & seen[b]
+    ]
+    told: dict[str, Any] = {"people": people}
+    for times in (1, 2, 3):
+        for words, space, apart in (
+            ("", rows, beside),
+            (", nobody told apart by a frame", rows, []),
+            (", by one face of each track", vectors, []),
+        ):
+            groups = grouped(space[firsts], people * times, apart=apart)
+            some = [list(members.values())[n] for n in range(len(firsts))]
+            told[f"purity of {times} x people groups{words}"] = _purity(
+                [[names[row] for n in group for row in some[n]] for group in groups]
+            )
+    return told
+
+
+def _appearances(truth: Truth, shots: set[tuple[int, str]]) -> dict[str, Any]:
+    seen: Counter[tuple[int, str]] = Counter()
+    for shot, faces in truth:
+        for name, *_, side, shown in faces:
+            seen[shot, name] += side >= LEAST and shown >= SHOWN
+    long = {one for one, frames in seen.items() if frames >= FPS}
+    return {"appearances": len(long), "appearances found": round(len(long & shots) / len(long), 4)}
+
+
+def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the recall of the detector on a frame of each second, and what that takes."""
+    detector = spec_of(DETECTOR).build()
+    reader = cv2.VideoCapture(str(film))
+    found = there = 0
+    begun = time.perf_counter()
+    for number in range(len(truth)):
+        if not reader.grab():
+            break
+        if number % FPS != FPS // 2:
+            continue
+        frame = reader.retrieve()[1][:, :, ::-1]
+        small = cv2.resize(frame, (960, 960 * size[1] // size[0]), interpolation=cv2.INTER_AREA)
+        scale = size[0] / 960
+        boxes = [
+            Box(*(round(edge * scale) for edge in face.box)) for face in detector.detect(small)
+        ]
+        faces = truth[number][1]
+        met = {who_is_at(box, faces) for box in boxes}
+        large = [f for f in faces if f[3] >= LEAST and f[4] >= SHOWN]
+        there += len(large)
+        found += sum(f[0] in met for f in large)
+    seconds = time.perf_counter() - begun
+    return {
+        "faces on a frame a second": there,
+        "found": round(found / max(there, 1), 4),
+        "a detector on a frame a second (s)": round(seconds, 1),
+    }
+
+
+def timed(command: list[str]) -> tuple[float, float, float]:
+    """Return seconds on the clock, CPU seconds, and the most memory (MB), of all its processes."""
+    begun, most = time.perf_counter(), 0.0
+    cpu: dict[str, float] = {}
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            now = dict(_processes(process.pid))
+            cpu |= {name: seconds for name, (seconds, _) in now.items()}
+            most = max(most, sum(memory for _, memory in now.values()))
+            time.sleep(0.25)
+    assert process.returncode == 0
+    return time.perf_counter() - begun, sum(cpu.values()), most
+
+
+def _processes(session: int) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Yield CPU seconds and memory (MB; what is shared is counted once) of each of a session."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                pss = re.search(r"Pss: +(\d+) kB", (folder / "smaps_rollup").read_text())
+                seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                yield folder.name, (seconds, int(pss[1]) / 1e3 if pss else 0.0)
+
+
+def main() -> None:
+    """Draw, follow, judge; print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--keep", type=Path, help="where film and dataset stay, to be used again")
+    parser.add_argument("--judge", action="store_true", help="only judge what is there")
+    asked = parser.parse_args()
+    across, down = map(int, asked.size.split("x"))
+    with TemporaryDirectory() as scratch:
+        folder = asked.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        film, notes = folder / "film.mp4", folder / "truth.json"
+        if not notes.exists():
+            notes.write_text(
+                json.dumps(write_film(film, asked.seconds, asked.seed, (across, down)))
+            )
+        truth: Truth = json.loads(notes.read_text())
+        root = folder / "dataset"
+        figures: dict[str, Any] = {"film (s)": len(truth) / FPS}
+        if not asked.judge:
+            decoding = timed(["ffmpeg", "-v", "error", "-i", str(film), "-f", "null", "-"])
+            command = [sys.executable, "-m", "pipeline", "episodes", str(film), "-d", str(root)]
+            run = timed(command)
+            figures |= {
+                "time (s)": round(run[0], 1),
+                "CPU (s)": round(run[1], 1),
+                "of the film's length": round(run[0] * FPS / len(truth), 3),
+                "decoding alone (s, CPU s)": [round(decoding[0], 1), round(decoding[1], 1)],
+                "most memory of all processes (MB)": round(run[2]),
+            }
+        figures |= judged(root, truth)
+        if not asked.judge:
+            figures |= searched(film, truth, (across, down))
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

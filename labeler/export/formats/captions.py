@@ -1,0 +1,92 @@
+"""Captions, as those who train generators of pictures have them: `picture.jpg`, `picture.txt`.
+
+The text of a picture is made of a template. Cut faces lie in class folders; of whole pictures one
+text names all who are in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from string import Formatter
+
+from gleanset.errors import UsageError
+from labeler.export.formats.base import ExportFormat
+from labeler.export.item import ExportItem
+
+TEMPLATE = "{class}, {tags}"
+CLASS = "{class}"
+FIELDS = ("class", "tags", "title", "author", "split")
+_EMPTY = re.compile(r"(?:,\s*)+(?=,|$)|^(?:\s*,)+")
+
+
+def checked_template(text: str) -> str:
+    """Return a template as it was written. Raises `UsageError` for what is none."""
+    try:
+        named = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+    except ValueError as error:
+        raise UsageError(f"the caption {text!r} cannot be read: {error}", _MEND) from error
+    if (unknown := named - {*FIELDS}) or "\n" in text:
+        what = f"has no {{{min(unknown)}}}" if unknown else "has more than one line"
+        raise UsageError(f"the caption {text!r} {what}", _MEND)
+    return text
+
+
+_MEND = f"write for instance 'portrait of {CLASS}, {{tags}}'; there are: {', '.join(FIELDS)}"
+
+
+def caption(items: Sequence[ExportItem], template: str) -> str:
+    """Return the caption of one picture, with the samples in it; what is not known is left out."""
+    first = items[0]
+    values = {
+        "class": ", ".join(_distinct(str(item.sample.label) for item in items)),
+        "tags": ", ".join(_distinct(tag for o in first.image.origins for tag in o.tags)),
+        "title": first.origin.title or "",
+        "author": first.origin.author or "",
+        "split": first.sample.split or "",
+    }
+    parts = ((text, values[name] if name else "") for text, name, *_ in Formatter().parse(template))
+    line = " ".join("".join(text + value for text, value in parts).split())
+    return _EMPTY.sub("", line).strip(" ,")
+
+
+def _distinct(words: Iterable[str]) -> list[str]:
+    return [*dict.fromkeys(words)]
+
+
+def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE) -> None:
+    """Captions: a text beside each picture."""
+    for path, some in groupby(sorted(items, key=lambda item: item.path), lambda item: item.path):
+        text = caption(list(some), template)
+        (folder / path).with_suffix(".txt").write_text(f"{text}\n", encoding="utf-8")
+
+
+def captioned(folder: Path, picture: str) -> str | None:
+    """Return whom the caption beside a picture names first; None where there is none."""
+    try:
+        text = (folder / picture).with_suffix(".txt").read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text.partition("\n")[0].partition(",")[0].strip() or None
+
+
+_READING = (
+    "from pathlib import Path\n\n"
+    '{0} = [(file, file.read_text().strip()) for file in Path("%s{0}").rglob("*.txt")]'
+)
+CAPTIONS = ExportFormat(
+    pictures="class folders",
+    about="the same with a text beside each picture",
+    reading=_READING % "",
+    write=write_captions,
+    names_by_stem=True,
+)
+CAPTIONS_WHOLE = ExportFormat(
+    pictures="whole",
+    about="whole pictures with texts that name all who are in them",
+    reading=_READING % "images/",
+    write=write_captions,
+    names_by_stem=True,
+)

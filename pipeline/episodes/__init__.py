@@ -1,0 +1,1 @@
+"""From an episode to faces by person: faces are found while it is decoded, and followed."""

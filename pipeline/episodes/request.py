@@ -1,0 +1,161 @@
+"""What `gleanset episodes` is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import msgspec
+
+from facecrop.request import checked_detector, complete_detector
+from gleanset.config import Param
+from gleanset.errors import UsageError
+from gleanset.request import Count, Request, WorkerCount
+from gleanset.work.progress import Progress
+from harvest.request import NO_PROGRESS, AllowPrivate, check_videos, video_inputs
+from harvest.video.options import checked_by, parse_time
+from harvest.video.sampling import Sampling
+
+if TYPE_CHECKING:
+    from facecrop.detectors import DetectorSpec
+    from gleanset import Dataset
+    from harvest.preview import Preview
+
+DETECTOR = "drawnface:size=768"
+RATE = 3.0
+
+
+class EpisodesRequest(Request, frozen=True, kw_only=True):
+    """`gleanset episodes`: videos whose faces are found and followed while they are decoded."""
+
+    COMMAND: ClassVar[str] = "gleanset episodes"
+
+    videos: Annotated[
+        tuple[str, ...],
+        Param(metavar="VIDEO|DIR|URL...", argument=True, required=True, path=True),
+    ]
+    rate: Annotated[
+        Annotated[float, msgspec.Meta(ge=0.5, le=12)],
+        Param("Frames a second that are searched for faces.", show_default=True),
+    ] = RATE
+    per_track: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=50)],
+        Param(
+            "At most so many frames for each face that is followed; fewer where it stays the same.",
+            show_default=True,
+        ),
+    ] = 4
+    detector: Annotated[
+        str,
+        Param(
+            "Who finds the faces (facecrop detectors); auto finds more, and takes many times as "
+            "long.",
+            metavar="NAME[:SETTING=VALUE,…]",
+            parse=checked_detector,
+            complete=complete_detector,
+            show_default=True,
+        ),
+    ] = DETECTOR
+    start: Annotated[
+        str | None,
+        Param(
+            "Leave out what comes before.",
+            option="--from",
+            metavar="TIME",
+            parse=checked_by(parse_time),
+        ),
+    ] = None
+    end: Annotated[
+        str | None,
+        Param(
+            "Leave out what comes after.",
+            option="--to",
+            metavar="TIME",
+            parse=checked_by(parse_time),
+        ),
+    ] = None
+    limit: Annotated[Count | None, Param("At most N distinct frames in all.", metavar="N")] = None
+    keep_openings: Annotated[
+        bool, Param("Sample openings, endings and what else recurs each time, not only once.")
+    ] = False
+    crop_bars: Annotated[bool, Param("Cut black letterbox bars off.")] = False
+    workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
+    allow_private: AllowPrivate = False
+
+    def sampling(self) -> Sampling:
+        """Return what is asked of the videos. Raises `UsageError` where that makes no sense."""
+        start = None if self.start is None else parse_time(self.start)
+        end = None if self.end is None else parse_time(self.end)
+        if end is not None and end <= (start or 0.0):
+            raise UsageError("the end is not after the start", "give a later --to")
+        found_by = self._spec().build().settings.replace(" ", ",")
+        return Sampling(
+            mode="seen",
+            every=1 / self.rate,
+            start=start,
+            end=end,
+            limit=self.limit,
+            crop_bars=self.crop_bars,
+            skip_openings=not self.keep_openings,
+            asked=f"{self._spec().name}:{found_by};per_track={self.per_track}",
+        )
+
+    @classmethod
+    def recorded(cls, videos: tuple[str, ...], settings: str) -> EpisodesRequest:
+        """Return the request behind the settings of a sampling that the catalogue has."""
+        words = dict(one.partition("=")[::2] for one in settings.split())
+        found_by, _, per_track = words["asked"].partition(";per_track=")
+        own: dict[str, Any] = {
+            "rate": round(1 / float(words.get("every", 5.0)), 6),
+            "per_track": int(per_track),
+            "limit": int(words["limit"]) if "limit" in words else None,
+            "crop_bars": "crop_bars" in words,
+            "keep_openings": "skip_openings" not in words,
+        }
+        own |= {name: f"{words[name]}s" for name in ("start", "end") if name in words}
+        return cls(videos=videos, detector=_written(found_by), **own)
+
+    def check(self, root: Path) -> None:
+        """Raise what is wrong, before anything is begun. Addresses are not asked."""
+        self.sampling()
+        check_videos(self.videos, root, self.COMMAND)
+
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> dict[str, object]:
+        """Decode, find and follow."""
+        from gleanset.images.cut import CutSettings
+        from pipeline.episodes.follower import EpisodeRun
+
+        sampling = self.sampling()
+        run = EpisodeRun(
+            dataset,
+            sampling,
+            self._spec(),
+            CutSettings.of(dataset.settings.crop),
+            self.per_track,
+            self.workers or 0,
+        )
+        inputs = video_inputs(self, dataset.root, dataset, sampling)
+        return run.over(inputs, progress)
+
+    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> dict[str, object]:
+        """Show the videos that would be sampled, and about what that gives."""
+        from harvest.preview import preview_frames
+
+        sampling = self.sampling()
+        inputs = video_inputs(self, root, dataset, sampling)
+        return preview_frames(view, dataset, sampling, inputs)
+
+    def _spec(self) -> DetectorSpec:
+        from facecrop.detectors.options import spec_of
+
+        return spec_of(self.detector)
+
+
+def _written(found_by: str) -> str:
+    """Spell a detector with its recorded settings as the option takes it."""
+    from facecrop.detectors.options import RecordedDetector
+
+    name, _, settings = found_by.partition(":")
+    recorded = RecordedDetector.of(name, settings.replace(",", " "))
+    own = ",".join(f"{key}={value}" for key, value in recorded.settings.items())
+    return f"{name}:{own}" if own else name

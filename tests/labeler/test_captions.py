@@ -1,0 +1,79 @@
+"""Captions beside pictures: written from a template, and read back after edits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from labelled_pictures import encoded, picture, put
+from tools_for_tests import run_here
+
+from gleanset import Dataset
+from gleanset.records import Origin
+from labeler.importing.reading import read_labelled
+
+
+@pytest.fixture
+def labelled(empty: Dataset) -> dict[str, str]:
+    """Two of hana and one of rei in train; the key of each by the number of its picture."""
+    keys = {
+        str(n): put(empty, encoded(picture(n)), str(n), label=name, split="train")[0]
+        for n, name in enumerate(("hana", "hana", "rei"))
+    }
+    sample = empty.samples.get(keys["0"])
+    assert sample is not None
+    with empty.db.write():
+        empty.images.add_origin(sample.image, Origin("pixiv", "1:0", tags=("smile", "rain")))
+    return keys
+
+
+def export(dataset: Dataset, out: Path, *options: str) -> dict[str, str]:
+    done = run_here("labeler.cli", "export", out, *options, "-d", dataset.root, "--json")
+    assert done.code == 0, done.stderr
+    return {
+        path.relative_to(out).as_posix(): path.read_text().strip() for path in out.rglob("*.txt")
+    }
+
+
+def test_each_picture_has_a_caption_of_its_template(
+    empty: Dataset, labelled: dict[str, str], tmp_path: Path
+) -> None:
+    texts = export(empty, tmp_path / "plain", "--format", "captions")
+    assert sorted(texts.values()) == ["hana", "hana, smile, rain", "rei"]
+    assert {path.split("/")[1] for path in texts} == {"hana", "rei"}
+    for path in texts:
+        assert [*(tmp_path / "plain" / path).parent.glob(f"{Path(path).stem}.[jp]*g")]
+    own = ("--format", "captions-whole", "--caption", "art of {class}; {tags}")
+    assert "art of hana; smile, rain" in export(empty, tmp_path / "whole", *own).values()
+
+
+@pytest.mark.parametrize("template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"])
+def test_a_template_that_cannot_be_filled_is_refused(
+    empty: Dataset, labelled: dict[str, str], tmp_path: Path, template: str
+) -> None:
+    words = ("--format", "captions", "--caption", template, "-d", empty.root)
+    done = run_here("labeler.cli", "export", tmp_path / "out", *words)
+    assert done.code == 2
+    assert "caption" in done.stderr
+
+
+def test_edits_of_captions_come_back(
+    empty: Dataset, labelled: dict[str, str], tmp_path: Path
+) -> None:
+    texts = export(empty, out := tmp_path / "out", "--format", "captions")
+    edited = next(path for path, text in texts.items() if text == "hana")
+    (out / edited).write_text("rei, smiling\n")
+    done = run_here("labeler.cli", "import", out, "-d", empty.root, "--json")
+    assert (done.json["relabelled"], done.json["unchanged"]) == (1, 2)
+    labels = sorted(str(sample.label) for sample in empty.samples.by_key())
+    assert labels == ["hana", "rei", "rei"]
+
+
+def test_pictures_with_captions_of_others_are_read(tmp_path: Path) -> None:
+    for number, text in enumerate(("hana, rain", "rei", None)):
+        (tmp_path / f"{number}.png").write_bytes(encoded(picture(number)))
+        if text is not None:
+            (tmp_path / f"{number}.txt").write_text(text)
+    kind, found = read_labelled(tmp_path)
+    assert kind == "captions"
+    assert [one.labels for one in found] == [((None, "hana"),), ((None, "rei"),), ()]

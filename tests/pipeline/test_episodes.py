@@ -1,0 +1,267 @@
+"""`gleanset episodes` over the drawn episode of the sample: who is followed, and what it gives."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tools_for_tests import ROOT, command, eventually, run_here
+
+from facecrop.detectors import DetectorSpec
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.tracks import StoredTrack, Tracks
+from gleanset.images.cut import CutSettings, Cutter
+from gleanset.records import FaceTrack
+from harvest.frames import FrameHarvest
+from harvest.video.inputs import VideoFile
+from pipeline.episodes.follower import FaceFollower
+from pipeline.episodes.request import EpisodesRequest
+from pipeline.episodes.timeline import clock, gather_timelines
+from pipeline.recipe import read_recipe
+from tools.sample.clip_ffmpeg import SHOTS
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+EPISODE = ROOT / "datasets" / "sample" / "episode.mp4"
+
+
+@pytest.fixture(scope="module")
+def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with the first half of the episode: hana, hana and yuki, rei, sora, yuki."""
+    root = tmp_path_factory.mktemp("episode") / "dataset"
+    done = run_here("pipeline.cli", "episodes", EPISODE, "--to", "20s", "-d", root, "--json")
+    assert done.code == 0, done.stderr
+    assert done.json["rejected"] == 0
+    assert (done.json["faces"], done.json["tracks"]) >= (6, 6)
+    return root
+
+
+@pytest.fixture
+def followed(episode: Path, tmp_path: Path) -> Any:
+    shutil.copytree(episode, tmp_path / "copy")
+    with Dataset.open(tmp_path / "copy") as dataset:
+        yield dataset
+
+
+def tracks_of(dataset: Dataset) -> list[StoredTrack]:
+    return list(Tracks(dataset.db).each())
+
+
+def in_shot(track: FaceTrack) -> tuple[str, ...]:
+    """Who is in the shot that a track lies in wholly."""
+    begun = 0.0
+    for shot in SHOTS:
+        ended = begun + shot.seconds
+        if begun - 0.1 <= track.begun and track.ended <= ended + 0.1:
+            return shot.names
+        begun = ended
+    raise AssertionError(f"{track} lies across shots")
+
+
+def test_each_face_is_followed_through_its_shot_and_no_further(followed: Dataset) -> None:
+    by_shot: dict[int, list[StoredTrack]] = defaultdict(list)
+    for stored in tracks_of(followed):
+        first = followed.samples.get(stored.samples[0])
+        assert first is not None
+        if first.size > 60:  # a flower in her hair is taken for a small face
+            by_shot[stored.scene].append(stored)
+    for stored_tracks in by_shot.values():
+        names = {in_shot(stored.track) for stored in stored_tracks}
+        # One track for each who is in the shot, from near its beginning to near its end.
+        assert [len(people) for people in names] == [len(stored_tracks)]
+        assert all(stored.track.ended - stored.track.begun > 2 for stored in stored_tracks)
+    assert len(by_shot) == 5
+    # Of one track all faces are in one place, which the camera moves by little.
+    places = {f.image: f.face.box for f in followed.faces.each()}
+    for stored in tracks_of(followed):
+        samples = [followed.samples.get(key) for key in stored.samples]
+        middles = [one.box.x + one.box.width / 2 for one in samples if one]
+        assert np.ptp(middles) < 80
+        assert all(one is not None and one.image in places for one in samples)
+
+
+def test_frames_keep_their_video_time_and_scene(followed: Dataset) -> None:
+    tracks = {stored.track.name: stored for stored in tracks_of(followed)}
+    for sample in followed.samples.each():
+        image = followed.images.get(sample.image)
+        assert image is not None
+        (origin,) = image.origins
+        stored = tracks[str(sample.track)]
+        assert (origin.video, origin.scene) == (stored.video, stored.scene)
+        assert origin.time is not None
+        assert stored.track.begun <= origin.time <= stored.track.ended
+        assert followed.crop_path(sample.key).exists()
+
+
+def test_one_gesture_names_a_track_and_a_wrong_face_is_pulled_out_alone(followed: Dataset) -> None:
+    where = ("-d", followed.root, "--json")
+    listed = run_here("pipeline.cli", "list", "tracks", "-d", followed.root).stdout.splitlines()
+    lines = [json.loads(line) for line in listed]
+    large = max(lines, key=lambda line: len(line["samples"]))
+    assert len(large["samples"]) > 1
+    named = run_here("labeler.cli", "label", "hana", "--stack", large["track"], *where)
+    assert named.json["decided"] == len(large["samples"])
+    wrong, *others = large["samples"]
+    run_here("labeler.cli", "label", "rei", wrong, *where)
+    labels = {s.key: s.label for s in followed.samples.each()}
+    assert [labels[key] for key in (wrong, *others)] == ["rei", *["hana"] * len(others)]
+    line = next(
+        line for line in map(json.loads, _listed(followed)) if line["track"] == large["track"]
+    )
+    assert (line["label"], line["waiting"]) == ("hana" if len(others) > 1 else line["label"], 0)
+    again = run_here("labeler.cli", "label", "hana", "--stack", large["track"], *where)
+    assert again.code == 2
+    assert "nothing waits" in again.stderr
+
+
+def _listed(dataset: Dataset) -> list[str]:
+    return run_here("pipeline.cli", "list", "tracks", "-d", dataset.root).stdout.splitlines()
+
+
+def test_another_search_finds_the_same_tracks(followed: Dataset) -> None:
+    before = {s.track for s in followed.samples.each()}
+    search = ("run", "--detector", "drawnface:size=640", "-d", followed.root, "--json")
+    assert run_here("facecrop.cli", *search).json["images"] > 0
+    now = [s for s in followed.samples.each() if s.status != "retired"]
+    assert {s.track for s in now if s.track} == before
+    assert sum(s.track is None for s in now) <= len(now) * 0.6
+
+
+def test_a_timeline_says_who_is_on_screen_when(followed: Dataset, tmp_path: Path) -> None:
+    tracks = tracks_of(followed)
+    choices = [
+        Choice(key, "label", "Hana & co" if in_shot(stored.track) == ("hana",) else "rei")
+        for stored in tracks[:3]
+        for key in stored.samples
+    ]
+    followed.journal.step("Label", choices)
+    run = ("timeline", "--out", tmp_path / "out", "-d", followed.root, "--json")
+    assert run_here("pipeline.cli", *run).json["people"] == 2
+    rows = list(csv.DictReader((tmp_path / "out" / "timeline.csv").read_text().splitlines()))
+    assert sum(len(row["tracks"].split()) for row in rows) == len(tracks)
+    hana = [row for row in rows if row["person"] == "Hana & co"]
+    assert [(float(r["begin_s"]) < 2, 4 < float(r["end_s"]) < 4.6) for r in hana] == [(True, True)]
+    page = (tmp_path / "out" / "timeline.html").read_text()
+    assert "Hana &amp; co" in page
+    (timeline,) = gather_timelines(followed)
+    assert timeline.people[-1].name is None
+    assert clock(3723.45) == "1:02:03.4"
+
+
+def test_without_tracks_there_is_no_timeline(dataset: Dataset) -> None:
+    done = run_here("pipeline.cli", "timeline", "-d", dataset.root)
+    assert done.code == 3
+    assert "gleanset episodes" in done.stderr
+
+
+def rows_of(root: Path) -> list[Any]:
+    with Dataset.open(root) as dataset:
+        samples = [(s.key, s.image, s.box, s.track) for s in dataset.samples.each()]
+        return sorted(samples) + [stored.track for stored in tracks_of(dataset)]
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_run_that_was_killed_goes_on_and_ends_as_a_calm_one(tmp_path: Path) -> None:
+    line = ["episodes", EPISODE, "--to", "22s", "--keep-openings", "--json"]
+    calm = run_here("pipeline.cli", *line, "-d", tmp_path / "calm")
+    assert calm.code == 0, calm.stderr
+    process = subprocess.Popen(
+        command("pipeline.cli", *line, "-d", tmp_path / "killed"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    images = tmp_path / "killed" / "images"
+    assert eventually(lambda: len(list(images.rglob("*.jpg"))) > 2, 60)
+    assert process.poll() is None, "it was over before it could be killed"
+    process.kill()
+    process.wait()
+    assert run_here("pipeline.cli", *line, "-d", tmp_path / "killed").code == 0
+    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "calm")
+    again = run_here("pipeline.cli", *line, "-d", tmp_path / "killed")
+    assert (again.json["added"], again.json["faces"], again.json["tracks"]) == (0, 0, 0)
+
+
+ODD = {
+    "rotated": ("-vf", "transpose=2"),
+    "variable rate": ("-vf", "select='not(mod(n\\,3))+lt(n\\,12)'", "-fps_mode", "vfr"),
+    "15 a second": ("-r", "15"),
+    "10 bit": ("-pix_fmt", "yuv420p10le"),
+    "interlaced": ("-vf", "tinterlace=4,fieldorder=tff", "-flags", "+ildct+ilme"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_videos_give_the_right_faces_at_the_right_times(
+    dataset: Dataset, tmp_path: Path, kind: str
+) -> None:
+    film = tmp_path / "film.mp4"
+    encode = ["ffmpeg", "-v", "error", "-y", "-ss", "8.7", "-t", "3", "-i", EPISODE, "-an"]
+    options = ["-preset", "ultrafast", *ODD[kind]]
+    subprocess.run([*encode, *options, film], check=True)
+    if kind == "rotated":
+        turned = tmp_path / "turned.mp4"
+        turning = ("-c", "copy", "-metadata:s:v", "rotate=90", turned)
+        subprocess.run(["ffmpeg", "-v", "error", "-i", film, *turning], check=True)
+        film = turned
+    request = EpisodesRequest(videos=(str(film),), keep_openings=True)
+    sampling = request.sampling()
+    cutter = Cutter(CutSettings(), dataset.crops(dataset.cache))
+    spec = DetectorSpec.of("drawnface", size=768)
+    follower = FaceFollower(spec, cutter, 4, sampling)
+    FrameHarvest(dataset, sampling, follower=follower).over([VideoFile(film)])
+    (stored,) = tracks_of(dataset)  # rei, alone
+    assert stored.track.begun < 0.5
+    assert 2.4 < stored.track.ended < 3.1
+    image = next(dataset.images.each())
+    assert (image.width, image.height) == (640, 360)
+
+
+@pytest.mark.parametrize("kind", ["no video", "broken"])
+def test_what_cannot_be_followed_is_named(tmp_path: Path, kind: str) -> None:
+    film = tmp_path / "film.mp4"
+    if kind == "broken":
+        film.write_bytes(EPISODE.read_bytes()[:3000])
+    else:
+        sound = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", film]
+        subprocess.run(sound, check=True)
+    done = run_here("pipeline.cli", "episodes", film, "-d", tmp_path / "dataset")
+    assert done.code == 3
+    assert "film.mp4" in done.stderr
+    assert "name video files that ffmpeg can play" in done.stderr
+
+
+def test_a_simulation_makes_no_dataset(tmp_path: Path) -> None:
+    line = ("episodes", EPISODE, "-s", "-d", tmp_path / "none", "--json")
+    assert run_here("pipeline.cli", *line).json["videos"] == 1
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"rate": 2.0, "per_track": 9, "keep_openings": True, "crop_bars": True, "limit": 7},
+        {"start": "10s", "end": "20s", "detector": "drawnface:size=512,threshold=0.4"},
+    ],
+)
+def test_a_recorded_run_is_asked_for_again_by_the_same_request(asked: dict[str, Any]) -> None:
+    request = EpisodesRequest(videos=("a.mkv",), **asked)
+    again = EpisodesRequest.recorded(("a.mkv",), request.sampling().settings)
+    assert again.sampling() == request.sampling()
+
+
+def test_a_recipe_has_a_table_of_episodes(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('title = "t"\n[[episodes]]\nvideos = ["a.mkv"]\nper_track = 2\n')
+    (request,) = read_recipe(recipe).episodes
+    assert (request.videos, request.per_track) == (("a.mkv",), 2)
