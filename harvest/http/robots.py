@@ -90,11 +90,10 @@ class _HostRules:
 class _KnownRules:
     """What hosts said, as much as fits; what was not asked for the longest time makes room.
 
-    Room there is for so many `shares` of `_MOST_KEPT`. Thread-safe.
+    Thread-safe.
     """
 
-    def __init__(self, shares: int = 1) -> None:
-        self._shares = shares
+    def __init__(self) -> None:
         self._rules: dict[str, _HostRules] = {}  # in the order in which they were last used
         self._size = 0
         self._lock = Lock()
@@ -110,7 +109,7 @@ class _KnownRules:
             self._drop(origin)
             self._rules[origin] = rules
             self._size += rules.size + _SIZE_OF_ONE
-            while self._size > _MOST_KEPT * self._shares:
+            while self._size > _MOST_KEPT:
                 self._drop(next(iter(self._rules)))
 
     def forget(self, origin: str) -> None:
@@ -137,7 +136,7 @@ class RobotsPolicy:
         self._again = limits.robots_again
         self._known = _KnownRules()
         # Of which the second file is about to be asked for: others must not make it forgotten.
-        self._halfway = _KnownRules(shares=8)
+        self._halfway = _KnownRules()
         self._pages: dict[str, str] = {}
 
     def missing_file(self, url: str) -> str | None:

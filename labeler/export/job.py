@@ -80,7 +80,8 @@ def export(
         write_licences(folder, written)
         (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
-        mark(folder, {"format": options.format, "snapshot": snapshot, "pictures": shown})
+        facts_of_all = {"format": options.format, "no_split": options.no_split}
+        mark(folder, {**facts_of_all, "snapshot": snapshot, "pictures": shown})
     return {"to": str(target)} | facts.result(failed)
 
 
