@@ -147,9 +147,10 @@ def _moved(
                 "nothing was moved", "answer y, give -y, or look first: --simulate shows what"
             )
         with dataset.stage("export"):
-            note_places(dataset, place)
             number = sum(1 for _ in carry_out(dataset, plan, job.progress))
             note_places(dataset, place)
+            if undo:
+                remove_empty(plan)
         done: Result = plan.result("moved_back" if undo else "moved", number)
         if plan.left:
             lines = [f"{short_name(path)}: {why}" for path, why in sorted(plan.left.items())]

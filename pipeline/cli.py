@@ -92,6 +92,8 @@ KINDS = (
     "runs",
     "proposals",
     "stacks",
+    "doubts",
+    "confusion",
     "snapshots",
     "colours",
     "reports",

@@ -19,6 +19,7 @@ import secrets
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from gleanset.records import Image, Origin, Sample
 from gleanset.work.progress import Progress
 from labeler.export.options import ExportOptions
 from labeler.export.plan import may_be_passed_on
-from labeler.export.tree import mark, marked, place_of
+from labeler.export.tree import MARKER, mark, marked, place_of
 
 SOURCES = ("folder", "import")
 """Sources of which each picture is a file of the person's own."""
@@ -248,7 +249,10 @@ def _label_of(sample: Sample, label_of_group: dict[str, str]) -> str | None:
 
 
 def note_places(dataset: Dataset, out: Path) -> None:
-    """Write into `out` which of its files has which class, by which `labeler import` reads it."""
+    """Write into `out` which of its files has which class, by which `labeler import` reads it.
+
+    Where none is left there, nothing is.
+    """
     pictures: dict[str, dict[str, object]] = {}
     classes = dict(_class_of_images(dataset))
     by_image: dict[str, str] = {}
@@ -264,9 +268,18 @@ def note_places(dataset: Dataset, out: Path) -> None:
                     "sha256": image.sha256,
                 }
     with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+        if not pictures:
+            (out / MARKER).unlink(missing_ok=True)
+            return
         facts = {"format": "imagefolder", "no_split": True, "moved": True, "pictures": pictures}
         mark(out, facts, ours=False)
+
+
+def remove_empty(plan: MovePlan) -> None:
+    """Remove the folders out of which the last file was moved."""
+    for folder in {move.source.parent for move in plan.moves}:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def follow_moves(dataset: Dataset, out: Path, places: dict[str, str]) -> None:

@@ -69,7 +69,6 @@ def tree(root: Path) -> dict[str, tuple[str, float]]:
 
 def moved(dataset: Dataset, out: Path) -> MovePlan:
     plan = plan_moves(dataset, checked_place(dataset, out), UNSPLIT)
-    note_places(dataset, out)
     list(carry_out(dataset, plan, QUIET))
     note_places(dataset, out)
     return plan
@@ -303,3 +302,4 @@ def test_the_command_asks_first(empty: Dataset, inbox: Path, tmp_path: Path) -> 
     assert (done["moved"], done["left"]) == (5, 0)
     assert run_here("labeler.cli", *words, "--undo", "-y", "--json").json["moved_back"] == 5
     assert tree(inbox) == before
+    assert list(out.iterdir()) == []
