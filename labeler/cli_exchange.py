@@ -123,6 +123,7 @@ def _moved(
         note_places,
         plan_moves,
         plan_return,
+        remove_empty,
     )
 
     if out is None or in_bucket(out):
