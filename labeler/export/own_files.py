@@ -21,6 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ from labeler.export.tree import MARKER, mark, marked, place_of
 
 SOURCES = ("folder", "import")
 """Sources of which each picture is a file of the person's own."""
+_TOGETHER = 64
+"""Moves whose rows are written in one transaction, and whose folders are synced together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +138,21 @@ def carry_out(
     dataset: Dataset, plan: MovePlan, progress: Progress, *, verb: str = "move"
 ) -> Iterator[FileMove]:
     """Move files one after the other, and yield those that were; others go to what is `left`."""
-    for move in progress.over(plan.moves, verb, total=len(plan.moves)):
-        why = _why_not(move)
-        if why is None:
-            note_moved(dataset.db, move.sha256, move.key, (move.source, move.target))
-            why = _moved(move)
-            if why is not None:
+    moves = progress.over(plan.moves, verb, total=len(plan.moves))
+    while batch := list(islice(moves, _TOGETHER)):
+        refused = {move: why for move in batch if (why := _why_not(move)) is not None}
+        wanted = [move for move in batch if move not in refused]
+        with dataset.db.write():
+            for move in wanted:
+                note_moved(dataset.db, move.sha256, move.key, (move.source, move.target))
+        refused |= {move: why for move in wanted if (why := _moved(move)) is not None}
+        with dataset.db.write():
+            for move in refused.keys() & wanted:
                 note_moved(dataset.db, move.sha256, move.key, (move.target, move.source))
-        if why is None:
-            yield move
-        else:
-            plan.left[str(move.source)] = why
+        for folder in {move.target.parent for move in wanted if move not in refused}:
+            sync_folder(folder)
+        plan.left |= {str(move.source): why for move, why in refused.items()}
+        yield from (move for move in wanted if move not in refused)
 
 
 def _why_not(move: FileMove) -> str | None:
@@ -171,7 +178,6 @@ def _moved(move: FileMove) -> str | None:
             if error.errno != errno.EXDEV:
                 raise
             _to_other_disk(move)
-        sync_folder(move.target.parent)
     except OSError as error:
         return f"cannot be moved: {error.strerror}"
     return None
@@ -197,7 +203,8 @@ def lies_at(origin: Origin, image: Image, out: Path) -> Path | None:
     for place in (path, Path(origin.key)):
         if os.path.lexists(place):
             return place
-    places = (folder / path.name for folder in sorted(out.glob("*/")))
+    names = dict.fromkeys((path.name, Path(origin.key).name))
+    places = (folder / name for folder in sorted(out.glob("*/")) for name in names)
     alike = (place for place in places if place.is_file())
     return next((place for place in alike if place.stat().st_size == image.bytes), None)
 
