@@ -203,19 +203,24 @@ def lies_at(origin: Origin, image: Image, out: Path) -> Path | None:
     for place in (path, Path(origin.key)):
         if os.path.lexists(place):
             return place
-    names = dict.fromkeys((path.name, Path(origin.key).name))
-    places = (folder / name for folder in sorted(out.glob("*/")) for name in names)
-    alike = (place for place in places if place.is_file())
-    return next((place for place in alike if place.stat().st_size == image.bytes), None)
+    names = {path.name, Path(origin.key).name}
+    names |= {_other_name(Path(name), image.sha256) for name in names}
+    places = (folder / name for folder in out.glob("*/") for name in names)
+    alike = (p for p in places if p.is_file() and p.stat().st_size == image.bytes)
+    return next((p for p in alike if sha256_of_file(p) == image.sha256), None)
 
 
 def _free(folder: Path, source: Path, sha256: str, taken: set[str]) -> Path:
     """Return a place with the file's own name; one that is taken gets a part of its hash."""
     target = folder / source.name
     if str(target).casefold() in taken or os.path.lexists(target):
-        target = folder / f"{source.stem}-{sha256[:8]}{source.suffix}"
+        target = folder / _other_name(source, sha256)
     taken.add(str(target).casefold())
     return target
+
+
+def _other_name(file: Path, sha256: str) -> str:
+    return f"{file.stem}-{sha256[:8]}{file.suffix}"
 
 
 def _files_of(image: Image, dataset: Dataset) -> Iterator[Origin]:

@@ -176,6 +176,22 @@ def test_undone_from_such_a_state_all_is_where_it_was(
     assert tree(inbox) == before
 
 
+def test_killed_on_the_way_back_a_file_with_another_name_is_found(
+    empty: Dataset, inbox: Path, tmp_path: Path
+) -> None:
+    before, out = tree(inbox), tmp_path / "sorted"
+    for label in ("hana", "rei", "test"):
+        (out / label).mkdir(parents=True)
+        for number in range(3):
+            (out / label / f"img{number}.jpg").write_bytes(encoded(picture(50 + number)))
+    moved(empty, out)
+    for move in plan_return(empty, out).moves:
+        assert len(move.source.stem) > len("img0-")
+        note_moved(empty.db, move.sha256, move.key, (move.source, move.target))
+    assert len(returned(empty, out).moves) == 5
+    assert tree(inbox) == before
+
+
 def test_a_later_decision_moves_a_file_on(empty: Dataset, inbox: Path, tmp_path: Path) -> None:
     before, out = tree(inbox), tmp_path / "sorted"
     moved(empty, out)
