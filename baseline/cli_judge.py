@@ -152,6 +152,9 @@ def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
         name, folder = finished_run(dataset, request.run)
         search = search_doubts(dataset, name, folder, request.folds, job.progress)
         report = write_report(dataset, name)
+        samples = [
+            doubt._asdict() | {"path": found_at(dataset, doubt.sample)} for doubt in search.doubts
+        ]
         shown = [
             f"{doubt.sample}: {doubt.label}, perhaps {doubt.suggested} "
             f"({percent(doubt.confidence)}), {found_at(dataset, doubt.sample)}"
@@ -167,7 +170,7 @@ def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
         "report": str(report),
     }
     if job.as_json:
-        return values | {"samples": [doubt._asdict() for doubt in search.doubts]}
+        return values | {"samples": samples}
     mend = "labeler --view review, or labeler label CLASS SAMPLE"
     return values | ({"clearest": shown, "to_mend": mend} if shown else {})
 

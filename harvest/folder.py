@@ -18,7 +18,9 @@ from gleanset.files.class_folder import class_folder
 from gleanset.files.names import printable
 from gleanset.images.decode import ENDINGS
 from gleanset.images.embedded_credit import credit_of
+from gleanset.images.embedded_reservation import reservations_in
 from gleanset.images.staging import StageBytes, StageFile
+from gleanset.named_files import short_name
 from gleanset.records import Measured, Origin
 from gleanset.source_table import NAME, SourceTables
 from gleanset.work.pool import Outcome, Processes, run_over
@@ -44,10 +46,14 @@ class FoundPicture(NamedTuple):
 
 
 class CreditedPicture(NamedTuple):
-    """A picture that was staged, and what its file says of who made it."""
+    """A picture that was staged, what its file says of who made it, and why it would be kept back.
+
+    Pictures of one's own are not: whoever has them knows what they may do.
+    """
 
     measured: Measured
     credit: Credit
+    reserved: str | None = None
 
 
 class FolderHints(NamedTuple):
@@ -75,7 +81,8 @@ class PictureOptions:
 
     With `hints` the class folder on that level is the hint, else `label`. `credit` is that of the
     pictures of which nothing else is said; `groups` say which belong together, where no
-    `sources.csv` does. To `refused` is added which files were rejected, and why.
+    `sources.csv` does. To `refused` is added which files were rejected, and why, to `reserved`
+    which say that machines shall not learn from them.
     """
 
     hints: bool = False
@@ -84,6 +91,7 @@ class PictureOptions:
     credit: Credit = NOTHING
     groups: FileGroups | None = None
     refused: list[str] | None = None
+    reserved: list[str] | None = None
     workers: int = 0
     progress: Progress | None = None
 
@@ -132,7 +140,7 @@ def take_pictures(
         keep = _Keep(StageFile(StageBytes(store)))
         outcomes = run_over(keep, new(intake, scratch), Processes(options.workers))
         for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
-            _take(intake, outcome, options.credit)
+            _take(intake, outcome, options)
             if outcome.item.copied:
                 outcome.item.path.unlink(missing_ok=True)
         intake.finish()
@@ -149,15 +157,20 @@ class _Keep:
         if picture.refused is not None:
             raise Unreadable(*picture.refused)
         data = self._keep.read(picture.path)
-        return CreditedPicture(self._keep.keep(data), credit_of(data))
+        measured = self._keep.keep(data)
+        reserved = next((wish.reason for wish in reservations_in(data)), None)
+        return CreditedPicture(measured, credit_of(data), reserved)
 
 
 def _take(
-    intake: Importer, outcome: Outcome[FoundPicture, CreditedPicture], of_all: Credit
+    intake: Importer, outcome: Outcome[FoundPicture, CreditedPicture], options: PictureOptions
 ) -> None:
-    """Take what a worker made of a file; who made it says a table, else the file, else `of_all`."""
+    """Take what a worker made of a file; who made it says a table, else the file, else options."""
     item, picture = outcome.item, outcome.result
-    credit = item.credit.completed(picture.credit if picture else NOTHING).completed(of_all)
+    credit = item.credit.completed(picture.credit if picture else NOTHING)
+    credit = credit.completed(options.credit)
+    if picture and picture.reserved and options.reserved is not None:
+        options.reserved.append(f"{short_name(item.origin.key)}: {picture.reserved}")
     measured = Outcome(item, picture.measured if picture else None, outcome.reason, outcome.detail)
     origin = replace(
         item.origin, author=credit.author, licence=credit.licence, page_url=credit.page

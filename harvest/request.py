@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
@@ -443,12 +444,18 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         trees, archives = checked_places(self.places, dataset.root)
         groups = groups_in(self._groups(), trees, archives, dataset.root)
         refused: list[str] = []
-        options = self._options(groups, refused, progress)
+        reserved: list[str] = []
+        options = replace(
+            self._options(groups), refused=refused, reserved=reserved, progress=progress
+        )
         taken = [harvest_folders(dataset, trees, options)] if trees else []
         taken += [harvest_archives(dataset, archives, options)] if archives else []
         done = combined(*taken)
         if refused:
             done["rejected_files"] = few_files(refused, rejections_of(dataset))
+        if reserved:
+            done["reserved"] = len(reserved)
+            done["reserved_files"] = few_files(reserved, "docs/legal.md")
         return done | groups.summary(partial(self._again, root=dataset.root))
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
@@ -469,12 +476,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         program, command, *words = again.command_line()
         return shlex.join([program, command, "-d", str(root), *words])
 
-    def _options(
-        self,
-        groups: FileGroups,
-        refused: list[str] | None = None,
-        progress: Progress | None = None,
-    ) -> PictureOptions:
+    def _options(self, groups: FileGroups) -> PictureOptions:
         from harvest.folder import PictureOptions
 
         return PictureOptions(
@@ -483,9 +485,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             label=self.label,
             credit=self.credit,
             groups=groups,
-            refused=refused,
             workers=self.workers or 0,
-            progress=progress,
         )
 
 

@@ -13,6 +13,7 @@ from gleanset.records import Candidate
 from harvest.archives import combined
 from harvest.downloads import Downloader, DownloadRun
 from harvest.http import Client
+from harvest.http.robots import PAGE_SAYS
 from harvest.http.scheduler import IterableQueue
 from harvest.keyword import STAGE as SEARCHED
 from harvest.urls import STAGE as LISTED
@@ -43,20 +44,29 @@ def _retry_stage(
     with dataset.stage(stage) as scratch:
         downloader = Downloader(dataset, client, scratch, run)
         importer = downloader.importer(stage)
-        queue = IterableQueue(_candidates(dataset, stage, reason))
+        queue = IterableQueue(_candidates(dataset, stage, reason, client))
         with downloader.on_nodes():
             downloader.run(queue, importer.take_download, f"retry {stage}")
         importer.finish()
     return importer.result()
 
 
-def _candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
+def _candidates(
+    dataset: Dataset, stage: str, reason: str | None, client: Client
+) -> Iterator[Candidate]:
     return (
         msgspec.convert(json.loads(failed.candidate), Candidate)
         for failed in dataset.fetches.failed()
-        if failed.stage == stage and _is_meant(failed, reason)
+        if failed.stage == stage and _is_meant(failed, reason) and not _is_kept_back(failed, client)
     )
 
 
 def _is_meant(failed: FailedFetch, reason: str | None) -> bool:
     return failed.reason != _FINAL and bool(failed.candidate) and reason in (None, failed.reason)
+
+
+def _is_kept_back(failed: FailedFetch, client: Client) -> bool:
+    """Return whether the page of a picture said so, which is not asked again."""
+    return failed.reason.startswith(PAGE_SAYS) and client.heeds(
+        failed.reason.removeprefix(PAGE_SAYS)
+    )

@@ -94,6 +94,8 @@ KINDS = (
     "proposals",
     "stacks",
     "tracks",
+    "doubts",
+    "confusion",
     "snapshots",
     "colours",
     "reports",

@@ -27,6 +27,7 @@ from gleanset.db.images import NOWHERE, PlaceFound
 from gleanset.db.proposals import PresortedSample, Proposal, proposed_samples
 from gleanset.db.proposals import stacks as stacks_that_wait
 from gleanset.db.quality import Quality, QualityMeasures
+from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.samples import SplitGroups
 from gleanset.db.snapshots import Snapshots
 from gleanset.db.tracks import Tracks
@@ -149,7 +150,8 @@ def groups(dataset: Dataset) -> Iterator[Line]:
     for sample in dataset.samples.by_key():
         if sample.group is not None:
             found.setdefault(sample.group, []).append(sample.key)
-    yield from ({"group": group, "samples": members} for group, members in sorted(found.items()))
+    for group, members in sorted(found.items()):
+        yield {"group": group, "samples": members, **_files(dataset, members)}
 
 
 def yields(dataset: Dataset) -> Iterator[Line]:
@@ -177,7 +179,63 @@ def stacks(dataset: Dataset) -> Iterator[Line]:
     """Look-alikes that wait, as the newest presort put them together, the largest stack first."""
     for stack in stacks_that_wait(dataset.db):
         line = {"stack": stack.id, "size": len(stack.waiting), "decided": stack.decided}
-        yield line | {"samples": list(stack.waiting)}
+        line |= {"samples": list(stack.waiting), **_files(dataset, stack.waiting)}
+        yield line
+
+
+def doubts(dataset: Dataset) -> Iterator[Line]:
+    """Labels that are likely wrong, as `baseline doubts` found them, the clearest first."""
+    yield from _with_file(dataset, (doubt._asdict() for doubt in Doubts(dataset.db).each()))
+
+
+def confusion(dataset: Dataset) -> Iterator[Line]:
+    """Pictures that the newest run takes for another class, of each split the surest first.
+
+    Those whose label was changed since, or taken back, are left out.
+    """
+    run = dataset.runs.newest("baseline")
+    if run is not None:
+        yield from _with_file(dataset, _wrong_answers(dataset, run.id))
+
+
+def _wrong_answers(dataset: Dataset, run: str) -> Iterator[Line]:
+    # What judges is loaded for this alone.
+    from baseline.judge.metrics import mistakes_in
+    from baseline.judge.outputs import load_outputs, log_softmax
+    from baseline.judge.run_figures import read_metrics
+
+    folder = dataset.run_at_hand(run)
+    for split, said in load_outputs(folder).items():
+        figures = read_metrics(folder)
+        scores = figures.calibration.apply(said.logits) if figures.calibration else said.logits
+        for slip in mistakes_in(log_softmax(scores), said.y, said.keys, figures.classes):
+            sample = dataset.samples.get(slip.key)
+            if sample is not None and sample.label == slip.true:
+                line = {"sample": slip.key, "label": slip.true, "predicted": slip.predicted}
+                yield line | {"confidence": slip.confidence, "split": split, "run": run}
+
+
+def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
+    """Add to lines about a sample the file that it came from, and the picture of it itself."""
+    while page := list(islice(lines, 500)):
+        files = _files(dataset, [line["sample"] for line in page])
+        for line, path, picture in zip(page, files["paths"], files["pictures"], strict=True):
+            yield line | {"path": path, "picture": picture}
+
+
+def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
+    """Return the files that samples came from, and where their pictures lie: cut, or whole."""
+    known = dataset.samples.pictures(keys)
+    places = dataset.images.places({sha256 for sha256, _, _ in known.values()})
+    paths: list[str | None] = []
+    pictures: list[str | None] = []
+    for key in keys:
+        sha256, kind, detector = known.get(key, ("", "", ""))
+        paths.append(places.get(sha256, NOWHERE).path)
+        whole = detector == "whole"
+        picture = dataset.image_path(sha256, kind) if whole else dataset.crop_path(key)
+        pictures.append(str(picture) if sha256 else None)
+    return {"paths": paths, "pictures": pictures}
 
 
 def tracks(dataset: Dataset) -> Iterator[Line]:
@@ -227,6 +285,8 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "proposals": proposals,
     "stacks": stacks,
     "tracks": tracks,
+    "doubts": doubts,
+    "confusion": confusion,
     "snapshots": lambda dataset: map(_plain, Snapshots(dataset.db).each()),
     "colours": colours,
     "reports": reports,
@@ -256,6 +316,8 @@ def _columns(record: Any, **renamed: str) -> dict[str, Column]:
 
 _HASH: dict[str, Column] = {"phash": "string"}
 _IMAGE_BOX: dict[str, Column] = {"image": "string", "box": ["int64"]}
+_FILE: dict[str, Column] = {"path": "string", "picture": "string"}
+_FILES: dict[str, Column] = {"paths": ["string"], "pictures": ["string"]}
 _PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
 _PROPOSED |= _columns(Proposal) | {"others": [_columns(Proposal)]}
 _PROPOSED |= {name: _columns(PresortedSample)[name] for name in PRESORTED}
@@ -274,15 +336,27 @@ COLUMNS: dict[str, dict[str, Column]] = {
     | dict.fromkeys(COLOURS, "string")
     | {f"{name}_rgb": ["int64"] for name in COLOURS},
     "decisions": _columns(Decision),
-    "groups": {"group": "string", "samples": ["string"]},
+    "groups": {"group": "string", "samples": ["string"], **_FILES},
     "rejections": _columns(Rejection),
     "yields": _YIELDS,
     "runs": _columns(Run),
     "proposals": _PROPOSED,
-    "stacks": {"stack": "string", "size": "int64", "decided": "int64", "samples": ["string"]},
+    "stacks": {
+        "stack": "string",
+        "size": "int64",
+        "decided": "int64",
+        "samples": ["string"],
+        **_FILES,
+    },
     "tracks": _columns(FaceTrack, name="track")
     | dict.fromkeys(("video", "title"), "string")
     | {"scene": "int64", "label": "string", "waiting": "int64", "samples": ["string"]},
+    "doubts": _columns(Doubt) | _FILE,
+    "confusion": {
+        **dict.fromkeys(("sample", "label", "predicted", "split", "run"), "string"),
+        "confidence": "double",
+        **_FILE,
+    },
     "snapshots": _columns(Snapshot),
     "reports": VISIT | _columns(Claim) | {"disputed_by": ["int64"]},
     "takedowns": VISIT

@@ -165,7 +165,7 @@ def classification_metrics(
         else None,
         classes=scores,
         confusion=confusion.tolist(),
-        mistakes=_mistakes(log_probabilities, y, keys, classes)[:worst],
+        mistakes=mistakes_in(log_probabilities, y, keys, classes)[:worst],
         commonest_class=float(confusion.sum(1).max() / len(y)),
     )
 
@@ -182,9 +182,10 @@ def empty_split_error() -> InputUnusable:
     )
 
 
-def _mistakes(
+def mistakes_in(
     log_probabilities: Floats, y: Indices, keys: Sequence[str], classes: Sequence[str]
 ) -> tuple[Misclassification, ...]:
+    """Return the wrong answers, the surest first."""
     predicted, sure = log_probabilities.argmax(1), np.exp(log_probabilities.max(1))
     wrong = [
         Misclassification(keys[i], classes[y[i]], classes[predicted[i]], float(sure[i]))

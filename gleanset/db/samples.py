@@ -137,6 +137,14 @@ class Samples:
         )
         return {tuple(row)[:-1]: row[len(traits)] for row in rows}
 
+    def pictures(self, keys: Collection[str]) -> dict[str, tuple[str, str, str]]:
+        """Return the image of some samples (hash, format), and the detector, by their keys."""
+        sql = (
+            "SELECT s.key, i.sha256, i.format, s.detector FROM sample s JOIN image i "
+            "ON i.id=s.image WHERE s.key"
+        )
+        return {key: tuple(picture) for key, *picture in self._db.rows_in(sql, keys)}
+
     def count(self) -> int:
         """Return how many samples there are, those set aside included."""
         return self._db.number("SELECT count(*) FROM sample")

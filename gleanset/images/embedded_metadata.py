@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from PIL import Image
 
@@ -87,50 +87,43 @@ def without_metadata(data: bytes, orientation: int) -> bytes:
     """
     if data.startswith(b"BM"):
         return data
-    strip = _stripper_of(data)
-    if strip is None:
+    if (kind := file_kind(data)) is None:
         raise Unreadable("metadata cannot be taken out", "not of this format")
-    return strip(data, orientation)
+    return _STRIPPERS[kind](data, orientation)
 
 
-def _stripper_of(data: Bytes) -> Callable[[bytes, int], bytes] | None:
+def file_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
+    """Return which of the formats a file is whose parts are told apart here."""
     if data[:3] == _JPEG:
-        return _stripped_jpeg
+        return "JPEG"
     if data[:8] == _PNG:
-        return _stripped_png
-    return _stripped_webp if _is_webp(data) else None
-
-
-def _is_webp(data: Bytes) -> bool:
-    return (data[:4], data[8:12]) == (b"RIFF", b"WEBP")
+        return "PNG"
+    return "WEBP" if (data[:4], data[8:12]) == (b"RIFF", b"WEBP") else None
 
 
 def _payloads_of(data: Bytes) -> Iterator[bytes] | None:
     """Yield what may be EXIF or XMP; None for a format that is not walked here."""
-    if data[:3] == _JPEG:
-        return _payloads_of_jpeg(data)
-    if data[:8] == _PNG:
-        return _payloads_of_png(data)
-    return _payloads_of_webp(data) if _is_webp(data) else None
+    kind = file_kind(data)
+    return _PAYLOADS[kind](data) if kind else None
 
 
 def _payloads_of_jpeg(data: Bytes) -> Iterator[bytes]:
-    for part in _segments_of_jpeg(data, until_scan=True):
+    for part in segments_of_jpeg(data, until_scan=True):
         if part.kind == b"\xe1":
             yield data[part.begin + 4 : part.end]
 
 
 def _payloads_of_png(data: Bytes) -> Iterator[bytes]:
-    for part in _chunks_of_png(data):
+    for part in chunks_of_png(data):
         if part.kind == b"eXIf":
             yield data[part.begin + 8 : part.end - 4]
         elif part.kind in (b"tEXt", b"zTXt", b"iTXt"):
             with suppress(zlib.error, ValueError):
-                yield _png_text(part.kind, data[part.begin + 8 : part.end - 4])
+                yield png_text(part.kind, data[part.begin + 8 : part.end - 4])
 
 
 def _payloads_of_webp(data: Bytes) -> Iterator[bytes]:
-    for part in _chunks_of_webp(data):
+    for part in chunks_of_webp(data):
         if part.kind in (b"EXIF", b"XMP "):
             yield data[part.begin + 8 : part.end]
 
@@ -155,7 +148,7 @@ def _has_latitude(payload: bytes) -> bool:
     return False
 
 
-def _segments_of_jpeg(data: Bytes, *, until_scan: bool = False) -> Iterator[FilePart]:
+def segments_of_jpeg(data: Bytes, *, until_scan: bool = False) -> Iterator[FilePart]:
     """Yield the segments of a JPEG; what is coded of the picture goes with its start of scan.
 
     Raises `Unreadable` where no marker stands where one has to.
@@ -193,7 +186,7 @@ def _stripped_jpeg(data: bytes, orientation: int) -> bytes:
     if turned:
         size = 2 + len(_EXIF) + len(turned)
         turned = b"\xff\xe1" + size.to_bytes(2, "big") + _EXIF + turned
-    for part in _segments_of_jpeg(data):
+    for part in segments_of_jpeg(data):
         if turned and part.kind[0] != _APP0:  # behind JFIF, which comes first
             kept.append(turned)
             turned = b""
@@ -212,7 +205,7 @@ def _kept_of_jpeg(marker: int, segment: bytes) -> bytes:
     return b"" if marker == _COM or (_APP0 < marker <= _APP15 and not of_colours) else segment
 
 
-def _chunks_of_png(data: Bytes) -> Iterator[FilePart]:
+def chunks_of_png(data: Bytes) -> Iterator[FilePart]:
     """Yield the chunks of a PNG until its end. Raises `Unreadable`."""
     at = len(_PNG)
     while at + 12 <= len(data):
@@ -228,7 +221,7 @@ def _chunks_of_png(data: Bytes) -> Iterator[FilePart]:
 
 def _stripped_png(data: bytes, orientation: int) -> bytes:
     kept, turned = [data[: len(_PNG)]], _turned_exif(orientation)
-    for part in _chunks_of_png(data):
+    for part in chunks_of_png(data):
         if part.kind == b"IDAT" and turned:
             check = zlib.crc32(b"eXIf" + turned).to_bytes(4, "big")
             kept.append(len(turned).to_bytes(4, "big") + b"eXIf" + turned + check)
@@ -238,7 +231,7 @@ def _stripped_png(data: bytes, orientation: int) -> bytes:
     return b"".join(kept)
 
 
-def _png_text(kind: bytes, body: bytes) -> bytes:
+def png_text(kind: bytes, body: bytes) -> bytes:
     """Return a text with its keyword, or the EXIF that it spells out; of packed ones the start."""
     keyword, _, text = body.partition(b"\0")
     if kind == b"zTXt":
@@ -246,7 +239,7 @@ def _png_text(kind: bytes, body: bytes) -> bytes:
     elif kind == b"iTXt":
         packed, text = text[:1] == b"\x01", text[2:].split(b"\0", 2)[-1]  # behind two languages
         text = _inflated(text) if packed else text
-    if keyword in (b"Raw profile type exif", b"Raw profile type APP1"):  # ImageMagick's
+    if keyword.startswith(b"Raw profile type "):  # ImageMagick's exif, xmp, APP1
         return bytes.fromhex(b"".join(text.split(b"\n", 3)[-1].split()).decode("ascii"))
     return text
 
@@ -255,7 +248,7 @@ def _inflated(packed: bytes) -> bytes:
     return zlib.decompressobj().decompress(packed, _MOST_TEXT)
 
 
-def _chunks_of_webp(data: Bytes) -> Iterator[FilePart]:
+def chunks_of_webp(data: Bytes) -> Iterator[FilePart]:
     """Yield the chunks of a WebP within its RIFF. Raises `Unreadable`."""
     at, last = 12, 8 + int.from_bytes(data[4:8], "little")
     while at + 8 <= min(last, len(data)):
@@ -270,7 +263,7 @@ def _chunks_of_webp(data: Bytes) -> Iterator[FilePart]:
 def _stripped_webp(data: bytes, orientation: int) -> bytes:
     turned = _turned_exif(orientation)
     kept = []
-    for part in _chunks_of_webp(data):
+    for part in chunks_of_webp(data):
         if part.kind in _OF_WEBP:
             chunk = data[part.begin : part.end]
             if part.kind == b"VP8X":
@@ -292,3 +285,15 @@ def _turned_exif(orientation: int) -> bytes:
         for number, size in ((_ORIENTATION, 2), (3, 2), (1, 4), (orientation, 4))
     )
     return b"II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0"
+
+
+_PAYLOADS: dict[str, Callable[[Bytes], Iterator[bytes]]] = {
+    "JPEG": _payloads_of_jpeg,
+    "PNG": _payloads_of_png,
+    "WEBP": _payloads_of_webp,
+}
+_STRIPPERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "JPEG": _stripped_jpeg,
+    "PNG": _stripped_png,
+    "WEBP": _stripped_webp,
+}

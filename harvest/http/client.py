@@ -34,8 +34,7 @@ class Client:
     """The polite downloader: thread-safe, and a context manager that closes itself.
 
     `contact` (an address or a URL) goes into the honest user agent, `user_agent` replaces it.
-    `ignore_robots` names what a host may say to robots in vain: some of `robots.txt`, `noai`,
-    `noimageai`, `noindex`, `noimageindex` (docs/legal.md), or `all`.
+    `ignore_robots` are the `robots_words` that hosts and pictures may say in vain (docs/legal.md).
     Raises `UsageError` for another word there, and when a proxy or certificate setting of the
     environment is unusable.
     """
@@ -77,21 +76,27 @@ class Client:
         """
         return self.fetcher.slots.wait(seconds)
 
-    def prepare(self, url: str, referer: str | None = None) -> Fetch:
-        """Return the download of a picture as a fetch to be scheduled.
+    def heeds(self, word: str) -> bool:
+        """Return whether one of the `robots_words` is heeded."""
+        return word in self._robots.heeded
+
+    def prepare(self, url: str, referer: str | None = None, page: str | None = None) -> Fetch:
+        """Return the download of a picture, found on a page, as a fetch to be scheduled.
 
         Raises `Unreadable`, as do its requests and `accept`, for this item alone. Reasons:
         `http NNN`, `timed out`, `too slow`, `too large`, `connection failed`, `cut off`, `empty`,
         `private address`, `bad redirect`, `bad url`, `not an image`, `robots.txt disallows`,
-        `robots.txt could not be read`, `robots tag <directive>`.
+        `robots.txt could not be read`, `robots tag <directive>`, `page says <directive>`, and what
+        `robots.RobotsPolicy` and `reservations_in` name.
         """
+        self._robots.check_page(page)
         headers = self._headers("image/*,*/*;q=0.5") | _referer(referer)
         policy = FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
         return self.fetcher.prepare(url, policy)
 
-    def prepare_robots(self, url: str) -> Fetch:
-        """Return the fetch of the robots.txt for an address."""
-        return self.fetcher.prepare(self._robots.address(url), self._robots.policy)
+    def prepare_rules(self, file: str) -> Fetch:
+        """Return the fetch of a file in which a host says what it allows."""
+        return self.fetcher.prepare(file, self._robots.policy)
 
     def accept(self, answer: HttpAnswer) -> bytes:
         """Return the file that an answer brings. Raises `Unreadable` where it brings none."""
@@ -101,6 +106,7 @@ class Client:
             raise Unreadable("empty", answer.url)
         if looks_like_html(answer.data):
             raise Unreadable("not an image", f"{answer.url}: a web page")
+        self._robots.check_picture(answer.url, answer.data)
         return answer.data
 
     def page(
@@ -128,7 +134,9 @@ class Client:
         except Unreadable as error:
             detail = error.detail.removeprefix(f"{url}: ")
             raise unreachable(url, f"{error.reason} ({detail})") from error
-        return Page(answer.status, _text(answer), answer.url, answer.headers)
+        page = Page(answer.status, _text(answer), answer.url, answer.headers)
+        self._robots.note_page(page.url, page.text)
+        return page
 
     def _headers(self, accept: str) -> dict[str, str]:
         return {

@@ -164,22 +164,22 @@ class Fetcher:
             raise Unreadable("private address", url)
         return url
 
-    def learn_robots(self, url: str, answer: HttpAnswer | Exception) -> None:
-        """Note what the robots.txt for an address says, or why it could not be read.
+    def learn_robots(self, file: str, answer: HttpAnswer | Exception) -> None:
+        """Note what a file says in which a host says what it allows, or why it was not read.
 
         Raises an error again that ends the run, as `failed_outcome` does.
         """
         if isinstance(answer, Exception):
-            self.robots.learn_failure(url, failed_outcome(url, answer))
+            self.robots.learn_failure(file, failed_outcome(file, answer))
             return
         try:
-            delay = self.robots.learn(url, answer.status, answer.data)
+            delay = self.robots.learn(file, answer.status, answer.data)
         except Exception as error:
-            self.learn_robots(url, error)
+            self.learn_robots(file, error)
         else:
             # The rules were a request, too.
-            self.slots.slow_down(host_of(url), delay or 0.0)
-            self.slots.hold(host_of(url), delay or 0.0)
+            self.slots.slow_down(host_of(file), delay or 0.0)
+            self.slots.hold(host_of(file), delay or 0.0)
 
     def request(self, fetch: Fetch) -> HttpAnswer:
         """Make one request, whatever its answer means. Raises `Unreadable`, `Closed`."""
@@ -222,7 +222,7 @@ class Fetcher:
         if response.status >= 300:
             return self._body(response, fetch) if fetch.policy.error_bodies else b""
         if fetch.policy.robots:
-            self.robots.check_tags(fetch.url, response.headers.getlist("X-Robots-Tag"))
+            self.robots.check_headers(fetch.url, response.headers)
         return self._body(response, fetch)
 
     def _body(self, response: BaseHTTPResponse, fetch: Fetch) -> bytes:

@@ -1,4 +1,4 @@
-"""What a host asks of programs such as ours: its robots.txt (RFC 9309) and `X-Robots-Tag`.
+"""What a host asks of programs such as ours: its robots.txt (RFC 9309), tdmrep.json and headers.
 
 What counts as no answer to the question for a robots.txt, and what then happens:
 
@@ -6,30 +6,44 @@ What counts as no answer to the question for a robots.txt, and what then happens
 - 429, 5xx, too slow, cut off: nothing may be asked for `robots_again` seconds (2.3.1.4).
 - no connection at all: the same, and the reason is that of the connection.
 
-The syntax of the tag is `[agent:] directive, directive`, in as many headers as a host likes; a
-directive without an agent is for everyone (developers.google.com/search/docs, "Robots meta tag").
-`noai` and `noimageai` are DeviantArt's of 2022.
+A host that may be asked for anything is asked for its `/.well-known/tdmrep.json` next, once; where
+that is no such file, for whatever reason, nothing is reserved (TDMRep, "TDM File").
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from gleanset.errors import Unreadable, UsageError
+from gleanset.images.embedded_reservation import reservations_in
 from gleanset.work.pool import Outcome
 from harvest.http.failures import RETRY_STATUSES
+from harvest.http.opt_outs import (
+    NO_TRAINING,
+    SIGNAL,
+    TDM,
+    Headers,
+    PathRule,
+    header_refusal,
+    is_reserved,
+    page_refusal,
+    signals_in,
+    tdm_rules,
+)
 from harvest.http.policy import DownloadLimits, FetchPolicy
-from harvest.http.urls import origin_of
-from harvest.robots_words import TAGS, WORDS
+from harvest.http.urls import origin_of, tidy
+from harvest.robots_words import WORDS
 
 if TYPE_CHECKING:
     from protego import Protego
 
 AGENT = "gleanset"
+_ROBOTS_FILE, _TDM_FILE = "/robots.txt", "/.well-known/tdmrep.json"
 
 _MOST_BYTES = 500 * 1024  # RFC 9309, 2.5
 # Of the texts of all hosts together, each counted as so many bytes at least. Parsed, a text is 7
@@ -40,26 +54,37 @@ _FRESH = 86_400.0  # RFC 9309, 2.4
 _MOST_DELAY = 30.0
 # The picture would fail in the same way: its host, not its robots.txt, is what is wrong.
 _OF_THE_HOST = frozenset({"private address", "connection failed", "bad url"})
-# Directives with a colon of their own, which are no agents.
-_VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-_LONGHAND = {"none": "noindex"}
+# A page that keeps its pictures back is remembered; of so many at most.
+_MOST_PAGES = 10_000
+PAGE_SAYS = "page says "
+"""How the reason begins of what a page said, which a download alone cannot know again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _HostRules:
-    """What one host said, believed `until` (monotonic). Neither rules nor reason: go ahead."""
+    """What one host said, believed `until` (monotonic). Neither rules nor reason: go ahead.
 
-    until: float
+    `signals` are rules of what must not be learnt from, `reserved` those of its tdmrep.json; None
+    as long as it was not asked for that.
+    """
+
+    until: float = math.inf
     rules: Protego | None = None
     reason: str = ""
     detail: str = ""
     size: int = 0
+    signals: Protego | None = None
+    reserved: tuple[PathRule, ...] | None = None
 
     def check(self, url: str) -> None:
         if self.reason:
             raise Unreadable(self.reason, f"{url}: {self.detail}")
         if self.rules is not None and not self.rules.can_fetch(url, AGENT):
             raise Unreadable("robots.txt disallows", url)
+        if self.signals is not None and not self.signals.can_fetch(url, AGENT):
+            raise Unreadable(NO_TRAINING, f"{url}: its robots.txt")
+        if self.reserved and is_reserved(self.reserved, url):
+            raise Unreadable(TDM, f"{url}: {_TDM_FILE}")
 
 
 class _KnownRules:
@@ -87,74 +112,134 @@ class _KnownRules:
             while self._size > _MOST_KEPT:
                 self._drop(next(iter(self._rules)))
 
+    def forget(self, origin: str) -> None:
+        with self._lock:
+            self._drop(origin)
+
     def _drop(self, origin: str) -> None:
         if (rules := self._rules.pop(origin, None)) is not None:
             self._size -= rules.size + _SIZE_OF_ONE
 
 
 class RobotsPolicy:
-    """What hosts ask of robots, obeyed but for what `ignored` names. Thread-safe.
+    """What hosts and pictures ask of robots, obeyed but for what `ignored` names. Thread-safe.
 
-    It fetches nothing: whoever asks for a picture first fetches the robots.txt at `address` with
-    `policy` where the rules are not known yet, and hands in the answer. Raises `UsageError` for
-    a word to be ignored that is none.
+    It fetches nothing: whoever asks for a picture first fetches what `missing_file` names with
+    `policy`, and hands in the answer. Raises `UsageError` for a word to be ignored that is none.
     """
 
     def __init__(
         self, limits: DownloadLimits, user_agent: str, ignored: Iterable[str] = ()
     ) -> None:
-        without = _checked_words(ignored)
+        self.heeded = frozenset(WORDS) - _checked_words(ignored)
         self.policy = _robots_policy(limits, user_agent)
         self._again = limits.robots_again
-        self._heeds_rules = "robots.txt" not in without
-        self._heeded_tags = frozenset(TAGS) - without
         self._known = _KnownRules()
+        # Of which the second file is about to be asked for: others must not make it forgotten.
+        self._halfway = _KnownRules()
+        self._pages: dict[str, str] = {}
 
-    def address(self, url: str) -> str:
-        """Return where the rules for an address are to be found."""
-        return f"{origin_of(url)}/robots.txt"
+    def missing_file(self, url: str) -> str | None:
+        """Return the address of what must be read before this tidy address, None if nothing."""
+        if (known := self._of(url)) is None:
+            return origin_of(url) + _ROBOTS_FILE
+        return None if self._is_all(known) else origin_of(url) + _TDM_FILE
 
-    def learn(self, url: str, status: int, data: bytes) -> float | None:
-        """Note the answer to the question for the rules; the delay that they ask for, if any."""
-        if status in RETRY_STATUSES or status >= 500:
-            self._forbid(url, f"{self.address(url)}: http {status}")
+    def _is_all(self, known: _HostRules) -> bool:
+        return known.reserved is not None or bool(known.reason) or TDM not in self.heeded
+
+    def _of(self, url: str) -> _HostRules | None:
+        origin = origin_of(url)
+        known = self._known.of(origin) or self._halfway.of(origin)
+        if known is not None and time.monotonic() < known.until:
+            return known
+        return None if "robots.txt" in self.heeded else _HostRules()
+
+    def learn(self, file: str, status: int, data: bytes) -> float | None:
+        """Note the answer to the question for a file; the delay that it asks for, if any."""
+        if file.endswith(_TDM_FILE):
+            self._learn_reserved(file, data if status < 300 else b"")
             return None
-        rules = _parsed(data) if status < 300 else None
-        until, size = time.monotonic() + _FRESH, min(len(data), _MOST_BYTES)
-        self._known.keep(origin_of(url), _HostRules(until, rules, size=size if rules else 0))
+        if status in RETRY_STATUSES or status >= 500:
+            self._forbid(file, f"{file}: http {status}")
+            return None
+        text = _text(data) if status < 300 else ""
+        rules = _parsed(text) if text else None
+        signals = signals_in(text) if SIGNAL in self.heeded else None
+        size = min(len(data), _MOST_BYTES) * ((rules is not None) + (signals is not None))
+        until = time.monotonic() + _FRESH
+        self._keep(file, _HostRules(until, rules, size=size, signals=signals))
         delay = rules.crawl_delay(AGENT) if rules else None
         return min(delay, _MOST_DELAY) if delay else None
 
-    def learn_failure(self, url: str, failed: Outcome[str, Any]) -> None:
+    def learn_failure(self, file: str, failed: Outcome[str, Any]) -> None:
         """Note that there was no answer, or none that could be read."""
-        if failed.reason == "bad redirect":
-            self._known.keep(origin_of(url), _HostRules(time.monotonic() + _FRESH))
+        if file.endswith(_TDM_FILE):
+            self._learn_reserved(file, b"")
+        elif failed.reason == "bad redirect":
+            self._keep(file, _HostRules(time.monotonic() + _FRESH))
         elif failed.reason in _OF_THE_HOST:
-            self._forbid(url, failed.detail, failed.reason)
+            self._forbid(file, failed.detail, failed.reason)
         else:
-            self._forbid(url, f"{failed.detail} ({failed.reason})")
+            self._forbid(file, f"{failed.detail} ({failed.reason})")
+
+    def _learn_reserved(self, file: str, data: bytes) -> None:
+        if (known := self._of(file)) is None:
+            return  # what its robots.txt said was forgotten meanwhile: it is asked again, then this
+        rules = tdm_rules(data)
+        size = known.size + (len(data) if rules else 0)
+        self._keep(file, replace(known, reserved=rules, size=size))
+
+    def _keep(self, url: str, rules: _HostRules) -> None:
+        kept, other = self._known, self._halfway
+        if not self._is_all(rules):
+            kept, other = other, kept
+        kept.keep(origin_of(url), rules)
+        other.forget(origin_of(url))
 
     def check(self, url: str) -> bool:
-        """Return whether the rules for this tidy address are known, or need not be.
+        """Return whether all that must be known for this tidy address is, or need not be.
 
-        Raises `Unreadable` when they are against it: `robots.txt disallows`, `robots.txt could not
-        be read`, or why its host cannot be asked for anything.
+        Raises `Unreadable` when the host is against it: `robots.txt disallows`, `robots.txt could
+        not be read`, `content-signal ai-train=no`, `tdm-reservation`, or why its host cannot be
+        asked for anything.
         """
-        if self._heeds_rules:
-            said = self._known.of(origin_of(url))
-            if said is None or time.monotonic() >= said.until:
-                return False
-            said.check(url)
-        return True
+        if (known := self._of(url)) is None:
+            return False
+        known.check(url)
+        return self._is_all(known)
 
-    def check_tags(self, url: str, tags: Sequence[str]) -> None:
-        """Raise `Unreadable("robots tag ...")` when a line of `X-Robots-Tag` says so."""
-        if tags and (directive := refused_by(tags, self._heeded_tags, AGENT)):
-            raise Unreadable(f"robots tag {directive}", url)
+    def check_headers(self, url: str, headers: Headers) -> None:
+        """Raise `Unreadable` when the headers of a picture say so."""
+        if reason := header_refusal(headers, self.heeded, AGENT):
+            raise Unreadable(reason, url)
+
+    def check_picture(self, url: str, data: bytes) -> None:
+        """Raise `Unreadable` when the file of a picture says so itself."""
+        for word, reason, words in reservations_in(data):
+            if word in self.heeded:
+                raise Unreadable(reason, f"{url}: {words}")
+
+    def note_page(self, url: str, html: str) -> None:
+        """Note what a page says of its pictures that was asked for anyhow."""
+        if (word := page_refusal(html, AGENT)) in self.heeded and len(self._pages) < _MOST_PAGES:
+            self._pages[_page_key(url)] = word
+
+    def check_page(self, url: str | None) -> None:
+        """Raise `Unreadable` when the page of a picture was seen and keeps it back."""
+        if url and self._pages and (word := self._pages.get(_page_key(url))):
+            raise Unreadable(f"{PAGE_SAYS}{word}", url)
 
     def _forbid(self, url: str, detail: str, reason: str = "robots.txt could not be read") -> None:
         until = time.monotonic() + self._again
-        self._known.keep(origin_of(url), _HostRules(until, reason=reason, detail=detail))
+        self._keep(url, _HostRules(until, reason=reason, detail=detail))
+
+
+def _page_key(url: str) -> str:
+    try:
+        return tidy(url)
+    except Unreadable:
+        return url
 
 
 def _checked_words(words: Iterable[str]) -> frozenset[str]:
@@ -186,37 +271,14 @@ def _robots_policy(limits: DownloadLimits, user_agent: str) -> FetchPolicy:
     return FetchPolicy(headers, RETRY_STATUSES, shorter, error_bodies=True, clipped=True)
 
 
-def _parsed(data: bytes) -> Protego:
-    from protego import Protego
-
+def _text(data: bytes) -> str:
     if len(data) > _MOST_BYTES:
         # Half a line would say something else: `Disallow: /` of `Disallow: /private`.
         data = data[: max(data.rfind(b"\n", 0, _MOST_BYTES), data.rfind(b"\r", 0, _MOST_BYTES)) + 1]
-    return Protego.parse(data.decode("utf-8-sig", "replace"))
+    return data.decode("utf-8-sig", "replace")
 
 
-def refused_by(lines: Sequence[str], heeded: frozenset[str], agent: str) -> str | None:
-    """Return the first of `heeded` that the header lines say to us or to everyone, or None."""
-    for said in _said_to(agent, lines):
-        directive = _LONGHAND.get(said, said)
-        if directive in heeded:
-            return directive
-    return None
+def _parsed(text: str) -> Protego:
+    from protego import Protego
 
-
-def _said_to(agent: str, lines: Sequence[str]) -> Iterator[str]:
-    for line in lines:
-        ours = True
-        for part in line.lower().split(","):
-            name, colon, rest = part.strip().partition(":")
-            if colon and _is_agent(name.strip()):
-                # It speaks to this agent up to the next one in the line.
-                ours = name.partition("/")[0].strip() in ("*", agent)
-                part = rest
-            if ours:
-                yield part.strip()
-
-
-def _is_agent(name: str) -> bool:
-    # The date of `unavailable_after` may have a comma, and always has colons.
-    return name not in _VALUED and " " not in name and not name.isdigit()
+    return Protego.parse(text)

@@ -74,20 +74,20 @@ class IterableQueue:
 
 @dataclass(eq=False, slots=True)
 class DownloadJob:
-    """A candidate on its way. Without one it fetches the robots.txt for the address `rules_for`.
+    """A candidate on its way. Without one it fetches `rules`, a file that says what a host allows.
 
-    `allowed` is the address that robots rules were found not to be against.
+    `allowed` is the address that such rules were found not to be against.
     """
 
     fetch: Fetch
     candidate: Candidate | None = None
-    rules_for: str = ""
+    rules: str = ""
     allowed: str = ""
 
     @property
     def is_cleared(self) -> bool:
         """Whether robots rules have nothing against its next request, or are what it fetches."""
-        return bool(self.rules_for) or self.allowed == self.fetch.url
+        return bool(self.rules) or self.allowed == self.fetch.url
 
 
 class Scheduler(Generic[Result]):
@@ -116,7 +116,7 @@ class Scheduler(Generic[Result]):
         self._queues: dict[str, deque[DownloadJob]] = {}
         self._resting: list[tuple[float, int, DownloadJob]] = []  # a heap by the time of its end
         self._number = count()
-        self._reading: set[str] = set()  # sites whose robots.txt is being fetched
+        self._reading: set[str] = set()  # sites whose rules are being fetched
         self._under_way = 0
         self._unsettled = 0  # candidates that need no request any more, and are not yet settled
         self._starving = False
@@ -186,7 +186,9 @@ class Scheduler(Generic[Result]):
 
     def _add(self, candidate: Candidate) -> None:
         try:
-            fetch = self._client.prepare(candidate.url, candidate.referer)
+            fetch = self._client.prepare(
+                candidate.url, candidate.referer, candidate.origin.page_url
+            )
         except Unreadable as error:
             with self._slots.changed:
                 self._unsettled += 1
@@ -267,8 +269,7 @@ class Scheduler(Generic[Result]):
         return self._resting[0][0] - now if self._resting else math.inf
 
     def _is_front_allowed(self, queue: deque[DownloadJob]) -> bool:
-        """Return whether the first of a queue may be asked for, or the robots.txt that decides on
-        it.
+        """Return whether the first of a queue may be asked for, or the file that decides on it.
 
         Those that robots rules are against are done with.
         """
@@ -288,14 +289,14 @@ class Scheduler(Generic[Result]):
         return False
 
     def _pop(self, host: str) -> DownloadJob:
-        """Take the first job of a host, or one that fetches the robots.txt for it."""
+        """Take the first job of a host, or one that fetches what must be read before it."""
         queue = self._queues.pop(host)
-        if queue[0].is_cleared:
+        file = None if queue[0].is_cleared else self._robots.missing_file(queue[0].fetch.url)
+        if file is None:
             job = queue.popleft()
         else:
-            url = queue[0].fetch.url
-            self._reading.add(origin_of(url))
-            job = DownloadJob(self._client.prepare_robots(url), rules_for=url)
+            self._reading.add(origin_of(file))
+            job = DownloadJob(self._client.prepare_rules(file), rules=file)
         if queue:
             # At the end of the row, so that hosts take turns.
             self._queues[host] = queue
@@ -355,9 +356,14 @@ class Scheduler(Generic[Result]):
             self._learn(job, error)
 
     def _learn(self, job: DownloadJob, answer: HttpAnswer | Exception) -> None:
-        self._fetcher.learn_robots(job.rules_for, answer)
+        self._fetcher.learn_robots(job.rules, answer)
         with self._slots.changed:
-            self._reading.discard(origin_of(job.rules_for))
-            # At once, as rules may be forgotten for those of others before its turn comes.
-            self._is_front_allowed(self._queues.get(host_of(job.rules_for), deque()))
+            self._reading.discard(origin_of(job.rules))
+            host = host_of(job.rules)
+            # At once, as rules may be forgotten for those of others before its turn comes; and
+            # first in the row, as there may be another file to be read.
+            queue = self._queues.pop(host, deque())
+            self._is_front_allowed(queue)
+            if queue:
+                self._queues = {host: queue, **self._queues}
             self._slots.changed.notify_all()

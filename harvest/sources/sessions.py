@@ -66,6 +66,7 @@ class _Guard:
 
     def __init__(self, client: Client) -> None:
         self.slots = client.fetcher.slots
+        self.robots = client.fetcher.robots
         self._allow_private = client.allow_private
         self._watch = client.fetcher.watch
         self._total = client.limits.total
@@ -116,6 +117,9 @@ class _GuardedAdapter(BaseAdapter):
             response = self._inner.send(request, stream, timeout, *rest, **options)
             if not stream:
                 _read_body(response, deadline, self._guard.max_bytes)
+                if "html" in response.headers.get("Content-Type", ""):
+                    text = response.content.decode("utf-8", "replace")
+                    self._guard.robots.note_page(response.url, text)
             return response
 
     def close(self) -> None:

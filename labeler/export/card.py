@@ -16,6 +16,7 @@ from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
+from labeler.export.plan import ALL
 from labeler.export.rows import SPLITS, feature_lines
 from labeler.export.ways import UNCHANGED
 
@@ -88,7 +89,7 @@ class CardFacts:
         counts = {
             "exported": self.items,
             **({"pictures": self.pictures} if self.options.boxed else {}),
-            "splits": dict(sorted(self.splits.items())),
+            **({} if self.options.no_split else {"splits": dict(sorted(self.splits.items()))}),
             "changes": dict(sorted(self.changes.items())),
         }
         more = {"notes": self.notes, "short": sorted(missing), "failed": dict(failed)}
@@ -98,6 +99,11 @@ class CardFacts:
     def notes(self) -> list[str]:
         """What a person has to know before using the export, as sentences."""
         return [*_of_metadata(self), *_of_undecided(self), *_of_yolo(self)]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The splits, or the one part of an export that has none."""
+        return (ALL,) if self.options.no_split else SPLITS
 
     @property
     def labels(self) -> list[str]:
@@ -144,8 +150,8 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         front_matter(name, facts),
         f"# {_plain(name)}",
         *([_plain(settings.description)] if settings.description else []),
-        f"{_what(facts)} of {len(facts.labels)} classes, collected and split with "
-        f"Gleanset. {_moments(dataset, facts)}",
+        f"{_what(facts)} of {len(facts.labels)} classes, collected "
+        f"{'' if options.no_split else 'and split '}with Gleanset. {_moments(dataset, facts)}",
         "## Classes and splits\n\n" + _class_table(facts),
         "## Reading it\n\n" + _read_back(facts),
         "## Sources\n\n" + _counted(facts.sources, "source"),
@@ -162,8 +168,9 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
 def _read_back(facts: CardFacts) -> str:
     """Return the section of a card: the lines, and where each picture came from, in Markdown."""
     options = facts.options
-    split = next((split for split in SPLITS if facts.splits[split]), SPLITS[0])
-    lines = options.form.reading.format(split, "validation" if split == "val" else split)
+    split = next((split for split in facts.parts if facts.splits[split]), SPLITS[0])
+    name = "validation" if split == "val" else split
+    lines = options.form.reading.format(split, name, "." if options.no_split else split)
     table = f" and {there}" if (there := options.form.says_paths) else ""
     return (
         f"In this folder:\n\n```python\n{lines}\n```\n\n"
@@ -175,11 +182,12 @@ def _read_back(facts: CardFacts) -> str:
 def _class_table(facts: CardFacts) -> str:
     rows = [
         f"| {_plain(label)} | "
-        + " | ".join(str(facts.counts[label, split]) for split in SPLITS)
+        + " | ".join(str(facts.counts[label, split]) for split in facts.parts)
         + " |"
         for label in facts.labels
     ]
-    return "\n".join([f"| class | {' | '.join(SPLITS)} |", "|---" * 4 + "|", *rows])
+    ruled = "|---" * (1 + len(facts.parts)) + "|"
+    return "\n".join([f"| class | {' | '.join(facts.parts)} |", ruled, *rows])
 
 
 def _counted(values: Counter[str], what: str) -> str:
@@ -202,11 +210,13 @@ def _moments(dataset: Dataset, facts: CardFacts) -> str:
     """Return what is known of pictures that belong together."""
     if facts.items > MOST_COMPARED:
         return f"Whether moments {_SUCH} lie in two splits was not looked at again."
+    copies = _copies(Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of))
+    if facts.options.no_split:
+        return f"It is not split. {copies}"
     moments = moments_of(dataset.db, facts.split_of)
     found: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
         found[moments[key]].add(split)
-    copies = _copies(Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of))
     if not (torn := sum(len(splits) > 1 for splits in found.values())):
         return f"No moment {_SUCH} that was found lies in two splits. {copies}"
     lie = "lies" if torn == 1 else "lie"
@@ -228,7 +238,7 @@ def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
     methods.sort(key=lambda one: (-one.samples, one.detector, one.settings, one.cut))
     lines = [
         *(f"- {method.words}" for method in methods),
-        f"- split: {dataset.samples.split_settings() or 'by hand'}",
+        f"- split: {'none' if options.no_split else dataset.samples.split_settings() or 'by hand'}",
         f"- export: {options.made_as}, pictures {size}" + (", grey" if options.grayscale else ""),
         *(f"- files: {_changed(number, what)}" for what, number in sorted(facts.changes.items())),
     ]

@@ -83,8 +83,9 @@ def export(
         write_licences(folder, written)
         (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
-        facts_of_all = options.recorded | {"caption": options.template}
-        mark(folder, {**facts_of_all, "snapshot": snapshot, "pictures": shown})
+        facts_of_all: dict[str, Any] = {**options.recorded, "caption": options.template}
+        facts_of_all |= {"no_split": options.no_split, "snapshot": snapshot, "pictures": shown}
+        mark(folder, facts_of_all)
     return {"to": str(target)} | facts.result(failed)
 
 

@@ -103,6 +103,13 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "to them then."
         ),
     ] = False
+    no_split: Annotated[
+        bool,
+        Param(
+            "Class folders without train|val|test above them, of all that is labelled, whether it "
+            "has a split or not."
+        ),
+    ] = False
     caption: Annotated[
         str | None,
         Param(
@@ -140,6 +147,11 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             not sharded and self.shard_size,
             f"an export {here} has no shards",
             f"leave the size of shards out, or use --format {' or '.join(SHARDED)}",
+        )
+        yield (
+            self.no_split and self.format != "imagefolder",
+            f"an export {here} is read by its splits",
+            "leave --no-split out, or use --format imagefolder",
         )
         yield (
             self.caption is not None and self.format not in CAPTIONED,
@@ -231,7 +243,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def balances(self) -> bool:
         """Whether a balance of train shows: boxes of one picture cannot be copied apart."""
-        return not self.boxed
+        return not (self.boxed or self.no_split)
 
     def remakes(self, *, whole: bool) -> bool:
         """Return whether a whole picture, or a cut one, is to be decoded and written anew."""

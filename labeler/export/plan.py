@@ -20,6 +20,8 @@ from labeler.export.options import ExportOptions
 from labeler.export.ways import changes_of, ending_of, way_of
 
 BALANCING = "_balancing"
+ALL = "all"
+"""The one part of an export without splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,10 @@ def export_item(
 def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[ExportItem]:
     """Return every labelled sample that has a split and may be passed on, a picture for each.
 
-    Raises `InputUnusable`.
+    Without splits every labelled one that is no copy. Raises `InputUnusable`.
     """
     options = options or ExportOptions()
-    chosen = list(dataset.samples.in_splits())
+    chosen = list(_all_in_one(dataset) if options.no_split else dataset.samples.in_splits())
     images = images_of(dataset, chosen)
     chosen = [s for s in chosen if may_be_passed_on(images[s.image], options.licences)]
     if not chosen:
@@ -68,7 +70,13 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
         export_item(dataset, sample, images[sample.image], path, options)
         for sample, path in zip(chosen, paths, strict=True)
     ]
-    return list(_balanced(dataset, items, options))
+    return list(_balanced(dataset, items, options)) if options.balances else items
+
+
+def _all_in_one(dataset: Dataset) -> Iterator[Sample]:
+    for sample in dataset.samples.by_key():
+        if sample.status == "labelled" and sample.kept:
+            yield replace(sample, split=ALL)
 
 
 def each_item(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
@@ -86,9 +94,11 @@ def _keyed(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
 
 def nothing_to_export(dataset: Dataset, options: ExportOptions) -> InputUnusable:
     """Return the error of an export without a single picture."""
-    if next(dataset.samples.in_splits(), None) is None:
+    chosen = _all_in_one(dataset) if options.no_split else dataset.samples.in_splits()
+    if next(chosen, None) is None:
+        lacking = "nothing is labelled" if options.no_split else "no labelled sample has a split"
         return InputUnusable(
-            "there is nothing to export: no labelled sample has a split yet",
+            f"there is nothing to export: {lacking} yet",
             f"see what comes next: gleanset status {dataset.option}",
         )
     return InputUnusable(
@@ -154,10 +164,13 @@ def _image(dataset: Dataset, sample: Sample) -> Image:
 def _paths(samples: list[Sample], images: dict[str, Image], options: ExportOptions) -> list[str]:
     folders = folder_names(str(sample.label) for sample in samples)
     names = _counted(samples) if options.names == "prefix-count" else _named(samples, images)
-    wanted = [
-        (sample, f"{sample.split}/{folders[str(sample.label)]}", name)
-        for sample, name in zip(samples, names, strict=True)
-    ]
+    places = (
+        folders[str(sample.label)]
+        if options.no_split
+        else f"{sample.split}/{folders[str(sample.label)]}"
+        for sample in samples
+    )
+    wanted = zip(samples, places, names, strict=True)
     ends = [_ending(sample, images[sample.image], options) for sample in samples]
     return list(unique_names(wanted, ends))
 

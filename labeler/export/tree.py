@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.errors import InputUnusable
-from gleanset.files.atomic import disk_errors
+from gleanset.files.atomic import disk_errors, write_atomic
 from gleanset.platform import exchange_paths, sync_folder
 from labeler.export.formats import format_of_marker
 
@@ -58,13 +58,15 @@ def place_of(target: Path) -> Path:
     return place
 
 
-def mark(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Note what is ours and what each file shows, so that a later export may replace it."""
-    files = sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
+def mark(folder: Path, facts: Mapping[str, Any], *, ours: bool = True) -> None:
+    """Note what is ours and what each file shows, so that a later export may replace it.
+
+    Without `ours` no file is: they are a person's own.
+    """
+    found = (path for path in folder.rglob("*") if path.is_file()) if ours else ()
+    files = sorted(path.relative_to(folder).as_posix() for path in found)
     text = json.dumps({"files": files, **facts}, ensure_ascii=False, sort_keys=True)
-    (folder / MARKER).write_text(text, encoding="utf-8")
+    write_atomic(folder / MARKER, text.encode())
 
 
 def marked(folder: Path) -> dict[str, Any]:

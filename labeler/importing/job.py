@@ -26,6 +26,7 @@ from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Reject
 from gleanset.source_table import SourceTables
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
+from labeler.export.own_files import follow_moves
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, not_by_folders, read_labelled
 from labeler.importing.request import SOURCE, ImportRequest
@@ -189,6 +190,11 @@ def _read_back(
     _check_names(dataset, labels)
     if simulate:
         return result
+    for name, said in moves.disputed.items():
+        dataset.rejections.add(Rejection(STAGE, str(intake.path / name), "disputed", said))
+    if moves.disputed:
+        lines = [f"{short_name(name)}: {said}" for name, said in moves.disputed.items()]
+        result["disputed_files"] = few_files(lines, rejections_of(dataset, STAGE))
     moved = [
         Choice(key, "label", dataset.classes.resolved(label), SOURCE)
         for key, label in moves.relabelled.items()
@@ -197,10 +203,14 @@ def _read_back(
         if moved:
             did = operation("import-moves", count=len(moved), folder=intake.path.name)
             dataset.journal.step(did, moved)
-        return result
-    taken = _take_in(dataset, moves.added, intake, moved)
-    labels = Counter(moves.relabelled.values()) + taken.pop("labels")
-    return {**result, "labels": dict(sorted(labels.items())), **taken}
+    else:
+        taken = _take_in(dataset, moves.added, intake, moved)
+        labels = Counter(moves.relabelled.values()) + taken.pop("labels")
+        taken["disputed"] += len(moves.disputed)
+        result |= {"labels": dict(sorted(labels.items())), **taken}
+    if moves.places:
+        follow_moves(dataset, intake.path, moves.places)
+    return result
 
 
 def _take_in(

@@ -20,10 +20,16 @@ from labeler.importing.reading import LabelledPicture, visible_pictures
 
 @dataclass
 class ExportMoves:
-    """What a person did: sample to new label, files that are new, and what is only counted."""
+    """What a person did: sample to new label, files that are new, and what is only counted.
+
+    `disputed` are files that were moved while their samples got yet another label here, with what
+    is said of each; `places` where files lie now, by where an export without splits moved them.
+    """
 
     relabelled: dict[str, str] = field(default_factory=dict)
     added: list[LabelledPicture] = field(default_factory=list)
+    disputed: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     tally: Counter[str] = field(
         default_factory=lambda: Counter(unchanged=0, gone=0, other_split=0, unknown=0)
     )
@@ -35,6 +41,7 @@ class ExportMoves:
             "kind": "our export",
             "relabelled": len(self.relabelled),
             "labels": dict(sorted(labels.items())),
+            "disputed": len(self.disputed),
             "new_files": len(self.added),
             **self.tally,
         }
@@ -60,23 +67,35 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
             "export an imagefolder, move its pictures about, and import that",
         )
     pictures: dict[str, dict[str, Any]] = dict(marker["pictures"])
-    labels = _folder_labels(pictures)
+    folder_of = _outermost if marker.get("no_split") else _class_folder
+    labels = {folder_of(name): str(about["label"]) for name, about in pictures.items()}
     names = _recognised(root, pictures)
     moves = ExportMoves()
-    captions = marker.get("format") == "captions" and str(marker.get("caption")).startswith(CLASS)
+    if marker.get("moved"):
+        moves.places = {before: name for name, before in names.items() if before}
     for name, before in names.items():
-        label = labels.get(_class_folder(name), _class_folder(name))
-        caption = captioned(root, name) if captions else None
-        if caption and (before is None or caption != pictures[before]["label"]):
-            label = caption
-        if not label:
+        label = _rewritten(root, name, marker, before) or labels.get(
+            folder_of(name), folder_of(name)
+        )
+        # What lay there before any was moved is not sorted, whatever its folder is called.
+        stays = marker.get("moved") and before is None and dataset.images.lies_at(root / name)
+        if not label or stays:
             moves.tally["unknown"] += 1
         elif before is None:
             moves.added.append(LabelledPicture(root / name, ((None, label),), original_path=name))
         else:
-            _compare(dataset, moves, pictures[before], before, name, label)
+            moved = not marker.get("no_split") and _outermost(before) != _outermost(name)
+            _compare(dataset, moves, pictures[before], (name, label), other_split=moved)
     moves.tally["gone"] = len(set(pictures) - set(names.values()))
     return moves
+
+
+def _rewritten(root: Path, name: str, marker: Mapping[str, Any], before: str | None) -> str | None:
+    """Return the class that the text beside a picture begins with, where somebody wrote it."""
+    if marker.get("format") != "captions" or not str(marker.get("caption")).startswith(CLASS):
+        return None
+    written = captioned(root, name)
+    return None if before and written == marker["pictures"][before]["label"] else written
 
 
 def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, str | None]:
@@ -105,14 +124,22 @@ def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, st
 
 
 def _compare(
-    dataset: Dataset, moves: ExportMoves, about: dict[str, Any], before: str, now: str, label: str
+    dataset: Dataset,
+    moves: ExportMoves,
+    about: dict[str, Any],
+    now: tuple[str, str],
+    *,
+    other_split: bool,
 ) -> None:
-    sample = dataset.samples.get(str(about["sample"]))
+    (name, label), sample = now, dataset.samples.get(str(about["sample"]))
     if sample is None:
         moves.tally["unknown"] += 1
     elif sample.label != label and about["label"] != label:
-        moves.relabelled[sample.key] = label
-    elif before.split("/")[0] != now.split("/")[0]:
+        if sample.status == "labelled" and sample.label != about["label"]:
+            moves.disputed[name] = f"it says {label}, decided is {sample.label}"
+        else:
+            moves.relabelled[sample.key] = label
+    elif other_split:
         moves.tally["other_split"] += 1
     else:
         moves.tally["unchanged"] += 1
@@ -125,12 +152,10 @@ def _hash(path: Path) -> str:
         return ""  # said of it when it is taken in
 
 
-def _folder_labels(pictures: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Return the class that each folder was made for: names of folders are not always those of
-    classes.
-    """
-    return {_class_folder(name): str(about["label"]) for name, about in pictures.items()}
-
-
 def _class_folder(name: str) -> str:
     return class_folder(name.split("/")[:-1]) or ""
+
+
+def _outermost(name: str) -> str:
+    """Return the first folder of a path; nothing of a file that lies in none."""
+    return name.partition("/")[0] if "/" in name else ""

@@ -35,7 +35,7 @@ Behaviour = Callable[["Handler"], None]
 class FaultyServer(ThreadingHTTPServer):
     """Counts everything it is asked; `behaviours` maps paths to what happens.
 
-    What is asked of every host once, its robots.txt, stands in `hits` only.
+    What is asked of every host once, its robots.txt and tdmrep.json, stands in `hits` only.
     """
 
     daemon_threads = True
@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         query = urlsplit(self.path).query
         self.fields = dict(parse_qsl(f"{query}&{form}", keep_blank_values=True))
         with site.lock:
-            if path != "/robots.txt":
+            if path not in ("/robots.txt", "/.well-known/tdmrep.json"):
                 site.asked.append(self.path)
                 site.times.append(time.monotonic())
                 site.headers.append({name.lower(): value for name, value in self.headers.items()})

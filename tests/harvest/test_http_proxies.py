@@ -16,7 +16,7 @@ from harvest.http import Client, DownloadLimits
 
 QUICK = DownloadLimits(retries=0)
 # Where what the proxy was asked is counted.
-NO_RULES = frozenset({"robots.txt"})
+NO_RULES = frozenset({"robots.txt", "tdm-reservation"})
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from faulty_server import PICTURE, Behaviour, FaultyServer, Handler, download, f
 
 from gleanset.errors import Unreadable
 from harvest.http import Client, DownloadLimits
-from harvest.http.robots import RobotsPolicy, refused_by
-from harvest.robots_words import TAGS, WORDS
+from harvest.http.opt_outs import refused_by
+from harvest.http.robots import RobotsPolicy
+from harvest.robots_words import TAGS
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
 EVERYTHING = b"User-agent: *\nDisallow: /\n"
@@ -217,11 +218,11 @@ def test_rules_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harvest.http.robots._MOST_KEPT", 100 * 1024)
     policy = RobotsPolicy(QUICK, "gleanset")
     rules = b"User-agent: *\n" + b"".join(b"Disallow: /%05d\n" % n for n in range(200))
-    policy.learn("http://busy.example/", 200, EVERYTHING)
+    policy.learn("http://busy.example/robots.txt", 200, EVERYTHING)
 
     def memory_after(hosts: int, status: int, text: bytes) -> int:
         for number in range(hosts):
-            policy.learn(f"http://h{number}.example/", status, text)
+            policy.learn(f"http://h{number}.example/robots.txt", status, text)
             with pytest.raises(Unreadable):  # it stays, as it is asked for all the time
                 policy.check("http://busy.example/a.jpg")
         gc.collect()  # rules and their patterns name each other
@@ -289,12 +290,12 @@ def test_a_tag_is_heeded_before_the_body(client: Client, host: FaultyServer) -> 
     assert outcome(client, f"{host.url}/late.jpg") == "robots tag noimageai"
 
 
-@pytest.mark.parametrize("words", [*WORDS, "robots.txt noindex"])
+@pytest.mark.parametrize("words", ["robots.txt", *TAGS, "all", "robots.txt noindex"])
 def test_each_can_be_ignored_by_name(host: FaultyServer, words: str) -> None:
     says(host, b"User-agent: *\nDisallow: /robots.txt-says-no\n")
     for tag in TAGS:
         host.behaviours[f"/{tag}"] = tagged(tag)
-    ignored = frozenset(WORDS) - {"all"} if words == "all" else frozenset(words.split())
+    ignored = {"robots.txt", *TAGS} if words == "all" else set(words.split())
     with Client(QUICK, allow_private=True, ignore_robots=frozenset(words.split())) as client:
         fine = {tag for tag in TAGS if outcome(client, f"{host.url}/{tag}") == "ok"}
         if outcome(client, f"{host.url}/robots.txt-says-no") == "ok":

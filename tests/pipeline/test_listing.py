@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tools_for_tests import run_here
+from tools_for_tests import picture, run_here
 
+from baseline.judge.outputs import Outputs, save_outputs
+from baseline.judge.run_figures import RunFigures, write_metrics
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
+from gleanset.db.runs import Doubt, Doubts
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
@@ -371,3 +375,67 @@ def test_a_listing_in_a_file_is_whole_or_not_there(filled: Dataset, tmp_path: Pa
 def _breaking(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     yield next(found)
     raise UsageError("no")
+
+
+def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sorted" / "hana").mkdir(parents=True)
+    (tmp_path / "sorted" / "rei").mkdir()
+    for number in range(4):
+        place = tmp_path / "sorted" / ("hana", "rei")[number % 2] / f"{number}.jpg"
+        place.write_bytes(picture(number))
+    root = tmp_path / "dataset"
+    assert run_here("labeler.cli", "import", tmp_path / "sorted", "-d", root).code == 0
+    with Dataset.open(root) as dataset:
+        keys = {str(s["original_path"]): s["id"] for s in lines(dataset, "samples")}
+        wrong, other = keys["hana/0.jpg"], keys["rei/1.jpg"]
+        Doubts(dataset.db).replace([Doubt(wrong, "hana", "rei", 0.9, 0.8, "run-1")])
+        run = dataset.runs.begin("run-1", "baseline", {})
+        folder = dataset.runs_folder / "run-1"
+        folder.mkdir(parents=True)
+        scores = np.array([[-2, 2], [3, -3]], np.float32)
+        answers = Outputs(scores, np.array([0, 1]), (wrong, other))
+        save_outputs(folder, {"test": answers})
+        write_metrics(folder, RunFigures(["hana", "rei"], {}, {}))
+        dataset.runs.end(run.id, "done", {})
+        files = {
+            key: {"path": line["path"], "picture": str(dataset.image_path(line["image"], "JPEG"))}
+            for line in lines(dataset, "samples")
+            for key in (line["id"],)
+        }
+        assert files[wrong]["path"] == str(tmp_path / "sorted" / "hana" / "0.jpg")
+        assert Path(files[wrong]["picture"]).read_bytes() == picture(0)
+        [doubt] = lines(dataset, "doubts")
+        assert doubt == {
+            "sample": wrong,
+            "label": "hana",
+            "suggested": "rei",
+            "confidence": 0.9,
+            "margin": 0.8,
+            "run": "run-1",
+            **files[wrong],
+        }
+        first, second = lines(dataset, "confusion")
+        assert (first["sample"], first["label"], first["predicted"]) == (other, "rei", "hana")
+        assert (second["sample"], second["split"]) == (wrong, "test")
+        assert first["confidence"] > second["confidence"] > 0.9
+        assert {key: second[key] for key in files[wrong]} == files[wrong]
+        alike = group_of(dataset, [wrong, other])
+        assert alike == {
+            "paths": [files[key]["path"] for key in sorted((wrong, other))],
+            "pictures": [files[key]["picture"] for key in sorted((wrong, other))],
+        }
+    assert run_here("labeler.cli", "label", "rei", doubt["sample"], "-d", root).code == 0
+    with Dataset.open(root) as dataset:
+        assert lines(dataset, "doubts") == []
+        assert [line["sample"] for line in lines(dataset, "confusion")] == [other]
+
+
+def group_of(dataset: Dataset, keys: list[str]) -> dict[str, object]:
+    """The files of a group of copies."""
+    with dataset.db.write():
+        dataset.db.run("UPDATE sample SET grp='g' WHERE key IN (?, ?)", tuple(keys))
+    [line] = lines(dataset, "groups")
+    assert line["samples"] == sorted(keys)
+    return {name: line[name] for name in ("paths", "pictures")}

@@ -22,7 +22,7 @@ def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
 IMAGEFOLDER = ExportFormat(
     pictures="class folders",
     about="train|val|test/<class>/*",
-    reading='from torchvision.datasets import ImageFolder\n\n{0} = ImageFolder("{0}")',
+    reading='from torchvision.datasets import ImageFolder\n\n{0} = ImageFolder("{2}")',
 )
 CSV = ExportFormat(
     pictures="class folders",

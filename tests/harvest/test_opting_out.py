@@ -1,0 +1,493 @@
+"""Who says that machines shall not learn from a picture: none of it is kept, each by its reason.
+
+One server is every host, as a proxy: each case has a host of its own, with what it says in
+robots.txt, tdmrep.json, headers and the bytes of the picture.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from faulty_server import PICTURE, FaultyServer, Handler
+from PIL import Image, PngImagePlugin
+
+from gleanset import Dataset
+from gleanset.images.embedded_reservation import reservations_in
+from gleanset.records import Candidate, Measured, Origin
+from gleanset.work.pool import Outcome
+from harvest.downloads import DownloadRun
+from harvest.http import Client, DownloadLimits
+from harvest.http.opt_outs import PathRule, page_refusal, tdm_rules
+from harvest.http.scheduler import IterableQueue, Scheduler
+from harvest.importer import Importer
+from harvest.request import FolderRequest
+from harvest.retry import retry
+from harvest.robots_words import WORDS
+from harvest.sources.sessions import guard_session
+from harvest.urls import harvest_urls
+
+QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
+TDM, SIGNAL = "tdm-reservation", "content-signal ai-train=no"
+IPTC, C2PA = "iptc data mining prohibited", "c2pa training not allowed"
+VOCABULARY = "http://ns.useplus.org/ldf/vocab/"
+
+
+class Says(NamedTuple):
+    """What a host says of `/art/owl.jpg`, and what its picture says."""
+
+    robots: str = ""
+    tdmrep: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    picture: bytes = PICTURE
+
+
+def header(*lines: str) -> Says:
+    return Says(
+        headers=tuple((name, value) for name, _, value in (x.partition(": ") for x in lines))
+    )
+
+
+def robots(*lines: str) -> Says:
+    return Says(robots="\n".join(lines))
+
+
+def rules(*pairs: tuple[object, object]) -> Says:
+    return tdmrep([{"location": place, TDM: value} for place, value in pairs])
+
+
+def tdmrep(content: object) -> Says:
+    return Says(tdmrep=json.dumps(content).encode())
+
+
+# Pictures that speak for themselves
+
+
+def xmp(body: str, attributes: str = "") -> bytes:
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        f'xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/" {attributes}>{body}</rdf:Description>'
+        '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+def mining(value: str) -> bytes:
+    return xmp("", f'plus:DataMining="{VOCABULARY}{value}"')
+
+
+PROHIBITED = mining("DMI-PROHIBITED")
+
+
+def saved(kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), "teal").save(file, kind, **options)
+    return file.getvalue()
+
+
+def with_xmp(packet: bytes, kind: str = "JPEG") -> Says:
+    if kind == "TIFF":
+        return Says(picture=saved(kind, tiffinfo={700: packet}))
+    if kind != "PNG":
+        return Says(picture=saved(kind, xmp=packet))
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", packet.decode(), zip=True)
+    return Says(picture=saved("PNG", pnginfo=texts))
+
+
+def box(kind: bytes, *content: bytes) -> bytes:
+    body = b"".join(content)
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def superbox(label: str, kind: bytes, *content: bytes, hashed: bool = False) -> bytes:
+    """A box of JUMBF: its description first, which may have a salt of its own."""
+    ids = kind + bytes.fromhex("00110010800000aa00389b71")
+    salt = box(b"c2sh", bytes(range(16))) if hashed else b""
+    about = box(b"jumd", ids, b"\x13" if hashed else b"\x03", label.encode() + b"\0", salt)
+    return box(b"jumb", about, *content)
+
+
+def text(value: str) -> bytes:
+    return (
+        bytes([0x60 + len(value)]) + value.encode()
+        if len(value) < 24
+        else (bytes([0x78, len(value)]) + value.encode())
+    )
+
+
+def mapping(**entries: bytes) -> bytes:
+    return bytes([0xA0 + len(entries)]) + b"".join(text(k) + v for k, v in entries.items())
+
+
+def uses(prefix: str, **entries: str) -> bytes:
+    stated = {f"{prefix}.{name}": mapping(use=text(use)) for name, use in entries.items()}
+    return box(b"cbor", mapping(entries=mapping(**stated)))
+
+
+def manifest(assertion: bytes, label: str = "c2pa.training-mining", filler: int = 0) -> bytes:
+    """A store of one manifest, whose claim names its assertions, too."""
+    thumbnail = superbox("c2pa.thumbnail.claim", b"@\xcb\x0c2", box(b"bidb", b"\xff" * filler))
+    stored = superbox(label, b"cbor", assertion, hashed=True)
+    claim = box(b"cbor", mapping(url=text(f"self#jumbf=c2pa.assertions/{label}")))
+    return superbox(
+        "c2pa",
+        b"c2pa",
+        superbox(
+            "urn:c2pa:1",
+            b"c2ma",
+            superbox("c2pa.assertions", b"c2as", thumbnail, stored),
+            superbox("c2pa.claim", b"c2cl", claim),
+        ),
+    )
+
+
+def in_jpeg(store: bytes, most: int = 60_000) -> Says:
+    """Written into segments, each of which has the head of the box again."""
+    pieces = [store[at : at + most] for at in range(8, len(store), most)]
+    segments = b""
+    for number, piece in enumerate(pieces, 1):
+        body = b"JP" + struct.pack(">HI", 1, number) + store[:8] + piece
+        segments += b"\xff\xeb" + struct.pack(">H", 2 + len(body)) + body
+    return Says(picture=PICTURE[:2] + segments + PICTURE[2:])
+
+
+def in_png(store: bytes) -> Says:
+    picture = saved("PNG")
+    check = struct.pack(">I", zlib.crc32(b"caBX" + store))
+    chunk = struct.pack(">I", len(store)) + b"caBX" + store + check
+    return Says(picture=picture[:33] + chunk + picture[33:])
+
+
+def in_webp(store: bytes) -> Says:
+    picture = saved("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    body = picture[8:] + b"C2PA" + struct.pack("<I", len(store)) + store + b"\0" * (len(store) % 2)
+    return Says(picture=b"RIFF" + struct.pack("<I", len(body)) + body)
+
+
+NO_TRAINING = uses("c2pa", ai_training="notAllowed", data_mining="allowed")
+
+OPTED_OUT: dict[str, tuple[str, Says]] = {
+    "noai": ("robots tag noai", header("X-Robots-Tag: noai")),
+    "noimageai": ("robots tag noimageai", header("X-Robots-Tag: nofollow, noimageai")),
+    "noml": ("robots tag noml", header("x-robots-tag: NoML")),
+    "noml to us": ("robots tag noml", header("X-Robots-Tag: gleanset: noml")),
+    "second header": ("robots tag noai", header("X-Robots-Tag: all", "X-Robots-Tag: noai")),
+    "tdm header": (TDM, header("TDM-Reservation: 1")),
+    "tdm policy": (TDM, header("tdm-reservation: 1", "tdm-policy: https://x.example/p.json")),
+    "tdm of all": (TDM, rules(("/", 1))),
+    "tdm of a folder": (TDM, rules(("/other/", 0), ("/art/", 1))),
+    "tdm of a pattern": (TDM, rules(("/*/ow*.jpg", 1))),
+    "tdm to the end": (TDM, rules(("/art/owl.jpg$", 1))),
+    "tdm, first rule": (TDM, rules(("/art", 1), ("/art/owl.jpg", 0))),
+    "tdm, quoted path": (TDM, rules(("/%61rt/", "1"))),
+    "signal": (
+        SIGNAL,
+        robots("User-agent: *", "Content-Signal: search=yes,ai-train=no", "Allow: /"),
+    ),
+    "signal with a path": (SIGNAL, robots("User-agent: *", "Content-Signal: /art/ ai-train=no")),
+    "signal to us": (
+        SIGNAL,
+        robots(
+            "User-agent: *", "Allow: /", "", "User-agent: gleanset", "content-signal: AI-train = no"
+        ),
+    ),
+    "signal above all": (
+        SIGNAL,
+        robots("Content-Signal: ai-train=no", "", "User-agent: x", "Allow: /"),
+    ),
+    "usage": (SIGNAL, robots("User-Agent: *", "Content-Usage: train-ai=n", "Allow: /")),
+    "usage of a part": (
+        SIGNAL,
+        robots("User-Agent: *", "Content-Usage: ai=y", "Content-Usage: /art/ ai=n"),
+    ),
+    "signal header": (SIGNAL, header("Content-Signal: search=yes, ai-train=no")),
+    "usage header": (SIGNAL, header("Content-Usage: train-ai=n")),
+    "xmp attribute": (IPTC, with_xmp(PROHIBITED)),
+    "xmp element": (
+        IPTC,
+        with_xmp(
+            xmp(f"<plus:DataMining>\n{VOCABULARY}DMI-PROHIBITED-AIMLTRAINING</plus:DataMining>")
+        ),
+    ),
+    "xmp resource": (
+        IPTC,
+        with_xmp(
+            xmp(f'<plus:DataMining rdf:resource="{VOCABULARY}DMI-PROHIBITED-SEECONSTRAINT"/>')
+        ),
+    ),
+    "xmp, generative": (IPTC, with_xmp(mining("DMI-PROHIBITED-GENAIMLTRAINING"))),
+    "xmp of a png, packed": (IPTC, with_xmp(PROHIBITED, "PNG")),
+    "xmp of a webp": (IPTC, with_xmp(PROHIBITED, "WEBP")),
+    "xmp of a tiff": (IPTC, with_xmp(PROHIBITED, "TIFF")),
+    "xmp of an avif": (IPTC, with_xmp(PROHIBITED, "AVIF")),
+    "c2pa": (C2PA, in_jpeg(manifest(NO_TRAINING))),
+    "c2pa over segments": (C2PA, in_jpeg(manifest(NO_TRAINING, filler=130_000), most=43_210)),
+    "c2pa, assertion cut in two": (C2PA, in_jpeg(manifest(NO_TRAINING, filler=500), most=150)),
+    "c2pa, second": (C2PA, in_jpeg(manifest(NO_TRAINING, "c2pa.training-mining__1"))),
+    "c2pa of a png": (C2PA, in_png(manifest(NO_TRAINING))),
+    "c2pa of a webp": (C2PA, in_webp(manifest(NO_TRAINING))),
+    "cawg, constrained": (
+        C2PA,
+        in_jpeg(manifest(uses("cawg", ai_training="constrained"), "cawg.training-mining")),
+    ),
+    "c2pa as json": (
+        C2PA,
+        in_jpeg(manifest(box(b"json", b'{"entries":{"c2pa.data_mining":{"use": "notAllowed"}}}'))),
+    ),
+}
+
+NEAR: dict[str, Says] = {
+    "nothing said": Says(),
+    "tag to another": header("X-Robots-Tag: otherbot: noai, noml"),
+    "part of a word": header("X-Robots-Tag: noaim, nomlx"),
+    "tdm 0": header("tdm-reservation: 0"),
+    "tdm malformed": header("tdm-reservation: yes"),
+    "tdm policy alone": header("tdm-policy: https://x.example/p.json"),
+    "tdm of others": rules(("/other/", 1), ("/art/owl.jpeg", 1), ("/art/owl$", 1)),
+    "tdm, first rule allows": rules(("/art/*.jpg", 0), ("/", 1)),
+    "tdm values": rules(("/", 2), ("/", True), ("/", "yes"), ("/", None), (7, 1)),
+    "tdm no list": tdmrep({"location": "/", TDM: 1}),
+    "tdm no json": Says(tdmrep=b"<html>tdm-reservation 1</html>"),
+    "tdm too deep": Says(tdmrep=b"[" * 200_000),
+    "tdm endless number": Says(
+        tdmrep=b'[{"location": "/", "tdm-reservation": ' + b"1" * 9999 + b"}]"
+    ),
+    "signal yes": robots("User-agent: *", "Content-Signal: ai-train=yes, search=no, ai-input=no"),
+    "signal to another": robots(
+        "User-agent: otherbot", "Content-Signal: ai-train=no", "", "User-agent: *", "Allow: /"
+    ),
+    "signal to all but us": robots(
+        "User-agent: *", "Content-Signal: ai-train=no", "", "User-agent: gleanset", "Allow: /"
+    ),
+    "signal of another path": robots("User-agent: *", "Content-Signal: /private/ ai-train=no"),
+    "signal in a comment": robots("User-agent: *", "# Content-Signal: ai-train=no", "Allow: /"),
+    "signal malformed": robots("User-agent: *", "Content-Signal: ai-train=nope, ai-train, no"),
+    "usage of the rest": robots(
+        "User-agent: *", "Content-Usage: train-ai=n", "Content-Usage: /art/ train-ai=y"
+    ),
+    "signal header yes": header("Content-Signal: ai-train=yes", "Content-Usage: search=n"),
+    "xmp allows": with_xmp(mining("DMI-ALLOWED")),
+    "xmp unspecified": with_xmp(mining("DMI-UNSPECIFIED")),
+    "xmp in a caption": with_xmp(xmp("", 'plus:Notes="DataMining DMI-PROHIBITED"')),
+    "xmp beside it": with_xmp(xmp("<plus:DataMining></plus:DataMining>DMI-PROHIBITED")),
+    "c2pa allows": in_jpeg(manifest(uses("c2pa", ai_training="allowed", data_mining="allowed"))),
+    "c2pa, another assertion": in_jpeg(manifest(NO_TRAINING, "c2pa.actions")),
+    "c2pa cut off": in_jpeg(manifest(NO_TRAINING)[:120]),
+    "c2pa without content": in_jpeg(manifest(b"")),
+}
+
+
+def host_of(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name) + ".example"
+
+
+def answer(says: Says, h: Handler) -> None:
+    files = {"/robots.txt": says.robots.encode(), "/.well-known/tdmrep.json": says.tdmrep}
+    if (file := files.get(urlsplit(h.path).path)) is not None:
+        h.answer(200 if file else 404, file)
+        return
+    h.send_response(200)
+    h.send_header("Content-Length", str(len(says.picture)))
+    for name, value in says.headers:
+        h.send_header(name, value)
+    h.end_headers()
+    h.wfile.write(says.picture)
+
+
+CASES = {name: says for name, (_, says) in OPTED_OUT.items()} | NEAR
+
+
+@pytest.fixture
+def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
+    """Every host there is."""
+    hosts = {host_of(name): says for name, says in CASES.items()}
+    assert len(hosts) == len(CASES)
+    site.behaviours.clear()
+    site.otherwise = lambda h: answer(hosts[str(urlsplit(h.path).hostname)], h)
+    monkeypatch.setenv("http_proxy", site.url)
+    return site
+
+
+def address(name: str) -> str:
+    return f"http://{host_of(name)}/art/owl.jpg"
+
+
+def outcomes(client: Client, *candidates: Candidate) -> dict[str, Outcome[Candidate, bytes]]:
+    batches = Scheduler(client, bytes, 8).run(IterableQueue(candidates))
+    return {outcome.item.url: outcome for batch in batches for outcome in batch}
+
+
+def test_none_is_kept_and_each_is_named(
+    web: FaultyServer, dataset: Dataset, tmp_path: Path
+) -> None:
+    assert len(OPTED_OUT) >= 30
+    addresses = tmp_path / "list.txt"
+    addresses.write_text("\n".join(map(address, CASES)))
+    harvest_urls(dataset, [addresses], DownloadRun(lambda: Client(QUICK)))
+    named = {rejection.what: rejection.reason for rejection in dataset.rejections.each()}
+    assert named == {address(name): reason for name, (reason, _) in OPTED_OUT.items()}
+    kept = {origin.url for image in dataset.images.each() for origin in image.origins}
+    assert kept == set(map(address, NEAR))
+    # Once for each host; and a host whose robots.txt forbids everything is not asked further.
+    assert web.hits["/robots.txt"] == len(CASES)
+    closed = sum(says.robots != "" and reason == SIGNAL for reason, says in OPTED_OUT.values())
+    assert web.hits["/.well-known/tdmrep.json"] == len(CASES) - closed
+
+
+@pytest.mark.parametrize("word", [*WORDS, "none"])
+def test_who_has_the_right_names_what_is_ignored(web: FaultyServer, word: str) -> None:
+    said = {
+        "tdm-reservation": TDM,
+        "content-signal": SIGNAL,
+        "robots.txt": "",  # and with it what it says of training
+        "iptc": IPTC,
+        "c2pa": C2PA,
+    }.get(word, f"robots tag {word}")
+    ignored = frozenset() if word == "none" else frozenset({word})
+    with Client(QUICK, ignore_robots=ignored) as client:
+        candidates = [Candidate(address(name), Origin("t", name)) for name in OPTED_OUT]
+        got = outcomes(client, *candidates)
+    for name, (reason, says) in OPTED_OUT.items():
+        free = word == "all" or reason == said or (word == "robots.txt" and bool(says.robots))
+        assert got[address(name)].reason == (None if free else reason), name
+    assert (web.hits["/.well-known/tdmrep.json"] == 0) == (word in ("tdm-reservation", "all"))
+
+
+PAGES = {
+    "noai": ("noai", '<meta name="robots" content="index, noai">'),
+    "noimageai": ("noimageai", "<META content='NOIMAGEAI' NAME=Robots>"),
+    "noml": ("noml", '<meta name="gleanset" content=noml />'),
+    "noimageindex": ("noimageindex", '<meta name="robots" content="noimageindex">'),
+    "tdm": (TDM, '<meta name="tdm-reservation" content=" 1 ">'),
+    "another agent": (None, '<meta name="otherbot" content="noai">'),
+    "noindex is the page's": (None, '<meta name="robots" content="noindex, nofollow">'),
+    "tdm 0": (None, '<meta name="tdm-reservation" content="0">'),
+    "a description": (None, '<meta name="description" content="noai">'),
+    "in the text": (None, "<p>noai &lt;meta name=robots content=noai></p>"),
+    "malformed": (None, '<meta name="robots" content="noai"' + "x" * 2000 + ">"),
+}
+
+
+@pytest.mark.parametrize(("word", "html"), PAGES.values(), ids=PAGES)
+def test_what_a_page_says(word: str | None, html: str) -> None:
+    assert page_refusal(f"<!doctype html><html><head>{html}</head>", "gleanset") == word
+
+
+@pytest.mark.parametrize("way", ["page", "session"])
+def test_a_page_that_was_read_anyhow_keeps_its_pictures(
+    site: FaultyServer, dataset: Dataset, way: str
+) -> None:
+    body = b'<head><meta name="robots" content="noai"></head>'
+    site.behaviours["/closed"] = lambda h: h.answer(200, body, Content_Type="text/html")
+    site.behaviours["/open"] = lambda h: h.answer(200, b"<p>", Content_Type="text/html")
+    site.otherwise = lambda h: h.answer(200, PICTURE)
+    pages = {"a": "/closed?id=1", "b": "/open", "c": "/never-asked"}
+    candidates = [
+        Candidate(f"{site.url}/{n}.jpg", Origin("t", n, page_url=f"{site.url}{page}#comments"))
+        for n, page in pages.items()
+    ]
+    with Client(QUICK, allow_private=True) as client:
+        session = requests.Session()
+        guard_session(session, client)
+        for page in ("/closed?id=1", "/open"):
+            read = client.page if way == "page" else session.get
+            read(f"{site.url}{page}")
+        reasons = [outcome.reason for outcome in outcomes(client, *candidates).values()]
+        asked = list(site.asked)
+    assert sorted(map(str, reasons)) == ["None", "None", "page says noai"]
+    assert {"/a.jpg", "/never-asked"}.isdisjoint(asked)
+
+
+def test_trying_again_does_not_forget_what_a_page_said(
+    site: FaultyServer, dataset: Dataset
+) -> None:
+    site.otherwise = lambda h: h.answer(200, PICTURE)
+    url = f"{site.url}/a.jpg"
+    origin = Origin("urls", url, url=url, page_url=f"{site.url}/page")
+    refused: Outcome[Candidate, Measured] = Outcome(
+        Candidate(url, origin), None, "page says noml", ""
+    )
+    with dataset.stage("harvest-urls") as scratch:
+        Importer(dataset, "harvest-urls", dataset.originals(scratch)).take_download(refused)
+    again = DownloadRun(lambda: Client(QUICK, allow_private=True))
+    assert retry(dataset, again) == {"nothing_to_retry": True} | dict.fromkeys(
+        ("added", "duplicate", "rejected"), 0
+    )
+    right = frozenset({"noml"})
+    retry(dataset, DownloadRun(lambda: Client(QUICK, allow_private=True, ignore_robots=right)))
+    assert dataset.images.count() == 1
+
+
+def test_of_a_folder_of_ones_own_it_is_told_and_nothing_refused(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for number, name in enumerate(("xmp attribute", "c2pa of a png", "nothing said")):
+        (folder / f"{number}.jpg").write_bytes(OPTED_OUT.get(name, ("", Says()))[1].picture)
+    done = FolderRequest(path=str(folder)).run(dataset)
+    assert done["added"] == 3
+    assert done["reserved"] == 2
+    told = done["reserved_files"]
+    assert isinstance(told, dict)
+    assert sorted(told["files"]) == [f"mine/0.jpg: {IPTC}", f"mine/1.jpg: {C2PA}"]
+
+
+def test_patterns_of_paths() -> None:
+    rule = PathRule("/a*b*c$", reserved=True)
+    assert [
+        rule.matches(path) for path in ("/abc", "/a/b/c", "/axbxc", "/abcx", "/ab", "/acb")
+    ] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert PathRule("/a%24", reserved=True).matches("/a$x")
+    assert not PathRule("/a%2A", reserved=True).matches("/abc")
+    assert PathRule("*", reserved=True).matches("/")
+    slow = PathRule("/" + "a*" * 900 + "b", reserved=True)
+    begun = time.perf_counter()
+    assert not slow.matches("/" + "a" * 100_000)
+    assert time.perf_counter() - begun < 1
+
+
+XMP_JPEG = b"\xff\xd8\xff\xe1\xff\xfehttp://ns.adobe.com/xap/"
+HOSTILE: dict[str, bytes] = {
+    "spaces": XMP_JPEG + b"1.0/\0 x:DataMining" + b" " * 70_000,
+    "names": XMP_JPEG + b" x:DataMining=" * 9000,
+    "labels": b"GIF8" + b"c2pa.training-mining\0" * 200_000,
+    "lengths": b"GIF8" + b"c2pa.training-mining\0\xff\xff\xff\xffcbor" * 100_000,
+    "bomb": b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 99) + b"zTXtRaw profile type xmp\0\0x" * 99,
+    "segments": b"\xff\xd8" + b"\xff\xeb\0\x0aJP\0\1\0\0\0\2" * 300_000,
+    "endless segment": b"\xff\xd8\xff\xeb\xff\xffJP",
+    "webp": b"RIFF\xff\xff\xff\xffWEBP" + b"C2PA\xff\xff\xff\xff" * 9,
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_bytes_say_nothing_and_cost_little(data: bytes) -> None:
+    begun = time.process_time()
+    assert list(reservations_in(data)) == []
+    assert time.process_time() - begun < 2
+
+
+def test_hostile_lists_of_rules_are_bounded() -> None:
+    many = json.dumps([{"location": "/" + "x" * 5000, "tdm-reservation": 1}] * 20).encode()
+    assert tdm_rules(many) == ()
+    assert (
+        len(tdm_rules(json.dumps([{"location": "/", "tdm-reservation": 1}] * 9000).encode()))
+        == 1000
+    )
