@@ -46,6 +46,16 @@ def lower_thread_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
+def end_when_closed(pipe: int) -> None:
+    """Let the kernel end this process once the other end of a pipe is closed (Linux)."""
+    if sys.platform == "linux":
+        with suppress(ImportError):
+            import fcntl
+
+            fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_ASYNC)
+
+
 def user_name() -> str:
     """Return the login name of whoever runs this; 'someone' where the system has none."""
     try:

@@ -514,7 +514,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         sampling = self.sampling()
         return harvest_frames(
             dataset,
-            video_inputs(self, dataset.root, dataset, sampling),
+            video_inputs(self.videos, dataset.root, dataset, sampling, self.allow_private),
             sampling,
             label=self.label,
             workers=self.workers or 0,
@@ -526,19 +526,8 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         from harvest.preview import preview_frames
 
         sampling = self.sampling()
-        return preview_frames(view, dataset, sampling, video_inputs(self, root, dataset, sampling))
-
-
-class VideosAsked(Protocol):
-    """What names videos, some of which may be addresses."""
-
-    @property
-    def videos(self) -> tuple[str, ...]:
-        """Files, folders, patterns, addresses."""
-
-    @property
-    def allow_private(self) -> bool:
-        """Whether addresses may be of this machine and private networks."""
+        inputs = video_inputs(self.videos, root, dataset, sampling, self.allow_private)
+        return preview_frames(view, dataset, sampling, inputs)
 
 
 def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
@@ -551,18 +540,22 @@ def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
 
 
 def video_inputs(
-    asked: VideosAsked, root: Path, dataset: Dataset | None, sampling: Sampling
+    videos: tuple[str, ...],
+    root: Path,
+    dataset: Dataset | None,
+    sampling: Sampling,
+    allow_private: bool,
 ) -> list[VideoInput]:
-    """Return the inputs that are meant, for a dataset at `root`; `sampling` is what is asked."""
+    """Return the inputs that `videos` mean, for a dataset at `root`."""
     from harvest.video.inputs import find_inputs, is_address
 
-    if not any(map(is_address, asked.videos)):
-        return find_inputs(asked.videos, root)
+    if not any(map(is_address, videos)):
+        return find_inputs(videos, root)
     # Only here: what the web needs takes as long to load as all the rest.
     from harvest.video.remote import all_inputs
 
-    client = _client(dataset, asked.allow_private)
-    return all_inputs(asked.videos, dataset, root, sampling.settings, client)
+    client = _client(dataset, allow_private)
+    return all_inputs(videos, dataset, root, sampling.settings, client)
 
 
 class RetryRequest(Downloads, frozen=True, kw_only=True):

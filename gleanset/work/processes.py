@@ -26,10 +26,9 @@ from typing import Any
 from pebble import ProcessPool
 
 from gleanset.errors import GleansetError
-from gleanset.platform import interrupts_blocked
+from gleanset.platform import end_when_closed, interrupts_blocked
 
 if sys.platform == "linux":
-    import fcntl
     from multiprocessing.context import ForkServerContext as Context
     from multiprocessing.context import ForkServerProcess as Process
 else:
@@ -220,11 +219,7 @@ def begin_worker(environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-        if sys.platform == "linux":
-            # What ends with the parent is a pipe's other end. Its signal ends this process also
-            # while a library holds Python's lock.
-            fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
-            fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, os.O_ASYNC)
+        end_when_closed(parent.sentinel)  # also while a library holds Python's lock
 
 
 def _end_with(parent: BaseProcess) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facecrop.detectors import DetectorSpec
     from gleanset import Dataset
     from harvest.preview import Preview
+    from harvest.video.inputs import VideoInput
 
 DETECTOR = "drawnface:size=768"
 RATE = 3.0
@@ -134,7 +135,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             self.per_track,
             self.workers or 0,
         )
-        inputs = video_inputs(self, dataset.root, dataset, sampling)
+        inputs = self._inputs(dataset.root, dataset, sampling)
         return run.over(inputs, progress)
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> dict[str, object]:
@@ -142,8 +143,10 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         from harvest.preview import preview_frames
 
         sampling = self.sampling()
-        inputs = video_inputs(self, root, dataset, sampling)
-        return preview_frames(view, dataset, sampling, inputs)
+        return preview_frames(view, dataset, sampling, self._inputs(root, dataset, sampling))
+
+    def _inputs(self, root: Path, dataset: Dataset | None, sampling: Sampling) -> list[VideoInput]:
+        return video_inputs(self.videos, root, dataset, sampling, self.allow_private)
 
     def _spec(self) -> DetectorSpec:
         from facecrop.detectors.options import spec_of

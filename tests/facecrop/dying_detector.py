@@ -22,6 +22,7 @@ class DyingSpec:
     deaths: Path
     name: str = "dying"
     settings: str = "dying"
+    recorded: str = "dying"
 
     def build(self) -> DyingSpec:
         return self

@@ -133,7 +133,7 @@ class StumblesOnce:
             self.stone.unlink()
             os._exit(1)
         # In the worker: there it is what it always was.
-        processes._in_worker(environment)
+        processes.begin_worker(environment)
 
 
 def where_am_i(number: int) -> str:

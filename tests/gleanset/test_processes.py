@@ -77,7 +77,7 @@ def test_workers_that_cannot_begin_are_an_error_with_its_mend(
 def test_workers_that_die_at_once_are_an_error_with_its_mend(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_in_worker", pool_jobs.dies)
+    monkeypatch.setattr(processes, "begin_worker", pool_jobs.dies)
     assert_no_worker_begins(count)
 
 
@@ -108,7 +108,7 @@ def test_workers_that_died_at_once_are_begun_again(
 ) -> None:
     stone = tmp_path / "stone"
     stone.touch()
-    monkeypatch.setattr(processes, "_in_worker", pool_jobs.StumblesOnce(stone))
+    monkeypatch.setattr(processes, "begin_worker", pool_jobs.StumblesOnce(stone))
     found = list(run_over(pool_jobs.double, range(9), Processes(1)))
     assert sorted(o.result or 0 for o in found) == [2 * n for n in range(9)]
     assert not stone.exists()

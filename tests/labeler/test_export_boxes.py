@@ -75,7 +75,7 @@ def coco_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
 READ = {"yolo-detect": yolo_boxes, "coco": coco_boxes}
 
 
-@pytest.mark.parametrize("format_", BOXED)
+@pytest.mark.parametrize("format_", READ)
 def test_every_box_is_read_back(
     empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path, format_: str
 ) -> None:
