@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_895,
     "pipeline": 5_493,
     "webapp": 4_157,
-    "tests": 61_745,
+    "tests": 61_758,
     "benchmarks and tools": 11_460,
 }
 # Names that do not say what they hold.

@@ -13,7 +13,7 @@ from labeler_makers import add_faces, add_image, label
 from labelled_pictures import encoded, picture, put
 
 from curation.likeness.colour_layout import FacePlace
-from curation.likeness.descriptor import descriptor, uncentred
+from curation.likeness.descriptor import WIDTH, descriptor, uncentred
 from curation.likeness.space import FACT, Rows, sample_name, write_space
 from gleanset import Box, Dataset, Face
 from gleanset.db.proposals import Proposals
@@ -143,6 +143,19 @@ def test_samples_measured_by_an_earlier_version_are_measured_anew(empty: Dataset
     assert Likeness(empty).by_descriptor(queue.of([1, 2, 3]))[1].tolist() == [False, True, True]
     sum(measured_by_parts(empty))
     assert queue.of([1, 2, 3]) == samples
+
+
+@pytest.mark.parametrize("photo", [0.9, 0.1])
+def test_photographs_are_compared_as_they_are_and_drawings_by_whom_they_show(
+    empty: Dataset, photo: float
+) -> None:
+    for number in range(3):
+        put(empty, encoded(picture(number, (60, 60))), f"{number}")
+    sum(measured_by_parts(empty))
+    empty.db.run("UPDATE quality SET photo=?", (photo,))
+    vectors, there = Likeness(empty).by_descriptor(SortingQueue(empty.db).of([1, 2, 3]))
+    assert there.all()
+    assert vectors[:, :-WIDTH].any() == (photo < 0.5)
 
 
 def test_very_many_are_measured_in_a_process_that_ends_with_who_asks(
