@@ -37,7 +37,7 @@ BESIDE = 10.0
 mirror or a photograph shows one twice. It is much, for it is one pair among all of two groups."""
 
 
-SCATTER, WITHIN = 200, 0.03
+SCATTER, WITHIN = 200, 0.3
 """So many differences within tracks tell which directions these lie along; those whose variance is
 this share of the greatest count half (docs/experiments.md)."""
 
