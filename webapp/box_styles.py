@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from facecrop.detectors import Detector, Pixels, detector_named
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.ensemble import Ensemble
-from facecrop.detectors.tiling import overlap
+from facecrop.detectors.tiling import is_same_face
 from gleanset.images.cut import within
 from gleanset.records import Box, Face
 
@@ -63,8 +63,6 @@ def style_between(found_by: str, wanted: str) -> BoxStyle:
     return BoxStyle(width, height, one.right - width * other.right, one.down - height * other.down)
 
 
-SAME_FACE = 0.3
-"""Boxes of two finders that share so much (intersection over union) are of one face."""
 _BIAS, _OWN, _SCORE, _LEAST_SCORE = -5.2, 6.0, 4.1, 0.15
 """A logistic regression on the candidates of both finders in 76 pictures with 124 marked faces."""
 
@@ -81,13 +79,12 @@ def faces_by_both(detector: Detector, pixels: Pixels) -> list[Face]:
         seen = [(face, True, _LEAST_SCORE) for face in faces]
         for face in detector_named(BROWSER).detect(pixels):
             box = within(_styled(face.box, style), width, height) or face.box
-            shared = [overlap(box, other.box) for other, _, _ in seen]
-            if max(shared, default=0.0) < SAME_FACE:
+            same = (i for i, (other, _, _) in enumerate(seen) if is_same_face(box, other.box))
+            if (place := next(same, None)) is None:
                 seen.append((replace(face, box=box), False, face.score))
             else:
-                nearest = shared.index(max(shared))
-                other, own, score = seen[nearest]
-                seen[nearest] = other, own, max(score, face.score)
+                other, own, score = seen[place]
+                seen[place] = other, own, max(score, face.score)
         faces = [replace(face, score=_probability(own, score)) for face, own, score in seen]
         faces = [
             face for face, (_, own, _) in zip(faces, seen, strict=True) if own or face.score >= 0.5

@@ -21,7 +21,7 @@ ELONGATED = 2
 about this shape."""
 
 SAME_FACE = 0.5
-"""Boxes from different tiles that share this part of the smaller one show one face."""
+"""Boxes that share this part of the smaller one show one face."""
 
 
 def tiles(width: int, height: int, longest: int) -> list[Box]:
@@ -51,17 +51,17 @@ def without_repeats(faces: list[Face]) -> list[Face]:
     """Keep the surest of the faces that lie on each other."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):
-        if all(_shared(face.box, other.box) < SAME_FACE for other in kept):
+        if not any(is_same_face(face.box, other.box) for other in kept):
             kept.append(face)
     return kept
 
 
-def _shared(box: Box, other: Box) -> float:
-    """Area in common, as a part of the smaller box (0..1)."""
+def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
+    """Return whether two boxes show one face, or what lies in it."""
     across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
     down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
     smaller = min(box.width * box.height, other.width * other.height)
-    return max(across, 0) * max(down, 0) / smaller
+    return max(across, 0) * max(down, 0) >= SAME_FACE * smaller
 
 
 class FloatBox(NamedTuple):

@@ -129,8 +129,17 @@ function passed(data, length, lines, span, size, step, jump, last = false) {
 
 /** Intersection over union. */
 export function shared(one, other) {
+  const both = common(one, other);
+  return both / (one.width * one.height + other.width * other.height - both);
+}
+
+/** Whether two boxes show one face, or what lies in it: half of the smaller one is common. */
+export function sameFace(one, other) {
+  return common(one, other) >= Math.min(one.width * one.height, other.width * other.height) / 2;
+}
+
+function common(one, other) {
   const across = Math.min(one.x + one.width, other.x + other.width) - Math.max(one.x, other.x);
   const down = Math.min(one.y + one.height, other.y + other.height) - Math.max(one.y, other.y);
-  const both = Math.max(across, 0) * Math.max(down, 0);
-  return both / (one.width * one.height + other.width * other.height - both);
+  return Math.max(across, 0) * Math.max(down, 0);
 }

@@ -2,9 +2,12 @@
 // The same steps as facecrop/detectors/drawnface.py: scaled to multiples of 32, decoded, thinned out.
 
 import * as ort from "../vendor/onnxruntime-web/ort.wasm.min.mjs";
-import { shared } from "./cutting.js";
+import { sameFace, shared } from "./cutting.js";
 
 const SIZE = 512;
+const CLOSE = 128; // for faces that fill a picture
+const LARGE = 0.4;
+const DRAWN_IN = 0.8;
 const STEP = 32;
 const MOST_ENLARGED = 2;
 const THRESHOLD = 0.35;
@@ -27,7 +30,19 @@ self.onmessage = async ({ data: { id, bitmap } }) => {
 };
 
 async function find(network, bitmap) {
-  const scale = Math.min(SIZE / Math.max(bitmap.width, bitmap.height), MOST_ENLARGED) / STEP;
+  const least = LARGE * Math.max(bitmap.width, bitmap.height);
+  const large = (await seen(network, bitmap, CLOSE)).filter((box) => Math.max(box.width, box.height) >= least);
+  const small = (await seen(network, bitmap, SIZE)).filter((box) => !large.some((other) => sameFace(box, other)));
+  return [...small, ...large.map(drawnIn)];
+}
+
+function drawnIn({ x, y, width, height, score }) {
+  const [across, down] = [width * DRAWN_IN, height * DRAWN_IN];
+  return { x: x + (width - across) / 2, y: y + (height - down) / 2, width: across, height: down, score };
+}
+
+async function seen(network, bitmap, size) {
+  const scale = Math.min(size / Math.max(bitmap.width, bitmap.height), MOST_ENLARGED) / STEP;
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(Math.round(side * scale), 1) * STEP);
   const input = new ort.Tensor("float32", pixels(bitmap, width, height), [1, 3, height, width]);
   const outputs = await network.run({ [network.inputNames[0]]: input });
