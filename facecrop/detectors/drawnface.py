@@ -66,7 +66,7 @@ class DrawnFace:
         self.threshold = number("threshold", threshold, 0, 1)
         self.overlap = number("overlap", overlap, 0, 1)
         self.size = whole_number("size", size, 64, LONGEST_SIDE)
-        self._network = FaceNetwork.loaded()
+        self._network, self._close = FaceNetwork.loaded(), FaceNetwork.for_close_ups()
 
     @property
     def settings(self) -> str:
@@ -83,7 +83,7 @@ class DrawnFace:
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         least = LARGE * max(part.shape[:2])
         # By one threshold: another setting of it chooses among the same faces.
-        close = self._network.boxes(part, CLOSE, THRESHOLD)
+        close = self._close.boxes(part, CLOSE, THRESHOLD)
         large = [face for face in close if max(face[0].width, face[0].height) >= least]
         for rect, score in self._network.boxes(part, self.size, self.threshold, self.overlap):
             if not any(is_same_face(rect, other) for other, _ in large):
@@ -124,6 +124,12 @@ class FaceNetwork:
     @functools.cache
     def loaded(cls) -> FaceNetwork:
         """Return the one of this process."""
+        return cls()
+
+    @classmethod
+    @functools.cache
+    def for_close_ups(cls) -> FaceNetwork:
+        """Return another: OpenCV prepares one anew each time that the size of pictures changes."""
         return cls()
 
     def boxes(

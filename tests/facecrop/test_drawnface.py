@@ -62,6 +62,19 @@ def test_real_films_and_cartoons(
     assert total.false <= most
 
 
+def test_close_ups_have_one_face_and_no_eye_of_it_is_another(
+    drawnface: Detector, shared_data: Path
+) -> None:
+    """At one size it saw 11 of these 30 faces, and 13 eyes and ornaments."""
+    faces, others = 0, 0
+    for path in sorted((shared_data / "characters").glob("*/*"))[::9][:30]:
+        pixels = np.asarray(decode(path.read_bytes()).pixels)
+        fill = [2 * face.box.width > 0.6 * len(pixels) for face in drawnface.detect(pixels)]
+        faces, others = faces + any(fill), others + fill.count(False)
+    assert faces >= 28
+    assert others <= 4
+
+
 def test_a_score_has_no_bits_that_differ_from_process_to_process(drawnface: Detector) -> None:
     picture, _ = draw_scene([random_character(1), random_character(2)], 1, (480, 270))
     scores = [face.score for face in drawnface.detect(np.asarray(picture))]

@@ -68,6 +68,10 @@ def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
     assert [face.box for face in found] == sorted([own, second.box, corner])
     scores = {face.box: face.score for face in found}
     assert scores[own] > first.score > scores[corner] > 0.5
+    # What the browser's alone sees within a face of the model's detector is an eye of it.
+    assert [face.box for face in faces_by_both(Sees(Box(0, 0, 720, 400)), pixels)] == [
+        Box(0, 0, 720, 400)
+    ]
     # A picture that comes without boxes is judged by the same.
     read = ReadParts(16, DetectorSpec("drawnface"))
     parts = read.parts(
