@@ -70,11 +70,13 @@ class AnsweredPicture(BaseModel):
 class JudgedPart(BaseModel):
     """A face or a whole picture, and who it is; `answer` is null for "unknown".
 
-    `unfamiliar` where that is because it looks like nothing that was learnt.
+    `unfamiliar` where that is because it looks like nothing that was learnt. The share of known
+    faces that a card promises is of those `found_by` its `detector`; "hand" is a box that was sent.
     """
 
     box: MarkedBox | None
     score: float | None
+    found_by: str | None
     answer: str | None
     familiarity: float | None
     tells_strangers: bool
@@ -97,10 +99,11 @@ class PredictionAnswer(BaseModel):
 
 
 class FaceInPicture(BaseModel):
-    """Where a face is, and how sure the detector is."""
+    """Where a face is, how likely one is there, and which detector found it."""
 
     box: MarkedBox
     score: float
+    found_by: str
 
 
 class SearchedPicture(AnsweredPicture):

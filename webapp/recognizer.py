@@ -157,7 +157,10 @@ def _faces(detector: Detector, upload: Upload, limits: RequestLimits, most_pixel
         "name": upload.name,
         "width": picture.width,
         "height": picture.height,
-        "faces": [{"box": face.box, "score": face.score} for face in faces[: limits.faces]],
+        "faces": [
+            {"box": face.box, "score": face.score, "found_by": face.detector}
+            for face in faces[: limits.faces]
+        ],
     }
 
 

@@ -29,11 +29,12 @@ _look_alone: Look = lambda detector, pixels: detector.detect(pixels)  # noqa: E7
 
 
 class PicturePart(NamedTuple):
-    """What is predicted: a face in its box with the detector's score, or the whole picture."""
+    """What is predicted: a face in its box, who found it and how sure, or the whole picture."""
 
     pixels: Pixels
     box: Box | None = None
     score: float | None = None
+    found_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class ReadParts:
 
     def _face(self, pixels: Array, face: Face) -> PicturePart:
         place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
-        shown = cut(pixels, place.box, place.angle)
-        return PicturePart(fitted(shown, self.size, self.fit), face.box, face.score)
+        shown = fitted(cut(pixels, place.box, place.angle), self.size, self.fit)
+        return PicturePart(shown, face.box, face.score, face.detector)
 
     def _whole(self, picture: Image.Image) -> PicturePart:
         whole = Box(0, 0, picture.width, picture.height)

@@ -95,6 +95,7 @@ def part_to_json(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
     return {
         "box": list(part.box) if part.box else None,
         "score": part.score,
+        "found_by": part.found_by,
         "answer": answer.label,
         "familiarity": answer.familiarity,
         "tells_strangers": answer.tells_strangers,

@@ -37,6 +37,7 @@ def test_faces_are_those_of_the_models_detector(client: TestClient, drawn: Path)
     two, bad = client.post(FACES, files=files).json()["pictures"]
     wanted = DrawnFace().detect(np.asarray(decode(drawn.read_bytes()).pixels))
     assert sorted(one["box"] for one in two["faces"]) == sorted(list(one.box) for one in wanted)
+    assert {one["found_by"] for one in two["faces"]} == {"drawnface"}
     assert [one["score"] for one in two["faces"]] == sorted((w.score for w in wanted), reverse=True)
     assert (two["width"], two["height"]) == (720, 400)
     assert bad["error"]["reason"] == "not an image"

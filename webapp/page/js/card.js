@@ -31,12 +31,15 @@ function knows(card) {
 }
 
 /** What it does with pictures of no class of its own, and what that costs. */
-function strange({ tells_strangers: tells, strangers }) {
+function strange({ tells_strangers: tells, strangers, detector }) {
   if (!tells) return [paragraph(words("It cannot tell strangers: whatever it is shown gets one of its names."))];
   const told = [paragraph(words("What is unlike all that it learnt from is “unknown”."))];
   if (strangers) {
     told.push(paragraph(words("Of pictures of these classes at most {share} are unknown by that, on average: chosen by {pictures} pictures that were not learnt from, of {moments} moments.",
       { share: percent(strangers.on_average), pictures: strangers.count, moments: strangers.moments })));
+    if (!["whole", "drawnface", "ensemble"].includes(detector)) {
+      told.push(paragraph(words("That holds for faces that {detector} finds: of those that only drawnface finds more are unknown.", { detector })));
+    }
   }
   if (strangers?.strangers) {
     told.push(paragraph(words("Of {rejected} pictures that a person had rejected, {unknown} are unknown.",
