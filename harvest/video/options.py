@@ -116,6 +116,18 @@ def checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
     return checked
 
 
+def time_range(start: str | None, end: str | None) -> tuple[float | None, float | None]:
+    """Return `--from` and `--to` in seconds. Raises `UsageError` where nothing is between them."""
+    first = None if start is None else parse_time(start)
+    last = None if end is None else parse_time(end)
+    if last is not None and last <= (first or 0.0):
+        raise UsageError("the end is not after the start", "give a later --to")
+    return first, last
+
+
+_TIME = {"metavar": "TIME", "parse": checked_by(parse_time)}
+Start = Annotated[str | None, Param("Leave out what comes before.", option="--from", **_TIME)]
+End = Annotated[str | None, Param("Leave out what comes after.", option="--to", **_TIME)]
 OFF = "off"
 MOST_BITS = 32
 # Seconds from frame to frame around a time.
@@ -156,24 +168,8 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             parse=checked_by(parse_seconds),
         ),
     ] = None
-    start: Annotated[
-        str | None,
-        Param(
-            "Leave out what comes before.",
-            option="--from",
-            metavar="TIME",
-            parse=checked_by(parse_time),
-        ),
-    ] = None
-    end: Annotated[
-        str | None,
-        Param(
-            "Leave out what comes after.",
-            option="--to",
-            metavar="TIME",
-            parse=checked_by(parse_time),
-        ),
-    ] = None
+    start: Start = None
+    end: End = None
     limit: Annotated[
         Count | None,
         Param("At most N distinct images in all, shared by the videos.", metavar="N"),
@@ -217,10 +213,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         self._check()
         width, height, exact = (None, None, False) if self.size is None else parse_size(self.size)
         kind, quality = parse_format(self.format or "jpeg")
-        start = None if self.start is None else parse_time(self.start)
-        end = None if self.end is None else parse_time(self.end)
-        if end is not None and end <= (start or 0.0):
-            raise UsageError("the end is not after the start", "give a later --to")
+        start, end = time_range(self.start, self.end)
         return Sampling(
             mode=self._mode(),
             every=self._every(),

@@ -9,11 +9,10 @@ import msgspec
 
 from facecrop.request import checked_detector, complete_detector
 from gleanset.config import Param
-from gleanset.errors import UsageError
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
 from harvest.request import NO_PROGRESS, AllowPrivate, check_videos, video_inputs
-from harvest.video.options import checked_by, parse_time
+from harvest.video.options import End, Start, time_range
 from harvest.video.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -57,24 +56,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             show_default=True,
         ),
     ] = DETECTOR
-    start: Annotated[
-        str | None,
-        Param(
-            "Leave out what comes before.",
-            option="--from",
-            metavar="TIME",
-            parse=checked_by(parse_time),
-        ),
-    ] = None
-    end: Annotated[
-        str | None,
-        Param(
-            "Leave out what comes after.",
-            option="--to",
-            metavar="TIME",
-            parse=checked_by(parse_time),
-        ),
-    ] = None
+    start: Start = None
+    end: End = None
     limit: Annotated[Count | None, Param("At most N distinct frames in all.", metavar="N")] = None
     keep_openings: Annotated[
         bool, Param("Sample openings, endings and what else recurs each time, not only once.")
@@ -85,10 +68,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
 
     def sampling(self) -> Sampling:
         """Return what is asked of the videos. Raises `UsageError` where that makes no sense."""
-        start = None if self.start is None else parse_time(self.start)
-        end = None if self.end is None else parse_time(self.end)
-        if end is not None and end <= (start or 0.0):
-            raise UsageError("the end is not after the start", "give a later --to")
+        start, end = time_range(self.start, self.end)
         found_by = self._spec().build().settings.replace(" ", ",")
         return Sampling(
             mode="seen",
