@@ -105,12 +105,12 @@ def carry_out(recipe: Path, into: Path, site: SampleSite) -> None:
 
 
 def listing(root: Path) -> dict[str, list[dict[str, Any]]]:
-    """What `gleanset list` prints, times and run ids aside."""
+    """What `gleanset list` prints, times, run ids and the folder aside."""
     found: dict[str, list[dict[str, Any]]] = {}
     for kind in KINDS:
         ran = run_here("pipeline.cli", "list", kind, "-d", root)
         assert ran.code == 0, ran.stderr
-        found[kind] = [json.loads(line) for line in ran.stdout.splitlines()]
+        found[kind] = [json.loads(line) for line in ran.stdout.replace(f"{root}/", "").splitlines()]
     for decision in found["decisions"]:
         del decision["at"]
     for run in found["runs"]:
