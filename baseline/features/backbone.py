@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -94,6 +95,7 @@ class Backbone(ABC):
     name: str
     parts: tuple[FeaturePart, ...]
     emphasis: npt.NDArray[np.float64]
+    _state: State = MappingProxyType({})
 
     @property
     def width(self) -> int:
@@ -127,12 +129,13 @@ class Backbone(ABC):
 
     @property
     def state(self) -> State:
-        """Its weights."""
-        return {}
+        """Its weights; nothing where it has none, or before it has any."""
+        return self._state
 
     def fill(self, state: State) -> None:
         """Take weights. Raises `ValueError` where they are those of another network."""
         refuse_misfit(state, self.shapes)
+        self._state = state
 
     def precision(self, wanted: Precision) -> str:
         """Return in what it is computed where a precision is wished for: fp32, bf16 or fp16."""

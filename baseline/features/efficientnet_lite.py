@@ -20,9 +20,8 @@ from baseline.features.backbone import (
     PictureShape,
     Shapes,
     State,
-    refuse_misfit,
 )
-from baseline.features.graph_backbone import GraphBackbone
+from baseline.features.graph_backbone import NORM, GraphBackbone
 
 if TYPE_CHECKING:
     from baseline.features.graph_builder import GraphBuilder
@@ -79,7 +78,6 @@ class LiteBackbone(GraphBackbone):
         widths = _layer_widths()
         self.parts = (FeaturePart(NAME, True, widths),)
         self.emphasis = np.repeat((1.0, LAST), (sum(widths[:-1]), widths[-1]))
-        self._state: State = {}
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -90,16 +88,6 @@ class LiteBackbone(GraphBackbone):
     def shapes(self) -> Shapes:
         """The shapes of its weights by the names of the tensors, in their order."""
         return tensor_shapes()
-
-    @property
-    def state(self) -> State:
-        """Its weights; nothing before it has any."""
-        return self._state
-
-    def fill(self, state: State) -> None:
-        """Take weights. Raises `ValueError` where they are those of another network."""
-        refuse_misfit(state, self.shapes)
-        self._state = state
 
     def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
         """Add its operators; return the value of the features."""
@@ -157,8 +145,6 @@ def _blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
 
 _STEM = Convolution("conv_stem", "bn1", 3, STEM, 3, 2)
 _HEAD = Convolution("conv_head", "bn2", STAGES[-1].channels, TOP)
-NORM = ("weight", "bias", "running_mean", "running_var")
-"""Tensors of a batch norm that predicts."""
 
 
 def tensor_shapes() -> dict[str, tuple[int, ...]]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from baseline.features.graph_builder import GraphBuilder
 
 PICTURES = "pictures"
+NORM = ("weight", "bias", "running_mean", "running_var")
+"""Tensors of a batch norm that predicts."""
 
 
 class GraphBackbone(Backbone):

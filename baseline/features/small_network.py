@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baseline.features.backbone import FeaturePart, PictureShape, Shapes, State, refuse_misfit
-from baseline.features.graph_backbone import GraphBackbone
+from baseline.features.backbone import FeaturePart, PictureShape, Shapes
+from baseline.features.graph_backbone import NORM, GraphBackbone
 from baseline.settings import Simple
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ GRID = 4
 """The last maps are averaged to a grid of about so many cells a side (4 to 7)."""
 MEAN, DEVIATION = 0.5, 0.25
 """What it is given of values in 0..1."""
-NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 class LastMaps:
@@ -41,7 +40,6 @@ class SmallBackbone(GraphBackbone):
         self.name, self.settings = "simple", settings
         self.parts = (FeaturePart(self.name, True, (settings.dense,)),)
         self.emphasis = np.ones(settings.dense)
-        self._state: State = {}
 
     @property
     def shapes(self) -> Shapes:
@@ -52,16 +50,6 @@ class SmallBackbone(GraphBackbone):
             shapes |= {f"features.{number}.2.{part}": (after,) for part in NORM}
         shapes["neck.1.weight"] = (settings.dense, LastMaps(settings).values)
         return shapes | {"neck.1.bias": (settings.dense,)}
-
-    @property
-    def state(self) -> State:
-        """Its weights."""
-        return self._state
-
-    def fill(self, state: State) -> None:
-        """Take weights. Raises `ValueError` where they are those of another network."""
-        refuse_misfit(state, self.shapes)
-        self._state = state
 
     def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
         """Add its operators; return the value of the dense layer."""

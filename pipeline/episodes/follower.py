@@ -58,10 +58,8 @@ class FaceFollower:
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
             return
-        detector = self.detector
-        cut = str(self.cutter.settings)
-        settings = detector.build().settings
-        dataset.faces.record(sha256, detector.name, settings, crops, cut=cut, small=small)
+        cut, name, settings = str(self.cutter.settings), self.detector.name, self.detector.recorded
+        dataset.faces.record(sha256, name, settings, crops, cut=cut, small=small)
         # Tracks are numbered anew in each sampling of a video.
         start = hashlib.sha256(f"{frame.video} {self.sampling.settings}".encode()).hexdigest()
         for face in faces:

@@ -144,17 +144,20 @@ def test_what_has_changed_is_gone_or_undecided_stays(
     assert list(tree(tmp_path / "sorted")) == ["rei/img2.jpg"]
 
 
+def leave_as_killed(dataset: Dataset, out: Path) -> None:
+    """One file is moved; of two others a kill left the row alone, and the file alone."""
+    first, second, third, *_ = plan_moves(dataset, out, UNSPLIT).moves
+    assert list(carry_out(dataset, MovePlan([first]), QUIET)) == [first]
+    note_moved(dataset.db, second.sha256, second.key, (second.source, second.target))
+    third.target.parent.mkdir(parents=True, exist_ok=True)
+    third.source.rename(third.target)
+
+
 def test_killed_between_a_file_and_its_row_nothing_is_lost(
     empty: Dataset, inbox: Path, tmp_path: Path
 ) -> None:
     before, out = tree(inbox), tmp_path / "sorted"
-    plan = plan_moves(empty, out, UNSPLIT)
-    first, second, third, *_ = plan.moves
-    assert list(carry_out(empty, MovePlan([first]), QUIET)) == [first]
-    # The row was written and the file not moved; the file was moved and the row lost.
-    note_moved(empty.db, second.sha256, second.key, (second.source, second.target))
-    third.target.parent.mkdir(parents=True, exist_ok=True)
-    third.source.rename(third.target)
+    leave_as_killed(empty, out)
     moved(empty, out)
     assert not tree(inbox)
     assert sorted(tree(out).values()) == sorted(before.values())
@@ -166,12 +169,7 @@ def test_undone_from_such_a_state_all_is_where_it_was(
     empty: Dataset, inbox: Path, tmp_path: Path
 ) -> None:
     before, out = tree(inbox), tmp_path / "sorted"
-    plan = plan_moves(empty, out, UNSPLIT)
-    first, second, third, *_ = plan.moves
-    assert list(carry_out(empty, MovePlan([first]), QUIET)) == [first]
-    note_moved(empty.db, second.sha256, second.key, (second.source, second.target))
-    third.target.parent.mkdir(parents=True, exist_ok=True)
-    third.source.rename(third.target)
+    leave_as_killed(empty, out)
     returned(empty, out)
     assert tree(inbox) == before
 
