@@ -175,14 +175,16 @@ class ComputeQueue:
     def _next(self, *, ahead: bool) -> list[_Job]:
         """Take the next request of who has used least; a small one with others of its kind.
 
-        None of who takes long where all processes but one have such a request already; and
-        `ahead`, for a process that has something to do, none while any other waits than small ones.
+        None of who takes long where all processes but one have such a request already. And `ahead`,
+        for a process that has something to do, none before small ones fill a batch, for what is
+        judged together costs less, and none while any other waits.
         """
         waiting = self._waiting
         slow = sum(self._is_slow(batch.jobs[0]) for batch in self._running)
         if slow >= max(1, self._settings.processes - 1):
             waiting = [job for job in waiting if not self._is_slow(job)]
-        if not waiting or (ahead and not all(job.small for job in waiting)):
+        fill_a_batch = len(waiting) >= AT_ONCE and all(job.small for job in waiting)
+        if not waiting or (ahead and not fill_a_batch):
             return []
         first = min(waiting, key=lambda job: self._seconds_of(job.visitor))
         jobs = [first]
