@@ -1,0 +1,77 @@
+"""The page's container: built from its Dockerfile by an engine, and asked."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+from model_of_colours import write_model
+from tools_for_tests import ROOT, eventually
+from web_requests import picture_of
+
+from facecrop.run_docker import choose_engine
+from gleanset.errors import MissingComponent
+
+BASE, IMAGE = "python:3.13-slim", "gleanset-web:test"
+pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
+
+
+def run(*line: str) -> str:
+    done = subprocess.run(line, capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def engine() -> str:
+    """The program of an engine in which the image is."""
+    try:
+        program = choose_engine(BASE, to_build=True).program
+    except MissingComponent as why:
+        pytest.skip(f"needs a container engine: {why.what}")
+    images = (["image", "inspect", BASE], ["pull", BASE])
+    if all(subprocess.run([program, *ask], capture_output=True).returncode for ask in images):
+        pytest.skip(f"needs the base image {BASE}")
+    file = str(ROOT / "docker" / "webapp" / "Dockerfile")
+    run(program, "build", "--network=host", "-f", file, "-t", IMAGE, str(ROOT))
+    return program
+
+
+@pytest.fixture
+def container(engine: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A container that serves a model, and the port that it listens at."""
+    model = write_model(tmp_path / "model.onnx")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)  # its user is another one
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mounted = f"{model}:/model.onnx:ro"
+    line = [engine, "run", "-d", "--network=host", "-e", f"PORT={port}", "-v", mounted, IMAGE]
+    name = run(*line, "/model.onnx", "--public", "--detector", "whole").strip()
+    try:
+        yield name, port
+    finally:
+        run(engine, "rm", "-f", name)
+
+
+def test_it_answers_for_a_user_without_rights(engine: str, container: tuple[str, int]) -> None:
+    name, port = container
+    address = f"http://127.0.0.1:{port}"
+
+    def healthy() -> bool:
+        try:
+            return urllib3.request("GET", f"{address}/api/v1/health", retries=False).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    assert eventually(healthy, 60), run(engine, "logs", name)
+    fields = {"files": ("red.png", picture_of("red"))}
+    answer = urllib3.request("POST", f"{address}/api/v1/predict", fields=fields)
+    assert answer.json()["pictures"][0]["parts"][0]["answer"] == "red"
+    assert b"Gleanset" in urllib3.request("GET", address).data
+    assert run(engine, "exec", name, "id", "-u").strip() == "1000"
