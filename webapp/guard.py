@@ -21,7 +21,7 @@ API = "/api/"
 OWNER_API = "/api/v1/owner"
 """What asks for a token of its own."""
 UNCOUNTED = ("/api/v1/health", "/api/v1/ping")
-COOKIE = "gleanset-token"
+COOKIE, OWNER_COOKIE = "gleanset-token", "gleanset-owner"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "img-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
@@ -43,6 +43,12 @@ HEADERS = (
 def visitor_of(scope: Scope) -> str:
     """Return who asks: an address, or of IPv6 its network."""
     return network_of((scope.get("client") or ("?",))[0])
+
+
+def token_in(headers: Headers, cookie: str) -> str:
+    """Return the token that a request says, in its header or in a cookie; "" for none."""
+    bearer = headers.get("authorization", "").removeprefix("Bearer ")
+    return bearer or cookie_parser(headers.get("cookie", "")).get(cookie, "")
 
 
 class Guard:
@@ -96,10 +102,13 @@ class Guard:
         if changes:
             self._check_origin(headers)
         if not scope["path"].startswith(API) or scope["path"] in UNCOUNTED:
+            if b"token=" in scope["query_string"]:  # else it is guessed by opening pages
+                self._check_rate(scope)
             return
-        # Before the token, so that nobody guesses it quickly.
-        self._check_rate(scope)
         own = scope["path"].startswith(f"{OWNER_API}/")
+        # Before the token, so that nobody guesses it quickly. A page of reports has many faces.
+        if not (own and self._settings.is_owner(token_in(headers, OWNER_COOKIE))):
+            self._check_rate(scope)
         if scope["method"] != "OPTIONS" and not own:  # a browser asks first whether it may send one
             self._check_token(headers)
         length = headers.get("content-length", "0")
@@ -128,9 +137,7 @@ class Guard:
             raise RefusedRequest(403, "another site", "sent by a page of another site")
 
     def _check_token(self, headers: Headers) -> None:
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        given = given or cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
-        if not self._settings.lets_in(given):
+        if not self._settings.lets_in(token_in(headers, COOKIE)):
             raise RefusedRequest(
                 401,
                 "token needed",

@@ -5,7 +5,6 @@ Decisions are those of `curation.web_reports`, as the window and the commands ta
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,13 +27,12 @@ from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import encode
 from gleanset.places import spooled_reports
-from webapp.api import Here
-from webapp.guard import COOKIE, OWNER_API
+from webapp.api import Here, service_of
+from webapp.guard import COOKIE, OWNER_API, OWNER_COOKIE, token_in
 from webapp.page_files import PAGE_FILES, YEAR
 from webapp.problems import RefusedRequest
 from webapp.report_spool import writable
 
-OWNER_COOKIE = "gleanset-owner"
 A_PAGE, FACE_SIDE = 24, 224
 UNCACHED = {"cache-control": "no-store"}
 
@@ -49,19 +47,13 @@ class OwnerDecision(BaseModel, extra="forbid"):
     undo: int = 0
 
 
-def owner_only(request: Request, response: Response) -> None:
+def owner_only(request: Request, here: Here, response: Response) -> None:
     """Raise `RefusedRequest` for who does not know the owner's token."""
     response.headers.update(UNCACHED)
-    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if not _is_owner(request, bearer or request.cookies.get(OWNER_COOKIE, "")):
+    if not here.settings.is_owner(token_in(request.headers, OWNER_COOKIE)):
         mend = "open the address that `webapp serve --owner` printed"
         headers = {"www-authenticate": "Bearer"}
         raise RefusedRequest(401, "owner's token needed", "only the owner sees this", mend, headers)
-
-
-def _is_owner(request: Request, token: str) -> bool:
-    own: str = request.app.state.service.settings.owner
-    return hmac.compare_digest(token.encode(), own.encode())
 
 
 router = APIRouter(prefix=OWNER_API, dependencies=[Depends(owner_only)], include_in_schema=False)
@@ -69,12 +61,12 @@ router = APIRouter(prefix=OWNER_API, dependencies=[Depends(owner_only)], include
 
 async def owner_page(request: Request) -> Response:
     """Return the page; with `?token=`, first have the browser keep that and drop it from sight."""
-    token = request.query_params.get("token", "")
-    if not _is_owner(request, token):
+    settings, token = service_of(request).settings, request.query_params.get("token", "")
+    if not settings.is_owner(token):
         return await PAGE_FILES.get_response("owner.html", request.scope)
     answer = RedirectResponse("owner", 303)
-    secure, visitors = request.url.scheme == "https", request.app.state.service.settings.token
-    for name, value in {OWNER_COOKIE: token, COOKIE: visitors}.items():
+    secure = request.url.scheme == "https"
+    for name, value in {OWNER_COOKIE: token, COOKIE: settings.token}.items():
         if value:
             answer.set_cookie(name, value, YEAR, secure=secure, httponly=True, samesite="strict")
     return answer

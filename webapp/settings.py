@@ -74,6 +74,10 @@ class ServeSettings(msgspec.Struct, frozen=True):
         """Return whether who says this token is let in; nothing is told by how long it takes."""
         return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
 
+    def is_owner(self, token: str) -> bool:
+        """Return whether who says this token owns the dataset."""
+        return self.owner is not None and hmac.compare_digest(token.encode(), self.owner.encode())
+
     def to_text(self) -> str:
         """Return what `from_text` reads."""
         return json.dumps(msgspec.to_builtins(self))

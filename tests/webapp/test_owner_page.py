@@ -63,6 +63,15 @@ def test_only_who_knows_the_owners_token_sees_reports(
     assert owner.get(REPORTS).status_code == owner.get("/api/v1/classes").status_code == 200
 
 
+def test_the_owner_may_look_at_any_number_of_faces_and_who_guesses_may_not(serve: Serve) -> None:
+    owner = serve(owner="own", limits={"per_minute": 12})
+    assert {owner.get(REPORTS, headers=OWNER).status_code for _ in range(30)} == {200}
+    guesses = [owner.get(f"/owner?token={word}").status_code for word in range(4)]
+    assert guesses == [200, 200, 200, 429]
+    assert owner.get(REPORTS, headers={"authorization": "Bearer 5"}).status_code == 429
+    assert owner.get(REPORTS, headers=OWNER).status_code == 200
+
+
 def test_what_is_decided_there_is_what_the_window_decides(
     owner: TestClient, dataset: Dataset
 ) -> None:
