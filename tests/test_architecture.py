@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_876,
     "pipeline": 5_471,
     "webapp": 4_165,
-    "tests": 61_774,
+    "tests": 61_860,
     "benchmarks and tools": 11_460,
 }
 # Names that do not say what they hold.
