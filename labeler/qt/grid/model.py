@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -161,6 +161,18 @@ class TileModel(QAbstractListModel):
     def read(self, session: SortingSession, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the details of tiles; on the worker's thread."""
         return session.tiles.of(ids)
+
+    def read_stack(
+        self, samples: Sequence[int], take: Callable[[Sequence[SampleTile]], None]
+    ) -> None:
+        """Read the details of samples that one tile stands for, unless others are shown by then."""
+        generation = self.generation
+
+        def came(tiles: dict[int, SampleTile]) -> None:
+            if generation == self.generation:
+                take([tiles[sample] for sample in samples if sample in tiles])
+
+        self._worker.ask(lambda session: self.read(session, samples), came)
 
     def _ask(self, block: int) -> None:
         self._asked.add(block)

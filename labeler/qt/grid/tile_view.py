@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView,
 from labeler.qt.grid.layout import GAP, HEADING, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.painter import TileAppearance, paint_tile
+from labeler.qt.grid.stack_player import StackPlayer
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.theme import backdrop, focus_ring
 
@@ -94,7 +95,7 @@ class TileView(RangeSelection):
         self._thumbs = thumbs
         self._shows: dict[str, set[int]] = {}
         """The tiles that were painted with each sample's picture, or without it as yet."""
-        self._tiles = model
+        self._tiles, self._player = model, StackPlayer(model, self)
         self.seen: set[int] = set()
         """The samples that were painted, with their pictures, since they are shown."""
         self.setModel(model)
@@ -107,6 +108,7 @@ class TileView(RangeSelection):
         self.setAccessibleName(self.tr("Faces"))
         model.sections_changed.connect(self._model_shown)
         thumbs.ready.connect(self._thumb_ready)
+        self._player.turned.connect(self._paint_anew)
 
     @property
     def tiles(self) -> TileModel:
@@ -283,11 +285,15 @@ class TileView(RangeSelection):
     def set_point(self, row: int) -> None:
         """Point at a tile; -1 for none."""
         if row != self.point:
-            for one in (self.point, row):
-                if 0 <= one < self._tiles.rowCount():
-                    self.update(self._tiles.index(one))
+            self._paint_anew(self.point)
+            self._paint_anew(row)
             self.point = row
+            self._player.point_at(row)
             self.pointed.emit(row)
+
+    def _paint_anew(self, row: int) -> None:
+        if 0 <= row < self._tiles.rowCount():
+            self.update(self._tiles.index(row))
 
     def target_rows(self) -> list[int]:
         """Return what a key acts on: the selection, or else the tile that is pointed at."""
@@ -328,7 +334,7 @@ class TileView(RangeSelection):
 
     def appearance(self, row: int) -> TileAppearance:
         """Return how a tile looks now."""
-        tile, ratio = self._tiles.tile(row), self.devicePixelRatioF()
+        tile, ratio = self._player.face(row) or self._tiles.tile(row), self.devicePixelRatioF()
         side = self._grid.rect(row).width()
         picture = self._thumbs.get(tile.seen, side, ratio) if tile else None
         if tile:

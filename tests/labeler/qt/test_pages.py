@@ -250,6 +250,34 @@ def test_a_stack_is_opened_by_a_key_or_the_mouse(
     assert counted(person) == 0
 
 
+def test_a_stack_that_is_pointed_at_shows_its_faces_once_around(
+    opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")
+    propose(faces, 0.9, together=3)
+    person = Person(opened(faces.root, "pages"), faces)
+    settle(person.window)
+    grid, page = person.view.view, class_pages(person).page
+    stack = next(row for row, tile in enumerate(page.tiles) if len(tile.rows) == 3)
+    shown: list[int] = []
+
+    def look() -> bool:
+        face = grid._player.face(stack)
+        if face is not None and face.id not in shown:
+            shown.append(face.id)
+        return bool(shown) and face is None
+
+    person.point(stack)
+    until(look)
+    assert shown == sorted(page.tiles[stack].rows)
+    other = next(row for row, tile in enumerate(page.tiles) if len(tile.rows) == 3 and row != stack)
+    for pointed, rests in ((other, stack), (stack, other)):
+        person.point(pointed)
+        until(lambda row=pointed: grid._player.face(row) is not None)  # type: ignore[misc]
+        assert grid._player.face(rests) is None
+    assert counted(person) == 0
+
+
 def double_click(person: Person, row: int) -> None:
     """As a window gets it: the second press comes as a double click."""
     tiles, place = person.view.view.viewport(), person.place(row)
