@@ -60,7 +60,7 @@ const clear = () => [...cards.values()].filter((one) => one.seen && !one.broken 
 function tellOfAll() {
   byId("all-bar").hidden = settled || !cards.size;
   byId("accept-all").hidden = !clear().length;
-  byId("accept-all").textContent = words("Accept all {count} that you have seen", { count: clear().length });
+  byId("accept-all").textContent = words("Accept what you have seen: {count}", { count: clear().length });
 }
 
 function fill(state) {
@@ -140,7 +140,7 @@ async function undo(step) {
   await carriedOut({ undo: step }, ({ reports }) => {
     page.waiting += reports.length;
     for (const id of reports) become(id, null);
-    say(byId("said"), words("{count} wait again", { count: reports.length }));
+    say(byId("said"), words("Waiting again: {count}", { count: reports.length }));
     cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
     refreshRivals(reports);
   });
