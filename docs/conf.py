@@ -25,6 +25,8 @@ html_title = "Gleanset"
 html_copy_source = False
 html_use_index = False
 html_show_sphinx = False
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_favicon = "../webapp/page/icon.svg"
 
 _PART = re.compile(r"^## (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
