@@ -69,13 +69,13 @@ def answers(port: int, files: str, high: int) -> Shot:
     def take(reader: Reader) -> Image.Image:
         with chromium() as browser:
             page = _page(browser, f"http://127.0.0.1:{port}/")
-            until(page, "document.querySelectorAll('#known img').length")
+            until(page, "document.querySelectorAll('#known li').length")
             page.set_input_files("#files", sorted(reader.home.glob(files)))
             until(page, "!document.getElementById('submit-bar').hidden")
             page.wait_for_timeout(2000)
             page.click("#submit")
             until(page, "document.querySelectorAll('.bars').length")
-            page.wait_for_timeout(2000)
+            page.wait_for_timeout(5000)
             return _seen(page, high)
 
     return take
@@ -87,7 +87,7 @@ def checked_folder(port: int, folder: str, high: int) -> Shot:
     def take(reader: Reader) -> Image.Image:
         with chromium() as browser:
             page = _page(browser, f"http://127.0.0.1:{port}/")
-            until(page, "document.querySelectorAll('#known img').length")
+            until(page, "document.querySelectorAll('#known li').length")
             page.set_input_files("#folder-files", str(reader.home / folder))
             until(page, "document.querySelector('.bulk-list li')")
             page.wait_for_timeout(5000)
