@@ -49,7 +49,7 @@ SHELLS = {"zsh": "zsh", "fish": "fish"}
 CERTIFICATES = {"openssl": "openssl", "certutil": "libnss3-tools"}
 TESTS = WANTED | SCREEN | SHELLS | CERTIFICATES
 # What a command installs; each includes what those before it do.
-EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster]"}
+EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster,docs]"}
 # A file system in memory, and the bytes that the tests of all processes keep at once, with room.
 MEMORY = "/dev/shm"
 WRITTEN_BY_TESTS = 6 * 2**30

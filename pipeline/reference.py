@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,30 +18,15 @@ import webapp.cli
 from gleanset.cli import HELP
 
 GROUPS = (pipeline.cli, harvest.cli, facecrop.cli, labeler.cli, baseline.cli, webapp.cli)
-INTRODUCTION = """# Commands
-
-Made from the programs' own help by `python -m pipeline.reference docs/commands.md`.
-
-Exit codes, everywhere: 0 done (also when part of the work was done; the numbers say so), 1 a bug of
-ours, 2 wrong usage, 3 input that cannot be used (also where `verify` found something wrong, or an
-export left pictures out, after all else was done), 4 a site refused, was rate limited or has
-changed, 5 a login or key is missing or was refused, 6 a component is missing, 130 interrupted.
-
-`--progress json` is for a program that shows the bar. How far a command is comes as JSON objects on
-stderr, one a line and at most five a second for each stage:
-
-    {"stage": "features", "done": 40, "unit": "images", "total": 120, "rate": 19.8, "eta": 4.0}
-
-`total`, `rate` (a second), `eta` (seconds) and `note` are there where they are known; the last line
-of a stage has `"ended": true`, and stages may lie within each other. What is said comes as
-`{"message": "..."}`. A line that is no JSON, such as an error, is for a person. The result is on
-stdout as ever (`--json`).
-"""
+# Options that commands have alike, with their lines of help: the page's introduction tells them.
+_ALIKE = re.compile(
+    r"^  (?:(-d, --dataset DIR) |-j, |-q, |--progress |-v, |-h, ).*\n?(?: {6}.*\n)*", re.MULTILINE
+)
 
 
-def reference() -> str:
-    """Return the whole page as Markdown."""
-    parts = [INTRODUCTION]
+def reference(page: str) -> str:
+    """Return the page as Markdown: its own introduction, and what the commands say today."""
+    parts = [page.partition("\n## ")[0]]
     for module in GROUPS:
         group = module.commands
         parts.append(f"## {group.name}\n\n{group.help}\n")
@@ -56,10 +42,17 @@ def _commands(group: click.Group, parent: click.Context | None = None) -> Iterat
                 continue
             with click.Context(command, parent=above, info_name=name) as context:
                 text, path = command.get_help(context), context.command_path
-            yield f"### {path}\n\n```text\n{text}\n```\n"
+            yield f"### {path}\n\n```text\n{_own(text)}\n```\n"
             if isinstance(command, click.Group):
                 yield from _commands(command, above)
 
 
+def _own(text: str) -> str:
+    """Leave out what commands have alike; of the dataset's option keep the name."""
+    own = _ALIKE.sub(lambda option: f"  {option[1]}\n" if option[1] else "", text)
+    return own.replace("Options:\n\n", "")
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")
+    file = Path(sys.argv[1])
+    file.write_text(reference(file.read_text(encoding="utf-8")), encoding="utf-8")

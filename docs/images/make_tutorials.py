@@ -27,7 +27,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from reader import Reader
 from tutorial_sites import at_tutorial, printed
-from web_browser import chromium
+from web_browser import chromium, until
 
 from labeler.qt.app import take_picture
 
@@ -51,14 +51,48 @@ def window(view: str, folder: str) -> Shot:
     return take
 
 
-def report_of(run: str, high: int) -> Shot:
-    """The top of the newest report that fits the pattern."""
+def top_of(pattern: str, high: int) -> Shot:
+    """The top of the newest page that fits the pattern."""
 
     def take(reader: Reader) -> Image.Image:
-        newest = max(reader.home.glob(run), key=lambda file: file.stat().st_mtime)
+        newest = max(reader.home.glob(pattern), key=lambda file: file.stat().st_mtime)
         with chromium() as browser:
             page = _page(browser, newest.as_uri())
             return _seen(page, high)
+
+    return take
+
+
+def answers(port: int, files: str, high: int) -> Shot:
+    """What the served page says of the files that fit the pattern."""
+
+    def take(reader: Reader) -> Image.Image:
+        with chromium() as browser:
+            page = _page(browser, f"http://127.0.0.1:{port}/")
+            until(page, "document.querySelectorAll('#known li').length")
+            page.set_input_files("#files", sorted(reader.home.glob(files)))
+            until(page, "!document.getElementById('submit-bar').hidden")
+            page.wait_for_timeout(2000)
+            page.click("#submit")
+            until(page, "document.querySelectorAll('.bars').length")
+            page.wait_for_timeout(5000)
+            return _seen(page, high)
+
+    return take
+
+
+def checked_folder(port: int, folder: str, high: int) -> Shot:
+    """What the served page found in a whole folder."""
+
+    def take(reader: Reader) -> Image.Image:
+        with chromium() as browser:
+            page = _page(browser, f"http://127.0.0.1:{port}/")
+            until(page, "document.querySelectorAll('#known li').length")
+            page.set_input_files("#folder-files", str(reader.home / folder))
+            until(page, "document.querySelector('.bulk-list li')")
+            page.wait_for_timeout(5000)
+            page.evaluate("document.querySelectorAll('#bulk ~ *').forEach((one) => one.remove())")
+            return _seen(page, high, "#bulk")
 
     return take
 
@@ -69,11 +103,12 @@ def _page(browser: Browser, address: str) -> Page:
     return page
 
 
-def _seen(page: Page, high: int) -> Image.Image:
+def _seen(page: Page, high: int, begins: str = "body") -> Image.Image:
     page.set_viewport_size({"width": WIDTH, "height": 2500})
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(500)
-    seen = page.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": high})
+    box = page.locator(begins).bounding_box() or {"y": 0}
+    seen = page.screenshot(clip={"x": 0, "y": box["y"], "width": WIDTH, "height": high})
     return Image.open(io.BytesIO(seen))
 
 
@@ -82,7 +117,16 @@ SHOTS: dict[tuple[str, str], tuple[str, Shot]] = {
     ("shows", "labeler"): ("shows-window", window("pages", "shows")),
     ("cats-vs-owls", "baseline doubts --folds 5"): (
         "cats-report",
-        report_of("pets/runs/*/report.html", 560),
+        top_of("pets/runs/*/report.html", 560),
+    ),
+    ("anime-vs-cartoon", "baseline compare -o runs.html"): (
+        "toons-runs",
+        top_of("toons/runs.html", 620),
+    ),
+    ("memes", "webapp serve --port 8013"): ("memes-folder", checked_folder(8013, "to-sort", 640)),
+    ("who-am-i", "webapp serve --port 8014"): (
+        "who-page",
+        answers(8014, "new-faces/*-70[23].jpg", 900),
     ),
 }
 

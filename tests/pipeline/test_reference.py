@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import click
 import pytest
 
+from gleanset.cli import HELP
 from pipeline.reference import GROUPS, reference
 
-ROOT = Path(__file__).resolve().parents[2]
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
 def test_reference_page_is_current() -> None:
-    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert page == reference(), "run: python -m pipeline.reference docs/commands.md"
+    assert reference(PAGE) == PAGE, "run: python -m pipeline.reference docs/commands.md"
+
+
+@pytest.mark.parametrize("module", GROUPS, ids=lambda module: module.__name__)
+def test_options_that_commands_have_alike_are_told_once(module: object) -> None:
+    introduction = " ".join(PAGE.partition("\n## ")[0].split())
+    for name, command in module.commands.commands.items():  # type: ignore[attr-defined]
+        with click.Context(command, info_name=name, **HELP, terminal_width=96) as context:
+            text = command.get_help(context)
+        alike = re.findall(r"^  (?:-[djqvh],|--progress) .*\n?(?: {6}.*\n)*", text, re.MULTILINE)
+        assert [option for option in alike if " ".join(option.split()) not in introduction] == []
 
 
 @pytest.mark.parametrize("module", GROUPS, ids=lambda module: module.__name__)

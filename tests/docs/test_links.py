@@ -1,0 +1,88 @@
+"""Links of all pages lead to what is there, and docs/ becomes a site that needs no other host."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT
+
+DOCS = ROOT / "docs"
+FOLDERS = ("docs", "benchmarks", "docker", "tests/harvest/answers")
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
+)
+CODE = [ROOT / "bootstrap.py", *(path for path in ROOT.glob("[a-z]*/**/*.py"))]
+_LINK = re.compile(r"\[[^][]*(?:\[[^][]*\][^][]*)*\]\(([^()\s]+)\)|<img src=\"([^\"]+)\"")
+_FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
+_LOADED = re.compile(
+    r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"(?:https?:)?//|url\([\"']?http"
+)
+
+
+def links(page: Path) -> list[str]:
+    """Return what a page links to, or shows, within the repository."""
+    text = re.sub(r"`[^`\n]+`", "", _FENCED.sub("", page.read_text(encoding="utf-8")))
+    targets = (shown or linked for linked, shown in _LINK.findall(text))
+    return [target for target in targets if not re.match(r"\w+:", target)]
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """Return the names of a page's headings, as code hosts and the site make them."""
+    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
+    return {word.replace(" ", "-") for word in words}
+
+
+def leads_nowhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists():
+        return True
+    return bool(anchor) and anchor not in anchors(target)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_what_is_there(page: Path) -> None:
+    assert [link for link in links(page) if leads_nowhere(page, link)] == []
+
+
+def test_pages_that_the_code_names_are_there() -> None:
+    named = {
+        (name, path.name)
+        for path in CODE
+        for name in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8"))
+    }
+    assert [(name, where) for name, where in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_the_menu_has_every_page_once() -> None:
+    pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
+    listed = [link for link in links(DOCS / "index.md") if link.endswith(".md")]
+    assert sorted([*listed, "index.md"]) == sorted(pages)
+
+
+def test_every_picture_is_shown_somewhere() -> None:
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
+    pictures = [path for path in (DOCS / "images").iterdir() if path.suffix not in ("", ".py")]
+    assert [picture.name for picture in pictures if picture not in shown] == []
+
+
+@pytest.mark.long
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("sphinx", reason="needs the extra [docs]")
+    build = [sys.executable, "-m", "sphinx", "-W", "-q", "docs", str(tmp_path)]
+    built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    files = [path for path in tmp_path.rglob("*") if path.suffix in (".html", ".css")]
+    assert len(files) > len(list(DOCS.rglob("*.md")))
+    loaded = [path.name for path in files if _LOADED.search(path.read_text(encoding="utf-8"))]
+    assert loaded == []
