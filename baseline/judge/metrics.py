@@ -205,7 +205,7 @@ def subgroup_metrics(
     outputs: Outputs, names: Mapping[str, str], moments: Mapping[str, str]
 ) -> tuple[SubgroupMetrics, ...]:
     """Return the metrics of each name that `names` gives to the keys, the largest part first."""
-    right = outputs.logits.argmax(1) == outputs.y
+    right = outputs.right
     named = np.array([names.get(key, OTHER) for key in outputs.keys], dtype=np.str_)
     parts = []
     for name in dict.fromkeys(named.tolist()):

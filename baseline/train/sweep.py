@@ -27,7 +27,6 @@ from baseline.train.trials import (
     Trial,
     answered_by_all,
     judged_trial,
-    right,
     run_trials,
     short_digest,
     trial_outputs,
@@ -118,7 +117,7 @@ class ValidationAnswers:
     def of(cls, answers: Mapping[str, Outputs], moments: Mapping[str, str]) -> ValidationAnswers:
         """Return what cells said, by name; `moments` has those of val by key."""
         shared = answered_by_all(answers.values())
-        hits = dict(zip(answers, map(right, shared), strict=True))
+        hits = dict(zip(answers, (one.right for one in shared), strict=True))
         return cls(hits, tuple(moments[key] for key in shared[0].keys))
 
     def interval(self, cell: Trial) -> Interval | None:

@@ -94,7 +94,7 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "main": main,
         "looks": looks.of_run(folder.name, "test"),
         "answers": answers,
-        "curves": list(_curves(metrics)),
+        "curves": list(epoch_curves(metrics)),
         "roc": roc(pairs.curve, "Same class or not, by likeness of two pictures")
         if pairs
         else None,
@@ -196,7 +196,8 @@ def _summary(metrics: RunFigures, main: MainSection | None) -> str:
     )
 
 
-def _curves(metrics: RunFigures) -> Iterator[tuple[str, Markup]]:
+def epoch_curves(metrics: RunFigures) -> Iterator[tuple[str, Markup]]:
+    """Yield the curves of the epochs that are recorded, each after its heading."""
     epochs, best = metrics.epochs, metrics.best_epoch or None
     for words, figure, shares in (
         ("Loss: lower is better", "loss", False),
