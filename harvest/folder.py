@@ -14,8 +14,7 @@ from gleanset.credit import NOTHING, Credit
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
-from gleanset.files.class_folder import class_folder
-from gleanset.files.names import printable
+from gleanset.files.names import class_folder, printable
 from gleanset.images.decode import ENDINGS
 from gleanset.images.embedded_credit import credit_of
 from gleanset.images.embedded_reservation import reservations_in

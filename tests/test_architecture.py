@@ -67,15 +67,15 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_102,
-    "harvest": 14_673,
+    "gleanset and curation": 19_094,
+    "harvest": 14_648,
     "facecrop": 3_642,
-    "labeler": 27_017,
-    "labeler/qt": 12_756,
-    "baseline": 17_837,
-    "pipeline": 5_401,
+    "labeler": 26_979,
+    "labeler/qt": 12_751,
+    "baseline": 17_793,
+    "pipeline": 5_391,
     "webapp": 4_160,
-    "tests": 61_774,
+    "tests": 61_770,
     "benchmarks and tools": 11_460,
 }
 # Names that do not say what they hold.

@@ -7,8 +7,16 @@ from typing import Generic, NamedTuple, TypeVar
 
 from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection, Row
-from gleanset.db.rows import box_of, columns_of_box, record_of, values_of
-from gleanset.db.values import clean, now, signed, unsigned
+from gleanset.db.rows import (
+    box_of,
+    clean,
+    columns_of_box,
+    now,
+    record_of,
+    signed,
+    unsigned,
+    values_of,
+)
 from gleanset.records import Box
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"

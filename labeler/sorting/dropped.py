@@ -18,8 +18,7 @@ from typing import NamedTuple
 from gleanset.dataset import is_dataset
 from gleanset.db.statistics import CUT_SHAPE, CUT_SIDE
 from gleanset.errors import Unreadable
-from gleanset.files.class_folder import class_folder
-from gleanset.files.names import ARCHIVES, VIDEOS
+from gleanset.files.names import ARCHIVES, VIDEOS, class_folder
 
 LOOK_SECONDS = 0.5
 """So long is looked into folders at most: a person waits."""

@@ -20,11 +20,11 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
 from harvest.downloads import DownloadRun
-from harvest.fair_share import FairShare, ImagesFound
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
 from harvest.preview import Preview, preview_searches
 from harvest.selection import ALL
+from harvest.source_worker import FairShare, ImagesFound
 from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)

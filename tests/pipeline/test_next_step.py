@@ -27,7 +27,7 @@ from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.sorting.session import LATER, SortingSession
 from labeler.splits.plan import apply_split, plan_split
-from pipeline.next_step import next_step, other_steps
+from pipeline.status import next_step, other_steps
 
 BY_HAND = "20260101-120000-simple"
 Make = Callable[[Dataset, Path], object]
