@@ -67,7 +67,7 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_094,
+    "gleanset and curation": 19_076,
     "harvest": 14_648,
     "facecrop": 3_642,
     "labeler": 26_979,
