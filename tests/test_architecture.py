@@ -72,10 +72,10 @@ CEILINGS = {
     "facecrop": 3_642,
     "labeler": 26_979,
     "labeler/qt": 12_751,
-    "baseline": 17_793,
+    "baseline": 17_778,
     "pipeline": 5_391,
     "webapp": 4_160,
-    "tests": 61_770,
+    "tests": 61_634,
     "benchmarks and tools": 11_460,
 }
 # Names that do not say what they hold.

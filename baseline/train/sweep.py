@@ -20,6 +20,7 @@ from baseline.data.grouped_split import with_val
 from baseline.data.samples import Examples, find_examples
 from baseline.judge.curve import MARK, TRAIN, VAL, as_png
 from baseline.judge.intervals import Flags, compare_paired, several_interval
+from baseline.judge.metrics import empty_split
 from baseline.judge.outputs import Outputs
 from baseline.settings import load_preset
 from baseline.train.trials import (
@@ -194,10 +195,7 @@ def sweep(
             say(notice)
         moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}
         if not moments:
-            raise InputUnusable(
-                "val is empty: there is nothing to choose by",
-                "give it a share: labeler split --ratio 8:1:1",
-            )
+            raise empty_split("val is empty: there is nothing to choose by")
         folder = dataset.runs_folder / _name(preset, cells, examples)
 
         def learn(options: dict[str, str], place: Path) -> tuple[Trial, Outputs]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from faulty_server import FaultyServer, Handler
+from faulty_server import Handler
 from small_bing import SmallBing, found, names
 from tools_for_tests import ROOT, command, eventually
 
@@ -52,13 +52,6 @@ class Shelf(Source):
                 yield [Candidate(url, Origin(self.name, url, url=url, query=query.text))]
         finally:
             self.threads.add(threading.get_ident())
-
-
-@pytest.fixture
-def bing(site: FaultyServer) -> SmallBing:
-    made = SmallBing(site)
-    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
-    return made
 
 
 def shelf(

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +73,6 @@ def fill(dataset: Dataset, number: int = 10, classes: int = 2, seed: int = 0) ->
             splits[key] = (key, {8: "val", 9: "test"}.get(index % 10, "train"))
         dataset.journal.step("Label", choices)
         dataset.samples.set_splits(splits, "by hand")
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "dataset") as made:
-        yield made
 
 
 @pytest.fixture
