@@ -12,7 +12,6 @@ from gleanset.db.images import possible_starts
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.visitors import (
     ACCEPTED,
-    PENDING,
     REFUSED,
     AlikeImage,
     Reports,
@@ -138,7 +137,7 @@ def accept_take_down(dataset: Dataset, number: int, plan: TakeDown) -> SettledTa
     request that does not wait.
     """
     requests = TakeDownRequests(dataset.db)
-    (asked,) = _waiting(requests, [number])
+    (asked,) = requests.waiting_ones([number])
     taken = {*plan.images}
     with dataset.db.write():
         others = [one for one in requests.each() if _means_only(dataset, one, taken)]
@@ -152,7 +151,7 @@ def accept_take_down(dataset: Dataset, number: int, plan: TakeDown) -> SettledTa
 def refuse_take_downs(dataset: Dataset, numbers: Sequence[int]) -> SettledTakeDown:
     """Refuse requests, in one step that can be undone. Raises `UsageError`."""
     requests = TakeDownRequests(dataset.db)
-    refused = tuple(one.id for one in _waiting(requests, numbers))
+    refused = tuple(one.id for one in requests.waiting_ones(numbers))
     with dataset.db.write():
         step = dataset.journal.step(operation("refuse-take-downs", count=len(refused)), [])
         requests.settle(step, refused, REFUSED)
@@ -161,17 +160,7 @@ def refuse_take_downs(dataset: Dataset, numbers: Sequence[int]) -> SettledTakeDo
 
 def waiting_request(dataset: Dataset, number: int) -> TakeDownRequest:
     """Return a request that waits. Raises `UsageError` for any other."""
-    return _waiting(TakeDownRequests(dataset.db), [number])[0]
-
-
-def _waiting(requests: TakeDownRequests, numbers: Sequence[int]) -> list[TakeDownRequest]:
-    waiting = []
-    for number in dict.fromkeys(numbers):
-        one = requests.get(number)
-        if one is None or one.status != PENDING:
-            raise UsageError(f"request {number} does not wait", "see: gleanset list takedowns")
-        waiting.append(one)
-    return waiting
+    return TakeDownRequests(dataset.db).waiting_ones([number])[0]
 
 
 def _means_only(dataset: Dataset, request: TakeDownRequest, taken: set[str]) -> bool:

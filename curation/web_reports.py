@@ -54,7 +54,7 @@ def accept_reports(
     that does not wait, or whose face others call otherwise, and `InputUnusable` where a picture
     cannot be read.
     """
-    reports = _waiting(dataset, list(claims))
+    reports = Reports(dataset.db).waiting_ones(claims)
     _refuse_disputed(dataset, reports, claims)
     with dataset.stage(STAGE) as scratch:
         originals = dataset.originals(scratch)
@@ -77,7 +77,7 @@ def accept_reports(
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     """Refuse reports, in one step that can be undone. Raises `UsageError`."""
-    reports = _waiting(dataset, numbers)
+    reports = Reports(dataset.db).waiting_ones(numbers)
     with dataset.db.write():
         step = dataset.journal.step(operation("refuse-reports", count=len(reports)), [])
         Reports(dataset.db).settle(step, [one.id for one in reports], REFUSED)
@@ -94,17 +94,6 @@ def picture_of_report(dataset: Dataset, report: Report) -> bytes:
             f"the picture of report {report.id} cannot be read: {error}",
             f"webapp reports refuse {report.id}",
         ) from error
-
-
-def _waiting(dataset: Dataset, numbers: Sequence[int]) -> list[Report]:
-    reports = Reports(dataset.db)
-    found = {number: reports.get(number) for number in numbers}
-    waiting = [one for one in found.values() if one is not None and one.status == PENDING]
-    if len(waiting) < len(found):
-        known = {one.id for one in waiting}
-        wrong = next(number for number in found if number not in known)
-        raise UsageError(f"report {wrong} does not wait", "see: gleanset list reports")
-    return waiting
 
 
 def _refuse_disputed(

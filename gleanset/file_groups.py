@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
-from gleanset.db.values import clean
+from gleanset.db.rows import clean
 from gleanset.errors import UsageError
-from gleanset.files.class_folder import SPLITS
+from gleanset.files.names import SPLITS
 from gleanset.records import Origin
 
 FOLDER = "folder"

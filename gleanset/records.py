@@ -19,6 +19,13 @@ class Box(NamedTuple):
     width: int
     height: int
 
+    def overlap(self, other: Box) -> float:
+        """Return the intersection over the union of two boxes."""
+        across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        down = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        shared = max(across, 0) * max(down, 0)
+        return shared / (self.width * self.height + other.width * other.height - shared)
+
 
 class Region(NamedTuple):
     """What a sample shows of its image: `box` turned clockwise by `angle` degrees."""

@@ -26,7 +26,7 @@ from gleanset.credit import Credit, checked_page, credit_text
 from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
-from gleanset.files.class_folder import LEVEL_HELP
+from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import few_files, rejections_of
 from gleanset.plugins import plugin_names, plugin_words
 from gleanset.request import Count, Request, WorkerCount, several

@@ -17,7 +17,7 @@ from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
 from gleanset.request import Count, Request
-from labeler.splits.seeded_order import one_per_moment_first, seeded
+from labeler.splits.allocate import one_per_moment_first, seeded
 
 Method = Literal["down", "copies", "augment", "weights", "off"]
 

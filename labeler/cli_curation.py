@@ -59,7 +59,7 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     from labeler.duplicates.conflict_files import conflicting_labels
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.splits.plan import apply_split, plan_split
-    from labeler.splits.summary import split_summary
+    from labeler.splits.split_spec import split_summary
 
     asked = {
         name: getattr(request, name)

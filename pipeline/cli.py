@@ -304,7 +304,7 @@ def run(
 
 
 def _for_a_person(result: Result) -> Result:
-    from labeler.splits.summary import split_summary
+    from labeler.splits.split_spec import split_summary
 
     if "classes" in (told := result.get("split", {})):
         return result | {"split": split_summary(told)}

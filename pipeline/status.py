@@ -1,19 +1,170 @@
-"""`gleanset status`: how far a dataset has come."""
+"""`gleanset status`: how far a dataset has come, and the command that takes it further."""
 
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
+from baseline.extras import can_transfer
+from curation.by_hand import by_hand
+from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.connection import copy_told
-from gleanset.db.journal import unseen_labels
+from gleanset.db.faces import WHOLE
+from gleanset.db.hints import Hints
+from gleanset.db.journal import unseen_judges, unseen_labels
+from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.named_files import rejections_of
 from gleanset.places import in_bucket, spooled_reports
+from gleanset.records import Run
+from labeler.acceptance import why_left
 from labeler.duplicates.conflict_files import conflicting_labels
-from pipeline.next_step import accepted_reports, is_of_whole_pictures, next_step, other_steps
+from labeler.importing.request import SOURCE as IMPORT
+
+SERVE = "webapp serve"
+EXPORT = "labeler export"
+FEW_LEFT_OUT = 10
+"""One in so many labelled since the last split is no reason for another one."""
+
+
+def next_step(dataset: Dataset) -> str:
+    """Return the command that takes a dataset further, such that it works as it is printed.
+
+    Only DIR stands for something else: a folder of pictures that nobody but the person knows.
+    """
+    where = dataset.option
+    if dataset.read_only:
+        return f"gleanset list samples {where}"
+    if TakeDownRequests(dataset.db).count():
+        # Somebody waits for an answer, and may have a right to it.
+        return f"gleanset list takedowns --where status=pending {where}"
+    for name in cut_short(dataset.db):
+        return f"gleanset restore {name} {where}"
+    counts = _Counts(dataset)
+    if not counts.labelled or (counts.classes < 2 and dataset.runs.newest("baseline") is None):
+        return _towards_labels(dataset, counts, where)
+    return _towards_a_model(dataset, counts, where)
+
+
+class _Counts:
+    """How many samples of what there are, but for those set aside."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        labels: Counter[str | None] = Counter()
+        self.queue = 0
+        rows = dataset.samples.counts("status", "kept", "label")
+        for (status, kept, label), number in rows.items():
+            if kept == "kept" and status == "labelled":
+                labels[label] += number
+            elif kept == "kept" and status == "queue":
+                self.queue += number
+        self.classes = len(labels)
+        self.labelled = labels.total()
+
+
+def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
+    """Return what leads to two classes: one alone cannot be told from anything."""
+    if (search := _search(dataset, where)) is not None:
+        return search
+    if not counts.labelled and (instead := whole_instead(dataset)) is not None:
+        return instead[0]
+    if any(why_left(one) is None for one in Hints(dataset.db).waiting()):
+        return f"labeler accept hints {where}"
+    if counts.queue and (line := by_hand(dataset)) is not None:
+        return line
+    return f"harvest folder DIR --hints-from-folders {where}"
+
+
+def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
+    if (search := _search(dataset, where)) is not None:
+        return search
+    if _waits_for_split(dataset, counts.labelled):
+        # What makes reports is imported where a dataset has come that far.
+        from pipeline.report.commands import split_command
+
+        return f"{split_command(dataset.samples.split_settings())} {where}"
+    newest = dataset.runs.newest("baseline")
+    if (newest is None or accepted_reports(dataset)) and can_transfer():
+        return f"baseline train --preset {_preset(newest)} {where}"
+    if Reports(dataset.db).count():
+        return f"labeler --view reports {where}"
+    if counts.queue and (line := by_hand(dataset)) is not None:
+        return line
+    return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
+
+
+def _preset(newest: Run | None) -> str:
+    """Return the preset of the newest run; for a first one that which needs the fewest pictures."""
+    return str((newest.settings if newest else {}).get("preset", "transfer"))
+
+
+def other_steps(dataset: Dataset, besides: str) -> list[str]:
+    """Return what a finished model and its dataset are good for beside the next step.
+
+    PICTURE stands for one that only the person knows.
+    """
+    if dataset.read_only or dataset.runs.newest("baseline") is None:
+        return []
+    where = dataset.option
+    fit = [*([SERVE] if _can_serve(dataset) else []), "baseline predict PICTURE", EXPORT]
+    return [line for one in fit if (line := f"{one} {where}") != besides]
+
+
+def _can_serve(dataset: Dataset) -> bool:
+    """Return whether there is a model, and what shows it on a page."""
+    return dataset.runs.newest("baseline") is not None and find_spec("fastapi") is not None
+
+
+def _search(dataset: Dataset, where: str) -> str | None:
+    """Return what finds the faces of images that nothing is known of; None where there are none.
+
+    Those that could not be read are not asked for again and again.
+    """
+    refused = dataset.rejections.by_reason().get("facecrop", {})
+    if dataset.images.count_fresh() <= sum(refused.values()):
+        return None
+    if (place := dataset.images.begun_import(IMPORT)) is not None and place.exists():
+        # Faces searched in them would be samples beside those that the import makes.
+        return f"labeler import {shlex.quote(str(place))} {where}"
+    found = _detectors(dataset)
+    # Whoever has whole pictures, or only looked for them, does not want faces.
+    whole = f" --detector {WHOLE}" if found == {WHOLE} else ""
+    return f"facecrop run{whole}{' --new' if found else ''} {where}"
+
+
+def _detectors(dataset: Dataset) -> set[str | None]:
+    """Return what found the samples in use, or else what looked for some."""
+    counts = dataset.samples.counts("status", "detector")
+    present = {detector for status, detector in counts if status != "retired"}
+    return present or {one.detector for one in Statistics(dataset.db).searches()}
+
+
+def is_of_whole_pictures(dataset: Dataset) -> bool:
+    """Return whether the samples are whole pictures, and no faces were found."""
+    return _detectors(dataset) == {WHOLE}
+
+
+def accepted_reports(dataset: Dataset) -> int:
+    """Return how many reports from the web page were accepted that no run has learnt from."""
+    newest = dataset.runs.newest("baseline")
+    return Reports(dataset.db).accepted_since(newest.started if newest else "")
+
+
+def _waits_for_split(dataset: Dataset, labelled: int) -> bool:
+    """Return whether many labelled samples came after the split.
+
+    What a split left out on purpose has its moment, and no other split is to take it in. Or one
+    of before has put into val or test what nobody has looked at.
+    """
+    if unseen_judges(dataset.db):
+        return True
+    placed = dataset.samples.count_placed()
+    return labelled - placed > placed // FEW_LEFT_OUT
+
 
 SPOKEN = ("samples", "rejections")
 """Counts whose names are ours; those of classes, sources and queries are told as they are."""

@@ -67,15 +67,15 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_102,
-    "harvest": 14_673,
+    "gleanset and curation": 19_085,
+    "harvest": 14_642,
     "facecrop": 3_642,
-    "labeler": 27_089,
-    "labeler/qt": 12_828,
-    "baseline": 17_876,
-    "pipeline": 5_464,
+    "labeler": 27_048,
+    "labeler/qt": 12_823,
+    "baseline": 17_771,
+    "pipeline": 5_374,
     "webapp": 4_165,
-    "tests": 61_988,
+    "tests": 61_805,
     "benchmarks and tools": 11_460,
 }
 # Names that do not say what they hold.

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import ParamSpec, TypeVar
 
-from gleanset.errors import GleansetError
+from gleanset.errors import UsageError
+from gleanset.html.words import count
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,15 +32,11 @@ _NO_PRIMITIVE = re.compile(r"could not create a primitive(?! descriptor)")
 
 
 class BatchSize:
-    """How many items go through a network at once: halved each time the memory is full.
+    """How many pictures go through a network at once: halved each time the memory is full."""
 
-    `error` makes what is raised when not even `least` items fit, from the number that was tried.
-    """
-
-    def __init__(self, size: int, error: Callable[[int], GleansetError], least: int = 1) -> None:
+    def __init__(self, size: int, least: int = 1) -> None:
         self.size = size
         self.least = least
-        self._error = error
 
     def attempt(
         self, items: int, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -47,8 +44,8 @@ class BatchSize:
         """Return what `compute` gives of its arguments, or None where the memory was full.
 
         `items` says how many items go through the network in that call.
-        `size` is then half of them. Raises the error of this batch size where `items` were no
-        more than `least`, and whatever else `compute` raises.
+        `size` is then half of them. Raises `UsageError` where `items` were no more than
+        `least`, and whatever else `compute` raises.
         """
         try:
             return compute(*args, **kwargs)
@@ -58,9 +55,17 @@ class BatchSize:
         # Outside of the handler: the traceback of its error holds on to what filled the memory.
         free_memory()
         if items <= self.least:
-            raise self._error(items)
+            raise no_memory(items)
         self.size = max(self.least, -(-items // 2))
         return None
+
+
+def no_memory(pictures: int = 1) -> UsageError:
+    """Return the error where the memory does not suffice for so few pictures."""
+    return UsageError(
+        f"the memory does not even suffice for {count(pictures, 'picture')} at once",
+        "take smaller pictures (-o size=…) or a smaller network, or end other programs",
+    )
 
 
 def in_batches(

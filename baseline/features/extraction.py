@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from baseline.features.backbone import Array, FeatureArray, PictureShape
 from baseline.features.batching import BatchSize, in_batches
 from baseline.features.compute import choose_compute, to_network
-from baseline.features.graph_backbone import no_memory, no_numbers
+from baseline.features.graph_backbone import no_numbers
 from baseline.settings import Precision
 
 BATCH = 32
@@ -36,7 +36,7 @@ class Extractor:
     ) -> None:
         self.compute = choose_compute(precision)
         self.shape, self.padded = (shape.channels, shape.size, shape.size), padded
-        self._batch = BatchSize(BATCH, lambda _: no_memory())
+        self._batch = BatchSize(BATCH)
         net = folded(network, torch.rand(2, *self.shape, generator=torch.Generator()))
         self.net = net.to(memory_format=torch.channels_last).to(self.compute.device)
 

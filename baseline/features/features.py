@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -55,17 +55,8 @@ class FeatureSpec:
     @classmethod
     def of(cls, settings: Transfer | Triplet, *, views: int) -> FeatureSpec:
         """Return the one of these settings, with so many views."""
-        return cls(
-            settings.backbone,
-            settings.weights,
-            settings.size,
-            settings.channels,
-            settings.augment,
-            views,
-            settings.precision,
-            settings.seed,
-            settings.fit,
-        )
+        shared = (one.name for one in fields(cls) if one.name != "views")
+        return cls(views=views, **{name: getattr(settings, name) for name in shared})
 
     @property
     def all_views(self) -> range:

@@ -23,9 +23,9 @@ from baseline.features.backbone import (
     NetworkLayer,
     PictureShape,
 )
-from baseline.features.batching import is_out_of_memory
+from baseline.features.batching import is_out_of_memory, no_memory
 from baseline.settings import Precision
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable
 from gleanset.platform import cores
 
 if TYPE_CHECKING:
@@ -109,14 +109,6 @@ def no_numbers() -> InputUnusable:
     return InputUnusable(
         "the backbone gives values that are no numbers",
         "take other weights, or compute exactly: -o precision=fp32",
-    )
-
-
-def no_memory() -> UsageError:
-    """Return the error where one picture is too much."""
-    return UsageError(
-        "the device has too little memory for one picture",
-        "take a smaller backbone or smaller pictures (-o size=160)",
     )
 
 

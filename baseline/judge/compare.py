@@ -104,12 +104,6 @@ class _JudgedOutputs:
         index = np.array([rows[key] for key in keys], dtype=np.int64)
         return replace(self, outputs=self.outputs.at(index))
 
-    @property
-    def right(self) -> np.ndarray:
-        """Which samples it answers rightly."""
-        right: np.ndarray = self.outputs.logits.argmax(1) == self.outputs.y
-        return right
-
 
 def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     """Compare runs by what they said when they were judged; nothing is computed anew.
@@ -165,14 +159,16 @@ def _row(run: _JudgedOutputs, moments: Sequence[str], first: _JudgedOutputs) -> 
         run=run.run,
         preset=str(metrics.settings.get("preset", "?")),
         accuracy=figures.accuracy,
-        interval=several_interval(run.right, moments),
+        interval=several_interval(run.outputs.right, moments),
         log_loss=figures.log_loss,
         ece=calibration_error(softmax(scores), y).ece,
         macro_f1=figures.macro_f1,
         seconds=metrics.seconds,
         parameters=sum(layer.parameters for layer in layers) if layers else None,
         size=weights_size(run.folder),
-        against=None if run is first else compare_paired(run.right, first.right, moments),
+        against=None
+        if run is first
+        else compare_paired(run.outputs.right, first.outputs.right, moments),
     )
 
 

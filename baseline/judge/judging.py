@@ -108,7 +108,7 @@ def split_metrics(
     probabilities = softmax(answered.logits)
     before = calibration_error(softmax(outputs.logits), outputs.y)
     after = calibration_error(probabilities, outputs.y)
-    interval = several_interval(answered.logits.argmax(1) == answered.y, groups)
+    interval = several_interval(answered.right, groups)
     answers = SplitAnswers(outputs, tuple(classes), group_numbers(groups))
     return replace(
         figures,

@@ -18,7 +18,7 @@ from baseline.data.samples import Examples, find_examples, prior_shift
 from baseline.judge.answers import UNKNOWN, DecisionRule, decide
 from baseline.judge.familiarity import FeatureScale
 from baseline.judge.judging import TEST, fitted_rule
-from baseline.judge.metrics import sample_context
+from baseline.judge.metrics import empty_split, sample_context
 from baseline.judge.open_set import OpenSetResult, Round, SeenPictures, open_set_result
 from baseline.judge.outputs import Outputs
 from baseline.judge.thresholds import choose_familiarity
@@ -50,10 +50,7 @@ def measure_open_set(
     _, settings, _ = load_model(folder)
     examples = find_examples(dataset)
     if not examples.splits[TEST]:
-        raise InputUnusable(
-            "there is no picture in test to be known",
-            f"give it a share: labeler split --ratio 8:1:1 {dataset.option}",
-        )
+        raise empty_split("there is no picture in test to be known", f" {dataset.option}")
     keys = [sample.key for sample in examples.splits[TEST]]
     SplitEvaluations(dataset.db).add(run, TEST, keys, "open-set")
     rounds = leave_classes_out(dataset, examples, settings, wanted, progress)
@@ -125,10 +122,8 @@ def _shown(data: TrainingData, everything: Examples, wanted: float) -> Round:
         if samples
     }
     if "val" not in outputs:
-        raise InputUnusable(
-            "val is empty, so no threshold can be chosen",
-            f"give it a share: labeler split --ratio 8:1:1 {data.dataset.option}",
-        )
+        why = "val is empty, so no threshold can be chosen"
+        raise empty_split(why, f" {data.dataset.option}")
     context = sample_context(data.dataset, list(_all_samples(examples)), examples.moments)
     shift = prior_shift(examples, data.settings)
     _, rule = fitted_rule(outputs["val"], examples.classes, context, shift)

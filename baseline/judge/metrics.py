@@ -140,7 +140,7 @@ def classification_metrics(
     At most `worst` mistakes are listed. Raises InputUnusable where there is no picture.
     """
     if not len(y):
-        raise empty_split_error()
+        raise empty_split("there is no picture to evaluate on")
     from sklearn.metrics import (
         confusion_matrix,
         precision_recall_fscore_support,
@@ -175,11 +175,9 @@ def mean_log_loss(logits: Scores, y: Indices) -> float:
     return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
 
 
-def empty_split_error() -> InputUnusable:
-    """Return the error of a split without pictures."""
-    return InputUnusable(
-        "There is no picture to evaluate on.", "Give the split a share: labeler split --ratio 8:1:1"
-    )
+def empty_split(why: str, then: str = "") -> InputUnusable:
+    """Return the error of a split without pictures; `then` is what follows the mend."""
+    return InputUnusable(why, f"give it a share: labeler split --ratio 8:1:1{then}")
 
 
 def mistakes_in(
@@ -205,7 +203,7 @@ def subgroup_metrics(
     outputs: Outputs, names: Mapping[str, str], moments: Mapping[str, str]
 ) -> tuple[SubgroupMetrics, ...]:
     """Return the metrics of each name that `names` gives to the keys, the largest part first."""
-    right = outputs.logits.argmax(1) == outputs.y
+    right = outputs.right
     named = np.array([names.get(key, OTHER) for key in outputs.keys], dtype=np.str_)
     parts = []
     for name in dict.fromkeys(named.tolist()):

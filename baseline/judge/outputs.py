@@ -42,6 +42,12 @@ class Outputs:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Which answers are right: N."""
+        hits: npt.NDArray[np.bool_] = self.logits.argmax(1) == self.y
+        return hits
+
     def at(self, index: Indices) -> Outputs:
         """Only some of the samples, in this order."""
         vectors = None if self.embeddings is None else self.embeddings[index]

@@ -14,7 +14,7 @@ from baseline.judge.answers import ChosenThresholds, load_decision_rule, save_de
 from baseline.judge.familiarity import load_feature_scale
 from baseline.judge.intervals import group_numbers
 from baseline.judge.judging import TEST, split_metrics, straddle_warning
-from baseline.judge.metrics import SplitFigures, sample_context
+from baseline.judge.metrics import SplitFigures, empty_split, sample_context
 from baseline.judge.outputs import Outputs, load_outputs, save_outputs
 from baseline.judge.thresholds import RuleRequest, SplitAnswers, choose_rule
 from baseline.train.inference import outputs_familiarity, split_outputs
@@ -103,10 +103,7 @@ def _answers_now(
     for split in splits:
         _check_unseen(dataset, run, folder, examples, split)
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
-        raise InputUnusable(
-            f"there is no picture in {empty[0]}",
-            f"give it a share: labeler split --ratio 8:1:1 {dataset.option}",
-        )
+        raise empty_split(f"there is no picture in {empty[0]}", f" {dataset.option}")
     data = TrainingData(dataset, examples, settings, progress or Progress())
     outputs = {s: split_outputs(net, data, s).unique() for s in sorted(splits)}
     return examples, outputs, isinstance(net.head, GalleryHead)

@@ -19,6 +19,7 @@ from baseline.judge.answers import (
     decide,
 )
 from baseline.judge.intervals import Groups, effective_moments, group_numbers, share_at_most
+from baseline.judge.metrics import empty_split
 from baseline.judge.outputs import Floats, Indices, Outputs
 from gleanset.binomial import needed_for
 from gleanset.errors import InputUnusable, UsageError
@@ -27,7 +28,6 @@ SLACK = 1e-4
 """A threshold lies so far below the picture of val that it spares: an exported file rounds."""
 _ALMOST = 1e-12
 _POINTS = 40
-_SPLIT = "labeler split --ratio 8:1:1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class SplitAnswers:
         if not its.any():
             raise InputUnusable(
                 f"val has no picture of {name}, so no threshold can be chosen for it",
-                f"give val a share of it: {_SPLIT}",
+                "give val a share of it: labeler split --ratio 8:1:1",
             )
         return its
 
@@ -314,7 +314,4 @@ def _others_at_most(unknown: npt.NDArray[np.bool_], groups: Indices) -> float:
 
 
 def _empty_val() -> InputUnusable:
-    return InputUnusable(
-        "val is empty, so no threshold can be chosen",
-        f"give it a share: {_SPLIT}, then train again",
-    )
+    return empty_split("val is empty, so no threshold can be chosen", ", then train again")

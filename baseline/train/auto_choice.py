@@ -20,7 +20,7 @@ from baseline.judge.outputs import Floats, Outputs, log_softmax
 from baseline.judge.run_figures import PresetChoice, TrialResult
 from baseline.settings import AUTO, Settings, check_shared, load_preset
 from baseline.train.auto_candidates import PresetCandidate, candidates
-from baseline.train.trials import FoldTrials, answered_by_all, right
+from baseline.train.trials import FoldTrials, answered_by_all
 from gleanset.errors import DiskFull, InputUnusable, MissingComponent, NotWritable
 from gleanset.html.words import count, duration
 from gleanset.work.progress import Progress
@@ -149,14 +149,14 @@ def _hopeless(outputs: Outputs, before: Mapping[str, Outputs], moments: Mapping[
         return ""
     best = min(before, key=lambda preset: held_out_loss(before[preset]))
     mine, other = answered_by_all((outputs, before[best]))
-    against = compare_paired(right(mine), right(other), [moments[key] for key in mine.keys])
+    against = compare_paired(mine.right, other.right, [moments[key] for key in mine.keys])
     if not against.clear or against.difference >= 0:
         return ""
     return f"{-100 * against.difference:.0f} points behind {best}"
 
 
 def _figure(outputs: Outputs) -> str:
-    return f"{float(right(outputs).mean()):.3f} of what it had not learnt right"
+    return f"{float(outputs.right.mean()):.3f} of what it had not learnt right"
 
 
 def held_out_loss(outputs: Outputs) -> float:
@@ -227,11 +227,11 @@ def _result(
     taken: str,
     places: Sequence[str],
 ) -> TrialResult:
-    hits = right(answered[candidate.preset])
+    hits = answered[candidate.preset].right
     return TrialResult(
         candidate.preset,
         float(hits.mean()),
         several_interval(hits, places),
         loss,
-        None if candidate.preset == taken else compare_paired(hits, right(answered[taken]), places),
+        None if candidate.preset == taken else compare_paired(hits, answered[taken].right, places),
     )

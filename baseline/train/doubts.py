@@ -13,7 +13,7 @@ from baseline.data.samples import find_examples, prior_shift
 from baseline.judge.calibration import fit_calibration
 from baseline.judge.outputs import Floats, Indices, Outputs, softmax
 from baseline.train.storage import load_model
-from baseline.train.trials import FoldTrials, right
+from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
 from gleanset.work.progress import Progress
@@ -56,7 +56,7 @@ def search_doubts(
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
     judges = [row for row, key in enumerate(outputs.keys) if key not in unseen]
-    agree = float(right(outputs)[judges].mean()) if judges else 0.0
+    agree = float(outputs.right[judges].mean()) if judges else 0.0
     return DoubtSearch(run, folds, len(trials.labelled), len(outputs), agree, tuple(doubts))
 
 

@@ -33,7 +33,7 @@ from baseline.judge.report.page import REPORT
 from baseline.settings import Settings
 from baseline.train.auto_candidates import seconds_of
 from baseline.train.doubts import doubts_in
-from baseline.train.trials import FoldTraining, FoldTrials, right
+from baseline.train.trials import FoldTraining, FoldTrials
 from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, few
@@ -182,7 +182,7 @@ def _judge(
     """Fill the folder of the run and the doubts; return what the catalogue keeps."""
     outputs, examples = trials.outputs(trainings), trials.examples
     places = [examples.moments[key] for key in outputs.keys]
-    interval = share_interval(right(outputs), places, SWOLLEN) if len(set(places)) > 1 else UNKNOWN
+    interval = share_interval(outputs.right, places, SWOLLEN) if len(set(places)) > 1 else UNKNOWN
     judged = classification_metrics(outputs.logits, outputs.y, outputs.keys, examples.classes)
     shift = prior_shift(examples, trainings[0].settings)
     doubts = doubts_in(outputs, places, examples.classes, run, shift)

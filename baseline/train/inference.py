@@ -21,7 +21,6 @@ from baseline.judge.outputs import Floats, Indices, Outputs, Scores
 from baseline.settings import Simple
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.trained_net import SCALE, GalleryHead, TrainedNet
-from gleanset.errors import InputUnusable
 
 BATCH = 128
 """Pictures a forward pass, or fewer where the memory is full: the figures mean the same."""
@@ -78,16 +77,9 @@ def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
 
     A picture that the gallery of a net knows is not compared with itself.
     """
-    batch, count = BatchSize(BATCH, _no_memory), max(len(arrays), 1)
+    batch, count = BatchSize(BATCH), max(len(arrays), 1)
     features = np.concatenate(list(in_batches(count, batch, lambda p: net.features(arrays.x[p]))))
     return feature_outputs(net, features, arrays.y, arrays.keys)
-
-
-def _no_memory(_: int) -> InputUnusable:
-    return InputUnusable(
-        "the memory does not even suffice to look at one picture",
-        "take smaller pictures (-o size=…) or a smaller network, or end other programs",
-    )
 
 
 def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:

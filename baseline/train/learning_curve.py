@@ -22,7 +22,7 @@ from baseline.train.power_law import (
     clustered_logits,
     fit_power_laws,
 )
-from baseline.train.trials import FoldTraining, FoldTrials, right
+from baseline.train.trials import FoldTraining, FoldTrials
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable
 from gleanset.work.progress import Progress
@@ -63,7 +63,7 @@ def measure_curve(
     sizes = [_pictures(trials, _at(trials, settings, repeats, share)) for share in SHARES]
     places = [trials.examples.moments[key] for key in outputs[-1].keys]
     points = tuple(_point(*found, places) for found in zip(sizes, outputs, strict=True))
-    laws = laws_through(sizes, [right(one) for one in outputs], places, trials.folds * repeats)
+    laws = laws_through(sizes, [one.right for one in outputs], places, trials.folds * repeats)
     now = _now(trials, settings)
     return LearningCurve(
         settings.preset,
@@ -108,7 +108,7 @@ def _now(trials: FoldTrials, settings: Settings) -> float:
 
 
 def _point(pictures: float, outputs: Outputs, moments: Sequence[str]) -> CurvePoint:
-    hits = right(outputs)
+    hits = outputs.right
     return CurvePoint(pictures, float(hits.mean()), share_interval(hits, moments))
 
 
@@ -135,9 +135,9 @@ def _gain(
     name: str, half: Outputs, whole: Outputs, moments: Mapping[str, str], classes: int
 ) -> ClassGain:
     places = [moments[key] for key in whole.keys]
-    more = compare_paired(right(whole), right(half), places)
+    more = compare_paired(whole.right, half.right, places)
     # Of many classes one gains much by luck: each is tested at a part of 5 % (Bonferroni).
     clear = more.clear and more.difference > 0 and more.p * classes < CLEAR
-    recall = float(right(whole).mean())
+    recall = float(whole.right.mean())
     pictures = len(set(whole.keys))
     return ClassGain(name, pictures, recall, more.difference, more.interval, clear)

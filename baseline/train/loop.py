@@ -37,7 +37,7 @@ from baseline.train.callbacks import StepReport, TrainingCallback, TrainingResul
 from baseline.train.checkpoint import Checkpointer, TrainingState, training_tag
 from baseline.train.class_balance import class_weights
 from baseline.train.objective import Classify, Objective
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import UsageError
 from gleanset.platform import cores
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -103,15 +103,15 @@ def train_network(
     With fewer than `MIN_VAL_TO_STOP` samples in val there is no early stopping and the last
     weights are kept: the rate has fallen to nothing by then. `place` is a folder for
     checkpoints: a training that was killed goes on from there, and the last one stays until
-    `forget_checkpoint`. Raises UsageError where the settings make the loss infinite,
-    InputUnusable where the memory never suffices.
+    `forget_checkpoint`. Raises UsageError where the settings make the loss infinite, or the memory
+    never suffices.
     """
     with reproducible(task.settings.seed):
         run = _Trainer(task, watch or TrainingCallback(), place)
         try:
             run.carry_out()
         except MemoryError as error:
-            raise InputUnusable(
+            raise UsageError(
                 "the memory does not suffice for a batch", "take a smaller one: -o batch=…"
             ) from error
         return run.finish()
@@ -174,7 +174,7 @@ class _Trainer(Generic[Network]):
         self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
         first = task.sampler(random_at(task.settings.seed, 1))
         self.steps, self.images = len(first), sum(len(index) for index in first)
-        self.val_batch = BatchSize(VALIDATION_BATCH, no_memory)
+        self.val_batch = BatchSize(VALIDATION_BATCH)
         self.scaler = self.compute.scaler()
         self.state = TrainingState(torch.zeros(4, dtype=torch.float64, device=self.compute.device))
         self.resting_epochs = task.frozen_epochs if task.frozen is not None else 0
@@ -287,7 +287,7 @@ class _Trainer(Generic[Network]):
         (but for batch normalisation, which sees parts).
         """
         state = self.state
-        parts = BatchSize(min(state.part or len(y), len(y)), no_memory, SMALLEST_PART)
+        parts = BatchSize(min(state.part or len(y), len(y)), SMALLEST_PART)
         tried = parts.size
         while (sums := parts.attempt(tried, self._learn_batch, x, y, seed)) is None:
             state.part = parts.size
@@ -391,11 +391,3 @@ class _Trainer(Generic[Network]):
             self.compute.name,
             facts,
         )
-
-
-def no_memory(pictures: int) -> InputUnusable:
-    """Return the error where the memory does not suffice for so few pictures."""
-    return InputUnusable(
-        f"the memory does not even suffice for {pictures} pictures at once",
-        "take smaller pictures (-o size=…) or a smaller network, or end other programs",
-    )

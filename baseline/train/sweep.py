@@ -20,6 +20,7 @@ from baseline.data.grouped_split import with_val
 from baseline.data.samples import Examples, find_examples
 from baseline.judge.curve import MARK, TRAIN, VAL, as_png
 from baseline.judge.intervals import Flags, compare_paired, several_interval
+from baseline.judge.metrics import empty_split
 from baseline.judge.outputs import Outputs
 from baseline.settings import load_preset
 from baseline.train.trials import (
@@ -27,7 +28,6 @@ from baseline.train.trials import (
     Trial,
     answered_by_all,
     judged_trial,
-    right,
     run_trials,
     short_digest,
     trial_outputs,
@@ -118,7 +118,7 @@ class ValidationAnswers:
     def of(cls, answers: Mapping[str, Outputs], moments: Mapping[str, str]) -> ValidationAnswers:
         """Return what cells said, by name; `moments` has those of val by key."""
         shared = answered_by_all(answers.values())
-        hits = dict(zip(answers, map(right, shared), strict=True))
+        hits = dict(zip(answers, (one.right for one in shared), strict=True))
         return cls(hits, tuple(moments[key] for key in shared[0].keys))
 
     def interval(self, cell: Trial) -> Interval | None:
@@ -195,10 +195,7 @@ def sweep(
             say(notice)
         moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}
         if not moments:
-            raise InputUnusable(
-                "val is empty: there is nothing to choose by",
-                "give it a share: labeler split --ratio 8:1:1",
-            )
+            raise empty_split("val is empty: there is nothing to choose by")
         folder = dataset.runs_folder / _name(preset, cells, examples)
 
         def learn(options: dict[str, str], place: Path) -> tuple[Trial, Outputs]:

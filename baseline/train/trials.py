@@ -23,7 +23,6 @@ import numpy as np
 from baseline.data.grouped_split import held_out_folds, judging_moments, with_val
 from baseline.data.runs import forget_checkpoint
 from baseline.data.samples import Examples, find_examples, find_foldable
-from baseline.judge.intervals import Flags
 from baseline.judge.metrics import classification_metrics
 from baseline.judge.outputs import Outputs, load_outputs, save_outputs
 from baseline.settings import Settings, Transfer, Triplet
@@ -135,12 +134,6 @@ def judged_trial(
     judged = classification_metrics(outputs.logits, outputs.y, outputs.keys, examples.classes)
     forget_checkpoint(place)
     return Trial({}, judged.accuracy, judged.log_loss, len(fitted.history)), outputs
-
-
-def right(outputs: Outputs) -> Flags:
-    """Return which answers are right: N."""
-    hits: Flags = outputs.logits.argmax(1) == outputs.y
-    return hits
 
 
 def answered_by_all(answers: Iterable[Outputs]) -> list[Outputs]:

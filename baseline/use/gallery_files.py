@@ -18,7 +18,7 @@ from baseline.train.methods.gallery import add_to_gallery, gallery_of, remove_fr
 from baseline.train.storage import load_model
 from baseline.use.model import Model
 from baseline.use.picture_parts import PicturePart, ReadParts
-from gleanset.db.values import now
+from gleanset.db.rows import now
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import disk_errors, write_atomic
 from gleanset.files.store import sha256_of

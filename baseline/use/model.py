@@ -175,7 +175,7 @@ class Model:
 
     def _forward(self, pixels: Pixels) -> NetworkOutputs:
         """Return what the network says of any number of pictures, as many at once as fit."""
-        batch = BatchSize(self._at_once, _no_memory)
+        batch = BatchSize(self._at_once)
         parts = list(in_batches(len(pixels), batch, lambda part: self._engine(pixels[part])))
         likeness = [part.likeness for part in parts if part.likeness is not None]
         return NetworkOutputs(
@@ -222,12 +222,6 @@ class Model:
             for k, sample in enumerate(samples)
         ]
         return tuple(sorted(named, key=lambda one: (-one.likeness, one.sample))[:NEAREST])
-
-
-def _no_memory(_: int) -> InputUnusable:
-    return InputUnusable(
-        "the memory does not even suffice for one picture", "end other programs, then try again"
-    )
 
 
 def _area(part: PicturePart) -> int:

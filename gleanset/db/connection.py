@@ -13,9 +13,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gleanset.db.rows import insert_of
+from gleanset.db.rows import clean, insert_of
 from gleanset.db.schema import OLDEST_COMMIT, SCHEMA, CatalogueSchema
-from gleanset.db.values import clean
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,

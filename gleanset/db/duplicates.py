@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_labels
-from gleanset.db.rows import columns_of_box, values_of
+from gleanset.db.rows import columns_of_box, signed, unsigned, values_of
 from gleanset.db.sample_places import SAMPLE_REGION, SampleRegion, same_region, sample_region
-from gleanset.db.values import signed, unsigned
 from gleanset.errors import UsageError
 
 

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.fetches import Rejections
-from gleanset.db.rows import box_of, columns_of_box, record_of, region_of
+from gleanset.db.rows import box_of, columns_of_box, dump, load, now, record_of, region_of, signed
 from gleanset.db.tracks import inherit_tracks
-from gleanset.db.values import dump, load, now, signed
 from gleanset.html.words import count
 from gleanset.records import HAND, Face, FaceCrop, Landmark, Region, Rejection
 

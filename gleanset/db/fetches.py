@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection
 from gleanset.db.images import asked_of
-from gleanset.db.rows import values_of
-from gleanset.db.values import clean, dump, load, now
+from gleanset.db.rows import clean, dump, load, now, values_of
 from gleanset.records import Rejection
 
 # How often a fetch that failed for a passing reason is tried by runs that come upon it again.

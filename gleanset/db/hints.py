@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gleanset.db.classes import present_class
 from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice, Journal, label_provenances
-from gleanset.db.values import load
+from gleanset.db.rows import load
 from gleanset.operations import AUTOMATIC, operation
 
 # The class that a hint of an origin `o` names now: one that was renamed has its present name, one

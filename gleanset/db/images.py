@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.rows import insert_of, record_of, values_of
-from gleanset.db.values import clean, dump, load, signed, unsigned
+from gleanset.db.rows import clean, dump, insert_of, load, record_of, signed, unsigned, values_of
 from gleanset.errors import UsageError
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file

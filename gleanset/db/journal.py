@@ -15,8 +15,7 @@ from typing import NamedTuple
 from gleanset.db.changes import OF_SAMPLES, Changes, Curation
 from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import Connection, Row
-from gleanset.db.rows import record_of
-from gleanset.db.values import dump, now
+from gleanset.db.rows import dump, now, record_of
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, FINAL, Operation, named, undo_of
 from gleanset.platform import user_name

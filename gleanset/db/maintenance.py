@@ -9,7 +9,7 @@ from gleanset.db.changes import OF_CLASSES, OF_SAMPLES
 from gleanset.db.connection import Connection
 from gleanset.db.faces import HAS_CROP, IN_FORCE
 from gleanset.db.hints import Hints
-from gleanset.db.values import clean
+from gleanset.db.rows import clean
 
 
 class StoredImage(NamedTuple):

@@ -14,10 +14,9 @@ from gleanset.db.classes import LabelClasses, present_class
 from gleanset.db.connection import PART, Connection, Row, mapping_of
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
-from gleanset.db.rows import record_of
+from gleanset.db.rows import dump, load, now, record_of
 from gleanset.db.sorting import PROPOSED, WAITS
 from gleanset.db.tracks import Tracks
-from gleanset.db.values import dump, load, now
 from gleanset.errors import UsageError
 from gleanset.records import Box, Region
 

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, mapping_of
-from gleanset.db.rows import record_of, region_of
+from gleanset.db.rows import FAIR_ORDER, load, record_of, region_of
 from gleanset.db.sample_places import SampleRegion, same_region
-from gleanset.db.values import FAIR_ORDER, load
 from gleanset.records import Landmark, Region, Sample
 
 

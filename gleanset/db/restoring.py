@@ -9,8 +9,8 @@ from typing import NamedTuple
 from gleanset.db.changes import OF_CLASSES, OF_SAMPLES, Change, Changes, Curation, Placement
 from gleanset.db.connection import Connection, Row
 from gleanset.db.journal import MERGED, Journal, last_decision
+from gleanset.db.rows import load, now
 from gleanset.db.snapshots import Side, among, differing
-from gleanset.db.values import load, now
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 

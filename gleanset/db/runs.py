@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.rows import record_of
-from gleanset.db.values import dump, load, now
+from gleanset.db.rows import dump, load, now, record_of
 from gleanset.records import Run
 
 

@@ -10,8 +10,7 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.journal import unseen_labels
-from gleanset.db.rows import box_of, record_of
-from gleanset.db.values import now, unsigned
+from gleanset.db.rows import box_of, now, record_of, unsigned
 from gleanset.errors import UsageError
 from gleanset.records import Sample
 

@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 from gleanset.config import did_you_mean
 from gleanset.db.connection import Connection, Row
-from gleanset.db.rows import record_of, values_of
+from gleanset.db.rows import clean, dump, load, now, record_of, values_of
 from gleanset.db.samples import newest_plan
-from gleanset.db.values import clean, dump, load, now
 from gleanset.errors import UsageError
 from gleanset.records import Snapshot
 

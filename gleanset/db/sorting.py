@@ -10,9 +10,9 @@ from gleanset.db.connection import Connection, Row, mapping_of
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.journal import last_decision, operation_of
+from gleanset.db.rows import FAIR_ORDER, now
 from gleanset.db.sample_places import SAMPLE_REGION, SampleRegion, same_region, sample_region
 from gleanset.db.samples import IN_USE, SET_ASIDE
-from gleanset.db.values import FAIR_ORDER, now
 from gleanset.operations import Operation
 from gleanset.records import Box, Region
 

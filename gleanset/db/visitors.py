@@ -7,8 +7,17 @@ from typing import Generic, NamedTuple, TypeVar
 
 from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection, Row
-from gleanset.db.rows import box_of, columns_of_box, record_of, values_of
-from gleanset.db.values import clean, now, signed, unsigned
+from gleanset.db.rows import (
+    box_of,
+    clean,
+    columns_of_box,
+    now,
+    record_of,
+    signed,
+    unsigned,
+    values_of,
+)
+from gleanset.errors import UsageError
 from gleanset.records import Box
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
@@ -18,10 +27,10 @@ Sent = TypeVar("Sent")
 
 
 class VisitorTable(Generic[Sent]):
-    """What visitors sent of one kind: it waits until a step accepts or refuses it."""
+    """What visitors sent of one `kind`: it waits until a step accepts or refuses it."""
 
-    def __init__(self, db: Connection, table: str, read: Callable[[Row], Sent]) -> None:
-        self._db, self._table, self._read = db, table, read
+    def __init__(self, db: Connection, table: str, kind: str, read: Callable[[Row], Sent]) -> None:
+        self._db, self._table, self._kind, self._read = db, table, kind, read
 
     def count(self, status: str = PENDING) -> int:
         """Return how many there are."""
@@ -31,6 +40,18 @@ class VisitorTable(Generic[Sent]):
         """Return one of them."""
         row = self._db.first(f"SELECT * FROM {self._table} WHERE id=?", (number,))
         return None if row is None else self._read(row)
+
+    def waiting_ones(self, numbers: Iterable[int]) -> list[Sent]:
+        """Return those of these numbers. Raises `UsageError` for one that does not wait."""
+        waiting = []
+        for number in dict.fromkeys(numbers):
+            sql = f"SELECT * FROM {self._table} WHERE id=? AND status=?"
+            row = self._db.first(sql, (number, PENDING))
+            if row is None:
+                mend = f"see: gleanset list {self._table}s"
+                raise UsageError(f"{self._kind} {number} does not wait", mend)
+            waiting.append(self._read(row))
+        return waiting
 
     def each(self, status: str = PENDING) -> Iterator[Sent]:
         """Yield them, the oldest first, a page in memory at a time."""
@@ -76,7 +97,7 @@ class Reports(VisitorTable[Report]):
     """The `report` table. Obtained by `Reports(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
-        super().__init__(db, "report", _report)
+        super().__init__(db, "report", "report", _report)
 
     def add(self, claim: Claim) -> bool:
         """Keep a claim; False where the same one is there already. Call inside a write."""
@@ -135,7 +156,7 @@ class Reports(VisitorTable[Report]):
             (report.claim.sha256, report.claim.claimed, REFUSED),
         )
         others = map(_report, rows)
-        return [one for one in others if _overlap(one.claim.box, report.claim.box) >= SAME_FACE]
+        return [one for one in others if one.claim.box.overlap(report.claim.box) >= SAME_FACE]
 
     def pictures(self, start: str) -> list[str]:
         """Return the hashes of up to two pictures of reports, of any status, that begin so."""
@@ -148,14 +169,6 @@ class Reports(VisitorTable[Report]):
         """Return whether a report that waits is about this picture."""
         sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"
         return bool(self._db.number(sql, (sha256, PENDING)))
-
-
-def _overlap(first: Box, other: Box) -> float:
-    """Return the intersection over union of two boxes."""
-    width = min(first.x + first.width, other.x + other.width) - max(first.x, other.x)
-    height = min(first.y + first.height, other.y + other.height) - max(first.y, other.y)
-    both = max(0, width) * max(0, height)
-    return both / (first.width * first.height + other.width * other.height - both)
 
 
 def _report(row: Row) -> Report:
@@ -201,7 +214,7 @@ class TakeDownRequests(VisitorTable[TakeDownRequest]):
     """The `takedown` table. Obtained by `TakeDownRequests(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
-        super().__init__(db, "takedown", _request)
+        super().__init__(db, "takedown", "request", _request)
 
     def add(self, wish: TakeDownWish) -> bool:
         """Keep a wish; False where the very same is there already. Call inside a write."""

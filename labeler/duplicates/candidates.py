@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gleanset.db.duplicates import HashColumns, SampleHashes
-from gleanset.db.values import signed
+from gleanset.db.rows import signed
 from gleanset.hamming import Near, NearHashes, distinct, near_pairs
 
 WHOLE_DISTANCE = 8

@@ -18,7 +18,7 @@ from gleanset.named_files import for_dataset
 from gleanset.records import Sample
 from labeler.gallery.request import GalleryRequest
 from labeler.quality.flags import flags_of
-from labeler.splits.seeded_order import one_per_moment_first
+from labeler.splits.allocate import one_per_moment_first
 
 DOUBT, OUTLIER, DUPLICATE = "doubt", "outlier", "duplicate"
 MARKS = (DOUBT, OUTLIER, DUPLICATE)

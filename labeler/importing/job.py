@@ -15,7 +15,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
-from gleanset.files.class_folder import SPLITS
+from gleanset.files.names import SPLITS
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter, within
 from gleanset.images.decode import decode

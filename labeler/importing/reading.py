@@ -14,7 +14,7 @@ from typing import Any
 
 from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.class_folder import class_folder
+from gleanset.files.names import class_folder
 from gleanset.files.parquet import read_texts, single_columns
 from gleanset.images.decode import ENDINGS
 from gleanset.records import Box

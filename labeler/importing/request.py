@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from gleanset.config import Param
 from gleanset.file_groups import GROUP_BY_HELP, GroupBy
-from gleanset.files.class_folder import LEVEL_HELP
+from gleanset.files.names import LEVEL_HELP
 from gleanset.request import Count, Request, WorkerCount
 
 SOURCE = "import"

@@ -10,7 +10,7 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from gleanset.files.class_folder import class_folder
+from gleanset.files.names import class_folder
 from gleanset.files.store import sha256_of_file
 from labeler.export.formats import format_of_marker
 from labeler.export.formats.captions import CLASS, captioned

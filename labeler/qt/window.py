@@ -27,8 +27,7 @@ from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.file_drops import AddButton, FileDrops
 from labeler.qt.gesture_counter import GestureCounter
-from labeler.qt.key_sheet import KeySheet
-from labeler.qt.key_witness import KeyWitness
+from labeler.qt.key_sheet import KeySheet, KeyWitness
 from labeler.qt.learning import Learning, LearningButton
 from labeler.qt.measuring import Measuring
 from labeler.qt.name_field import ENTER

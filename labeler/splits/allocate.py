@@ -8,12 +8,31 @@ interchangeable, so the second step looks at kinds of moments and not at each of
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import TypeVar
 
-from labeler.splits.seeded_order import seeded
+T = TypeVar("T")
+
+
+def seeded(seed: int, key: str) -> str:
+    """Return what to sort by for an order that a seed decides."""
+    return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
+
+
+def one_per_moment_first(ordered: Iterable[T], moment: Callable[[T], str]) -> list[T]:
+    """Bring one item of each moment before any has two; beyond that the order stays."""
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, int, T]] = []
+    for place, item in enumerate(ordered):
+        name = moment(item)
+        turns.append((seen[name], place, item))
+        seen[name] += 1
+    return [item for *_, item in sorted(turns, key=lambda turn: turn[:2])]
+
 
 # Class by class counts first; how large the parts are as wholes only settles ties.
 _WHOLE = 1e-6

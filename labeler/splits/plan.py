@@ -1,13 +1,15 @@
 """Train, val and test, assigned by moment: reproducible, and stable when data is added.
 
-A plan is a plain value: which sample goes where, and how close that comes to what was asked.
+A plan is a plain value: which sample goes where, and how close that comes to what was asked. What
+is held out, or was somewhere in the last split, is settled before anything is placed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import NamedTuple
 
 from curation.moments import Moment, MomentMember, find_moments
@@ -17,10 +19,141 @@ from gleanset.db.journal import PERSON, UNSEEN, giver_of, label_provenances
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import SplitSettings
-from labeler.splits.allocate import MomentSizes, PartTable, allocate
-from labeler.splits.source_cap import TrainSample, over_source_caps
+from labeler.splits.allocate import MomentSizes, PartTable, allocate, one_per_moment_first, seeded
 from labeler.splits.split_spec import SPARE, SPLITS, SplitSpec
-from labeler.splits.sticky import StickyMoment, as_before, held_out
+
+
+class TrainSample(NamedTuple):
+    """A sample of train. `source` is the only one it has, `stayed` that it was in train before."""
+
+    key: str
+    label: str
+    moment: str
+    source: str | None
+    stayed: bool
+
+
+def over_source_caps(
+    samples: Sequence[TrainSample], caps: Mapping[str, Fraction], seed: int
+) -> dict[str, str]:
+    """Return the samples that are too many, each with its source.
+
+    What stays is spread over the classes as it was, of each moment one before any has two.
+    What was in train before stays before what is new.
+    """
+    allowed = _allowed(Counter(s.source for s in samples if s.source), len(samples), caps)
+    too_many: dict[str, str] = {}
+    for source, number in allowed.items():
+        ordered = _fairly([s for s in samples if s.source == source], seed)
+        too_many |= dict.fromkeys((sample.key for sample in ordered[number:]), source)
+    return too_many
+
+
+def _allowed(sizes: Mapping[str, int], total: int, caps: Mapping[str, Fraction]) -> dict[str, int]:
+    """Return how many of each source may stay: the largest numbers that keep all shares.
+
+    What leaves makes the whole smaller and with it what a share is, so it is done again until
+    nothing more has to leave.
+    """
+    left = {source: sizes.get(source, 0) for source in caps}
+    others = total - sum(left.values())
+    while True:
+        whole = others + sum(left.values())
+        fewer = {source: min(number, int(caps[source] * whole)) for source, number in left.items()}
+        if fewer == left:
+            return left
+        left = fewer
+
+
+def _fairly(samples: Sequence[TrainSample], seed: int) -> list[TrainSample]:
+    """Order samples so that any beginning has the classes in the proportions of the whole."""
+    classes: dict[str, list[TrainSample]] = defaultdict(list)
+    for sample in samples:
+        classes[sample.label].append(sample)
+    placed = [
+        ((rank + 0.5) / len(members), label, sample)
+        for label, members in classes.items()
+        for rank, sample in enumerate(_one_of_each_moment_first(members, seed))
+    ]
+    return [sample for _, _, sample in sorted(placed, key=lambda row: row[:2])]
+
+
+def _one_of_each_moment_first(samples: Sequence[TrainSample], seed: int) -> list[TrainSample]:
+    ordered = sorted(samples, key=lambda s: (not s.stayed, seeded(seed, s.key)))
+    return sorted(
+        one_per_moment_first(ordered, lambda sample: sample.moment),
+        key=lambda sample: not sample.stayed,
+    )
+
+
+# Where a new picture ties moments of several splits together: test stays test.
+_STRONGEST_FIRST = ("test", "val", "train")
+
+
+@dataclass(frozen=True)
+class StickyMoment:
+    """What is settled of a moment before others are placed.
+
+    `part` is where it stays, None where it is free; `left` are samples left out, with the reason.
+    `tied`: it hangs together with one of another part now. `only_train`: it was left out before,
+    and must not turn up in test. `held`: it is held out and counts for no share.
+    """
+
+    part: str | None = None
+    left: dict[str, str] = field(default_factory=dict)
+    tied: bool = False
+    only_train: bool = False
+    held: bool = False
+
+
+def held_out(moment: Moment, spec: SplitSpec) -> StickyMoment | None:
+    """Fix a moment with something that is held out: that is test, the rest of it is left out."""
+    held = {m.key for m in moment.members if _is_held(m, spec)}
+    if not held:
+        return None
+    left = {m.key: "tied to what is held out" for m in moment.members if m.key not in held}
+    return StickyMoment("test", left, held=True)
+
+
+def _is_held(member: MomentMember, spec: SplitSpec) -> bool:
+    return any(
+        name in (member.sources if kind == "source" else member.videos)
+        for kind, name in spec.hold_out
+    )
+
+
+def as_before(moment: Moment, spec: SplitSpec) -> StickyMoment:
+    """Keep a moment where it was. The sides of one that was torn are left out, but for one.
+
+    Between test, val and train that is the strongest; between folds the one with most samples.
+    A sample that has a moment but no part was left out before, and only train takes it back.
+    """
+    everyone = (*moment.members, *moment.copies)
+    before = Counter(part for m in everyone if (part := _part(m, spec)) is not None)
+    out = {m.key for m in moment.members if _part(m, spec) is None and m.moment is not None}
+    if not before:
+        return StickyMoment(only_train=bool(out))
+    part = _strongest(before, spec)
+    back = part == "train"
+    left = {
+        m.key: f"tied to {'fold ' if spec.folds else ''}{part}"
+        for m in moment.members
+        if _part(m, spec) not in (None, part) or (m.key in out and not back)
+    }
+    return StickyMoment(part, left, tied=len(before) > 1)
+
+
+def _part(member: MomentMember, spec: SplitSpec) -> str | None:
+    if spec.folds:
+        return None if member.fold is None else str(member.fold)
+    return member.split
+
+
+def _strongest(before: Counter[str], spec: SplitSpec) -> str:
+    if spec.folds:
+        return min(before, key=lambda part: (-before[part], int(part)))
+    return next(part for part in _STRONGEST_FIRST if part in before)
+
 
 _SHOWN = 20
 CONFLICT = "copies labelled differently (labeler groups --conflicts)"

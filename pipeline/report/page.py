@@ -133,7 +133,7 @@ def _summary(
 
 def _verdict(run: TrainingSection) -> str:
     assert run.test is not None
-    judged, interval = run.test.judged, run.test.interval
+    judged, interval = run.test.figures, run.test.figures.interval
     return (
         f"a network trained with the preset “{run.preset}” gets {percent(judged.accuracy)} of the "
         f"{count(judged.count, 'test picture')} right "
@@ -157,7 +157,7 @@ def _tiles(
     classes_ = count(len(sorted_.rows), "class", "classes")
     yield FigureTile(number(sorted_.labelled), "labelled", f"in {classes_}")
     if run and run.test:
-        judged = run.test.judged
+        judged = run.test.figures
         of = f"{number(judged.right)} of {count(judged.count, 'picture')}"
         yield FigureTile(percent(judged.accuracy), "right on test", of)
 

@@ -7,44 +7,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from baseline.judge.metrics import SplitFigures
+from baseline.judge.report.page import MainSection, epoch_curves, main_section
 from baseline.judge.run_figures import RunFigures
 from curation.snapshots import snapshot_words
 from gleanset import Dataset
-from gleanset.binomial import Interval
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
-from gleanset.html.charts import Line, curves, interval_bar
-from gleanset.html.thumbnails import Thumbnail, Thumbnails
-from gleanset.html.words import count, duration, figure, number, percent
+from gleanset.html.thumbnails import Thumbnails
+from gleanset.html.words import duration, figure, number, percent
 from pipeline.report.classes import SPLITS, ClassesSection
-
-WORST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """A mistake as a picture."""
-
-    thumbnail: Thumbnail | None
-    true: str
-    predicted: str
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class TestSection:
-    """Section 6: the one evaluation on test."""
-
-    judged: SplitFigures
-    interval: Interval
-    bar: Markup
-    looks: EvaluationCounts | None
-    errors: list[Mistake]
-
-    @property
-    def wrong(self) -> int:
-        """How many pictures were not recognised."""
-        return self.judged.count - self.judged.right
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,47 +23,30 @@ class TrainingSection:
 
     run: str
     preset: str
-    loss: Markup | None
-    accuracy: Markup | None
+    curves: list[tuple[str, Markup]]
     facts: list[tuple[str, str]]
     settings: list[tuple[str, str]]
     changed: str
     course: str
-    test: TestSection | None
+    test: MainSection | None
+    looks: EvaluationCounts | None
 
 
 def gather_training(
     dataset: Dataset, run: str, metrics: RunFigures, present: ClassesSection, thumbnails: Thumbnails
 ) -> TrainingSection:
     """Gather sections 5 and 6; `present` is the dataset as it is now."""
-    loss, accuracy = _charts(metrics)
     judged = metrics.test
     return TrainingSection(
         run=run,
         preset=str(metrics.settings.get("preset", "unknown")),
-        loss=loss,
-        accuracy=accuracy,
+        curves=list(epoch_curves(metrics)),
         facts=[*_facts(metrics), *_snapshot(dataset, run)],
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
         changed=_changed(dataset, metrics, present),
         course=metrics.course,
-        test=_test(dataset, run, judged, thumbnails) if judged else None,
-    )
-
-
-def _charts(metrics: RunFigures) -> tuple[Markup | None, Markup | None]:
-    epochs, best = metrics.epochs, metrics.best_epoch
-    loss = [
-        Line("train", "train", [(e.epoch, e.train_loss) for e in epochs]),
-        Line("validation", "val", [(e.epoch, e.val_loss) for e in epochs]),
-    ]
-    accuracy = [
-        Line("train", "train", [(e.epoch, e.train_accuracy) for e in epochs]),
-        Line("validation", "val", [(e.epoch, e.val_accuracy) for e in epochs]),
-    ]
-    return (
-        curves("Loss by epoch, lower is better", loss, best=best),
-        curves("Accuracy by epoch, higher is better", accuracy, best=best, as_percent=True),
+        test=main_section(dataset, thumbnails, "test", judged) if judged else None,
+        looks=SplitEvaluations(dataset.db).of_run(run, "test"),
     )
 
 
@@ -144,26 +97,3 @@ def _other_counts(metrics: RunFigures, present: ClassesSection) -> str:
     before = ", ".join(f"{then[split]} {split}" for split in SPLITS)
     now = ", ".join(f"{present.totals[split]} {split}" for split in SPLITS)
     return f"The dataset has changed since this run: it saw {before}; now there are {now}."
-
-
-def _test(dataset: Dataset, run: str, judged: SplitFigures, thumbnails: Thumbnails) -> TestSection:
-    interval = judged.interval
-    words = (
-        f"{percent(judged.accuracy)} of {count(judged.count, 'test picture')}, 95 % interval "
-        f"{percent(interval.low)} to {percent(interval.high)}; always answering the commonest "
-        f"class: {percent(judged.commonest_class)}"
-    )
-    return TestSection(
-        judged,
-        interval,
-        interval_bar(judged.accuracy, *interval, judged.commonest_class, words),
-        SplitEvaluations(dataset.db).of_run(run, "test"),
-        list(_errors(dataset, judged, thumbnails)),
-    )
-
-
-def _errors(dataset: Dataset, judged: SplitFigures, thumbnails: Thumbnails) -> Iterator[Mistake]:
-    for wrong in judged.mistakes[:WORST]:
-        sample = dataset.samples.get(wrong.key)
-        picture = thumbnails.of_sample(sample) if sample else None
-        yield Mistake(picture, wrong.true, wrong.predicted, wrong.confidence)

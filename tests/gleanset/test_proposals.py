@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from catalogue_rows import add_sample
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path) as dataset:
-        yield dataset
 
 
 def keys_of(dataset: Dataset, count: int) -> list[str]:

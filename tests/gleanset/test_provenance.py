@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from catalogue_rows import add_sample
 
 from curation.snapshots import restore, take_snapshot
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, VISITOR, Choice, giver_of, unseen_labels
 from labeler.classes import ClassEditor
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "dataset") as made:
-        yield made
 
 
 def test_what_nobody_looked_at_stays_so_until_somebody_does(dataset: Dataset) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import FaultyServer, running
+from small_bing import SmallBing
 
 from harvest.http import Client
 from harvest.sources import Query
@@ -34,6 +35,13 @@ def site() -> Iterator[FaultyServer]:
     server = FaultyServer()
     with running(server):
         yield server
+
+
+@pytest.fixture
+def bing(site: FaultyServer) -> SmallBing:
+    made = SmallBing(site)
+    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
+    return made
 
 
 @pytest.fixture(scope="session")

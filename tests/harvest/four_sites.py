@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import html
 import json
 import time
 import zlib
@@ -23,11 +22,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from faulty_server import FaultyServer, Handler, running
-from google_page import Shown, script
+from google_page import PAGE, Shown, script
+from pixiv_site import BAD_TOKEN, EXPIRED, account, work
+from pixiv_site import found as found_works
 from tools_for_tests import picture
+
+from pipeline.sample_site import PAGE_SIZE, SearchResult, search_page
 
 SOURCES = ("bing", "google", "flickr", "pixiv")
 KEYS = {
@@ -37,12 +40,13 @@ KEYS = {
 }
 # What Flickr's numbers mean (shared/facts/sites.md, section 3).
 LICENCES = {"0": "All Rights Reserved", "4": "CC BY 2.0", "9": "CC0 1.0", "12": "CC BY-SA 4.0"}
-BING_PAGE, GOOGLE_CHUNK, PIXIV_PAGE, FLICKR_CAP = 35, 20, 30, 4000
+GOOGLE_CHUNK, PIXIV_PAGE, FLICKR_CAP = 20, 30, 4000
 # Behind the proxy, and without one.
 _NAMES = ("pictures.example", "cdn.example", "static.example", "i.example")
 _DOORS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
 _FIRST_UPLOAD = 1_600_000_000
 _PIXIV_HOME = "https://app-api.pixiv.net/"
+_ACCESS = "access-of-the-four-sites"
 
 Fields = dict[str, str]
 
@@ -227,61 +231,19 @@ _HTML, _JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 
 
 def _bing(sites: FourSites, sent: Fields) -> Told:
-    found = sites.listed("bing", sent["q"])
-    if not found:
-        return 200, _HTML, f"<p>There are no results for <b>{html.escape(sent['q'])}</b></p>"
-    # Past its end Bing repeats the last page.
-    last = (len(found) - 1) // BING_PAGE * BING_PAGE
-    start = min(int(sent["first"]) - 1, last)
-    results = "".join(map(_bing_result, found[start : start + BING_PAGE]))
-    return 200, _HTML, f'<ul class="dgControl_list">{results}</ul>'
-
-
-def _bing_result(one: Picture) -> str:
-    told = {
-        "purl": one.page,
-        "murl": one.url,
-        "turl": "https://tse1.mm.bing.net/th?id=x",
-        "t": one.title,
-        "mid": "A",
-    }
-    size = f"&amp;exph=72&amp;expw={one.width}"
-    return (
-        f'<li><div class="iuscp"><div class="imgpt"><a class="iusc" '
-        f'm="{html.escape(json.dumps(told))}" '
-        f'href="/images/search?view=detailV2&amp;mediaurl={quote(one.url, safe="")}{size}">'
-        "</a></div></div></li>"
-    )
+    listed = [
+        SearchResult("", one.url, one.title or "", one.page, "")
+        for one in sites.listed("bing", sent["q"])
+    ]
+    return 200, _HTML, search_page(sent["q"], listed, int(sent["first"]), PAGE_SIZE, "")
 
 
 # Google
 
-_GOOGLE_PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Google</title>
-</head><body><div id="rso"></div><script>
-let next = 0, busy = false;
-async function more() {
-  if (busy) return;
-  busy = true;
-  const text = await (await fetch('more' + location.search + '&n=' + next++)).text();
-  if (text) {
-    const script = document.createElement('script'), row = document.createElement('div');
-    script.textContent = text;
-    row.style.height = '3000px';
-    document.body.append(script);
-    document.getElementById('rso').append(row);
-  }
-  busy = !text;
-}
-addEventListener('scroll', () => {
-  if (scrollY + innerHeight > document.documentElement.scrollHeight - 400) more();
-});
-more();
-</script></body></html>"""
-
 
 def _google(sites: FourSites, sent: Fields) -> Told:
     if sites.listed("google", sent["q"]):
-        return 200, _HTML, _GOOGLE_PAGE
+        return 200, _HTML, PAGE
     none = "Your search did not match any image results."
     return 200, _HTML, f"<html><body><p>{none}</p></body></html>"
 
@@ -376,55 +338,40 @@ def _work_id(word: str, work: int) -> int:
 
 
 def _pixiv_login(_: FourSites, sent: Fields) -> Told:
-    if sent.get("refresh_token") != KEYS["PIXIV_REFRESH_TOKEN"]:
-        system = {"system": {"message": "Invalid refresh token", "code": 1508}}
-        told: dict[str, Any] = {"has_error": True, "errors": system, "error": "invalid_grant"}
-        return 400, _JSON, json.dumps(told)
-    tokens = {
-        "access_token": "access-of-the-four-sites",
-        "expires_in": 3600,
-        "refresh_token": sent["refresh_token"],
-        "token_type": "bearer",
-        "user": {"id": "1", "name": "Gleaner", "account": "gleaner"},
-    }
-    return 200, _JSON, json.dumps({**tokens, "response": tokens})
+    token = sent.get("refresh_token", "")
+    known = token == KEYS["PIXIV_REFRESH_TOKEN"]
+    status, told = account(_ACCESS, token) if known else BAD_TOKEN
+    return status, _JSON, json.dumps(told)
 
 
 def _pixiv(sites: FourSites, sent: Fields) -> Told:
-    if sent["authorization"] != "Bearer access-of-the-four-sites":
-        message = "Error occurred at the OAuth process. Error Message: invalid_grant"
-        return 400, _JSON, json.dumps({"error": {"user_message": "", "message": message}})
     works: dict[int, list[Picture]] = {}
     for one in sites.listed("pixiv", sent["word"]):
         works.setdefault(_work_of(one.number), []).append(one)
     offset = int(sent.get("offset", 0))
-    shown = [_work(pages) for pages in list(works.values())[offset : offset + PIXIV_PAGE]]
-    more = offset + PIXIV_PAGE < len(works)
-    following = f"https://app-api.pixiv.net/v1/search/illust?offset={offset + PIXIV_PAGE}"
-    told = {"illusts": shown, "next_url": following if more else None, "show_ai": True}
-    return 200, _JSON, json.dumps(told)
+    following = offset + PIXIV_PAGE
+    shown = [_work(pages) for pages in list(works.values())[offset:following]]
+    status, told = found_works(*shown, next_offset=following if following < len(works) else None)
+    if sent["authorization"] != f"Bearer {_ACCESS}":
+        status, told = EXPIRED
+    return status, _JSON, json.dumps(told)
 
 
 def _work(pages: list[Picture]) -> dict[str, Any]:
     first, *others = pages
     sheets = [{"image_urls": {"original": one.url}} for one in pages]
-    return {
-        "id": int(first.post or 0),
-        "title": first.title,
-        "type": "manga" if others else "illust",
-        "user": {"id": 7, "name": first.author, "account": "a"},
-        "tags": [{"name": first.keyword, "translated_name": "word"}],
-        "create_date": "2024-05-01T10:00:00+09:00",
-        "page_count": len(pages),
-        "width": first.width,
-        "height": 72,
-        "x_restrict": 0,
-        "illust_ai_type": 1,
-        "total_bookmarks": 10,
-        "visible": True,
-        "meta_single_page": {} if others else {"original_image_url": first.url},
-        "meta_pages": sheets if others else [],
-    }
+    return work(
+        int(first.post or 0),
+        title=first.title,
+        type="manga" if others else "illust",
+        user={"id": 7, "name": first.author, "account": "a"},
+        tags=[{"name": first.keyword, "translated_name": "word"}],
+        page_count=len(pages),
+        width=first.width,
+        height=72,
+        meta_single_page={} if others else {"original_image_url": first.url},
+        meta_pages=sheets if others else [],
+    )
 
 
 _SPEAKERS = {

@@ -15,7 +15,7 @@ from faulty_server import FaultyServer, Handler
 from tools_for_tests import picture
 
 CHUNK = 8
-_PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>cats - Google
+PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>cats - Google
 </title></head><body><noscript>Please click <a href="/retry/enablejs">here</a></noscript>
 <div id="rso"></div><div hidden>Looks like you've reached the end</div><script>
 function AF_initDataCallback() {}
@@ -23,7 +23,7 @@ let next = 0, busy = false;
 async function more() {
   if (busy) return;
   busy = true;
-  const answer = await fetch('more?n=' + next++);
+  const answer = await fetch('more?' + location.search.slice(1) + '&n=' + next++);
   const text = await answer.text();
   if (text) {
     const script = document.createElement('script');
@@ -117,7 +117,7 @@ class SmallGoogle:
     def _answer(self, h: Handler) -> None:
         parts = urlsplit(h.path)
         if parts.path == "/deep/search":
-            h.answer(200, _PAGE.encode(), Content_Type="text/html; charset=utf-8")
+            h.answer(200, PAGE.encode(), Content_Type="text/html; charset=utf-8")
         elif parts.path == "/deep/more":
             self.chunks += 1
             first = int(parse_qs(parts.query)["n"][0]) * CHUNK

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 import threading
 import time
 from pathlib import Path
@@ -15,8 +13,7 @@ from tools_for_tests import Ran, picture, run_here
 from gleanset import Dataset, Image
 from harvest.keyword import Search
 from harvest.sources import Query, Source
-
-PAGE = 35
+from pipeline.sample_site import PAGE_SIZE, SearchResult, search_page
 
 
 class SmallBing:
@@ -51,28 +48,13 @@ class SmallBing:
             self.searched.append(f"{query}:{first}")
         if first >= self.blocked_from.get(query, 10**9):
             body = "<html><title>One last step</title><div class=captcha>turnstile</div></html>"
-        elif not self.results.get(query):
-            body = f"<div>There are no results for <b>{query}</b></div>"
         else:
-            # Past the end Bing repeats its last page.
-            start = min(first - 1, (len(self.results[query]) - 1) // PAGE * PAGE)
-            shown = self.results[query][start : start + PAGE]
-            body = f"<ul class='dgControl_list'>{''.join(map(self._card, shown))}</ul>"
+            listed = [
+                SearchResult("", f"/p/{name}", f"A picture of {name}", f"/post/{name}", "")
+                for name in self.results.get(query, [])
+            ]
+            body = search_page(query, listed, first, PAGE_SIZE, self.site.url)
         h.answer(200, body.encode(), Content_Type="text/html; charset=utf-8")
-
-    def _card(self, name: str) -> str:
-        told = {
-            "murl": f"{self.site.url}/p/{name}",
-            "purl": f"{self.site.url}/post/{name}",
-            "t": f"A \ue000picture\ue001 of {name}",
-            "md5": "0",
-            "turl": "http://x",
-        }
-        marks = html.escape(json.dumps(told))
-        return (
-            f'<li><div class="iuscp isv"><div class="imgpt"><a class="iusc" m="{marks}" '
-            f'href="/images/search?expw=64&amp;exph=48"></a></div></div></li>'
-        )
 
     def _picture(self, h: Handler, name: str) -> None:
         with self.lock:

@@ -6,19 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-from faulty_server import FaultyServer
 from small_bing import SmallBing, found, names
 from tools_for_tests import ROOT, command, eventually
 
 from gleanset import Dataset
-
-
-@pytest.fixture
-def bing(site: FaultyServer) -> SmallBing:
-    made = SmallBing(site)
-    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
-    return made
 
 
 def test_the_first_pictures_are_taken_with_all_that_is_told(

@@ -53,13 +53,6 @@ class Shelf(Source):
 
 
 @pytest.fixture
-def bing(site: FaultyServer) -> SmallBing:
-    made = SmallBing(site)
-    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
-    return made
-
-
-@pytest.fixture
 def flaky(site: FaultyServer) -> SmallBing:
     """Pictures at `/p/NAME`; what `behaviours` says goes before them."""
     return SmallBing(site)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from faulty_server import FaultyServer, Handler
+from faulty_server import Handler
 from small_bing import SmallBing, found, names
 from tools_for_tests import ROOT, command, eventually
 
@@ -20,11 +20,11 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
 from harvest.downloads import DownloadRun
-from harvest.fair_share import FairShare, ImagesFound
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
 from harvest.preview import Preview, preview_searches
 from harvest.selection import ALL
+from harvest.source_worker import FairShare, ImagesFound
 from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)
@@ -52,13 +52,6 @@ class Shelf(Source):
                 yield [Candidate(url, Origin(self.name, url, url=url, query=query.text))]
         finally:
             self.threads.add(threading.get_ident())
-
-
-@pytest.fixture
-def bing(site: FaultyServer) -> SmallBing:
-    made = SmallBing(site)
-    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
-    return made
 
 
 def shelf(

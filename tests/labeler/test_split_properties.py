@@ -16,9 +16,8 @@ from gleanset.db.samples import GroupEvidence
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import MomentSizes, PartTable, allocate
-from labeler.splits.plan import SplitPlan, plan_moments
+from labeler.splits.plan import SplitPlan, held_out, plan_moments
 from labeler.splits.split_spec import SplitSpec
-from labeler.splits.sticky import held_out
 
 SEEDS = st.integers(0, 2**32)
 WISHES = st.sampled_from(

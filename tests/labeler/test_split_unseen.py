@@ -16,8 +16,7 @@ from gleanset.db.journal import MODEL, VISITOR, Choice, unseen_labels
 from gleanset.settings import SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
-from pipeline.next_step import next_step
-from pipeline.status import status
+from pipeline.status import next_step, status
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 

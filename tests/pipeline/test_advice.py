@@ -12,7 +12,7 @@ from test_next_step import Make, harvested, imported, one_class, searched, taken
 from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset
-from pipeline.next_step import next_step
+from pipeline.status import next_step
 
 PROGRAMS = {"gleanset": "pipeline"}
 NAMED = re.compile(r"\b((?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z][^;\n]*)")

@@ -21,7 +21,7 @@ from gleanset.db.restoring import cut_short
 from gleanset.records import Measured, Origin
 from labeler.sorting.session import SortingSession
 from pipeline.maintenance.gc import collect
-from pipeline.next_step import next_step
+from pipeline.status import next_step
 
 
 def house(root: Path, *words: str | Path) -> Ran:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from drawn_dataset import fill
@@ -14,12 +12,6 @@ from baseline.data.grouped_split import with_val
 from baseline.data.samples import find_examples
 from curation.moments import moments_of
 from gleanset import Dataset
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "dataset") as made:
-        yield made
 
 
 def test_a_val_that_is_there_is_left_alone(dataset: Dataset) -> None:

@@ -255,7 +255,7 @@ def test_a_full_memory_is_answered_by_smaller_passes() -> None:
     assert np.allclose(extractor(pictures), expected, atol=1e-6)
     assert extractor.batch == 4
     extractor.net.room = 0  # type: ignore[assignment]
-    with pytest.raises(UsageError, match="too little memory"):
+    with pytest.raises(UsageError, match="not even suffice for 1 picture"):
         extractor(pictures)
 
 

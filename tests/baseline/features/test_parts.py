@@ -16,9 +16,9 @@ from baseline.features.colour_backbone import ColourBackbone
 from baseline.features.features import FeatureSpec, features_of
 from baseline.features.scaling import Scaling
 from baseline.features.texture import ExpectedWeights
-from baseline.train.colour_layout_torch import ColourLayout
 from baseline.train.methods.logistic import TrainRows
 from baseline.train.methods.part_weights import choose_part_weights, weights_by_setting
+from baseline.train.networks import ColourLayout
 from curation.likeness.colour_layout import WIDTH, colour_layout
 from gleanset import Dataset
 from gleanset.errors import UsageError

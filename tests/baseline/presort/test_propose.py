@@ -7,8 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from baseline.presort.asking import oddness
-from baseline.presort.propose import PresortResult
+from baseline.presort.propose import PresortResult, oddness
 from baseline.presort.propose import propose as propose_by_moments
 from curation.likeness.recommend import BACKGROUND
 from gleanset.db.proposals import PresortedSample, PresortSample

@@ -24,7 +24,7 @@ from baseline.settings import Simple, load_preset
 from baseline.train.callbacks import TrainingCallback
 from baseline.train.loop import classifier_task, train_network
 from baseline.train.networks import build_net
-from gleanset.errors import InputUnusable
+from gleanset.errors import UsageError
 
 
 class Told(TrainingCallback):
@@ -76,7 +76,7 @@ def train(
         net = build_net(settings, 3)
     try:
         fitted = train_network(classifier_task(net, arrays, none(), settings), watch or Told())
-    except InputUnusable as error:
+    except UsageError as error:
         return {"error": error.what, "mend": error.mend}
     return {"losses": [report.train_loss for report in fitted.history]} | fitted.facts
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,6 @@ SMALL = {"size": "32"}
 """Small pictures: quick, and of no use to anybody else."""
 PARTS = ("train",) * 4 + ("test",)
 """Of five pictures a class, so that neither val nor a second moment is cut off."""
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "dataset") as made:
-        yield made
 
 
 def trials_of(dataset: Dataset) -> FoldTrials:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,12 +23,6 @@ from gleanset.errors import InputUnusable
 
 SMALL = {"size": "32", "backbone": "colours", "views": "0", "strength": "1"}
 SIZES = (2.0, 4.0, 8.0)
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "dataset") as made:
-        yield made
 
 
 def seen(random: np.random.Generator, errors: list[float], moments: int, size: int) -> Any:

@@ -22,7 +22,7 @@ from baseline.settings import Simple, load_preset
 from baseline.train.inference import network_outputs
 from baseline.train.loop import classifier_task, train_network
 from baseline.train.networks import build_net, learnt
-from gleanset.errors import InputUnusable
+from gleanset.errors import UsageError
 
 SCRIPT = Path(__file__).with_name("little_memory.py")
 PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
@@ -107,7 +107,7 @@ def test_judging_takes_fewer_pictures_at_once() -> None:
     assert np.allclose(network_outputs(net, pictures).logits, calm, atol=1e-5)
     assert (max(seen), sum(seen)) == (32, 150)
     net.extract = narrow(0)  # type: ignore[misc]
-    with pytest.raises(InputUnusable, match="not even suffice to look at one picture"):
+    with pytest.raises(UsageError, match="not even suffice for 1 picture"):
         network_outputs(net, patterns((1, 1, 0), 1))
 
 

@@ -25,8 +25,7 @@ from baseline.judge.familiarity import load_feature_scale
 from baseline.train.inference import network_outputs, outputs_familiarity
 from baseline.train.storage import load_model
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
-from baseline.use.export.agreement import alike, compare, quicker, refuse_unequal
-from baseline.use.export.export_run import export_run
+from baseline.use.export.export_run import alike, compare, export_run, quicker, refuse_unequal
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 
