@@ -261,7 +261,7 @@ def main() -> None:
                 figure = measure(command, count, site, shape, checkout)
                 if given.shape == "shards":
                     figure = replace(figure, kept=kept_in(place / "out"))
-                    shutil.rmtree(place)
+                shutil.rmtree(place)
                 if turn >= 0:
                     found.setdefault(name, []).append(figure)
     report(found)
