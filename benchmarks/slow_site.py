@@ -24,6 +24,9 @@ HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 9))
 
 # What searches for characters lead to: mostly one or two megapixels.
 Sizes = tuple[tuple[int, int], ...]
+FAULTS = ("404", "page", "truncated", "hangs")
+"""No such picture; a page that is called one; half a picture; no answer for a long time."""
+HANGS = 60.0
 SIZES: Sizes = ((800, 600), (1280, 720), (1000, 1500), (1920, 1080))
 # 62, 88, 101 and 139 kB.
 SMALL_SIZES: Sizes = ((800, 600), (960, 720), (1024, 768), (900, 1200))
@@ -46,9 +49,10 @@ def _picture(random: np.random.Generator, width: int, height: int) -> bytes:
 
 
 class _Site:
-    def __init__(self, latency: float, sizes: Sizes) -> None:
+    def __init__(self, latency: float, sizes: Sizes, faults: float) -> None:
         self._latency = latency
         self._pictures = pictures(sizes)
+        self._faults = faults
         self._under_way: Counter[str] = Counter()
         self._most: Counter[str] = Counter()
         self._asked = 0
@@ -71,21 +75,37 @@ class _Site:
         self._under_way[host] += 1
         self._most[host] = max(self._most[host], self._under_way[host])
         self._asked += 1
+        fault = fault_of(path, self._faults)
         await asyncio.sleep(self._latency)
         self._under_way[host] -= 1
+        if fault == "hangs":  # nobody is told when they give up
+            await asyncio.sleep(HANGS)
         # The path behind the end of the picture makes every file's bytes its own.
         picture = self._pictures[zlib.crc32(path.encode()) % len(self._pictures)]
-        return self._send(writer, picture + path.encode(), "image/jpeg")
+        body = picture + path.encode()
+        if fault == "404":
+            return self._send(writer, b"gone", "text/plain", "404 Not Found")
+        if fault == "page":
+            body = b"<!DOCTYPE html><title>moved</title>" + path.encode()
+        elif fault == "truncated":
+            body = path.encode().join((picture[: len(picture) // 2], b""))
+        return self._send(writer, body, "image/jpeg")
 
     @staticmethod
-    def _send(writer: asyncio.StreamWriter, body: bytes, kind: str) -> None:
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    def _send(writer: asyncio.StreamWriter, body: bytes, kind: str, status: str = "200 OK") -> None:
+        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
 
 
-def _serve(latency: float, hosts: int, sizes: Sizes, port: Queue[int]) -> None:
+def fault_of(path: str, share: float) -> str:
+    """What is wrong with an address: nothing, or for such a share of all one of `FAULTS`."""
+    number = zlib.crc32(f"{path} fault".encode())
+    return FAULTS[number % len(FAULTS)] if number / 2**32 < share else ""
+
+
+def _serve(site_of: tuple[float, Sizes, float], hosts: int, port: Queue[int]) -> None:
     async def run() -> None:
-        site = _Site(latency, sizes)
+        site = _Site(*site_of)
         first = await asyncio.start_server(site.talk, HOSTS[0], 0, backlog=1024)
         number = first.sockets[0].getsockname()[1]
         for host in HOSTS[1:hosts]:
@@ -99,12 +119,18 @@ def _serve(latency: float, hosts: int, sizes: Sizes, port: Queue[int]) -> None:
 class SlowSite:
     """The site in a process of its own; a context manager."""
 
-    def __init__(self, latency: float, hosts: int = len(HOSTS), sizes: Sizes = SIZES) -> None:
+    def __init__(
+        self,
+        latency: float,
+        hosts: int = len(HOSTS),
+        sizes: Sizes = SIZES,
+        faults: float = 0.0,
+    ) -> None:
         self._hosts = HOSTS[:hosts]
         context = multiprocessing.get_context("spawn")
         port: Queue[int] = context.Queue()  # type: ignore[assignment]
         self._process = context.Process(
-            target=_serve, args=(latency, hosts, sizes, port), daemon=True
+            target=_serve, args=((latency, sizes, faults), hosts, port), daemon=True
         )
         self._process.start()
         self.port = port.get(timeout=20)

@@ -247,13 +247,13 @@ def append_tables(root: Path, tables: dict[str, Any]) -> None:
     write_atomic(root / FILE, text.encode())
 
 
-def read_settings(root: Path) -> Settings:
-    """`dataset.toml`, over it the user's own settings, over them the environment.
+def read_settings(root: Path | None) -> Settings:
+    """`dataset.toml`, if there is a dataset, over it the user's own settings, then the environment.
 
     The environment is `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`; a list is
     written with commas (`GLEANSET_SPLIT_HOLD_OUT=source=pixiv,source=bing`) or as in TOML.
     """
-    own = read_toml(root / FILE, Settings)
+    own = Settings() if root is None else read_toml(root / FILE, Settings)
     merged = msgspec.to_builtins(own)
     user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
     if _is_there(user):

@@ -14,10 +14,11 @@ from gleanset.cli import Command, CommandJob, Result, answered, group, job_optio
 from gleanset.cli import main as run_main
 from gleanset.errors import DatasetMissing, UsageError
 from gleanset.request import options_of
+from gleanset.settings import HERE
+from harvest.frames_request import FramesRequest
 from harvest.request import (
     CheckRequest,
     FolderRequest,
-    FramesRequest,
     HarvestRequest,
     KeywordRequest,
     LoginRequest,
@@ -91,15 +92,28 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
     return carry_out(job, request)
 
 
-@commands.command(epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset")
+@commands.command(
+    epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset; or: "
+    "harvest urls list.parquet --shards OUT --format parquet"
+)
 @job_options(simulate=True, on=True)
 @options_of(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download every URL in some lists: one a line, then perhaps a tab and a hint.
 
     A .parquet, .csv or .tsv is a table with named columns; each may be compressed (.csv.gz).
+
+    With --shards OUT the pictures go straight into shards, by default without a dataset; stopped,
+    the same command goes on behind the last shard that is whole. OUT/rejected.jsonl says which
+    rows have no picture, and why.
     """
-    return carry_out(job, request)
+    if request.shards is not None and job.on not in (None, HERE):
+        raise UsageError("shards are downloaded and written here", "leave --on out")
+    if request.needs_dataset or job.simulate:
+        return carry_out(job, request)
+    request.check(job.root)
+    with _existing(job) as dataset:
+        return request.run(dataset, job.progress)
 
 
 class FramesCommand(Command):

@@ -280,6 +280,11 @@ def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]
     return result
 
 
+def is_settled(reason: str) -> bool:
+    """Return whether an address that was rejected for a reason need not be tried again."""
+    return _state_after(reason, of_the_net=True) == "rejected"
+
+
 def _state_after(reason: str, *, of_the_net: bool) -> str | None:
     """Return the state to be recorded for a rejected item; None where nothing is."""
     if not of_the_net:

@@ -27,14 +27,15 @@ from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.names import LEVEL_HELP
+from gleanset.files.shards import SHARD_SIZE_HELP, ShardFormat, ShardSize, checked_shard_size
 from gleanset.named_files import few_files, rejections_of
 from gleanset.plugins import plugin_names, plugin_words
 from gleanset.request import Count, Request, WorkerCount, several
+from gleanset.settings import NetSettings, read_settings
 from gleanset.work.progress import Progress
 from harvest.lists import check_list, known_columns
 from harvest.robots_words import WORDS, RobotsWord
 from harvest.selection import Selection, parse_range
-from harvest.video.options import SamplingTable
 
 if TYPE_CHECKING:
     from gleanset import Dataset
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
     from harvest.http import Client
     from harvest.keyword import Search
     from harvest.preview import Preview
+    from harvest.shard_folder import ShardOptions
+    from harvest.shards import RowsOfLists
     from harvest.sources import Source
-    from harvest.video.inputs import VideoInput
-    from harvest.video.sampling import Sampling
 
 Result = dict[str, object]
 NO_PROGRESS = Progress(quiet=True)
@@ -107,22 +108,27 @@ class Downloads(Request, frozen=True, kw_only=True):
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
         """Return what opens the downloader, with the dataset's settings for the net."""
-        return _client(dataset, self.allow_private, self.ignore_robots)
+        return client_of(dataset, self.allow_private, self.ignore_robots)
 
 
-def _client(
+def client_of(
     dataset: Dataset | None, allow_private: bool, ignore_robots: tuple[str, ...] = ()
 ) -> Callable[[], Client]:
-    from gleanset.settings import NetSettings
+    """Return what opens a client, with what the dataset, or the user, says of the net."""
     from harvest.http import Client, DownloadLimits
 
-    net = dataset.settings.net if dataset else NetSettings()
+    net = _net(dataset)
     return lambda: Client(
         DownloadLimits.of(net),
         allow_private=allow_private,
         contact=net.contact,
         ignore_robots=frozenset(ignore_robots),
     )
+
+
+def _net(dataset: Dataset | None) -> NetSettings:
+    """Return how the net is used; without a dataset as the user and the environment say."""
+    return dataset.settings.net if dataset else read_settings(None).net
 
 
 def source_names() -> list[str]:
@@ -349,26 +355,77 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
     limit: Annotated[Count | None, Param("Stop at that many distinct images.")] = None
     label: Label = None
+    shards: Annotated[
+        str | None,
+        Param(
+            "Write the pictures into shards in this folder, with all that is known of each; no "
+            "dataset is needed.",
+            metavar="OUT",
+            path=True,
+        ),
+    ] = None
+    format: Annotated[
+        ShardFormat, Param("Of shards: tar as WebDataset has it, or tables.", show_default=True)
+    ] = "webdataset"
+    shard_size: Annotated[
+        str,
+        Param(SHARD_SIZE_HELP, metavar="SIZE|N", parse=checked_shard_size, show_default=True),
+    ] = "100MB"
+    catalogue: Annotated[bool, Param("Of shards: take the pictures into the dataset as well.")] = (
+        False
+    )
 
     @property
     def files(self) -> list[Path]:
         """The lists."""
         return list(map(Path, several(self.file)))
 
+    @property
+    def needs_dataset(self) -> bool:
+        """Whether pictures are taken into a dataset."""
+        return self.shards is None or self.catalogue
+
     def check(self, root: Path) -> None:
-        """Raise what is wrong with the beginning of a list, as `check_list`."""
+        """Raise what is wrong with the beginning of a list, as `check_list`, or with `shards`."""
         for file in self.files:
             check_list(file, self.columns)
+        if self.shards is None:
+            if self.catalogue or self.format != "webdataset":
+                raise UsageError("--format and --catalogue are about shards", "add --shards OUT")
+            return
+        if "://" in self.shards:
+            raise UsageError(f"shards are written into a folder, not to {self.shards}")
+        from harvest.shard_folder import check_folder
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
-        """Download."""
+        rows, options = self._sharded()
+        check_folder(options, rows.digest())
+
+    def _sharded(self) -> tuple[RowsOfLists, ShardOptions]:
+        from harvest.shard_folder import ShardOptions
+        from harvest.shards import RowsOfLists
+
+        rows = RowsOfLists(tuple(self.files), self.label, self.columns)
+        size = ShardSize.parse(self.shard_size)
+        return rows, ShardOptions(Path(self.shards or ""), size, self.format, self.limit)
+
+    def run(self, dataset: Dataset | None, progress: Progress = NO_PROGRESS) -> Result:
+        """Download; without a dataset into shards."""
         from harvest.downloads import DownloadRun
+
+        run = DownloadRun(self.client(dataset), progress)
+        if self.shards is not None:
+            from harvest.shards import harvest_to_shards
+
+            requests = _net(dataset).threads
+            into = dataset if self.catalogue else None
+            return harvest_to_shards(*self._sharded(), run, requests, into)
         from harvest.urls import harvest_urls
 
+        assert dataset is not None, "it is asked for"
         return harvest_urls(
             dataset,
             self.files,
-            DownloadRun(self.client(dataset), progress),
+            run,
             label=self.label,
             columns=self.columns,
             limit=self.limit,
@@ -376,8 +433,10 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show the addresses that were not visited yet, should all be images."""
-        from harvest.preview import preview_urls
+        from harvest.preview import preview_rows, preview_urls
 
+        if self.shards is not None:
+            return preview_rows(view, *self._sharded())
         return preview_urls(view, self.files, self.label, self.limit, self.columns)
 
 
@@ -489,75 +548,6 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         )
 
 
-class FramesRequest(SamplingTable, frozen=True, kw_only=True):
-    """`harvest frames`: frames of videos, which are files, folders, patterns or addresses."""
-
-    COMMAND: ClassVar[str] = "harvest frames"
-
-    videos: Annotated[tuple[str, ...], Param(metavar="VIDEO|DIR|URL...", argument=True, path=True)]
-    label: Label = None
-    workers: Workers = None
-    allow_private: AllowPrivate = False
-
-    def check(self, root: Path) -> None:
-        """Raise `UsageError` for options that make no sense, `InputUnusable` without videos.
-
-        Addresses are not asked.
-        """
-        self.sampling()
-        check_videos(self.videos, root, self.COMMAND)
-
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
-        """Sample the frames."""
-        from harvest.frames import harvest_frames
-
-        sampling = self.sampling()
-        return harvest_frames(
-            dataset,
-            video_inputs(self.videos, dataset.root, dataset, sampling, self.allow_private),
-            sampling,
-            label=self.label,
-            workers=self.workers or 0,
-            progress=progress,
-        )
-
-    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show the videos that would be sampled, and about what that gives."""
-        from harvest.preview import preview_frames
-
-        sampling = self.sampling()
-        inputs = video_inputs(self.videos, root, dataset, sampling, self.allow_private)
-        return preview_frames(view, dataset, sampling, inputs)
-
-
-def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
-    """Raise `UsageError` where none is named, `InputUnusable` where there is none."""
-    from harvest.video.inputs import find_inputs, is_address
-
-    if not videos:
-        raise UsageError("no video is named", f"write for instance: {command} ~/episodes")
-    find_inputs([video for video in videos if not is_address(video)], root)
-
-
-def video_inputs(
-    videos: tuple[str, ...],
-    root: Path,
-    dataset: Dataset | None,
-    sampling: Sampling,
-    allow_private: bool,
-) -> list[VideoInput]:
-    """Return the inputs that `videos` mean, for a dataset at `root`."""
-    from harvest.video.inputs import find_inputs, is_address
-
-    if not any(map(is_address, videos)):
-        return find_inputs(videos, root)
-    # Only here: what the web needs takes as long to load as all the rest.
-    from harvest.video.remote import all_inputs
-
-    client = _client(dataset, allow_private)
-    return all_inputs(videos, dataset, root, sampling.settings, client)
-
-
 class RetryRequest(Downloads, frozen=True, kw_only=True):
     """`harvest retry`: what failed before, from lists and searches."""
 
@@ -579,7 +569,7 @@ class CheckRequest(Request, frozen=True, kw_only=True):
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
         """Return what opens the client; a page that is asked for once needs no manners more."""
-        return _client(dataset, self.allow_private)
+        return client_of(dataset, self.allow_private)
 
 
 class LoginRequest(Request, frozen=True, kw_only=True):

@@ -11,7 +11,8 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
-from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
+from harvest.frames_request import FramesRequest
+from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.sources import source_named
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import Recipe

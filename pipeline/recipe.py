@@ -14,7 +14,8 @@ from baseline.request import TrainRequest
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
-from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
+from harvest.frames_request import FramesRequest
+from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from labeler.balance import BalanceSettings
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -250,8 +251,13 @@ def _sync_folders(folders: set[Path]) -> None:
         _sync(*folders)
     elif folders:
         # The disk answers what waits at the same time at once: a tenth of the time in a row.
-        with ThreadPoolExecutor(_SYNCS) as pool:
-            list(pool.map(_sync, folders))
+        list(_sync_threads().map(_sync, folders))
+
+
+@cache
+def _sync_threads() -> ThreadPoolExecutor:
+    """Return threads that are kept: each batch needs them, and to start some takes long."""
+    return ThreadPoolExecutor(_SYNCS)
 
 
 def _sync(folder: Path) -> None:

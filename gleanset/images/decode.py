@@ -16,6 +16,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, jxl_size, plugin_format
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+_PLUGINS = {"WEBP": "WebP"}
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 100_000_000
 MAX_FRAMES = 10_000
@@ -35,7 +37,8 @@ _OTHER_ENDINGS = ("jpg", "jpe", "jfif", "tif", "heic", "heif", "jxl")
 ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_ENDINGS))
 """How names of pictures end, in lower case: only a first guess, what is inside decides."""
 
-Image.init()
+for _name in FORMATS:
+    import_module(f"PIL.{_PLUGINS.get(_name, _name.title())}ImagePlugin")
 # Pillow's own guards, for pictures inside pictures that our check of the size cannot see.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)

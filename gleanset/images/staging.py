@@ -7,9 +7,15 @@ from pathlib import Path
 
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
-from gleanset.images.decode import MAX_BYTES
-from gleanset.images.measure import measure
 from gleanset.records import Measured
+
+
+def measured(data: bytes) -> Measured:
+    """Return what one decoding pass tells of a picture. Raises `Unreadable`."""
+    # What that needs takes a third of a start-up to load: meanwhile the first pictures come.
+    from gleanset.images.measure import measure
+
+    return measure(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +26,9 @@ class StageBytes:
 
     def __call__(self, data: bytes) -> Measured:
         """Raises `Unreadable` for anything that is not a whole picture we take."""
-        measured = measure(data)
-        self.store.stage(measured.sha256, measured.format, data)
-        return measured
+        picture = measured(data)
+        self.store.stage(picture.sha256, picture.format, data)
+        return picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,8 @@ class StageFile:
     @staticmethod
     def read(path: Path) -> bytes:
         """Return the bytes of a file that may be a picture. Raises `Unreadable`."""
+        from gleanset.images.decode import MAX_BYTES
+
         try:
             if path.is_dir():
                 raise Unreadable("cannot be read", "a folder that may not be listed")

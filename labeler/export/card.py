@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from curation.moments import moments_of
@@ -12,6 +12,7 @@ from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import CropMethod, crop_methods
+from gleanset.db.journal import MODEL, PERSON, VISITOR, giver_of, label_provenances
 from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from labeler.export.item import ExportItem
@@ -23,6 +24,13 @@ from labeler.export.ways import UNCHANGED
 UNKNOWN = "unknown"
 MOST_COMPARED = 50_000
 """Of an export with more samples, a card does not look for moments again."""
+_GIVEN = {
+    PERSON: "given or looked at by a person",
+    "hint": "taken over from a search or the name of a folder",
+    "import": "that came with imported pictures",
+    MODEL: "proposed by a model and accepted without a look",
+    VISITOR: "claimed by visitors of a page and accepted without a look",
+}
 _SUCH = "(one scene, one post or group, one picture found twice)"
 """What a moment is."""
 
@@ -52,6 +60,7 @@ class CardFacts:
         self.licences: Counter[str] = Counter()
         self.methods: Counter[CropMethod] = Counter()
         self.split_of: dict[str, str] = {}
+        self.endings: set[str] = set()
 
     def add(self, db: Connection, items: Sequence[ExportItem]) -> None:
         """Count items whose files no other call tells of."""
@@ -77,6 +86,7 @@ class CardFacts:
             self.changes[item.changes] += 1
             self.say_where += item.says_where
             self.turned += item.turned
+            self.endings.add(item.path.rpartition(".")[2])
 
     def result(self, failed: Mapping[str, str]) -> dict[str, object]:
         """Return what a command says; `failed` are pictures that could not be read, and why."""
@@ -99,6 +109,11 @@ class CardFacts:
     def notes(self) -> list[str]:
         """What a person has to know before using the export, as sentences."""
         return [*_of_metadata(self), *_of_undecided(self), *_of_yolo(self)]
+
+    @property
+    def known_licences(self) -> set[str]:
+        """The licences that some picture has."""
+        return self.licences.keys() - {UNKNOWN}
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -145,24 +160,47 @@ def _of_yolo(facts: CardFacts) -> Iterator[str]:
 
 def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
     """Return the card in Markdown, with the front matter that the Hugging Face hub reads."""
-    name, settings, options = dataset.name, dataset.settings, facts.options
+    name, settings = dataset.name, dataset.settings
     parts = [
         front_matter(name, facts),
         f"# {_plain(name)}",
         *([_plain(settings.description)] if settings.description else []),
-        f"{_what(facts)} of {len(facts.labels)} classes, collected "
-        f"{'' if options.no_split else 'and split '}with Gleanset. {_moments(dataset, facts)}",
-        "## Classes and splits\n\n" + _class_table(facts),
-        "## Reading it\n\n" + _read_back(facts),
-        "## Sources\n\n" + _counted(facts.sources, "source"),
-        "## Licences\n\n"
-        + _counted(facts.licences, "licence")
-        + "\n\nAuthor, licence and page of every file, and what was changed of it: `LICENSES.csv`.",
-        "## How it was made\n\n" + _made(dataset, facts, options),
-        "## Known limits\n\n" + _limits(facts),
-        *([f"## Contact\n\n{_plain(settings.contact)}"] if settings.contact else []),
+        "## General information",
+        f"{described_as(facts)} {_moments(dataset, facts)}",
+        f"- Made by: {_plain(settings.contact or 'not said')}\n"
+        f"- Task: {_task(facts).replace('-', ' ')}\n"
+        f"- Licences: {_plain(', '.join(sorted(facts.licences)))} (each picture has its own)\n"
+        "- For programs: `croissant.json` ([Croissant](https://mlcommons.org/croissant) 1.0)",
+        "## Structure",
+        _class_table(facts),
+        _read_back(facts),
+        "## Sources",
+        _counted(facts.sources, "source"),
+        _counted(facts.licences, "licence"),
+        "Author, licence and page of every file, and what was changed of it: `LICENSES.csv`.",
+        "## Processing",
+        _listed(processing_lines(dataset, facts)),
+        "## Annotations",
+        _listed(annotation_lines(dataset, facts)),
+        "## Personal information and known limits",
+        _listed(limit_lines(facts)),
+        *(["## Contact", _plain(settings.contact)] if settings.contact else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def described_as(facts: CardFacts) -> str:
+    """Return what an export is, in a sentence."""
+    split = "" if facts.options.no_split else "and split "
+    return f"{_what(facts)} of {len(facts.labels)} classes, collected {split}with Gleanset."
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {_plain(line)}" for line in lines)
+
+
+def _task(facts: CardFacts) -> str:
+    return "object-detection" if facts.options.boxed else "image-classification"
 
 
 def _read_back(facts: CardFacts) -> str:
@@ -232,24 +270,37 @@ def _copies(searched: int, samples: int) -> str:
     return f"Near copies were looked for in {searched:,} of {count(samples, 'sample')} only."
 
 
-def _made(dataset: Dataset, facts: CardFacts, options: ExportOptions) -> str:
+def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
+    """Yield who gave how many of the labels."""
+    if facts.items > MOST_COMPARED:
+        yield "who gave the labels was not counted"
+        return
+    provenances = label_provenances(dataset.db)
+    givers = Counter(giver_of(provenances.get(key, "")) for key in facts.split_of)
+    for giver, number in sorted(givers.items(), key=lambda pair: (-pair[1], pair[0])):
+        yield f"{count(number, 'label')} {_GIVEN[giver]}"
+
+
+def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
+    """Yield what was done to the pictures."""
+    options = facts.options
     size = options.size or "as large as they are"
     methods = [replace(method, samples=samples) for method, samples in facts.methods.items()]
     methods.sort(key=lambda one: (-one.samples, one.detector, one.settings, one.cut))
-    lines = [
-        *(f"- {method.words}" for method in methods),
-        f"- split: {'none' if options.no_split else dataset.samples.split_settings() or 'by hand'}",
-        f"- export: {options.made_as}, pictures {size}" + (", grey" if options.grayscale else ""),
-        *(f"- files: {_changed(number, what)}" for what, number in sorted(facts.changes.items())),
-    ]
+    yield from (method.words for method in methods)
+    split = "none" if options.no_split else dataset.samples.split_settings() or "by hand"
+    yield f"split: {split}"
+    yield f"export: {options.made_as}, pictures {size}" + (", grey" if options.grayscale else "")
+    yield from (
+        f"files: {_changed(number, what)}" for what, number in sorted(facts.changes.items())
+    )
     balanced = Balances(dataset.db).settings()
     if options.balances and balanced and not balanced.startswith("method=off"):
-        lines.append(f"- train is balanced: {balanced}")
+        yield f"train is balanced: {balanced}"
     if facts.snapshot:
-        lines.append(f"- snapshot: {_plain(snapshot_words(facts.snapshot))}")
+        yield f"snapshot: {snapshot_words(facts.snapshot)}"
     if options.licences:
-        lines.append(f"- only pictures with a licence like {', '.join(options.licences)}")
-    return "\n".join(lines)
+        yield f"only pictures with a licence like {', '.join(options.licences)}"
 
 
 def _changed(number: int, what: str) -> str:
@@ -257,18 +308,17 @@ def _changed(number: int, what: str) -> str:
     return f"{count(number, 'picture')}, {came if what == UNCHANGED else what}"
 
 
-def _limits(facts: CardFacts) -> str:
+def limit_lines(facts: CardFacts) -> Iterator[str]:
+    """Yield what a user of an export should know, in sentences."""
     counts: Counter[str] = Counter()
     for (label, _), number in facts.counts.items():
         counts[label] += number
-    lines = [
-        f"- {facts.unknown} of {facts.items} pictures have no known licence.",
-        f"- Classes have from {min(counts.values())} to {max(counts.values())} pictures.",
-    ]
-    lines += [f"- {_plain(note)}." for note in facts.notes]
+    yield f"{facts.unknown} of {facts.items} pictures have no known licence."
+    yield f"Classes have from {min(counts.values())} to {max(counts.values())} pictures."
+    yield from (f"{note}." for note in facts.notes)
     if facts.made:
-        lines.append(f"- {facts.made} pictures are said by their source to be made by a model.")
-    return "\n".join(lines)
+        yield f"{facts.made} pictures are said by their source to be made by a model."
+    yield "Whether pictures show people, and whether these agreed to it, was not looked at."
 
 
 def _plain(text: str) -> str:
@@ -293,16 +343,14 @@ HUB_LICENCES = frozenset(
 
 def front_matter(name: str, facts: CardFacts) -> str:
     """Return it: name, licence, task, which files are which split, what columns they have."""
-    options = facts.options
     bounds = (1_000, 10_000, 100_000, 1_000_000)
     words = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "n>1M")
     size = words[sum(facts.items >= bound for bound in bounds)]
     quoted = name.replace("\\", "").replace('"', "'")
-    task = "object-detection" if options.boxed else "image-classification"
     lines = [
         f'pretty_name: "{quoted}"',
         *_front_licence(facts.licences),
-        f"task_categories:\n- {task}",
+        f"task_categories:\n- {_task(facts)}",
         f"size_categories:\n- {size}",
     ]
     if files := list(_data_files(facts)):

@@ -13,7 +13,8 @@ from gleanset import Dataset
 from gleanset.plugins import answerable
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
-from labeler.export.card import CardFacts, dataset_card
+from labeler.export.card import CardFacts
+from labeler.export.croissant import write_about
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
@@ -81,7 +82,7 @@ def export(
             with answerable("exports", options.format):
                 options.form.write(folder, written)
         write_licences(folder, written)
-        (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
+        write_about(dataset, folder, facts)
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
         facts_of_all: dict[str, Any] = {**options.recorded, "caption": options.template}
         facts_of_all |= {"no_split": options.no_split, "snapshot": snapshot, "pictures": shown}

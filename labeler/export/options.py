@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from math import inf
 from typing import Annotated, ClassVar, Literal, get_args
 
 from gleanset.completion import one_of
 from gleanset.config import Param
 from gleanset.errors import UsageError
+from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize, checked_shard_size
 from gleanset.plugins import made_by, plugin_words
 from gleanset.request import Request
 from labeler.export.formats import FORMS, format_named, format_names
@@ -25,10 +25,9 @@ SHARDED = tuple(name for name, form in FORMS.items() if form.pictures == "shards
 BOXED = tuple(name for name, form in FORMS.items() if form.pictures == "whole")
 """Whole pictures with boxes; all other formats have a picture for each sample."""
 CAPTIONED = ("captions", "captions-whole")
-SHARD_BYTES = 1_000_000_000
+SHARD_SIZE = "1GB"
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = get_args(Names)
-_NUMBER = re.compile(r"[1-9]\d{0,8}")
 
 
 def _checked_format(name: str) -> str:
@@ -39,12 +38,6 @@ def _checked_format(name: str) -> str:
 def checked_size(text: str) -> str:
     """Return a size as it is kept: 120x120. Raises `UsageError`."""
     return "x".join(map(str, parse_size(text) or ()))
-
-
-def _checked_shards(text: str) -> str:
-    if not _NUMBER.fullmatch(text):
-        parse_bytes(text)
-    return text
 
 
 class ExportOptions(Request, frozen=True, kw_only=True):
@@ -126,10 +119,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     shard_size: Annotated[
         str | None,
         Param(
-            "About the size of a shard, such as 500MB, or how many pictures it has: 10000. "
-            "Default: 1GB.",
+            f"{SHARD_SIZE_HELP} Default: {SHARD_SIZE}.",
             metavar="SIZE|N",
-            parse=_checked_shards,
+            parse=checked_shard_size,
         ),
     ] = None
 
@@ -225,15 +217,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         return self.form.pictures == "whole"
 
     @property
-    def bytes_of_shard(self) -> float:
-        """About how many bytes a shard has at most; any number where its pictures are counted."""
-        return inf if self.pictures_of_shard else parse_bytes(self.shard_size) or SHARD_BYTES
-
-    @property
-    def pictures_of_shard(self) -> int | None:
-        """How many pictures a shard has at most, where that was asked for."""
-        text = self.shard_size or ""
-        return int(text) if _NUMBER.fullmatch(text) else None
+    def size_of_shard(self) -> ShardSize:
+        """How large a shard becomes at most."""
+        return ShardSize.parse(self.shard_size or SHARD_SIZE)
 
     @property
     def sides(self) -> tuple[int, int] | None:
@@ -266,20 +252,3 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if not all(1 <= side <= 10_000 for side in sides):
         raise UsageError(f"{text!r} is not a size", "write for instance 120x120")
     return sides
-
-
-_UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-
-
-def parse_bytes(text: str | None) -> int | None:
-    """'1GB', '500 MB' or '256MiB' as a number of bytes. Raises `UsageError`."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower())
-    size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
-    if not 1_000 <= size <= 10**13:
-        raise UsageError(
-            f"{text!r} is no size of a shard",
-            "write for instance 500MB, or 10000 for so many pictures",
-        )
-    return size

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gleanset.files.parquet import Column
+from gleanset.files.shards import dtype_of
 from labeler.export.item import ExportItem
 
 SPLITS = ("train", "val", "test")
@@ -21,6 +23,8 @@ LICENCE = (
     "title",
     "changes",
     "original_path",
+    "label",
+    "split",
 )
 """What a manifest and LICENSES.csv say of each picture, besides the name of its file."""
 
@@ -84,13 +88,8 @@ def _row(item: ExportItem) -> dict[str, str | float]:
     }
 
 
-INSIDE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "string"}}
-"""A picture in the file itself."""
 BESIDE: Mapping[str, Column] = {"file_name": "string"}
 """A picture by its path from the table on; `datasets` calls the column `image`."""
-
-_TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
-_DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
 
 
 def table_row(facts: Mapping[str, object], *more: str) -> dict[str, object]:
@@ -100,26 +99,8 @@ def table_row(facts: Mapping[str, object], *more: str) -> dict[str, object]:
     return named | rest | dict.fromkeys(more, "")
 
 
-def table_columns(
-    picture: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str]
-) -> tuple[dict[str, Column], dict[str, str]]:
-    """Return the columns of a table whose rows are like `row`, and what its schema says besides."""
-    plain = {name: _TYPES[type(value)] for name, value in row.items()}
-    features: dict[str, object] = (
-        {"image": {"_type": "Image"}} if picture is INSIDE else {"file_name": _value("string")}
-    )
-    features |= {name: _value(kind) for name, kind in plain.items()}
-    features["label"] = {"names": list(classes), "_type": "ClassLabel"}
-    said = json.dumps({"info": {"features": features}}, ensure_ascii=False)
-    return {**picture, **plain}, {"huggingface": said}
-
-
-def _value(kind: str) -> dict[str, object]:
-    return {"dtype": _DTYPES[kind], "_type": "Value"}
-
-
 def feature_lines(row: Mapping[str, object], classes: Sequence[str]) -> Iterator[str]:
-    """Yield the same as YAML, as the front matter of a card has it."""
+    """Yield the columns of such rows as YAML, as the front matter of a card has them."""
     yield from ("dataset_info:", "  features:", "  - name: image", "    dtype: image")
     for name, value in row.items():
         yield f"  - name: {name}"
@@ -128,7 +109,7 @@ def feature_lines(row: Mapping[str, object], classes: Sequence[str]) -> Iterator
             for number, label in enumerate(classes):
                 yield f"          '{number}': {json.dumps(label, ensure_ascii=False)}"
         else:
-            yield f"    dtype: {_DTYPES[_TYPES[type(value)]]}"
+            yield f"    dtype: {dtype_of(value)}"
 
 
 def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
@@ -136,9 +117,13 @@ def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
     what was changed of it, as many licences ask to be told.
     """
     numbers = class_numbers(items)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        labels[item.path].add(str(item.sample.label))
     rows = (
-        {"file": path, **told_of(item, numbers, folds=False)}
+        {"file": path, **told_of(item, numbers, folds=False), "label": ", ".join(sorted(inside))}
         for path, item in sorted({item.path: item for item in items}.items())
+        if (inside := labels[path])
     )
     write_sheet(folder / LICENCES, ("file", *LICENCE[1:]), rows)  # without the hash
 

@@ -28,7 +28,8 @@ from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Rejection, Sample
 from gleanset.work.pool import Outcome, run_over
 from gleanset.work.progress import Progress
-from labeler.export.card import CardFacts, dataset_card
+from labeler.export.card import CardFacts
+from labeler.export.croissant import write_about
 from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
@@ -113,11 +114,11 @@ def cut_into_shards(
     opened: dict[str, list[ExportItem]] = {}
     taken: Counter[str] = Counter()
     weight: dict[str, float] = {}
+    limit = options.size_of_shard
     for item in items:
         split, size = str(item.sample.split), sizes.of(item)
         chosen = opened.setdefault(split, [])
-        too_heavy = weight.get(split, 0.0) + size > options.bytes_of_shard
-        if chosen and (too_heavy or len(chosen) == options.pictures_of_shard):
+        if chosen and not limit.has_room(len(chosen), weight.get(split, 0.0) + size):
             yield Shard(f"{split}-{taken[split]:06}", split, tuple(chosen))
             taken[split] += 1
             chosen.clear()
@@ -155,7 +156,7 @@ class ShardWriter:
         """Return the hash of all that a shard is to hold, as its manifest has it."""
         facts = shard.facts(self.classes, self.folds)
         shows = [item.digest(self.options.pixels) for item in shard.items]
-        what = json.dumps([self.options.made_as, list(self.classes), shows, facts])
+        what = json.dumps([self.options.made_as, LICENCE, list(self.classes), shows, facts])
         return hashlib.sha256(what.encode()).hexdigest()
 
     def _kept(self, place: Path, name: str, manifest: ShardManifest) -> ShardManifest:
@@ -418,7 +419,8 @@ def _finish(
         for summaries in manifest.pictures
     )
     write_sheet(folder / LICENCES, ("shard", "file", *LICENCE), pictures)
-    (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
+    files = {manifest.shard: manifest.sha256 for manifest in _manifests(folder, shards)}
+    write_about(dataset, folder, facts, files)
     mark(folder, {"format": options.format, "snapshot": facts.snapshot, "pictures": {}})
 
 

@@ -11,7 +11,8 @@ from facecrop.request import checked_detector, complete_detector
 from gleanset.config import Param
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
-from harvest.request import NO_PROGRESS, AllowPrivate, check_videos, video_inputs
+from harvest.frames_request import check_videos, video_inputs
+from harvest.request import NO_PROGRESS, AllowPrivate
 from harvest.video.options import End, Start, time_range
 from harvest.video.sampling import Sampling
 

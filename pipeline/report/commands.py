@@ -24,7 +24,8 @@ from gleanset.db.statistics import SampledVideo, ScanCount, SourceRequest, Stati
 from gleanset.errors import UsageError
 from gleanset.html.words import count
 from gleanset.settings import CropSettings
-from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
+from harvest.frames_request import FramesRequest
+from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.sources import Source, source_named
 from harvest.video.inputs import is_address
 from harvest.video.options import SamplingTable

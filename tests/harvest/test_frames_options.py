@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import harvest.cli
 from gleanset.errors import DiskFull, UsageError
 from harvest.cli import frames
-from harvest.request import FramesRequest
+from harvest.frames_request import FramesRequest
 from harvest.video.disk_estimate import VideoLength, check_space
 from harvest.video.options import parse_time
 from harvest.video.sampling import SIMILAR, Sampling

@@ -23,10 +23,11 @@ from gleanset.records import Candidate
 from gleanset.request import Request
 from gleanset.settings import NetSettings, Settings
 from gleanset.work.progress import Progress
+from harvest.frames_request import FramesRequest
 from harvest.http import Client
 from harvest.keyword import searches
 from harvest.preview import Preview, preview_searches
-from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
+from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.selection import ALL
 from harvest.sources import Bing, Query
 from harvest.video.sampling import Sampling

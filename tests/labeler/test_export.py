@@ -26,7 +26,7 @@ from labeler.export.plan import plan_export
 from labeler.export.tree import MARKER
 
 ROOT = Path(__file__).parents[2]
-CARD = ("README.md", "LICENSES.csv")
+CARD = ("README.md", "LICENSES.csv", "croissant.json")
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 

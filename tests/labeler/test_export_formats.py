@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
+from labeler.export.croissant import CROISSANT
 from labeler.export.formats import FORMS
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, parse_size
@@ -202,6 +204,101 @@ def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) ->
 def card_of(dataset: Dataset, out: Path, **options: Any) -> str:
     run(dataset, out, **options)
     return (out / "README.md").read_text(encoding="utf-8")
+
+
+def described(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
+    run(dataset, out, **options)
+    told = json.loads((out / CROISSANT).read_text(encoding="utf-8"))
+    assert isinstance(told, dict)
+    return told
+
+
+@pytest.mark.parametrize("format_", FORMS)
+def test_every_form_says_for_programs_what_is_in_it(
+    dataset: Dataset, tmp_path: Path, format_: str
+) -> None:
+    told = described(dataset, out := tmp_path / "out", format=format_)
+    records = {one["name"]: one for one in told["recordSet"]}
+    rows = {
+        row["classes/name"]: {split: row[f"classes/{split}"] for split in SPLITS}
+        for row in records["classes"]["data"]
+    }
+    assert {(s, name): n for name, of in rows.items() for s, n in of.items()} == wanted(dataset)
+    counted = {
+        what: {row[f"{what}/name"]: row[f"{what}/pictures"] for row in records[what]["data"]}
+        for what in ("splits", "licences", "sources")
+    }
+    assert counted["splits"] == Counter(str(s.split) for s in dataset.samples.in_splits())
+    assert counted["sources"] == {"flickr": sum(wanted(dataset).values())}
+    assert counted["licences"].keys() == {"CC-BY-4.0", "all rights reserved", "unknown"}
+    assert told["license"] == ["CC-BY-4.0", "all rights reserved"]
+    files = {one["@id"]: one for one in told["distribution"]}
+    for name, one in files.items():
+        if "sha256" in one:
+            data = (out / one["contentUrl"]).read_bytes()
+            assert one["sha256"] == hashlib.sha256(data).hexdigest(), name
+    assert told["rai:dataCollection"] == f"flickr: {sum(wanted(dataset).values())}"
+
+
+# What it depends on leaves files open, and warns of itself.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("format_", FORMS)
+def test_mlcroissant_validates_every_form_and_reads_its_pictures(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    # By itself it keeps what it unpacked by the name of a tar, also for the next export.
+    extract = import_module("mlcroissant._src.operation_graph.operations.extract")
+    monkeypatch.setattr(extract, "EXTRACT_PATH", type(extract.EXTRACT_PATH)(tmp_path / "unpacked"))
+    run(dataset, tmp_path / "out", format=format_)
+    read = mlcroissant.Dataset(str(tmp_path / "out" / CROISSANT))
+    assert read.metadata.issues.errors == set()
+    rows = [
+        {name.removeprefix("pictures/"): value for name, value in row.items()}
+        for row in read.records("pictures")
+    ]
+    found = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
+    if FORMS[format_].pictures == "whole":
+        in_pictures = {(s.image, str(s.split), str(s.label)) for s in dataset.samples.in_splits()}
+        assert found == Counter((split, label) for _, split, label in in_pictures)
+    else:
+        assert found == wanted(dataset)
+    assert all(row["image"].width > 1 for row in rows)
+    licences = {(row["licence"] or b"").decode() for row in rows}
+    assert licences == {licence or "" for licence in LICENCES}
+    assert {row["source"] for row in rows} == {b"flickr"}
+    assert all(row["page"].startswith(b"http://h/p/") for row in rows)
+
+
+def test_without_splits_pictures_have_classes_alone(dataset: Dataset, tmp_path: Path) -> None:
+    told = described(dataset, tmp_path / "out", no_split=True)
+    records = {one["name"]: one for one in told["recordSet"]}
+    numbers = {row["classes/name"]: row["classes/all"] for row in records["classes"]["data"]}
+    assert numbers == Counter(str(s.label) for s in dataset.samples.in_splits())
+    assert "splits" not in records
+
+
+def test_the_card_answers_what_public_templates_ask(empty: Dataset, tmp_path: Path) -> None:
+    about = {"description": "Two animals, *drawn*.", "contact": "ana@example.org"}
+    empty.settings = msgspec.structs.replace(empty.settings, **about)
+    origin = Origin("bing", "1", licence="CC0")
+    put(empty, encoded(picture(1)), "", [], label="cat", split="train", origin=origin)
+    card = card_of(empty, tmp_path / "out")
+    asked = ("General information", "Structure", "Sources", "Processing", "Annotations")
+    assert re.findall("^## (.*)$", card, re.MULTILINE) == [
+        *asked,
+        "Personal information and known limits",
+        "Contact",
+    ]
+    for words in (
+        "- Made by: ana@example.org",
+        "- Task: image classification",
+        "- 1 label given or looked at by a person",
+        "- files: 1 picture, byte for byte as it came",
+        "| bing | 1 | 100 % |",
+        "Two animals, \\*drawn\\*.",
+    ):
+        assert words in card, words
 
 
 def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path) -> None:

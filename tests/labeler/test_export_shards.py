@@ -24,8 +24,9 @@ from tools_for_tests import ROOT, command
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.shards import ShardSize
 from labeler.export.job import export
-from labeler.export.options import ExportOptions, parse_bytes
+from labeler.export.options import ExportOptions
 
 SPLITS = ("train", "val", "test")
 FORMATS = ("webdataset", "parquet")
@@ -227,13 +228,13 @@ def test_a_lost_picture_is_named_and_comes_when_it_is_back(empty: Dataset, tmp_p
 
 
 def test_sizes_are_read_with_their_units() -> None:
-    assert [parse_bytes(text) for text in ("1GB", "500 mb", "2MiB", "1.5k", None)] == [
-        10**9,
-        500 * 10**6,
-        2 * 2**20,
-        1500,
-        None,
+    assert [ShardSize.parse(text) for text in ("1GB", "500 mb", "2MiB", "1.5k", "3")] == [
+        ShardSize(bytes=10**9),
+        ShardSize(bytes=500 * 10**6),
+        ShardSize(bytes=2 * 2**20),
+        ShardSize(bytes=1500),
+        ShardSize(pictures=3),
     ]
-    for wrong in ("", "GB", "-1GB", "1XB", "3", "1e9", "99999TB"):
+    for wrong in ("", "GB", "-1GB", "1XB", "0", "1e9", "99999TB"):
         with pytest.raises(UsageError, match="no size"):
-            parse_bytes(wrong)
+            ShardSize.parse(wrong)

@@ -8,23 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gleanset.files.shards import Put, ShardRecord
 from labeler.export.item import ExportItem
 
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """One sample in a shard: the name of its picture there, the bytes of it, what is told."""
-
-    file: str
-    data: bytes
-    facts: Mapping[str, object]
-
+__all__ = ["ENDING", "ExportFormat", "OpenShard", "Pictures", "Put", "ShardRecord"]
 
 Pictures = Literal["class folders", "whole", "shards"]
 """How they lie in an export: see `ExportFormat`."""
 ENDING = r"\.[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?"
 """What shards may end in."""
-Put = Callable[[ShardRecord], None]
 OpenShard = Callable[[Path, Sequence[str], Mapping[str, object]], AbstractContextManager[Put]]
 """Gives what puts records into a new file: of its path, the classes, and what one record tells."""
 

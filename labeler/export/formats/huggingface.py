@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from gleanset.files.parquet import ROWS, parquet_file, pyarrow
-from labeler.export.formats.base import ExportFormat, Put, ShardRecord
+from gleanset.files.shards import INSIDE, Put, open_parquet, table_columns
+from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
-from labeler.export.rows import (
-    BESIDE,
-    INSIDE,
-    by_split,
-    class_numbers,
-    table_columns,
-    table_row,
-    told_of,
-    with_folds,
-)
+from labeler.export.rows import BESIDE, by_split, class_numbers, table_row, told_of, with_folds
 
 METADATA = "metadata.parquet"
 """What the ImageFolder of `datasets` looks for beside pictures."""
-GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
-"""A row group of Parquet is closed at so many rows, or bytes of pictures: readers that stream hold
-one in memory."""
 _READING = (
     "import os\n\nfrom datasets import load_dataset\n\n"
     '{0} = load_dataset(os.path.abspath("."))["{1}"]'
@@ -47,26 +37,13 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
 
 
 @contextmanager
-def open_parquet(path: Path, classes: Sequence[str], like: Mapping[str, object]) -> Iterator[Put]:
+def open_labelled_parquet(
+    path: Path, classes: Sequence[str], like: Mapping[str, object]
+) -> Iterator[Put]:
     """Rows with the picture itself; `label` is the number of the class, as `datasets` has it."""
-    columns, said = table_columns(INSIDE, table_row(like, "sha256"), classes)
-    rows: list[dict[str, object]] = []
-    taken = 0
-    with parquet_file(path, columns, said) as write:
-
-        def put(record: ShardRecord) -> None:
-            nonlocal taken
-            image = {"bytes": record.data, "path": record.file}
-            rows.append({"image": image} | table_row(record.facts))
-            taken += len(record.data)
-            if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
-                write(rows)
-                rows.clear()
-                taken = 0
-
-        yield put
-        if rows:
-            write(rows)
+    columns, schema = table_columns(INSIDE, table_row(like, "sha256"), classes)
+    with open_parquet(path, columns, schema) as put:
+        yield lambda record: put(replace(record, facts=table_row(record.facts)))
 
 
 HUGGINGFACE = ExportFormat(
@@ -83,7 +60,7 @@ PARQUET = ExportFormat(
     about="shards for load_dataset",
     reading=_READING,
     says_paths="the tables",
-    open_shard=open_parquet,
+    open_shard=open_labelled_parquet,
     ending=".parquet",
     data_files="{0}-*.parquet",
 )

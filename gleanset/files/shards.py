@@ -1,0 +1,150 @@
+"""Shards: files that hold many pictures, each with what is told of it, as tar or as Parquet."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from gleanset.errors import UsageError
+from gleanset.files.parquet import Column, parquet_file
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """One sample in a shard: the name of its picture there, the bytes of it, what is told."""
+
+    file: str
+    data: bytes
+    facts: Mapping[str, object]
+
+
+Put = Callable[[ShardRecord], None]
+ShardFormat = Literal["webdataset", "parquet"]
+ENDINGS: dict[ShardFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
+GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
+"""A row group of Parquet is closed at so many rows, or bytes of pictures: readers that stream hold
+one in memory."""
+INSIDE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "string"}}
+"""A picture in the file itself."""
+_TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
+_DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
+_UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+SHARD_SIZE_HELP = "About the size of a shard, such as 500MB, or how many pictures it has: 10000."
+
+
+@contextmanager
+def open_tar(path: Path) -> Iterator[Put]:
+    """For each record the picture and a `.json`; a `.cls` where it has the number of a `class`.
+
+    As WebDataset has it. Equal records give equal bytes.
+    """
+    import tarfile
+
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+
+        def put(record: ShardRecord) -> None:
+            stem, _, ending = record.file.partition(".")
+            rest = {key: value for key, value in record.facts.items() if key != "class"}
+            members = {ending: record.data, "json": json.dumps(rest, ensure_ascii=False).encode()}
+            if "class" in record.facts:
+                members["cls"] = str(record.facts["class"]).encode()
+            for extension, data in members.items():
+                about = tarfile.TarInfo(f"{stem}.{extension}")
+                about.size = len(data)
+                tar.addfile(about, io.BytesIO(data))
+
+        yield put
+
+
+@contextmanager
+def open_parquet(
+    path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str]
+) -> Iterator[Put]:
+    """A row for each record: the picture itself as `image`, and what is told of it."""
+    rows: list[dict[str, object]] = []
+    taken = 0
+    with parquet_file(path, columns, metadata) as write:
+
+        def put(record: ShardRecord) -> None:
+            nonlocal taken
+            rows.append({"image": {"bytes": record.data, "path": record.file}, **record.facts})
+            taken += len(record.data)
+            if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
+                write(rows)
+                rows.clear()
+                taken = 0
+
+        yield put
+        if rows:
+            write(rows)
+
+
+def table_columns(
+    picture: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str] = ()
+) -> tuple[dict[str, Column], dict[str, str]]:
+    """Return the columns of a table whose rows are like `row`, and what its schema says besides.
+
+    With `classes` its `label` is the number of one.
+    """
+    plain = {name: _TYPES[type(value)] for name, value in row.items()}
+    features: dict[str, object] = (
+        {"image": {"_type": "Image"}}
+        if picture is INSIDE
+        else {"file_name": {"dtype": "string", "_type": "Value"}}
+    )
+    features |= {name: {"dtype": dtype_of(row[name]), "_type": "Value"} for name in plain}
+    if classes:
+        features["label"] = {"names": list(classes), "_type": "ClassLabel"}
+    schema = json.dumps({"info": {"features": features}}, ensure_ascii=False)
+    return {**picture, **plain}, {"huggingface": schema}
+
+
+def dtype_of(value: object) -> str:
+    """Return what `datasets` calls the type of a cell."""
+    return _DTYPES[_TYPES[type(value)]]
+
+
+class ShardSize(NamedTuple):
+    """How large a shard becomes at most: about so many bytes, or so many pictures."""
+
+    bytes: float = inf
+    pictures: float = inf
+
+    @classmethod
+    def parse(cls, text: str) -> ShardSize:
+        """'500MB' or '10000'. Raises `UsageError`."""
+        if re.fullmatch(r"[1-9]\d{0,8}", text):
+            return cls(pictures=int(text))
+        return cls(bytes=_parse_bytes(text))
+
+    def has_room(self, pictures: int, size: float) -> bool:
+        """Return whether one with so many pictures and bytes may get a picture more.
+
+        `size` has that of the new one as well.
+        """
+        return pictures < self.pictures and size <= self.bytes
+
+
+def checked_shard_size(text: str) -> str:
+    """Return a size as it was written. Raises `UsageError`."""
+    ShardSize.parse(text)
+    return text
+
+
+def _parse_bytes(text: str) -> int:
+    """'1GB', '500 MB' or '256MiB' as a number of bytes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower())
+    size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
+    if not 1_000 <= size <= 10**13:
+        raise UsageError(
+            f"{text!r} is no size of a shard",
+            "write for instance 500MB, or 10000 for so many pictures",
+        )
+    return size

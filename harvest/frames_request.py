@@ -1,0 +1,87 @@
+"""What `harvest frames` is asked: see `harvest.request`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from gleanset.config import Param
+from gleanset.errors import UsageError
+from gleanset.work.progress import Progress
+from harvest.request import NO_PROGRESS, AllowPrivate, Label, Result, Workers, client_of
+from harvest.video.options import SamplingTable
+
+if TYPE_CHECKING:
+    from gleanset import Dataset
+    from harvest.preview import Preview
+    from harvest.video.inputs import VideoInput
+    from harvest.video.sampling import Sampling
+
+
+class FramesRequest(SamplingTable, frozen=True, kw_only=True):
+    """`harvest frames`: frames of videos, which are files, folders, patterns or addresses."""
+
+    COMMAND: ClassVar[str] = "harvest frames"
+
+    videos: Annotated[tuple[str, ...], Param(metavar="VIDEO|DIR|URL...", argument=True, path=True)]
+    label: Label = None
+    workers: Workers = None
+    allow_private: AllowPrivate = False
+
+    def check(self, root: Path) -> None:
+        """Raise `UsageError` for options that make no sense, `InputUnusable` without videos.
+
+        Addresses are not asked.
+        """
+        self.sampling()
+        check_videos(self.videos, root, self.COMMAND)
+
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
+        """Sample the frames."""
+        from harvest.frames import harvest_frames
+
+        sampling = self.sampling()
+        return harvest_frames(
+            dataset,
+            video_inputs(self.videos, dataset.root, dataset, sampling, self.allow_private),
+            sampling,
+            label=self.label,
+            workers=self.workers or 0,
+            progress=progress,
+        )
+
+    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
+        """Show the videos that would be sampled, and about what that gives."""
+        from harvest.preview import preview_frames
+
+        sampling = self.sampling()
+        inputs = video_inputs(self.videos, root, dataset, sampling, self.allow_private)
+        return preview_frames(view, dataset, sampling, inputs)
+
+
+def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
+    """Raise `UsageError` where none is named, `InputUnusable` where there is none."""
+    from harvest.video.inputs import find_inputs, is_address
+
+    if not videos:
+        raise UsageError("no video is named", f"write for instance: {command} ~/episodes")
+    find_inputs([video for video in videos if not is_address(video)], root)
+
+
+def video_inputs(
+    videos: tuple[str, ...],
+    root: Path,
+    dataset: Dataset | None,
+    sampling: Sampling,
+    allow_private: bool,
+) -> list[VideoInput]:
+    """Return the inputs that `videos` mean, for a dataset at `root`."""
+    from harvest.video.inputs import find_inputs, is_address
+
+    if not any(map(is_address, videos)):
+        return find_inputs(videos, root)
+    # Only here: what the web needs takes as long to load as all the rest.
+    from harvest.video.remote import all_inputs
+
+    client = client_of(dataset, allow_private)
+    return all_inputs(videos, dataset, root, sampling.settings, client)
