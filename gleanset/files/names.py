@@ -10,7 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 VIDEOS = frozenset(
     {
@@ -60,6 +60,15 @@ ARCHIVES = frozenset(
 def printable(path: Path) -> str:
     """Return a path as text; bytes that are not UTF-8 are spelled out, so that it can be stored."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def leads_out(name: str) -> bool:
+    """Return whether a path from outside leads out of its folder, or nowhere, on any system.
+
+    What Windows takes for a separator or a drive is one everywhere.
+    """
+    path = PureWindowsPath(name)
+    return bool(path.anchor) or ".." in path.parts or "\0" in name
 
 
 LONGEST = 80
