@@ -79,7 +79,9 @@ _REFUSED = '<>:"/\\|?*'
 # They join letters of several scripts, and emoji.
 _JOINERS = "\u200c\u200d"
 # Names that Windows keeps for devices, whatever follows the dot.
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)", re.IGNORECASE)
+_RESERVED = re.compile(
+    r"(con|conin\$|conout\$|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)", re.IGNORECASE
+)
 
 
 def safe_name(text: str) -> str:

@@ -174,7 +174,7 @@ def test_an_export_does_not_lie_in_a_folder_of_the_datasets_own_in_any_case(tmp_
 
 
 HOSTILE = ("CON.jpg", "NUL.txt.jpg", "aux.jpg", "ends with a dot..jpg", " blank .jpg", "C:x.jpg")
-HOSTILE += ("a\\b.jpg", "com1.jpg", "what?.jpg", "UPPER.jpg", "upper.jpg", "colon:stream.jpg")
+HOSTILE += ("a\\b.jpg", "com1 .jpg", "what?.jpg", "UPPER.jpg", "upper.jpg", "colon:stream.jpg")
 CLASSES = ("Rei", "rei ", "con", "nul.x")
 
 

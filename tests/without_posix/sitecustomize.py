@@ -40,7 +40,7 @@ ROOMS = frozenset(
     ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline")
 )
 MISSING = frozenset(
-    ("fcntl", "grp", "pwd", "resource", "termios", "tty", "pty", "syslog", "posix", "uvloop")
+    ("fcntl", "grp", "pwd", "resource", "termios", "tty", "pty", "syslog", "uvloop")
 )
 """Modules that Windows does not have."""
 NOT_BUILT = frozenset(os.environ.get("WITHOUT_PACKAGES", "").split())
