@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext, suppress
@@ -137,7 +136,7 @@ class _Tally:
             for line in lines(predicted):
                 self._job.show(line)
         elif self._stream:
-            self._job.show(json.dumps(predicted.to_json(), ensure_ascii=False))
+            self._job.show_json(predicted.to_json())
         else:
             # The pixels are not needed any more.
             parts = tuple((part._replace(pixels=part.pixels[:0]), a) for part, a in predicted.parts)

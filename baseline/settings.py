@@ -245,7 +245,7 @@ def _preset_values(name: str) -> dict[str, Any]:
         return {**values, "plugin": made_by("presets", name)}
     file = resources.files("baseline") / "presets" / f"{name}.toml"
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"The preset '{name}' cannot be read: {error}.", f"Mend {file}") from error
 

@@ -227,7 +227,7 @@ def _side(dataset: Dataset, name: str) -> Side:
 
 
 def _settings_text(dataset: Dataset) -> str:
-    return (dataset.root / FILE).read_text(encoding="utf-8")
+    return (dataset.root / FILE).read_text(encoding="utf-8-sig")
 
 
 def _settings_changed(a: Side, b: Side, *, plans: bool = True) -> list[SettingChange]:

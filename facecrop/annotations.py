@@ -69,7 +69,7 @@ def read_annotations(
 
 def _loaded(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "check its name") from error
     except (ValueError, RecursionError) as error:

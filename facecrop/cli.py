@@ -67,8 +67,10 @@ def detectors(job: CommandJob) -> Result:
     """Name the detectors there are, and models on a hub that fit: docs/detectors.md."""
     from facecrop.detectors import DETECTORS, checked_detector_class
     from gleanset.plugins import tried_plugins
+    from gleanset.settings import DEFAULT_DETECTOR
 
     here = {one.name: (one.__doc__ or "").partition("\n")[0] for one in DETECTORS}
+    here[DEFAULT_DETECTOR] += " The default here."
     others = {
         f"{plugin.shown} ({plugin.made_by})": f"left out: {trouble}"
         if trouble

@@ -89,6 +89,10 @@ class CommandJob:
         """Print one line of a listing to stdout, as it is."""
         _out(line)
 
+    def show_json(self, value: Result) -> None:
+        """Print a value to stdout as a line of JSON, which it is in any terminal's letters."""
+        _out(_json_line(value))
+
     def tell(self, line: str) -> None:
         """Print one line for a person to stdout, in several where it is too long."""
         for part in wrapped(line):

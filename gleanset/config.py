@@ -60,7 +60,7 @@ class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 def read_toml(path: Path, shape: type[T]) -> T:
     """Return the file as a `shape`. Raises `RecipeError` naming key, line and what was meant."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputUnusable(f"cannot read {path}: {error}", "check the name of the file") from error
     try:

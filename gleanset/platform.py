@@ -13,12 +13,17 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 # AT_FDCWD and RENAME_EXCHANGE of Linux.
 _FROM_HERE, _EXCHANGE = -100, 2
+# Seconds for which a file that somebody has open is tried again, and between two tries.
+_PATIENCE, _NAP = 3.0, 0.01
 
 
 def cores() -> int:
@@ -83,6 +88,45 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file over another one, which may be gone, at once.
+
+    Windows refuses that while anybody has either of them open, such as a reader or a scanner for
+    viruses: there it is tried again for a while.
+    """
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            source.replace(target)
+        except PermissionError:
+            if os.name != "nt" or time.monotonic() > until:
+                raise
+            time.sleep(_NAP)
+        else:
+            return
+
+
+def read_available(pipe: int, most: int) -> bytes | None:
+    """Return what lies in a pipe, nothing at its end; None where more may come. Does not wait."""
+    if os.name == "nt":
+        return _peeked(pipe, most)
+    os.set_blocking(pipe, False)
+    try:
+        return os.read(pipe, most)
+    except BlockingIOError:
+        return None
+
+
+def _peeked(pipe: int, most: int) -> bytes | None:
+    windows: Any = import_module("_winapi")
+    handle = import_module("msvcrt").get_osfhandle(pipe)
+    try:
+        waiting = windows.PeekNamedPipe(handle, 0)[0]
+    except BrokenPipeError:
+        return b""
+    return os.read(pipe, min(waiting, most)) if waiting else None
 
 
 def forbid_writing(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
@@ -19,6 +20,8 @@ from gleanset.files.hub import HubFile, HubPin, ask_hub
 
 FILE = "dataset.toml"
 USER_FILE = "settings.toml"
+DEFAULT_DETECTOR = "animeface" if find_spec("animeface") else "drawnface"
+"""Who finds faces where nobody is named; animeface is built for some systems and Pythons only."""
 
 
 class CropSettings(TomlTable, frozen=True):
@@ -28,7 +31,7 @@ class CropSettings(TomlTable, frozen=True):
     instead of clamping, `level` tilted faces, and leave out faces under `min_size` pixels.
     """
 
-    detector: str = "animeface"
+    detector: str = DEFAULT_DETECTOR
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     margin: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.3
     square: bool = False
@@ -228,7 +231,7 @@ def add_web(root: Path, web: WebSettings) -> bool:
     """Write `[web]` into a `dataset.toml` that has none; False where it has another one, which
     stays. What a person wrote there is left as it is.
     """
-    own, text = read_toml(root / FILE, Settings), (root / FILE).read_text(encoding="utf-8")
+    own, text = read_toml(root / FILE, Settings), (root / FILE).read_text(encoding="utf-8-sig")
     if own.web == web or "web" in tomllib.loads(text):
         return own.web == web
     append_tables(
@@ -239,7 +242,7 @@ def add_web(root: Path, web: WebSettings) -> bool:
 
 def append_tables(root: Path, tables: dict[str, Any]) -> None:
     """Write tables below what stands in `dataset.toml`, which is left as it is."""
-    text = f"{(root / FILE).read_text(encoding='utf-8').rstrip()}\n\n{tomli_w.dumps(tables)}"
+    text = f"{(root / FILE).read_text(encoding='utf-8-sig').rstrip()}\n\n{tomli_w.dumps(tables)}"
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -259,7 +262,7 @@ def read_settings(root: Path | None) -> Settings:
     if _is_there(user):
         read_toml(user, Settings)
         # What stands in the file wins, also where it is the default.
-        _merge(merged, tomllib.loads(user.read_text(encoding="utf-8")))
+        _merge(merged, tomllib.loads(user.read_text(encoding="utf-8-sig")))
     _merge(merged, _from_environment())
     try:
         return msgspec.convert(merged, Settings, strict=False)

@@ -21,7 +21,7 @@ import platformdirs
 
 from gleanset.errors import NeedsLogin, UsageError
 from gleanset.files.atomic import PARTIAL, disk_errors
-from gleanset.platform import sync_folder
+from gleanset.platform import replace_file, sync_folder
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -196,7 +196,7 @@ def _write_file(path: Path, kept: dict[str, str]) -> None:
                 json.dump(kept, file, indent=2)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(path)
+            replace_file(Path(name), path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

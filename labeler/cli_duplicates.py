@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +109,12 @@ def groups(
                     "files": [found_at(dataset, member.key) for member in group.members],
                 }
                 line |= {"hints": group.hints} if group.hints else {}
-                job.show(json.dumps(line, ensure_ascii=False))
+                job.show_json(line)
         for doubt in [] if conflicts and not doubtful else plan.doubts:
             samples = [member.key for member in sorted(doubt.members, key=lambda m: m.id)]
             line = {"doubtful": True, "samples": samples, "reason": _SMALL}
             line["files"] = [found_at(dataset, key) for key in samples]
-            job.show(json.dumps(line, ensure_ascii=False))
+            job.show_json(line)
     return None
 
 

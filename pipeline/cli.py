@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from importlib import import_module
@@ -237,7 +236,7 @@ def list_(
             write = write_lines if format_ == "json" else partial(write_table, kind=kind)
             return {"written": write(lines, out=out), "to": str(out)}
         for line in lines:
-            job.show(json.dumps(line, ensure_ascii=False))
+            job.show_json(line)
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -175,7 +174,7 @@ def doctor(job: CommandJob) -> None:
             for line in lines_of(part):
                 job.tell(line)
     if job.as_json:
-        job.show(json.dumps({"parts": [asdict(part) for part in parts]}, ensure_ascii=False))
+        job.show_json({"parts": [asdict(part) for part in parts]})
     if lacking := [part for part in parts if part.needed and not part.ok]:
         names = " and ".join(part.name for part in lacking)
         raise MissingComponent(f"{names}: little works without", lacking[0].mend)

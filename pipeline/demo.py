@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from baseline.extras import has_torch
+from baseline.request import TrainRequest
 from gleanset import Dataset
 from gleanset.dataset import is_dataset
 from gleanset.work.progress import Progress
@@ -21,11 +25,15 @@ from webapp.cli import need_web
 def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, object]:
     """Serve the sample on loopback, run its recipe on it, write the report; the result."""
     data = bundled()
-    recipe = data / "recipes" / "sample.toml"
+    recipes = data / "recipes"
+    recipe = read_recipe(recipes / "sample.toml")
+    if not has_torch():
+        progress.say("learning with the preset transfer: PyTorch, for networks, is not installed")
+        recipe = replace(recipe, train=TrainRequest(preset="transfer"))
     with SampleSite(data / "sample") as site:
         sources = Gathering(
-            read_recipe(recipe),
-            recipe.parent,
+            recipe,
+            recipes,
             progress,
             allow_private=True,
             options={"bing.endpoint": site.address},

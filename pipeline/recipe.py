@@ -13,6 +13,7 @@ import msgspec
 from baseline.request import TrainRequest
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import RecipeError, UsageError
+from gleanset.files.names import leads_out
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
 from harvest.frames_request import FramesRequest
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
@@ -38,13 +39,13 @@ class ExportPart(ExportOptions, frozen=True, kw_only=True):
         Raises `UsageError` for any other place.
         """
         place = Path(os.path.normpath(self.to))
-        if place.is_absolute() or place.drive or place.parts[:1] in (("..",), ()):
+        if leads_out(str(place)) or not place.parts:
             raise UsageError(
                 f"export.to = {self.to!r} leads out of the dataset",
                 'name a folder in it, such as to = "exports/imagefolder"; for another place '
                 "leave [export] out and run: labeler export OUT",
             )
-        if place.parts[0] in OWN_PLACES or (root / place.parts[0]).is_file():
+        if place.parts[0].casefold() in OWN_PLACES or (root / place.parts[0]).is_file():
             raise UsageError(
                 f"export.to = {self.to!r}: the dataset keeps its own files there",
                 'write to = "exports/imagefolder"',
@@ -88,7 +89,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _check_filled_in(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     lines = [line.partition("#")[0] for line in text.splitlines()]
     blanks = [one for one in _texts(tomllib.loads(text)) if one.startswith(BLANK)]
     if blanks:

@@ -45,9 +45,12 @@ settings.load_profile("gleanset")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What is long may take long."""
+    """What is long may take long; what only POSIX has is not looked for elsewhere."""
     if item.get_closest_marker("long") is not None:
         item.add_marker(pytest.mark.timeout(3000))
+    posix = item.get_closest_marker("posix")
+    if posix is not None and tools_for_tests.WITHOUT_POSIX:
+        item.add_marker(pytest.mark.skip(reason=posix.args[0]))
 
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

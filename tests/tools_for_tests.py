@@ -24,6 +24,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 # `bootstrap.py test --all` says so, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
+WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
+# Commands find this checkout, and what the tests themselves were begun with: tests/without_posix.
+IMPORTED_FROM = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 
 class Ran(NamedTuple):
@@ -80,7 +83,7 @@ def run_cli(
 ) -> Ran:
     """Run `harvest.cli` or a sister to its end; `environment` is added to ours."""
     line = [*prefix, *command(module, *args)]
-    return run_to_its_end(line, cwd, {"PYTHONPATH": str(ROOT), **environment}, timeout)
+    return run_to_its_end(line, cwd, {"PYTHONPATH": IMPORTED_FROM, **environment}, timeout)
 
 
 def run_to_its_end(

@@ -128,7 +128,7 @@ def _take(dataset: Dataset, file: Path) -> None:
     except FileNotFoundError:
         return  # another server was quicker
     except msgspec.MsgspecError:
-        log.exception("%s is no report", file.rename(file.with_suffix(DAMAGED)))
+        log.exception("%s is no report", file.replace(file.with_suffix(DAMAGED)))
         return
     claim = report.claim
     with dataset.db.write():

@@ -23,6 +23,7 @@ from filelock import FileLock
 from baseline.data.pixels import Pixels, PixelSource, ReadPixels, readers_for
 from gleanset.files.atomic import PARTIAL, disk_errors
 from gleanset.files.store import PictureFile
+from gleanset.platform import replace_file
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
 
@@ -64,7 +65,7 @@ def decode_all(
             try:
                 rows = _decode(partial, sources, read, progress or Progress())
                 if rows == every:
-                    partial.replace(whole)
+                    replace_file(partial, whole)
                     return _mapped(whole, shape, rows)
                 # What has gaps is not found again: next time all may be there.
                 return _mapped(partial, shape, rows)

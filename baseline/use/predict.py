@@ -14,7 +14,7 @@ from baseline.use.model import Model, PictureAnswer
 from baseline.use.picture_parts import PicturePart, ReadParts
 from gleanset.platform import cores
 from gleanset.records import Rejection
-from gleanset.work.pool import Outcome, Processes, run_over
+from gleanset.work.pool import Outcome, Processes, Threads, run_over
 
 STAGE = "predict"
 BATCH = 16
@@ -59,10 +59,12 @@ def predict_files(
     A file that cannot be read, or without a face where faces are looked for, is a rejection.
     """
     most, rest = cores(), iter(paths)
-    # A worker takes as long to start as to read many files: for one file one is enough.
+    # A process takes longer to start than to read many files: a file alone needs none, as no
+    # other one is lost with it.
     first = list(islice(rest, most))
     numbered = enumerate(chain(first, rest))
-    outcomes = run_over(_Numbered(read), numbered, Processes(max(1, len(first))))
+    workers = Processes(len(first)) if len(first) > 1 else Threads(1)
+    outcomes = run_over(_Numbered(read), numbered, workers)
     for waiting in gathered(_in_order(outcomes), BATCH, lambda one: len(one.result or ())):
         yield from _answered(model, waiting, top)
 

@@ -184,7 +184,11 @@ def _load_search() -> LibrarySearch:
 
         version = importlib.metadata.version("animeface")
     except ImportError as error:
-        raise MissingComponent(f"animeface cannot be loaded: {error}", _MEND) from error
+        raise MissingComponent(
+            f"animeface cannot be loaded: {error}",
+            f"{_MEND} (built for Linux on x86-64 and macOS on arm64, Python 3.11 to 3.13), or take "
+            "--detector drawnface, which works everywhere",
+        ) from error
     # Another version may be built for another Pillow: it gets the image of the Pillow here.
     ours = version == KNOWN_VERSION
 

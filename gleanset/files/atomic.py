@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gleanset.errors import DiskFull, NotWritable
-from gleanset.platform import sync_folder
+from gleanset.platform import replace_file, sync_folder
 
 PARTIAL = ".partial-"
 
@@ -29,7 +29,7 @@ def write_atomic(
         partial = (scratch or folder) / f"{PARTIAL}{secrets.token_hex(8)}"
         try:
             _in_folder(partial.parent, lambda: _write_synced(partial, data))
-            _in_folder(folder, lambda: partial.replace(path))
+            _in_folder(folder, lambda: replace_file(partial, path))
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -50,7 +50,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
-            partial.replace(path)
+            replace_file(partial, path)
         finally:
             partial.unlink(missing_ok=True)
         sync_folder(path.parent)
@@ -62,7 +62,7 @@ def move_file(source: Path, target: Path) -> None:
     Raises `DiskFull` or `NotWritable`.
     """
     with disk_errors(target):
-        _in_folder(target.parent, lambda: source.replace(target))
+        _in_folder(target.parent, lambda: replace_file(source, target))
 
 
 def _in_folder(folder: Path, act: Callable[[], object]) -> None:

@@ -17,6 +17,7 @@ import platformdirs
 from filelock import FileLock
 
 from gleanset.files.store import sha256_of
+from gleanset.platform import replace_file
 
 _KEPT = 0.9
 """So much of the bound is left when room is made: it takes a look at every file."""
@@ -72,7 +73,7 @@ class ContentCache:
                 partial = path.with_name(f".{secrets.token_hex(8)}")
                 try:
                     partial.write_bytes(data)
-                    partial.replace(path)
+                    replace_file(partial, path)
                 finally:
                     partial.unlink(missing_ok=True)
                 (self.root / "held").write_text(str(held + len(data)))

@@ -25,7 +25,7 @@ from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import disk_errors
 from gleanset.files.hub import MOST_BYTES, HubFile, is_on_hub
 from gleanset.files.store import sha256_of_file
-from gleanset.platform import sync_folder
+from gleanset.platform import replace_file, sync_folder
 from gleanset.work.progress import Progress
 from gleanset.work.waiting import WAITING
 
@@ -123,7 +123,7 @@ def _fetch(file: Published, target: Path, otherwise: str) -> None:
             f"expected {file.sha256}",
             f"it was changed by its publisher or on the way{otherwise and '; ' + otherwise}",
         )
-    partial.replace(target)
+    replace_file(partial, target)
     sync_folder(target.parent)
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 VIDEOS = frozenset(
     {
@@ -62,6 +62,15 @@ def printable(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def leads_out(name: str) -> bool:
+    """Return whether a path from outside leads out of its folder, or nowhere, on any system.
+
+    What Windows takes for a separator or a drive is one everywhere.
+    """
+    path = PureWindowsPath(name)
+    return bool(path.anchor) or ".." in path.parts or "\0" in name
+
+
 LONGEST = 80
 # Bytes: file systems take 255 for one component, and numbers and a key are appended.
 LONGEST_FILE, LONGEST_FOLDER = 200, 240
@@ -70,7 +79,9 @@ _REFUSED = '<>:"/\\|?*'
 # They join letters of several scripts, and emoji.
 _JOINERS = "\u200c\u200d"
 # Names that Windows keeps for devices, whatever follows the dot.
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)", re.IGNORECASE)
+_RESERVED = re.compile(
+    r"(con|conin\$|conout\$|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)", re.IGNORECASE
+)
 
 
 def safe_name(text: str) -> str:

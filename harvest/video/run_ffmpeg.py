@@ -8,18 +8,20 @@ import select
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ffmpeg
 import imageio_ffmpeg
 
 from gleanset.errors import DiskFull, MissingComponent, Unreadable
+from gleanset.platform import read_available
 
 # Text, image and playlist demuxers are not video, and could read other files for us.
 CONTAINERS = (
@@ -37,6 +39,8 @@ _LITTLE, _NAP = 1 << 16, 0.03
 LARGE = "pictures"
 # What Linux lets everyone ask for; more at a time is fewer changes between the two.
 _PIPE_BYTES = 1 << 20
+# Whether what is started can be given more pipes than its three.
+_INHERITED = os.name == "posix"
 _RUNNING: set[subprocess.Popen[Any]] = set()
 
 
@@ -49,7 +53,8 @@ def find_ffmpeg() -> str:
         if found := shutil.which(str(imageio_ffmpeg.get_ffmpeg_exe())):
             return found
     raise MissingComponent(
-        "there is no ffmpeg on this machine", "install it with: sudo apt-get install ffmpeg"
+        "there is no ffmpeg on this machine",
+        "install it: sudo apt-get install ffmpeg, brew install ffmpeg or winget install ffmpeg",
     )
 
 
@@ -102,7 +107,7 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
 
 def _end(process: subprocess.Popen[Any]) -> None:
     if process.poll() is None:
-        if sys.platform == "win32":
+        if os.name == "nt":
             process.kill()
             return
         with suppress(ProcessLookupError):
@@ -141,39 +146,47 @@ def _enlarge_pipe(pipe: int) -> None:
 class RunningFfmpeg:
     """ffmpeg at work. Its outputs come through pipes that are all read by one thread.
 
-    The words `OUT:name` of the command become pipes. Ends with this process as `ending_with_us`
-    has it, and with the `with` block in any case. Raises `MissingComponent` as `started` does.
+    Where a process inherits no pipes (Windows), they come through sockets of this machine alone.
+    The words `OUT:name` of the command become the outputs. Ends with this process as
+    `ending_with_us` has it, and with the `with` block in any case. Raises `MissingComponent` as
+    `started` does.
     """
 
     def __init__(self, command: Sequence[str], names: Sequence[str]) -> None:
-        with ExitStack() as opened:
+        with ExitStack() as opened, ExitStack() as ends:
             self._selector = opened.enter_context(selectors.DefaultSelector())
-            self._files: dict[str, int] = {}
-            self._process = self._start(command, names, opened)
-            for name, read in self._files.items():
-                _enlarge_pipe(read)
-                self._selector.register(read, selectors.EVENT_READ, name)
-            assert self._process.stderr is not None
-            os.set_blocking(self._process.stderr.fileno(), False)
-            self._selector.register(self._process.stderr, selectors.EVENT_READ, LOG)
-            self._opened = opened.pop_all()
-
-    def _start(
-        self, command: Sequence[str], names: Sequence[str], opened: ExitStack
-    ) -> subprocess.Popen[bytes]:
-        """Open a pipe for each output; the process, which alone keeps the ends to write to."""
-        with ExitStack() as ends:
+            self._opened = opened
+            self._connections = opened.enter_context(ExitStack())
             places, kept = {}, []
             for name in names:
-                read, write = os.pipe()
-                opened.callback(os.close, read)
-                ends.callback(os.close, write)
-                self._files[name] = read
-                places[f"OUT:{name}"] = f"pipe:{write}"
-                kept.append(write)
+                if _INHERITED:
+                    kept.append(self._new_pipe(name, ends))
+                    places[f"OUT:{name}"] = f"pipe:{kept[-1]}"
+                else:
+                    places[f"OUT:{name}"] = self._new_server(name)
             words = [places.get(word, word) for word in command]
             pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "pass_fds": kept}
-            return opened.enter_context(started(words, **pipes))
+            self._process = opened.enter_context(started(words, **pipes))
+            assert self._process.stderr is not None
+            self._log: IO[bytes] | None = self._process.stderr
+            if _INHERITED:
+                self._selector.register(self._log, selectors.EVENT_READ, LOG)
+            self._opened = opened.pop_all()
+
+    def _new_pipe(self, name: str, ends: ExitStack) -> int:
+        """Open a pipe for an output and return its end to write to, which goes with `ends`."""
+        read, write = os.pipe()
+        self._opened.callback(os.close, read)
+        ends.callback(os.close, write)
+        _enlarge_pipe(read)
+        self._selector.register(read, selectors.EVENT_READ, name)
+        return write
+
+    def _new_server(self, name: str) -> str:
+        """Wait for an output at an address, which is returned."""
+        server = self._opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1))
+        self._selector.register(server, selectors.EVENT_READ, name)
+        return "tcp://{}:{}".format(*server.getsockname())
 
     def __enter__(self) -> RunningFfmpeg:
         return self
@@ -186,9 +199,11 @@ class RunningFfmpeg:
 
         What the log says of a frame comes before the frame.
         """
-        while self._selector.get_map():
-            ready = [key for key, _ in self._selector.select() if key.data != LOG]
-            chunks = [(key, os.read(key.fd, _CHUNK)) for key in ready]
+        while self._log or self._selector.get_map():
+            ended = self._process.poll() is not None
+            chunks = [
+                (key, data) for key in self._ready() if (data := self._taken(key)) is not None
+            ]
             # Only now: what it says of these, it has said before it gave them.
             if (said := self._said()) is not None:
                 yield LOG, said
@@ -197,27 +212,56 @@ class RunningFfmpeg:
                     yield key.data, data
                 else:
                     self._selector.unregister(key.fileobj)
+            if ended and not chunks:
+                self._give_up_servers()
             if max((len(data) for _, data in chunks), default=0) < _LITTLE:
                 # Waking up for every line would cost more than reading them.
                 self._nap()
 
+    def _ready(self) -> list[selectors.SelectorKey]:
+        """Wait until outputs can be read; without pipes not for long: the log may have more."""
+        if not self._selector.get_map():
+            return []
+        seconds = None if _INHERITED else _NAP
+        return [key for key, _ in self._selector.select(seconds) if key.data != LOG]
+
+    def _taken(self, key: selectors.SelectorKey) -> bytes | None:
+        """Return what an output has, nothing at its end; None where it only just begins."""
+        if not isinstance(key.fileobj, socket.socket):
+            return os.read(key.fd, _CHUNK)
+        if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            connection = self._connections.enter_context(key.fileobj.accept()[0])
+            self._selector.unregister(key.fileobj)
+            self._selector.register(connection, selectors.EVENT_READ, key.data)
+            return None
+        try:
+            return key.fileobj.recv(_CHUNK)
+        except ConnectionError:
+            return b""
+
+    def _give_up_servers(self) -> None:
+        """Wait no more for outputs that ffmpeg has not begun: it has ended."""
+        for key in tuple(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                self._selector.unregister(key.fileobj)
+
     def _nap(self) -> None:
-        large = self._files.get(LARGE)
-        if large is not None and large in self._selector.get_map():
-            select.select([large], [], [], _NAP)
+        keys = self._selector.get_map().values()
+        large = [key.fileobj for key in keys if key.data == LARGE]
+        if large:
+            select.select(large, [], [], _NAP)
         else:
             time.sleep(_NAP)
 
     def _said(self) -> bytes | None:
         """Return what is new in the log; None where nothing is."""
-        file = self._process.stderr
-        assert file is not None
-        try:
-            data = os.read(file.fileno(), _CHUNK)
-        except BlockingIOError:
+        if self._log is None:
             return None
-        if not data and file.fileno() in self._selector.get_map():
-            self._selector.unregister(file)
+        data = read_available(self._log.fileno(), _CHUNK)
+        if data == b"":
+            if _INHERITED:
+                self._selector.unregister(self._log)
+            self._log = None
         return data or None
 
     def code(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from curation.snapshots import made_from
 from gleanset import Dataset
+from gleanset.files.names import leads_out
 from gleanset.plugins import answerable
 from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
@@ -97,7 +98,7 @@ def _files(
     earlier: dict[str, tuple[Path, str, str]] = {}
     for name, told in before.get("pictures", {}).items():
         # A marker may have been edited: only what lies in the tree is taken from it.
-        if ".." not in Path(name).parts and not Path(name).is_absolute() and "changes" in told:
+        if not leads_out(name) and "changes" in told:
             found = target / name, str(told.get("sha256")), str(told["changes"])
             earlier[str(told.get("shows"))] = found
     return [

@@ -14,7 +14,7 @@ from typing import Any
 
 from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.names import class_folder
+from gleanset.files.names import class_folder, leads_out
 from gleanset.files.parquet import read_texts, single_columns
 from gleanset.images.decode import ENDINGS
 from gleanset.records import Box
@@ -189,12 +189,11 @@ def _box(value: Any, where: str) -> Box:
 
 
 def _below(root: Path, name: str) -> Path:
-    path = root / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+    if leads_out(name):
         raise InputUnusable(
             f"{name!r} leads out of {root}", "name pictures by their path below that folder"
         )
-    return path
+    return root / name
 
 
 def _object(text: str, where: str) -> dict[str, Any]:

@@ -133,6 +133,7 @@ def test_a_run_that_ends_while_workers_begin_says_nothing(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.posix("the terminal of a group of processes")
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a thing of POSIX")
 @pytest.mark.slow
 def test_an_interrupt_of_the_terminal_is_silent_at_every_moment(tmp_path: Path) -> None:

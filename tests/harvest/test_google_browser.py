@@ -34,6 +34,7 @@ GOOGLE = Google(first=2, more=2)
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 browser = [
     pytest.mark.slow,
+    pytest.mark.posix("whoever runs the browser is asked for, who may be root"),
     pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
 ]
 
@@ -243,6 +244,7 @@ def test_a_program_that_is_not_there_says_how_to_get_it(web: Site, option: str) 
     assert f"google.{option}=PATH" in str(caught.value)
 
 
+@pytest.mark.posix("every desktop has a display there")
 def test_a_window_needs_a_display(web: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)

@@ -52,6 +52,7 @@ def test_no_pipe_stays_open_after_a_run() -> None:
     assert pipes() <= before
 
 
+@pytest.mark.posix("a group of processes ends together")
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -91,6 +92,7 @@ def test_ffmpeg_ends_with_us() -> None:
     assert eventually(lambda: not is_running(pid))
 
 
+@pytest.mark.posix("a group of processes ends together")
 def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     note = tmp_path / "child"
     with pytest.raises(Unreadable, match="too slow"):

@@ -152,6 +152,7 @@ def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
         hanging.released.set()
 
 
+@pytest.mark.posix("rights of a file's group and of others")
 @needs_modes
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o666])
 def test_a_file_open_to_others_is_refused(file: Path, mode: int) -> None:

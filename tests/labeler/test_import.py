@@ -258,6 +258,7 @@ def test_harvest_and_import_mean_the_same_by_a_class_folder(tmp_path: Path) -> N
             assert {name: hint for name, hint in hints.items() if hint} == given
 
 
+@pytest.mark.posix("names that are no text")
 def test_names_that_are_not_utf_8_come_in_again_and_again(tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9")
     tree, root = tmp_path / odd / odd, tmp_path / odd / "d"

@@ -194,6 +194,7 @@ def test_bytes_that_are_under_way_are_bounded(settings: ServeSettings) -> None:
         until(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
 
 
+@pytest.mark.posix("a bound of memory for a process")
 def test_memory_of_a_process_is_bounded(serve: Serve) -> None:
     client: TestClient = serve(limits={"memory": 400_000_000})
     buffer = io.BytesIO()

@@ -59,6 +59,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.posix("a signal where a pipe closes")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when the library returns")
 def test_it_ends_with_its_parent_also_while_a_library_holds_pythons_lock() -> None:
     line = [sys.executable, "-c", HOLDS_THE_LOCK]

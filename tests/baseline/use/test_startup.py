@@ -22,6 +22,7 @@ LIBRARIES = frozenset(
         "numpy",
         "onnx",
         "onnxruntime",
+        "pebble",
         "PIL",
         "pytorch_metric_learning",
         "requests",
@@ -77,7 +78,7 @@ def test_an_onnx_file_predicts_without_torch(
     assert loaded_by(*words) <= {"numpy", "PIL", "onnxruntime", "requests"}
 
 
-def test_a_run_predicts_without_torch(
+def test_a_run_predicts_one_picture_without_torch_and_without_another_process(
     patterns_root: Path, run_folder: Path, pictures: list[Path]
 ) -> None:
     words = ("predict", str(pictures[0]), "--run", str(run_folder), "-d", str(patterns_root))

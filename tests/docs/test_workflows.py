@@ -1,0 +1,121 @@
+"""The files of the hosted tests: what they run is there, and they publish nothing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from harvest.secrets import VARIABLES
+from harvest.sources import SOURCES
+
+yaml = pytest.importorskip("yaml")
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROGRAMS = {name: place.partition(".")[0] for name, place in PROJECT["scripts"].items()}
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+def jobs(file: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"]
+    return found
+
+
+def steps(file: Path) -> Iterator[dict[str, Any]]:
+    for job in jobs(file).values():
+        yield from job["steps"]
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each command of a script that begins with one of our programs."""
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        if words and words[0] in PROGRAMS:
+            ends = [n for n, word in enumerate(words) if word in ("||", "&&", ";") or ">" in word]
+            yield words[: min(ends, default=len(words))]
+
+
+def parse(words: list[str]) -> None:
+    """Have click parse a command, and all that stands before its end; raises `UsageError`."""
+    command: click.Command = import_module(f"{PROGRAMS[words[0]]}.cli").commands
+    context, rest = click.Context(command), words[1:]
+    while isinstance(command, click.Group):
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command, context = found, click.Context(found, info_name=name, parent=context)
+    command.parse_args(context, list(rest))
+
+
+def test_there_are_two_and_each_has_least_rights() -> None:
+    assert [file.stem for file in FILES] == ["sites", "tests"]
+    for file in FILES:
+        rights = yaml.safe_load(file.read_text(encoding="utf-8"))["permissions"]
+        assert rights == {"contents": "read"} | (
+            {"issues": "write"} if file.stem == "sites" else {}
+        )
+
+
+@each_file
+def test_commands_and_extras_are_there(file: Path) -> None:
+    for step in steps(file):
+        for words in commands(step.get("run", "").replace("$SOURCE", "bing")):
+            parse(words)
+        for extras in re.findall(r"(?:\.|gleanset)\[([\w,-]+)\]", step.get("run", "")):
+            assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"])
+        for script in re.findall(r"python (\w+\.py)", step.get("run", "")):
+            assert (ROOT / script).is_file()
+
+
+def test_a_command_that_is_not_there_is_noticed() -> None:
+    for text in ("gleanset demos > told.txt", "harvest check bing --weekly", "harvest check"):
+        [words] = commands(text)
+        with pytest.raises(click.UsageError):
+            parse(words)
+
+
+@each_file
+def test_nothing_is_published_and_actions_have_a_version(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert not re.search(r"twine|publish|release|id-token", text.partition("jobs:")[2])
+    for step in steps(file):
+        if "uses" in step:
+            assert re.fullmatch(r"actions/[a-z-]+@(v\d+|[0-9a-f]{40})", step["uses"])
+
+
+def test_every_system_and_python_that_is_named_is_tried() -> None:
+    named = [one.rpartition(" ")[2] for one in PROJECT["classifiers"] if ":: 3." in one]
+    for name in ("suite", "outside"):
+        matrix = jobs(FILES[1])[name]["strategy"]["matrix"]
+        assert matrix["python"] == named
+        assert {system.partition("-")[0] for system in matrix["system"]} == {
+            "macos",
+            "ubuntu",
+            "windows",
+        }
+
+
+def test_linux_gets_the_packages_that_the_tests_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    bootstrap = import_module("bootstrap")
+    wanted = {*bootstrap.NEEDED.values(), *bootstrap.TESTS.values()}
+    [line] = [step["run"] for step in steps(FILES[1]) if "apt-get install" in step.get("run", "")]
+    # The browser and npm come with the machine.
+    assert wanted - set(line.split()) == {"chromium", "chromium-driver", "npm"}
+    del sys.modules["bootstrap"]
+
+
+def test_every_site_is_asked_with_the_logins_that_it_takes() -> None:
+    [job] = jobs(FILES[0]).values()
+    assert job["strategy"]["matrix"]["source"] == [source.name for source in SOURCES]
+    secrets = {name for name, value in job["env"].items() if "secrets." in value}
+    assert secrets == set(VARIABLES.values())
+    assert all(job["env"][name] == f"${{{{ secrets.{name} }}}}" for name in secrets)

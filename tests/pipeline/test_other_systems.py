@@ -1,0 +1,236 @@
+"""Windows and macOS, as far as this system can play them: docs/systems.md says how far that is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT, WITHOUT_POSIX, Ran, picture, run_cli, run_to_its_end
+
+from gleanset import Dataset
+from gleanset.config import read_toml
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.names import leads_out
+from gleanset.settings import FILE, Settings
+from gleanset.source_table import source_rows
+from harvest.lists import read_lines
+from labeler.classes import read_classes
+from labeler.importing.reading import read_labelled
+from pipeline.recipe import ExportPart, read_recipe
+
+SHIM = ROOT / "tests" / "without_posix"
+CORE = (
+    "tests/gleanset/test_store.py",
+    "tests/gleanset/test_stage.py::test_another_process_is_refused_and_later_let_in",
+    "tests/gleanset/test_run_copies.py",
+    "tests/harvest/test_folder.py::test_pictures_are_added_with_their_place",
+    "tests/harvest/test_frames.py::test_a_frame_of_every_second_with_its_true_time",
+    "tests/harvest/test_run_ffmpeg.py",
+    "tests/facecrop/test_search.py::test_a_rejected_face_stays_rejected",
+    "tests/facecrop/test_search.py::test_a_lost_original_is_a_rejection_and_the_run_goes_on",
+    "tests/labeler/test_own_files.py",
+    "tests/webapp/test_compute_process.py",
+)
+"""Files, locks, processes, videos, sockets: what differs most from one system to another."""
+CJK, EMOJI = "凛", "😀"
+
+
+def without_posix(*words: str, packages: str = "") -> Ran:
+    """Run a program of Python's with POSIX taken away from the rooms."""
+    environment = {"PYTHONPATH": str(SHIM), "WITHOUT_PACKAGES": packages}
+    return run_to_its_end([sys.executable, *words], ROOT, environment, 1500)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(WITHOUT_POSIX, reason="it is taken away already")
+def test_the_core_of_every_room_works_without_posix() -> None:
+    ran = without_posix("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long", *CORE)
+    assert ran.code == 0, ran.stdout[-5000:]
+    assert "failed" not in ran.stdout
+
+
+@pytest.mark.long
+@pytest.mark.skipif(WITHOUT_POSIX, reason="it is taken away already")
+@pytest.mark.parametrize("room", ["gleanset", "curation", "harvest", "facecrop", "labeler"])
+def test_a_whole_room_works_without_posix(room: str) -> None:
+    line = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "-m", "not long")
+    ran = without_posix(*line, f"tests/{room}", "--ignore=tests/labeler/qt")
+    assert ran.code == 0, ran.stdout[-5000:]
+
+
+def test_the_rooms_see_no_posix_there() -> None:
+    code = (
+        "import gleanset.platform as p, gleanset.work.processes as w, gleanset.settings as s; "
+        "print(p.os.name, hasattr(p.os, 'sched_getaffinity'), w.Context.__name__, "
+        "s.DEFAULT_DETECTOR, p.peak_memory())"
+    )
+    ran = without_posix("-c", code, packages="animeface")
+    assert ran.stdout.split() == ["nt", "False", "SpawnContext", "drawnface", "0"], ran.stderr
+
+
+def test_where_animeface_is_not_built_another_detector_is_the_default() -> None:
+    doctor = without_posix("-m", "pipeline", "doctor", "--json", packages="animeface")
+    parts = {part["name"]: part for part in doctor.json["parts"]}
+    assert doctor.code == 0, doctor.stderr
+    assert (parts["drawnface"]["ok"], parts["drawnface"]["needed"]) == (True, True)
+    assert (parts["animeface"]["ok"], parts["animeface"]["needed"]) == (False, False)
+    assert "--detector drawnface" in parts["animeface"]["mend"]
+    told = without_posix("-m", "facecrop", "detectors", packages="animeface").stdout
+    assert re.search(r"drawnface: [^:]*The\s+default here\.", told), told
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """A folder of pictures whose classes and files no code page has."""
+    for number, label in enumerate((CJK, EMOJI)):
+        (tmp_path / "in" / label).mkdir(parents=True)
+        for copy in range(4):
+            file = tmp_path / "in" / label / f"é{label}{copy}.jpg"
+            file.write_bytes(picture(10 * number + copy))
+    return tmp_path / "in"
+
+
+def test_a_console_without_the_letters_of_a_class_takes_every_command(
+    named: Path,
+) -> None:
+    def run(program: str, *words: str) -> Ran:
+        line = (*words, "-d", "d")
+        ran = run_cli(program, *line, cwd=named.parent, PYTHONIOENCODING="cp1252")
+        assert ran.code == 0, ran.stderr
+        assert "Traceback" not in ran.stderr
+        return ran
+
+    run("harvest.cli", "folder", "in", "--hints-from-folders")
+    run("facecrop.cli", "run", "--detector", "whole")
+    run("labeler.cli", "accept", "hints")
+    assert (
+        CJK.encode("ascii", "backslashreplace").decode()
+        in run("labeler.cli", "classes", "list").stdout
+    )
+    run("labeler.cli", "split")
+    run("labeler.cli", "export", "out")
+    assert EMOJI in run("pipeline.cli", "status", "--json").json["labels"]
+    lines = run("pipeline.cli", "list", "samples").stdout.splitlines()
+    assert {json.loads(line)["label"] for line in lines} == {CJK, EMOJI}
+    assert {file.parent.name for file in (named.parent / "out").rglob("*.jpg")} == {CJK, EMOJI}
+
+
+def edited(path: Path, text: str) -> Path:
+    """Save a file as an editor of Windows does: a mark, then lines that end with CR and LF."""
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    return path
+
+
+def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
+    settings = edited(tmp_path / FILE, '[split]\nratio = "6:2:2"\nseed = 7\n')
+    assert read_toml(settings, Settings).split.seed == 7
+    recipe = edited(
+        tmp_path / "recipe.toml",
+        'title = "T"\n[[folder]]\npath = ["in"]\n[crop]\ndetector = "whole"\n',
+    )
+    assert read_recipe(recipe).title == "T"
+    urls = edited(tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n")
+    assert list(read_lines(urls)) == [("https://a.example/1.jpg", CJK)]
+    names = edited(tmp_path / "classes.txt", f"{CJK}: rin, Rin\nhana\n")
+    assert [line.name for line in read_classes(names)] == [CJK, "hana"]
+    edited(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
+    assert source_rows(tmp_path)[tmp_path / "sub" / "1.jpg"].credit.author == CJK
+    row = json.dumps({"file_name": "1.jpg", "label": CJK})
+    edited(tmp_path / "metadata.jsonl", f"{row}\n\n")
+    _, pictures = read_labelled(tmp_path)
+    assert [label for one in pictures for _, label in one.labels] == [CJK]
+
+
+def test_a_dataset_whose_settings_were_saved_on_windows_goes_on(dataset: Dataset) -> None:
+    file = dataset.root / FILE
+    edited(file, file.read_text(encoding="utf-8") + "\n[split]\nseed = 7\n")
+    with Dataset.open(dataset.root) as again:
+        assert again.settings.split.seed == 7
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/a.jpg", "C:\\a.jpg", "C:a.jpg", "..\\a.jpg", "sub\\..\\..\\a.jpg", "\\a.jpg"]
+)
+def test_no_name_from_outside_leads_out_on_any_system(tmp_path: Path, name: str) -> None:
+    assert leads_out(name)
+    row = json.dumps({"file_name": name, "label": "x"})
+    (tmp_path / "metadata.jsonl").write_text(f"{row}\n", encoding="utf-8")
+    with pytest.raises(InputUnusable, match="leads out"):
+        read_labelled(tmp_path)
+    with pytest.raises(UsageError, match="leads out"):
+        ExportPart(to=name).target(tmp_path)
+
+
+def test_an_export_does_not_lie_in_a_folder_of_the_datasets_own_in_any_case(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="keeps its own files"):
+        ExportPart(to="Images/mine").target(tmp_path)
+
+
+HOSTILE = ("CON.jpg", "NUL.txt.jpg", "aux.jpg", "ends with a dot..jpg", " blank .jpg", "C:x.jpg")
+HOSTILE += ("a\\b.jpg", "com1 .jpg", "what?.jpg", "UPPER.jpg", "upper.jpg", "colon:stream.jpg")
+CLASSES = ("Rei", "rei ", "con", "nul.x")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A folder as only POSIX can have it: Windows would refuse its names, or take two for one."""
+    folder = tmp_path / "hostile"
+    for number, label in enumerate(CLASSES):
+        (folder / label).mkdir(parents=True)
+        for copy, name in enumerate(HOSTILE):
+            (folder / label / name).write_bytes(picture(100 * number + copy, (80, 60)))
+    decomposed = unicodedata.normalize("NFD", "Éclair")
+    (folder / decomposed).mkdir()
+    (folder / decomposed / f"{decomposed}.jpg").write_bytes(picture(999, (80, 60)))
+    return folder
+
+
+@pytest.fixture
+def windows_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of Windows: it ignores case, and refuses the names that Windows does."""
+    folder, image = tmp_path / "ntfs", tmp_path / "ntfs.img"
+    folder.mkdir()
+    try:
+        with image.open("wb") as file:
+            file.truncate(64 << 20)
+        make = [shutil.which("mkfs.ntfs") or "mkfs.ntfs", "-F", "-Q", str(image)]
+        subprocess.run(make, check=True, capture_output=True)
+        line = ["lowntfs-3g", "-o", "ignore_case,windows_names", str(image), str(folder)]
+        subprocess.run(line, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs ntfs-3g and the right to mount")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.posix("names that Windows refuses are made")
+def test_a_dataset_lives_and_is_exported_on_a_disk_of_windows(
+    windows_disk: Path, hostile: Path
+) -> None:
+    def run(program: str, *words: str | Path) -> Ran:
+        ran = run_cli(program, *words, "-d", windows_disk / "d", "--json")
+        assert ran.code == 0, ran.stderr
+        return ran
+
+    got = run("harvest.cli", "folder", hostile, "--hints-from-folders")
+    assert got.json["added"] == len(HOSTILE) * len(CLASSES) + 1
+    run("facecrop.cli", "run", "--detector", "whole")
+    run("labeler.cli", "accept", "hints")
+    run("labeler.cli", "split")
+    labels = run("pipeline.cli", "status").json["labels"]
+    assert "Éclair" in labels
+    for form in ("imagefolder", "captions", "yolo-classify"):
+        out = windows_disk / form
+        told = run("labeler.cli", "export", out, "--format", form).json
+        pictures = [file for file in out.rglob("*") if file.suffix == ".jpg"]
+        assert len(pictures) == told["exported"] == sum(labels.values())
+    folders = {file.name.casefold() for file in (windows_disk / "imagefolder" / "train").iterdir()}
+    assert len(folders) == len(labels)
+    assert run("pipeline.cli", "verify").json["sound"] == got.json["added"]
