@@ -10,6 +10,7 @@ from facecrop.cli_docker import docker
 from facecrop.request import CompareRequest, FaceSearch, whole_instead
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
+from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
 from gleanset.files.hub import on_hub
 from gleanset.request import options_of
@@ -18,13 +19,15 @@ commands = group("facecrop", "Find faces in the images of a dataset and cut them
 commands.add_command(docker)
 
 
-@commands.command(epilog="Example: facecrop run --detector animeface --margin 0.3 -d my-dataset")
+@commands.command(epilog="Example: facecrop run --margin 0.3 -d my-dataset")
 @job_options(simulate=True, on=True)
 @options_of(FaceSearch)
 def run(job: CommandJob, request: FaceSearch) -> Result:
     """Search every image that was not searched with these settings yet, and cut the faces.
 
-    What is not given comes from the table [crop] of dataset.toml. Another margin, square,
+    What is not given comes from the table [crop] of dataset.toml. Where that names no detector,
+    pictures that were searched keep their faces, and new ones are searched as those were, or by
+    drawnface: name a detector to search all of them anew. Another margin, square,
     pad, level or min-size only cuts anew; crops that are missing are made again. Pictures that
     are not of faces are taken whole: --detector whole.
     """
@@ -32,6 +35,11 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
         if job.simulate:
             return request.preview(dataset)
         counts = request.run(dataset, job.progress)
+        if (found_by := counts.get("detector", WHOLE)) not in (WHOLE, "drawnface"):
+            job.say(
+                f"the pictures here are searched by {found_by}, as those before; "
+                "--detector drawnface searches all of them anew, and may find more"
+            )
         if (instead := whole_instead(dataset)) is not None:
             counts["next"], why = instead
             job.say(why)

@@ -24,11 +24,12 @@ USER_FILE = "settings.toml"
 class CropSettings(TomlTable, frozen=True):
     """How faces are found and cut.
 
-    `margin` is relative to the face box. `square` cuts, `pad` at the borders of a picture
-    instead of clamping, `level` tilted faces, and leave out faces under `min_size` pixels.
+    `detector` "auto" is who has searched the pictures so far, else the best. `margin` is relative
+    to the face box. `square` cuts, `pad` at the borders of a picture instead of clamping, `level`
+    tilted faces, and leave out faces under `min_size` pixels.
     """
 
-    detector: str = "animeface"
+    detector: str = "auto"
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     margin: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.3
     square: bool = False

@@ -47,7 +47,8 @@ def examine_components(folder: Path) -> Iterator[Component]:
     yield _part("disk", "originals, crops, runs", lambda: _disk(folder))
     yield _part("network", "searches and downloads", _network)
     yield _part("ffmpeg", "harvest frames", _ffmpeg, needed=True)
-    yield _part("animeface", "facecrop run", _animeface, needed=True)
+    yield _part("drawnface", "facecrop run", _drawnface, needed=True)
+    yield _part("animeface", "facecrop run --detector animeface, ensemble", _animeface)
     yield _part("cascade", "facecrop run --detector lbpcascade, ensemble", _cascade)
     yield _part("container", "facecrop run --detector animeface-docker", _container)
     yield _part("google", "harvest keyword --source google", _google)
@@ -132,6 +133,13 @@ def _ffmpeg() -> str:
     from harvest.video.run_ffmpeg import find_ffmpeg
 
     return find_ffmpeg()
+
+
+def _drawnface() -> str:
+    from facecrop.detectors import detector_named
+
+    detector_named("drawnface")
+    return "its weights are loaded"
 
 
 def _animeface() -> str:
