@@ -40,6 +40,9 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
                 f"the pictures here are searched by {found_by}, as those before; "
                 "--detector drawnface searches all of them anew, and may find more"
             )
+        own = dataset.settings.crop
+        if request.cutting(own).level and "drawnface" in (found_by, request.detector, own.detector):
+            job.say("drawnface tells no eyes: --detector animeface does, and turns faces upright")
         if (instead := whole_instead(dataset)) is not None:
             counts["next"], why = instead
             job.say(why)
