@@ -10,6 +10,7 @@ from facecrop.cli_docker import docker
 from facecrop.request import CompareRequest, FaceSearch, whole_instead
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
+from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
 from gleanset.files.hub import on_hub
 from gleanset.request import options_of
@@ -18,13 +19,15 @@ commands = group("facecrop", "Find faces in the images of a dataset and cut them
 commands.add_command(docker)
 
 
-@commands.command(epilog="Example: facecrop run --detector animeface --margin 0.3 -d my-dataset")
+@commands.command(epilog="Example: facecrop run --margin 0.3 -d my-dataset")
 @job_options(simulate=True, on=True)
 @options_of(FaceSearch)
 def run(job: CommandJob, request: FaceSearch) -> Result:
     """Search every image that was not searched with these settings yet, and cut the faces.
 
-    What is not given comes from the table [crop] of dataset.toml. Another margin, square,
+    What is not given comes from the table [crop] of dataset.toml. Where that names no detector,
+    pictures that were searched keep their faces, and new ones are searched as those were, or by
+    drawnface: name a detector to search all of them anew. Another margin, square,
     pad, level or min-size only cuts anew; crops that are missing are made again. Pictures that
     are not of faces are taken whole: --detector whole.
     """
@@ -32,6 +35,14 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
         if job.simulate:
             return request.preview(dataset)
         counts = request.run(dataset, job.progress)
+        if (found_by := counts.get("detector", WHOLE)) not in (WHOLE, "drawnface"):
+            job.say(
+                f"the pictures here are searched by {found_by}, as those before; "
+                "--detector drawnface searches all of them anew, and may find more"
+            )
+        own = dataset.settings.crop
+        if request.cutting(own).level and "drawnface" in (found_by, request.detector, own.detector):
+            job.say("drawnface tells no eyes: --detector animeface does, and turns faces upright")
         if (instead := whole_instead(dataset)) is not None:
             counts["next"], why = instead
             job.say(why)
@@ -66,11 +77,11 @@ def compare(job: CommandJob, request: CompareRequest) -> Result | None:
 def detectors(job: CommandJob) -> Result:
     """Name the detectors there are, and models on a hub that fit: docs/detectors.md."""
     from facecrop.detectors import DETECTORS, checked_detector_class
+    from facecrop.detectors.options import BEST
     from gleanset.plugins import tried_plugins
-    from gleanset.settings import DEFAULT_DETECTOR
 
     here = {one.name: (one.__doc__ or "").partition("\n")[0] for one in DETECTORS}
-    here[DEFAULT_DETECTOR] += " The default here."
+    here[BEST] += " The default."
     others = {
         f"{plugin.shown} ({plugin.made_by})": f"left out: {trouble}"
         if trouble

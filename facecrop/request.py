@@ -18,10 +18,14 @@ from gleanset.request import Request, WorkerCount
 from gleanset.work.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from facecrop.compare import DetectorResult
     from facecrop.detectors import DetectorSpec
     from facecrop.detectors.options import RecordedDetector
     from gleanset import Dataset
+    from gleanset.db.rows import Search
+    from gleanset.files.hub import HubFile, HubPin
     from gleanset.images.cut import CutSettings
     from gleanset.settings import CropSettings
 
@@ -38,10 +42,9 @@ def checked_detector(written: str) -> str:
     """Refuse a detector that does not exist before anything else is done. Raises `UsageError`."""
     if written == WHOLE:
         return written  # without a word of those that search
-    from facecrop.detectors.options import is_auto, spec_of
+    from facecrop.detectors.options import spec_of
 
-    if not is_auto(written):  # which one that is takes looking for what works here
-        spec_of(written)
+    spec_of(written)
     return written
 
 
@@ -89,8 +92,9 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     detector: Annotated[
         str | None,
         Param(
-            f"{_BY_NAME}, auto for the best that works here, hub:OWNER/REPOSITORY/PATH for a model "
-            f"on a hub (facecrop detectors), or {WHOLE} for pictures without faces.",
+            f"{_BY_NAME}, auto for who has searched the pictures so far, else drawnface, "
+            "hub:OWNER/REPOSITORY/PATH for a model on a hub (facecrop detectors), or "
+            f"{WHOLE} for pictures without faces.",
             metavar="NAME",
             parse=checked_detector,
             complete=complete_detector,
@@ -149,11 +153,15 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         }
         return msgspec.structs.replace(request, **differing)
 
-    def spec(self, own: CropSettings) -> DetectorSpec:
-        """Return the detector, in a dataset with these settings. Raises `UsageError`."""
+    def spec(self, own: CropSettings, so_far: RecordedDetector | None = None) -> DetectorSpec:
+        """Return the detector, in a dataset with these settings that one has searched `so_far`.
+
+        Raises `UsageError`.
+        """
         from facecrop.detectors.options import dataset_detector
 
-        return dataset_detector(own, self.detector, self.option, self.cascade, self.threshold)
+        asked = (self.detector, self.option, self.cascade, self.threshold)
+        return dataset_detector(own, *asked, so_far=so_far)
 
     def cutting(self, own: CropSettings) -> CutSettings:
         """Return how faces are cut, in a dataset with these settings."""
@@ -168,18 +176,17 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     ) -> dict[str, object]:
         """Search and cut; return the counts. `own` takes the place of the dataset's settings.
 
-        Where the detector is left to the machine, the name of the one it took comes first.
+        Where no detector is named, the name of the one it took comes first.
         """
-        from facecrop.detectors.options import with_pins
         from facecrop.search import find_faces
 
         crop = own or dataset.settings.crop
-        spec, cutting = with_pins(self.spec(crop), dataset.pin_of), self.cutting(crop)
+        spec, left = self._plan(dataset, crop, dataset.pin_of)
         counts = find_faces(
             dataset,
             spec,
-            cutting,
-            only_fresh=self.new,
+            self.cutting(crop),
+            left=left,
             workers=self.workers or 0,
             progress=progress,
         )
@@ -187,14 +194,43 @@ class FaceSearch(Request, frozen=True, kw_only=True):
 
     def preview(self, dataset: Dataset) -> dict[str, object]:
         """Return how many images would be searched, and how many only cut anew."""
-        from facecrop.detectors.options import with_pins
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
-        spec = with_pins(self.spec(crop), dataset.settings.pin_of)
-        search = DatasetSearch(dataset, spec, self.cutting(crop), self.new)
+        spec, left = self._plan(dataset, crop, dataset.settings.pin_of)
+        search = DatasetSearch(dataset, spec, self.cutting(crop), left)
         counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
         return self._taken(spec, crop) | counts
+
+    def _plan(
+        self, dataset: Dataset, own: CropSettings, pin_of: Callable[[HubFile], HubPin]
+    ) -> tuple[DetectorSpec, tuple[Search, ...] | None]:
+        """Return the detector, and which earlier searches are left as they are.
+
+        A detector that is named for this command searches as it is now. That of the dataset leaves
+        what an earlier version of it searched; with `auto` other detectors' faces stay as well.
+        """
+        from facecrop.detectors.options import is_auto, with_pins
+        from facecrop.searched_before import asked_the_same, detector_so_far
+        from gleanset.db.statistics import Statistics
+
+        searches = Statistics(dataset.db).searches()
+        auto = is_auto(self.detector or own.detector)
+        so_far = detector_so_far(searches) if auto else None
+        spec = with_pins(self.spec(own, so_far), pin_of)
+        if self.new:
+            return spec, None
+        if self.detector is not None and not auto:
+            return spec, ()
+        left = asked_the_same(spec, searches)
+        if auto:
+            set_here = self.option or self.cascade or {self.threshold, own.threshold} != {None}
+            left |= {
+                (search.detector, search.settings)
+                for search in searches
+                if search.detector != spec.name or not set_here
+            }
+        return spec, tuple(sorted(left))
 
     def _taken(self, spec: DetectorSpec, own: CropSettings) -> dict[str, object]:
         from facecrop.detectors.options import is_auto
@@ -232,15 +268,14 @@ class CompareRequest(Request, frozen=True, kw_only=True):
         """Compare; return all figures as JSON values, and the results they are of."""
         from facecrop.annotations import read_annotations
         from facecrop.compare import compare_all, mistakes_sheet
-        from facecrop.detectors.options import all_names, check_options, is_auto, spec_of
+        from facecrop.detectors.options import all_names, check_options, spec_of
         from gleanset.images.contact_sheet import checked_ending
 
         check_options(self.option)
         if self.sheet is not None:
             checked_ending(Path(self.sheet))
         names = self.detectors or all_names()
-        known = {name: spec_of(name, self.option, self.cascade) for name in names}
-        specs = {f"{n}: {spec.name}" if is_auto(n) else n: spec for n, spec in known.items()}
+        specs = {name: spec_of(name, self.option, self.cascade) for name in names}
         folder = None if self.images is None else Path(self.images)
         pictures = read_annotations(Path(self.truth), folder, self.by)
         results, missing = compare_all(specs, pictures, progress, skip=not self.detectors)

@@ -17,6 +17,7 @@ from facecrop.detectors import DetectorSpec
 from facecrop.detectors.tiling import overlap
 from gleanset import Dataset
 from gleanset.db.faces import StoredFace
+from gleanset.db.rows import Search
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
@@ -108,13 +109,14 @@ class SearchWorker:
 class DatasetSearch:
     """One run over a dataset: what is to be done, and how it is recorded.
 
-    With `only_fresh` images that were searched, or have a sample, are left as they are.
+    Images that were searched in a way that is `left`, too, keep their faces; where that is None,
+    all that were searched or have a sample are left as they are.
     """
 
     dataset: Dataset
     spec: DetectorSpec
     cutting: CutSettings
-    only_fresh: bool = False
+    left: tuple[Search, ...] | None = ()
 
     def __post_init__(self) -> None:
         crops = self.dataset.crops(self.dataset.cache)
@@ -125,28 +127,31 @@ class DatasetSearch:
         """The detector's own; how its faces are cut does not belong to them."""
         return self.spec.recorded
 
+    def _searches(self) -> set[Search]:
+        return {(self.spec.name, self.settings), *(self.left or ())}
+
     def to_search(self) -> int:
         """Return how many images would be searched."""
-        if self.only_fresh:
+        if self.left is None:
             return self.dataset.images.count_fresh()
-        return self.dataset.images.count_unscanned(self.spec.name, self.settings)
+        return self.dataset.images.count_unscanned(*self._searches())
 
     def to_cut(self) -> int:
         """Return how many images would only be cut anew."""
-        if self.only_fresh:
+        if self.left is None:
             return 0
-        return self.dataset.scans.count_to_cut(self.spec.name, self.settings, str(self.cutting))
+        return self.dataset.scans.count_to_cut(str(self.cutting), *self._searches())
 
     def items(self) -> Iterator[ImageToSearch]:
         """Everything that is to be done, in a fixed order, read as it is needed."""
         scans, images = self.dataset.scans, self.dataset.images
-        if self.only_fresh:
+        if self.left is None:
             for sha256, kind in images.fresh():
                 yield self._item(sha256, kind, search=True)
             return
-        for sha256, kind in images.unscanned(self.spec.name, self.settings):
+        for sha256, kind in images.unscanned(*self._searches()):
             yield self._item(sha256, kind, search=True)
-        for sha256, kind in scans.to_cut(self.spec.name, self.settings, str(self.cutting)):
+        for sha256, kind in scans.to_cut(str(self.cutting), *self._searches()):
             yield self._item(sha256, kind, search=False)
 
     def _item(self, sha256: str, kind: str, *, search: bool) -> ImageToSearch:
@@ -156,11 +161,11 @@ class DatasetSearch:
 
     def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
-        cut = str(self.cutting)
+        cut, search = str(self.cutting), (self.spec.name, self.settings)
         with self.dataset.db.write():
-            self.dataset.faces.record(
-                item.sha256, self.spec.name, self.settings, faces.cuts, cut=cut, small=faces.small
-            )
+            if not item.search:
+                search = self.dataset.scans.search_of(item.sha256)
+            self.dataset.faces.record(item.sha256, *search, faces.cuts, cut=cut, small=faces.small)
             self.dataset.faces.cut_anew(faces.kept)
         self.dataset.rejections.clear(STAGE, item.sha256)
 
@@ -185,22 +190,22 @@ def find_faces(
     spec: DetectorSpec,
     cutting: CutSettings,
     *,
-    only_fresh: bool = False,
+    left: tuple[Search, ...] | None = (),
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Search every image not yet searched with these settings, and cut what is not cut so.
 
-    With `only_fresh` those that any detector has searched, or that have a sample, are left as they
-    are. The counts of what was done and found.
+    What was searched in a way that is `left` counts as searched so; None leaves all that any
+    detector has searched, or that have a sample. The counts of what was done and found.
     """
     tally: Counter[str] = Counter(images=0, faces=0, without_face=0, recut=0, rejected=0)
     reasons: Counter[str] = Counter()
     retired = _retired(dataset)
     with dataset.stage(STAGE) as scratch:
-        search = DatasetSearch(dataset, spec, cutting, only_fresh)
+        search = DatasetSearch(dataset, spec, cutting, left)
         total = search.to_search() + search.to_cut()
-        if not only_fresh:
+        if left is not None:
             dataset.scans.begin_cutting(str(cutting))
         plan = SearchWorker(
             spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch)

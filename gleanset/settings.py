@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
@@ -20,18 +19,17 @@ from gleanset.files.hub import HubFile, HubPin, ask_hub
 
 FILE = "dataset.toml"
 USER_FILE = "settings.toml"
-DEFAULT_DETECTOR = "animeface" if find_spec("animeface") else "drawnface"
-"""Who finds faces where nobody is named; animeface is built for some systems and Pythons only."""
 
 
 class CropSettings(TomlTable, frozen=True):
     """How faces are found and cut.
 
-    `margin` is relative to the face box. `square` cuts, `pad` at the borders of a picture
-    instead of clamping, `level` tilted faces, and leave out faces under `min_size` pixels.
+    `detector` "auto" is who has searched the pictures so far, else the best. `margin` is relative
+    to the face box. `square` cuts, `pad` at the borders of a picture instead of clamping, `level`
+    tilted faces, and leave out faces under `min_size` pixels.
     """
 
-    detector: str = DEFAULT_DETECTOR
+    detector: str = "auto"
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     margin: Annotated[float, msgspec.Meta(ge=0, le=3)] = 0.3
     square: bool = False

@@ -18,7 +18,6 @@ from baseline.extras import has_torch, need_transfer
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_fetched
 from gleanset.plugins import tried_plugins
-from gleanset.settings import DEFAULT_DETECTOR
 
 LEAST_GB = 1.0
 PATIENCE = 1.0
@@ -48,9 +47,8 @@ def examine_components(folder: Path) -> Iterator[Component]:
     yield _part("disk", "originals, crops, runs", lambda: _disk(folder))
     yield _part("network", "searches and downloads", _network)
     yield _part("ffmpeg", "harvest frames", _ffmpeg, needed=True)
-    yield _part(DEFAULT_DETECTOR, "facecrop run", _detector(DEFAULT_DETECTOR), needed=True)
-    if DEFAULT_DETECTOR != "animeface":
-        yield _part("animeface", "facecrop run --detector animeface", _detector("animeface"))
+    yield _part("drawnface", "facecrop run", _drawnface, needed=True)
+    yield _part("animeface", "facecrop run --detector animeface, ensemble", _animeface)
     yield _part("cascade", "facecrop run --detector lbpcascade, ensemble", _cascade)
     yield _part("container", "facecrop run --detector animeface-docker", _container)
     yield _part("google", "harvest keyword --source google", _google)
@@ -137,14 +135,18 @@ def _ffmpeg() -> str:
     return find_ffmpeg()
 
 
-def _detector(name: str) -> Look:
-    def look() -> str:
-        from facecrop.detectors import detector_named
+def _drawnface() -> str:
+    from facecrop.detectors import detector_named
 
-        detector_named(name)  # animeface looks for a drawn face before it is used
-        return "finds a drawn face" if name == "animeface" else "the default here, comes along"
+    detector_named("drawnface")
+    return "its weights are loaded"
 
-    return look
+
+def _animeface() -> str:
+    from facecrop.detectors import detector_named
+
+    detector_named("animeface")  # which looks for a drawn face before it is used
+    return "finds a drawn face"
 
 
 def _cascade() -> str:

@@ -8,9 +8,10 @@ are worth; `tools/drawn_faces/` makes them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from facecrop.detectors.onnx import (
     decode_boxes,
     suppress_overlaps,
 )
-from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_tiles
+from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, overlap, search_tiles
 from gleanset.errors import MissingComponent
 from gleanset.files.store import sha256_of
 from gleanset.records import Face
@@ -30,50 +31,64 @@ from gleanset.records import Face
 LONGEST_SIDE = 1920
 MODEL = Path(__file__).with_name("drawnface.onnx")
 SIZE = 512
-"""Pixels: the longer side of a picture as the network sees it. 16:9 and 4:3 keep their shape."""
+"""Pixels: the longer side of a picture at the first look. 16:9 and 4:3 keep their shape."""
+
+PARTS = (1.0, 0.75, 0.5)
+"""Of the size: a picture is looked at so large. What is a face is one at most of these sizes."""
 
 CLOSE = 128
-"""The same where faces that fill a picture are looked for: at `SIZE` they are larger than all that
-were learnt, and an eye of them looks like a face."""
-LARGE = 0.4
-"""A face fills a picture from this part of its longer side on."""
-DRAWN_IN = 0.8
-"""Of a box at `CLOSE`, to be as one at `SIZE`: the median over 32 faces that both see is 1.26."""
+"""Pixels: the last look, for faces that fill a picture: larger ones than all that were learnt."""
+LARGE, LARGEST = 0.3, 0.4
+"""Parts of the longer side: the last look has a say about faces from `LARGE` on, the others about
+those below `LARGEST`, where they take eyes and ornaments for faces."""
+
+SMALLEST = 12
+"""Pixels of a face as a look sees it: of smaller ones all but the first look say nothing."""
 
 MOST_ENLARGED = 2.0
 THRESHOLD = 0.35
 SAME_FACE = 0.45
+"""Boxes of one look that share more (intersection over union) are one."""
+SAME_PLACE = 0.35
+"""The same for those of several looks."""
+LEAST_SCORE = 0.15
+"""What a look is less sure of it has not seen."""
 DECIMALS = 4
 """Of a score: the last bits of its float32 differ from one worker process to another."""
+
+
+class Sighting(NamedTuple):
+    """What one look has seen: the number of the look, where, and how sure it was."""
+
+    look: int
+    rect: FloatBox
+    score: float
 
 
 class DrawnFace:
     """Finds drawn faces with a network of our own. `threshold` is the lowest score.
 
-    `overlap` is how much two boxes may share (intersection over union), `size` the longer side
-    in pixels at which a picture is searched: more finds smaller faces and takes longer.
+    `size` is the longer side in pixels at which a picture is looked at first: more finds smaller
+    faces and takes longer.
     """
 
     name: ClassVar[str] = "drawnface"
 
-    def __init__(
-        self,
-        threshold: str | float = THRESHOLD,
-        overlap: str | float = SAME_FACE,
-        size: str | float = SIZE,
-    ) -> None:
+    def __init__(self, threshold: str | float = THRESHOLD, size: str | float = SIZE) -> None:
         """Load the network. Raises `UsageError` for a bad setting."""
         self.threshold = number("threshold", threshold, 0, 1)
-        self.overlap = number("overlap", overlap, 0, 1)
         self.size = whole_number("size", size, 64, LONGEST_SIDE)
-        self._network, self._close = FaceNetwork.loaded(), FaceNetwork.for_close_ups()
+        self._sizes = (*(round(self.size * part) for part in PARTS), CLOSE)
+        # OpenCV prepares a network anew each time that the size of pictures changes.
+        self._networks = [FaceNetwork.loaded(look) for look in range(len(self._sizes))]
 
     @property
     def settings(self) -> str:
-        """For example `close=128 overlap=0.45 size=640 threshold=0.35 weights=0123456789ab`."""
+        """For example `looks=512+384+256+128 size=512 threshold=0.35 weights=0123456789ab`."""
+        looks = "+".join(str(size) for size in self._sizes)
         return (
-            f"close={CLOSE} overlap={self.overlap:g} size={self.size} "
-            f"threshold={self.threshold:g} weights={self._network.sha256[:12]}"
+            f"looks={looks} size={self.size} threshold={self.threshold:g} "
+            f"weights={self._networks[0].sha256[:12]}"
         )
 
     def detect(self, pixels: Pixels) -> list[Face]:
@@ -81,26 +96,70 @@ class DrawnFace:
         return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
-        least = LARGE * max(part.shape[:2])
-        # By one threshold: another setting of it chooses among the same faces.
-        close = self._close.boxes(part, CLOSE, THRESHOLD)
-        large = [face for face in close if max(face[0].width, face[0].height) >= least]
-        for rect, score in self._network.boxes(part, self.size, self.threshold, self.overlap):
-            if not any(is_same_face(rect, other) for other, _ in large):
-                yield _raw(rect, score)
-        for rect, score in large:
-            if score >= self.threshold:
-                yield _raw(_drawn_in(rect), score)
+        longest = max(part.shape[:2])
+        places = grouped(self._sightings(part))
+        faces = [RawFace(_mean_box(place), self._score(place, longest)) for place in places]
+        kept: list[RawFace] = []
+        for face in sorted(faces, key=lambda face: (-face.score, face.rect)):
+            if not any(is_same_face(face.rect, other.rect) for other in kept):
+                kept.append(face)
+        return (face for face in kept if face.score >= self.threshold)
+
+    def _sightings(self, part: Pixels) -> Iterator[Sighting]:
+        longest = max(part.shape[:2])
+        for look, network in enumerate(self._networks):
+            for rect, score in network.boxes(part, self._sizes[look], LEAST_SCORE):
+                if self._has_say(look, rect, longest):
+                    yield Sighting(look, rect, score)
+
+    def _has_say(self, look: int, rect: FloatBox, longest: int) -> bool:
+        """Return whether a look can see a face of that size."""
+        side = math.sqrt(rect.width * rect.height)
+        if look == len(PARTS):
+            return side >= LARGE * longest
+        scale = min(self._sizes[look] / longest, MOST_ENLARGED)
+        return side < LARGEST * longest and (look == 0 or side * scale >= SMALLEST)
+
+    def _score(self, place: list[Sighting], longest: int) -> float:
+        """Return the mean of the looks that have a say: 0 of one that has not seen it."""
+        surest = {one.look: one.score for one in reversed(place)}
+        rect = _mean_box(place)
+        asked = [
+            look
+            for look in range(len(self._sizes))
+            if look in surest or self._has_say(look, rect, longest)
+        ]
+        return round(min(sum(surest.values()) / len(asked), 1.0), DECIMALS)
 
 
-def _drawn_in(rect: FloatBox) -> FloatBox:
-    width, height = DRAWN_IN * rect.width, DRAWN_IN * rect.height
-    x, y = rect.x + (rect.width - width) / 2, rect.y + (rect.height - height) / 2
-    return FloatBox(x, y, width, height)
+def grouped(sightings: Iterable[Sighting]) -> list[list[Sighting]]:
+    """Join what lies in one place, the surest first."""
+    places: list[list[Sighting]] = []
+    for seen in sorted(sightings, key=lambda seen: (-seen.score, seen.rect)):
+        shared, best = max(
+            (
+                (max(overlap(seen.rect, other.rect) for other in place), -index)
+                for index, place in enumerate(places)
+            ),
+            default=(0.0, 0),
+        )
+        if shared >= SAME_PLACE:
+            places[-best].append(seen)
+        else:
+            places.append([seen])
+    return places
 
 
-def _raw(rect: FloatBox, score: float) -> RawFace:
-    return RawFace(rect, round(min(max(score, 0.0), 1.0), DECIMALS))
+def _mean_box(place: list[Sighting]) -> FloatBox:
+    """Return the mean box, by the squares of the scores: the surest look places it best."""
+    weights = [seen.score**2 for seen in place]
+    edges = zip(*(seen.rect for seen in place), strict=True)
+    return FloatBox(
+        *(
+            sum(edge * weight for edge, weight in zip(column, weights, strict=True)) / sum(weights)
+            for column in edges
+        )
+    )
 
 
 class FaceNetwork:
@@ -122,23 +181,14 @@ class FaceNetwork:
 
     @classmethod
     @functools.cache
-    def loaded(cls) -> FaceNetwork:
-        """Return the one of this process."""
+    def loaded(cls, look: int = 0) -> FaceNetwork:
+        """Return the one of this process for a look."""
         return cls()
 
-    @classmethod
-    @functools.cache
-    def for_close_ups(cls) -> FaceNetwork:
-        """Return another: OpenCV prepares one anew each time that the size of pictures changes."""
-        return cls()
-
-    def boxes(
-        self, part: Pixels, size: int, threshold: float, most: float = SAME_FACE
-    ) -> list[tuple[FloatBox, float]]:
+    def boxes(self, part: Pixels, size: int, threshold: float) -> list[tuple[FloatBox, float]]:
         """Return faces with scores from `threshold` on, in pixels of the part, surest first.
 
-        The part is searched with its longer side at about `size` pixels; boxes share at most
-        `most`.
+        The part is searched with its longer side at about `size` pixels.
         """
         width, height = seen_size(part.shape[1], part.shape[0], size)
         across, down = part.shape[1] / width, part.shape[0] / height
@@ -152,7 +202,7 @@ class FaceNetwork:
         )
         return [
             (FloatBox(x * across, y * down, wide * across, high * down), score)
-            for (x, y, wide, high), score in suppress_overlaps(found, most)
+            for (x, y, wide, high), score in suppress_overlaps(found, SAME_FACE)
         ]
 
     def ask(self, picture: Pixels) -> Array:

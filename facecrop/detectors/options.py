@@ -2,7 +2,8 @@
 
 `-o lbpcascade.neighbors=3` sets one setting of one detector, `--cascade FILE` the cascade of
 those that use it, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. `auto`
-is the best that works on this machine; what is recorded is the one that was taken. The name of a
+is who has searched the pictures of a dataset so far, and where nobody has, `drawnface`; what is
+recorded is the one that was taken. The name of a
 model on a hub means `onnx` with that model. The catalogue keeps `Detector.settings` with every
 scan; `RecordedDetector` leads from there back to what was asked for. Of a file (a cascade, a
 model) the beginning of its SHA-256 is recorded, not its place; on a hub its name with the commit.
@@ -15,9 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from facecrop.detectors import DETECTORS, DetectorSpec, Setting, detector_class
+from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.weights import LBPCASCADE
-from gleanset.errors import MissingComponent, UsageError
+from gleanset.db.faces import WHOLE
+from gleanset.errors import UsageError
 from gleanset.files.hub import PREFIX, HubFile, HubPin, is_on_hub, pinned
 from gleanset.plugins import plugin_names
 from gleanset.settings import CropSettings
@@ -25,10 +28,11 @@ from gleanset.settings import CropSettings
 WITH_CASCADE = ("lbpcascade", "ensemble")
 
 AUTO = "auto"
-"""Written in place of a detector's name: the best that works on this machine."""
+"""Written in place of a detector's name: who has searched a dataset so far, else `BEST`."""
 
-BEST_FIRST = ("ensemble", "drawnface")
-"""What `auto` tries, the best on annotated pictures first (docs/detectors.md)."""
+BEST = DrawnFace.name
+"""Who searches a new dataset: the best on annotated pictures that works everywhere, without
+anything to fetch (docs/detectors.md)."""
 
 _FORM = "write detector.setting=value, for example -o lbpcascade.neighbors=3"
 
@@ -39,11 +43,10 @@ def spec_of(
     """Return the detector that was written with everything that was set for it.
 
     What is `written` with the name wins over `more`, that over `options`, that over
-    `cascade`. Raises `UsageError`, and for `auto` `MissingComponent` where none works here.
+    `cascade`. Raises `UsageError`.
     """
     name, model, own = _parts(written)
-    if name == AUTO:
-        return _best(lambda known: spec_of(f"{known}:{own}", options, cascade, **more))
+    name = BEST if name == AUTO else name
     settings: dict[str, Setting] = dict(_of_detector(name, options))
     if cascade is not None and name in WITH_CASCADE:
         settings.setdefault("cascade", cascade)
@@ -78,41 +81,33 @@ def is_auto(written: str) -> bool:
     return written.partition(":")[0] == AUTO
 
 
-def _best(spec_named: Callable[[str], DetectorSpec]) -> DetectorSpec:
-    """Return the first of `BEST_FIRST` that can be built here."""
-    *others, last = BEST_FIRST
-    for name in others:
-        spec = spec_named(name)
-        try:
-            spec.build()
-        except MissingComponent:
-            continue
-        return spec
-    return spec_named(last)
-
-
 def dataset_detector(
     own: CropSettings,
     written: str | None = None,
     options: Iterable[str] = (),
     cascade: str | None = None,
     threshold: float | None = None,
+    so_far: RecordedDetector | None = None,
 ) -> DetectorSpec:
     """Return the detector that was asked for, else that of a dataset's settings `own`.
 
     `written`, `options` and `cascade` are as in `spec_of`; `threshold` wins over an option. Where
     none of them sets a threshold, it is the dataset's, but for another detector than its own:
-    scores of two do not compare. Raises `UsageError`.
+    scores of two do not compare. `auto` is the detector `so_far`, as it was. Raises `UsageError`.
     """
     options = tuple(options)
     check_options(options)
     more = {} if threshold is None else {"threshold": threshold}
-    spec = spec_of(written or own.detector, options, cascade, **more)
+    name = written or own.detector
+    as_before = so_far if is_auto(name) else None
+    if as_before:
+        name = f"{as_before.name}:{_parts(name)[2]}"
+    spec = spec_of(name, options, cascade, **more)
     settings = dict(spec.settings)
     same = _parts(written or own.detector)[:2] == _parts(own.detector)[:2]
-    if own.threshold is not None and same:
+    if own.threshold is not None and same and not (as_before and spec.name == WHOLE):
         settings.setdefault("threshold", own.threshold)
-    return DetectorSpec.of(spec.name, **settings)
+    return as_before.spec(settings) if as_before else DetectorSpec.of(spec.name, **settings)
 
 
 def check_options(options: Iterable[str]) -> None:
@@ -194,6 +189,17 @@ class RecordedDetector:
         of_another = {"sha256"} if "model" in settings else set()
         known = {key: value for key, value in self.settings.items() if key not in of_another}
         return DetectorSpec.of(self.name, **{**known, **settings})
+
+    def asks_as(self, other: RecordedDetector) -> bool:
+        """Return whether both were asked for in the same words, in whatever version."""
+        return (self.name, self.settings, self.files, self.package) == (
+            (other.name, other.settings, other.files, other.package)
+        )
+
+    @property
+    def package(self) -> str:
+        """Which other package brought it, with its version."""
+        return _fields(self.written).get("plugin", "")
 
     @property
     def threshold(self) -> float | None:

@@ -13,7 +13,19 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.fetches import Rejections
-from gleanset.db.rows import box_of, columns_of_box, dump, load, now, record_of, region_of, signed
+from gleanset.db.rows import (
+    SEARCHED_SO,
+    Search,
+    box_of,
+    columns_of_box,
+    dump,
+    load,
+    now,
+    record_of,
+    region_of,
+    searches_listed,
+    signed,
+)
 from gleanset.db.tracks import inherit_tracks
 from gleanset.html.words import count
 from gleanset.records import HAND, Face, FaceCrop, Landmark, Region, Rejection
@@ -201,7 +213,7 @@ HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)
 
 _LOST = "image IN (SELECT image FROM temp.lost)"
 _TO_CUT = (
-    "state='ok' AND EXISTS(SELECT 1 FROM scan c WHERE image=i.id AND detector=? AND settings=? "
+    f"state='ok' AND EXISTS(SELECT 1 FROM scan c WHERE image=i.id AND {SEARCHED_SO} "
     f"AND (cut<>? AND EXISTS(SELECT 1 FROM face WHERE image=c.image) OR {_LOST}))"
 )
 
@@ -253,20 +265,28 @@ class Scans:
                 (cut,),
             )
 
-    def count_to_cut(self, detector: str, settings: str, cut: str) -> int:
+    def count_to_cut(self, cut: str, *searches: Search) -> int:
         """Return how many images `to_cut` would give."""
-        return self._db.number(
-            f"SELECT count(*) FROM image i WHERE {_TO_CUT}", (detector, settings, cut)
-        )
+        asked = (searches_listed(searches), cut)
+        return self._db.number(f"SELECT count(*) FROM image i WHERE {_TO_CUT}", asked)
 
-    def to_cut(self, detector: str, settings: str, cut: str) -> Iterator[StoredFile]:
-        """Images searched with these settings, but cut with others or lacking crops, by hash.
+    def to_cut(self, cut: str, *searches: Search) -> Iterator[StoredFile]:
+        """Images searched in one of these ways, but cut otherwise or lacking crops, by hash.
 
         Ask `look_for_crops` before, and `begin_cutting` where they are to be cut.
         """
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
-        asked = (detector, settings, cut)
+        asked = (searches_listed(searches), cut)
         return (StoredFile(*row) for row in self._db.each(sql, ("sha256",), asked, size=500))
+
+    def search_of(self, sha256: str) -> Search:
+        """Return who has searched an image, and with which settings; one was searched."""
+        (row,) = self._db.rows(
+            "SELECT detector, settings FROM scan WHERE "
+            "image=(SELECT id FROM image WHERE sha256=?) ORDER BY at DESC, detector LIMIT 1",
+            (sha256,),
+        )
+        return row["detector"], row["settings"]
 
     def cut_of(self, sha256: str) -> str | None:
         """Return how the faces of an image were cut; None where that is not known."""

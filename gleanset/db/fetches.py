@@ -239,6 +239,11 @@ class Videos:
         )
         return sha256
 
+    def newest(self, mode: str) -> str:
+        """Return the settings of the newest sampling of that mode; empty where there is none."""
+        sql = "SELECT settings FROM video WHERE settings LIKE ? ORDER BY id DESC"
+        return self._db.value(sql, (f"mode={mode} %",)) or ""
+
     def record(
         self,
         video: VideoName,

@@ -9,16 +9,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
-from gleanset.db.rows import clean, dump, insert_of, load, record_of, signed, unsigned, values_of
+from gleanset.db.rows import (
+    SEARCHED_SO,
+    Search,
+    clean,
+    dump,
+    insert_of,
+    load,
+    record_of,
+    searches_listed,
+    signed,
+    unsigned,
+    values_of,
+)
 from gleanset.errors import UsageError
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Image, Measured, Origin
 
 _ONCE = "INSERT OR IGNORE"
-_UNSCANNED = (
-    "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND detector=? AND settings=?)"
-)
+_UNSCANNED = f"state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {SEARCHED_SO})"
 _FRESH = (
     "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
     "SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"
@@ -223,19 +233,19 @@ class Images:
             for row in rows
         ]
 
-    def unscanned(self, detector: str, settings: str) -> Iterator[tuple[str, str]]:
-        """(hash, format) of images not yet searched by this detector with these settings.
+    def unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
+        """(hash, format) of images not yet searched in one of these ways.
 
         Ordered by hash, so that the rows a caller adds while it iterates do no harm.
         """
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
-        return map(tuple, self._db.each(sql, ("sha256",), (detector, settings), size=500))
+        asked = (searches_listed(searches),)
+        return map(tuple, self._db.each(sql, ("sha256",), asked, size=500))
 
-    def count_unscanned(self, detector: str, settings: str) -> int:
+    def count_unscanned(self, *searches: Search) -> int:
         """Return how many images `unscanned` would give."""
-        return self._db.number(
-            f"SELECT count(*) FROM image i WHERE {_UNSCANNED}", (detector, settings)
-        )
+        sql = f"SELECT count(*) FROM image i WHERE {_UNSCANNED}"
+        return self._db.number(sql, (searches_listed(searches),))
 
     def fresh(self) -> Iterator[tuple[str, str]]:
         """(hash, format) of images that no detector has searched and that have no sample, by

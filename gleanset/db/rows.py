@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from sqlite3 import Row
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from gleanset.records import Box, Region
 
@@ -19,6 +19,17 @@ _NOT_KEPT = re.compile(r"[\x00\ud800-\udfff]")
 FAIR_ORDER = "s.id / 16 * 2654435761 % 4294967296, s.id"
 """SQL: samples `s` by blocks of what came together, neighbouring blocks far apart: the first of
 them are a fair sample, and frames of one moment are not torn apart."""
+
+SEARCHED_SO = "detector||' '||settings IN (SELECT value FROM json_each(?))"
+"""SQL: an image was searched in one of the ways of `searches_listed`."""
+
+Search: TypeAlias = tuple[str, str]
+"""A detector and its settings as they are recorded."""
+
+
+def searches_listed(searches: Iterable[Search]) -> str:
+    """Return ways to search as `SEARCHED_SO` takes them."""
+    return dump([" ".join(search) for search in searches])
 
 
 def signed(value: int) -> int:

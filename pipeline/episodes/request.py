@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harvest.preview import Preview
     from harvest.video.inputs import VideoInput
 
-DETECTOR = "drawnface:size=768"
+DETECTOR = "auto"
 RATE = 3.0
 
 
@@ -49,8 +49,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     detector: Annotated[
         str,
         Param(
-            "Who finds the faces (facecrop detectors); auto finds more, and takes many times as "
-            "long.",
+            "Who finds the faces (facecrop detectors); auto as in the episodes so far, else "
+            "drawnface.",
             metavar="NAME[:SETTING=VALUE,…]",
             parse=checked_detector,
             complete=complete_detector,
@@ -67,10 +67,15 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
     allow_private: AllowPrivate = False
 
-    def sampling(self) -> Sampling:
-        """Return what is asked of the videos. Raises `UsageError` where that makes no sense."""
+    def sampling(self, dataset: Dataset | None = None) -> Sampling:
+        """Return what is asked of the videos. Raises `UsageError` where that makes no sense.
+
+        With `auto` it is what was asked in that dataset: an episode is not sampled twice because a
+        later version has another detector.
+        """
         start, end = time_range(self.start, self.end)
-        found_by = self._spec().build().settings.replace(" ", ",")
+        spec = self._spec()
+        found_by = f"{spec.name}:{spec.build().settings.replace(' ', ',')}"
         return Sampling(
             mode="seen",
             every=1 / self.rate,
@@ -79,7 +84,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             limit=self.limit,
             crop_bars=self.crop_bars,
             skip_openings=not self.keep_openings,
-            asked=f"{self._spec().name}:{found_by};per_track={self.per_track}",
+            asked=f"{self._so_far(dataset) or found_by};per_track={self.per_track}",
         )
 
     @classmethod
@@ -107,11 +112,11 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         from gleanset.images.cut import CutSettings
         from pipeline.episodes.follower import EpisodeRun
 
-        sampling = self.sampling()
+        sampling = self.sampling(dataset)
         run = EpisodeRun(
             dataset,
             sampling,
-            self._spec(),
+            self._spec(dataset),
             CutSettings.of(dataset.settings.crop),
             self.per_track,
             self.workers or 0,
@@ -123,16 +128,24 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         """Show the videos that would be sampled, and about what that gives."""
         from harvest.preview import preview_frames
 
-        sampling = self.sampling()
+        sampling = self.sampling(dataset)
         return preview_frames(view, dataset, sampling, self._inputs(root, dataset, sampling))
 
     def _inputs(self, root: Path, dataset: Dataset | None, sampling: Sampling) -> list[VideoInput]:
         return video_inputs(self.videos, root, dataset, sampling, self.allow_private)
 
-    def _spec(self) -> DetectorSpec:
+    def _so_far(self, dataset: Dataset | None) -> str | None:
+        """Return who found the faces of the newest episode, as recorded, where nobody is named."""
+        if dataset is None or self.detector != DETECTOR:
+            return None
+        words = dict(one.partition("=")[::2] for one in dataset.videos.newest("seen").split())
+        return words["asked"].partition(";per_track=")[0] if words else None
+
+    def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:
         from facecrop.detectors.options import spec_of
 
-        return spec_of(self.detector)
+        so_far = self._so_far(dataset)
+        return spec_of(_written(so_far) if so_far else self.detector)
 
 
 def _written(found_by: str) -> str:

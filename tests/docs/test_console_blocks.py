@@ -28,7 +28,6 @@ EXCUSED = [
     ("*", "pip install", "installs from the net"),
     ("*", "python3 bootstrap.py", "installs; what checks every change runs it"),
     ("add-a-source.md", "pytest", "of a source that the page writes"),
-    ("detectors.md", "facecrop run --detector ensemble", "fetches a file from its publisher"),
     ("detectors.md", "facecrop run --detector onnx", "a model of the reader's own"),
     ("detectors.md", "facecrop run --detector hub:", "fetches a model from a hub"),
     ("detectors.md", "facecrop compare", "needs truth, or a detector that the page writes"),

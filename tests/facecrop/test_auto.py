@@ -1,58 +1,123 @@
-"""`auto`: the best detector that works on this machine, and that it says which one it took."""
+"""`auto`, the default: who has searched a dataset so far, else drawnface; nothing twice."""
 
 import json
-from pathlib import Path
+from typing import Any
 
 import pytest
 from facecrop_scenes import put, scene
 from tools_for_tests import run_here
 
-from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import dataset_detector, spec_of
+from facecrop.detectors import DetectorSpec, detector_named
+from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of
 from facecrop.request import FaceSearch
+from facecrop.searched_before import detector_so_far
 from gleanset import Dataset
-from gleanset.settings import CropSettings
+from gleanset.db.statistics import ScanCount
+from gleanset.settings import CropSettings, Settings, write_settings
 
-AUTO = CropSettings(detector="auto", threshold=0.7)
-
-
-@pytest.fixture
-def cascade(shared_data: Path) -> Path:
-    return shared_data / "lbpcascade_animeface.xml"
+EARLIER = "close=128 overlap=0.45 size=512 threshold=0.35 weights=0123456789ab"
+"""drawnface as a version recorded it that looked at pictures twice."""
 
 
-@pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file was fetched yet, and none can be: nobody listens at the proxy's port."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+def scanned(dataset: Dataset, count: int, detector: str, settings: str, first: int = 0) -> None:
+    for left in range(first, first + count):
+        image = put(dataset, scene(left, 200))
+        dataset.faces.record(image, detector, settings, [], cut="margin=0.3")
 
 
-def test_the_ensemble_where_its_cascade_is_there(cascade: Path) -> None:
-    wanted = DetectorSpec.of("ensemble", cascade=str(cascade), threshold="0.6")
-    assert spec_of("auto:threshold=0.6", (), str(cascade)) == wanted
+def asked(dataset: Dataset, **request: Any) -> dict[str, Any]:
+    return FaceSearch(**request).preview(dataset)
 
 
-def test_the_next_best_where_the_cascade_cannot_be_had(offline: None) -> None:
-    options = ["ensemble.threshold=0.9", "drawnface.threshold=0.6"]
-    assert spec_of("auto", options) == DetectorSpec.of("drawnface", threshold="0.6")
+def searches(found_by: str, count: int) -> dict[str, Any]:
+    return {"detector": found_by, "would_search": count, "would_recut": 0}
 
 
-def test_a_datasets_threshold_is_that_of_the_detector_it_left_open(cascade: Path) -> None:
-    spec = dataset_detector(AUTO, None, (), str(cascade))
-    assert spec == DetectorSpec.of("ensemble", cascade=str(cascade), threshold=0.7)
-    assert dataset_detector(AUTO, "animeface") == DetectorSpec.of("animeface")
+def test_a_new_dataset_is_searched_by_drawnface_without_anything_to_fetch() -> None:
+    assert Settings().crop.detector == "auto"
+    assert dataset_detector(CropSettings()) == spec_of("auto") == DetectorSpec.of("drawnface")
+    assert spec_of("auto:size=640", ["drawnface.threshold=0.6"]) == DetectorSpec.of(
+        "drawnface", size="640", threshold="0.6"
+    )
 
 
-def test_the_one_it_took_is_recorded_and_told(dataset: Dataset, offline: None) -> None:
-    put(dataset, scene(100))
-    line = ("run", "--workers", "1", "--json", "-d", dataset.root, "--detector", "auto")
-    told = json.loads(run_here("facecrop.cli", *line).stdout)
-    assert (told["detector"], told["faces"]) == ("drawnface", 1)
-    assert {face.face.detector for face in dataset.faces.each()} == {"drawnface"}
-    assert FaceSearch(detector="auto").preview(dataset) == {
-        "detector": "drawnface",
-        "would_search": 0,
-        "would_recut": 0,
-    }
-    assert "detector" not in FaceSearch().preview(dataset)
+def test_a_dataset_of_before_keeps_its_detector_and_is_not_searched_again(
+    dataset: Dataset,
+) -> None:
+    """One that names no detector was searched by animeface, the default of then."""
+    scanned(dataset, 3, "animeface", "threshold=0.5")
+    assert asked(dataset) == searches("animeface", 0)
+    put(dataset, scene(200))
+    assert asked(dataset) == searches("animeface", 1)
+    line = ("run", "--workers", "1", "--json", "-d", dataset.root)
+    done = run_here("facecrop.cli", *line)
+    told = json.loads(done.stdout)
+    assert (told["detector"], told["images"], told["faces"]) == ("animeface", 1, 1)
+    assert "--detector drawnface searches all of them anew" in done.stderr
+    assert asked(dataset, detector="drawnface")["would_search"] == 4, "named, it searches all"
+
+
+def test_who_searched_most_goes_on_and_nobody_elses_pictures_are_searched_again(
+    dataset: Dataset,
+) -> None:
+    scanned(dataset, 3, "drawnface", EARLIER.replace("512", "768"))
+    scanned(dataset, 1, "whole", "", 50)
+    scanned(dataset, 2, "animeface", "threshold=0.5", 80)
+    scanned(dataset, 1, "drawnface", EARLIER, 120)
+    put(dataset, scene(200))
+    assert asked(dataset) == searches("drawnface", 1)
+    so_far = detector_so_far([ScanCount("drawnface", EARLIER.replace("512", "768"), "", 3)])
+    assert FaceSearch().spec(CropSettings(), so_far) == DetectorSpec.of("drawnface", size="768")
+
+
+def test_whole_pictures_stay_whole(dataset: Dataset) -> None:
+    scanned(dataset, 2, "whole", "")
+    put(dataset, scene(200))
+    assert asked(dataset) == searches("whole", 1)
+    own = CropSettings(threshold=0.6)
+    assert dataset_detector(own, so_far=RecordedDetector.of("whole", "")).name == "whole"
+
+
+@pytest.mark.parametrize("named", ["drawnface", "auto"])
+def test_a_later_version_of_the_detector_leaves_what_an_earlier_one_searched(
+    dataset: Dataset, named: str
+) -> None:
+    write_settings(dataset.root, Settings(crop=CropSettings(detector=named)))
+    with Dataset.open(dataset.root) as dataset:
+        scanned(dataset, 2, "drawnface", EARLIER)
+        assert asked(dataset)["would_search"] == 0
+        assert asked(dataset, margin=1.0) | {"detector": ""} == searches("", 0)
+        assert asked(dataset, threshold=0.5)["would_search"] == 2
+        assert asked(dataset, detector="drawnface")["would_search"] == 2
+        assert asked(dataset, detector="drawnface", new=True)["would_search"] == 0
+
+
+def test_a_new_cut_keeps_who_found_the_face(dataset: Dataset) -> None:
+    image = put(dataset, scene(100))
+    FaceSearch(detector="animeface", workers=1).run(dataset)
+    put(dataset, scene(200))
+    done = FaceSearch(margin=1.0, workers=1).run(dataset)
+    assert (done["detector"], done["images"], done["recut"]) == ("animeface", 1, 1)
+    assert dataset.scans.search_of(image) == ("animeface", "threshold=0.5")
+    earlier = ("drawnface", EARLIER)
+    dataset.db.run("UPDATE scan SET detector=?, settings=?", earlier)
+    assert FaceSearch(margin=0.2, workers=1).run(dataset)["recut"] == 2
+    assert dataset.scans.search_of(image) == earlier
+
+
+def test_a_threshold_of_the_dataset_is_that_of_whom_it_keeps() -> None:
+    so_far = RecordedDetector.of("animeface", "threshold=0.8")
+    assert dataset_detector(CropSettings(), so_far=so_far) == DetectorSpec.of(
+        "animeface", threshold="0.8"
+    )
+    stricter = dataset_detector(CropSettings(threshold=0.9), so_far=so_far)
+    assert stricter == DetectorSpec.of("animeface", threshold=0.9)
+    named = dataset_detector(CropSettings(threshold=0.9), "drawnface", so_far=so_far)
+    assert named == DetectorSpec.of("drawnface")
+
+
+def test_what_is_recorded_of_drawnface_asks_for_the_same_in_each_version() -> None:
+    now = RecordedDetector.of("drawnface", detector_named("drawnface").settings)
+    assert now.asks_as(RecordedDetector.of("drawnface", EARLIER))
+    assert not now.asks_as(RecordedDetector.of("drawnface", EARLIER.replace("512", "640")))
+    assert not now.asks_as(RecordedDetector.of("drawnface", f"{EARLIER} plugin=other==1"))

@@ -1,6 +1,7 @@
 """Our own network: what it finds, what its weights are, and what they learnt from."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -46,20 +47,19 @@ def test_faces_of_many_sizes(drawnface: Detector, side: int) -> None:
     assert any(overlap(face.box, face_at(20, side)) > 0.5 for face in faces)
 
 
-@pytest.mark.parametrize(("kind", "least", "most"), [("frozen", 24, 2), ("southpark", 33, 14)])
-def test_real_films_and_cartoons(
-    drawnface: Detector, shared_data: Path, kind: str, least: int, most: int
+def test_most_marked_faces_are_found_and_nine_of_ten_boxes_are_right(
+    drawnface: Detector, shared_data: Path
 ) -> None:
-    """animeface finds none of the 34 faces of the film and 3 of the 36 of the cartoon."""
-    entries = read_annotations(shared_data / "faces" / "faces.json")
-    total = sum_tallies(
-        match_faces(drawnface.detect(pixels), entry.boxes, CENTRE)
-        for entry in entries
-        if entry.kind == kind
-        for pixels in [np.asarray(decode(entry.path.read_bytes()).pixels)]
-    )
-    assert total.hits >= least
-    assert total.false <= most
+    """animeface finds 27 of these 124, none of the 34 in the film."""
+    tallies = defaultdict(list)
+    for entry in read_annotations(shared_data / "faces" / "faces.json"):
+        pixels = np.asarray(decode(entry.path.read_bytes()).pixels)
+        tallies[entry.kind].append(match_faces(drawnface.detect(pixels), entry.boxes, CENTRE))
+    total = sum_tallies(tally for some in tallies.values() for tally in some)
+    assert total.faces == 124
+    assert total.recall >= 0.72
+    assert total.precision >= 0.9
+    assert sum_tallies(tallies["frozen"]).recall >= 0.7
 
 
 def test_close_ups_have_one_face_and_no_eye_of_it_is_another(

@@ -73,12 +73,12 @@ def test_only_what_nobody_has_looked_at_is_new(dataset: Dataset) -> None:
         if image == undone:
             dataset.db.run("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
     fresh = put(dataset, scene(50))
-    assert DatasetSearch(dataset, SPEC, CutSettings(), only_fresh=True).to_search() == 2
-    found = find_faces(dataset, SPEC, CutSettings(), only_fresh=True, workers=1)
+    assert DatasetSearch(dataset, SPEC, CutSettings(), left=None).to_search() == 2
+    found = find_faces(dataset, SPEC, CutSettings(), left=None, workers=1)
     assert found == counts(images=2, faces=2)
     of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
     assert of == {searched: "whole", taken: "whole", undone: "animeface", fresh: "animeface"}
-    assert find_faces(dataset, SPEC, CutSettings(), only_fresh=True) == counts()
+    assert find_faces(dataset, SPEC, CutSettings(), left=None) == counts()
 
 
 def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(
@@ -264,7 +264,9 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
     assert {s.detector for s in samples(dataset)} == {"animeface", "whole"}
     assert json.loads(run("-s").stdout) == {"would_search": 0, "would_recut": 0}
     assert json.loads(run("-s", "--square").stdout) == {"would_search": 0, "would_recut": 1}
-    (dataset.root / "dataset.toml").write_text("[crop]\nthreshold = 1.0\nmargin = 0.0\n")
+    (dataset.root / "dataset.toml").write_text(
+        '[crop]\ndetector = "animeface"\nthreshold = 1.0\nmargin = 0.0\n'
+    )
     assert json.loads(run("--detector", "whole", "-s").stdout)["would_search"] == 0
     assert json.loads(run().stdout)["without_face"] == 1
     found, told = json.loads(run().stdout), run().stderr

@@ -84,16 +84,16 @@ def test_what_a_detector_has_not_seen(dataset: Dataset) -> None:
         add_image(dataset, number)
     dataset.faces.record(sha(3), "a", "v1", [])
     dataset.faces.failed(sha(4), "a", "v1", Rejection("facecrop", sha(4), "damaged"))
-    assert dataset.images.count_unscanned("a", "v1") == 10
-    assert dataset.images.count_unscanned("a", "v2") == 12
-    assert dataset.images.count_unscanned("b", "v1") == 12
+    assert dataset.images.count_unscanned(("a", "v1")) == 10
+    assert dataset.images.count_unscanned(("a", "v2")) == 12
+    assert dataset.images.count_unscanned(("b", "v1")) == 12
     seen = []
-    for sha256, kind in dataset.images.unscanned("a", "v1"):
+    for sha256, kind in dataset.images.unscanned(("a", "v1")):
         dataset.faces.record(sha256, "a", "v1", [])
         seen.append(sha256)
         assert kind == "JPEG"
     assert seen == [sha(number) for number in range(12) if number not in (3, 4)]
-    assert dataset.images.count_unscanned("a", "v1") == 0
+    assert dataset.images.count_unscanned(("a", "v1")) == 0
 
 
 def test_a_rejection_is_kept_once_with_its_newest_reason(dataset: Dataset) -> None:

@@ -190,8 +190,8 @@ def test_the_last_detector_takes_the_place_of_the_one_before(dataset: Dataset) -
     assert _statuses(dataset) == {0: "labelled", 20: "retired", 50: "queue"}
     assert [face.face.detector for face in dataset.faces.each()] == ["two"]
     assert dataset.db.number("SELECT count(DISTINCT image) FROM scan") == 1
-    assert dataset.images.count_unscanned("one", "") == 1
-    assert dataset.images.count_unscanned("two", "") == 0
+    assert dataset.images.count_unscanned(("one", "")) == 1
+    assert dataset.images.count_unscanned(("two", "")) == 0
 
 
 def _statuses(dataset: Dataset) -> dict[int, str]:

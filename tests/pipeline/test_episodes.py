@@ -17,6 +17,7 @@ from tools_for_tests import ROOT, command, eventually, run_here
 
 from facecrop.detectors import DetectorSpec
 from gleanset import Dataset
+from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.db.tracks import StoredTrack, Tracks
 from gleanset.images.cut import CutSettings, Cutter
@@ -192,7 +193,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_a_calm_one(tmp_path: Path) ->
 
 
 ODD = {
-    "rotated": ("-vf", "transpose=2"),
+    "rotated": ("-vf", "transpose=1"),
     "variable rate": ("-vf", "select='not(mod(n\\,3))+lt(n\\,12)'", "-fps_mode", "vfr"),
     "15 a second": ("-r", "15"),
     "10 bit": ("-pix_fmt", "yuv420p10le"),
@@ -216,7 +217,7 @@ def test_odd_videos_give_the_right_faces_at_the_right_times(
     request = EpisodesRequest(videos=(str(film),), keep_openings=True)
     sampling = request.sampling()
     cutter = Cutter(CutSettings(), dataset.crops(dataset.cache))
-    spec = DetectorSpec.of("drawnface", size=768)
+    spec = DetectorSpec.of("drawnface")
     follower = FaceFollower(spec, cutter, 4, sampling)
     FrameHarvest(dataset, sampling, follower=follower).over([VideoFile(film)])
     (stored,) = tracks_of(dataset)  # rei, alone
@@ -258,6 +259,22 @@ def test_a_recorded_run_is_asked_for_again_by_the_same_request(asked: dict[str, 
     request = EpisodesRequest(videos=("a.mkv",), **asked)
     again = EpisodesRequest.recorded(("a.mkv",), request.sampling().settings)
     assert again.sampling() == request.sampling()
+
+
+def test_a_dataset_of_before_follows_faces_as_it_did_and_no_episode_twice(
+    dataset: Dataset,
+) -> None:
+    """The default of then, as a version recorded it that looked at frames twice."""
+    request = EpisodesRequest(videos=("a.mkv",))
+    assert request.sampling(dataset) == request.sampling()
+    found_by = "drawnface:close=128,overlap=0.45,size=768,threshold=0.35,weights=0123456789ab"
+    recorded = f"mode=seen every=0.3333333333 skip_openings=yes asked={found_by};per_track=4"
+    dataset.videos.record(VideoName("0" * 64, "a.mkv"), recorded, 60.0, 9)
+    dataset.videos.record(VideoName("1" * 64, "b.mkv"), "mode=useful", 60.0, 9)
+    assert request.sampling(dataset).settings == recorded
+    assert request._spec(dataset) == DetectorSpec.of("drawnface", size="768")
+    named = EpisodesRequest(videos=("a.mkv",), detector="drawnface")
+    assert named.sampling(dataset) == request.sampling()
 
 
 def test_a_recipe_has_a_table_of_episodes(tmp_path: Path) -> None:

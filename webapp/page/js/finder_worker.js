@@ -4,14 +4,17 @@
 import * as ort from "../vendor/onnxruntime-web/ort.wasm.min.mjs";
 import { sameFace, shared } from "./cutting.js";
 
-const SIZE = 512;
-const CLOSE = 128; // for faces that fill a picture
-const LARGE = 0.4;
-const DRAWN_IN = 0.8;
+const SIZES = [512, 384, 256, 128]; // looks at a picture; the last is for faces that fill it
+const LAST = SIZES.length - 1;
+const LARGE = 0.3; // of the longer side: from here on the last look has a say,
+const LARGEST = 0.4; // and up to here the others
+const SMALLEST = 12; // pixels: of smaller faces all but the first look say nothing
 const STEP = 32;
 const MOST_ENLARGED = 2;
 const THRESHOLD = 0.35;
+const LEAST_SCORE = 0.15;
 const SAME_FACE = 0.45;
+const SAME_PLACE = 0.35;
 const STRIDES = [8, 16, 32];
 
 ort.env.wasm.wasmPaths = new URL("../vendor/onnxruntime-web/", import.meta.url).href;
@@ -30,15 +33,47 @@ self.onmessage = async ({ data: { id, bitmap } }) => {
 };
 
 async function find(network, bitmap) {
-  const least = LARGE * Math.max(bitmap.width, bitmap.height);
-  const large = (await seen(network, bitmap, CLOSE)).filter((box) => Math.max(box.width, box.height) >= least);
-  const small = (await seen(network, bitmap, SIZE)).filter((box) => !large.some((other) => sameFace(box, other)));
-  return [...small, ...large.map(drawnIn)];
+  const longest = Math.max(bitmap.width, bitmap.height);
+  const sightings = [];
+  for (const [look, size] of SIZES.entries()) {
+    for (const box of await seen(network, bitmap, size)) if (hasSay(look, box, longest)) sightings.push({ look, ...box });
+  }
+  const faces = grouped(sightings).map((place) => merged(place, longest));
+  const kept = [];
+  for (const face of faces.sort((one, other) => other.score - one.score)) {
+    if (!kept.some((other) => sameFace(face, other))) kept.push(face);
+  }
+  return kept.filter((face) => face.score >= THRESHOLD);
 }
 
-function drawnIn({ x, y, width, height, score }) {
-  const [across, down] = [width * DRAWN_IN, height * DRAWN_IN];
-  return { x: x + (width - across) / 2, y: y + (height - down) / 2, width: across, height: down, score };
+/** Whether a look can see a face of that size. */
+function hasSay(look, box, longest) {
+  const side = Math.sqrt(box.width * box.height);
+  if (look === LAST) return side >= LARGE * longest;
+  const scale = Math.min(SIZES[look] / longest, MOST_ENLARGED);
+  return side < LARGEST * longest && (look === 0 || side * scale >= SMALLEST);
+}
+
+/** What lies in one place, the surest first. */
+function grouped(sightings) {
+  const places = [];
+  for (const box of sightings.sort((one, other) => other.score - one.score)) {
+    const nearness = places.map((place) => Math.max(...place.map((other) => shared(box, other))));
+    const best = nearness.indexOf(Math.max(...nearness));
+    if (nearness[best] >= SAME_PLACE) places[best].push(box);
+    else places.push([box]);
+  }
+  return places;
+}
+
+/** The mean box by the squares of the scores; how sure the looks that have a say are on average. */
+function merged(place, longest) {
+  const total = place.reduce((sum, box) => sum + box.score ** 2, 0);
+  const mean = (edge) => place.reduce((sum, box) => sum + box[edge] * box.score ** 2, 0) / total;
+  const face = { x: mean("x"), y: mean("y"), width: mean("width"), height: mean("height") };
+  const surest = SIZES.map((_, look) => place.find((box) => box.look === look)?.score);
+  const asked = surest.filter((score, look) => score !== undefined || hasSay(look, face, longest));
+  return { ...face, score: asked.reduce((sum, score) => sum + (score ?? 0), 0) / asked.length };
 }
 
 async function seen(network, bitmap, size) {
@@ -75,7 +110,7 @@ function decoded(values, places, width, height) {
     for (let row = 0; row < Math.floor(height / stride); row++) {
       for (let column = 0; column < Math.floor(width / stride); column++, place++) {
         const score = values[4 * places + place];
-        if (score < THRESHOLD) continue;
+        if (score < LEAST_SCORE) continue;
         const [x, y] = [(column + 0.5) * stride, (row + 0.5) * stride];
         const [left, top, right, bottom] = [0, 1, 2, 3].map((side) => values[side * places + place]);
         found.push({ x: x - left, y: y - top, width: left + right, height: top + bottom, score });
