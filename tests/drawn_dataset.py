@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 from drawn_patterns import CLASSES, patterns
 from PIL import Image
+from stored_pictures import store
 
-from gleanset import Box, Dataset, Face, Origin
+from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.images.cut import sample_key
-from gleanset.images.measure import measure
-from gleanset.records import FaceCrop
 
 PARTS = ("train",) * 6 + ("val", "test") * 2
+EIGHT_TO_ONE = ("train",) * 8 + ("val", "test")
 
 
 def put_whole(dataset: Dataset, picture: Image.Image, name: str, post: str | None = None) -> str:
@@ -24,14 +23,7 @@ def put_whole(dataset: Dataset, picture: Image.Image, name: str, post: str | Non
     """
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    data = measure(buffer.getvalue())
-    dataset.originals(dataset.cache).put(data.sha256, data.format, buffer.getvalue())
-    dataset.images.add(data, Origin("folder", name, post=post))
-    box = Box(0, 0, data.width, data.height)
-    key = sample_key(data.sha256, box)
-    cut = FaceCrop(Face("whole", box, 1.0), key, box, int(data.sha256[:16], 16), data.sharpness)
-    dataset.faces.record(data.sha256, "whole", "", [cut])
-    return key
+    return store(dataset, buffer.getvalue(), Origin("folder", name, post=post), alone=True)
 
 
 def fill(

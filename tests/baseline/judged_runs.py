@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from stored_pictures import store
 
 from baseline.data.samples import Examples, find_examples
 from baseline.judge.judging import JudgedRun, judge_run
@@ -15,9 +16,7 @@ from baseline.judge.outputs import Outputs
 from baseline.judge.run_figures import RunFigures, write_metrics
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.images.cut import sample_key
-from gleanset.images.measure import measure
-from gleanset.records import Box, Face, FaceCrop, Origin
+from gleanset.records import Origin
 
 SIDE = 32
 
@@ -30,26 +29,13 @@ def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
         for number in range(each * len(classes)):
             kind, place = divmod(number, each)
             data = _drawn(kind, len(classes), random)
-            measured = measure(data)
-            dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
             split = {each - 2: "val", each - 1: "test"}.get(place, "train")
             post = f"{kind}-{place // 2 if split == 'train' else split}"
-            dataset.images.add(measured, Origin("folder", str(number), post=post))
-            box = Box(0, 0, SIDE, SIDE)
-            key = sample_key(measured.sha256, box)
-            cut = FaceCrop(
-                Face("whole", box, 1.0), key, box, _look(measured.sha256), measured.sharpness
-            )
-            dataset.faces.record(measured.sha256, "whole", "", [cut])
+            key = store(dataset, data, Origin("folder", str(number), post=post), alone=True)
             choices.append(Choice(key, "label", classes[kind], "hint"))
             splits[key] = (post, split)
         dataset.journal.step("Label", choices)
         dataset.samples.set_splits(splits, "by hand")
-
-
-def _look(sha256: str) -> int:
-    """A hash unlike any other: what is of one colour looks too much alike."""
-    return int(sha256[:16], 16)
 
 
 def _drawn(kind: int, kinds: int, random: np.random.Generator) -> bytes:

@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from stored_pictures import store
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice, label_provenances
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
-from gleanset.images.cut import sample_key
-from gleanset.images.measure import measure
-from gleanset.records import Box, Face, FaceCrop, Origin
+from gleanset.records import Origin
 
 
 @pytest.fixture
 def keys(dataset: Dataset, picture: Callable[..., bytes]) -> list[str]:
     """Four samples, all labelled 'cat' from their hints."""
-    made = []
-    for number in range(4):
-        data = measure(picture(number))
-        dataset.images.add(data, Origin("folder", str(number)))
-        box = Box(0, 0, data.width, data.height)
-        made.append(sample_key(data.sha256, box))
-        cut = FaceCrop(Face("whole", box, 1.0), made[-1], box, data.phash, data.sharpness)
-        dataset.faces.record(data.sha256, "whole", "", [cut])
+    made = [store(dataset, picture(n), Origin("folder", str(n))) for n in range(4)]
     dataset.journal.step("Accept", [Choice(key, "label", "cat", "hint") for key in made])
     dataset.journal.step("Other", [Choice(made[3], "label", "owl")])
     return sorted(made[:3])

@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from stored_pictures import sample_of
 from tools_for_tests import command, picture, python, run_cli, run_here
 
-from gleanset import Box, Dataset, Face, Image
+from gleanset import Dataset, Image
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
-from gleanset.images.cut import sample_key
-from gleanset.records import FaceCrop
 from harvest.folder import FolderHints, PictureOptions, harvest_folders, walk
 from labeler.acceptance import apply_hints, plan_hints
 
@@ -108,7 +107,7 @@ def test_labels_from_hints_that_a_class_level_changed_are_taken_back(
     harvest(dataset, folder / "cats", hints=True)
     harvest(dataset, folder, hints=True)
     for image in list(dataset.images.each()):
-        whole(dataset, image)
+        sample_of(dataset, image)
     apply_hints(dataset, plan_hints(dataset))
     assert labels(dataset) == ["cats", "cats", "dogs"]
     done = harvest(dataset, folder, hints=True, class_level=2)
@@ -178,21 +177,13 @@ ODD_NAMES = [
 ]
 
 
-def whole(dataset: Dataset, image: Image) -> str:
-    """The whole image becomes a sample; its key."""
-    box = Box(0, 0, image.width, image.height)
-    cut = FaceCrop(Face("whole", box, 1.0), sample_key(image.sha256, box), box, image.phash, 1.0)
-    dataset.faces.record(image.sha256, "whole", "", [cut])
-    return cut.key
-
-
 def test_a_hint_that_comes_later_takes_a_label_back(dataset: Dataset, tmp_path: Path) -> None:
     for hint in ("hana", "rei"):
         (tmp_path / hint).mkdir()
     for name in ("one.jpg", "other.jpg"):
         (tmp_path / "hana" / name).write_bytes(picture(len(name)))
     harvest(dataset, tmp_path / "hana", hints=True)
-    keys = [whole(dataset, image) for image in list(dataset.images.each())]
+    keys = [sample_of(dataset, image) for image in list(dataset.images.each())]
     dataset.journal.step("Accept", [Choice(key, "label", "hana", "hint") for key in keys])
     (tmp_path / "rei" / "same.jpg").write_bytes(picture(len("one.jpg")))
     found = harvest(dataset, tmp_path / "rei", hints=True)

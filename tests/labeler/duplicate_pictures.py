@@ -7,11 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from stored_pictures import store
 
 from gleanset import Dataset, Origin
-from gleanset.images.cut import sample_key
-from gleanset.images.measure import measure
-from gleanset.records import Box, Face, FaceCrop
 
 WIDTH, HEIGHT = 320, 260
 
@@ -100,12 +98,4 @@ def encoded(picture: Image.Image, quality: int = 90, orientation: int = 1) -> by
 
 def add_picture(dataset: Dataset, name: str, data: bytes, **origin: str | float) -> str:
     """A whole picture as a sample; its key."""
-    measured = measure(data)
-    with dataset.stage("harvest-folder") as scratch:
-        dataset.originals(scratch).put(measured.sha256, measured.format, data)
-    dataset.images.add(measured, Origin("folder", name, **origin))  # type: ignore[arg-type]
-    box = Box(0, 0, measured.width, measured.height)
-    key = sample_key(measured.sha256, box)
-    cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
-    dataset.faces.record(measured.sha256, "whole", "", [cut])
-    return key
+    return store(dataset, data, Origin("folder", name, **origin))  # type: ignore[arg-type]

@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 from drawn_dataset import put_whole
 from model_of_colours import write_model
+from stored_pictures import sample_of
 from tools_for_tests import command, picture, pixels, run_cli, run_here
 
 from curation.take_downs import plan_take_down, take_down
-from gleanset import Box, Dataset, Face
+from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import stacks
 from gleanset.db.visitors import ACCEPTED, Claim, Reports, TakeDownRequests, TakeDownWish
 from gleanset.errors import DiskFull
-from gleanset.images.cut import sample_key
-from gleanset.records import FaceCrop
 from harvest.folder import PictureOptions, harvest_folders
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
@@ -57,10 +56,7 @@ def searched(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
 def taken_whole(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
     harvested(dataset, place, hints=hints)
     for image in list(dataset.images.each()):
-        box = Box(0, 0, image.width, image.height)
-        key = sample_key(image.sha256, box)
-        cut = FaceCrop(Face("whole", box, 1.0), key, box, image.phash, 1.0)
-        dataset.faces.record(image.sha256, "whole", "", [cut])
+        sample_of(dataset, image)
 
 
 def rejected(dataset: Dataset, place: Path) -> None:

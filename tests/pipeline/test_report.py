@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from lxml import html
 from PIL import Image
+from stored_pictures import store
 
 from gleanset import Dataset
 from gleanset.db.changes import Curation, Placement
@@ -25,9 +26,8 @@ from gleanset.db.statistics import RepeatFinds, Statistics
 from gleanset.errors import InputUnusable
 from gleanset.html.charts import Line, curves
 from gleanset.html.thumbnails import SIDE
-from gleanset.images.cut import sample_key
 from gleanset.images.measure import measure
-from gleanset.records import Box, Face, FaceCrop, Origin, Rejection
+from gleanset.records import Box, Face, Origin, Rejection
 from gleanset.settings import SplitSettings
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.report import write_report
@@ -48,15 +48,8 @@ def picture(seed: int, side: int = 160) -> bytes:
 
 def add(dataset: Dataset, data: bytes, origin: Origin) -> str:
     """Put a picture into the dataset; the key of its one face."""
-    measured = measure(data)
-    dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
-    dataset.images.add(measured, origin)
-    box = Box(20, 20, 100, 100)
-    key = sample_key(measured.sha256, box)
-    face = Face("animeface", box, 0.9)
-    cut = FaceCrop(face, key, box, measured.phash, measured.sharpness)
-    dataset.faces.record(measured.sha256, "animeface", "threshold=0.5 margin=0.3", [cut])
-    return key
+    face = Face("animeface", Box(20, 20, 100, 100), 0.9)
+    return store(dataset, data, origin, face, settings="threshold=0.5 margin=0.3")
 
 
 def fill(dataset: Dataset, classes: list[str], each: int = 10) -> list[tuple[str, str]]:

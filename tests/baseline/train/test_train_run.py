@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import drawn_dataset
 import numpy as np
 import pytest
-from drawn_dataset import put_whole
-from drawn_patterns import CLASSES, patterns
+from drawn_dataset import EIGHT_TO_ONE
+from drawn_patterns import CLASSES
 from msgspec.structs import replace
 from PIL import Image
 from tools_for_tests import Ran, run_here
@@ -62,17 +63,9 @@ QUICK_OPTIONS = {
 QUICK = load_preset("simple", QUICK_OPTIONS)
 
 
-def fill(dataset: Dataset, number: int = 10, classes: int = 2, seed: int = 0) -> None:
-    """Drawn pictures as whole samples, labelled and split 8:1:1, as the stages would do it."""
-    drawn = patterns((number,) * classes, seed)
-    choices, splits = [], {}
-    with dataset.db.write():
-        for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
-            key = put_whole(dataset, Image.fromarray(pixels[0]).convert("RGB"), f"{seed}/{index}")
-            choices.append(Choice(key, "label", CLASSES[int(kind)]))
-            splits[key] = (key, {8: "val", 9: "test"}.get(index % 10, "train"))
-        dataset.journal.step("Label", choices)
-        dataset.samples.set_splits(splits, "by hand")
+def fill(dataset: Dataset, classes: int = 2, seed: int = 0) -> None:
+    """Ten drawn pictures of each class, split 8:1:1, each a moment of its own."""
+    drawn_dataset.fill(dataset, 10, EIGHT_TO_ONE, seed=seed, classes=classes)
 
 
 @pytest.fixture
@@ -193,7 +186,7 @@ def test_a_finished_run_is_given_back_until_data_or_settings_change(small: Datas
     assert len(runs(small)) == 1
     changed = train_run(small, replace(QUICK, epochs=1))
     assert changed["run"] != first["run"]
-    fill(small, 10, seed=1)
+    fill(small, seed=1)
     assert find_examples(small).counts() == {"train": 16, "val": 2, "test": 2}
     more = train_run(small, replace(QUICK, epochs=1))
     assert more["run"] != changed["run"]
@@ -304,7 +297,7 @@ def test_classes_that_changed_since_are_named(small: Dataset) -> None:
 
 
 def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: Dataset) -> None:
-    fill(dataset, 10, classes=1)
+    fill(dataset, classes=1)
     with pytest.raises(InputUnusable, match="at least 2 classes"):
         train_run(dataset, QUICK)
     [failed] = runs(dataset)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_dataset import put_whole
-from drawn_patterns import CLASSES, patterns
+from drawn_dataset import EIGHT_TO_ONE, fill, put_whole
 from PIL import Image
 
 from baseline.data.runs import run_folder
@@ -67,18 +66,9 @@ def test_a_threshold_chosen_by_folds_costs_the_known_no_more_than_promised(momen
 
 def filled(dataset: Dataset, pictures: int) -> None:
     """Patterns of two classes, split 8:1:1, and two pictures that a person has rejected."""
-    drawn = patterns((pictures, pictures), 0)
-    choices, splits = [], {}
-    with dataset.db.write():
-        for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
-            key = put_whole(dataset, Image.fromarray(pixels[0]).convert("RGB"), f"{index}")
-            choices.append(Choice(key, "label", CLASSES[int(kind)]))
-            splits[key] = (key, {8: "val", 9: "test"}.get(index % 10, "train"))
-        for colour in ("red", "lime"):
-            key = put_whole(dataset, Image.new("RGB", (32, 32), colour), colour)
-            choices.append(Choice(key, "reject"))
-        dataset.journal.step("Label", choices)
-        dataset.samples.set_splits(splits, "by hand")
+    fill(dataset, pictures, EIGHT_TO_ONE, classes=2)
+    away = [put_whole(dataset, Image.new("RGB", (32, 32), name), name) for name in ("red", "lime")]
+    dataset.journal.step("Reject", [Choice(key, "reject") for key in away])
 
 
 def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) -> None:

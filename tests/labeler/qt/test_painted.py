@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from drawn_faces import FaceSet, labels, propose
 from person import NONE, SIZES, Opened, Person, alive, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
+from walker import painting
 
-from labeler.qt.grid.tile_view import TileView
 from labeler.qt.views import page_grid
 from labeler.qt.views.class_pages import ClassPagesView
 
@@ -24,21 +26,9 @@ def long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def painted(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The samples that came to the screen with their pictures, noted where they are painted."""
-    found: set[int] = set()
-    appearance = TileView.appearance
-
-    def noted(view: TileView, row: int) -> object:
-        look = appearance(view, row)
-        if look.picture is not None and view.viewport().rect().intersects(
-            view.visualRect(view.tiles.index(row))
-        ):
-            found.update(view.tiles.ids([row]))
-        return look
-
-    monkeypatch.setattr(TileView, "appearance", noted)
-    return found
+def painted() -> Iterator[set[int]]:
+    with painting() as found:
+        yield found
 
 
 def pages(opened: Opened, few: FaceSet, size: tuple[int, int]) -> Person:

@@ -1,0 +1,44 @@
+"""Pictures in a dataset with a sample each, as the stages would leave them."""
+
+from __future__ import annotations
+
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.images.cut import sample_key
+from gleanset.images.measure import measure
+from gleanset.records import FaceCrop, Measured
+
+
+def store(
+    dataset: Dataset,
+    data: bytes,
+    origin: Origin,
+    face: Face | None = None,
+    *,
+    alone: bool = False,
+    settings: str = "",
+) -> str:
+    """Put a picture there; the key of its one sample: the face, else the whole of it.
+
+    One that is `alone` has a hash of its own, however much it looks like others.
+    """
+    measured = measure(data)
+    dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
+    dataset.images.add(measured, origin)
+    return sample_of(dataset, measured, face, alone=alone, settings=settings)
+
+
+def sample_of(
+    dataset: Dataset,
+    image: Measured,
+    face: Face | None = None,
+    *,
+    alone: bool = False,
+    settings: str = "",
+) -> str:
+    """Make a sample of an image that is there: a face of it, else the whole; its key."""
+    face = face or Face("whole", Box(0, 0, image.width, image.height), 1.0)
+    key = sample_key(image.sha256, face.box)
+    look = int(image.sha256[:16], 16) if alone else image.phash
+    cut = FaceCrop(face, key, face.box, look, image.sharpness)
+    dataset.faces.record(image.sha256, face.detector, settings, [cut])
+    return key
