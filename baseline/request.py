@@ -71,10 +71,10 @@ def checked_preset(name: str) -> str:
     return name if name == AUTO else checked_name(name)
 
 
-def _text(value: Plain | list[Plain]) -> str:
+def option_text(value: object) -> str:
     """Spell a value of TOML as on a command line."""
     if isinstance(value, list):
-        return ",".join(map(_text, value))
+        return ",".join(map(option_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -121,7 +121,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
 
     def texts(self) -> dict[str, str]:
         """Return the options as on a command line."""
-        return {key: _text(value) for key, value in self.options.items()}
+        return {key: option_text(value) for key, value in self.options.items()}
 
     def check(self) -> None:
         """Raise the `UsageError` of options that the preset refuses."""

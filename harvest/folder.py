@@ -14,7 +14,7 @@ from gleanset.credit import NOTHING, Credit
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
-from gleanset.files.names import class_folder, printable
+from gleanset.files.names import class_folder, printable, visible_files
 from gleanset.images.decode import ENDINGS
 from gleanset.images.embedded_credit import credit_of
 from gleanset.images.embedded_reservation import reservations_in
@@ -244,18 +244,12 @@ def _open_folders(
     root: Path, own: Path, closed: list[OSError]
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield each folder with the names of those in it and of its files; `closed` are the others."""
-    for here, folders, files in os.walk(root, onerror=closed.append):
-        folder = Path(here)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and not _is_left_out(folder / name, own)
-        )
+    for folder, folders, files in visible_files(root, closed.append):
+        folders[:] = [name for name in folders if not _is_left_out(folder / name, own)]
         if folder.resolve() == own:
             folders.clear()
             continue
-        names = (name for name in files if not name.startswith(".") and name != NAME)
-        yield folder, folders, sorted(names)
+        yield folder, folders, [name for name in files if name != NAME]
 
 
 def _is_left_out(folder: Path, own: Path) -> bool:

@@ -67,13 +67,13 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_076,
-    "harvest": 14_648,
+    "gleanset and curation": 19_085,
+    "harvest": 14_642,
     "facecrop": 3_642,
-    "labeler": 26_979,
+    "labeler": 26_976,
     "labeler/qt": 12_751,
-    "baseline": 17_778,
-    "pipeline": 5_391,
+    "baseline": 17_771,
+    "pipeline": 5_381,
     "webapp": 4_160,
     "tests": 61_591,
     "benchmarks and tools": 11_460,

@@ -6,7 +6,6 @@ A module of its own without torch, because a worker imports what its function's 
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from baseline.data.pixels import Pixels, fitted, read_bytes
 from baseline.settings import Fit
 from facecrop.detectors import Detector, DetectorSpec
 from gleanset.errors import Unreadable
+from gleanset.files.names import visible_files
 from gleanset.images.cut import Array, CutSettings, cut, region
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face
@@ -90,16 +90,9 @@ def files_of(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            yield from _in_folder(path)
+            for folder, _, files in visible_files(path):
+                yield from (str(folder / one) for one in files)
         elif path.exists() or not glob.has_magic(name):
             yield name
         else:
             yield from sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207 - also absolute
-
-
-def _in_folder(folder: Path) -> Iterator[str]:
-    # Links to folders are not followed: they may lead round in a circle.
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        shown = sorted(name for name in files if not name.startswith("."))
-        yield from (str(Path(place, name)) for name in shown)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 VIDEOS = frozenset(
@@ -153,3 +153,16 @@ def class_folder(folders: Sequence[str], level: int = 1) -> str | None:
     """
     inner = folders[1:] if folders and folders[0].lower() in SPLITS else folders
     return inner[level - 1] if len(inner) >= level else None
+
+
+def visible_files(
+    root: Path, unreadable: Callable[[OSError], object] | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with the names of those in it and of its files, both in order.
+
+    What is hidden is left out, and so is a folder whose name the caller takes out of the first
+    list. Links to folders are not followed: they may lead round in a circle.
+    """
+    for here, folders, files in os.walk(root, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(here), folders, sorted(name for name in files if not name.startswith("."))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
+from gleanset.files.store import PictureFile
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
 from gleanset.records import Image as ImageRecord
@@ -40,31 +41,25 @@ class Thumbnails:
     def of_sample(self, sample: Sample) -> Thumbnail | None:
         """Return the cut of a sample; where there is no crop, it is cut from the original."""
         if sample.key not in self._made:
-            self._made[sample.key] = self._crop(sample) or self._cut(sample)
+            crop = self._shrunk(self._dataset.crop_path(sample.key))
+            self._made[sample.key] = crop or self._cut(sample)
         return self._made[sample.key]
 
     def of_image(self, image: ImageRecord) -> Thumbnail | None:
         """Return a whole picture."""
-        path = self._dataset.image_path(image.sha256, image.format)
-        try:
-            return shrink(decode(path.read_bytes(), at_least=self._side).pixels, self._side)
-        except (OSError, Unreadable):
-            return None
-
-    def _crop(self, sample: Sample) -> Thumbnail | None:
-        try:
-            data = self._dataset.crop_path(sample.key).read_bytes()
-            return shrink(decode(data, at_least=self._side).pixels, self._side)
-        except (OSError, Unreadable):
-            return None
+        return self._shrunk(self._dataset.image_path(image.sha256, image.format))
 
     def _cut(self, sample: Sample) -> Thumbnail | None:
         image = self._dataset.images.get(sample.image)
         if image is None:
             return None
+        return self._shrunk(self._dataset.image_path(image.sha256, image.format), sample)
+
+    def _shrunk(self, path: PictureFile, part: Sample | None = None) -> Thumbnail | None:
+        """Return a picture, or the part of it that a sample is."""
         try:
-            data = self._dataset.image_path(image.sha256, image.format).read_bytes()
-            return shrink(cut(decode(data).pixels, sample.box, sample.angle), self._side)
+            picture = decode(path.read_bytes(), at_least=None if part else self._side).pixels
+            return shrink(cut(picture, part.box, part.angle) if part else picture, self._side)
         except (OSError, Unreadable):
             return None
 

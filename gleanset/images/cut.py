@@ -83,8 +83,8 @@ def sample_key(sha256: str, box: Box) -> str:
 def region(face: Face, settings: CutSettings, width: int, height: int) -> Region:
     """Return where a face is cut out of a picture of that size. A whole picture gets no margin."""
     room = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
-    grown = _grown(face.box, room)
-    box = _squared(grown) if settings.square else grown
+    wide = grown(face.box, room)
+    box = _squared(wide) if settings.square else wide
     if not settings.pad or box.width * box.height > MAX_PIXELS:
         inside = _clamped(box, width, height)
         box = _square_within(box, face.box, width, height) if settings.square else inside
@@ -115,10 +115,11 @@ def within(box: Box, width: int, height: int) -> Box | None:
 
 def with_margin(box: Box, margin: float, width: int, height: int) -> Box:
     """Return the box grown by `margin` of its size on every side, clamped to the picture."""
-    return _clamped(_grown(box, margin), width, height)
+    return _clamped(grown(box, margin), width, height)
 
 
-def _grown(box: Box, margin: float) -> Box:
+def grown(box: Box, margin: float) -> Box:
+    """Return the box grown by `margin` of its size on every side."""
     grow_x, grow_y = round(box.width * margin), round(box.height * margin)
     return Box(box.x - grow_x, box.y - grow_y, box.width + 2 * grow_x, box.height + 2 * grow_y)
 

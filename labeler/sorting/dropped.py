@@ -7,7 +7,6 @@ already, so that a list of them that was stopped goes on when it is begun again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import NamedTuple
 from gleanset.dataset import is_dataset
 from gleanset.db.statistics import CUT_SHAPE, CUT_SIDE
 from gleanset.errors import Unreadable
-from gleanset.files.names import ARCHIVES, VIDEOS, class_folder
+from gleanset.files.names import ARCHIVES, VIDEOS, class_folder, visible_files
 
 LOOK_SECONDS = 0.5
 """So long is looked into folders at most: a person waits."""
@@ -148,13 +147,11 @@ def files_in(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for here, folders, files in os.walk(path):
-        folder = Path(here)
+    for folder, folders, files in visible_files(path):
         if is_dataset(folder):
             folders.clear()
             continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (folder / name for name in sorted(files) if not name.startswith("."))
+        yield from (folder / name for name in files)
 
 
 def _kind(file: Path, dropped_itself: bool) -> str | None:

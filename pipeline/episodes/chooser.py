@@ -21,7 +21,7 @@ from pebble import ProcessExpired
 from curation.likeness.colour_layout import Floats, colour_layout
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.tiling import without_repeats
-from gleanset.images.cut import Array, Cutter, cut
+from gleanset.images.cut import Array, Cutter, cut, grown
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, FollowedFace, Measured
 from harvest.video.frame_selector import FrameCandidate, SelectorState
@@ -70,16 +70,11 @@ class FrameSearch:
         return [
             SeenFace(
                 face,
-                colour_layout(np.asarray(cut(pixels, _grown(face.box)))),
+                colour_layout(np.asarray(cut(pixels, grown(face.box, ROOM)))),
                 _look(pixels, face.box),
             )
             for face in without_repeats(self.detector.build().detect(pixels))
         ]
-
-
-def _grown(box: Box) -> Box:
-    x, y = round(box.width * ROOM), round(box.height * ROOM)
-    return Box(box.x - x, box.y - y, box.width + 2 * x, box.height + 2 * y)
 
 
 def _look(pixels: Array, box: Box) -> Look:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baseline.judge.run_figures import RunFigures
+from baseline.request import option_text
 from facecrop.detectors.options import RecordedDetector
 from facecrop.request import FaceSearch
 from gleanset import Dataset
@@ -226,7 +227,7 @@ def _train(metrics: RunFigures) -> Iterator[CommandStep]:
         word
         for key, value in _in_force(metrics.settings).items()
         if key not in ("preset", "method") and own.get(key) != value
-        for word in ("-o", f"{key}={_text(value)}")
+        for word in ("-o", f"{key}={option_text(value)}")
     ]
     words = ["--preset", preset, *options]
     yield CommandStep("train, and judge on test", _command("baseline train", words))
@@ -245,12 +246,6 @@ def _in_force(recorded: Mapping[str, object]) -> Mapping[str, object]:
         return recorded
     idle = idle_settings(settings)
     return {key: value for key, value in settings.to_json().items() if key not in idle}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _command(program: str, options: Iterable[str]) -> str:
