@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -227,6 +226,8 @@ def login(job: CommandJob, request: LoginRequest) -> Result:
                 "Flickr has no refresh token", "run harvest login flickr and answer its questions"
             )
         return login_flickr(answered, endpoint=where["endpoint"])
+    import webbrowser
+
     from harvest.sources.pixiv.login import login_pixiv
 
     token = sys.stdin.readline() if request.token_stdin else None

@@ -17,8 +17,6 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from PIL import Image
-
 from gleanset.errors import Unreadable
 from gleanset.images.plugin_formats import plugin_format
 
@@ -130,6 +128,8 @@ def _payloads_of_webp(data: Bytes) -> Iterator[bytes]:
 
 def _opened_says(data: Bytes) -> bool:
     """Ask Pillow, which knows TIFF and AVIF, and HEIC and JPEG XL by its plugins."""
+    from PIL import Image
+
     plugin_format(data[:_HEAD])
     with Image.open(io.BytesIO(data)) as image:
         packet = image.info.get("xmp", b"")
@@ -141,6 +141,9 @@ def _has_latitude(payload: bytes) -> bool:
     if not payload.startswith(_BEGINS_OF_EXIF):
         # XMP may be UTF-16: without its zeros the name reads alike.
         return b"GPSLatitude" in payload.replace(b"\0", b"")
+    # Here alone: downloads are looked through before anything of Pillow is needed.
+    from PIL import Image
+
     with suppress(Exception):  # damage is of every kind, and the next one may be whole
         exif = Image.Exif()
         exif.load(payload)
