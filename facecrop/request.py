@@ -296,23 +296,23 @@ class CompareRequest(Request, frozen=True, kw_only=True):
 def whole_instead(dataset: Dataset) -> tuple[str, str] | None:
     """Return the command that takes whole pictures, and why; None where faces were found.
 
-    None also where whole pictures were taken. Photos of things are samples as a whole: of 97
-    photos of cats and flowers animeface finds 4 faces. So are cut faces: of those of 256 pixels it
-    finds none in 19 %, others in half of them.
+    None also where whole pictures were taken. Photos of things are samples as a whole: in 4 of 100
+    of pets a detector is sure of a face. So are cut faces: of those of 256 pixels it finds none in
+    18 %, others in half of them.
     """
     from gleanset.db.statistics import Statistics
 
     searched = Statistics(dataset.db).searched_for_faces(WHOLE)
     without = searched.all - searched.with_face
     if without and searched.with_face * FEW < searched.all:
-        seen = f"{searched.with_face} of {searched.all} pictures have"
-        seen = seen if searched.with_face else f"None of {searched.all} has"
+        seen = f"{searched.with_face} of {searched.all} pictures surely have"
+        seen = seen if searched.with_face else f"None of {searched.all} surely has"
         return _whole(dataset), f"{seen} a face: if they show something else, take them whole"
     small = searched.small_squares * FEW >= searched.all * (FEW - 1)
     if without and small and searched.filled * _FILLED >= searched.with_face:
         why = (
-            f"{without} of {searched.all} pictures have no face, and nearly all are small, with "
-            "faces that fill them. Are these faces already? Then take them whole"
+            f"{without} of {searched.all} pictures have no sure face, and nearly all are small, "
+            "with faces that fill them. Are these faces already? Then take them whole"
         )
         return _whole(dataset), why
     return None

@@ -17,7 +17,7 @@ from curation.take_downs import TakeDown, take_down
 from facecrop.detectors import DetectorSpec
 from facecrop.request import whole_instead
 from facecrop.search import STAGE, DatasetSearch, find_faces
-from gleanset import Box, Dataset
+from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.images.cut import CutSettings, sample_key, with_margin
 from gleanset.work.pool import run_batches
@@ -185,7 +185,7 @@ def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
     put(dataset, scene(size=(200, 200)))
     shown = run_here("facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j")
     assert shown.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
-    assert "1 of 10 pictures have no face" in shown.stderr
+    assert "1 of 10 pictures have no sure face" in shown.stderr
     assert "Are these faces already?" in shown.stderr
     told = run_here("pipeline.cli", "status", "-d", dataset.root, "-j")
     assert told.json["next"] == shown.json["next"], "nothing else says otherwise"
@@ -193,6 +193,15 @@ def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
         put(dataset, scene(10, size=(1000, 700 + dataset.images.count())))
     search(dataset)
     assert whole_instead(dataset) is None
+
+
+def test_faces_that_the_network_is_not_sure_of_hide_no_photographs(dataset: Dataset) -> None:
+    """It sees one in every third photograph of a pet, and is sure in 4 of 100."""
+    image = put(dataset, scene(size=(600, 600)))
+    for score, hint in ((0.38, True), (0.5, False)):
+        face = Face("drawnface", Box(10, 10, 90, 90), score)
+        dataset.faces.record(image, "drawnface", "", [], small=[face])
+        assert (whole_instead(dataset) is not None) == hint
 
 
 def test_scenes_with_small_faces_are_no_cut_faces(dataset: Dataset) -> None:
@@ -271,7 +280,7 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
     assert json.loads(run().stdout)["without_face"] == 1
     found, told = json.loads(run().stdout), run().stderr
     assert found["next"].startswith("facecrop run --detector whole -d ")
-    assert "None of 1 has a face" in told
+    assert "None of 1 surely has a face" in told
     assert "next" not in json.loads(run("--detector", "whole").stdout)
     wrong = run("--detector", "animefaec")
     assert wrong.code == 2
