@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_876,
     "pipeline": 5_464,
     "webapp": 4_160,
-    "tests": 61_874,
+    "tests": 61_879,
     "benchmarks and tools": 11_460,
 }
 # Names that do not say what they hold.
