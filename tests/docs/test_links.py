@@ -68,6 +68,11 @@ def test_the_menu_has_every_page_once() -> None:
     assert sorted([*listed, "index.md"]) == sorted(pages)
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.glob("tutorials/*.md")), ids=lambda page: page.stem)
+def test_every_tutorial_shows_a_picture(page: Path) -> None:
+    assert [link for link in links(page) if link.startswith("../images/")] != []
+
+
 def test_every_picture_is_shown_somewhere() -> None:
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
     pictures = [path for path in (DOCS / "images").iterdir() if path.suffix not in ("", ".py")]
