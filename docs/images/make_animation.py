@@ -80,7 +80,8 @@ class FilmedPerson(Person):
         assert page is not None
         super().one_page()
         self.filed += before - self.waiting
-        self.film(f"press  Enter :  all others are {page.label}.  Next page", ENTERED)
+        others = f"all others are {page.label}" if page.label else "all are who they are shown as"
+        self.film(f"press  Enter :  {others}.  Next page", ENTERED)
 
     @property
     def waiting(self) -> int:
