@@ -49,6 +49,7 @@ def without_posix(*words: str, packages: str = "") -> Ran:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(WITHOUT_POSIX, reason="it is taken away already")
 def test_the_core_of_every_room_works_without_posix() -> None:
     ran = without_posix("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long", *CORE)
