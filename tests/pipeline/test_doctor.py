@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 from tools_for_tests import Ran, run_here
 
 from gleanset.platform import has_display
-from gleanset.settings import DEFAULT_DETECTOR
 
 TOKEN = "a-token-nobody-may-see"
 
@@ -47,8 +47,8 @@ def test_what_is_there_and_what_mends_the_rest(doctor: Doctor, tmp_path: Path) -
     assert done.code == 0, done.stderr
     found = parts(done)
     assert found["ffmpeg"]["ok"]
-    assert found[DEFAULT_DETECTOR]["ok"]
-    assert found["animeface"]["ok"] is (DEFAULT_DETECTOR == "animeface")
+    assert found["drawnface"]["ok"]
+    assert found["animeface"]["ok"] is (find_spec("animeface") is not None)
     assert "fetched when it is first used" in found["cascade"]["there"]
     assert found["flickr"]["mend"] == "harvest login flickr"
     assert found["window"]["ok"] is has_display()

@@ -79,6 +79,8 @@ def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path
 
 
 def test_faces_are_looked_for_from_where_there_are_none(opened: Opened, few: FaceSet) -> None:
+    with (few.root / "dataset.toml").open("a") as settings:
+        settings.write('[crop]\ndetector = "drawnface"\n')  # what has searched them is not here
     window = opened(few.root, "crop")
     title(window)
     press(window, "Find faces in images that came since")
