@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_878,
     "pipeline": 5_484,
     "webapp": 4_160,
-    "tests": 62_522,
+    "tests": 62_524,
     "benchmarks and tools": 11_460,
 }
 # Names that do not say what they hold.
