@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_773,
     "pipeline": 5_406,
     "webapp": 4_165,
-    "tests": 63_076,
+    "tests": 63_078,
     "benchmarks and tools": 11_347,
 }
 # Names that do not say what they hold.

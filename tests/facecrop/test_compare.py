@@ -144,6 +144,7 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     assert "docs/detectors.md" in error.value.mend
 
 
+@pytest.mark.posix("how much memory a process had")
 def test_detectors_side_by_side(annotated: Path, tmp_path: Path, run_cli: Cli) -> None:
     sheet = tmp_path / "mistakes.png"
     ran = run_cli(

@@ -30,6 +30,7 @@ def on(cluster: RayCluster, *folders: Path) -> Cluster:
     return Cluster(cluster.address.removeprefix("ray://"), folders)
 
 
+@pytest.mark.posix("an alarm for an item that is too slow")
 @NEEDS_RAY
 @pytest.mark.slow
 def test_items_are_done_on_a_cluster(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
