@@ -39,10 +39,10 @@ def has_display() -> bool:
     return bool(elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def lower_priority() -> None:
+def lower_priority(steps: int = 10) -> None:
     """Let other programs go first; nothing where the system has no such order (Windows)."""
     if hasattr(os, "nice"):
-        os.nice(10)
+        os.nice(steps)
 
 
 def lower_thread_priority() -> None:

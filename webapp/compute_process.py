@@ -14,11 +14,14 @@ from collections.abc import Callable, Mapping
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from gleanset.platform import lower_priority
 from gleanset.work.processes import WorkerContext, begin_worker
 
 LENGTH = 8
 """Bytes before each task and each result, which say how long it is."""
 BUFFER = 1 << 16
+BEHIND = 2
+"""Steps of priority by which who talks HTTP goes first: else cores idle until it deals out more."""
 
 
 class ProcessEnded(Exception):
@@ -146,6 +149,7 @@ def _work_on_tasks(
 ) -> None:
     """Do what comes until nothing more can come. The first thing that a process does."""
     begin_worker(environment)
+    lower_priority(BEHIND)
     with through, through.makefile("rwb", BUFFER) as pipe:
         while length := pipe.read(LENGTH):
             task = ForkingPickler.loads(pipe.read(int.from_bytes(length)))
