@@ -74,8 +74,8 @@ CEILINGS = {
     "labeler/qt": 12_823,
     "baseline": 17_773,
     "pipeline": 5_406,
-    "webapp": 4_169,
-    "tests": 63_078,
+    "webapp": 4_173,
+    "tests": 63_097,
     "benchmarks and tools": 11_347,
 }
 # Names that do not say what they hold.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import ip_address
@@ -35,13 +36,16 @@ class Admission(NamedTuple):
 def serve_page(
     root: Path, request: ServeRequest, show: Callable[[str], None], progress: Progress
 ) -> None:
-    """Serve a run of the dataset in `root`, or an exported file, until Ctrl-C.
+    """Serve a run of the dataset in `root`, or an exported file, until Ctrl-C or SIGTERM.
 
     `show` gets the page's address, `progress` what goes on.
 
     Raises what `put_in_force`, `checked_facts` and `run_server` raise.
     """
     with ExitStack() as stack:
+        # uvicorn passes the signal on when it has ended, and the folder is removed all the same.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGTERM, before)
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
         web = page_settings(root)
         address = request.address()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -23,6 +24,24 @@ def answers(address: str) -> bool:
             return b'"title":"Which of the four?"' in answer.read()
     except URLError:
         return False
+
+
+@pytest.mark.slow
+def test_a_server_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    line = command("webapp.cli", "serve", write_model(tmp_path / "m.onnx"), "--port", "0")
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, env=environment) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline().startswith(b"http://127.0.0.1:")
+            assert list(scratch.glob("gleanset-web-*"))
+            server.terminate()
+            assert server.wait(60) == 0
+        finally:
+            server.kill()
+    assert not list(scratch.glob("gleanset-web-*"))
 
 
 @pytest.mark.slow
