@@ -22,13 +22,12 @@ from PIL import Image, ImageDraw
 
 from facecrop.annotations import AnnotatedImage
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.tiling import overlap
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
 from gleanset.images.cut import with_margin
 from gleanset.images.decode import decode
 from gleanset.platform import peak_memory
-from gleanset.records import Box, Face
+from gleanset.records import Box, Face, overlap
 from gleanset.terminal import columns, padded, room
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.tiling import overlap
 from gleanset import Dataset
 from gleanset.db.faces import StoredFace
 from gleanset.db.rows import Search
@@ -22,7 +21,7 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
 from gleanset.images.decode import decode
-from gleanset.records import HAND, Face, FaceCrop, Region, Rejection
+from gleanset.records import HAND, Face, FaceCrop, Region, Rejection, overlap
 from gleanset.work.pool import Outcome, run_batches
 from gleanset.work.progress import Progress
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 
 class Box(NamedTuple):
@@ -19,12 +19,20 @@ class Box(NamedTuple):
     width: int
     height: int
 
-    def overlap(self, other: Box) -> float:
-        """Return the intersection over the union of two boxes."""
-        across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
-        down = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
-        shared = max(across, 0) * max(down, 0)
-        return shared / (self.width * self.height + other.width * other.height - shared)
+
+Rectangle: TypeAlias = tuple[float, float, float, float]
+"""A `Box`, or the same in parts of pixels."""
+
+
+def overlap(box: Rectangle, other: Rectangle) -> float:
+    """Return the intersection over the union, 0..1."""
+    x, y, width, height = box
+    other_x, other_y, other_width, other_height = other
+    across = min(x + width, other_x + other_width) - max(x, other_x)
+    down = min(y + height, other_y + other_height) - max(y, other_y)
+    shared = max(across, 0) * max(down, 0)
+    total = width * height + other_width * other_height - shared
+    return shared / total if total else 0.0
 
 
 class Region(NamedTuple):

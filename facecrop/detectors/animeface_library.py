@@ -36,9 +36,8 @@ import numpy as np
 from PIL import Image
 
 from facecrop.detectors.base import Pixels
-from facecrop.detectors.tiling import overlap
 from gleanset.errors import MissingComponent
-from gleanset.records import Box
+from gleanset.records import Box, overlap
 
 _BYTES_PER_PIXEL = 4
 _IMAGING_TYPE_UINT8 = 0

@@ -23,10 +23,10 @@ from facecrop.detectors.onnx import (
     decode_boxes,
     suppress_overlaps,
 )
-from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, overlap, search_tiles
+from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_tiles
 from gleanset.errors import MissingComponent
 from gleanset.files.store import sha256_of
-from gleanset.records import Face
+from gleanset.records import Face, overlap
 
 LONGEST_SIDE = 1920
 MODEL = Path(__file__).with_name("drawnface.onnx")

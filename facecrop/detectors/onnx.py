@@ -26,12 +26,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from facecrop.detectors.base import Pixels, number, whole_number
-from facecrop.detectors.tiling import FloatBox, RawFace, overlap, search_tiles
+from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import weights_file
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.hub import is_on_hub, pinned
 from gleanset.files.store import sha256_of
-from gleanset.records import Face
+from gleanset.records import Face, overlap
 
 Array: TypeAlias = npt.NDArray[np.float32]
 

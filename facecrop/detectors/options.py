@@ -3,10 +3,10 @@
 `-o lbpcascade.neighbors=3` sets one setting of one detector, `--cascade FILE` the cascade of
 those that use it, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. `auto`
 is who has searched the pictures of a dataset so far, and where nobody has, `drawnface`; what is
-recorded is the one that was taken. The name of a
-model on a hub means `onnx` with that model. The catalogue keeps `Detector.settings` with every
-scan; `RecordedDetector` leads from there back to what was asked for. Of a file (a cascade, a
-model) the beginning of its SHA-256 is recorded, not its place; on a hub its name with the commit.
+recorded is the one that was taken. The name of a model on a hub means `onnx` with that model. The
+catalogue keeps `Detector.settings` with every scan; `RecordedDetector` leads from there back to
+what was asked for. Of a file (a cascade, a model) the beginning of its SHA-256 is recorded, not its
+place; on a hub its name with the commit.
 """
 
 from __future__ import annotations

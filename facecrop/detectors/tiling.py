@@ -108,15 +108,6 @@ def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> li
     return sorted(kept, key=lambda face: (face.box, face.score))
 
 
-def overlap(box: FloatBox | Box, other: FloatBox | Box) -> float:
-    """Intersection over union, 0..1."""
-    across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
-    down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
-    shared = max(across, 0) * max(down, 0)
-    total = box.width * box.height + other.width * other.height - shared
-    return shared / total if total else 0.0
-
-
 def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, int]) -> Box | None:
     """Return the rectangle in whole pixels of the picture; None where nothing of it lies within."""
     across, down = place.width / part[0], place.height / part[1]

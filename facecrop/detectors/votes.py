@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from facecrop.detectors.tiling import FloatBox, overlap
-from gleanset.records import Landmark
+from facecrop.detectors.tiling import FloatBox
+from gleanset.records import Landmark, overlap
 
 SAME_PLACE = 0.35
 """Votes that share this part (intersection over union) with one of a candidate join it."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection
 from gleanset.db.rows import box_of, values_of
-from gleanset.records import FaceTrack, Origin
+from gleanset.records import FaceTrack, Origin, overlap
 
 FOLLOWED_SHARE = 0.4
 """A cut that shares so much (intersection over union) with one of a track is the same face."""
@@ -22,7 +22,7 @@ def inherit_tracks(db: Connection, image: int) -> None:
     rows = db.rows("SELECT key, track, x, y, w, h FROM sample WHERE image=? ORDER BY key", (image,))
     followed = [(box_of(row), str(row["track"])) for row in rows if row["track"] is not None]
     for row in rows if followed else ():
-        share, track = max((box_of(row).overlap(box), name) for box, name in followed)
+        share, track = max((overlap(box_of(row), box), name) for box, name in followed)
         if row["track"] is None and share >= FOLLOWED_SHARE:
             db.run("UPDATE sample SET track=? WHERE key=?", (track, row["key"]))
 

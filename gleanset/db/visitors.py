@@ -18,7 +18,7 @@ from gleanset.db.rows import (
     values_of,
 )
 from gleanset.errors import UsageError
-from gleanset.records import Box
+from gleanset.records import Box, overlap
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 
@@ -156,7 +156,7 @@ class Reports(VisitorTable[Report]):
             (report.claim.sha256, report.claim.claimed, REFUSED),
         )
         others = map(_report, rows)
-        return [one for one in others if one.claim.box.overlap(report.claim.box) >= SAME_FACE]
+        return [one for one in others if overlap(one.claim.box, report.claim.box) >= SAME_FACE]
 
     def pictures(self, start: str) -> list[str]:
         """Return the hashes of up to two pictures of reports, of any status, that begin so."""

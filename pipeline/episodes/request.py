@@ -90,8 +90,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     @classmethod
     def recorded(cls, videos: tuple[str, ...], settings: str) -> EpisodesRequest:
         """Return the request behind the settings of a sampling that the catalogue has."""
-        words = dict(one.partition("=")[::2] for one in settings.split())
-        found_by, _, per_track = words["asked"].partition(";per_track=")
+        words = _words(settings)
+        found_by, per_track = _asked(words)
         own: dict[str, Any] = {
             "rate": round(1 / float(words.get("every", 5.0)), 6),
             "per_track": int(per_track),
@@ -138,14 +138,25 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         """Return who found the faces of the newest episode, as recorded, where nobody is named."""
         if dataset is None or self.detector != DETECTOR:
             return None
-        words = dict(one.partition("=")[::2] for one in dataset.videos.newest("seen").split())
-        return words["asked"].partition(";per_track=")[0] if words else None
+        words = _words(dataset.videos.newest("seen"))
+        return _asked(words)[0] if words else None
 
     def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:
         from facecrop.detectors.options import spec_of
 
         so_far = self._so_far(dataset)
         return spec_of(_written(so_far) if so_far else self.detector)
+
+
+def _words(settings: str) -> dict[str, str]:
+    """Return what the settings of a sampling set, as the catalogue has them."""
+    return dict(word.partition("=")[::2] for word in settings.split())
+
+
+def _asked(words: dict[str, str]) -> tuple[str, str]:
+    """Return the detector of a sampling with its settings, and how many frames a track keeps."""
+    found_by, _, per_track = words["asked"].partition(";per_track=")
+    return found_by, per_track
 
 
 def _written(found_by: str) -> str:

@@ -12,10 +12,10 @@ from facecrop.annotations import read_annotations
 from facecrop.compare import CRITERIA, match_faces, sum_tallies
 from facecrop.detectors import Detector, detector_named
 from facecrop.detectors.drawnface import MODEL, FaceNetwork
-from facecrop.detectors.tiling import overlap
 from gleanset.errors import MissingComponent
 from gleanset.files.store import sha256_of
 from gleanset.images.decode import decode
+from gleanset.records import overlap
 from tools.sample.scene import draw_scene, random_character
 
 CARD = MODEL.with_suffix(".json")

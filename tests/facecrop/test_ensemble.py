@@ -12,7 +12,7 @@ from PIL import Image
 from facecrop.annotations import read_annotations
 from facecrop.compare import CRITERIA, match_faces
 from facecrop.detectors import Detector, detector_named
-from facecrop.detectors.tiling import FloatBox, overlap
+from facecrop.detectors.tiling import FloatBox
 from facecrop.detectors.votes import (
     CALIBRATED,
     CASCADE,
@@ -23,7 +23,7 @@ from facecrop.detectors.votes import (
     group_votes,
     member_name,
 )
-from gleanset.records import Box
+from gleanset.records import Box, overlap
 
 HALF = member_name(0.5)
 THERE = FloatBox(100, 100, 80, 80)

@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from facecrop.detectors import Pixels, detector_named
-from facecrop.detectors.tiling import overlap
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.fetch import cache_folder
 from gleanset.files.store import sha256_of
-from gleanset.records import Box, Face
+from gleanset.records import Box, Face, overlap
 
 FACE = "ng_lijima_yun_77.jpg"
 

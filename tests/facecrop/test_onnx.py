@@ -17,9 +17,9 @@ from onnx_models import other_model, red_model
 from publisher import Publisher, serving
 
 from facecrop.detectors import Pixels, detector_named
-from facecrop.detectors.tiling import FloatBox, overlap
+from facecrop.detectors.tiling import FloatBox
 from gleanset.errors import MissingComponent, UsageError
-from gleanset.records import Box
+from gleanset.records import Box, overlap
 
 LAYOUTS = ("v8", "v5", "end")
 

@@ -20,11 +20,10 @@ from tools_for_tests import eventually
 
 from curation.web_reports import accept_reports
 from facecrop.detectors import detector_named
-from facecrop.detectors.tiling import overlap
 from gleanset import Dataset
 from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.images.decode import decode
-from gleanset.records import Box
+from gleanset.records import Box, overlap
 
 pytestmark = NEEDS_BROWSER
 MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"

@@ -13,10 +13,9 @@ from web_requests import picture_of
 from baseline.use.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.drawnface import DrawnFace
-from facecrop.detectors.tiling import overlap
 from gleanset.db.faces import CropMethod
 from gleanset.images.decode import decode
-from gleanset.records import Box, Face
+from gleanset.records import Box, Face, overlap
 from webapp.box_styles import faces_by_both, finder_for, style_between
 from webapp.served import ServedModel, read_served, write_served
 

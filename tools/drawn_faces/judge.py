@@ -17,7 +17,8 @@ import torch
 from network import STRIDES, FaceNet, corners
 
 from facecrop.detectors.onnx import suppress_overlaps
-from facecrop.detectors.tiling import FloatBox, overlap
+from facecrop.detectors.tiling import FloatBox
+from gleanset.records import overlap
 
 THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 Found = list[tuple[FloatBox, float]]
