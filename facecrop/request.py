@@ -67,9 +67,7 @@ ModelDetector = Annotated[
         complete=complete_detector,
     ),
 ]
-Cascade = Annotated[
-    str | None, Param("The cascade of lbpcascade and ensemble.", metavar="FILE", path=True)
-]
+Cascade = Annotated[str | None, Param("The cascade of lbpcascade.", metavar="FILE", path=True)]
 DetectorOptions = Annotated[
     tuple[str, ...],
     Param(

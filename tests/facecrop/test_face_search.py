@@ -23,7 +23,7 @@ SEARCHES = st.builds(
     detector=st.sampled_from((None, "animeface", "lbpcascade:neighbors=3,scale=1.05", "whole")),
     threshold=st.sampled_from((None, 0.0, 0.5, 1 / 3, 1.0)),
     cascade=st.sampled_from((None, "-c.xml", "my files/c.xml")),
-    option=st.sampled_from(((), ("lbpcascade.scale=1.2", "ensemble.threshold=0.1"))),
+    option=st.sampled_from(((), ("lbpcascade.scale=1.2", "animeface.threshold=0.6"))),
     margin=st.sampled_from((None, 0.0, 0.3, 2 / 3, 3.0)),
     square=SWITCH,
     pad=SWITCH,

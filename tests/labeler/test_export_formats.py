@@ -303,7 +303,7 @@ def test_the_card_answers_what_public_templates_ask(empty: Dataset, tmp_path: Pa
 
 def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path) -> None:
     empty.settings = msgspec.structs.replace(
-        empty.settings, crop=CropSettings(detector="ensemble", margin=2.0)
+        empty.settings, crop=CropSettings(detector="animeface", margin=2.0)
     )
     for number in range(6):
         data = encoded(picture(number))

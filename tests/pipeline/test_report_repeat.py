@@ -82,7 +82,7 @@ def asked(params: dict[str, Any], own: CropSettings) -> tuple[DetectorSpec, CutS
     [
         CropSettings(),
         CropSettings(
-            detector="ensemble",
+            detector="animeface",
             threshold=0.9,
             margin=1.5,
             square=True,
@@ -108,9 +108,8 @@ def test_the_printed_detector_is_the_recorded_one(
     add(dataset, picture(1), Origin("folder", "a", path="/pics/a.png"))
     dataset.settings = msgspec.structs.replace(dataset.settings, crop=own)
     cascade = str(shared_data / "lbpcascade_animeface.xml")
-    named = {"lbpcascade": {"cascade": cascade}, "ensemble": {"cascade": cascade}}
+    named = {"lbpcascade": {"cascade": cascade}}
     wanted = [DetectorSpec.of("whole"), DetectorSpec.of("animeface", threshold="0.9")]
-    wanted += [DetectorSpec.of("ensemble", cascade=cascade, threshold="0.25")]
     settings = {"equalize": "yes", "neighbors": "3", "scale": "1.05", "smallest": "24"}
     wanted.append(DetectorSpec.of("lbpcascade", cascade=cascade))
     for name, value in settings.items():
