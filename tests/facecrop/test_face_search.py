@@ -122,5 +122,6 @@ def test_a_recorded_search_is_asked_for_again(own: CropSettings, name: str, sett
         detector = RecordedDetector.of(name, settings_)
         request = FaceSearch.recorded(detector, str(cut), own)
         assert request.cutting(own) == cut
-        assert request.threshold == detector.threshold
-        assert dict(request.spec(own).settings).get("face") == detector.settings.get("face")
+        asked = dict(request.spec(own).settings)
+        assert float(asked["threshold"]) == detector.threshold
+        assert asked.get("face") == detector.settings.get("face")
