@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_773,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_073,
+    "tests": 63_074,
     "benchmarks and tools": 11_348,
 }
 # Names that do not say what they hold.
