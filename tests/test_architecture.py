@@ -72,11 +72,11 @@ CEILINGS = {
     "facecrop": 3_437,
     "labeler": 27_197,
     "labeler/qt": 12_823,
-    "baseline": 17_773,
+    "baseline": 17_772,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_074,
-    "benchmarks and tools": 11_348,
+    "tests": 63_085,
+    "benchmarks and tools": 11_047,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}
