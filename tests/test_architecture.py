@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_772,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_125,
+    "tests": 63_126,
     "benchmarks and tools": 11_047,
 }
 # Names that do not say what they hold.

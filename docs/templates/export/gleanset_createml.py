@@ -19,7 +19,7 @@ def write(folder, items):
             pictures.setdefault(item.path, []).append(row)
         rows = [{"image": path, "annotations": boxes} for path, boxes in sorted(pictures.items())]
         text = json.dumps(rows, ensure_ascii=False, indent=1)
-        (folder / f"{split}.json").write_text(text, encoding="utf-8")
+        (folder / f"{split}.json").write_text(text, encoding="utf-8", newline="\n")
 
 
 CREATEML = ExportFormat(

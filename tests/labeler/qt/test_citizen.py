@@ -131,6 +131,7 @@ def test_twenty_thousand_tasks_end_cleanly() -> None:
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
+@pytest.mark.posix("every desktop has a display")
 def test_no_display_says_how(run_cli: Cli, few: FaceSet) -> None:
     ran = run_cli("labeler.cli", "-d", few.root, QT_QPA_PLATFORM="", DISPLAY="", WAYLAND_DISPLAY="")
     assert ran.code == 6
