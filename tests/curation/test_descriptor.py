@@ -88,4 +88,4 @@ def test_with_the_place_of_its_face_a_shifted_crop_is_the_same_face() -> None:
     lower = FacePlace(USUAL.x, USUAL.y + more / len(own), USUAL.scale)
     space = DescriptorSpace(stored())
     told, _ = space.vectors([descriptor(own), descriptor(shifted), descriptor(shifted, lower)])
-    assert told[0] @ told[2] > told[0] @ told[1] + 0.1
+    assert told[0] @ told[2] > told[0] @ told[1] + 0.05
