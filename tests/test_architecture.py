@@ -67,16 +67,16 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_375,
-    "harvest": 15_290,
-    "facecrop": 3_783,
-    "labeler": 27_197,
-    "labeler/qt": 12_823,
-    "baseline": 17_773,
-    "pipeline": 5_417,
-    "webapp": 4_173,
-    "tests": 63_094,
-    "benchmarks and tools": 11_348,
+    "gleanset and curation": 19_389,
+    "harvest": 15_301,
+    "facecrop": 3_437,
+    "labeler": 27_200,
+    "labeler/qt": 12_821,
+    "baseline": 17_772,
+    "pipeline": 5_421,
+    "webapp": 4_172,
+    "tests": 63_125,
+    "benchmarks and tools": 11_047,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}

@@ -36,6 +36,17 @@ def test_files_that_a_page_names_are_there(page: str, files: list[str]) -> None:
     assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
 
 
+def test_benchmarks_and_tools_that_are_named_are_there() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("benchmarks/*.md")]
+    code = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    named = {
+        (path.name, script)
+        for path in (*pages, *code)
+        for script in re.findall(r"\b(?:benchmarks|tools)/[\w/]+\.py", path.read_text("utf-8"))
+    }
+    assert sorted((page, name) for page, name in named if not (ROOT / name).is_file()) == []
+
+
 def test_every_promise_names_tests_that_are_there() -> None:
     tests = {
         node.name
