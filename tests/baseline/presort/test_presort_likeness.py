@@ -85,7 +85,8 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
         expected = expected_weights(PARTS, dataset, samples, Progress())
         assert expected == ((1.0, *LONG.values()), "these are drawings far from square")
         squares = [one for one in samples if one.box.width == one.box.height]
-        assert expected_weights(PARTS, dataset, squares, Progress()).weights == (1.0, *DRAWN.values())
+        expected = expected_weights(PARTS, dataset, squares, Progress())
+        assert expected.weights == (1.0, *DRAWN.values())
 
 
 def test_what_texture_tells_is_told_once(tmp_path: Path) -> None:
