@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -49,10 +48,9 @@ def test_benchmarks_and_tools_that_are_named_are_there() -> None:
 
 def test_every_promise_names_tests_that_are_there() -> None:
     tests = {
-        node.name
+        name
         for path in (ROOT / "tests").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        for name in re.findall(r"^ *(?:async )?(?:def|class) (\w+)", path.read_text("utf-8"), re.M)
     }
     text = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\b(test_\w+|Test[A-Z]\w+)(?!\w|\.py)", text))
