@@ -91,7 +91,7 @@ def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
     net = fit_method(material, settings).net
     test = material.arrays("test")
     right = (network_outputs(net, test).logits.argmax(1) == test.y).astype(int).tolist()
-    return test.keys, right, material.moments_of(test.keys)
+    return test.keys, right, material.moments_of(test.keys).tolist()
 
 
 def nearest(dataset: Dataset) -> Any:

@@ -1,4 +1,4 @@
-"""How backbones are called: names of timm, of its hub, ONNX files, colours; several joined by `+`.
+"""How backbones are called: timm, its hub, ONNX files, colours, faces; several joined by `+`.
 
 Nothing here needs torch, so that settings are checked without it.
 """
@@ -10,6 +10,7 @@ from gleanset.errors import UsageError
 
 JOIN = "+"
 COLOURS = "colours"
+FACES = "faces"
 _HUBS = ("hf-hub:", "hf_hub:")
 
 

@@ -1,7 +1,8 @@
-"""Backbones by their names: networks of timm, ONNX files, the colour layout, or several of them.
+"""Backbones by their names: networks of timm, ONNX files, those that come along, or several.
 
-A name says which: `efficientnet_lite0`, `colours` (`colour_backbone.py`), or both as
-`efficientnet_lite0+colours` (`backbone_names.py` has the spelling).
+A name says which: `efficientnet_lite0`, `colours` (`colour_backbone.py`), `faces`
+(`identity_backbone.py`), or some as `efficientnet_lite0+colours` (`backbone_names.py` has the
+spelling).
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from baseline.features.backbone import (
     State,
     Weights,
 )
-from baseline.features.backbone_names import COLOURS, JOIN, backbone_names
+from baseline.features.backbone_names import COLOURS, FACES, JOIN, backbone_names
 from baseline.features.colour_backbone import ColourBackbone
 from baseline.features.efficientnet_lite import BODY, LiteBackbone
+from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.features.onnx_graph import EmbeddingGraph
 from baseline.features.onnx_spec import is_embedding
@@ -104,6 +106,8 @@ def bare_backbone(name: str, kept: Path | None = None, seed: int = 0) -> Backbon
 def _bare(name: str, kept: Path | None, seed: int) -> Backbone:
     if name == COLOURS:
         return ColourBackbone()
+    if name == FACES:
+        return IdentityBackbone(kept)
     if name == efficientnet_lite.NAME:
         return LiteBackbone()
     if is_embedding(name):
@@ -133,7 +137,7 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
     if len(each) != networks:
         raise UsageError(
             f"'{weights}' are weights of {len(each)} networks, and '{name}' has {networks}",
-            f"name as many, with {JOIN} between; {COLOURS} and ONNX files need none",
+            f"name as many, with {JOIN} between; {COLOURS}, {FACES} and ONNX files need none",
         )
     return backbone, _joined(list(_given(backbone.members, iter(each), seed)))
 

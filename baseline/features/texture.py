@@ -2,13 +2,15 @@
 
 A colour layout tells by place, so it is worth the more, the more alike pictures are laid out. In
 drawings that are about square, as faces are when they are cut, colours count as much as the
-network; in photographs, which texture tells, and in pictures far from square half as much. Other
-networks count as much as the first.
+network, and so does what learnt drawn faces; in drawings far from square, and in photographs, which
+texture tells, half as much, but what learnt drawn faces for nothing in photographs. Other networks
+count as much as the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from baseline.data.pixels import PixelSource, picture_of
 from baseline.data.samples import pixel_sources
 from baseline.features.backbone import FeaturePart
-from baseline.features.backbone_names import COLOURS
+from baseline.features.backbone_names import COLOURS, FACES
 from curation.likeness.space import sample_name
 from curation.likeness.store import VectorStore
 from gleanset import Dataset
@@ -26,8 +28,10 @@ from gleanset.records import Region, Sample
 from gleanset.work.pool import Threads, run_over
 from gleanset.work.progress import Progress
 
-DRAWN, OTHERS = 1.0, 0.5
-"""The weight of colours beside the first part in drawings about square, and in other pictures."""
+DRAWN = {COLOURS: 1.0, FACES: 1.0}
+LONG = {COLOURS: 0.5, FACES: 0.5}
+PHOTOS = {COLOURS: 0.5, FACES: 0.0}
+"""Weights beside the first part in drawings about square, in others, and in photographs."""
 SQUARE = 1.2
 """How many times as long as wide pictures about square are on geometric average, at most."""
 FORMAT = 1
@@ -48,22 +52,22 @@ def expected_weights(
     dataset: Dataset,
     samples: Sequence[Sample],
     progress: Progress,
-    drawn: float = DRAWN,
+    drawn: Mapping[str, float] = MappingProxyType(DRAWN),
 ) -> ExpectedWeights:
     """Return what the weights of `parts` are by the samples' shape and texture, not by labels.
 
-    `drawn` is that of colours in drawings about square.
+    `drawn` are those in drawings about square.
     """
-    if not any(part.name == COLOURS for part in parts[1:]):
+    if not any(part.name in DRAWN for part in parts[1:]):
         return ExpectedWeights(tuple(1.0 for _ in parts), "all alike")
-    if elongation(samples) > SQUARE:
-        colours, why = OTHERS, "these are far from square"
-    elif are_drawn(dataset, samples, progress):
-        colours, why = drawn, "these are drawings"
+    weights: Mapping[str, float]
+    if not are_drawn(dataset, samples, progress):
+        weights, why = PHOTOS, "these are photographs"
+    elif elongation(samples) > SQUARE:
+        weights, why = LONG, "these are drawings far from square"
     else:
-        colours, why = OTHERS, "these are photographs"
-    found = (colours if part.name == COLOURS else 1.0 for part in parts[1:])
-    return ExpectedWeights((1.0, *found), why)
+        weights, why = drawn, "these are drawings"
+    return ExpectedWeights((1.0, *(weights.get(part.name, 1.0) for part in parts[1:])), why)
 
 
 def elongation(samples: Sequence[Sample]) -> float:

@@ -1,8 +1,6 @@
 """What a presort compares samples by: principal components of each part of the features, weighed.
 
-Beside those of colours stand the directions in which they tell drawn people apart
-(`curation/likeness/identity.py`). All stay in memory (`ComponentStore`), so that a presort that
-follows the work makes them once.
+All stay in memory (`ComponentStore`), so that a presort that follows the work makes them once.
 
 The weights are those that the texture of the pictures lets expect (`features/texture.py`).
 """
@@ -17,12 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.features.backbone import Backbone, FeaturePart
-from baseline.features.backbone_names import COLOURS
+from baseline.features.backbone_names import COLOURS, FACES
 from baseline.features.features import FeatureSpec, cached, features_of
 from baseline.features.scaling import Scaling, one_thread
-from baseline.features.texture import are_drawn
-from curation.likeness.descriptor import PLAIN
-from curation.likeness.identity import Identity
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from gleanset.records import Region, Sample
@@ -34,8 +29,8 @@ CutSample: TypeAlias = tuple[str, Region]
 """A sample (key) as it is cut."""
 WIDTH = 128
 """Components of a network's features; of colours half as many tell as much."""
-DRAWN = 1.4
-"""The weight of colours beside the network in drawings about square."""
+DRAWN = {COLOURS: 1.0, FACES: 1.2}
+"""The weights beside the network in drawings about square."""
 SEEN = 5000
 """Samples by which the axes are found, at most."""
 OUTGROWN = 2
@@ -65,11 +60,8 @@ class PrincipalAxes(NamedTuple):
         return found
 
 
-def principal_axes(features: FeatureRows, backbone: Backbone, drawn: bool) -> PrincipalAxes:
-    """Return the directions in which what `backbone` made (N x D) differs most, once scaled.
-
-    Of colours of what is `drawn` those by which people are told apart are taken, too.
-    """
+def principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
+    """Return the directions in which what `backbone` made (N x D) differs most, once scaled."""
     scaling = Scaling.of(features, backbone)
     scaled = scaling.applied(features).astype(np.float64)
     with one_thread():
@@ -79,18 +71,9 @@ def principal_axes(features: FeatureRows, backbone: Backbone, drawn: bool) -> Pr
         most = sum(WIDTH if part.standardised else WIDTH // 2 for part in backbone.parts)
         keep = [i for i in np.argsort(-values)[:most] if values[i] > values.max() * 1e-9]
         axes = scaled.T @ found[:, keep] / np.sqrt(values[keep]) if few else found[:, keep]
-    axes = _alike(axes, scaled)
-    if drawn and backbone.name == COLOURS:
-        known = _alike(Identity.learnt().axes[: scaled.shape[1]], scaled)
-        axes = _alike(np.concatenate([known, PLAIN * axes], axis=1), scaled)
+    # So long that what is projected on them has a variance of 1 in all.
+    axes /= np.sqrt(max(float(np.square(scaled @ axes).sum()) / len(scaled), 1e-12))
     return PrincipalAxes(scaling, axes.astype(np.float32))
-
-
-def _alike(axes: Floats, scaled: Floats) -> Floats:
-    """Return axes so long that what is projected on them has a variance of 1 in all."""
-    spread = np.square(scaled @ axes).sum() / len(scaled)
-    long: Floats = axes / np.sqrt(max(float(spread), 1e-12))
-    return long
 
 
 class ComponentStore:
@@ -168,9 +151,8 @@ class ComponentStore:
         some = samples[:: max(1, -(-len(samples) // SEEN))]
         seen = features_of(self._dataset, some, self._spec, progress, self.backbone).plain
         columns, members = _columns(self.backbone), self.backbone.members
-        drawn = are_drawn(self._dataset, some, progress)
         self._axes = [
-            principal_axes(seen[:, own], member, drawn)
+            principal_axes(seen[:, own], member)
             for own, member in zip(columns, members, strict=True)
         ]
         self._seen = len(seen)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from baseline.features.backbone import Backbone
 from baseline.features.backbones import SideBySide, bare_backbone
+from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.small_network import DEVIATION, MEAN, LastMaps, SmallBackbone
 from baseline.features.timm_backbone import (
     LearningBackbone,
@@ -83,6 +84,44 @@ def _soft_bins(values: torch.Tensor, low: float, high: float, count: int) -> tor
     at = ((values - low) / (high - low) * (count - 1)).clamp(0, count - 1)
     centres = torch.arange(count, device=values.device)
     return (1 - (at[..., None] - centres).abs()).clamp(min=0)
+
+
+class DrawnIdentity(LearningBackbone):
+    """Pictures (as for `ColourLayout`) to vectors by which drawn people are told apart.
+
+    These are the numbers of `curation/likeness/identity.py`, for networks that learn; itself it
+    learns nothing more.
+    """
+
+    def __init__(self, backbone: IdentityBackbone) -> None:
+        super().__init__()
+        self._layers = len(backbone.layers_held)
+        for number, (weight, bias) in enumerate(backbone.layers_held):
+            self.register_buffer(f"weight{number}", torch.from_numpy(weight), persistent=False)
+            self.register_buffer(f"bias{number}", torch.from_numpy(bias), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return vectors of length 1: N x `identity.WIDTH`."""
+        rows, columns = (
+            torch.from_numpy(formula.area_weights(size)).to(x.device) for size in x.shape[2:]
+        )
+        small = (rows @ x.float() @ columns.T).expand(-1, 3, -1, -1) * 255
+        total = sum(functional.normalize(self._answer(one)) for one in (small, small.flip(3)))
+        return functional.normalize(torch.as_tensor(total))
+
+    def _answer(self, pictures: torch.Tensor) -> torch.Tensor:
+        maps = self._convolved(pictures / 64 - 2, 0, stride=2).relu()
+        for first in range(1, self._layers - 1, 3):
+            maps = self._convolved(maps, first, stride=2).relu()
+            more = self._convolved(maps, first + 1).relu()
+            maps = (maps + self._convolved(more, first + 2)).relu()
+        return functional.linear(maps.flatten(1), *self._held(self._layers - 1))
+
+    def _convolved(self, maps: torch.Tensor, number: int, stride: int = 1) -> torch.Tensor:
+        return functional.conv2d(maps, *self._held(number), stride=stride, padding=1)
+
+    def _held(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
 
 
 SMALL_BATCH = 32
@@ -224,6 +263,8 @@ def learning_backbone(backbone: Backbone) -> LearningBackbone:
         return SideNetworks([learning_backbone(member) for member in backbone.members])
     if isinstance(backbone, TimmBackbone):
         return copy.deepcopy(backbone.network)
+    if isinstance(backbone, IdentityBackbone):
+        return DrawnIdentity(backbone)
     if not backbone.shapes:
         return ColourLayout()
     network = TimmNetwork(backbone.name)

@@ -1,10 +1,9 @@
-"""The descriptor of a sample: what its pixels alone say of its look, without any network.
+"""The descriptor of a sample: what its pixels say of its look.
 
-Colours and edges by place (`colour_layout`, `edge_layout`), a byte a number, are kept with each
-sample. They are compared as vectors: less what all samples of the dataset have in common, for that
-tells nobody apart, as they are (each part of length 1, edges at half the weight of colours) and, in
-drawings, along the directions that tell drawn people apart (`identity`). docs/experiments.md has
-the figures.
+Colours and edges by place (`colour_layout`, `edge_layout`) and the vector by which drawn people are
+told apart (`identity`), a byte a number, are kept with each sample. They are compared as vectors:
+less what all samples of the dataset have in common, for that tells nobody apart, each part of a
+length of its own. docs/experiments.md has the figures.
 """
 
 from __future__ import annotations
@@ -25,14 +24,21 @@ from curation.likeness.colour_layout import (
     cell_weights,
     colour_layout,
 )
-from curation.likeness.identity import Identity
+from curation.likeness.identity import WIDTH as IDENTITY
+from curation.likeness.identity import identity_vector
 
 DIRECTIONS = 8
-WIDTH = colours.WIDTH + GRID * GRID * DIRECTIONS
-EDGES = 0.5
-"""The weight of the edges beside the colours."""
-PLAIN = 0.5
-"""The weight of descriptors as they are beside the directions of identity."""
+EDGES_END = colours.WIDTH + GRID * GRID * DIRECTIONS
+WIDTH = EDGES_END + IDENTITY
+PARTS = (
+    (slice(0, colours.WIDTH), 0.7),
+    (slice(colours.WIDTH, EDGES_END), 0.35),
+    (slice(EDGES_END, WIDTH), 1.0),
+)
+"""Colours, edges and identity: where they lie, and the length of each."""
+ZERO, STEPS = 128, 300
+"""The byte of nothing, and how many bytes more a 1 in a vector of identity would be: of 128
+numbers that make a length of 1 in all none comes near the ends."""
 FAINT = 4.0
 """A cell whose mean slope is this (grey values in two pixels) counts half of what a steep one does:
 without contrast there is no direction, only noise."""
@@ -49,8 +55,9 @@ def descriptor(pixels: npt.NDArray[np.uint8], place: FacePlace | None = None) ->
     With the `place` of its face colours and edges are taken by eyes and mouth.
     """
     place = place or USUAL
-    both = np.concatenate((colour_layout(pixels, place), edge_layout(pixels, place)))
-    return np.rint(both * 255).astype(np.uint8).tobytes()
+    both = np.concatenate((colour_layout(pixels, place), edge_layout(pixels, place))) * 255
+    known = np.clip(identity_vector(averaged(pixels)) * STEPS + ZERO, 0, 255)
+    return np.rint(np.concatenate((both, known))).astype(np.uint8).tobytes()
 
 
 def edge_layout(pixels: npt.NDArray[np.uint8], place: FacePlace = USUAL) -> Floats:
@@ -83,35 +90,26 @@ class DescriptorSpace:
 
     def __init__(self, some: Sequence[bytes], photos: bool = False) -> None:
         rows = _table(one for one in some if len(one) == WIDTH)
-        total: Floats = rows.sum(axis=0, dtype=np.float32)
-        self.centre = total / np.float32(len(rows) + PRIOR)
-        self._identity = Identity.learnt()
-        self._known = np.float32(0 if photos else 1)
-        believed = np.float32(PRIOR / (len(rows) + PRIOR))
-        self._usual = self.centre + believed * self._identity.usual
-
-    @property
-    def width(self) -> int:
-        """How many numbers a vector has."""
-        return WIDTH + len(self._identity.axes.T)
+        self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(len(rows) + PRIOR)
+        # Of people the network has seen all the mean is nothing.
+        self._parts = PARTS[:2] if photos else PARTS
 
     def vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Return the vectors (N x `width`), and which there are; the others are zeros.
+        """Return the vectors (N x `WIDTH`), and which there are; the others are zeros.
 
         One of another length was made by an earlier version, and counts as none.
         """
         there = np.array([one is not None and len(one) == WIDTH for one in stored], np.bool_)
         rows = _table(one for one in stored if one is not None and len(one) == WIDTH)
-        vectors = np.zeros((len(stored), self.width), np.float32)
+        vectors = np.zeros((len(stored), WIDTH), np.float32)
         vectors[there] = self._of_rows(rows)
         return vectors, there
 
-    def _of_rows(self, rows: npt.NDArray[np.uint8]) -> Floats:
-        plain: Floats = rows - self.centre
-        for part, weight in ((slice(0, colours.WIDTH), 1.0), (slice(colours.WIDTH, WIDTH), EDGES)):
-            plain[:, part] = weight * _unit(plain[:, part])
-        known = self._known * _unit((rows - self._usual) @ self._identity.axes)
-        return _unit(np.concatenate([known, PLAIN * _unit(plain)], axis=1))
+    def _of_rows(self, rows: Floats) -> Floats:
+        centred, weighed = rows - self._centre, np.zeros_like(rows)
+        for part, length in self._parts:
+            weighed[:, part] = length * _unit(centred[:, part])
+        return _unit(weighed)
 
 
 def _unit(rows: Floats) -> Floats:
@@ -119,8 +117,10 @@ def _unit(rows: Floats) -> Floats:
     return unit
 
 
-def _table(stored: Iterable[bytes]) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(b"".join(stored), np.uint8).reshape(-1, WIDTH)
+def _table(stored: Iterable[bytes]) -> Floats:
+    rows = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, WIDTH).astype(np.float32)
+    rows[:, EDGES_END:] -= ZERO
+    return rows
 
 
 @cache

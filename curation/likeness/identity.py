@@ -1,37 +1,56 @@
-"""Directions in which descriptors of drawn faces tell who somebody is, and not how he was drawn.
+"""The network that tells drawn people apart: a vector for each face, near for one person.
 
-They were learnt from people who do not exist, each drawn many times (`tools/drawn_faces/`): what
-differs between pictures of one person counts little, what differs between people much (Fisher,
-"The use of multiple measurements in taxonomic problems", 1936). `identity.json` says what they
-learnt from and what they are worth.
+It learnt from people who do not exist, each drawn several times with another pose, light and mood
+(`tools/drawn_faces/`). `identity.json` says what it learnt from and what it is worth.
 """
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-WEIGHTS = Path(__file__).with_name("identity.npz")
+WEIGHTS = Path(__file__).with_name("identity.onnx")
+SIDE = 56
+"""Pixels of the picture that it looks at, across and down."""
+WIDTH = 128
 
 Floats = npt.NDArray[np.float32]
 
 
-class Identity(NamedTuple):
-    """`usual` (D) is what a drawn face has on average, `axes` (D x width) are the directions.
+def identity_vector(small: Floats) -> Floats:
+    """Return `WIDTH` numbers, of length 1 in all, for a picture (`SIDE` x `SIDE` x 3, 0..255).
 
-    D are the numbers of a descriptor: those of the colour layout first.
+    A face and its mirror image have the same.
     """
+    upright = small.transpose(2, 0, 1)
+    both = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
+    vectors = _network().answer(both)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    total: Floats = vectors.sum(axis=0)
+    return total / np.float32(max(float(np.linalg.norm(total)), 1e-6))
 
-    usual: Floats
-    axes: Floats
 
-    @classmethod
-    @cache
-    def learnt(cls) -> Identity:
-        """Return what comes along."""
-        with np.load(WEIGHTS, allow_pickle=False) as arrays:
-            return cls(arrays["usual"].astype(np.float32), arrays["axes"].astype(np.float32))
+class _Network:
+    """The weights, run by OpenCV, which has state: one picture after another."""
+
+    def __init__(self) -> None:
+        # Imported here: an exported or a loaded network does without OpenCV.
+        import cv2
+
+        self._net: Any = cv2.dnn.readNetFromONNX(np.fromfile(WEIGHTS, np.uint8))
+        self._turn = threading.Lock()
+
+    def answer(self, pictures: Floats) -> Floats:
+        with self._turn:
+            self._net.setInput(pictures)
+            return np.array(self._net.forward(), np.float32)
+
+
+@cache
+def _network() -> _Network:
+    return _Network()

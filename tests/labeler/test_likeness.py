@@ -13,7 +13,8 @@ from labeler_makers import add_faces, add_image, label
 from labelled_pictures import encoded, picture, put
 
 from curation.likeness.colour_layout import FacePlace
-from curation.likeness.descriptor import WIDTH, descriptor, uncentred
+from curation.likeness.descriptor import WIDTH, descriptor
+from curation.likeness.identity import WIDTH as IDENTITY
 from curation.likeness.space import FACT, Rows, sample_name, write_space
 from gleanset import Box, Dataset, Face
 from gleanset.db.proposals import Proposals
@@ -63,7 +64,7 @@ def test_a_presort_is_used_as_long_as_it_saw_nearly_all(empty: Dataset) -> None:
     samples = faces(empty, 20)
     likeness = Likeness(empty)
     vectors, there = likeness.space(samples)(samples)
-    assert vectors.shape == (20, uncentred().width)
+    assert vectors.shape == (20, WIDTH)
     assert not there.any()  # nothing is measured, and nothing presorted
     rows = two_kinds(20)
     presorted(empty, samples, rows)
@@ -81,7 +82,7 @@ def test_a_presort_is_used_as_long_as_it_saw_nearly_all(empty: Dataset) -> None:
     for name in range(5):
         add_faces(empty, add_image(empty, f"more {name}"))
     found, _ = likeness.space(waiting(empty))(waiting(empty))
-    assert found.shape == (26, uncentred().width)
+    assert found.shape == (26, WIDTH)
 
 
 def replace_region(sample: SampleFeatures) -> SampleFeatures:
@@ -98,7 +99,7 @@ def test_a_newer_presort_is_noticed_and_one_whose_vectors_are_gone_is_not_missed
         vectors, _ = likeness.space(samples)(samples)
         assert np.array_equal(vectors, two_kinds(12, seed))
     Proposals(empty.db).replace([], None, {FACT: "gone"})
-    assert likeness.space(samples)(samples)[0].shape == (12, uncentred().width)
+    assert likeness.space(samples)(samples)[0].shape == (12, WIDTH)
 
 
 def test_pages_propose_and_find_the_nearest_in_the_space_of_the_presort(empty: Dataset) -> None:
@@ -155,7 +156,7 @@ def test_photographs_are_compared_as_they_are_and_drawings_by_whom_they_show(
     empty.db.run("UPDATE quality SET photo=?", (photo,))
     vectors, there = Likeness(empty).by_descriptor(SortingQueue(empty.db).of([1, 2, 3]))
     assert there.all()
-    assert vectors[:, :-WIDTH].any() == (photo < 0.5)
+    assert vectors[:, -IDENTITY:].any() == (photo < 0.5)
 
 
 def test_very_many_are_measured_in_a_process_that_ends_with_who_asks(

@@ -1,4 +1,4 @@
-"""Pictures of drawn people for `identity_train.py`, in parts of a hundred people each.
+"""Pictures of drawn people for `identity.py`, in parts of a hundred people each.
 
     python tools/drawn_faces/portraits.py --out DIR [--people 8000] [--each 12] [--seed 1]
         [--processes 2] [--sheet FILE.png]

@@ -14,12 +14,14 @@ from baseline.features.backbone import Backbone, FeaturePart, PictureShape
 from baseline.features.backbones import SideBySide, bare_backbone, load_backbone
 from baseline.features.colour_backbone import ColourBackbone
 from baseline.features.features import FeatureSpec, features_of
+from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.scaling import Scaling
 from baseline.features.texture import ExpectedWeights
 from baseline.train.methods.logistic import TrainRows
 from baseline.train.methods.part_weights import choose_part_weights, weights_by_setting
-from baseline.train.networks import ColourLayout
-from curation.likeness.colour_layout import WIDTH, colour_layout
+from baseline.train.networks import ColourLayout, DrawnIdentity
+from curation.likeness.colour_layout import WIDTH, averaged, colour_layout
+from curation.likeness.identity import identity_vector
 from gleanset import Dataset
 from gleanset.errors import UsageError
 
@@ -45,6 +47,29 @@ def test_the_layout_in_graphs_and_torch_is_that_of_the_core(size: int) -> None:
     assert np.abs(there - learning).max() < 1e-4
     grey = extracted(ColourBackbone(), planes[:, :1])
     assert np.allclose(grey, extracted(ColourBackbone(), planes[:, :1].repeat(3, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [32, 56, 97, 224])
+def test_vectors_of_drawn_people_in_graphs_and_torch_are_those_of_the_core(size: int) -> None:
+    noise = np.random.default_rng(size).integers(0, 256, (3, 9, 9, 3), np.uint8)
+    pictures = np.ascontiguousarray(noise.repeat(25, 1).repeat(25, 2)[:, :size, :size])
+    there = np.stack([identity_vector(averaged(picture)) for picture in pictures])
+    planes = pictures.transpose(0, 3, 1, 2)
+    backbone = IdentityBackbone()
+    assert np.abs(there - extracted(backbone, planes)).max() < 2e-3
+    learning = DrawnIdentity(backbone)(torch.from_numpy(planes.copy()) / 255).numpy()
+    assert np.abs(there - learning).max() < 2e-3
+    grey = extracted(backbone, planes[:, :1])
+    assert np.allclose(grey, extracted(backbone, planes[:, :1].repeat(3, 1)), atol=1e-5)
+
+
+def test_a_run_keeps_the_vectors_of_drawn_people_it_was_trained_on(tmp_path: Path) -> None:
+    backbone = IdentityBackbone()
+    for name, data in backbone.kept_files.items():
+        (tmp_path / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    kept = bare_backbone("faces", tmp_path)
+    assert kept.identity != backbone.identity
+    assert bare_backbone("faces").identity == backbone.identity
 
 
 def test_a_name_joins_backbones_and_their_weights() -> None:

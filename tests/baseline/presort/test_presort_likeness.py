@@ -10,7 +10,14 @@ from drawn_dataset import put_whole
 from filled import fill
 
 from baseline.features.backbone import FeaturePart
-from baseline.features.texture import DRAWN, OTHERS, are_drawn, expected_weights, photo_likenesses
+from baseline.features.texture import (
+    DRAWN,
+    LONG,
+    PHOTOS,
+    are_drawn,
+    expected_weights,
+    photo_likenesses,
+)
 from baseline.presort.presorter import presort
 from baseline.settings import load_preset
 from curation.likeness.space import LikenessSpace, sample_name
@@ -21,7 +28,11 @@ from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
 
 QUICK = {"backbone": "efficientnet_lite0+colours", "weights": "none", "size": "32"}
-PARTS = (FeaturePart("network", True, (6,)), FeaturePart("colours", False, (4,)))
+PARTS = (
+    FeaturePart("network", True, (6,)),
+    FeaturePart("colours", False, (4,)),
+    FeaturePart("faces", False, (2,)),
+)
 
 
 def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Path) -> None:
@@ -30,7 +41,7 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         assert LikenessSpace.of(dataset) is None
         first = presort(dataset, load_preset("transfer", QUICK))
         assert "these are photographs" in str(first["parts_by"])
-        assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": OTHERS}
+        assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTOS["colours"]}
         space = LikenessSpace.of(dataset)
         assert space is not None
         names = [sample_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.by_key()]
@@ -54,10 +65,13 @@ def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
             put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
         samples = list(dataset.samples.by_key())
         expected = expected_weights(PARTS, dataset, samples, Progress())
-        assert expected == ((1.0, DRAWN), "these are drawings")
+        assert expected == ((1.0, *DRAWN.values()), "these are drawings")
     with Dataset.create(tmp_path / "grainy") as dataset:
         fill(dataset, 4, labelled=False)
-        assert not are_drawn(dataset, list(dataset.samples.by_key()), Progress())
+        samples = list(dataset.samples.by_key())
+        assert not are_drawn(dataset, samples, Progress())
+        photographs = expected_weights(PARTS, dataset, samples, Progress())
+        assert photographs == ((1.0, *PHOTOS.values()), "these are photographs")
         two = (PARTS[0], PARTS[0]._replace(name="another"))
         assert expected_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 
@@ -69,9 +83,10 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
             put_whole(dataset, picture.convert("RGB"), f"{seed}")
         samples = list(dataset.samples.by_key())
         expected = expected_weights(PARTS, dataset, samples, Progress())
-        assert expected == ((1.0, OTHERS), "these are far from square")
+        assert expected == ((1.0, *LONG.values()), "these are drawings far from square")
         squares = [one for one in samples if one.box.width == one.box.height]
-        assert expected_weights(PARTS, dataset, squares, Progress()).weights == (1.0, DRAWN)
+        expected = expected_weights(PARTS, dataset, squares, Progress())
+        assert expected.weights == (1.0, *DRAWN.values())
 
 
 def test_what_texture_tells_is_told_once(tmp_path: Path) -> None:
