@@ -20,6 +20,8 @@ from curation.likeness.grouping import (
     SOME,
     group_numbers,
     main_directions,
+    newcomers,
+    same_track,
     told_by_tracks,
     walked,
 )
@@ -164,6 +166,7 @@ def propose(
     else:
         facts = _facts(samples, learnt)
         facts["of_no_class_at_most"] = _rejected_share_at_most(samples, moments)
+        facts["newcomers"] = _newcomers(samples, vectors)
         odd = _doubts(learnt, vectors)
         free = _waiting(samples)
         ask = least_sure(learnt.probabilities, order.group, free, _copies(samples))
@@ -216,6 +219,14 @@ def _ordered(
     place[walked(pulled @ main_directions(some))] = np.arange(len(pulled))
     # A track is in one group, and counts as one there.
     return LikenessOrder(keys, place, group_numbers(pulled[firsts], MOST_GROUPS)[track], decided)
+
+
+def _newcomers(samples: Sequence[PresortSample], vectors: Rows) -> int:
+    """Return how many tracks wait that are like nobody who has a class."""
+    tracks = same_track(samples)
+    rows = told_by_tracks(vectors, tracks)
+    new = newcomers(rows, tracks, [one.label for one in samples])
+    return sum(samples[track[0]].status == "queue" for track in new)
 
 
 def _members(numbers: Indices) -> list[Indices]:
