@@ -223,7 +223,7 @@ def _ordered(
 
 def _newcomers(samples: Sequence[PresortSample], vectors: Rows) -> int:
     """Return how many tracks wait that are like nobody who has a class."""
-    tracks = same_track(samples)
+    tracks = same_track(one.track for one in samples)
     rows = told_by_tracks(vectors, tracks)
     new = newcomers(rows, tracks, [one.label for one in samples])
     return sum(samples[track[0]].status == "queue" for track in new)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,20 +54,12 @@ class Join(NamedTuple):
     alike: float
 
 
-class MayBeFollowed(Protocol):
-    """What may be of a track."""
-
-    @property
-    def track(self) -> str | None:
-        """Its name."""
-
-
-def same_track(samples: Iterable[MayBeFollowed]) -> list[list[int]]:
-    """Return the numbers of samples that are of one track, track by track."""
+def same_track(tracks: Iterable[str | None]) -> list[list[int]]:
+    """Return the numbers of samples that are of one track, if any, track by track."""
     followed: dict[str, list[int]] = {}
-    for number, sample in enumerate(samples):
-        if sample.track is not None:
-            followed.setdefault(sample.track, []).append(number)
+    for number, track in enumerate(tracks):
+        if track is not None:
+            followed.setdefault(track, []).append(number)
     return list(followed.values())
 
 

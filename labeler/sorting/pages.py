@@ -173,7 +173,7 @@ class Pages:
         named = {row.name for row in classes if row.count}
         (vectors, there), known = space(likes), space(decided)[0]
         # All of a track are compared as one, by what tracks say of likeness.
-        tracks = same_track(everybody)
+        tracks = same_track(one.track for one in everybody)
         both = told_by_tracks(np.concatenate([vectors, known]), tracks)
         new = newcomers(both, tracks, [one.label for one in everybody])
         vectors, known = both[: len(likes)], both[len(likes) :]
