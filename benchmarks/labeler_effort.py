@@ -68,7 +68,7 @@ KEY, POINT, PRESS, THINK, SCAN = 0.28, 1.1, 0.1, 1.35, 0.15
 STEP = 12
 """Pixels between two places of a mouse that moves."""
 STILL_LEARNING = ("beginning", "looking", "solving")
-PATIENCE = 600.0
+PATIENCE = 120.0
 """Seconds after which a window that does not come to rest is a fault."""
 NO_FACE = ""
 """Who is on a sample that is no face."""

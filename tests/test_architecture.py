@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_786,
     "pipeline": 5_417,
     "webapp": 4_173,
-    "tests": 63_179,
+    "tests": 63_182,
     "benchmarks and tools": 11_547,
 }
 # Names that do not say what they hold.
