@@ -1,7 +1,8 @@
 """What is proposed in a second episode: for people of the first one, and for newcomers.
 
-    python benchmarks/episodes.py --seconds 300 --seed 51 --without sora,ren-1,hana-twin --keep A
-    python benchmarks/episodes.py --seconds 300 --seed 52 --keep B
+    python benchmarks/episodes.py --size 960x540 --seconds 300 --seed 52 --keep B
+    python benchmarks/episodes.py --size 960x540 --seconds 300 --seed 51 --keep A \\
+        --without sora,ren-1,hana-twin
     python benchmarks/second_episode.py A B
 
 All faces of the first film are named as they are, and what is none is rejected; the second comes to
