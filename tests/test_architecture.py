@@ -72,11 +72,11 @@ CEILINGS = {
     "facecrop": 3_783,
     "labeler": 27_196,
     "labeler/qt": 12_823,
-    "baseline": 17_786,
+    "baseline": 17_790,
     "pipeline": 5_417,
     "webapp": 4_173,
-    "tests": 63_182,
-    "benchmarks and tools": 11_547,
+    "tests": 63_183,
+    "benchmarks and tools": 11_548,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}

@@ -299,7 +299,7 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
         group._replace(stacks=tuple(stack for stack in group.stacks if stack.number in unsure))
         for group in look.groups
     ]
-    new = [s for s in look.stacks if s.number in look.newcomers]
+    new = [s for s in look.stacks if s.number in look.newcomers & unsure]
     left = [stack for stack in look.stacks if stack.proposal.label is None]
     comparable = left if look.compared else []
     fewest = FEWEST_LATER if look.named else FEWEST

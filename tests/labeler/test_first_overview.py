@@ -106,6 +106,7 @@ def test_tracks_of_somebody_new_are_asked_about_as_such(
 ) -> None:
     """Too few for a group of their own among all others; each is like nobody who has a name."""
     monkeypatch.setattr(grouping, "ENOUGH_KNOWN", 20)
+    monkeypatch.setattr("labeler.sorting.pages.SURELY", 1.0)  # whatever is proposed
     drawn = drawn_once(tmp_path_factory, 70, classes=5)
     shutil.copytree(drawn.root, tmp_path / "d")
     rarest = min(drawn.names, key=[*drawn.truth.values()].count)

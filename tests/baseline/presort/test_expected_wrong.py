@@ -98,5 +98,5 @@ def test_tracks_of_whom_nobody_has_a_name_are_counted() -> None:
     new, known = STRANGE * EACH, int((~decided & (kind < CLASSES)).sum())
     counted = proposed(vectors, kind, decided, followed=True).facts["newcomers"]
     assert isinstance(counted, int)
-    assert 0.7 * new < counted < new + 0.2 * known
+    assert 0.5 * new < counted < new + 0.2 * known
     assert proposed(vectors, kind, decided).facts["newcomers"] == 0, "no tracks"
