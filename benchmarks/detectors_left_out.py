@@ -82,7 +82,7 @@ def main() -> None:
     options.add_argument("--faces", type=Path, required=True)
     options.add_argument("--photos", type=Path, required=True)
     options.add_argument("--cascade")
-    options.add_argument("detectors", nargs="*", default=["drawnface", "animeface", "ensemble"])
+    options.add_argument("detectors", nargs="*", default=["drawnface", "animeface"])
     asked = options.parse_args()
     pictures = read_annotations(asked.faces / "faces.json")
     kinds = {picture.kind for picture in pictures}
@@ -90,7 +90,7 @@ def main() -> None:
     for name in asked.detectors:
         usual = spec_of(name, (), asked.cascade).build()
         own = float(dict(word.split("=") for word in usual.settings.split())["threshold"])
-        low = min(own, LEAST) if usual.name in ("drawnface", "ensemble") else own
+        low = min(own, LEAST) if usual.name == "drawnface" else own
         detector = spec_of(name, (), asked.cascade, threshold=low).build()
         every, milliseconds = searched(detector, pictures)
         chosen = {

@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     shape = SHAPES[given.shape]
-    threads = given.threads or shape.threads
+    shape = replace(shape, threads=given.threads or shape.threads)
     found: dict[str, list[Figure]] = {}
     with (
         SlowSite(shape.latency, shape.hosts, shape.sizes, shape.faults) as site,
@@ -255,7 +255,7 @@ def main() -> None:
                 count = count // 10 if name == "gallery-dl" else count
                 urls = place / "urls.txt"
                 urls.write_text("\n".join(site.urls(count)) + "\n")
-                command = commands(given, urls, place / "out", threads)[name]
+                command = commands(given, urls, place / "out", shape.threads)[name]
                 other = given.against is not None and name == given.against.name
                 checkout = given.against if other else HERE
                 figure = measure(command, count, site, shape, checkout)

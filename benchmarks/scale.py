@@ -19,13 +19,11 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-
-from catalog import add_all, synthetic
 
 from curation.snapshots import difference, take_snapshot
 from facecrop.detectors import DetectorSpec
@@ -34,12 +32,16 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import contradictions
 from gleanset.images.cut import CutSettings
+from gleanset.records import Measured, Origin
 from gleanset.settings import SplitSettings
 from gleanset.work.pool import run_over
 from harvest.folder import harvest_folders
 from labeler.splits.plan import apply_split, plan_split
 
 CLASSES = 40
+VIDEOS = 40
+SOURCES = ("bing", "flickr", "pixiv", "video")
+LICENCES = ("CC BY", "CC BY-SA", "CC0", "ARR", "PDM", "CC BY-NC", "unknown")
 PER_MOMENT = 5
 """So many pictures are of one post, and so of one moment."""
 LOOK = 680
@@ -95,6 +97,35 @@ _FILL = (
     "shapes, searched) SELECT i, 1, 0, 0, 260, 260, 0, random(), random(), 1.0, zeroblob({look}), "
     "x'', 1 FROM n",
 )
+
+
+def synthetic(start: int, count: int, rng: random.Random) -> Iterator[tuple[Measured, Origin]]:
+    """Images with one origin each."""
+    for n in range(start, start + count):
+        sha256 = f"{rng.getrandbits(256):064x}"
+        source = "rare" if n % 100_000 == 5 else SOURCES[n % 4]
+        video = f"video-{n // 4 % VIDEOS:02d}" if source == "video" else None
+        measured = Measured(sha256, "JPEG", 60_000, 960, 540, 1, 1, rng.getrandbits(64), 100.0)
+        yield (
+            measured,
+            Origin(
+                source,
+                f"{n}",
+                url=f"https://example.org/{n}.jpg",
+                query=f"class {n % CLASSES:02d}",
+                hint=f"class {n % CLASSES:02d}",
+                video=video,
+                time=float(n),
+                licence=LICENCES[n % len(LICENCES)],
+            ),
+        )
+
+
+def add_all(dataset: Dataset, rows: Iterable[tuple[Measured, Origin]]) -> None:
+    """Add images in one transaction."""
+    with dataset.db.write():
+        for row in rows:
+            dataset.images.add(*row)
 
 
 def fill(root: Path, count: int) -> float:

@@ -67,9 +67,7 @@ ModelDetector = Annotated[
         complete=complete_detector,
     ),
 ]
-Cascade = Annotated[
-    str | None, Param("The cascade of lbpcascade and ensemble.", metavar="FILE", path=True)
-]
+Cascade = Annotated[str | None, Param("The cascade of lbpcascade.", metavar="FILE", path=True)]
 DetectorOptions = Annotated[
     tuple[str, ...],
     Param(
@@ -133,16 +131,8 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         """
         from gleanset.images.cut import CutSettings
 
-        files = {key: key.upper() for key in detector.files}
-        cascade = files.pop("cascade", None)
-        named = {**files, **detector.settings}
-        named.pop("threshold", None)
-        request = cls(
-            detector=detector.name,
-            threshold=detector.threshold,
-            cascade=cascade,
-            option=tuple(f"{detector.name}.{key}={value}" for key, value in named.items()),
-        )
+        named = "threshold" in detector.settings
+        request = cls(detector=detector.named, threshold=None if named else detector.threshold)
         if not cut:
             return request
         wanted, default, usual = CutSettings.parse(cut), CutSettings(), CutSettings.of(own)

@@ -25,7 +25,7 @@ import click
 
 from gleanset import __version__
 from gleanset.dataset import Dataset
-from gleanset.errors import DoneInPart, GleansetError, UsageError
+from gleanset.errors import GleansetError, UsageError
 from gleanset.places import in_bucket
 from gleanset.published import check_bucket, copy_of, publish_if_changed
 from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
@@ -181,14 +181,16 @@ def _waiting(silent: bool) -> AbstractContextManager[None]:
     return WAITING.during(click.get_current_context().command_path)
 
 
-def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, DoneInPart | None]:
+def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, GleansetError | None]:
     """Return what a command did, and what to end with where something was wrong or left out."""
     try:
         return command(), None
     except BrokenPipeError as error:
         # Not our stdout, see `_out`; click would end the program without a word.
         raise RuntimeError("a pipe to another process broke") from error
-    except DoneInPart as error:
+    except GleansetError as error:
+        if error.result is None:
+            raise
         return error.result, error
 
 

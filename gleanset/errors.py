@@ -14,6 +14,8 @@ class GleansetError(Exception):
     """An error that the user can mend. `what` happened, and the `mend` for it."""
 
     exit_code = 3
+    result: dict[str, Any] | None = None
+    """Printed before it, as that of any command, where there is one all the same."""
 
     def __init__(self, what: str, mend: str = "") -> None:
         super().__init__(what, mend)
@@ -55,10 +57,7 @@ class CatalogueCorrupt(InputUnusable):
 
 
 class DoneInPart(InputUnusable):
-    """A command did its work, and the exit code says that something was wrong or left out.
-
-    `result` is printed before it, as that of any command.
-    """
+    """A command did its work, and the exit code says that something was wrong or left out."""
 
     def __init__(self, what: str, mend: str, result: dict[str, Any]) -> None:
         super().__init__(what, mend)

@@ -11,7 +11,7 @@ import click
 
 from gleanset.cli import Command, CommandJob, Result, answered, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.errors import DatasetMissing, UsageError
+from gleanset.errors import DatasetMissing, SiteError, UsageError
 from gleanset.request import options_of
 from gleanset.settings import HERE
 from harvest.frames_request import FramesRequest
@@ -189,15 +189,24 @@ def retry(job: CommandJob, request: RetryRequest) -> Result:
 @job_options()
 @options_of(CheckRequest)
 def check(job: CommandJob, request: CheckRequest) -> Result | None:
-    """Ask a site one small real query, and see whether it still answers as expected."""
+    """Ask a site one small real query, and see whether it still answers as expected.
+
+    The "status" of --json is "ok", "changed", or, of a site that did not answer the question,
+    "blocked", "ratelimited" or "unreachable" (exit code 4, as "changed").
+    """
     from harvest.check import check_source
     from harvest.sources import source_named
 
     site = source_named(request.source)
     chosen = source_settings(request.options, (site.name,))[site.name]
     # A dataset may say who to write to about our requests.
-    with _existing(job) as dataset, request.client(dataset)() as client:
-        checked = check_source(site, chosen, client)
+    try:
+        with _existing(job) as dataset, request.client(dataset)() as client:
+            checked = check_source(site, chosen, client)
+    except SiteError as error:
+        if job.as_json:
+            error.result = {"source": site.name, "status": type(error).__name__.lower()}
+        raise
     if job.as_json:
         return checked.result()
     for result in checked.results:

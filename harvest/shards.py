@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.images.staging import StageBytes, measured
+from gleanset.platform import interrupts_put_off
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
@@ -143,5 +144,6 @@ def harvest_to_shards(
             if take is not None:
                 take(batch)
             for outcome in batch:
-                shards.take(outcome, queue.rows_of(outcome.item))
+                with interrupts_put_off():
+                    shards.take(outcome, queue.rows_of(outcome.item))
     return shards.result()

@@ -67,16 +67,16 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_410,
-    "harvest": 15_296,
-    "facecrop": 3_783,
-    "labeler": 27_196,
-    "labeler/qt": 12_823,
-    "baseline": 17_790,
-    "pipeline": 5_417,
-    "webapp": 4_173,
-    "tests": 63_183,
-    "benchmarks and tools": 11_548,
+    "gleanset and curation": 19_424,
+    "harvest": 15_307,
+    "facecrop": 3_437,
+    "labeler": 27_199,
+    "labeler/qt": 12_821,
+    "baseline": 17_789,
+    "pipeline": 5_421,
+    "webapp": 4_172,
+    "tests": 63_214,
+    "benchmarks and tools": 11_247,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}

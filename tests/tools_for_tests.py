@@ -111,13 +111,17 @@ def run_to_its_end(
 
 
 def run_here(
-    module: str, *args: str | bytes | Path, cwd: Path | None = None, **environment: str
+    module: str,
+    *args: str | bytes | Path,
+    cwd: Path | None = None,
+    console: str = "utf-8",
+    **environment: str,
 ) -> Ran:
     """Run a command as `run_cli` does, but in this process: quicker by the time of a start.
 
     For what ends by itself; what is killed, interrupted or mounted needs a process of its own.
     """
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding=console) for _ in range(2))
     root, thresholds = logging.getLogger(), gc.get_threshold()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [module, *map(os.fsdecode, args)])
@@ -138,8 +142,8 @@ def run_here(
             gc.set_threshold(*thresholds)
         out.flush()
         err.flush()
-    said = [stream.buffer.getvalue().decode(errors="backslashreplace") for stream in (out, err)]  # type: ignore[attr-defined]
-    return Ran(code, *said)
+    said = (stream.buffer.getvalue() for stream in (out, err))  # type: ignore[attr-defined]
+    return Ran(code, *(text.decode(console, errors="backslashreplace") for text in said))
 
 
 def self_signed(folder: Path, *names: str) -> Path:

@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 
 from facecrop.detectors import Detector, Pixels, detector_named
 from facecrop.detectors.drawnface import DrawnFace
-from facecrop.detectors.ensemble import Ensemble
 from facecrop.detectors.tiling import is_same_face
 from gleanset.images.cut import within
 from gleanset.records import Box, Face
@@ -74,7 +73,7 @@ def faces_by_both(detector: Detector, pixels: Pixels) -> list[Face]:
     browser's alone sees is left out where that is less likely than not.
     """
     faces = detector.detect(pixels)
-    if detector.name not in (BROWSER, Ensemble.name):
+    if detector.name != BROWSER:
         style, height, width = style_between(BROWSER, detector.name), *pixels.shape[:2]
         seen = [(face, True, _LEAST_SCORE) for face in faces]
         for face in detector_named(BROWSER).detect(pixels):

@@ -3,8 +3,7 @@
 Scores are divided by one temperature (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
 Neural Networks", 2017). On a few pictures its likeliest value is noise, so it is the mode of a
 posterior whose prior holds it near 1, where the network is believed as it is; and it is left at 1
-where the evidence is no more than chance gives. `benchmarks/calibration.py` measures what that
-costs and what it saves.
+where the evidence is no more than chance gives.
 """
 
 from __future__ import annotations

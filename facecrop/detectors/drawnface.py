@@ -181,7 +181,7 @@ class FaceNetwork:
 
     @classmethod
     @functools.cache
-    def loaded(cls, look: int = 0) -> FaceNetwork:
+    def loaded(cls, look: int) -> FaceNetwork:
         """Return the one of this process for a look."""
         return cls()
 

@@ -64,13 +64,15 @@ class LbpCascade:
         self.smallest = whole_number("smallest", smallest, 24, 1000)
         self.equalize = switch("equalize", equalize)
         file = weights_file(str(cascade), "", "--cascade ", LBPCASCADE)
-        self.cascade = Cascade(file)
+        self._sha256 = sha256_of(file.read_bytes())
+        self._cv2 = _opencv()
+        self._cascade = self._loaded(file)
 
     @property
     def settings(self) -> str:
         """For example `cascade=9376d30ac38d equalize=no neighbors=5 scale=1.1 …`."""
         return (
-            f"cascade={self.cascade.sha256[:12]} equalize={'yes' if self.equalize else 'no'} "
+            f"cascade={self._sha256[:12]} equalize={'yes' if self.equalize else 'no'} "
             f"neighbors={self.neighbors} scale={self.scale:g} smallest={self.smallest} "
             f"threshold={self.threshold:g}"
         )
@@ -83,9 +85,10 @@ class LbpCascade:
         return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
-        grey = self.cascade.grey(part, equalize=self.equalize)
+        grey = self._cv2.cvtColor(np.ascontiguousarray(part), self._cv2.COLOR_RGB2GRAY)
+        grey = self._cv2.equalizeHist(grey) if self.equalize else grey
         smallest = (self.smallest, self.smallest)
-        boxes, windows = self.cascade.loaded.detectMultiScale2(
+        boxes, windows = self._cascade.detectMultiScale2(
             grey, self.scale, self.neighbors, 0, smallest
         )
         for box, count in zip(boxes, np.ravel(windows), strict=True):
@@ -93,38 +96,18 @@ class LbpCascade:
             if score >= self.threshold:
                 yield RawFace(FloatBox(*(float(edge) for edge in box)), score)
 
-
-class Cascade:
-    """A cascade file as OpenCV has loaded it, and the grey pictures that it looks at.
-
-    Raises `UsageError` for a file that is no cascade.
-    """
-
-    def __init__(self, file: Path) -> None:
-        cv2 = _opencv()
-        self._cv2 = cv2
-        self.sha256 = sha256_of(file.read_bytes())
+    def _loaded(self, file: Path) -> Any:
         try:
-            self.loaded = cv2.CascadeClassifier(str(file))
-            empty = bool(self.loaded.empty())
-        except (cv2.error, SystemError):
+            cascade = self._cv2.CascadeClassifier(str(file))
+            empty = bool(cascade.empty())
+        except (self._cv2.error, SystemError):
             empty = True
         if empty:
             raise UsageError(
                 f"{file} is not a cascade that OpenCV can load",
                 "give lbpcascade_animeface.xml, or no file to have it fetched",
             )
-
-    def grey(self, part: Pixels, *, equalize: bool) -> Any:
-        """Return the part in grey, its histogram equalised on request."""
-        grey = self._cv2.cvtColor(np.ascontiguousarray(part), self._cv2.COLOR_RGB2GRAY)
-        return self._cv2.equalizeHist(grey) if equalize else grey
-
-    def windows(self, part: Pixels, scale: float, *, equalize: bool = False) -> list[FloatBox]:
-        """Return every single window that looks like a face, of 24 pixels and more."""
-        grey = self.grey(part, equalize=equalize)
-        found = self.loaded.detectMultiScale(grey, scale, 0, 0, (24, 24))
-        return [FloatBox(*(float(edge) for edge in box)) for box in found]
+        return cascade
 
 
 def _opencv() -> Any:

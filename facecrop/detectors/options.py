@@ -1,7 +1,7 @@
 """Detectors and their settings as they are written: on a command line, and in the catalogue.
 
 `-o lbpcascade.neighbors=3` sets one setting of one detector, `--cascade FILE` the cascade of
-those that use it, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. `auto`
+`lbpcascade`, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. `auto`
 is who has searched the pictures of a dataset so far, and where nobody has, `drawnface`; what is
 recorded is the one that was taken. The name of a model on a hub means `onnx` with that model. The
 catalogue keeps `Detector.settings` with every scan; `RecordedDetector` leads from there back to
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from facecrop.detectors import DETECTORS, DetectorSpec, Setting, detector_class
 from facecrop.detectors.drawnface import DrawnFace
+from facecrop.detectors.lbpcascade import LbpCascade
 from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.db.faces import WHOLE
@@ -24,8 +25,6 @@ from gleanset.errors import UsageError
 from gleanset.files.hub import PREFIX, HubFile, HubPin, is_on_hub, pinned
 from gleanset.plugins import plugin_names
 from gleanset.settings import CropSettings
-
-WITH_CASCADE = ("lbpcascade", "ensemble")
 
 AUTO = "auto"
 """Written in place of a detector's name: who has searched a dataset so far, else `BEST`."""
@@ -48,7 +47,7 @@ def spec_of(
     name, model, own = _parts(written)
     name = BEST if name == AUTO else name
     settings: dict[str, Setting] = dict(_of_detector(name, options))
-    if cascade is not None and name in WITH_CASCADE:
+    if cascade is not None and name == LbpCascade.name:
         settings.setdefault("cascade", cascade)
     settings.update(more | ({"model": model} if model else {}))
     for part in own.split(",") if own else ():
@@ -189,6 +188,13 @@ class RecordedDetector:
         of_another = {"sha256"} if "model" in settings else set()
         known = {key: value for key, value in self.settings.items() if key not in of_another}
         return DetectorSpec.of(self.name, **{**known, **settings})
+
+    @property
+    def named(self) -> str:
+        """The detector as an option takes it, capitals in place of its files."""
+        settings = {key: key.upper() for key in self.files} | self.settings
+        own = ",".join(f"{key}={value}" for key, value in settings.items())
+        return f"{self.name}:{own}" if own else self.name
 
     def asks_as(self, other: RecordedDetector) -> bool:
         """Return whether both were asked for in the same words, in whatever version."""

@@ -95,7 +95,7 @@ CREATE TABLE face(  -- a box that a detector found, or a person drew
     x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
     score REAL NOT NULL,
     landmarks TEXT NOT NULL DEFAULT '[]',  -- JSON: name, x, y of each
-    evidence TEXT,  -- JSON: what the detectors of an ensemble say
+    evidence TEXT,  -- JSON: what else the detector said, such as colours
     gone INTEGER NOT NULL DEFAULT 0);  -- not found any more, kept for the decision on its sample
 CREATE INDEX face_image ON face(image, detector);
 

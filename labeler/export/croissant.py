@@ -23,7 +23,7 @@ from labeler.export.card import (
     limit_lines,
     processing_lines,
 )
-from labeler.export.rows import LICENCES, SPLITS
+from labeler.export.rows import LICENCES, SPLITS, write_text
 
 CROISSANT = "croissant.json"
 _PARQUET = "application/x-parquet"
@@ -59,11 +59,11 @@ def write_about(
     dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str] | None = None
 ) -> None:
     """Write what an export says of itself; `shards` are their files, each with its SHA-256."""
-    (folder / "README.md").write_text(dataset_card(dataset, facts), encoding="utf-8")
+    write_text(folder / "README.md", dataset_card(dataset, facts))
     text = json.dumps(
         _described(dataset, folder, facts, shards or {}), ensure_ascii=False, indent=1
     )
-    (folder / CROISSANT).write_text(f"{text}\n", encoding="utf-8")
+    write_text(folder / CROISSANT, f"{text}\n")
 
 
 def _described(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Node:

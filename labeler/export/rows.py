@@ -128,6 +128,11 @@ def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
     write_sheet(folder / LICENCES, ("file", *LICENCE[1:]), rows)  # without the hash
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text, the same bytes on every system."""
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
 def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Write rows as CSV; no cell is what a spreadsheet takes for a formula."""
     with path.open("w", encoding="utf-8", newline="") as file:

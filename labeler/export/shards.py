@@ -35,7 +35,7 @@ from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import PictureMaker, linked
 from labeler.export.plan import each_item, nothing_to_export
-from labeler.export.rows import LICENCE, LICENCES, table_row, told_of, write_sheet
+from labeler.export.rows import LICENCE, LICENCES, table_row, told_of, write_sheet, write_text
 from labeler.export.tree import mark
 
 STAGE = "export"
@@ -326,7 +326,7 @@ def write_shards(
         note_failed(dataset, manifest.failed)
     if not facts.items:
         raise none_readable(failed)
-    (folder / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    write_text(folder / "classes.txt", "\n".join(names) + "\n")
     _finish(dataset, folder, sorted(shards), options, facts)
     return facts.result(failed) | {"shards": len(shards)}
 
@@ -404,15 +404,13 @@ def _finish(
             shutil.rmtree(path)
         elif path.name not in ours:
             path.unlink()
-    with (folder / "manifest.json").open("w", encoding="utf-8") as file:
-        summaries = [manifest.summary for manifest in _manifests(folder, shards)]
-        about = {
-            **options.recorded,
-            "pictures": facts.items,
-            "snapshot": facts.snapshot,
-            "shards": summaries,
-        }
-        json.dump(about, file, ensure_ascii=False, indent=1)
+    about = {
+        **options.recorded,
+        "pictures": facts.items,
+        "snapshot": facts.snapshot,
+        "shards": [manifest.summary for manifest in _manifests(folder, shards)],
+    }
+    write_text(folder / "manifest.json", json.dumps(about, ensure_ascii=False, indent=1))
     pictures = (
         {"shard": manifest.shard, **summaries}
         for manifest in _manifests(folder, shards)

@@ -23,6 +23,7 @@ from gleanset.places import bucket_at, in_bucket
 from gleanset.work.progress import Progress
 from labeler.export.job import export, plan
 from labeler.export.options import ExportOptions
+from labeler.export.rows import write_text
 from labeler.export.shards import (
     STAGE,
     ShardPlaces,
@@ -100,7 +101,7 @@ def export_anywhere(
         new = names | {manifest.shard for manifest in manifests if manifest is not None}
         # Whoever is stopped while the rest is sent must know it for its own.
         _begin(place, {*there, *new})
-        (folder / MARKER).write_text(_marker(marked(folder), new), encoding="utf-8")
+        write_text(folder / MARKER, _marker(marked(folder), new))
         _send(folder, place, {one.key: one for one in place.each()}, new)
     return {"to": place.address} | counts
 

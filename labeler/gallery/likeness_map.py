@@ -3,7 +3,7 @@
 t-SNE (van der Maaten and Hinton, "Visualizing data using t-SNE", 2008; Barnes-Hut, 2014) as
 scikit-learn has it, begun from principal components so that it repeats and keeps what lies far
 apart (Kobak and Linderman, "Initialization is critical", 2021). Where the training extra is
-missing it is the principal components themselves. `benchmarks/gallery_map.py` compares the two.
+missing it is the principal components themselves.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from harvest.video.sampling import Sampling
 
 if TYPE_CHECKING:
     from facecrop.detectors import DetectorSpec
+    from facecrop.detectors.options import RecordedDetector
     from gleanset import Dataset
     from harvest.preview import Preview
     from harvest.video.inputs import VideoInput
@@ -74,8 +75,12 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         later version has another detector.
         """
         start, end = time_range(self.start, self.end)
-        spec = self._spec()
-        found_by = f"{spec.name}:{spec.build().settings.replace(' ', ',')}"
+        so_far = self._so_far(dataset)
+        if so_far is None:
+            spec = self._spec()
+            name, settings = spec.name, spec.build().settings
+        else:
+            name, settings = so_far.name, so_far.written
         return Sampling(
             mode="seen",
             every=1 / self.rate,
@@ -84,7 +89,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             limit=self.limit,
             crop_bars=self.crop_bars,
             skip_openings=not self.keep_openings,
-            asked=f"{self._so_far(dataset) or found_by};per_track={self.per_track}",
+            asked=f"{name}:{settings.replace(' ', ',')};per_track={self.per_track}",
         )
 
     @classmethod
@@ -100,7 +105,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             "keep_openings": "skip_openings" not in words,
         }
         own |= {name: f"{words[name]}s" for name in ("start", "end") if name in words}
-        return cls(videos=videos, detector=_written(found_by), **own)
+        return cls(videos=videos, detector=found_by.named, **own)
 
     def check(self, root: Path) -> None:
         """Raise what is wrong, before anything is begun. Addresses are not asked."""
@@ -134,8 +139,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _inputs(self, root: Path, dataset: Dataset | None, sampling: Sampling) -> list[VideoInput]:
         return video_inputs(self.videos, root, dataset, sampling, self.allow_private)
 
-    def _so_far(self, dataset: Dataset | None) -> str | None:
-        """Return who found the faces of the newest episode, as recorded, where nobody is named."""
+    def _so_far(self, dataset: Dataset | None) -> RecordedDetector | None:
+        """Return who found the faces of the newest episode, where nobody is named."""
         if dataset is None or self.detector != DETECTOR:
             return None
         words = _words(dataset.videos.newest("seen"))
@@ -145,7 +150,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         from facecrop.detectors.options import spec_of
 
         so_far = self._so_far(dataset)
-        return spec_of(_written(so_far) if so_far else self.detector)
+        return so_far.spec({}) if so_far else spec_of(self.detector)
 
 
 def _words(settings: str) -> dict[str, str]:
@@ -153,17 +158,13 @@ def _words(settings: str) -> dict[str, str]:
     return dict(word.partition("=")[::2] for word in settings.split())
 
 
-def _asked(words: dict[str, str]) -> tuple[str, str]:
-    """Return the detector of a sampling with its settings, and how many frames a track keeps."""
-    found_by, _, per_track = words["asked"].partition(";per_track=")
-    return found_by, per_track
+def _asked(words: dict[str, str]) -> tuple[RecordedDetector, str]:
+    """Return the detector of a sampling, and how many frames a track keeps.
 
-
-def _written(found_by: str) -> str:
-    """Spell a detector with its recorded settings as the option takes it."""
+    Raises `UsageError` for a detector that is not here.
+    """
     from facecrop.detectors.options import RecordedDetector
 
+    found_by, _, per_track = words["asked"].partition(";per_track=")
     name, _, settings = found_by.partition(":")
-    recorded = RecordedDetector.of(name, settings.replace(",", " "))
-    own = ",".join(f"{key}={value}" for key, value in recorded.settings.items())
-    return f"{name}:{own}" if own else name
+    return RecordedDetector.of(name, settings.replace(",", " ")), per_track

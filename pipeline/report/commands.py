@@ -168,7 +168,10 @@ def _frames(videos: Iterable[SampledVideo]) -> Iterator[CommandStep]:
         if len(files) > VIDEOS:
             of_hint = [place for place in of_hint if is_address(place)] + ["EPISODES"]
         if "mode=seen" in settings.split():
-            followed = EpisodesRequest.recorded(tuple(of_hint), settings)
+            try:
+                followed = EpisodesRequest.recorded(tuple(of_hint), settings)
+            except UsageError:  # a detector that this version does not have
+                continue
             words = f"find and follow the faces of {count(len(of_hint), 'video')}"
             yield CommandStep(words, followed.shell_line())
             continue

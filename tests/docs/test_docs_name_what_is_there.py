@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -36,12 +35,22 @@ def test_files_that_a_page_names_are_there(page: str, files: list[str]) -> None:
     assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
 
 
+def test_benchmarks_and_tools_that_are_named_are_there() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("benchmarks/*.md")]
+    code = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    named = {
+        (path.name, script)
+        for path in (*pages, *code)
+        for script in re.findall(r"\b(?:benchmarks|tools)/[\w/]+\.py", path.read_text("utf-8"))
+    }
+    assert sorted((page, name) for page, name in named if not (ROOT / name).is_file()) == []
+
+
 def test_every_promise_names_tests_that_are_there() -> None:
     tests = {
-        node.name
+        name
         for path in (ROOT / "tests").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        for name in re.findall(r"^ *(?:async )?(?:def|class) (\w+)", path.read_text("utf-8"), re.M)
     }
     text = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\b(test_\w+|Test[A-Z]\w+)(?!\w|\.py)", text))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from facecrop_scenes import put, scene
+from facecrop_scenes import put, samples, scene
 from tools_for_tests import run_here
 
 from facecrop.detectors import DetectorSpec, detector_named
@@ -12,7 +12,9 @@ from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_
 from facecrop.request import FaceSearch
 from facecrop.searched_before import detector_so_far
 from gleanset import Dataset
+from gleanset.db.journal import Choice
 from gleanset.db.statistics import ScanCount
+from gleanset.errors import UsageError
 from gleanset.settings import CropSettings, Settings, write_settings
 
 EARLIER = "close=128 overlap=0.45 size=512 threshold=0.35 weights=0123456789ab"
@@ -121,3 +123,41 @@ def test_what_is_recorded_of_drawnface_asks_for_the_same_in_each_version() -> No
     assert now.asks_as(RecordedDetector.of("drawnface", EARLIER))
     assert not now.asks_as(RecordedDetector.of("drawnface", EARLIER.replace("512", "640")))
     assert not now.asks_as(RecordedDetector.of("drawnface", f"{EARLIER} plugin=other==1"))
+
+
+def test_a_dataset_of_the_ensemble_is_told_who_takes_its_place(dataset: Dataset) -> None:
+    """Its pictures are searched anew, or only new ones; what a person had decided stays."""
+    put(dataset, scene(100))
+    FaceSearch(detector="animeface", workers=1).run(dataset)
+    for table in ("scan", "face"):
+        dataset.db.run(f"UPDATE {table} SET detector='ensemble'")
+    line = ("run", "--workers", "1", "--json", "-d", dataset.root)
+    told = run_here("facecrop.cli", *line)
+    assert (told.code, told.stdout) == (2, "")
+    assert "no detector ensemble any more" in told.stderr
+    (before,) = samples(dataset)
+    dataset.journal.step("Label", [Choice(before.key, "label", "mei")])
+    line = (*line, "--detector", "drawnface")
+    assert run_here("facecrop.cli", *line, "--new").json["images"] == 0
+    done = run_here("facecrop.cli", *line).json
+    assert (done["images"], done["faces"]) == (1, 1)
+    assert (before.key, "mei") in {(after.key, after.label) for after in samples(dataset)}
+    assert asked(dataset) == searches("drawnface", 0), "from then on it is the dataset's own"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"detector": "ensemble"},
+        {"detector": "ensemble:threshold=0.3"},
+        {"option": ("ensemble.threshold=0.3",)},
+        {},
+    ],
+)
+def test_whoever_names_the_ensemble_is_told_what_to_name(
+    dataset: Dataset, request_: dict[str, Any]
+) -> None:
+    write_settings(dataset.root, Settings(crop=CropSettings(detector="ensemble")))
+    with Dataset.open(dataset.root) as dataset, pytest.raises(UsageError) as refused:
+        asked(dataset, **request_)
+    assert "--detector drawnface" in refused.value.mend

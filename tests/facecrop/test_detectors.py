@@ -15,7 +15,7 @@ from tools_for_tests import ROOT
 
 from facecrop.detectors import DETECTORS, Detector, DetectorSpec, Pixels, detector_named
 from facecrop.detectors.animeface_library import SELFTEST_PICTURE
-from facecrop.detectors.options import FILES, WITH_CASCADE, RecordedDetector, check_options, spec_of
+from facecrop.detectors.options import FILES, RecordedDetector, check_options, spec_of
 from gleanset.errors import UsageError
 from gleanset.records import Face
 
@@ -40,7 +40,7 @@ def spec(
     name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> DetectorSpec:
     """The detector with the files that it needs; skips, saying so, where they are not."""
-    if name in WITH_CASCADE:
+    if name == "lbpcascade":
         data: Path = request.getfixturevalue("shared_data")
         return DetectorSpec.of(name, cascade=str(data / "lbpcascade_animeface.xml"))
     if name == "onnx":

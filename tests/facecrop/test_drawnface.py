@@ -116,7 +116,7 @@ def test_onnxruntime_gives_the_same() -> None:
     values = np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / 255
     session = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     theirs = session.run(None, {"picture": values})[0]
-    ours = FaceNetwork.loaded().ask(np.asarray(picture))
+    ours = FaceNetwork.loaded(0).ask(np.asarray(picture))
     assert theirs.shape == ours.shape == (1, 5, 80 * 48 + 40 * 24 + 20 * 12)
     assert np.abs(theirs[0, 4] - ours[0, 4]).max() < 1e-3
     sure = theirs[0, 4] > 0.3

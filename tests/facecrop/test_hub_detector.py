@@ -43,8 +43,9 @@ def test_a_dataset_is_searched_by_the_model_of_the_first_use(
     (scan,) = dataset.db.rows("SELECT settings FROM scan")
     recorded = RecordedDetector.of("onnx", scan["settings"])
     assert recorded.spec({}).build().settings == scan["settings"]
-    asked = FaceSearch.recorded(recorded, "", CropSettings()).command_line()
-    assert f"onnx.model={NAME}/model.onnx@{first}" in asked
+    asked = FaceSearch.recorded(recorded, "", CropSettings())
+    assert f"model={NAME}/model.onnx@{first}" in str(asked.detector)
+    assert dict(asked.spec(CropSettings()).settings) == dict(recorded.spec({}).settings)
 
 
 def test_a_name_on_a_hub_is_a_detector_with_settings() -> None:

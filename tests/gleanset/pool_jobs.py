@@ -9,8 +9,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from gleanset.errors import DiskFull, RateLimited, Unreadable
 from gleanset.work import processes
 
@@ -53,13 +51,12 @@ def nap(number: int) -> int:
     return number
 
 
-def multiply(size: int) -> float:
-    """How much of the CPU time of multiplying matrices other threads than this one took."""
-    matrix = np.ones((size, size), np.float32)
-    others, mine = time.process_time() - time.thread_time(), time.thread_time()
-    while time.thread_time() - mine < 0.1:
-        assert (matrix @ matrix)[0, 0] == size
-    return (time.process_time() - time.thread_time() - others) / (time.thread_time() - mine)
+def matrix_threads(_: object) -> set[int]:
+    """On how many threads NumPy multiplies matrices here."""
+    import numpy as np  # noqa: F401 - its library is what is asked about
+    from threadpoolctl import threadpool_info
+
+    return {blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas"}
 
 
 def opencv_threads(_: object) -> int:

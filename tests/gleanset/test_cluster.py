@@ -37,13 +37,12 @@ def test_items_are_done_on_a_cluster(tmp_path: Path, caplog: pytest.LogCaptureFi
     with ray_cluster(2) as cluster, on(cluster, tmp_path).keep("") as workers:
         found = {o.item: o for o in run_over(pool_jobs.sometimes, range(20), workers)}
         threads = [o.unwrap() for o in run_over(pool_jobs.opencv_threads, range(2), workers)]
-        (others,) = run_over(pool_jobs.multiply, [800], workers)
         job = pool_jobs.DiesOnce(tmp_path, (3,))
         after_death = list(run_over(job, range(6), workers))
         with pytest.raises(DiskFull, match="no space left for x"):
             list(run_over(pool_jobs.out_of_space, range(10_000_000), workers))
     # A node has as many workers as cores: threads of their own would wait for each other.
-    assert (threads, others.unwrap() < 0.1) == ([1, 1], True)
+    assert threads == [1, 1]
     assert found[1] == Outcome(1, None, "truncated", "at byte 9")
     assert found[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
     assert [found[n].result for n in range(3, 20)] == list(range(3, 20))

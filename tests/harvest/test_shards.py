@@ -7,12 +7,15 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tarfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -238,6 +241,27 @@ def test_an_interrupt_keeps_what_was_written(shop: FaultyServer, tmp_path: Path)
     assert "Traceback" not in err
     assert_each_once(out, range(6))
     assert rejected(out) == {}, "nothing was wrong with them"
+
+
+def test_an_interrupt_while_a_picture_is_written_keeps_those_of_its_shard(
+    shop: FaultyServer, tmp_path: Path
+) -> None:
+    urls = write_list(tmp_path / "l", shop, *(f"/good/{n}.jpg" for n in range(12)))
+    written = count()
+
+    def press(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name == "addfile" and next(written) == 6:
+            signal.raise_signal(signal.SIGINT)
+
+    sys.setprofile(press)
+    try:
+        ended = run_here("harvest.cli", *line_for(urls, out := tmp_path / "out"))
+    finally:
+        sys.setprofile(None)
+    assert ended.code == 130
+    assert len(inside(out)) == 4
+    assert shards(urls, out).json["known"] == 4
+    assert_each_once(out, range(12))
 
 
 def test_a_full_disk_leaves_no_part_and_the_same_command_goes_on(

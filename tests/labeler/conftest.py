@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,9 @@ Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Dataset]:
+def empty(dataset: Dataset) -> Dataset:
     """An empty dataset."""
-    with Dataset.create(tmp_path / "dataset") as made:
-        yield made
+    return dataset
 
 
 @pytest.fixture

@@ -37,6 +37,9 @@ def test_frames_of_one_film_have_to_be_equal() -> None:
     views = prepare(before), prepare(after)
     assert not compare(*views, one_film=True).same
     assert compare(views[0], prepare(before), one_film=True).same
+    turned = prepare(COPIES["mirror"](drawing(4)))
+    assert compare(views[0], turned).same
+    assert not compare(views[0], turned, one_film=True).same
 
 
 def looked(dataset: Dataset) -> DuplicatePlan:

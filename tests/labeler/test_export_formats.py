@@ -35,6 +35,7 @@ from labeler.importing.reading import read_labelled
 from labeler.splits.plan import apply_split, plan_split
 
 SPLITS = ("train", "val", "test")
+TEXTS = (".csv", ".json", ".jsonl", ".md", ".txt", ".yaml")
 LICENCES = ("CC-BY-4.0", "all rights reserved", None)
 
 
@@ -241,6 +242,16 @@ def test_every_form_says_for_programs_what_is_in_it(
 
 
 # What it depends on leaves files open, and warns of itself.
+@pytest.mark.parametrize("format_", FORMS)
+def test_texts_have_the_same_line_ends_on_every_system(
+    dataset: Dataset, tmp_path: Path, format_: str
+) -> None:
+    run(dataset, tmp_path / "out", format=format_)
+    texts = [file for file in (tmp_path / "out").rglob("*") if file.suffix in TEXTS]
+    assert len(texts) > 2
+    assert not [file.name for file in texts if b"\r" in file.read_bytes()]
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("format_", FORMS)
 def test_mlcroissant_validates_every_form_and_reads_its_pictures(
@@ -303,7 +314,7 @@ def test_the_card_answers_what_public_templates_ask(empty: Dataset, tmp_path: Pa
 
 def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path) -> None:
     empty.settings = msgspec.structs.replace(
-        empty.settings, crop=CropSettings(detector="ensemble", margin=2.0)
+        empty.settings, crop=CropSettings(detector="animeface", margin=2.0)
     )
     for number in range(6):
         data = encoded(picture(number))

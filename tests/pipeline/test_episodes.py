@@ -20,6 +20,7 @@ from gleanset import Dataset
 from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.db.tracks import StoredTrack, Tracks
+from gleanset.errors import UsageError
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.records import FaceTrack
 from harvest.frames import FrameHarvest
@@ -299,6 +300,23 @@ def test_a_dataset_of_before_follows_faces_as_it_did_and_no_episode_twice(
     assert request._spec(dataset) == DetectorSpec.of("drawnface", size="768")
     named = EpisodesRequest(videos=("a.mkv",), detector="drawnface")
     assert named.sampling(dataset) == request.sampling()
+
+
+@pytest.mark.parametrize(
+    ("found_by", "mend"),
+    [
+        ("ensemble:threshold=0.5", "--detector drawnface"),
+        ("onnx:model=0123456789ab,threshold=0.25", "--detector onnx:model=FILE"),
+    ],
+)
+def test_where_the_detector_of_before_cannot_be_had_it_is_said_what_to_name(
+    dataset: Dataset, found_by: str, mend: str
+) -> None:
+    recorded = f"mode=seen every=0.3333333333 asked={found_by};per_track=4"
+    dataset.videos.record(VideoName("0" * 64, "a.mkv"), recorded, 60.0, 9)
+    with pytest.raises(UsageError) as refused:
+        EpisodesRequest(videos=("a.mkv",))._spec(dataset)
+    assert mend in refused.value.mend
 
 
 def test_a_recipe_has_a_table_of_episodes(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
     ("wrong", "code", "said"),
     [
         (GOOD.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
+        (GOOD.replace('"whole"', '"ensemble"'), 2, "--detector drawnface"),
         (GOOD.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
         (GOOD.replace("6:2:2", "6:2"), 2, "8:1:1"),
         (GOOD.replace("options = { size", 'preset = "simpel"\noptions = { size'), 3, "simple"),

@@ -82,7 +82,7 @@ def asked(params: dict[str, Any], own: CropSettings) -> tuple[DetectorSpec, CutS
     [
         CropSettings(),
         CropSettings(
-            detector="ensemble",
+            detector="animeface",
             threshold=0.9,
             margin=1.5,
             square=True,
@@ -108,9 +108,8 @@ def test_the_printed_detector_is_the_recorded_one(
     add(dataset, picture(1), Origin("folder", "a", path="/pics/a.png"))
     dataset.settings = msgspec.structs.replace(dataset.settings, crop=own)
     cascade = str(shared_data / "lbpcascade_animeface.xml")
-    named = {"lbpcascade": {"cascade": cascade}, "ensemble": {"cascade": cascade}}
+    named = {"lbpcascade": {"cascade": cascade}}
     wanted = [DetectorSpec.of("whole"), DetectorSpec.of("animeface", threshold="0.9")]
-    wanted += [DetectorSpec.of("ensemble", cascade=cascade, threshold="0.25")]
     settings = {"equalize": "yes", "neighbors": "3", "scale": "1.05", "smallest": "24"}
     wanted.append(DetectorSpec.of("lbpcascade", cascade=cascade))
     for name, value in settings.items():
@@ -128,11 +127,11 @@ def test_files_of_detectors_are_named_as_places(dataset: Dataset) -> None:
     add(dataset, picture(1), Origin("folder", "a", path="/pics/a.png"))
     scanned(dataset, "lbpcascade", "cascade=0123456789ab threshold=0", "margin=0.3")
     (params,) = printed(dataset, "facecrop run")
-    assert params["cascade"] == "CASCADE"
+    assert (params["detector"], params["threshold"]) == ("lbpcascade:cascade=CASCADE", 0)
     told = "face=1 model=0123456789ab overlap=0.45 size=320x320 threshold=0.25"
     scanned(dataset, "onnx", told, "margin=0.3")
     (params,) = printed(dataset, "facecrop run")
-    assert set(params["option"]) == {"onnx.model=MODEL", "onnx.face=1", "onnx.size=320"}
+    assert params["detector"] == "onnx:model=MODEL,face=1,size=320"
 
 
 @pytest.mark.parametrize(
@@ -326,3 +325,14 @@ def test_printed_frames_ask_for_the_same_sampling(dataset: Dataset) -> None:
         for p in printed(dataset, "harvest frames")
     }
     assert found == samplings
+
+
+def test_printed_episodes_name_their_detector_and_where_its_file_was(dataset: Dataset) -> None:
+    for number, found_by in enumerate(("onnx:model=0123456789ab,threshold=0.4", "ensemble:")):
+        video = VideoName(f"video{number}", f"{number}.mkv", None)
+        recorded = f"mode=seen every=0.5 skip_openings=yes asked={found_by};per_track=3"
+        dataset.videos.record(video, recorded, 9.0, 1)
+        place = Origin("video", f"{number}@1", video=f"video{number}", time=1.0)
+        add(dataset, picture(number), place)
+    (params,) = printed(dataset, "gleanset episodes")
+    assert (params["detector"], params["per_track"]) == ("onnx:model=MODEL,threshold=0.4", 3)

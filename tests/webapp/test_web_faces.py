@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from model_of_colours import write_model
 from starlette.testclient import TestClient
+from tools_for_tests import run_here
 from web_requests import picture_of
 
 from baseline.use.picture_parts import ReadParts
@@ -16,7 +17,10 @@ from facecrop.detectors.drawnface import DrawnFace
 from gleanset.db.faces import CropMethod
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, overlap
+from gleanset.settings import WebSettings
 from webapp.box_styles import faces_by_both, finder_for, style_between
+from webapp.computations import ModelSource
+from webapp.loaded_model import load_model
 from webapp.served import ServedModel, read_served, write_served
 
 FACES = "/api/v1/faces"
@@ -90,7 +94,7 @@ def test_a_model_of_whole_pictures_knows_no_faces(client: TestClient) -> None:
 def test_a_page_is_told_who_is_to_find_the_faces(client: TestClient) -> None:
     told = client.get("/api/v1/classes").json()
     assert (told["finder"], told["reports"]) == ("browser", True)
-    assert {finder_for("animeface"), finder_for("ensemble")} == {"server"}
+    assert {finder_for("animeface"), finder_for("lbpcascade")} == {"server"}
 
 
 @pytest.mark.parametrize("wanted", ["animeface", "lbpcascade", "drawnface"])
@@ -99,3 +103,14 @@ def test_there_and_back_is_the_same_box(wanted: str) -> None:
     width, height = there.width * back.width, there.height * back.height
     right, down = there.right + there.width * back.right, there.down + there.height * back.down
     assert (width, height, right, down) == pytest.approx((1, 1, 0, 0))
+
+
+def test_a_model_of_a_detector_that_is_gone_is_served_by_another(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "old.onnx", crops=(CropMethod("ensemble", "", "", 10),))
+    refused = run_here("webapp.cli", "serve", file, "--port", "0", "-d", tmp_path)
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "no detector ensemble any more" in refused.stderr
+    assert "--detector drawnface" in refused.stderr
+    source = ModelSource(str(file), "")
+    loaded = load_model(source, WebSettings(), "drawnface")
+    assert loaded.model.cropping.read.detector == DetectorSpec.of("drawnface")

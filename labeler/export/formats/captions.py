@@ -15,6 +15,7 @@ from string import Formatter
 from gleanset.errors import UsageError
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
+from labeler.export.rows import write_text
 
 TEMPLATE = "{class}, {tags}"
 CLASS = "{class}"
@@ -60,7 +61,7 @@ def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TE
     """Captions: a text beside each picture."""
     for path, some in groupby(sorted(items, key=lambda item: item.path), lambda item: item.path):
         text = caption(list(some), template)
-        (folder / path).with_suffix(".txt").write_text(f"{text}\n", encoding="utf-8")
+        write_text((folder / path).with_suffix(".txt"), f"{text}\n")
 
 
 def captioned(folder: Path, picture: str) -> str | None:

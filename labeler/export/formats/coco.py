@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
-from labeler.export.rows import by_split, class_numbers
+from labeler.export.rows import by_split, class_numbers, write_text
 
 
 def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
@@ -50,7 +50,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
             "categories": [{"id": index, "name": label} for label, index in number.items()],
         }
         text = json.dumps(dataset, ensure_ascii=False)
-        (folder / "annotations" / f"{split}.json").write_text(text, encoding="utf-8")
+        write_text(folder / "annotations" / f"{split}.json", text)
 
 
 COCO = ExportFormat(

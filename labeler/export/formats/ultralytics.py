@@ -10,7 +10,7 @@ from pathlib import Path
 from gleanset.records import Box, Image
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
-from labeler.export.rows import by_split, class_numbers
+from labeler.export.rows import by_split, class_numbers, write_text
 
 TRAINS_ON = ("train", "val")
 CACHES = r"(labels/)?(train|val|test)\.cache"
@@ -34,11 +34,11 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
                 for item in boxes
             ]
             stem = path.removeprefix("images/").rpartition(".")[0]
-            (folder / "labels" / f"{stem}.txt").write_text("".join(lines), encoding="utf-8")
+            write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
     # JSON texts are YAML, whatever a class is called.
     names = [f"  {index}: {json.dumps(name)}" for name, index in number.items()]
     lines = [*(f"{split}: images/{split}" for split in splits), "names:", *names]
-    (folder / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "data.yaml", "\n".join(lines) + "\n")
 
 
 def _yolo_box(box: Box, image: Image) -> str:

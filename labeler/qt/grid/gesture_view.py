@@ -56,7 +56,6 @@ class GridCommand(StrEnum):
     NEXT_PAGE = "next_page"
     PREVIOUS_PAGE = "previous_page"
     BLINK = "blink"
-    GROUPS = "groups"
     KEEP_ALL = "keep_all"
     CHECK = "check"
     PAIR = "pair"
@@ -78,7 +77,6 @@ COMMANDS = {
     Key.Key_PageDown: GridCommand.NEXT_PAGE,
     Key.Key_PageUp: GridCommand.PREVIOUS_PAGE,
     Key.Key_B: GridCommand.BLINK,
-    Key.Key_G: GridCommand.GROUPS,
     Key.Key_K: GridCommand.KEEP_ALL,
     Key.Key_C: GridCommand.CHECK,
     Key.Key_Equal: GridCommand.PAIR,

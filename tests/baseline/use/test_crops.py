@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from filled import RUN
 from PIL import Image
+from tools_for_tests import run_here
 
 import baseline
 from baseline.cli import commands
@@ -200,5 +201,21 @@ def test_another_detector_keeps_the_cut_and_a_file_that_is_not_here_is_asked_for
     named = crop_plan_for(facts(foreign), None, with_file)
     assert "neighbors=3" in named.settings
     assert "it learnt from 9 faces found by lbpcascade (cascade=0123456789ab" in named.words
+    with pytest.raises(UsageError, match="no detector ensemble any more"):
+        crop_plan_for(facts(CropMethod("ensemble", "threshold=0.5", str(CUT), 9)), None)
     set_so = crop_plan_for(facts(FACES), None, "animeface:threshold=0.9")
     assert set_so.settings == "threshold=0.9"
+
+
+def test_a_model_of_a_detector_that_is_gone_is_asked_by_another(
+    trained: Path, folder: Path, with_face: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "old")
+    save_crops(tmp_path / "old", [CropMethod("ensemble", "threshold=0.5", str(CUT), 20)])
+    words = ("predict", str(with_face), "--run", str(tmp_path / "old"), "-d", str(trained))
+    refused = run_here("baseline.cli", *words, "--json")
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "no detector ensemble any more" in refused.stderr
+    told = run_here("baseline.cli", *words, "--detector", "drawnface", "--json").json
+    assert told["predicted"][0]["parts"][0]["box"] is not None
+    assert told["cropping"]["cut"] == str(CUT), "as it learnt"

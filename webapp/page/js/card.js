@@ -37,7 +37,7 @@ function strange({ tells_strangers: tells, strangers, detector }) {
   if (strangers) {
     told.push(paragraph(words("Of pictures of these classes at most {share} are unknown by that, on average: chosen by {pictures} pictures that were not learnt from, of {moments} moments.",
       { share: percent(strangers.on_average), pictures: strangers.count, moments: strangers.moments })));
-    if (!["whole", "drawnface", "ensemble"].includes(detector)) {
+    if (!["whole", "drawnface"].includes(detector)) {
       told.push(paragraph(words("That holds for faces that {detector} finds: of those that only drawnface finds more are unknown.", { detector })));
     }
   }
