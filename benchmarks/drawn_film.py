@@ -82,10 +82,10 @@ def cast() -> list[Character]:
     return [*CAST, *others, first, second]
 
 
-def plan_film(seconds: float, seed: int) -> list[FilmShot]:
-    """Return the shots of an episode of about that length."""
+def plan_film(seconds: float, seed: int, without: tuple[str, ...] = ()) -> list[FilmShot]:
+    """Return the shots of an episode of about that length, `without` some of the cast (by name)."""
     dice = random.Random(f"film {seed}")
-    people, shots, gone = cast(), [], 0.0
+    people, shots, gone = [one for one in cast() if one.name not in without], [], 0.0
     while gone < seconds:
         shots.append(_plan_shot(people, dice))
         gone += shots[-1].seconds
@@ -284,11 +284,15 @@ def _hidden(face: SeenFace, others: list[SeenFace], gone: tuple[int, int] | None
 
 
 def write_film(
-    path: Path, seconds: float, seed: int, size: tuple[int, int] = (1920, 1080)
+    path: Path,
+    seconds: float,
+    seed: int,
+    size: tuple[int, int] = (1920, 1080),
+    without: tuple[str, ...] = (),
 ) -> list[tuple[int, list[SeenFace]]]:
     """Encode an episode as H.264; return (shot, faces) of each of its frames."""
     truth = []
-    shots = plan_film(seconds, seed)
+    shots = plan_film(seconds, seed, without)
     command = [
         "ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
         "-s", f"{size[0]}x{size[1]}", "-r", str(FPS), "-i", "-", "-c:v", "libx264",

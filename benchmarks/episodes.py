@@ -56,16 +56,23 @@ def who_is_at(box: Box, faces: list[Any]) -> str | None:
     return min(inside)[1] if inside else None
 
 
-def judged(root: Path, truth: Truth) -> dict[str, Any]:
-    """Return the figures of a dataset with what was kept of the film."""
+def true_names(root: Path, truth: Truth) -> dict[str, str | None]:
+    """Return who is on each sample (key) of what was kept of a film; None for no face."""
     with Dataset.open(root) as dataset:
         times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.each()}
-        names = {
+        return {
             sample_key(f.image, f.face.box): who_is_at(
                 f.face.box, truth[min(round(times[f.image] * FPS), len(truth) - 1)][1]
             )
             for f in dataset.faces.each()
         }
+
+
+def judged(root: Path, truth: Truth) -> dict[str, Any]:
+    """Return the figures of a dataset with what was kept of the film."""
+    names = true_names(root, truth)
+    with Dataset.open(root) as dataset:
+        times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.each()}
         samples = [s for s in dataset.samples.each() if s.track is not None]
         tracks: dict[str, list[str | None]] = defaultdict(list)
         shots: set[tuple[int, str]] = set()
@@ -199,6 +206,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--without", default="", help="who does not play: names, by commas")
+    parser.add_argument("--rate", default="3", help="frames a second that are searched")
     parser.add_argument("--keep", type=Path, help="where film and dataset stay, to be used again")
     parser.add_argument("--judge", action="store_true", help="only judge what is there")
     asked = parser.parse_args()
@@ -208,16 +217,16 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         film, notes = folder / "film.mp4", folder / "truth.json"
         if not notes.exists():
-            notes.write_text(
-                json.dumps(write_film(film, asked.seconds, asked.seed, (across, down)))
-            )
+            without = tuple(asked.without.split(","))
+            drawn = write_film(film, asked.seconds, asked.seed, (across, down), without)
+            notes.write_text(json.dumps(drawn))
         truth: Truth = json.loads(notes.read_text())
         root = folder / "dataset"
         figures: dict[str, Any] = {"film (s)": len(truth) / FPS}
         if not asked.judge:
             decoding = timed(["ffmpeg", "-v", "error", "-i", str(film), "-f", "null", "-"])
             command = [sys.executable, "-m", "pipeline", "episodes", str(film), "-d", str(root)]
-            run = timed(command)
+            run = timed([*command, "--rate", asked.rate])
             figures |= {
                 "time (s)": round(run[0], 1),
                 "CPU (s)": round(run[1], 1),

@@ -3,6 +3,7 @@
     python benchmarks/labeler_effort.py FOLDER              (a folder for each class)
     python benchmarks/labeler_effort.py FOLDER --json --classes 5 --each 46
     python benchmarks/labeler_effort.py --episodes 3        (drawn ones, whose frames are stacked)
+    python benchmarks/labeler_effort.py --followed A B      (what `episodes.py --keep` left in A, B)
 
 The pictures of all classes are shuffled into a new dataset, as `facecrop run` leaves it: nothing is
 named, nothing measured. Then a scripted person who knows everybody opens a window under Xvfb and
@@ -12,14 +13,16 @@ painted it knows nothing.
 
 A key press or chord, a click, a notch of the wheel and a drag are a gesture each; so is a key that
 is held while the mouse sweeps over neighbours, as far as nobody else lies on its way: the mouse
-moves as a hand does, over all that lies between. The Enter of a name is a gesture; its letters are
-counted apart. The person takes the time that the keystroke-level model gives (Card, Moran
-and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s to press, 1.35 s to think about a page, and
+moves as a hand does, over all that lies between. What is no face is rejected. Of several films that
+were followed each is sorted by itself, with all that was named in those before. The Enter of a name
+is a gesture; its letters are counted apart. The person takes the time that the keystroke-level
+model gives (Card, Moran and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s to press, 1.35 s to
+think about a page, and
 0.15 s for each face that is seen anew; whatever the window makes it wait comes on top, and what is
 learnt in the background has just this time. With `--patient` the person begins when the status bar
 says that all faces were looked at, instead of at once; that wait is in the minutes, too. Beside it
 stands a file manager: one drag for each run of neighbours of one class in the shuffled folder. The
-last line is one JSON object.
+last line of each is one JSON object.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -42,10 +47,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 
 from drawn_episodes import draw_episodes  # noqa: E402
 from drawn_faces import FaceSet, labels, real_set  # noqa: E402
+from episodes import true_names  # noqa: E402
 from virtual_display import Display, display  # noqa: E402
 
 from gleanset import Dataset  # noqa: E402
 from gleanset.db.proposals import Proposals  # noqa: E402
+from gleanset.work.progress import Progress  # noqa: E402
+from pipeline.maintenance.merge import merge  # noqa: E402
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QPoint
@@ -62,6 +70,8 @@ STEP = 12
 STILL_LEARNING = ("beginning", "looking", "solving")
 PATIENCE = 120.0
 """Seconds after which a window that does not come to rest is a fault."""
+NO_FACE = ""
+"""Who is on a sample that is no face."""
 MOST_OTHERS = 0.6
 """Where so much of a class page is of one other class, the whole page is given to that one."""
 
@@ -114,9 +124,9 @@ class Person:
         may be swept over as well: for others the key is let go.
         """
         *before, key = self.keys[who]
-        held = ["shift"] if self.view.view.has_groups else []
+        held = ["shift"] if self.view.view.has_groups and who != NO_FACE else []
         while rows:
-            far = self._reached(rows, {*rows, *also})
+            far = 1 if who == NO_FACE else self._reached(rows, {*rows, *also})
             self.point(rows[0])
             for first in before:
                 self.key(first, "key")
@@ -284,7 +294,7 @@ class Person:
     def _call(self, who: str) -> None:
         """Give a page, or the group that is pointed at, a class."""
         if key := self.keys.get(who):
-            self.key(f"shift+{key}", "page key")
+            self.key(f"shift+{''.join(key)}", "page key")
             return
         if self.view.page is not None and self.view.page.kind != "groups":
             self.key("n", "find")  # where groups are to be named, letters are a name
@@ -294,7 +304,7 @@ class Person:
         """Whom a class page is of, where that is another class; None where proposals serve."""
         most, number = Counter(self.truth[one.key] for one in seen).most_common(1)[0]
         other = page.kind == "class" and most != page.label and number > MOST_OTHERS * len(seen)
-        return most if other else None
+        return most if other and most != NO_FACE else None
 
     def _mend(self, seen: list[tuple[SeenTile, str | None]]) -> None:
         """Send those whose class is not what they are said to be, neighbours together."""
@@ -327,10 +337,10 @@ class Person:
         self._move(PRESS, (x, y), "click", 5)
 
     @property
-    def keys(self) -> dict[str, str]:
-        """The keys of the classes, as the rail shows them."""
+    def keys(self) -> Mapping[str, Sequence[str]]:
+        """The keys of the classes, as the rail shows them, and that for what is no face."""
         progress = self.window.worker.last
-        return {} if progress is None else progress.keys
+        return {NO_FACE: ["Delete"]} | ({} if progress is None else progress.keys)
 
 
 def steps(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
@@ -372,14 +382,15 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
         window.deleteLater()
     presorts = presorts_of(faces.root)
     found = labels(faces.root)
-    mistakes = Counter((who, found[key]) for key, who in faces.truth.items() if found[key] != who)
+    ends = Counter((who, found[key] or NO_FACE) for key, who in faces.truth.items())
+    mistakes = Counter({pair: count for pair, count in ends.items() if len({*pair}) > 1})
     for (who, said), count in mistakes.items():
         print(f"{count} of {who} ended as {said}", file=sys.stderr)
     wrong = mistakes.total()
     part, gestures = 1000 / len(faces.truth), sum(person.gestures.values())
     return {
         "faces": len(faces.truth),
-        "classes": len(faces.names),
+        "classes": len({*faces.names} - {NO_FACE}),
         "gestures_per_1000": round((gestures + person.letters) * part, 1),
         "gestures_per_1000_without_letters": round(gestures * part, 1),
         "wrong_share": round(wrong / len(faces.truth), 4),
@@ -426,11 +437,29 @@ def chosen_faces(asked: argparse.Namespace, scratch: Path) -> FaceSet:
     return real_set(scratch / "faces", folder, seed=asked.seed, measured=False)
 
 
+def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
+    """Yield one dataset with the faces of each film after the other; what is of the newest."""
+    for number, film in enumerate(films):
+        known = true_names(film / "dataset", json.loads((film / "truth.json").read_text()))
+        if number == 0:
+            shutil.copytree(film / "dataset", root)
+        else:
+            with Dataset.open(root) as dataset:
+                merge(dataset, film / "dataset", simulate=False, progress=Progress())
+        yield FaceSet(root, {key: spelled(who or NO_FACE) for key, who in known.items()})
+
+
+def spelled(who: str) -> str:
+    """Return a name that lies in no other one: with such a name a search for classes begins."""
+    return who[::-1] if who.endswith("-twin") else who
+
+
 def main() -> None:
-    """Sort once, and print what it cost."""
+    """Sort, and print what it cost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--episodes", type=int, help="so many drawn episodes, in place of a folder")
+    parser.add_argument("--followed", type=Path, nargs="+", help="films and what was kept of them")
     parser.add_argument("--classes", type=int, help="so many of the classes; all by default")
     parser.add_argument("--each", type=int, help="so many pictures of each; all by default")
     parser.add_argument("--seed", type=int, default=3, help="another order, other pictures")
@@ -438,20 +467,23 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the last line alone")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        faces = chosen_faces(asked, Path(name))
+        root = Path(name) / "faces"
+        films = asked.followed
+        sets = followed_faces(root, films) if films else iter([chosen_faces(asked, Path(name))])
         with display(Path(name)) as screen:
             from PySide6.QtCore import QCoreApplication, QEvent
 
             os.environ.pop("QT_QPA_PLATFORM", None)  # a real mouse needs a real display
             os.environ.update(screen.env)
-            found = sorted_in_window(faces, screen, asked.patient)
-            # While its display is there: Qt deletes none by itself without a running event loop.
-            QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
-            QCoreApplication.processEvents()
-    if not asked.json:
-        for what, value in found.items():
-            print(f"{what:36} {value}")
-    print(json.dumps(found))
+            for faces in sets:
+                found = sorted_in_window(faces, screen, asked.patient)
+                # While its display is there: Qt deletes none by itself without an event loop.
+                QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+                QCoreApplication.processEvents()
+                if not asked.json:
+                    for what, value in found.items():
+                        print(f"{what:36} {value}")
+                print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

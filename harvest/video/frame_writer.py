@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -142,6 +143,8 @@ class FrameWriter:
                     self._record(task, prints)
                 # Only now, and all of it: frames of one video may be the same picture.
                 shutil.rmtree(task.store.scratch, ignore_errors=True)
+        for _, task, _ in ordered:
+            self._remove_crops(task.waiting if task is not None else ())
 
     def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedStretch]) -> bool:
         if not any(part.start < frame.time < part.end for part in repeats):
@@ -150,10 +153,13 @@ class FrameWriter:
         if known is not None and known.state == "missing":
             return True
         self.left_out["opening"] += 1
-        for face in frame.faces:
+        return False
+
+    def _remove_crops(self, frames: Iterable[StoredFrame]) -> None:
+        """Remove the crops of faces of frames that were left out."""
+        for face in (face for frame in frames for face in frame.faces):
             if face.crop is not None and self._dataset.samples.get(face.crop.key) is None:
                 self._dataset.crop_path(face.crop.key).unlink(missing_ok=True)
-        return False
 
     def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
         left = self._all.left

@@ -60,15 +60,6 @@ def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> l
     return stacks
 
 
-def same_track(likes: Sequence[SampleFeatures]) -> list[list[int]]:
-    """Return the numbers of samples that are of one track, track by track."""
-    followed: dict[str, list[int]] = {}
-    for number, like in enumerate(likes):
-        if like.track is not None:
-            followed.setdefault(like.track, []).append(number)
-    return list(followed.values())
-
-
 def beside_each_other(
     stacks: Sequence[Stack], likes: Sequence[SampleFeatures]
 ) -> set[tuple[int, int]]:

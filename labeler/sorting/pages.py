@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.grouping import told_by_tracks
+from curation.likeness.grouping import newcomers, same_track, told_by_tracks
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.operations import Operation, operation
 from labeler.likeness import NEARLY_ALL, Vectors
@@ -28,6 +28,7 @@ from labeler.sorting.groups import (
 )
 from labeler.sorting.measuring import POOL
 from labeler.sorting.page_layout import (
+    FIRST,
     ROOM,
     ClassPage,
     PageKind,
@@ -36,7 +37,6 @@ from labeler.sorting.page_layout import (
     by_tenths,
     compose,
     plain_page,
-    same_track,
     stacks_of,
 )
 from labeler.sorting.proposals import Proposer, mean_proposal
@@ -103,6 +103,7 @@ class LookAtQueue(NamedTuple):
     named: set[str]
     proposed: set[str | None]
     compared: bool
+    newcomers: set[int]
 
 
 class Pages:
@@ -121,7 +122,9 @@ class Pages:
         self._split: set[int] = set()
         self._stacks: list[Stack] = []
         self._learnt = False
-        self._tested: set[str] = set()
+        # What was decided before tells how sure a class is proposed, as a first page would.
+        counts = session.tiles.counts().classes
+        self._tested = {row.name for row in counts if row.count >= FIRST}
         self.ties = Ties(session)
         self._unreadable: set[int] = set()
 
@@ -170,7 +173,9 @@ class Pages:
         named = {row.name for row in classes if row.count}
         (vectors, there), known = space(likes), space(decided)[0]
         # All of a track are compared as one, by what tracks say of likeness.
-        both = told_by_tracks(np.concatenate([vectors, known]), same_track(everybody))
+        tracks = same_track(one.track for one in everybody)
+        both = told_by_tracks(np.concatenate([vectors, known]), tracks)
+        new = newcomers(both, tracks, [one.label for one in everybody])
         vectors, known = both[: len(likes)], both[len(likes) :]
         never = sum(like.id in self._unreadable for like in likes)
         compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
@@ -178,7 +183,8 @@ class Pages:
         beside = beside_each_other(stacks, likes)
         groups = likeness_groups(stacks, vectors, known, bonds, beside) if compared else []
         proposed = {proposal.label for proposal in proposals} | others
-        return LookAtQueue(stacks, groups, vectors, known, named, proposed, compared)
+        rows = {row for track in new for row in track}
+        return LookAtQueue(stacks, groups, vectors, known, named, proposed, compared, rows)
 
     def sureness(self, label: str | None) -> tuple[int, ...]:
         """Return how sure the proposals of a class, or of all, were when the last page was made:
@@ -293,11 +299,13 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
         group._replace(stacks=tuple(stack for stack in group.stacks if stack.number in unsure))
         for group in look.groups
     ]
+    new = [s for s in look.stacks if s.number in look.newcomers & unsure]
     left = [stack for stack in look.stacks if stack.proposal.label is None]
     comparable = left if look.compared else []
     fewest = FEWEST_LATER if look.named else FEWEST
     return (
         overview(nobody, look.vectors, room, fewest)
+        or overview(likeness_groups(new, look.vectors, look.decided[:0]), look.vectors, room)
         or compose(look.stacks, look.vectors, room, tested)
         or overview(
             likeness_groups(comparable, look.vectors, look.decided[:0]), look.vectors, room, 1

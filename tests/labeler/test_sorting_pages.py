@@ -60,8 +60,9 @@ def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
     assert (page.kind, page.label, len(page.tiles), page.of) == ("class", "Miku", 60, 90)
     assert page.expected_wrong == pytest.approx(6)
     # Sure ones: as many as there is room for, once some were.
-    pages = Pages(presort(empty, dict.fromkeys(keys, ("Mio", 0.99))))
+    pages = Pages(session := presort(empty, dict.fromkeys(keys, ("Mio", 0.99))))
     pages.file(first := only(pages.next()))
+    assert only(Pages(session).next()).tested, "what was decided another day tells as much"
     assert (len(first.tiles), first.of, first.tested) == (FIRST, 90, False)
     assert len(only(pages.next(40)).tiles) == 40
     assert len((page := only(pages.next())).tiles) == 90 - FIRST

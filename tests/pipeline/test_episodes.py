@@ -198,6 +198,7 @@ ODD = {
     "variable rate": ("-vf", "select='not(mod(n\\,3))+lt(n\\,12)'", "-fps_mode", "vfr"),
     "15 a second": ("-r", "15"),
     "10 bit": ("-pix_fmt", "yuv420p10le"),
+    "4K": ("-vf", "scale=3840:2160"),
     "interlaced": ("-vf", "tinterlace=4,fieldorder=tff", "-flags", "+ildct+ilme"),
 }
 
@@ -225,7 +226,30 @@ def test_odd_videos_give_the_right_faces_at_the_right_times(
     assert stored.track.begun < 0.5
     assert 2.4 < stored.track.ended < 3.1
     image = next(dataset.images.each())
-    assert (image.width, image.height) == (640, 360)
+    assert (image.width, image.height) == ((3840, 2160) if kind == "4K" else (640, 360))
+
+
+def test_a_limit_leaves_no_crop_of_frames_that_were_left_out(tmp_path: Path) -> None:
+    line = ("episodes", EPISODE, "--to", "12s", "--limit", "2", "-d", tmp_path / "dataset")
+    assert run_here("pipeline.cli", *line, "--json").json["added"] == 2
+    with Dataset.open(tmp_path / "dataset") as dataset:
+        crops = {file.stem for file, *_ in dataset.crops(dataset.cache).each()}
+        assert crops == {sample.key for sample in dataset.samples.each()}
+
+
+def test_what_is_damaged_further_on_is_followed_up_to_there(tmp_path: Path) -> None:
+    film = tmp_path / "film.ts"
+    cut = ["ffmpeg", "-v", "error", "-t", "12", "-i", EPISODE, "-an", "-c", "copy", film]
+    subprocess.run(cut, check=True)
+    whole = film.read_bytes()
+    half = len(whole) // 2
+    film.write_bytes(whole[:half] + bytes(len(whole) - half))
+    done = run_here("pipeline.cli", "episodes", film, "-d", tmp_path / "dataset", "--json")
+    assert done.code == 0, done.stderr
+    with Dataset.open(tmp_path / "dataset") as dataset:
+        ends = [stored.track.ended for stored in tracks_of(dataset)]
+        assert 1 < max(ends) < 11
+        assert any("damaged" in one.reason for one in dataset.rejections.each())
 
 
 @pytest.mark.parametrize("kind", ["no video", "broken"])

@@ -1,0 +1,155 @@
+"""What is proposed in a second episode: for people of the first one, and for newcomers.
+
+    python benchmarks/episodes.py --size 960x540 --seconds 300 --seed 52 --keep B
+    python benchmarks/episodes.py --size 960x540 --seconds 300 --seed 51 --keep A \\
+        --without sora,ren-1,hana-twin
+    python benchmarks/second_episode.py A B
+
+All faces of the first film are named as they are, and what is none is rejected; the second comes to
+them (`gleanset merge`), and `baseline presort` proposes. Judged are tracks, as the window shows
+them: by the mean of their faces. Of those of known people: the share that is proposed right, how
+sure, the Brier score of that being right, and bins of the chance. Of newcomers: how many are told
+to be new, by their chance of being known and in groups of nobody known, as the window asks about
+them; and how many are proposed as somebody else, and how surely.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+from episodes import true_names
+
+from baseline.presort.presorter import presort
+from baseline.settings import load_preset
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.proposals import proposed_samples
+from gleanset.db.sorting import SampleTiles
+from gleanset.work.progress import Progress
+from labeler.sorting.measuring import measured_by_parts
+from labeler.sorting.page_layout import PageKind
+from labeler.sorting.pages import Pages
+from labeler.sorting.proposals import ClassProposal, mean_proposal
+from labeler.sorting.session import SortingSession
+from pipeline.maintenance.merge import merge
+
+SURE = 0.95
+ROOM = 96
+EDGES = (0.0, 0.5, 0.7, 0.9, 0.95, 1.0)
+
+
+class JudgedTrack(NamedTuple):
+    """A track of the second film: who it is, what is proposed how surely, and whether the window
+    asks about it in a group of nobody known.
+    """
+
+    who: str | None
+    proposed: str | None
+    chance: float
+    asked: bool
+
+
+def named_first(root: Path, film: Path) -> set[str]:
+    """Give all faces of the first film their names; return these."""
+    names = true_names(root, json.loads((film / "truth.json").read_text()))
+    with Dataset.open(root) as dataset:
+        keys = [sample.key for sample in dataset.samples.each()]
+        choices = [
+            Choice(key, "label", name) if (name := names[key]) else Choice(key, "reject")
+            for key in keys
+        ]
+        dataset.journal.step("Label", choices)
+    return {name for name in names.values() if name}
+
+
+def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
+    """Return what is proposed for each track that waits."""
+    with Dataset.open(root) as dataset:
+        track = {sample.key: str(sample.track) for sample in dataset.samples.each()}
+        offers: dict[str, list[ClassProposal]] = defaultdict(list)
+        who = {}
+        for one in proposed_samples(dataset.db):
+            if one.waits:
+                offers[track[one.sample]].append(ClassProposal(tuple(map(tuple, one.proposals))))
+                who[track[one.sample]] = names[one.sample]
+        new = {track[key] for key in asked_about(dataset)}
+        means = {name: mean_proposal(some) for name, some in offers.items()}
+        return [
+            JudgedTrack(who[name], one.label, one.confidence, name in new)
+            for name, one in means.items()
+        ]
+
+
+def asked_about(dataset: Dataset) -> list[str]:
+    """Return the samples (keys) on the pages on which the window asks who somebody new is."""
+    pages, rows = Pages(SortingSession(dataset)), []
+    page = pages.next(ROOM)
+    while page is not None and page.kind is PageKind.GROUPS:
+        rows += page.rows
+        pages.skip(page)
+        page = pages.next(ROOM)
+    return SampleTiles(dataset.db).keys_of(rows)
+
+
+def figures(tracks: list[JudgedTrack], known: set[str]) -> dict[str, Any]:
+    """Return the figures of known people and of newcomers."""
+    ours = [one for one in tracks if one.who in known]
+    new = [one for one in tracks if one.who is not None and one.who not in known]
+    right = np.array([one.who == one.proposed for one in ours])
+    chance = np.array([one.chance for one in ours])
+    bins = {}
+    for low, high in pairwise(EDGES):
+        inside = (chance >= low) & ((chance < high) | (high == 1.0))
+        if inside.any():
+            mean, share = chance[inside].mean(), right[inside].mean()
+            bins[f"{low} to {high}"] = [int(inside.sum()), round(mean, 3), round(share, 3)]
+    by_name: dict[str, list[JudgedTrack]] = defaultdict(list)
+    for one in new:
+        by_name[str(one.who)].append(one)
+    return {
+        "tracks": len(tracks),
+        "tracks of no face": sum(one.who is None for one in tracks),
+        "known": len(ours),
+        "right": round(float(right.mean()), 4),
+        "mean chance": round(float(chance.mean()), 4),
+        "Brier": round(float(((chance - right) ** 2).mean()), 4),
+        "bins (tracks, chance, right)": bins,
+        "known, asked about as new": sum(one.asked for one in ours),
+        f"known, proposed at {SURE}": int((chance >= SURE).sum()),
+        f"of them wrong at {SURE}": int(((chance >= SURE) & ~right).sum()),
+        "newcomers": {name: len(some) for name, some in by_name.items()},
+        "newcomers told as new": {n: sum(o.asked for o in some) for n, some in by_name.items()},
+        "newcomers' mean chance": round(float(np.mean([o.chance for o in new] or [0])), 4),
+        f"newcomers as others at {SURE}": sum(one.chance >= SURE for one in new),
+    }
+
+
+def main() -> None:
+    """Name, merge, presort, judge; print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("first", type=Path)
+    parser.add_argument("second", type=Path)
+    asked = parser.parse_args()
+    with TemporaryDirectory() as scratch:
+        root = Path(scratch) / "dataset"
+        shutil.copytree(asked.first / "dataset", root)
+        known = named_first(root, asked.first)
+        truth = json.loads((asked.second / "truth.json").read_text())
+        names = true_names(asked.second / "dataset", truth)
+        with Dataset.open(root) as dataset:
+            merge(dataset, asked.second / "dataset", simulate=False, progress=Progress())
+            sum(measured_by_parts(dataset))
+            presort(dataset, load_preset("transfer", {}))
+        print(json.dumps(figures(judged(root, names), known), indent=1))
+
+
+if __name__ == "__main__":
+    main()
