@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from PySide6.QtCore import QEvent, QItemSelectionModel, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QItemSelectionModel, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QEnterEvent,
     QFocusEvent,
+    QGuiApplication,
     QInputMethodEvent,
     QKeyEvent,
     QKeySequence,
@@ -34,6 +35,9 @@ Select = QItemSelectionModel.SelectionFlag
 Key = Qt.Key
 Cursor = QAbstractItemView.CursorAction
 
+REPEAT = 30
+"""Milliseconds in which X11's release and press of a key that is held come one after the other. Qt
+takes them for what they are only where both wait already, which on a busy machine they do not."""
 MOVES = {
     Key.Key_Left: Cursor.MoveLeft,
     Key.Key_Right: Cursor.MoveRight,
@@ -116,6 +120,9 @@ class GestureView(TileView):
         self.composing = self.held_point = False
         self.held = ""
         self.stroke: list[int] = []
+        self._released_at = 0
+        self._ending = QTimer(self, singleShot=True, interval=REPEAT)
+        self._ending.timeout.connect(self.end_stroke)
         self.mouse = TileMouse(self)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
         self.mouse.moved_over.connect(self._moved_over)
@@ -161,6 +168,11 @@ class GestureView(TileView):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Act on a class key, a command or a movement; what is none of them is the window's."""
         repeated = event.isAutoRepeat() and event.key() not in MOVES
+        if self._ending.isActive():
+            if event.timestamp() == self._released_at:  # it is held: nobody presses so soon
+                self._ending.stop()
+                return
+            self.end_stroke()
         if self.composing or repeated or self._of_the_grid(event):
             return
         shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
@@ -237,12 +249,17 @@ class GestureView(TileView):
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End a sweep with its key: one step for all of it."""
         if not event.isAutoRepeat() and self.held and self.codes.ends(event, self.held):
-            self.end_stroke()
+            if QGuiApplication.platformName() != "xcb":
+                self.end_stroke()
+            else:
+                self._released_at = event.timestamp()
+                self._ending.start()
         else:
             super().keyReleaseEvent(event)
 
     def end_stroke(self) -> None:
         """Hand the swept tiles on."""
+        self._ending.stop()
         if self.held:
             rows, key = self.stroke, self.held
             self.held, self.stroke = "", []

@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, labels
 from person import CONTROL, NONE, SHIFT, Opened, Person, hover, settle, until
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
-from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt
+from PySide6.QtGui import (
+    QDragEnterEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeyEvent,
+)
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from sorting_book import ids_of
@@ -113,6 +119,32 @@ def test_hold_and_sweep_is_one_step(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         assert {d.provenance for d in dataset.journal.each()} == {"by sweep"}
     assert person.window.worker.gestures == 1
+
+
+def test_on_x11_a_repeat_that_comes_late_ends_no_sweep(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Qt shows it as a release and a press of one instant that are no repeats."""
+    monkeypatch.setattr(QGuiApplication, "platformName", lambda: "xcb")
+    view, key = person.view.view, person.keys["rei"]
+
+    def happens(kind: QEvent.Type, instant: int) -> None:
+        event = QKeyEvent(kind, ord(key.upper()), NONE, key)
+        event.setTimestamp(instant)
+        QApplication.sendEvent(view, event)
+
+    person.point(0)
+    happens(QEvent.Type.KeyPress, 1000)
+    for row, instant in ((1, 1100), (2, 1140)):
+        happens(QEvent.Type.KeyRelease, instant)
+        happens(QEvent.Type.KeyPress, instant)
+        person.point(row)
+    assert view.held == key
+    assert steps(person) == []
+    happens(QEvent.Type.KeyRelease, 1200)
+    until(lambda: not view.held)
+    settle(person.window)
+    assert steps(person) == ["3 faces to rei"]
 
 
 def test_undo_and_redo_show_on_the_tiles(person: Person) -> None:
