@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_916,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_301,
+    "tests": 63_303,
     "benchmarks and tools": 11_457,
 }
 # Names that do not say what they hold.

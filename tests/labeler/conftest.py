@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def empty(dataset: Dataset) -> Dataset:
-    """An empty dataset."""
-    return dataset
+def empty(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
+    """An empty dataset, also where a module's `dataset` is a full one."""
+    with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_the_detector_works_in_worker_processes_and_is_recorded(
     report = run("pipeline.cli", "report", "-d", "data")
     assert report.code == 0, report.stderr
     text = (tmp_path / "data" / "report.html").read_text(encoding="utf-8")
-    assert "--detector haar --option haar.neighbors=3" in text
+    assert "--detector haar:neighbors=3" in text
 
 
 @pytest.mark.parametrize("answer", ["1 / 0", "[1]", "None", "[RawFace(None, 2)]"])
