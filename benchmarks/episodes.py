@@ -33,7 +33,7 @@ import numpy as np
 from drawn_film import FPS, write_film
 
 from curation.likeness.descriptor import DescriptorSpace, descriptor
-from curation.likeness.grouping import grouped, told_by_tracks
+from curation.likeness.grouping import MEAN_SIZE, grouped, told_by_tracks
 from facecrop.detectors.options import spec_of
 from gleanset import Dataset
 from gleanset.images.cut import sample_key
@@ -110,7 +110,9 @@ def _vectors(dataset: Dataset, samples: list[Any]) -> Any:
 
 
 def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]) -> dict[str, Any]:
-    """Return the purity of as many groups as there are people, twice and three times as many."""
+    """Return the purity of as many groups as there are people, of twice as many, and of as many as
+    a window makes.
+    """
     people = len(set(names))
     members: dict[str, list[int]] = defaultdict(list)
     for row, track in enumerate(tracks):
@@ -122,15 +124,20 @@ def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]
         (a, b) for a in range(len(seen)) for b in range(a + 1, len(seen)) if seen[a] & seen[b]
     ]
     told: dict[str, Any] = {"people": people}
-    for times in (1, 2, 3):
+    counts = {
+        "as many groups as people": people,
+        "twice as many": 2 * people,
+        "groups as in a window": max(1, len(members) // MEAN_SIZE),
+    }
+    for kind, count in counts.items():
         for words, space, apart in (
             ("", rows, beside),
             (", nobody told apart by a frame", rows, []),
             (", by one face of each track", vectors, []),
         ):
-            groups = grouped(space[firsts], people * times, apart=apart)
+            groups = grouped(space[firsts], count, apart=apart)
             some = [list(members.values())[n] for n in range(len(firsts))]
-            told[f"purity of {times} x people groups{words}"] = _purity(
+            told[f"purity of {kind}{words}"] = _purity(
                 [[names[row] for n in group for row in some[n]] for group in groups]
             )
     return told
