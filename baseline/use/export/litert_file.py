@@ -33,11 +33,13 @@ EXACT = (
     (".*", "OUTPUT"),
     (".*", "SOFTMAX"),
     ("ColourLayout", "*"),
+    ("DrawnIdentity", "*"),
     (r"TimmNetwork_\w+;\d*$", "*"),
     ("_head/", "FULLY_CONNECTED"),
 )
 """What int8 would spoil, by module and operation: confidences and logits need finer steps, colours
-are small shares, and spreads of maps come of small differences."""
+are small shares, vectors of drawn people are scaled to one length, and spreads of maps come of
+small differences."""
 
 
 def need_litert() -> None:
