@@ -106,8 +106,10 @@ class DrawnIdentity(LearningBackbone):
             torch.from_numpy(formula.area_weights(size)).to(x.device) for size in x.shape[2:]
         )
         small = (rows @ x.float() @ columns.T).expand(-1, 3, -1, -1) * 255
-        total = sum(functional.normalize(self._answer(one)) for one in (small, small.flip(3)))
-        return functional.normalize(torch.as_tensor(total))
+        # Together: the quantiser of LiteRT files spoils weights that two layers share.
+        both = functional.normalize(self._answer(torch.cat([small, small.flip(3)])))
+        upright, mirrored = both.chunk(2)
+        return functional.normalize(upright + mirrored)
 
     def _answer(self, pictures: torch.Tensor) -> torch.Tensor:
         maps = self._convolved(pictures / 64 - 2, 0, stride=2).relu()

@@ -34,6 +34,7 @@ EXACT = (
     (".*", "SOFTMAX"),
     ("ColourLayout", "*"),
     ("DrawnIdentity", "*"),
+    (".*", "CONCATENATION"),
     (r"TimmNetwork_\w+;\d*$", "*"),
     ("_head/", "FULLY_CONNECTED"),
 )

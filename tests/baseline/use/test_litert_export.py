@@ -20,6 +20,7 @@ from baseline.use.engines.run_engine import RunEngine
 from baseline.use.export.export_run import export_run
 from baseline.use.export.litert_file import InferenceNet
 from curation.likeness.colour_layout import WIDTH
+from curation.likeness.identity import WIDTH as IDENTITY
 from gleanset import Dataset
 from gleanset.errors import MissingComponent
 
@@ -44,9 +45,9 @@ def test_litert_answers_as_the_run(
     assert [a.label for a in first] == [a.label for a in second]
 
 
-def test_int8_leaves_colours_as_they_are(tmp_path: Path) -> None:
+def test_int8_leaves_colours_and_vectors_of_drawn_people_as_they_are(tmp_path: Path) -> None:
     pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
-    options = {"size": "32", "backbone": "mobilenetv3_small_050+colours", "weights": "none"}
+    options = {"size": "32", "backbone": "mobilenetv3_small_050+colours+faces", "weights": "none"}
     with Dataset.create(tmp_path / "dataset") as dataset:
         fill(dataset, 10)
         train_run(dataset, load_preset("transfer", options | {"views": "0"}))
@@ -55,8 +56,8 @@ def test_int8_leaves_colours_as_they_are(tmp_path: Path) -> None:
     assert float(str(found["agreement"])) >= 0.9
     run = baseline.load(next((root / "runs").glob("*-transfer")))
     pictures = sorted((root / "images").glob("*/*.png"))
-    colours = (run.embed(pictures) - baseline.load(out).embed(pictures))[:, -WIDTH:]
-    assert np.abs(colours).max() < 0.02
+    beside = (run.embed(pictures) - baseline.load(out).embed(pictures))[:, -(WIDTH + IDENTITY) :]
+    assert np.abs(beside).max() < 0.02
 
 
 def test_what_litert_files_are_written_of_says_what_the_run_says(run_folder: Path) -> None:
