@@ -63,7 +63,7 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
         job.say(f"baseline: {line}")
     result = judged_values(judged) if job.as_json else judged_words(judged)
     if measured is not None:
-        result["open_set"] = msgspec.to_builtins(measured)
+        result["open_set"] = msgspec.structs.asdict(measured)
     return result | {"report": str(report)}
 
 

@@ -94,7 +94,7 @@ def furnish(home: Path) -> None:
     (home / "pictures" / "hana-600.jpg").rename(home / "pictures" / "group.png")
     save_drawn(home / "new-faces", "hatsune_miku", range(700, 703))
     save_drawn(home / "new-faces", "megumin", range(703, 706))
-    save_drawn(home / "megumin", "megumin", range(800, 806))
+    save_drawn(home / "megumin", "megumin", range(800, 820))
     save_drawn(home / "holiday", "owl", range(900, 904))
     save_drawn(home / "photos", "photo", range(120))
     save_drawn(home / "to-sort", "photo", range(500, 510))
