@@ -72,10 +72,10 @@ CEILINGS = {
     "facecrop": 3_437,
     "labeler": 27_217,
     "labeler/qt": 12_838,
-    "baseline": 17_921,
+    "baseline": 17_922,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_304,
+    "tests": 63_305,
     "benchmarks and tools": 11_464,
 }
 # Names that do not say what they hold.

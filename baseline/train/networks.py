@@ -105,8 +105,8 @@ class DrawnIdentity(LearningBackbone):
         rows, columns = (
             torch.from_numpy(formula.area_weights(size)).to(x.device) for size in x.shape[2:]
         )
-        small = (rows @ x.float() @ columns.T).expand(-1, 3, -1, -1) * 255
-        # Together: the quantiser of LiteRT files spoils weights that two layers share.
+        small = ((rows @ x.float() @ columns.T).expand(-1, 3, -1, -1) * 255).contiguous()
+        # LiteRT files come out wrong of channels that are last, and where layers share weights.
         both = functional.normalize(self._answer(torch.cat([small, small.flip(3)])))
         upright, mirrored = both.chunk(2)
         return functional.normalize(upright + mirrored)

@@ -101,7 +101,7 @@ class InferenceNet(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return (probabilities, embeddings), and likenesses where there is a gallery."""
-        x = pictures.permute(0, 3, 1, 2).to(self.luma.dtype) / 255
+        x = (pictures.permute(0, 3, 1, 2).to(self.luma.dtype) / 255).contiguous()
         if self.grey:
             x = (x * self.luma).sum(1, keepdim=True)
         embedded = self.net.embed(x)
@@ -123,7 +123,8 @@ def net_of(run: RunEngine) -> Net:
     if isinstance(run.net.head, GalleryHead):
         net.head = KnownPictures(torch.from_numpy(run.net.head.vectors))
     take_state(net, run.net.state)
-    return net
+    # The converter takes some weights whose channels are last for others.
+    return net.to(memory_format=torch.contiguous_format)
 
 
 def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:

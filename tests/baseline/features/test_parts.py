@@ -56,9 +56,9 @@ def test_vectors_of_drawn_people_in_graphs_and_torch_are_those_of_the_core(size:
     there = np.stack([identity_vector(averaged(picture)) for picture in pictures])
     planes = pictures.transpose(0, 3, 1, 2)
     backbone = IdentityBackbone()
-    assert np.abs(there - extracted(backbone, planes)).max() < 2e-3
+    assert np.abs(there - extracted(backbone, planes)).max() < 1e-5
     learning = DrawnIdentity(backbone)(torch.from_numpy(planes.copy()) / 255).numpy()
-    assert np.abs(there - learning).max() < 2e-3
+    assert np.abs(there - learning).max() < 1e-5
     grey = extracted(backbone, planes[:, :1])
     assert np.allclose(grey, extracted(backbone, planes[:, :1].repeat(3, 1)), atol=1e-5)
 
