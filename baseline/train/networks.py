@@ -95,8 +95,9 @@ class DrawnIdentity(LearningBackbone):
 
     def __init__(self, backbone: IdentityBackbone) -> None:
         super().__init__()
-        self._layers = len(backbone.layers_held)
-        for number, (weight, bias) in enumerate(backbone.layers_held):
+        layers = backbone.layers_held
+        self._layers = len(layers)
+        for number, (weight, bias) in enumerate(layers):
             self.register_buffer(f"weight{number}", torch.from_numpy(weight), persistent=False)
             self.register_buffer(f"bias{number}", torch.from_numpy(bias), persistent=False)
 
