@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_923,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_305,
+    "tests": 63_321,
     "benchmarks and tools": 11_464,
 }
 # Names that do not say what they hold.

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.client import HTTPConnection
@@ -129,6 +129,14 @@ def _picture(h: Handler) -> None:
 def _slow_picture(h: Handler) -> None:
     time.sleep(0.03)
     _picture(h)
+
+
+def at_a_pace(times: Sequence[float], began: float, seconds: float) -> bool:
+    """Return whether the n-th of these arrivals is n times so many seconds after `began`.
+
+    The distance of two says less: under load a server may note the first one late.
+    """
+    return all(at >= began + seconds * n for n, at in enumerate(sorted(times)))
 
 
 def _fine_after(status: int, times: int, **headers: str) -> Behaviour:
