@@ -72,10 +72,10 @@ CEILINGS = {
     "facecrop": 3_437,
     "labeler": 27_217,
     "labeler/qt": 12_838,
-    "baseline": 17_923,
+    "baseline": 17_924,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_321,
+    "tests": 63_341,
     "benchmarks and tools": 11_464,
 }
 # Names that do not say what they hold.

@@ -152,8 +152,8 @@ def _make_room(folder: Path) -> None:
 
     Nobody else is at work here: a file without a name yet is nobody's.
     """
-    with suppress(OSError):
-        for path in (*_oldest(folder.glob("*.pixels"))[:-KEPT], *folder.glob(f"{PARTIAL}*")):
+    for path in (*_oldest(folder.glob("*.pixels"))[:-KEPT], *folder.glob(f"{PARTIAL}*")):
+        with suppress(OSError):  # Windows keeps what another process has mapped
             path.unlink(missing_ok=True)
 
 

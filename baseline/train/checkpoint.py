@@ -153,7 +153,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
                 return None
             for path in file.keys():  # noqa: SIM118 - it is no dictionary
                 part, _, name = path.partition("/")
-                states.setdefault(part, {})[name] = file.get_tensor(path)
+                # Copied: no file that is mapped can be replaced on Windows.
+                states.setdefault(part, {})[name] = file.get_tensor(path).clone()
             return states, json.loads(notes["known"])
     except (OSError, SafetensorError, ValueError, KeyError):
         return None

@@ -62,10 +62,13 @@ def test_the_core_of_every_room_works_without_posix() -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(WITHOUT_POSIX, reason="it is taken away already")
-@pytest.mark.parametrize("room", ["gleanset", "curation", "harvest", "facecrop", "labeler"])
+@pytest.mark.parametrize(
+    "room", ["gleanset", "curation", "harvest", "facecrop", "labeler", "labeler/qt", "baseline"]
+)
 def test_a_whole_room_works_without_posix(room: str) -> None:
     line = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "-m", "not long")
-    ran = without_posix(*line, f"tests/{room}", "--ignore=tests/labeler/qt")
+    window = () if room == "labeler/qt" else ("--ignore=tests/labeler/qt",)
+    ran = without_posix(*line, f"tests/{room}", *window)
     assert ran.code == 0, ran.stdout[-5000:]
 
 

@@ -41,9 +41,9 @@ def test_what_was_saved_is_found_and_forgotten(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "run", {"net": {"w": weights}}, {"loss": 0.1 + 0.2})
     found = load_checkpoint(tmp_path / "run")
     assert found is not None
-    assert torch.equal(found[0]["net"]["w"], weights)
     assert found[1] == {"loss": 0.1 + 0.2}
     (tmp_path / "run" / FILE).write_bytes(b"no checkpoint")
+    assert torch.equal(found[0]["net"]["w"], weights)
     assert load_checkpoint(tmp_path / "run") is None
     forget_checkpoint(tmp_path / "run")
     assert not (tmp_path / "run").exists()
