@@ -59,34 +59,38 @@ def who_is_at(box: Box, faces: list[Any]) -> str | None:
 def true_names(root: Path, truth: Truth) -> dict[str, str | None]:
     """Return who is on each sample (key) of what was kept of a film; None for no face."""
     with Dataset.open(root) as dataset:
-        times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.each()}
+        frames = _truth_of_frames(dataset, truth)
         return {
-            sample_key(f.image, f.face.box): who_is_at(
-                f.face.box, truth[min(round(times[f.image] * FPS), len(truth) - 1)][1]
-            )
+            sample_key(f.image, f.face.box): who_is_at(f.face.box, frames[f.image][1])
             for f in dataset.faces.each()
         }
+
+
+def _truth_of_frames(dataset: Dataset, truth: Truth) -> dict[str, Any]:
+    """Return what is true of each frame (SHA-256): the number of its shot, and its faces."""
+    times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.each()}
+    last = len(truth) - 1
+    return {frame: truth[min(round(time * FPS), last)] for frame, time in times.items()}
 
 
 def judged(root: Path, truth: Truth) -> dict[str, Any]:
     """Return the figures of a dataset with what was kept of the film."""
     names = true_names(root, truth)
     with Dataset.open(root) as dataset:
-        times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.each()}
+        frames = _truth_of_frames(dataset, truth)
         samples = [s for s in dataset.samples.each() if s.track is not None]
         tracks: dict[str, list[str | None]] = defaultdict(list)
         shots: set[tuple[int, str]] = set()
         for sample in samples:
             name = names[sample.key]
             tracks[str(sample.track)].append(name)
-            shot = truth[min(round(times[sample.image] * FPS), len(truth) - 1)][0]
-            shots.add((shot, name or ""))
+            shots.add((frames[sample.image][0], name or ""))
         known = [s for s in samples if names[s.key] is not None]
         vectors = _vectors(dataset, known)
         images = [s.image for s in known]
         track = [str(s.track) for s in known]
     figures: dict[str, Any] = {
-        "frames": len(times),
+        "frames": len(frames),
         "faces": len(samples),
         "false alarms": sum(name is None for name in names.values()),
         "tracks": len(tracks),

@@ -17,12 +17,11 @@ moves as a hand does, over all that lies between. What is no face is rejected. O
 were followed each is sorted by itself, with all that was named in those before. The Enter of a name
 is a gesture; its letters are counted apart. The person takes the time that the keystroke-level
 model gives (Card, Moran and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s to press, 1.35 s to
-think about a page, and
-0.15 s for each face that is seen anew; whatever the window makes it wait comes on top, and what is
-learnt in the background has just this time. With `--patient` the person begins when the status bar
-says that all faces were looked at, instead of at once; that wait is in the minutes, too. Beside it
-stands a file manager: one drag for each run of neighbours of one class in the shuffled folder. The
-last line of each is one JSON object.
+think about a page, and 0.15 s for each face that is seen anew; whatever the window makes it wait
+comes on top, and what is learnt in the background has just this time. With `--patient` the person
+begins when the status bar says that all faces were looked at, instead of at once; that wait is in
+the minutes, too. Beside it stands a file manager: one drag for each run of neighbours of one class
+in the shuffled folder. The last line of each is one JSON object.
 """
 
 from __future__ import annotations

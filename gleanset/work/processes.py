@@ -11,6 +11,7 @@ come to ignore it; and a pool may end while one is starting. Either would show a
 from __future__ import annotations
 
 import gc
+import inspect
 import multiprocessing
 import os
 import signal
@@ -85,6 +86,8 @@ class WorkerPool:
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
         """Have an item done by the next worker that is free; `BrokenProcessPool` if all die."""
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise _script_begun_again()
         while True:
             if self._workers is None:
                 self._workers = _Workers(self._number, self._job)
@@ -196,9 +199,27 @@ def worker_pool(number: int, seconds_per_item: float, job: str) -> Iterator[Work
 
 
 def _workers_die() -> GleansetError:
+    if _every_worker_runs_the_script():
+        return _script_begun_again()
     return GleansetError(
         "the worker processes end as soon as they begin, most often for want of memory",
         "close other programs and run the command again, with --workers 1 where it has that",
+    )
+
+
+def _every_worker_runs_the_script() -> bool:
+    """Whether the program is a script that does not ask who imports it."""
+    program = sys.modules["__main__"]
+    try:
+        return program.__spec__ is None and "__name__" not in inspect.getsource(program)
+    except (OSError, TypeError):
+        return False
+
+
+def _script_begun_again() -> GleansetError:
+    return GleansetError(
+        "every worker process imports the script, which starts worker processes again",
+        "put what the script does behind: if __name__ == '__main__':",
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pool_jobs
 import pytest
+from tools_for_tests import IMPORTED_FROM, Ran, run_to_its_end
 
 from gleanset.errors import GleansetError
 from gleanset.work import processes
@@ -87,6 +88,22 @@ def assert_no_worker_begins(count: int) -> None:
         list(run_over(pool_jobs.double, range(count), Processes(2)))
     assert "--workers 1" in caught.value.mend
     assert time.monotonic() - start < 60
+
+
+def test_a_script_that_every_worker_runs_is_told_so(tmp_path: Path) -> None:
+    begin = "from gleanset.work.pool import Processes, run_over\n"
+    work = "print([done.result for done in run_over(len, ['a'], Processes(1))])\n"
+
+    def ran(text: str) -> Ran:
+        (tmp_path / "script.py").write_text(text)
+        line: list[str | bytes] = [sys.executable, str(tmp_path / "script.py")]
+        return run_to_its_end(line, tmp_path, {"PYTHONPATH": IMPORTED_FROM}, 60)
+
+    plain = ran(begin + work)
+    assert plain.code == 1
+    assert "want of memory" not in plain.stderr
+    mend = plain.stderr.rstrip().rpartition("behind: ")[2]
+    assert ran(f"{begin}{mend} {work}").stdout == "[1]\n"
 
 
 @pytest.mark.usefixtures("_no_server")
