@@ -72,10 +72,10 @@ CEILINGS = {
     "facecrop": 3_437,
     "labeler": 27_217,
     "labeler/qt": 12_838,
-    "baseline": 17_924,
+    "baseline": 17_926,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_358,
+    "tests": 63_372,
     "benchmarks and tools": 11_467,
 }
 # Names that do not say what they hold.

@@ -141,7 +141,7 @@ MOST_CHECKED = 200
 MOST_CALIBRATED = 100
 ENDINGS = (".onnx", ".tflite")
 AUTO = "auto"
-"""int8 where it answers alike and is quicker here, else fp32."""
+"""int8 where it answers alike about every class and is quicker here, else fp32."""
 
 
 class CheckedPictures(NamedTuple):
@@ -178,6 +178,8 @@ def export_run(
             else checked.pictures[:0]
         )
     export = _Export(engine, writer, calibration, checked, progress)
+    if precision == AUTO and not set(engine.facts.classes) <= {one.label for one in labelled}:
+        precision = "fp32"  # nobody can ask about a class that was added to a gallery from files
     file = export.lightest() if precision == AUTO else export.file(precision)
     return _kept(out, file, writer)
 

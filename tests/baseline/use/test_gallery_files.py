@@ -18,6 +18,7 @@ from baseline.settings import load_preset
 from baseline.train.methods.gallery import make_gallery
 from baseline.train.networks import build_net, learnt
 from baseline.train.storage import save_model
+from baseline.use.export import export_run as export_module
 from baseline.use.export.export_run import export_run
 from baseline.use.gallery_files import CHANGES, PLACE, add_files, listed, remove_class
 from baseline.use.model import engine_of
@@ -142,6 +143,19 @@ def test_nothing_usable_changes_nothing(root: Path, run_folder: Path, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize(("added", "precision"), [("cross", "int8"), ("of files", "fp32")])
+def test_int8_is_chosen_where_the_dataset_can_ask_about_every_class(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: str, precision: str
+) -> None:
+    # What int8 is chosen for besides, as if it were so.
+    for name, value in (("ENOUGH", 1), ("ALIKE", 0), ("QUICKER", 1000)):
+        monkeypatch.setattr(export_module, name, value)
+    monkeypatch.setitem(export_module.LEAST_AGREEMENT, "int8", 0)
+    add_files(root / "runs" / RUN, added, _crosses(root), ReadParts(32))
+    assert export_run(root, RUN, tmp_path / "m.onnx", "auto")["precision"] == precision
+
+
 def test_the_gallery_is_in_the_export(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "triplet.onnx"
     found = export_run(root, RUN, out, "fp32")
