@@ -67,15 +67,15 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_464,
+    "gleanset and curation": 19_438,
     "harvest": 15_307,
     "facecrop": 3_437,
-    "labeler": 27_217,
-    "labeler/qt": 12_838,
-    "baseline": 17_926,
+    "labeler": 27_218,
+    "labeler/qt": 12_842,
+    "baseline": 17_909,
     "pipeline": 5_421,
     "webapp": 4_172,
-    "tests": 63_372,
+    "tests": 63_378,
     "benchmarks and tools": 11_467,
 }
 # Names that do not say what they hold.

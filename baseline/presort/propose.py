@@ -20,8 +20,6 @@ from curation.likeness.grouping import (
     SOME,
     group_numbers,
     main_directions,
-    newcomers,
-    same_track,
     told_by_tracks,
     walked,
 )
@@ -116,8 +114,6 @@ STEP = 0.1
 """Confidences are told in steps of their log odds, so that a solve that changes next to nothing
 changes no row: half a step is 0.0012 at 0.975 and 0.0125 at 0.5."""
 _EDGE = 1e-4
-SURELY = 0.9
-"""Who is proposed so surely counts as no newcomer, whatever they look like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +164,6 @@ def propose(
     else:
         facts = _facts(samples, learnt)
         facts["of_no_class_at_most"] = _rejected_share_at_most(samples, moments)
-        facts["newcomers"] = _newcomers(samples, vectors, learnt)
         odd = _doubts(learnt, vectors)
         free = _waiting(samples)
         ask = least_sure(learnt.probabilities, order.group, free, _copies(samples))
@@ -221,16 +216,6 @@ def _ordered(
     place[walked(pulled @ main_directions(some))] = np.arange(len(pulled))
     # A track is in one group, and counts as one there.
     return LikenessOrder(keys, place, group_numbers(pulled[firsts], MOST_GROUPS)[track], decided)
-
-
-def _newcomers(samples: Sequence[PresortSample], vectors: Rows, learnt: LearntClasses) -> int:
-    """Return how many tracks wait that are like nobody who has a class, and not surely anybody."""
-    tracks = same_track(one.track for one in samples)
-    rows = told_by_tracks(vectors, tracks)
-    new = newcomers(rows, tracks, [one.label for one in samples])
-    sure = learnt.probabilities[:, : len(learnt.classes)]
-    unsure = [track for track in new if sure[track].mean(axis=0).max() < SURELY]
-    return sum(samples[track[0]].status == "queue" for track in unsure)
 
 
 def _members(numbers: Indices) -> list[Indices]:

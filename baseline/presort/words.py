@@ -66,8 +66,6 @@ def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -
         )
     if doubtful := sum(one < DOUBTFUL for one in sure):
         lines["likely wrong"] = f"{doubtful:,} below {100 * DOUBTFUL:.0f} %"
-    if new := figures["newcomers"]:
-        lines["new"] = f"{count(new, 'track')} like nobody who has a name: the window asks who"
     return lines | {"unknown": _unknown(figures["of_no_class_at_most"], sure)}
 
 

@@ -37,10 +37,6 @@ BESIDE = 10.0
 mirror or a photograph shows one twice. It is much, for it is one pair among all of two groups."""
 
 
-STRANGE, ENOUGH_KNOWN = 0.05, 50
-"""So few of those known are as unlike all others of their class; fewer tracks tell nothing."""
-
-
 SCATTER, WITHIN = 200, 0.3
 """So many differences within tracks tell which directions these lie along; those whose variance is
 this share of the greatest count half (docs/experiments.md)."""
@@ -86,28 +82,6 @@ def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> 
         weighed[rows] = weighed[rows].mean(axis=0)
     lengths = np.linalg.norm(weighed, axis=1, keepdims=True)
     return np.asarray(weighed / np.maximum(lengths, 1e-9), np.float32)
-
-
-def newcomers(
-    rows: Rows, tracks: Iterable[Sequence[int]], classes: Sequence[object]
-) -> list[Sequence[int]]:
-    """Return the tracks without a class that are of nobody known, as far as looks tell: less like
-    any with one than nearly all of these are like others of their own. `rows` are those of
-    `told_by_tracks`, N x D, with the class of each, if any.
-    """
-    seen = [some for some in tracks if rows[some[0]].any()]
-    new = [some for some in seen if classes[some[0]] is None]
-    known = [some[0] for some in seen if classes[some[0]] is not None]
-    of = np.unique([str(classes[row]) for row in known], return_inverse=True)[1]
-    alike = np.where(of[:, None] == of, rows[known] @ rows[known].T, -np.inf)
-    np.fill_diagonal(alike, -np.inf)
-    own = alike.max(axis=1, initial=-np.inf)
-    own = own[np.isfinite(own)]
-    if len(own) < ENOUGH_KNOWN:
-        return []
-    nearest = (rows[[some[0] for some in new]] @ rows[known].T).max(axis=1)
-    limit = np.quantile(own, STRANGE)
-    return [some for some, near in zip(new, nearest, strict=True) if near < limit]
 
 
 def joins_of(vectors: Rows, apart: Iterable[tuple[int, int]] = ()) -> list[Join]:

@@ -52,6 +52,7 @@ class Learning(QObject):
         super().__init__(worker)
         self._worker, self._kept = worker, kept
         self.state = LearningState.OFF
+        self._looking = False
         self.done = self.total = 0
         self.why = ""
         presort = ["baseline", "presort", "-d", str(worker.root.absolute())]
@@ -114,11 +115,14 @@ class Learning(QObject):
     def _staged(self, stage: CommandStage) -> None:
         if stage.name == FEATURES:
             self.done, self.total = round(stage.done), round(stage.total or 0)
+            self._looking = not stage.ended
         if stage.name == STANDBY and stage.ended:
             self._set(LearningState.BEGINNING)
             self._worker.say(self.tr("The other window has ended: this one learns from here on"))
         elif (state := STATES.get(stage.name)) is not None:
-            self._set(LearningState.RESTING if stage.ended else state)
+            # It also learns in the middle of looking: then it has not seen all yet.
+            after = LearningState.LOOKING if self._looking else LearningState.RESTING
+            self._set(after if stage.ended else state)
 
     def _crashed(self, pause: float) -> None:
         why = self.tr("Learning has crashed; it begins again in {seconds} seconds")

@@ -95,9 +95,9 @@ TOO_MIXED, HOPELESS = 0.15, 0.30
 """The share expected to be wrong over which a page is split, and over which it is no page."""
 
 DOUBTFUL, MOST_DOUBTFUL = 0.85, 18
-LEFT_ROOM, SMALL, FEW = 24, 0.3, 6
-"""Where no class fills so much of a page any more, or the only one has fewer than a few sure faces,
-what is left of several shares one.
+LEFT_ROOM, FULL, FEW = 24, 0.9, 6
+"""Where no class fills so much of a page, or the only one has fewer than a few sure faces, several
+share one: an Enter for each of ten classes costs more than to look over ten headings.
 """
 
 FIRST = 24
@@ -200,7 +200,7 @@ class ClassPage(NamedTuple):
 def compose(
     stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM, tested: Collection[str] = ()
 ) -> ClassPage | None:
-    """Return the next page: the class with the most sure faces, else what is left of several;
+    """Return the next page: the class with the most sure faces where it fills one, else several;
     None where nothing is proposed.
 
     Proposals of some classes were `tested` on decisions: a first page of another one is small.
@@ -212,7 +212,7 @@ def compose(
     pages = [class_page(label, mine, vectors, room) for label, mine in by_class.items()]
     guessed = [stack for stack in stacks if stack.proposal.label is not None]
     most = max((len(page.tiles) for page in pages), default=0)
-    whole = room * SMALL if len(pages) > 1 else FEW
+    whole = room * FULL if len(pages) > 1 else FEW
     # After a page of a few that leaves others over would come one that is no larger.
     if pages and (most >= whole or most == len(guessed)):
         best = max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
@@ -221,8 +221,8 @@ def compose(
         return class_page(label, by_class[label], vectors, min(room, FIRST))
     if not guessed:
         return None
-    room = room if tested else min(room, FIRST)
-    return left_page(guessed, vectors, room)._replace(tested=bool(tested))
+    page = left_page(guessed, vectors, room if tested else min(room, FIRST))
+    return page._replace(tested=page.labels <= {*tested})
 
 
 def _sure_share(page: ClassPage) -> float:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.grouping import newcomers, same_track, told_by_tracks
+from curation.likeness.grouping import same_track, told_by_tracks
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.operations import Operation, operation
 from labeler.likeness import NEARLY_ALL, Vectors
@@ -103,7 +103,6 @@ class LookAtQueue(NamedTuple):
     named: set[str]
     proposed: set[str | None]
     compared: bool
-    newcomers: set[int]
 
 
 class Pages:
@@ -175,7 +174,6 @@ class Pages:
         # All of a track are compared as one, by what tracks say of likeness.
         tracks = same_track(one.track for one in everybody)
         both = told_by_tracks(np.concatenate([vectors, known]), tracks)
-        new = newcomers(both, tracks, [one.label for one in everybody])
         vectors, known = both[: len(likes)], both[len(likes) :]
         never = sum(like.id in self._unreadable for like in likes)
         compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
@@ -183,8 +181,7 @@ class Pages:
         beside = beside_each_other(stacks, likes)
         groups = likeness_groups(stacks, vectors, known, bonds, beside) if compared else []
         proposed = {proposal.label for proposal in proposals} | others
-        rows = {row for track in new for row in track}
-        return LookAtQueue(stacks, groups, vectors, known, named, proposed, compared, rows)
+        return LookAtQueue(stacks, groups, vectors, known, named, proposed, compared)
 
     def sureness(self, label: str | None) -> tuple[int, ...]:
         """Return how sure the proposals of a class, or of all, were when the last page was made:
@@ -299,13 +296,11 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
         group._replace(stacks=tuple(stack for stack in group.stacks if stack.number in unsure))
         for group in look.groups
     ]
-    new = [s for s in look.stacks if s.number in look.newcomers & unsure]
     left = [stack for stack in look.stacks if stack.proposal.label is None]
     comparable = left if look.compared else []
     fewest = FEWEST_LATER if look.named else FEWEST
     return (
         overview(nobody, look.vectors, room, fewest)
-        or overview(likeness_groups(new, look.vectors, look.decided[:0]), look.vectors, room)
         or compose(look.stacks, look.vectors, room, tested)
         or overview(
             likeness_groups(comparable, look.vectors, look.decided[:0]), look.vectors, room, 1

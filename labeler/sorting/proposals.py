@@ -28,6 +28,8 @@ DECIDED = 2000
 """So many decided samples others are compared with."""
 MORE = 1.25
 """A presort is too old where so many times as much is decided as it had learnt from."""
+SEEN = 0.5
+"""Nor does it know enough where it has proposals for less of what waits."""
 HINT = 0.8
 """How often a hint is right, as long as nothing is known: queries find bystanders."""
 BOUND = 0.98
@@ -115,9 +117,9 @@ class Proposer:
         names = {row.id: row.name for row in classes}
         named = {row.name for row in classes if row.count}
         rows = [like.id for like in likes]
-        if self._is_presorted(sum(row.count for row in classes)):
-            proposed = self._presorted(rows, names)
-        else:
+        presorted = self._is_presorted(sum(row.count for row in classes))
+        proposed = self._presorted(rows, names) if presorted else {}
+        if len(proposed) < SEEN * len(rows):  # a film that came since, which it has not seen
             proposed = self._learnt(likes, decided, space)
         refused = self._session.changes.refused(rows)
         bonds = self._session.bonds.now()

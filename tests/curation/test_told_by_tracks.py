@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curation.likeness.grouping import grouped, newcomers, told_by_tracks
+from curation.likeness.grouping import grouped, told_by_tracks
 
 
 def faces(seed: int) -> tuple[np.ndarray, list[list[int]], list[int]]:  # type: ignore[type-arg]
@@ -54,18 +54,3 @@ def test_who_is_seen_beside_somebody_is_likely_another_person() -> None:
     assert sorted(map(sorted, grouped(vectors, 2))) == [[0, 1], [2, 3]]
     assert sorted(map(sorted, grouped(vectors, 3, apart=[(0, 1)]))) == [[0], [1], [2, 3]]
     assert len(grouped(vectors, 2, apart=[(0, 1), (2, 3)])) == 2
-
-
-def test_newcomers_are_those_less_like_anybody_than_the_known_are_like_their_own() -> None:
-    dice = np.random.default_rng(4)
-    who = np.repeat(np.arange(5), 20)
-    rows = np.eye(8)[who] + dice.normal(0, 0.1, (100, 8))
-    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    tracks = [[row] for row in range(100)]
-    few = [str(one) if one < 4 and row % 2 else None for row, one in enumerate(who)]
-    assert not newcomers(rows, tracks, few)  # forty tell nothing
-    more = [str(one) if one < 4 and row % 4 else None for row, one in enumerate(who)]
-    new = [row for track in newcomers(rows, tracks, more) for row in track]
-    assert sum(row >= 80 for row in new) == 20
-    assert len(new) < 20 + 0.2 * 20
-    assert newcomers(np.zeros_like(rows), tracks, more) == [], "nothing is known of them"

@@ -9,15 +9,12 @@ import pytest
 from drawn_faces import FaceSet, drawn_once
 from many_faces import copy_of_many
 
-from curation.likeness import grouping
-from gleanset import Dataset, Origin
+from gleanset import Dataset
 from gleanset.db.journal import Choice
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.quality import QualityMeasures
 from gleanset.db.sorting import SortingQueue
-from gleanset.db.tracks import Tracks
-from gleanset.records import FaceTrack
 from labeler.quality.due import VERSION
-from labeler.sorting.groups import FEWEST_LATER
 from labeler.sorting.measuring import POOL, measured_by_parts
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
@@ -101,27 +98,22 @@ def test_of_a_big_set_a_fair_sample_is_measured_first_and_looked_at(
             assert together > 0.9 * len(part)
 
 
-def test_tracks_of_somebody_new_are_asked_about_as_such(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_samples_that_a_presort_has_not_seen_are_learnt_about_in_the_window(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """Too few for a group of their own among all others; each is like nobody who has a name."""
-    monkeypatch.setattr(grouping, "ENOUGH_KNOWN", 20)
-    monkeypatch.setattr("labeler.sorting.pages.SURELY", 1.0)  # whatever is proposed
+    """As the faces of a second film are that came since."""
     drawn = drawn_once(tmp_path_factory, 70, classes=5)
     shutil.copytree(drawn.root, tmp_path / "d")
-    rarest = min(drawn.names, key=[*drawn.truth.values()].count)
-    waits = {key for key, who in drawn.truth.items() if who == rarest}
     with Dataset.open(tmp_path / "d") as dataset:
-        with dataset.db.write():
-            for number, key in enumerate(drawn.truth):
-                scene = Origin("video", key, video="film", scene=number, time=60.0 * number)
-                Tracks(dataset.db).add(FaceTrack(f"t{number}", number, number + 1, 3), scene, key)
-        choices = [Choice(key, "label", drawn.truth[key]) for key in {*drawn.truth} - waits]
-        dataset.journal.step("Label", choices)
+        keys = sorted(drawn.truth)
+        dataset.journal.step("Label", [Choice(key, "label", drawn.truth[key]) for key in keys[:40]])
+        sure = {key: (Proposal(drawn.truth[key], 0.99),) for key in keys[:40]}
+        seen = [PresortedSample(key, n, top) for n, (key, top) in enumerate(sure.items())]
+        facts = {"known": sorted(set(drawn.names)), "labelled": 40}
+        Proposals(dataset.db).replace(seen, None, facts)
         session = SortingSession(dataset)
         page = only(Pages(session).next())
-        assert page.kind is PageKind.GROUPS
-        assert {tile.key for tile in session.tiles.of(page.rows).values()} <= waits
-        assert 3 <= len(page.tiles) < FEWEST_LATER
-        monkeypatch.setattr(grouping, "ENOUGH_KNOWN", 70)
-        assert only(Pages(session).next()).kind is not PageKind.GROUPS
+        shown = session.tiles.of(page.rows)
+        said = [(shown[tile.rows[0]].key, tile.proposal.label) for tile in page.tiles]
+        assert page.kind in (PageKind.CLASS, PageKind.LEFT)
+        assert sum(drawn.truth[key] == label for key, label in said) > 0.8 * len(said)

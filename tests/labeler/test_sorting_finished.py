@@ -26,37 +26,37 @@ def two_classes(dataset: Dataset, second: int) -> tuple[SortingSession, Pages]:
 
 def test_a_class_is_offered_when_nothing_waits_for_it(empty: Dataset) -> None:
     session, pages = two_classes(empty, 30)
-    first = only(pages.next())
+    first = only(pages.next(40))
     assert first.label == "Miku"
     assert pages.offer() is None
     pages.file(first)
-    second = only(pages.next())
+    second = only(pages.next(40))
     assert pages.offer() == CompletedClass("Miku", 12)
     # It can be left: it is still there with the next class.
     pages.file(second)
-    assert pages.next() is None
+    assert pages.next(40) is None
     assert pages.offer() == CompletedClass("Miku", 12)
     check = only(pages.check("Miku"))
     assert (check.kind, len(check.tiles)) == ("check", 12)
     Checks(session).answer(check, [], [])
-    assert pages.next() is None
+    assert pages.next(40) is None
     assert pages.offer() == CompletedClass("Mio", 12)
 
 
 def test_not_while_some_of_it_wait_or_were_skipped(empty: Dataset) -> None:
     session, pages = two_classes(empty, 8)
-    first = only(pages.next())
+    first = only(pages.next(40))
     pages.file(first, lifted=[0])  # refused: whoever it is, it is not Miku
-    later = only(pages.next())
+    later = only(pages.next(40))
     assert pages.offer() == CompletedClass("Miku", 12)
     session.undo()
-    assert len(only(pages.next()).tiles) == 40
+    assert len(only(pages.next(40)).tiles) == 40
     assert pages.offer() is None
     pages.skip(first)
-    pages.next()
+    pages.next(40)
     assert pages.offer() is None
     pages.file(first)
-    pages.next()
+    pages.next(40)
     assert pages.offer() == CompletedClass("Miku", 12)
     assert "Mio" in {tile.proposal.label for tile in later.tiles}
 

@@ -99,6 +99,22 @@ def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(empty: Datas
     assert only(pages.next()).tested
 
 
+def test_a_class_that_fills_no_page_shares_it_and_is_tested_by_it(empty: Dataset) -> None:
+    keys = samples(empty, 100)
+    said = {key: (("A", 0.99) if n < 90 else ("B", 0.98)) for n, key in enumerate(keys)}
+    pages = Pages(presort(empty, said))
+    first = only(pages.next())
+    assert (first.kind, first.label, first.tested) == ("class", "A", False)
+    pages.file(first)
+    # Neither class fills a page by now; nobody has looked at a B yet.
+    both = only(pages.next())
+    assert (both.kind, both.labels, both.tested) == ("left", {"A", "B"}, False)
+    assert len(both.tiles) == 100 - FIRST
+    pages.file(both, lifted=range(3))
+    rest = only(pages.next())
+    assert (len(rest.tiles), rest.tested) == (3, True)
+
+
 @pytest.mark.usefixtures("large_at_once")
 def test_doubtful_ones_come_first_and_hopeless_ones_last(empty: Dataset) -> None:
     keys = samples(empty, 60)
@@ -179,13 +195,13 @@ def test_skipped_pages_come_again_at_the_end(empty: Dataset) -> None:
     keys = samples(empty, 80)
     said = {key: (("Miku", "Mio")[n % 2], 0.97) for n, key in enumerate(keys)}
     pages = Pages(presort(empty, said))
-    first = only(pages.next())
+    first = only(pages.next(40))
     pages.skip(first)
-    second = only(pages.next())
+    second = only(pages.next(40))
     assert second.label != first.label
     pages.file(second)
-    assert only(pages.next()).label == first.label
-    assert set(only(pages.next()).rows) == set(first.rows)
+    assert only(pages.next(40)).label == first.label
+    assert set(only(pages.next(40)).rows) == set(first.rows)
 
 
 def test_nothing_waits(empty: Dataset) -> None:

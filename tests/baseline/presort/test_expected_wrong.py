@@ -23,12 +23,8 @@ def points(seed: int, spread: float = 1.0) -> tuple[Rows, np.ndarray]:
     return found.astype(np.float32), kind
 
 
-def proposed(
-    vectors: Rows, kind: np.ndarray, decided: np.ndarray, *, followed: bool = False
-) -> PresortResult:
-    """What is proposed where these rows are labelled by their kind, or rejected; `followed` are
-    tracks of one face each.
-    """
+def proposed(vectors: Rows, kind: np.ndarray, decided: np.ndarray) -> PresortResult:
+    """What is proposed where these rows are labelled by their kind, or rejected."""
     status = np.where(decided, np.where(kind < CLASSES, "labelled", "rejected"), "queue")
     samples = [
         PresortSample(
@@ -39,7 +35,6 @@ def proposed(
             (),
             None,
             frozenset(),
-            track=f"t{row}" if followed else None,
         )
         for row in range(len(kind))
     ]
@@ -90,13 +85,3 @@ def test_of_those_of_a_class_no_more_are_wrong_than_expected() -> None:
         strange += len(sure_and_right(made, kind, kind >= CLASSES)[0])
     assert 0.3 * expected < known < expected
     assert known + strange > 1.5 * expected, "that is why it is told for those of a class alone"
-
-
-def test_tracks_of_whom_nobody_has_a_name_are_counted() -> None:
-    vectors, kind = points(0, 0.5)
-    decided = (kind < CLASSES) & (np.arange(len(kind)) % 3 > 0)
-    new, known = STRANGE * EACH, int((~decided & (kind < CLASSES)).sum())
-    counted = proposed(vectors, kind, decided, followed=True).facts["newcomers"]
-    assert isinstance(counted, int)
-    assert 0.5 * new < counted < new + 0.2 * known
-    assert proposed(vectors, kind, decided).facts["newcomers"] == 0, "no tracks"

@@ -105,7 +105,7 @@ def test_only_what_can_be_shown_here_is_next(
         figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1}
         if learnt:
             figures |= {"classes": 3, "held_out": 0, "like_rejected": 0}
-            figures |= {"of_no_class_at_most": None, "newcomers": 0}
+            figures |= {"of_no_class_at_most": None}
         stack = [PresortedSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, None, {})
         told = presort_words(dataset, figures)["next"]
@@ -125,9 +125,6 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         assert figures["of_no_class_at_most"] is None
         assert told["proposals"].endswith("wrong if all are of these 3 classes")
         assert told["unknown"].endswith("nothing was rejected so far; they are wrong besides")
-        assert "new" not in told, "nobody was followed"
-        told = presort_words(dataset, figures | {"newcomers": 2})
-        assert told["new"] == "2 tracks like nobody who has a name: the window asks who"
 
         dataset.journal.step("Reject", [Choice(key, "reject") for key in keys[8:10]])
         told = presort_words(dataset, presort(dataset, SETTINGS))

@@ -96,6 +96,27 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
     assert len(said) == 1
 
 
+STAGES = (
+    {"stage": "features", "done": 120, "total": 3000},
+    {"stage": "learning", "done": 0, "total": 1},
+    {"stage": "learning", "done": 1, "total": 1, "ended": True},
+)
+
+
+def test_who_learns_in_the_middle_of_looking_has_not_seen_all(
+    few: FaceSet, opened: Opened, stand_in: Stand
+) -> None:
+    tell = f"for told in {STAGES!r}:\n    print(json.dumps(told), file=sys.stderr, flush=True)"
+    stand_in(baseline=f"import json, sys\n{tell}\nsys.stdin.read()\n")
+    window = opened(few.root)
+    states: list[LearningState] = []
+    window.learning.changed.connect(lambda: states.append(window.learning.state))
+    window.learning.begin()
+    until(lambda: LearningState.SOLVING in states and states[-1] is not LearningState.SOLVING)
+    assert states[-1] is LearningState.LOOKING
+    assert button_of(window).text() == "Looking at faces: 120 of 3,000"
+
+
 @pytest.mark.slow
 def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
     """The real command, its features and all: a person sorts, and the rest is proposed for."""

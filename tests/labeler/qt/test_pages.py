@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
 from labeler.qt.grid.model import UNMARKED
+from labeler.sorting import page_layout
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -27,7 +28,10 @@ def drawn_two(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
 
 
 @pytest.fixture
-def person(opened: Opened, drawn_two: FaceSet, tmp_path: Path) -> Person:
+def person(
+    opened: Opened, drawn_two: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Person:
+    monkeypatch.setattr(page_layout, "FULL", 0.3)  # each of the two classes fills a page
     shutil.copytree(drawn_two.root, tmp_path / "two")
     few = FaceSet(tmp_path / "two", drawn_two.truth)
     add_classes(few.root, [*few.names, "sora"])

@@ -19,8 +19,14 @@ Key = Qt.Key
 
 
 @pytest.fixture
-def person(opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Person:
-    """Somebody before a page of one of two classes."""
+def person(
+    opened: Opened,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Person:
+    """Somebody before a page of one of two classes, each of which fills one."""
+    monkeypatch.setattr(page_layout, "FULL", 0.3)
     faces = copied(drawn_once(tmp_path_factory, 70, classes=2), tmp_path / "two")
     propose(faces, 0.9)
     found = Person(opened(faces.root, "pages"), faces)
