@@ -18,6 +18,8 @@ from labeler.sorting.sample_images import whole
 HOVER_MS = 150
 SQUARE, WIDE = 1.0, 0.5625
 LARGEST = 512
+FEW = 8
+"""Letters of a name that stay in one line."""
 
 
 class SamplePicture(QWidget):
@@ -91,6 +93,7 @@ class DetailPanel(QWidget):
         self._near_label = QLabel(self.tr("Nearest of those decided"))
         for label in (self._about, self._top, self._near_label):
             label.setWordWrap(True)
+            label.setMinimumWidth(1)  # a long word would push the faces from below the mouse
             label.setTextFormat(Qt.TextFormat.PlainText)
         self._lay_out()
         self._due: Callable[[], None] | None = None
@@ -143,7 +146,8 @@ class DetailPanel(QWidget):
         size = text.format(
             w=box.width, h=box.height, width=tile.seen.width, height=tile.seen.height
         )
-        return "\n".join(part for part in (tile.title, tile.label, size) if part)
+        title = _breakable(tile.title or "")
+        return "\n".join(part for part in (title, tile.label, size) if part)
 
     def show_proposals(self, top: Sequence[tuple[str, str, float]]) -> None:
         """Show the first three proposals: key, class, confidence."""
@@ -159,6 +163,11 @@ class DetailPanel(QWidget):
         for place, picture in enumerate(self._near):
             picture.setVisible(place < len(near))
             picture.show_seen(near[place].seen if place < len(near) else None)
+
+
+def _breakable(name: str) -> str:
+    """Return a name that may go on in another line after each few letters."""
+    return "\u200b".join(name[at : at + FEW] for at in range(0, len(name), FEW))
 
 
 def _is_whole(seen: SampleRegion) -> bool:

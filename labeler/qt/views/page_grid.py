@@ -34,7 +34,7 @@ USUAL = 80
 ones make the others smaller, few faces are shown larger."""
 
 SMALLEST_ALIKE = 56
-"""Faces of an overview may be smaller: they lie beside others that look like them."""
+"""Faces that lie beside others that look like them may be smaller."""
 
 FEWEST, MOST = 24, 240
 """Faces on a page, however small or large the window is."""
@@ -137,7 +137,8 @@ class PageGrid(GestureView):
 
     def fit_page(self) -> None:
         """Make tiles as large as can be seen all at once."""
-        self.fit(SMALLEST_ALIKE if self.has_groups else self.smallest, self.largest)
+        several = self.page is not None and self.page.kind in (PageKind.GROUPS, PageKind.LEFT)
+        self.fit(SMALLEST_ALIKE if several else self.smallest, self.largest)
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
@@ -288,9 +289,7 @@ def proposals_of(page: ClassPage) -> dict[int, TileProposal]:
 
 
 def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
-    """Return the doubtful ones first and larger; a page of several classes class by class, an
-    overview group by group, side by side.
-    """
+    """Return the doubtful ones first and larger; several classes or groups are side by side."""
     if page.kind is PageKind.PAIR:
         same = tr("The same?  {count} waiting")
         one, other = page.groups
@@ -313,7 +312,7 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
             label = tile.proposal.label or ""
             counts[label] = counts.get(label, 0) + 1
         return [
-            Section(f"{keys.get(label, '').upper()}  {label}?".strip(), count)
+            Section(f"{keys.get(label, '').upper()}  {label}?".strip(), count, beside=True)
             for label, count in counts.items()
         ]
     if not page.doubtful:

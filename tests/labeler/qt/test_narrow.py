@@ -14,6 +14,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QToolButton
 
 from gleanset import Dataset
+from gleanset.db.sorting import SampleTiles
 from labeler.qt import pictures
 from labeler.qt.grid import model as tile_model
 from labeler.qt.grid.model import TileModel
@@ -110,3 +111,15 @@ def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_when_it_can(
 def broken(person: Person) -> bool:
     kept = person.window.thumbs._kept.values()
     return any(isinstance(picture, BrokenThumbnail) for picture in kept)
+
+
+def test_a_long_name_moves_no_face_from_below_the_mouse(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root, "sorting", (1440, 900))
+    settle(window)
+    with Dataset.open(few.root) as dataset:
+        (tile,) = SampleTiles(dataset.db).of([1]).values()
+    width = window.details.width()
+    for title, label in (("0123456789abcdef" * 8, "rei"), ("a.jpg", "W" * 80)):
+        window.details.show_tile(tile._replace(title=title, label=label))
+        settle(window)
+        assert window.details.width() == width
