@@ -344,6 +344,8 @@ class Person:
 
 def steps(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the places over which a mouse comes from one place to another one."""
+    if start == end:  # a window follows a mouse that moves
+        return [(end[0] + STEP // 4, end[1]), end]
     far = max(1, -(-max(abs(end[0] - start[0]), abs(end[1] - start[1])) // STEP))
     return [
         (start[0] + (end[0] - start[0]) * n // far, start[1] + (end[1] - start[1]) * n // far)

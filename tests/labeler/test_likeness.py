@@ -200,7 +200,7 @@ def test_the_landmarks_of_a_face_lay_its_descriptor(empty: Dataset) -> None:
     assert laid.descriptor is not None
     assert plain.descriptor is not None
     got = np.frombuffer(laid.descriptor, np.uint8).astype(int)
-    assert np.abs(got - wanted).mean() < 0.3 * np.abs(got - other).mean()
+    assert np.abs(got - wanted).mean() < 0.5 * np.abs(got - other).mean()
 
 
 def test_frames_of_one_moment_are_a_stack_and_nobody_else_is_in_it(tmp_path: Path) -> None:
