@@ -42,6 +42,7 @@ class ComputeProcess:
         self._work, self._context = work, WorkerContext(job)
         self._answers: deque[asyncio.Future[Any]] = deque()
         self._seconds: deque[float] = deque()
+        self._settled = 0  # of the process there is now
         self._beginning = asyncio.Lock()
         self._begun: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -91,8 +92,10 @@ class ComputeProcess:
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
+        # The process counts there what it begins: one that was killed says nothing more.
+        self._begun_tasks, self._settled = self._context.RawValue("Q"), 0
         with theirs:
-            arguments = (self._work, theirs, os.environ.copy())
+            arguments = (self._work, theirs, self._begun_tasks, os.environ.copy())
             # mypy knows no context that makes processes of another class.
             self._process = self._context.Process(target=_work_on_tasks, args=arguments)
             self._process.daemon = True
@@ -112,7 +115,8 @@ class ComputeProcess:
         except (OSError, EOFError):
             self._process.kill()  # if it only closed its end
             self._writer.close()
-            reason = self._reason or ProcessEnded(begun=True)
+            begun = self._begun_tasks.value > self._settled
+            reason = self._reason or ProcessEnded(begun=begun)
             self._reason = None
             while self._answers:
                 self._settle(reason)
@@ -121,6 +125,7 @@ class ComputeProcess:
     def _settle(self, result: Any) -> None:
         answer = self._answers.popleft()
         self._seconds.popleft()
+        self._settled += 1
         self._wind_up()
         if answer.done():
             return
@@ -145,14 +150,19 @@ def _framed(data: Any) -> tuple[bytes, Any]:
 
 
 def _work_on_tasks(
-    work: Callable[[Any], Any], through: socket.socket, environment: Mapping[str, str]
+    work: Callable[[Any], Any],
+    through: socket.socket,
+    begun_tasks: Any,
+    environment: Mapping[str, str],
 ) -> None:
     """Do what comes until nothing more can come. The first thing that a process does."""
     begin_worker(environment)
     lower_priority(BEHIND)
     with through, through.makefile("rwb", BUFFER) as pipe:
         while length := pipe.read(LENGTH):
-            task = ForkingPickler.loads(pipe.read(int.from_bytes(length)))
+            data = pipe.read(int.from_bytes(length))
+            begun_tasks.value += 1
+            task = ForkingPickler.loads(data)
             try:
                 result = ForkingPickler.dumps(work(task))
             except Exception as error:  # whatever a hostile picture makes of a library

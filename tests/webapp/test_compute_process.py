@@ -37,6 +37,11 @@ def test_a_process_that_ends_is_begun_anew_and_only_what_had_begun_is_blamed() -
         assert isinstance(behind, ProcessEnded)
         assert (died.begun, behind.begun) == (True, False)
         own = await did(partial(os.getpid))
+        os.kill(own, 9)  # with nothing in hand, and nobody has noticed
+        with pytest.raises(ProcessEnded) as unread:
+            await did(partial(pow, 2, 3))
+        assert not unread.value.begun
+        own = await did(partial(os.getpid))
         large = await did(partial(bytes, 20_000_000))
         assert large == bytes(20_000_000)
         await process.stop()
