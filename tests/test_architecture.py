@@ -74,8 +74,8 @@ CEILINGS = {
     "labeler/qt": 12_850,
     "baseline": 17_909,
     "pipeline": 5_421,
-    "webapp": 4_182,
-    "tests": 63_396,
+    "webapp": 4_181,
+    "tests": 63_398,
     "benchmarks and tools": 11_469,
 }
 # Names that do not say what they hold.

@@ -42,7 +42,6 @@ class ComputeProcess:
         self._work, self._context = work, WorkerContext(job)
         self._answers: deque[asyncio.Future[Any]] = deque()
         self._seconds: deque[float] = deque()
-        self._settled = 0  # of the process there is now
         self._beginning = asyncio.Lock()
         self._begun: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -93,7 +92,7 @@ class ComputeProcess:
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
         # The process counts there what it begins: one that was killed says nothing more.
-        self._begun_tasks, self._settled = self._context.RawValue("Q"), 0
+        self._begun_tasks = self._context.Semaphore(0)
         with theirs:
             arguments = (self._work, theirs, self._begun_tasks, os.environ.copy())
             # mypy knows no context that makes processes of another class.
@@ -112,10 +111,11 @@ class ComputeProcess:
             while True:
                 length = int.from_bytes(await reader.readexactly(LENGTH))
                 self._settle(ForkingPickler.loads(await reader.readexactly(length)))
+                self._begun_tasks.acquire(block=False)
         except (OSError, EOFError):
             self._process.kill()  # if it only closed its end
             self._writer.close()
-            begun = self._begun_tasks.value > self._settled
+            begun = self._begun_tasks.acquire(block=False)
             reason = self._reason or ProcessEnded(begun=begun)
             self._reason = None
             while self._answers:
@@ -125,7 +125,6 @@ class ComputeProcess:
     def _settle(self, result: Any) -> None:
         answer = self._answers.popleft()
         self._seconds.popleft()
-        self._settled += 1
         self._wind_up()
         if answer.done():
             return
@@ -161,7 +160,7 @@ def _work_on_tasks(
     with through, through.makefile("rwb", BUFFER) as pipe:
         while length := pipe.read(LENGTH):
             data = pipe.read(int.from_bytes(length))
-            begun_tasks.value += 1
+            begun_tasks.release()
             task = ForkingPickler.loads(data)
             try:
                 result = ForkingPickler.dumps(work(task))
