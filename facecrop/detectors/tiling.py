@@ -7,6 +7,7 @@ which is no larger than that, lies wholly in one of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -100,12 +101,19 @@ def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> li
         part = cut_tile(pixels, place, longest)
         size = part.shape[1], part.shape[0]
         faces += [
-            Face(name, box, found.score, _marks(found, place, size), found.evidence)
+            Face(name, box, _score(found.score), _marks(found, place, size), found.evidence)
             for found in find(part)
             if (box := _box(found.rect, place, size, (width, height)))
         ]
     kept = without_repeats(faces) if len(places) > 1 else faces
     return sorted(kept, key=lambda face: (face.box, face.score))
+
+
+def _score(score: float) -> float:
+    """Return it as Python's own number in 0..1. Raises `ValueError` for what is none."""
+    if math.isnan(number := float(score)):
+        raise ValueError("the score of a face is not a number")
+    return min(max(number, 0.0), 1.0)
 
 
 def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, int]) -> Box | None:

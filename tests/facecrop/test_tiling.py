@@ -1,8 +1,11 @@
 """Where large pictures are searched, and how repeats are dropped."""
 
+import json
+
+import numpy as np
 import pytest
 
-from facecrop.detectors.tiling import tiles, without_repeats
+from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles, tiles, without_repeats
 from gleanset.records import Box, Face
 
 
@@ -38,3 +41,14 @@ def test_the_surest_of_repeated_faces_stays() -> None:
     whole, part = face(Box(100, 100, 80, 80), 0.9), face(Box(120, 110, 40, 60), 0.7)
     far = face(Box(300, 100, 80, 80), 0.6)
     assert without_repeats([part, far, whole]) == [whole, far]
+
+
+def test_a_score_is_pythons_own_number_and_one_that_is_none_is_no_face() -> None:
+    def scored(score: float) -> float:
+        pixels = np.zeros((40, 40, 3), np.uint8)
+        find = [RawFace(FloatBox(2.0, 2.0, 9.0, 9.0), score)]
+        return search_tiles("theirs", pixels, lambda _: find, 100)[0].score
+
+    assert json.dumps([scored(np.float32(0.5)), scored(1.7)]) == "[0.5, 1.0]"
+    with pytest.raises(ValueError, match="not a number"):
+        scored(np.float32("nan"))
