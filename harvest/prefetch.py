@@ -9,6 +9,8 @@ from queue import SimpleQueue
 from threading import Condition, Thread
 from typing import Protocol
 
+import msgspec
+
 from gleanset.errors import GleansetError
 from gleanset.plugins import answerable
 from gleanset.records import Candidate
@@ -36,7 +38,9 @@ class SourceResults:
         name = self._source.name
         try:
             with answerable("sources", name):
-                for candidate in self._source.candidates(self._query, self._client):
+                for offer in self._source.candidates(self._query, self._client):
+                    # Another type than a record promises would be met far from its source.
+                    candidate = msgspec.convert(msgspec.to_builtins(offer), Candidate)
                     if candidate.origin.source != name:
                         raise ValueError(f"it gives pictures of {candidate.origin.source!r}")
                     yield candidate

@@ -68,14 +68,14 @@ MOST_PARAMETERS = 6
 # what another gives.
 CEILINGS = {
     "gleanset and curation": 19_438,
-    "harvest": 15_307,
+    "harvest": 15_311,
     "facecrop": 3_445,
     "labeler": 27_226,
     "labeler/qt": 12_850,
     "baseline": 17_909,
     "pipeline": 5_421,
     "webapp": 4_181,
-    "tests": 63_412,
+    "tests": 63_414,
     "benchmarks and tools": 11_469,
 }
 # Names that do not say what they hold.

@@ -235,6 +235,8 @@ class Nothing(Source):
     ("pages", "why"),
     [
         ("[[1]]", "AttributeError"),
+        ("[[Candidate('http://h/1', Origin('nothing', 1))]]", "got `int` - at `$.origin.key`"),
+        ("[[Candidate('http://h/1', Origin('nothing', '1', tags='a b'))]]", "got `str` - at"),
         ("1 / 0", "ZeroDivisionError"),
         ("[[Candidate('http://h/1', Origin('bing', '1'))]]", "it gives pictures of 'bing'"),
     ],
