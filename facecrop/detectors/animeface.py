@@ -84,8 +84,8 @@ def _raw_face(result: LibraryResult) -> RawFace:
         Landmark("nose", *result["nose_point"]),
         _centre("mouth", result["mouth_box"]),
     )
-    score = min(float(result["likelihood"]), 1.0)
-    return RawFace(FloatBox(*result["face_box"]), score, landmarks, _colours(result))
+    box = FloatBox(*result["face_box"])
+    return RawFace(box, result["likelihood"], landmarks, _colours(result))
 
 
 def _centre(name: str, box: tuple[int, int, int, int]) -> Landmark:

@@ -92,7 +92,7 @@ class LbpCascade:
             grey, self.scale, self.neighbors, 0, smallest
         )
         for box, count in zip(boxes, np.ravel(windows), strict=True):
-            score = float(count / (count + HALF_SURE))
+            score = count / (count + HALF_SURE)
             if score >= self.threshold:
                 yield RawFace(FloatBox(*(float(edge) for edge in box)), score)
 

@@ -188,7 +188,7 @@ class OnnxModel:
                 rect.height * down,
             )
             if all(math.isfinite(edge) for edge in place):
-                yield RawFace(place, min(max(score, 0.0), 1.0))
+                yield RawFace(place, score)
 
     def _ask(self, picture: Pixels) -> Array:
         planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None]).astype(self._kind) / 255
