@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facecrop.detectors import DetectorSpec
+from facecrop.detectors.plugin import FAILED
 from gleanset import Dataset
 from gleanset.db.faces import StoredFace
 from gleanset.db.rows import Search
@@ -28,7 +29,7 @@ from gleanset.work.progress import Progress
 STAGE = "facecrop"
 GONE = "file is gone"
 # What may go well the next time; everything else lies in the bytes of the picture.
-TEMPORARY = (GONE, "crashed", "too slow", "internal error")
+TEMPORARY = (GONE, "crashed", "too slow", FAILED, "internal error")
 SAME_AS_BY_HAND = 0.5
 """A found face that shares this part (intersection over union) with a box by hand is that."""
 

@@ -21,7 +21,7 @@ from itertools import chain
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gleanset.errors import GleansetError, UsageError
+from gleanset.errors import Changed, GleansetError, UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -147,18 +147,21 @@ def left_out(plugin: Plugin) -> UsageError:
 
 @contextmanager
 def answerable(kind: str, name: str) -> Iterator[None]:
-    """Name the package behind `name` in what goes wrong within it, where that is no error of ours.
+    """Name the package behind `name` in what goes wrong within it, and where its site has changed.
 
-    What Gleanset brings itself fails as ever.
+    Other errors that have a mend stay as they are, and what Gleanset brings itself fails as ever.
     """
     try:
         yield
-    except GleansetError:
+    except GleansetError as error:
+        if isinstance(error, Changed) and (package := made_by(kind, name).partition(" ")[0]):
+            error.mend = f"pip install --upgrade {package}, or do without it until it is mended"
         raise
     except Exception as error:
         if not (package := made_by(kind, name)):
             raise
-        what = f"the {kind[:-1]} {name} of {package} failed: {_words(error)}"
+        what = f"the {kind[:-1]} {name} of {package} failed: {in_words(error)}"
+        log.debug("%s failed", package, exc_info=error)
         raise GleansetError(what, f"tell whoever made {package}, or do without it") from error
 
 
@@ -186,7 +189,8 @@ def _outcome(plugin: Plugin, check: Callable[[str, Any], Any]) -> tuple[Any, str
         try:
             outcomes.append((check(plugin.name, _imported(plugin)), ""))
         except BaseException as error:  # also one that wants to end the program
-            outcomes.append((None, _words(error)))
+            log.debug("%s cannot be loaded", plugin.made_by, exc_info=error)
+            outcomes.append((None, in_words(error)))
 
     thread, seconds = Thread(target=work, name=f"plugin {plugin.name}", daemon=True), _seconds()
     # What it prints as it loads is not what a command answers.
@@ -307,7 +311,8 @@ def _alike(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).casefold()
 
 
-def _words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """Return an error as it may stand on a terminal, whatever a package says in it."""
     try:
         text = " ".join(str(error).split())
     except Exception:

@@ -46,6 +46,10 @@ class Region(NamedTuple):
 class Origin:
     """One place an image was found. `key` is its stable id within the `source`.
 
+    `url` is that of the file, `page_url` that of a page that shows it. A frame has the SHA-256 of
+    its `video`, its `time` in seconds, its number, and in `scene` the milliseconds at which its
+    scene begins. Pictures of one `post` belong together. `hint` is the class that is suggested,
+    `rating` the site's word for who may see it, `ai` whether it says that a model made it.
     `original_path` is the path of its file below the folder that was named, or inside the archive.
     """
 
@@ -72,7 +76,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a source yields: a URL worth fetching and the origin it would have."""
+    """What a source yields: a URL worth fetching and the origin it would have.
+
+    `width` and `height` are what the site says of the picture, `referer` is sent along with the
+    request for it.
+    """
 
     url: str
     origin: Origin
@@ -103,7 +111,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Image(Measured):
-    """One original file with every place it was found."""
+    """One original file with every place it was found, and what `Measured` says of it.
+
+    `width` and `height` are those of the upright picture, `orientation` the EXIF value 1..8 of the
+    stored bytes, `phash` the 64-bit perceptual hash, `sharpness` the variance of the Laplacian.
+    """
 
     state: str
     origins: tuple[Origin, ...] = ()

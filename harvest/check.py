@@ -7,11 +7,11 @@ from contextlib import closing
 from itertools import islice
 from typing import NamedTuple
 
-from gleanset.errors import Changed
+from gleanset.plugins import answerable
 from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.prefetch import SourceResults
-from harvest.sources import Query, Source
+from harvest.sources import Query, Source, changed
 
 RESULTS = 3
 _TOLD = ("title", "page_url", "author", "licence", "rating")
@@ -50,11 +50,9 @@ def check_source(source: Source, options: Mapping[str, str], client: Client) -> 
     if found.error is not None:
         raise found.error
     if not first or not all(map(_is_sound, first)):
-        raise Changed(
-            f"{source.name} {'gave odd addresses' if first else 'found nothing'} for "
-            f"{source.example!r}, which it always finds.",
-            "Update Gleanset, or use another source until it is mended.",
-        )
+        answer = "odd addresses" if first else "nothing"
+        with answerable("sources", source.name):
+            raise changed(source.name, source.example, f"{answer}, where it always finds pictures")
     return Checked(source.name, source.example, _tells(first), first)
 
 

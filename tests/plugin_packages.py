@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools_for_tests import ROOT
+from tools_for_tests import ROOT, python_path
 
 from gleanset import plugins
 
@@ -59,7 +59,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugin
     """An empty folder of packages, which nobody knows afterwards."""
     made = PluginPackages(tmp_path / "site-packages")
     monkeypatch.syspath_prepend(str(made.folder))
-    monkeypatch.setenv("PYTHONPATH", f"{made.folder}:{ROOT}")
+    monkeypatch.setenv("PYTHONPATH", python_path(made.folder))
     before = set(sys.modules)
     yield made
     for name in set(sys.modules) - before:

@@ -25,8 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # `bootstrap.py test --all` says so, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
 WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
-# Commands find this checkout, and what the tests themselves were begun with: tests/without_posix.
-IMPORTED_FROM = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 
 class Ran(NamedTuple):
@@ -73,6 +71,14 @@ def command(module: str, *args: str | bytes | Path) -> list[str | bytes]:
     return [sys.executable, "-c", code, *(os.fsencode(a) for a in args)]
 
 
+def python_path(*folders: str | Path) -> str:
+    """PYTHONPATH of a program of Python's: `folders`, this checkout, and what the tests themselves
+    were begun with (tests/without_posix).
+    """
+    places = (*map(str, folders), str(ROOT), os.environ.get("PYTHONPATH", ""))
+    return os.pathsep.join(filter(None, places))
+
+
 def run_cli(
     module: str,
     *args: str | bytes | Path,
@@ -83,7 +89,7 @@ def run_cli(
 ) -> Ran:
     """Run `harvest.cli` or a sister to its end; `environment` is added to ours."""
     line = [*prefix, *command(module, *args)]
-    return run_to_its_end(line, cwd, {"PYTHONPATH": IMPORTED_FROM, **environment}, timeout)
+    return run_to_its_end(line, cwd, {"PYTHONPATH": python_path(), **environment}, timeout)
 
 
 def run_to_its_end(
@@ -164,7 +170,7 @@ def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
     """A Python process of this checkout, with pipes for all that it says and hears."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, args)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

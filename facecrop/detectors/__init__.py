@@ -17,10 +17,11 @@ from facecrop.detectors.base import Detector, Pixels
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.lbpcascade import LbpCascade
 from facecrop.detectors.onnx import OnnxModel
+from facecrop.detectors.plugin import PluginDetector
 from facecrop.detectors.whole import Whole
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import load_plugin, made_by, plugin_names
+from gleanset.plugins import answerable, load_plugin, made_by, plugin_names
 
 __all__ = [
     "DETECTORS",
@@ -120,8 +121,11 @@ def detector_named(name: str, **settings: Setting) -> Detector:
 
 @functools.cache
 def _built(spec: DetectorSpec) -> Detector:
-    detector: Callable[..., Detector] = detector_class(spec.name)
-    return detector(**dict(spec.settings))
+    made: Callable[..., Detector] = detector_class(spec.name)
+    with answerable("detectors", spec.name):
+        detector = made(**dict(spec.settings))
+    package = made_by("detectors", spec.name)
+    return PluginDetector(detector, package) if package else detector
 
 
 def _known(name: str, kind: str, table: dict[str, _T], more: Iterable[str] = ()) -> _T:

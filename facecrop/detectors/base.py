@@ -59,7 +59,10 @@ def number(name: str, value: str | float, low: float, high: float) -> float:
 
 
 def whole_number(name: str, value: str | float, low: int, high: int) -> int:
-    """Return the same for a number without a fraction."""
+    """Return the value of the setting `name`, a number without a fraction.
+
+    Raises `UsageError` for anything else and what is out of range.
+    """
     found = number(name, value, low, high)
     if found != int(found):
         raise UsageError(f"{name} {found:g} is not a whole number", f"for example {int(found)}")

@@ -73,8 +73,8 @@ class Samples:
             yield from (_sample(by_id[number]) for number in numbers if number in by_id)
 
     def by_key(self) -> Iterator[Sample]:
-        """Yield all samples in the order of their keys: the same order in every copy of a
-        dataset.
+        """Yield all samples, of every status, in the order of their keys: the same order in every
+        copy of a dataset.
         """
         return map(_sample, self._db.each(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
 

@@ -284,13 +284,17 @@ class Statistics:
         return found
 
     def searched_for_faces(self, not_by: str) -> SearchedImages:
-        """Return what images, searched by any detector but one, are like; sure faces count."""
+        """Return what images are like that any detector of ours but one searched; sure faces count.
+
+        What another package's finds, and how often, is its author's to say.
+        """
         row = self._db.first(
             "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), "
             "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"
             "max(i.width, i.height) AS longer, min(i.width, i.height) AS shorter, "
             f"(SELECT max(f.w*f.h) FROM face f WHERE f.image=i.id AND {IN_FORCE} AND {_SURE}) "
-            "AS face FROM scan c JOIN image i ON i.id=c.image WHERE c.detector<>?)",
+            "AS face FROM scan c JOIN image i ON i.id=c.image WHERE c.detector<>? AND "
+            "instr(c.settings, 'plugin=')=0)",
             (FILLS, CUT_SIDE, CUT_SHAPE, not_by),
         )
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)

@@ -251,6 +251,7 @@ def failed_outcome(item: Item, error: BaseException) -> Outcome[Item, Any]:
     Raises the exception again where it is no trouble of that item: it ends the run.
     """
     if isinstance(error, Unreadable):
+        log.debug("%r is rejected", item, exc_info=error)
         return Outcome(item, None, error.reason, error.detail)
     if isinstance(error, GleansetError) or not isinstance(error, Exception):
         raise error

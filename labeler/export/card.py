@@ -155,7 +155,7 @@ def _of_undecided(facts: CardFacts) -> Iterator[str]:
 def _of_yolo(facts: CardFacts) -> Iterator[str]:
     for split in facts.options.form.cannot_do_without:
         if not facts.splits[split]:
-            yield f"nothing is in {split}, without which Ultralytics does not train"
+            yield f"nothing is in {split}, and what reads {facts.options.format} needs it"
 
 
 def dataset_card(dataset: Dataset, facts: CardFacts) -> str:

@@ -30,7 +30,7 @@ from labeler.export.own_files import follow_moves
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, not_by_folders, read_labelled
 from labeler.importing.request import SOURCE, ImportRequest
-from labeler.importing.round_trip import ExportMoves, find_moves, is_of
+from labeler.importing.round_trip import ExportMoves, check_class_folders, find_moves, is_of
 from labeler.sorting.names import folded
 
 STAGE = "import"
@@ -103,6 +103,8 @@ def import_labelled(
         _check_of_ours(path, request)
         return _read_back(dataset, find_moves(dataset, path), intake, simulate=simulate)
     kind, pictures = read_labelled(path, class_level)
+    if kind == "tree":
+        check_class_folders(path, marked(path))
     groups = FileGroups(group_by, (picture.path.name for picture in pictures if picture.labels))
     level = (class_level or 1) if kind == "tree" else None
     labelled = list(_as_told(pictures, path, level, groups))

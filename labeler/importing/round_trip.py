@@ -54,18 +54,23 @@ def is_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
     return any(dataset.samples.get(key) is not None for key in keys)
 
 
+def check_class_folders(root: Path, marker: Mapping[str, Any]) -> None:
+    """Raise `InputUnusable` where a marker says that folders of its export are no classes."""
+    form = format_of_marker(marker.get("format"))
+    if marker and (form is None or form.pictures != "class folders"):
+        raise InputUnusable(
+            f"{root} is a {marker.get('format')} export, whose pictures have no class folders",
+            "export an imagefolder, move its pictures about, and import that",
+        )
+
+
 def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     """Compare an exported tree with its marker: by content, so names may have changed too.
 
     Raises `InputUnusable` for exports that have no class folders.
     """
     marker = marked(root)
-    form = format_of_marker(marker.get("format"))
-    if form is None or form.pictures != "class folders":
-        raise InputUnusable(
-            f"{root} is a {marker.get('format')} export, whose pictures have no class folders",
-            "export an imagefolder, move its pictures about, and import that",
-        )
+    check_class_folders(root, marker)
     pictures: dict[str, dict[str, Any]] = dict(marker["pictures"])
     folder_of = _outermost if marker.get("no_split") else _class_folder
     labels = {folder_of(name): str(about["label"]) for name, about in pictures.items()}

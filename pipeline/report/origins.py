@@ -35,6 +35,7 @@ _MEANINGS = {
     "too slow": "took longer than one item may take",
     "cut off": "the connection ended before the file did",
     "connection failed": "the site could not be reached",
+    "detector failed": "the detector of another package: gleanset list rejections names it",
     "crashed": "broke the decoder twice; isolated, so the run went on",
     "internal error": "a bug in Gleanset; please report it",
     "no face found": "a detector searched them and found none: gleanset list missed has them",

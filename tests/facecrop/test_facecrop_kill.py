@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from dying_detector import ALWAYS, ONCE, DyingSpec
 from facecrop_scenes import put, samples, scene
-from tools_for_tests import ROOT, command, run_here
+from tools_for_tests import command, python_path, run_here
 
 from facecrop.search import find_faces
 from gleanset import Dataset
@@ -75,7 +75,7 @@ def _kill_in_the_middle(root: Path) -> int:
     """Start the command, kill it after some pictures; how many were recorded by then."""
     process = subprocess.Popen(
         command("facecrop.cli", "run", "--workers", "2", "-q", "-d", root),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
     )
     try:
         with Dataset.open(root) as dataset:

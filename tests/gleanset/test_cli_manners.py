@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tools_for_tests import ROOT, Ran, command, eventually, picture, run_here
+from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
 
 from gleanset import Dataset
 
@@ -208,7 +208,7 @@ def test_a_missing_login_is_5_with_its_mend() -> None:
 
 
 def ours(**environment: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return {**os.environ, "PYTHONPATH": python_path(), **environment}
 
 
 def test_a_reader_that_goes_away_is_no_failure(probe: Path) -> None:
@@ -297,7 +297,7 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     line = ["folder", str(folder), "-d", str(root), "--workers", "1"]
     process = subprocess.Popen(
         command("harvest.cli", *line),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -347,7 +347,7 @@ def test_killed_in_the_middle_nothing_is_lost_or_done_twice(tmp_path: Path) -> N
     root = tmp_path / "d"
     process = subprocess.Popen(
         command("harvest.cli", "folder", folder, "-d", root, "-q"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
     )
     assert eventually(lambda: len(list((root / "images").rglob("*.jpg"))) > 10)
     process.kill()

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
+from tools_for_tests import python_path
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
@@ -185,7 +186,7 @@ def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
     files = (tmp_path / "yes.heic", tmp_path / "no.heic")
     told = subprocess.run(
         [sys.executable, "-c", code, *map(str, files)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         check=True,

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools_for_tests import ROOT
+from tools_for_tests import ROOT, python_path
 
 from gleanset import platform
 
@@ -95,13 +95,13 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a mask is a thing of POSIX")
+@pytest.mark.posix("elsewhere signals have no mask")
 def test_the_first_process_is_deaf_to_an_interrupt_and_its_parent_is_not(tmp_path: Path) -> None:
     script = tmp_path / "deaf.py"
     script.write_text(DEAF)
     ran = subprocess.run(
         [sys.executable, script],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         check=True,

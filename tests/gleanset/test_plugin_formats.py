@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import random
 import struct
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from tools_for_tests import ROOT, pixels, run_cli
+from tools_for_tests import pixels, python_path, run_cli
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
@@ -141,7 +140,7 @@ def test_a_harvest_says_what_to_install(tmp_path: Path) -> None:
         tmp_path / "in",
         "-d",
         tmp_path / "d",
-        PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}",
+        PYTHONPATH=python_path(tmp_path),
     )
     assert done.stdout.count("HEIC: pip install 'gleanset[formats]'") == 2, done.stdout
 

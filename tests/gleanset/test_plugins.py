@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from functools import partial
@@ -204,8 +203,7 @@ def test_what_it_prints_as_it_loads_is_no_answer_and_what_it_loads_is_loaded_lat
         "import pathlib\npathlib.Path('imported').touch()\nprint('hello')\n" + GOOD,
     )
     packages.add("gleanset-y", f"{DETECTORS}loop = gleanset_y:Loop\n", "while True: pass")
-    environment = {"PYTHONPATH": os.environ["PYTHONPATH"], plugins.WAIT: "2"}
-    run = partial(run_cli, cwd=tmp_path, **environment)
+    run = partial(run_cli, cwd=tmp_path, **{plugins.WAIT: "2"})
     assert run("pipeline.cli", "init", "-d", "data").code == 0
     shown = run("facecrop.cli", "run", "--help").stdout
     assert "Of other packages: loop (gleanset-y 1.0), nothing" in " ".join(shown.split())

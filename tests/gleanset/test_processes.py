@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pool_jobs
 import pytest
-from tools_for_tests import IMPORTED_FROM, Ran, run_to_its_end
+from tools_for_tests import Ran, python_path, run_to_its_end
 
 from gleanset.errors import GleansetError
 from gleanset.work import processes
@@ -97,7 +97,7 @@ def test_a_script_that_every_worker_runs_is_told_so(tmp_path: Path) -> None:
     def ran(text: str) -> Ran:
         (tmp_path / "script.py").write_text(text)
         line: list[str | bytes] = [sys.executable, str(tmp_path / "script.py")]
-        return run_to_its_end(line, tmp_path, {"PYTHONPATH": IMPORTED_FROM}, 60)
+        return run_to_its_end(line, tmp_path, {"PYTHONPATH": python_path()}, 60)
 
     plain = ran(begin + work)
     assert plain.code == 1

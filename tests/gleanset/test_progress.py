@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from tools_for_tests import ROOT
+from tools_for_tests import python_path
 
 pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
 termios = pytest.importorskip("termios", reason="needs a pseudo-terminal")
@@ -29,7 +29,7 @@ def drawn(total: float, *, quiet: bool = False, terminal: bool = True) -> str:
     if terminal:
         termios.tcsetwinsize(writing, (24, 110))
     words = [sys.executable, "-c", CODE, str(total), "quiet" if quiet else "loud"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    environment = {**os.environ, "PYTHONPATH": python_path(), "TERM": "xterm"}
     try:
         done = subprocess.run(
             words, stderr=writing, stdout=subprocess.PIPE, env=environment, check=True, timeout=60

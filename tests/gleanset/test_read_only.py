@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from tools_for_tests import ROOT, Ran, picture, run_here
+from tools_for_tests import ROOT, Ran, picture, python_path, run_here
 
 # Mounts the dataset on itself, read-only, for one command alone.
 _MOUNTED = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
@@ -53,7 +53,7 @@ class Medium:
         named = [words if "-d" in words else (*words, "-d", str(self.root)) for words in commands]
         done = subprocess.run(
             [*self.prefix, sys.executable, "-c", _RUN_ALL],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))},
+            env={**os.environ, "PYTHONPATH": python_path(ROOT / "tests")},
             input=json.dumps(named),
             capture_output=True,
             text=True,

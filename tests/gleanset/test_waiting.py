@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tools_for_tests import ROOT, run_cli
+from tools_for_tests import ROOT, python_path, run_cli
 
 termios = pytest.importorskip("termios")
 
@@ -41,7 +41,7 @@ def seen(*words: str) -> list[tuple[float, str]]:
     line = [sys.executable, "-c", COMMAND, "dream", *words]
     begun, shown = time.monotonic(), list[tuple[float, str]]()
     termios.tcsetwinsize(end, (24, 80))
-    ours = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ours = {**os.environ, "PYTHONPATH": python_path()}
     with subprocess.Popen(line, stdout=end, stderr=end, env=ours):
         os.close(end)
         try:
@@ -95,6 +95,5 @@ def test_a_pipe_gets_no_such_line() -> None:
 def test_the_version_is_said_without_imports(room: str, tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("raise SystemExit('imported')")
     name = "gleanset" if room == "pipeline" else room
-    places = os.pathsep.join([str(tmp_path), str(ROOT)])
-    done = run_cli(f"{room}.__main__", "--version", PYTHONPATH=places)
+    done = run_cli(f"{room}.__main__", "--version", PYTHONPATH=python_path(tmp_path))
     assert (done.code, done.stdout.split()[:2]) == (0, [f"{name},", "version"])

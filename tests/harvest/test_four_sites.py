@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import BEHAVIOURS, Behaviour, Handler
 from four_sites import SOURCES, FourSites, Picture, running_sites
-from tools_for_tests import ROOT, Ran, command, eventually, run_here
+from tools_for_tests import Ran, command, eventually, python_path, run_here
 
 from gleanset.settings import NetSettings
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER
@@ -71,7 +71,7 @@ def start(sites: FourSites, line: list[str | Path]) -> subprocess.Popen[str]:
         text=True,
         env={
             **os.environ,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": python_path(),
             "GLEANSET_NET_SECONDS": ONE_DOWNLOAD,
             **sites.environment,
         },

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import ROOT, command, eventually, run_here
+from tools_for_tests import ROOT, command, eventually, python_path, run_here
 
 from gleanset import Dataset, Origin
 from harvest.cli import main
@@ -276,7 +276,7 @@ def test_a_killed_episode_goes_on_where_it_was(
     calm = sample(*line).frames
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": python_path(),
         "PATH": f"{folder}:{os.environ['PATH']}",
     }
     process = subprocess.Popen(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools_for_tests import ROOT, command, drawn_video, eventually, run_here
+from tools_for_tests import command, drawn_video, eventually, python_path, run_here
 
 from gleanset import Dataset
 from harvest.frames import harvest_frames
@@ -98,7 +98,7 @@ def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> N
     assert 60 <= calm.json["left_out"]["opening"] <= 84
     process = subprocess.Popen(
         command("harvest.cli", *line, "-d", tmp_path / "killed"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from faulty_server import FaultyServer, Handler, Proxy, running
 from google_page import CHUNK, SmallGoogle
-from tools_for_tests import ROOT, command, eventually, run_here
+from tools_for_tests import command, eventually, python_path, run_here
 
 from gleanset.errors import (
     Blocked,
@@ -166,7 +166,7 @@ class TestBrowser:
         )
         done = subprocess.run(
             ["xvfb-run", "-a", sys.executable, "-c", code, google.url],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": python_path()},
             capture_output=True,
             text=True,
             timeout=150,
@@ -321,7 +321,7 @@ class TestCommand:
         arguments = self.arguments(google, tmp_path / "set", 5)
         with subprocess.Popen(
             command("harvest.cli", *arguments),
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": python_path()},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

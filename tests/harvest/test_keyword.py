@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from small_bing import SmallBing, found, names
-from tools_for_tests import ROOT, command, eventually
+from tools_for_tests import command, eventually, python_path
 
 from gleanset import Dataset
 
@@ -105,7 +105,7 @@ def test_the_same_stage_twice_is_refused(bing: SmallBing, tmp_path: Path) -> Non
     bing.pause = 0.3
     process = subprocess.Popen(
         command("harvest.cli", *bing.line(tmp_path, "cat")),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "GLEANSET_NET_THREADS": "2"},
+        env={**os.environ, "PYTHONPATH": python_path(), "GLEANSET_NET_THREADS": "2"},
         stdout=subprocess.DEVNULL,
     )
     try:

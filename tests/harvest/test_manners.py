@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import SmallBing, found
-from tools_for_tests import ROOT, command, picture, pixels, run_cli, run_here
+from tools_for_tests import command, picture, pixels, python_path, run_cli, run_here
 
 from gleanset import Dataset
 from gleanset.errors import Blocked, GleansetError, NeedsLogin, RateLimited, UsageError
@@ -519,7 +519,7 @@ def login(
         input=words,
         text=True,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": python_path(), **environment},
         timeout=60,
     )
 

@@ -23,7 +23,7 @@ import pytest
 from faulty_server import FaultyServer, Handler
 from PIL import Image
 from test_urls import BAD, MAY_PASS, QUICK, noise, write_list
-from tools_for_tests import ROOT, Ran, command, eventually, picture, run_here
+from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
 
 from gleanset import Dataset
 from gleanset.files.shards import ShardFormat, ShardSize
@@ -179,7 +179,12 @@ def test_killed_twice_every_picture_is_there_once(shop: FaultyServer, tmp_path: 
     urls = write_list(tmp_path / "l", shop, *paths)
     out = tmp_path / "out"
     line = command("harvest.cli", *line_for(urls, out, "--shard-size", "15"))
-    environment = {**os.environ, **SECONDS, "PYTHONPATH": str(ROOT), "GLEANSET_NET_THREADS": "4"}
+    environment = {
+        **os.environ,
+        **SECONDS,
+        "PYTHONPATH": python_path(),
+        "GLEANSET_NET_THREADS": "4",
+    }
     whole: dict[str, bytes] = {}
     for answers, number in ((50, 2), (90, 4)):
         left = answers
@@ -227,7 +232,7 @@ def test_an_interrupt_keeps_what_was_written(shop: FaultyServer, tmp_path: Path)
     out = tmp_path / "out"
     process = subprocess.Popen(
         command("harvest.cli", *line_for(urls, out)),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "GLEANSET_NET_PER_HOST": "12"},
+        env={**os.environ, "PYTHONPATH": python_path(), "GLEANSET_NET_PER_HOST": "12"},
         cwd=tmp_path,
         text=True,
         stdout=subprocess.PIPE,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from faulty_server import Handler
 from small_bing import SmallBing, found, names
-from tools_for_tests import ROOT, command, eventually
+from tools_for_tests import command, eventually, python_path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError
@@ -182,7 +182,7 @@ def test_an_interrupt_does_not_wait_for_a_site(bing: SmallBing, tmp_path: Path) 
     bing.site.otherwise = hang_on_page_two
     process = subprocess.Popen(
         command("harvest.cli", *bing.line(tmp_path, "cat", "--limit", "80")),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

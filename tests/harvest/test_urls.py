@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from faulty_server import FaultyServer, Handler
 from PIL import Image
-from tools_for_tests import ROOT, Ran, command, eventually, picture, run_here
+from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable
@@ -227,7 +227,7 @@ def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_pat
     urls = write_list(tmp_path / "l", site, *(f"/hang?{n}" for n in range(40)))
     process = subprocess.Popen(
         command("harvest.cli", "urls", urls, "-d", tmp_path / "d", "--allow-private"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -255,7 +255,7 @@ def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) 
     line = ("urls", urls, "-d", tmp_path / "d", "--allow-private", "--json", "--limit", "40")
     process = subprocess.Popen(
         command("harvest.cli", *line),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
     )
     assert eventually(lambda: len(pictures.asked) >= 15)

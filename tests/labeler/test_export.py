@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from labelled_pictures import encoded, mixed, picture, put
 from PIL import Image
-from tools_for_tests import run_here
+from tools_for_tests import python_path, run_here
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
@@ -265,7 +265,7 @@ class running_export:  # noqa: N801 - used as a function
         words = ["export", str(out), "--workers", "1", "-d", str(root)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from labeler.cli import main; main()", *words],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": python_path()},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
 from labeler.export.croissant import CROISSANT
-from labeler.export.formats import FORMS
+from labeler.export.formats import FORMS, checked_format
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, parse_size
 from labeler.export.rows import no_formula
@@ -456,3 +457,23 @@ def test_a_marker_cannot_name_files_outside(dataset: Dataset, tmp_path: Path) ->
     run(dataset, out)
     assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))
     assert secret.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "answer", "why"),
+    [
+        ("pictures", "tree", "its pictures are 'tree'"),
+        ("about", None, "its about is no text"),
+        ("reading", "read({split})", "its reading is no text for str.format"),
+        ("reading", "read({0)", "its reading is no text for str.format"),
+        ("write", "write", "its write cannot be called"),
+        ("cannot_do_without", ("validation",), "names other splits than train, val, test"),
+    ],
+)
+def test_fields_of_a_format_are_checked_before_it_is_used(
+    field: str, answer: Any, why: str
+) -> None:
+    form = replace(FORMS["coco"], **{field: answer})
+    assert checked_format("coco", FORMS["coco"]) is FORMS["coco"]
+    with pytest.raises((TypeError, ValueError), match=re.escape(why)):
+        checked_format("mine", form)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image
-from tools_for_tests import ROOT, command
+from tools_for_tests import command, python_path
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
@@ -162,7 +162,7 @@ def test_killed_in_the_middle_whole_shards_are_kept_and_the_end_is_the_same(
     out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
     process = subprocess.Popen(
         command("labeler.cli", "export", out, *words, "-d", empty.root),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
     )
     until = time.monotonic() + 60

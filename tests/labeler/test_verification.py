@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from duplicate_pictures import COPIES, add_picture, drawing, encoded
 from PIL import Image, ImageDraw
+from tools_for_tests import python_path
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
@@ -216,7 +217,7 @@ def test_killed_while_comparing_it_ends_with_the_same_groups(tmp_path: Path) -> 
 def kill_while_comparing(dataset: Dataset) -> None:
     """Start a search in a process of its own, and kill it when pairs wait for their second look."""
     command = [sys.executable, "-c", WORK, str(dataset.root)]
-    child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": python_path()})
     deadline = time.monotonic() + 120
     while not open_pairs(dataset) and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -65,11 +65,13 @@ class Display(NamedTuple):
 
 @contextmanager
 def display(scratch: Path) -> Iterator[Display]:
-    """Start Xvfb on a free number; programs find an empty home in `scratch`."""
+    """Start Xvfb on a free number; programs find an empty home in `scratch`. It does not begin
+    anew when its last program ends (-noreset), for the hand would find no display meanwhile.
+    """
     reader, writer = os.pipe()
-    screen = f"{WIDTH}x{HEIGHT}x24"
+    options = f"-noreset -displayfd {writer} -screen 0 {WIDTH}x{HEIGHT}x24 -fbdir"
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-screen", "0", screen, "-fbdir", str(scratch)],
+        ["Xvfb", *options.split(), str(scratch)],
         pass_fds=[writer],
         stderr=subprocess.DEVNULL,
     )

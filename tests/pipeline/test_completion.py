@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tools_for_tests import ROOT, Ran, eventually, run_here
+from tools_for_tests import Ran, eventually, python_path, run_here
 
 from curation.snapshots import take_snapshot
 from facecrop.detectors import DETECTORS
@@ -68,7 +68,7 @@ def environment(home: Path) -> dict[str, str]:
         **kept,
         "HOME": str(home),
         "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": python_path(),
         "TERM": "xterm",
         "GLEANSET_DATASET": str(home / "data"),
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import ROOT, command, eventually, run_here
+from tools_for_tests import ROOT, command, eventually, python_path, run_here
 
 from facecrop.detectors import DetectorSpec
 from gleanset import Dataset
@@ -178,7 +178,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_a_calm_one(tmp_path: Path) ->
     assert calm.code == 0, calm.stderr
     process = subprocess.Popen(
         command("pipeline.cli", *line, "-d", tmp_path / "killed"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -18,6 +18,7 @@ from labeler.export.formats.coco import COCO
 from labeler.export.formats.huggingface import HUGGINGFACE, PARQUET
 from labeler.export.formats.ultralytics import YOLO_CLASSIFY, YOLO_DETECT
 from labeler.export.formats.webdataset import WEBDATASET
+from labeler.export.rows import SPLITS
 
 FORMS: dict[str, ExportFormat] = {
     "imagefolder": IMAGEFOLDER,
@@ -61,11 +62,30 @@ def checked_format(name: str, brought: Any) -> ExportFormat:
         raise TypeError("it is no labeler.export.formats.ExportFormat")
     if brought.pictures not in get_args(Pictures):
         raise TypeError(f"its pictures are {brought.pictures!r}, not {get_args(Pictures)}")
+    _check_types(brought)
     sharded = brought.pictures == "shards"
     if sharded != (brought.open_shard is not None) or (sharded and brought.write is not None):
         raise TypeError("open_shard is for shards, and write for all else")
     if sharded and not re.fullmatch(ENDING, brought.ending):
         raise TypeError(f"its shards end in {brought.ending!r}, not in something like '.tar'")
-    brought.reading.format("train", "train")
+    try:
+        brought.reading.format("train", "train")
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"its reading is no text for str.format: {error}") from error
     re.compile(brought.left_by_reader)
     return brought
+
+
+_TEXTS = ("about", "reading", "says_paths", "ending", "data_files", "left_by_reader")
+_CALLED = ("write", "open_shard", "check")
+
+
+def _check_types(brought: ExportFormat) -> None:
+    for field in _TEXTS:
+        if not isinstance(getattr(brought, field), str):
+            raise TypeError(f"its {field} is no text")
+    for field in _CALLED:
+        if not (getattr(brought, field) is None or callable(getattr(brought, field))):
+            raise TypeError(f"its {field} cannot be called")
+    if not set(brought.cannot_do_without) <= set(SPLITS):
+        raise TypeError(f"its cannot_do_without names other splits than {', '.join(SPLITS)}")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_dataset import fill
-from tools_for_tests import eventually
+from tools_for_tests import eventually, python_path
 from torch import nn
 
 from baseline.data import pixels
@@ -149,7 +149,7 @@ if __name__ == "__main__":
         open({str(log)!r}, "w").close()
         features_of(dataset, list(dataset.samples.in_splits()), spec)
 """
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": python_path()}
     return subprocess.Popen([sys.executable, "-c", code], env=environment)
 
 

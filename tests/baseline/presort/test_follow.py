@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from filled import fill
-from tools_for_tests import ROOT, eventually
+from tools_for_tests import eventually, python_path
 
 from baseline.presort.follow import PresortFollower
 from baseline.presort.following import (
@@ -200,7 +200,7 @@ def test_who_asks_and_sleeps_meanwhile_is_answered_all_the_same(tmp_path: Path) 
         hold(tmp_path, FOLLOWER),
         subprocess.Popen(
             [sys.executable, "-c", ASKS, str(tmp_path)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": python_path()},
             stdout=subprocess.PIPE,
             text=True,
         ) as asking,
@@ -232,7 +232,7 @@ def standing_by(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]
         words = ["presort", "--follow", "-d", str(tmp_path), "--progress", "json", "--json"]
         process = subprocess.Popen(
             [sys.executable, "-m", "baseline", *words],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": python_path()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -273,7 +273,7 @@ def test_it_ends_at_once_however_long_it_would_take_to_put_things_away() -> None
     )
     with subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:

@@ -54,6 +54,12 @@ def test_a_preset_that_is_not_whole_is_refused_by_name(
         load_preset("quick", {})
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_has_the_settings_of_every_method(method: str) -> None:
+    file = ROOT / "baseline" / "presets" / f"{method}.toml"
+    assert f"```toml\n{file.read_text(encoding='utf-8')}```" in PAGE
+
+
 def test_every_method_has_its_module() -> None:
     assert [method_named(name).__name__ for name in METHODS] == [f"fit_{name}" for name in METHODS]
 

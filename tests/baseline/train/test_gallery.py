@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from drawn_dataset import fill
 from test_methods import PACKAGED, TINY, accuracy, trained
+from tools_for_tests import python_path
 
 from baseline.data.runs import SETTINGS
 from baseline.settings import load_preset
@@ -176,7 +177,7 @@ def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: 
     before = known_in(copy)
     done = subprocess.run(
         [sys.executable, "-c", KILLED_ADDITION, str(copy)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": python_path()},
         check=True,
         capture_output=True,
         text=True,

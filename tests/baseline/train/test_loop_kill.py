@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from drawn_dataset import fill
 from killed_training import main
-from tools_for_tests import ROOT
+from tools_for_tests import ROOT, python_path
 
 from baseline.data.runs import CHECKPOINT_FILE as FILE
 from baseline.train import checkpoint
@@ -23,7 +23,7 @@ from baseline.train.checkpoint import load_checkpoint
 from gleanset import Dataset
 
 SCRIPT = Path(__file__).with_name("killed_training.py")
-PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+PATHS = python_path(ROOT / "tests")
 
 
 @pytest.fixture

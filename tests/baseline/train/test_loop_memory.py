@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_patterns import none, patterns
-from tools_for_tests import ROOT
+from tools_for_tests import ROOT, python_path
 from torch import nn
 
 from baseline.features.batching import is_out_of_memory
@@ -25,7 +25,7 @@ from baseline.train.networks import build_net, learnt
 from gleanset.errors import UsageError
 
 SCRIPT = Path(__file__).with_name("little_memory.py")
-PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+PATHS = python_path(ROOT / "tests")
 
 
 def train_within(megabytes: int, *sizes: int) -> tuple[list[str], list[dict[str, Any]]]:

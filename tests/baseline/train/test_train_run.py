@@ -20,7 +20,7 @@ from drawn_dataset import EIGHT_TO_ONE
 from drawn_patterns import CLASSES
 from msgspec.structs import replace
 from PIL import Image
-from tools_for_tests import Ran, run_here
+from tools_for_tests import Ran, python_path, run_here
 
 from baseline.data.runs import METRICS, ROOM, run_folder
 from baseline.data.samples import find_examples, load_arrays
@@ -210,7 +210,7 @@ def train_in_a_process(root: Path, options: dict[str, object]) -> subprocess.Pop
     code = "import torch; torch.set_num_threads(1); from baseline.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "train", "-d", str(root), *words],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

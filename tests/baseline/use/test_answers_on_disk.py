@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from tools_for_tests import ROOT, eventually
+from tools_for_tests import eventually, python_path
 
 from baseline.cli import commands
 from baseline.use.answers_on_disk import ClassFolders, answer_table
@@ -174,7 +174,7 @@ def test_watching_goes_on_until_ctrl_c_and_then_keeps_the_table(
         [sys.executable, "-m", "baseline", *words, "-d", patterns_root],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path()},
     ) as process:
         sorted_ = tmp_path / "out"
         assert eventually(lambda: len(list(sorted_.rglob("*.png"))) == 3, 90)

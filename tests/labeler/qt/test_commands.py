@@ -12,7 +12,7 @@ import pytest
 from person import until
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication
-from tools_for_tests import ROOT, eventually
+from tools_for_tests import eventually, python_path
 
 from labeler.qt import commands
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
@@ -125,7 +125,7 @@ def test_none_is_left_behind_where_the_window_is_killed(tmp_path: Path) -> None:
         "print(json.dumps({'message': str(os.getpid())}), file=sys.stderr, flush=True)\n"
         "sys.stdin.read()\n"
     )
-    path = os.pathsep.join((str(ROOT), str(tmp_path)))
+    path = python_path(tmp_path)
     window = subprocess.Popen(
         [sys.executable, "-c", WINDOW],
         env={**os.environ, "PYTHONPATH": path},

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tools_for_tests import python_path
 
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
@@ -32,7 +33,7 @@ def test_a_person_sorts_png_faces_from_nothing_and_every_gesture_counts(tmp_path
             picture.save(tmp_path / "faces" / who.name / f"{shot}.png")
     ran = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "labeler_effort.py", tmp_path / "faces", "--json"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools_for_tests import ROOT
+from tools_for_tests import python_path
 
 from gleanset import Dataset
 
@@ -32,7 +32,7 @@ def test_ctrl_c_closes_the_window_in_good_order(
     (tmp_path / "window.py").write_text(WINDOW)
     window = subprocess.Popen(
         [sys.executable, tmp_path / "window.py", "-d", tmp_path / folder],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "QT_QPA_PLATFORM": "offscreen"},
+        env={**os.environ, "PYTHONPATH": python_path(), "QT_QPA_PLATFORM": "offscreen"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -14,6 +14,7 @@ import pytest
 from drawn_faces import add_classes
 from many_faces import make_many
 from sorting_book import NAMES, Book, found, next_gesture, replayed
+from tools_for_tests import python_path
 
 from gleanset import Dataset
 from gleanset.db.views import EVERYWHERE, OrderedSamples
@@ -26,7 +27,7 @@ ROOT = HERE.parents[2]
 
 def killed(root: Path, seed: int, seconds: float) -> int:
     """How many gestures were saved for certain before the kill."""
-    paths = os.pathsep.join(map(str, (ROOT, HERE, HERE.parent)))
+    paths = python_path(HERE, HERE.parent)
     with subprocess.Popen(
         [sys.executable, HERE / "window_child.py", root, str(SAMPLES), str(seed)],
         env={**os.environ, "PYTHONPATH": paths},

@@ -21,13 +21,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 from sorting_book import ids_of
+from tools_for_tests import python_path
 
 from gleanset import Dataset
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
 HERE = Path(__file__).parent
-PATHS = os.pathsep.join(map(str, (HERE.parents[2], HERE, HERE.parent)))
+PATHS = python_path(HERE, HERE.parent)
 CJK = ["涼宮ハルヒ", "박신혜", "诸葛亮"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import shutil
 import subprocess
@@ -19,14 +18,14 @@ import numpy as np
 import pytest
 from drawn_faces import FaceSet, add_classes, labels, real_set
 from PIL import Image
-from tools_for_tests import eventually
+from tools_for_tests import eventually, python_path
 from virtual_display import Display, display
 
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles
 
 HERE = Path(__file__).parent
-PATHS = os.pathsep.join(map(str, (HERE.parents[2], HERE, HERE.parent)))
+PATHS = python_path(HERE, HERE.parent)
 MISSING = [name for name in ("Xvfb", "xdotool") if not shutil.which(name)]
 PART = 24
 SOURCE, SINK = (1250, 200), (1250, 400)

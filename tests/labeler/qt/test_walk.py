@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, propose
+from tools_for_tests import python_path
 from web_claims import Told, add_reports
 
 HERE = Path(__file__).parent
-PATHS = os.pathsep.join(map(str, (HERE.parents[2], HERE.parents[1], HERE.parent, HERE)))
+PATHS = python_path(HERE.parents[1], HERE.parent, HERE)
 
 
 @pytest.mark.slow  # three hundred real gestures, with everything looked at after each

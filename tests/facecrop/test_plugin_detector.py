@@ -1,0 +1,69 @@
+"""What a detector of another package gives is a face, or rejects the picture by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facecrop.detectors.plugin import PluginDetector
+from gleanset.errors import MissingComponent, Unreadable
+from gleanset.records import Box, Face, Landmark
+
+PIXELS = np.zeros((240, 320, 3), np.uint8)
+BOX = Box(0, 0, 9, 9)
+
+
+class Answering:
+    """A detector that finds what it is made with, or raises it."""
+
+    name, settings = "mine", ""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def detect(self, pixels: object) -> Any:
+        """Find nothing."""
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def faces_of(answer: Any) -> list[Face]:
+    return PluginDetector(Answering(answer), "gleanset-mine 1.0").detect(PIXELS)
+
+
+def test_faces_are_passed_on() -> None:
+    face = Face("mine", Box(300, 200, 20, 40), 1.0, (Landmark("nose", 310.5, 220),), {"sure": [1]})
+    assert faces_of([face]) == [face]
+    assert faces_of([face])[0].evidence == {"sure": [1]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (None, "TypeError: 'NoneType' object is not iterable"),
+        ([1], "ValidationError: Expected `object`, got `int`"),
+        ([Face("other", BOX, 1)], "ValueError: it gives faces of 'other'"),
+        ([Face("mine", Box(300, 0, 21, 9), 1)], "ValueError: (300, 0, 21, 9) is no box within"),
+        ([Face("mine", Box(-1, 0, 21, 9), 1)], "ValueError: (-1, 0, 21, 9) is no box within"),
+        ([Face("mine", Box(0, 0, 9, 0), 1)], "ValueError: (0, 0, 9, 0) is no box within"),
+        ([Face("mine", Box(0, 0, 9.5, 9), 1)], "ValidationError: "),  # type: ignore[arg-type]
+        ([Face("mine", BOX, 1.1)], "ValueError: the score of a face is 1.1"),
+        ([Face("mine", BOX, float("nan"))], "ValueError: the score of a face is nan"),
+        ([Face("mine", BOX, np.float32(1))], "TypeError: "),  # type: ignore[arg-type]
+        ([Face("mine", BOX, 1, evidence={"map": PIXELS})], "TypeError: "),
+        (ZeroDivisionError("oh\x1b[1m"), "ZeroDivisionError: oh?[1m"),
+    ],
+)
+def test_what_is_no_face_rejects_the_picture_and_names_the_package(answer: Any, why: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        faces_of(answer)
+    assert caught.value.reason == "detector failed"
+    assert caught.value.detail.startswith(f"gleanset-mine 1.0: {why}")
+
+
+def test_what_cannot_work_here_is_said_as_ever() -> None:
+    with pytest.raises(MissingComponent):
+        faces_of(MissingComponent("no container", "start it"))
