@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.plugin import FAILED
+from facecrop.plugin_detector import FAILED
 from gleanset import Dataset
 from gleanset.db.faces import StoredFace
 from gleanset.db.rows import Search

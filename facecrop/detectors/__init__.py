@@ -17,8 +17,8 @@ from facecrop.detectors.base import Detector, Pixels
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.lbpcascade import LbpCascade
 from facecrop.detectors.onnx import OnnxModel
-from facecrop.detectors.plugin import PluginDetector
 from facecrop.detectors.whole import Whole
+from facecrop.plugin_detector import PluginDetector
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import answerable, load_plugin, made_by, plugin_names

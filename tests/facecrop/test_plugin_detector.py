@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facecrop.detectors.plugin import PluginDetector
+from facecrop.plugin_detector import PluginDetector
 from gleanset.errors import MissingComponent, Unreadable
 from gleanset.records import Box, Face, Landmark
 

@@ -483,7 +483,7 @@ def test_yields_show_what_came_from_where(
         ("normal.html", "ok", "answers 'cats' as expected"),
         ("blocked.html", "blocked", "captcha"),
         ("changed.html", "changed", "without the results we know"),
-        ("no_results.html", "changed", "found nothing"),
+        ("no_results.html", "changed", "with nothing, where it always"),
     ],
 )
 def test_checking_a_site(site: FaultyServer, answer: str, status: str, told: str) -> None:
