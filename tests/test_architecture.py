@@ -69,7 +69,7 @@ MOST_PARAMETERS = 6
 CEILINGS = {
     "gleanset and curation": 19_460,
     "harvest": 15_309,
-    "facecrop": 3_499,
+    "facecrop": 3_500,
     "labeler": 27_253,
     "labeler/qt": 12_850,
     "baseline": 17_909,

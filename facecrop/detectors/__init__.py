@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_docker import AnimeFaceDocker
@@ -125,7 +125,8 @@ def _built(spec: DetectorSpec) -> Detector:
     with answerable("detectors", spec.name):
         detector = made(**dict(spec.settings))
     package = made_by("detectors", spec.name)
-    return PluginDetector(detector, package) if package else detector
+    # Its name is that of what it holds, and not of its class.
+    return cast(Detector, PluginDetector(detector, package)) if package else detector
 
 
 def _known(name: str, kind: str, table: dict[str, _T], more: Iterable[str] = ()) -> _T:
