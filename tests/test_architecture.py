@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_909,
     "pipeline": 5_422,
     "webapp": 4_181,
-    "tests": 63_594,
+    "tests": 63_600,
     "benchmarks and tools": 11_469,
 }
 # Names that do not say what they hold.

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
 
 from labeler.qt.classes.keys import _FIRST_DIGIT
 from labeler.qt.grid import drag
+from labeler.qt.grid.model import TileModel
 from labeler.qt.views.base import LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
@@ -70,6 +71,11 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
         QApplication.processEvents()
         time.sleep(pause)
         pause = min(pause * 1.1, LONGEST)
+
+
+def has_tile(model: TileModel, row: int) -> bool:
+    """Whether a model has got that far, and the details of that tile."""
+    return model.rowCount() > row and model.tile(row) is not None
 
 
 def settle(window: LabelerWindow, seconds: float = 60) -> None:
@@ -173,7 +179,7 @@ class Person:
         return self.window.worker.last.keys
 
     def who(self, row: int) -> str:
-        until(lambda: self.view.model.tile(row) is not None)
+        until(lambda: has_tile(self.view.model, row))
         tile = self.view.model.tile(row)
         assert tile is not None
         return self.truth[tile.key]

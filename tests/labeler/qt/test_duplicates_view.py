@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet
 from person import SIZES as WINDOWS
-from person import Opened, Person, alive, settle, until
+from person import Opened, Person, alive, has_tile, settle, until
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -89,7 +89,7 @@ def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
     view = view_of(person)
     assert "Groups left: 3" in view.title.text()
     assert view.model.rowCount() == GROUPS * len(SIZES)
-    until(lambda: view.model.tile(0) is not None)
+    until(lambda: has_tile(view.model, 0))
     assert view.view.caption(0) == "320 x 240"
     assert view.view.appearance(0).selected
     assert not view.view.appearance(1).selected
@@ -106,7 +106,7 @@ def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
 
 def test_a_click_keeps_another_copy_for_good(person: Person) -> None:
     view = view_of(person)
-    until(lambda: view.model.tile(8) is not None)
+    until(lambda: has_tile(view.model, 8))
     widths = [member.width for member in view.groups[0].members]
     place = widths.index(160)
     person.click(place)
@@ -143,7 +143,7 @@ def test_k_keeps_all_of_a_group_and_is_remembered(person: Person) -> None:
 
 def test_b_shows_two_in_turn(person: Person) -> None:
     view = view_of(person)
-    until(lambda: view.model.rowCount() > 1 and view.model.tile(1) is not None)
+    until(lambda: has_tile(view.model, 1))
     person.point(1)
     person.press("b", "blink")
     blink = view.blink

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, propose
-from person import Opened, Person, settle, until
+from person import Opened, Person, has_tile, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPixmap
 from PySide6.QtTest import QTest
@@ -100,7 +100,7 @@ def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_when_it_can(
         shutil.move(few.root / name, tmp_path / name)
     person = Person(opened(few.root, "sorting"), few)
     grid = person.view.view
-    until(lambda: person.view.model.rowCount() > 0 and person.view.model.tile(0) is not None)
+    until(lambda: has_tile(person.view.model, 0))
     until(lambda: isinstance(grid.appearance(0).picture, BrokenThumbnail))
     for name in ("images", "crops"):
         shutil.move(tmp_path / name, few.root / name)

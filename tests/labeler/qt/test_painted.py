@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from drawn_faces import FaceSet, labels, propose
-from person import NONE, SIZES, Opened, Person, alive, hover, settle, until
+from person import NONE, SIZES, Opened, Person, alive, has_tile, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -134,7 +134,7 @@ def test_a_picture_that_has_not_come_is_not_seen(
     propose(few, 0.97)
     person = Person(opened(few.root, "pages"), few)
     view = view_of(person)
-    until(lambda: view.page is not None and view.model.tile(0) is not None)
+    until(lambda: view.page is not None and has_tile(view.model, 0))
     alive(view)
     QTest.keyClick(view.view, Key.Key_Return)
     assert "still coming" in person.window.statusBar().currentMessage()
