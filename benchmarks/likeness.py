@@ -34,7 +34,7 @@ from baseline.presort.likeness import DRAWN, ComponentStore, weighed
 from baseline.settings import Transfer, load_preset
 from curation.likeness.descriptor import DescriptorSpace, descriptor
 from curation.likeness.grouping import MEAN_SIZE, grouped
-from curation.likeness.recommend import Ridge, Taught
+from curation.likeness.recommend import Ridge, SelfTraining, Taught
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.records import Sample
@@ -42,6 +42,7 @@ from gleanset.work.progress import Progress
 
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (3, 5, 10)
+KINDS = ("nn", "ridge", "proposed")
 KEPT = 0.8
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
@@ -107,15 +108,19 @@ def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> n
     return named
 
 
-def named_right(names: np.ndarray, vectors: Rows, named: np.ndarray) -> tuple[float, float]:
-    """Return how many of the others are named right by nearest neighbour and by ridge."""
+def named_right(names: np.ndarray, vectors: Rows, named: np.ndarray) -> list[float]:
+    """Return how many of the others are named right by nearest neighbour, by ridge, and where what
+    is asked for teaches as well.
+    """
     asked = ~named & np.isin(names, names[named])
     nearest = names[named][(vectors[asked] @ vectors[named].T).argmax(axis=1)]
     classes, y = np.unique(names[named], return_inverse=True)
     seen = np.ones(len(y), np.bool_)
     taught = Taught(np.flatnonzero(named), y, np.arange(len(y)), seen, len(classes))
     scores = Ridge.fitted(vectors[named], taught).scores(vectors[asked])
-    return _right(names[asked], nearest), _right(names[asked], classes[scores.argmax(axis=1)])
+    numbers = scores.argmax(axis=1), SelfTraining.of(vectors, taught).likeliest(vectors[asked])
+    answers = nearest, *(classes[number] for number in numbers)
+    return [_right(names[asked], answer) for answer in answers]
 
 
 def _right(names: np.ndarray, answers: np.ndarray) -> float:
@@ -143,7 +148,8 @@ def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
     row: Row = {}
     for size in SIZES:
         if (named := splits_of(names, moments, size, seed)) is not None:
-            row[f"nn{size}"], row[f"ridge{size}"] = named_right(names, vectors, named)
+            shares = named_right(names, vectors, named)
+            row |= {f"{kind}{size}": right for kind, right in zip(KINDS, shares, strict=True)}
     kept = np.random.default_rng(seed).random(moments.max() + 1) < KEPT
     some = kept[moments]
     return row | group_quality(names[some], vectors[some])
@@ -157,7 +163,7 @@ def interval(values: Sequence[float]) -> str:
 
 def table(rows: Mapping[str, Row]) -> Iterator[str]:
     """Yield a table for all sets and variants."""
-    columns = [f"{kind}{size}" for kind in ("nn", "ridge") for size in SIZES]
+    columns = [f"{kind}{size}" for kind in KINDS for size in SIZES]
     columns += ["ari", "f1", "purity"]
     yield f"| set | compared by | {' | '.join(columns)} |"
     yield "|---" * (len(columns) + 2) + "|"

@@ -3,15 +3,19 @@
 What a sample looks like is learnt by ridge regression onto the classes. What
 it would say of a sample had it not learnt that one, or its moment, follows in closed form (Allen,
 "The relationship between variable selection and data augmentation", 1974): by that its sureness is
-calibrated. Hints and shared scenes are evidence beside it, as far as they proved right (naive
-Bayes): frames of one scene are one witness and one case, however many of them are labelled.
+calibrated. In which class that is, what waits has a say: it teaches in a few rounds what was
+thought of it (self-training: Nigam, McCallum, Thrun and Mitchell, "Text classification from
+labeled and unlabeled documents using EM", 2000). In how sure that is, it has none: rounds make all
+that waits like some class, also what is of no class. Hints and shared scenes are evidence beside
+looks, as far as they proved right (naive Bayes): frames of one scene are one witness and one case,
+however many of them are labelled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +33,12 @@ CAUTIOUS, CAUTION = 0.16, 40
 """The temperature of scores where nothing says a better one, and how many moments are as much."""
 EVENED = 0.5
 """How far classes weigh alike: of 1 rare ones are proposed too often, of 0 hardly ever."""
+WAITING, ROUNDS = 0.5, 5
+"""What a sample that waits counts beside a labelled one, and how often it is learnt from."""
+SOME = 2000
+"""So many samples that wait are learnt from, at most."""
+FOLDS = 5
+"""Parts of what is labelled; each is told by what learnt from the others."""
 TIMES = np.geomspace(0.5, 10, 40)
 """Temperatures that are tried, as parts of the usual one. What groups that were named at once would
 ask for is too low for what waits: they are easy to tell apart.
@@ -150,16 +160,20 @@ def recommend(vectors: Rows, taught: Taught, shared: Shared) -> Recommendation:
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
-    ridge = Ridge.fitted(vectors[rows], taught)
-    unlearnt = ridge.without(taught.moments)
+    ridge, waiting = Ridge.fitted(vectors[rows], taught), SelfTraining.of(vectors, taught)
+    unlearnt = likeliest_first(ridge.without(taught.moments), waiting.without(taught.moments))
     looks = Calibration.fitted(unlearnt, taught, judges, CAUTIOUS)
-    scores = ridge.scores(vectors) / looks.temperature
+    scores = likeliest_first(ridge.scores(vectors), waiting.likeliest(vectors))
+    scores /= looks.temperature
     hinted = shared.hints.gains(taught)
     both = hinted + shared.ties.gains(taught)
     held = unlearnt / looks.temperature + hinted[rows]
     alone = Calibration.fitted(held, taught, judges, 1.0)
     probabilities = softmax((scores + hinted) / alone.temperature)
-    held = ridge.without(np.arange(len(rows))) / looks.temperature + both[rows]
+    if tied[rows].any():
+        each = np.arange(len(rows))
+        held = likeliest_first(ridge.without(each), waiting.without(each))
+        held = held / looks.temperature + both[rows]
     beside = Calibration.fitted(held, taught, judges & tied[rows], 1.0)
     probabilities[tied] = softmax((scores + both)[tied] / beside.temperature)
     # A copy is of the class of its twin, or no copy: its looks are those of the twin anyway.
@@ -249,7 +263,80 @@ class Ridge:
         return scores
 
 
-def softmax(scores: Floats) -> Floats:
+@dataclass(frozen=True, slots=True)
+class SelfTraining:
+    """Learns classes from what is `taught` and from what was thought of the others, in rounds.
+
+    `own` are the taught rows M x (D+1), `others` some of all; both end in a column of ones.
+    """
+
+    taught: Taught
+    own: Rows
+    others: Rows
+    products: Rows
+    """Of `others`, times `WAITING`."""
+
+    @classmethod
+    def of(cls, vectors: Rows, taught: Taught) -> Self:
+        """Prepare it for vectors N x D."""
+        others = _with_ones(vectors[:: max(1, -(-len(vectors) // SOME))])
+        own = _with_ones(vectors[taught.rows])
+        return cls(taught, own, others, WAITING * (others.T @ others))
+
+    def likeliest(self, rows: Rows) -> Indices:
+        """Return the number of the class of each of N rows."""
+        weights = self._weights(np.ones(len(self.own), np.bool_))
+        numbers: Indices = (rows @ weights[:-1] + weights[-1]).argmax(axis=1)
+        return numbers
+
+    def without(self, groups: Indices) -> Indices:
+        """Return the same for the M taught samples, by what had not learnt the group of each."""
+        y = self.taught.y
+        numbers = np.zeros(len(y), np.int64)
+        # Groups of one class go to parts in turns, so that others of it are left.
+        firsts = np.unique(groups, return_index=True)[1]
+        turn = np.zeros(int(groups.max()) + 1, np.int64)
+        turn[groups[firsts[np.argsort(y[firsts], kind="stable")]]] = np.arange(len(firsts))
+        for part in range(FOLDS):
+            left_out = turn[groups] % FOLDS == part
+            if left_out.any() and not left_out.all():
+                numbers[left_out] = (self.own[left_out] @ self._weights(~left_out)).argmax(axis=1)
+        return numbers
+
+    def _weights(self, known: Flags) -> Rows:
+        """Return (D+1) x classes, of the taught samples that are `known`."""
+        y = self.taught.y[known]
+        each = np.bincount(y)[y] ** -EVENED
+        weighed = self.own[known] * (each / each.mean()).astype(np.float32)[:, None]
+        penalty = np.full(weighed.shape[1], PENALTY, np.float32)
+        penalty[-1] = 1e-6  # next to none for the means
+        own = weighed.T @ self.own[known] + np.diag(penalty)
+        said = weighed.T @ np.eye(self.taught.classes, dtype=np.float32)[y]
+        weights: Rows = np.linalg.solve(own, said)
+        inverse = np.linalg.inv(own + self.products)
+        for _ in range(ROUNDS):
+            thought = softmax(self.others @ weights / CAUTIOUS)
+            weights = inverse @ (said + WAITING * (self.others.T @ thought))
+        return weights
+
+
+def _with_ones(rows: Rows) -> Rows:
+    return np.column_stack([rows, np.ones(len(rows), np.float32)])
+
+
+def likeliest_first(scores: Floats, likeliest: Indices) -> Floats:
+    """Return scores N x classes in which that of the `likeliest` class and the highest change
+    places."""
+    swapped, rows = scores.copy(), np.arange(len(scores))
+    highest = scores.argmax(axis=1)
+    swapped[rows, likeliest], swapped[rows, highest] = (
+        scores[rows, highest],
+        scores[rows, likeliest],
+    )
+    return swapped
+
+
+def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
     """Return probabilities, each row of which adds up to 1."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     shares: Floats = powers / powers.sum(axis=1, keepdims=True)

@@ -10,8 +10,10 @@ from curation.likeness.recommend import (
     PENALTY,
     Ridge,
     Rows,
+    SelfTraining,
     Taught,
     learn_classes,
+    likeliest_first,
     likeness_to,
 )
 from gleanset.db.proposals import PresortSample
@@ -61,6 +63,33 @@ def test_what_is_alone_in_its_class_has_no_judge() -> None:
     rows, known = taught(30)
     one_moment = known._replace(moments=known.y)
     assert np.isnan(Ridge.fitted(rows, one_moment).without(one_moment.moments)).all()
+
+
+def test_what_waits_has_a_say_in_which_class_and_none_in_how_sure() -> None:
+    random = np.random.default_rng(5)
+    truth = np.arange(400) % 4
+    rows = np.eye(40)[truth] + random.normal(0, 0.25, (400, 40))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    few = np.arange(4)
+    known = Taught(few, truth[few], few, np.ones(4, np.bool_), 4)
+    ridge = Ridge.fitted(rows[few], known).scores(rows)
+    likeliest = SelfTraining.of(rows, known).likeliest(rows)
+    assert (ridge.argmax(axis=1) != truth).mean() > 0.1
+    assert (likeliest != truth).mean() < 0.05
+    scores = likeliest_first(ridge, likeliest)
+    assert (scores.argmax(axis=1) == likeliest).all()
+    assert np.array_equal(np.sort(scores, axis=1), np.sort(ridge, axis=1))
+
+
+def test_what_is_left_out_teaches_only_as_what_waits() -> None:
+    rows, known = taught(60)
+    of_all = SelfTraining.of(rows, known)
+    held = of_all.without(known.moments)
+    turned = known._replace(y=np.where(known.moments == 7, (known.y + 1) % CLASSES, known.y))
+    changed = SelfTraining.of(rows, turned).without(known.moments)
+    # Another label of a moment changes nothing of what is said of that moment.
+    assert (held[known.moments == 7] == changed[known.moments == 7]).all()
+    assert (held == known.y).mean() > 0.8
 
 
 @pytest.mark.parametrize("labels", [[None] * 4, ["ann", "ann", None, None]])
