@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from facecrop.detectors.base import Detector, Pixels
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.plugins import in_words
 from gleanset.records import Face
+
+if TYPE_CHECKING:  # what builds detectors imports this
+    from facecrop.detectors.base import Detector, Pixels
 
 FAILED = "detector failed"
 

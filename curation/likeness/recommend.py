@@ -207,6 +207,13 @@ class Calibration(NamedTuple):
         return cls(temperature, HeldOut(at, softmax(held[at] / temperature)))
 
 
+def evened(y: Indices) -> Floats:
+    """Return what each of M taught samples weighs, by how frequent its class is: 1 on average."""
+    each = np.bincount(y)[y].astype(np.float64) ** -EVENED
+    weights: Floats = each / each.mean()
+    return weights
+
+
 @dataclass(frozen=True, slots=True)
 class Ridge:
     """A ridge regression onto M taught samples: `weights` D x classes about `middle` and `mean`."""
@@ -225,8 +232,7 @@ class Ridge:
     def fitted(cls, rows: Rows, taught: Taught) -> Self:
         """Fit it to rows M x D."""
         x, y = rows.astype(np.float64), np.eye(taught.classes)[taught.y]
-        each = np.bincount(taught.y)[taught.y] ** -EVENED
-        each /= each.mean()
+        each = evened(taught.y)
         middle, mean = each @ x / each.sum(), each @ y / each.sum()
         x, weighed = x - middle, (x - middle) * each[:, None]
         inverse = np.linalg.inv(weighed.T @ x + PENALTY * np.eye(x.shape[1]))
@@ -306,8 +312,7 @@ class SelfTraining:
     def _weights(self, known: Flags) -> Rows:
         """Return (D+1) x classes, of the taught samples that are `known`."""
         y = self.taught.y[known]
-        each = np.bincount(y)[y] ** -EVENED
-        weighed = self.own[known] * (each / each.mean()).astype(np.float32)[:, None]
+        weighed = self.own[known] * evened(y).astype(np.float32)[:, None]
         penalty = np.full(weighed.shape[1], PENALTY, np.float32)
         penalty[-1] = 1e-6  # next to none for the means
         own = weighed.T @ self.own[known] + np.diag(penalty)
@@ -315,7 +320,7 @@ class SelfTraining:
         weights: Rows = np.linalg.solve(own, said)
         inverse = np.linalg.inv(own + self.products)
         for _ in range(ROUNDS):
-            thought = softmax(self.others @ weights / CAUTIOUS)
+            thought = softmax(self.others @ weights / CAUTIOUS).astype(np.float32, copy=False)
             weights = inverse @ (said + WAITING * (self.others.T @ thought))
         return weights
 

@@ -108,7 +108,7 @@ class CardFacts:
     @property
     def notes(self) -> list[str]:
         """What a person has to know before using the export, as sentences."""
-        return [*_of_metadata(self), *_of_undecided(self), *_of_yolo(self)]
+        return [*_of_metadata(self), *_of_undecided(self), *_of_empty_splits(self)]
 
     @property
     def known_licences(self) -> set[str]:
@@ -152,7 +152,7 @@ def _of_undecided(facts: CardFacts) -> Iterator[str]:
         yield f"{count(number, 'picture')} {has} a face that nobody has decided on: {what}"
 
 
-def _of_yolo(facts: CardFacts) -> Iterator[str]:
+def _of_empty_splits(facts: CardFacts) -> Iterator[str]:
     for split in facts.options.form.cannot_do_without:
         if not facts.splits[split]:
             yield f"nothing is in {split}, and what reads {facts.options.format} needs it"

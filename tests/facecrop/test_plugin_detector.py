@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facecrop.detectors.tiling import FloatBox, RawFace
 from facecrop.plugin_detector import PluginDetector
 from gleanset.errors import MissingComponent, Unreadable
 from gleanset.records import Box, Face, Landmark
@@ -45,6 +46,7 @@ def test_faces_are_passed_on() -> None:
     [
         (None, "TypeError: 'NoneType' object is not iterable"),
         ([1], "ValidationError: Expected `object`, got `int`"),
+        ([RawFace(FloatBox(0, 0, 9, 9), 1)], "ValidationError: Expected `object`, got `array`"),
         ([Face("other", BOX, 1)], "ValueError: it gives faces of 'other'"),
         ([Face("mine", Box(300, 0, 21, 9), 1)], "ValueError: (300, 0, 21, 9) is no box within"),
         ([Face("mine", Box(-1, 0, 21, 9), 1)], "ValueError: (-1, 0, 21, 9) is no box within"),
