@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from gleanset.db.rows import clean
 from gleanset.errors import UsageError
-from gleanset.files.names import SPLITS
+from gleanset.files.names import SPLIT_FOLDERS
 from gleanset.records import Origin
 
 FOLDER = "folder"
@@ -92,7 +92,7 @@ class FileGroups:
             return None
         if self._by.pattern is not None:
             return self._named.get(name)
-        below = inside[1:] if inside and inside[0].lower() in SPLITS else inside
+        below = inside[1:] if inside and inside[0].lower() in SPLIT_FOLDERS else inside
         told = len(below) > level if level is not None else bool(below or not inside)
         return _tidy(folder) if told else None
 

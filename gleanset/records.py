@@ -189,6 +189,10 @@ class FollowedFace:
     crop: FaceCrop | None
 
 
+SPLITS = ("train", "val", "test")
+"""What a model learns from, is chosen by and is judged by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What gets a label: a region of an image, or the whole of it.

@@ -31,6 +31,7 @@ from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.store import PictureFile
 from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
 from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode
+from gleanset.records import SPLITS
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import CandidateSearch, batch_of, columns_of, negatives_of
@@ -266,8 +267,7 @@ def _pair(a: int, b: int) -> tuple[int, int]:
 
 
 def _rank(split: str) -> tuple[int, str]:
-    order = ("train", "val", "test")
-    return (order.index(split) if split in order else len(order)), split
+    return (SPLITS.index(split) if split in SPLITS else len(SPLITS)), split
 
 
 def write_leak_sheet(path: Path, leaks: Sequence[Leak]) -> int:

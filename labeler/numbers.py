@@ -12,12 +12,11 @@ from gleanset import Dataset
 from gleanset.config import read_toml
 from gleanset.db.proposals import proposed_by_tenths
 from gleanset.db.statistics import Statistics
+from gleanset.records import SPLITS
 from gleanset.settings import FILE, Settings, write_settings
 from labeler.sorting.checks import Checks, ErrorRate
 from labeler.sorting.page_layout import TENTHS
 from labeler.sorting.session import SortingSession
-
-PARTS = ("train", "val", "test")
 
 
 class Numbers(NamedTuple):
@@ -40,7 +39,7 @@ def numbers_of(session: SortingSession) -> Numbers:
     for label, by_split in Statistics(dataset.db).labelled().items():
         del by_split[""]
         if by_split:
-            kept[label] = dict.fromkeys(PARTS, 0) | by_split
+            kept[label] = dict.fromkeys(SPLITS, 0) | by_split
     tenths = proposed_by_tenths(dataset.db)
     proposed = {
         dataset.classes.name_of(row): tuple(counts.get(tenth, 0) for tenth in range(TENTHS))

@@ -19,6 +19,7 @@ from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
 from gleanset.errors import GleansetError
+from gleanset.records import SPLITS
 from webapp.exports import FILE
 from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
@@ -70,10 +71,7 @@ def _classes(names: tuple[str, ...], metrics: RunFigures | None) -> list[Told]:
         split: {one.name: one.support for one in figures.classes}
         for split, figures in (metrics.splits.items() if metrics else ())
     }
-    return [
-        {"name": name, **{s: support.get(s, {}).get(name) for s in ("train", "val", "test")}}
-        for name in names
-    ]
+    return [{"name": name, **{s: support.get(s, {}).get(name) for s in SPLITS}} for name in names]
 
 
 def _measured(metrics: RunFigures | None) -> Told | None:

@@ -18,10 +18,8 @@ from gleanset import Dataset
 from gleanset.db.journal import unseen_labels
 from gleanset.db.samples import AS_IT_IS, Balances, SampleWeight
 from gleanset.errors import InputUnusable
-from gleanset.records import Sample
+from gleanset.records import SPLITS, Sample
 from gleanset.work.progress import Progress
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from baseline.data.runs import (
     new_run_id,
     run_folder,
 )
-from baseline.data.samples import SPLITS, find_examples, prior_shift
+from baseline.data.samples import find_examples, prior_shift
 from baseline.judge.answers import BLIND, load_decision_rule, save_decision_rule
 from baseline.judge.curve import save_curve
 from baseline.judge.familiarity import save_feature_scale
@@ -50,6 +50,7 @@ from gleanset import Dataset
 from gleanset.db.faces import crop_methods
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, duration
+from gleanset.records import SPLITS
 from gleanset.work.progress import Progress
 
 CHECKPOINT = "checkpoint"

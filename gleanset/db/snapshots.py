@@ -17,7 +17,7 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import clean, dump, load, now, record_of, values_of
 from gleanset.db.samples import newest_plan
 from gleanset.errors import UsageError
-from gleanset.records import Snapshot
+from gleanset.records import SPLITS, Snapshot
 
 NOW = "now"
 """What the present state is called where a snapshot may be named."""
@@ -191,7 +191,7 @@ class Snapshots:
             "rejected": "SELECT count(*) FROM sample WHERE status='rejected'",
             "classes": "SELECT count(*) FROM class WHERE merged_into IS NULL",
         }
-        for split in ("train", "val", "test"):
+        for split in SPLITS:
             counts[split] = (
                 f"SELECT count(*) FROM sample WHERE split='{split}' AND status='labelled' AND kept"
             )

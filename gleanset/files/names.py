@@ -150,7 +150,7 @@ def folder_names(labels: Iterable[str]) -> dict[str, str]:
     return folders
 
 
-SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
+SPLIT_FOLDERS = frozenset({"train", "val", "valid", "validation", "test"})
 LEVEL_HELP = (
     "Which folder names the class, counted from the outermost, with train|val|test not counted."
 )
@@ -162,7 +162,7 @@ def class_folder(folders: Sequence[str], level: int = 1) -> str | None:
     `folders` lead from the folder that was named down to the picture. A first one that is called as
     a split is does not count.
     """
-    inner = folders[1:] if folders and folders[0].lower() in SPLITS else folders
+    inner = folders[1:] if folders and folders[0].lower() in SPLIT_FOLDERS else folders
     return inner[level - 1] if len(inner) >= level else None
 
 

@@ -15,10 +15,11 @@ from gleanset.db.faces import CropMethod, crop_methods
 from gleanset.db.journal import MODEL, PERSON, VISITOR, giver_of, label_provenances
 from gleanset.db.samples import Balances
 from gleanset.html.words import count
+from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.plan import ALL
-from labeler.export.rows import SPLITS, feature_lines
+from labeler.export.rows import feature_lines
 from labeler.export.ways import UNCHANGED
 
 UNKNOWN = "unknown"

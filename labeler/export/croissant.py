@@ -15,6 +15,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.files.shards import ENDINGS
 from gleanset.files.store import sha256_of_file
+from gleanset.records import SPLITS
 from labeler.export.card import (
     CardFacts,
     annotation_lines,
@@ -23,7 +24,7 @@ from labeler.export.card import (
     limit_lines,
     processing_lines,
 )
-from labeler.export.rows import LICENCES, SPLITS, write_text
+from labeler.export.rows import LICENCES, write_text
 
 CROISSANT = "croissant.json"
 _PARQUET = "application/x-parquet"

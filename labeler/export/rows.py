@@ -10,9 +10,9 @@ from pathlib import Path
 
 from gleanset.files.parquet import Column
 from gleanset.files.shards import dtype_of
+from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
 
-SPLITS = ("train", "val", "test")
 LICENCES = "LICENSES.csv"
 LICENCE = (
     "sha256",

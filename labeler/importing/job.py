@@ -15,7 +15,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
-from gleanset.files.names import SPLITS
+from gleanset.files.names import SPLIT_FOLDERS
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter, within
 from gleanset.images.decode import decode
@@ -144,7 +144,8 @@ def _check_of_ours(path: Path, request: ImportRequest) -> None:
 def _split_folders(pictures: Iterable[LabelledPicture]) -> dict[str, int]:
     """Return how many pictures lie in each folder that is called as a split is."""
     outermost = (str(one.original_path).partition("/")[0] for one in pictures)
-    return dict(sorted(Counter(name for name in outermost if name.lower() in SPLITS).items()))
+    splits = (name for name in outermost if name.lower() in SPLIT_FOLDERS)
+    return dict(sorted(Counter(splits).items()))
 
 
 def _as_told(

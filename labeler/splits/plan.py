@@ -18,9 +18,10 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PERSON, UNSEEN, giver_of, label_provenances
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import MomentSizes, PartTable, allocate, one_per_moment_first, seeded
-from labeler.splits.split_spec import SPARE, SPLITS, SplitSpec
+from labeler.splits.split_spec import SPARE, SplitSpec
 
 
 class TrainSample(NamedTuple):

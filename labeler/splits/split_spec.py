@@ -11,6 +11,7 @@ from math import gcd, lcm
 from typing import Any
 
 from gleanset.errors import UsageError
+from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from gleanset.terminal import room, table
 
@@ -41,7 +42,6 @@ def _more(number: int) -> list[str]:
     return [f"and {number - SHOWN} more: see --json"] if number > SHOWN else []
 
 
-SPLITS = ("train", "val", "test")
 REST = "rest"
 # The part of a sample that a split by counts has no room for.
 SPARE = "spare"

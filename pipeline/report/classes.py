@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from gleanset import Dataset
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count
-from gleanset.records import Sample
+from gleanset.records import SPLITS, Sample
 from labeler.acceptance import AcceptancePlan, plan_hints
 from pipeline.report.origins import QUEUE
 
-SPLITS = ("train", "val", "test")
 STRIP = 8
 GROUPS = 12
 GROUP_PICTURES = 6

@@ -19,7 +19,8 @@ from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import as_bytes, templates
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import count, number, percent
-from pipeline.report.classes import FEW, SPLITS, ClassesSection, SamplePreview, gather_classes
+from gleanset.records import SPLITS
+from pipeline.report.classes import FEW, ClassesSection, SamplePreview, gather_classes
 from pipeline.report.commands import CommandStep, command_steps
 from pipeline.report.origins import LeftOut, OriginsSection, origins, rejections
 from pipeline.report.training import TrainingSection, gather_training

@@ -14,7 +14,8 @@ from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import duration, figure, number, percent
-from pipeline.report.classes import SPLITS, ClassesSection
+from gleanset.records import SPLITS
+from pipeline.report.classes import ClassesSection
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, plugin_names
+from gleanset.records import SPLITS
 from labeler.export.formats.base import ENDING, ExportFormat, Pictures
 from labeler.export.formats.captions import CAPTIONS, CAPTIONS_WHOLE
 from labeler.export.formats.class_folders import CSV, IMAGEFOLDER
@@ -18,7 +19,6 @@ from labeler.export.formats.coco import COCO
 from labeler.export.formats.huggingface import HUGGINGFACE, PARQUET
 from labeler.export.formats.ultralytics import YOLO_CLASSIFY, YOLO_DETECT
 from labeler.export.formats.webdataset import WEBDATASET
-from labeler.export.rows import SPLITS
 
 FORMS: dict[str, ExportFormat] = {
     "imagefolder": IMAGEFOLDER,

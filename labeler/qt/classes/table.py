@@ -18,7 +18,8 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset.db.sorting import ClassCount
-from labeler.numbers import PARTS, Numbers
+from gleanset.records import SPLITS
+from labeler.numbers import Numbers
 from labeler.qt.theme import focus_ring, trough
 from labeler.qt.translations import tr
 from labeler.splits.plan import SplitPlan
@@ -95,7 +96,7 @@ def columns() -> tuple[ClassColumn, ...]:
         ClassColumn(tr("Labelled"), lambda of: f"{of.row.count:,}"),
         ClassColumn(tr("Progress"), ClassNumbers.progress),
         ClassColumn(tr("Errors"), ClassNumbers.errors),
-        *(ClassColumn(part, partial(ClassNumbers.within, part=part)) for part in PARTS),
+        *(ClassColumn(part, partial(ClassNumbers.within, part=part)) for part in SPLITS),
         ClassColumn(tr("Off by"), ClassNumbers.off_by),
     )
 

@@ -20,12 +20,13 @@ from PySide6.QtWidgets import (
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
+from gleanset.records import SPLITS
 from gleanset.work.progress import Progress
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.formats import format_names
 from labeler.export.job import export
 from labeler.export.options import NAMES, ExportOptions
-from labeler.numbers import PARTS, Numbers, numbers_of, pace, set_target
+from labeler.numbers import Numbers, numbers_of, pace, set_target
 from labeler.qt.classes.table import ClassTable
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import singular
@@ -314,8 +315,8 @@ class NumbersView(LabelerView):
             self.split_text.setText(self._plan_words(plan))
 
     def _plan_words(self, plan: SplitPlan) -> str:
-        totals = {part: sum(row[part] for row in plan.table.values()) for part in PARTS}
-        shares = " : ".join(f"{totals[part]:,}" for part in PARTS)
+        totals = {part: sum(row[part] for row in plan.table.values()) for part in SPLITS}
+        shares = " : ".join(f"{totals[part]:,}" for part in SPLITS)
         lines = [
             self.tr("train : val : test would be {shares}").format(shares=shares),
             self.tr("{moments} moments stay whole, the largest has {largest}").format(

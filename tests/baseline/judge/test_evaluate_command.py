@@ -14,7 +14,7 @@ import pytest
 from judged_runs import fill, write_figures
 from tools_for_tests import run_here
 
-from baseline.data.samples import SPLITS, find_examples, load_arrays
+from baseline.data.samples import find_examples, load_arrays
 from baseline.judge.answers import (
     DecisionRule,
     load_decision_rule,
@@ -31,6 +31,7 @@ from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
+from gleanset.records import SPLITS
 
 CLASSES = ("cat", "owl", "狐")
 TINY = {

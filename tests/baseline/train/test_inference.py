@@ -14,7 +14,7 @@ import baseline
 from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.runs import run_folder
-from baseline.data.samples import SPLITS, find_examples
+from baseline.data.samples import find_examples
 from baseline.features.graph_backbone import GraphExtractor
 from baseline.judge.answers import load_decision_rule, rule_scores
 from baseline.judge.outputs import softmax
@@ -27,6 +27,7 @@ from baseline.train.storage import load_model
 from baseline.train.sweep import sweep
 from baseline.train.train_run import train_run
 from gleanset import Dataset
+from gleanset.records import SPLITS
 
 TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none"}
 FROZEN = {
