@@ -11,7 +11,7 @@ import numpy as np
 
 from baseline.features.backbone import Array, FeaturePart, NetworkLayer, PictureShape
 from baseline.features.backbone_names import COLOURS
-from baseline.features.graph_backbone import GraphBackbone
+from baseline.features.graph_backbone import GraphBackbone, area_averaged, integers
 from curation.likeness import colour_layout as formula
 
 if TYPE_CHECKING:
@@ -42,11 +42,9 @@ class ColourBackbone(GraphBackbone):
     def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
         """Add its operators; return the value of the layouts."""
         graph.scope = SCOPE
-        sides = formula.area_weights(shape.size)
-        small = graph.add("MatMul", graph.add("MatMul", sides, pictures), sides.T)
-        coloured = graph.add("Expand", small, _whole(1, 3, 1, 1))
-        lab = _lab(graph, graph.add("Reshape", coloured, _whole(0, 3, -1)))
-        common = graph.add("ReduceMean", lab, _whole(2), keepdims=1)
+        coloured = area_averaged(graph, pictures, formula.area_weights(shape.size))
+        lab = _lab(graph, graph.add("Reshape", coloured, integers(0, 3, -1)))
+        common = graph.add("ReduceMean", lab, integers(2), keepdims=1)
         usual = _floats((formula.USUAL_LIGHTNESS, 0, 0))[:, None]
         tint = graph.add("Mul", graph.add("Sub", common, usual), _floats(formula.EVENED))
         even = graph.add("Sub", lab, tint)
@@ -56,10 +54,6 @@ class ColourBackbone(GraphBackbone):
         shares = graph.add("MatMul", formula.cell_weights(), colours)
         roots = graph.add("Sqrt", graph.add("Add", shares, _floats(formula.FLOOR)))
         return graph.add("Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1)
-
-
-def _whole(*numbers: int) -> Array:
-    return np.array(numbers, np.int64)
 
 
 def _floats(numbers: object) -> Array:
@@ -87,18 +81,18 @@ def _soft_bins(
     graph: GraphBuilder, lab: str, axis: int, ends: tuple[float, float], count: int
 ) -> str:
     """Add how much each value of an axis counts for `count` centres: N x pixels x count."""
-    values = graph.add("Gather", lab, _whole(axis)[0], axis=1)
+    values = graph.add("Gather", lab, integers(axis)[0], axis=1)
     low, high = ends
     shifted = graph.add("Sub", values, _floats(low))
     scaled = graph.add("Mul", shifted, _floats((count - 1) / (high - low)))
     at = graph.add("Clip", scaled, _floats(0), _floats(count - 1))
-    apart = graph.add("Sub", graph.add("Unsqueeze", at, _whole(-1)), _floats(range(count)))
+    apart = graph.add("Sub", graph.add("Unsqueeze", at, integers(-1)), _floats(range(count)))
     return graph.add("Relu", graph.add("Sub", _floats(1), graph.add("Abs", apart)))
 
 
 def _products(graph: GraphBuilder, first: str, second: str) -> str:
     """Add the products of all pairs: N x pixels x (a times b)."""
     one, other = (
-        graph.add("Unsqueeze", value, _whole(axis)) for value, axis in ((first, 3), (second, 2))
+        graph.add("Unsqueeze", value, integers(axis)) for value, axis in ((first, 3), (second, 2))
     )
-    return graph.add("Reshape", graph.add("Mul", one, other), _whole(0, 0, -1))
+    return graph.add("Reshape", graph.add("Mul", one, other), integers(0, 0, -1))

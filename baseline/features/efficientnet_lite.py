@@ -21,7 +21,7 @@ from baseline.features.backbone import (
     Shapes,
     State,
 )
-from baseline.features.graph_backbone import NORM, GraphBackbone
+from baseline.features.graph_backbone import NORM, GraphBackbone, integers
 
 if TYPE_CHECKING:
     from baseline.features.graph_builder import GraphBuilder
@@ -37,7 +37,7 @@ EPSILON = 1e-3
 """Of batch norms, as TensorFlow has it."""
 
 
-SIDES = np.array([2, 3], np.int64)
+SIDES = integers(2, 3)
 SIX = np.array(0, np.float32), np.array(6, np.float32)
 """Bounds of ReLU6."""
 

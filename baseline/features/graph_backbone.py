@@ -104,6 +104,17 @@ def as_floats(pictures: Array) -> FeatureArray:
     return pictures.astype(np.float32, copy=False)
 
 
+def integers(*numbers: int) -> Array:
+    """Return numbers as operators take places, sides and shapes."""
+    return np.array(numbers, np.int64)
+
+
+def area_averaged(graph: GraphBuilder, pictures: str, sides: Array) -> str:
+    """Add pictures averaged by area, in three colours; `sides` are of `area_weights`."""
+    small = graph.add("MatMul", graph.add("MatMul", sides, pictures), sides.T)
+    return graph.add("Expand", small, integers(1, 3, 1, 1))
+
+
 def no_numbers() -> InputUnusable:
     """Return the error where features are no numbers."""
     return InputUnusable(

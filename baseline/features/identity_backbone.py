@@ -12,7 +12,7 @@ import numpy as np
 
 from baseline.features.backbone import Array, FeaturePart, NetworkLayer, PictureShape
 from baseline.features.backbone_names import FACES
-from baseline.features.graph_backbone import GraphBackbone
+from baseline.features.graph_backbone import GraphBackbone, area_averaged, integers
 from curation.likeness import identity
 from curation.likeness.colour_layout import area_weights
 from gleanset.files.store import sha256_of
@@ -75,21 +75,16 @@ class IdentityBackbone(GraphBackbone):
 
         graph.scope = f"{SCOPE}/taken"
         sides = area_weights(shape.size) * np.float32(255**0.5)
-        small = graph.add("MatMul", graph.add("MatMul", sides, pictures), sides.T)
-        upright = graph.add("Expand", small, _whole(1, 3, 1, 1))
-        ends = (_whole(-1), _whole(np.iinfo(np.int64).min), _whole(3), _whole(-1))
+        upright = area_averaged(graph, pictures, sides)
+        ends = (integers(-1), integers(np.iinfo(np.int64).min), integers(3), integers(-1))
         both = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
         graph.scope = SCOPE
         vectors = graph.embed(onnx.load_model_from_string(self._data), both)
-        paired = graph.add("Reshape", vectors, _whole(2, -1, self.width))
-        total = graph.add("ReduceSum", _unit(graph, paired), _whole(0), keepdims=0)
+        paired = graph.add("Reshape", vectors, integers(2, -1, self.width))
+        total = graph.add("ReduceSum", _unit(graph, paired), integers(0), keepdims=0)
         return _unit(graph, total)
 
 
-def _whole(*numbers: int) -> Array:
-    return np.array(numbers, np.int64)
-
-
 def _unit(graph: GraphBuilder, rows: str) -> str:
-    length = graph.add("ReduceL2", rows, _whole(-1), keepdims=1)
+    length = graph.add("ReduceL2", rows, integers(-1), keepdims=1)
     return graph.add("Div", rows, graph.add("Max", length, np.array(1e-6, np.float32)))

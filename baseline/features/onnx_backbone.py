@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.features.backbone import FeaturePart, NetworkLayer, PictureShape
-from baseline.features.graph_backbone import GraphBackbone
+from baseline.features.graph_backbone import GraphBackbone, integers
 from baseline.features.onnx_graph import EmbeddingGraph
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ class OnnxBackbone(GraphBackbone):
     def _as_taken(self, graph: GraphBuilder, value: str, shape: PictureShape) -> str:
         side, details = self.graph.side, self.graph.spec.details
         if shape.channels == 1:
-            value = graph.add("Expand", value, np.array([1, 3, 1, 1], np.int64))
+            value = graph.add("Expand", value, integers(1, 3, 1, 1))
         if side and side != (shape.size, shape.size):
             rows, columns = (bilinear_weights(shape.size, new) for new in side)
             value = graph.add("MatMul", graph.add("MatMul", rows, value), columns.T)
         if details.colours == "bgr":
-            value = graph.add("Gather", value, np.array([2, 1, 0], np.int64), axis=1)
+            value = graph.add("Gather", value, integers(2, 1, 0), axis=1)
         value = graph.add("Mul", value, np.array(self.graph.range, np.float32))
         for kind, numbers in (("Sub", details.mean), ("Div", details.std)):
             if numbers:
