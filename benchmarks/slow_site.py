@@ -14,7 +14,6 @@ import zlib
 from collections import Counter
 from contextlib import suppress
 from queue import Queue
-from types import TracebackType
 
 import numpy as np
 from PIL import Image
@@ -150,11 +149,6 @@ class SlowSite:
     def __enter__(self) -> SlowSite:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.join()

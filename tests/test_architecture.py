@@ -67,16 +67,16 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_552,
+    "gleanset and curation": 19_544,
     "harvest": 15_309,
     "facecrop": 3_504,
-    "labeler": 27_253,
-    "labeler/qt": 12_850,
-    "baseline": 17_909,
-    "pipeline": 5_422,
-    "webapp": 4_181,
-    "tests": 63_632,
-    "benchmarks and tools": 11_475,
+    "labeler": 27_242,
+    "labeler/qt": 12_836,
+    "baseline": 17_902,
+    "pipeline": 5_417,
+    "webapp": 4_179,
+    "tests": 63_620,
+    "benchmarks and tools": 11_469,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from baseline.judge.run_figures import EpochReport
@@ -48,14 +47,9 @@ class RunLogger(TrainingCallback):
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
-            self.write(f"ended by {kind.__name__ if kind else ''}: {error}")
+            self.write(f"ended by {type(error).__name__}: {error}")
         self._bar.close()
         # After Ctrl-C its thread may be gone, and closing it would wait for that for ever.
         if self._events is not None and error is None:

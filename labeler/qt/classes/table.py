@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QStyleOptionViewItem,
     QTreeWidget,
     QTreeWidgetItem,
-    QWidget,
 )
 
 from gleanset.db.sorting import ClassCount
@@ -107,8 +106,8 @@ class ClassTable(QTreeWidget):
     It is a tree without branches: a table view has a corner that screen readers find no name for.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._columns = columns()
         self.setHeaderLabels([column.title for column in self._columns])
         self._bar = BarDelegate(self)

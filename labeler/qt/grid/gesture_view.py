@@ -20,7 +20,7 @@ from PySide6.QtGui import (
     QKeySequence,
     QMouseEvent,
 )
-from PySide6.QtWidgets import QAbstractItemView, QWidget
+from PySide6.QtWidgets import QAbstractItemView
 
 from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.drag import TileDrag
@@ -107,15 +107,9 @@ class GestureView(TileView):
     page_key = Signal(str)
     menu_asked = Signal(list, QPoint)
 
-    def __init__(
-        self,
-        model: TileModel,
-        thumbs: ThumbnailLoader,
-        worker: SessionWorker,
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
         self.codes = ClassKeyReader(worker)
-        super().__init__(model, thumbs, parent)
+        super().__init__(model, thumbs)
         self.worker = worker
         self.composing = self.held_point = False
         self.held = ""

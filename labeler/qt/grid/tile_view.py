@@ -18,7 +18,7 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import QFocusEvent, QPainter, QPaintEvent, QRegion, QResizeEvent, QWheelEvent
-from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView
 
 from labeler.qt.grid.layout import GAP, HEADING, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
@@ -85,10 +85,8 @@ class TileView(RangeSelection):
     arranged = Signal()
     side_changed = Signal(int)
 
-    def __init__(
-        self, model: TileModel, thumbs: ThumbnailLoader, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, model: TileModel, thumbs: ThumbnailLoader) -> None:
+        super().__init__()
         self.side = USUAL
         self.point = -1
         self._grid = GridLayout((), 1, self.side)

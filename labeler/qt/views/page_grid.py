@@ -16,7 +16,6 @@ from PySide6.QtGui import (
     QInputMethodEvent,
     QKeyEvent,
 )
-from PySide6.QtWidgets import QWidget
 
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
@@ -64,14 +63,8 @@ class PageGrid(GestureView):
     lit = range(0)
     """The group that a drop goes to."""
 
-    def __init__(
-        self,
-        model: TileModel,
-        thumbs: ThumbnailLoader,
-        worker: SessionWorker,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(model, thumbs, worker, parent)
+    def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
+        super().__init__(model, thumbs, worker)
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
 

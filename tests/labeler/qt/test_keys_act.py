@@ -10,6 +10,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
+from walker import KEYS
 from web_claims import Told, add_reports
 
 from labeler.qt.views.class_pages import ClassPagesView
@@ -18,21 +19,6 @@ from labeler.qt.window import LabelerWindow
 Key, Button = Qt.Key, Qt.MouseButton
 PRINTABLE = "abcdefghijklmnopqrstuvwxyz1234567890/?,.;'[]-="
 FUNCTION = [Key(Key.Key_F1 + number) for number in range(12)]
-OTHERS = [
-    Key.Key_Return,
-    Key.Key_Space,
-    Key.Key_Escape,
-    Key.Key_Delete,
-    Key.Key_Backspace,
-    Key.Key_PageUp,
-    Key.Key_PageDown,
-    Key.Key_Home,
-    Key.Key_End,
-    Key.Key_Left,
-    Key.Key_Right,
-    Key.Key_Up,
-    Key.Key_Down,
-]
 
 
 def press(window: LabelerWindow, *keys: Qt.Key | str) -> None:
@@ -222,7 +208,7 @@ def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> 
     settle(window)
     told: list[str] = []
     window.worker.message.connect(lambda text, bad: told.append(text))
-    for key in (*PRINTABLE, *FUNCTION, *OTHERS):
+    for key in (*PRINTABLE, *FUNCTION, Key.Key_Backspace, *KEYS):
         window.sheet.hide()
         window.show_view(name)
         window.view.take_focus()
