@@ -30,7 +30,7 @@ FEWEST_LATER = 7
 """The same once somebody is named: what is alike in smaller groups is sorted by proposals."""
 SURELY = 0.9
 """Who is proposed so surely is not asked about, whatever group it is in."""
-LARGEST = 20
+LARGEST = 40
 HEADING = 4
 """A group takes the room of so many tiles besides its own: its heading, the end of its line."""
 MOST, MOST_DECIDED = 800, 400
