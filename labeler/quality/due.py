@@ -12,7 +12,7 @@ from gleanset.db.quality import QualityMeasures
 from gleanset.db.sample_places import SampleRegion
 from labeler.sample_pixels import SampleFile, sample_file
 
-VERSION = 4
+VERSION = 5
 """Counted up with any change of a measure: then all samples are measured again."""
 
 

@@ -23,8 +23,8 @@ from labeler.sorting.proposals import ClassProposal
 TENTHS = 10
 SECONDS = 2.0
 NEARLY = 0.4
-"""Descriptors (`uncentred`) at most so far apart: .73 of the pairs of a drawn track are, and one in
-1,400 pairs of two people, twins mostly."""
+"""Descriptors (`uncentred`) at most so far apart: .72 of the pairs of a drawn track are, and one in
+1,900 pairs of two people, twins mostly."""
 
 
 def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> list[list[int]]:

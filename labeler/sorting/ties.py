@@ -32,7 +32,7 @@ FEWEST, SETTLED = 2, 0.9
 """A question is about so many tiles at least, and not asked where it is so sure."""
 CONFUSED = 1 / 3
 """What is less likely the same comes after all that somebody could confuse, however much it is."""
-ALIKE_SLOPE, ALIKE_HALF = 4.7, 0.59
+ALIKE_SLOPE, ALIKE_HALF = 8.0, 0.45
 """How likely two groups are one person, by how much they are alike beside how much each is within
 itself: a logistic curve, drawn through the groups of two sets (docs/experiments.md)."""
 

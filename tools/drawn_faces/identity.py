@@ -1,13 +1,14 @@
 """Train the network that tells drawn people apart, on people who do not exist.
 
-    python tools/drawn_faces/identity.py --people DIR [--people DIR] --work DIR
-        --out curation/likeness/identity.onnx [--epochs 8] [--threads 2]
+    python tools/drawn_faces/identity.py --people DIR --work DIR --out identity.onnx
+        [--steps 8700] [--batch 960] [--classes 200000] [--device cuda] [--threads 2]
 
-Everybody in the folders (`portraits.py`) is a class; cosines are learnt with an additive margin
-(Wang et al., "CosFace: large margin cosine loss for deep face recognition", 2018). `WORK/last.pt`
-is written every few hundred steps, and what was stopped goes on from it. What is shipped is the
-running mean of the weights, with batch norms merged and 16 bits a weight. The last hundred people
-learn nothing: how often the nearest picture is of the same one is printed.
+Everybody in the folder (`portraits.py`) is a class; cosines are learnt with an additive margin
+(Wang et al., "CosFace: large margin cosine loss for deep face recognition", 2018). It may begin
+while people are still being drawn: of `--classes` those are learnt who are there by then.
+`WORK/last.pt` is written every few hundred steps, and what was stopped goes on from it. What is
+shipped is the running mean of the weights, with batch norms merged and 16 bits a weight. The
+people of the first part learn nothing: how often the nearest picture is of the same one is printed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,26 +24,29 @@ import numpy as np
 import onnx
 import torch
 from export import halved
+from portraits import PART
 from pytorch_metric_learning.losses import CosFaceLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
 from curation.likeness.colour_layout import SIDE
 
-WIDTHS = (24, 48, 96, 160)
+WIDTHS = (32, 64, 128, 192)
 NUMBERS = 128
-BATCH = 160
-RATE, CENTRES = 2e-3, 5
+RATE, CENTRES = 3e-3, 5
 """The highest learning rate, and how many times as fast the middles of people move."""
-MARGIN, GROWS = 0.25, 0.3
+MARGIN, GROWS = 0.35, 0.3
 """Of the cosine. It grows from nothing in so much of the training, and so does what is done to
 pictures: with all of it from the start nothing is learnt."""
-SCALE = 20.0
+SCALE = 32.0
 WARM_UP = 300
 DECAY = 0.995
-HELD_OUT = 100
-SMALLEST, SMALLEST_FIRST = 48, 64
-"""Pixels of a picture of 80 that are looked at, at least, in the end and at the beginning."""
+TOGETHER = 160
+"""Pictures of a batch that have something laid over them, and are made coarse, alike."""
+SMALLEST, SMALLEST_FIRST = 0.6, 0.8
+"""How much of a side of a picture is looked at, at least, in the end and at the beginning."""
+KEPT = 200
+"""Steps after which all is saved, and people drawn meanwhile are taken in."""
 
 
 class Residual(nn.Module):
@@ -82,36 +86,65 @@ class IdentityNet(nn.Module):
 
 
 class Drawings:
-    """Pictures of people: rows x 80 x 80 x 3, and the number of the person on each."""
+    """Pictures of people: parts of people x each x 80 x 80 x 3, read as they are needed."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        parts = [np.load(path) for folder in folders for path in sorted(folder.glob("part-*.npy"))]
-        self.pictures = np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts])
-        each = np.concatenate([np.full(len(part), part.shape[1]) for part in parts])
-        self.people = np.repeat(np.arange(len(each)), each)
-        self.learnt = len(each) - HELD_OUT
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parts: dict[int, np.ndarray] = {}
+        self.take_in()
 
-    def batch(self, dice: np.random.Generator, worn: float) -> tuple[Tensor, Tensor]:
-        """Return some of those that are learnt from, as they might have been cut and kept.
+    def take_in(self) -> None:
+        """Take in the parts that were drawn meanwhile."""
+        for path in sorted(self._folder.glob("part-*.npy")):
+            if (number := int(path.stem[5:])) not in self._parts:
+                self._parts[number] = np.load(path, mmap_mode="r").view(np.ndarray)
+
+    @property
+    def people(self) -> int:
+        """How many there are, those held out included."""
+        return (max(self._parts) + 1) * PART
+
+    def batch(
+        self, dice: np.random.Generator, worn: float, count: int, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Return `count` that are learnt from, as they might have been cut and kept, and who it is.
 
         `worn` (0 to 1) says how hard they are.
         """
-        rows = dice.integers(0, int((self.people < self.learnt).sum()), BATCH)
-        whole = self.pictures.shape[1]
-        least = round(SMALLEST_FIRST + (SMALLEST - SMALLEST_FIRST) * worn)
-        side = int(dice.integers(least, whole + 1))
-        top, left = dice.integers(0, whole - side + 1, 2).tolist()
-        cut = self.pictures[rows, top : top + side, left : left + side]
-        pictures = _fitted(torch.from_numpy(cut).permute(0, 3, 1, 2).float())
-        flipped = torch.from_numpy(dice.random(BATCH) < 0.5)
-        pictures[flipped] = pictures[flipped].flip(3)
-        return _worn(pictures, dice, worn), torch.from_numpy(self.people[rows])
+        parts = dice.choice([number for number in self._parts if number], count)
+        rows, which = dice.integers(0, PART, count), dice.random(count)
+        seen = [self._parts[part][row] for part, row in zip(parts, rows, strict=True)]
+        pictures = [each[int(share * len(each))] for each, share in zip(seen, which, strict=True)]
+        whole = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float()
+        some = [_worn(_seen(each, dice, worn), dice, worn) for each in whole.split(TOGETHER)]
+        together = torch.cat(some).contiguous(memory_format=torch.channels_last)
+        return together, torch.from_numpy(parts * PART + rows).to(device)
 
     def held_out(self) -> tuple[Tensor, np.ndarray]:
         """Return the pictures of those who are not learnt from, and who they are."""
-        rows = self.people >= self.learnt
-        pictures = torch.from_numpy(self.pictures[rows]).permute(0, 3, 1, 2).float()
-        return _fitted(pictures), self.people[rows]
+        first = self._parts[0]
+        pictures = torch.from_numpy(first.reshape(-1, *first.shape[2:])).permute(0, 3, 1, 2).float()
+        return _fitted(pictures), np.repeat(np.arange(PART), first.shape[1])
+
+
+def _seen(whole: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
+    """Return what of each picture is looked at: a part of it, turned, leant or mirrored."""
+    count = len(whole)
+    least = SMALLEST_FIRST + (SMALLEST - SMALLEST_FIRST) * worn
+    sides = dice.uniform(least, 1, (count, 1, 1)) * np.exp(
+        dice.normal(0, 0.05 * worn, (count, 2, 1))
+    )
+    sides = np.minimum(1, sides)
+    middle = dice.uniform(-1, 1, (count, 2, 1)) * (1 - sides)
+    turn, lean = dice.normal(0, 0.12 * worn, count), dice.normal(0, 0.06 * worn, count)
+    way = np.where(dice.random(count) < 0.5, -1.0, 1.0)
+    rows = (way * np.cos(turn), lean - np.sin(turn)), (way * np.sin(turn), np.cos(turn))
+    turned = np.stack([np.stack(row, 1) for row in rows], 1) * sides
+    maps = torch.from_numpy(np.concatenate([turned, middle], 2).astype(np.float32))
+    grid = functional.affine_grid(
+        maps.to(whole.device), [count, 3, SIDE, SIDE], align_corners=False
+    )
+    return functional.grid_sample(whole, grid, padding_mode="border", align_corners=False)
 
 
 def _fitted(pictures: Tensor) -> Tensor:
@@ -124,7 +157,7 @@ def _worn(pictures: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
 
     def each(mean: float, spread: float, channels: int = 1) -> Tensor:
         values = dice.normal(mean, spread * worn, (len(pictures), channels, 1, 1))
-        return torch.from_numpy(values.astype(np.float32))
+        return torch.from_numpy(values.astype(np.float32)).to(pictures.device)
 
     pictures = (pictures - 128) * each(1, 0.12) + 128 + each(0, 15)
     grey = pictures.mean(1, keepdim=True)
@@ -132,21 +165,22 @@ def _worn(pictures: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
     if dice.random() < 0.3 * worn:
         down, across = dice.integers(8, 26, 2).tolist()
         top, left = int(dice.integers(0, SIDE - down)), int(dice.integers(0, SIDE - across))
-        some = torch.from_numpy(dice.random(len(pictures)) < 0.5)
-        plain = torch.from_numpy(dice.random((int(some.sum()), 3, 1, 1)).astype(np.float32)) * 255
-        pictures[some, :, top : top + down, left : left + across] = plain
+        plain = torch.from_numpy(dice.random((len(pictures), 3, 1, 1)).astype(np.float32)) * 255
+        some = torch.from_numpy(dice.random((len(pictures), 1, 1, 1)) < 0.5).to(pictures.device)
+        covered = pictures[:, :, top : top + down, left : left + across]
+        covered.copy_(torch.where(some, plain.to(pictures.device), covered))
     if dice.random() < 0.2 * worn:
         small = int(dice.integers(22, 44))
         pictures = _fitted(functional.interpolate(pictures, (small, small), mode="area"))
-    return pictures.clamp(0, 255).contiguous(memory_format=torch.channels_last)
+    return pictures.clamp(0, 255)
 
 
 class Training:
     """The network, the middles of people, what moves them, and the running mean of the weights."""
 
-    def __init__(self, people: int, steps: int) -> None:
-        self.net = IdentityNet().to(memory_format=torch.channels_last)
-        self.loss = CosFaceLoss(people, NUMBERS, margin=MARGIN, scale=SCALE)
+    def __init__(self, people: int, steps: int, device: torch.device) -> None:
+        self.net = IdentityNet().to(device, memory_format=torch.channels_last)
+        self.loss = CosFaceLoss(people, NUMBERS, margin=MARGIN, scale=SCALE).to(device)
         # Short ones turn quickly: with lengths of 11 nothing was learnt in 800 steps.
         nn.init.normal_(self.loss.W, std=0.01)
         groups = [
@@ -162,7 +196,7 @@ class Training:
         """How hard it is made by now, 0 to 1."""
         return min(1.0, self.step / self.steps / GROWS)
 
-    def learn(self, pictures: Tensor, people: Tensor) -> float:
+    def learn(self, pictures: Tensor, people: Tensor) -> Tensor:
         """Take one step; return the loss."""
         share = self.step / self.steps
         rate = RATE * min(1.0, (self.step + 1) / WARM_UP)
@@ -170,7 +204,7 @@ class Training:
         for group, times in zip(self.optimiser.param_groups, (1, CENTRES), strict=True):
             group["lr"] = rate * times
         self.loss.margin = MARGIN * self.hardness**2
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(pictures.device.type, torch.bfloat16):
             vectors = self.net(pictures)
         loss: Tensor = self.loss(vectors.float(), people)
         self.optimiser.zero_grad()
@@ -183,7 +217,7 @@ class Training:
             for name, value in self.net.state_dict().items():
                 exact = value.dtype.is_floating_point
                 self.mean[name] = self.mean[name].lerp(value, 1 - kept) if exact else value.clone()
-        return float(loss.detach())
+        return loss.detach()
 
     def save(self, path: Path) -> None:
         """Keep all that a training goes on with."""
@@ -195,7 +229,7 @@ class Training:
 
     def resume(self, path: Path) -> None:
         """Go on from what was kept."""
-        state = torch.load(path)
+        state = torch.load(path, map_location=self.loss.W.device)
         self.net.load_state_dict(state["net"])
         self.loss.load_state_dict(state["loss"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -251,29 +285,35 @@ def export(net: IdentityNet, path: Path) -> None:
 def main() -> None:
     """Train from the beginning or from where a run stopped, then write the network."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--people", type=Path, action="append", required=True)
+    options.add_argument("--people", type=Path, required=True)
     options.add_argument("--work", type=Path, required=True)
     options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--epochs", type=int, default=8)
+    options.add_argument("--steps", type=int, default=8700)
+    options.add_argument("--batch", type=int, default=960)
+    options.add_argument("--classes", type=int, help="people there will be (those there are)")
+    options.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     options.add_argument("--threads", type=int, default=2)
     asked = options.parse_args()
     torch.set_num_threads(asked.threads)
+    torch.backends.cuda.matmul.allow_tf32 = True
     torch.manual_seed(0)
     asked.work.mkdir(parents=True, exist_ok=True)
     drawings = Drawings(asked.people)
-    steps = asked.epochs * len(drawings.pictures) // BATCH
-    training = Training(drawings.learnt, steps)
+    training = Training(asked.classes or drawings.people, asked.steps, asked.device)
     if (last := asked.work / "last.pt").exists():
         training.resume(last)
-    begun, total = time.process_time(), 0.0
-    while training.step < steps:
+    begun, total = time.perf_counter(), torch.zeros((), device=asked.device)
+    while training.step < asked.steps:
         dice = np.random.default_rng((0, training.step))
-        total += training.learn(*drawings.batch(dice, training.hardness))
-        if training.step % 200 == 0 or training.step == steps:
+        some = drawings.batch(dice, training.hardness, asked.batch, asked.device)
+        total += training.learn(*some)
+        if training.step % KEPT == 0 or training.step == asked.steps:
             training.save(last)
-            spent = time.process_time() - begun
-            print(f"{training.step} of {steps}: {total / 200:.3f}, {spent:.0f} CPU s", flush=True)
-            total = 0.0
+            drawings.take_in()
+            spent = time.perf_counter() - begun
+            mean = float(total) / ((training.step - 1) % KEPT + 1)
+            print(f"{training.step} of {asked.steps}: {mean:.3f}, {spent:.0f} s", flush=True)
+            total.zero_()
     net = averaged_net(training.mean)
     print(f"{told_apart(net, drawings):.3f} of those held out are nearest to themselves")
     export(net, asked.out)

@@ -35,10 +35,14 @@ SIDE = 128
 """Pixels of the canvas that a person is drawn on."""
 TRAITS = (
     "style", "head", "skin", "hair", "cut", "locks", "eyes", "iris", "brows", "nose", "worn",
-    "marks", "clothes",
+    "marks", "clothes", "beard",
 )  # fmt: skip
 TELLING = ("hair", "hair", "cut", "iris", "skin")
 """One of these differs between siblings at least; of the others some may."""
+HAND = ("style", "head", "eyes", "brows", "nose")
+"""What another artist draws in another way; of a person all else stays."""
+OTHER_HAND = 0.4
+"""How often somebody else draws a person."""
 FAMILY = 3
 """As many people in a row are siblings."""
 MANNERS = {"anime": 6.5, "film": 0.8, "comic": 1.0, "round": 0.6, "cutout": 0.4, "mixed": 0.9}
@@ -108,6 +112,17 @@ class Person:
             seeds |= {trait: f"{seed} {family} {trait} {place}" for trait in changed}
         return cls(seeds)
 
+    def by_another_hand(self, picture: random.Random) -> Person:
+        """Return the person as somebody else draws them."""
+        hand = picture.getrandbits(40)
+        return Person(self.seeds | {trait: f"{hand} {trait}" for trait in HAND})
+
+    @property
+    def style(self) -> str:
+        """The manner of drawing."""
+        dice = random.Random(self.seeds["style"])
+        return dice.choices(list(MANNERS), list(MANNERS.values()))[0]
+
     def dice(
         self, trait: str, picture: random.Random, wobble: float = 0.06, free: bool = False
     ) -> Habit:
@@ -121,11 +136,12 @@ class Portrait:
 
     person: Person
     style: Style
+    own: Style
     look: Look
     eyes: EyePlan
     turn: Turn
     lamp: tuple[float, float]
-    anime: bool
+    locks: bool
 
 
 def draw_person(person: Person, picture: random.Random) -> Canvas:
@@ -184,10 +200,12 @@ def _paint_body_of(brush: Brush, person: Person, picture: random.Random) -> None
 
 def portrait_of(person: Person, picture: random.Random) -> Portrait:
     """Decide how a person is drawn this time."""
-    name = person.dice("style", picture).choices(list(MANNERS), list(MANNERS.values()))[0]
-    style = STYLES[name]
+    own, locks = STYLES[person.style], person.style == "anime"
+    if picture.random() < OTHER_HAND:
+        person = person.by_another_hand(picture)
+    name, style = person.style, STYLES[person.style]
     skin_dice = person.dice("skin", picture)
-    skin = skin_dice.choice(SKINS[skin_dice.choice(style.skins)])
+    skin = skin_dice.choice(SKINS[skin_dice.choice(own.skins)])
     skin = mix(skin, vivid(skin_dice, (0.1, 0.6), (0.5, 1.0)), skin_dice.choice((0, 0.05, 0.12)))
     width = picture.uniform(*style.outline) * picture.uniform(0.4, 1.0)
     line = INK if picture.random() < 0.45 else mix(skin, INK, picture.uniform(0.4, 0.9))
@@ -201,7 +219,7 @@ def portrait_of(person: Person, picture: random.Random) -> Portrait:
     )
     lamp = (picture.uniform(-0.8, 0.8), picture.uniform(-0.9, 0.2))
     eyes = _eyes_of(person, style, picture)
-    return Portrait(person, style, look, eyes, turn, lamp, name == "anime")
+    return Portrait(person, style, own, look, eyes, turn, lamp, locks)
 
 
 def _hair_of(person: Person, picture: random.Random) -> Colour:
@@ -228,7 +246,7 @@ def _eyes_of(person: Person, style: Style, picture: random.Random) -> EyePlan:
     size = math.exp(picture.gauss(0, 0.09))
     return replace(
         plan,
-        kind="closed" if mood < 0.09 else plan.kind,
+        kind="closed" if mood < 0.13 else plan.kind,
         rx=plan.rx * size,
         ry=plan.ry * size * (0.75 if mood > 0.9 else 1.0),
         iris=iris,
@@ -247,7 +265,7 @@ def _paint_portrait(brush: Brush, portrait: Portrait, picture: random.Random) ->
     head = person.dice("head", picture)
     outline = turn.outline(contour_of(head.choice(style.shapes), head))
     cut = person.dice("cut", picture)
-    back, front = cut.choice(style.backs), cut.choice(style.fronts)
+    back, front = cut.choice(portrait.own.backs), cut.choice(portrait.own.fronts)
     if abs(turn.side) > 0.4:
         skull = oval(-0.45 * math.sin(turn.side), -0.35, 1.0, 0.95)
         brush.fill(skull, look.skin if back == "none" else look.hair, edge_of(look), look.width)
@@ -265,7 +283,7 @@ def _paint_portrait(brush: Brush, portrait: Portrait, picture: random.Random) ->
         portrait.lamp,
         person.dice("cut", picture, 0.09, free=True),
     )
-    if portrait.anime or cut.random() < 0.2:
+    if portrait.locks or cut.random() < 0.2:
         _paint_locks(brush, portrait, picture)
     _paint_worn(brush, portrait, outline, picture)
     if picture.random() < 0.5:  # brows seen through the hair
@@ -287,8 +305,9 @@ def _paint_face(
     _paint_marks(brush, portrait, picture)
     nose = person.dice("nose", picture)
     low = paint_nose(brush, nose.choice(style.noses), look, eyes.y, nose)
-    if nose.random() < style.beards:
-        paint_beard(brush, nose.choice(BEARDS), look, outline, max(low, 0.2), nose)
+    beard = person.dice("beard", picture)
+    if beard.random() < portrait.own.beards:
+        paint_beard(brush, beard.choice(BEARDS), look, outline, max(low, 0.2), beard)
     paint_mouth(brush, picture.choice(style.mouths), look, max(low, 0.2), picture)
     seen = eyes_seen(portrait.turn, eyes)
     for side in seen:
@@ -446,7 +465,7 @@ def _lit(canvas: Canvas, picture: random.Random) -> Canvas:
         slope = np.linspace(-1, 1, SIDE, dtype=np.float32)
         shade = 1 + 0.35 * (across * slope[None] + down * slope[:, None])
         exact *= shade[..., None]
-    if picture.random() < 0.03:
+    if picture.random() < 0.05:
         exact[:] = exact.mean(2, keepdims=True)
     lit = np.clip(exact, 0, 255).astype(np.uint8)
     if picture.random() < 0.15:
