@@ -9,7 +9,6 @@ second, with cuts and cross-fades. Two of the cast are twins of two others, but 
 from __future__ import annotations
 
 import random
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
+from frames_render import encode
 from PIL import Image
 
 from tools.sample.brush import OVERSAMPLE, Brush, dark, oval, through
@@ -33,6 +33,10 @@ FADE = 0.5
 POSES = ((0.0, 0.0), (-2.6, 0.5), (2.6, -0.6))
 MOUTHS = ("smile", "flat", "open", "grin")
 PEOPLE = 10
+ENCODE = (
+    "-c:v libx264 -preset veryfast -crf 20 -pix_fmt yuv420p -threads 1"
+    " -vf scale=out_color_matrix=bt709 -colorspace bt709"
+)
 
 Pixels = npt.NDArray[np.uint8]
 Cover = npt.NDArray[np.float32]
@@ -291,19 +295,12 @@ def write_film(
     without: tuple[str, ...] = (),
 ) -> list[tuple[int, list[SeenFace]]]:
     """Encode an episode as H.264; return (shot, faces) of each of its frames."""
-    truth = []
-    shots = plan_film(seconds, seed, without)
-    command = [
-        "ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
-        "-s", f"{size[0]}x{size[1]}", "-r", str(FPS), "-i", "-", "-c:v", "libx264",
-        "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p", "-threads", "1",
-        "-vf", "scale=out_color_matrix=bt709", "-colorspace", "bt709", str(path),
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as ffmpeg:
-        assert ffmpeg.stdin is not None
-        for shot, frame, faces in film_frames(shots, size):
+    truth: list[tuple[int, list[SeenFace]]] = []
+
+    def frames() -> Iterator[Pixels]:
+        for shot, frame, faces in film_frames(plan_film(seconds, seed, without), size):
             truth.append((shot, faces))
-            ffmpeg.stdin.write(np.ascontiguousarray(frame).data)
-        ffmpeg.stdin.close()
-    assert ffmpeg.returncode == 0
+            yield frame
+
+    encode(path, frames(), size, FPS, "rgb24", ENCODE.split())
     return truth

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from frames_pictures import Pictures, Pixels
-from frames_render import ENCODE, even, feed
+from frames_render import ENCODE, encode, even
 from PIL import Image
 
 BITS = 12
@@ -37,26 +37,8 @@ def numbered(
 ) -> Path:
     """A clip whose frames tell their number; `options` are ffmpeg's for the output."""
     width = even(height * 16 / 9)
-    line = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "bgr24",
-        "-s",
-        f"{width}x{height}",
-        "-r",
-        str(fps),
-        "-i",
-        "-",
-        *ENCODE,
-        *options,
-        f"file:{path}",
-    ]
-    feed(line, (_frame(n, width, height, a_picture) for n in range(frames)))
+    shown = (_frame(n, width, height, a_picture) for n in range(frames))
+    encode(path, shown, (width, height), fps, "bgr24", [*ENCODE, *options])
     return path
 
 
@@ -92,18 +74,8 @@ def number_of(picture: Path) -> int:
 
 def probe_times(path: Path) -> list[float]:
     """Presentation times of all frames in order, from ffprobe, in seconds."""
-    line = [
-        "ffprobe",
-        "-v",
-        "error",
-        "-select_streams",
-        "v:0",
-        "-show_entries",
-        "frame=best_effort_timestamp_time",
-        "-of",
-        "csv=p=0",
-        f"file:{path}",
-    ]
+    asked = "-v error -select_streams v:0 -of csv=p=0 -show_entries"
+    line = ["ffprobe", *asked.split(), "frame=best_effort_timestamp_time", f"file:{path}"]
     told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
     return [float(one.strip(",")) for one in told.split()]
 
@@ -118,11 +90,8 @@ def turned(path: Path, degrees: int = 90) -> Path:
     """An MP4 whose container says that players must turn it."""
     plain = numbered(path.with_suffix(".plain.mp4"), 24)
     line = ["ffmpeg", "-v", "error", "-y", "-i", str(plain), "-c", "copy"]
-    subprocess.run(
-        [*line, "-metadata:s:v", f"rotate={degrees}", f"file:{path}"],
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
+    line += ["-metadata:s:v", f"rotate={degrees}", f"file:{path}"]
+    subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 
 
@@ -136,25 +105,12 @@ def interlaced(path: Path) -> Path:
     source = (
         "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
     )
+    fields = "-vf interlace=scan=tff:lowpass=0 -c:v mpeg2video -q:v 2 -flags +ildct+ilme -top 1"
     line = [
         "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        "-f",
-        "lavfi",
-        "-i",
+        *["-v", "error", "-y", "-f", "lavfi", "-i"],
         source,
-        "-vf",
-        "interlace=scan=tff:lowpass=0",
-        "-c:v",
-        "mpeg2video",
-        "-q:v",
-        "2",
-        "-flags",
-        "+ildct+ilme",
-        "-top",
-        "1",
+        *fields.split(),
         f"file:{path}",
     ]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)

@@ -7,7 +7,7 @@ the shots, letterbox bars, focus pulls, dissolves, fades and flashes, as its scr
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import pi, sin
 from pathlib import Path
 
@@ -23,30 +23,22 @@ ENCODE = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "y
 
 def render(film: Film, height: int, path: Path, options: list[str] | None = None) -> None:
     """Write the film as a video of 16:9. Raises CalledProcessError when ffmpeg fails."""
-    width = even(height * 16 / 9)
-    line = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "yuv420p",
-        "-s",
-        f"{width}x{height}",
-        "-r",
-        str(film.script.fps),
-        "-i",
-        "-",
-        *(options if options is not None else ENCODE),
-        f"file:{path}",
-    ]
-    feed(line, Camera(film, height).planes())
+    size = even(height * 16 / 9), height
+    options = ENCODE if options is None else options
+    encode(path, Camera(film, height).planes(), size, film.script.fps, "yuv420p", options)
 
 
-def feed(line: list[str], frames: Iterable[Pixels]) -> None:
-    """Run a command that reads raw frames. Raises CalledProcessError when it fails."""
+def encode(
+    path: Path,
+    frames: Iterable[Pixels],
+    size: tuple[int, int],
+    fps: float,
+    pixels: str,
+    options: Sequence[str],
+) -> None:
+    """Write raw frames of a format of ffmpeg's. Raises CalledProcessError when ffmpeg fails."""
+    raw = f"-v error -y -f rawvideo -pix_fmt {pixels} -s {size[0]}x{size[1]} -r {fps} -i -"
+    line = ["ffmpeg", *raw.split(), *options, f"file:{path}"]
     encoder = subprocess.Popen(line, stdin=subprocess.PIPE)
     assert encoder.stdin is not None
     with encoder.stdin:

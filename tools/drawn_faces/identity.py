@@ -1,7 +1,7 @@
 """Train the network that tells drawn people apart, on people who do not exist.
 
     python tools/drawn_faces/identity.py --people DIR --work DIR --out identity.onnx
-        [--steps 8700] [--batch 960] [--classes 200000] [--device cuda] [--threads 2]
+        [--steps 8700] [--batch 960] [--classes 200000] [--device cuda]
 
 Everybody in the folder (`portraits.py`) is a class; cosines are learnt with an additive margin
 (Wang et al., "CosFace: large margin cosine loss for deep face recognition", 2018). It may begin
@@ -148,8 +148,7 @@ def _seen(whole: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
 
 
 def _fitted(pictures: Tensor) -> Tensor:
-    smaller = pictures.shape[2] > SIDE
-    return functional.interpolate(pictures, (SIDE, SIDE), mode="bilinear", antialias=smaller)
+    return functional.interpolate(pictures, (SIDE, SIDE), mode="bilinear", antialias=True)
 
 
 def _worn(pictures: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
@@ -292,9 +291,7 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=960)
     options.add_argument("--classes", type=int, help="people there will be (those there are)")
     options.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    options.add_argument("--threads", type=int, default=2)
     asked = options.parse_args()
-    torch.set_num_threads(asked.threads)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.manual_seed(0)
     asked.work.mkdir(parents=True, exist_ok=True)

@@ -141,7 +141,6 @@ class Portrait:
     eyes: EyePlan
     turn: Turn
     lamp: tuple[float, float]
-    locks: bool
 
 
 def draw_person(person: Person, picture: random.Random) -> Canvas:
@@ -200,7 +199,7 @@ def _paint_body_of(brush: Brush, person: Person, picture: random.Random) -> None
 
 def portrait_of(person: Person, picture: random.Random) -> Portrait:
     """Decide how a person is drawn this time."""
-    own, locks = STYLES[person.style], person.style == "anime"
+    own = STYLES[person.style]
     if picture.random() < OTHER_HAND:
         person = person.by_another_hand(picture)
     name, style = person.style, STYLES[person.style]
@@ -219,7 +218,7 @@ def portrait_of(person: Person, picture: random.Random) -> Portrait:
     )
     lamp = (picture.uniform(-0.8, 0.8), picture.uniform(-0.9, 0.2))
     eyes = _eyes_of(person, style, picture)
-    return Portrait(person, style, own, look, eyes, turn, lamp, locks)
+    return Portrait(person, style, own, look, eyes, turn, lamp)
 
 
 def _hair_of(person: Person, picture: random.Random) -> Colour:
@@ -283,7 +282,7 @@ def _paint_portrait(brush: Brush, portrait: Portrait, picture: random.Random) ->
         portrait.lamp,
         person.dice("cut", picture, 0.09, free=True),
     )
-    if portrait.locks or cut.random() < 0.2:
+    if portrait.own is STYLES["anime"] or cut.random() < 0.2:
         _paint_locks(brush, portrait, picture)
     _paint_worn(brush, portrait, outline, picture)
     if picture.random() < 0.5:  # brows seen through the hair
