@@ -70,7 +70,7 @@ CEILINGS = {
     "gleanset and curation": 19_544,
     "harvest": 15_309,
     "facecrop": 3_504,
-    "labeler": 27_242,
+    "labeler": 27_240,
     "labeler/qt": 12_836,
     "baseline": 17_902,
     "pipeline": 5_417,

@@ -28,8 +28,9 @@ FEWEST = 3
 """A smaller group waits until there are proposals; one more name costs as much as a correction."""
 FEWEST_LATER = 7
 """The same once somebody is named: what is alike in smaller groups is sorted by proposals."""
-SURELY = 0.9
-"""Who is proposed so surely is not asked about, whatever group it is in."""
+SURELY, SEVERAL = 0.9, 6
+"""Who is proposed so surely is not asked about, whatever group it is in, once so many classes
+are named or else proposals can be trusted: of two or three everybody is surely one."""
 LARGEST = 40
 HEADING = 4
 """A group takes the room of so many tiles besides its own: its heading, the end of its line."""

@@ -15,11 +15,12 @@ from curation.likeness.grouping import same_track, told_by_tracks
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.operations import Operation, operation
 from labeler.likeness import NEARLY_ALL, Vectors
-from labeler.sorting.checks import Checks, ClassCompletion, CompletedClass
+from labeler.sorting.checks import Checks, ClassCompletion
 from labeler.sorting.groups import (
     FEWEST,
     FEWEST_LATER,
     MOST,
+    SEVERAL,
     SURELY,
     LikenessGroup,
     divided,
@@ -39,7 +40,7 @@ from labeler.sorting.page_layout import (
     plain_page,
     stacks_of,
 )
-from labeler.sorting.proposals import Proposer, mean_proposal
+from labeler.sorting.proposals import BOUND, Proposer, mean_proposal
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
 from labeler.sorting.ties import Ties
 
@@ -117,13 +118,15 @@ class Pages:
         self._queue = SortingQueue(session.dataset.db)
         self._pool = WaitingPool(session)
         self.proposer = Proposer(session)
-        self._finishing = ClassCompletion(session)
+        self.finishing = ClassCompletion(session)
         self._split: set[int] = set()
         self._stacks: list[Stack] = []
         self._learnt = False
         # What was decided before tells how sure a class is proposed, as a first page would.
         counts = session.tiles.counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST}
+        self._trusted, self._named = bool(self._tested), set[str]()
+        self._filed: PageKind | None = None
         self.ties = Ties(session)
         self._unreadable: set[int] = set()
 
@@ -132,9 +135,13 @@ class Pages:
         return self._shown(self._look(), room)
 
     def _shown(self, look: LookAtQueue, room: int) -> ClassPage | None:
-        self._finishing.see(look.proposed)
-        self._stacks = look.stacks
-        return _page(look, room, self._tested) if look.stacks else None
+        self.finishing.see(look.proposed)
+        # Of several classes, or once a page of them, or groups with nobody new were filed.
+        nobody_new = self._filed is not PageKind.GROUPS or look.named <= self._named
+        self._trusted |= len(look.named) >= SEVERAL or (self._filed is not None and nobody_new)
+        self._stacks, self._named, self._filed = look.stacks, look.named, None
+        surely = SURELY if self._trusted else BOUND
+        return _page(look, room, self._tested, surely) if look.stacks else None
 
     def all_measured(self) -> None:
         """Note that what has no descriptor now will have none."""
@@ -162,11 +169,7 @@ class Pages:
         space = self.proposer.likeness.space(everybody)
         proposals = self.proposer.proposals(likes, decided, space, classes)
         stacks = [
-            Stack(
-                n[0],
-                tuple(likes[m].id for m in n),
-                mean_proposal([proposals[m] for m in n]),
-            )
+            Stack(n[0], tuple(likes[m].id for m in n), mean_proposal([proposals[m] for m in n]))
             for n in stacks_of(likes, self._split)
         ]
         named = {row.name for row in classes if row.count}
@@ -204,15 +207,11 @@ class Pages:
         else:
             self._pool.skip(page)
 
-    def offer(self) -> CompletedClass | None:
-        """Return a class that is done, as of the last page, and can be checked."""
-        return self._finishing.offer()
-
     def check(self, label: str) -> ClassPage | None:
         """Return a dozen of a class without its name; None where there is nothing to look
         at again.
         """
-        self._finishing.taken(label)
+        self.finishing.taken(label)
         return Checks(self._session).page(label)
 
     def pair(self) -> ClassPage | None:
@@ -261,17 +260,15 @@ class Pages:
         with self._session.dataset.db.write():
             still = self._still_waiting(labels)
             no = {row: name for row, name in self._still_waiting(refused).items() if name}
-            something = still or no
-            done = (
-                self._session.file_each(still, _filing(still), WITH_PAGE, no)
-                if something
-                else NO_STEP
-            )
+            done = NO_STEP
+            if something := bool(still or no):
+                done = self._session.file_each(still, _filing(still), WITH_PAGE, no)
         # Only now: while the disk refuses, this is tried again and again.
         if page.kind is not PageKind.GROUPS:
             self._tested |= {tile.proposal.label for tile in page.tiles if tile.proposal.label}
+        self._filed = page.kind
         if something:
-            self._finishing.filed(set(still.values()))
+            self.finishing.filed(set(still.values()))
         return done
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
@@ -280,7 +277,7 @@ class Pages:
         return {row: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
 
 
-def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | None:
+def _page(look: LookAtQueue, room: int, tested: Collection[str], surely: float) -> ClassPage | None:
     """Return an overview while there are groups of whom nobody knows the name, then pages of
     what is proposed, then what is left over, in groups however small, at last what cannot be
     compared.
@@ -290,7 +287,7 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
     unsure = {
         stack.number
         for stack in look.stacks
-        if stack.proposal.label in met and stack.proposal.confidence < SURELY
+        if stack.proposal.label in met and stack.proposal.confidence < surely
     }
     nobody = [
         group._replace(stacks=tuple(stack for stack in group.stacks if stack.number in unsure))

@@ -32,8 +32,8 @@ SEEN = 0.5
 """Nor does it know enough where it has proposals for less of what waits."""
 HINT = 0.8
 """How often a hint is right, as long as nothing is known: queries find bystanders."""
-BOUND = 0.98
-"""How sure it is that who was bound to somebody is of that one's class."""
+BOUND = 0.998
+"""How sure it is that who was bound to somebody is of that class: surer than what is learnt."""
 MOST_SURE = 0.995
 LIKELY = 0.5
 """The only class is proposed for those who are rather of it than not."""

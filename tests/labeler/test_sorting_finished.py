@@ -28,19 +28,19 @@ def test_a_class_is_offered_when_nothing_waits_for_it(empty: Dataset) -> None:
     session, pages = two_classes(empty, 30)
     first = only(pages.next(40))
     assert first.label == "Miku"
-    assert pages.offer() is None
+    assert pages.finishing.offer() is None
     pages.file(first)
     second = only(pages.next(40))
-    assert pages.offer() == CompletedClass("Miku", 12)
+    assert pages.finishing.offer() == CompletedClass("Miku", 12)
     # It can be left: it is still there with the next class.
     pages.file(second)
     assert pages.next(40) is None
-    assert pages.offer() == CompletedClass("Miku", 12)
+    assert pages.finishing.offer() == CompletedClass("Miku", 12)
     check = only(pages.check("Miku"))
     assert (check.kind, len(check.tiles)) == ("check", 12)
     Checks(session).answer(check, [], [])
     assert pages.next(40) is None
-    assert pages.offer() == CompletedClass("Mio", 12)
+    assert pages.finishing.offer() == CompletedClass("Mio", 12)
 
 
 def test_not_while_some_of_it_wait_or_were_skipped(empty: Dataset) -> None:
@@ -48,16 +48,16 @@ def test_not_while_some_of_it_wait_or_were_skipped(empty: Dataset) -> None:
     first = only(pages.next(40))
     pages.file(first, lifted=[0])  # refused: whoever it is, it is not Miku
     later = only(pages.next(40))
-    assert pages.offer() == CompletedClass("Miku", 12)
+    assert pages.finishing.offer() == CompletedClass("Miku", 12)
     session.undo()
     assert len(only(pages.next(40)).tiles) == 40
-    assert pages.offer() is None
+    assert pages.finishing.offer() is None
     pages.skip(first)
     pages.next(40)
-    assert pages.offer() is None
+    assert pages.finishing.offer() is None
     pages.file(first)
     pages.next(40)
-    assert pages.offer() == CompletedClass("Miku", 12)
+    assert pages.finishing.offer() == CompletedClass("Miku", 12)
     assert "Mio" in {tile.proposal.label for tile in later.tiles}
 
 
@@ -67,10 +67,10 @@ def test_not_while_somebody_waits_whom_nobody_knows(empty: Dataset) -> None:
     pages.file(only(pages.next()))
     page = only(pages.next())
     assert page.kind == "plain"
-    assert pages.offer() is None
+    assert pages.finishing.offer() is None
     session.send(ids_of(session, [stranger]), "other")
     assert pages.next() is None
-    assert pages.offer() == CompletedClass("Miku", 12)
+    assert pages.finishing.offer() == CompletedClass("Miku", 12)
 
 
 def test_what_was_filed_by_hand_or_is_a_handful_is_not_offered(empty: Dataset) -> None:
@@ -83,4 +83,4 @@ def test_what_was_filed_by_hand_or_is_a_handful_is_not_offered(empty: Dataset) -
     assert {tile.proposal.label for tile in page.tiles} == {"Mio"}
     pages.file(page)
     assert pages.next() is None
-    assert pages.offer() is None
+    assert pages.finishing.offer() is None

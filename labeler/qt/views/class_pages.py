@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from functools import partial
 from itertools import accumulate
 
 from PySide6.QtCore import QTimer
@@ -144,7 +145,7 @@ class ClassPagesView(PagedView):
     def _ask(self) -> None:
         room = self.view.room()
         self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self._failed)
-        self.worker.ask(lambda session: self.work(session).offer(), self.header.offer.show_offer)
+        self.worker.ask(lambda s: self.work(s).finishing.offer(), self.header.offer.show_offer)
         self.names.offer_known()
 
     def _measuring(self, left: int) -> None:
@@ -161,9 +162,10 @@ class ClassPagesView(PagedView):
     def show_page(self, page: ClassPage | None) -> None:
         """Show a page, or that nothing is left."""
         self._asked = False
+        if page is not None and page == self.page:
+            self.worker.say(self.tr("There is no other page"))
         self._kept.keep_lifted(self.page, self.marked(TileMark.LIFTED))
-        writing = self.names.under_way
-        self.page = page
+        writing, self.page = self.names.under_way, page
         self.forget_sent()
         self.hints.turn(page.kind if page is not None else None)
         self.view.show_page(page, self.worker.keys)
@@ -179,10 +181,8 @@ class ClassPagesView(PagedView):
     def _show_sureness(self, page: ClassPage | None) -> None:
         self.header.bars.show_counts("", ())
         if page is not None:
-            self.worker.ask(
-                lambda session: self.work(session).sureness(page.label),
-                lambda counts: self.header.show_sureness(page, counts),
-            )
+            show = partial(self.header.show_sureness, page)
+            self.worker.ask(lambda s: self.work(s).sureness(page.label), show)
 
     def _explain(self) -> None:
         """Say what to do next where no page is left."""
