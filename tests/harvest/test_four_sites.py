@@ -48,19 +48,8 @@ def words(
     """The command line that harvests both keywords from some of the sites."""
     asked = [word for source in sources for word in ("--source", source)]
     private = [] if sites.as_proxy else ["--allow-private"]
-    return [
-        "keyword",
-        *WORDS,
-        *asked,
-        "--limit",
-        str(limit),
-        *sites.options(sources),
-        *private,
-        "-d",
-        folder,
-        "--json",
-        "-q",
-    ]
+    line = ["keyword", *WORDS, *asked, "--limit", str(limit), *sites.options(sources), *private]
+    return [*line, "-d", folder, "--json", "-q"]
 
 
 def start(sites: FourSites, line: list[str | Path]) -> subprocess.Popen[str]:

@@ -276,19 +276,8 @@ class TestCommand:
     pytestmark = browser
 
     def arguments(self, google: SmallGoogle, folder: Path, limit: int) -> list[str | Path]:
-        return [
-            "keyword",
-            "cats",
-            "--source",
-            "google",
-            "-o",
-            f"google.endpoint={google.url}",
-            "--allow-private",
-            "--limit",
-            str(limit),
-            "-d",
-            folder,
-        ]
+        line = f"keyword cats --source google -o google.endpoint={google.url} --allow-private"
+        return [*line.split(), "--limit", str(limit), "-d", folder]
 
     def test_a_whole_run_leaves_nothing_but_the_dataset(self, web: Site, tmp_path: Path) -> None:
         here = tmp_path / "here"
