@@ -106,13 +106,8 @@ def interlaced(path: Path) -> Path:
         "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
     )
     fields = "-vf interlace=scan=tff:lowpass=0 -c:v mpeg2video -q:v 2 -flags +ildct+ilme -top 1"
-    line = [
-        "ffmpeg",
-        *["-v", "error", "-y", "-f", "lavfi", "-i"],
-        source,
-        *fields.split(),
-        f"file:{path}",
-    ]
+    options = f"-v error -y -f lavfi -i {source} {fields}"
+    line = ["ffmpeg", *options.split(), f"file:{path}"]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 

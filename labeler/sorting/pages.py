@@ -136,11 +136,11 @@ class Pages:
 
     def _shown(self, look: LookAtQueue, room: int) -> ClassPage | None:
         self.finishing.see(look.proposed)
-        # Of several classes, or once a page of them, or groups with nobody new were filed.
-        nobody_new = self._filed is not PageKind.GROUPS or look.named <= self._named
-        self._trusted |= len(look.named) >= SEVERAL or (self._filed is not None and nobody_new)
+        # Proposals are trusted once a page of them, or of groups with nobody new, was filed.
+        if self._filed is not None:
+            self._trusted |= self._filed is not PageKind.GROUPS or look.named <= self._named
         self._stacks, self._named, self._filed = look.stacks, look.named, None
-        surely = SURELY if self._trusted else BOUND
+        surely = SURELY if self._trusted or len(look.named) >= SEVERAL else BOUND
         return _page(look, room, self._tested, surely) if look.stacks else None
 
     def all_measured(self) -> None:
