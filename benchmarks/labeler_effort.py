@@ -15,7 +15,8 @@ A key press or chord, a click, a notch of the wheel and a drag are a gesture eac
 is held while the mouse sweeps over neighbours, as far as nobody else lies on its way: the mouse
 moves as a hand does, over all that lies between. What is no face is rejected. Of several films that
 were followed each is sorted by itself, with all that was named in those before. The Enter of a name
-is a gesture; its letters are counted apart. The person takes the time that the keystroke-level
+is a gesture (Ctrl+Enter, which files the page as well, where it is the last); its letters are
+counted apart. The person takes the time that the keystroke-level
 model gives (Card, Moran and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s to press, 1.35 s to
 think about a page, and 0.15 s for each face that is seen anew; whatever the window makes it wait
 comes on top, and what is learnt in the background has just this time. With `--patient` the person
@@ -148,11 +149,11 @@ class Person:
                 return number
         return len(rows)
 
-    def write(self, name: str) -> None:
+    def write(self, name: str, enter: str = "Return") -> None:
         """Type a name where the focus is, and Enter."""
         self.letters += len(name)
         self._hand(KEY * len(name), "type", "--delay", "4", name)
-        self.key("Return", "enter of a name")
+        self.key(enter, "enter of a name")
 
     def _hand(self, seconds: float, *words: str | int) -> None:
         """Do it, and let the time pass that a person takes."""
@@ -242,6 +243,8 @@ class Person:
                 return  # it was made anew before it was touched: it is looked at anew
             if page.kind == "groups":
                 self._name_groups(page, seen)
+                if self.view.page is not page:
+                    return  # it was filed with the last name
             else:
                 self._stage = f"wrong on {page.kind} pages"
                 whole = whole or (self._of_the_whole(page, seen) if not done else None)
@@ -274,30 +277,32 @@ class Person:
         for most, run in groupby(groups, key=lambda group: group[0]):
             some = [mine for _, mine in run]
             self._stage = "naming groups"
-            self._name_each(most, some)
+            last = some[-1] is groups[-1][1] and not self.view.view.unseen()
+            pure = len(some) == 1 and all(self.truth[one.key] == most for one in some[0])
+            self._name_each(most, some, "ctrl+Return" if last and pure else "Return")
             self._stage = "strays of groups"
             for mine in some:
                 self._mend([(one, most) for one in mine])
 
-    def _name_each(self, who: str, groups: list[list[SeenTile]]) -> None:
+    def _name_each(self, who: str, groups: list[list[SeenTile]], enter: str) -> None:
         """Point at one of each group: the first brings the name where it is new."""
         rows = [next(one.row for one in mine if self.truth[one.key] == who) for mine in groups]
         whole = {one.row for mine in groups for one in mine}
         if who not in self.keys:
             self.point(rows[0])
-            self._call(who)
+            self._call(who, enter)
             rows = rows[1:]
         if rows:
             self.sweep(rows, who, whole)
 
-    def _call(self, who: str) -> None:
+    def _call(self, who: str, enter: str = "Return") -> None:
         """Give a page, or the group that is pointed at, a class."""
         if key := self.keys.get(who):
             self.key(f"shift+{''.join(key)}", "page key")
             return
         if self.view.page is not None and self.view.page.kind != "groups":
             self.key("n", "find")  # where groups are to be named, letters are a name
-        self.write(who)
+        self.write(who, enter)
 
     def _of_the_whole(self, page: ClassPage, seen: list[SeenTile]) -> str | None:
         """Whom a class page is of, where that is another class; None where proposals serve."""

@@ -65,6 +65,7 @@ def parts() -> tuple[Part, ...]:
                     "A – Z, 0 – 9",
                     tr("Overview: the name of a group. Enter: as typed, Tab completes"),
                 ),
+                ("Ctrl + Enter", tr("Overview: the last name, and file the page")),
                 ("PgDn, PgUp", tr("Skip this page, the page before")),
                 ("−", tr("Overview: take a group apart")),
                 (".", tr("Overview: a group of nobody you collect")),

@@ -27,13 +27,15 @@ OF_TEXT = frozenset(
 
 
 class NameField(QLineEdit):
-    """`named` (text) comes with Enter, `left` with Esc, and with Enter where nothing was typed.
+    """`named` (text) comes with Enter, `left` with Esc, and with Enter where nothing was typed;
+    `ended` once a name was taken that came with Ctrl+Enter: it was the last.
 
     `begun` comes with the focus, `unfocused` whenever it goes elsewhere. While the field is empty,
     keys that move or delete are left to the faces, and Ctrl+Z takes back a step.
     """
 
     named = Signal(str)
+    ended = Signal()
     left = Signal()
     begun = Signal()
     unfocused = Signal()
@@ -56,6 +58,8 @@ class NameField(QLineEdit):
             text = self.text().strip()
             if text:
                 self.named.emit(text)
+                if event.modifiers() & Qt.KeyboardModifier.ControlModifier and not self.text():
+                    self.ended.emit()
             else:
                 self.left.emit()
         elif event.key() == Key.Key_Escape:

@@ -15,6 +15,7 @@ from curation.likeness.grouping import MEAN_SIZE, MayJoin, grouped
 from gleanset.db.changes import NO_BONDS, SampleBonds
 from labeler.likeness import Vectors
 from labeler.sorting.page_layout import (
+    HEADING,
     ClassPage,
     PageGroup,
     PageKind,
@@ -28,12 +29,10 @@ FEWEST = 3
 """A smaller group waits until there are proposals; one more name costs as much as a correction."""
 FEWEST_LATER = 7
 """The same once somebody is named: what is alike in smaller groups is sorted by proposals."""
-SURELY, SEVERAL = 0.9, 6
-"""Who is proposed so surely is not asked about, whatever group it is in, once so many classes
-are named or else proposals can be trusted: of two or three everybody is surely one."""
+SURELY, LIKE_NONE = 0.9, 0.3
+"""Who is proposed so surely is not asked about, but in a group that is less like every class than
+that: of two or three classes everybody is surely one (docs/experiments.md)."""
 LARGEST = 40
-HEADING = 4
-"""A group takes the room of so many tiles besides its own: its heading, the end of its line."""
 MOST, MOST_DECIDED = 800, 400
 """So many stacks are clustered, beside so many decided samples: time grows with the square. Of more
 every so manieth is.
@@ -88,6 +87,44 @@ def likeness_groups(
     return sorted(
         (g for g in groups if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number)
     )
+
+
+def like_no_class(
+    groups: Sequence[LikenessGroup], vectors: Vectors, decided: Vectors, labels: Sequence[int]
+) -> set[int]:
+    """Return the stacks (by number) of groups that are like none of the classes (`labels`) of the
+    `decided`.
+    """
+    of = np.array(labels)
+    classes = [decided[of == label] for label in {*labels}]
+    known = [mine for rows in classes if len(mine := rows[rows.any(axis=1)])]
+    members = [vectors[[stack.number for stack in group.stacks]] for group in groups]
+    alike = alike_between([*members, *known])[: len(members), len(members) :]
+    nearest = alike.max(axis=1, initial=-1.0)
+    return {
+        stack.number
+        for group, most in zip(groups, nearest, strict=True)
+        if most < LIKE_NONE
+        for stack in group.stacks
+    }
+
+
+def alike_between(members: Sequence[Vectors]) -> Vectors:
+    """Return how alike the members (each N x D) of several are on average, as a part of how alike
+    they are within each (N x N, the diagonal is 1); one alone is taken to be as alike as the rest.
+    """
+    if not members:
+        return np.zeros((0, 0), np.float32)
+    sizes = np.array([len(rows) for rows in members])
+    middles = np.array([rows.mean(axis=0) for rows in members])
+    between = middles @ middles.T
+    # Of the mean over all pairs each row's likeness to itself is taken out.
+    within = np.maximum((np.diag(between) * sizes - 1) / np.maximum(sizes - 1, 1), 0.05)
+    several = sizes > 1
+    within = np.where(several, within, within[several].mean() if several.any() else 1)
+    alike: Vectors = (between / np.sqrt(np.outer(within, within))).astype(np.float32)
+    np.fill_diagonal(alike, 1)
+    return alike
 
 
 def _bound(stacks: Sequence[Stack], bonds: SampleBonds) -> tuple[list[list[int]], MayJoin | None]:

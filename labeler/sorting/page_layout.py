@@ -95,6 +95,8 @@ TOO_MIXED, HOPELESS = 0.15, 0.30
 """The share expected to be wrong over which a page is split, and over which it is no page."""
 
 DOUBTFUL, MOST_DOUBTFUL = 0.85, 18
+HEADING = 4
+"""A section takes the room of so many tiles besides its own: its heading, the end of its line."""
 LEFT_ROOM, FULL, FEW = 24, 0.9, 6
 """Where no class fills so much of a page, or the only one has fewer than a few sure faces, several
 share one: an Enter for each of ten classes costs more than to look over ten headings.
@@ -265,14 +267,17 @@ def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int = LEFT_ROOM) 
     Look-alikes are side by side within a class: one sweep mends several.
     """
     taken: list[Stack] = []
+    labels: set[str] = set()
     wrong = 0.0
     for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):
         wrong += 1 - stack.proposal.confidence
-        if len(taken) >= LEFT_ROOM and (wrong > EXPECTED_WRONG or len(taken) >= room):
+        full = len(taken) + HEADING * len(labels) >= room
+        if len(taken) >= LEFT_ROOM and (wrong > EXPECTED_WRONG or full):
             break
         taken.append(stack)
+        labels.add(stack.proposal.label or "")
     tiles: list[PageTile] = []
-    for label in sorted({stack.proposal.label or "" for stack in taken}):
+    for label in sorted(labels):
         mine = [stack for stack in taken if (stack.proposal.label or "") == label]
         tiles += [PageTile(s.rows, s.proposal) for s in in_order(mine[::-1], vectors)]
     return ClassPage(PageKind.LEFT, None, tuple(tiles), 0, len(stacks))

@@ -20,10 +20,10 @@ from labeler.sorting.groups import (
     FEWEST,
     FEWEST_LATER,
     MOST,
-    SEVERAL,
     SURELY,
     LikenessGroup,
     divided,
+    like_no_class,
     likeness_groups,
     overview,
 )
@@ -93,12 +93,14 @@ class LookAtQueue(NamedTuple):
     """What is thought of the samples that wait, at one moment.
 
     `vectors` are those of the samples by the number of their stack, `decided` those of others that
-    have a class. `named` are the classes that have any; `proposed` are all that are proposed. There
-    are no groups while too few can be `compared`.
+    have a class. Stacks (by number) that are `like_none` are in a group that is like no class.
+    `named` are the classes that have any; `proposed` are all that are proposed. There are no groups
+    while too few can be `compared`.
     """
 
     stacks: list[Stack]
     groups: list[LikenessGroup]
+    like_none: set[int]
     vectors: Vectors
     decided: Vectors
     named: set[str]
@@ -125,8 +127,6 @@ class Pages:
         # What was decided before tells how sure a class is proposed, as a first page would.
         counts = session.tiles.counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST}
-        self._trusted, self._named = bool(self._tested), set[str]()
-        self._filed: PageKind | None = None
         self.ties = Ties(session)
         self._unreadable: set[int] = set()
 
@@ -136,12 +136,8 @@ class Pages:
 
     def _shown(self, look: LookAtQueue, room: int) -> ClassPage | None:
         self.finishing.see(look.proposed)
-        # Proposals are trusted once a page of them, or of groups with nobody new, was filed.
-        if self._filed is not None:
-            self._trusted |= self._filed is not PageKind.GROUPS or look.named <= self._named
-        self._stacks, self._named, self._filed = look.stacks, look.named, None
-        surely = SURELY if self._trusted or len(look.named) >= SEVERAL else BOUND
-        return _page(look, room, self._tested, surely) if look.stacks else None
+        self._stacks = look.stacks
+        return _page(look, room, self._tested) if look.stacks else None
 
     def all_measured(self) -> None:
         """Note that what has no descriptor now will have none."""
@@ -183,8 +179,9 @@ class Pages:
         bonds = self._session.bonds.now()
         beside = beside_each_other(stacks, likes)
         groups = likeness_groups(stacks, vectors, known, bonds, beside) if compared else []
+        like_none = like_no_class(groups, vectors, known, [like.label or 0 for like in decided])
         proposed = {proposal.label for proposal in proposals} | others
-        return LookAtQueue(stacks, groups, vectors, known, named, proposed, compared)
+        return LookAtQueue(stacks, groups, like_none, vectors, known, named, proposed, compared)
 
     def sureness(self, label: str | None) -> tuple[int, ...]:
         """Return how sure the proposals of a class, or of all, were when the last page was made:
@@ -266,7 +263,6 @@ class Pages:
         # Only now: while the disk refuses, this is tried again and again.
         if page.kind is not PageKind.GROUPS:
             self._tested |= {tile.proposal.label for tile in page.tiles if tile.proposal.label}
-        self._filed = page.kind
         if something:
             self.finishing.filed(set(still.values()))
         return done
@@ -277,7 +273,7 @@ class Pages:
         return {row: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
 
 
-def _page(look: LookAtQueue, room: int, tested: Collection[str], surely: float) -> ClassPage | None:
+def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | None:
     """Return an overview while there are groups of whom nobody knows the name, then pages of
     what is proposed, then what is left over, in groups however small, at last what cannot be
     compared.
@@ -287,7 +283,8 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str], surely: float) 
     unsure = {
         stack.number
         for stack in look.stacks
-        if stack.proposal.label in met and stack.proposal.confidence < surely
+        if stack.proposal.label in met
+        and stack.proposal.confidence < (BOUND if stack.number in look.like_none else SURELY)
     }
     nobody = [
         group._replace(stacks=tuple(stack for stack in group.stacks if stack.number in unsure))

@@ -13,13 +13,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from gleanset.db.changes import NO_BONDS, SampleBonds
 from gleanset.db.sorting import SortingQueue
 from gleanset.operations import operation
 from labeler.likeness import Vectors
-from labeler.sorting.groups import LikenessGroup
+from labeler.sorting.groups import LikenessGroup, alike_between
 from labeler.sorting.page_layout import ClassPage, PageGroup, PageKind, PageTile, Stack
 from labeler.sorting.proposals import NO_IDEA
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
@@ -95,28 +93,13 @@ def _between(
     """Yield the pairs of groups that may be one person; what settles is the smaller one."""
     people = [{bonds.person(row) for s in group.stacks for row in s.rows} for group in groups]
     apart = [bonds.not_with(row for s in group.stacks for row in s.rows) for group in groups]
-    alike = alike_between(groups, vectors) if groups else np.zeros((0, 0), np.float32)
+    alike = alike_between([vectors[[s.number for s in group.stacks]] for group in groups])
     for one, group in enumerate(groups):
         for two in range(one + 1, len(groups)):
             sure = 1 / (1 + math.exp(-ALIKE_SLOPE * (alike[one, two] - ALIKE_HALF)))
             if sure >= 1 - SETTLED and not apart[one] & people[two]:
                 size = min(len(group.stacks), len(groups[two].stacks))
                 yield Question(group, "", sure, size, groups[two])
-
-
-def alike_between(groups: Sequence[LikenessGroup], vectors: Vectors) -> Vectors:
-    """Return how alike the members of two groups are on average, as a part of how alike they are
-    within each (N x N, the diagonal is 1).
-    """
-    sizes = np.array([len(group.stacks) for group in groups])
-    middles = np.array([vectors[[s.number for s in g.stacks]].mean(axis=0) for g in groups])
-    between = middles @ middles.T
-    # Of the mean over all pairs each row's likeness to itself is taken out.
-    own = np.diag(between)
-    within = np.maximum((own * sizes - 1) / np.maximum(sizes - 1, 1), 0.05)
-    found: Vectors = (between / np.sqrt(np.outer(within, within))).astype(np.float32)
-    np.fill_diagonal(found, 1)
-    return found
 
 
 class Ties:

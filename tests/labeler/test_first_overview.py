@@ -62,22 +62,21 @@ def test_there_are_no_groups_before_nearly_all_are_measured(unmeasured: FaceSet)
         assert sum(len(group) == 1 for group in found) >= 0.8 * len(found)
 
 
-def test_one_class_does_not_take_everybody_before_a_page_had_nobody_new(
-    unmeasured: FaceSet,
-) -> None:
+def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
         sum(measured_by_parts(dataset))
         pages = Pages(session := SortingSession(dataset))
         page = only(pages.next())
-        rows = page.rows[: page.groups[0].size]
-        named = {session.tiles.of([row])[row].key for row in rows}
+        half = page.rows[: page.groups[0].size // 2]
+        named = {tile.key for tile in session.tiles.of(half).values()}
         dataset.journal.step("Label", [Choice(key, "label", "A") for key in named])
+        (who,) = {unmeasured.truth[key] for key in named}
         rest = [PresortedSample(key, 1, (Proposal("A", 0.95),)) for key in unmeasured.truth]
         Proposals(dataset.db).replace(rest, None, {})
-        pages.file(page)
         groups = only(pages.next())
         assert groups.kind is PageKind.GROUPS
-        pages.file(groups)
+        assert {who} not in people(dataset, groups, unmeasured)
+        session.file(groups.rows, "B")
         assert only(pages.next()).kind is PageKind.CLASS
 
 

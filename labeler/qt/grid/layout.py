@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from PySide6.QtCore import QPoint, QRect
@@ -17,13 +18,14 @@ HEADING = 26
 BETWEEN = 16
 """Between sections that are beside each other."""
 BROAD = 3
+"""Tiles of a section that are beside each other at least, for its heading."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
     """`count` tiles under a heading ('' for none), `scale` times as large as usual.
 
-    Sections that are `beside` others share lines with them where there is room.
+    Sections that are `beside` others share shelves with them (see `shelves`).
     """
 
     title: str
@@ -58,6 +60,53 @@ class PlacedSection(NamedTuple):
         return self.left + self.columns * self.cell
 
 
+def _heading(section: Section) -> int:
+    return HEADING if section.title else 0
+
+
+def _columns(count: int, lines: int) -> int:
+    """Return how broad a section of so many tiles is in a shelf of so many lines."""
+    return max(-(-count // lines), min(count, BROAD))
+
+
+def shelves(counts: Sequence[int], width: int, cell: int) -> list[tuple[int, int]]:
+    """Return how many sections stand in each shelf, and how many lines of tiles high it is, so that
+    all together are least high.
+
+    `counts` are the tiles of the sections, which stay in their order; a shelf is as broad as
+    `width`. By dynamic programming over where shelves end, as lines of a paragraph are broken.
+    """
+    best = [(0, 0, 0)]  # height of the first so many, where their last shelf begins, its lines
+    for end in range(1, len(counts) + 1):
+        ways: list[tuple[int, int, int]] = []
+        lines = 1
+        for first in range(end - 1, -1, -1):
+            lines = _fewest_lines(counts[first:end], width, cell, lines)
+            if not lines and ways:
+                break
+            lines = lines or counts[first]  # too broad even alone
+            ways.append((best[first][0] + HEADING + cell * lines, first, lines))
+        best.append(min(ways))
+    ends, end = [], len(counts)
+    while end:
+        _, first, lines = best[end]
+        ends.append((end - first, lines))
+        end = first
+    return ends[::-1]
+
+
+def _fewest_lines(counts: Sequence[int], width: int, cell: int, lines: int) -> int:
+    """Return in how many lines, at least so many, sections have room beside each other; 0 where
+    they never have.
+    """
+    room = width - GAP - BETWEEN * (len(counts) - 1)
+    while cell * sum(_columns(count, lines) for count in counts) > room:
+        if lines >= max(counts):
+            return 0
+        lines += 1
+    return lines
+
+
 class GridLayout:
     """The places of all tiles for one width of a window and one size of tiles."""
 
@@ -65,41 +114,35 @@ class GridLayout:
         self.placed: list[PlacedSection] = []
         self.count = 0
         self.height = GAP
-        for section in sections:
-            cell = round(side * section.scale) + GAP
-            columns = max(1, (width - GAP) // cell)
-            if section.beside:
-                placed = self._beside(section, cell, columns)
-            else:
+        for beside, run in groupby(sections, lambda section: section.beside):
+            if beside:
+                self._place_beside(list(run), width, side + GAP)
+                continue
+            for section in run:
+                cell = round(side * section.scale) + GAP
+                columns = max(1, (width - GAP) // cell)
                 # What is left over at the right makes every tile a little larger.
                 cell = max(1, (width - GAP) // columns) if section.count > columns else cell
-                placed = PlacedSection(section, self.count, self._top(section), cell, columns)
-            self.placed.append(placed)
-            self.count += section.count
-            self.height = max(self.height, placed.bottom)
+                self._place(section, self.height + _heading(section), cell, columns)
 
-    def _top(self, section: Section) -> int:
-        """Return where the tiles of a section begin that is below all others."""
-        return self.height + (HEADING if section.title else 0)
+    def _place(
+        self, section: Section, top: int, cell: int, columns: int, left: int = GAP
+    ) -> PlacedSection:
+        placed = PlacedSection(section, self.count, top, cell, columns, left)
+        self.placed.append(placed)
+        self.count += section.count
+        self.height = max(self.height, placed.bottom)
+        return placed
 
-    def _beside(self, section: Section, cell: int, columns: int) -> PlacedSection:
-        """Place a section as a block about three times as wide as high, at most half a line where
-        that is room enough for its heading, as high up beside and below the others as it fits.
-        """
-        lines = max(1, round((section.count / BROAD) ** 0.5))
-        half = (columns * cell - BETWEEN) // 2 // cell
-        mine = min(half if half >= BROAD else columns, -(-section.count // lines))
-        blocks = [place for place in self.placed if place.section.beside]
-        above = max((p.bottom for p in self.placed if not p.section.beside), default=GAP)
-        spots = []
-        for left in (GAP, *(block.right + BETWEEN for block in blocks)):
-            right = left + mine * cell
-            if left == GAP or right <= GAP + columns * cell:
-                over = [b for b in blocks if b.left < right + BETWEEN and left < b.right + BETWEEN]
-                spots.append((max((b.bottom for b in over), default=above), left))
-        top, left = min(spots)
-        top += HEADING if section.title else 0
-        return PlacedSection(section, self.count, top, cell, mine, left)
+    def _place_beside(self, sections: Sequence[Section], width: int, cell: int) -> None:
+        """Place sections in shelves, from the left to the right and from the top down."""
+        rest = iter(sections)
+        for many, lines in shelves([section.count for section in sections], width, cell):
+            shelf = list(islice(rest, many))
+            top, left = self.height + max(map(_heading, shelf)), GAP
+            for section in shelf:
+                columns = min(_columns(section.count, lines), max(1, (width - GAP) // cell))
+                left = self._place(section, top, cell, columns, left).right + BETWEEN
 
     def rect(self, row: int) -> QRect:
         """Return the square of a tile; an empty one where there is no such tile."""

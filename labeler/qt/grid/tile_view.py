@@ -6,6 +6,7 @@ The selection is kept by ranges: all of 100,000 tiles is one range.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from math import isqrt
 
 from PySide6.QtCore import (
     QItemSelection,
@@ -153,12 +154,11 @@ class TileView(RangeSelection):
 
     def fit(self, smallest: int, largest: int) -> None:
         """The largest tiles with which everything is seen at once; scroll where that is not so."""
-        size, best = self.viewport().size(), smallest
-        for side in range(smallest, largest + 1, 4):
-            grid = GridLayout(self._tiles.sections, size.width(), side)
-            if grid.height <= size.height():
-                best = side  # a row less may let larger ones in again
-        self.side = best
+        size, sections = self.viewport().size(), self._tiles.sections
+        area = size.width() * size.height() // max(1, self._tiles.rowCount())
+        for self.side in (*range(min(largest, isqrt(area)), smallest, -4), smallest):
+            if GridLayout(sections, size.width(), self.side).height <= size.height():
+                break
         self.lay_out()
 
     def room_for(self, side: int) -> int:

@@ -100,6 +100,7 @@ class ClassPagesView(PagedView):
         self._untouched = UntouchedOverview(
             self.view, lambda session, page, room: self.work(session).anew(page, room)
         )
+        self.header.name.ended.connect(self._name_was_last)
         pile(self, self.header, self.view, self.hints)
         self._untouched.better.connect(self.show_page)
         context.measuring.left.connect(self._measuring)
@@ -243,6 +244,11 @@ class ClassPagesView(PagedView):
         elif not self.view.is_plain and self._may_be_filed():
             self.names.clear()
             self._file(label)
+
+    def _name_was_last(self) -> None:
+        """File the overview whose group got a name; any other page is filed with its name."""
+        if self.page is not None and self.view.has_groups:
+            self.file_page()
 
     def _may_be_filed(self) -> bool:
         """Return whether a person can have seen the page; else say why it is not filed."""

@@ -28,12 +28,9 @@ from labeler.qt.translations import tr
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.session import Place
 
-USUAL = 80
+USUAL = 64
 """Of a face in logical pixels: a page has as many as there is room for in the usual size; doubtful
 ones make the others smaller, few faces are shown larger."""
-
-SMALLEST_ALIKE = 56
-"""Faces that lie beside others that look like them may be smaller."""
 
 FEWEST, MOST = 24, 240
 """Faces on a page, however small or large the window is."""
@@ -127,11 +124,6 @@ class PageGrid(GestureView):
         self.page, self.keys = page, keys
         self.tiles.retitle(sections_of(page, keys), proposals_of(page))
         self.lay_out()
-
-    def fit_page(self) -> None:
-        """Make tiles as large as can be seen all at once."""
-        several = self.page is not None and self.page.kind in (PageKind.GROUPS, PageKind.LEFT)
-        self.fit(SMALLEST_ALIKE if several else self.smallest, self.largest)
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""

@@ -234,9 +234,9 @@ class PageHints(QLabel):
                 "to the pages · Ctrl+Z takes back"
             ),
             PageKind.GROUPS: self.tr(
-                "A name, or Shift and a class key, is for the whole group · click leaves a face "
-                "out · − takes a group apart · . nobody you collect · Ctrl+Z takes back · F1 "
-                "shows all keys"
+                "A name, or Shift and a class key, is for the whole group · Ctrl+Enter with the "
+                "last name files the page · click leaves a face out · − takes a group apart · . "
+                "nobody you collect · Ctrl+Z takes back · F1 shows all keys"
             ),
             PageKind.PLAIN: self.tr(
                 "Point at a face and press / for its name, or the key of its class · Enter files "

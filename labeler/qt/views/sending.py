@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
-from PySide6.QtCore import QPoint
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QEvent, QObject, QPoint
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
@@ -289,15 +288,21 @@ class PagedView(SendingView):
         self.view.set_lifts()
         self._shown_at = 0.0
         self._refit = timer(self, self.fit_page, REFIT_MS)
+        self.view.viewport().installEventFilter(self)
+
+    def settled(self) -> bool:
+        """Return False until the tiles fit the window."""
+        return super().settled() and not self._refit.isActive()
 
     def fit_page(self) -> None:
         """Make the tiles of the page as large as there is room."""
         self.view.fit_page()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fit the page to another size of the window, once it stands still."""
-        super().resizeEvent(event)
-        self._refit.start(REFIT_MS)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Fit the page where it has more or less room, once that stays."""
+        if watched is self.view.viewport() and event.type() == QEvent.Type.Resize:
+            self._refit.start(REFIT_MS)
+        return super().eventFilter(watched, event)
 
     def note_shown(self) -> None:
         """Note that another page has come."""

@@ -73,6 +73,21 @@ def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person)
     assert person.window.worker.last.counts.waiting == len(person.truth) - sorted_
 
 
+def test_the_last_name_files_the_page_as_well(person: Person) -> None:
+    view = class_pages(person)
+    page = view.page
+    assert page is not None
+    alive(view)
+    person.point(group_rows(person, 0)[0])
+    for letter in "Miku":
+        QTest.keyClick(person.window.focusWidget(), letter)
+    QTest.keyClick(view.header.name, Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert named(person, "Miku") == page.groups[0].size
+    assert view.page is not page
+    assert person.window.worker.last is not None
+    assert person.window.worker.last.counts.waiting == len(person.truth) - page.groups[0].size
+
+
 @pytest.mark.parametrize("name", ["2", "Mi", "L"])
 def test_what_is_typed_is_the_name_and_no_key_of_it_acts(person: Person, name: str) -> None:
     for known in ("Miku", "Rei", "Asuka"):

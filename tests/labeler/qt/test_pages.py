@@ -31,7 +31,7 @@ def drawn_two(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
 def person(
     opened: Opened, drawn_two: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Person:
-    monkeypatch.setattr(page_layout, "FULL", 0.2)  # each of the two classes fills a page
+    monkeypatch.setattr(page_layout, "FULL", 0.1)  # each of the two classes fills a page
     shutil.copytree(drawn_two.root, tmp_path / "two")
     few = FaceSet(tmp_path / "two", drawn_two.truth)
     add_classes(few.root, [*few.names, "sora"])
