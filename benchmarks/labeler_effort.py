@@ -15,14 +15,13 @@ A key press or chord, a click, a notch of the wheel and a drag are a gesture eac
 is held while the mouse sweeps over neighbours, as far as nobody else lies on its way: the mouse
 moves as a hand does, over all that lies between. What is no face is rejected. Of several films that
 were followed each is sorted by itself, with all that was named in those before. The Enter of a name
-is a gesture (Ctrl+Enter, which files the page as well, where it is the last); its letters are
-counted apart. The person takes the time that the keystroke-level
-model gives (Card, Moran and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s to press, 1.35 s to
-think about a page, and 0.15 s for each face that is seen anew; whatever the window makes it wait
-comes on top, and what is learnt in the background has just this time. With `--patient` the person
-begins when the status bar says that all faces were looked at, instead of at once; that wait is in
-the minutes, too. Beside it stands a file manager: one drag for each run of neighbours of one class
-in the shuffled folder. The last line of each is one JSON object.
+(Ctrl+Enter of the last) is a gesture; its letters are counted apart. The person takes the time that
+the keystroke-level model gives (Card, Moran and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s
+to press, 1.35 s to think about a page, and 0.15 s for each face that is seen anew; whatever the
+window makes it wait comes on top, and what is learnt in the background has just this time. With
+`--patient` the person begins when the status bar says that all faces were looked at, instead of at
+once; that wait is in the minutes, too. Beside it stands a file manager: one drag for each run of
+neighbours of one class in the shuffled folder. The last line of each is one JSON object.
 """
 
 from __future__ import annotations
@@ -439,8 +438,8 @@ def chosen_faces(asked: argparse.Namespace, scratch: Path) -> FaceSet:
         return draw_episodes(scratch / "faces", asked.episodes, asked.seed)
     if asked.folder is None:
         raise SystemExit("name a folder of class folders, or --episodes N")
-    folder = chosen_part(asked.folder, scratch / "chosen", asked)
-    return real_set(scratch / "faces", folder, seed=asked.seed, measured=False)
+    part = chosen_part(asked.folder, scratch / "chosen", asked)
+    return real_set(scratch / "faces", part, seed=asked.seed, measured=False)
 
 
 def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
@@ -482,14 +481,13 @@ def main() -> None:
             os.environ.pop("QT_QPA_PLATFORM", None)  # a real mouse needs a real display
             os.environ.update(screen.env)
             for faces in sets:
-                found = sorted_in_window(faces, screen, asked.patient)
+                cost = sorted_in_window(faces, screen, asked.patient)
                 # While its display is there: Qt deletes none by itself without an event loop.
                 QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
                 QCoreApplication.processEvents()
                 if not asked.json:
-                    for what, value in found.items():
-                        print(f"{what:36} {value}")
-                print(json.dumps(found), flush=True)
+                    print(*(f"{what:36} {value}" for what, value in cost.items()), sep="\n")
+                print(json.dumps(cost), flush=True)
 
 
 if __name__ == "__main__":

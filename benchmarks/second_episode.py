@@ -42,7 +42,6 @@ from labeler.sorting.session import SortingSession
 from pipeline.maintenance.merge import merge
 
 SURE = 0.95
-ROOM = 96
 EDGES = (0.0, 0.5, 0.7, 0.9, 0.95, 1.0)
 
 
@@ -91,11 +90,9 @@ def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
 def asked_about(dataset: Dataset) -> list[str]:
     """Return the samples (keys) on the pages on which the window asks who somebody new is."""
     pages, rows = Pages(SortingSession(dataset)), []
-    page = pages.next(ROOM)
-    while page is not None and page.kind is PageKind.GROUPS:
+    while (page := pages.next()) is not None and page.kind is PageKind.GROUPS:
         rows += page.rows
         pages.skip(page)
-        page = pages.next(ROOM)
     return SampleTiles(dataset.db).keys_of(rows)
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,6 +182,13 @@ def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
 def examples(few: int, many: int) -> int:
     """How many examples a test tries: many only where all tests run at length."""
     return many if AT_LENGTH else few
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that has not ended, asked about by its parent or not."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:

@@ -29,7 +29,7 @@ from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.taking import Taking
 from labeler.qt.theme import em
-from labeler.qt.translations import singular
+from labeler.qt.translations import counted
 from labeler.qt.widgets import MenuButton, choosing
 from labeler.sorting.dropped import DroppedFiles, HowTaken, TakePlan, look_at
 
@@ -103,7 +103,7 @@ def files_in_words(files: DroppedFiles, by: QObject) -> str:
         pictures = by.tr("{count} pictures in {number} folders ({names})")
         names += ", …" if len(files.folders) > SHOWN_FOLDERS else ""
     parts = [
-        singular(text, count).format(count=f"{count:,}", number=len(files.folders), names=names)
+        counted(text, count, number=len(files.folders), names=names)
         for count, text in (
             (files.pictures, pictures),
             (files.videos, by.tr("{count} videos")),

@@ -265,16 +265,13 @@ class SessionWorker(QObject):
             try:
                 answer = self._carry_out(job)
                 self._emit(self._answered, (job, answer, self._progress_after(job), None))
-            except GleansetError as error:
+            except Exception as error:
+                why = error
+                if not isinstance(error, GleansetError):  # the window goes on, and says so
+                    traceback.print_exc(file=sys.stderr)
+                    why = GleansetError(f"a bug in Gleanset: {error!r}")
                 self.lost += job.decides and self._closed.is_set()
-                self._emit(self._answered, (job, None, None, error))
-            except Exception as error:  # our bug: the window goes on, and says so
-                traceback.print_exc(file=sys.stderr)
-                self.lost += job.decides and self._closed.is_set()
-                self._emit(
-                    self._answered,
-                    (job, None, None, GleansetError(f"a bug in Gleanset: {error!r}")),
-                )
+                self._emit(self._answered, (job, None, None, why))
             finally:
                 self._begun = None
         if self._dataset is not None:

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QLabel, QStatusBar, QToolButton
 
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import singular, step_words
+from labeler.qt.translations import effort_words, singular, step_words
 from labeler.qt.widgets import announce
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
 
@@ -58,12 +58,7 @@ class StatusTexts(QObject):
         """Show what the dataset has cost so far, all spells together."""
         gestures, seconds = self._before
         gestures += self._worker.gestures
-        self.spent.setText(
-            singular(self.tr("{gestures} gestures, {minutes} min"), gestures).format(
-                gestures=f"{gestures:,}",
-                minutes=round((seconds + self._worker.seconds) / 60),
-            )
-        )
+        self.spent.setText(effort_words(gestures, seconds + self._worker.seconds))
 
     def _stepped(self, done: StepResult) -> None:
         """What a gesture did; an undo says how much it could not take back."""
@@ -89,6 +84,5 @@ class StatusTexts(QObject):
         self.work.setText(text if left else "")
 
     def _waiting(self, why: str) -> None:
-        self.saved.setText(
-            self.tr("not saved yet: {why}").format(why=why) if why else self.tr("saved")
-        )
+        unsaved = self.tr("not saved yet: {why}").format(why=why)
+        self.saved.setText(unsaved if why else self.tr("saved"))

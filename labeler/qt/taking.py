@@ -20,7 +20,7 @@ from gleanset import Dataset
 from labeler.qt.background_task import CancellableProgress
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import singular
+from labeler.qt.translations import counted
 from labeler.qt.widgets import announce, beside
 from labeler.sorting.dropped import DropResult, TakePlan
 
@@ -299,8 +299,7 @@ class TakingBar(QFrame):
         taking, stage = self._taking, self._taking.stage
         at, count = taking.step
         if not count:
-            text = singular(self.tr("Taking in: {count} files"), taking.copied)
-            return text.format(count=f"{taking.copied:,}")
+            return counted(self.tr("Taking in: {count} files"), taking.copied)
         name = stage.name if stage is not None else ""
         words = {
             "files": self.tr("Taking pictures in: {done}"),
@@ -325,14 +324,11 @@ class TakingBar(QFrame):
         else:
             parts = [self.tr("Taken in")]
         if taking.copied:
-            whole = singular(self.tr("{count} pictures as they are"), taking.copied)
-            parts.append(whole.format(count=f"{taking.copied:,}"))
+            parts.append(counted(self.tr("{count} pictures as they are"), taking.copied))
         if taking.images:
-            new = singular(self.tr("{count} new images"), taking.images)
-            parts.append(new.format(count=f"{taking.images:,}"))
+            parts.append(counted(self.tr("{count} new images"), taking.images))
         if taking.faces:
-            faces = singular(self.tr("{count} faces found"), taking.faces)
-            parts.append(faces.format(count=f"{taking.faces:,}"))
+            parts.append(counted(self.tr("{count} faces found"), taking.faces))
         elif state is TakingState.DONE and taking.can_go_on:
             parts.append(self.tr("no new face found"))
         elif not taking.copied and not taking.whys and state is TakingState.DONE:

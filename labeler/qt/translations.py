@@ -172,3 +172,14 @@ def singular(text: str, count: int) -> str:
     if count != 1:
         return text
     return _NOUN.sub(lambda found: found[1] + _VERBS.get(found[2] or "", ""), text, count=1)
+
+
+def counted(text: str, count: int, **values: object) -> str:
+    """Return a text as it is said of so many, with the number and other values in it."""
+    return singular(text, count).format(count=f"{count:,}", **values)
+
+
+def effort_words(gestures: int, seconds: float) -> str:
+    """Return what sorting has cost."""
+    text = singular(tr("{gestures} gestures, {minutes} min"), gestures)
+    return text.format(gestures=f"{gestures:,}", minutes=round(seconds / 60))

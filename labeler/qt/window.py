@@ -37,7 +37,7 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.settings_sheet import SettingsSheet
 from labeler.qt.status_bar import StatusTexts
 from labeler.qt.taking import Taking, TakingBar
-from labeler.qt.translations import singular
+from labeler.qt.translations import counted
 from labeler.qt.views.base import LabelerView, ViewContext, WindowActs
 from labeler.qt.views.registry import VIEWS, ViewKind, ViewTabs
 from labeler.qt.views.sending import SendingView
@@ -359,10 +359,10 @@ class LabelerWindow(QMainWindow):
         if taken.step:
             self.worker.decide(lambda s: s.adopt(taken.step, taken.samples))
             self.measuring.begin()
-        text = singular(self.tr("{count} pictures taken in"), taken.samples)
+        text = self.tr("{count} pictures taken in")
         if taken.rejected:
             text += self.tr("  ·  no pictures: {bad}")
-        self.worker.say(text.format(count=taken.samples, bad=taken.rejected))
+        self.worker.say(counted(text, taken.samples, bad=taken.rejected))
         self.view.enter()
 
     def _show_first(self) -> None:

@@ -397,12 +397,17 @@ def test_restoring_gives_what_was_and_undoing_it_what_is(
         assert not contradictions(dataset.db)["orphan_rows"].cases
 
 
+Acts = list[Callable[[], object]]
+
+
 @pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
-    """What others do while a restore goes on, in parts of two samples: after the first one, one
-    thing between what a part has read and what it writes.
+def meanwhile(dataset: Dataset, keys: list[str], monkeypatch: pytest.MonkeyPatch) -> Acts:
+    """What others do while all that became a dog since a snapshot is restored, in parts of two
+    samples: after the first one, one thing between what a part has read and what it writes.
     """
-    acts: list[Callable[[], object]] = []
+    take_snapshot(dataset, "v1")
+    label(dataset, "dog", *keys)
+    acts: Acts = []
     parts: list[Restoring] = []
     find, write = Restoring._found, Restoring._restored
 
@@ -423,10 +428,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
 
 
 def test_a_window_decides_while_a_snapshot_is_restored(
-    dataset: Dataset, keys: list[str], meanwhile: list[Callable[[], object]]
+    dataset: Dataset, keys: list[str], meanwhile: Acts
 ) -> None:
-    take_snapshot(dataset, "v1")
-    label(dataset, "dog", *keys)
     dataset.samples.set_splits({key: (key, "val") for key in keys}, "seed 2")
     before = seen(dataset)
     with Dataset.open(dataset.root) as window:
@@ -447,10 +450,8 @@ def test_a_window_decides_while_a_snapshot_is_restored(
 
 
 def test_splits_that_are_made_meanwhile_are_no_mixture(
-    dataset: Dataset, keys: list[str], meanwhile: list[Callable[[], object]]
+    dataset: Dataset, keys: list[str], meanwhile: Acts
 ) -> None:
-    take_snapshot(dataset, "v1")
-    label(dataset, "dog", *keys)
     with Dataset.open(dataset.root) as other:
         plan = {key: (key, "val") for key in keys}
         meanwhile.append(lambda: other.samples.set_splits(plan, "seed 2"))
@@ -458,11 +459,7 @@ def test_splits_that_are_made_meanwhile_are_no_mixture(
     assert difference(dataset, "v1").empty
 
 
-def test_a_restore_that_is_undone_meanwhile_ends(
-    dataset: Dataset, keys: list[str], meanwhile: list[Callable[[], object]]
-) -> None:
-    take_snapshot(dataset, "v1")
-    label(dataset, "dog", *keys)
+def test_a_restore_that_is_undone_meanwhile_ends(dataset: Dataset, meanwhile: Acts) -> None:
     before = seen(dataset)
     with Dataset.open(dataset.root) as other:
         meanwhile.append(lambda: other.journal.undo())
@@ -472,11 +469,7 @@ def test_a_restore_that_is_undone_meanwhile_ends(
     assert not cut_short(dataset.db)
 
 
-def test_one_that_was_cut_short_goes_on_as_the_same_step(
-    dataset: Dataset, keys: list[str], meanwhile: list[Callable[[], object]]
-) -> None:
-    take_snapshot(dataset, "v1")
-    label(dataset, "dog", *keys)
+def test_one_that_was_cut_short_goes_on_as_the_same_step(dataset: Dataset, meanwhile: Acts) -> None:
     before = seen(dataset)
 
     def killed() -> None:

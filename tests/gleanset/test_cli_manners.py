@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -283,18 +283,14 @@ def test_a_wrong_setting_is_3_and_names_the_line(tmp_path: Path) -> None:
     assert "did you mean 'margin'?" in done.stderr
 
 
-def _started(images: Path) -> Callable[[], bool]:
-    return lambda: any(images.rglob("*.jpg"))
-
-
-@pytest.mark.slow
-def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for seed in range(150):
-        (folder / f"{seed:03}.jpg").write_bytes(picture(seed))
-    root = tmp_path / "d"
-    line = ["folder", str(folder), "-d", str(root), "--workers", "1"]
+def _taking_in(
+    tmp_path: Path, count: int, *options: str
+) -> tuple[subprocess.Popen[str], list[str]]:
+    """Begin to take so many pictures into the dataset `d`; with what command line."""
+    (tmp_path / "many").mkdir()
+    for seed in range(count):
+        (tmp_path / "many" / f"{seed:03}.jpg").write_bytes(picture(seed))
+    line = ["folder", str(tmp_path / "many"), "-d", str(tmp_path / "d"), *options]
     process = subprocess.Popen(
         command("harvest.cli", *line),
         env={**os.environ, "PYTHONPATH": python_path()},
@@ -303,7 +299,13 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    assert eventually(_started(root / "images"))
+    assert eventually(lambda: any((tmp_path / "d" / "images").rglob("*.jpg")))
+    return process, line
+
+
+@pytest.mark.slow
+def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
+    process, line = _taking_in(tmp_path, 150, "--workers", "1")
     # As a terminal does: to the program and its workers alike.
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -311,13 +313,13 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     assert "what was done is kept" in err
     assert err.splitlines()[-1].split() == ["harvest", *line]
     assert "Traceback" not in err
-    with Dataset.open(root) as dataset:
+    with Dataset.open(tmp_path / "d") as dataset:
         kept = dataset.images.count()
     assert kept < 150
-    done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
+    done = run_here("harvest.cli", *line, "--json")
     assert done.json["added"] == 150 - kept
     assert done.json["known"] == kept
-    assert list(root.rglob(".partial*")) == []
+    assert list((tmp_path / "d").rglob(".partial*")) == []
 
 
 @pytest.mark.parametrize("module", [*MODULES, "webapp.cli"])
@@ -340,25 +342,17 @@ def test_an_interrupt_names_the_command_line_that_goes_on(
 
 @pytest.mark.slow
 def test_killed_in_the_middle_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for seed in range(100):
-        (folder / f"{seed:03}.jpg").write_bytes(picture(seed))
-    root = tmp_path / "d"
-    process = subprocess.Popen(
-        command("harvest.cli", "folder", folder, "-d", root, "-q"),
-        env={**os.environ, "PYTHONPATH": python_path()},
-    )
-    assert eventually(lambda: len(list((root / "images").rglob("*.jpg"))) > 10)
+    process, line = _taking_in(tmp_path, 100, "-q")
+    assert eventually(lambda: len(list((tmp_path / "d" / "images").rglob("*.jpg"))) > 10)
     process.kill()
-    process.wait()
-    done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
+    process.communicate()
+    done = run_here("harvest.cli", *line, "--json")
     assert done.code == 0, done.stderr
-    with Dataset.open(root) as dataset:
+    with Dataset.open(tmp_path / "d") as dataset:
         images = list(dataset.images.each())
         assert len(images) == 100
         assert all(len(image.origins) == 1 for image in images)
-        stored = {path.stem for path in (root / "images").rglob("*.jpg")}
+        stored = {path.stem for path in (tmp_path / "d" / "images").rglob("*.jpg")}
         assert stored == {image.sha256 for image in images}
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pool_jobs
 import pytest
 from ray_nodes import NEEDS_RAY, RayCluster, ray_cluster
-from tools_for_tests import ROOT, eventually
+from tools_for_tests import ROOT, eventually, is_running
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, GleansetError, InputUnusable, MissingComponent, RateLimited
@@ -187,7 +187,7 @@ def test_nothing_runs_on_when_the_driver_ends(
         workers = [int(path.name) for path in pids.iterdir() if path.name.isdigit()]
         driver.send_signal(how)
         driver.communicate(timeout=30)
-        assert eventually(lambda: not any(map(alive, workers)))
+        assert eventually(lambda: not any(map(is_running, workers)))
     finally:
         driver.kill()
 
@@ -226,14 +226,6 @@ def test_what_a_node_has_not_installed_ends_the_run(three: RayCluster, tmp_path:
             list(run_over(job, range(5), on(three, tmp_path)))
     finally:
         sys.path.remove(str(tmp_path))
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pool_jobs
 import pytest
-from tools_for_tests import eventually, python
+from tools_for_tests import eventually, is_running, python
 
 from gleanset.errors import Blocked, DiskFull, RateLimited, Unreadable
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, Processes, Threads, run_over
@@ -214,18 +214,10 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> N
         assert eventually(lambda: len(list(pids.iterdir())) == 2)
         process.send_signal(how)
         workers = [int(path.name) for path in pids.iterdir()]
-        assert eventually(lambda: not any(_alive(pid) for pid in workers))
+        assert eventually(lambda: not any(is_running(pid) for pid in workers))
     finally:
         process.kill()
         process.communicate()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def _children(pid: int) -> list[int]:
@@ -246,4 +238,4 @@ def _workers() -> set[int]:
     servers = {pid for pid in below if b"forkserver import" in _line(pid)}
     trackers = {pid for pid in below if b"resource_tracker" in _line(pid)}
     forked = {pid for server in servers for pid in _children(server)}
-    return {pid for pid in (below - servers - trackers) | forked if _alive(pid)}
+    return {pid for pid in (below - servers - trackers) | forked if is_running(pid)}

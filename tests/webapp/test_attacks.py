@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +23,7 @@ import pytest
 from model_of_colours import write_model
 from PIL import Image
 from starlette.testclient import TestClient
+from tools_for_tests import eventually
 from web_requests import Serve, picture_of, serving, settings_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -59,14 +60,6 @@ def searching(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
         yield port
 
 
-def until(there: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if there():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came")
-
-
 @pytest.mark.slow
 def test_pictures_that_take_long_cost_nobody_else_an_answer(
     root: Path, tmp_path: Path, crowd: bytes
@@ -84,7 +77,7 @@ def test_pictures_that_take_long_cost_nobody_else_an_answer(
         attackers = [threading.Thread(target=attack, args=(one,)) for one in (ATTACKER, OTHER)]
         for attacker in attackers:
             attacker.start()
-        until(lambda: len(taken) > 0)
+        assert eventually(lambda: len(taken) > 0)
         begun = time.monotonic()
         answers = [answer_on(posted(port, red)) for _ in range(6)]
         seconds = time.monotonic() - begun
@@ -102,7 +95,7 @@ def test_what_takes_too_long_is_ended(root: Path, tmp_path: Path, crowd: bytes) 
     with searching(root, tmp_path, seconds_computed=0.3) as port:
         status, _, problem = answer_on(posted(port, *[crowd] * 5))
         assert (status, problem["reason"]) == (413, "too much work")
-        until(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
+        assert eventually(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
 
 
 def test_work_stops_when_the_visitor_goes(root: Path, tmp_path: Path, crowd: bytes) -> None:
@@ -111,7 +104,9 @@ def test_work_stops_when_the_visitor_goes(root: Path, tmp_path: Path, crowd: byt
         before = {process.pid for process in multiprocessing.active_children()}
         with posted(port, *[crowd] * 10):
             time.sleep(1)  # it is being worked on
-        until(lambda: before - {one.pid for one in multiprocessing.active_children()} != set())
+        assert eventually(
+            lambda: before - {one.pid for one in multiprocessing.active_children()} != set()
+        )
         assert answer_on(posted(port, picture_of("red")))[0] == 200
 
 
@@ -121,7 +116,7 @@ def test_small_requests_that_nobody_waits_for_end_no_process(settings: ServeSett
         before = {process.pid for process in multiprocessing.active_children()}
         for _ in range(40):
             posted(port, picture_of("red", (300, 300))).close()
-        until(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
+        assert eventually(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
         assert before == {process.pid for process in multiprocessing.active_children()}
 
 
@@ -193,7 +188,7 @@ def test_bytes_that_are_under_way_are_bounded(settings: ServeSettings) -> None:
             with sent(OTHER):
                 time.sleep(0.5)
                 refused(HONEST)
-        until(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
+        assert eventually(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
 
 
 @pytest.mark.posix("a bound of memory for a process")
@@ -247,7 +242,7 @@ def test_processes_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
         group = [pid for pid in descendants(server.pid) if pid != server.pid]
         assert group
         server.kill()
-    until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in group))
+    assert eventually(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in group))
 
 
 def descendants(pid: int) -> list[int]:

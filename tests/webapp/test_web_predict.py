@@ -134,21 +134,6 @@ def test_a_model_that_is_put_in_force_answers_without_a_restart(
 ) -> None:
     client = serve()
     models = client.app.state.service.models  # type: ignore[attr-defined]
-    other = write_model(tmp_path / "others.onnx", ("a", "b", "c"))
-    before = read_served(served)
-    write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
-    assert client.portal.call(models.look)
-    assert client.get("/api/v1/classes").json()["classes"] == ["a", "b", "c"]
-    write_served(served, read_served(served).taken_back())
-    assert client.portal.call(models.look)
-    assert client.get("/api/v1/classes").json()["classes"] == list(CLASSES)
-
-
-def test_a_model_is_served_from_a_folder_that_is_not_utf_8(
-    serve: Serve, served: Path, tmp_path: Path
-) -> None:
-    client = serve()
-    models = client.app.state.service.models  # type: ignore[attr-defined]
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     write_model(folder / "others.onnx", ("a", "b", "c"))
@@ -158,6 +143,9 @@ def test_a_model_is_served_from_a_folder_that_is_not_utf_8(
     assert client.get("/api/v1/classes").json()["classes"] == ["a", "b", "c"]
     settings = ServeSettings(str(folder))
     assert ServeSettings.from_text(settings.to_text()) == settings
+    write_served(served, read_served(served).taken_back())
+    assert client.portal.call(models.look)
+    assert client.get("/api/v1/classes").json()["classes"] == list(CLASSES)
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_old_one(serve: Serve, served: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from model_of_colours import write_model
+from tools_for_tests import eventually
 from web_requests import HastyProtocol, Serve, picture_of, serving
 
 from gleanset import Dataset
@@ -132,20 +133,12 @@ def test_a_change_of_the_model_drops_no_request(port: int, served: Path, tmp_pat
         asker.start()
     before = read_served(served)
     write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
-    _until(lambda: "others" in runs)
+    assert eventually(lambda: "others" in runs)
     write_served(served, read_served(served).taken_back())
-    _until(lambda: runs[-1] == "colours")
+    assert eventually(lambda: runs[-1] == "colours")
     ended.set()
     for asker in askers:
         asker.join()
-
-
-def _until(there: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if there():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QLineEdit, QMenu, QWidget, QWidgetAction
 
 from labeler.qt.classes.model import ClassListRow
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import singular
+from labeler.qt.translations import counted
 from labeler.sorting.keys import KEYS, PREFIXES, SECONDS
 from labeler.sorting.session import SortingSession
 
@@ -41,8 +41,8 @@ class ClassMenu(QMenu):
             action = self.addAction(text, partial(self._move, by))
             action.setEnabled(own_order)
         self.addSeparator()
-        text = singular(self.tr("Delete: {count} faces go back to the queue"), row.count)
-        self.addAction(text.format(count=f"{row.count:,}"), self._delete)
+        text = self.tr("Delete: {count} faces go back to the queue")
+        self.addAction(counted(text, row.count), self._delete)
 
     def show_at(self, point: QPoint) -> None:
         """Show it; nothing waits for an answer."""

@@ -17,7 +17,7 @@ from PySide6.QtCore import (
 
 from gleanset.db.sample_places import SampleRegion
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import singular
+from labeler.qt.translations import counted
 from labeler.qt.widgets import timer
 from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import Place, SortingProgress, StepResult
@@ -178,7 +178,7 @@ class ClassListModel(QAbstractListModel):
             spoken = self.tr("{name}, {count} faces")
             if row.key:
                 spoken = self.tr("{name}, key {key}, {count} faces")
-            return singular(spoken, row.count).format(name=row.name, key=row.key, count=row.count)
+            return counted(spoken, row.count, name=row.name, key=row.key)
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.name
         return None

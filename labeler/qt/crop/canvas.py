@@ -285,9 +285,8 @@ class CropCanvas(QGraphicsView):
         text = self.tr("no box")
         if self.current >= 0:
             place = "{}, {}, {} x {}".format(*self.boxes[self.current].box)
-            text = self.tr("box {number} of {count}: {box}").format(
-                number=self.current + 1, count=len(self._items), box=place
-            )
+            text = self.tr("box {number} of {count}: {box}")
+            text = text.format(number=self.current + 1, count=len(self._items), box=place)
         self.setAccessibleDescription(text)
 
     # -- zoom and painting

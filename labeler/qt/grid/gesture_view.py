@@ -29,7 +29,7 @@ from labeler.qt.grid.mouse import TileMouse
 from labeler.qt.grid.tile_view import ZOOM, TileView
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import singular
+from labeler.qt.translations import counted
 
 Select = QItemSelectionModel.SelectionFlag
 Key = Qt.Key
@@ -150,7 +150,7 @@ class GestureView(TileView):
             self.mouse.leads = False  # what is pointed at stays, though the tiles move
             self.look_from(unseen[0])
             text = self.tr("{count} faces were not shown yet: look at them, then once more")
-        self.worker.say(singular(text, len(unseen)).format(count=f"{len(unseen):,}"))
+        self.worker.say(counted(text, len(unseen)))
         return False
 
     # -- keys

@@ -60,10 +60,6 @@ class PlacedSection(NamedTuple):
         return self.left + self.columns * self.cell
 
 
-def _heading(section: Section) -> int:
-    return HEADING if section.title else 0
-
-
 def _columns(count: int, lines: int) -> int:
     """Return how broad a section of so many tiles is in a shelf of so many lines."""
     return max(-(-count // lines), min(count, BROAD))
@@ -99,12 +95,9 @@ def _fewest_lines(counts: Sequence[int], width: int, cell: int, lines: int) -> i
     """Return in how many lines, at least so many, sections have room beside each other; 0 where
     they never have.
     """
-    room = width - GAP - BETWEEN * (len(counts) - 1)
-    while cell * sum(_columns(count, lines) for count in counts) > room:
-        if lines >= max(counts):
-            return 0
-        lines += 1
-    return lines
+    room = (width - GAP - BETWEEN * (len(counts) - 1)) // cell
+    tries = range(lines, max(lines, *counts) + 1)
+    return next((n for n in tries if sum(_columns(count, n) for count in counts) <= room), 0)
 
 
 class GridLayout:
@@ -123,7 +116,8 @@ class GridLayout:
                 columns = max(1, (width - GAP) // cell)
                 # What is left over at the right makes every tile a little larger.
                 cell = max(1, (width - GAP) // columns) if section.count > columns else cell
-                self._place(section, self.height + _heading(section), cell, columns)
+                top = self.height + (HEADING if section.title else 0)
+                self._place(section, top, cell, columns)
 
     def _place(
         self, section: Section, top: int, cell: int, columns: int, left: int = GAP
@@ -138,9 +132,8 @@ class GridLayout:
         """Place sections in shelves, from the left to the right and from the top down."""
         rest = iter(sections)
         for many, lines in shelves([section.count for section in sections], width, cell):
-            shelf = list(islice(rest, many))
-            top, left = self.height + max(map(_heading, shelf)), GAP
-            for section in shelf:
+            top, left = self.height + HEADING, GAP
+            for section in islice(rest, many):
                 columns = min(_columns(section.count, lines), max(1, (width - GAP) // cell))
                 left = self._place(section, top, cell, columns, left).right + BETWEEN
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gleanset.db.sorting import LabelCounts
-from labeler.qt.translations import singular, tr
+from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView
 from labeler.qt.views.empty import NextStep, Notice
 from labeler.sorting.grid_rows import ALL_PLACES, SET_ASIDE
@@ -48,7 +48,7 @@ def no_faces(view: LabelerView, images: int) -> Notice:
         )
     return Notice(
         tr("No faces were found in the pictures yet"),
-        singular(tr("{count} pictures are here."), images).format(count=f"{images:,}"),
+        counted(tr("{count} pictures are here."), images),
         (
             NextStep(tr("Find the faces in them"), view.acts.find_faces),
             to_view(view, "crop", tr("Draw boxes by hand")),
@@ -60,13 +60,11 @@ def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
     """Nothing waits any more."""
     text = tr("{count} faces have their place.")
     later, done = tr("Show what was put off: {count}"), counts.total - counts.later
-    put_off = NextStep(
-        later.format(count=f"{counts.later:,}"),
-        lambda: view.acts.show_place(Place.LATER.target),
-    )
+    place = Place.LATER.target
+    put_off = NextStep(counted(later, counts.later), lambda: view.acts.show_place(place))
     return Notice(
         tr("Everything is sorted"),
-        singular(text, done).format(count=f"{done:,}"),
+        counted(text, done),
         (
             *([put_off] if counts.later else []),
             to_view(view, "review", tr("Look at it again")),
@@ -102,13 +100,8 @@ def of_place(view: LabelerView, target: str, name: str, key: str, counts: LabelC
     if target in words:
         title, text = words[target]
         return Notice(title, text, (look,) if target == SET_ASIDE else (to_queue(view),))
-    how = (
-        tr("Point at a face and press {key}, or drag faces onto the row at the left.").format(
-            key=key.upper()
-        )
-        if key
-        else tr("Drag faces onto the row at the left.")
-    )
+    how = tr("Point at a face and press {key}, or drag faces onto the row at the left.")
+    how = how.format(key=key.upper()) if key else tr("Drag faces onto the row at the left.")
     title = tr("No face is {name} yet").format(name=name)
     return Notice(title, how, (to_queue(view), to_pages(view)))
 

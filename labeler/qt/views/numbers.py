@@ -29,7 +29,7 @@ from labeler.export.options import NAMES, ExportOptions
 from labeler.numbers import Numbers, numbers_of, pace, set_target
 from labeler.qt.classes.table import ClassTable
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import singular
+from labeler.qt.translations import counted, effort_words
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.confidence_bars import ConfidenceBars
 from labeler.qt.views.empty import EmptyNotice
@@ -127,15 +127,15 @@ class ExportBox(QGroupBox):
         self._at_work(False)
         count = result["exported"]
         assert isinstance(count, int)
-        text = singular(self.tr("{count} pictures written to {folder}"), count)
-        written = text.format(count=f"{count:,}", folder=result["to"])
+        text = self.tr("{count} pictures written to {folder}")
+        written = counted(text, count, folder=result["to"])
         notes = result.get("notes", [])
         assert isinstance(notes, list)
         self.result.setText("\n".join([written, *notes]))
         if failed := result.get("failed"):
             assert isinstance(failed, dict)
-            text = singular(self.tr("{count} pictures cannot be read"), len(failed))
-            self._worker.say(text.format(count=len(failed)), bad=True)
+            text = self.tr("{count} pictures cannot be read")
+            self._worker.say(counted(text, len(failed)), bad=True)
 
     def _failed(self, why: str) -> None:
         self._at_work(False)
@@ -232,7 +232,8 @@ class NumbersView(LabelerView):
         self.spent.setText(self._spent_words(progress, numbers))
         self.empty.show_notice(None if rows else no_classes(self))
         if self._plan is None:
-            self.split_text.setText(self._kept_words(numbers))
+            kept = self.tr("The table shows the split in force.")
+            self.split_text.setText(kept if numbers.kept else self.tr("Nothing is split yet."))
 
     def _show_sureness(self) -> None:
         """Show how sure the proposals are for the class that is chosen in the table, or for all."""
@@ -251,35 +252,19 @@ class NumbersView(LabelerView):
         gestures = progress.gestures + self.worker.gestures
         seconds = progress.seconds + self.worker.seconds
         decided = counts.total - counts.waiting - counts.later
-        lines = [
-            self.tr("{done} of {total} sorted").format(
-                done=f"{decided:,}", total=f"{counts.total:,}"
-            ),
-            singular(self.tr("{gestures} gestures, {minutes} min"), gestures).format(
-                gestures=f"{gestures:,}", minutes=round(seconds / 60)
-            ),
-        ]
+        text = self.tr("{done} of {total} sorted")
+        done = text.format(done=f"{decided:,}", total=f"{counts.total:,}")
+        lines = [done, effort_words(gestures, seconds)]
         if decided and gestures:
             per, speed = 1000 * gestures / decided, pace(decided, seconds)
-            lines.append(
-                self.tr("{per} gestures for 1,000 faces, {pace} faces a minute").format(
-                    per=f"{per:,.0f}", pace=f"{speed:,.0f}"
-                )
-            )
+            text = self.tr("{per} gestures for 1,000 faces, {pace} faces a minute")
+            lines.append(text.format(per=f"{per:,.0f}", pace=f"{speed:,.0f}"))
         looked = sum(rate.looked_at for rate in numbers.rates.values())
         if looked:
             wrong = sum(rate.wrong for rate in numbers.rates.values())
-            lines.append(
-                self.tr("{wrong} of {looked} labels did not hold at a second look").format(
-                    wrong=wrong, looked=looked
-                )
-            )
+            text = self.tr("{wrong} of {looked} labels did not hold at a second look")
+            lines.append(text.format(wrong=wrong, looked=looked))
         return "\n".join(lines)
-
-    def _kept_words(self, numbers: Numbers) -> str:
-        if not numbers.kept:
-            return self.tr("Nothing is split yet.")
-        return self.tr("The table shows the split in force.")
 
     def _set_target(self, value: int) -> None:
         self.worker.ask(
@@ -317,21 +302,16 @@ class NumbersView(LabelerView):
     def _plan_words(self, plan: SplitPlan) -> str:
         totals = {part: sum(row[part] for row in plan.table.values()) for part in SPLITS}
         shares = " : ".join(f"{totals[part]:,}" for part in SPLITS)
+        text = self.tr("{moments} moments stay whole, the largest has {largest}")
         lines = [
             self.tr("train : val : test would be {shares}").format(shares=shares),
-            self.tr("{moments} moments stay whole, the largest has {largest}").format(
-                moments=f"{plan.moments:,}", largest=plan.largest_moment
-            ),
+            text.format(moments=f"{plan.moments:,}", largest=plan.largest_moment),
         ]
         if plan.left:
-            left = len(plan.left)
-            lines.append(singular(self.tr("{count} samples are left out"), left).format(count=left))
+            lines.append(counted(self.tr("{count} samples are left out"), len(plan.left)))
         if plan.not_searched:
-            lines.append(
-                self.tr("Look for duplicates first (F3): {count} are not compared").format(
-                    count=f"{plan.not_searched:,}"
-                )
-            )
+            text = self.tr("Look for duplicates first (F3): {count} are not compared")
+            lines.append(text.format(count=f"{plan.not_searched:,}"))
         return "\n".join(lines)
 
     def _failed(self, why: str) -> None:

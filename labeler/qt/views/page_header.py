@@ -157,13 +157,11 @@ class PageHeader(QWidget):
                 "Same or different?  {one} above, {other} below: nobody named yet"
             ).format(one=page.groups[0].size, other=page.groups[1].size)
         if page.kind is PageKind.PAIR:
-            return self.tr("Same or different?  {label} above, {count} waiting below").format(
-                label=page.label, count=page.groups[1].size
-            )
+            text = self.tr("Same or different?  {label} above, {count} waiting below")
+            return text.format(label=page.label, count=page.groups[1].size)
         if page.kind is PageKind.CHECK:
-            return self.tr("Do these {count} belong together?  Click who does not").format(
-                count=len(page.tiles)
-            )
+            text = self.tr("Do these {count} belong together?  Click who does not")
+            return text.format(count=len(page.tiles))
         if page.kind is PageKind.PLAIN:
             return self._of_plain()
         return self._of_proposals(page)

@@ -26,7 +26,6 @@ from gleanset.db.visitors import Report
 from gleanset.errors import GleansetError
 from labeler.qt.detail_panel import SQUARE, SamplePicture
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
-from labeler.qt.grid.layout import GAP
 from labeler.qt.grid.model import UNMARKED, Index, TileMark, TileModel, TileProposal, TileState
 from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.pictures import BrokenThumbnail, ThumbnailLoader
@@ -107,13 +106,7 @@ class ReportGrid(GestureView):
 
     def room(self) -> int:
         """Return how many reports make a page that fills the window."""
-        size, best = self.viewport().size(), (0.0, 0)
-        for side in range(em(self, SMALLEST), em(self, USUAL) + 1, 2):
-            columns = max(1, (size.width() - GAP) // (side + GAP))
-            cell = (size.width() - GAP) // columns  # tiles share what is left of a line
-            lines = max(1, (size.height() - GAP) // cell)
-            best = max(best, (lines * cell / max(1, size.height()), lines * columns))
-        return min(max(best[1], FEWEST), MOST)
+        return min(max(self.room_for(em(self, USUAL)), FEWEST), MOST)
 
     def fit_page(self) -> None:
         """Make tiles as large as can be seen all at once."""

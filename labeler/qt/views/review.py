@@ -13,7 +13,7 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
-from labeler.qt.translations import singular, tr
+from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.filter_bar import FilterBar, FilteredView, flag_name
 from labeler.qt.views.notices import nothing_fits, of_wall
@@ -118,7 +118,7 @@ class ReviewView(FilteredView):
         }
 
     def _words(self, count: int) -> str:
-        words = singular(self.tr("{count} faces"), count).format(count=f"{count:,}")
+        words = counted(self.tr("{count} faces"), count)
         if not count:
             return words
         hint = self.tr("Enter: as suggested · K: the label is right · a class key: that class")

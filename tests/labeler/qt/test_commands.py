@@ -12,7 +12,7 @@ import pytest
 from person import until
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication
-from tools_for_tests import eventually, python_path
+from tools_for_tests import eventually, is_running, python_path
 
 from labeler.qt import commands
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
@@ -100,7 +100,7 @@ def test_what_does_not_want_to_end_is_killed(make: Make, tmp_path: Path) -> None
     assert process is not None
     number = process.processId()
     command.stop()
-    assert eventually(lambda: not _alive(number))
+    assert eventually(lambda: not is_running(number))
     assert ends == []
     assert not command.running
 
@@ -135,16 +135,6 @@ def test_none_is_left_behind_where_the_window_is_killed(tmp_path: Path) -> None:
     with window:
         assert window.stdout is not None
         number = int(window.stdout.readline())
-        assert _alive(number)
+        assert is_running(number)
         window.kill()
-    assert eventually(lambda: not _alive(number))
-
-
-def _alive(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except OSError:
-        return False
-    # One that has ended and that nobody has asked about is there still.
-    stat = Path(f"/proc/{number}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    assert eventually(lambda: not is_running(number))

@@ -60,30 +60,21 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     return drawn_once(tmp_path_factory, 1000)
 
 
-@pytest.fixture(scope="module")
-def thousand_frames(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
-    return drawn_once(tmp_path_factory, 1000, frames=3)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("right", "budget"), [(0.9, 130), (0.97, 55)])
+@pytest.mark.parametrize(
+    ("frames", "right", "budget"), [(1, 0.9, 130), (1, 0.97, 55), (3, 0.9, 50), (3, 0.97, 30)]
+)
 @pytest.mark.long
-def test_a_thousand_drawn_faces(
-    opened: Opened, thousand: FaceSet, tmp_path: Path, right: float, budget: int
+def test_a_thousand_drawn_faces_or_frames_in_stacks(
+    opened: Opened,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    frames: int,
+    right: float,
+    budget: int,
 ) -> None:
-    faces = copied(thousand, tmp_path / "d")
-    propose(faces, right)
-    assert sorted_by_pages(opened, faces) <= budget
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("right", "budget"), [(0.9, 50), (0.97, 30)])
-@pytest.mark.long
-def test_a_thousand_frames_in_stacks(
-    opened: Opened, thousand_frames: FaceSet, tmp_path: Path, right: float, budget: int
-) -> None:
-    faces = copied(thousand_frames, tmp_path / "d")
-    propose(faces, right, together=3)
+    faces = copied(drawn_once(tmp_path_factory, 1000, frames=frames), tmp_path / "d")
+    propose(faces, right, together=frames)
     assert sorted_by_pages(opened, faces) <= budget
 
 

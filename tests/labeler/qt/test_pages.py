@@ -223,13 +223,17 @@ def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
     assert view.page.label != label
 
 
-def test_a_stack_is_opened_by_a_key_or_the_mouse(
-    opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
+@pytest.fixture
+def of_stacks(opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Person:
     faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")
     propose(faces, 0.9, together=3)
     person = Person(opened(faces.root, "pages"), faces)
     settle(person.window)
+    return person
+
+
+def test_a_stack_is_opened_by_a_key_or_the_mouse(of_stacks: Person) -> None:
+    person = of_stacks
     view = class_pages(person)
     for by_mouse in (False, True):
         stacks = [row for row, tile in enumerate(view.page.tiles) if len(tile.rows) == 3]
@@ -254,13 +258,8 @@ def test_a_stack_is_opened_by_a_key_or_the_mouse(
     assert counted(person) == 0
 
 
-def test_a_stack_that_is_pointed_at_shows_its_faces_once_around(
-    opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")
-    propose(faces, 0.9, together=3)
-    person = Person(opened(faces.root, "pages"), faces)
-    settle(person.window)
+def test_a_stack_that_is_pointed_at_shows_its_faces_once_around(of_stacks: Person) -> None:
+    person = of_stacks
     grid, page = person.view.view, class_pages(person).page
     stack = next(row for row, tile in enumerate(page.tiles) if len(tile.rows) == 3)
     shown: list[int] = []
