@@ -12,15 +12,7 @@ import click
 import msgspec
 
 from gleanset import Dataset
-from gleanset.cli import (
-    CommandGroup,
-    CommandJob,
-    Result,
-    answered,
-    group,
-    job_options,
-    key_values,
-)
+from gleanset.cli import CommandGroup, CommandJob, Result, answered, group, job_options, key_values
 from gleanset.cli import main as run_main
 from gleanset.completion import one_of, runs_here
 from gleanset.errors import UsageError

@@ -13,14 +13,7 @@ from baseline.data.runs import find_run_folder, newest_run_folder
 from gleanset.errors import GleansetError
 from gleanset.work.progress import Progress
 from webapp.exports import exported
-from webapp.served import (
-    FILE,
-    ServedModel,
-    ServedModels,
-    read_served,
-    served_place,
-    write_served,
-)
+from webapp.served import FILE, ServedModel, ServedModels, read_served, served_place, write_served
 
 SECONDS = 5.0
 log = logging.getLogger(__name__)

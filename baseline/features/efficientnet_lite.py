@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from baseline.features.backbone import (
-    LAST,
-    TINY,
-    Array,
-    FeaturePart,
-    PictureShape,
-    Shapes,
-    State,
-)
+from baseline.features.backbone import LAST, TINY, Array, FeaturePart, PictureShape, Shapes, State
 from baseline.features.graph_backbone import NORM, GraphBackbone, integers
 
 if TYPE_CHECKING:

@@ -11,12 +11,7 @@ import numpy as np
 from baseline.features.features import FeatureSpec
 from baseline.features.texture import expected_weights
 from baseline.presort.following import STAGE, PresortRequests, is_followed
-from baseline.presort.likeness import (
-    DRAWN,
-    ComponentStore,
-    FeatureRows,
-    weighed,
-)
+from baseline.presort.likeness import DRAWN, ComponentStore, FeatureRows, weighed
 from baseline.presort.propose import LikenessOrder, PresortResult, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.part_weights import PartWeights, weights_by_setting

@@ -16,13 +16,7 @@ import numpy as np
 
 from baseline.judge.calibration import calibration_error
 from baseline.judge.intervals import share_at_most
-from curation.likeness.grouping import (
-    SOME,
-    group_numbers,
-    main_directions,
-    told_by_tracks,
-    walked,
-)
+from curation.likeness.grouping import SOME, group_numbers, main_directions, told_by_tracks, walked
 from curation.likeness.recommend import (
     Flags,
     Floats,

@@ -16,12 +16,7 @@ from baseline.judge.curve import ClassGain, CurvePoint, LearningCurve
 from baseline.judge.intervals import Flags, compare_paired, group_numbers, share_interval
 from baseline.judge.outputs import Outputs
 from baseline.settings import Settings
-from baseline.train.power_law import (
-    ErrorRange,
-    PowerLaws,
-    clustered_logits,
-    fit_power_laws,
-)
+from baseline.train.power_law import ErrorRange, PowerLaws, clustered_logits, fit_power_laws
 from baseline.train.trials import FoldTraining, FoldTrials
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable

@@ -19,12 +19,7 @@ from baseline.features.backbone import Backbone
 from baseline.features.backbones import SideBySide, bare_backbone
 from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.small_network import DEVIATION, MEAN, LastMaps, SmallBackbone
-from baseline.features.timm_backbone import (
-    LearningBackbone,
-    TimmBackbone,
-    TimmNetwork,
-    take_state,
-)
+from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, take_state
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
 from baseline.train.trained_net import SCALE, TrainedNet, with_backbone

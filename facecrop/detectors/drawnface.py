@@ -16,13 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from facecrop.detectors.base import Pixels, number, whole_number
-from facecrop.detectors.onnx import (
-    STRIDES,
-    Array,
-    OutputLayout,
-    decode_boxes,
-    suppress_overlaps,
-)
+from facecrop.detectors.onnx import STRIDES, Array, OutputLayout, decode_boxes, suppress_overlaps
 from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_tiles
 from gleanset.errors import MissingComponent
 from gleanset.files.store import sha256_of

@@ -19,14 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gleanset.config import did_you_mean
-from gleanset.errors import (
-    Blocked,
-    Changed,
-    GleansetError,
-    RateLimited,
-    Unreachable,
-    UsageError,
-)
+from gleanset.errors import Blocked, Changed, GleansetError, RateLimited, Unreachable, UsageError
 from gleanset.records import Candidate
 from harvest.http import Client, Page, retry_after
 from harvest.secrets import redacted

@@ -41,12 +41,7 @@ from labeler.duplicates.grouping import Pair, loose, worth
 from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample
 from labeler.duplicates.plan import DuplicatePlan, make_plan
 from labeler.duplicates.prepared import prepare
-from labeler.duplicates.stars import (
-    Comparisons,
-    Star,
-    StarVerdicts,
-    compare_star,
-)
+from labeler.duplicates.stars import Comparisons, Star, StarVerdicts, compare_star
 from labeler.duplicates.verification import FilePair, Verdict, compare, compare_files
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 

@@ -12,14 +12,7 @@ from gleanset.db.changes import Placement
 from gleanset.db.duplicates import BY_PERSON, GroupMember, Pairs, PairVerdict
 from gleanset.db.journal import Choice
 from gleanset.operations import Operation, operation
-from labeler.duplicates.grouping import (
-    Compare,
-    Pair,
-    best_first,
-    find_groups,
-    loose,
-    why_kept,
-)
+from labeler.duplicates.grouping import Compare, Pair, best_first, find_groups, loose, why_kept
 from labeler.duplicates.label_consensus import (
     DECIDED,
     LabelConsensus,

@@ -32,11 +32,7 @@ from labeler.duplicates.alignment import (
     frame_on_frame,
     refined,
 )
-from labeler.duplicates.edge_difference import (
-    edges_of_both,
-    replaced_windows,
-    strongest_change,
-)
+from labeler.duplicates.edge_difference import edges_of_both, replaced_windows, strongest_change
 from labeler.duplicates.edge_kernels import Edges
 from labeler.duplicates.hashes import GREY_SIZE
 from labeler.duplicates.overlay import is_laid_over

@@ -21,13 +21,7 @@ from labeler.export.options import ExportOptions
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
 from labeler.export.plan import ExportPlan, plan_boxes, plan_export
 from labeler.export.rows import class_numbers, table_row, told_of, with_folds, write_licences
-from labeler.export.shards import (
-    STAGE,
-    ShardPlaces,
-    none_readable,
-    note_failed,
-    write_shards,
-)
+from labeler.export.shards import STAGE, ShardPlaces, none_readable, note_failed, write_shards
 from labeler.export.tree import mark, marked, place_of, replacing
 
 

@@ -24,13 +24,7 @@ from gleanset.work.progress import Progress
 from labeler.export.job import export, plan
 from labeler.export.options import ExportOptions
 from labeler.export.rows import write_text
-from labeler.export.shards import (
-    STAGE,
-    ShardPlaces,
-    planned_shards,
-    read_manifest,
-    write_shards,
-)
+from labeler.export.shards import STAGE, ShardPlaces, planned_shards, read_manifest, write_shards
 from labeler.export.tree import MARKER, check_ours, marked, place_of
 
 MANIFEST = "manifest.json"

@@ -120,11 +120,7 @@ def _map_of(
     dataset: Dataset, shown: Sequence[GallerySample]
 ) -> tuple[dict[str, tuple[float, float]], str]:
     """Return the place of each sample that is kept and measured, by key, and the method."""
-    wanted = sorted(
-        {
-            shown_one.sample.key: shown_one.sample for shown_one in shown if not shown_one.aside
-        }.items()
-    )
+    wanted = sorted({entry.sample.key: entry.sample for entry in shown if not entry.aside}.items())
     rows = Pairs(dataset.db).numbers([key for key, _ in wanted])
     known = QualityMeasures(dataset.db).descriptors(rows)
     measured = [

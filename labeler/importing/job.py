@@ -67,9 +67,7 @@ class PictureImport:
         pixels = np.asarray(decode(data).pixels)
         cuts = []
         for box, label in item.labels:
-            face = (
-                Face("whole", whole, 1.0) if box is None else Face(HAND, _inside(box, whole), 1.0)
-            )
+            face = Face(HAND, _inside(box, whole), 1.0) if box else Face("whole", whole, 1.0)
             cuts.append((self.cutter.cut(measured.sha256, pixels, face), label))
         return ImportedPicture(measured, tuple(cuts))
 

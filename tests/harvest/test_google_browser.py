@@ -19,12 +19,7 @@ from faulty_server import FaultyServer, Handler, Proxy, running
 from google_page import CHUNK, SmallGoogle
 from tools_for_tests import command, eventually, python_path, run_here
 
-from gleanset.errors import (
-    Blocked,
-    GleansetError,
-    MissingComponent,
-    Unreachable,
-)
+from gleanset.errors import Blocked, GleansetError, MissingComponent, Unreachable
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.sources import Query, Source, source_named

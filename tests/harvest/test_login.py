@@ -16,14 +16,7 @@ from faulty_server import Handler, running
 from keyring.backends.null import Keyring
 from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 
-from gleanset.errors import (
-    Blocked,
-    Changed,
-    GleansetError,
-    NeedsLogin,
-    RateLimited,
-    Unreachable,
-)
+from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, Unreachable
 from harvest.secrets import secret
 from harvest.sources.flickr.login import login_flickr
 from harvest.sources.pixiv.login import catch_in_browser, login_pixiv

@@ -8,24 +8,9 @@ from typing import Any
 
 import pytest
 from faulty_server import at_a_pace, running
-from pixiv_site import (
-    EXPIRED,
-    Answer,
-    PixivSite,
-    account,
-    error,
-    found,
-    work,
-)
+from pixiv_site import EXPIRED, Answer, PixivSite, account, error, found, work
 
-from gleanset.errors import (
-    Blocked,
-    Changed,
-    GleansetError,
-    NeedsLogin,
-    RateLimited,
-    Unreachable,
-)
+from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, Unreachable
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits
 from harvest.sources import SOURCES, Query

@@ -18,14 +18,7 @@ from test_verification import cel, hue_turned
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
-from labeler.audit import (
-    Audit,
-    KnownPairs,
-    find_leaks,
-    of_dataset,
-    of_tree,
-    straddling,
-)
+from labeler.audit import Audit, KnownPairs, find_leaks, of_dataset, of_tree, straddling
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
 

@@ -13,13 +13,7 @@ from gleanset import Dataset
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
 from labeler.likeness import Vectors
-from labeler.sorting.groups import (
-    LikenessGroup,
-    divided,
-    likeness_groups,
-    moved,
-    overview,
-)
+from labeler.sorting.groups import LikenessGroup, divided, likeness_groups, moved, overview
 from labeler.sorting.page_layout import ClassPage, PageKind, PageTile, Stack
 from labeler.sorting.pages import Pages
 from labeler.sorting.proposals import NO_IDEA, ClassProposal

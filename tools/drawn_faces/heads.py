@@ -13,17 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from brush import Brush, Colour, Points, arc, mix, oval, through
-from eyes import (
-    INK,
-    WHITE,
-    EyePlan,
-    Look,
-    paint_brows,
-    paint_eye,
-    paint_glasses,
-    plan_eyes,
-    vivid,
-)
+from eyes import INK, WHITE, EyePlan, Look, paint_brows, paint_eye, paint_glasses, plan_eyes, vivid
 from features import BEARDS, paint_beard, paint_mouth, paint_nose
 from hair import HATS, paint_back, paint_front, paint_hat
 from styles import SKINS, STYLES, Style, contour_of

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tools.sample.brush import (
-    Brush,
-    Colour,
-    Point,
-    Shape,
-    bezier,
-    dark,
-    mirror,
-    mix,
-    oval,
-    through,
-)
+from tools.sample.brush import Brush, Colour, Point, Shape, bezier, dark, mirror, mix, oval, through
 from tools.sample.character import Character
 from tools.sample.head import FACE, paint_glasses
 

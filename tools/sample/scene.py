@@ -15,13 +15,7 @@ from PIL import Image
 
 from gleanset.records import Box
 from tools.sample.brush import OVERSAMPLE, Brush, Colour, Point, Shape, dark, mix, oval, through
-from tools.sample.character import (
-    CAST,
-    Character,
-    Expression,
-    random_character,
-    random_expression,
-)
+from tools.sample.character import CAST, Character, Expression, random_character, random_expression
 from tools.sample.head import (
     FACE,
     front_hair,

@@ -28,14 +28,7 @@ from harvest.http import Client, Page, retry_after
 from harvest.http.throttle import PassingTrouble, retrying
 from harvest.http.urls import host_of
 from harvest.secrets import LOGIN_HELP
-from harvest.sources.base import (
-    Endpoint,
-    changed,
-    in_windows,
-    no_data,
-    refusal,
-    speakable,
-)
+from harvest.sources.base import Endpoint, changed, in_windows, no_data, refusal, speakable
 
 HOST = "https://api.flickr.com"
 # Invalid API Key, and what tells of a wrong signature or login. These lists:

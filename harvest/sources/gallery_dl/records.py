@@ -7,14 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from gleanset.errors import (
-    Blocked,
-    Changed,
-    GleansetError,
-    InputUnusable,
-    NeedsLogin,
-    UsageError,
-)
+from gleanset.errors import Blocked, Changed, GleansetError, InputUnusable, NeedsLogin, UsageError
 from gleanset.records import Candidate, Origin
 from harvest.http import Page, unreachable
 from harvest.sources.base import Query

@@ -24,13 +24,7 @@ from urllib3.exceptions import HTTPError
 
 from gleanset.errors import MissingComponent, Unreachable
 from harvest.http import Closed, unreachable
-from harvest.sources.chrome import (
-    KeptDriver,
-    find_chrome,
-    find_driver,
-    new_folder,
-    proxy_switches,
-)
+from harvest.sources.chrome import KeptDriver, find_chrome, find_driver, new_folder, proxy_switches
 from harvest.sources.google.page import GooglePage
 
 _LOADING = 30.0

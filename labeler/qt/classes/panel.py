@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSettings, Signal
 from PySide6.QtGui import QActionGroup
-from PySide6.QtWidgets import (
-    QMenu,
-    QPushButton,
-    QWidget,
-)
+from PySide6.QtWidgets import QMenu, QPushButton, QWidget
 
 from labeler.qt.classes.model import ClassListModel, ClassOrder
 from labeler.qt.classes.rail import ClassListView

@@ -25,14 +25,7 @@ from labeler.sorting.checks import Checks
 from labeler.sorting.groups import moved
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
-from labeler.sorting.session import (
-    BY_HAND,
-    WITH_PAGE,
-    Place,
-    SortingSession,
-    StepKind,
-    StepResult,
-)
+from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
 
 
 class KeptPages:

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from PySide6.QtCore import QRect
-from PySide6.QtWidgets import (
-    QProgressBar,
-    QPushButton,
-)
+from PySide6.QtWidgets import QProgressBar, QPushButton
 
 from gleanset import Dataset
 from gleanset.db.duplicates import GroupMember

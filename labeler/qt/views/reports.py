@@ -12,12 +12,7 @@ from types import MappingProxyType
 import shiboken6
 from PySide6.QtCore import QDateTime, QPoint, Qt, QTimer
 from PySide6.QtGui import QTextOption
-from PySide6.QtWidgets import (
-    QFrame,
-    QPlainTextEdit,
-    QPushButton,
-    QWidget,
-)
+from PySide6.QtWidgets import QFrame, QPlainTextEdit, QPushButton, QWidget
 
 from curation.web_reports import ReportPictures
 from gleanset import Dataset

@@ -17,14 +17,7 @@ from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.enlarged import EnlargedFace
 from labeler.qt.views.tile_menu import TileMenu
 from labeler.qt.widgets import timer
-from labeler.sorting.session import (
-    BY_HAND,
-    BY_SWEEP,
-    Place,
-    SortingSession,
-    StepKind,
-    StepResult,
-)
+from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
 PLACES = {
     GridCommand.REJECT: Place.REJECT,

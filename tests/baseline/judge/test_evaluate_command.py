@@ -15,11 +15,7 @@ from judged_runs import fill, write_figures
 from tools_for_tests import run_here
 
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.answers import (
-    DecisionRule,
-    load_decision_rule,
-    save_decision_rule,
-)
+from baseline.judge.answers import DecisionRule, load_decision_rule, save_decision_rule
 from baseline.judge.familiarity import save_feature_scale
 from baseline.judge.judging import judge_run
 from baseline.settings import load_preset

@@ -9,11 +9,7 @@ import pytest
 from scipy.special import ndtr
 
 from baseline.data.pixels import Pixels
-from baseline.judge.answers import (
-    UNKNOWN,
-    DecisionRule,
-    decide,
-)
+from baseline.judge.answers import UNKNOWN, DecisionRule, decide
 from baseline.judge.familiarity import (
     FILE,
     familiarity_of,

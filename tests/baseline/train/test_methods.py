@@ -21,13 +21,7 @@ from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.inference import network_outputs
-from baseline.train.methods.logistic import (
-    Classes,
-    Floats,
-    TrainRows,
-    choose_strength,
-    solve,
-)
+from baseline.train.methods.logistic import Classes, Floats, TrainRows, choose_strength, solve
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.storage import load_model, save_model

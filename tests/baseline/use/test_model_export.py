@@ -16,11 +16,7 @@ import baseline
 from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.answers import (
-    DecisionRule,
-    load_decision_rule,
-    save_decision_rule,
-)
+from baseline.judge.answers import DecisionRule, load_decision_rule, save_decision_rule
 from baseline.judge.familiarity import load_feature_scale
 from baseline.train.inference import network_outputs, outputs_familiarity
 from baseline.train.storage import load_model

@@ -14,12 +14,7 @@ import pytest
 from drawn_faces import FaceSet, add_classes, labels
 from person import Opened, Person, settle, until
 from polish import PALETTES, VIEW_NAMES, luminance, palette_of, pixels, seen, text_contrast
-from PySide6.QtWidgets import (
-    QAbstractButton,
-    QApplication,
-    QLabel,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from sorting_book import ids_of
 from tools_for_tests import python_path
 
