@@ -27,6 +27,8 @@ from labeler.qt.grid.drag import TileMimeData
 Key, Type = Qt.Key, QEvent.Type
 NOTCH = 120
 """Eighths of a degree that a wheel turns with one notch; a touchpad gives parts of it."""
+HELD_MS = 100
+"""A key that was held for less repeats nothing."""
 
 
 class GestureCounter(QObject):
@@ -42,6 +44,7 @@ class GestureCounter(QObject):
         super().__init__(window)
         self._window = window
         self._keys: dict[int, int] = {}
+        self._let: dict[int, int] = {}
         self._buttons: dict[Qt.MouseButton, int] = {}
         self._turned, self._wheel_at = 0, -1
         self._handlers: dict[QEvent.Type, Callable[[QWidget, QEvent], None]] = {
@@ -83,16 +86,22 @@ class GestureCounter(QObject):
     def _press_key(self, watched: QWidget, event: QEvent) -> None:
         assert isinstance(event, QKeyEvent)
         key, at = event.key(), event.timestamp()
-        if event.isAutoRepeat() or key in ALONE or self._keys.get(key) == at:
-            return  # a key comes as an override of shortcuts first, then as itself
+        # A key comes as an override of shortcuts first, then as itself.
+        if event.isAutoRepeat() or key in ALONE or at in (self._keys.get(key), self._let.get(key)):
+            return
         self._keys[key] = at
         self.counted.emit(1)
         self.key_pressed.emit(event)
 
     def _release_key(self, watched: QWidget, event: QEvent) -> None:
         assert isinstance(event, QKeyEvent)
+        key, at = event.key(), event.timestamp()
         if not event.isAutoRepeat():
-            self._keys.pop(event.key(), None)
+            # On X11 a repeat that comes late is a release and a press of one instant.
+            if at - self._keys.get(key, at) > HELD_MS:
+                self._let[key] = at
+            else:
+                self._keys.pop(key, None)
 
     def _press_button(self, watched: QWidget, event: QEvent) -> None:
         assert isinstance(event, QMouseEvent)

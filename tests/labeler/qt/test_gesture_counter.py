@@ -6,7 +6,8 @@ import random
 
 from drawn_faces import FaceSet, propose
 from person import CONTROL, NONE, SHIFT, Opened, settle
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -72,3 +73,19 @@ def test_a_hundred_mixed_gestures_are_a_hundred(opened: Opened, few: FaceSet) ->
     window.close()
     with Dataset.open(few.root) as dataset:
         assert SortingSession(dataset).progress().gestures == told
+
+
+def test_what_a_held_key_repeats_late_is_no_gesture(opened: Opened, few: FaceSet) -> None:
+    """On X11 that is a release and a press of one instant, which are no repeats to Qt."""
+    window = opened(few.root)
+    settle(window)
+    view, held = (
+        window.view.home,
+        [1000, *(instant for n in range(3) for instant in [1660 + n] * 2)],
+    )
+    for number, instant in enumerate([*held, 1700, 1800]):
+        kind = QEvent.Type.KeyRelease if number % 2 else QEvent.Type.KeyPress
+        event = QKeyEvent(kind, Key.Key_X, NONE, "x")
+        event.setTimestamp(instant)
+        QApplication.sendEvent(view, event)
+    assert window.worker.gestures == 2
