@@ -260,7 +260,7 @@ class Person:
         self.wait()
 
     def _name_groups(self, page: ClassPage, seen: list[SeenTile]) -> None:
-        """Say of each group who most of it are, then of each stray.
+        """Say of each group who most of it are, then of each stray; a new name without strays last.
 
         Groups of one class that stand side by side are swept over with its key. A key is pressed
         with Shift there: without, it is the beginning of a name.
@@ -273,15 +273,23 @@ class Person:
             if mine:
                 most = Counter(self.truth[one.key] for one in mine).most_common(1)[0][0]
                 groups.append((most, mine))
-        for most, run in groupby(groups, key=lambda group: group[0]):
-            some = [mine for _, mine in run]
+        runs = [
+            (who, [mine for _, mine in run]) for who, run in groupby(groups, lambda group: group[0])
+        ]
+        runs.sort(key=lambda run: self._only_a_name(*run))
+        for number, (most, some) in enumerate(runs, 1):
             self._stage = "naming groups"
-            last = some[-1] is groups[-1][1] and not self.view.view.unseen()
-            pure = len(some) == 1 and all(self.truth[one.key] == most for one in some[0])
-            self._name_each(most, some, "ctrl+Return" if last and pure else "Return")
+            ends = number == len(runs) and self._only_a_name(most, some)
+            leaves = ends and not self.view.view.unseen()
+            self._name_each(most, some, "ctrl+Return" if leaves else "Return")
             self._stage = "strays of groups"
             for mine in some:
                 self._mend([(one, most) for one in mine])
+
+    def _only_a_name(self, who: str, groups: list[list[SeenTile]]) -> bool:
+        """Whether these are one group of somebody new, and of nobody else."""
+        alone = len(groups) == 1 and all(self.truth[one.key] == who for one in groups[0])
+        return alone and who not in self.keys
 
     def _name_each(self, who: str, groups: list[list[SeenTile]], enter: str) -> None:
         """Point at one of each group: the first brings the name where it is new."""

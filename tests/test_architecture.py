@@ -70,13 +70,13 @@ CEILINGS = {
     "gleanset and curation": 19_544,
     "harvest": 15_282,
     "facecrop": 3_498,
-    "labeler": 27_183,
-    "labeler/qt": 12_791,
+    "labeler": 27_187,
+    "labeler/qt": 12_794,
     "baseline": 17_873,
     "pipeline": 5_409,
     "webapp": 4_172,
-    "tests": 63_554,
-    "benchmarks and tools": 11_437,
+    "tests": 63_579,
+    "benchmarks and tools": 11_445,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}

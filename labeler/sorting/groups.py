@@ -73,7 +73,8 @@ def likeness_groups(
         return []
     some = some[:: -(-len(some) // MOST)]
     own = vectors[[stack.number for stack in some]]
-    rows = np.concatenate([own, decided[decided.any(axis=1)][-MOST_DECIDED:]])
+    known = decided[decided.any(axis=1)]
+    rows = np.concatenate([own, known[:: max(1, -(-len(known) // MOST_DECIDED))]])
     tied, may_join = _bound(some, bonds)
     wanted = max(1, len(rows) // MEAN_SIZE)
     place = {stack.number: n for n, stack in enumerate(some)}

@@ -92,6 +92,13 @@ def test_a_group_is_divided_by_likeness_and_nothing_is_lost() -> None:
     assert sorted(parted.rows) == sorted(page.rows)
 
 
+def test_of_very_many_decided_some_of_each_class_are_beside_what_waits() -> None:
+    rows = people((10 + 500, 500))  # class by class, as they come
+    groups = likeness_groups(stacks_for(10), rows[:10], rows[10:])
+    assert sum(len(group.stacks) for group in groups) == 10
+    assert not any(group.hardly_met for group in groups)
+
+
 def pair(dataset: Dataset) -> tuple[SortingSession, Ties, ClassPage, list[int]]:
     """Five of Miku, and four that may be her."""
     keys = [key for n in range(9) for key in add_faces(dataset, add_image(dataset, f"image-{n}"))]

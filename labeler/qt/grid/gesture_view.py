@@ -99,7 +99,7 @@ class GestureView(TileView):
     `page_key` (key) is a class key with Shift: it means the whole page.
     """
 
-    smallest, largest = 56, 480
+    smallest, largest = 52, 480
     """Of a tile of a page, in logical pixels."""
 
     keyed = Signal(list, str, bool)

@@ -20,7 +20,7 @@ from PySide6.QtGui import (
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import PlacedSection, Section
-from labeler.qt.grid.model import TileMark, TileModel, TileProposal
+from labeler.qt.grid.model import TileModel, TileProposal
 from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
@@ -28,7 +28,7 @@ from labeler.qt.translations import tr
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.session import Place
 
-USUAL = 64
+USUAL = 56
 """Of a face in logical pixels: a page has as many as there is room for in the usual size; doubtful
 ones make the others smaller, few faces are shown larger."""
 
@@ -191,15 +191,9 @@ class PageGrid(GestureView):
         return f"{self.worker.keys.get(name, '').upper()}  {name}".strip()
 
     def caption(self, row: int) -> str:
-        """Return the class that a tile was sent to; of what is left alone the one that Enter gives,
-        where not all of the page get the same.
-        """
-        state = self.tiles.state(row)
-        if state.target:
-            return "" if state.target in list(Place) else state.target
-        several = self.page is not None and self.page.kind is PageKind.LEFT
-        goes = several and state.kind is TileMark.IN
-        return (self.tiles.proposal(row).label or "") if goes else ""
+        """Return the class that a tile was sent to; what Enter gives stands above the tiles."""
+        target = self.tiles.state(row).target
+        return "" if target in list(Place) else target
 
     # -- a group dropped on another one
 

@@ -23,6 +23,7 @@ SMALL = (620, 330)
 def long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of sixty faces, which a small window has to scroll through."""
     monkeypatch.setattr(page_grid, "FEWEST", 60)
+    monkeypatch.setattr(page_grid.PageGrid, "smallest", 72)
 
 
 @pytest.fixture
