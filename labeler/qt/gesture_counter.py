@@ -44,7 +44,7 @@ class GestureCounter(QObject):
         super().__init__(window)
         self._window = window
         self._keys: dict[int, int] = {}
-        self._let: dict[int, int] = {}
+        self._released: dict[int, int] = {}
         self._buttons: dict[Qt.MouseButton, int] = {}
         self._turned, self._wheel_at = 0, -1
         self._handlers: dict[QEvent.Type, Callable[[QWidget, QEvent], None]] = {
@@ -87,7 +87,11 @@ class GestureCounter(QObject):
         assert isinstance(event, QKeyEvent)
         key, at = event.key(), event.timestamp()
         # A key comes as an override of shortcuts first, then as itself.
-        if event.isAutoRepeat() or key in ALONE or at in (self._keys.get(key), self._let.get(key)):
+        if (
+            event.isAutoRepeat()
+            or key in ALONE
+            or at in (self._keys.get(key), self._released.get(key))
+        ):
             return
         self._keys[key] = at
         self.counted.emit(1)
@@ -99,7 +103,7 @@ class GestureCounter(QObject):
         if not event.isAutoRepeat():
             # On X11 a repeat that comes late is a release and a press of one instant.
             if at - self._keys.get(key, at) > HELD_MS:
-                self._let[key] = at
+                self._released[key] = at
             else:
                 self._keys.pop(key, None)
 

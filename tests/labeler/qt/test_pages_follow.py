@@ -26,7 +26,7 @@ def person(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Person:
     """Somebody before a page of one of two classes, each of which fills one."""
-    monkeypatch.setattr(page_layout, "FULL", 0.3)
+    monkeypatch.setattr(page_layout, "FULL", 0.1)
     faces = copied(drawn_once(tmp_path_factory, 70, classes=2), tmp_path / "two")
     propose(faces, 0.9)
     found = Person(opened(faces.root, "pages"), faces)
