@@ -87,11 +87,8 @@ class GestureCounter(QObject):
         assert isinstance(event, QKeyEvent)
         key, at = event.key(), event.timestamp()
         # A key comes as an override of shortcuts first, then as itself.
-        if (
-            event.isAutoRepeat()
-            or key in ALONE
-            or at in (self._keys.get(key), self._released.get(key))
-        ):
+        known = at in (self._keys.get(key), self._released.get(key))
+        if event.isAutoRepeat() or key in ALONE or known:
             return
         self._keys[key] = at
         self.counted.emit(1)

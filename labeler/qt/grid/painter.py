@@ -142,9 +142,9 @@ def _caption(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> No
     room = OUTLINE + 1  # an outline covers no text
     line = QRect(
         rect.left(),
-        rect.bottom() - metrics.height() - room - 2,
+        rect.bottom() - metrics.height() - room - 1,
         rect.width(),
-        metrics.height() + room + 3,
+        metrics.height() + room + 2,
     )
     painter.fillRect(line, palette.color(Role.Base))
     painter.setPen(palette.color(Role.Text))

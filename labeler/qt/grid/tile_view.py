@@ -156,9 +156,11 @@ class TileView(RangeSelection):
         """The largest tiles with which everything is seen at once; scroll where that is not so."""
         size, sections = self.viewport().size(), self._tiles.sections
         area = size.width() * size.height() // max(1, self._tiles.rowCount())
-        for self.side in (*range(min(largest, isqrt(area)), smallest, -4), smallest):
-            if GridLayout(sections, size.width(), self.side).height <= size.height():
-                break
+        sides = range(min(largest, isqrt(area)), smallest, -4)
+        fitting = (
+            n for n in sides if GridLayout(sections, size.width(), n).height <= size.height()
+        )
+        self.side = next(fitting, smallest)
         self.lay_out()
 
     def room_for(self, side: int) -> int:
