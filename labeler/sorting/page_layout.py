@@ -8,6 +8,7 @@ it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import combinations
@@ -103,7 +104,9 @@ share one: an Enter for each of ten classes costs more than to look over ten hea
 """
 
 FIRST = 24
-"""Faces on the first page of a class: what is proposed for it was not tested on decisions yet."""
+"""Faces on the first page of a class, whose proposals were not tested on decisions yet; as many as
+are decided of it where those are more.
+"""
 
 
 def by_tenths(proposals: Iterable[tuple[float, int]]) -> tuple[int, ...]:
@@ -200,12 +203,17 @@ class ClassPage(NamedTuple):
 
 
 def compose(
-    stacks: Sequence[Stack], vectors: Vectors, room: int = ROOM, tested: Collection[str] = ()
+    stacks: Sequence[Stack],
+    vectors: Vectors,
+    room: int,
+    tested: Collection[str],
+    decided: Counter[str],
 ) -> ClassPage | None:
     """Return the next page: the class with the most sure faces where it fills one, else several;
     None where nothing is proposed.
 
-    Proposals of some classes were `tested` on decisions: a first page of another one is small.
+    Proposals of some classes were `tested` on decisions: a first page of another one is small,
+    as long as few of it are `decided` (how many of each class).
     """
     by_class: dict[str, list[Stack]] = {}
     for stack in stacks:
@@ -220,10 +228,11 @@ def compose(
         best = max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
         if (label := str(best.label)) in tested:
             return best._replace(tested=True)
-        return class_page(label, by_class[label], vectors, min(room, FIRST))
+        return class_page(label, by_class[label], vectors, min(room, max(FIRST, decided[label])))
     if not guessed:
         return None
-    page = left_page(guessed, vectors, room if tested else min(room, FIRST))
+    first = max(FIRST, sum(decided.values()))
+    page = left_page(guessed, vectors, room if tested else min(room, first))
     return page._replace(tested=page.labels <= {*tested})
 
 
@@ -257,11 +266,11 @@ def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int)
 def _doubtful(taken: Sequence[Stack]) -> list[Stack]:
     """Return the least sure, the least sure of them first; none where all are alike."""
     least = sorted(taken, key=lambda s: (s.proposal.confidence, s.number))
-    found = [s for s in least if s.proposal.confidence < DOUBTFUL][:MOST_DOUBTFUL]
-    return found if len(found) < len(taken) else []
+    doubtful = [s for s in least if s.proposal.confidence < DOUBTFUL][:MOST_DOUBTFUL]
+    return doubtful if len(doubtful) < len(taken) else []
 
 
-def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int = LEFT_ROOM) -> ClassPage:
+def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage:
     """Return several classes on one page, each tile with its own first proposal, class by class.
 
     Look-alikes are side by side within a class: one sweep mends several.

@@ -6,6 +6,7 @@ others. Nothing is filed that was not on a page.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ class LookAtQueue(NamedTuple):
 
     `vectors` are those of the samples by the number of their stack, `decided` those of others that
     have a class. Stacks (by number) that are `like_none` are in a group that is like no class.
-    `named` are the classes that have any; `proposed` are all that are proposed. There are no groups
+    `named` says how many each class has; `proposed` are all that are proposed. There are no groups
     while too few can be `compared`.
     """
 
@@ -103,7 +104,7 @@ class LookAtQueue(NamedTuple):
     like_none: set[int]
     vectors: Vectors
     decided: Vectors
-    named: set[str]
+    named: Counter[str]
     proposed: set[str | None]
     compared: bool
 
@@ -168,7 +169,7 @@ class Pages:
             Stack(n[0], tuple(likes[m].id for m in n), mean_proposal([proposals[m] for m in n]))
             for n in stacks_of(likes, self._split)
         ]
-        named = {row.name for row in classes if row.count}
+        named = Counter({row.name: row.count for row in classes if row.count})
         (vectors, there), known = space(likes), space(decided)[0]
         # All of a track are compared as one, by what tracks say of likeness.
         tracks = same_track(one.track for one in everybody)
@@ -295,7 +296,7 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
     fewest = FEWEST_LATER if look.named else FEWEST
     return (
         overview(nobody, look.vectors, room, fewest)
-        or compose(look.stacks, look.vectors, room, tested)
+        or compose(look.stacks, look.vectors, room, tested, look.named)
         or overview(
             likeness_groups(comparable, look.vectors, look.decided[:0]), look.vectors, room, 1
         )

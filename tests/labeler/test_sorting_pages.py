@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from gleanset.db.proposals import Proposal as Said
 from gleanset.errors import DatasetBusy
 from labeler.sorting import page_layout
 from labeler.sorting.checks import Checks, ErrorRate
-from labeler.sorting.page_layout import FIRST, ROOM, ClassPage, Stack, compose
+from labeler.sorting.page_layout import FIRST, HEADING, ROOM, ClassPage, Stack, compose
 from labeler.sorting.pages import Pages
 from labeler.sorting.proposals import ClassProposal
 from labeler.sorting.session import NO_STEP, SortingSession
@@ -56,7 +57,7 @@ def only(page: ClassPage | None) -> ClassPage:
 def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
     keys = samples(empty, 90)
     found = [Stack(n, (n,), ClassProposal((("Miku", 0.9),))) for n in range(90)]
-    page = only(compose(found, np.zeros((90, 2), np.float32), ROOM, {"Miku"}))
+    page = only(compose(found, np.zeros((90, 2), np.float32), ROOM, {"Miku"}, Counter()))
     assert (page.kind, page.label, len(page.tiles), page.of) == ("class", "Miku", 60, 90)
     assert page.expected_wrong == pytest.approx(6)
     # Sure ones: as many as there is room for, once some were.
@@ -67,6 +68,23 @@ def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
     assert len(only(pages.next(40)).tiles) == 40
     assert len((page := only(pages.next())).tiles) == 90 - FIRST
     assert page.tested
+
+
+@pytest.mark.parametrize(
+    ("said", "decided", "tiles"),
+    [
+        (("A", "A"), Counter(A=50), 50),
+        (("A", "A"), Counter(A=5), FIRST),
+        (("A", "A"), Counter(B=50), FIRST),
+        (("A", "B"), Counter(A=40, B=20), 60 - 2 * HEADING),
+    ],
+)
+def test_a_first_page_has_as_many_as_are_decided(
+    said: tuple[str, str], decided: Counter[str], tiles: int
+) -> None:
+    stacks = [Stack(n, (n,), ClassProposal(((said[n % 2], 0.99),))) for n in range(90)]
+    page = only(compose(stacks, np.zeros((90, 2), np.float32), ROOM, set(), decided))
+    assert (len(page.tiles), page.tested) == (tiles, False)
 
 
 def test_only_what_knows_every_named_class_proposes(empty: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -87,42 +88,21 @@ def drawing(kind: str, seed: int) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "line", "said"),
-    [
-        (GOOD.replace("hints_from_folders", "hints_from_folder"), 6, "hints_from_folders"),
-        (GOOD.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'), 2, "'title'"),
-        (GOOD.replace("[split]", "[splits]"), 11, "'split'"),
-        (GOOD.replace("[crop]", "[crop]\nmargin = 7.0"), 9, "crop.margin"),
-        (GOOD + '[[keyword]]\nkeywords = ["a"]\nlimit = 0\n', 21, "keyword.limit"),
-        (GOOD + '[[urls]]\nfile = "a"\nignore_robots = ["robots"]\n', 21, "ignore_robots"),
-        (
-            GOOD + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
-            24,
-            "'limit'",
-        ),
-        (GOOD.replace("[export]", "[export"), 14, "line 14"),
-        (GOOD + "[web]\nunknown_below = 60\n", 20, "web.unknown_below"),
-    ],
-)
-def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
-    command: Command,
-    recipe: Callable[[str], Path],
-    tmp_path: Path,
-    wrong: str,
-    line: int,
-    said: str,
-) -> None:
-    code, _, err = command("run", recipe(wrong), "--into", tmp_path / "made")
-    assert code == 3
-    assert f"line {line}" in err
-    assert said in err
-    assert "Traceback" not in err
-    assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(
     ("wrong", "code", "said"),
     [
+        (GOOD.replace("hints_from_folders", "hints_from_folder"), 3, "line 6.*hints_from_folders"),
+        (GOOD.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'), 3, "line 2.*'title'"),
+        (GOOD.replace("[split]", "[splits]"), 3, "line 11.*'split'"),
+        (GOOD.replace("[crop]", "[crop]\nmargin = 7.0"), 3, "line 9.*crop.margin"),
+        (GOOD + '[[keyword]]\nkeywords = ["a"]\nlimit = 0\n', 3, "line 21.*keyword.limit"),
+        (GOOD + '[[urls]]\nfile = "a"\nignore_robots = ["robots"]\n', 3, "line 21.*ignore_robots"),
+        (
+            GOOD + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
+            3,
+            "line 24.*'limit'",
+        ),
+        (GOOD.replace("[export]", "[export"), 3, "line 14"),
+        (GOOD + "[web]\nunknown_below = 60\n", 3, "line 20.*web.unknown_below"),
         (GOOD.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
         (GOOD.replace('"whole"', '"ensemble"'), 2, "--detector drawnface"),
         (GOOD.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
@@ -140,7 +120,7 @@ def test_a_wrong_key_or_value_is_named_with_its_line_and_what_was_meant(
         (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),
     ],
 )
-def test_wrong_names_are_found_before_anything_is_begun(
+def test_what_is_wrong_is_named_with_its_line_and_mend_before_anything_is_begun(
     command: Command,
     recipe: Callable[[str], Path],
     tmp_path: Path,
@@ -149,7 +129,7 @@ def test_wrong_names_are_found_before_anything_is_begun(
     said: str,
 ) -> None:
     ended, _, err = command("run", recipe(wrong), "--into", tmp_path / "made")
-    assert (ended, said in err, "Traceback" in err) == (code, True, False), err
+    assert (ended, "Traceback" in err, bool(re.search(said, err, re.DOTALL))) == (code, False, True)
     assert not (tmp_path / "made").exists()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from string import Formatter
@@ -84,10 +85,9 @@ CAPTIONS = ExportFormat(
     write=write_captions,
     names_by_stem=True,
 )
-CAPTIONS_WHOLE = ExportFormat(
+CAPTIONS_WHOLE = replace(
+    CAPTIONS,
     pictures="whole",
     about="whole pictures with texts that name all who are in them",
     reading=_READING % "images/",
-    write=write_captions,
-    names_by_stem=True,
 )

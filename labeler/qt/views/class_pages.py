@@ -283,7 +283,6 @@ class ClassPagesView(PagedView):
         lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)
         self._asked = True
         self._label = label or page.label or self._label
-
         known = ({label} if label else page.labels) & self.worker.keys.keys()
 
         def carry_out(session: SortingSession) -> StepResult:

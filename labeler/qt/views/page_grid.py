@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from itertools import chain
 from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, Qt, Signal
@@ -34,10 +35,7 @@ ones make the others smaller, few faces are shown larger."""
 
 FEWEST, MOST = 24, 240
 """Faces on a page, however small or large the window is."""
-
 LARGER = 1.5
-
-
 PLAIN = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 
 
@@ -45,8 +43,8 @@ class PageGrid(GestureView):
     """The grid of one page. `keys` are those of the classes.
 
     Where nobody knows who is shown, letters and digits are a name and no commands: `typed` (text);
-    a class key is pressed with Shift there. Where two
-    sides are shown, Y and N are `answered` (whether they are the same).
+    a class key is pressed with Shift there. Where two sides are shown, Y and N are `answered`
+    (whether they are the same).
     """
 
     typed = Signal(str)
@@ -148,11 +146,10 @@ class PageGrid(GestureView):
         """Return what is left of the group of each tile; what was marked in it is meant alone."""
         if not self.has_groups:
             return rows
-        found: list[int] = []
-        for row in rows:
-            whole = self.unmarked(self.section_rows(row)) if self.unmarked([row]) else [row]
-            found += [one for one in whole if one not in found]
-        return found
+        groups = (
+            self.unmarked(self.section_rows(row)) if self.unmarked([row]) else [row] for row in rows
+        )
+        return [*dict.fromkeys(chain.from_iterable(groups))]
 
     def class_key(self, key: str, shift: bool) -> None:
         """Take a class key for what is pointed at, with Shift or without; for a whole page only
@@ -176,12 +173,9 @@ class PageGrid(GestureView):
 
     def name_of(self, row: int) -> str:
         """Return the class or place that most of the group of a tile were sent to; '' for none."""
-        sent = Counter(
-            state.target
-            for one in self.section_rows(row)
-            if (state := self.tiles.state(one)).target
-        )
-        return sent.most_common(1)[0][0] if sent else ""
+        sent = Counter(self.tiles.state(tile).target for tile in self.section_rows(row))
+        del sent[""]
+        return max(sent, key=sent.__getitem__, default="")
 
     def heading(self, place: PlacedSection) -> str:
         """Return a group's name once it has one."""
@@ -286,21 +280,14 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
             for group, title in zip(page.groups, titles, strict=True)
         ]
     if page.kind is PageKind.LEFT:
-        counts: dict[str, int] = {}
-        for tile in page.tiles:
-            label = tile.proposal.label or ""
-            counts[label] = counts.get(label, 0) + 1
+        counts = Counter(tile.proposal.label or "" for tile in page.tiles)
         return [
             Section(f"{keys.get(label, '').upper()}  {label}?".strip(), count, beside=True)
             for label, count in counts.items()
         ]
     if not page.doubtful:
         return [Section("", len(page.tiles))]
-    words = (
-        tr("Doubtful first"),
-        tr("Sure"),
-    )
     return [
-        Section(words[0], page.doubtful, LARGER),
-        Section(words[1], len(page.tiles) - page.doubtful),
+        Section(tr("Doubtful first"), page.doubtful, LARGER),
+        Section(tr("Sure"), len(page.tiles) - page.doubtful),
     ]
