@@ -289,7 +289,7 @@ def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage
     for label in sorted(labels):
         mine = [stack for stack in taken if (stack.proposal.label or "") == label]
         tiles += [PageTile(s.rows, s.proposal) for s in in_order(mine[::-1], vectors)]
-    return ClassPage(PageKind.LEFT, None, tuple(tiles), 0, len(stacks))
+    return ClassPage(PageKind.LEFT, None, tuple(tiles), 0, sum(len(s.rows) for s in stacks))
 
 
 def plain_page(stacks: Sequence[Stack], room: int) -> ClassPage | None:

@@ -82,9 +82,9 @@ def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
 def test_a_first_page_has_as_many_as_are_decided(
     said: tuple[str, str], decided: Counter[str], tiles: int
 ) -> None:
-    stacks = [Stack(n, (n,), ClassProposal(((said[n % 2], 0.99),))) for n in range(90)]
+    stacks = [Stack(n, (n, 90 + n), ClassProposal(((said[n % 2], 0.99),))) for n in range(90)]
     page = only(compose(stacks, np.zeros((90, 2), np.float32), ROOM, set(), decided))
-    assert (len(page.tiles), page.tested) == (tiles, False)
+    assert (len(page.tiles), page.of, page.tested) == (tiles, 180, False)
 
 
 def test_only_what_knows_every_named_class_proposes(empty: Dataset) -> None:

@@ -116,15 +116,16 @@ class FilterBar(QWidget):
             (self.tr("Of show"), self.show_of),
             (self.tr("Moment"), self.moment),
         )
-        for number, (name, part) in enumerate(parts):
+        for number, (name, part) in enumerate(parts, len(first)):
             line, place = divmod(number, ACROSS)
+            wide = part is self.wall  # it takes the place before, too
             label = QLabel(name)
             label.setBuddy(part)
             part.setAccessibleName(name)
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self._labels[part] = label
-            grid.addWidget(label, line, 2 * place)
-            grid.addWidget(part, line, 2 * place + 1)
+            grid.addWidget(label, line, 2 * (place - wide))
+            grid.addWidget(part, line, 2 * (place - wide) + 1, 1, 1 + 2 * wide)
             grid.setColumnStretch(2 * place + 1, 2 if place == 0 else 1)
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:

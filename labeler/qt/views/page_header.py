@@ -164,8 +164,7 @@ class PageHeader(QWidget):
         """Say whose page it is, or that it is of several classes; and how many may be wrong, where
         such proposals were tested.
         """
-        left, labels = page.kind is PageKind.LEFT, page.labels
-        count, wrong = len(page.tiles if left else page.rows), round(page.expected_wrong)
+        labels, count, wrong = page.labels, len(page.rows), round(page.expected_wrong)
         if len(labels) > 1 and page.tested:
             text = self.tr("Several classes · {count} of {all} · about {wrong} may be wrong")
         elif len(labels) > 1:

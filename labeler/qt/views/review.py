@@ -112,10 +112,8 @@ class ReviewView(FilteredView):
 
     @staticmethod
     def _proposed(shown: Wall) -> dict[int, TileProposal]:
-        return {
-            sample: TileProposal(suggestion.label, suggestion.confidence)
-            for sample, suggestion in shown.suggested.items()
-        }
+        suggested = shown.suggested.items()
+        return {sample: TileProposal(said.label, said.confidence) for sample, said in suggested}
 
     def _words(self, count: int) -> str:
         words = counted(self.tr("{count} faces"), count)
