@@ -205,9 +205,13 @@ def test_another_margin_is_other_data(small: Dataset) -> None:
 
 
 def train_in_a_process(root: Path, options: dict[str, object]) -> subprocess.Popen[bytes]:
-    """The command in a process of its own."""
+    """The command in a process of its own, that waits at each line of its log to be looked at."""
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-    code = "import torch; torch.set_num_threads(1); from baseline.cli import main; main()"
+    code = (
+        "import time, torch; from baseline.train.run_logger import RunLogger as L; write = L.write;"
+        "L.write = lambda *line: (write(*line), time.sleep(0.1)); torch.set_num_threads(1);"
+        "from baseline.cli import main; main()"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code, "train", "-d", str(root), *words],
         env=os.environ | {"PYTHONPATH": python_path()},
@@ -231,16 +235,8 @@ def wait_for_epoch(process: subprocess.Popen[bytes], root: Path, number: int) ->
         time.sleep(0.005)
 
 
-LONG: dict[str, object] = {
-    "size": 32,
-    "blocks": "8,16",
-    "dense": 16,
-    "epochs": 14,
-    "patience": 14,
-    "batch": 8,
-}
-
-
+SIZES = {"size": 32, "blocks": "8,16", "dense": 16}
+LONG: dict[str, object] = {**SIZES, "epochs": 14, "patience": 14, "batch": 8}
 STATUS = {signal.SIGKILL: "running", signal.SIGINT: "interrupted"}
 
 
