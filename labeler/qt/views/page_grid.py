@@ -173,9 +173,9 @@ class PageGrid(GestureView):
 
     def name_of(self, row: int) -> str:
         """Return the class or place that most of the group of a tile were sent to; '' for none."""
-        sent = Counter(self.tiles.state(tile).target for tile in self.section_rows(row))
-        del sent[""]
-        return max(sent, key=sent.__getitem__, default="")
+        targets = (self.tiles.state(tile).target for tile in self.section_rows(row))
+        sent = Counter(filter(None, targets))
+        return sent.most_common(1)[0][0] if sent else ""
 
     def heading(self, place: PlacedSection) -> str:
         """Return a group's name once it has one."""

@@ -112,8 +112,7 @@ class ReviewView(FilteredView):
 
     @staticmethod
     def _proposed(shown: Wall) -> dict[int, TileProposal]:
-        suggested = shown.suggested.items()
-        return {sample: TileProposal(said.label, said.confidence) for sample, said in suggested}
+        return {sample: TileProposal(*suggested) for sample, suggested in shown.suggested.items()}
 
     def _words(self, count: int) -> str:
         words = counted(self.tr("{count} faces"), count)

@@ -235,8 +235,7 @@ def wait_for_epoch(process: subprocess.Popen[bytes], root: Path, number: int) ->
         time.sleep(0.005)
 
 
-SIZES = {"size": 32, "blocks": "8,16", "dense": 16}
-LONG: dict[str, object] = {**SIZES, "epochs": 14, "patience": 14, "batch": 8}
+LONG = dict[str, object](size=32, blocks="8,16", dense=16, epochs=14, patience=14, batch=8)
 STATUS = {signal.SIGKILL: "running", signal.SIGINT: "interrupted"}
 
 
