@@ -15,15 +15,10 @@ test holds the two together.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple, Self
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
-
-from gleanset.records import Landmark, Region
 
 VERSION = 1
 """Raised when the same picture comes to give other numbers."""
@@ -57,59 +52,15 @@ CUBE, LINEAR, OFFSET = 0.008856, 7.787, 16 / 116
 Floats = npt.NDArray[np.float32]
 
 
-LEAST_SCALE = 0.04
-"""Where eyes and mouth are nearer than this share of a crop they are those of somebody else."""
-
-
-class FacePlace(NamedTuple):
-    """Where a face lies in its crop: the middle of its eyes, and its scale, in shares of the side.
-
-    `scale` is the distance from the eyes' middle to the mouth.
-    """
-
-    x: float
-    y: float
-    scale: float
-
-    @classmethod
-    def of(cls, landmarks: Sequence[Landmark], region: Region) -> Self | None:
-        """Return the place in the crop of a region; None where the landmarks do not tell it."""
-        at = {mark.name: _in_crop(mark, region) for mark in landmarks}
-        if not {"left_eye", "right_eye", "mouth"} <= at.keys():
-            return None
-        x, y = ((at["left_eye"][n] + at["right_eye"][n]) / 2 for n in (0, 1))
-        scale = at["mouth"][1] - y
-        # Not the other way round: nothing holds of what is not a number.
-        if not (0 <= x <= 1 and 0 <= y <= 1 and LEAST_SCALE <= scale <= 1):
-            return None
-        return cls(x, y, scale)
-
-
-def _in_crop(mark: Landmark, region: Region) -> tuple[float, float]:
-    """Return where a landmark lies in the upright crop, in shares of its sides."""
-    box, turn = region.box, math.radians(region.angle)
-    across, down = mark.x - box.x - box.width / 2, mark.y - box.y - box.height / 2
-    x = across * math.cos(turn) + down * math.sin(turn)
-    y = down * math.cos(turn) - across * math.sin(turn)
-    return x / box.width + 0.5, y / box.height + 0.5
-
-
-USUAL = FacePlace(0.5, 0.42, 0.25)
-"""Where a face is taken to lie when nothing says it: the median of three sets of cut faces."""
-
-
-def colour_layout(pixels: npt.NDArray[np.uint8], place: FacePlace = USUAL) -> Floats:
-    """Describe a picture (uint8, H x W x 3, sRGB) by `WIDTH` numbers of 0 to 1.
-
-    With the `place` of its face the grid is laid by eyes and mouth, else over the whole picture.
-    """
-    lab = _evened(_lab(averaged(pixels).reshape(-1, 3) / np.float32(255)))
+def colour_layout(small: Floats) -> Floats:
+    """Describe a picture, as `averaged` gives it, by `WIDTH` numbers of 0 to 1."""
+    lab = _evened(_lab(small.reshape(-1, 3) / np.float32(255)))
     tone = soft_bins(lab[:, 0], *LIGHTNESS, TONES)
     red, yellow = (soft_bins(lab[:, axis], *TINT, TINTS) for axis in (1, 2))
     colours = (tone[:, :, None, None] * red[:, None, :, None] * yellow[:, None, None, :]).reshape(
         SIDE * SIDE, -1
     )
-    shares = cell_weights(place) @ colours
+    shares = cell_weights() @ colours
     return (np.sqrt(shares + FLOOR) - np.float32(FLOOR**0.5)).ravel()
 
 
@@ -121,17 +72,11 @@ def _evened(lab: Floats) -> Floats:
 
 
 def averaged(pixels: npt.NDArray[np.uint8]) -> Floats:
-    """Return SIDE x SIDE x 3: each pixel the mean of the area that it covers, in 0..255."""
+    """Return SIDE x SIDE x 3 of a picture (uint8, H x W x 3, sRGB): each pixel the mean of the area
+    that it covers, in 0..255.
+    """
     height, width = pixels.shape[:2]
-    exact = pixels.astype(np.float32)
-    if min(height, width) >= SIDE:
-        # Imported here: an exported or a loaded network does without OpenCV.
-        import cv2
-
-        small = cv2.resize(exact, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        return np.asarray(small, np.float32)
-    # OpenCV does something else where a side grows.
-    rows = area_weights(height) @ exact.reshape(height, -1)
+    rows = area_weights(height) @ pixels.astype(np.float32).reshape(height, -1)
     averaged: Floats = area_weights(width) @ rows.reshape(SIDE, width, 3)
     return averaged
 
@@ -146,24 +91,14 @@ def area_weights(size: int) -> Floats:
     return weights
 
 
-@lru_cache(maxsize=64)
-def cell_weights(place: FacePlace = USUAL) -> Floats:
-    """Return GRID**2 x SIDE**2: how much each pixel counts for each cell; each cell sums to 1.
-
-    A cell that lies outside of the picture counts the pixels at its border.
-    """
-    zoom = USUAL.scale / place.scale
-    middle = (np.arange(SIDE) + 0.5) / SIDE
-    rows, columns = (
-        soft_bins(((middle - at) * zoom + usual).astype(np.float32), *_ENDS, GRID)
-        for at, usual in ((place.y, USUAL.y), (place.x, USUAL.x))
-    )
-    rows, columns = (part / np.maximum(part.sum(0), 1e-6) for part in (rows, columns))
-    weights: Floats = np.einsum("ia,jb->abij", rows, columns).reshape(GRID * GRID, -1)
+@cache
+def cell_weights() -> Floats:
+    """Return GRID**2 x SIDE**2: how much each pixel counts for each cell; each cell sums to 1."""
+    middle = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
+    line = soft_bins(middle, 0.5 / GRID, 1 - 0.5 / GRID, GRID)
+    line /= line.sum(0)
+    weights: Floats = np.einsum("ia,jb->abij", line, line).reshape(GRID * GRID, -1)
     return weights
-
-
-_ENDS = (0.5 / GRID, 1 - 0.5 / GRID)
 
 
 def soft_bins(values: Floats, low: float, high: float, count: int) -> Floats:

@@ -18,8 +18,6 @@ from curation.likeness import colour_layout as colours
 from curation.likeness.colour_layout import (
     GRID,
     SIDE,
-    USUAL,
-    FacePlace,
     averaged,
     cell_weights,
     colour_layout,
@@ -49,25 +47,23 @@ GREY = (0.299, 0.587, 0.114)
 Floats = npt.NDArray[np.float32]
 
 
-def descriptor(pixels: npt.NDArray[np.uint8], place: FacePlace | None = None) -> bytes:
-    """Describe a picture (uint8, H x W x 3, sRGB) by `WIDTH` bytes.
-
-    With the `place` of its face colours and edges are taken by eyes and mouth.
-    """
-    place = place or USUAL
-    both = np.concatenate((colour_layout(pixels, place), edge_layout(pixels, place))) * 255
-    known = np.clip(identity_vector(averaged(pixels)) * STEPS + ZERO, 0, 255)
-    return np.rint(np.concatenate((both, known))).astype(np.uint8).tobytes()
+def descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Describe a picture (uint8, H x W x 3, sRGB) by `WIDTH` bytes."""
+    small = averaged(pixels)
+    known = np.clip(identity_vector(small) * STEPS + ZERO, 0, 255)
+    parts = (colour_layout(small) * 255, edge_layout(small) * 255, known)
+    return np.rint(np.concatenate(parts)).astype(np.uint8).tobytes()
 
 
-def edge_layout(pixels: npt.NDArray[np.uint8], place: FacePlace = USUAL) -> Floats:
-    """Describe which way edges run where: GRID * GRID * DIRECTIONS numbers of 0 to 1.
+def edge_layout(small: Floats) -> Floats:
+    """Describe which way edges of a picture, as `averaged` gives it, run where: GRID * GRID *
+    DIRECTIONS numbers of 0 to 1.
 
     Histograms of oriented gradients (Dalal and Triggs, "Histograms of oriented gradients for human
     detection", 2005) on the cells of the colour layout, with soft bins as there; square roots of
     shares, so that Euclidean distance is Hellinger's.
     """
-    grey = np.pad(averaged(pixels) @ np.array(GREY, np.float32), 1, mode="edge")
+    grey = np.pad(small @ np.array(GREY, np.float32), 1, mode="edge")
     across = (grey[1:-1, 2:] - grey[1:-1, :-2]).ravel()
     down = (grey[2:, 1:-1] - grey[:-2, 1:-1]).ravel()
     turn = np.arctan2(down, across) % np.pi / np.pi * DIRECTIONS
@@ -77,7 +73,7 @@ def edge_layout(pixels: npt.NDArray[np.uint8], place: FacePlace = USUAL) -> Floa
     directed = np.zeros((SIDE * SIDE, DIRECTIONS), np.float32)
     directed[every, first % DIRECTIONS] = (1 - second) * slope
     directed[every, (first + 1) % DIRECTIONS] = second * slope
-    cells = cell_weights(place) @ directed
+    cells = cell_weights() @ directed
     layout: Floats = np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)).ravel()
     return layout
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, mapping_of
-from gleanset.db.rows import FAIR_ORDER, load, record_of, region_of
+from gleanset.db.rows import FAIR_ORDER, record_of, region_of
 from gleanset.db.sample_places import SampleRegion, same_region
-from gleanset.records import Landmark, Region, Sample
+from gleanset.records import Region, Sample
 
 
 class PixelMeasures(NamedTuple):
@@ -179,15 +179,6 @@ class QualityMeasures:
                 rows,
             )
         )
-
-    def landmarks(self, rows: Sequence[int]) -> dict[int, tuple[Landmark, ...]]:
-        """Return the landmarks of the faces of some samples (rows)."""
-        found = self._db.rows_in(
-            "SELECT s.id, f.landmarks FROM sample s JOIN face f ON f.id=s.face WHERE s.id", rows
-        )
-        return {
-            row["id"]: tuple(Landmark(*point) for point in load(row["landmarks"])) for row in found
-        }
 
     def set_outliers(self, scores: Mapping[int, float]) -> None:
         """Write the value of each row, for the class that it has now; all others lose theirs."""

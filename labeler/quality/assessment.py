@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from curation.likeness.colour_layout import FacePlace
 from curation.likeness.descriptor import descriptor
 from gleanset import Dataset
 from gleanset.db.quality import PixelMeasures, QualityMeasures
@@ -122,11 +121,11 @@ class QualityAssessment:
 
 def measure_sample(due: DueSample) -> PixelMeasures:
     """Measure a sample, in a worker process. Raises `Unreadable`."""
-    return measures(read_pixels(due.file, TEXT_SIDE, "RGB"), due.face)
+    return measures(read_pixels(due.file, TEXT_SIDE, "RGB"))
 
 
-def measures(pixels: Image.Image, face: FacePlace | None = None) -> PixelMeasures:
-    """Measure RGB pixels; `face` is where a face lies in them."""
+def measures(pixels: Image.Image) -> PixelMeasures:
+    """Measure RGB pixels."""
     darkest, lightest = extremes(pixels)
     return PixelMeasures(
         edge_blur(pixels),
@@ -134,5 +133,5 @@ def measures(pixels: Image.Image, face: FacePlace | None = None) -> PixelMeasure
         lightest,
         text_share(pixels),
         photo_likeness(pixels),
-        descriptor(np.asarray(pixels.convert("RGB")), face),
+        descriptor(np.asarray(pixels.convert("RGB"))),
     )

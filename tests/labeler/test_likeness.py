@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import shutil
 from pathlib import Path
@@ -12,17 +11,15 @@ import pytest
 from drawn_faces import draw_set
 from labeler_makers import add_faces, add_image, label
 from labelled_pictures import encoded, picture, put
-from PIL import Image
 
-from curation.likeness.colour_layout import FacePlace
-from curation.likeness.descriptor import WIDTH, descriptor
+from curation.likeness.descriptor import WIDTH
 from curation.likeness.identity import WIDTH as IDENTITY
 from curation.likeness.space import FACT, Rows, sample_name, write_space
-from gleanset import Box, Dataset, Face
+from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.quality import QualityMeasures
 from gleanset.db.sorting import SampleFeatures, SortingQueue
-from gleanset.records import FaceCrop, Landmark, Region
+from gleanset.records import Region
 from labeler.likeness import Likeness
 from labeler.quality.assessment import QualityAssessment
 from labeler.quality.due import VERSION
@@ -177,28 +174,6 @@ def test_very_many_are_measured_in_a_process_that_ends_with_who_asks(
     shutil.rmtree(empty.root / "images")  # what cannot be read is passed over
     assert list(measured_by_parts(empty)) == [4]
     assert count_unmeasured(empty) == 4
-
-
-def test_the_landmarks_of_a_face_lay_its_descriptor(empty: Dataset) -> None:
-    (key,) = put(empty, encoded(picture(1, (120, 100))), "face")
-    sample = empty.samples.get(key)
-    assert sample is not None
-    sum(measured_by_parts(empty))
-    (plain,) = SortingQueue(empty.db).of([1])
-    marks = (Landmark("left_eye", 80, 40), Landmark("right_eye", 50, 40), Landmark("mouth", 65, 60))
-    face = Face("animeface", sample.box, 0.9, marks)
-    box = Box(20, 10, 90, 80)
-    empty.faces.record(sample.image, "animeface", "marks", [FaceCrop(face, key, box, 1, 1.0)])
-    sum(measured_by_parts(empty))
-    (laid,) = SortingQueue(empty.db).of([1])
-    assert laid.region == Region(box)
-    stored = Image.open(io.BytesIO(encoded(picture(1, (120, 100))))).convert("RGB")
-    pixels = np.asarray(stored)[10:90, 20:110]
-    place = FacePlace.of(marks, Region(box))
-    assert place is not None
-    wanted, other = (descriptor(np.ascontiguousarray(pixels), where) for where in (place, None))
-    assert plain.descriptor is not None
-    assert laid.descriptor == wanted != other
 
 
 def test_frames_of_one_moment_are_a_stack_and_nobody_else_is_in_it(tmp_path: Path) -> None:
