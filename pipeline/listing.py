@@ -59,7 +59,7 @@ from labeler.quality.flags import flags_of
 Line = dict[str, Any]
 COLOURS = ("hair", "skin", "left_eye", "right_eye")
 
-PRESORTED = ("place", "cluster", "outlier", "ask")
+PRESORTED = ("place", "cluster", "outlier")
 VISIT: dict[str, Column] = {"id": "int64", "at": "string", "status": "string"}
 WISHED = [name for name in TakeDownWish._fields if name != "phash"]
 

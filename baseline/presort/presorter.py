@@ -107,7 +107,7 @@ class Presorter:
             else []
         )
         number = self._keep(made, facts | {"known": known})
-        return {"presort": number, **facts, "label_next": _next(made.presorted)}
+        return {"presort": number, **facts}
 
     def _weigh(self, progress: Progress) -> PartWeights:
         """Return what each part of the features counts: as the settings say, or as texture lets
@@ -132,7 +132,7 @@ class Presorter:
             changed = [each for each in made.presorted if before.get(each.sample) != each]
             number = proposals.revise(changed, sorted(gone), facts)
         else:
-            number = proposals.replace(made.presorted, None, facts)
+            number = proposals.replace(made.presorted, facts)
         forget_spaces(self.dataset, but=self._space.name)
         self._presorted = {sample.sample: sample for sample in made.presorted}
         self._order, self.presort = made.order, number
@@ -198,12 +198,6 @@ class _VectorsInForce:
         if len(rows) == len(self._vectors) and (np.diff(rows) == 1).all():
             return self._vectors
         return self._vectors[rows]
-
-
-def _next(presorted: Sequence[PresortedSample], most: int = 10) -> list[str]:
-    """Return the first samples whose labels would teach the most."""
-    asked = sorted((one.ask, one.sample) for one in presorted if one.ask is not None)
-    return [sample for _, sample in asked[:most]]
 
 
 def presort(

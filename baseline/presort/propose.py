@@ -7,7 +7,6 @@ little: the one before serves until enough more is decided.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,47 +26,6 @@ from curation.likeness.recommend import (
     learn_classes,
 )
 from gleanset.db.proposals import PresortedSample, PresortSample, Proposal
-
-MOST = 100
-"""Samples that are asked for: some pages of a window."""
-
-
-def least_sure(
-    probabilities: Floats, group: Indices, free: Flags, copies: Sequence[str]
-) -> list[int]:
-    """Return up to `MOST` of the samples that are `free`, one of each group, then the second of
-    each: those whose likeliest two classes (of N x classes) are least apart come first.
-
-    Of `copies` of one name only one is taken.
-    """
-    best = np.sort(probabilities, axis=1)
-    margin = best[:, -1] - best[:, -2]
-    return _in_turns(margin, margin, group, np.flatnonzero(free), copies)
-
-
-def most_typical(odd: Floats, group: Indices, free: Flags, copies: Sequence[str]) -> list[int]:
-    """Return the same by how `odd` samples are, the largest groups first in each turn.
-
-    This is TypiClust (Hacohen, Dekel and Weinshall, "Active Learning on a Budget", 2022).
-    """
-    size = np.bincount(group)[group].astype(np.float64)
-    return _in_turns(odd, -size, group, np.flatnonzero(free), copies)
-
-
-def _in_turns(
-    within: Floats, among: Floats, group: Indices, rows: Indices, copies: Sequence[str]
-) -> list[int]:
-    """Return rows ordered `within` their group, and `among` those of one turn."""
-    taken: set[str] = set()
-    turn: Counter[int] = Counter()
-    ranked = []
-    for row in rows[np.argsort(within[rows], kind="stable")].tolist():
-        if copies[row] not in taken:
-            taken.add(copies[row])
-            number = int(group[row])
-            ranked.append((turn[number], float(among[row]), row))
-            turn[number] += 1
-    return [row for *_, row in sorted(ranked)[:MOST]]
 
 
 def oddness(vectors: Rows, kind: Indices) -> Floats:
@@ -154,25 +112,17 @@ def propose(
     if learnt is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.group))}
         odd = oddness(vectors, order.group)
-        ask = most_typical(odd, order.group, _waiting(samples), _copies(samples))
     else:
         facts = _facts(samples, learnt)
         facts["of_no_class_at_most"] = _rejected_share_at_most(samples, moments)
         odd = _doubts(learnt, vectors)
-        free = _waiting(samples)
-        ask = least_sure(learnt.probabilities, order.group, free, _copies(samples))
-    presorted = _presorted(samples, order, odd, ask, learnt)
+    presorted = _presorted(samples, order, odd, learnt)
     facts |= {"samples": len(presorted), "labelled": sum(bool(one.label) for one in samples)}
     return PresortResult(presorted, facts, order)
 
 
 def _waiting(samples: Sequence[PresortSample]) -> Flags:
     return np.array([one.status == "queue" and one.kept for one in samples], np.bool_)
-
-
-def _copies(samples: Sequence[PresortSample]) -> list[str]:
-    """Return what is equal for copies of one picture."""
-    return [sample.group or sample.key for sample in samples]
 
 
 def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
@@ -237,13 +187,11 @@ def _presorted(
     samples: Sequence[PresortSample],
     order: LikenessOrder,
     odd: Floats,
-    ask: Sequence[int],
     learnt: LearntClasses | None,
 ) -> list[PresortedSample]:
     """Return what is said of the samples that a window has a place for: not of what was rejected,
     nor of copies that were set aside.
     """
-    asked = {row: place for place, row in enumerate(ask)}
     proposed = learnt.likeliest if learnt is not None else [[]] * len(samples)
     return [
         PresortedSample(
@@ -252,7 +200,6 @@ def _presorted(
             _in_steps(proposed[row]) if sample.status == "queue" else (),
             int(order.group[row]),
             round(float(odd[row]), 2),
-            asked.get(row),
         )
         for row, sample in enumerate(samples)
         if sample.kept and sample.status != "rejected"
@@ -276,13 +223,11 @@ def _facts(samples: Sequence[PresortSample], learnt: LearntClasses) -> dict[str,
     """Figures: how good on labels that were held out, and what to expect of the proposals."""
     classes, taught = len(learnt.classes), learnt.taught
     waiting = learnt.probabilities[_waiting(samples)]
-    best = waiting[:, :classes].max(1) if len(waiting) else np.zeros(1)
     return {
         "classes": classes,
         "moments": len(np.unique(taught.moments)),
         **_judged(learnt.alone, taught.y),
         "beside": _judged(learnt.beside, taught.y),
-        "expected_right": float(best.mean()),
         "like_rejected": round(float(waiting[:, classes:].sum()), 1),
     }
 

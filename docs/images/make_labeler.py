@@ -121,7 +121,7 @@ def decide(root: Path, truth: dict[str, str]) -> None:
             odd = round(dice.random() + (key in wrong), 3)
             proposal = Proposal(said, round(sure, 3))
             standings.append(PresortedSample(key, place, (proposal,), outlier=odd))
-        Proposals(dataset.db).replace(standings, None, {})
+        Proposals(dataset.db).replace(standings, {})
         Doubts(dataset.db).replace(
             [Doubt(key, given[key], truth[key], 0.9, 0.8, "docs") for key in wrong]
         )

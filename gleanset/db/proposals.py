@@ -32,9 +32,8 @@ class PresortedSample(NamedTuple):
     """What a presort says of one sample.
 
     `proposals` come surest first; none without classes. `place` counts along an order in which
-    look-alikes are neighbours, `cluster` tells look-alikes of one kind, `outlier` is 0 for a
-    typical picture of its cluster or class up to 1 for an odd one, and `ask` counts from 0
-    the samples whose labels would teach the most; None for those not worth asking for first.
+    look-alikes are neighbours, `cluster` tells look-alikes of one kind, and `outlier` is 0 for a
+    typical picture of its cluster or class up to 1 for an odd one.
     """
 
     sample: str
@@ -42,15 +41,13 @@ class PresortedSample(NamedTuple):
     proposals: tuple[Proposal, ...] = ()
     cluster: int | None = None
     outlier: float | None = None
-    ask: int | None = None
 
 
 class Presort(NamedTuple):
-    """One presort: when it was made, by which run if any, and its figures (JSON values)."""
+    """One presort: when it was made, and its figures (JSON values)."""
 
     id: int
     at: str
-    run: str | None
     facts: dict[str, object]
 
 
@@ -81,9 +78,7 @@ class Proposals:
         )
         return [name for row, name in named if row not in met]
 
-    def replace(
-        self, presorted: Sequence[PresortedSample], run: str | None, facts: Mapping[str, object]
-    ) -> int:
+    def replace(self, presorted: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
         """Put a new presort in force, whole or not at all; its number.
 
         Samples that are gone, and proposals of classes that are gone, are left out.
@@ -92,14 +87,14 @@ class Proposals:
             self._db.run("DELETE FROM proposal")
             self._db.run("DELETE FROM presorted")
             self._insert(presorted)
-            return self._db.insert("presort", {"at": now(), "run": run, "facts": dump(facts)})
+            return self._db.insert("presort", {"at": now(), "facts": dump(facts)})
 
     def _insert(self, presorted: Sequence[PresortedSample]) -> None:
         """Write what is said of samples of which no proposal is there."""
         self._db.many(
-            "INSERT OR REPLACE INTO presorted(sample, place, cluster, outlier, ask) "
-            "SELECT id, ?, ?, ?, ? FROM sample WHERE key=?",
-            [(s.place, s.cluster, s.outlier, s.ask, s.sample) for s in presorted],
+            "INSERT OR REPLACE INTO presorted(sample, place, cluster, outlier) "
+            "SELECT id, ?, ?, ? FROM sample WHERE key=?",
+            [(s.place, s.cluster, s.outlier, s.sample) for s in presorted],
         )
         self._db.many(
             "INSERT INTO proposal(sample, rank, confidence, label) "
@@ -166,7 +161,7 @@ _ROW = "(SELECT id FROM sample WHERE key=?)"
 
 
 _PRESORTED = (
-    "SELECT t.sample, s.key, t.place, t.cluster, t.outlier, t.ask "
+    "SELECT t.sample, s.key, t.place, t.cluster, t.outlier "
     "FROM presorted t JOIN sample s ON s.id=t.sample"
 )
 
@@ -256,7 +251,6 @@ class ProposedSample(NamedTuple):
     place: int
     cluster: int | None
     outlier: float | None
-    ask: int | None
 
 
 def proposed_samples(db: Connection) -> Iterator[ProposedSample]:
@@ -277,7 +271,7 @@ _CLASS = present_class("name", "id=p.label")
 
 _EACH = (
     f"SELECT s.key, s.status, {WAITS} AS waits, {_CLASS} AS label, p.confidence, t.place, "
-    "t.cluster, t.outlier, t.ask, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden "
+    "t.cluster, t.outlier, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden "
     "FROM ({page}) k JOIN sample s ON s.key=k.key JOIN proposal p ON p.sample=s.id "
     "JOIN presorted t ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY "
     "s.key, p.rank"
@@ -295,10 +289,8 @@ def _made(key: str, rows: list[Row]) -> ProposedSample | None:
     if not proposals:
         return None
     first = rows[0]
-    presorted_sample = first["place"], first["cluster"], first["outlier"], first["ask"]
-    return ProposedSample(
-        key, first["status"], bool(first["waits"]), tuple(proposals), *presorted_sample
-    )
+    presorted = first["place"], first["cluster"], first["outlier"]
+    return ProposedSample(key, first["status"], bool(first["waits"]), tuple(proposals), *presorted)
 
 
 _TENTH = "min(9, CAST(p.confidence * 10 AS INT))"

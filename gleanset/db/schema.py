@@ -261,15 +261,13 @@ CREATE INDEX doubt_margin ON doubt(margin, sample);
 
 CREATE TABLE presort(
     id INTEGER PRIMARY KEY, at TEXT NOT NULL,
-    run TEXT,  -- of which the vectors are, if of any
     facts TEXT NOT NULL);  -- JSON: its figures
 
 CREATE TABLE presorted(  -- a sample in it
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
     place INTEGER NOT NULL,  -- along an order in which look-alikes are neighbours
     cluster INTEGER,  -- look-alikes of one kind
-    outlier REAL,  -- 0 for a typical picture of these, 1 for an odd one
-    ask INTEGER);  -- from 0: those whose labels would teach the most
+    outlier REAL);  -- 0 for a typical picture of these, 1 for an odd one
 CREATE INDEX presorted_place ON presorted(place, sample);
 
 CREATE TABLE proposal(
@@ -385,6 +383,12 @@ CREATE TABLE track(name TEXT PRIMARY KEY, video TEXT NOT NULL, scene INTEGER NOT
 """
 
 
+_PRESORTS = """
+ALTER TABLE presorted DROP COLUMN ask;
+ALTER TABLE presort DROP COLUMN run;
+"""
+
+
 class CatalogueSchema(NamedTuple):
     """`tables` are those of a new catalogue; `steps`, by ascending names, bring an older one there.
 
@@ -405,7 +409,7 @@ class CatalogueSchema(NamedTuple):
 SCHEMA = CatalogueSchema(
     TABLES,
     "0021-original-paths",
-    (("0022-plain-names", _PLAIN_NAMES), ("0023-tracks", _TRACKS)),
+    (("0022-plain-names", _PLAIN_NAMES), ("0023-tracks", _TRACKS), ("0024-presorts", _PRESORTS)),
 )
 OLDEST_COMMIT = "49a8f26"
 """The last development version that writes the `oldest` catalogues, and opens all before them."""

@@ -19,7 +19,7 @@ NAMES = [vector_name(("sample", number)) for number in range(3000)]
 def test_vectors_of_several_files_are_found_in_any_order(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         name = write_space(dataset, NAMES[:1500], MADE[:1500])
-        Proposals(dataset.db).replace([], None, {FACT: name})
+        Proposals(dataset.db).replace([], {FACT: name})
         space = LikenessSpace.of(dataset)
         assert space is not None
         asked = [NAMES[2000], NAMES[1400], b"nobody" * 2, NAMES[3], NAMES[1400]]
@@ -36,7 +36,7 @@ def test_vectors_of_several_files_are_found_in_any_order(tmp_path: Path) -> None
 
 def test_vectors_that_were_put_away_meanwhile_are_none(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        Proposals(dataset.db).replace([], None, {FACT: write_space(dataset, NAMES, MADE)})
+        Proposals(dataset.db).replace([], {FACT: write_space(dataset, NAMES, MADE)})
         space = LikenessSpace.of(dataset)
         assert space is not None
         forget_spaces(dataset, "another")
@@ -47,7 +47,7 @@ def test_vectors_that_were_put_away_meanwhile_are_none(tmp_path: Path) -> None:
 
 def test_what_is_not_asked_for_takes_no_memory(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        Proposals(dataset.db).replace([], None, {FACT: write_space(dataset, NAMES, MADE)})
+        Proposals(dataset.db).replace([], {FACT: write_space(dataset, NAMES, MADE)})
         tracemalloc.start()
         try:
             space = LikenessSpace.of(dataset)

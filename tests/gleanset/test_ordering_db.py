@@ -73,7 +73,7 @@ class Drawn:
             PresortedSample(key, place, (Proposal(*says),) if says else ())
             for key, (_, _, _, says, place) in raw.items()
         ]
-        Proposals(dataset.db).replace(standings, None, {})
+        Proposals(dataset.db).replace(standings, {})
         rows = SampleTiles(dataset.db).rows_of(raw)
         for key, (image, o, score, says, place) in raw.items():
             self.faces[rows[key]] = Face(

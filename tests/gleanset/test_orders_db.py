@@ -71,7 +71,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
                 )
                 for n, k in enumerate(keys)
             ],
-            None,
             {},
         )
         Doubts(dataset.db).replace([Doubt(k, "cat", "dog", 0.9, 0.5, "run") for k in keys])

@@ -107,9 +107,9 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     before = everything(oldest)
     Connection(oldest).close()
     after = everything(oldest)
-    # What a step did stands in its kind alone, classes had a column that nobody used, and samples
-    # may be of a track now.
-    changed = {"step", "class", "sample"}
+    # What a step did stands in its kind alone, classes and presorts had columns that nobody used,
+    # and samples may be of a track now.
+    changed = {"step", "class", "sample", "presort", "presorted"}
     assert after.keys() == before.keys() | {"track"}
     assert {name for name in before if before[name] != after[name]} == changed
     assert all(len(before[name]) == len(after[name]) for name in changed)

@@ -165,7 +165,7 @@ def propose(faces: FaceSet, right: float, *, together: int = 1, seed: int = 1) -
                 said = alike if dice.random() < 0.6 else dice.choice(others)
         standings.append(PresortedSample(key, place, (Proposal(said, right),)))
     with Dataset.open(faces.root) as dataset:
-        Proposals(dataset.db).replace(standings, None, {})
+        Proposals(dataset.db).replace(standings, {})
 
 
 def labels(root: Path) -> dict[str, str | None]:

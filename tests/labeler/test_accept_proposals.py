@@ -35,7 +35,6 @@ def proposed(empty: Dataset) -> list[str]:
             )
             for place, (key, (label, sure)) in enumerate(zip(keys, [*said, said[4]], strict=True))
         ],
-        None,
         {},
     )
     return keys
@@ -86,11 +85,11 @@ def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
     empty: Dataset, proposed: list[str]
 ) -> None:
     standings = list(Proposals(empty.db).each())
-    Proposals(empty.db).replace(standings, None, {"known": ["hana"]})  # rei was named since
+    Proposals(empty.db).replace(standings, {"known": ["hana"]})  # rei was named since
     with pytest.raises(InputUnusable, match="learnt before rei had a name") as refused:
         accept_proposals(empty, 0.95, ())
     assert f"baseline presort -d {empty.root}" in str(refused.value)
-    Proposals(empty.db).replace(standings, None, {"known": ["hana", "rei"]})
+    Proposals(empty.db).replace(standings, {"known": ["hana", "rei"]})
     assert len(accept_proposals(empty, 0.95, ()).choices) == 4
 
 
@@ -111,7 +110,6 @@ def test_proposals_are_listed_with_what_else_was_thought_of(
         "place": 3,
         "cluster": None,
         "outlier": 0.5,
-        "ask": None,
     }
 
 

@@ -72,7 +72,7 @@ def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) 
         dataset.journal.step("Label", [Choice(key, "label", "A") for key in named])
         (who,) = {unmeasured.truth[key] for key in named}
         rest = [PresortedSample(key, 1, (Proposal("A", 0.95),)) for key in unmeasured.truth]
-        Proposals(dataset.db).replace(rest, None, {})
+        Proposals(dataset.db).replace(rest, {})
         groups = only(pages.next())
         assert groups.kind is PageKind.GROUPS
         assert {who} not in people(dataset, groups, unmeasured)
@@ -128,7 +128,7 @@ def test_samples_that_a_presort_has_not_seen_are_learnt_about_in_the_window(
         sure = {key: (Proposal(drawn.truth[key], 0.99),) for key in keys[:40]}
         seen = [PresortedSample(key, n, top) for n, (key, top) in enumerate(sure.items())]
         facts = {"known": sorted(set(drawn.names)), "labelled": 40}
-        Proposals(dataset.db).replace(seen, None, facts)
+        Proposals(dataset.db).replace(seen, facts)
         session = SortingSession(dataset)
         page = only(Pages(session).next())
         shown = session.tiles.of(page.rows)

@@ -45,7 +45,7 @@ def presorted(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> No
     """What a presort leaves of these samples."""
     names = [sample_name(sample.key, sample.region) for sample in samples]
     space = write_space(dataset, names, rows)
-    Proposals(dataset.db).replace([], None, {FACT: space, "known": []})
+    Proposals(dataset.db).replace([], {FACT: space, "known": []})
 
 
 def unit(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Rows:
@@ -97,7 +97,7 @@ def test_a_newer_presort_is_noticed_and_one_whose_vectors_are_gone_is_not_missed
         presorted(empty, samples, two_kinds(12, seed))
         vectors, _ = likeness.space(samples)(samples)
         assert np.array_equal(vectors, two_kinds(12, seed))
-    Proposals(empty.db).replace([], None, {FACT: "gone"})
+    Proposals(empty.db).replace([], {FACT: "gone"})
     assert likeness.space(samples)(samples)[0].shape == (12, WIDTH)
 
 

@@ -440,7 +440,7 @@ def test_a_class_is_deleted_and_taken_back_in_one_step(
 def test_what_is_deleted_is_proposed_no_more(session: SortingSession, keys: list[str]) -> None:
     session.add_class("Miku")
     db = session.dataset.db
-    Proposals(db).replace([PresortedSample(keys[0], 0, (Proposal("Miku", 0.9),))], None, {})
+    Proposals(db).replace([PresortedSample(keys[0], 0, (Proposal("Miku", 0.9),))], {})
     assert len(SortingQueue(db).proposed()) == 1
     session.delete_class("Miku")
     assert SortingQueue(db).proposed() == {}

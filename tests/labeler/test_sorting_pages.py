@@ -37,7 +37,6 @@ def presort(dataset: Dataset, said: dict[str, tuple[str, float]]) -> SortingSess
         session.add_class(name)
     Proposals(dataset.db).replace(
         [PresortedSample(key, n, (Said(*what),)) for n, (key, what) in enumerate(said.items())],
-        None,
         {},
     )
     return session
@@ -94,17 +93,17 @@ def test_only_what_knows_every_named_class_proposes(empty: Dataset) -> None:
     proposals, pages = Proposals(empty.db), Pages(session)
     standings = [PresortedSample(key, n, (Said("Miku", 0.97),)) for n, key in enumerate(keys)]
     session.file(ids_of(session, [keys[0]]), "Miku")
-    proposals.replace(standings, None, {"known": ["Miku"]})
+    proposals.replace(standings, {"known": ["Miku"]})
     assert only(pages.next()).label == "Miku"
     session.file(ids_of(session, [later]), "Rin")  # of whom that presort had never heard
     assert only(pages.next()).label is None
-    proposals.replace(standings, None, {"known": ["Miku", "Rin"]})
+    proposals.replace(standings, {"known": ["Miku", "Rin"]})
     assert only(pages.next()).label == "Miku"
     session.rename_class("Rin", "Kagamine Rin")  # is the same class
     assert only(pages.next()).label == "Miku"
     session.undo()
     session.undo()  # Rin has nobody any more
-    proposals.replace(standings, None, {"known": ["Miku"]})
+    proposals.replace(standings, {"known": ["Miku"]})
     assert only(pages.next()).label == "Miku"
 
 

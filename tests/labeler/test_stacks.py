@@ -32,7 +32,7 @@ def put_together(dataset: Dataset, *clusters: list[str]) -> None:
         for number, cluster in enumerate(clusters)
         for place, key in enumerate(cluster)
     ]
-    Proposals(dataset.db).replace(found, None, {})
+    Proposals(dataset.db).replace(found, {})
 
 
 def run(dataset: Dataset, *words: object) -> Ran:

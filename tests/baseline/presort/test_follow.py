@@ -70,7 +70,7 @@ def followed(root: Path, settings: Settings = SETTINGS) -> Iterator[FakeWindow]:
 def newer(dataset: Dataset, before: Presort | None) -> Presort:
     """The next presort."""
     known = before.id if before is not None else 0
-    nothing = Presort(0, "", None, {})
+    nothing = Presort(0, "", {})
     assert eventually(lambda: (Proposals(dataset.db).newest() or nothing).id > known, 90)
     return Proposals(dataset.db).newest() or nothing
 

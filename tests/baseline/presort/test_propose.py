@@ -71,7 +71,7 @@ def test_the_same_samples_say_the_same() -> None:
     assert (first.presorted, first.facts) == (second.presorted, second.facts)
 
 
-def test_without_labels_there_is_an_order_clusters_and_questions() -> None:
+def test_without_labels_there_is_an_order_and_clusters() -> None:
     vectors, truth = blobs(40, noise=0.15)
     found = propose(sortables(truth, set()), vectors)
     told = by_key(found)
@@ -83,8 +83,6 @@ def test_without_labels_there_is_an_order_clusters_and_questions() -> None:
     for row, one in told.items():
         groups.setdefault(one.cluster, set()).add(truth[row])
     assert all(len(names) == 1 for names in groups.values())
-    asked = sorted((one.ask, row) for row, one in told.items() if one.ask is not None)
-    assert {truth[row] for _, row in asked[:12]} == set(CLASSES)
 
 
 def test_one_class_is_nothing_to_tell_apart() -> None:
@@ -92,7 +90,6 @@ def test_one_class_is_nothing_to_tell_apart() -> None:
     found = propose(sortables(truth, {0, 1}), vectors)
     assert not any(one.proposals for one in found.presorted)
     assert found.facts["labelled"] == 2
-    assert all(by_key(found)[row].ask is None for row in (0, 1))
 
 
 def test_one_label_of_each_class_is_enough_to_begin() -> None:
@@ -165,18 +162,6 @@ def test_what_is_like_the_rejected_is_proposed_less_surely() -> None:
     before = np.mean([plain[row].proposals[0].confidence for row in rest])
     after = np.mean([sum(p.confidence for p in found[row].proposals) for row in rest])
     assert after < before / 2
-
-
-def test_what_is_asked_is_uncertain_and_of_one_group_only_once() -> None:
-    vectors, truth = blobs(60, noise=0.6)
-    group = {row: f"pair {row // 2}" for row in range(240)}
-    told = by_key(propose(sortables(truth, every(7, truth), group=group), vectors))
-    asked = [row for row, one in told.items() if one.ask is not None]
-    assert len({group[row] for row in asked}) == len(asked)
-    free = [row for row, one in told.items() if one.proposals and one.ask is None]
-    first = sorted(asked, key=lambda row: told[row].ask or 0)[:20]
-    sure = [told[row].proposals[0].confidence for row in first]
-    assert np.mean(sure) < np.mean([told[row].proposals[0].confidence for row in free])
 
 
 def test_odd_ones_stand_out() -> None:

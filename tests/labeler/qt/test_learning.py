@@ -123,7 +123,7 @@ def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
     pytest.importorskip("onnxruntime")
     with Dataset.open(few.root) as dataset:
         samples = [one.key for one in dataset.samples.by_key()]
-        before = Proposals(dataset.db).newest() or Presort(0, "", None, {})
+        before = Proposals(dataset.db).newest() or Presort(0, "", {})
         window = opened(few.root, "pages")
         settle(window)
         shown = list(window.view.model._ids)  # type: ignore[attr-defined]

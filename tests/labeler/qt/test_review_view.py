@@ -38,7 +38,6 @@ def reviewed(few: FaceSet) -> FaceSet:
                 )
                 for place, (key, who) in enumerate(few.truth.items())
             ],
-            None,
             {},
         )
         Doubts(dataset.db).replace(

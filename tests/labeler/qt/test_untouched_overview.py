@@ -51,7 +51,7 @@ def presort(person: Person) -> None:
         who = sorted(set(person.truth.values()))
         rows = np.eye(len(who), dtype=np.float32)[[who.index(person.truth[s.key]) for s in samples]]
         names = [sample_name(sample.key, sample.region) for sample in samples]
-        Proposals(dataset.db).replace([], None, {FACT: write_space(dataset, names, rows)})
+        Proposals(dataset.db).replace([], {FACT: write_space(dataset, names, rows)})
 
 
 def look_on(seconds: float) -> None:
