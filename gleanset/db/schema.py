@@ -384,8 +384,14 @@ CREATE TABLE track(name TEXT PRIMARY KEY, video TEXT NOT NULL, scene INTEGER NOT
 
 
 _PRESORTS = """
-ALTER TABLE presorted DROP COLUMN ask;
 ALTER TABLE presort DROP COLUMN run;
+ALTER TABLE presorted RENAME TO presorted_before;
+DROP INDEX presorted_place;
+CREATE TABLE presorted(sample INTEGER PRIMARY KEY REFERENCES sample(id), place INTEGER NOT NULL,
+    cluster INTEGER, outlier REAL);
+INSERT INTO presorted SELECT sample, place, cluster, outlier FROM presorted_before;
+DROP TABLE presorted_before;
+CREATE INDEX presorted_place ON presorted(place, sample);
 """
 
 

@@ -13,6 +13,7 @@ from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.proposals import Presort, PresortedSample, Proposals
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting import SampleTiles
 from pipeline.listing import KINDS, listing
@@ -113,3 +114,36 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     assert after.keys() == before.keys() | {"track"}
     assert {name for name in before if before[name] != after[name]} == changed
     assert all(len(before[name]) == len(after[name]) for name in changed)
+
+
+PRESORTS_BEFORE = """
+DROP TABLE presort;
+DROP TABLE presorted;
+CREATE TABLE presort(
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL,
+    run TEXT,  -- of which the vectors are, if of any
+    facts TEXT NOT NULL);
+CREATE TABLE presorted(  -- a sample in it
+    sample INTEGER PRIMARY KEY REFERENCES sample(id),
+    place INTEGER NOT NULL,  -- along an order in which look-alikes are neighbours
+    cluster INTEGER,  -- look-alikes of one kind
+    outlier REAL,  -- 0 for a typical picture of these, 1 for an odd one
+    ask INTEGER);
+CREATE INDEX presorted_place ON presorted(place, sample);
+INSERT INTO presort VALUES(7, 'then', NULL, '{"known": []}');
+INSERT INTO presorted SELECT id, 3, 4, 0.25, 5 FROM sample;
+DELETE FROM migration;
+INSERT INTO migration VALUES('0023-tracks', 'then');
+"""
+
+
+def test_a_presort_of_before_says_the_same_but_for_what_to_ask(dataset: Dataset) -> None:
+    key = add_sample(dataset, 0)
+    catalogue = dataset.root / "catalog.sqlite"
+    dataset.close()
+    with closing(sqlite3.connect(catalogue)) as file:
+        file.executescript(PRESORTS_BEFORE)
+    with Dataset.open(catalogue.parent) as upgraded:
+        proposals = Proposals(upgraded.db)
+        assert list(proposals.each()) == [PresortedSample(key, 3, (), 4, 0.25)]
+        assert proposals.newest() == Presort(7, "then", {"known": []})
