@@ -30,7 +30,7 @@ from baseline.data.pixels import picture_of
 from baseline.data.samples import pixel_sources
 from baseline.features.features import FeatureSpec
 from baseline.features.texture import are_drawn, expected_weights
-from baseline.presort.likeness import DRAWN, ComponentStore, weighed
+from baseline.presort.likeness import ComponentStore, weighed
 from baseline.settings import Transfer, load_preset
 from curation.likeness.descriptor import DescriptorSpace, descriptor
 from curation.likeness.grouping import MEAN_SIZE, grouped
@@ -84,7 +84,7 @@ def _presorted(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     assert isinstance(settings, Transfer)
     store = ComponentStore(dataset, FeatureSpec.of(settings, views=0))
     store.take_in(samples, Progress())
-    expected = expected_weights(store.parts, dataset, samples, Progress(), DRAWN)
+    expected = expected_weights(store.parts, dataset, samples, Progress())
     return weighed(store.components, store.parts, expected.weights)
 
 

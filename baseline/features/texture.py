@@ -1,8 +1,8 @@
 """How much a part of the features is expected to count before any label is looked at.
 
 A colour layout tells by place, so it is worth the more, the more alike pictures are laid out. In
-drawings that are about square, as faces are when they are cut, colours count as much as the
-network, and so does what learnt drawn faces; in drawings far from square, and in photographs, which
+drawings that are about square, as faces are when they are cut, colours count more than the
+network, and what learnt drawn faces most; in drawings far from square, and in photographs, which
 texture tells, half as much, but what learnt drawn faces for nothing in photographs. Other networks
 count as much as the first.
 """
@@ -10,7 +10,6 @@ count as much as the first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ from gleanset.records import Region, Sample
 from gleanset.work.pool import Threads, run_over
 from gleanset.work.progress import Progress
 
-DRAWN = {COLOURS: 1.0, FACES: 1.0}
+DRAWN = {COLOURS: 1.4, FACES: 1.7}
 LONG = {COLOURS: 0.5, FACES: 0.5}
 PHOTOS = {COLOURS: 0.5, FACES: 0.0}
 """Weights beside the first part in drawings about square, in others, and in photographs."""
@@ -40,11 +39,25 @@ LOOKED_AT = 100
 """Pictures by which drawings are told from photographs."""
 
 
-class ExpectedWeights(NamedTuple):
-    """The weight of each part, and why it is expected."""
+class PartWeights(NamedTuple):
+    """The weight of each part, how it came about, and the log loss of each one that was tried."""
 
     weights: tuple[float, ...]
-    why: str
+    by: str
+    losses: dict[str, float]
+
+    def to_json(self, parts: Sequence[FeaturePart]) -> dict[str, object]:
+        """Return the facts for the metrics: nothing where there is one part."""
+        if len(parts) == 1:
+            return {}
+        named = {part.name: weight for part, weight in zip(parts, self.weights, strict=True)}
+        return {"parts": named, "parts_by": self.by, "parts_tried": self.losses}
+
+    def words(self, parts: Sequence[FeaturePart]) -> str:
+        """Return a line for a person; empty where there is one part."""
+        named = zip(parts[1:], self.weights[1:], strict=True)
+        beside = ", ".join(f"{part.name} {weight:g}" for part, weight in named)
+        return f"beside {parts[0].name}: {beside}, by {self.by}" if beside else ""
 
 
 def expected_weights(
@@ -52,22 +65,19 @@ def expected_weights(
     dataset: Dataset,
     samples: Sequence[Sample],
     progress: Progress,
-    drawn: Mapping[str, float] = MappingProxyType(DRAWN),
-) -> ExpectedWeights:
-    """Return what the weights of `parts` are by the samples' shape and texture, not by labels.
-
-    `drawn` are those in drawings about square.
-    """
+) -> PartWeights:
+    """Return what the weights of `parts` are by the samples' shape and texture, not by labels."""
     if not any(part.name in DRAWN for part in parts[1:]):
-        return ExpectedWeights(tuple(1.0 for _ in parts), "all alike")
+        return PartWeights(tuple(1.0 for _ in parts), "all alike", {})
     weights: Mapping[str, float]
     if not are_drawn(dataset, samples, progress):
         weights, why = PHOTOS, "these are photographs"
     elif elongation(samples) > SQUARE:
         weights, why = LONG, "these are drawings far from square"
     else:
-        weights, why = drawn, "these are drawings"
-    return ExpectedWeights((1.0, *(weights.get(part.name, 1.0) for part in parts[1:])), why)
+        weights, why = DRAWN, "these are drawings"
+    each = (weights.get(part.name, 1.0) for part in parts[1:])
+    return PartWeights((1.0, *each), why, {})
 
 
 def elongation(samples: Sequence[Sample]) -> float:

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.features.backbone import Backbone, FeaturePart
-from baseline.features.backbone_names import COLOURS, FACES
 from baseline.features.features import FeatureSpec, cached, features_of
 from baseline.features.scaling import Scaling, one_thread
 from gleanset import Dataset
@@ -29,8 +28,6 @@ CutSample: TypeAlias = tuple[str, Region]
 """A sample (key) as it is cut."""
 WIDTH = 128
 """Components of a network's features; of colours half as many tell as much."""
-DRAWN = {COLOURS: 1.0, FACES: 1.2}
-"""The weights beside the network in drawings about square."""
 SEEN = 5000
 """Samples by which the axes are found, at most."""
 OUTGROWN = 2

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 import numpy as np
 
 from baseline.features.features import FeatureSpec
-from baseline.features.texture import expected_weights
+from baseline.features.texture import PartWeights, expected_weights
 from baseline.presort.following import STAGE, PresortRequests, is_followed
-from baseline.presort.likeness import DRAWN, ComponentStore, FeatureRows, weighed
+from baseline.presort.likeness import ComponentStore, FeatureRows, weighed
 from baseline.presort.propose import LikenessOrder, PresortResult, propose
 from baseline.settings import Settings, Transfer
-from baseline.train.methods.part_weights import PartWeights, weights_by_setting
+from baseline.train.methods.part_weights import weights_by_setting
 from curation.likeness.recommend import Indices, teaching
 from curation.likeness.space import FACT, forget_spaces, sample_name, write_space
 from curation.moments import moments_of
@@ -118,8 +118,7 @@ class Presorter:
             pictures = list(self.dataset.samples.by_key())
             self._weights = weights_by_setting(self.settings.part_weights, parts)
             if self._weights is None:
-                expected = expected_weights(parts, self.dataset, pictures, progress, DRAWN)
-                self._weights = PartWeights(expected.weights, expected.why, {})
+                self._weights = expected_weights(parts, self.dataset, pictures, progress)
             self._weighed_at = generation
         return self._weights
 

@@ -63,7 +63,8 @@ class VectorStore:
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return those of the vectors that are there."""
         wanted = set(names)
-        return {name: vector for name, vector in self._each() if name in wanted}
+        rows = (row for path in self._files() for row in _rows(path))
+        return {name: vector for name, vector in rows if name in wanted}
 
     def new_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
         """Yield the files that it has not yielded before, with the names of their vectors.
@@ -79,10 +80,6 @@ class VectorStore:
     def names(self) -> set[bytes]:
         """Return the names of the vectors that are there, without looking for damage."""
         return {name for path in self._files() for name in _names(path)}
-
-    def _each(self) -> Iterator[tuple[bytes, Vector]]:
-        for path in self._files():
-            yield from _rows(path)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"*{ENDING}"))

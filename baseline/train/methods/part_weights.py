@@ -9,12 +9,11 @@ pictures change little and a hundred much.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from baseline.features.backbone import FeaturePart
-from baseline.features.texture import ExpectedWeights
+from baseline.features.texture import PartWeights
 from baseline.train.methods.logistic import (
     Classes,
     Floats,
@@ -33,27 +32,6 @@ SPREAD = 0.4
 VARIANCE = 1000.0
 """Of the first part, as a network's standardised features have it; strengths go by it."""
 STRENGTHS = (1.0, 10.0, 100.0)
-
-
-class PartWeights(NamedTuple):
-    """The weight of each part, how it came about, and the log loss of each one that was tried."""
-
-    weights: tuple[float, ...]
-    by: str
-    losses: dict[str, float]
-
-    def to_json(self, parts: Sequence[FeaturePart]) -> dict[str, object]:
-        """Return the facts for the metrics: nothing where there is one part."""
-        if len(parts) == 1:
-            return {}
-        named = {part.name: weight for part, weight in zip(parts, self.weights, strict=True)}
-        return {"parts": named, "parts_by": self.by, "parts_tried": self.losses}
-
-    def words(self, parts: Sequence[FeaturePart]) -> str:
-        """Return a line for a person; empty where there is one part."""
-        named = zip(parts[1:], self.weights[1:], strict=True)
-        beside = ", ".join(f"{part.name} {weight:g}" for part, weight in named)
-        return f"beside {parts[0].name}: {beside}, by {self.by}" if beside else ""
 
 
 def weights_by_setting(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:
@@ -76,7 +54,7 @@ def weights_by_setting(setting: str, parts: Sequence[FeaturePart]) -> PartWeight
 
 
 def choose_part_weights(
-    rows: TrainRows, parts: Sequence[FeaturePart], expected: ExpectedWeights, seed: int
+    rows: TrainRows, parts: Sequence[FeaturePart], expected: PartWeights, seed: int
 ) -> PartWeights:
     """Choose the likeliest weights by cross-validation that keeps groups whole, and a prior.
 
@@ -86,8 +64,7 @@ def choose_part_weights(
     some = rows.some(seed)
     folds = some.folds(seed)
     if not folds:
-        why = f"{expected.why}, and train is too small to choose"
-        return PartWeights(expected.weights, why, {})
+        return expected._replace(by=f"{expected.by}, and train is too small to choose")
     cases = len(np.unique(some.groups))
     weights = [1.0]
     losses: dict[str, float] = {}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from baseline.data.samples import Arrays, Examples, load_arrays
 from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import Features, FeatureSpec, features_of
-from baseline.features.texture import ExpectedWeights, expected_weights
+from baseline.features.texture import PartWeights, expected_weights
 from baseline.settings import Settings, Transfer, Triplet, views_of
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -65,7 +65,7 @@ class TrainingData:
         samples = self.examples.splits[split]
         return features_of(self.dataset, samples, spec, self.progress, backbone, split)
 
-    def expected_weights(self, parts: Sequence[FeaturePart]) -> ExpectedWeights:
+    def expected_weights(self, parts: Sequence[FeaturePart]) -> PartWeights:
         """Return what the parts of the features count by the texture of train's pictures."""
         return expected_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
 

@@ -16,7 +16,7 @@ from baseline.features.colour_backbone import ColourBackbone
 from baseline.features.features import FeatureSpec, features_of
 from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.scaling import Scaling
-from baseline.features.texture import ExpectedWeights
+from baseline.features.texture import PartWeights
 from baseline.train.methods.logistic import TrainRows
 from baseline.train.methods.part_weights import choose_part_weights, weights_by_setting
 from baseline.train.networks import ColourLayout, DrawnIdentity
@@ -125,7 +125,7 @@ class Maker:
     emphasis = np.ones(32)
 
 
-EXPECTED = ExpectedWeights((1.0, 0.5), "they are pictures")
+EXPECTED = PartWeights((1.0, 0.5), "they are pictures", {})
 
 
 @pytest.mark.parametrize(("telling", "least", "most"), [("colours", 0.7, 9), ("network", 0, 0.4)])

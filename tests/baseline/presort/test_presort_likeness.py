@@ -65,13 +65,13 @@ def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
             put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
         samples = list(dataset.samples.by_key())
         expected = expected_weights(PARTS, dataset, samples, Progress())
-        assert expected == ((1.0, *DRAWN.values()), "these are drawings")
+        assert expected == ((1.0, *DRAWN.values()), "these are drawings", {})
     with Dataset.create(tmp_path / "grainy") as dataset:
         fill(dataset, 4, labelled=False)
         samples = list(dataset.samples.by_key())
         assert not are_drawn(dataset, samples, Progress())
         photographs = expected_weights(PARTS, dataset, samples, Progress())
-        assert photographs == ((1.0, *PHOTOS.values()), "these are photographs")
+        assert photographs == ((1.0, *PHOTOS.values()), "these are photographs", {})
         two = (PARTS[0], PARTS[0]._replace(name="another"))
         assert expected_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 
@@ -83,7 +83,7 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
             put_whole(dataset, picture.convert("RGB"), f"{seed}")
         samples = list(dataset.samples.by_key())
         expected = expected_weights(PARTS, dataset, samples, Progress())
-        assert expected == ((1.0, *LONG.values()), "these are drawings far from square")
+        assert expected == ((1.0, *LONG.values()), "these are drawings far from square", {})
         squares = [one for one in samples if one.box.width == one.box.height]
         expected = expected_weights(PARTS, dataset, squares, Progress())
         assert expected.weights == (1.0, *DRAWN.values())
