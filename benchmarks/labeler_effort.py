@@ -267,9 +267,9 @@ class Person:
         """
         groups: list[tuple[str, list[SeenTile]]] = []
         first = 0
-        for group in page.groups:
-            mine = [one for one in seen if first <= one.row < first + group.size]
-            first += group.size
+        for size in page.groups:
+            mine = [one for one in seen if first <= one.row < first + size]
+            first += size
             if mine:
                 most = Counter(self.truth[one.key] for one in mine).most_common(1)[0][0]
                 groups.append((most, mine))

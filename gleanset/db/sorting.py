@@ -232,14 +232,6 @@ class SampleFeatures(NamedTuple):
     track: str | None = None
 
 
-class SampleProposals(NamedTuple):
-    """What a presort proposes for a sample (row): classes (rows) with their confidence."""
-
-    place: int
-    proposals: tuple[tuple[int, float], ...]
-    cluster: int | None
-
-
 _FEATURES = (
     f"SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint, "
     f"o.video, o.time, {POST} AS post, "
@@ -296,23 +288,25 @@ class SortingQueue:
             (label, most),
         )
 
-    def offers(self, rows: Sequence[int]) -> dict[int, SampleProposals]:
-        """Return what the presort in force says of these samples, in the classes as merged now."""
+    def offers(self, rows: Sequence[int]) -> dict[int, list[tuple[int, float]]]:
+        """Return which classes (rows), and how surely, the presort in force proposes for those of
+        some samples that it has seen, in the classes as merged now; the surest come first.
+        """
         proposals: dict[int, dict[int, float]] = {}
         for row in self._db.rows_in(
-            "SELECT p.sample, ifnull(c.merged_into, c.id) AS label, p.confidence, "
-            "c.merged_into=c.id AS hidden FROM proposal p JOIN class c ON c.id=p.label "
-            "WHERE p.sample",
+            "SELECT t.sample, ifnull(c.merged_into, c.id) AS label, p.confidence, "
+            "c.merged_into=c.id AS hidden FROM presorted t LEFT JOIN proposal p ON "
+            "p.sample=t.sample LEFT JOIN class c ON c.id=p.label WHERE t.sample",
             rows,
-            "ORDER BY p.sample, p.rank",
+            "ORDER BY t.sample, p.rank",
         ):
-            if not row["hidden"]:
-                mine = proposals.setdefault(row["sample"], {})
+            mine = proposals.setdefault(row["sample"], {})
+            if row["label"] is not None and not row["hidden"]:
                 mine[row["label"]] = mine.get(row["label"], 0.0) + row["confidence"]
-        presorted = self._db.rows_in(
-            "SELECT sample, place, cluster FROM presorted WHERE sample", rows
-        )
-        return {row["sample"]: _offer(row, proposals.get(row["sample"], {})) for row in presorted}
+        return {
+            sample: sorted(mine.items(), key=lambda item: -item[1])
+            for sample, mine in proposals.items()
+        }
 
     def decided(self, classes: Sequence[int], each: int) -> list[int]:
         """Samples (rows) of each class, at most so many of each, those of later images first."""
@@ -374,8 +368,3 @@ class SortingQueue:
 def _features(row: Row) -> SampleFeatures:
     number, key, image, *region = row[:8]
     return SampleFeatures(number, key, image, Region(Box(*region[:4]), region[4]), *row[8:])
-
-
-def _offer(row: Row, proposals: dict[int, float]) -> SampleProposals:
-    best = sorted(proposals.items(), key=lambda item: -item[1])
-    return SampleProposals(row["place"], tuple(best), row["cluster"])

@@ -17,7 +17,6 @@ from labeler.likeness import Vectors
 from labeler.sorting.page_layout import (
     HEADING,
     ClassPage,
-    PageGroup,
     PageKind,
     PageTile,
     Stack,
@@ -178,27 +177,24 @@ def _side_by_side(groups: Sequence[Sequence[Stack]], vectors: Vectors) -> list[S
 
 
 def _page(groups: Sequence[Sequence[Stack]], vectors: Vectors, of: int) -> ClassPage:
-    tiles: list[PageTile] = []
-    sections: list[PageGroup] = []
-    for group in groups:
-        tiles += [PageTile(stack.rows, NO_IDEA) for stack in in_order(group, vectors)]
-        sections.append(PageGroup(len(group)))
-    return ClassPage(PageKind.GROUPS, None, tuple(tiles), 0, of, tuple(sections))
+    shown = (stack for group in groups for stack in in_order(group, vectors))
+    tiles = tuple(PageTile(stack.rows, NO_IDEA) for stack in shown)
+    return ClassPage(PageKind.GROUPS, None, tiles, 0, of, tuple(map(len, groups)))
 
 
 def moved(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
     """Return an overview with some tiles (by number) in the group that has the tile `onto`."""
     groups: list[list[PageTile]] = []
     first = 0
-    for group in page.groups:
-        mine = range(first, first + group.size)
-        first += group.size
+    for size in page.groups:
+        mine = range(first, first + size)
+        first += size
         kept = [page.tiles[n] for n in mine if n not in numbers or onto in mine]
         kept += [page.tiles[n] for n in numbers if n not in mine] if onto in mine else []
         groups.append(kept)
     return page._replace(
         tiles=tuple(tile for tiles in groups for tile in tiles),
-        groups=tuple(PageGroup(len(tiles)) for tiles in groups if tiles),
+        groups=tuple(len(tiles) for tiles in groups if tiles),
     )
 
 
@@ -206,12 +202,10 @@ def divided(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
     """Return an overview with one of its groups in two, by likeness; `vectors` are those of its
     tiles.
     """
-    first = sum(group.size for group in page.groups[:number])
-    size = page.groups[number].size
+    first, size = sum(page.groups[:number]), page.groups[number]
     parts = sorted(grouped(vectors, 2), key=len, reverse=True)
     tiles = [page.tiles[first + n] for part in parts for n in sorted(part)]
-    groups = [PageGroup(len(part)) for part in parts]
     return page._replace(
         tiles=(*page.tiles[:first], *tiles, *page.tiles[first + size :]),
-        groups=(*page.groups[:number], *groups, *page.groups[number + 1 :]),
+        groups=(*page.groups[:number], *map(len, parts), *page.groups[number + 1 :]),
     )

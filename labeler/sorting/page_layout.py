@@ -151,18 +151,12 @@ class PageKind(StrEnum):
     PLAIN = "plain"
 
 
-class PageGroup(NamedTuple):
-    """Tiles that follow each other and look alike."""
-
-    size: int
-
-
 class ClassPage(NamedTuple):
     """What is shown at once.
 
     The first `doubtful` tiles are the doubtful ones. `of` is how many wait for the same class.
-    Tiles of an overview are in `groups`. How many are expected to be wrong is not to be told before
-    such proposals were `tested` on decisions.
+    Tiles of an overview are in `groups` of so many each. How many are expected to be wrong is not
+    to be told before such proposals were `tested` on decisions.
     """
 
     kind: PageKind
@@ -170,7 +164,7 @@ class ClassPage(NamedTuple):
     tiles: tuple[PageTile, ...]
     doubtful: int = 0
     of: int = 0
-    groups: tuple[PageGroup, ...] = ()
+    groups: tuple[int, ...] = ()
     tested: bool = False
 
     @property

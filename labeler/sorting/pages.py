@@ -221,8 +221,8 @@ class Pages:
 
     def divide(self, page: ClassPage, number: int) -> ClassPage:
         """Return an overview with one of its groups in two, by likeness."""
-        first = sum(group.size for group in page.groups[:number])
-        tiles = page.tiles[first : first + page.groups[number].size]
+        first = sum(page.groups[:number])
+        tiles = page.tiles[first : first + page.groups[number]]
         likes = self._queue.of([tile.rows[0] for tile in tiles])
         if len(likes) < max(2, len(tiles)):
             return page

@@ -147,9 +147,9 @@ class Proposer:
         """Return what the newest presort proposes."""
         return {
             row: ClassProposal(
-                tuple((names[c], min(MOST_SURE, sure)) for c, sure in one.proposals if c in names)
+                tuple((names[c], min(MOST_SURE, sure)) for c, sure in proposed if c in names)
             )
-            for row, one in self._queue.offers(rows).items()
+            for row, proposed in self._queue.offers(rows).items()
         }
 
     def _learnt(

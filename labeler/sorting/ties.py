@@ -18,7 +18,7 @@ from gleanset.db.sorting import SortingQueue
 from gleanset.operations import operation
 from labeler.likeness import Vectors
 from labeler.sorting.groups import LikenessGroup, alike_between
-from labeler.sorting.page_layout import ClassPage, PageGroup, PageKind, PageTile, Stack
+from labeler.sorting.page_layout import ClassPage, PageKind, PageTile, Stack
 from labeler.sorting.proposals import NO_IDEA
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
 
@@ -131,7 +131,7 @@ class Ties:
 
     def skip(self, page: ClassPage) -> None:
         """Do not ask this again."""
-        below = page.tiles[page.groups[0].size].rows[0]
+        below = page.tiles[page.groups[0]].rows[0]
         self._skipped.add((below, page.label or page.tiles[0].rows[0]))
 
     def answer(self, page: ClassPage, lifted: Collection[int], *, same: bool) -> StepResult:
@@ -140,7 +140,7 @@ class Ties:
 
         What another window has decided meanwhile stays. `NO_STEP` where nothing is left.
         """
-        first = page.groups[0].size
+        first = page.groups[0]
         ones, others = (
             self._waiting(page, [n for n in side if n not in lifted])
             for side in (range(first), range(first, len(page.tiles)))
@@ -175,12 +175,11 @@ class Ties:
 def _of_class(label: str, examples: Sequence[PageTile], stacks: Sequence[Stack]) -> ClassPage:
     """Return a class beside a group that may be of it."""
     tiles = (*examples, *(PageTile(stack.rows, NO_IDEA) for stack in stacks))
-    sides = (PageGroup(len(examples)), PageGroup(len(stacks)))
-    return ClassPage(PageKind.PAIR, label, tiles, 0, 0, sides)
+    return ClassPage(PageKind.PAIR, label, tiles, 0, 0, (len(examples), len(stacks)))
 
 
 def _beside(group: LikenessGroup, other: LikenessGroup) -> ClassPage:
     """Return two groups that may be one person, the most typical faces of each."""
     sides = [one.stacks[:MOST_BESIDE] for one in (group, other)]
     tiles = tuple(PageTile(stack.rows, NO_IDEA) for side in sides for stack in side)
-    return ClassPage(PageKind.PAIR, None, tiles, 0, 0, tuple(PageGroup(len(s)) for s in sides))
+    return ClassPage(PageKind.PAIR, None, tiles, 0, 0, tuple(map(len, sides)))

@@ -40,8 +40,8 @@ def people(dataset: Dataset, page: ClassPage, faces: FaceSet) -> list[set[str]]:
     """Who is in each group of an overview."""
     tiles = SortingSession(dataset).tiles.of(page.rows)
     who = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
-    ends = [sum(group.size for group in page.groups[: n + 1]) for n in range(len(page.groups))]
-    return [set(who[end - group.size : end]) for end, group in zip(ends, page.groups, strict=True)]
+    ends = [sum(page.groups[: n + 1]) for n in range(len(page.groups))]
+    return [set(who[end - size : end]) for end, size in zip(ends, page.groups, strict=True)]
 
 
 def test_there_are_no_groups_before_nearly_all_are_measured(unmeasured: FaceSet) -> None:
@@ -67,7 +67,7 @@ def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) 
         sum(measured_by_parts(dataset))
         pages = Pages(session := SortingSession(dataset))
         page = only(pages.next())
-        half = page.rows[: page.groups[0].size // 2]
+        half = page.rows[: page.groups[0] // 2]
         named = {tile.key for tile in session.tiles.of(half).values()}
         dataset.journal.step("Label", [Choice(key, "label", "A") for key in named])
         (who,) = {unmeasured.truth[key] for key in named}

@@ -54,14 +54,14 @@ def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
     page = overview(groups, rows, 96)
     assert page is not None
     assert page.kind is PageKind.GROUPS
-    assert sum(group.size for group in page.groups) == len(page.tiles) == page.of
-    assert page.groups[0].size == max(group.size for group in page.groups)
+    assert sum(page.groups) == len(page.tiles) == page.of
+    assert page.groups[0] == max(page.groups)
     shown = [row - 1 for tile in page.tiles for row in tile.rows]
     first = 0
-    for group in page.groups:  # nobody is in a group with somebody else
-        mine = shown[first : first + group.size]
+    for size in page.groups:  # nobody is in a group with somebody else
+        mine = shown[first : first + size]
         assert len({int(np.digitize(n, (14, 22))) for n in mine}) == 1
-        first += group.size
+        first += size
     small = overview(groups, rows, room=10)
     assert small is not None
     assert len(small.groups) == 1
@@ -76,7 +76,7 @@ def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed
     hardly = [LikenessGroup(tuple(stacks[:20]), 2), LikenessGroup(tuple(stacks[20:]), 30)]
     page = overview(hardly, rows, 96)
     assert page is not None
-    assert [group.size for group in page.groups] == [20]
+    assert page.groups == (20,)
     known = [hardly[0]._replace(decided=3), hardly[1]]
     assert overview(known, rows, 96) is None
 
@@ -87,7 +87,7 @@ def test_a_group_is_divided_by_likeness_and_nothing_is_lost() -> None:
     assert page is not None
     rows = people((7, 5))[[tile.rows[0] - 1 for tile in page.tiles]]
     parted = divided(page, 0, rows)
-    assert [group.size for group in parted.groups] == [7, 5]
+    assert parted.groups == (7, 5)
     assert {row - 1 for tile in parted.tiles[:7] for row in tile.rows} == set(range(7))
     assert sorted(parted.rows) == sorted(page.rows)
 
@@ -110,7 +110,7 @@ def pair(dataset: Dataset) -> tuple[SortingSession, Ties, ClassPage, list[int]]:
     ties = Ties(session)
     page = ties.page([LikenessGroup(stacks, 0)], people((4,)))
     assert page is not None
-    assert [group.size for group in page.groups] == [5, 4]
+    assert page.groups == (5, 4)
     return session, ties, page, rows[5:]
 
 
@@ -179,7 +179,7 @@ def test_two_groups_without_a_name_are_asked_about_and_bound(empty: Dataset) -> 
     ties = Ties(session)
     page = ties.page(groups, vectors)
     assert page is not None
-    assert (page.kind, page.label, page.groups[0].size, page.groups[1].size) == ("pair", None, 4, 4)
+    assert (page.kind, page.label, page.groups[0], page.groups[1]) == ("pair", None, 4, 4)
     assert {row for tile in page.tiles for row in tile.rows} == set(rows[:8])
     assert ties.answer(page, [0], same=True).name == "7 faces of one person"
     bonds = SortingSession(empty).bonds.now()  # it is there tomorrow
@@ -237,8 +237,8 @@ def test_tiles_of_one_group_come_to_another(empty: Dataset) -> None:
     assert page is not None
     parted = divided(page, 0, people((7, 5)))
     back = moved(parted, list(range(7, 12)), 0)
-    assert [group.size for group in back.groups] == [12]
+    assert back.groups == (12,)
     one = moved(parted, [0], 8)
-    assert [group.size for group in one.groups] == [6, 6]
+    assert one.groups == (6, 6)
     assert sorted(one.rows) == sorted(page.rows)
     assert one.tiles[-1] == parted.tiles[0]

@@ -475,8 +475,7 @@ class ClassPagesView(PagedView):
         if page is None or not rows:
             self.worker.say(self.tr("Point at a group first"))
             return
-        ends = accumulate(group.size for group in page.groups)
-        number = next(n for n, end in enumerate(ends) if rows[0] < end)
+        number = next(n for n, end in enumerate(accumulate(page.groups)) if rows[0] < end)
 
         def show(parted: ClassPage) -> None:
             self._asked = False

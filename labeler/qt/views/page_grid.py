@@ -268,16 +268,16 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
         one, other = page.groups
         alike = tr("{count} alike")
         return [
-            Section(page.label or alike.format(count=one.size), one.size),
-            Section(same.format(count=other.size), other.size),
+            Section(page.label or alike.format(count=one), one),
+            Section(same.format(count=other), other),
         ]
     if page.kind is PageKind.GROUPS:
         alike = tr("{count} alike")
         alone = tr("Like nobody here")
-        titles = (alone if g.size == 1 else alike.format(count=g.size) for g in page.groups)
+        several = len(page.groups) > 1
         return [
-            Section(title, group.size, beside=len(page.groups) > 1)
-            for group, title in zip(page.groups, titles, strict=True)
+            Section(alone if size == 1 else alike.format(count=size), size, beside=several)
+            for size in page.groups
         ]
     if page.kind is PageKind.LEFT:
         counts = Counter(tile.proposal.label or "" for tile in page.tiles)

@@ -149,10 +149,10 @@ class PageHeader(QWidget):
         if page.kind is PageKind.PAIR and page.label is None:
             return self.tr(
                 "Same or different?  {one} above, {other} below: nobody named yet"
-            ).format(one=page.groups[0].size, other=page.groups[1].size)
+            ).format(one=page.groups[0], other=page.groups[1])
         if page.kind is PageKind.PAIR:
             text = self.tr("Same or different?  {label} above, {count} waiting below")
-            return text.format(label=page.label, count=page.groups[1].size)
+            return text.format(label=page.label, count=page.groups[1])
         if page.kind is PageKind.CHECK:
             text = self.tr("Do these {count} belong together?  Click who does not")
             return text.format(count=len(page.tiles))

@@ -323,8 +323,8 @@ class Person:
     def _name_groups(self, page: ClassPage, true: list[str]) -> list[str]:
         """Point at each group and say who most of it are; return what each tile is said to be."""
         said: list[str] = []
-        for group in page.groups:
-            most = Counter(true[len(said) :][: group.size]).most_common(1)[0][0]
+        for size in page.groups:
+            most = Counter(true[len(said) :][:size]).most_common(1)[0][0]
             if key := self.keys.get(most):
                 self.point(len(said))
                 self.press(key, "send", SHIFT)
@@ -332,7 +332,7 @@ class Person:
                 self.point(len(said))
                 self.write(most)
             settle(self.window)  # its key is known by then
-            said += [most] * group.size
+            said += [most] * size
         return said
 
     def _strokes(self, wrong: list[int], true: list[str]) -> list[list[int]]:

@@ -135,9 +135,9 @@ def test_a_name_is_no_command(unnamed: Person, name: str) -> None:
     assert view.page.kind == "groups"
     assert on_faces(unnamed)
     move(window, place_of(unnamed, 0))
-    faces = sum(len(tile.rows) for tile in view.page.tiles[: view.page.groups[0].size])
+    faces = sum(len(tile.rows) for tile in view.page.tiles[: view.page.groups[0]])
     press(window, *name[:2])
-    move(window, place_of(unnamed, view.page.groups[0].size))  # another group
+    move(window, place_of(unnamed, view.page.groups[0]))  # another group
     press(window, *name[2:], Key.Key_Return)
     found = [label for label in labels(window.worker.root).values() if label]
     assert found == [name] * faces

@@ -27,8 +27,8 @@ def person(unnamed: Person) -> Person:
 def group_rows(person: Person, number: int) -> range:
     page = class_pages(person).page
     assert page is not None
-    first = sum(group.size for group in page.groups[:number])
-    return range(first, first + page.groups[number].size)
+    first = sum(page.groups[:number])
+    return range(first, first + page.groups[number])
 
 
 def named(person: Person, name: str) -> int:
@@ -82,10 +82,10 @@ def test_the_last_name_files_the_page_as_well(person: Person) -> None:
     for letter in "Miku":
         QTest.keyClick(person.window.focusWidget(), letter)
     QTest.keyClick(view.header.name, Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
-    assert named(person, "Miku") == page.groups[0].size
+    assert named(person, "Miku") == page.groups[0]
     assert view.page is not page
     assert person.window.worker.last is not None
-    assert person.window.worker.last.counts.waiting == len(person.truth) - page.groups[0].size
+    assert person.window.worker.last.counts.waiting == len(person.truth) - page.groups[0]
 
 
 @pytest.mark.parametrize("name", ["2", "Mi", "L"])
@@ -166,7 +166,7 @@ def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> 
     parted = view.page
     assert parted is not None
     assert len(parted.groups) == len(whole.groups) + 1
-    assert parted.groups[0].size + parted.groups[1].size == whole.groups[0].size
+    assert parted.groups[0] + parted.groups[1] == whole.groups[0]
     assert view.model.state(view.model.row_of(lifted)).kind == "lifted"
 
 
@@ -191,7 +191,7 @@ def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> N
     both = view.page
     assert both is not None
     assert len(both.groups) == len(whole.groups) - 1
-    assert both.groups[0].size == len(one) + len(other)
+    assert both.groups[0] == len(one) + len(other)
     assert {view.model.id(row) for row in group_rows(person, 0)} >= moved
     person.point(0)
     person.write("Miku")
@@ -209,7 +209,7 @@ def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> N
 
 def test_every_name_that_was_given_stands_on_its_tile(person: Person) -> None:
     view = class_pages(person)
-    first = view.page.groups[0].size
+    first = view.page.groups[0]
     person.click(1)  # is left out
     person.point(0)
     person.write("rin")

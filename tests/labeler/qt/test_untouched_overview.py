@@ -63,9 +63,9 @@ def look_on(seconds: float) -> None:
 
 def people_in_groups(person: Person) -> list[set[str]]:
     page, first, found = page_of(person), 0, []
-    for group in page.groups:
-        found.append({person.who(row) for row in range(first, first + group.size)})
-        first += group.size
+    for size in page.groups:
+        found.append({person.who(row) for row in range(first, first + size)})
+        first += size
     return found
 
 
