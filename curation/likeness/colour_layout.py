@@ -9,13 +9,14 @@ Shares are taken as square roots, so that Euclidean distance is Hellinger's (Swa
 should know to improve object retrieval", 2012, for the root). As no bin has an edge, a small shift,
 tint or shadow changes the numbers a little, and so do other floats.
 
-`baseline/features/colour_backbone.py` is the same as a graph of ONNX, for networks and exports; a
-test holds the two together.
+The formula serves numpy and PyTorch; `baseline/features/colour_backbone.py` is the same as a graph
+of ONNX, and a test holds all together.
 """
 
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,21 +55,23 @@ Floats = npt.NDArray[np.float32]
 
 def colour_layout(small: Floats) -> Floats:
     """Describe a picture, as `averaged` gives it, by `WIDTH` numbers of 0 to 1."""
-    lab = _evened(_lab(small.reshape(-1, 3) / np.float32(255)))
-    tone = soft_bins(lab[:, 0], *LIGHTNESS, TONES)
-    red, yellow = (soft_bins(lab[:, axis], *TINT, TINTS) for axis in (1, 2))
-    colours = (tone[:, :, None, None] * red[:, None, :, None] * yellow[:, None, None, :]).reshape(
-        SIDE * SIDE, -1
-    )
-    shares = cell_weights() @ colours
-    return (np.sqrt(shares + FLOOR) - np.float32(FLOOR**0.5)).ravel()
+    rgb = small.reshape(-1, 3).T / np.float32(255)
+    layout: Floats = layout_of(rgb, cell_weights(), np).ravel()
+    return layout
 
 
-def _evened(lab: Floats) -> Floats:
-    """Return the colours with `EVENED` of what they have in common taken away."""
-    usual = np.array((USUAL_LIGHTNESS, 0, 0), np.float32)
-    evened: Floats = lab - np.float32(EVENED) * (lab.mean(0) - usual)
-    return evened
+def layout_of(rgb: Any, cells: Any, library: Any) -> Any:
+    """Return ... x GRID**2 x colours of sRGB in 0..1 (... x 3 x SIDE**2) and of `cell_weights`.
+
+    Both are arrays of the `library`: numpy or torch.
+    """
+    lab = zip(_lab(rgb, library), (USUAL_LIGHTNESS, 0, 0), strict=True)
+    light, red, yellow = (axis - EVENED * (axis.mean(-1) - usual)[..., None] for axis, usual in lab)
+    tone = soft_bins(light, *LIGHTNESS, TONES, library)
+    red, yellow = (soft_bins(axis, *TINT, TINTS, library) for axis in (red, yellow))
+    colours = tone[..., None, None] * (red[..., None] * yellow[..., None, :])[..., None, :, :]
+    shares = cells @ colours.reshape(*light.shape, -1)
+    return (shares + FLOOR) ** 0.5 - FLOOR**0.5
 
 
 def averaged(pixels: npt.NDArray[np.uint8]) -> Floats:
@@ -101,27 +104,22 @@ def cell_weights() -> Floats:
     return weights
 
 
-def soft_bins(values: Floats, low: float, high: float, count: int) -> Floats:
-    """Return N x count: how much each of N values counts for `count` centres from `low` to `high`.
+def soft_bins(values: Any, low: float, high: float, count: int, library: Any = np) -> Any:
+    """Return ... x count: how much each value counts for `count` centres from `low` to `high`.
 
     Between two centres a value counts for both, linearly; beyond the ends for the end.
     """
-    at = np.clip((values - low) / (high - low) * (count - 1), 0, count - 1)
-    shares: Floats = np.maximum(1 - np.abs(at[:, None] - np.arange(count, dtype=np.float32)), 0)
-    return shares
+    at = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
+    return library.stack([(1 - abs(at - centre)).clip(0) for centre in range(count)], -1)
 
 
-def _lab(rgb: Floats) -> Floats:
-    """Return CIE Lab of sRGB in 0..1: both N x 3."""
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ (np.array(TO_XYZ, np.float32).T / np.array(WHITE, np.float32))
-    bent = np.where(xyz > CUBE, np.cbrt(xyz), LINEAR * xyz + OFFSET)
-    lab: Floats = np.stack(
-        (
-            116 * bent[:, 1] - 16,
-            500 * (bent[:, 0] - bent[:, 1]),
-            200 * (bent[:, 1] - bent[:, 2]),
-        ),
-        1,
+def _lab(rgb: Any, library: Any) -> tuple[Any, Any, Any]:
+    """Return lightness, a* and b* of CIE Lab, ... x pixels each, of sRGB in 0..1."""
+    linear = library.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    red, green, blue = (linear[..., number, :] for number in range(3))
+    rows = zip(TO_XYZ, WHITE, strict=True)
+    xyz = [(r * red + g * green + b * blue) / white for (r, g, b), white in rows]
+    x, y, z = (
+        library.where(one > CUBE, one.clip(CUBE) ** (1 / 3), LINEAR * one + OFFSET) for one in xyz
     )
-    return lab
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)

@@ -35,12 +35,13 @@ EXACT = (
     ("ColourLayout", "*"),
     ("DrawnIdentity", "*"),
     (".*", "CONCATENATION"),
-    (r"TimmNetwork_\w+;\d*$", "*"),
+    (r"InferenceNet;\d*;?$", "*"),
+    (r"TimmNetwork_\w+;\d*;?$", "*"),
     ("_head/", "FULLY_CONNECTED"),
 )
-"""What int8 would spoil, by module and operation: confidences and logits need finer steps, colours
-are small shares, vectors of drawn people are scaled to one length, and spreads of maps come of
-small differences."""
+"""What int8 would spoil, by module and operation: confidences and logits need finer steps, pictures
+their brightest and darkest values, colours are small shares, vectors of drawn people are scaled to
+one length, and spreads of maps come of small differences."""
 
 
 def need_litert() -> None:

@@ -45,7 +45,7 @@ def test_litert_answers_as_the_run(
     assert [a.label for a in first] == [a.label for a in second]
 
 
-def test_int8_leaves_colours_and_vectors_of_drawn_people_nearly_as_they_are(tmp_path: Path) -> None:
+def test_int8_leaves_colours_and_vectors_of_drawn_people_as_they_are(tmp_path: Path) -> None:
     pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
     options = {"size": "32", "backbone": "mobilenetv3_small_050+colours+faces", "weights": "none"}
     with Dataset.create(tmp_path / "dataset") as dataset:
@@ -57,8 +57,7 @@ def test_int8_leaves_colours_and_vectors_of_drawn_people_nearly_as_they_are(tmp_
     run = baseline.load(next((root / "runs").glob("*-transfer")))
     pictures = sorted((root / "images").glob("*/*.png"))
     beside = (run.embed(pictures) - baseline.load(out).embed(pictures))[:, -(WIDTH + IDENTITY) :]
-    assert np.abs(beside[:, :WIDTH]).max() < 0.02
-    assert np.abs(beside[:, WIDTH:]).max() < 0.1
+    assert np.abs(beside).max() < 1e-5
 
 
 def test_what_litert_files_are_written_of_says_what_the_run_says(run_folder: Path) -> None:
