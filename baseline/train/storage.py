@@ -109,13 +109,8 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
 def _known_samples(folder: Path, described: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     """Return the keys of the samples behind the vectors of a gallery, by class."""
     try:
-        if "known" in described:
-            known = described["known"]
-        else:  # runs trained by earlier versions have them in a file of their own, by weights
-            filed = json.loads((folder / "gallery.json").read_bytes())
-            known = filed["known"][described["weights_sha256"]]
-        return tuple(tuple(map(str, row)) for row in known)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return tuple(tuple(map(str, row)) for row in described["known"])
+    except (KeyError, TypeError) as error:
         raise _damaged(folder / SETTINGS, f"its known pictures cannot be read ({error})") from error
 
 

@@ -86,7 +86,6 @@ class ClassPagesView(PagedView):
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._kept = KeptPages()
-        self._asked = False
         self._label = ""
         self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
         self.names = PageNaming(self.view, self.header.name, self.name_page)
@@ -119,10 +118,6 @@ class ClassPagesView(PagedView):
         """Return what is pointed at, chosen and seen, and whether another page comes."""
         return super().looks(), self._asked
 
-    def settled(self) -> bool:
-        """Return False until there is a page, or none is left."""
-        return super().settled() and not self._asked
-
     # -- pages
 
     def work(self, session: SortingSession) -> Pages:
@@ -149,9 +144,9 @@ class ClassPagesView(PagedView):
             self.worker.ask(lambda session: self.work(session).all_measured())
 
     def _failed(self, error: GleansetError) -> None:
-        """Say why no other page comes."""
-        self._asked, self.view.name_until = False, 0.0
-        self.worker.say(str(error), bad=True)
+        """Expect no name for a page that does not come."""
+        self.view.name_until = 0.0
+        super()._failed(error)
 
     def show_page(self, page: ClassPage | None) -> None:
         """Show a page, or that nothing is left."""

@@ -121,7 +121,7 @@ class DuplicatesView(PagedView):
         self.look_button.clicked.connect(self.search)
         self.cancel_button.clicked.connect(self._working.cancel)
         self._working.done.connect(self._planned)
-        self._working.failed.connect(self._failed)
+        self._working.failed.connect(self._search_failed)
         self._working.progressed.connect(self._progressed)
         self.worker.outside.connect(self._outside)
         self._at_work(False)
@@ -198,7 +198,7 @@ class DuplicatesView(PagedView):
         self.bar.setRange(0, total)
         self.bar.setValue(done)
 
-    def _failed(self, why: str) -> None:
+    def _search_failed(self, why: str) -> None:
         self._at_work(False)
         self._stale = True
         self._say()

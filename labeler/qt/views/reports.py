@@ -18,7 +18,6 @@ from curation.web_reports import ReportPictures
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTile
 from gleanset.db.visitors import Report
-from gleanset.errors import GleansetError
 from labeler.qt.detail_panel import SQUARE, SamplePicture
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, Index, TileMark, TileModel, TileProposal, TileState
@@ -229,7 +228,6 @@ class ReportsView(PagedView):
         self.accept_button = QPushButton(self.tr("Enter: accept these"))
         self.accept_button.clicked.connect(self.accept_page)
         self._saved = 0
-        self._asked = False
         self._settled: dict[int, TileState] = {}
         self._left_out: set[int] = set()
         self._decided: dict[int, ReportPlace] = {}
@@ -261,10 +259,6 @@ class ReportsView(PagedView):
         else:
             self.model.refresh()
 
-    def settled(self) -> bool:
-        """Return False until the page and its pictures are there."""
-        return super().settled() and not self._asked
-
     def _before(self, row: int) -> ReportPlace:
         """Return the place after which a tile's report is the first."""
         claimed, number = place_of(self.model.report(row))
@@ -290,10 +284,6 @@ class ReportsView(PagedView):
             self.worker.ask(lambda session: read(session.dataset, room), show, self._failed)
 
         QTimer.singleShot(0, self, ask)
-
-    def _failed(self, error: GleansetError) -> None:
-        self._asked = False
-        self.worker.say(str(error), bad=True)
 
     def _show(self, page: ReportPage) -> None:
         self.forget_sent()

@@ -279,13 +279,18 @@ class PagedView(SendingView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.view.set_lifts()
-        self._shown_at = 0.0
+        self._shown_at, self._asked = 0.0, False
         self._refit = timer(self, self.fit_page, REFIT_MS)
         self.view.viewport().installEventFilter(self)
 
     def settled(self) -> bool:
-        """Return False until the tiles fit the window."""
-        return super().settled() and not self._refit.isActive()
+        """Return False until a page that was asked for is there, and fits the window."""
+        return super().settled() and not self._refit.isActive() and not self._asked
+
+    def _failed(self, error: GleansetError) -> None:
+        """Say why no other page comes."""
+        self._asked = False
+        self.worker.say(str(error), bad=True)
 
     def fit_page(self) -> None:
         """Make the tiles of the page as large as there is room."""
