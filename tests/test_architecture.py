@@ -67,15 +67,15 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_544,
+    "gleanset and curation": 19_452,
     "harvest": 15_282,
     "facecrop": 3_498,
-    "labeler": 27_183,
-    "labeler/qt": 12_780,
-    "baseline": 17_873,
+    "labeler": 27_153,
+    "labeler/qt": 12_769,
+    "baseline": 17_758,
     "pipeline": 5_409,
     "webapp": 4_172,
-    "tests": 63_572,
+    "tests": 63_505,
     "benchmarks and tools": 11_445,
 }
 # Names that do not say what they hold.
