@@ -12,7 +12,7 @@ from baseline.features.features import FeatureSpec
 from baseline.features.texture import PartWeights, expected_weights
 from baseline.presort.following import STAGE, PresortRequests, is_followed
 from baseline.presort.likeness import ComponentStore, FeatureRows, weighed
-from baseline.presort.propose import LikenessOrder, PresortResult, propose
+from baseline.presort.propose import LikenessOrder, PresortResult, label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.part_weights import weights_by_setting
 from curation.likeness.recommend import Indices, teaching
@@ -107,7 +107,8 @@ class Presorter:
             else []
         )
         number = self._keep(made, facts | {"known": known})
-        return {"presort": number, **facts}
+        waiting = {one.key for one in chosen if one.status == "queue"}
+        return {"presort": number, **facts, "label_next": label_next(made.presorted, waiting)}
 
     def _weigh(self, progress: Progress) -> PartWeights:
         """Return what each part of the features counts: as the settings say, or as texture lets

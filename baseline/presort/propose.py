@@ -7,6 +7,7 @@ little: the one before serves until enough more is decided.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,6 +27,28 @@ from curation.likeness.recommend import (
     learn_classes,
 )
 from gleanset.db.proposals import PresortedSample, PresortSample, Proposal
+
+
+def label_next(
+    presorted: Sequence[PresortedSample], waiting: Collection[str], most: int = 10
+) -> list[str]:
+    """Return samples (keys) that are `waiting` and whose labels would teach the most.
+
+    Of each cluster the one whose first proposal is least sure; with nothing proposed the least odd
+    one, of the largest clusters first (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning on
+    a Budget", 2022).
+    """
+    sizes = Counter(one.cluster for one in presorted)
+
+    def rank(one: PresortedSample) -> tuple[float, float]:
+        if one.proposals:
+            return one.proposals[0].confidence, 0.0
+        return -sizes[one.cluster], one.outlier or 0.0
+
+    firsts: dict[int | None, str] = {}
+    for one in sorted((one for one in presorted if one.sample in waiting), key=rank):
+        firsts.setdefault(one.cluster, one.sample)
+    return list(firsts.values())[:most]
 
 
 def oddness(vectors: Rows, kind: Indices) -> Floats:

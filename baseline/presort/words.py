@@ -16,6 +16,8 @@ from gleanset.html.words import count
 
 SURE = 0.95
 """The confidence from which `labeler accept proposals` takes a proposal, where nothing is said."""
+SHOWN = 8
+"""Letters of a sample's id that are shown."""
 DOUBTFUL = 0.5
 """Below it a proposal is wrong more likely than right."""
 
@@ -32,6 +34,8 @@ def presort_words(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any
             f"none: that takes two classes with labels; {count(figures['clusters'], 'stack')} of "
             "look-alikes were put together, to be named at once: labeler label NAME --stack ID"
         )
+    if asked := figures.get("label_next"):
+        lines["label next"] = " ".join(key[:SHOWN] for key in asked)
     return lines | {"next": _next(dataset, sure, waiting, "classes" in figures)}
 
 

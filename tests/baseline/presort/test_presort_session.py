@@ -76,6 +76,7 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
         second = said()
         assert second["looked at"].endswith("18 of them with a label; 6 wait for one")
+        assert {*second["label next"].split()} <= {key[:8] for key in keys[18:]}
         told = r"for 6 of 6, about \d of them wrong if all are of these 3 classes"
         assert re.fullmatch(told, second["proposals"])
         assert "nothing was rejected so far" in second["unknown"]
@@ -87,6 +88,7 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
         last = said()
         assert last["proposals"] == "none: nothing waits for a label"
+        assert "label next" not in last
         assert "gleanset status -d" in last["next"]
 
 

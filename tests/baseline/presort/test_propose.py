@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from baseline.presort.propose import PresortResult, oddness
+from baseline.presort.propose import PresortResult, label_next, oddness
 from baseline.presort.propose import propose as propose_by_moments
 from curation.likeness.recommend import BACKGROUND
 from gleanset.db.proposals import PresortedSample, PresortSample
@@ -83,6 +83,9 @@ def test_without_labels_there_is_an_order_and_clusters() -> None:
     for row, one in told.items():
         groups.setdefault(one.cluster, set()).add(truth[row])
     assert all(len(names) == 1 for names in groups.values())
+    asked = label_next(found.presorted, {one.sample for one in found.presorted}, 12)
+    assert {truth[int(row)] for row in asked} == set(CLASSES)
+    assert len({told[int(row)].cluster for row in asked}) == len(asked) == 12
 
 
 def test_one_class_is_nothing_to_tell_apart() -> None:
@@ -162,6 +165,19 @@ def test_what_is_like_the_rejected_is_proposed_less_surely() -> None:
     before = np.mean([plain[row].proposals[0].confidence for row in rest])
     after = np.mean([sum(p.confidence for p in found[row].proposals) for row in rest])
     assert after < before / 2
+
+
+def test_what_to_label_next_is_uncertain_and_of_different_clusters() -> None:
+    vectors, truth = blobs(60, noise=0.6)
+    found = propose(sortables(truth, every(7, truth)), vectors)
+    told = by_key(found)
+    waiting = {one.sample for one in found.presorted if one.proposals}
+    asked = [int(key) for key in label_next(found.presorted, waiting)]
+    assert len({told[row].cluster for row in asked}) == len(asked) == 10
+    sure = [told[row].proposals[0].confidence for row in asked]
+    assert sure == sorted(sure)
+    assert sure[-1] < np.mean([told[int(row)].proposals[0].confidence for row in waiting])
+    assert label_next(found.presorted, ()) == []
 
 
 def test_odd_ones_stand_out() -> None:
