@@ -72,10 +72,10 @@ CEILINGS = {
     "facecrop": 3_498,
     "labeler": 27_153,
     "labeler/qt": 12_769,
-    "baseline": 17_758,
+    "baseline": 17_786,
     "pipeline": 5_409,
     "webapp": 4_172,
-    "tests": 63_505,
+    "tests": 63_523,
     "benchmarks and tools": 11_445,
 }
 # Names that do not say what they hold.
