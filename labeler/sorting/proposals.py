@@ -1,8 +1,8 @@
-"""What is proposed for each sample that waits: by the newest presort, or until one knows as much.
+"""What is proposed for each sample that waits: as a presort would by now, on the vectors that are
+there.
 
-A presort that knows every class with a name, and most of what is decided, is believed as it is.
-Without one its own way of proposing is gone here, on the vectors that are there. What a person
-said of single samples counts before either.
+What the newest presort said is taken where nothing can be learnt here. What a person said of single
+samples counts before either.
 """
 
 from __future__ import annotations
@@ -26,10 +26,6 @@ from labeler.sorting.session import SortingSession
 
 DECIDED = 2000
 """So many decided samples others are compared with."""
-MORE = 1.25
-"""A presort is too old where so many times as much is decided as it had learnt from."""
-SEEN = 0.5
-"""Nor does it know enough where it has proposals for less of what waits."""
 HINT = 0.8
 """How often a hint is right, as long as nothing is known: queries find bystanders."""
 BOUND = 0.998
@@ -117,10 +113,7 @@ class Proposer:
         names = {row.id: row.name for row in classes}
         named = {row.name for row in classes if row.count}
         rows = [like.id for like in likes]
-        presorted = self._is_presorted(sum(row.count for row in classes))
-        proposed = self._presorted(rows, names) if presorted else {}
-        if len(proposed) < SEEN * len(rows):  # a film that came since, which it has not seen
-            proposed = self._learnt(likes, decided, space)
+        proposed = self._learnt(likes, decided, space) or self._presorted(rows, names)
         refused = self._session.changes.refused(rows)
         bonds = self._session.bonds.now()
         proposals = []
@@ -136,15 +129,10 @@ class Proposer:
             proposals.append(proposal.but(no_class, names.values()) if no_class else proposal)
         return proposals
 
-    def _is_presorted(self, decided: int) -> bool:
-        """Return whether the newest presort knows all classes, and most of what is decided."""
-        newest = self._presorts.newest()
-        learnt = newest.facts.get("labelled", decided) if newest is not None else 0
-        enough = isinstance(learnt, int) and MORE * learnt >= decided
-        return newest is not None and enough and not self._presorts.not_known()
-
     def _presorted(self, rows: Sequence[int], names: Mapping[int, str]) -> dict[int, ClassProposal]:
-        """Return what the newest presort proposes."""
+        """Return what the newest presort proposes, where it knows every class with a name."""
+        if self._presorts.not_known():
+            return {}
         return {
             row: ClassProposal(
                 tuple((names[c], min(MOST_SURE, sure)) for c, sure in proposed if c in names)
@@ -155,7 +143,9 @@ class Proposer:
     def _learnt(
         self, likes: Sequence[SampleFeatures], decided: Sequence[SampleFeatures], space: Space
     ) -> dict[int, ClassProposal]:
-        """Return what a presort would propose by now, from these vectors."""
+        """Return what a presort would propose by now, from these vectors; nothing before anybody
+        has a name.
+        """
         every = [*decided, *self._queue.of(self._queue.rejected(DECIDED)), *likes]
         vectors, there = space(every)
         rows = [one.id for one, known in zip(every, there.tolist(), strict=True) if known]

@@ -178,6 +178,12 @@ def test_a_class_is_checked_without_its_name(person: Person) -> None:
     label = view.page.label
     person.enter()
     settle(person.window)
+    # A name for those whom nobody knows: over their faces C is a letter.
+    person.point(0)
+    person.write("sora")
+    ready(person)
+    person.enter()
+    settle(person.window)
     person.press(Key.Key_C, "check")
     settle(person.window)
     assert view.page.kind == "check"
