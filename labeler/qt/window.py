@@ -299,7 +299,8 @@ class LabelerWindow(QMainWindow):
     def _hand_on(self, home: QWidget, event: QKeyEvent) -> None:
         self._handing_on = True
         try:
-            QCoreApplication.sendEvent(home, event)
+            # What covers the faces has their keys.
+            QCoreApplication.sendEvent(home.focusProxy() or home, event)
         finally:
             self._handing_on = False
         if event.isAccepted() and self.focusWidget() is not self.class_panel.field:

@@ -98,6 +98,10 @@ def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: Face
     settle(person.window)
     assert person.window.worker.last.counts.later == 1
     assert person.view.model.state(3).target == "later"
+    # A field that has no use for a key hands it on to what is seen, and not to the tiles below.
+    person.window.class_panel.field.setFocus()
+    QTest.keyClick(person.window.class_panel.field, Key.Key_Left)
+    assert (face.row, person.window.focusWidget()) == (2, face)
     QTest.mouseClick(face, Left, pos=QPoint(20, 20))
     assert not face.isVisible()
     assert person.view.view.selected_rows() == []
