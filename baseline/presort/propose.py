@@ -38,16 +38,16 @@ def label_next(
     one, of the largest clusters first (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning on
     a Budget", 2022).
     """
-    sizes = Counter(one.cluster for one in presorted)
+    sizes = Counter(sample.cluster for sample in presorted)
 
-    def rank(one: PresortedSample) -> tuple[float, float]:
-        if one.proposals:
-            return one.proposals[0].confidence, 0.0
-        return -sizes[one.cluster], one.outlier or 0.0
+    def rank(sample: PresortedSample) -> tuple[float, float]:
+        if sample.proposals:
+            return sample.proposals[0].confidence, 0.0
+        return -sizes[sample.cluster], sample.outlier or 0.0
 
     firsts: dict[int | None, str] = {}
-    for one in sorted((one for one in presorted if one.sample in waiting), key=rank):
-        firsts.setdefault(one.cluster, one.sample)
+    for sample in sorted((each for each in presorted if each.sample in waiting), key=rank):
+        firsts.setdefault(sample.cluster, sample.sample)
     return list(firsts.values())[:most]
 
 
