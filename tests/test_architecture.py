@@ -67,7 +67,7 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_452,
+    "gleanset and curation": 19_450,
     "harvest": 15_282,
     "facecrop": 3_498,
     "labeler": 27_144,

@@ -289,20 +289,18 @@ class SortingQueue:
         )
 
     def offers(self, rows: Sequence[int]) -> dict[int, list[tuple[int, float]]]:
-        """Return which classes (rows), and how surely, the presort in force proposes for those of
-        some samples that it has seen, in the classes as merged now; the surest come first.
+        """Return which classes (rows), and how surely, the presort in force proposes for some
+        samples, in the classes as merged now; the surest come first.
         """
         proposals: dict[int, dict[int, float]] = {}
         for row in self._db.rows_in(
-            "SELECT t.sample, ifnull(c.merged_into, c.id) AS label, p.confidence, "
-            "c.merged_into=c.id AS hidden FROM presorted t LEFT JOIN proposal p ON "
-            "p.sample=t.sample LEFT JOIN class c ON c.id=p.label WHERE t.sample",
+            "SELECT p.sample, ifnull(c.merged_into, c.id) AS label, p.confidence FROM proposal p "
+            "JOIN class c ON c.id=p.label AND c.merged_into IS NOT c.id WHERE p.sample",
             rows,
-            "ORDER BY t.sample, p.rank",
+            "ORDER BY p.sample, p.rank",
         ):
             mine = proposals.setdefault(row["sample"], {})
-            if row["label"] is not None and not row["hidden"]:
-                mine[row["label"]] = mine.get(row["label"], 0.0) + row["confidence"]
+            mine[row["label"]] = mine.get(row["label"], 0.0) + row["confidence"]
         return {
             sample: sorted(mine.items(), key=lambda item: -item[1])
             for sample, mine in proposals.items()
