@@ -288,24 +288,6 @@ class SortingQueue:
             (label, most),
         )
 
-    def offers(self, rows: Sequence[int]) -> dict[int, list[tuple[int, float]]]:
-        """Return which classes (rows), and how surely, the presort in force proposes for some
-        samples, in the classes as merged now; the surest come first.
-        """
-        proposals: dict[int, dict[int, float]] = {}
-        for row in self._db.rows_in(
-            "SELECT p.sample, ifnull(c.merged_into, c.id) AS label, p.confidence FROM proposal p "
-            "JOIN class c ON c.id=p.label AND c.merged_into IS NOT c.id WHERE p.sample",
-            rows,
-            "ORDER BY p.sample, p.rank",
-        ):
-            mine = proposals.setdefault(row["sample"], {})
-            mine[row["label"]] = mine.get(row["label"], 0.0) + row["confidence"]
-        return {
-            sample: sorted(mine.items(), key=lambda item: -item[1])
-            for sample, mine in proposals.items()
-        }
-
     def decided(self, classes: Sequence[int], each: int) -> list[int]:
         """Samples (rows) of each class, at most so many of each, those of later images first."""
         samples: list[int] = []

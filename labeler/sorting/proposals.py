@@ -1,8 +1,5 @@
 """What is proposed for each sample that waits: as a presort would by now, on the vectors that are
-there.
-
-What the newest presort said is taken where nothing can be learnt here. What a person said of single
-samples counts before either.
+there; what a person said of single samples counts before that.
 """
 
 from __future__ import annotations
@@ -92,7 +89,7 @@ class Proposer:
 
     def __init__(self, session: SortingSession) -> None:
         self._session, self._db = session, session.dataset.db
-        self._queue, self._presorts = SortingQueue(self._db), Proposals(self._db)
+        self._queue = SortingQueue(self._db)
         self.likeness = Likeness(session.dataset)
         self._decided: list[SampleFeatures] | None = None
 
@@ -113,7 +110,7 @@ class Proposer:
         names = {row.id: row.name for row in classes}
         named = {row.name for row in classes if row.count}
         rows = [like.id for like in likes]
-        proposed = self._learnt(likes, decided, space) or self._presorted(rows, names)
+        proposed = self._learnt(likes, decided, space)
         refused = self._session.changes.refused(rows)
         bonds = self._session.bonds.now()
         proposals = []
@@ -128,17 +125,6 @@ class Proposer:
             no_class = {names[row] for row in nobody_of if row in names}
             proposals.append(proposal.but(no_class, names.values()) if no_class else proposal)
         return proposals
-
-    def _presorted(self, rows: Sequence[int], names: Mapping[int, str]) -> dict[int, ClassProposal]:
-        """Return what the newest presort proposes, where it knows every class with a name."""
-        if self._presorts.not_known():
-            return {}
-        return {
-            row: ClassProposal(
-                tuple((names[c], min(MOST_SURE, sure)) for c, sure in proposed if c in names)
-            )
-            for row, proposed in self._queue.offers(rows).items()
-        }
 
     def _learnt(
         self, likes: Sequence[SampleFeatures], decided: Sequence[SampleFeatures], space: Space

@@ -6,7 +6,7 @@ import io
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,13 +148,14 @@ def add_classes(root: Path, names: Sequence[str]) -> None:
             session.add_class(name)
 
 
-def propose(faces: FaceSet, right: float, *, together: int = 1, seed: int = 1) -> None:
-    """A presort that is right so often and says so; a wrong one names a look-alike more often.
+def guesses(
+    faces: FaceSet, right: float, *, together: int = 1, seed: int = 1
+) -> Iterator[tuple[str, str]]:
+    """Yield each key and who it may be, so often right; a wrong one is a look-alike more often.
 
     Of every `together` samples (frames of one scene) all are right, or all equally wrong.
     """
     dice, names = random.Random(seed), faces.names
-    standings: list[PresortedSample] = []
     said = ""
     for place, (key, who) in enumerate(faces.truth.items()):
         if place % together == 0:
@@ -163,9 +164,26 @@ def propose(faces: FaceSet, right: float, *, together: int = 1, seed: int = 1) -
             said = who
             if dice.random() >= right:
                 said = alike if dice.random() < 0.6 else dice.choice(others)
-        standings.append(PresortedSample(key, place, (Proposal(said, right),)))
+        yield key, said
+
+
+def propose(faces: FaceSet, right: float) -> None:
+    """A presort that is right so often and says so."""
+    standings = [
+        PresortedSample(key, place, (Proposal(said, right),))
+        for place, (key, said) in enumerate(guesses(faces, right))
+    ]
     with Dataset.open(faces.root) as dataset:
         Proposals(dataset.db).replace(standings, {})
+
+
+def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
+    """Queries that found who they were to find so often."""
+    hints = [(said, key) for key, said in guesses(faces, right, together=together)]
+    with Dataset.open(faces.root) as dataset, dataset.db.write():
+        dataset.db.many(
+            "UPDATE origin SET hint=? WHERE image=(SELECT image FROM sample WHERE key=?)", hints
+        )
 
 
 def labels(root: Path) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from labeler_makers import add_faces, add_image
 from sorting_book import ids_of
-from test_sorting_pages import large_at_once, only, presort, samples  # noqa: F401 - a fixture
+from test_sorting_pages import large_at_once, only, samples, sure_hints  # noqa: F401 - fixtures
 
 from gleanset import Dataset
 from gleanset.db.views import OrderedSamples
@@ -13,14 +13,15 @@ from labeler.sorting.checks import Checks, CompletedClass
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 
-pytestmark = pytest.mark.usefixtures("large_at_once")
+pytestmark = pytest.mark.usefixtures("large_at_once", "sure_hints")
 
 
 def two_classes(dataset: Dataset, second: int) -> tuple[SortingSession, Pages]:
     """Forty of Miku, who fill the first page, and some of Mio."""
-    keys = samples(dataset, 40 + second)
-    said = dict.fromkeys(keys[:40], ("Miku", 0.98)) | dict.fromkeys(keys[40:], ("Mio", 0.97))
-    session = presort(dataset, said)
+    samples(dataset, 40, "Miku")
+    samples(dataset, second, "Mio")
+    session = SortingSession(dataset)
+    session.add_class("Mio")
     return session, Pages(session)
 
 

@@ -12,10 +12,8 @@ from other_program import locked
 from sorting_book import ids_of
 
 from gleanset import Dataset, Origin
-from gleanset.db.proposals import PresortedSample, Proposals
-from gleanset.db.proposals import Proposal as Said
 from gleanset.errors import DatasetBusy
-from labeler.sorting import page_layout
+from labeler.sorting import page_layout, proposals
 from labeler.sorting.checks import Checks, ErrorRate
 from labeler.sorting.page_layout import FIRST, HEADING, ROOM, ClassPage, Stack, compose
 from labeler.sorting.pages import Pages
@@ -23,23 +21,19 @@ from labeler.sorting.proposals import ClassProposal
 from labeler.sorting.session import NO_STEP, SortingSession
 
 
-def samples(dataset: Dataset, number: int, hint: str | None = None) -> list[str]:
-    names = [f"{hint}{n}" for n in range(number)]
+def samples(dataset: Dataset, number: int, *hints: str) -> list[str]:
+    """Return the keys of new samples, hinted to be of these classes in turn."""
+    turns = [(hints[n % len(hints)] if hints else None, f"{hints}{n}") for n in range(number)]
     return [
         add_faces(dataset, add_image(dataset, name, Origin("folder", name, hint=hint)))[0]
-        for name in names
+        for hint, name in turns
     ]
 
 
-def presort(dataset: Dataset, said: dict[str, tuple[str, float]]) -> SortingSession:
-    session = SortingSession(dataset)
-    for name in sorted({label for label, _ in said.values()}):
-        session.add_class(name)
-    Proposals(dataset.db).replace(
-        [PresortedSample(key, n, (Said(*what),)) for n, (key, what) in enumerate(said.items())],
-        {},
-    )
-    return session
+@pytest.fixture
+def sure_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hints that are surely right: what was learnt would be no surer."""
+    monkeypatch.setattr(proposals, "HINT", 0.98)
 
 
 @pytest.fixture
@@ -53,14 +47,15 @@ def only(page: ClassPage | None) -> ClassPage:
     return page
 
 
+@pytest.mark.usefixtures("sure_hints")
 def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
-    keys = samples(empty, 90)
     found = [Stack(n, (n,), ClassProposal((("Miku", 0.9),))) for n in range(90)]
     page = only(compose(found, np.zeros((90, 2), np.float32), ROOM, {"Miku"}, Counter()))
     assert (page.kind, page.label, len(page.tiles), page.of) == ("class", "Miku", 60, 90)
     assert page.expected_wrong == pytest.approx(6)
     # Sure ones: as many as there is room for, once some were.
-    pages = Pages(session := presort(empty, dict.fromkeys(keys, ("Mio", 0.99))))
+    samples(empty, 90, "Mio")
+    pages = Pages(session := SortingSession(empty))
     pages.file(first := only(pages.next()))
     assert only(Pages(session).next()).tested, "what was decided another day tells as much"
     assert (len(first.tiles), first.of, first.tested) == (FIRST, 90, False)
@@ -86,40 +81,23 @@ def test_a_first_page_has_as_many_as_are_decided(
     assert (len(page.tiles), page.of, page.tested) == (tiles, 180, False)
 
 
-def test_only_what_knows_every_named_class_proposes(empty: Dataset) -> None:
-    keys = samples(empty, 90)
-    session = presort(empty, dict.fromkeys(keys, ("Miku", 0.97)))
-    (later,) = add_faces(empty, add_image(empty, "later"))
-    proposals, pages = Proposals(empty.db), Pages(session)
-    standings = [PresortedSample(key, n, (Said("Miku", 0.97),)) for n, key in enumerate(keys)]
-    session.file(ids_of(session, [keys[0]]), "Miku")
-    proposals.replace(standings, {"known": ["Miku"]})
-    assert only(pages.next()).label == "Miku"
-    session.file(ids_of(session, [later]), "Rin")  # of whom that presort had never heard
-    assert only(pages.next()).label is None
-    proposals.replace(standings, {"known": ["Miku", "Rin"]})
-    assert only(pages.next()).label == "Miku"
-    session.rename_class("Rin", "Kagamine Rin")  # is the same class
-    assert only(pages.next()).label == "Miku"
-    session.undo()
-    session.undo()  # Rin has nobody any more
-    proposals.replace(standings, {"known": ["Miku"]})
-    assert only(pages.next()).label == "Miku"
-
-
-def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(empty: Dataset) -> None:
-    keys = samples(empty, 90)
-    pages = Pages(presort(empty, {key: ("AB"[n % 2], 0.6) for n, key in enumerate(keys)}))
+def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(
+    empty: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proposals, "HINT", 0.6)
+    samples(empty, 90, "A", "B")
+    pages = Pages(SortingSession(empty))
     first = only(pages.next())
     assert (first.kind, len(first.tiles), first.tested) == ("left", FIRST, False)
     pages.file(first)
     assert only(pages.next()).tested
 
 
+@pytest.mark.usefixtures("sure_hints")
 def test_a_class_that_fills_no_page_shares_it_and_is_tested_by_it(empty: Dataset) -> None:
-    keys = samples(empty, 100)
-    said = {key: (("A", 0.99) if n < 90 else ("B", 0.98)) for n, key in enumerate(keys)}
-    pages = Pages(presort(empty, said))
+    samples(empty, 90, "A")
+    samples(empty, 10, "B")
+    pages = Pages(SortingSession(empty))
     first = only(pages.next())
     assert (first.kind, first.label, first.tested) == ("class", "A", False)
     pages.file(first)
@@ -132,39 +110,38 @@ def test_a_class_that_fills_no_page_shares_it_and_is_tested_by_it(empty: Dataset
     assert (len(rest.tiles), rest.tested) == (3, True)
 
 
-@pytest.mark.usefixtures("large_at_once")
-def test_doubtful_ones_come_first_and_hopeless_ones_last(empty: Dataset) -> None:
-    keys = samples(empty, 60)
-    sure = dict.fromkeys(keys[:40], ("Miku", 0.98))
-    doubtful = dict.fromkeys(keys[40:50], ("Miku", 0.8))
-    hopeless = dict.fromkeys(keys[50:], ("Miku", 0.4))
-    session = presort(empty, sure | doubtful | hopeless)
-    pages = Pages(session)
-    page = only(pages.next())
-    rows = session.tiles.rows_of(keys)
+def proposed(confidences: list[float], label: str = "Miku") -> list[Stack]:
+    return [Stack(n, (n,), ClassProposal(((label, sure),))) for n, sure in enumerate(confidences)]
+
+
+def composed(stacks: list[Stack]) -> ClassPage:
+    return only(compose(stacks, np.zeros((60, 2), np.float32), ROOM, {"Miku"}, Counter()))
+
+
+def test_doubtful_ones_come_first_and_hopeless_ones_last() -> None:
+    stacks = proposed([0.98] * 40 + [0.8] * 10 + [0.4] * 10)
+    page = composed(stacks)
     assert page.doubtful == 10
-    assert {t.rows[0] for t in page.tiles[:10]} == {rows[key] for key in doubtful}
-    assert not {rows[key] for key in hopeless} & set(page.rows)
+    assert {tile.rows[0] for tile in page.tiles[:10]} == {*range(40, 50)}
+    assert {*page.rows} == {*range(50)}
     assert page.expected_wrong / len(page.tiles) <= 0.15
-    pages.file(page)
-    left = only(pages.next())
+    left = composed(stacks[50:])
     assert left.kind == "left"
-    assert set(left.rows) == {rows[key] for key in hopeless}
+    assert {*left.rows} == {*range(50, 60)}
 
 
-def test_a_few_sure_ones_are_no_page_of_their_own_where_others_are_left(empty: Dataset) -> None:
+def test_a_few_sure_ones_are_no_page_of_their_own_where_others_are_left() -> None:
     """They would be followed by as few: one face after the other."""
-    keys = samples(empty, 12)
-    said = {key: ("Miku", 0.8 if key == keys[0] else 0.6) for key in keys}
-    assert len(only(Pages(presort(empty, said)).next()).tiles) == 12
-    page = only(Pages(presort(empty, dict.fromkeys(keys, ("Mio", 0.8)))).next())
+    assert len(composed(proposed([0.8] + [0.6] * 11)).tiles) == 12
+    page = composed(proposed([0.8] * 12))
     assert (page.kind, len(page.tiles)) == ("class", 12)  # no part of equals is purer
 
 
-@pytest.mark.usefixtures("large_at_once")
+@pytest.mark.usefixtures("large_at_once", "sure_hints")
 def test_filing_a_page(empty: Dataset) -> None:
-    keys = samples(empty, 40)
-    session = presort(empty, dict.fromkeys(keys, ("Miku", 0.95)) | {keys[39]: ("Mio", 0.4)})
+    samples(empty, 40, "Miku")
+    session = SortingSession(empty)
+    session.add_class("Mio")
     pages = Pages(session)
     page = only(pages.next())
     sent = page.tiles[2].rows[0]
@@ -207,11 +184,10 @@ def test_what_cannot_be_compared_is_no_group(empty: Dataset) -> None:
     assert pages.file(page) == NO_STEP
 
 
-@pytest.mark.usefixtures("large_at_once")
+@pytest.mark.usefixtures("large_at_once", "sure_hints")
 def test_skipped_pages_come_again_at_the_end(empty: Dataset) -> None:
-    keys = samples(empty, 80)
-    said = {key: (("Miku", "Mio")[n % 2], 0.97) for n, key in enumerate(keys)}
-    pages = Pages(presort(empty, said))
+    samples(empty, 80, "Miku", "Mio")
+    pages = Pages(SortingSession(empty))
     first = only(pages.next(40))
     pages.skip(first)
     second = only(pages.next(40))
@@ -225,20 +201,21 @@ def test_nothing_waits(empty: Dataset) -> None:
     assert Pages(SortingSession(empty)).next() is None
 
 
-@pytest.mark.usefixtures("large_at_once")
+@pytest.mark.usefixtures("large_at_once", "sure_hints")
 def test_merged_and_hidden_classes_are_not_proposed(empty: Dataset) -> None:
-    keys = samples(empty, 40)
-    session = presort(empty, {k: (("A", "B")[n % 2], 0.95) for n, k in enumerate(keys)})
+    samples(empty, 40, "A", "B")
+    session = SortingSession(empty)
+    session.add_class("A")
+    session.add_class("B")
     session.merge_class("B", "A")
     page = only(Pages(session).next())
     assert (page.label, len(page.tiles)) == ("A", 40)
 
 
-@pytest.mark.usefixtures("large_at_once")
+@pytest.mark.usefixtures("large_at_once", "sure_hints")
 def test_checks_measure_an_error_rate(empty: Dataset) -> None:
-    keys = samples(empty, 40)
-    session = presort(empty, dict.fromkeys(keys, ("Miku", 0.99)))
-    pages = Pages(session)
+    keys = samples(empty, 40, "Miku")
+    pages = Pages(session := SortingSession(empty))
     pages.file(only(pages.next()))
     session.file(ids_of(session, [keys[0]]), "Miku")  # by hand now: not looked at again
     checks = Checks(session, random.Random(1))
@@ -259,8 +236,8 @@ def test_checks_measure_an_error_rate(empty: Dataset) -> None:
 
 
 def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> None:
-    keys = samples(empty, 60)
-    pages = Pages(presort(empty, dict.fromkeys(keys, ("Miku", 0.9))))
+    samples(empty, 60, "Miku")
+    pages = Pages(SortingSession(empty))
     page = only(pages.next())
     empty.db.rows("PRAGMA busy_timeout=10")
     with locked(empty.root), pytest.raises(DatasetBusy):
@@ -272,7 +249,7 @@ def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> No
 
 def test_a_check_leaves_alone_what_was_relabelled_meanwhile(empty: Dataset) -> None:
     keys = samples(empty, 8)
-    session = presort(empty, dict.fromkeys(keys, ("Miku", 0.99)))
+    session = SortingSession(empty)
     session.file_each(dict.fromkeys(ids_of(session, keys), "Miku"), "with a page")
     page = only(Checks(session, random.Random(1)).page("Miku"))
     seen = session.tiles.keys_of([page.tiles[n].rows[0] for n in (0, 1)])

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, add_classes, copied, drawn_once, labels, propose, real_set
+from drawn_faces import FaceSet, add_classes, copied, drawn_once, hint, labels, real_set
 from person import Key, Opened, Person, settle
 from tools_for_tests import run_cli
 
@@ -51,7 +51,7 @@ def test_pages_without_a_model(opened: Opened, few: FaceSet) -> None:
 
 @pytest.mark.parametrize(("right", "budget"), [(0.9, 250), (0.97, 160)])
 def test_pages_of_a_small_set(opened: Opened, few: FaceSet, right: float, budget: int) -> None:
-    propose(few, right)
+    hint(few, right)
     assert sorted_by_pages(opened, few) <= budget
 
 
@@ -74,7 +74,7 @@ def test_a_thousand_drawn_faces_or_frames_in_stacks(
     budget: int,
 ) -> None:
     faces = copied(drawn_once(tmp_path_factory, 1000, frames=frames), tmp_path / "d")
-    propose(faces, right, together=frames)
+    hint(faces, right, together=frames)
     assert sorted_by_pages(opened, faces) <= budget
 
 
@@ -111,7 +111,7 @@ def test_real_characters(
 ) -> None:
     faces = real_set(tmp_path / "d", shared_data / "characters")
     add_classes(faces.root, faces.names)
-    propose(faces, right)
+    hint(faces, right)
     assert sorted_by_pages(opened, faces) <= budget
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from drawn_faces import FaceSet, labels, propose
+from drawn_faces import FaceSet, hint, labels
 from person import NONE, Opened, Person, alive, settle, until
 from polish import VIEW_NAMES
 from PySide6.QtCore import QPoint, Qt
@@ -173,7 +173,7 @@ def test_letters_before_a_page_has_come_name_nothing_unseen(unnamed: Person) -> 
 
 
 def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceSet) -> None:
-    propose(few, 0.97)
+    hint(few, 0.97)
     person = Person(opened(few.root, "pages"), few)
     settle(person.window)
     view = ready(person)
@@ -201,7 +201,7 @@ def test_n_makes_a_class(opened: Opened, few: FaceSet) -> None:
 
 @pytest.mark.parametrize("name", VIEW_NAMES)
 def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> None:
-    propose(few, 0.97)
+    hint(few, 0.97)
     if name == "reports":
         add_reports(few.root, [Told(one) for one in few.names * 3])
     window = opened(few.root, name, (1000, 640))

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, add_classes, copied, drawn_once, labels, propose
+from drawn_faces import FaceSet, add_classes, copied, drawn_once, hint, labels
 from person import Opened, Person, alive, class_pages, settle, until
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QKeyEvent
@@ -35,7 +35,7 @@ def person(
     shutil.copytree(drawn_two.root, tmp_path / "two")
     few = FaceSet(tmp_path / "two", drawn_two.truth)
     add_classes(few.root, [*few.names, "sora"])
-    propose(few, 0.9)
+    hint(few, 0.9)
     person = Person(opened(few.root, "pages"), few)
     settle(person.window)
     return person
@@ -178,12 +178,6 @@ def test_a_class_is_checked_without_its_name(person: Person) -> None:
     label = view.page.label
     person.enter()
     settle(person.window)
-    # A name for those whom nobody knows: over their faces C is a letter.
-    person.point(0)
-    person.write("sora")
-    ready(person)
-    person.enter()
-    settle(person.window)
     person.press(Key.Key_C, "check")
     settle(person.window)
     assert view.page.kind == "check"
@@ -232,7 +226,7 @@ def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
 @pytest.fixture
 def of_stacks(opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Person:
     faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")
-    propose(faces, 0.9, together=3)
+    hint(faces, 0.9, together=3)
     person = Person(opened(faces.root, "pages"), faces)
     settle(person.window)
     return person

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from drawn_faces import copied, drawn_once, labels, propose
+from drawn_faces import copied, drawn_once, hint, labels
 from person import Opened, Person, alive, class_pages, settle, until
 from PySide6.QtCore import Qt
 
@@ -28,7 +28,7 @@ def person(
     """Somebody before a page of one of two classes, each of which fills one."""
     monkeypatch.setattr(page_layout, "FULL", 0.1)
     faces = copied(drawn_once(tmp_path_factory, 70, classes=2), tmp_path / "two")
-    propose(faces, 0.9)
+    hint(faces, 0.9)
     found = Person(opened(faces.root, "pages"), faces)
     settle(found.window)
     return found
@@ -51,8 +51,17 @@ def elsewhere(person: Person) -> tuple[Dataset, ClassEditor]:
 
 def test_a_class_that_is_deleted_elsewhere_has_no_page_here(person: Person) -> None:
     view = class_pages(person)
-    label = str(view.page and view.page.label)
     dataset, editor = elsewhere(person)
+    ready(person)
+    person.enter()
+    settle(person.window)
+    with dataset.db.write():
+        dataset.db.run("UPDATE origin SET hint=NULL")
+    ready(person)
+    person.enter()  # a page of each: from now on it is learnt who is who
+    settle(person.window)
+    assert view.page is not None
+    label = sorted(view.page.labels)[0]
     with dataset:
         editor.delete(label)
     until(lambda: label not in person.keys)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from drawn_faces import FaceSet, labels, propose
+from drawn_faces import FaceSet, hint, labels
 from person import NONE, SIZES, Opened, Person, alive, has_tile, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
@@ -33,7 +33,7 @@ def painted() -> Iterator[set[int]]:
 
 
 def pages(opened: Opened, few: FaceSet, size: tuple[int, int]) -> Person:
-    propose(FaceSet(few.root, one_class(few)), 1.0)
+    hint(FaceSet(few.root, one_class(few)), 1.0)
     person = Person(opened(few.root, "pages", size), few)
     settle(person.window)
     alive(view_of(person))
@@ -132,7 +132,7 @@ def test_a_picture_that_has_not_come_is_not_seen(
     monkeypatch.setattr(
         ThumbnailLoader, "get", lambda *which, **how: None if late[0] else get(*which, **how)
     )
-    propose(few, 0.97)
+    hint(few, 0.97)
     person = Person(opened(few.root, "pages"), few)
     view = view_of(person)
     until(lambda: view.page is not None and has_tile(view.model, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from drawn_faces import FaceSet, labels, propose
+from drawn_faces import FaceSet, hint, labels
 from person import NONE, SHIFT, Opened, Person, alive, settle, until
 from polish import VIEW_NAMES
 from PySide6.QtCore import Qt
@@ -78,7 +78,7 @@ def views(opened: Opened, few: FaceSet) -> Iterator[LabelerWindow]:
     """One window in each of its views, one after the other."""
 
     def shown() -> Iterator[LabelerWindow]:
-        propose(few, 0.9)
+        hint(few, 0.9)
         window = opened(few.root)
         for name in VIEW_NAMES:
             window.show_view(name)
@@ -114,7 +114,7 @@ def assert_tab_goes_everywhere(window: LabelerWindow) -> None:
 
 def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None:
     """From "Who is this?" to the last face; no mouse event at all."""
-    propose(few, 0.97)
+    hint(few, 0.97)
     person = Person(active(opened(few.root, "pages")), few)
     window, view = person.window, person.window.view
     assert isinstance(view, ClassPagesView)
@@ -182,7 +182,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_pages_and_results_are_read_out(opened: Opened, few: FaceSet, heard: list[str]) -> None:
-    propose(few, 0.97)
+    hint(few, 0.97)
     person = Person(active(opened(few.root, "pages")), few)
     view = person.window.view
     assert isinstance(view, ClassPagesView)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, propose
+from drawn_faces import FaceSet, hint
 from tools_for_tests import python_path
 from web_claims import Told, add_reports
 
@@ -33,7 +33,7 @@ def test_a_walk_of_random_gestures(
 ) -> None:
     root = few.root
     if named:
-        propose(few, 0.8)
+        hint(few, 0.8)
     else:
         root = tmp_path / "bare"
         shutil.copytree(drawn_few.root, root)
