@@ -37,7 +37,7 @@ LOOK = 24
 """Pixels of a side of what two frames of one face are compared by."""
 TWICE = 0.07
 """One minus the correlation of two looks: below it one shows nothing that the other does not."""
-SURE, GLIMPSE = 0.41, 0.55
+SURE, GLIMPSE = 0.45, 0.55
 """A track counts where the detector was once so sure, and one of a single frame where it was surer.
 What it mistakes for faces in films of other things is mostly below (docs/experiments.md)."""
 CUT_OFF = 0.5

@@ -47,10 +47,10 @@ class FaceNet(nn.Module):
     distances in units of the stride.
     """
 
-    def __init__(self, widths: Sequence[int] = WIDTHS, neck: int = 48) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS, neck: int = 32) -> None:
         super().__init__()
         stem, quarter, *rest = widths
-        self.stem = nn.Sequential(Unit(3, stem, 2), Unit(stem, quarter, 2), Residual(quarter))
+        self.stem = nn.Sequential(Unit(3, stem, 2), Unit(stem, quarter, 2))
         pairs = zip([quarter, *rest], rest, strict=False)
         self.stages = nn.ModuleList(
             nn.Sequential(Unit(inner, outer, 2), Residual(outer)) for inner, outer in pairs

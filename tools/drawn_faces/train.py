@@ -1,7 +1,7 @@
 """Train the face detector on drawn scenes.
 
     python tools/drawn_faces/train.py --scenes DIR [--scenes DIR] --out DIR --steps 3000
-        [--batch 16] [--side 256] [--rate 0.0015] [--from FILE] [--threads 1]
+        [--batch 16] [--side 256] [--rate 0.0015] [--bf16]
 
 Writes `last.pt` (to go on from, also after a stop) and `net.pt` (the running mean of the weights,
 which is what is judged and shipped) every hundred steps, and a line of losses.
@@ -59,7 +59,7 @@ def keep_mean(mean: dict[str, Tensor], net: FaceNet, step: int) -> None:
 
 
 def main() -> None:
-    """Train from the beginning, from other weights, or from where a run stopped."""
+    """Train from the beginning, or from where a run stopped."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--scenes", type=Path, action="append", required=True)
     options.add_argument("--out", type=Path, required=True)
@@ -68,16 +68,12 @@ def main() -> None:
     options.add_argument("--side", type=int, default=256)
     options.add_argument("--rate", type=float, default=1.5e-3)
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--from", dest="begin", type=Path)
-    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--bf16", action="store_true", help="quicker where the CPU has it")
     given = options.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(given.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(given.seed)
     net = FaceNet().to(memory_format=torch.channels_last)
-    if given.begin:
-        net.load_state_dict(torch.load(given.begin))
     optimiser = torch.optim.AdamW(net.parameters(), given.rate, weight_decay=0.02)
     mean = {name: value.clone() for name, value in net.state_dict().items()}
     step = 0
@@ -95,7 +91,9 @@ def main() -> None:
             group["lr"] = rate_at(step, given.steps, given.rate)
         pictures, targets = ready.get()
         values = torch.from_numpy(pictures).to(memory_format=torch.channels_last)
-        score, box = face_loss(net(values), [torch.from_numpy(one) for one in targets])
+        with torch.autocast("cpu", torch.bfloat16, given.bf16):
+            answers = net(values)
+        score, box = face_loss(answers, [torch.from_numpy(level) for level in targets])
         optimiser.zero_grad()
         (score + 1.5 * box).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
