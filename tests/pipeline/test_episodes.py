@@ -129,8 +129,7 @@ def _listed(dataset: Dataset) -> list[str]:
 
 
 def test_another_search_finds_the_same_tracks(followed: Dataset) -> None:
-    # A flower in her hair is taken for a small face, at this size alone.
-    before = {s.track for s in followed.samples.each() if s.size > 60}
+    before = {s.track for s in followed.samples.each() if s.size > 60}  # not the flower
     search = ("run", "--detector", "drawnface:size=640", "-d", followed.root, "--json")
     assert run_here("facecrop.cli", *search).json["images"] > 0
     now = [s for s in followed.samples.each() if s.status != "retired"]
