@@ -57,7 +57,7 @@ def test_most_marked_faces_are_found_and_nine_of_ten_boxes_are_right(
         tallies[entry.kind].append(match_faces(drawnface.detect(pixels), entry.boxes, CENTRE))
     total = sum_tallies(tally for some in tallies.values() for tally in some)
     assert total.faces == 124
-    assert total.recall >= 0.72
+    assert total.recall >= 0.78
     assert total.precision >= 0.9
     assert sum_tallies(tallies["frozen"]).recall >= 0.7
 
