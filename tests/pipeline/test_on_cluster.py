@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from ray_nodes import NEEDS_RAY, RayCluster, ray_cluster
 from test_kill import DATASETS, KINDS, exported, finish, listing, recipe, site, start, stray_files
 from tools_for_tests import command, eventually, run_cli
@@ -23,6 +24,8 @@ __all__ = ["recipe", "site"]
 def test_a_recipe_gives_the_same_rows_whatever_runs_it(
     tmp_path: Path, recipe: Path, site: SampleSite
 ) -> None:
+    first = min((recipe.parent / "pictures" / "sora").glob("*.jpg"))
+    Image.open(first).save(first.with_name("again.jpg"), quality=80)
     here = recipe.with_name("here.toml")
     here.write_text(recipe.read_text().replace("[[folder]]", "dedup = true\n[[folder]]", 1))
     finish(start(here, tmp_path / "here", site))
@@ -39,8 +42,7 @@ def test_a_recipe_gives_the_same_rows_whatever_runs_it(
     for kind in KINDS:
         assert found[kind] == expected[kind], kind
     assert len(found["faces"]) > 20
-    assert found["groups"]
-    assert found["rejections"]
+    assert all(found[kind] for kind in ("groups", "rejections"))
     assert exported(tmp_path / "there") == exported(tmp_path / "here")
     assert stray_files(tmp_path / "there") == []
 
@@ -87,6 +89,5 @@ def test_a_command_that_is_ended_goes_on_with_the_next(
     # Results are printed, and nothing of Ray's.
     assert len(ran.stdout.splitlines()) == 1
     assert 0 < ran.json["images"] == here.json["images"] - before
-    expected, found = listing(tmp_path / "here"), listing(root)
-    assert found == expected
+    assert listing(root) == listing(tmp_path / "here")
     assert stray_files(root) == []
