@@ -148,14 +148,12 @@ def add_classes(root: Path, names: Sequence[str]) -> None:
             session.add_class(name)
 
 
-def guesses(
-    faces: FaceSet, right: float, *, together: int = 1, seed: int = 1
-) -> Iterator[tuple[str, str]]:
+def guesses(faces: FaceSet, right: float, *, together: int = 1) -> Iterator[tuple[str, str]]:
     """Yield each key and who it may be, so often right; a wrong one is a look-alike more often.
 
     Of every `together` samples (frames of one scene) all are right, or all equally wrong.
     """
-    dice, names = random.Random(seed), faces.names
+    dice, names = random.Random(1), faces.names
     said = ""
     for place, (key, who) in enumerate(faces.truth.items()):
         if place % together == 0:

@@ -110,8 +110,8 @@ def test_a_class_that_fills_no_page_shares_it_and_is_tested_by_it(empty: Dataset
     assert (len(rest.tiles), rest.tested) == (3, True)
 
 
-def proposed(confidences: list[float], label: str = "Miku") -> list[Stack]:
-    return [Stack(n, (n,), ClassProposal(((label, sure),))) for n, sure in enumerate(confidences)]
+def proposed(confidences: list[float]) -> list[Stack]:
+    return [Stack(n, (n,), ClassProposal((("Miku", sure),))) for n, sure in enumerate(confidences)]
 
 
 def composed(stacks: list[Stack]) -> ClassPage:

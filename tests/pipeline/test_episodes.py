@@ -129,11 +129,12 @@ def _listed(dataset: Dataset) -> list[str]:
 
 
 def test_another_search_finds_the_same_tracks(followed: Dataset) -> None:
-    before = {s.track for s in followed.samples.each() if s.size > 60}  # not the flower
+    before = list(followed.samples.each())
     search = ("run", "--detector", "drawnface:size=640", "-d", followed.root, "--json")
     assert run_here("facecrop.cli", *search).json["images"] > 0
     now = [s for s in followed.samples.each() if s.status != "retired"]
-    assert {s.track for s in now if s.track and s.size > 60} == before
+    tracks = {s.track for s in now if s.track}  # the flower is none at each size
+    assert {s.track for s in before if s.size > 60} <= tracks <= {s.track for s in before}
     assert sum(s.track is None for s in now) <= len(now) * 0.6
 
 
