@@ -45,6 +45,13 @@ def until(page: Any, script: str, seconds: float = 30) -> Any:
     raise AssertionError(f"never: {script}")
 
 
+def card_of(page: Any) -> None:
+    """Go from the page to the page about the model."""
+    page.click("footer a[href='card.html']")
+    page.wait_for_url("**/card.html")
+    until(page, "document.querySelector('#removal-told').textContent")
+
+
 def findings(axe: Any, page: Any) -> list[tuple[str, str]]:
     """What is wrong and where, as far as it keeps people out."""
     found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]

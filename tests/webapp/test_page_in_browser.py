@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, findings, until
+from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, card_of, findings, until
 from PIL import Image
 from tools_for_tests import eventually
 
@@ -464,12 +464,6 @@ def test_no_state_of_the_page_keeps_anybody_out(
     until(page, "document.querySelectorAll('#addresses h2').length")
     told["for programs"] = findings(axe, page)
     assert {state: found for state, found in told.items() if found} == {}
-
-
-def card_of(page: Any) -> None:
-    """Go from the page to the page about the model."""
-    page.click("footer a[href='card.html']")
-    until(page, "document.querySelector('#removal-told').textContent")
 
 
 def test_the_model_is_described_and_a_picture_asked_to_be_removed(
