@@ -14,6 +14,7 @@ from baseline.extras import need_transfer
 from baseline.request import ExportRequest, KnownPicturesRequest, PredictRequest
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
+from gleanset.files.store import GONE
 from gleanset.request import options_of
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class _Tally:
         """Count a file, and print its lines as soon as it is there."""
         if predicted.rejection is not None:
             self.rejected += 1
-            self._gone += predicted.rejection.reason == "file is gone"
+            self._gone += predicted.rejection.reason == GONE
         else:
             self._pictures += 1
             self._answers.update(answer.label or "unknown" for _, answer in predicted.parts)

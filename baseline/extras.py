@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from gleanset.errors import MissingComponent
 
-COMPUTED = ("onnx", "onnxruntime", "safetensors")
+COMPUTED = ("onnx", "safetensors")
 SOLVED = ("scipy", "sklearn", "threadpoolctl")
 LEARNT = ("torch", "timm")
 

@@ -19,7 +19,7 @@ from gleanset.db.journal import VISITOR, Choice
 from gleanset.db.sample_places import SampleRegion
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.files.store import PictureFile, Store
+from gleanset.files.store import GONE, PictureFile, Store, bytes_of
 from gleanset.images.cut import CutSettings, Cutter, with_margin
 from gleanset.images.decode import decode, size_said
 from gleanset.images.staging import StageBytes
@@ -171,7 +171,7 @@ class ReportPictures:
         paths = (store.path(sha256, kind) for store in self._stores)
         there = next((path for path in paths if path.is_file()), None)
         if there is None:
-            raise Unreadable("file is gone", sha256)
+            raise Unreadable(GONE, sha256)
         return there
 
     def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
@@ -179,10 +179,7 @@ class ReportPictures:
         `Unreadable`.
         """
         path, box = self.path(seen.image, seen.format), seen.region.box
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise Unreadable("file is gone", str(error)) from error
+        data = bytes_of(path)
         part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
         picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
         scale = picture.pixels.width / picture.width

@@ -18,8 +18,7 @@ from facecrop.plugin_detector import FAILED
 from gleanset import Dataset
 from gleanset.db.faces import StoredFace
 from gleanset.db.rows import Search
-from gleanset.errors import Unreadable
-from gleanset.files.store import Store
+from gleanset.files.store import GONE, UNREADABLE, Store, bytes_of
 from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Face, FaceCrop, Region, Rejection, overlap
@@ -27,9 +26,8 @@ from gleanset.work.pool import Outcome, run_batches
 from gleanset.work.progress import Progress
 
 STAGE = "facecrop"
-GONE = "file is gone"
 # What may go well the next time; everything else lies in the bytes of the picture.
-TEMPORARY = (GONE, "crashed", "too slow", FAILED, "internal error")
+TEMPORARY = (GONE, UNREADABLE, "crashed", "too slow", FAILED, "internal error")
 SAME_AS_BY_HAND = 0.5
 """A found face that shares this part (intersection over union) with a box by hand is that."""
 
@@ -81,10 +79,7 @@ class SearchWorker:
         return result
 
     def _pixels(self, item: ImageToSearch) -> Array:
-        try:
-            data = self.originals.path(item.sha256, item.format).read_bytes()
-        except OSError as error:
-            raise Unreadable(GONE, str(error)) from error
+        data = bytes_of(self.originals.path(item.sha256, item.format))
         # The array alone is kept: of a picture of 100 megapixels that is 300 MB.
         return np.asarray(decode(data).pixels)
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from gleanset.db.sample_places import SampleRegion
-from gleanset.errors import Unreadable
-from gleanset.files.store import PictureFile, Store
+from gleanset.files.store import PictureFile, Store, bytes_of
 from gleanset.images.cut import cut
 from gleanset.images.decode import Mode, decode
 from gleanset.records import Box, Region
@@ -39,11 +38,7 @@ def read_pixels(file: SampleFile, at_least: int, mode: Mode) -> Image.Image:
     A JPEG is decoded at a fraction of its size where that leaves `at_least` pixels on the longer
     side of the region. Raises `Unreadable`.
     """
-    try:
-        data = file.path.read_bytes()
-    except OSError as error:
-        raise Unreadable("file is gone", str(error)) from error
-    return decode_region(data, file, at_least, mode)
+    return decode_region(bytes_of(file.path), file, at_least, mode)
 
 
 def decode_region(data: bytes, file: SampleFile, at_least: int, mode: Mode) -> Image.Image:

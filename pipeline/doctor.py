@@ -65,7 +65,7 @@ _EXTRAS = (
     ("gallery-dl", "harvest keyword --source gallery_dl", ("gallery_dl",)),
     ("video", "harvest frames ADDRESS", ("yt_dlp",)),
     ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
-    ("onnx", "baseline export OUT.onnx, facecrop --detector onnx", ("onnx", "onnxruntime")),
+    ("onnx", "baseline export OUT.onnx, --detector hub:NAME", ("onnx", "huggingface_hub")),
     ("formats", "pictures in HEIC and JPEG XL", ("pillow_heif", "pillow_jxl")),
     ("s3", "gleanset init --store s3://BUCKET/PREFIX", ("boto3",)),
     ("cluster", "--on ray://HOST:PORT", ("ray",)),

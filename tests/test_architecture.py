@@ -67,15 +67,15 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_432,
+    "gleanset and curation": 19_450,
     "harvest": 15_282,
-    "facecrop": 3_498,
-    "labeler": 27_130,
+    "facecrop": 3_484,
+    "labeler": 27_118,
     "labeler/qt": 12_770,
-    "baseline": 17_786,
-    "pipeline": 5_409,
+    "baseline": 17_754,
+    "pipeline": 5_407,
     "webapp": 4_172,
-    "tests": 63_533,
+    "tests": 63_525,
     "benchmarks and tools": 11_445,
 }
 # Names that do not say what they hold.

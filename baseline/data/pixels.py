@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from baseline.settings import Fit
 from gleanset.errors import Unreadable
-from gleanset.files.store import PictureFile
+from gleanset.files.store import GONE, UNREADABLE, PictureFile, bytes_of
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
 from gleanset.platform import cores
@@ -66,10 +66,10 @@ class ReadPixels:
 def picture_of(source: PixelSource) -> Image.Image:
     """Return the pixels of a sample in its own size. Raises `Unreadable`."""
     try:
-        return decode(_bytes(source.crop)).pixels
+        return decode(bytes_of(source.crop)).pixels
     except Unreadable:
         # Crops may be deleted at any time; the original is what counts.
-        return cut(decode(_bytes(source.original)).pixels, source.box, source.angle)
+        return cut(decode(bytes_of(source.original)).pixels, source.box, source.angle)
 
 
 def resized(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
@@ -86,13 +86,6 @@ def upper_square(width: int, height: int) -> tuple[int, int, int, int]:
     side = min(width, height)
     left = (width - side) // 2
     return left, 0, left + side, side
-
-
-def _bytes(file: PictureFile) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Unreadable("file is gone", str(error)) from error
 
 
 VIEW_SEED = 0
@@ -155,11 +148,11 @@ def read_bytes(path: Path) -> bytes:
     """Read the bytes of an ordinary file. Raises `Unreadable`."""
     try:
         if not path.is_file():
-            reason = "not a file" if path.exists() else "file is gone"
+            reason = "not a file" if path.exists() else GONE
             raise Unreadable(reason, str(path))
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise Unreadable("cannot be read", str(error)) from error
+        raise Unreadable(UNREADABLE, str(error)) from error
 
 
 def _flat(image: Image.Image) -> Image.Image:

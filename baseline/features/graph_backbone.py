@@ -27,6 +27,7 @@ from baseline.features.batching import is_out_of_memory, no_memory
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable
 from gleanset.platform import cores
+from gleanset.work.onnx_session import onnx_session
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -74,10 +75,7 @@ class GraphExtractor:
     """Runs the graph of a backbone."""
 
     def __init__(self, backbone: GraphBackbone, shape: PictureShape) -> None:
-        model = backbone.model(shape)
-        from baseline.features.graph_builder import session_of
-
-        self._session = session_of(model)
+        self._session = onnx_session(backbone.model(shape).SerializeToString())
 
     def __call__(self, pictures: Array) -> FeatureArray:
         """Return the features of any number of pictures."""

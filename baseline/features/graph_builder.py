@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,13 +123,3 @@ def float_pictures(name: str, shape: PictureShape) -> ValueInfoProto:
 def byte_pictures(name: str, size: int) -> ValueInfoProto:
     """Return the input of any number of pictures: uint8 N x size x size x 3."""
     return helper.make_tensor_value_info(name, TensorProto.UINT8, ["n", size, size, 3])
-
-
-def session_of(model: ModelProto) -> Any:
-    """Return what runs a model on the CPU, in the thread that asks it."""
-    runtime: Any = import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    data = model.SerializeToString()
-    return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -16,6 +16,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.fetch import Published, fetched
 from gleanset.files.hub import ask_hub, is_on_hub
 from gleanset.files.store import sha256_of
+from gleanset.work.onnx_session import onnx_session
 
 Floats = npt.NDArray[np.float32]
 Layout = Literal["nchw", "nhwc"]
@@ -49,8 +50,8 @@ class EmbeddingGraph:
     def open(cls, name: str, kept: Path | None = None) -> Self:
         """Return the graph that a pinned name means, from `kept` (a run's folder) if it is there.
 
-        Raises `InputUnusable` for a file that cannot serve, `MissingComponent` without onnxruntime
-        or where the file cannot be fetched.
+        Raises `InputUnusable` for a file that cannot serve, `MissingComponent` without onnx or
+        where the file cannot be fetched.
         """
         opened = _OPEN.get(name)
         if opened is None:
@@ -217,10 +218,8 @@ def _side(
 
 
 def _session(graph: Any, name: str) -> Any:
-    from baseline.features.graph_builder import session_of
-
     try:
-        return session_of(graph)
+        return onnx_session(graph.SerializeToString())
     except Exception as error:  # onnxruntime has a kind of its own for each way to fail
         raise refused(name, f"onnxruntime does not take it ({error})") from error
 

@@ -6,13 +6,14 @@ It learnt from people who do not exist, each drawn several times with another po
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from gleanset.work.onnx_session import onnx_session
 
 WEIGHTS = Path(__file__).with_name("identity.onnx")
 SIDE = 56
@@ -29,28 +30,12 @@ def identity_vector(small: Floats) -> Floats:
     """
     upright = small.transpose(2, 0, 1)
     both = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
-    vectors = _network().answer(both)
+    vectors = _network().run(None, {"picture": both})[0]
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
     total: Floats = vectors.sum(axis=0)
     return total / np.float32(max(float(np.linalg.norm(total)), 1e-6))
 
 
-class _Network:
-    """The weights, run by OpenCV, which has state: one picture after another."""
-
-    def __init__(self) -> None:
-        # Imported here: an exported or a loaded network does without OpenCV.
-        import cv2
-
-        self._net: Any = cv2.dnn.readNetFromONNX(np.fromfile(WEIGHTS, np.uint8))
-        self._turn = threading.Lock()
-
-    def answer(self, pictures: Floats) -> Floats:
-        with self._turn:
-            self._net.setInput(pictures)
-            return np.array(self._net.forward(), np.float32)
-
-
 @cache
-def _network() -> _Network:
-    return _Network()
+def _network() -> Any:
+    return onnx_session(WEIGHTS.read_bytes())

@@ -1,4 +1,4 @@
-"""A small network of our own that learnt faces from drawn scenes, run by OpenCV.
+"""A small network of our own that learnt faces from drawn scenes.
 
 Every place of a picture says how likely it is the middle of a face and how far the face reaches
 to its four sides. drawnface.json beside the weights tells what they learnt from and what they
@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_ti
 from gleanset.errors import MissingComponent
 from gleanset.files.store import sha256_of
 from gleanset.records import Face, overlap
+from gleanset.work.onnx_session import onnx_session
 
 LONGEST_SIDE = 1920
 MODEL = Path(__file__).with_name("drawnface.onnx")
@@ -73,8 +74,7 @@ class DrawnFace:
         self.threshold = number("threshold", threshold, 0, 1)
         self.size = whole_number("size", size, 64, LONGEST_SIDE)
         self._sizes = (*(round(self.size * part) for part in PARTS), CLOSE)
-        # OpenCV prepares a network anew each time that the size of pictures changes.
-        self._networks = [FaceNetwork.loaded(look) for look in range(len(self._sizes))]
+        self._network = FaceNetwork.loaded()
 
     @property
     def settings(self) -> str:
@@ -82,7 +82,7 @@ class DrawnFace:
         looks = "+".join(str(size) for size in self._sizes)
         return (
             f"looks={looks} size={self.size} threshold={self.threshold:g} "
-            f"weights={self._networks[0].sha256[:12]}"
+            f"weights={self._network.sha256[:12]}"
         )
 
     def detect(self, pixels: Pixels) -> list[Face]:
@@ -101,8 +101,8 @@ class DrawnFace:
 
     def _sightings(self, part: Pixels) -> Iterator[Sighting]:
         longest = max(part.shape[:2])
-        for look, network in enumerate(self._networks):
-            for rect, score in network.boxes(part, self._sizes[look], LEAST_SCORE):
+        for look, size in enumerate(self._sizes):
+            for rect, score in self._network.boxes(part, size, LEAST_SCORE):
                 if self._has_say(look, rect, longest):
                     yield Sighting(look, rect, score)
 
@@ -157,17 +157,14 @@ def _mean_box(place: list[Sighting]) -> FloatBox:
 
 
 class FaceNetwork:
-    """The network as OpenCV has loaded it; it takes pictures of any size."""
+    """The network; it takes pictures of any size."""
 
     def __init__(self, file: Path = MODEL) -> None:
         """Raise `MissingComponent` where the weights are not there or cannot be read."""
-        import cv2
-
-        self._cv2: Any = cv2
         try:
             weights = file.read_bytes()
-            self._net: Any = cv2.dnn.readNetFromONNX(np.frombuffer(weights, np.uint8))
-        except (OSError, cv2.error) as error:
+            self._session = onnx_session(weights)
+        except Exception as error:  # onnxruntime has a kind of its own for each way to fail
             raise MissingComponent(
                 f"the weights of drawnface cannot be loaded: {error}", "install gleanset again"
             ) from error
@@ -175,8 +172,8 @@ class FaceNetwork:
 
     @classmethod
     @functools.cache
-    def loaded(cls, look: int) -> FaceNetwork:
-        """Return the one of this process for a look."""
+    def loaded(cls) -> FaceNetwork:
+        """Return the one of this process."""
         return cls()
 
     def boxes(self, part: Pixels, size: int, threshold: float) -> list[tuple[FloatBox, float]]:
@@ -184,13 +181,17 @@ class FaceNetwork:
 
         The part is searched with its longer side at about `size` pixels.
         """
+        import cv2  # help pages do without
+
         width, height = seen_size(part.shape[1], part.shape[0], size)
         across, down = part.shape[1] / width, part.shape[0] / height
         # Down to half the size a mean of two by two pixels tells enough, and is far quicker.
         much = min(across, down) > 2
-        kind = self._cv2.INTER_AREA if much else self._cv2.INTER_LINEAR
+        kind = cv2.INTER_AREA if much else cv2.INTER_LINEAR
         whole = np.ascontiguousarray(part)
-        answer = self.ask(self._cv2.resize(whole, (width, height), interpolation=kind))
+        answer = self.ask(
+            np.asarray(cv2.resize(whole, (width, height), interpolation=kind), np.uint8)
+        )
         found = decode_boxes(
             centred(answer, width, height), OutputLayout("v8", 1), face=0, threshold=threshold
         )
@@ -201,8 +202,9 @@ class FaceNetwork:
 
     def ask(self, picture: Pixels) -> Array:
         """Return distances and scores of all places; sides are multiples of 32."""
-        self._net.setInput(self._cv2.dnn.blobFromImage(np.ascontiguousarray(picture), 1 / 255))
-        return np.asarray(self._net.forward(), np.float32)
+        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+        answer: Array = self._session.run(None, {"picture": planes / 255})[0]
+        return answer
 
 
 def seen_size(width: int, height: int, size: int) -> tuple[int, int]:

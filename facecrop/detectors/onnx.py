@@ -14,11 +14,9 @@ Coordinates are pixels of the network's input.
 from __future__ import annotations
 
 import ast
-import importlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -28,10 +26,11 @@ from PIL import Image
 from facecrop.detectors.base import Pixels, number, whole_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import weights_file
-from gleanset.errors import MissingComponent, UsageError
+from gleanset.errors import UsageError
 from gleanset.files.hub import is_on_hub, pinned
 from gleanset.files.store import sha256_of
 from gleanset.records import Face, overlap
+from gleanset.work.onnx_session import onnx_session
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -146,14 +145,14 @@ class OnnxModel:
         """Load the model and ask it once.
 
         Raises `UsageError` for a bad setting and for what is no such model,
-        `MissingComponent` where it cannot be fetched or onnxruntime is not installed.
+        `MissingComponent` where it cannot be fetched.
         """
         self.threshold = number("threshold", threshold, 0, 1)
         self.overlap = number("overlap", overlap, 0, 1)
         self._model, digest = pinned(str(model), str(sha256))
-        self._file = weights_file(self._model, digest, "-o onnx.model=")
-        self._session = _session(self._file, self._model)
-        self._sha256 = sha256_of(self._file.read_bytes())
+        weights = weights_file(self._model, digest, "-o onnx.model=").read_bytes()
+        self._session = _session(weights, self._model)
+        self._sha256 = sha256_of(weights)
         self._width, self._height, self._kind = self._input(whole_number("size", size, 32, 4096))
         self._layout = self._checked_layout()
         self._face = self._face_class(str(face))
@@ -262,18 +261,8 @@ def _class_names(metadata: dict[str, str]) -> dict[int, str]:
     return {key: str(name) for key, name in pairs if isinstance(key, int)}
 
 
-def _session(file: Path, name: str) -> Any:
+def _session(model: bytes, name: str) -> Any:
     try:
-        onnxruntime: Any = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise MissingComponent(
-            f"the detector onnx needs onnxruntime: {error}", "pip install 'gleanset[onnx]'"
-        ) from error
-    options = onnxruntime.SessionOptions()
-    # Worker processes are as many as cores already.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        return onnx_session(model)
     except Exception as error:  # onnxruntime has a dozen kinds, none of them public
         raise UsageError(f"{name} is no ONNX model: {error}", _NO_FACE_MODEL) from error

@@ -82,6 +82,20 @@ class PictureFile(Protocol):
         """Remove it."""
 
 
+GONE, UNREADABLE = "file is gone", "cannot be read"
+"""Why there are no bytes of a picture that the catalogue has; the second may pass."""
+
+
+def bytes_of(file: PictureFile) -> bytes:
+    """Return the bytes of a file. Raises `Unreadable`: it is `GONE`, or `UNREADABLE` now."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError as error:
+        raise Unreadable(GONE, str(error)) from error
+    except OSError as error:
+        raise Unreadable(UNREADABLE, str(error)) from error
+
+
 def local_copy(file: PictureFile, folder: Path) -> Path:
     """Return a path that other programs can open: of an object, a copy in `folder`.
 

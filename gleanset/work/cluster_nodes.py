@@ -22,7 +22,7 @@ from gleanset.files.atomic import disk_errors
 from gleanset.plugins import installed_plugins, used_plugins
 
 # What decides how a picture is decoded, measured and cut.
-PACKAGES = ("animeface", "numpy", "opencv-python-headless", "pillow")
+PACKAGES = ("animeface", "numpy", "onnxruntime", "opencv-python-headless", "pillow")
 ROOMS = ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline")
 BEGINNING = 1 << 16
 """So many bytes of a file tell it from another one of its name and size."""

@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
-from gleanset.files.store import PictureFile, sha256_of
+from gleanset.files.store import GONE, PictureFile, bytes_of, sha256_of
 from gleanset.images.cut import cut, encode
 from gleanset.images.decode import decode
 from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
@@ -110,10 +110,10 @@ class PictureMaker:
         """Upright, and without the metadata of its original."""
         sample = item.sample
         if self.options.boxed:
-            return decode(_bytes(item.original)).pixels
+            return decode(bytes_of(item.original)).pixels
         if sample.detector != "whole" and (crop := _there(item.crop)) is not None:
             return decode(crop).pixels
-        return cut(decode(_bytes(item.original)).pixels, sample.box, sample.angle)
+        return cut(decode(bytes_of(item.original)).pixels, sample.box, sample.angle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,24 +271,17 @@ def linked(source: Path, target: Path) -> bool:
 
 def _original(item: ExportItem) -> bytes:
     """Return the bytes of an original, as they were taken in. Raises `Unreadable`."""
-    data = _bytes(item.original)
+    data = bytes_of(item.original)
     if sha256_of(data) != item.image.sha256:
         raise Unreadable("file is damaged", "its bytes are not those that were taken in")
     return data
 
 
 def _there(file: PictureFile) -> bytes | None:
-    """Return the bytes of a file; None where there is none."""
+    """Return the bytes of a file; None where there is none. Raises `Unreadable`."""
     try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unreadable("file is gone", str(error)) from error
-
-
-def _bytes(file: PictureFile) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Unreadable("file is gone", str(error)) from error
+        return bytes_of(file)
+    except Unreadable as error:
+        if error.reason == GONE:
+            return None
+        raise

@@ -17,7 +17,7 @@ from gleanset.db.hints import retract_disputed
 from gleanset.db.journal import Choice
 from gleanset.db.merging import TAKE_IN, Merging, SampleState, beside
 from gleanset.errors import UsageError
-from gleanset.files.store import Store, sha256_of
+from gleanset.files.store import GONE, Store, sha256_of
 from gleanset.operations import operation
 from gleanset.places import originals_of
 from gleanset.records import Rejection
@@ -128,7 +128,7 @@ def _take_files(
         with suppress(OSError):
             data = theirs.path(sha256, kind).read_bytes()
         if sha256_of(data) != sha256:
-            why = "file is gone" if not data else "damaged"
+            why = GONE if not data else "damaged"
             ours.rejections.add(Rejection(STAGE, sha256, why, theirs.address))
             counts["rejected"] += 1
             continue

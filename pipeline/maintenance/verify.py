@@ -11,7 +11,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance, StoredImage, contradictions
 from gleanset.errors import Unreadable
-from gleanset.files.store import PictureFile, Store, sha256_of, sha256_of_file
+from gleanset.files.store import GONE, UNREADABLE, PictureFile, Store, sha256_of, sha256_of_file
 from gleanset.images.decode import decode
 from gleanset.platform import cores
 from gleanset.records import Rejection
@@ -20,9 +20,7 @@ from gleanset.work.progress import Progress
 from pipeline.maintenance.orphans import orphan_files
 
 STAGE = "verify"
-GONE = "file is gone"
 DAMAGED = "damaged"
-UNREADABLE = "cannot be read"
 _UNSOUND = "gone", "damaged", "unreadable", "gone_crops", "damaged_crops", "unreadable_crops"
 _COUNTED = {GONE: "gone", DAMAGED: "damaged", UNREADABLE: "unreadable"}
 

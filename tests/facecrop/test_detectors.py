@@ -44,7 +44,6 @@ def spec(
         data: Path = request.getfixturevalue("shared_data")
         return DetectorSpec.of(name, cascade=str(data / "lbpcascade_animeface.xml"))
     if name == "onnx":
-        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
         models = pytest.importorskip("onnx_models", reason="needs the package onnx")
         model = tmp_path_factory.getbasetemp() / "red.onnx"
         if not model.exists():

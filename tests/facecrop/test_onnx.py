@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 import onnx
 from onnx_models import other_model, red_model
@@ -146,11 +144,3 @@ def test_a_model_is_fetched_by_address_and_hash(
         assert "onnx.sha256=" in usage.value.mend
         with pytest.raises(MissingComponent, match="not the file it should be"):
             detector_named("onnx", model=url, sha256="0" * 64)
-
-
-def test_a_missing_extra_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = red_model(tmp_path / "red.onnx")
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingComponent, match="onnxruntime") as error:
-        detector_named("onnx", model=str(model), threshold=0.123)
-    assert error.value.mend == "pip install 'gleanset[onnx]'"

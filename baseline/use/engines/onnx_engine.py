@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ import numpy as np
 from baseline.data.pixels import Pixels
 from baseline.use.engines.base import NetworkOutputs
 from baseline.use.export.card import KEY, read_card
-from gleanset.errors import InputUnusable, MissingComponent
+from gleanset.errors import InputUnusable
+from gleanset.work.onnx_session import onnx_session
 
 
 class OnnxEngine:
@@ -21,11 +20,8 @@ class OnnxEngine:
     def __init__(self, model: Path | bytes, threads: int = 0) -> None:
         """Load it; `threads` compute one call, 0 for as many as onnxruntime takes by itself.
 
-        Raises `InputUnusable` for no model of ours and for one that does not fit its description,
-        `MissingComponent` without onnxruntime.
+        Raises `InputUnusable` for no model of ours and for one that does not fit its description.
         """
-        if find_spec("onnxruntime") is None:
-            raise MissingComponent("onnxruntime is not installed", "pip install 'gleanset[onnx]'")
         name = model if isinstance(model, Path) else Path("model.onnx")
         if not isinstance(model, bytes) and not model.is_file():
             raise InputUnusable(f"there is no file {name}", "name one of: baseline export")
@@ -71,14 +67,8 @@ def _misfit(name: Path, why: str) -> InputUnusable:
 
 
 def _session(model: Path | bytes, name: Path, threads: int) -> Any:
-    runtime = import_module("onnxruntime")
-    if isinstance(model, Path) and not str(model).isprintable():
-        model = model.read_bytes()  # onnxruntime takes no path in bytes that are not UTF-8
-    source = model if isinstance(model, bytes) else str(model)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
     try:
-        return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return onnx_session(model if isinstance(model, bytes) else model.read_bytes(), threads)
     except Exception as error:  # onnxruntime has a kind of its own for each way to fail
         raise InputUnusable(
             f"{name} cannot be loaded: {error}", "write it again: baseline export"

@@ -128,7 +128,7 @@ def test_real_characters_from_nothing(opened: Opened, shared_data: Path, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="a presort needs the extra [transfer]")
+@pytest.mark.skipif(find_spec("sklearn") is None, reason="a presort needs the extra [transfer]")
 @pytest.mark.long
 def test_real_characters_from_nothing_with_our_own_presort(
     opened: Opened, shared_data: Path, tmp_path: Path

@@ -120,7 +120,7 @@ def test_who_learns_in_the_middle_of_looking_has_not_seen_all(
 @pytest.mark.slow
 def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
     """The real command, its features and all: a person sorts, and the rest is proposed for."""
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("sklearn")
     with Dataset.open(few.root) as dataset:
         samples = [one.key for one in dataset.samples.by_key()]
         before = Proposals(dataset.db).newest() or Presort(0, "", {})
