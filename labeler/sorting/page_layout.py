@@ -91,6 +91,10 @@ def _fits(number: int, stack: list[int], likes: Sequence[SampleFeatures], vector
 ROOM = 96
 EXPECTED_WRONG = 6.0
 """A page ends where so many are expected to be wrong."""
+WORTH_A_PAGE = 2 * EXPECTED_WRONG
+"""Where fewer than that are expected to be wrong after it, all of what is left is one page: another
+one costs an Enter, and what it would have learnt by then rights less than that.
+"""
 
 TOO_MIXED, HOPELESS = 0.15, 0.30
 """The share expected to be wrong over which a page is split, and over which it is no page."""
@@ -271,11 +275,13 @@ def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage
     """
     taken: list[Stack] = []
     labels: set[str] = set()
-    wrong = 0.0
+    wrong, after = 0.0, sum(1 - stack.proposal.confidence for stack in stacks)
     for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):
         wrong += 1 - stack.proposal.confidence
+        after -= 1 - stack.proposal.confidence
         full = len(taken) + HEADING * len(labels) >= room
-        if len(taken) >= LEFT_ROOM and (wrong > EXPECTED_WRONG or full):
+        enough = wrong > EXPECTED_WRONG and after > WORTH_A_PAGE
+        if len(taken) >= LEFT_ROOM and (enough or full):
             break
         taken.append(stack)
         labels.add(stack.proposal.label or "")

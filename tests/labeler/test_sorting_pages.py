@@ -93,6 +93,14 @@ def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(
     assert only(pages.next()).tested
 
 
+@pytest.mark.parametrize(("waiting", "tiles"), [(60, 60), (100, 24)])
+def test_the_last_of_what_is_left_is_no_page_of_its_own(waiting: int, tiles: int) -> None:
+    """After 24 faces some 11 of 36 would be wrong, or some 23 of 76."""
+    stacks = [Stack(n, (n,), ClassProposal((("AB"[n % 2], 0.69),))) for n in range(waiting)]
+    page = only(compose(stacks, np.zeros((100, 2), np.float32), 200, {"A", "B"}, Counter()))
+    assert (page.kind, len(page.tiles), page.of) == ("left", tiles, waiting)
+
+
 @pytest.mark.usefixtures("sure_hints")
 def test_a_class_that_fills_no_page_shares_it_and_is_tested_by_it(empty: Dataset) -> None:
     samples(empty, 90, "A")
