@@ -22,7 +22,7 @@ _MEANINGS = {
     "not an image": "something else, such as a web page or a text file",
     "empty": "a file without content",
     "not a file": "a device, a pipe or a broken link",
-    "cannot be read": "the system did not let us read it",
+    "cannot be read": "the system, or the way there, did not let us read it",
     "file is gone": "the original was removed from the dataset folder",
     "forgotten": "removed on purpose earlier, so it must not come back",
     "not a video": "nothing that ffmpeg can play",

@@ -11,7 +11,6 @@ from publisher import Hub
 from tools_for_tests import run_cli, run_here
 
 pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
-pytest.importorskip("onnx", reason="needs the extra onnx")
 
 from onnx_models import red_model
 

@@ -163,7 +163,9 @@ def test_a_lost_original_is_a_rejection_and_the_run_goes_on(dataset: Dataset) ->
     assert search(dataset) == counts(images=2, faces=1, rejected=1, reasons={"file is gone": 1})
     (rejection,) = dataset.rejections.each()
     assert (rejection.stage, rejection.what, rejection.reason) == (STAGE, lost, "file is gone")
-
+    path.mkdir()
+    assert search(dataset)["reasons"] == {"cannot be read": 1}
+    path.rmdir()
     path.write_bytes(data)
     assert search(dataset) == counts(images=1, faces=1)
     assert list(dataset.rejections.each()) == []

@@ -62,7 +62,7 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("frames", "right", "budget"), [(1, 0.9, 130), (1, 0.97, 55), (3, 0.9, 50), (3, 0.97, 30)]
+    ("frames", "right", "budget"), [(1, 0.9, 40), (1, 0.97, 25), (3, 0.9, 25), (3, 0.97, 15)]
 )
 @pytest.mark.long
 def test_a_thousand_drawn_faces_or_frames_in_stacks(
@@ -104,7 +104,7 @@ def test_real_characters_one_by_one(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("right", "budget"), [(0.9, 130), (0.97, 55)])
+@pytest.mark.parametrize(("right", "budget"), [(0.9, 80), (0.97, 40)])
 @pytest.mark.long
 def test_real_characters(
     opened: Opened, shared_data: Path, tmp_path: Path, right: float, budget: int
