@@ -102,7 +102,8 @@ class LabelClasses:
         if row is None:
             raise UsageError(f"there is no class {old!r}")
         if self._db.number("SELECT 1 FROM class WHERE name=?", (new,)):
-            raise UsageError(f"there is a class {new!r} already", "merge the two instead")
+            mend = f"make one of the two: labeler classes merge {old} {new}, or by its menu here"
+            raise UsageError(f"there is a class {new!r} already", mend)
         self._changes.make(step, [Change("name", row, new)])
 
     def set_show(self, step: int, name: str, show: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, groupby
 from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, Qt, Signal
@@ -280,10 +280,11 @@ def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
             for size in page.groups
         ]
     if page.kind is PageKind.LEFT:
-        counts = Counter(tile.proposal.label or "" for tile in page.tiles)
+        # Of two classes that became one meanwhile the tiles may lie apart.
+        runs = groupby(tile.proposal.label or "" for tile in page.tiles)
         return [
-            Section(f"{keys.get(label, '').upper()}  {label}?".strip(), count, beside=True)
-            for label, count in counts.items()
+            Section(f"{keys.get(label, '').upper()}  {label}?".strip(), len([*run]), beside=True)
+            for label, run in runs
         ]
     if not page.doubtful:
         return [Section("", len(page.tiles))]

@@ -13,7 +13,10 @@ from PySide6.QtCore import Qt
 from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.detail_panel import HOVER_MS
+from labeler.qt.views.page_grid import sections_of
 from labeler.sorting import page_layout
+from labeler.sorting.page_layout import ClassPage, PageKind, PageTile
+from labeler.sorting.proposals import ClassProposal
 
 Key = Qt.Key
 
@@ -86,6 +89,13 @@ def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Per
         settle(person.window)
     assert label not in classes(person)
     assert not any(labels(person.window.worker.root).values())
+
+
+def test_a_face_stays_below_its_own_class_where_two_become_one() -> None:
+    tiles = tuple(PageTile((n,), ClassProposal(((of, 0.9),))) for n, of in enumerate("aabbbc"))
+    page = ClassPage(PageKind.LEFT, None, tiles).renamed({"a": "c"})
+    above = [part.title for part in sections_of(page, {}) for _ in range(part.count)]
+    assert above == [f"{name}?" for name in "ccbbbc"]
 
 
 def test_an_undo_that_can_do_nothing_says_what_came_after(
