@@ -78,9 +78,9 @@ class StatusTexts(QObject):
 
     def measuring(self, left: int) -> None:
         """Show how many faces are still to be measured for likeness."""
-        text = singular(self.tr("{left} faces to be compared"), left).format(left=f"{left:,}")
+        text = singular(self.tr("Measuring {left} faces"), left).format(left=f"{left:,}")
         if not left and self.work.text():
-            self._bar.showMessage(self.tr("Look-alikes are ready: G shows class pages"), 8000)
+            self._bar.showMessage(self.tr("All faces are measured: G shows look-alikes"), 8000)
         self.work.setText(text if left else "")
 
     def _waiting(self, why: str) -> None:
