@@ -304,9 +304,9 @@ class Walker:
         rows = self._reached(view) if isinstance(view, SendingView) else []
         if not rows or view.view.mouse.busy:
             return "no drag"
-        row, number = self.dice.choice(rows), self.dice.randrange(rail.rowCount())
-        there = rail.row(number)
-        assert there is not None
+        known = [rail.row(number) for number in range(rail.rowCount())]
+        targets = [one.target for one in known if one is not None and one.takes]
+        row, target = self.dice.choice(rows), self.dice.choice(targets)
         hover(view.view.viewport(), self.person.place(row))
-        self.person.drag(row, there.target)
-        return f"a drag to {there.target}"
+        self.person.drag(row, target)
+        return f"a drag to {target}"
