@@ -75,7 +75,7 @@ CEILINGS = {
     "baseline": 17_754,
     "pipeline": 5_407,
     "webapp": 4_172,
-    "tests": 63_544,
+    "tests": 63_545,
     "benchmarks and tools": 11_445,
 }
 # Names that do not say what they hold.

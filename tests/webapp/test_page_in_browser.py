@@ -291,6 +291,7 @@ def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
     (tmp_path / "notes.txt").write_text("no picture either")
     page = opened()
     until(page, "localStorage.getItem('about')")
+    until(page, "navigator.serviceWorker.controller !== null")
     page.context.set_offline(True)
     page.set_input_files("#folder-files", str(tmp_path))
     until(page, f"{BULK} === '0 of 2 looked at'")
