@@ -3,14 +3,14 @@
     python benchmarks/likeness.py WORK [--splits 30] [--set NAME=FOLDER ...]
     python benchmarks/likeness.py WORK --table      # of what is known
 
-Of each set three, five and ten pictures a class are named, whole moments at a time: asked are the
-names of all others, by their nearest neighbour (nn) and by what a window and a presort propose
-(ridge), as means over classes. Without any name the pictures are grouped as the window groups them
-before anybody is known, of four fifths of the moments each time: adjusted Rand index, F1 over pairs
-and purity. `plain` are descriptors as they are, `descriptor` the same with the directions of
-identity, by which a window compares before a presort, and `presort` the vectors of one. WORK keeps
-a line for each split: what was stopped goes on. A FOLDER has a folder for each class, and perhaps
-`sources.json` (benchmarks/labelled_tree.py).
+Of each set three, five, ten and four fifths of the pictures a class are named, whole moments at a
+time: asked are the names of all others, by their nearest neighbour (nn) and by what a window and a
+presort propose (ridge), as means over classes. Without any name the pictures are grouped as the
+window groups them before anybody is known, of four fifths of the moments each time: adjusted Rand
+index, F1 over pairs and purity. `plain` are descriptors as they are, `descriptor` the same with the
+directions of identity, by which a window compares before a presort, and `presort` the vectors of
+one. WORK keeps a line for each split: what was stopped goes on. A FOLDER has a folder for each
+class, and perhaps `sources.json` (benchmarks/labelled_tree.py).
 """
 
 from __future__ import annotations
@@ -152,6 +152,8 @@ def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
             row |= {f"{kind}{size}": right for kind, right in zip(KINDS, shares, strict=True)}
     kept = np.random.default_rng(seed).random(moments.max() + 1) < KEPT
     some = kept[moments]
+    shares = named_right(names, vectors, some)
+    row |= {f"{kind}all": right for kind, right in zip(KINDS, shares, strict=True)}
     return row | group_quality(names[some], vectors[some])
 
 
@@ -163,7 +165,7 @@ def interval(values: Sequence[float]) -> str:
 
 def table(rows: Mapping[str, Row]) -> Iterator[str]:
     """Yield a table for all sets and variants."""
-    columns = [f"{kind}{size}" for kind in KINDS for size in SIZES]
+    columns = [f"{kind}{size}" for kind in KINDS for size in (*SIZES, "all")]
     columns += ["ari", "f1", "purity"]
     yield f"| set | compared by | {' | '.join(columns)} |"
     yield "|---" * (len(columns) + 2) + "|"
