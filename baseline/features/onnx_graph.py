@@ -220,7 +220,7 @@ def _side(
 def _session(graph: Any, name: str) -> Any:
     try:
         return onnx_session(graph.SerializeToString())
-    except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+    except ValueError as error:
         raise refused(name, f"onnxruntime does not take it ({error})") from error
 
 

@@ -164,7 +164,7 @@ class FaceNetwork:
         try:
             weights = file.read_bytes()
             self._session = onnx_session(weights)
-        except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+        except (OSError, ValueError) as error:
             raise MissingComponent(
                 f"the weights of drawnface cannot be loaded: {error}", "install gleanset again"
             ) from error

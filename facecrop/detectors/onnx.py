@@ -264,5 +264,5 @@ def _class_names(metadata: dict[str, str]) -> dict[int, str]:
 def _session(model: bytes, name: str) -> Any:
     try:
         return onnx_session(model)
-    except Exception as error:  # onnxruntime has a dozen kinds, none of them public
+    except ValueError as error:
         raise UsageError(f"{name} is no ONNX model: {error}", _NO_FACE_MODEL) from error

@@ -102,7 +102,7 @@ class LabelClasses:
         if row is None:
             raise UsageError(f"there is no class {old!r}")
         if self._db.number("SELECT 1 FROM class WHERE name=?", (new,)):
-            mend = f"make one of the two: labeler classes merge {old} {new}, or by its menu here"
+            mend = "merge the two: labeler classes merge, or the menu of a class in the window"
             raise UsageError(f"there is a class {new!r} already", mend)
         self._changes.make(step, [Change("name", row, new)])
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from gleanset.errors import Unreachable, Unreadable
 from gleanset.files.content_cache import ContentCache
 from gleanset.files.s3 import Bucket, ObjectFacts
-from gleanset.files.store import ASIDE, EXTENSIONS, PictureFile, Store, sha256_of
+from gleanset.files.store import ASIDE, EXTENSIONS, UNREADABLE, PictureFile, Store, sha256_of
 
 _HASH_LENGTH = 64
 _REQUESTS = 32
@@ -143,7 +143,7 @@ class BucketStore(Store):
         if self._unconfirmed is not None:
             self._unconfirmed.append((file, size))
         elif not _is_there_by_now((file, size)):
-            raise Unreadable("cannot be read", f"{file} was removed while it was taken in")
+            raise Unreadable(UNREADABLE, f"{file} was removed while it was taken in")
 
     @contextmanager
     def syncing_once(self) -> Iterator[set[Path]]:

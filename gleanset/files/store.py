@@ -152,7 +152,7 @@ class Store:
             staged.unlink(missing_ok=True)
             return
         if not staged.exists():
-            raise Unreadable("cannot be read", "its file was removed while it was taken in")
+            raise Unreadable(UNREADABLE, "its file was removed while it was taken in")
         with self.syncing_once() as folders:
             move_file(staged, path)
             folders.add(path.parent)

@@ -275,12 +275,11 @@ def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage
     """
     taken: list[Stack] = []
     labels: set[str] = set()
-    wrong, after = 0.0, sum(1 - stack.proposal.confidence for stack in stacks)
+    wrong, of_all = 0.0, sum(1 - stack.proposal.confidence for stack in stacks)
     for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):
         wrong += 1 - stack.proposal.confidence
-        after -= 1 - stack.proposal.confidence
         full = len(taken) + HEADING * len(labels) >= room
-        enough = wrong > EXPECTED_WRONG and after > WORTH_A_PAGE
+        enough = wrong > EXPECTED_WRONG and of_all - wrong > WORTH_A_PAGE
         if len(taken) >= LEFT_ROOM and (enough or full):
             break
         taken.append(stack)

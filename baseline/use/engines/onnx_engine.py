@@ -69,7 +69,7 @@ def _misfit(name: Path, why: str) -> InputUnusable:
 def _session(model: Path | bytes, name: Path, threads: int) -> Any:
     try:
         return onnx_session(model if isinstance(model, bytes) else model.read_bytes(), threads)
-    except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+    except (OSError, ValueError) as error:
         raise InputUnusable(
             f"{name} cannot be loaded: {error}", "write it again: baseline export"
         ) from error

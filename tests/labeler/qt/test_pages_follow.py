@@ -63,7 +63,8 @@ def test_a_class_that_is_deleted_elsewhere_has_no_page_here(person: Person) -> N
     ready(person)
     person.enter()  # a page of each: from now on it is learnt who is who
     settle(person.window)
-    label = sorted(view.page.labels if view.page else ())[0]
+    assert view.page is not None
+    label = sorted(view.page.labels)[0]
     with dataset:
         editor.delete(label)
     until(lambda: label not in person.keys)
