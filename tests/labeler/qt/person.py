@@ -79,15 +79,14 @@ def has_tile(model: TileModel, row: int) -> bool:
 
 
 def settle(window: LabelerWindow, seconds: float = 60) -> None:
-    """Until the worker has nothing to do and the view has what it shows."""
+    """Until the worker has nothing to do, and the view has what it shows and fits the window."""
     quiet = 0
     end, pause = time.monotonic() + seconds, SHORTEST
     while quiet < 4:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
         view = window.view
-        asked = isinstance(view, ClassPagesView) and view._asked
-        quiet = 0 if window.worker.busy or asked or coming(view) else quiet + 1
+        quiet = quiet + 1 if view.settled() and not coming(view) else 0
         pause = SHORTEST if quiet else min(pause * 1.1, LONGEST)
         time.sleep(pause)
 
