@@ -45,10 +45,10 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Display]:
 
 
 @contextmanager
-def running(screen: Display, *command: str | Path) -> Iterator[subprocess.Popen[str]]:
+def running(screen: Display, *command: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     env = {**screen.env, "PYTHONPATH": PATHS}
     process = subprocess.Popen(
-        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=env, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         yield process
@@ -60,14 +60,13 @@ def running(screen: Display, *command: str | Path) -> Iterator[subprocess.Popen[
 class Shown:
     """The window, seen from outside."""
 
-    def __init__(self, screen: Display, faces: FaceSet, process: subprocess.Popen[str]) -> None:
+    def __init__(self, screen: Display, faces: FaceSet, process: subprocess.Popen[bytes]) -> None:
         self.screen, self.faces, self._process = screen, faces, process
         assert heard(process) == ""  # it is shown, and nothing of a person is in the journal
 
     def ask(self, question: str) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(question + "\n")
-        self._process.stdin.flush()
+        self._process.stdin.write(f"{question}\n".encode())
         return heard(self._process)
 
     def kill(self) -> None:
@@ -89,14 +88,14 @@ class Shown:
             return [step.name for step in SampleTiles(dataset.db).steps()]
 
 
-def heard(process: subprocess.Popen[str]) -> Any:
+def heard(process: subprocess.Popen[bytes]) -> Any:
     assert process.stdout is not None
     assert speaks(process, within=60), "it said nothing"
     return json.loads(process.stdout.readline())
 
 
-def speaks(process: subprocess.Popen[str], within: float = 0) -> bool:
-    """Each line is read before the next may come: of two at once, one would wait in the buffer."""
+def speaks(process: subprocess.Popen[bytes], within: float = 0) -> bool:
+    """Whether a line is there: without a buffer none is read along with the one before."""
     return bool(select.select([process.stdout], [], [], within)[0])
 
 
@@ -214,12 +213,8 @@ def test_tiles_dragged_out_are_real_files_to_copy(shown: Shown) -> None:
     shown.ask("select 3")
     with running(shown.screen, sys.executable, HERE / "files_child.py") as other:
         assert heard(other) == {"shown": True}
-
-        def welcome() -> bool:
-            """Read it before the drop: the next line may follow at once."""
-            return speaks(other) and bool(heard(other) == {"welcome": True})
-
-        shown.screen.drag(shown.place("tile 1"), SINK, arrived=welcome)
+        shown.screen.drag(shown.place("tile 1"), SINK, arrived=partial(speaks, other))
+        assert heard(other) == {"welcome": True}
         got = heard(other)
     assert got["may_move"] is False
     assert len(got["files"]) == 3
