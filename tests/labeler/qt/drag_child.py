@@ -78,10 +78,6 @@ class Answerer(QObject):
         """What the lit row of the rail says."""
         return self.window.class_panel.list.drop_text
 
-    def do_said(self, rest: str) -> str:
-        """What stands in the status bar."""
-        return self.window.statusBar().currentMessage()
-
 
 def where(widget: QWidget, point: QPoint) -> list[int]:
     """On the screen."""
