@@ -140,7 +140,7 @@ def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
         assert sum(right) > 0.8 * len(right)
         # Nothing that is shown has moved; the next page knows better.
         assert list(window.view.model._ids) == shown  # type: ignore[attr-defined]
-        until(lambda: button_of(window).text() == "Has learnt")
+        until(lambda: button_of(window).text() == "Has learnt", 180)
         assert window.learning.state is LearningState.RESTING
         window.close()
         assert not window.learning.at_work
