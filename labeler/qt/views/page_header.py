@@ -165,18 +165,18 @@ class PageHeader(QWidget):
         such proposals were tested.
         """
         labels, count, wrong = page.labels, len(page.rows), round(page.expected_wrong)
-        if len(labels) > 1 and page.tested:
-            text = self.tr("Several classes · {count} of {all} · about {wrong} may be wrong")
-        elif len(labels) > 1:
-            text = self.tr("Several classes · {count} of {all} · not tested yet: look at each")
-        elif not page.tested:
-            text = self.tr("{label}?  {count} of {all} · not tested yet: look at each")
+        if not page.tested:
+            how = self.tr("not tested yet: look at each")
         elif wrong:
-            text = self.tr("{label}?  {count} of {all} · about {wrong} may be wrong")
+            how = self.tr("about {wrong} may be wrong").format(wrong=wrong)
         else:
-            text = self.tr("{label}?  {count} of {all} · probably all right")
+            how = self.tr("probably all right")
+        if len(labels) > 1:
+            text = self.tr("Several classes · {count} of {all} · {how}")
+        else:
+            text = self.tr("{label}?  {count} of {all} · {how}")
         return text.format(
-            label=next(iter(labels), ""), count=f"{count:,}", all=f"{page.of:,}", wrong=wrong
+            label=next(iter(labels), ""), count=f"{count:,}", all=f"{page.of:,}", how=how
         )
 
     def _of_groups(self, groups: int, faces: int) -> str:

@@ -86,7 +86,9 @@ def test_nothing_is_said_of_errors_before_a_page_was_decided(person: Person) -> 
     while class_pages(person).page is not None and not class_pages(person).page.tested:
         assert "not tested yet" in header.title.text()
         person.one_page()
-    assert "may be wrong" in header.title.text() or "probably all right" in header.title.text()
+    wrong = round(class_pages(person).page.expected_wrong)
+    how = f"about {wrong} may be wrong" if wrong else "probably all right"
+    assert header.title.text().endswith(f" · {how}")
 
 
 def test_undo_turns_back_to_the_page(person: Person) -> None:
