@@ -146,14 +146,12 @@ def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
     """Return the figures of one split."""
     names, moments, vectors = pictures.names, pictures.moments, pictures.vectors[variant]
     row: Row = {}
-    for size in SIZES:
-        if (named := splits_of(names, moments, size, seed)) is not None:
+    some = (np.random.default_rng(seed).random(moments.max() + 1) < KEPT)[moments]
+    parts = {size: splits_of(names, moments, size, seed) for size in SIZES} | {"all": some}
+    for size, named in parts.items():
+        if named is not None:
             shares = named_right(names, vectors, named)
             row |= {f"{kind}{size}": right for kind, right in zip(KINDS, shares, strict=True)}
-    kept = np.random.default_rng(seed).random(moments.max() + 1) < KEPT
-    some = kept[moments]
-    shares = named_right(names, vectors, some)
-    row |= {f"{kind}all": right for kind, right in zip(KINDS, shares, strict=True)}
     return row | group_quality(names[some], vectors[some])
 
 
