@@ -12,6 +12,8 @@ import sys
 from gleanset import __version__
 
 INTERRUPTED = 130
+owns_process = False
+"""Whether this process is one of our programs, whose process-wide settings are ours to change."""
 
 
 def begin(name: str) -> None:
@@ -19,6 +21,8 @@ def begin(name: str) -> None:
 
     Where a script ignores Ctrl-C, it stays ignored.
     """
+    global owns_process
+    owns_process = True
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{name}, version {__version__}\n")
         sys.exit(0)

@@ -23,6 +23,7 @@ from stalls import run_until_calm
 
 from gleanset import Dataset
 from gleanset.db.connection import Connection
+from gleanset.images.decode import limit_pillow
 from gleanset.platform import has_display
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -34,6 +35,8 @@ pytest_plugins = ("s3_server",)
 # Two threads of PyTorch on a core that others use, too, wait for each other most of the time. Here
 # before anything imports it, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests run in this process what our programs run in theirs.
+limit_pillow()
 # No test asks the keyring of whoever runs it.
 os.environ.setdefault("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 

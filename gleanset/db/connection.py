@@ -391,36 +391,51 @@ class _Mended:
             raise known from error
 
 
+_PRIMARY_CODE = 0xFF
+"""Mask of the primary result code: https://www.sqlite.org/rescode.html#extrc."""
+
+
 def translated(error: sqlite3.Error, path: Path) -> GleansetError | None:
     """Return the error a user can mend behind SQLite's own, or None where it is a bug of ours."""
-    text = str(error)
-    code = getattr(error, "sqlite_errorcode", None)
-    if "locked" in text or "busy" in text:
-        return DatasetBusy(
-            f"another program has been writing to {path} for too long",
-            "wait until it has finished, or close it, and run the command again",
-        )
+    # Errors that Python's module raises itself have no code: they are bugs of ours.
+    code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
+    match code & _PRIMARY_CODE:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return DatasetBusy(
+                f"another program has been writing to {path} for too long",
+                "wait until it has finished, or close it, and run the command again",
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return NotWritable(
+                f"cannot write to {path}",
+                f"give yourself write access, for instance: chmod -R u+w {path.parent}",
+            )
+        case sqlite3.SQLITE_FULL:
+            return _disk_full(path)
+        case sqlite3.SQLITE_IOERR:
+            return _disk_error(path, code, str(error))
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return _corrupt(path, str(error))
+    return None
+
+
+def _disk_error(path: Path, code: int, text: str) -> GleansetError:
     # A full disk also shows where the index of the write-ahead log cannot grow.
-    if "full" in text or code == sqlite3.SQLITE_IOERR_SHMSIZE:
-        return DiskFull(f"no space left for {path}", "free some space and run the command again")
-    if "readonly" in text or "unable to open" in text:
-        return NotWritable(
-            f"cannot write to {path}",
-            f"give yourself write access, for instance: chmod -R u+w {path.parent}",
-        )
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return _disk_full(path)
     if code == sqlite3.SQLITE_IOERR_WRITE:
         return DiskFull(
             f"{path} cannot grow: a limit on the size of files, a quota, or a disk that fails",
             "look at ulimit -f and quota; what was done is kept: run the command again",
         )
-    if "disk I/O" in text:
-        return NotWritable(
-            f"the disk of {path} does not do what it is asked ({text})",
-            "look at the disk and its limits (ulimit -f, quota), and run the command again",
-        )
-    if "not a database" in text or "malformed" in text:
-        return _corrupt(path, text)
-    return None
+    return NotWritable(
+        f"the disk of {path} does not do what it is asked ({text})",
+        "look at the disk and its limits (ulimit -f, quota), and run the command again",
+    )
+
+
+def _disk_full(path: Path) -> DiskFull:
+    return DiskFull(f"no space left for {path}", "free some space and run the command again")
 
 
 def _corrupt(path: Path, why: str) -> CatalogueCorrupt:

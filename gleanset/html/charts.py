@@ -73,11 +73,12 @@ class Axes:
 
 
 def curves(
-    title: str, lines: Sequence[Line], *, best: int | None = None, as_percent: bool = False
+    title: str, lines: Sequence[Line], *, kept: int | None = None, as_percent: bool = False
 ) -> Markup | None:
     """Curves over epochs with axes, gridlines and a legend; None when there is no point.
 
-    `best` is the epoch to mark. With `as_percent`, y runs from 0 to 1 and is written in %.
+    `kept` is the epoch whose weights were kept; it is marked. With `as_percent`, y runs from 0 to 1
+    and is written in %.
     """
     drawn = [line for line in lines if line.finite()]
     if not drawn:
@@ -85,10 +86,10 @@ def curves(
     axes = _axes(drawn, as_percent)
     parts = [
         tag("title", title),
-        tag("desc", _described(drawn, best, as_percent)),
+        tag("desc", _described(drawn, kept, as_percent)),
         *_grid(axes, as_percent),
         *_epochs(axes),
-        *(_best(axes, drawn, best) if best is not None else ()),
+        *(_kept(axes, drawn, kept) if kept is not None else ()),
         *(_curve(axes, line) for line in drawn),
         *_legend(drawn),
     ]
@@ -104,14 +105,14 @@ def _axes(lines: Sequence[Line], as_percent: bool) -> Axes:
     return Axes(min(xs), max(xs), max(step, math.ceil(highest / step - 1e-9) * step))
 
 
-def _described(lines: Sequence[Line], best: int | None, as_percent: bool) -> str:
+def _described(lines: Sequence[Line], kept: int | None, as_percent: bool) -> str:
     """Return the chart in words, for those who do not see it."""
     said = [
         f"{line.name}: from {_label(line.finite()[0][1], as_percent)} "
         f"to {_label(line.finite()[-1][1], as_percent)}"
         for line in lines
     ]
-    return "; ".join(said) + (f"; best epoch {best}" if best is not None else "")
+    return "; ".join(said) + (f"; weights kept from epoch {kept}" if kept is not None else "")
 
 
 def _label(value: float, as_percent: bool) -> str:
@@ -136,16 +137,16 @@ def _epochs(axes: Axes) -> Iterable[Markup]:
     yield tag("text", "epoch", x=WIDTH - RIGHT, y=HEIGHT - 6, class_="tick end")
 
 
-def _best(axes: Axes, lines: Sequence[Line], best: int) -> Iterable[Markup]:
-    if not axes.first <= best <= axes.last:
+def _kept(axes: Axes, lines: Sequence[Line], kept: int) -> Iterable[Markup]:
+    if not axes.first <= kept <= axes.last:
         return
-    x = axes.x(best)
+    x = axes.x(kept)
     yield tag("line", x1=x, x2=x, y1=TOP - 6, y2=HEIGHT - BOTTOM, class_="best")
-    side = "end" if best > (axes.first + axes.last) / 2 else "start"
+    side = "end" if kept > (axes.first + axes.last) / 2 else "start"
     shift = -6.0 if side == "end" else 6.0
-    yield tag("text", f"best: epoch {best}", x=x + shift, y=TOP + 2, class_=f"tick {side}")
+    yield tag("text", f"kept: epoch {kept}", x=x + shift, y=TOP + 2, class_=f"tick {side}")
     for line in lines:
-        for _, value in (point for point in line.finite() if point[0] == best):
+        for _, value in (point for point in line.finite() if point[0] == kept):
             yield tag("circle", cx=x, cy=axes.y(value), r=4, class_=f"dot {line.style}")
 
 

@@ -20,8 +20,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from gleanset import start
 from gleanset.errors import Unreadable
 from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, jxl_size, plugin_format
 
@@ -39,11 +40,21 @@ ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_ENDINGS))
 
 for _name in FORMATS:
     import_module(f"PIL.{_PLUGINS.get(_name, _name.title())}ImagePlugin")
-# Pillow's own guards, for pictures inside pictures that our check of the size cannot see.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def limit_pillow() -> None:
+    """Set Pillow's process-wide limits, for our own programs and workers alone.
+
+    They hold for images inside images, which the size check of `decode` cannot see. A program that
+    imports Gleanset as a library keeps its own limits, and the warnings that Pillow gives.
+    """
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+if start.owns_process:
+    limit_pillow()
 
 _KNOWN_BUT_REFUSED = (
     (b"8BPS", "PSD"),

@@ -230,8 +230,10 @@ def begin_worker(environment: Mapping[str, str]) -> None:
     own errors travel back as values; what libtiff says of a broken file does not belong between
     progress bars.
     """
+    from gleanset.images.decode import limit_pillow
     from gleanset.work.one_thread import compute_on_one_thread
 
+    limit_pillow()
     gc.freeze()  # what is shared with the server of workers stays shared
     os.environ.clear()
     os.environ.update(environment)

@@ -187,6 +187,13 @@ def test_a_damaged_catalogue_is_named_with_the_way_out(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["full", "locked", "readonly", "malformed"])
+def test_a_fault_in_our_sql_is_not_taken_for_a_full_disk(tmp_path: Path, name: str) -> None:
+    # What a message says is not what went wrong: a name in it may be any word.
+    with Dataset.create(tmp_path) as dataset, pytest.raises(sqlite3.OperationalError):
+        dataset.db.rows(f"SELECT {name} FROM image")
+
+
 def test_making_a_dataset_never_writes_into_the_catalogue_of_another_program(
     tmp_path: Path,
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
-from tools_for_tests import examples, picture, pixels
+from tools_for_tests import examples, picture, pixels, python
 
 from gleanset.errors import Unreadable
 from gleanset.images import decode as decoding
@@ -361,6 +361,20 @@ def test_tiny_and_thin_pictures_are_measured(kind: str, size: tuple[int, int]) -
     measured = measure(picture(1, size, kind))
     assert (measured.width, measured.height, measured.format) == (*size, kind)
     assert 0 <= measured.phash < 1 << 64
+
+
+def test_a_program_that_imports_gleanset_keeps_its_own_pillow() -> None:
+    code = (
+        "import warnings; from PIL import Image, ImageFile\n"
+        "def state(): return Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, "
+        "[one for one in warnings.filters if 'Bomb' in str(one) or 'PIL' in str(one)]\n"
+        "before = state()\n"
+        "import gleanset.images.decode, gleanset.images.measure; from gleanset import Dataset\n"
+        "assert state() == before"
+    )
+    with python(code) as program:
+        _, errors = program.communicate()
+    assert program.returncode == 0, errors
 
 
 def test_pictures_in_pictures_do_not_get_past_the_limit() -> None:

@@ -193,7 +193,7 @@ def test_whole_report(trained: Dataset) -> None:
     assert "Nothing waits" in words(page, "classes")
     assert "32 4 4 40" in words(page, "classes")
     assert len(page.xpath("//section[@id='training']//svg//polyline")) == 4
-    assert "best: epoch 6" in words(page, "training")
+    assert "kept: epoch 6" in words(page, "training")
     assert "changed" not in words(page, "training")
     assert len(page.xpath("//table[@class='matrix']/tbody/tr")) == 4
     assert "88 % sure" in words(page, "test")
@@ -386,7 +386,7 @@ def test_same_dataset_same_page(trained: Dataset) -> None:
 
 def test_curves_survive_what_training_may_record() -> None:
     odd = [(1, math.nan), (2, 0.5), (3, math.inf), (4, None)]
-    chart = curves("Loss", [Line("a<b", "train", odd), Line("none", "val", [(1, None)])], best=2)
+    chart = curves("Loss", [Line("a<b", "train", odd), Line("none", "val", [(1, None)])], kept=2)
     assert chart is not None
     assert "a&lt;b" in chart
     assert "nan" not in chart

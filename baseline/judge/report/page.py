@@ -198,7 +198,7 @@ def _summary(metrics: RunFigures, main: MainSection | None) -> str:
 
 def epoch_curves(metrics: RunFigures) -> Iterator[tuple[str, Markup]]:
     """Yield the curves of the epochs that are recorded, each after its heading."""
-    epochs, best = metrics.epochs, metrics.best_epoch or None
+    epochs, kept = metrics.epochs, metrics.best_epoch or None
     for words, figure, shares in (
         ("Loss: lower is better", "loss", False),
         ("Accuracy: higher is better", "accuracy", True),
@@ -207,7 +207,7 @@ def epoch_curves(metrics: RunFigures) -> Iterator[tuple[str, Markup]]:
             Line(name, split, [(e.epoch, getattr(e, f"{split}_{figure}")) for e in epochs])
             for split, name in (("train", "train"), ("val", "validation"))
         ]
-        if (drawn := curves(words, lines, best=best, as_percent=shares)) is not None:
+        if (drawn := curves(words, lines, kept=kept, as_percent=shares)) is not None:
             yield words, drawn
 
 
