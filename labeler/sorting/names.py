@@ -36,9 +36,25 @@ def known_names(dataset: Dataset) -> list[KnownName]:
 
 
 def folded(text: str) -> str:
-    """Return a text without what does not matter: case, width, accents, which kana, separators."""
-    plain = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
-    return "".join(c for c in plain if c.isalnum() or unicodedata.category(c) == "Lm")
+    """Return a text without case, width, accents, kind of kana and separators.
+
+    Marks are accents only on Latin, Greek and Cyrillic letters. In other scripts they make
+    another letter: タイキ is not ダイキ.
+    """
+    decomposed = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
+    letters: list[str] = []
+    for c in unicodedata.normalize("NFKD", decomposed):
+        kind = unicodedata.category(c)
+        if c.isalnum() or kind == "Lm":
+            letters.append(c)
+        elif kind in ("Mn", "Mc") and letters and not _drops_mark(letters[-1], c):
+            letters[-1] = unicodedata.normalize("NFC", letters[-1] + c)
+    return "".join(letters)
+
+
+def _drops_mark(letter: str, mark: str) -> bool:
+    accented = unicodedata.name(letter[0], "").startswith(("LATIN", "GREEK", "CYRILLIC", "DIGIT"))
+    return accented or "VARIATION SELECTOR" in unicodedata.name(mark, "")
 
 
 def nearly(name: str, others: Iterable[str]) -> str | None:

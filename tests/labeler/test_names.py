@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from labeler_makers import add_image
 
 from gleanset import Dataset, Origin
@@ -42,3 +43,45 @@ def test_first_letters_suffice_in_any_width_case_and_kana() -> None:
     assert known.label == "aoi"
     assert exact_name("new", names) is None is exact_name("??", names)
     assert folded("Ｍｉｋｕ_01") == folded("miku 01") == "miku01"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("タイキ", "ダイキ"),
+        ("はな", "ばな"),
+        ("はる", "ぱる"),
+        ("ﾀｲｷ", "ﾀﾞｲｷ"),
+        ("कमल", "कमला"),
+        ("दिन", "दान"),
+        ("ปี", "ปู"),
+        ("שָׁם", "שֵׁם"),
+        ("தமிழ்", "தமழ"),
+    ],
+)
+def test_marks_make_other_names_in_scripts_where_they_are_letters(one: str, other: str) -> None:
+    assert folded(one) != folded(other)
+    names = [KnownName(other, other)]
+    assert exact_name(one, names) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Réne", "rene"),
+        ("Άννα", "αννα"),
+        ("Ёлка", "елка"),
+        ("だいき", "ﾀﾞｲｷ"),
+        ("ダイキ", "\u30bf\u3099イキ"),
+        ("葛\U000e0100城", "葛城"),
+        ("Nguyễn", "nguyen"),
+    ],
+)
+def test_accents_width_and_kana_do_not_matter(one: str, other: str) -> None:
+    assert folded(one) == folded(other)
+
+
+def test_a_kana_does_not_complete_to_one_with_a_mark() -> None:
+    names = [KnownName(name, name) for name in ("ダイキ", "タイキ")]
+    assert [name.text for name in completions("タ", names)] == ["タイキ"]
+    assert [name.text for name in completions("タイキ", names)] == ["タイキ"]
