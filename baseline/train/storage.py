@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from gleanset.files.atomic import write_atomic
 FORMAT = 3
 """Of `settings.json`, raised when a network comes to be built otherwise; others are refused."""
 
+# Not what somebody keeps beside them, such as weights-best.safetensors.
+_OUR_WEIGHTS = re.compile(r"weights(-[0-9a-f]{16})?\.safetensors")
 _MEND = "Train again: baseline train"
 
 
@@ -66,7 +69,7 @@ def save_model(
     text = json.dumps(described, indent=2, ensure_ascii=False)
     write_atomic(folder / SETTINGS, text.encode(), scratch=scratch)
     for old in folder.glob("weights*.safetensors"):
-        if old != path:
+        if old != path and _OUR_WEIGHTS.fullmatch(old.name):
             old.unlink(missing_ok=True)
 
 

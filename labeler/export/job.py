@@ -22,7 +22,7 @@ from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, chec
 from labeler.export.plan import ExportPlan, plan_boxes, plan_export
 from labeler.export.rows import class_numbers, table_row, told_of, with_folds, write_licences
 from labeler.export.shards import STAGE, ShardPlaces, none_readable, note_failed, write_shards
-from labeler.export.tree import mark, marked, place_of, replacing
+from labeler.export.tree import kept_files, mark, marked, place_of, replacing
 
 
 def plan(dataset: Dataset, options: ExportOptions) -> ExportPlan:
@@ -54,10 +54,12 @@ def export(
     # Where nothing can be written nobody else is at work either.
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     if options.sharded:
-        with held, replacing(target, going_on=True) as folder:
-            found = write_shards(dataset, ShardPlaces(folder, target), options, workers, progress)
-        return {"to": str(target)} | found
-    with held, replacing(target) as folder:
+        with held, replacing(target, going_on=True) as new:
+            places = ShardPlaces(new.folder, target)
+            found = write_shards(dataset, places, options, workers, progress)
+        return {"to": str(target)} | found | kept_files(new, target)
+    with held, replacing(target) as new:
+        folder = new.folder
         snapshot, planned = made_from(dataset), plan(dataset, options)
         if options.link:
             check_links(planned.items, folder)
@@ -82,7 +84,7 @@ def export(
         facts_of_all: dict[str, Any] = {**options.recorded, "caption": options.template}
         facts_of_all |= {"no_split": options.no_split, "snapshot": snapshot, "pictures": shown}
         mark(folder, facts_of_all)
-    return {"to": str(target)} | facts.result(failed)
+    return {"to": str(target)} | facts.result(failed) | kept_files(new, target)
 
 
 def _files(

@@ -96,7 +96,8 @@ def export_anywhere(
         # Whoever is stopped while the rest is sent must know it for its own.
         _begin(place, {*there, *new})
         write_text(folder / MARKER, _marker(marked(folder), new))
-        _send(folder, place, {one.key: one for one in place.each()}, new)
+        known = {*there, *new}  # not what somebody has put there meanwhile
+        _send(folder, place, {one.key: one for one in place.each() if one.key in known}, new)
     return {"to": place.address} | counts
 
 

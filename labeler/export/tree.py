@@ -8,44 +8,65 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors, write_atomic
+from gleanset.named_files import few_files
 from gleanset.platform import exchange_paths, sync_folder
 from labeler.export.formats import format_of_marker
 
 MARKER = ".gleanset-export.json"
 
 
+FileState = tuple[int, int]
+"""Time of the last change in nanoseconds, and size in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A new tree in the making; `kept` are files of a person that it took over, once swapped in."""
+
+    folder: Path
+    kept: list[str] = field(default_factory=list)
+
+
 @contextmanager
-def replacing(target: Path, *, going_on: bool = False) -> Iterator[Path]:
-    """A new folder beside `target` that takes its place when the block ends well.
+def replacing(target: Path, *, going_on: bool = False) -> Iterator[Replacement]:
+    """Give a new folder beside `target` that takes its place when the block ends well.
 
     With `going_on` it has what a block that did not end well left there, and such a block leaves
     what it wrote for the next.
 
-    Raises `InputUnusable` where `target` holds anything but an earlier export of ours. A link
-    to a folder stays one, so `target` is to be without them: see `place_of`.
+    Raises `InputUnusable` where `target` holds anything but an earlier export of ours. Files that
+    somebody adds or changes there while the block runs are moved into the new tree. A link to a
+    folder stays one, so `target` must have none: see `place_of`.
     """
     partial = target.with_name(f".{target.name}.gleanset-partial")
     old = target.with_name(f".{target.name}.gleanset-old")
     with disk_errors(target):
         _recover(target, old)
-        check_ours(target)
+        states = check_ours(target)
         if not going_on:
             shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True, exist_ok=True)
+        replacement = Replacement(partial)
         try:
-            yield partial
+            yield replacement
             _swap(partial, target, old)
         except BaseException:
             if going_on and any(partial.glob("*.json")):
                 raise
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        shutil.rmtree(partial, ignore_errors=True)
+        replacement.kept.extend(_remove_old(old, target, states))
+
+
+def kept_files(replacement: Replacement, target: Path) -> dict[str, object]:
+    """Return what a result says of a person's files that a new tree took over."""
+    return {"kept_files": few_files(replacement.kept, str(target))} if replacement.kept else {}
 
 
 def place_of(target: Path) -> Path:
@@ -80,22 +101,39 @@ def marked(folder: Path) -> dict[str, Any]:
     return told if isinstance(told, dict) and isinstance(told.get("files"), list) else {}
 
 
-def check_ours(target: Path) -> None:
-    """Refuse to replace what we did not write: `InputUnusable`."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise InputUnusable(f"{target} is a file", "name a new folder")
+def check_ours(target: Path) -> dict[str, FileState]:
+    """Return the state of each file in `target`, all of them from an export of ours.
+
+    Raises `InputUnusable` for a file, and for a folder with any other files.
+    """
+    _check_folder(target)
     told = marked(target)
     ours = {MARKER, *map(str, told["files"])} if told else set()
-    found = (path for path in target.rglob("*") if path.is_symlink() or not path.is_dir())
-    present = {path.relative_to(target).as_posix() for path in found}
-    if foreign := sorted(p for p in present - ours if not _left_by_reader(told, p)):
+    present = dict(_files_below(target))
+    if foreign := sorted(p for p in present.keys() - ours if not _left_by_reader(told, p)):
         raise InputUnusable(
             f"{target} holds files that are not from an export, such as {foreign[0]}",
-            "export into a new folder, or move them away; moved pictures of an earlier export "
-            "are taken over by: labeler import",
+            "export into a new folder, or move them away; moved images of an earlier export "
+            "are read back by: labeler import",
         )
+    return {name: _state(path) for name, path in present.items()}
+
+
+def _check_folder(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise InputUnusable(f"{target} is a file", "name a new folder")
+
+
+def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield all that is not a folder, links too, by its path from `folder`."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_dir():
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _state(path: Path) -> FileState:
+    facts = path.lstat()
+    return facts.st_mtime_ns, facts.st_size
 
 
 def _left_by_reader(marker: Mapping[str, Any], path: str) -> bool:
@@ -104,19 +142,61 @@ def _left_by_reader(marker: Mapping[str, Any], path: str) -> bool:
 
 
 def _swap(partial: Path, target: Path, old: Path) -> None:
+    """Put `partial` at `target`; what was there is at `old` afterwards."""
     sync_folder(partial)
+    _check_folder(target)
     try:
-        if not (target.exists() and exchange_paths(partial, target)):
-            if target.exists():
+        if target.exists():
+            # Under this name first: whatever is at `old` after a kill is emptied with care.
+            partial.replace(old)
+            if not exchange_paths(old, target):
+                old.replace(partial)
                 target.replace(old)
+                partial.replace(target)
+        else:
             partial.replace(target)
         sync_folder(target.parent)
-    finally:
+    except BaseException:
         _recover(target, old)
+        raise
 
 
 def _recover(target: Path, old: Path) -> None:
-    """After an end between two renames, where one swap cannot be had, the old one is put back."""
+    """Finish a swap that was interrupted: put the old tree back, or remove what is left of it."""
     if old.exists() and not target.exists():
         old.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
+    elif old.exists():
+        _remove_old(old, target, None)
+
+
+def _remove_old(old: Path, target: Path, states: Mapping[str, FileState] | None) -> list[str]:
+    """Remove what an export wrote to `old`, move all else to `target`; the new names of that.
+
+    `states` are those of the files of the export; without them the marker says which those are.
+    """
+    told = marked(old)
+    listed = {MARKER, *map(str, told["files"])} if told else set()
+    kept = []
+    for name, path in _files_below(old):
+        ours = name in listed if states is None else states.get(name) == _state(path)
+        if ours or _left_by_reader(told, name):
+            path.unlink()
+        else:
+            place = _free_place(target, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+            kept.append(place.relative_to(target).as_posix())
+    for folder in sorted((p for p in old.rglob("*") if p.is_dir()), reverse=True):
+        folder.rmdir()
+    if old.exists():
+        old.rmdir()
+    return kept
+
+
+def _free_place(target: Path, name: str) -> Path:
+    """Return where a person's file goes: the same path, or a new name on top of the tree."""
+    path, number = target / name, 1
+    while os.path.lexists(path) or any(p.is_file() for p in path.parents):
+        path = target / f"kept-{number}-{Path(name).name}"
+        number += 1
+    return path

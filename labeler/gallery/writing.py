@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from gleanset.html.words import count
 from gleanset.images.contact_sheet import fitted
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from labeler.export.tree import mark, marked, place_of, replacing
+from labeler.export.tree import kept_files, mark, marked, place_of, replacing
 from labeler.gallery.chosen import GallerySample, choose, choose_stacks, stacks_to_show
 from labeler.gallery.page import ACROSS, SLOTS, GalleryContent, gather, render
 from labeler.gallery.request import GalleryRequest
@@ -44,6 +44,7 @@ class GalleryWritten:
     bytes: int
     unreadable: int
     content: GalleryContent
+    kept: Mapping[str, object]
 
     def result(self) -> dict[str, Any]:
         """Return it for the command line."""
@@ -56,6 +57,7 @@ class GalleryWritten:
             "set_aside": self.content.aside,
             "unreadable": self.unreadable,
             "marked": self.content.marked(),
+            **self.kept,
         }
 
 
@@ -80,8 +82,9 @@ def write_gallery(
     progress.say(f"laying out the map of {count(len(choice.shown), 'sample')} …")
     content = gather(dataset, choice, sizes, SIDE)
     write = _write_page if _alone(out) else _write_folder
-    page, size = write(out, dataset.name, content, sheets)
-    return GalleryWritten(page, size, sizes.count(None), content)
+    refuse_others(out)  # again: it took a while, and somebody may have put a file there
+    page, size, kept = write(out, dataset.name, content, sheets)
+    return GalleryWritten(page, size, sizes.count(None), content, kept)
 
 
 def refuse_others(out: Path) -> None:
@@ -112,28 +115,31 @@ def _files(dataset: Dataset, shown: Sequence[GallerySample]) -> list[SampleFile]
 
 def _write_page(
     out: Path, title: str, content: GalleryContent, sheets: Sequence[PictureSheet]
-) -> tuple[Path, int]:
+) -> tuple[Path, int, dict[str, object]]:
     """Write one file; it and its bytes."""
     inside = [
         f"data:image/webp;base64,{base64.b64encode(sheet.data).decode('ascii')}" for sheet in sheets
     ]
     page = as_bytes(render(title, content, inside))
     write_atomic(out.absolute(), page)
-    return out.absolute(), len(page)
+    return out.absolute(), len(page), {}
 
 
 def _write_folder(
     out: Path, title: str, content: GalleryContent, sheets: Sequence[PictureSheet]
-) -> tuple[Path, int]:
-    """Write the folder, which takes the place of an earlier one when it is whole; its page."""
+) -> tuple[Path, int, dict[str, object]]:
+    """Write the folder, which takes the place of an earlier one when it is whole.
+
+    Return its page, its bytes, and what it took over of a person's files.
+    """
     place = place_of(out)
     named = {f"sheet-{number:03}.webp": sheet.data for number, sheet in enumerate(sheets)}
     named[INDEX] = as_bytes(render(title, content, list(named)))
-    with replacing(place) as folder:
+    with replacing(place) as new:
         for name, data in named.items():
-            (folder / name).write_bytes(data)
-        mark(folder, {"gallery": True})
-    return place / INDEX, sum(map(len, named.values()))
+            (new.folder / name).write_bytes(data)
+        mark(new.folder, {"gallery": True})
+    return place / INDEX, sum(map(len, named.values())), kept_files(new, place)
 
 
 QUALITY = 72

@@ -7,17 +7,22 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from labelled_pictures import mixed
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
+from gleanset.work.progress import Progress
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.export.to_bucket import would_export
-from labeler.export.tree import MARKER, replacing
+from labeler.export.tree import MARKER, mark, replacing
+
+T = TypeVar("T")
 
 # Raises what Ctrl-C does, right behind the chosen rename.
 INTERRUPTED_SWAP = """
@@ -35,8 +40,9 @@ def hook(event, args):
             left = 99
             raise KeyboardInterrupt
 sys.addaudithook(hook)
-with replacing(Path(sys.argv[1])) as folder:
-    (folder / "new").touch()
+with replacing(Path(sys.argv[1])) as new:
+    (new.folder / "new").touch()
+    tree.mark(new.folder, {})
 """
 
 
@@ -83,11 +89,12 @@ def test_a_reader_always_finds_a_whole_export(empty: Dataset, tmp_path: Path) ->
     assert [path.name for path in tmp_path.glob("*out*")] == ["out"]
 
 
-@pytest.mark.parametrize("renames", [0, 1])
+@pytest.mark.parametrize("renames", range(4))
 def test_an_interrupt_at_the_swap_leaves_the_old_one(renames: int, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with replacing(out) as folder:
-        (folder / "train").mkdir()
+    with replacing(out) as new:
+        (new.folder / "old").touch()
+        mark(new.folder, {})
     process = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_SWAP, str(out), str(renames)],
         capture_output=True,
@@ -96,5 +103,82 @@ def test_an_interrupt_at_the_swap_leaves_the_old_one(renames: int, tmp_path: Pat
         check=False,
     )
     assert process.returncode == (-signal.SIGINT if os.name == "posix" else 1), process.stderr
-    assert [path.name for path in out.iterdir()] == ["train"]
+    assert {path.name for path in out.iterdir()} == {"old", MARKER}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_files_added_or_changed_while_it_runs_are_kept(
+    at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a file system cannot exchange two folders, and where a name is taken now."""
+    if not at_once:
+        monkeypatch.setattr("labeler.export.tree.exchange_paths", lambda path, other: False)
+    out = tmp_path / "out"
+    with replacing(out) as new:
+        for name in ("a.txt", "b.txt", "gone.txt", "folder"):
+            (new.folder / name).write_text("first")
+        mark(new.folder, {})
+    with replacing(out) as new:
+        for name in ("a.txt", "b.txt", "folder/x.txt"):
+            (new.folder / name).parent.mkdir(exist_ok=True)
+            (new.folder / name).write_text("second")
+        mark(new.folder, {})
+        (out / "b.txt").write_text("edited meanwhile")
+        (out / "mine").mkdir()
+        (out / "mine" / "notes.txt").write_text("mine")
+        (out / "link").symlink_to("/")
+    assert sorted(new.kept) == ["kept-1-b.txt", "link", "mine/notes.txt"]
+    assert (out / "mine" / "notes.txt").read_text() == "mine"
+    assert (out / "kept-1-b.txt").read_text() == "edited meanwhile"
+    assert (out / "link").is_symlink()
+    assert [(out / n).read_text() for n in ("a.txt", "b.txt", "folder/x.txt")] == ["second"] * 3
+    assert not (out / "gone.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_appears_while_it_runs_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with replacing(out) as new:
+        (new.folder / "ours.txt").touch()
+        mark(new.folder, {})
+        (out / "train").mkdir(parents=True)
+        (out / "train" / "mine.jpg").write_bytes(b"mine")
+    assert new.kept == ["train/mine.jpg"]
+    assert {path.name for path in out.iterdir()} == {"ours.txt", "train", MARKER}
+
+
+def test_a_file_that_appears_while_it_runs_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputUnusable, match="is a file"), replacing(out) as new:
+        mark(new.folder, {})
+        out.write_text("mine")
+    assert out.read_text() == "mine"
+
+
+def test_files_kept_by_an_export_are_named(empty: Dataset, tmp_path: Path) -> None:
+    mixed(empty)
+    out = tmp_path / "out"
+    for options in (ExportOptions(), ExportOptions(format="webdataset")):
+        export(empty, out, options, workers=1)
+
+        def put_file(*_: object, **__: object) -> None:
+            (out / "notes.txt").write_text("mine")
+
+        done = export(empty, out, options, workers=1, progress=Noticed(put_file))
+        assert done["kept_files"] == {"see": str(out), "files": ["notes.txt"]}
+        assert (out / "notes.txt").read_text() == "mine"
+        (out / "notes.txt").unlink()
+
+
+class Noticed(Progress):
+    """Calls something at the first file that is written."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__(quiet=True)
+        self._call = call
+
+    def over(self, items: Iterable[T], *words: Any, **more: Any) -> Iterator[T]:
+        for item in items:
+            self._call()
+            yield item

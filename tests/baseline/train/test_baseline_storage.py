@@ -100,3 +100,11 @@ def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> Non
         save_model(saved, learnt(build_net(settings, 3), settings), settings, CLASSES)
     assert (saved / WEIGHTS).stat().st_size == len(before)
     assert not list(saved.glob(".*"))
+
+
+def test_weights_that_somebody_keeps_beside_them_stay(saved: Path, settings: Settings) -> None:
+    (saved / "weights-best.safetensors").write_bytes(b"mine")
+    (saved / f"weights-{16 * 'a'}.safetensors").write_bytes(b"of an earlier save")
+    save_model(saved, learnt(build_net(settings, 3), settings), settings, CLASSES)
+    assert (saved / "weights-best.safetensors").read_bytes() == b"mine"
+    assert not (saved / f"weights-{16 * 'a'}.safetensors").exists()
