@@ -115,26 +115,26 @@ def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[
     return trees, archives
 
 
-def groups_in(
-    by: GroupBy | None, trees: Iterable[Path], archives: Iterable[Path], own: Path
-) -> FileGroups:
+def groups_in(by: GroupBy | None, trees: Iterable[Path], archives: Iterable[Path]) -> FileGroups:
     """Return the groups of all that lies there. Raises `UsageError` where there cannot be any."""
     if by is None or by.pattern is None:
         return FileGroups(by)
-    names = [name for tree in trees for name in names_in(tree, own)]
+    names = [name for tree in trees for name in names_in(tree)]
     return FileGroups(by, [*names, *(name for one in archives for name in _names_inside(one))])
 
 
 def combined(*results: dict[str, object]) -> dict[str, object]:
     """Return the counts of several runs as those of one."""
     total: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
+    tables: dict[str, Counter[str]] = {}
     for result in results:
-        total.update({name: n for name, n in result.items() if isinstance(n, int)})
-        told = result.get("reasons")
-        reasons.update(told if isinstance(told, dict) else {})
+        for name, value in result.items():
+            if isinstance(value, int):
+                total[name] += value
+            elif isinstance(value, dict):
+                tables.setdefault(name, Counter()).update(value)
     # Not most_common for the counts: they keep the order that every command shows.
-    return {**total, **({"reasons": dict(reasons.most_common())} if reasons else {})}
+    return {**total, **{name: dict(table.most_common()) for name, table in tables.items()}}
 
 
 def _archive_format(file: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,9 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit
-from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
-from gleanset.files.names import class_folder, printable, visible_files
+from gleanset.files.names import class_folder, printable
 from gleanset.images.decode import ENDINGS
 from gleanset.images.embedded_credit import credit_of
 from gleanset.images.embedded_reservation import reservations_in
@@ -22,6 +22,7 @@ from gleanset.images.staging import StageBytes, StageFile
 from gleanset.named_files import short_name
 from gleanset.records import Measured, Origin
 from gleanset.source_table import NAME, SourceTables
+from gleanset.tree import TABLE, ignored_reason, ignored_summary, walk_tree
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import FileNotes, Importer
@@ -113,16 +114,15 @@ def harvest_folders(
     folder that is not there.
     """
     roots = [checked_folder(folder, dataset.root) for folder in folders]
+    ignored: Counter[str] = Counter()
 
     def new(intake: Importer, _: Path) -> Iterator[FoundPicture]:
         for root in roots:
-            for picture in walk(
-                root, options.hinting, leave_out=dataset.root, credit=options.credit
-            ):
+            for picture in walk(root, options.hinting, ignored, options.credit):
                 if not intake.knows(picture.origin, picture.stamp):
                     yield picture
 
-    return take_pictures(dataset, STAGE, new, options)
+    return take_pictures(dataset, STAGE, new, options) | ignored_summary(ignored)
 
 
 def take_pictures(
@@ -197,16 +197,15 @@ def checked_folder(folder: Path, own: Path) -> Path:
 
 
 def walk(
-    root: Path, hinting: FolderHints, *, leave_out: Path, credit: Credit = NOTHING
+    root: Path, hinting: FolderHints, ignored: Counter[str], credit: Credit = NOTHING
 ) -> Iterator[FoundPicture]:
-    """Yield all files under `root` in a fixed order, without hidden ones and without datasets.
+    """Yield every file under `root` that may be an image, in a fixed order; count the others.
 
     A `root` without folders is a class folder itself, and so is the folder of a `root` that is a
     file, which is all there is. Folders that may not be listed come last, so that they are rejected
     and not forgotten. `credit` is what is said of all where nothing else is; with another one the
     files count as changed. Raises `InputUnusable` for a `sources.csv` that cannot be read.
     """
-    own = leave_out.resolve()
     closed: list[OSError] = []
     tables = SourceTables(root.parent if root.is_file() else root)
 
@@ -222,39 +221,25 @@ def walk(
         yield picture(root, hinting.of((root.parent.name,)))
         return
     loose: tuple[str, ...] = ()
-    for folder, folders, files in _open_folders(root, own, closed):
+    for folder, folders, files in walk_tree(root, ignored, closed.append):
         if folder == root and not folders:
             loose = (root.name,)
         inside = folder.relative_to(root).parts
-        for name in files:
-            yield picture(folder / name, hinting.of(inside or loose), inside)
+        for path in map(folder.joinpath, files):
+            if reason := TABLE if path.name == NAME else ignored_reason(path):
+                ignored[reason] += 1
+            else:
+                yield picture(path, hinting.of(inside or loose), inside)
     yield from (picture(Path(os.fsdecode(error.filename)), hinting.label) for error in closed)
 
 
-def names_in(root: Path, leave_out: Path) -> Iterator[str]:
-    """Yield the name of every file that `walk` gives."""
+def names_in(root: Path) -> Iterator[str]:
+    """Yield the name of every file that may be an image."""
     if root.is_file():
         yield root.name
         return
-    for _, _, files in _open_folders(root, leave_out.resolve(), []):
-        yield from files
-
-
-def _open_folders(
-    root: Path, own: Path, closed: list[OSError]
-) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder with the names of those in it and of its files; `closed` are the others."""
-    for folder, folders, files in visible_files(root, closed.append):
-        folders[:] = [name for name in folders if not _is_left_out(folder / name, own)]
-        if folder.resolve() == own:
-            folders.clear()
-            continue
-        yield folder, folders, [name for name in files if name != NAME]
-
-
-def _is_left_out(folder: Path, own: Path) -> bool:
-    """Return whether a folder is our dataset or another one: its images are not found again."""
-    return folder.resolve() == own or is_dataset(folder)
+    for folder, _, files in walk_tree(root, Counter()):
+        yield from (name for name in files if ignored_reason(folder / name) is None)
 
 
 def _origin(path: Path, below: Path, hint: str | None, group: str | None) -> Origin:

@@ -16,6 +16,7 @@ from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
 from gleanset.terminal import readable
+from gleanset.tree import ignored_summary
 from harvest.archives import MemberHints, identified, members
 from harvest.downloads import CandidateQueue, IterableFeed
 from harvest.folder import PictureOptions, walk
@@ -186,7 +187,6 @@ def preview_rows(preview: Preview, rows: RowsOfLists, options: ShardOptions) -> 
 
 def preview_folders(
     preview: Preview,
-    own: Path,
     places: tuple[Iterable[Path], Iterable[Path]],
     options: PictureOptions,
     summary: Callable[[], Mapping[str, object]],
@@ -197,6 +197,7 @@ def preview_folders(
     """
     trees, archives = places
     hinted: Counter[str] = Counter()
+    ignored: Counter[str] = Counter()
 
     def take(line: str, origin: Origin, stamp: str) -> None:
         preview.take_file(line, origin, stamp)
@@ -206,13 +207,14 @@ def preview_folders(
             hinted[origin.hint or "none"] += 1
 
     for tree in trees:
-        for picture in walk(tree, options.hinting, leave_out=own, credit=options.credit):
+        for picture in walk(tree, options.hinting, ignored, options.credit):
             take(printable(picture.path), picture.origin, picture.stamp)
     of_members = MemberHints(options.hinting)
     for archive in archives:
         for entry, origin, stamp in members(identified(archive), of_members, options.credit):
             take(f"{printable(archive)}:{entry.name}", origin, stamp)
-    return preview.result({**summary(), **({"hints": dict(hinted)} if hinted else {})})
+    more = ignored_summary(ignored) | dict(summary())
+    return preview.result(more | ({"hints": dict(hinted)} if hinted else {}))
 
 
 def preview_frames(

@@ -501,7 +501,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         from harvest.folder import harvest_folders
 
         trees, archives = checked_places(self.places, dataset.root)
-        groups = groups_in(self._groups(), trees, archives, dataset.root)
+        groups = groups_in(self._groups(), trees, archives)
         refused: list[str] = []
         reserved: list[str] = []
         options = replace(
@@ -523,9 +523,9 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         from harvest.preview import preview_folders
 
         trees, archives = checked_places(self.places, root)
-        groups = groups_in(self._groups(), trees, archives, root)
+        groups = groups_in(self._groups(), trees, archives)
         summary = partial(groups.summary, partial(self._again, root=root))
-        return preview_folders(view, root, (trees, archives), self._options(groups), summary)
+        return preview_folders(view, (trees, archives), self._options(groups), summary)
 
     def _groups(self) -> GroupBy | None:
         return None if self.group_by is None else GroupBy.parse(self.group_by)

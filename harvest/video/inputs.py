@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Origin
-from harvest.folder import FolderHints, walk
+from gleanset.tree import walk_tree
 from harvest.video.file_types import is_video
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
@@ -163,9 +164,11 @@ def _matching(path: Path) -> list[Path]:
 
 
 def _videos_below(folder: Path, own: Path) -> Iterator[Path]:
-    found = walk(_plain(folder), FolderHints(), leave_out=own)
+    closed: list[OSError] = []
+    tree = walk_tree(_plain(folder), Counter(), closed.append)
+    videos = [here / name for here, _, files in tree for name in files if is_video(here / name)]
     # A folder that may not be listed comes along, to be reported in its turn.
-    videos = [one.path for one in found if one.path.is_dir() or is_video(one.path)]
+    videos += [Path(os.fsdecode(error.filename)) for error in closed]
     if not videos:
         raise InputUnusable(
             f"there is no video in {printable(folder)}", "name the folder that holds them"

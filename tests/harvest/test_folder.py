@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,21 @@ from tools_for_tests import command, picture, python, run_cli, run_here
 from gleanset import Dataset, Image
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
+from gleanset.tree import (
+    ARCHIVE,
+    DATASET,
+    HIDDEN,
+    LINKED_FOLDER,
+    NOT_AN_IMAGE,
+    PACKED,
+    SYSTEM,
+    TABLE,
+    VIDEO,
+)
 from harvest.folder import FolderHints, PictureOptions, harvest_folders, walk
 from labeler.acceptance import apply_hints, plan_hints
 
-CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
+CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 
 
 @pytest.fixture
@@ -73,10 +85,7 @@ def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> 
 def test_the_hint_is_the_class_folder_or_the_label_or_none(
     folder: Path, hinting: FolderHints, hints: list[str | None]
 ) -> None:
-    met = {
-        picture.path.name: picture.origin.hint
-        for picture in walk(folder, hinting, leave_out=folder.parent / "d")
-    }
+    met = {picture.path.name: picture.origin.hint for picture in walk(folder, hinting, Counter())}
     assert [met[name] for name in ("a.jpg", "b.jpg", "c.png", "d.jpg")] == hints
 
 
@@ -122,7 +131,8 @@ def test_a_second_run_adds_nothing_and_reads_nothing(dataset: Dataset, folder: P
     (folder / "notes.txt").write_text("hello")
     harvest(dataset, folder)
     before = {path: path.stat().st_atime_ns for path in folder.rglob("*") if path.is_file()}
-    assert harvest(dataset, folder) == CLEAN | {"known": 5}
+    done = harvest(dataset, folder)
+    assert (done["known"], done["ignored"]) == (4, 1)
     assert dataset.images.count() == 4
     assert before == {path: path.stat().st_atime_ns for path in before}
 
@@ -139,10 +149,11 @@ def test_a_changed_file_is_seen_again(dataset: Dataset, folder: Path) -> None:
 
 def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:
     with Dataset.create(folder / "dataset") as dataset:
-        assert harvest(dataset, folder) == CLEAN | {"added": 4}
-        assert harvest(dataset, folder) == CLEAN | {"known": 4}
+        assert harvest(dataset, folder)["added"] == 4
         (folder / "cats" / "again").symlink_to(folder / "dataset")
-        assert harvest(dataset, folder) == CLEAN | {"known": 4}
+        done = harvest(dataset, folder)
+        assert (done["added"], done["known"]) == (0, 4)
+        assert set(done["ignored_reasons"]) == {DATASET, LINKED_FOLDER}
 
 
 def test_the_dataset_itself_is_no_folder_of_pictures(dataset: Dataset) -> None:
@@ -159,7 +170,63 @@ def test_links_to_files_are_followed_and_loops_end(dataset: Dataset, folder: Pat
     (folder / "link.jpg").symlink_to(folder.parent / "outside.jpg")
     found = harvest(dataset, folder)
     assert (found["added"], found["rejected"]) == (5, 2)
+    assert found["ignored_reasons"] == {LINKED_FOLDER: 1}
     assert reasons(dataset) == {"self": "not a file", "broken.jpg": "not a file"}
+
+
+def test_the_summary_accounts_for_every_file(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for seed, name in enumerate(("a.jpg", "b/c.jpg", "b/d.png", "e_without_ending", "f.jpg_large")):
+        put(root / name, seed)
+    for seed, name in enumerate(
+        (
+            "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
+            "#recycle/old.jpg",
+            "b/__MACOSX/x.jpg",
+            ".trash/y.jpg",
+        )
+    ):
+        put(root / name, 20 + seed)
+    odd = {
+        "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "b/._d.png": b"\0\5\x16\7",
+        "notes.txt": b"remember",
+        "b/labels.csv": b"file,label\n",
+        "sources.csv": b"file,author\n",
+        "clip.MP4": b"\0\0\0\x18ftypisom",
+        "more.zip": b"PK\3\4",
+        "more.rar": b"Rar!\x1a\7",
+        "report.docx": b"PK\3\4",
+        "bmw": b"BMW and others",
+        "broken.jpg": b"\xff\xd8\xff",
+        "logo.svg": b"<svg/>",
+        "empty": b"",
+    }
+    for name, data in odd.items():
+        (root / name).write_bytes(data)
+    (root / "linked").symlink_to(root / "b")
+    done = run_here("harvest.cli", "folder", root, "-d", tmp_path / "d", "--json").json
+    assert done["added"] == 5
+    assert done["reasons"] == {"damaged": 1, "unsupported format (SVG)": 1}
+    assert done["ignored_reasons"] == {
+        SYSTEM: 4,
+        HIDDEN: 2,
+        NOT_AN_IMAGE: 5,
+        LINKED_FOLDER: 1,
+        TABLE: 1,
+        VIDEO: 1,
+        ARCHIVE: 1,
+        PACKED: 1,
+    }
+    files = sum(len(names) for _, _, names in os.walk(root)) + 1
+    names = ("added", "duplicate", "known", "ignored", "rejected")
+    assert sum(done[name] for name in names) == files
+    again = run_here("harvest.cli", "folder", root, "-d", tmp_path / "d", "--json").json
+    assert sum(again[name] for name in names) == files
+    shown = run_here(
+        "harvest.cli", "folder", root, "-d", tmp_path / "e", "--simulate", "--json"
+    ).json
+    assert (shown["candidates"], shown["ignored"]) == (7, done["ignored"])
 
 
 ODD_NAMES = [
@@ -349,9 +416,9 @@ def test_the_hostile_folder_ends_as_its_manifest_says(tmp_path: Path, shared_dat
             wrong.append((row["file"], row["note"], refused.get(row["file"])))
     assert wrong == []
     names = {path.name for path in folder.iterdir()}
-    assert taken | set(refused) == names
     assert not taken & set(refused)
     counted = json.loads(result)
+    assert len(taken | set(refused)) + counted["ignored"] == len(names)
     assert counted["added"] + counted["duplicate"] == len(taken)
     assert counted["rejected"] == len(refused)
     assert not set(refused.values()) & {"internal error", "crashed", "too slow"}

@@ -70,7 +70,11 @@ def test_members_of_an_archive(dataset: Dataset, tmp_path: Path) -> None:
 def test_a_preview_and_what_is_refused(photos: Path, tmp_path: Path) -> None:
     line = ("folder", photos, "-d", tmp_path / "d", "--group-by")
     shown = run_here("harvest.cli", *line, NUMBERED, "--simulate", "--json")
-    assert json.loads(shown.stdout.splitlines()[-1]) == {"candidates": 8, "groups": 4}
+    assert json.loads(shown.stdout.splitlines()[-1]) == {
+        "candidates": 8,
+        "ignored": 0,
+        "groups": 4,
+    }
     for bad in ("(", "x+", "(nowhere)"):
         refused = run_here("harvest.cli", *line, bad, "--simulate")
         assert refused.code == 2, refused.stderr

@@ -1,0 +1,186 @@
+"""Every file below a folder: the files to read, and a count of the others by reason.
+
+All ways in share it, so that a summary accounts for every file: what is ignored is counted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
+
+from gleanset.dataset import is_dataset
+from gleanset.files.names import ARCHIVES, VIDEOS
+
+HIDDEN = "hidden"
+SYSTEM = "thumbnails, recycle bins and system files"
+LINKED_FOLDER = "linked folder: name the link itself to read it"
+DATASET = "Gleanset dataset"
+TABLE = "sources.csv"
+VIDEO = "video: use harvest frames"
+ARCHIVE = "archive: name the file itself, as in harvest folder photos.zip"
+PACKED = "archive that is not zip or tar: unpack it first"
+NOT_AN_IMAGE = "not an image"
+
+# What Windows, macOS and network drives (Synology, QNAP) leave in folders, in lower case.
+_SYSTEM_FOLDERS = frozenset(
+    {
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+        "@tmp",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+        "__macosx",
+        "network trash folder",
+        "temporary items",
+    }
+)
+_SYSTEM_FILES = frozenset(
+    {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini"}
+)
+_SYSTEM_SUFFIXES = ("@synoeastream", "@synoresource")
+_PACKED_SUFFIXES = frozenset(
+    {".rar", ".7z", ".lzh", ".lha", ".cab", ".ace", ".zst", ".cbr", ".cb7"}
+)
+# Text beside images: known by the name, so that it need not be opened.
+_TEXT_SUFFIXES = frozenset(
+    {".txt", ".json", ".jsonl", ".xml", ".xmp", ".csv", ".tsv", ".yaml", ".yml", ".md", ".html"}
+)
+# Images in formats that are not read: rejected with their name.
+_UNREAD_IMAGES = (
+    *(".svg", ".ico", ".psd", ".jp2", ".j2k", ".wmf", ".emf", ".eps", ".tga", ".exr", ".xcf"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+)
+_IMAGE_BEGINNINGS = (
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"GIF8",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"8BPS",
+    b"\xff\x0a",
+    b"\0\0\0\x0cJXL ",
+    b"\0\0\0\x0cjP",
+    b"\xff\x4f\xff\x51",
+    b"FUJIFILMCCD-RAW",
+)
+_IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"crx ")
+_AUDIO_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
+_VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba")
+_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
+_HEAD = 32
+
+
+def walk_tree(
+    root: Path,
+    ignored: Counter[str],
+    on_error: Callable[[OSError], object] | None = None,
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with the sorted names of its folders and files.
+
+    Hidden files, what systems leave behind, linked folders (they may lead in a circle) and
+    datasets are counted in `ignored`, each file by the reason. A folder whose name the caller
+    takes out of the first list is not entered.
+    """
+    if is_dataset(root):
+        ignored[DATASET] += count_files(root)
+        return
+    for name, folders, files in os.walk(root, onerror=on_error):
+        here, entered = Path(name), []
+        for folder in sorted(folders):
+            if (reason := _folder_reason(here / folder)) is None:
+                entered.append(folder)
+            else:
+                ignored[reason] += 1 if reason == LINKED_FOLDER else count_files(here / folder)
+        folders[:] = entered
+        read = []
+        for file in sorted(files):
+            if (reason := junk_reason(file)) is None:
+                read.append(file)
+            else:
+                ignored[reason] += 1
+        yield here, folders, read
+
+
+def _folder_reason(folder: Path) -> str | None:
+    if folder.is_symlink():
+        return LINKED_FOLDER
+    return junk_reason(folder.name) or (DATASET if is_dataset(folder) else None)
+
+
+def junk_reason(name: str) -> str | None:
+    """Return why a file or folder of that name is ignored wherever it is; None where it is not."""
+    lowered = name.lower()
+    if lowered in _SYSTEM_FOLDERS | _SYSTEM_FILES or lowered.endswith(_SYSTEM_SUFFIXES):
+        return SYSTEM
+    return HIDDEN if name.startswith(".") else None
+
+
+def count_files(folder: Path) -> int:
+    """Return the number of files below a folder; links are not followed, and count as one."""
+    return sum(
+        len(files) + sum(Path(here, name).is_symlink() for name in folders)
+        for here, folders, files in os.walk(folder)
+    )
+
+
+def ignored_reason(path: Path) -> str | None:
+    """Return why a file is not tried as an image; None where it may be one.
+
+    Its name decides, else how it begins. What cannot be opened is tried, and rejected then.
+    """
+    if (reason := named_reason(path.name)) is not None:
+        return reason
+    # Here, because it loads Pillow.
+    from gleanset.images.decode import ENDINGS
+
+    if path.suffix.lower() in (*ENDINGS, *_UNREAD_IMAGES):
+        return None
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return head_reason(file.read(_HEAD))
+    except OSError:
+        return None
+
+
+def named_reason(name: str) -> str | None:
+    """Return why a file of that name is not tried as an image, as far as the name says."""
+    suffix = PurePath(name).suffix.lower()
+    if suffix in VIDEOS:
+        return VIDEO
+    if suffix in ARCHIVES:
+        return ARCHIVE
+    if suffix in _PACKED_SUFFIXES:
+        return PACKED
+    return NOT_AN_IMAGE if suffix in _TEXT_SUFFIXES else None
+
+
+def head_reason(head: bytes) -> str | None:
+    """Return why a file that begins so is not tried as an image; None where it may be one."""
+    if head.startswith(_IMAGE_BEGINNINGS) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
+        return None
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
+        return None
+    if head[4:8] == b"ftyp" and head[8:12] not in _AUDIO_BRANDS:
+        return None if head[8:12] in _IMAGE_BRANDS else VIDEO
+    if head.startswith(_VIDEO_BEGINNINGS) or (head[:4], head[8:12]) == (b"RIFF", b"AVI "):
+        return VIDEO
+    return NOT_AN_IMAGE
+
+
+def ignored_summary(ignored: Counter[str]) -> dict[str, object]:
+    """Return what a summary says of files that were ignored: how many, and why."""
+    summary: dict[str, object] = {"ignored": ignored.total()}
+    if reasons := {reason: number for reason, number in ignored.most_common() if number}:
+        summary["ignored_reasons"] = reasons
+    return summary
