@@ -12,7 +12,7 @@ import click
 
 from baseline.extras import need_transfer
 from baseline.request import ExportRequest, KnownPicturesRequest, PredictRequest
-from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, gone_option, job_options
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.store import GONE
 from gleanset.request import options_of
@@ -44,6 +44,7 @@ def _crop_plan(job: CommandJob, facts: ModelFacts, place: Path, detector: str | 
 
 @click.command(cls=Command, epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
 @job_options()
+@gone_option("--move", what="your own files stay where they are", hint="copy them: --copy-to DIR")
 @options_of(PredictRequest)
 def predict(job: CommandJob, request: PredictRequest) -> Result:
     """Say what is on pictures: files, folders, or patterns such as 'holiday/*.jpg'.
@@ -53,8 +54,6 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     where the run has a val split; "unknown" is answered as the run's answers.json has it. What
     cannot be read is told with the reason, and the rest goes on.
     """
-    if request.move and request.copy_to is None:
-        raise UsageError("--move is for --copy-to", "say where: --copy-to DIR --move")
     from baseline.use.answers_on_disk import ClassFolders, answer_table
     from baseline.use.model import load
     from baseline.use.picture_parts import files_of
@@ -67,7 +66,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     cropping = _crop_plan(job, model.facts, place, request.detector)
     folders = None
     if request.copy_to is not None:
-        folders = ClassFolders(Path(request.copy_to), model.facts.classes, move=request.move)
+        folders = ClassFolders(Path(request.copy_to), model.facts.classes)
 
     def files() -> Iterable[str]:
         return folders.outside(files_of(request.paths)) if folders else files_of(request.paths)
@@ -84,7 +83,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
                 tally.add(answer)
     result = tally.result(model.facts.run, cropping)
     result |= {"table": request.csv} if request.csv else {}
-    result |= {"moved" if request.move else "copied": dict(folders.counts)} if folders else {}
+    result |= {"copied": dict(folders.counts)} if folders else {}
     if request.fail and tally.rejected:
         what = f"{tally.rejected} files could not be used"
         raise DoneInPart(what, "the reasons are told with them", result)

@@ -282,7 +282,6 @@ class PredictRequest(Request, frozen=True, kw_only=True):
             path=True,
         ),
     ] = None
-    move: Annotated[bool, Param("With --copy-to: move them there.")] = False
     watch: Annotated[bool, Param("Go on with files that come, until Ctrl-C.")] = False
     fail: Annotated[bool, Param("End with exit code 3 where a file is rejected.")] = False
 

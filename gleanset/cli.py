@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -35,6 +35,7 @@ from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines
 from gleanset.work.waiting import WAITING
 
+T = TypeVar("T")
 Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BUG = 1
@@ -173,6 +174,16 @@ def job_options(
     return decorate
 
 
+def gone_option(*names: str, what: str, hint: str) -> Callable[[T], T]:
+    """Refuse options that an earlier version had, and say what to use: `UsageError`."""
+
+    def refuse(_: click.Context, __: click.Parameter, given: bool) -> None:
+        if given:
+            raise UsageError(f"there is no {names[0]} any more: {what}", hint)
+
+    return click.option(*names, is_flag=True, hidden=True, expose_value=False, callback=refuse)
+
+
 def _waiting(silent: bool) -> AbstractContextManager[None]:
     """Name the command on the terminal of whoever looks on, until it shows something."""
     WAITING.silent = silent
@@ -281,17 +292,6 @@ def main(commands: click.Group) -> NoReturn:
         click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
         code = BUG
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def confirmed(question: str) -> bool:
-    """Ask a person; no where the input has ended. Ctrl-C raises `click.Abort`."""
-    WAITING.end()
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort as abort:
-        if _input_ended(abort):
-            return False
-        raise
 
 
 def answered(question: str, *, hidden: bool = False) -> str:

@@ -10,11 +10,9 @@ from tempfile import TemporaryDirectory
 import click
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandJob, Result, confirmed, job_options, workers_option
-from gleanset.errors import DatasetMissing, DoneInPart, UsageError
-from gleanset.html.words import count
+from gleanset.cli import Command, CommandJob, Result, gone_option, job_options, workers_option
+from gleanset.errors import DatasetMissing, DoneInPart
 from gleanset.named_files import few_files, rejections_of, short_name
-from gleanset.places import in_bucket
 from gleanset.request import options_of
 from labeler.export.options import ExportOptions
 from labeler.gallery.request import GalleryRequest
@@ -65,14 +63,14 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
 )
 @job_options(simulate=True, on=True)
 @click.argument("out", required=False, metavar="[OUT|s3://BUCKET/PREFIX]")
-@click.option(
+@gone_option(
     "--move",
-    is_flag=True,
-    help="With --no-split: move your own files, from which pictures were taken in, into class "
-    "folders of OUT. It asks first; --undo takes it back.",
+    "--undo",
+    "-y",
+    "--yes",
+    what="your own files stay where they are",
+    hint="class folders of links take no space: labeler export OUT --no-split --link",
 )
-@click.option("--undo", is_flag=True, help="Bring what --move moved into OUT back to its places.")
-@click.option("-y", "--yes", is_flag=True, help="Move without asking.")
 @workers_option
 @options_of(ExportOptions)
 def export(
@@ -80,7 +78,6 @@ def export(
     request: ExportOptions,
     out: str | None,
     workers: int | None,
-    **moving: bool,
 ) -> Result | None:
     """Write the labelled samples that have a split as other tools read them (docs/export.md).
 
@@ -92,8 +89,6 @@ def export(
     from labeler.duplicates.conflict_files import conflicting_labels
     from labeler.export.to_bucket import export_anywhere, place_for, would_export
 
-    if moving["move"] or moving["undo"]:
-        return _moved(job, request, out, **moving)
     with job.open() as dataset:
         if not request.balances and Balances(dataset.db).settings():
             job.say("labeler: with boxes every picture is there once: the balance is left out")
@@ -111,52 +106,6 @@ def export(
                 done["failed"] = few_files(lines, rejections_of(dataset, "export"))
             raise left_out(len(failed), done)
         return done
-
-
-def _moved(
-    job: CommandJob, request: ExportOptions, out: str | None, *, move: bool, undo: bool, yes: bool
-) -> Result | None:
-    """Move a person's own files into class folders, or back."""
-    from labeler.export.own_files import (
-        carry_out,
-        checked_place,
-        note_places,
-        plan_moves,
-        plan_return,
-        remove_empty,
-    )
-
-    if out is None or in_bucket(out):
-        raise UsageError("your files can only be moved into a folder", "name it: OUT")
-    plain = ExportOptions(no_split=True, licences=request.licences)
-    if (move and undo) or request != (ExportOptions() if undo else plain):
-        raise UsageError(
-            "files that are moved stay as they are, byte for byte",
-            "give --no-split --move and perhaps --licence, or --undo alone",
-        )
-    with job.open() as dataset:
-        place = checked_place(dataset, out)
-        plan = plan_return(dataset, place) if undo else plan_moves(dataset, place, request)
-        if job.simulate:
-            for one in plan.moves:
-                job.show(f"{one.source} -> {one.target}")
-            return plan.result("would_move", len(plan.moves)) if job.as_json else None
-        where = "out of" if undo else "into"
-        question = f"Move {count(len(plan.moves), 'file')} of yours {where} {place}?"
-        if plan.moves and not yes and not confirmed(question):
-            raise UsageError(
-                "nothing was moved", "answer y, give -y, or look first: --simulate shows what"
-            )
-        with dataset.stage("export"):
-            number = sum(1 for _ in carry_out(dataset, plan, job.progress))
-            note_places(dataset, place)
-            if undo:
-                remove_empty(plan)
-        done: Result = plan.result("moved_back" if undo else "moved", number)
-        if plan.left:
-            lines = [f"{short_name(path)}: {why}" for path, why in sorted(plan.left.items())]
-            done["left_files"] = few_files(lines, "--simulate --json")
-        return {"to": str(place)} | done
 
 
 def left_out(pictures: int, result: Result) -> DoneInPart:

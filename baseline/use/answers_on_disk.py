@@ -70,15 +70,15 @@ UNKNOWN = "unknown"
 
 
 class ClassFolders:
-    """Copies files to `root`/<class>, or moves them there; a name that is taken gets digits.
+    """Copies files to `root`/<class>; a name that is taken gets digits.
 
     A picture with faces of several classes goes to each of them, one of which nothing is known to
     the folder of the unknown. What is there already is not written again, so that a run that was
     stopped goes on. `classes` are those of the model.
     """
 
-    def __init__(self, root: Path, classes: Iterable[str], *, move: bool = False) -> None:
-        self.root, self._move = root, move
+    def __init__(self, root: Path, classes: Iterable[str]) -> None:
+        self.root = root
         names = [*classes]
         unknown = UNKNOWN
         while unknown in names:
@@ -88,10 +88,7 @@ class ClassFolders:
         self.counts: Counter[str] = Counter()
 
     def put(self, predicted: Predicted) -> None:
-        """Sort one file that was answered for; one that could not be read stays where it is.
-
-        Raises `DiskFull` or `NotWritable`; the file itself is removed last, where it is moved.
-        """
+        """Copy one file that could be read. Raises `DiskFull` or `NotWritable`."""
         if predicted.rejection is not None:
             return
         source = Path(predicted.path)
@@ -101,8 +98,6 @@ class ClassFolders:
         for label in labels or [self._unknown]:
             _copy(source, self.root / self._folder(label) / source.name)
             self.counts[label] += 1
-        if self._move:
-            source.unlink()
 
     def _folder(self, label: str) -> str:
         if label not in self._folders:  # a gallery may know more classes than the network learnt

@@ -23,7 +23,6 @@ from gleanset.db.rows import (
     values_of,
 )
 from gleanset.errors import UsageError
-from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Image, Measured, Origin
 
@@ -191,11 +190,6 @@ class Images:
             (clean(str(path.resolve() if ".." in path.parts else path.absolute())),),
         )
 
-    def lies_at(self, path: Path) -> bool:
-        """Return whether a picture was found in a file of just that place."""
-        sql = "SELECT count(*) FROM origin WHERE key=? AND source IN ('folder', 'import')"
-        return bool(self._db.number(sql, (printable(path),)))
-
     def _starting(self, start: str) -> list[str]:
         return self._db.column(
             "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2",
@@ -271,16 +265,6 @@ class Images:
     def count_fresh(self) -> int:
         """Return how many images `fresh` would give."""
         return self._db.number(f"SELECT count(*) FROM image i WHERE {_FRESH}")
-
-
-def note_moved(db: Connection, sha256: str, key: str, places: tuple[Path, Path]) -> None:
-    """Note that a file of an image was moved from one place to another; its key stays."""
-    with db.write():
-        db.run(
-            "UPDATE origin SET path=?4 WHERE image=(SELECT id FROM image WHERE sha256=?1) "
-            "AND video IS NULL AND source IN ('folder', 'import') AND (key=?2 OR path=?3)",
-            (sha256, key, *map(printable, places)),
-        )
 
 
 def possible_starts(text: str) -> list[str]:

@@ -79,12 +79,9 @@ def place_of(target: Path) -> Path:
     return place
 
 
-def mark(folder: Path, facts: Mapping[str, Any], *, ours: bool = True) -> None:
-    """Note what is ours and what each file shows, so that a later export may replace it.
-
-    Without `ours` no file is: they are a person's own.
-    """
-    found = (path for path in folder.rglob("*") if path.is_file()) if ours else ()
+def mark(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Note what is ours and what each file shows, so that a later export may replace it."""
+    found = (path for path in folder.rglob("*") if path.is_file())
     files = sorted(path.relative_to(folder).as_posix() for path in found)
     text = json.dumps({"files": files, **facts}, ensure_ascii=False, sort_keys=True)
     write_atomic(folder / MARKER, text.encode())

@@ -26,7 +26,6 @@ from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Reject
 from gleanset.source_table import SourceTables
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
-from labeler.export.own_files import follow_moves
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, not_by_folders, read_labelled
 from labeler.importing.request import SOURCE, ImportRequest
@@ -209,8 +208,6 @@ def _read_back(
         labels = Counter(moves.relabelled.values()) + taken.pop("labels")
         taken["disputed"] += len(moves.disputed)
         result |= {"labels": dict(sorted(labels.items())), **taken}
-    if moves.places:
-        follow_moves(dataset, intake.path, moves.places)
     return result
 
 

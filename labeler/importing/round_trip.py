@@ -23,13 +23,12 @@ class ExportMoves:
     """What a person did: sample to new label, files that are new, and what is only counted.
 
     `disputed` are files that were moved while their samples got yet another label here, with what
-    is said of each; `places` where files lie now, by where an export without splits moved them.
+    is said of each.
     """
 
     relabelled: dict[str, str] = field(default_factory=dict)
     added: list[LabelledPicture] = field(default_factory=list)
     disputed: dict[str, str] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
     tally: Counter[str] = field(
         default_factory=lambda: Counter(unchanged=0, gone=0, other_split=0, unknown=0)
     )
@@ -76,15 +75,11 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     labels = {folder_of(name): str(about["label"]) for name, about in pictures.items()}
     names = _recognised(root, pictures)
     moves = ExportMoves()
-    if marker.get("moved"):
-        moves.places = {before: name for name, before in names.items() if before}
     for name, before in names.items():
         label = _rewritten(root, name, marker, before) or labels.get(
             folder_of(name), folder_of(name)
         )
-        # What lay there before any was moved is not sorted, whatever its folder is called.
-        stays = marker.get("moved") and before is None and dataset.images.lies_at(root / name)
-        if not label or stays:
+        if not label:
             moves.tally["unknown"] += 1
         elif before is None:
             moves.added.append(LabelledPicture(root / name, ((None, label),), original_path=name))

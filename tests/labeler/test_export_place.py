@@ -150,8 +150,7 @@ def test_a_folder_that_appears_while_it_runs_is_kept(tmp_path: Path) -> None:
 
 def test_a_file_that_appears_while_it_runs_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(InputUnusable, match="is a file"), replacing(out) as new:
-        mark(new.folder, {})
+    with pytest.raises(InputUnusable, match="is a file"), replacing(out):
         out.write_text("mine")
     assert out.read_text() == "mine"
 

@@ -36,9 +36,6 @@ CORE = (
     "tests/facecrop/test_search.py::test_a_rejected_face_stays_rejected",
     "tests/facecrop/test_search.py::test_a_lost_original_is_a_rejection_and_the_run_goes_on",
     "tests/labeler/test_export_formats.py::test_texts_have_the_same_line_ends_on_every_system",
-    "tests/labeler/test_own_files.py::test_files_are_moved_and_all_are_brought_back",
-    "tests/labeler/test_own_files.py::test_killed_between_a_file_and_its_row_nothing_is_lost",
-    "tests/labeler/test_own_files.py::test_two_of_one_name_and_strangers_are_never_replaced",
     "tests/webapp/test_compute_process.py",
 )
 """Files, locks, processes, videos, sockets: what differs most from one system to another."""

@@ -91,15 +91,13 @@ def test_pictures_are_copied_to_their_classes_and_stay_where_they_are(
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
 
 
-def test_nothing_is_moved_unless_asked_and_what_is_no_picture_stays(
-    patterns_root: Path, folder: Path, tmp_path: Path
-) -> None:
-    refused = predict(folder, "--move", "-d", patterns_root)
+def test_your_own_files_are_never_moved(patterns_root: Path, folder: Path, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    refused = predict(folder, "--copy-to", tmp_path / "out", "--move", "-d", patterns_root)
     assert isinstance(refused.exception, UsageError)
-    ran = predict(folder, "--copy-to", tmp_path / "out", "--move", "-d", patterns_root)
-    assert ran.exit_code == 0, ran.output
-    assert [path.name for path in folder.iterdir()] == ["broken.png"]
-    assert len([p for p in (tmp_path / "out").rglob("*") if p.is_file()]) == 3
+    assert "there is no --move any more" in str(refused.exception)
+    assert "--copy-to DIR" in refused.exception.mend
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_script_is_told_of_rejections_by_the_exit_code(patterns_root: Path, folder: Path) -> None:
