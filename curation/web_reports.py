@@ -25,13 +25,12 @@ from gleanset.images.decode import decode, size_said
 from gleanset.images.staging import StageBytes
 from gleanset.operations import operation
 from gleanset.places import originals_of, report_store
-from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Region
+from gleanset.records import HAND, REPORT_SOURCE, Box, Face, FaceCrop, Measured, Origin, Region
 
 if TYPE_CHECKING:
     from PIL import Image
 
 STAGE = "web-reports"
-SOURCE = "web"
 PROVENANCE = "web report"
 MARGIN = 0.3
 """Of a face, that is shown around it on every side."""
@@ -61,7 +60,7 @@ def accept_reports(
         cuts = [_taken(dataset, report, originals) for report in reports]
         with dataset.publishing(originals):
             for report, (measured, cut) in zip(reports, cuts, strict=True):
-                origin = Origin(SOURCE, f"report-{report.id}", title=f"report {report.id}")
+                origin = Origin(REPORT_SOURCE, f"report-{report.id}", title=f"report {report.id}")
                 dataset.take_original(originals, measured, origin)
                 dataset.faces.add_by_hand(measured.sha256, cut)
             said_by = VISITOR if unseen else PROVENANCE

@@ -74,6 +74,10 @@ class Origin:
     original_path: str | None = None
 
 
+REPORT_SOURCE = "web"
+"""`Origin.source` of images that users of the page sent with a report."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """What a source yields: a URL worth fetching and the origin it would have.

@@ -145,5 +145,5 @@ def _known_faces(dataset: Dataset, name: str) -> list[str]:
         return []
     keys = SampleTiles(dataset.db).keys_of(SortingQueue(dataset.db).portraits(row))
     samples = filter(None, map(dataset.samples.get, keys))
-    made = map(Thumbnails(dataset).of_sample, samples)
+    made = map(Thumbnails(dataset, with_reports=True).of_sample, samples)
     return [thumbnail.src for thumbnail in made if thumbnail is not None]

@@ -32,7 +32,12 @@ def portraits_of(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]
         return NOTHING
     try:
         with Dataset.open(Path(settings.dataset)) as dataset:
-            samples = [one for one in dataset.samples.in_splits() if one.label in loaded.shown]
+            private = dataset.images.only_reported()
+            samples = [
+                sample
+                for sample in dataset.samples.in_splits()
+                if sample.label in loaded.shown and sample.image not in private
+            ]
             samples.sort(key=partial(_rank, _recognised(loaded.file.parent)))
             faces = {name: _face(dataset, samples, name) for name in loaded.shown}
             drawn = {name: face for name, face in faces.items() if face is not None}

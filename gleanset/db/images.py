@@ -24,7 +24,7 @@ from gleanset.db.rows import (
 )
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of_file
-from gleanset.records import Image, Measured, Origin
+from gleanset.records import REPORT_SOURCE, Image, Measured, Origin
 
 _ONCE = "INSERT OR IGNORE"
 _UNSCANNED = f"state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {SEARCHED_SO})"
@@ -215,6 +215,17 @@ class Images:
                 *(one or other for one, other in zip(known, place, strict=True))
             )
         return origins
+
+    def only_reported(self) -> frozenset[str]:
+        """Return the hashes of images that only users of the page sent: these stay private.
+
+        An image that was also found elsewhere is not among them.
+        """
+        sql = (
+            "SELECT DISTINCT i.sha256 FROM origin r JOIN image i ON i.id=r.image WHERE r.source=?1 "
+            "AND NOT EXISTS(SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>?1)"
+        )
+        return frozenset(self._db.column(sql, (REPORT_SOURCE,)))
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:
         origins: dict[int, list[Origin]] = {row["id"]: [] for row in rows}

@@ -30,16 +30,20 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """Makes the thumbnails of one dataset, of at most `side` pixels a side. None stands for a
-    picture that cannot be shown.
+    """Makes thumbnails of at most `side` pixels a side; None for an image that cannot be shown.
+
+    Pages are passed on, so images that users of the page sent are not shown, except `with_reports`.
     """
 
-    def __init__(self, dataset: Dataset, side: int = SIDE) -> None:
+    def __init__(self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False) -> None:
         self._dataset, self._side = dataset, side
+        self._private = frozenset() if with_reports else dataset.images.only_reported()
         self._made: dict[str, Thumbnail | None] = {}
 
     def of_sample(self, sample: Sample) -> Thumbnail | None:
         """Return the cut of a sample; where there is no crop, it is cut from the original."""
+        if sample.image in self._private:
+            return None
         if sample.key not in self._made:
             crop = self._shrunk(self._dataset.crop_path(sample.key))
             self._made[sample.key] = crop or self._cut(sample)
@@ -47,6 +51,8 @@ class Thumbnails:
 
     def of_image(self, image: ImageRecord) -> Thumbnail | None:
         """Return a whole picture."""
+        if image.sha256 in self._private:
+            return None
         return self._shrunk(self._dataset.image_path(image.sha256, image.format))
 
     def _cut(self, sample: Sample) -> Thumbnail | None:

@@ -40,8 +40,8 @@ class CardFacts:
     """What a card counts. Items may be added some at a time, none is kept.
 
     `snapshot` is what `made_from` told as the export began, `undecided` how many pictures have a
-    sample that nobody has decided on, where an export has boxes. `row` is one of its tables, where
-    these are for `datasets`.
+    sample that nobody has decided on, where an export has boxes, `reports` how many samples from
+    reports are left out. `row` is one of its tables, where these are for `datasets`.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class CardFacts:
         options: ExportOptions,
         snapshot: Mapping[str, object] | None = None,
         undecided: int = 0,
+        reports: int = 0,
     ) -> None:
         self.options, self.snapshot, self.undecided = options, dict(snapshot or {}), undecided
+        self.reports = reports
         self.items = self.pictures = self.copies = self.unknown = self.made = 0
         self.say_where = self.turned = 0
         self.changes: Counter[str] = Counter()
@@ -109,7 +111,12 @@ class CardFacts:
     @property
     def notes(self) -> list[str]:
         """What a person has to know before using the export, as sentences."""
-        return [*_of_metadata(self), *_of_undecided(self), *_of_empty_splits(self)]
+        return [
+            *_of_metadata(self),
+            *_of_undecided(self),
+            *_of_reports(self),
+            *_of_empty_splits(self),
+        ]
 
     @property
     def known_licences(self) -> set[str]:
@@ -151,6 +158,11 @@ def _of_undecided(facts: CardFacts) -> Iterator[str]:
             else "left out, for a detector would learn that nothing is there (--undecided takes it)"
         )
         yield f"{count(number, 'picture')} {has} a face that nobody has decided on: {what}"
+
+
+def _of_reports(facts: CardFacts) -> Iterator[str]:
+    if facts.reports:
+        yield f"{count(facts.reports, 'sample')} from reports left out (--with-reports adds them)"
 
 
 def _of_empty_splits(facts: CardFacts) -> Iterator[str]:

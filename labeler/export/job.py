@@ -19,7 +19,12 @@ from labeler.export.croissant import write_about
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
-from labeler.export.plan import ExportPlan, plan_boxes, plan_export
+from labeler.export.plan import (
+    ExportPlan,
+    count_left_out_reports,
+    plan_boxes,
+    plan_export,
+)
 from labeler.export.rows import class_numbers, table_row, told_of, with_folds, write_licences
 from labeler.export.shards import STAGE, ShardPlaces, none_readable, note_failed, write_shards
 from labeler.export.tree import kept_files, mark, marked, place_of, replacing
@@ -72,7 +77,8 @@ def export(
             for item in planned.items
             if (file := done.get(item.path)) is not None
         ]
-        facts = CardFacts(options, snapshot, planned.undecided)
+        reports = count_left_out_reports(dataset, options)
+        facts = CardFacts(options, snapshot, planned.undecided, reports)
         facts.add(dataset.db, written)
         facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
         if options.form.write is not None:

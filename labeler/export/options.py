@@ -86,6 +86,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             option="--licence",
         ),
     ] = ()
+    with_reports: Annotated[
+        bool, Param("Also export images that users of the page sent with a report.")
+    ] = False
     strip_metadata: Annotated[
         bool, Param("Take place, camera and comments out of whole pictures; no pixel changes.")
     ] = False

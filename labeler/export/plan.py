@@ -61,6 +61,8 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     """
     options = options or ExportOptions()
     chosen = list(_all_in_one(dataset) if options.no_split else dataset.samples.in_splits())
+    private = private_images(dataset, options)
+    chosen = [sample for sample in chosen if sample.image not in private]
     images = images_of(dataset, chosen)
     chosen = [s for s in chosen if may_be_passed_on(images[s.image], options.licences)]
     if not chosen:
@@ -85,7 +87,10 @@ def each_item(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
 
 
 def _keyed(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
+    private = private_images(dataset, options)
     for sample in dataset.samples.in_splits():
+        if sample.image in private:
+            continue
         image = _image(dataset, sample)
         if may_be_passed_on(image, options.licences):
             path = f"{sample.split}/{sample.key}.{_ending(sample, image, options)}"
@@ -100,6 +105,11 @@ def nothing_to_export(dataset: Dataset, options: ExportOptions) -> InputUnusable
         return InputUnusable(
             f"there is nothing to export: {lacking} yet",
             f"see what comes next: gleanset status {dataset.option}",
+        )
+    if not options.licences:
+        return InputUnusable(
+            "nothing to export: users of the page sent all of these images with a report",
+            "export them too: --with-reports",
         )
     return InputUnusable(
         f"no picture has a licence like {' or '.join(options.licences)}",
@@ -131,6 +141,19 @@ def _copy_of(item: ExportItem, number: int, changed: bool, options: ExportOption
         changes = changes_of(way, item.sample, item.image, options, change=True)
     path = f"{stem}{BALANCING}{f'_{number}' if number > 1 else ''}{dot}{ending}"
     return replace(item, path=path, copy=number, changed=changed, way=way, changes=changes)
+
+
+def private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
+    """Return the hashes of images that an export leaves out because users of the page sent them."""
+    return frozenset() if options.with_reports else dataset.images.only_reported()
+
+
+def count_left_out_reports(dataset: Dataset, options: ExportOptions) -> int:
+    """Return how many samples an export leaves out because users of the page sent their image."""
+    if not (private := private_images(dataset, options)):
+        return 0
+    chosen = _all_in_one(dataset) if options.no_split else dataset.samples.in_splits()
+    return sum(sample.image in private for sample in chosen)
 
 
 def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
@@ -270,7 +293,8 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> ExportPlan:
     nobody has decided on is left out, unless it is asked for; one that was rejected gets no box.
     A picture is of the split of its samples; of several splits of that of its first sample.
     """
-    by_image = _by_image(dataset)
+    private = private_images(dataset, options)
+    by_image = {sha256: s for sha256, s in _by_image(dataset).items() if sha256 not in private}
     images = images_of(dataset, (samples[0] for samples in by_image.values()))
     by_image = {
         sha256: samples

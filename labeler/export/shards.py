@@ -34,7 +34,12 @@ from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import PictureMaker, linked
-from labeler.export.plan import each_item, nothing_to_export
+from labeler.export.plan import (
+    count_left_out_reports,
+    each_item,
+    nothing_to_export,
+    private_images,
+)
 from labeler.export.rows import LICENCE, LICENCES, table_row, told_of, write_sheet, write_text
 from labeler.export.tree import mark
 
@@ -311,7 +316,8 @@ def write_shards(
     job = write if place is None else BucketShardWriter(write, place)
     shared = (folder,) if place is None else ()
     pool = replace(dataset.workers(workers, folders=shared), seconds_per_item=SECONDS_PER_SHARD)
-    facts = CardFacts(options, made_from(dataset))
+    reports = count_left_out_reports(dataset, options)
+    facts = CardFacts(options, made_from(dataset), reports=reports)
     shards: list[str] = []
     failed: dict[str, str] = {}
     outcomes = run_over(job, planned_shards(dataset, options, workers), pool)
@@ -367,11 +373,12 @@ def none_readable(failed: Mapping[str, str]) -> InputUnusable:
 
 def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]:
     """Return the classes of an export by name, and whether its split was one into folds."""
+    private = private_images(dataset, options)
     # What a licence leaves out is known of the image alone.
     samples = (
         (item.sample for item in each_item(dataset, options))
         if options.licences
-        else dataset.samples.in_splits()
+        else (one for one in dataset.samples.in_splits() if one.image not in private)
     )
     names, folds = set[str](), False
     for sample in samples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from curation.moments import moments_of
@@ -90,19 +90,26 @@ def choose(dataset: Dataset, wanted: GalleryRequest) -> GalleryChoice:
         for name, told in choice.counts.items()
     }
     most = int(wanted.limit * COPIES_SHARE)
-    return GalleryChoice(_with_copies(dataset, choice.shown, most), counts)
+    private = wanted.private_images(dataset)
+    return GalleryChoice(_with_copies(dataset, choice.shown, most, private), counts)
 
 
-def choose_stacks(dataset: Dataset, *, limit: int) -> GalleryChoice:
+def choose_stacks(dataset: Dataset, wanted: GalleryRequest) -> GalleryChoice:
     """Return what waits, in the stacks of the newest presort, each with its id for a label.
 
     Shares are as those of `choose`. Raises what `stacks_to_show` raises.
     """
+    private = wanted.private_images(dataset)
     waiting = {
-        stack.id: [one for key in stack.waiting if (one := dataset.samples.get(key)) is not None]
+        stack.id: [
+            sample
+            for sample in filter(None, map(dataset.samples.get, stack.waiting))
+            if sample.image not in private
+        ]
         for stack in stacks_to_show(dataset)
     }
-    return _shares_of(dataset, waiting, limit)._replace(stacks=True)
+    shown = {name: samples for name, samples in waiting.items() if samples}
+    return _shares_of(dataset, shown, wanted.limit)._replace(stacks=True)
 
 
 def _shares_of(
@@ -206,13 +213,18 @@ def _share_of(facts: Sequence[GallerySample], share: int) -> list[GallerySample]
 
 
 def _with_copies(
-    dataset: Dataset, shown: Sequence[GallerySample], most: int
+    dataset: Dataset, shown: Sequence[GallerySample], most: int, private: Collection[str]
 ) -> list[GallerySample]:
-    """Return them with some of their copies that were set aside, each behind the one kept."""
+    """Return them with some of their copies that were set aside, each behind the one kept.
+
+    Copies in `private` images are not shown.
+    """
     groups = {one.sample.group for one in shown if one.sample.group is not None}
     aside: dict[str, list[Sample]] = {}
     for sample in dataset.samples.of_groups(groups):
-        if not sample.kept and len(copies := aside.setdefault(str(sample.group), [])) < COPIES:
+        if sample.kept or sample.image in private:
+            continue
+        if len(copies := aside.setdefault(str(sample.group), [])) < COPIES:
             copies.append(sample)
     return list(_behind(shown, aside, most))
 

@@ -66,6 +66,9 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
     stacks: Annotated[
         bool, Param("Show what waits, in the stacks of look-alikes of a presort.")
     ] = False
+    with_reports: Annotated[
+        bool, Param("Also show images that users of the page sent with a report.")
+    ] = False
     limit: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=20_000)],
         Param(
@@ -85,6 +88,10 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
         """Whether labelled samples are meant, and nothing else is asked of them."""
         return (self.hint, self.status, self.detector, self.score) == (None,) * 4
 
+    def private_images(self, dataset: Dataset) -> frozenset[str]:
+        """Return the hashes of images that are not shown because users of the page sent them."""
+        return frozenset() if self.with_reports else dataset.images.only_reported()
+
     def sections(self, dataset: Dataset) -> dict[str, list[Sample]]:
         """Return the samples by what stands above them: their class, else their hint.
 
@@ -92,9 +99,15 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
         """
         status = "labelled" if self.by_label else self.status
         sections: dict[str, list[Sample]] = {}
+        private = self.private_images(dataset)
         for sample in dataset.samples.each(status=status, hint=self.hint):
-            if sample.kept and self._fits(sample):
+            if sample.kept and self._fits(sample) and sample.image not in private:
                 sections.setdefault(_heading(sample), []).append(sample)
+        if not sections and private and self.by_label:
+            raise InputUnusable(
+                "nothing to show: users of the page sent all labelled images with a report",
+                "show them too: --with-reports",
+            )
         if not sections and self.by_label:
             raise InputUnusable(
                 "nothing has a label yet, so there are no classes",

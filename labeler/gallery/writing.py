@@ -38,13 +38,17 @@ SIDE = 96
 
 @dataclass(frozen=True, slots=True)
 class GalleryWritten:
-    """What was written: the page, how many bytes it has with all its sheets, what it shows."""
+    """The page that was written, its bytes with all its sheets, and what it shows.
+
+    `private_images` were sent by users of the page and are not shown.
+    """
 
     page: Path
     bytes: int
     unreadable: int
     content: GalleryContent
     kept: Mapping[str, object]
+    private_images: int = 0
 
     def result(self) -> dict[str, Any]:
         """Return it for the command line."""
@@ -58,7 +62,7 @@ class GalleryWritten:
             "unreadable": self.unreadable,
             "marked": self.content.marked(),
             **self.kept,
-        }
+        } | ({"images_from_reports_left_out": self.private_images} if self.private_images else {})
 
 
 def write_gallery(
@@ -73,10 +77,7 @@ def write_gallery(
     if request.stacks:
         stacks_to_show(dataset)  # where there are none, that is told before anything is measured
     QualityAssessment(dataset, progress=progress).run()
-    if request.stacks:
-        choice = choose_stacks(dataset, limit=request.limit)
-    else:
-        choice = choose(dataset, request)
+    choice = choose_stacks(dataset, request) if request.stacks else choose(dataset, request)
     sheets = list(make_sheets(_files(dataset, choice.shown), SIDE, Processes(), progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
     progress.say(f"laying out the map of {count(len(choice.shown), 'sample')} …")
@@ -84,7 +85,8 @@ def write_gallery(
     write = _write_page if _alone(out) else _write_folder
     refuse_others(out)  # again: it took a while, and somebody may have put a file there
     page, size, kept = write(out, dataset.name, content, sheets)
-    return GalleryWritten(page, size, sizes.count(None), content, kept)
+    private = len(request.private_images(dataset))
+    return GalleryWritten(page, size, sizes.count(None), content, kept, private)
 
 
 def refuse_others(out: Path) -> None:

@@ -1,0 +1,126 @@
+"""Images that users sent with a report leave the dataset only where `--with-reports` is given."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+from drawn_dataset import put_whole
+from model_of_colours import write_model
+from PIL import Image
+from tools_for_tests import run_cli
+from web_requests import Serve, picture_of
+
+from curation.web_reports import accept_reports
+from gleanset import Box, Dataset, Origin
+from gleanset.db.journal import Choice
+from gleanset.db.visitors import Claim, Reports
+from gleanset.errors import InputUnusable
+from gleanset.files.store import sha256_of
+from gleanset.places import report_store
+from gleanset.settings import WebSettings
+from gleanset.work.progress import Progress
+from labeler.export.formats import FORMS
+from labeler.export.job import export
+from labeler.export.options import ExportOptions
+from labeler.export.to_bucket import would_export
+from labeler.gallery.request import GalleryRequest
+from labeler.gallery.writing import write_gallery
+from pipeline.report.page import write_report
+from webapp.npm_parts import are_current
+
+OWN = {"red": "train", "blue": "test"}
+SENT = picture_of("green", (64, 48))
+SENT_KEY = sha256_of(SENT)
+
+
+def send_report(dataset: Dataset, data: bytes, box: Box, name: str) -> None:
+    """Keep a report as the server does, and accept it."""
+    sha256 = sha256_of(data)
+    report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
+    with dataset.db.write():
+        Reports(dataset.db).add(Claim(sha256, "PNG", box, name, "colours"))
+    accept_reports(dataset, {next(Reports(dataset.db).each()).id: None})
+
+
+@pytest.fixture
+def mixed(dataset: Dataset) -> Dataset:
+    """Two images of the owner's, and one that only a report brought, which would look best."""
+    keys = {name: put_whole(dataset, Image.new("RGB", (40, 30), name), name) for name in OWN}
+    dataset.journal.step("Label", [Choice(key, "label", name) for name, key in keys.items()])
+    send_report(dataset, SENT, Box(0, 0, 64, 48), "green")
+    send_report(dataset, SENT, Box(4, 4, 30, 30), "red")
+    splits = {keys[name]: (name, split) for name, split in OWN.items()}
+    reported = (one for one in dataset.samples.each() if one.image == SENT_KEY)
+    splits |= {one.key: (SENT_KEY, "test") for one in reported}
+    dataset.samples.set_splits(splits, "by hand")
+    return dataset
+
+
+def files_with(folder: Path, data: bytes) -> list[str]:
+    """The files that contain these bytes, or the hash of them."""
+    needles = (data, sha256_of(data).encode())
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path.name for path in files if any(part in path.read_bytes() for part in needles)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> None:
+    counts = export(mixed, tmp_path / "out", ExportOptions(format=form), workers=1)
+    assert counts["exported"] == 2
+    assert "2 samples from reports left out (--with-reports adds them)" in counts["notes"]
+    assert files_with(tmp_path / "out", SENT) == []
+    options = ExportOptions(format=form, with_reports=True)
+    assert export(mixed, tmp_path / "all", options, workers=1)["exported"] == 4
+    assert files_with(tmp_path / "all", SENT)
+    assert len(would_export(mixed, tmp_path / "would", ExportOptions(format=form))) == 2
+
+
+def test_exports_without_splits_and_of_reports_alone(mixed: Dataset, tmp_path: Path) -> None:
+    options = ExportOptions(no_split=True)
+    assert export(mixed, tmp_path / "out", options, workers=1)["exported"] == 2
+    own = [one for one in mixed.samples.each() if one.image != SENT_KEY]
+    mixed.journal.step("Reject", [Choice(one.key, "reject") for one in own])
+    for form in ("imagefolder", "webdataset", "coco"):
+        with pytest.raises(InputUnusable) as refused:
+            export(mixed, tmp_path / form, ExportOptions(format=form), workers=1)
+        assert "--with-reports" in refused.value.mend
+
+
+def test_gallery_and_report_of_a_dataset(mixed: Dataset, tmp_path: Path) -> None:
+    shown = write_gallery(mixed, tmp_path / "own", GalleryRequest(), Progress()).result()
+    assert (shown["shown"], shown["images_from_reports_left_out"]) == (2, 1)
+    everything = GalleryRequest(with_reports=True)
+    assert write_gallery(mixed, tmp_path / "all", everything, Progress()).result()["shown"] == 4
+    report = write_report(mixed, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert len({*re.findall(r'src="(data:image/[^"]+)"', report)}) == 2
+    assert "not shown" in report
+
+
+def test_the_page(serve: Serve, mixed: Dataset) -> None:
+    client = serve(web=WebSettings(faces=True))
+    told = client.get("/api/v1/portraits").json()
+    assert sorted(told["faces"]) == ["blue", "red"]
+    example = base64.b64decode(told["example"].partition(",")[2])
+    answer = client.post("/api/v1/predict", files={"files": example})
+    assert answer.json()["pictures"][0]["parts"][0]["answer"] == "blue"
+    assert SENT_KEY not in client.get("/api/v1/card").text
+
+
+@pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py")
+def test_the_page_as_static_files(mixed: Dataset, tmp_path: Path) -> None:
+    with (mixed.root / "dataset.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[web]\nfaces = true\n")
+    model = write_model(tmp_path / "colours.onnx")
+    done = run_cli("webapp.cli", "export", tmp_path / "page", model, "-d", mixed.root)
+    assert done.code == 0, done.stderr
+    portraits = (tmp_path / "page" / "api" / "v1" / "portraits").read_text(encoding="utf-8")
+    assert '"blue"' in portraits
+    assert '"green"' not in portraits
+
+
+def test_an_image_that_was_also_found_elsewhere_is_exported(mixed: Dataset, tmp_path: Path) -> None:
+    mixed.images.add_origin(SENT_KEY, Origin("folder", "/pictures/own.png", title="own.png"))
+    assert export(mixed, tmp_path / "out", ExportOptions(), workers=1)["exported"] == 4
