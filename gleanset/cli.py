@@ -294,6 +294,17 @@ def main(commands: click.Group) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def confirmed(question: str) -> bool:
+    """Ask a person; no where the input has ended. Ctrl-C raises `click.Abort`."""
+    WAITING.end()
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as abort:
+        if _input_ended(abort):
+            return False
+        raise
+
+
 def answered(question: str, *, hidden: bool = False) -> str:
     """Return what a person types; the question is on stderr, as the result alone is for stdout."""
     WAITING.end()
