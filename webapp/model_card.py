@@ -99,8 +99,12 @@ def _figures(figures: SplitFigures) -> Told:
     return {
         "pictures": figures.count,
         "moments": figures.moments,
-        "accuracy": figures.accuracy,
-        "interval": figures.intervals.get("accuracy"),
+        "accuracy": figures.answer_accuracy,
+        "unknown": figures.unknown_answers / figures.count,
+        "accuracy_before_unknown": figures.accuracy,
+        "interval": figures.answers.interval
+        if figures.answers
+        else figures.intervals.get("accuracy"),
         "commonest_class": figures.commonest_class,
         "few": bool(figures.few),
         "classes": [
@@ -111,7 +115,7 @@ def _figures(figures: SplitFigures) -> Told:
                 "recall": score.recall if score.support else None,
                 "pictures": score.support,
             }
-            for score in figures.classes
+            for score in figures.answer_classes
         ],
     }
 

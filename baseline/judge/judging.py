@@ -8,7 +8,13 @@ from pathlib import Path
 
 from baseline.data.runs import run_folder
 from baseline.data.samples import Examples
-from baseline.judge.answers import DecisionRule, rule_scores, save_decision_rule
+from baseline.judge.answers import (
+    UNKNOWN,
+    DecisionRule,
+    decide,
+    rule_scores,
+    save_decision_rule,
+)
 from baseline.judge.calibration import (
     CalibrationError,
     ScoreCalibration,
@@ -18,8 +24,10 @@ from baseline.judge.calibration import (
 )
 from baseline.judge.intervals import effective_moments, group_numbers, several_interval
 from baseline.judge.metrics import (
+    AnswerFigures,
     SampleContext,
     SplitFigures,
+    class_scores,
     classification_metrics,
     mean_log_loss,
     sample_context,
@@ -94,13 +102,36 @@ def fitted_rule(
     return fitted, DecisionRule(fitted.temperature, offsets=offsets)
 
 
+def answer_figures(
+    outputs: Outputs,
+    classes: Sequence[str],
+    rule: DecisionRule,
+    familiarity: Floats | None,
+    groups: Sequence[str],
+) -> AnswerFigures:
+    """Return what users get under a rule, by the `familiarity` of N images and their groups."""
+    answers = decide(outputs.logits, classes, rule, familiarity).classes
+    right = answers == outputs.y
+    return AnswerFigures(
+        int(right.sum()),
+        int((answers == UNKNOWN).sum()),
+        class_scores(outputs.y, answers, classes),
+        several_interval(right, groups),
+    )
+
+
 def split_metrics(
-    outputs: Outputs, classes: Sequence[str], context: SampleContext, rule: DecisionRule
+    outputs: Outputs,
+    classes: Sequence[str],
+    context: SampleContext,
+    rule: DecisionRule,
+    familiarity: Floats | None = None,
 ) -> SplitFigures:
     """Return the figures of one split, their interval, calibration, and those of its parts.
 
-    All is of the answers that are given, by calibrated scores; `uncalibrated` holds log loss and
-    calibration error of the scores as the network gives them. Thresholds play no part.
+    All is by calibrated scores; `uncalibrated` holds log loss and calibration error of the scores
+    as the network gives them. Thresholds count for `answers` alone, that of familiarity where the
+    `familiarity` of the images (N) is known.
     """
     groups, plain = context.groups(outputs.keys), rule.without_thresholds()
     answered = replace(outputs, logits=rule_scores(outputs.logits, classes, plain))
@@ -124,6 +155,7 @@ def split_metrics(
         kinds=subgroup_metrics(answered, context.kinds, context.moments),
         labels=subgroup_metrics(answered, context.givers, context.moments),
         risk=risk_coverage_curve(answers, plain),
+        answers=answer_figures(outputs, classes, rule, familiarity, groups),
     )
 
 

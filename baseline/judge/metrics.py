@@ -19,6 +19,7 @@ from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval, few
 from gleanset.db.journal import label_provenances
 from gleanset.errors import InputUnusable
+from gleanset.html.words import percent
 from gleanset.records import Origin, Sample
 
 TOP = 5
@@ -72,6 +73,21 @@ class SubgroupMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerFigures:
+    """What users get: answers under the whole decision rule, "unknown" among them.
+
+    `right` of the split's images are answered with their class and `unknown` with "unknown", which
+    is never right here. `interval` is the 95 % interval of the share that is right, by group; None
+    for a single group. The precision and recall of `classes` are those of the answers.
+    """
+
+    right: int
+    unknown: int
+    classes: tuple[ClassScore, ...]
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SplitFigures:
     """The figures of one split; those from `moments` on are of a run that was judged as a whole.
 
@@ -82,7 +98,8 @@ class SplitFigures:
     pictures. `intervals` has that of `accuracy` (95 %), where there are several moments. `ece` and
     `bins` are the calibration error, `uncalibrated` has that of the scores as the network gives
     them; `kinds` and `labels` are parts by source and by who gave the label; `risk` are points
-    (coverage, error rate) of answering only the surest.
+    (coverage, error rate) of answering only the surest. All of these are of the classifier, before
+    any answer is "unknown"; `answers` are what users get.
     """
 
     count: int
@@ -104,6 +121,7 @@ class SplitFigures:
     kinds: tuple[SubgroupMetrics, ...] = ()
     labels: tuple[SubgroupMetrics, ...] = ()
     risk: tuple[tuple[float, float], ...] = ()
+    answers: AnswerFigures | None = None
 
     @property
     def right(self) -> int:
@@ -114,6 +132,41 @@ class SplitFigures:
     def interval(self) -> Interval:
         """The interval of accuracy, from 0 to 1 where a single moment tells nothing."""
         return self.intervals.get("accuracy", UNKNOWN)
+
+    @property
+    def right_answers(self) -> int:
+        """How many images are answered with their class; "unknown" is not right."""
+        return self.right if self.answers is None else self.answers.right
+
+    @property
+    def answer_accuracy(self) -> float:
+        """The share of images that are answered with their class."""
+        return self.accuracy if self.answers is None else self.answers.right / self.count
+
+    @property
+    def answer_interval(self) -> Interval:
+        """The 95 % interval of `answer_accuracy`, from 0 to 1 for a single group."""
+        return self.interval if self.answers is None else self.answers.interval or UNKNOWN
+
+    @property
+    def unknown_answers(self) -> int:
+        """How many images are answered "unknown"."""
+        return 0 if self.answers is None else self.answers.unknown
+
+    @property
+    def answer_classes(self) -> tuple[ClassScore, ...]:
+        """Precision and recall of the answers."""
+        return self.classes if self.answers is None else self.answers.classes
+
+    @property
+    def before_unknown(self) -> str:
+        """What the rule for unknown costs, in words; empty where it changes no answer."""
+        if not self.unknown_answers:
+            return ""
+        return (
+            f"{percent(self.unknown_answers / self.count)} answered “unknown” "
+            f"({self.unknown_answers}/{self.count}); {percent(self.accuracy)} before that rule"
+        )
 
     @property
     def few(self) -> str:
@@ -141,19 +194,13 @@ def classification_metrics(
     """
     if not len(y):
         raise empty_split("there is no picture to evaluate on")
-    from sklearn.metrics import (
-        confusion_matrix,
-        precision_recall_fscore_support,
-        top_k_accuracy_score,
-    )
+    from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
     numbers = range(len(classes))
     log_probabilities = log_softmax(logits)
     predicted = log_probabilities.argmax(1)
     confusion = confusion_matrix(y, predicted, labels=numbers)
-    columns = precision_recall_fscore_support(y, predicted, labels=numbers, zero_division=0.0)
-    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
-    scores = tuple(ClassScore(*row) for row in rows)
+    scores = class_scores(y, predicted, classes)
     top = len(classes) > TOP
     return SplitFigures(
         count=len(y),
@@ -168,6 +215,16 @@ def classification_metrics(
         mistakes=mistakes_in(log_probabilities, y, keys, classes)[:worst],
         commonest_class=float(confusion.sum(1).max() / len(y)),
     )
+
+
+def class_scores(y: Indices, predicted: Indices, classes: Sequence[str]) -> tuple[ClassScore, ...]:
+    """Return precision, recall, F1 and support of each class; other numbers are of no class."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    numbers = range(len(classes))
+    columns = precision_recall_fscore_support(y, predicted, labels=numbers, zero_division=0.0)
+    rows = zip(classes, *(column.tolist() for column in columns), strict=True)
+    return tuple(ClassScore(*row) for row in rows)
 
 
 def mean_log_loss(logits: Scores, y: Indices) -> float:

@@ -26,12 +26,15 @@ class Outputs:
     """One split: scores (float32, N x C), classes' numbers (int64, N) and sample keys (N).
 
     `embeddings` (float32, N x D) are those that retrieval is judged by, where there are any.
+    `distances` (N) are how far they are from those of train (`FeatureScale.distances`), where the
+    network has such a scale.
     """
 
     logits: Scores
     y: Indices
     keys: tuple[str, ...]
     embeddings: Scores | None = None
+    distances: Floats | None = None
 
     def __post_init__(self) -> None:
         if not len(self.logits) == len(self.y) == len(self.keys):
@@ -51,8 +54,9 @@ class Outputs:
     def at(self, index: Indices) -> Outputs:
         """Only some of the samples, in this order."""
         vectors = None if self.embeddings is None else self.embeddings[index]
+        distances = None if self.distances is None else self.distances[index]
         keys = tuple(self.keys[i] for i in index)
-        return Outputs(self.logits[index], self.y[index], keys, vectors)
+        return Outputs(self.logits[index], self.y[index], keys, vectors, distances)
 
     def unique(self) -> Outputs:
         """Return each sample once: balancing may have repeated some of train."""
@@ -63,7 +67,7 @@ class Outputs:
 def save_outputs(
     folder: Path, splits: Mapping[str, Outputs], *, scratch: Path | None = None
 ) -> None:
-    """Write scores, classes and keys (not the embeddings). Raises NotWritable or DiskFull."""
+    """Write all but the embeddings. Raises NotWritable or DiskFull."""
     values: dict[str, np.ndarray] = {}
     for split, told in splits.items():
         values |= {
@@ -71,6 +75,8 @@ def save_outputs(
             f"{split}.y": told.y,
             f"{split}.keys": np.array(told.keys, dtype=np.str_),
         }
+        if told.distances is not None:
+            values[f"{split}.distances"] = told.distances
     buffer = io.BytesIO()
     np.savez(buffer, **values)  # type: ignore[arg-type]
     write_atomic(folder / FILE, buffer.getvalue(), scratch=scratch)
@@ -91,6 +97,7 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
                     values[f"{split}.logits"].astype(np.float32, copy=False),
                     values[f"{split}.y"].astype(np.int64, copy=False),
                     tuple(map(str, values[f"{split}.keys"])),
+                    distances=values.get(f"{split}.distances"),
                 )
                 for split in splits
             }

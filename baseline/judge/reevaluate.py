@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baseline.data.copy_search import copy_search
 from baseline.data.runs import TRAINED_ON, finished_run
 from baseline.data.samples import Examples, find_examples
-from baseline.judge.answers import ChosenThresholds, load_decision_rule, save_decision_rule
+from baseline.judge.answers import (
+    ChosenThresholds,
+    DecisionRule,
+    load_decision_rule,
+    save_decision_rule,
+)
 from baseline.judge.familiarity import load_feature_scale
 from baseline.judge.intervals import group_numbers
-from baseline.judge.judging import TEST, split_metrics, straddle_warning
+from baseline.judge.judging import TEST, answer_figures, split_metrics, straddle_warning
 from baseline.judge.metrics import SplitFigures, empty_split, sample_context
-from baseline.judge.outputs import Outputs, load_outputs, save_outputs
+from baseline.judge.outputs import Floats, Outputs, load_outputs, save_outputs
+from baseline.judge.run_figures import read_metrics, write_metrics
 from baseline.judge.thresholds import RuleRequest, SplitAnswers, choose_rule
-from baseline.train.inference import outputs_familiarity, split_outputs
+from baseline.train.inference import outputs_familiarity, split_outputs, with_distances
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.storage import load_model
 from baseline.train.trained_net import GalleryHead
@@ -25,6 +31,7 @@ from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
+from gleanset.records import SPLITS
 from gleanset.work.progress import Progress
 
 
@@ -63,28 +70,57 @@ def reevaluate(
     looks = None
     if split == TEST:
         looks = SplitEvaluations(dataset.db).add(run, split, outputs[split].keys, "evaluate")
+    scale = load_feature_scale(folder)
+    outputs = {name: with_distances(part, scale) for name, part in outputs.items()}
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
     samples = [sample for part in wanted for sample in examples.splits[part]]
     context = sample_context(dataset, samples, examples.moments)
     chosen = ChosenThresholds()
+    classes = examples.classes
     if request and request.any:
-        val, scale = outputs.get("val", outputs[split]), load_feature_scale(folder)
-        knows = gallery or scale is not None
-        familiarity = outputs_familiarity(val, examples.classes, rule, scale) if knows else None
+        val = outputs.get("val", outputs[split])
         moments = group_numbers(context.groups(val.keys))
-        rule = choose_rule(SplitAnswers(val, examples.classes, moments, familiarity), request, rule)
+        familiarity = _familiarity(val, classes, rule, gallery)
+        answers = SplitAnswers(val, classes, moments, familiarity)
+        rule = choose_rule(answers, request, rule)
         chosen = rule.chosen
         save_decision_rule(folder, rule)
+        _update_answers(dataset, folder, rule, gallery)
+    judged = outputs[split]
+    familiarity = _familiarity(judged, classes, rule, gallery)
     return Reevaluation(
         run,
         split,
-        split_metrics(outputs[split], examples.classes, context, rule),
+        split_metrics(judged, classes, context, rule, familiarity),
         chosen,
         copy_search(dataset, examples, split),
         looks,
         straddle_warning(examples, split),
     )
+
+
+def _familiarity(
+    outputs: Outputs, classes: Sequence[str], rule: DecisionRule, gallery: bool
+) -> Floats | None:
+    """Return the familiarity of N images; None for a run that kept nothing to compute it."""
+    known = gallery or outputs.distances is not None
+    return outputs_familiarity(outputs, classes, rule, None) if known else None
+
+
+def _update_answers(dataset: Dataset, folder: Path, rule: DecisionRule, gallery: bool) -> None:
+    """Write the figures of the answers under a new rule, by which the report and the card go."""
+    metrics, outputs = read_metrics(folder), load_outputs(folder)
+    splits = metrics.splits
+    for split, figures in metrics.splits.items():
+        if (part := outputs.get(split)) is not None:
+            moments = moments_of(dataset.db, part.keys)
+            groups = [moments[key] for key in part.keys]
+            familiarity = _familiarity(part, metrics.classes, rule, gallery)
+            answers = answer_figures(part, metrics.classes, rule, familiarity, groups)
+            splits[split] = replace(figures, answers=answers)
+    train, val, test = (splits.get(split) for split in SPLITS)
+    write_metrics(folder, replace(metrics, train=train, val=val, test=test))
 
 
 def _answers_now(

@@ -77,10 +77,13 @@ def right_words(split: str, figures: SplitFigures, copies: Mapping[str, Any] | N
 
     `copies` is the `copy_search` of the split.
     """
-    of = f"{100 * figures.accuracy:.1f} % of {count(figures.count, 'picture')} of {split}"
+    share = 100 * figures.answer_accuracy
+    of = f"{share:.1f} % of {count(figures.count, 'picture')} of {split}"
     lines = {"right": f"{of}, {KNOWN.get(split) or unlearnt_words(copies)}"}
+    if words := figures.before_unknown:
+        lines["rule for unknown"] = words
     if figures.intervals:
-        low, high = figures.interval
+        low, high = figures.answer_interval
         by = f", by {count(figures.moments, 'moment')}" if figures.moments else ""
         lines["interval"] = f"{100 * low:.1f} to {100 * high:.1f} % (95 %){by}"
     commonest = 100 * figures.commonest_class
@@ -137,7 +140,9 @@ def judged_words(judged: Reevaluation) -> Words:
         lines["classwise ECE"] = f"{classwise.ece:.3f}{warning}"
     if judged.looks is not None:
         lines["looked at before"] = count(judged.looks.times, "time")
-    lines["classes"] = {score.name: _of_class(score, judged.split) for score in figures.classes}
+    lines["classes"] = {
+        score.name: _of_class(score, judged.split) for score in figures.answer_classes
+    }
     return lines
 
 

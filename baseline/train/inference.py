@@ -9,6 +9,7 @@ and loaded, or moved to another machine, is judged alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,16 +50,23 @@ def scale_of(train: Outputs) -> FeatureScale:
 def outputs_familiarity(
     outputs: Outputs, classes: Sequence[str], rule: DecisionRule, scale: FeatureScale | None
 ) -> Floats:
-    """Return the familiarity of pictures; without a `scale` the network is one of known pictures.
+    """Return the familiarity of N images, as `baseline.use.model` has it.
 
-    It is what `baseline.use.model` tells of the same pictures.
+    Without distances and without a `scale` to compute them, the network is a gallery.
     """
-    if scale is None:
+    distances = with_distances(outputs, scale).distances
+    if distances is None:
         likeness: Floats = outputs.logits.max(1).astype(np.float64) / SCALE
         return likeness
+    return familiarity_of(rule_scores(outputs.logits, classes, rule), distances)
+
+
+def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
+    """Return outputs with the distances of their embeddings; as they are without a scale."""
+    if scale is None or outputs.distances is not None:
+        return outputs
     assert outputs.embeddings is not None, "a network's outputs have embeddings"
-    scores = rule_scores(outputs.logits, classes, rule)
-    return familiarity_of(scores, scale.distances(outputs.embeddings))
+    return replace(outputs, distances=scale.distances(outputs.embeddings))
 
 
 def feature_outputs(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from baseline.data.augment_sheet import write_sheet
@@ -24,18 +25,31 @@ from baseline.data.runs import (
     run_folder,
 )
 from baseline.data.samples import find_examples, prior_shift
-from baseline.judge.answers import BLIND, load_decision_rule, save_decision_rule
+from baseline.judge.answers import BLIND, DecisionRule, load_decision_rule, save_decision_rule
 from baseline.judge.curve import save_curve
-from baseline.judge.familiarity import save_feature_scale
-from baseline.judge.judging import TEST, JudgedRun, judge_run, reuse_warning, straddle_warning
+from baseline.judge.familiarity import FeatureScale, save_feature_scale
+from baseline.judge.judging import (
+    TEST,
+    JudgedRun,
+    answer_figures,
+    judge_run,
+    reuse_warning,
+    straddle_warning,
+)
 from baseline.judge.metrics import SplitFigures
+from baseline.judge.outputs import Outputs
 from baseline.judge.report.page import write_report
 from baseline.judge.run_figures import PresetChoice, RunFigures, save_layers, write_metrics
 from baseline.settings import AUTO, Settings, load_preset
 from baseline.train.auto_candidates import seconds_of
 from baseline.train.auto_choice import choose_preset
 from baseline.train.callbacks import TrainingResult
-from baseline.train.inference import scale_of, split_outputs
+from baseline.train.inference import (
+    outputs_familiarity,
+    scale_of,
+    split_outputs,
+    with_distances,
+)
 from baseline.train.learning_curve import curve_trainings, measure_curve
 from baseline.train.methods.registry import fit_method, need_for
 from baseline.train.methods.training_data import TrainingData
@@ -158,12 +172,15 @@ def _train_and_judge(
         trained = fit_method(data, data.settings, logger)
     _save_net(data, trained.net, folder, scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
-    if not isinstance(trained.net.head, GalleryHead):
-        save_feature_scale(folder, scale_of(outputs["train"]), scratch=scratch)
+    scale = None if isinstance(trained.net.head, GalleryHead) else scale_of(outputs["train"])
+    if scale is not None:
+        save_feature_scale(folder, scale, scratch=scratch)
+        outputs = {split: with_distances(part, scale) for split, part in outputs.items()}
     shift = prior_shift(data.examples, data.settings)
     judged = judge_run(data.dataset, run_id, data.examples, outputs, shift, scratch)
     rule = with_unknown_rule(data, trained, outputs, load_decision_rule(folder))
     save_decision_rule(folder, rule, scratch=scratch)
+    judged = _with_answers(judged, data, scale, outputs, rule)
     _warn(judged, say)
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())
@@ -200,6 +217,24 @@ def _train_and_judge(
     noted = {name: number for name, number in also.items() if number}
     unknown = rule.chosen.unfamiliar.describe() if rule.chosen.unfamiliar else BLIND
     return told | summary | {"unknown": unknown, "copies": copies} | noted
+
+
+def _with_answers(
+    judged: JudgedRun,
+    data: TrainingData,
+    scale: FeatureScale | None,
+    outputs: Mapping[str, Outputs],
+    rule: DecisionRule,
+) -> JudgedRun:
+    """Return the figures with those of the answers under the rule that users get."""
+    splits = {}
+    for split, figures in judged.splits.items():
+        part = outputs[split].unique()
+        groups = [data.examples.moments[key] for key in part.keys]
+        familiarity = outputs_familiarity(part, data.classes, rule, scale)
+        answers = answer_figures(part, data.classes, rule, familiarity, groups)
+        splits[split] = replace(figures, answers=answers)
+    return replace(judged, splits=splits)
 
 
 def _save_net(data: TrainingData, net: TrainedNet, folder: Path, scratch: Path) -> None:
@@ -242,12 +277,15 @@ def _split_summary(figures: SplitFigures | None) -> dict[str, object] | None:
     """Return the few figures of a split that fit on a line, with the 95 % interval of accuracy."""
     if figures is None:
         return None
-    low, high = figures.intervals.get("accuracy", (None, None))
+    answers = figures.answers
+    low, high = (answers and answers.interval) or (None, None)
     return {
         "count": figures.count,
-        "accuracy": figures.accuracy,
+        "accuracy": figures.answer_accuracy,
         "at_least": low,
         "at_most": high,
+        "unknown": figures.unknown_answers / figures.count,
+        "accuracy_before_unknown": figures.accuracy,
         "log_loss": figures.log_loss,
         "macro_f1": figures.macro_f1,
         "commonest_class": figures.commonest_class,

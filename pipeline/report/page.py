@@ -134,10 +134,10 @@ def _summary(
 
 def _verdict(run: TrainingSection) -> str:
     assert run.test is not None
-    judged, interval = run.test.figures, run.test.figures.interval
+    judged, interval = run.test.figures, run.test.figures.answer_interval
     return (
-        f"a network trained with the preset “{run.preset}” gets {percent(judged.accuracy)} of the "
-        f"{count(judged.count, 'test picture')} right "
+        f"a network trained with the preset “{run.preset}” gets "
+        f"{percent(judged.answer_accuracy)} of the {count(judged.count, 'test picture')} right "
         f"({percent(0.95)} interval {percent(interval.low)} to {percent(interval.high)})"
     )
 
@@ -159,8 +159,8 @@ def _tiles(
     yield FigureTile(number(sorted_.labelled), "labelled", f"in {classes_}")
     if run and run.test:
         judged = run.test.figures
-        of = f"{number(judged.right)} of {count(judged.count, 'picture')}"
-        yield FigureTile(percent(judged.accuracy), "right on test", of)
+        of = f"{number(judged.right_answers)} of {count(judged.count, 'picture')}"
+        yield FigureTile(percent(judged.answer_accuracy), "right on test", of)
 
 
 def _tile(value: int, noun: str, note: str) -> FigureTile:

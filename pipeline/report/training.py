@@ -63,7 +63,7 @@ def _facts(metrics: RunFigures) -> Iterator[tuple[str, str]]:
     if metrics.device:
         yield "computed on", f"{metrics.device}, {metrics.precision or 'fp32'}"
     if metrics.val:
-        yield "validation accuracy", percent(metrics.val.accuracy)
+        yield "validation accuracy", percent(metrics.val.answer_accuracy)
         yield "validation log loss", figure(metrics.val.log_loss)
 
 

@@ -344,7 +344,7 @@ def test_test_was_judged_once_only_where_that_is_recorded(trained: Dataset) -> N
     assert "once" not in words(report(trained), "test")
     peeks = SplitEvaluations(trained.db)
     peeks.add("run-1", "test", ["a"], "train")
-    assert "was judged on them once and recognised" in words(report(trained), "test")
+    assert "was judged on them once and answered" in words(report(trained), "test")
     peeks.add("run-2", "test", ["a"], "train")
     assert "looked at 2 times so far, by 2 runs" in words(report(trained), "test")
 

@@ -129,9 +129,9 @@ def main_section(
     chosen: ChosenThresholds | None = None,
 ) -> MainSection:
     """Return the section of a split; the dot among its risks is what was `chosen` on val."""
-    interval, base = figures.interval, figures.commonest_class
+    interval, base = figures.answer_interval, figures.commonest_class
     words = (
-        f"{percent(figures.accuracy)} right, 95 % interval {percent(interval.low)} to "
+        f"{percent(figures.answer_accuracy)} right, 95 % interval {percent(interval.low)} to "
         f"{percent(interval.high)}; commonest class {percent(base)}"
     )
     plain, unknown = figures.uncalibrated, chosen and chosen.unknown
@@ -139,7 +139,7 @@ def main_section(
     return MainSection(
         name=name,
         figures=figures,
-        bar=interval_bar(figures.accuracy, *interval, base, words),
+        bar=interval_bar(figures.answer_accuracy, *interval, base, words),
         mistakes=[
             JudgedPicture(
                 _picture_of(dataset, thumbnails, slip.key),
@@ -188,11 +188,13 @@ def _summary(metrics: RunFigures, main: MainSection | None) -> str:
     start = f"Preset “{preset}”, {count(len(metrics.classes), 'class', 'classes')}"
     if main is None:
         return f"{start}: there was no picture to judge it on."
-    low, high = main.figures.interval
+    low, high = main.figures.answer_interval
+    unknown = f" {main.figures.before_unknown}." if main.figures.before_unknown else ""
+    of = f"{count(main.figures.count, 'picture')} of {main.name}"
     return (
-        f"{start}: {percent(main.figures.accuracy)} of {count(main.figures.count, 'picture')} of "
-        f"{main.name} right, 95 % interval {percent(low)} to {percent(high)}; always naming the "
-        f"commonest class gets {percent(main.figures.commonest_class)}."
+        f"{start}: {percent(main.figures.answer_accuracy)} of {of} right, 95 % interval "
+        f"{percent(low)} to {percent(high)}; always naming the commonest class gets "
+        f"{percent(main.figures.commonest_class)}.{unknown}"
     )
 
 

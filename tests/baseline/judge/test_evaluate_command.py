@@ -10,14 +10,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from judged_runs import fill, write_figures
 from tools_for_tests import run_here
 
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.answers import DecisionRule, load_decision_rule, save_decision_rule
+from baseline.judge.answers import (
+    UNKNOWN,
+    DecisionRule,
+    decide,
+    load_decision_rule,
+    rule_scores,
+    save_decision_rule,
+)
 from baseline.judge.familiarity import save_feature_scale
 from baseline.judge.judging import judge_run
+from baseline.judge.metrics import SplitFigures
+from baseline.judge.outputs import load_outputs, softmax
+from baseline.judge.run_figures import read_metrics
+from baseline.judge.words import right_words
 from baseline.settings import load_preset
 from baseline.train.inference import network_outputs, scale_of
 from baseline.train.methods.registry import fit_method
@@ -159,6 +172,31 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     (folder / "familiarity.json").unlink()
     code, _, err = baseline("evaluate", "--unknown-rate", "5%")
     assert (code, "does not keep what its features are like" in err) == (3, True)
+
+
+def test_accuracy_is_that_of_the_answers_that_users_get(
+    trained: Dataset, baseline: Baseline
+) -> None:
+    folder = trained.root / "runs" / "one"
+    outputs = load_outputs(folder)["test"]
+    plain = load_decision_rule(folder)
+    confidences = softmax(rule_scores(outputs.logits, CLASSES, plain)).max(1)
+    rule = plain.but(unknown_below=float(np.median(confidences)))
+    save_decision_rule(folder, rule)
+    answers = decide(outputs.logits, CLASSES, rule).classes
+    right, unknown = int((answers == outputs.y).sum()), int((answers == UNKNOWN).sum())
+    assert 0 < unknown < len(outputs)
+    _, told, _ = baseline("evaluate", "one")
+    figures = msgspec.convert(told["test"], SplitFigures)
+    assert (figures.right_answers, figures.unknown_answers) == (right, unknown)
+    assert figures.answer_accuracy == right / len(outputs) < figures.accuracy
+    words = right_words("test", figures, None)
+    assert words["right"].startswith(f"{100 * right / len(outputs):.1f} %")
+    assert f"({unknown}/{len(outputs)})" in words["rule for unknown"]
+    # The report and the card read what a later choice of the rule leaves.
+    baseline("evaluate", "--forget")
+    kept = read_metrics(folder).splits["test"]
+    assert (kept.unknown_answers, kept.answer_accuracy) == (0, kept.accuracy)
 
 
 def test_a_run_that_can_no_longer_answer_unknown_says_so(

@@ -42,8 +42,10 @@ function strange({ tells_strangers: tells, strangers, detector }) {
     }
   }
   if (strangers?.strangers) {
-    told.push(paragraph(words("Of {rejected} pictures that a person had rejected, {unknown} are unknown.",
-      { rejected: strangers.strangers, unknown: strangers.strangers_unknown })));
+    told.push(paragraph(words("Of {rejected} pictures of anything else, {named} get one of its names by mistake.",
+      { rejected: strangers.strangers, named: percent(1 - strangers.strangers_unknown / strangers.strangers) })));
+  } else if (strangers) {
+    told.push(paragraph(words("How many pictures of anything else get one of its names was not measured: nothing was rejected in its dataset.")));
   }
   return told;
 }
@@ -53,6 +55,10 @@ function measured(card) {
   if (!found) return [paragraph(words("Not known here: this is an exported file, or its run was not judged.")), ...strange(card)];
   const [low, high] = (found.interval ?? [null, null]).map(figure);
   const told = [paragraph(words("{accuracy} of {pictures} pictures right.", { ...found, accuracy: figure(found.accuracy) }))];
+  if (found.unknown) {
+    told.push(paragraph(words("{unknown} were answered “unknown”, which counts as not right; without that rule {before} are right.",
+      { unknown: figure(found.unknown), before: figure(found.accuracy_before_unknown) })));
+  }
   if (found.interval) {
     told.push(paragraph(words("With other pictures of the same kind probably {low} to {high} (95 % interval).", { low, high })));
   }
