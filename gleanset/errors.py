@@ -102,6 +102,14 @@ class Unreachable(SiteError):
     """The site does not answer at all."""
 
 
+class Incomplete(SiteError):
+    """A search whose end was not seen: there are results that were not listed."""
+
+    def __init__(self, what: str, mend: str = "", result: dict[str, Any] | None = None) -> None:
+        super().__init__(what, mend)
+        self.result = result
+
+
 class NeedsLogin(GleansetError):
     """A key or login is missing or was refused."""
 

@@ -11,7 +11,7 @@ import click
 
 from gleanset.cli import Command, CommandJob, Result, answered, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.errors import DatasetMissing, SiteError, UsageError
+from gleanset.errors import DatasetMissing, Incomplete, SiteError, UsageError
 from gleanset.request import options_of
 from gleanset.settings import HERE
 from harvest.frames_request import FramesRequest
@@ -57,11 +57,16 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
 
     with _existing(job) as known:
         view = Preview(known, job.show, job.say)
-        result = request.preview(view, job.root, known)
+        try:
+            result = request.preview(view, job.root, known)
+        except Incomplete as error:
+            if not job.as_json:
+                error.result = None  # its lines are shown
+            raise
     if job.as_json:
         return result
-    for name, error in view.errors.items():
-        job.say(f"{name}: {error}")
+    for name, refusal in view.errors.items():
+        job.say(f"{name}: {refusal}")
     return None
 
 

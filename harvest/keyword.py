@@ -9,7 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.errors import GleansetError, MissingComponent, NeedsLogin, RateLimited, UsageError
+from gleanset.errors import (
+    GleansetError,
+    Incomplete,
+    MissingComponent,
+    NeedsLogin,
+    RateLimited,
+    UsageError,
+)
 from harvest.downloads import Downloader, DownloadRun
 from harvest.importer import Importer, counts
 from harvest.lists import checked_file, read_lines
@@ -108,23 +115,35 @@ class RunStats:
         self.by_keyword: dict[str, RunCounts] = {}
         self.by_source: dict[str, RunCounts] = {}
         self._errors: dict[str, GleansetError] = {}
+        self._ended_early: list[tuple[str, str, GleansetError]] = []
 
     def add(
-        self, keyword: str, source: str, importer: Importer, error: GleansetError | None
+        self,
+        keyword: str,
+        source: str,
+        importer: Importer,
+        error: GleansetError | None,
+        is_short: bool,
     ) -> None:
-        """Note what one source gave for one keyword, and the error that ended it."""
+        """Note what one source gave for one keyword, and the error that ended it.
+
+        `is_short`: the keyword has fewer images than were asked for.
+        """
         mine = self.by_source.setdefault(source, RunCounts())
         word = self.by_keyword.setdefault(keyword, RunCounts())
         for one in (self.total, mine, word):
             one.add(importer, error)
         if error is not None:
             self._errors.setdefault(source, error)
+            if is_short:
+                self._ended_early.append((keyword, source, error))
 
     def result(self) -> dict[str, object]:
         """Return the numbers of the run.
 
-        When every source refused and nothing at all was had, the first one's error is
-        raised: a refusal is never an empty result.
+        When every source refused and nothing at all was had, the first one's error is raised: a
+        refusal is never an empty result. Where a keyword lacks images and the end of a list was
+        not seen, `Incomplete` is raised with the numbers.
         """
         had = any(self.total.tally.values())
         if self._errors and not had and len(self._errors) == len(self.by_source):
@@ -135,7 +154,19 @@ class RunStats:
         for name, by in (("keywords", self.by_keyword), ("sources", self.by_source)):
             if len(by) > 1 or self._errors:
                 result[name] = {key: one.result() for key, one in by.items()}
+        raise_incomplete(self._ended_early, result)
         return result
+
+
+def raise_incomplete(
+    ended_early: Sequence[tuple[str, str, GleansetError]], result: dict[str, object]
+) -> None:
+    """Raise `Incomplete` with a result where searches (keyword, source, error) ended early."""
+    if ended_early:
+        keyword, source, error = ended_early[0]
+        more = f", and {len(ended_early) - 1} more searches" if len(ended_early) > 1 else ""
+        what = f"search incomplete: {source} {keyword!r}{more}: {error.what}"
+        raise Incomplete(what, error.mend, result)
 
 
 class KeywordRun:
@@ -174,15 +205,15 @@ class KeywordRun:
                 queue.progress,
             )
         for worker in workers:
-            self._count(search.keyword, worker)
+            self._count(search.keyword, worker, len(images) < self._limit)
 
-    def _count(self, keyword: str, worker: SourceWorker[Importer]) -> None:
+    def _count(self, keyword: str, worker: SourceWorker[Importer], is_short: bool) -> None:
         name = worker.source.name
         error = worker.results.error or self._given_up.get(name)
         if isinstance(error, FINAL_REFUSALS):
             self._given_up[name] = error
         worker.places.finish()
-        self.stats.add(keyword, name, worker.places, error)
+        self.stats.add(keyword, name, worker.places, error, is_short)
 
 
 def harvest_searches(
@@ -197,7 +228,8 @@ def harvest_searches(
 
     Each source brings its equal share; one that a source cannot fill passes to the others.
     The account of each source says whether it refused; when all did and nothing at all was
-    had, the first refusal is raised: it is never an empty result.
+    had, the first refusal is raised: it is never an empty result. Raises `Incomplete`, with the
+    counts, where a keyword got less because the end of a list was not seen.
     """
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from queue import SimpleQueue
@@ -24,13 +24,18 @@ _MOST_READY = 500
 
 
 class SourceResults:
-    """What a source finds for one query, and the error with which it refused."""
+    """What a source finds for one query.
+
+    `error` is why the end of its list was not seen, `skipped` counts what it lists and does not
+    give: hidden, filtered, unreadable.
+    """
 
     def __init__(self, source: Source, query: Query, client: Client) -> None:
         self._source = source
         self._query = query
         self._client = client
         self.error: GleansetError | None = None
+        self.skipped: Counter[str] = Counter()
 
     def search(self) -> Generator[Candidate, None, None]:
         """Yield the candidates in the source's order, until it ends or refuses."""
@@ -38,7 +43,7 @@ class SourceResults:
         name = self._source.name
         try:
             with answerable("sources", name):
-                for offer in self._source.candidates(self._query, self._client):
+                for offer in self._source.candidates(self._query, self._client, self.skipped):
                     # Another type than a record promises would be met far from its source.
                     candidate = msgspec.convert(msgspec.to_builtins(offer), Candidate)
                     if candidate.origin.source != name:

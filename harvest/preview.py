@@ -22,7 +22,7 @@ from harvest.downloads import CandidateQueue, IterableFeed
 from harvest.folder import PictureOptions, walk
 from harvest.http import Client
 from harvest.importer import Seen, seen_by
-from harvest.keyword import FINAL_REFUSALS, Search
+from harvest.keyword import FINAL_REFUSALS, Search, raise_incomplete
 from harvest.lists import PLAIN, Columns
 from harvest.prefetch import candidates_as_they_come, closing_searches
 from harvest.selection import Selection
@@ -85,13 +85,21 @@ def preview_searches(
     Raises the first refusal when every source refused and nothing at all was found.
     """
     errors = preview.errors
+    skipped: Counter[str] = Counter()
+    ended_early: list[tuple[str, str, GleansetError]] = []
     for search in asked:
-        _preview_search(preview, search, client, limit, selection)
+        workers, is_short = _preview_search(preview, search, client, limit, selection)
+        for worker in workers:
+            skipped.update(worker.results.skipped)
+            if (error := worker.results.error) and is_short:
+                ended_early.append((search.keyword, worker.source.name, error))
     names = dict.fromkeys(source.name for search in asked for source, _ in search.asked)
     if errors and not preview.new + preview.known and errors.keys() == names.keys():
         raise next(iter(errors.values()))
     told = {name: {"status": str(errors.get(name, "ok"))} for name in names}
-    return preview.result() | ({"sources": told} if errors else {})
+    result = preview.result(skipped) | ({"sources": told} if errors else {})
+    raise_incomplete(ended_early, result)
+    return result
 
 
 class PreviewedPlaces:
@@ -127,7 +135,8 @@ class PreviewedPlaces:
 
 def _preview_search(
     preview: Preview, search: Search, client: Client, limit: int, selection: Selection
-) -> None:
+) -> tuple[list[SourceWorker[PreviewedPlaces]], bool]:
+    """Return the workers, and whether they found less than the limit."""
     common: set[str] = set()
     wakes: SimpleQueue[None] = SimpleQueue()
     # As in a run: who refused for good is not asked for the next keyword.
@@ -153,6 +162,7 @@ def _preview_search(
             queue.places(candidate).take(candidate)
             queue.settled(candidate)
     preview.errors |= {w.source.name: error for w in workers if (error := w.results.error)}
+    return workers, len(common) < limit
 
 
 def preview_urls(

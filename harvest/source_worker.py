@@ -129,7 +129,6 @@ class SourceWorker(Generic[Places]):
         self.results = SourceResults(*asked, client)
         self.brought = ImagesFound(images)
         self.places = places(self.brought)
-        self._filtered = 0
         search = self.results.search()
         self._prefetch = Prefetch(search, selection.among(search, self._leave_out), wake)
         self._queue = CandidateQueue(self._prefetch, self.places, self.brought, limit=0)
@@ -164,12 +163,11 @@ class SourceWorker(Generic[Places]):
     def close(self) -> None:
         """End the search: a source may hold a browser open."""
         self._prefetch.close()
-        # Counted in the source's thread, so it joins the others only now.
-        if self._filtered:
-            self.places.tally["filtered"] = self._filtered
+        # Counted in the source's thread, so they join the others only now.
+        self.places.tally.update(self.results.skipped)
 
     def _leave_out(self) -> None:
-        self._filtered += 1
+        self.results.skipped["filtered"] += 1
 
 
 class SharedQueue(FairShare[Candidate], Generic[Places]):

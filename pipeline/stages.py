@@ -15,7 +15,7 @@ from baseline.settings import check_preset
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.db.connection import CATALOGUE
-from gleanset.errors import GleansetError, RecipeError, UsageError
+from gleanset.errors import GleansetError, Incomplete, RecipeError, UsageError
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress
 from labeler.acceptance import apply_hints, plan_hints
@@ -205,9 +205,10 @@ def run_recipe(
 ) -> Result:
     """Carry out all stages on the dataset at `root`, which is made when it is not there.
 
-    The result maps each stage to its own. With `start` what comes before that stage is left
-    out, and there must be a dataset. With `simulate` the stages are only checked and named. Heavy
-    work runs `on` that place, whatever recipe and dataset say.
+    The result maps each stage to its own. With `start` what comes before that stage is left out,
+    and there must be a dataset. After an incomplete search the other stages are carried out all
+    the same; then `Incomplete` is raised with the results. With `simulate` the stages are only
+    checked and named. Heavy work runs `on` that place, whatever recipe and dataset say.
     """
     todo = stages.checked(root, start)
     if simulate:
@@ -220,6 +221,7 @@ def run_recipe(
         work=recipe.work or WorkSettings(),
     )
     results: Result = {}
+    incomplete: list[Incomplete] = []
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
         if place := on or (recipe.work and recipe.work.on):
             dataset.work_on(place)
@@ -227,5 +229,11 @@ def run_recipe(
             say("[web]: dataset.toml has one of its own, which stays (docs/recipes.md)")
         for number, (name, stage) in enumerate(todo, start=1):
             say(f"[{number}/{len(todo)}] {name}")
-            results[name] = stage(dataset)
+            try:
+                results[name] = stage(dataset)
+            except Incomplete as error:
+                incomplete.append(error)
+                results[name] = error.result
+    if incomplete:
+        raise Incomplete(incomplete[0].what, incomplete[0].mend, results)
     return results

@@ -1,34 +1,65 @@
 """What a source is: a name, an example, its options, and one generator of pages of candidates.
 
-Here is also what sources share: how options are checked, what an answer means by its status or
-its shape, and the two ways in which the lists of sites end (`until_repeated`, `in_windows`).
+Here is also what sources share: how options are checked, what an answer means by its status or its
+shape, and how the pages of a search are walked to their end (`listed`, `until_repeated`,
+`in_windows`). A search whose end was not seen raises; it never just stops.
 """
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from gleanset.config import did_you_mean
-from gleanset.errors import Blocked, Changed, GleansetError, RateLimited, Unreachable, UsageError
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    Incomplete,
+    RateLimited,
+    Unreachable,
+    UsageError,
+)
 from gleanset.records import Candidate
 from harvest.http import Client, Page, retry_after
 from harvest.secrets import redacted
 
 T = TypeVar("T")
 W = TypeVar("W")
-P = TypeVar("P")
-# Candidates, a page at a time.
-Pages = Generator[Iterable[Candidate], None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A result that the site lists and that is not a candidate. `key` names it on the site."""
+
+    key: str
+    reason: Literal["hidden", "filtered", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Results that the site has and did not list; `what`, in words."""
+
+    what: str
+
+
+Item = Candidate | Skipped | Gap
+# The items of a search, a page at a time.
+Pages = Generator[Iterable[Item], None, None]
+# An empty page in the middle of a search is asked for again so often, and so many of them in a
+# row end it.
+_ASKED_AGAIN = 2
+_MAX_EMPTY_PAGES = 3
 # What stands in a page of a guard in front of a site, where data was asked for.
 _CHALLENGE = (
     *("captcha", "just a moment", "cloudflare", "cf-chl", "attention required"),
@@ -121,20 +152,40 @@ class Source(ABC):
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield candidates in the site's order, a page at a time, until it has no more.
 
-        The caller stops earlier. What comes twice is passed on once. Raises `Blocked`, `Changed`,
-        `RateLimited`, `NeedsLogin`, `Unreachable`; ending without a candidate means that the site
-        said it has none.
+        The caller stops earlier. What comes twice is passed on once. A page may also hold what
+        the site lists and this does not give (`Skipped`), or could not list (`Gap`). Ending means
+        that the end of the list was seen; anything else raises `Blocked`, `Changed`,
+        `RateLimited`, `NeedsLogin`, `Unreachable`, `Incomplete`.
         """
 
-    def candidates(self, query: Query, client: Client) -> Iterator[Candidate]:
-        """Yield every candidate of the pages once, by its key. Raises what `pages` raises."""
+    def candidates(
+        self, query: Query, client: Client, skipped: Counter[str] | None = None
+    ) -> Iterator[Candidate]:
+        """Yield every candidate of the pages once, by its key; count the others in `skipped`.
+
+        Raises what `pages` raises, and `Incomplete` at the end of a list with gaps.
+        """
         seen: set[str] = set()
+        gaps: dict[str, None] = {}
         # Closed here, because a site may hold a browser open.
         with closing(self.pages(query, self.settings(query), client)) as pages:
-            for candidate in chain.from_iterable(pages):
-                if candidate.origin.key not in seen:
-                    seen.add(candidate.origin.key)
-                    yield candidate
+            for item in chain.from_iterable(pages):
+                if isinstance(item, Gap):
+                    gaps[item.what] = None
+                    continue
+                key = item.key if isinstance(item, Skipped) else item.origin.key
+                if key in seen:
+                    continue
+                seen.add(key)
+                if isinstance(item, Candidate):
+                    yield item
+                elif skipped is not None:
+                    skipped[item.reason] += 1
+        if gaps:
+            raise Incomplete(
+                f"{self.name} did not list all results for {query.text!r}: {'; '.join(gaps)}",
+                "Run the same command again later, or use narrower words.",
+            )
 
     def settings(self, query: Query) -> dict[str, str]:
         """Return every option with its value for this query, in the person's words.
@@ -213,31 +264,97 @@ def speakable(text: str) -> str:
     return _SECRET_LIKE.sub("***", redacted(text))[:200]
 
 
-def until_repeated(pages: Iterable[list[Candidate]]) -> Pages:
+@dataclass(frozen=True, slots=True)
+class ResultPage(Generic[T]):
+    """One page of a search. `next` is where the following one begins, None at the end of the list.
+
+    `trouble` is what to raise where the page stays empty; without it an empty page is passed over.
+    """
+
+    items: Sequence[T | Skipped | Gap]
+    next: int | None
+    trouble: GleansetError | None = None
+
+    @property
+    def results(self) -> list[T]:
+        """The items that are neither skipped nor a gap."""
+        return [item for item in self.items if not isinstance(item, Skipped | Gap)]
+
+
+def listed(
+    ask: Callable[[int], ResultPage[T] | None], start: int, last: int | None = None
+) -> Iterator[ResultPage[T]]:
+    """Yield the pages of a list from `start` to the one after which the site says it ends.
+
+    An empty page that is not the last one is asked for again, then passed over as a `Gap`. No page
+    beyond `last` is asked for; `ask` returns None for one that cannot be had.
+    """
+    position: int | None = start
+    empty = 0
+    while position is not None and (last is None or position <= last):
+        if (page := _asked(ask, position)) is None:
+            return
+        if page.items or page.next is None:
+            empty = 0
+        else:
+            empty += 1
+            page = ResultPage([Gap("a page in the middle stayed empty")], page.next)
+        yield page
+        if empty == _MAX_EMPTY_PAGES:
+            return
+        position = page.next
+
+
+def _asked(ask: Callable[[int], ResultPage[T] | None], position: int) -> ResultPage[T] | None:
+    """Return a page; one that should not be empty is asked for again. Raises its trouble."""
+    for _ in range(1 + _ASKED_AGAIN):
+        page = ask(position)
+        if page is None or page.items or (page.next is None and page.trouble is None):
+            return page
+    if page is not None and page.trouble is not None:
+        raise page.trouble
+    return page
+
+
+def until_repeated(pages: Iterable[Sequence[Item]]) -> Pages:
     """Yield pages until one brings nothing new: past their end some sites repeat the last one."""
     seen: set[str] = set()
     for page in pages:
-        keys = {candidate.origin.key for candidate in page}
-        if keys <= seen:
+        keys = {
+            item.key if isinstance(item, Skipped) else item.origin.key
+            for item in page
+            if not isinstance(item, Gap)
+        }
+        if keys <= seen and not any(isinstance(item, Gap) for item in page):
             return
         seen |= keys
         yield page
 
 
 def in_windows(
-    search: W, pages: Callable[[W], Iterator[P]], narrowed: Callable[[W, P], W | None]
-) -> Iterator[P]:
+    search: W,
+    pages: Callable[[W], Iterator[ResultPage[T]]],
+    narrowed: Callable[[W, list[T]], tuple[W | None, str]],
+) -> Iterator[ResultPage[T]]:
     """Yield the pages of a search, and of what it does not reach, where a site caps its results.
 
-    `narrowed` returns the search for what lies behind the last page of one (such as what was
-    uploaded before it), which must be a smaller one; None where that was all.
+    `narrowed` gets the results of the last page that has some, and returns the search for what
+    lies behind them (such as what was uploaded before), which must be a smaller one, or None; and
+    what cannot be reached by that, in words.
     """
     window: W | None = search
     while window is not None:
-        last: P | None = None
-        for last in pages(window):
-            yield last
-        window = None if last is None else narrowed(window, last)
+        results: list[T] = []
+        more = False
+        for page in pages(window):
+            yield page
+            results = page.results or results
+            more = page.next is not None
+        if not more:
+            return
+        window, lost = narrowed(window, results)
+        if lost:
+            yield ResultPage([Gap(lost)], None)
 
 
 # What options are parsed by. All raise `ValueError` with what to write instead.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,20 +19,44 @@ from harvest.sources.base import (
     Option,
     Pages,
     Query,
+    ResultPage,
+    Skipped,
     Source,
     changed,
+    listed,
     until_repeated,
     width_and_height,
 )
 
 _PAGE = 35
-_ASKED_AGAIN = 2
 # An old browser, or one that takes no gzip, is given a page with a single picture.
 _BROWSER = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/138.0.0.0 Safari/537.36"
 )
-_NO_RESULTS = ("there are no results for", "no results found for", "did not match any")
+# "No results" in the languages of the markets; the page around it is short and has no results.
+_NO_RESULTS = (
+    *("there are no results for", "no results found for", "did not match any"),
+    *("keine ergebnisse", "aucun résultat", "geen resultaten", "inga resultat", "ingen resultat"),
+    *("no hay resultados", "encontraron resultados", "encontrado resultados", "ningún resultado"),
+    *("nessun risultato", "non ci sono risultati", "não há resultados", "nenhum resultado"),
+    *("brak wyników", "nie znaleziono", "žádné výsledky", "žiadne výsledky", "nincs találat"),
+    *("nincsenek találatok", "ei tuloksia", "ei hakutuloksia", "sonuç bulunamadı", "sonuç yok"),
+    *("niciun rezultat", "nu există rezultate", "nema rezultata", "няма резултати"),
+    *("нет результатов", "ничего не найдено", "результатов не найдено", "не найдены"),
+    *("немає результатів", "нічого не знайдено", "αποτελέσματα για", "βρέθηκαν αποτελέσματα"),
+    *("結果は見つかりません", "結果はありません", "結果がありません", "結果が見つかりません"),
+    *("没有与此相关的结果", "没有找到", "找不到", "没有结果", "沒有結果", "沒有與此相關的結果"),
+    *(
+        "결과가 없습니다",
+        "결과를 찾을 수 없",
+        "không có kết quả",
+        "không tìm thấy",
+        "tidak ada hasil",
+    ),
+    *("ไม่พบผลลัพธ์", "ไม่มีผลลัพธ์", "لا توجد نتائج", "אין תוצאות", "לא נמצאו תוצאות", "कोई परिणाम नहीं"),
+)
+_NO_RESULTS_BOX = "//*[contains(@class, 'nores') or contains(@class, 'no_res')]//text()"
 _TURNED_AWAY = ("turnstile", "captcha", "unusual traffic", "please solve the challenge")
 _CONSENT = ("consent", "before you continue", "one last step", "verify you are", "accept cookies")
 # Bing frames the words of the query with these two private characters.
@@ -90,33 +114,15 @@ class Bing(Source):
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in Bing's order. Past its end Bing repeats the last page: that ends it."""
-        yield from until_repeated(self._every_page(query, settings, client))
 
-    def _every_page(
-        self, query: Query, settings: Mapping[str, str], client: Client
-    ) -> Iterator[list[Candidate]]:
-        first = 1
-        page = self._first_page(query, settings, client)
-        while results := _results(page):
-            candidates = [c for result in results if (c := _candidate(result, query))]
-            if not candidates:
-                raise _changed(query, page)
-            yield candidates
-            first += len(results)
+        def ask(first: int) -> ResultPage[Candidate]:
             page = self._page(query, settings, client, first)
-        # A page without results ends the list, unless it is not a list at all.
-        if not _says_none(page) and _is_turned_away(page):
-            raise _blocked(query, page)
+            if first == 1 and _says_none(page):
+                # Bing says so of a good query now and then.
+                page = self._page(query, settings, client, first)
+            return _read(page, query, first)
 
-    def _first_page(self, query: Query, settings: Mapping[str, str], client: Client) -> Page:
-        # Bing answers a good query with nothing now and then.
-        for _ in range(1 + _ASKED_AGAIN):
-            page = self._page(query, settings, client, 1)
-            if _results(page) or not _is_blank(page):
-                break
-        if not _results(page) and not _says_none(page):
-            raise _blocked(query, page) if _is_turned_away(page) else _changed(query, page)
-        return page
+        yield from until_repeated(page.items for page in listed(ask, 1))
 
     def _page(self, query: Query, settings: Mapping[str, str], client: Client, first: int) -> Page:
         endpoint = Endpoint(settings["endpoint"])
@@ -132,16 +138,34 @@ class Bing(Source):
         return page
 
 
+def _read(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
+    """Return the results of a page. Raises `Blocked` for a page that wants a person."""
+    results = _results(page)
+    items = [_candidate(result, query) for result in results]
+    if any(isinstance(item, Candidate) for item in items):
+        return ResultPage(items, first + len(results))
+    if _says_none(page):
+        return ResultPage([], None)
+    if not results and _is_turned_away(page):
+        raise _blocked(query, page)
+    return ResultPage([], first, _changed(query, page))
+
+
 def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
     chosen = {name: settings[name] for name in _FILTERS if settings[name]}
     filters = [_FILTERS[name].get(word) or _custom_size(word) for name, word in chosen.items()]
+    language, _, country = settings["market"].partition("-")
     params = {
         "q": text,
         "first": str(first),
         "count": str(_PAGE),
+        # Either of each pair is what Bing knows; docs/sources.md says since when.
         "async": "1",
+        "mmasync": "1",
         "adlt": settings["safe"],
         "mkt": settings["market"],
+        "setlang": language,
+        "cc": country,
         "qft": "".join(f"+filterui:{word}" for word in filters),
     }
     return {name: value for name, value in params.items() if value}
@@ -178,7 +202,11 @@ def _is_blank(page: Page) -> bool:
 
 
 def _says_none(page: Page) -> bool:
-    return any(sentence in _visible_text(page) for sentence in _NO_RESULTS)
+    tree, text = _tree(page), _visible_text(page)
+    if tree is None or _results(page):
+        return False
+    in_box = "".join(tree.xpath(_NO_RESULTS_BOX)).strip()
+    return bool(in_box) or any(sentence in text for sentence in _NO_RESULTS)
 
 
 def _is_turned_away(page: Page) -> bool:
@@ -188,15 +216,15 @@ def _is_turned_away(page: Page) -> bool:
     return any(mark in source for mark in _TURNED_AWAY) or any(mark in text for mark in _CONSENT)
 
 
-def _candidate(result: html.HtmlElement, query: Query) -> Candidate | None:
+def _candidate(result: html.HtmlElement, query: Query) -> Candidate | Skipped:
     try:
         fields = json.loads(result.get("m"))
     except ValueError:
-        return None
+        fields = None
     url = fields.get("murl") if isinstance(fields, dict) else None
-    if not isinstance(url, str) or not url:
-        return None
-    page_url = fields.get("purl") or None
+    if not isinstance(fields, dict) or not isinstance(url, str) or not url:
+        return Skipped(result.get("m"), "unreadable")
+    page_url = purl if isinstance(purl := fields.get("purl"), str) and purl else None
     width, height = _size(result)
     # The key is the address of the file: it is what must not be fetched twice. Bing's own
     # `mid` changes between markets, and two of them may name the same file.

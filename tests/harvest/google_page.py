@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -112,6 +113,8 @@ class SmallGoogle:
         self.chunks = 0
         self.hold = threading.Event()
         self.hold.set()
+        self.slow_chunk = 0.0  # seconds that the second block takes
+        self.failing_chunk = 0  # from that block on the site has trouble
         site.otherwise = self._answer
 
     def _answer(self, h: Handler) -> None:
@@ -120,6 +123,10 @@ class SmallGoogle:
             h.answer(200, PAGE.encode(), Content_Type="text/html; charset=utf-8")
         elif parts.path == "/deep/more":
             self.chunks += 1
+            time.sleep(self.slow_chunk if self.chunks == 2 else 0)
+            if self.chunks >= self.failing_chunk > 0:
+                h.answer(500)
+                return
             first = int(parse_qs(parts.query)["n"][0]) * CHUNK
             part = self.shown[first : first + CHUNK]
             body = script(part, first) if part else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -81,6 +82,60 @@ def test_a_captcha_in_the_middle_is_not_the_end(site: FaultyServer, client: Clie
         next(found)
 
 
+@pytest.mark.parametrize("odd", ["empty", "hollow", "changed", "unparsable"])
+def test_an_odd_page_in_the_middle_is_asked_again(
+    site: FaultyServer, client: Client, odd: str
+) -> None:
+    found = ask(site, client, "normal", odd, "second")
+    assert [c.url for c in found[5:]] == ["https://img.example/later.png"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "error"),
+    [("empty", Changed), ("hollow", Changed), ("changed", Changed), ("consent", Blocked)],
+)
+def test_an_odd_page_that_stays_is_not_the_end(
+    site: FaultyServer, client: Client, odd: str, error: type[GleansetError]
+) -> None:
+    site.behaviours["/x/images/async"] = pages("normal", odd)
+    found = BING.candidates(query(site), client)
+    assert len([next(found) for _ in range(5)]) == 5
+    with pytest.raises(error):
+        next(found)
+
+
+def test_no_results_is_believed_the_second_time(site: FaultyServer, client: Client) -> None:
+    assert len(ask(site, client, "no_results", "normal")) == 5
+    site.hits.clear()
+    assert ask(site, client, "no_results") == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Es wurden keine Ergebnisse für qwx gefunden",
+        "Il n’y a aucun résultat pour qwx",
+        "qwx に一致する結果は見つかりませんでした",
+        "没有与此相关的结果: qwx",
+        "qwx에 대한 결과가 없습니다",
+        "Нет результатов для qwx",
+    ],
+)
+def test_no_results_in_other_languages(site: FaultyServer, client: Client, sentence: str) -> None:
+    body = f"<html><body><p>{sentence}</p></body></html>".encode()
+    site.behaviours["/x/images/async"] = lambda h: h.answer(body=body)
+    assert list(BING.candidates(query(site, market="de-DE"), client)) == []
+
+
+def test_results_that_cannot_be_read_are_counted(site: FaultyServer, client: Client) -> None:
+    site.behaviours["/x/images/async"] = pages("normal")
+    skipped: Counter[str] = Counter()
+    assert len(list(BING.candidates(query(site), client, skipped))) == 5
+    marked = (ANSWERS / "normal.html").read_text(encoding="utf-8").count(' m="')
+    assert skipped["unreadable"] > 0
+    assert skipped["unreadable"] < marked
+
+
 def test_nothing_is_asked_before_it_is_wanted(site: FaultyServer, client: Client) -> None:
     site.behaviours["/x/images/async"] = pages("normal")
     found = BING.candidates(query(site), client)
@@ -99,8 +154,8 @@ def test_an_empty_first_page_is_asked_again(site: FaultyServer, client: Client, 
     [
         ("blocked", Blocked, 1),
         ("consent", Blocked, 1),
-        ("changed", Changed, 1),
-        ("unparsable", Changed, 1),
+        ("changed", Changed, 3),
+        ("unparsable", Changed, 3),
         ("empty", Changed, 3),
         ("hollow", Changed, 3),
     ],
@@ -117,8 +172,9 @@ def test_turned_away_is_not_nothing(
 
 def test_a_browser_asks_in_the_market_with_defaults(site: FaultyServer, client: Client) -> None:
     ask(site, client, "no_results")
-    expected = {"q": "cats", "first": "1", "count": "35", "async": "1"}
-    assert sent(site) == expected | {"adlt": "moderate", "mkt": "en-US"}
+    expected = {"q": "cats", "first": "1", "count": "35", "async": "1", "mmasync": "1"}
+    market = {"mkt": "en-US", "setlang": "en", "cc": "US"}
+    assert sent(site) == expected | market | {"adlt": "moderate"}
     assert "Chrome/" in site.headers[0]["user-agent"]
     assert "gzip" in site.headers[0]["accept-encoding"]
     assert site.headers[0]["accept-language"].startswith("en-US")

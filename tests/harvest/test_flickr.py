@@ -7,6 +7,7 @@ import logging
 import ssl
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from http.server import ThreadingHTTPServer
@@ -21,6 +22,7 @@ from gleanset.errors import (
     Blocked,
     Changed,
     GleansetError,
+    Incomplete,
     NeedsLogin,
     RateLimited,
     Unreachable,
@@ -228,6 +230,7 @@ def answers(status: int, body: bytes = b"", **headers: str) -> Callable[[Form, i
 
 JSON_TROUBLES: list[tuple[object, type[GleansetError]]] = [
     (failure(3, "Parameterless searches have been disabled"), UsageError),
+    (failure(77, "Exceeded limit of logical ORs allowed."), UsageError),
     (failure(112, 'Method "flickr.photos.search" not found'), Changed),
     ({"stat": "ok"}, Changed),
     ({"photos": {"photo": {}, "total": 1, "pages": 1}}, Changed),
@@ -251,7 +254,8 @@ def test_an_answer_of_another_shape_is_never_an_empty_list(
         ask(api, client)
     assert caught.type is error
     assert caught.value.mend
-    assert len(api.forms) == 1
+    # A page that counts photos and lists none is asked for again.
+    assert len(api.forms) == (3 if told == listing(total=40) else 1)
 
 
 @pytest.mark.parametrize(
@@ -480,9 +484,55 @@ def test_more_than_4000_are_had_each_once(api: FlickrServer, client: Client) -> 
 
 def test_one_second_with_too_many_ends_all_the_same(api: FlickrServer, client: Client) -> None:
     api.reply = SmallFlickr([1_500_000_000] * 4300 + [1_500_000_001] * 10)
-    found = ask(api, client)
-    assert 4000 <= len(found) <= 4310
+    query = Query("owl", options={"endpoint": f"{api.url}/x"})
+    found: list[Candidate] = []
+    with pytest.raises(Incomplete, match=r"more than 4,000 photos of one second"):
+        found.extend(Flickr(pace=0).candidates(query, client))
     assert len(api.forms) < 40
+
+
+def in_three_pages(broken: int, times: int) -> Callable[[Form, int], Any]:
+    """1,300 photos, of which the answer for one page is empty so many times."""
+    asked: list[int] = []
+
+    def reply(form: Form, _: int) -> object:
+        number = int(form["page"])
+        asked.append(number)
+        is_empty = number == broken and asked.count(broken) <= times
+        numbers = [] if is_empty else range((number - 1) * 500, min(number * 500, 1300))
+        return listing(*map(photo, numbers), page=number, pages=3, total=1300)
+
+    return reply
+
+
+@pytest.mark.parametrize(("broken", "times"), [(2, 1), (2, 2), (3, 1)])
+def test_an_empty_page_is_asked_again(
+    api: FlickrServer, client: Client, broken: int, times: int
+) -> None:
+    api.reply = in_three_pages(broken, times)
+    assert len(ask(api, client)) == 1300
+
+
+def test_a_page_that_stays_empty_is_passed_over_and_told(api: FlickrServer, client: Client) -> None:
+    api.reply = in_three_pages(2, 9)
+    query = Query("owl", options={"endpoint": f"{api.url}/x"})
+    found = Flickr(pace=0).candidates(query, client)
+    assert len([next(found) for _ in range(800)]) == 800
+    with pytest.raises(Incomplete, match="stayed empty"):
+        next(found)
+
+
+def test_fewer_pages_than_flickr_counts_are_no_gap(api: FlickrServer, client: Client) -> None:
+    api.reply = in_three_pages(3, 9)
+    assert len(ask(api, client)) == 1000
+
+
+def test_photos_without_an_address_are_counted(api: FlickrServer, client: Client) -> None:
+    api.reply = always(listing(photo(1), {"id": "2"}, photo(3, media="video")))
+    skipped: Counter[str] = Counter()
+    query = Query("owl", options={"endpoint": f"{api.url}/x"})
+    assert len(list(Flickr(pace=0).candidates(query, client, skipped))) == 1
+    assert skipped == {"unreadable": 1, "filtered": 1}
 
 
 def test_a_site_that_heeds_no_dates_ends_the_search(api: FlickrServer, client: Client) -> None:

@@ -19,7 +19,7 @@ from faulty_server import FaultyServer, Handler, Proxy, running
 from google_page import CHUNK, SmallGoogle
 from tools_for_tests import command, eventually, python_path, run_here
 
-from gleanset.errors import Blocked, GleansetError, MissingComponent, Unreachable
+from gleanset.errors import Blocked, GleansetError, Incomplete, MissingComponent, Unreachable
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.sources import Query, Source, source_named
@@ -102,6 +102,21 @@ class TestBrowser:
             query="cats",
             hint="cat",
         )
+
+    @pytest.mark.usefixtures("one_browser")
+    def test_a_request_under_way_is_not_the_end_of_the_page(self, web: Site) -> None:
+        google = web.google(CHUNK * 2)
+        google.slow_chunk = 2.5
+        assert len(list(web.search(Google(first=1, more=1)))) == CHUNK * 2
+
+    @pytest.mark.usefixtures("one_browser")
+    def test_a_request_that_fails_is_not_the_end_of_the_page(self, web: Site) -> None:
+        google = web.google(CHUNK * 3)
+        google.failing_chunk = 2
+        found = web.search(Google(first=1, more=1))
+        assert len(list(islice(found, CHUNK))) == CHUNK
+        with pytest.raises(Incomplete, match="failed"):
+            next(found)
 
     @pytest.mark.usefixtures("one_browser")
     def test_it_scrolls_no_further_than_wanted(self, web: Site) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,7 +19,6 @@ from tools_for_tests import examples
 import harvest.cli
 from gleanset import Dataset
 from gleanset.errors import RateLimited, UsageError
-from gleanset.records import Candidate
 from gleanset.request import Request
 from gleanset.settings import NetSettings, Settings
 from gleanset.work.progress import Progress
@@ -29,7 +28,7 @@ from harvest.keyword import searches
 from harvest.preview import Preview, preview_searches
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.selection import ALL
-from harvest.sources import Bing, Query
+from harvest.sources import Bing, Pages, Query
 from harvest.video.sampling import Sampling
 from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
@@ -239,11 +238,11 @@ class _Refusing(Bing):
 
     asked = 0
 
-    def candidates(self, query: Query, client: Client) -> Any:
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Refuse."""
         type(self).asked += 1
         raise RateLimited("bing wants no more requests for now.", "wait")
-        yield Candidate("", None)  # type: ignore[arg-type]
+        yield []
 
 
 def test_a_preview_asks_who_refused_for_good_no_more_as_a_run_does() -> None:

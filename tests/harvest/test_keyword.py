@@ -94,11 +94,31 @@ def test_one_blocked_keyword_does_not_stop_the_next(bing: SmallBing, tmp_path: P
     bing.results["dog"] = ["90.jpg", "91.jpg"]
     bing.blocked_from["cat"] = 36
     done = bing.harvest(tmp_path, "cat", "dog", "--limit", "60")
-    assert (done.code, done.json["added"]) == (0, 37)
+    assert (done.code, done.json["added"]) == (4, 37)
+    assert "search incomplete: bing 'cat'" in done.stderr
     assert "captcha" in done.json["keywords"]["cat"]["status"]
     assert done.json["keywords"]["dog"]["status"] == "ok"
     bing.blocked_from = {"cat": 1, "dog": 1}
     assert bing.harvest(tmp_path / "new", "cat", "dog").code == 4
+
+
+def test_a_list_that_breaks_off_is_4_with_the_numbers(bing: SmallBing, tmp_path: Path) -> None:
+    answer = bing.site.otherwise
+    bing.site.otherwise = lambda h: answer(h) if "first=36" not in h.path else h.answer(200)
+    done = bing.harvest(tmp_path, "cat", "--limit", "60")
+    assert (done.code, done.json["added"]) == (4, 35)
+    assert "an empty page" in done.json["sources"]["bing"]["status"]
+    # Who has enough before does not care where the list ends.
+    assert bing.harvest(tmp_path, "cat", "--limit", "35").code == 0
+    shown = bing.harvest(tmp_path / "new", "cat", "--limit", "60", "--simulate")
+    assert (shown.code, shown.stdout.splitlines()[-1].count('"candidates": 35')) == (4, 1)
+
+
+def test_results_that_are_all_filtered_are_not_no_results(bing: SmallBing, tmp_path: Path) -> None:
+    done = bing.harvest(tmp_path, "cat", "--filter", "width > 9000")
+    assert done.code == 0
+    expected = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "filtered": 80}
+    assert done.json == expected
 
 
 def test_the_same_stage_twice_is_refused(bing: SmallBing, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,15 @@ import pytest
 from faulty_server import at_a_pace, running
 from pixiv_site import EXPIRED, Answer, PixivSite, account, error, found, work
 
-from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, Unreachable
+from gleanset.errors import (
+    Blocked,
+    Changed,
+    GleansetError,
+    Incomplete,
+    NeedsLogin,
+    RateLimited,
+    Unreachable,
+)
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits
 from harvest.sources import SOURCES, Query
@@ -149,8 +158,57 @@ def test_works_for_adults_and_by_ai_only_when_asked(
 def test_hidden_works_are_left_out(pixiv: PixivSite, client: Client) -> None:
     placeholder = "https://s.pximg.net/common/images/limit_sanity_level_360.png"
     gone = {"title": "", "tags": [], "meta_single_page": {"original_image_url": placeholder}}
-    answers(pixiv, found(work(1, visible=False, **gone), work(2, **gone), work(3)))
-    assert keys(ask(pixiv, client)) == ["3_p0"]
+    works = work(1, visible=False, **gone), work(2, **gone), work(3), work(4, x_restrict=1)
+    answers(pixiv, found(*works))
+    skipped: Counter[str] = Counter()
+    query = Query("猫", options=pixiv.options)
+    assert keys(list(PIXIV.candidates(query, client, skipped))) == ["3_p0"]
+    assert skipped == {"hidden": 2, "filtered": 1}
+
+
+def test_null_is_what_is_not_told(pixiv: PixivSite, client: Client) -> None:
+    nothing = dict.fromkeys(("title", "user", "x_restrict", "illust_ai_type", "visible"))
+    tags = [{"name": None, "translated_name": None}]
+    answers(pixiv, found(work(1, tags=tags, **nothing), work(2, type=None)))
+    skipped: Counter[str] = Counter()
+    query = Query("猫", options=pixiv.options)
+    [candidate] = PIXIV.candidates(query, client, skipped)
+    assert (candidate.origin.key, candidate.origin.tags) == ("1_p0", ())
+    assert skipped == {"unreadable": 1}
+
+
+def test_an_empty_page_that_names_a_next_one_is_not_the_end(
+    pixiv: PixivSite, client: Client
+) -> None:
+    answers(pixiv, found(work(1), next_offset=30), found(next_offset=60), found(work(2)))
+    assert keys(ask(pixiv, client)) == ["1_p0", "2_p0"]
+    pixiv.sent.clear()
+    empty = found(next_offset=60)
+    answers(pixiv, found(work(1), next_offset=30), empty, empty, empty, found(work(2)))
+    results = PIXIV.candidates(Query("猫", options=pixiv.options), client)
+    assert [next(results).origin.key, next(results).origin.key] == ["1_p0", "2_p0"]
+    with pytest.raises(Incomplete, match="stayed empty"):
+        next(results)
+
+
+def test_a_hidden_last_work_does_not_date_the_next_search(pixiv: PixivSite, client: Client) -> None:
+    answers(
+        pixiv,
+        found(
+            work(1, create_date="2020-02-02T10:00:00+09:00"),
+            work(2, visible=False, create_date="2026-01-01T10:00:00+09:00"),
+            next_offset=5010,
+        ),
+        found(work(3)),
+    )
+    assert keys(ask(pixiv, client, sort="oldest")) == ["1_p0", "3_p0"]
+    assert pixiv.asked_for(SEARCH)[-1]["start_date"] == "2020-02-01"
+
+
+def test_works_that_are_all_hidden_hide_what_is_behind(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, found(work(1, visible=False), next_offset=5010))
+    with pytest.raises(Incomplete, match="may not see"):
+        ask(pixiv, client)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +245,8 @@ def test_a_search_goes_on_past_its_cap_by_date(pixiv: PixivSite, client: Client)
 
 def test_a_day_with_more_works_than_a_search_reaches_ends(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, found(work(1), next_offset=5010))
-    assert keys(ask(pixiv, client, since="2024-04-29")) == ["1_p0"]
+    with pytest.raises(Incomplete, match=r"works of 2024-05-01, of which one search reaches 5,000"):
+        ask(pixiv, client, since="2024-04-29")
     ends = [asked.get("end_date") for asked in pixiv.asked_for(SEARCH)]
     assert ends == [None, "2024-05-02", "2024-05-01", "2024-04-30", "2024-04-29"]
 

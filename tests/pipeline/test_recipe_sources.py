@@ -224,3 +224,16 @@ def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
     assert read.train is not None
     assert read.train.texts() == {"epochs": "20", "colour": "rgb", "blocks": "16,32"}
     assert all(f"`{path.stem}`" in page for path in (ROOT / "datasets/recipes").glob("*-*.toml"))
+
+
+@pytest.mark.slow
+def test_after_an_incomplete_search_the_other_stages_are_carried_out(recipe: Write) -> None:
+    path = recipe('[[keyword]]\nkeywords = ["cat"]\nlimit = 40\n')
+    with running_sites(DrawnSites({"cat": "cat"}, each=38)) as sites:
+        answer = sites.otherwise
+        sites.otherwise = lambda h: h.answer(200) if "first=36" in h.path else answer(h)
+        ran = run(path, *sites.options(("bing",)))
+    assert ran.code == 4
+    assert "search incomplete: bing 'cat'" in ran.stderr
+    assert ran.json["bing cat"]["added"] == 35
+    assert "faces" in ran.json

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,20 +28,33 @@ from harvest.http import Client, Page, retry_after
 from harvest.http.throttle import PassingTrouble, retrying
 from harvest.http.urls import host_of
 from harvest.secrets import LOGIN_HELP
-from harvest.sources.base import Endpoint, changed, in_windows, no_data, refusal, speakable
+from harvest.sources.base import (
+    Endpoint,
+    Gap,
+    ResultPage,
+    Skipped,
+    changed,
+    in_windows,
+    listed,
+    no_data,
+    refusal,
+    speakable,
+)
 
 HOST = "https://api.flickr.com"
 # Invalid API Key, and what tells of a wrong signature or login. These lists:
 # https://www.flickr.com/services/api/flickr.photos.search.html#errors; 201 is not in there.
 _BAD_KEY = frozenset({96, 97, 98, 99, 100})
 _PASSING = frozenset({10, 105, 106, 201})
-_BAD_QUERY = frozenset({1, 3, 11, 12, 18})
+# 77, "Exceeded limit of logical ORs allowed", is not in there either. 116: a bad URL.
+_BAD_QUERY = frozenset({1, 3, 11, 12, 18, 77, 116})
 # At their finest these write the key into the log, or whole signed requests.
 _TALKATIVE = ("flickrapi", "oauthlib", "requests_oauthlib")
 
 PAGE = 500
 # Later pages repeat the last of these.
 CAP = 4_000
+_LAST_PAGE = CAP // PAGE
 NEWEST_FIRST = "date-posted-desc"
 
 Photo = dict[str, Any]
@@ -139,7 +152,7 @@ class FlickrApi:
         if code in _PASSING:
             return _passing(Unreachable(what, "Flickr has trouble; run it again later."))
         if code in _BAD_QUERY:
-            return UsageError(what, "Search for other words, or with other options.")
+            return UsageError(what, "Search for other or fewer words, or with other options.")
         return Changed(what, "Update Gleanset, or use another source until it is mended.")
 
     def _bad_key(self, why: str) -> NeedsLogin:
@@ -162,47 +175,57 @@ def _passing(error: GleansetError, wait: float | None = None) -> Exception:
     return PassingTrouble(error, wait) if passing else error
 
 
-def every_page(api: FlickrApi, params: Mapping[str, str]) -> Iterator[list[Photo]]:
+def every_page(
+    api: FlickrApi, params: Mapping[str, str]
+) -> Iterator[Sequence[Photo | Skipped | Gap]]:
     """Yield every page of results; photos may come twice.
 
     First the query as it is, in its own order; what is beyond the cap comes the newest first.
     """
     for page in in_windows(params, partial(_shown, api), _older):
-        if not page.photo and page.total > 0:
-            raise changed("Flickr", api.asked, f"{page.total} photos, of which it lists none")
-        yield page.photo
+        yield page.items
 
 
-def _shown(api: FlickrApi, params: Mapping[str, str]) -> Iterator[FlickrPage]:
+def _shown(api: FlickrApi, params: Mapping[str, str]) -> Iterator[ResultPage[Photo]]:
     """Yield the pages that Flickr shows of one query, until one brings nothing new."""
     seen: set[str] = set()
-    for number in range(1, CAP // PAGE + 1):
+
+    def ask(number: int) -> ResultPage[Photo]:
         page = api.search(params, number)
+        if number == page.pages > 1 and not page.photo:
+            # There may be fewer pages than Flickr counts, or this answer was a poor one.
+            page = api.search(params, number)
         ids = {str(photo.get("id")) for photo in page.photo}
-        if number > 1 and ids <= seen:
-            return
-        seen |= ids
-        yield page
-        if number >= page.pages:
-            return
+        trouble = None
+        if number == 1 and page.total > 0:
+            trouble = changed("Flickr", api.asked, f"{page.total} photos, of which it lists none")
+        following = number + 1 if number < page.pages else None
+        if ids and ids <= seen:
+            following = _LAST_PAGE + 1 if page.pages > _LAST_PAGE else None
+        seen.update(ids)
+        return ResultPage(page.photo, following, trouble)
+
+    return listed(ask, 1, _LAST_PAGE)
 
 
-def _older(params: Mapping[str, str], last: FlickrPage) -> Mapping[str, str] | None:
-    """Return the query for what lies behind a page; None where Flickr shows that anyway."""
-    if last.pages <= CAP // PAGE:
-        return None
+def _older(params: Mapping[str, str], last: list[Photo]) -> tuple[Mapping[str, str] | None, str]:
+    """Return the query for what lies behind a page, and what it does not reach."""
     if params["sort"] != NEWEST_FIRST:
-        return {**params, "sort": NEWEST_FIRST}
+        return {**params, "sort": NEWEST_FIRST}, ""
+    if not last:
+        return None, "photos behind pages that stayed empty"
     before = int(params.get("max_upload_date", time.time()))
     try:
-        dates = [int(photo["dateupload"]) for photo in last.photo]
+        dates = [int(photo["dateupload"]) for photo in last]
     except (KeyError, TypeError, ValueError) as error:
         raise changed("Flickr", "a search", "photos without their dates") from error
-    if max(dates, default=0) > before + 1:
+    if max(dates) > before + 1:
         raise Changed(
             f"Flickr does not keep to the dates of upload, so that what it has beyond {CAP:,} "
             "photos cannot be had.",
             "Use narrower words, or a range of days with -o flickr.uploaded=FROM..TO.",
         )
+    oldest = min(dates)
     # A second with more photos than Flickr shows would be asked for ever.
-    return {**params, "max_upload_date": str(min(*dates, before - 1))}
+    lost = f"more than {CAP:,} photos of one second" if oldest >= before else ""
+    return {**params, "max_upload_date": str(min(oldest, before - 1))}, lost

@@ -11,7 +11,19 @@ from gleanset.errors import NeedsLogin
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.secrets import LOGIN_HELP, secret
-from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed, days, number
+from harvest.sources.base import (
+    Endpoint,
+    Gap,
+    Item,
+    Option,
+    Pages,
+    Query,
+    Skipped,
+    Source,
+    changed,
+    days,
+    number,
+)
 from harvest.sources.flickr.api import HOST, NEWEST_FIRST, FlickrApi, Photo, every_page
 
 # 3,600 calls an hour are one a second.
@@ -138,12 +150,18 @@ class Flickr(Source):
         api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
         any_readable = False
         for photos in every_page(api, _params(query.text, settings)):
-            read = [_candidate(photo, query, int(settings["size"])) for photo in photos]
-            candidates = [candidate for candidate in read if candidate is not None]
-            any_readable |= bool(candidates)
-            if photos and not any_readable:
+            items = [
+                photo if isinstance(photo, Skipped | Gap) else _candidate(photo, query, settings)
+                for photo in photos
+            ]
+            any_readable |= any(isinstance(item, Candidate) for item in items)
+            if photos and not any_readable and all(map(_is_unreadable, items)):
                 raise changed("Flickr", query.text, "photos, but none with an address")
-            yield candidates
+            yield items
+
+
+def _is_unreadable(item: Item) -> bool:
+    return isinstance(item, Skipped) and item.reason == "unreadable"
 
 
 def _keys() -> tuple[str, str]:
@@ -177,10 +195,12 @@ def _moments(text: str) -> Iterator[tuple[str, datetime]]:
             yield end, datetime.combine(day, clock, UTC)
 
 
-def _candidate(photo: Photo, query: Query, side: int) -> Candidate | None:
-    key, size = photo.get("id"), _size(photo, side)
-    if not key or not size or photo.get("media", "photo") != "photo":
-        return None
+def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candidate | Skipped:
+    key, size = photo.get("id"), _size(photo, int(settings["size"]))
+    if photo.get("media", "photo") != "photo":
+        return Skipped(str(key), "filtered")
+    if not key or not size:
+        return Skipped(str(key or photo), "unreadable")
     licence = str(photo.get("license", ""))
     owner = photo.get("owner")
     origin = Origin(

@@ -6,6 +6,7 @@ profile that is removed with it, and a keeper (`run_chromedriver.py`) that ends 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver import ChromeOptions, Remote
@@ -46,6 +48,12 @@ if (more && more.offsetParent) more.click();
 """
 
 
+# In the browser's log; what the page sends of its own accord to count visits brings no results.
+_FAILED, _FINISHED = "Network.loadingFailed", "Network.loadingFinished"
+_OWN_REQUESTS = ("Fetch", "XHR")
+_COUNTERS = ("/gen_204", "/client_204", "/log")
+
+
 @dataclass(frozen=True, slots=True)
 class BrowserOptions:
     """Which browser, and how. Empty paths are found; `profile` is a folder that is kept."""
@@ -76,6 +84,8 @@ class GoogleBrowser:
         self._options.add_argument(f"--user-data-dir={profile}")
         self._service = KeptDriver(driver, self._folder)
         self._page: Remote | None = None
+        self._pending: set[str] = set()
+        self._any_failed = False
 
     def __enter__(self) -> Self:
         try:
@@ -108,6 +118,8 @@ class GoogleBrowser:
     def open(self, url: str) -> None:
         """Go there and wait until the page can be read."""
         with _errors():
+            self._note_requests()
+            self._pending.clear()
             self._driver.get(url)
 
     def page(self) -> GooglePage:
@@ -121,6 +133,13 @@ class GoogleBrowser:
             raise _unreachable(page.text)
         return page
 
+    @property
+    def lacks(self) -> str:
+        """What became of the last request of the page itself, where it brought nothing."""
+        if self._pending:
+            return f"a request of the page was not answered within {_LOADING:.0f} seconds"
+        return "a request of the page failed" if self._any_failed else ""
+
     def scroll(self) -> None:
         """Scroll towards the end of the page, and press its button for more."""
         with _errors():
@@ -131,9 +150,11 @@ class GoogleBrowser:
     ) -> GooglePage:
         """Return the first page that is `done`, else the last one.
 
-        The last one is that after `quiet` seconds without any change, or `most` seconds in all.
+        The last one is that after `quiet` seconds without any change or any request of the page
+        under way, or `most` seconds in all.
         """
         began = changed = time.monotonic()
+        self._any_failed = False
         last: GooglePage | None = None
         while True:
             page = self.page()
@@ -142,12 +163,30 @@ class GoogleBrowser:
                 changed, last = now, page
                 if done(page):
                     return page
-            if now - changed > quiet or now - began > most:
+            with _errors():
+                self._note_requests()
+            if (now - changed > quiet and not self._pending) or now - began > most:
                 return page
             if scroll:
                 self.scroll()
             if self._wait(_POLL):
                 raise Closed("The search was stopped.")
+
+    def _note_requests(self) -> None:
+        """Read from the browser's log which requests of the page are under way or failed."""
+        host = urlsplit(self._driver.current_url).netloc
+        for entry in self._driver.execute("getLog", {"type": "performance"})["value"]:
+            event = json.loads(entry["message"])["message"]
+            told = event["params"]
+            number = str(told.get("requestId"))
+            if event["method"] == "Network.requestWillBeSent":
+                if told.get("type") in _OWN_REQUESTS and _brings_results(told, host):
+                    self._pending.add(number)
+            elif number in self._pending:
+                bad = told.get("response", {}).get("status", 0) >= 400
+                self._any_failed |= bad or (event["method"] == _FAILED and not told["canceled"])
+                if event["method"] in (_FAILED, _FINISHED):
+                    self._pending.discard(number)
 
     @property
     def _driver(self) -> Remote:
@@ -169,6 +208,7 @@ def _options(settings: BrowserOptions) -> ChromeOptions:
     options = ChromeOptions()
     options.binary_location = find_chrome(settings.chrome)
     options.page_load_strategy = "eager"
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     switches = ["--no-first-run", "--disable-component-update", "--disable-dev-shm-usage"]
     switches += ["--window-size=1366,900", *proxy_switches(os.environ)]
     if not settings.window:
@@ -179,6 +219,11 @@ def _options(settings: BrowserOptions) -> ChromeOptions:
     for switch in switches:
         options.add_argument(switch)
     return options
+
+
+def _brings_results(told: dict[str, Any], host: str) -> bool:
+    url = urlsplit(told["request"]["url"])
+    return url.netloc == host and not url.path.startswith(_COUNTERS)
 
 
 @contextmanager

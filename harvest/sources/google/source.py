@@ -20,6 +20,7 @@ from harvest.http import Client, Page, unreachable
 from harvest.http.ssrf import spelled_private
 from harvest.sources.base import (
     Endpoint,
+    Gap,
     Option,
     Pages,
     Query,
@@ -159,6 +160,8 @@ class Google(Source):
                 )
             if seen:
                 self._raise_if_turned_away(page, query)
+                if browser.lacks:
+                    yield [Gap(browser.lacks)]
 
     def _first_page(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
         """Return the first page with results, or with the word that there are none."""

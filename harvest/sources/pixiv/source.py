@@ -16,7 +16,20 @@ from gleanset.errors import NeedsLogin, UsageError
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.secrets import LOGIN_HELP, secret
-from harvest.sources.base import Endpoint, Option, Pages, Query, Source, day, in_windows, number
+from harvest.sources.base import (
+    Endpoint,
+    Gap,
+    Option,
+    Pages,
+    Query,
+    ResultPage,
+    Skipped,
+    Source,
+    day,
+    in_windows,
+    listed,
+    number,
+)
 from harvest.sources.pixiv.api import (
     AUTH_HOST,
     HOST,
@@ -105,8 +118,13 @@ class Pixiv(Source):
         )
         api = self._api(settings, client)
         for works in every_page(api, _search(query.text, settings, selection.bookmarks)):
-            for work in filter(selection.takes, works):
-                yield _pictures(api, work, query, settings)
+            for work in works:
+                if isinstance(work, Skipped | Gap):
+                    yield [work]
+                elif selection.takes(work):
+                    yield _pictures(api, work, query, settings)
+                else:
+                    yield [Skipped(str(work.id), "filtered")]
 
     def _api(self, settings: Mapping[str, str], client: Client) -> PixivApi:
         endpoints = Endpoints(Endpoint(settings["endpoint"]), Endpoint(settings["auth_endpoint"]))
@@ -154,7 +172,7 @@ class _User(msgspec.Struct):
 
 
 class _Tag(msgspec.Struct):
-    name: str
+    name: str | None = None
     translated_name: str | None = None
 
 
@@ -209,6 +227,9 @@ class Work(msgspec.Struct):
 
 def read_work(value: Any) -> Work | None:
     """Return the work that a JSON value describes, or None when it has another shape."""
+    if isinstance(value, dict):
+        # What is null is not told.
+        value = {name: told for name, told in value.items() if told is not None}
     try:
         work = msgspec.convert(value, Work, strict=False)
     except msgspec.ValidationError:
@@ -228,8 +249,7 @@ class WorkFilter:
     def takes(self, work: Work) -> bool:
         """Return whether this work is one of them; one of unknown making is not taken for AI's."""
         return (
-            not work.hidden
-            and (work.total_bookmarks or 0) >= self.bookmarks
+            (work.total_bookmarks or 0) >= self.bookmarks
             and self.kind in ("all", work.type)
             and _allowed(self.r18, work.x_restrict > 0)
             and _allowed(self.ai, work.ai is True)
@@ -264,7 +284,7 @@ def frame_urls(work: Work, count: int) -> list[str]:
 
 
 def _origin(work: Work, key: str, url: str, query: str, hint: str | None) -> Origin:
-    names = [tag.name for tag in work.tags]
+    names = [tag.name for tag in work.tags if tag.name]
     translations = [tag.translated_name for tag in work.tags if tag.translated_name]
     return Origin(
         source="pixiv",
@@ -297,54 +317,59 @@ def with_buckets(text: str, bookmarks: int) -> str:
     return f"{words} ({' OR '.join(tags)})" if len(tags) > 1 else f"{words} {tags[0]}"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPage:
-    """The works of one page of a search, and whether another one follows."""
-
-    works: list[Work]
-    more: bool
-
-
-def every_page(api: PixivApi, search: PixivSearch) -> Iterator[list[Work]]:
+def every_page(api: PixivApi, search: PixivSearch) -> Iterator[Sequence[Work | Skipped | Gap]]:
     """Yield every page of works, also past the number that one search reaches."""
     for page in in_windows(search, partial(_pages, api), _next_window):
-        yield page.works
+        yield page.items
 
 
-def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ReadPage]:
+def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
     """Yield what one search reaches; the last page tells of a next one when there is more."""
-    offset: int | None = 0
-    while offset is not None and offset <= _LAST_OFFSET:
+
+    def ask(offset: int) -> ResultPage[Work] | None:
         page = api.search(search, offset)
         if page is None:
             if offset == 0:
                 raise changed("a refusal of the first page of a search")
-            return
-        works = [work for value in page.works if (work := read_work(value))]
-        if page.works and not works:
+            return None
+        items = [_shown(value) for value in page.works]
+        if items and all(isinstance(i, Skipped) and i.reason == "unreadable" for i in items):
             raise changed("works, of which none has the shape we know")
-        offset = page.next_offset
-        yield ReadPage(works, offset is not None)
+        return ResultPage(items, page.next_offset)
+
+    return listed(ask, 0, _LAST_OFFSET)
 
 
-def _next_window(search: PixivSearch, last: ReadPage) -> PixivSearch | None:
-    """Return the same search from the last work on, by its day; None when no day is left.
+def _shown(value: Any) -> Work | Skipped:
+    work = read_work(value)
+    if work is None:
+        number = value.get("id") if isinstance(value, dict) else None
+        return Skipped(str(number or value), "unreadable")
+    return Skipped(str(work.id), "hidden") if work.hidden else work
 
-    One day more is asked for, because that day may have been cut in the middle and days
-    begin in Japan. A window must shrink all the same, or a day with more works than one
-    search reaches would be asked for ever.
+
+def _next_window(search: PixivSearch, last: list[Work]) -> tuple[PixivSearch | None, str]:
+    """Return the same search from the last work on, by its day, and what it does not reach.
+
+    A hidden work has the time of the request as its date: the last one that is shown counts. One
+    day more is asked for, because that day may have been cut in the middle and days begin in
+    Japan. A window must shrink all the same, or a day with more works than one search reaches
+    would be asked for ever.
     """
-    if not last.more or not last.works:
-        return None
+    if not last:
+        return None, "works behind those that this account may not see"
     try:
-        made = date.fromisoformat(last.works[-1].create_date[:10])
-    except ValueError:
+        made = date.fromisoformat([w.create_date for w in last if w.create_date][-1][:10])
+    except (ValueError, IndexError):
         raise changed("works without their dates") from None
     since, until = search.since, search.until
     if search.order == "date_asc":
+        is_cut = since is not None and made <= since
         since = max(made - _DAY, since + _DAY) if since else made - _DAY
     else:
+        is_cut = until is not None and made >= until
         until = min(made + _DAY, until - _DAY) if until else made + _DAY
+    lost = f"works of {made}, of which one search reaches {_LAST_OFFSET:,}" if is_cut else ""
     if since and until and since > until:
-        return None
-    return replace(search, since=since, until=until)
+        return None, lost
+    return replace(search, since=since, until=until), lost
