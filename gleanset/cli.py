@@ -51,6 +51,7 @@ class CommandJob:
     as_json: bool = False
     simulate: bool = False
     on: str | None = None
+    verbose: bool = False
 
     def open(self, *, rehearse: bool = False) -> Dataset:
         """Return the dataset, which must exist.
@@ -156,7 +157,7 @@ def job_options(
             root = chosen_root(rest.pop("dataset", None))
             shown = ProgressLines(quiet) if progress == LINES else Progress(quiet)
             simulated, where = rest.pop("simulate", False), rest.pop("on", None)
-            job = CommandJob(root, shown, as_json, simulated, where)
+            job = CommandJob(root, shown, as_json, simulated, where, verbose > 0)
             with _waiting(quiet or progress == LINES or verbose > 0):
                 result, shortfall = _result_of(lambda: function(job, **rest))
             if result is not None:

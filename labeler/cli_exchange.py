@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +14,16 @@ from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, gone_option, job_options, workers_option
 from gleanset.errors import DatasetMissing, DoneInPart
 from gleanset.named_files import few_files, rejections_of, short_name
+from gleanset.records import SPLITS
 from gleanset.request import options_of
 from labeler.export.options import ExportOptions
+from labeler.export.plan import ALL
 from labeler.gallery.request import GalleryRequest
 from labeler.importing.request import ImportRequest
+from labeler.splits.split_spec import class_table
+
+if TYPE_CHECKING:
+    from labeler.export.to_bucket import WouldExport
 
 
 @click.command(
@@ -94,10 +101,7 @@ def export(
             job.say("labeler: with boxes every picture is there once: the balance is left out")
         place = place_for(dataset, out, request)
         if job.simulate:
-            paths = would_export(dataset, place, request)
-            for path in dict.fromkeys(paths):
-                job.show(path)
-            return {"would_export": len(paths)} if job.as_json else None
+            return _simulated(job, would_export(dataset, place, request))
         done = export_anywhere(dataset, place, request, workers=workers or 0, progress=job.progress)
         done |= conflicting_labels(dataset)
         if isinstance(failed := done.get("failed"), dict):
@@ -106,6 +110,17 @@ def export(
                 done["failed"] = few_files(lines, rejections_of(dataset, "export"))
             raise left_out(len(failed), done)
         return done
+
+
+def _simulated(job: CommandJob, planned: WouldExport) -> Result:
+    """Return what an export would write: the counts, and the paths where they are asked for."""
+    rows = planned.classes.values()
+    parts = [split for split in (*SPLITS, ALL) if any(row[split] for row in rows)]
+    classes = {label: {p: row[p] for p in parts} for label, row in planned.classes.items()}
+    result: Result = {"would_export": len(planned.paths)}
+    result["classes"] = classes if job.as_json else class_table(parts, classes)
+    result |= {"left_out": planned.left_out} if planned.left_out else {}
+    return result | ({"paths": planned.paths} if job.as_json or job.verbose else {})
 
 
 def left_out(pictures: int, result: Result) -> DoneInPart:

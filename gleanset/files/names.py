@@ -133,14 +133,14 @@ def folder_name(label: str) -> str:
     return f"_{tidy}" if _RESERVED.match(tidy) or not tidy else tidy
 
 
-def folder_names(labels: Iterable[str]) -> dict[str, str]:
+def folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
     """Return a folder of its own for each class, also where a file system ignores case.
 
     Where two would share one, the class that is not spelled like it, or else the later one,
-    gets six digits that come from its name alone.
+    gets six digits that come from its name alone, and so does one called like one of `files`.
     """
     folders: dict[str, str] = {}
-    taken: set[str] = set()
+    taken = {name.casefold() for name in files}
     for label in sorted(set(labels), key=lambda label: (folder_name(label) != label, label)):
         folder = folder_name(label)
         if folder.casefold() in taken:

@@ -16,12 +16,15 @@ from gleanset.work.pool import Workers, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
 from labeler.export.croissant import write_about
+from labeler.export.formats.captions import caption, caption_digest
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
 from labeler.export.plan import (
     ExportPlan,
     count_left_out_reports,
+    for_splits,
+    left_out,
     plan_boxes,
     plan_export,
 )
@@ -50,7 +53,8 @@ def export(
     A folder that holds anything but an earlier export is left alone, and so is an earlier
     export when not one picture can be read: `InputUnusable`. Equal data gives equal bytes.
     """
-    options = options or ExportOptions()
+    asked = options or ExportOptions()
+    options = for_splits(dataset, asked)
     target = place_of(target)
     progress = progress or Progress()
     if options.form.check is not None:
@@ -62,6 +66,7 @@ def export(
         with held, replacing(target, going_on=True) as new:
             places = ShardPlaces(new.folder, target)
             found = write_shards(dataset, places, options, workers, progress)
+        found |= {"left_out": out} if (out := left_out(dataset, options)) else {}
         return {"to": str(target)} | found | kept_files(new, target)
     with held, replacing(target) as new:
         folder = new.folder
@@ -90,7 +95,11 @@ def export(
         facts_of_all: dict[str, Any] = {**options.recorded, "caption": options.template}
         facts_of_all |= {"no_split": options.no_split, "snapshot": snapshot, "pictures": shown}
         mark(folder, facts_of_all)
-    return {"to": str(target)} | facts.result(failed) | kept_files(new, target)
+    result = {"to": str(target)} | facts.result(failed)
+    if options != asked:
+        result["split"] = "none yet, so all labelled images are in it"
+    result |= {"left_out": out} if (out := left_out(dataset, options)) else {}
+    return result | kept_files(new, target)
 
 
 def _files(
@@ -130,10 +139,13 @@ def _shown(item: ExportItem, options: ExportOptions, written: WrittenFile) -> di
     """Return what the marker keeps of a picture: to know it again when it was moved, or to
     link it.
     """
-    return {
+    facts = {
         "sample": item.sample.key,
         "label": item.sample.label,
         "shows": item.digest(options.pixels),
         "sha256": written.sha256,
         "changes": written.changes,
     }
+    if options.format == "captions":
+        facts["caption"] = caption_digest(caption([item], options.template))
+    return facts

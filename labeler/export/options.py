@@ -25,6 +25,7 @@ SHARDED = tuple(name for name, form in FORMS.items() if form.pictures == "shards
 BOXED = tuple(name for name, form in FORMS.items() if form.pictures == "whole")
 """Whole pictures with boxes; all other formats have a picture for each sample."""
 CAPTIONED = ("captions", "captions-whole")
+UNSPLIT = tuple(name for name, form in FORMS.items() if form.may_have_no_split)
 SHARD_SIZE = "1GB"
 """About the size of a shard; the authors of WebDataset advise 100 MB to 10 GB."""
 NAMES: tuple[Names, ...] = get_args(Names)
@@ -102,8 +103,8 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     no_split: Annotated[
         bool,
         Param(
-            "Class folders without train|val|test above them, of all that is labelled, whether it "
-            "has a split or not."
+            "Of imagefolder, csv and captions: all that is labelled, with a split or without, in "
+            "folders without train|val|test above them."
         ),
     ] = False
     caption: Annotated[
@@ -144,9 +145,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             f"leave the size of shards out, or use --format {' or '.join(SHARDED)}",
         )
         yield (
-            self.no_split and self.format != "imagefolder",
+            self.no_split and not self.form.may_have_no_split,
             f"an export {here} is read by its splits",
-            "leave --no-split out, or use --format imagefolder",
+            f"leave --no-split out, or use --format {' or '.join(UNSPLIT)}",
         )
         yield (
             self.caption is not None and self.format not in CAPTIONED,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
+import msgspec
+
 from gleanset import Dataset
 from gleanset.db.samples import AS_IT_IS, Balances
 from gleanset.errors import InputUnusable
@@ -16,10 +18,12 @@ from gleanset.files.names import folder_names, kept_name, safe_name
 from gleanset.images.cut import sample_key, within
 from gleanset.records import Box, Image, Origin, Sample
 from labeler.export.item import ExportItem
-from labeler.export.options import ExportOptions
+from labeler.export.options import CAPTIONED, ExportOptions
 from labeler.export.ways import changes_of, ending_of, way_of
 
 BALANCING = "_balancing"
+WRITTEN_BESIDE = ("README.md", "LICENSES.csv", "croissant.json", "samples.csv", "metadata.parquet")
+"""Files beside class folders, some of them in each split: no folder is called so."""
 ALL = "all"
 """The one part of an export without splits."""
 
@@ -60,9 +64,8 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     Without splits every labelled one that is no copy. Raises `InputUnusable`.
     """
     options = options or ExportOptions()
-    chosen = list(_all_in_one(dataset) if options.no_split else dataset.samples.in_splits())
     private = private_images(dataset, options)
-    chosen = [sample for sample in chosen if sample.image not in private]
+    chosen = [s for s in _chosen(dataset, options) if s.image not in private]
     images = images_of(dataset, chosen)
     chosen = [s for s in chosen if may_be_passed_on(images[s.image], options.licences)]
     if not chosen:
@@ -72,13 +75,66 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
         export_item(dataset, sample, images[sample.image], path, options)
         for sample, path in zip(chosen, paths, strict=True)
     ]
-    return list(_balanced(dataset, items, options)) if options.balances else items
+    return list(_distinct_copies(dataset, items, options)) if options.balances else items
 
 
-def _all_in_one(dataset: Dataset) -> Iterator[Sample]:
+def _chosen(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
+    """Yield the samples of an export by key, whatever their licences."""
+    if not options.no_split:
+        yield from dataset.samples.in_splits()
+        return
     for sample in dataset.samples.by_key():
         if sample.status == "labelled" and sample.kept:
             yield replace(sample, split=ALL)
+
+
+def for_splits(dataset: Dataset, options: ExportOptions) -> ExportOptions:
+    """Return the options, without splits where there are none and nobody needs them."""
+    if options.format not in CAPTIONED or next(dataset.samples.in_splits(), None) is not None:
+        return options
+    return msgspec.structs.replace(options, no_split=True)
+
+
+def left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
+    """Return how many samples stay out of an export, by the reason.
+
+    Rejected ones do not count; what lacks in images with boxes is told of the images.
+    """
+    counts: Counter[str] = Counter()
+    traits = dataset.samples.counts("status", "kept", "split")
+    for (status, kept, split), number in traits.items():
+        if status == "queue" and kept == "kept":
+            counts["not labelled yet"] += number
+        elif status in ("queue", "labelled") and kept != "kept" and not options.boxed:
+            counts["duplicates"] += number
+        elif status == "labelled" and split is None and not options.no_split:
+            counts["labelled, without a split"] += number
+    if options.licences:
+        chosen = list(_chosen(dataset, options))
+        images = images_of(dataset, chosen)
+        refused = (not may_be_passed_on(images[s.image], options.licences) for s in chosen)
+        counts["of another licence"] = sum(refused)
+    return {reason: number for reason, number in counts.items() if number}
+
+
+def _distinct_copies(
+    dataset: Dataset, items: Sequence[ExportItem], options: ExportOptions
+) -> Iterator[ExportItem]:
+    """Yield the items of a balance; copies get names that no other image has."""
+    by_stem = options.form.names_by_stem
+    taken = {_alike(*_stem_and_end(item.path), by_stem) for item in items}
+    for item in _balanced(dataset, items, options):
+        stem, end = _stem_and_end(item.path)
+        if item.copy and _alike(stem, end, by_stem) in taken:
+            stem = f"{stem}-{item.sample.key[:12]}"
+            item = replace(item, path=f"{stem}{end}")
+        taken.add(_alike(stem, end, by_stem))
+        yield item
+
+
+def _stem_and_end(path: str) -> tuple[str, str]:
+    stem, _, ending = path.rpartition(".")
+    return stem, f".{ending}"
 
 
 def each_item(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
@@ -99,12 +155,17 @@ def _keyed(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
 
 def nothing_to_export(dataset: Dataset, options: ExportOptions) -> InputUnusable:
     """Return the error of an export without a single picture."""
-    chosen = _all_in_one(dataset) if options.no_split else dataset.samples.in_splits()
-    if next(chosen, None) is None:
-        lacking = "nothing is labelled" if options.no_split else "no labelled sample has a split"
+    if next(_chosen(dataset, options), None) is None:
+        labelled = not options.no_split and ("labelled",) in dataset.samples.counts("status")
+        if not labelled:
+            return InputUnusable(
+                "there is nothing to export: nothing is labelled yet",
+                f"see what comes next: gleanset status {dataset.option}",
+            )
+        without = ", or give --no-split" if options.form.may_have_no_split else ""
         return InputUnusable(
-            f"there is nothing to export: {lacking} yet",
-            f"see what comes next: gleanset status {dataset.option}",
+            "there is nothing to export: no labelled sample has a split yet",
+            f"split: labeler split --ratio 8:1:1 {dataset.option}{without}",
         )
     if not options.licences:
         return InputUnusable(
@@ -152,8 +213,7 @@ def count_left_out_reports(dataset: Dataset, options: ExportOptions) -> int:
     """Return how many samples an export leaves out because users of the page sent their image."""
     if not (private := private_images(dataset, options)):
         return 0
-    chosen = _all_in_one(dataset) if options.no_split else dataset.samples.in_splits()
-    return sum(sample.image in private for sample in chosen)
+    return sum(sample.image in private for sample in _chosen(dataset, options))
 
 
 def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
@@ -185,7 +245,7 @@ def _image(dataset: Dataset, sample: Sample) -> Image:
 
 
 def _paths(samples: list[Sample], images: dict[str, Image], options: ExportOptions) -> list[str]:
-    folders = folder_names(str(sample.label) for sample in samples)
+    folders = folder_names((str(sample.label) for sample in samples), WRITTEN_BESIDE)
     names = _counted(samples) if options.names == "prefix-count" else _named(samples, images)
     places = (
         folders[str(sample.label)]
@@ -195,7 +255,7 @@ def _paths(samples: list[Sample], images: dict[str, Image], options: ExportOptio
     )
     wanted = zip(samples, places, names, strict=True)
     ends = [_ending(sample, images[sample.image], options) for sample in samples]
-    return list(unique_names(wanted, ends))
+    return list(unique_names(wanted, ends, by_stem=options.form.names_by_stem))
 
 
 def paths_of_originals(
@@ -203,8 +263,9 @@ def paths_of_originals(
 ) -> dict[str, str]:
     """Return where whole pictures lie, by their hash; each sample is of another picture."""
     chosen = sorted(samples, key=lambda sample: sample.image)
+    folder = "images" if options.no_split else "images/{}"
     wanted = [
-        (one, f"images/{one.split}", original_name(images[one.image].origins)) for one in chosen
+        (one, folder.format(one.split), original_name(images[one.image].origins)) for one in chosen
     ]
     ends = [_ending(sample, images[sample.image], options) for sample in chosen]
     named = unique_names(wanted, ends, by_stem=options.form.names_by_stem)
@@ -294,7 +355,8 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> ExportPlan:
     A picture is of the split of its samples; of several splits of that of its first sample.
     """
     private = private_images(dataset, options)
-    by_image = {sha256: s for sha256, s in _by_image(dataset).items() if sha256 not in private}
+    by_image = _by_image(dataset, options)
+    by_image = {sha256: s for sha256, s in by_image.items() if sha256 not in private}
     images = images_of(dataset, (samples[0] for samples in by_image.values()))
     by_image = {
         sha256: samples
@@ -320,14 +382,14 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> ExportPlan:
     return ExportPlan(items, undecided)
 
 
-def _by_image(dataset: Dataset) -> dict[str, list[Sample]]:
+def _by_image(dataset: Dataset, options: ExportOptions) -> dict[str, list[Sample]]:
     """Return the samples of the pictures that have one in a split, all in the split of the first.
 
     Those that nobody has decided on have no label; a copy has that of the one that is kept.
     """
     split: dict[str, str] = {}
     label_of_group: dict[str, str] = {}
-    for sample in dataset.samples.in_splits():
+    for sample in _chosen(dataset, options):
         split.setdefault(sample.image, str(sample.split))
         if sample.group:
             label_of_group[sample.group] = str(sample.label)

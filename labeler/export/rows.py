@@ -142,6 +142,14 @@ def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 
 
 def no_formula(value: object) -> object:
-    """Text from the net that a spreadsheet does not take for a formula; numbers as they are."""
-    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if risky else value
+    """Return text that a spreadsheet does not take for a formula; numbers as they are."""
+    return f"'{value}" if isinstance(value, str) and _is_risky(value) else value
+
+
+def from_cell(text: str) -> str:
+    """Return the text that `no_formula` made a cell of."""
+    return text[1:] if text[:1] == "'" and _is_risky(text[1:]) else text
+
+
+def _is_risky(text: str) -> bool:
+    return text.lstrip("'")[:1] in tuple("=+-@\t\r")

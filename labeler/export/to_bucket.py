@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -23,9 +25,19 @@ from gleanset.places import bucket_at, in_bucket
 from gleanset.work.progress import Progress
 from labeler.export.job import export, plan
 from labeler.export.options import ExportOptions
+from labeler.export.plan import for_splits, left_out
 from labeler.export.rows import write_text
 from labeler.export.shards import STAGE, ShardPlaces, planned_shards, read_manifest, write_shards
 from labeler.export.tree import MARKER, check_ours, marked, place_of
+
+
+class WouldExport(NamedTuple):
+    """The paths of an export, its samples by class and split, and those left out by reason."""
+
+    paths: list[str]
+    classes: dict[str, Counter[str]]
+    left_out: dict[str, int]
+
 
 MANIFEST = "manifest.json"
 _LAST = (MANIFEST, MARKER)
@@ -101,19 +113,24 @@ def export_anywhere(
     return {"to": place.address} | counts
 
 
-def would_export(dataset: Dataset, place: Path | Bucket, options: ExportOptions) -> list[str]:
-    """Return the paths that an export would write; of shards, what they would hold.
-
-    Raises what it would raise.
-    """
+def would_export(dataset: Dataset, place: Path | Bucket, options: ExportOptions) -> WouldExport:
+    """Return what an export would write. Raises what it would raise."""
     if isinstance(place, Path):
         check_ours(place_of(place))
     else:
         _ours(place)
+    options = for_splits(dataset, options)
     if options.sharded:
-        shards = planned_shards(dataset, options)
-        return [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
-    return [item.path for item in plan(dataset, options).items]
+        shards = list(planned_shards(dataset, options))
+        items = [item for shard in shards for item in shard.items]
+        paths = [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
+    else:
+        items = plan(dataset, options).items
+        paths = [item.path for item in items]
+    classes: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        classes[str(item.sample.label)][str(item.sample.split)] += 1
+    return WouldExport(paths, dict(sorted(classes.items())), left_out(dataset, options))
 
 
 def _ours(place: Bucket) -> dict[str, ObjectFacts]:

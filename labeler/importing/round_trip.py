@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,12 @@ from gleanset.errors import InputUnusable
 from gleanset.files.names import class_folder
 from gleanset.files.store import sha256_of_file
 from labeler.export.formats import format_of_marker
-from labeler.export.formats.captions import CLASS, captioned
+from labeler.export.formats.captions import (
+    CLASS,
+    caption_class,
+    caption_digest,
+    caption_file,
+)
 from labeler.export.tree import marked
 from labeler.importing.reading import LabelledPicture, visible_pictures
 
@@ -75,10 +80,14 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     labels = {folder_of(name): str(about["label"]) for name, about in pictures.items()}
     names = _recognised(root, pictures)
     moves = ExportMoves()
+    captions = _EditedCaptions(root, marker, dataset.classes.names())
     for name, before in names.items():
-        label = _rewritten(root, name, marker, before) or labels.get(
-            folder_of(name), folder_of(name)
-        )
+        try:
+            rewritten = captions.of(name, before)
+        except UnicodeDecodeError:
+            moves.disputed[name] = "its caption is not UTF-8: save it as UTF-8 and import again"
+            continue
+        label = rewritten or labels.get(folder_of(name), folder_of(name))
         if not label:
             moves.tally["unknown"] += 1
         elif before is None:
@@ -90,12 +99,32 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     return moves
 
 
-def _rewritten(root: Path, name: str, marker: Mapping[str, Any], before: str | None) -> str | None:
-    """Return the class that the text beside a picture begins with, where somebody wrote it."""
-    if marker.get("format") != "captions" or not str(marker.get("caption")).startswith(CLASS):
-        return None
-    written = captioned(root, name)
-    return None if before and written == marker["pictures"][before]["label"] else written
+@dataclass(frozen=True, slots=True)
+class _EditedCaptions:
+    """Reads the classes of captions that somebody has edited since they were exported."""
+
+    root: Path
+    marker: Mapping[str, Any]
+    classes: Sequence[str]
+
+    def of(self, name: str, before: str | None) -> str | None:
+        """Return the class that the caption of an image names now; None where it is as it was.
+
+        Raises `UnicodeDecodeError`.
+        """
+        template = str(self.marker.get("caption"))
+        if self.marker.get("format") != "captions" or not template.startswith(CLASS):
+            return None
+        try:
+            text = caption_file(self.root / name).read_text(encoding="utf-8-sig").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        facts = self.marker["pictures"][before] if before else {}
+        if not text or facts.get("caption") == caption_digest(text):
+            return None
+        label = facts.get("label")
+        named = caption_class(text.partition("\n")[0], label, self.classes, template)
+        return None if named == label else named
 
 
 def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, str | None]:

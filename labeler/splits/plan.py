@@ -18,6 +18,7 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PERSON, UNSEEN, giver_of, label_provenances
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.html.words import count
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import MomentSizes, PartTable, allocate, one_per_moment_first, seeded
@@ -157,6 +158,8 @@ def _strongest(before: Counter[str], spec: SplitSpec) -> str:
 
 
 _SHOWN = 20
+FEW_TEST = 5
+"""Test images of a class below which a split warns of it."""
 CONFLICT = "copies labelled differently (labeler groups --conflicts)"
 NO_JUDGE = "nobody has looked at the label, so it judges nothing"
 SPARED = "more than was asked for"
@@ -176,7 +179,8 @@ class SplitPlan:
 
     `left` has the reason for each that has no split, `tied` counts the moments that hang
     together across splits since the last one. `unseen` are the samples whose labels nobody has
-    looked at, `judged_by` says how many labels of val and test came from whom.
+    looked at, `judged_by` says how many labels of val and test came from whom. `empty` are the
+    splits or folds that should have some samples and have none.
     """
 
     settings: str
@@ -192,6 +196,7 @@ class SplitPlan:
     not_searched: int = 0
     unseen: frozenset[str] = frozenset()
     judged_by: dict[str, int] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
 
     def count(self, moments: Sequence[Moment], spec: SplitSpec) -> None:
         """Fill the tables: how many of each class every split, and every fold, has."""
@@ -222,10 +227,12 @@ class SplitPlan:
             if totals[split] and not row[split]
         ]
         more: dict[str, object] = {
+            "empty": self.empty,
             "folds": self.by_fold,
             "left_out": dict(sorted(Counter(self.left.values()).items())),
             "tied": self._tied(),
             "short": short,
+            "few_test_images": self._small_sample_warning(),
             "labels_nobody_looked_at": self._unseen(),
             "val_and_test_labels_by": self.judged_by if {*self.judged_by} - {PERSON} else {},
             "not_searched_for_duplicates": self.not_searched,
@@ -243,6 +250,14 @@ class SplitPlan:
         """Count who gave the labels of val and test, by their provenance."""
         judges = [key for key, (_, split) in self.splits.items() if split in ("val", "test")]
         self.judged_by = dict(Counter(giver_of(provenances.get(key, "")) for key in sorted(judges)))
+
+    def _small_sample_warning(self) -> list[str]:
+        """Return the classes with too few test images to say much of their accuracy."""
+        few = {label: n for label, row in self.table.items() if 0 < (n := row["test"]) < FEW_TEST}
+        if not few:
+            return []
+        what = f"fewer than {FEW_TEST} test images: the accuracy of such a class says little"
+        return [what, *(f"{label}: {number}" for label, number in few.items())]
 
     def _unseen(self) -> dict[str, int]:
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
@@ -333,16 +348,45 @@ def plan_moments(
         if not _sizes(moment, plan.left):
             placed.setdefault(moment.key, SPARE)
     _place_free(judging, spec, fixed, placed, plan)
+    _check_folds(spec, placed)
     for moment in judging:
         _enter(plan, moment, placed[moment.key], spec)
     _enter_unseen(plan, moments, placed, spec)
     _leave_out(plan, moments, spec, again)
     plan.count(moments, spec)
+    plan.empty = _empty_parts(plan, spec, len(placed))
     if spec.hold_out and all(kept.held for kept in fixed.values()):
         raise InputUnusable(
             "everything is held out, so nothing is left to train on", "hold out less"
         )
     return plan
+
+
+def _check_folds(spec: SplitSpec, placed: Mapping[str, str]) -> None:
+    """Raise `UsageError` for more folds than there are groups."""
+    groups = sum(part != SPARE for part in placed.values())
+    if groups < spec.folds:
+        fewer = f"--folds {groups}" if groups > 1 else "--ratio 8:1:1"
+        raise UsageError(
+            f"{spec.folds - groups} of {spec.folds} folds would be empty: {_groups(groups)}",
+            f"ask for fewer folds: labeler split {fewer}; or add images of other scenes",
+        )
+
+
+def _groups(number: int) -> str:
+    return f"the images are of {count(number, 'group')} that must stay together"
+
+
+def _empty_parts(plan: SplitPlan, spec: SplitSpec, groups: int) -> list[str]:
+    """Return the splits or folds that should have samples and have none, with the reason."""
+    totals: Counter[str] = Counter()
+    for row in (plan.by_fold if spec.folds else plan.table).values():
+        totals.update(row)
+    numbers: Sequence[Fraction | int | None] = spec.counts or spec.shares
+    parts = spec.parts if spec.folds else SPLITS
+    asked = [part for part, number in zip(parts, numbers, strict=True) if number != 0]
+    word = "fold " if spec.folds else ""
+    return [f"{word}{part}: {_groups(groups)}" for part in asked if not totals[part]]
 
 
 def _judging(moments: Sequence[Moment], unseen: Collection[str]) -> list[Moment]:

@@ -24,15 +24,16 @@ _INDENT = 2
 def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `SplitPlan.result` has, with tables of a few lines for those of every class."""
     summary = {name: value for name, value in result.items() if name != "closeness"}
-    summary["classes"] = _lines(SPLITS, summary.pop("classes"))
+    summary["classes"] = class_table(SPLITS, summary.pop("classes"))
     if folds := summary.pop("folds", {}):
-        summary["folds"] = _lines([*next(iter(folds.values()))], folds)
+        summary["folds"] = class_table([*next(iter(folds.values()))], folds)
     if short := summary.pop("short", []):
         summary["short"] = [*short[:SHOWN], *_more(len(short))]
     return summary
 
 
-def _lines(heads: Sequence[str], rows: Mapping[str, Mapping[str, int]]) -> list[str]:
+def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return the lines of a table with a row for each class, the first of them."""
     shown = [[name, *(str(row[head]) for head in heads)] for name, row in [*rows.items()][:SHOWN]]
     lines = table([["class", *heads], *shown], room() - _INDENT)
     return [*lines, *_more(len(rows))]
@@ -144,9 +145,11 @@ def parse_ratio(text: str) -> tuple[Fraction, ...]:
     """Read '8:1:1' as fractions of train, val and test. Raises `UsageError`."""
     parts = [Fraction(part) for part in text.split(":") if re.fullmatch(r"\d+(\.\d+)?", part)]
     if len(parts) != 3 or text.count(":") != 2 or parts[0] <= 0:
-        raise UsageError(
-            f"{text!r} is not a ratio of train, val and test", "write for instance 8:1:1"
-        )
+        hint = "write for instance 8:1:1"
+        if len(parts) == 2 and text.count(":") == 1:
+            train, test = text.split(":")
+            hint = f"for train and test without val: {train}:0:{test}"
+        raise UsageError(f"{text!r} is not a ratio of train, val and test", hint)
     return tuple(part / sum(parts) for part in parts)
 
 

@@ -77,3 +77,77 @@ def test_pictures_with_captions_of_others_are_read(tmp_path: Path) -> None:
     kind, found = read_labelled(tmp_path)
     assert kind == "captions"
     assert [one.labels for one in found] == [((None, "hana"),), ((None, "rei"),), ()]
+
+
+@pytest.mark.parametrize("template", [None, "{class} in the rain, {tags}", "{class} {tags}"])
+def test_unedited_captions_relabel_nothing(
+    empty: Dataset, tmp_path: Path, template: str | None
+) -> None:
+    """Whatever commas and words the names of classes have."""
+    classes = ("Hatsune, Miku", "Hatsune", "Miku,", "rain", "rain, rain")
+    for number, name in enumerate(classes):
+        origin = Origin("folder", name, title=f"{number}.jpg", tags=("Miku", "in, out"))
+        put(empty, encoded(picture(number)), f"{number}.jpg", label=name, origin=origin)
+    options = () if template is None else ("--caption", template)
+    out = tmp_path / "out"
+    export(empty, out, "--format", "captions", *options)
+    done = run_here("labeler.cli", "import", out, "-d", empty.root, "--json").json
+    assert (done["relabelled"], done["unchanged"], done["disputed"]) == (0, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hatsune, Miku, rain", "Hatsune, Miku"),
+        ("Hatsune, rain", "Hatsune"),
+        ("Megurine Luka, rain", "Megurine Luka"),
+        ("rei", "rei"),
+        ("", "rei"),
+    ],
+)
+def test_an_edited_caption_names_the_longest_known_class(
+    empty: Dataset, tmp_path: Path, text: str, expected: str
+) -> None:
+    for number, name in enumerate(("rei", "Hatsune", "Hatsune, Miku")):
+        put(empty, encoded(picture(number)), f"{number}.jpg", label=name)
+    out = tmp_path / "out"
+    export(empty, out, "--format", "captions")
+    next(out.rglob("rei/*.txt")).write_text(f"{text}\n")
+    run_here("labeler.cli", "import", out, "-d", empty.root, "--json")
+    labels = sorted(str(sample.label) for sample in empty.samples.by_key())
+    assert labels == sorted(["Hatsune", "Hatsune, Miku", expected])
+
+
+def test_a_caption_in_another_encoding_is_named(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, encoded(picture(0)), "0.jpg", label="rei")
+    out = tmp_path / "out"
+    export(empty, out, "--format", "captions")
+    next(out.rglob("*.txt")).write_bytes("花子, rain".encode("cp932"))
+    done = run_here("labeler.cli", "import", out, "-d", empty.root, "--json").json
+    assert (done["relabelled"], done["disputed"]) == (0, 1)
+    assert "not UTF-8" in done["disputed_files"]["files"][0]
+
+
+def test_each_image_has_a_text_of_its_own(empty: Dataset, tmp_path: Path) -> None:
+    for number, name in enumerate(("pic.jpg", "pic.png", "PIC.webp", "pic")):
+        data = encoded(picture(number), "PNG" if number % 2 else "JPEG")
+        origin = Origin("folder", name, title=name)
+        put(empty, data, name, origin=origin)
+    texts = export(empty, tmp_path / "out", "--format", "captions", "--caption", "{class}, {title}")
+    assert sorted(texts.values()) == [
+        f"hana, {name}" for name in ("PIC.webp", "pic", "pic.jpg", "pic.png")
+    ]
+    stems = {path.stem.casefold() for path in (tmp_path / "out").rglob("*.txt")}
+    assert len(stems) == 4
+
+
+@pytest.mark.parametrize("form", ["captions", "captions-whole"])
+def test_captions_need_no_split(empty: Dataset, tmp_path: Path, form: str) -> None:
+    for number, name in enumerate(("hana", "rei")):
+        put(empty, encoded(picture(number)), f"{number}.jpg", label=name)
+    empty.samples.set_splits({}, "none")
+    texts = export(empty, tmp_path / "out", "--format", form)
+    folders = {path.partition("/")[0] for path in texts}
+    assert sorted(texts.values()) == ["hana", "rei"]
+    assert folders == ({"images"} if form == "captions-whole" else {"hana", "rei"})
+    assert "not split" in (tmp_path / "out" / "README.md").read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from tools_for_tests import python_path, run_here
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
+from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable
 from labeler.export.job import export as write_export
 from labeler.export.options import ExportOptions
@@ -204,15 +204,51 @@ def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path:
     assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
 
 
-def test_simulate_names_the_files_and_writes_none(
-    empty: Dataset, tmp_path: Path, labeler: Labeler
-) -> None:
+def test_simulate_counts_by_class_and_split_and_writes_none(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
-    done = labeler("export", tmp_path / "out", "--simulate", "--json", "-d", empty.root)
-    *names, last = done.stdout.splitlines()
-    assert sorted(names) == paths(empty)
-    assert json.loads(last) == {"would_export": 16}
+    words = ("export", tmp_path / "out", "--simulate", "-d", empty.root)
+    told = run_here("labeler.cli", *words, "--json").json
+    assert told["would_export"] == 16
+    assert sorted(told["paths"]) == paths(empty)
+    assert sum(sum(row.values()) for row in told["classes"].values()) == 16
+    assert set(told["classes"]) == {"hana", "rei"}
+    shown = run_here("labeler.cli", *words).stdout
+    assert "hana" in shown
+    assert ".jpg" not in shown
+    assert run_here("labeler.cli", *words, "-v").stdout.count(".jpg") == 16
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["imagefolder", "webdataset"])
+def test_what_stays_out_is_counted_by_reason(empty: Dataset, tmp_path: Path, form: str) -> None:
+    keys = [put(empty, encoded(picture(n)), f"{n}.jpg")[0] for n in range(4)]
+    licensed = Origin("folder", "4", title="4.jpg", licence="CC0")
+    put(empty, encoded(picture(4)), "4.jpg", origin=licensed)
+    queued, unsplit = keys[:2]
+    empty.journal.step("back", [Choice(queued, "add")])
+    splits = {s.key: (s.key, s.split) for s in empty.samples.by_key() if s.key != unsplit}
+    empty.samples.set_splits(splits, "by hand")
+    words = ("export", tmp_path / "out", "--format", form, "--licence", "cc0", "-d", empty.root)
+    for also in (["--simulate"], []):
+        told = run_here("labeler.cli", *words, *also, "--json").json
+        assert told["left_out"] == {
+            "not labelled yet": 1,
+            "labelled, without a split": 1,
+            "of another licence": 2,
+        }
+
+
+def test_copies_of_a_balance_never_take_the_name_of_another_image(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    keys = {
+        title: put(empty, encoded(picture(n)), title)[0]
+        for n, title in enumerate(["a.jpg", "a_balancing.jpg"])
+    }
+    shares = {keys["a.jpg"]: SampleWeight(2, 1.0)}
+    Balances(empty.db).replace(shares, "method=copies")
+    items = plan_export(empty)
+    assert len({item.path for item in items}) == 3
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
+from labeler.splits.split_spec import parse_ratio
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("hana", "rei", "sora")
@@ -323,3 +324,33 @@ def test_settings_of_the_dataset_are_the_defaults(tmp_path: Path, labeler: Label
     assert (told["train"], told["test"], told["left_out"]) == (3, 1, {"more than was asked for": 5})
     told = json.loads(labeler("split", "--ratio", "6:2:2", "--json", "-d", root).stdout)
     assert (told["train"], told["test"]) == (6, 2)
+
+
+def test_more_folds_than_groups_are_refused(empty: Dataset) -> None:
+    add_groups(empty, [Group(f"scene-{n}", CLASSES[n % 2], 4) for n in range(3)])
+    with pytest.raises(UsageError, match="2 of 5 folds would be empty") as refused:
+        plan_split(empty, SplitSettings(folds=5))
+    assert "--folds 3" in refused.value.mend
+    assert not plan_split(empty, SplitSettings(folds=3)).empty
+
+
+def test_an_empty_split_and_small_test_classes_are_reported(empty: Dataset) -> None:
+    add_groups(empty, [Group("one", "hana", 6)])
+    told = plan_split(empty, SplitSettings("6:2:2")).result()
+    why = "the images are of 1 group that must stay together"
+    assert told["empty"] == [f"val: {why}", f"test: {why}"]
+    assert "empty" not in plan_split(empty, SplitSettings("1:0:0")).result()
+    add_groups(empty, [Group(f"more-{n}", "hana", 5) for n in range(6)])
+    add_groups(empty, [Group(f"rei-{n}", "rei", 1) for n in range(10)])
+    told = plan_split(empty, SplitSettings("8:1:1")).result()
+    assert "empty" not in told
+    few = told["few_test_images"]
+    assert isinstance(few, list)
+    assert few[1:] == ["rei: 1"]
+
+
+@pytest.mark.parametrize(("text", "hint"), [("75:25", "75:0:25"), ("8", "8:1:1"), ("a:b", "8:1:1")])
+def test_a_ratio_of_two_parts_says_how_to_write_it(text: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="not a ratio") as refused:
+        parse_ratio(text)
+    assert hint in refused.value.mend

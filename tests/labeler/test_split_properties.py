@@ -52,7 +52,7 @@ def split(
     try:
         return plan_moments(moments, SplitSpec.of(wish), again=again)
     except UsageError:
-        assert wish.most
+        assert wish.most or wish.folds
         return None
     except InputUnusable:
         checked = SplitSpec.of(wish)
@@ -102,7 +102,9 @@ def test_additions_move_nothing_out_of_val_or_test(seed: int, wish: SplitSetting
         before, ties = plan, [*applied(ties, plan), *random_ties(random, prefix, 12)]
         # Sorted by key, as the catalogue gives them: the additions come after.
         plan = split(ties, wish, again=True)
-        assert plan is not None
+        if plan is None:  # new ties leave fewer groups than folds
+            assert wish.folds
+            return
         check_whole(ties, plan)
         for key, (_, was) in before.splits.items():
             now = plan.splits[key][1]
@@ -127,7 +129,9 @@ def test_splitting_again_changes_nothing(seed: int, wish: SplitSettings) -> None
         return
     ties = [*applied(ties, plan), *random_ties(random, "b", 12)]
     plan = split(ties, wish, again=True)
-    assert plan is not None
+    if plan is None:
+        assert wish.folds
+        return
     again = split(applied(ties, plan), wish, again=True)
     assert again is not None
     assert again.splits == plan.splits

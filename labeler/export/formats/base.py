@@ -33,7 +33,8 @@ class ExportFormat:
     Of a tree `write` adds what belongs to the format. Shards are opened by `open_shard` and end in
     `ending`. `data_files` are those of a split for `datasets`. `cannot_do_without` are the splits
     that its reader needs, `left_by_reader` (a pattern) the files that it leaves in the tree. With
-    `names_by_stem` no two names differ in their endings alone. `check` raises what hinders it.
+    `names_by_stem` no two names differ in their endings alone; with `may_have_no_split` its
+    readers need no split. `check` raises what hinders it.
     """
 
     pictures: Pictures
@@ -47,4 +48,5 @@ class ExportFormat:
     cannot_do_without: tuple[str, ...] = ()
     left_by_reader: str = ""
     names_by_stem: bool = False
+    may_have_no_split: bool = False
     check: Callable[[], object] | None = None

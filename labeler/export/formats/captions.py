@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby, zip_longest
 from pathlib import Path
 from string import Formatter
 
 from gleanset.errors import UsageError
+from gleanset.files.store import sha256_of
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
 from labeler.export.rows import write_text
@@ -21,6 +22,8 @@ from labeler.export.rows import write_text
 TEMPLATE = "{class}, {tags}"
 CLASS = "{class}"
 FIELDS = ("class", "tags", "title", "author", "split")
+_VALUE = "\0"
+"""Stands for a value while commas are removed."""
 _EMPTY = re.compile(r"(?:,\s*)+(?=,|$)|^(?:\s*,)+")
 
 
@@ -40,7 +43,7 @@ _MEND = f"write for instance 'portrait of {CLASS}, {{tags}}'; there are: {', '.j
 
 
 def caption(items: Sequence[ExportItem], template: str) -> str:
-    """Return the caption of one picture, with the samples in it; what is not known is left out."""
+    """Return the caption of one image, with the samples in it; what is not known is left out."""
     first = items[0]
     values = {
         "class": ", ".join(_distinct(str(item.sample.label) for item in items)),
@@ -49,9 +52,15 @@ def caption(items: Sequence[ExportItem], template: str) -> str:
         "author": first.origin.author or "",
         "split": first.sample.split or "",
     }
-    parts = ((text, values[name] if name else "") for text, name, *_ in Formatter().parse(template))
-    line = " ".join("".join(text + value for text, value in parts).split())
-    return _EMPTY.sub("", line).strip(" ,")
+    # Commas are removed around missing values, never inside of one.
+    frame, texts = "", list[str]()
+    for text, name, *_ in Formatter().parse(template):
+        frame += text
+        if name and (value := " ".join(values[name].split())):
+            frame += _VALUE
+            texts.append(value)
+    frame = _EMPTY.sub("", " ".join(frame.split())).strip(" ,")
+    return "".join(chain(*zip_longest(frame.split(_VALUE), texts, fillvalue="")))
 
 
 def _distinct(words: Iterable[str]) -> list[str]:
@@ -62,13 +71,42 @@ def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TE
     """Captions: a text beside each picture."""
     for path, some in groupby(sorted(items, key=lambda item: item.path), lambda item: item.path):
         text = caption(list(some), template)
-        write_text((folder / path).with_suffix(".txt"), f"{text}\n")
+        write_text(caption_file(folder / path), f"{text}\n")
+
+
+def caption_file(image: Path) -> Path:
+    """Return where the caption of an image is."""
+    return image.with_suffix(".txt")
+
+
+def caption_digest(text: str) -> str:
+    """Return what the marker keeps of a caption, to know whether it was edited."""
+    return sha256_of(text.strip().encode())[:16]
+
+
+def caption_class(text: str, label: str | None, classes: Iterable[str], template: str) -> str:
+    """Return the class that an edited caption begins with, where its template does.
+
+    `label` is the class that it had. A class name may have commas in it: those in `classes` are
+    recognised, anything else ends at the text that follows in the template, or at a comma.
+    """
+    after = next((t for t, *_ in Formatter().parse(template.removeprefix(CLASS))), "")
+    ends = (after, ",") if after.strip(", ") == after.strip() else (",",)
+    known = [
+        name
+        for name in classes
+        if text == name or text.startswith(tuple(f"{name}{end}" for end in ends if end))
+    ]
+    if label in known:
+        return str(label)
+    first = text.partition(after if after.strip(" ,") else ",")[0].partition(",")[0].strip()
+    return max(known, key=len, default=first)
 
 
 def captioned(folder: Path, picture: str) -> str | None:
     """Return whom the caption beside a picture names first; None where there is none."""
     try:
-        text = (folder / picture).with_suffix(".txt").read_text(encoding="utf-8-sig")
+        text = caption_file(folder / picture).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return None
     return text.partition("\n")[0].partition(",")[0].strip() or None
@@ -76,7 +114,7 @@ def captioned(folder: Path, picture: str) -> str | None:
 
 _READING = (
     "from pathlib import Path\n\n"
-    '{0} = [(file, file.read_text().strip()) for file in Path("%s{0}").rglob("*.txt")]'
+    '{0} = [(file, file.read_text().strip()) for file in Path("%s{2}").rglob("*.txt")]'
 )
 CAPTIONS = ExportFormat(
     pictures="class folders",
@@ -84,6 +122,7 @@ CAPTIONS = ExportFormat(
     reading=_READING % "",
     write=write_captions,
     names_by_stem=True,
+    may_have_no_split=True,
 )
 CAPTIONS_WHOLE = replace(
     CAPTIONS,

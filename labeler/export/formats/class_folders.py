@@ -23,6 +23,7 @@ IMAGEFOLDER = ExportFormat(
     pictures="class folders",
     about="train|val|test/<class>/*",
     reading='from torchvision.datasets import ImageFolder\n\n{0} = ImageFolder("{2}")',
+    may_have_no_split=True,
 )
 CSV = ExportFormat(
     pictures="class folders",
@@ -31,4 +32,5 @@ CSV = ExportFormat(
     '{0} = rows[rows["split"] == "{0}"]',
     says_paths="`samples.csv`",
     write=write_csv,
+    may_have_no_split=True,
 )

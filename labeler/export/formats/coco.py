@@ -30,6 +30,8 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
                     "height": item.image.height,
                     **({"license": licence[name]} if (name := item.origin.licence) else {}),
                     "author": item.origin.author or "",
+                    "page": item.origin.page_url or item.origin.url or "",
+                    "title": item.origin.title or "",
                     "original_path": item.original_path,
                     "changes": item.changes,
                 }
