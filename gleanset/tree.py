@@ -132,17 +132,18 @@ def count_files(folder: Path) -> int:
     )
 
 
-def ignored_reason(path: Path) -> str | None:
+def ignored_reason(path: Path, name: str = "") -> str | None:
     """Return why a file is not tried as an image; None where it may be one.
 
-    Its name decides, else how it begins. What cannot be opened is tried, and rejected then.
+    Its name (of the path, or another) decides, else how it begins. What cannot be opened is tried,
+    and rejected then.
     """
-    if (reason := named_reason(path.name)) is not None:
+    if (reason := named_reason(name or path.name)) is not None:
         return reason
     # Here, because it loads Pillow.
     from gleanset.images.decode import ENDINGS
 
-    if path.suffix.lower() in (*ENDINGS, *_UNREAD_IMAGES):
+    if PurePath(name or path).suffix.lower() in (*ENDINGS, *_UNREAD_IMAGES):
         return None
     try:
         if not path.is_file():

@@ -1,209 +1,302 @@
-"""Archives of pictures: zip and tar files that were named themselves.
+"""Zip and tar archives of images, read member by member.
 
-No name from inside ever becomes a path: each member is copied, counted while it comes, into
-a numbered scratch file that a worker decodes. Compressed archives can only be read from
-front to back, so the parent reads and the workers decode; a zip goes the same way.
+No name inside becomes a path: a member is copied into a numbered scratch file that a worker
+decodes. A broken archive gives what comes before the damage, then one rejection without a name.
 """
 
 from __future__ import annotations
 
-import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple, Self, cast
 
 from gleanset import Dataset
-from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, Unreadable
-from gleanset.file_groups import FileGroups, GroupBy
 from gleanset.files.atomic import disk_errors
+from gleanset.files.legacy_names import decode_names
 from gleanset.files.names import ARCHIVES, printable
 from gleanset.files.store import sha256_of_file
+from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
+from gleanset.tree import ARCHIVE, ignored_reason, ignored_summary, junk_reason, named_reason
 from harvest.folder import (
     AS_THEY_COME,
-    FolderHints,
     FoundPicture,
     PictureOptions,
     checked_folder,
-    names_in,
     said_stamp,
     take_pictures,
 )
 from harvest.importer import Importer
-from harvest.unpack_archive import ArchiveMember, archive_format, open_archive
 
 STAGE = "harvest-archive"
+NESTED = "archive inside an archive: unpack it first"
+MAX_MEMBERS = 1_000_000
+# Images hardly shrink: what unpacks to more times its size is a bomb. A small archive of drawings
+# may shrink that much, so that the first bytes are free.
+MAX_RATIO, FREE_BYTES = 100, 500_000_000
+_CHUNK = 65_536
+# Of zip, and of tar compressed by gzip, bzip2 or xz.
+_MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+# The longest name or attribute that a header of a tar may announce; tarfile reads it at once.
+_MAX_HEADER = 1_000_000
+# zipfile unpacks other methods without a bound on what comes out at once.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# General purpose flags, and the extra field of Info-ZIP (APPNOTE.TXT, 4.4.4 and 4.6.9).
+_ENCRYPTED, _UTF8, _UNICODE_PATH = 0x1, 0x800, 0x7075
+
+Open = Callable[[], IO[bytes]]
 
 
-class IdentifiedArchive(NamedTuple):
-    """An archive, known by its content: `key` is how its SHA-256 begins."""
+class ArchiveEntry(NamedTuple):
+    """A file inside: its name, as bytes where no encoding is said, its size, and what opens it."""
 
-    path: Path
-    key: str
-    stem: str
-
-
-class MemberHints:
-    """What is hinted of members: an archive without folders is a class folder itself.
-
-    Whether it has some is looked up where a member lies in none.
-    """
-
-    def __init__(self, hinting: FolderHints) -> None:
-        self._hinting = hinting
-        self._flat: dict[str, bool] = {}
-
-    def of(self, archive: IdentifiedArchive, name: str) -> str | None:
-        """Return the hint of a member; None where it has none."""
-        folders = _parts(name)[:-1]
-        if not folders and self._hinting.level is not None and self._is_flat(archive):
-            folders = (archive.stem,)
-        return self._hinting.of(folders)
-
-    def group_of(self, archive: IdentifiedArchive, name: str) -> str | None:
-        """Return the group of a member; a folder inside is one of this archive alone."""
-        *inside, last = _parts(name) or ("",)
-        folder = ":".join((archive.key, "/".join(inside)))
-        return self._hinting.group_of(last, folder, inside)
-
-    def _is_flat(self, archive: IdentifiedArchive) -> bool:
-        if archive.key not in self._flat:
-            paths = (_parts(entry.name) for entry in open_archive(archive.path))
-            self._flat[archive.key] = all(len(p) < 2 or _is_hidden(p[0]) for p in paths)
-        return self._flat[archive.key]
+    name: str | bytes
+    size: int
+    open: Open
 
 
-def harvest_archives(
-    dataset: Dataset, archives: Iterable[Path], options: PictureOptions = AS_THEY_COME
-) -> dict[str, object]:
-    """Add every picture inside some archives; the counts of what happened.
+class ArchiveMember(NamedTuple):
+    """A member that may be an image, with the origin and stamp that it is known by."""
 
-    An archive without folders is a class folder itself. Who made a picture says its file, else
-    the options. Members seen before are skipped, wherever the archive lies now. What is named was
-    checked before (`checked_places`).
-    """
-    hinting = MemberHints(options.hinting)
-
-    def new(intake: Importer, scratch: Path) -> Iterator[FoundPicture]:
-        for archive in map(identified, archives):
-            for number, (entry, origin, stamp) in enumerate(
-                members(archive, hinting, options.credit)
-            ):
-                if not intake.knows(origin, stamp):
-                    path = scratch / f"{archive.key}-{number}"
-                    refused = _copy(entry, path)
-                    yield FoundPicture(path, origin, stamp, copied=True, refused=refused)
-
-    return take_pictures(dataset, STAGE, new, options)
+    origin: Origin
+    stamp: str
+    open: Open
 
 
-def checked_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
-    """Return what a person named as folders or pictures, and as archives; `own` is the dataset.
+def is_archive(path: Path) -> bool:
+    """Return whether a file is a zip or a tar, as it begins. Raises `InputUnusable`."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+        is_tar = head[257:262] == b"ustar" or path.suffix.lower() == ".tar"
+        return is_tar or head.startswith(_MAGICS) or zipfile.is_zipfile(path)
+    except OSError as error:
+        raise InputUnusable(f"cannot read {path}: {error.strerror}", "chmod u+r it") from error
 
-    Raises `InputUnusable` for what is none of them, before any work.
+
+def split_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
+    """Return folders and single images, and archives; `own` is the dataset.
+
+    Raises `InputUnusable` for anything else, before any work.
     """
     trees: list[Path] = []
     archives: list[Path] = []
     for place in places:
-        if place.is_file() and _archive_format(place) is not None:
+        if place.is_file() and is_archive(place):
             archives.append(place.absolute())
         else:
             trees.append(checked_folder(place, own))
     return trees, archives
 
 
-def groups_in(by: GroupBy | None, trees: Iterable[Path], archives: Iterable[Path]) -> FileGroups:
-    """Return the groups of all that lies there. Raises `UsageError` where there cannot be any."""
-    if by is None or by.pattern is None:
-        return FileGroups(by)
-    names = [name for tree in trees for name in names_in(tree)]
-    return FileGroups(by, [*names, *(name for one in archives for name in _names_inside(one))])
+def harvest_archives(
+    dataset: Dataset, archives: Iterable[Path], options: PictureOptions = AS_THEY_COME
+) -> dict[str, object]:
+    """Add every image inside some archives; return the counts.
+
+    Members seen before are skipped, wherever the archive is now.
+    """
+    ignored: Counter[str] = Counter()
+
+    def new(intake: Importer, scratch: Path) -> Iterator[FoundPicture]:
+        every = (member for archive in archives for member in members(archive, options, ignored))
+        for number, member in enumerate(every):
+            if intake.knows(member.origin, member.stamp):
+                continue
+            path = scratch / str(number)
+            refused = _copy(member, path)
+            if refused is None and (reason := ignored_reason(path, str(member.origin.title))):
+                ignored[reason] += 1
+                path.unlink()
+            else:
+                yield FoundPicture(path, member.origin, member.stamp, copied=True, refused=refused)
+
+    return take_pictures(dataset, STAGE, new, options) | ignored_summary(ignored)
 
 
-def combined(*results: dict[str, object]) -> dict[str, object]:
-    """Return the counts of several runs as those of one."""
-    total: Counter[str] = Counter()
-    tables: dict[str, Counter[str]] = {}
-    for result in results:
-        for name, value in result.items():
-            if isinstance(value, int):
-                total[name] += value
-            elif isinstance(value, dict):
-                tables.setdefault(name, Counter()).update(value)
-    # Not most_common for the counts: they keep the order that every command shows.
-    return {**total, **{name: dict(table.most_common()) for name, table in tables.items()}}
+def members(path: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator[ArchiveMember]:
+    """Yield every member that may be an image, in order; count the others in `ignored`.
 
-
-def _archive_format(file: Path) -> str | None:
+    An archive without folders is a class folder itself. Raises `InputUnusable`.
+    """
     try:
-        return archive_format(file)
-    except OSError as error:
-        raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
-
-
-def identified(path: Path) -> IdentifiedArchive:
-    """Return the archive at that path. Raises `InputUnusable` where it cannot be read."""
-    try:
-        digest = sha256_of_file(path)
+        key = sha256_of_file(path)[:16]
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
     stem = PurePosixPath(printable(Path(path.name)))
     while stem.suffix.lower() in ARCHIVES:
         stem = stem.with_suffix("")
-    return IdentifiedArchive(path, digest[:16], stem.name)
+    names = _names(path)
+    flat = all(len(parts) < 2 or junk_reason(parts[0]) for parts in map(_parts, names.values()))
+    hinting, times = options.hinting, Counter[str]()
+    for entry in _entries(path):
+        name = names[entry.name]
+        parts = _parts(name)
+        times[name] += 1
+        if reason := next(filter(None, map(junk_reason, parts)), None) or named_reason(name):
+            ignored[NESTED if reason == ARCHIVE else reason] += 1
+            continue
+        *inside, title = parts or (printable(Path(path.name)),)
+        hint = hinting.of(inside or ((stem.name,) if flat and hinting.level else ()))
+        group = hinting.group_of(title, f"{key}:{'/'.join(inside)}", inside)
+        origin = Origin(
+            "archive",
+            key=f"{key}:{name}" + (f"#{times[name]}" if times[name] > 1 else ""),
+            path=printable(path),
+            title=title,
+            original_path="/".join(parts) or None,
+            hint=hint,
+            post=group,
+        )
+        yield ArchiveMember(origin, f"{hint or ''}{said_stamp(group, options.credit)}", entry.open)
 
 
-def members(
-    archive: IdentifiedArchive, hinting: MemberHints, credit: Credit = NOTHING
-) -> Iterator[tuple[ArchiveMember, Origin, str]]:
-    """Yield every member worth trying, with the origin and stamp that it is known by."""
-    names: Counter[str] = Counter()
-    for entry in open_archive(archive.path):
-        names[entry.name] += 1
-        hint = hinting.of(archive, entry.name)
-        group = hinting.group_of(archive, entry.name)
-        origin = replace(_origin(archive, entry.name, names[entry.name], hint), post=group)
-        yield entry, origin, f"{origin.hint or ''}{said_stamp(group, credit)}"
-
-
-def _names_inside(archive: Path) -> Iterator[str]:
+def names_inside(path: Path) -> Iterator[str]:
     """Yield the name of every member, without the folders that lead to it."""
-    return (parts[-1] for entry in open_archive(archive) if (parts := _parts(entry.name)))
+    return (parts[-1] for parts in map(_parts, _names(path).values()) if parts)
 
 
-def _origin(archive: IdentifiedArchive, name: str, times: int, hint: str | None) -> Origin:
-    """`times`: a name may stand in an archive more than once, with another content each time."""
-    parts = _parts(name)
-    again = f"#{times}" if times > 1 else ""
-    return Origin(
-        source="archive",
-        key=f"{archive.key}:{name}{again}",
-        path=printable(archive.path),
-        title=parts[-1] if parts else printable(Path(archive.path.name)),
-        original_path="/".join(parts) or None,
-        hint=hint,
-    )
-
-
-def _is_hidden(folder: str) -> bool:
-    """Return whether a folder is a system's own, such as what macOS puts into every zip."""
-    return folder.startswith((".", "__MACOSX"))
+def _names(path: Path) -> dict[str | bytes, str]:
+    """Return the names of all members as text; those without an encoding are decoded together."""
+    names = [entry.name for entry in _entries(path)]
+    texts = decode_names(name for name in names if isinstance(name, bytes))
+    # Some Windows programs write their own separator.
+    return {n: (texts[n] if isinstance(n, bytes) else n).replace("\\", "/") for n in names}
 
 
 def _parts(name: str) -> tuple[str, ...]:
     return tuple(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
 
 
-def _copy(entry: ArchiveMember, path: Path) -> tuple[str, str] | None:
-    """Copy a member to `path`; the reason and detail where that cannot be done."""
+def _copy(member: ArchiveMember, path: Path) -> tuple[str, str] | None:
+    """Copy a member to `path`; return the reason and detail where that cannot be done."""
     with disk_errors(path), path.open("wb") as file:
         try:
-            for chunk in entry.read():
+            source = _checked(member.open)
+            while chunk := _checked(source.read, _CHUNK):
                 file.write(chunk)
         except Unreadable as refused:
-            os.ftruncate(file.fileno(), 0)
+            file.truncate(0)
             return refused.reason, refused.detail
     return None
+
+
+def _checked(call: Callable[..., Any], *arguments: Any) -> Any:
+    """Call; raise every error of a broken archive as `Unreadable`."""
+    try:
+        return call(*arguments)
+    except Unreadable:
+        raise
+    except Exception as error:  # zipfile and tarfile raise whatever they meet
+        text = str(error).lower()
+        ended = isinstance(error, EOFError) or "unexpected end" in text or "truncated" in text
+        detail = f"{type(error).__name__}: {error}"
+        raise Unreadable("cut off" if ended else "damaged", detail) from error
+
+
+def _refused(reason: str, detail: str) -> Open:
+    def open_member() -> IO[bytes]:
+        raise Unreadable(reason, detail)
+
+    return open_member
+
+
+def _entries(path: Path) -> Iterator[ArchiveEntry]:
+    """Yield each file, to be opened before the next; the last says why the archive ends early."""
+    with path.open("rb") as file:
+        named_zip = file.read(2) == b"PK"
+    is_zip = named_zip or zipfile.is_zipfile(path)
+    entries = _zip_entries(path) if is_zip else _tar_entries(path)
+    left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+    for _ in range(MAX_MEMBERS):
+        try:
+            entry = _checked(next, entries, None)
+        except Unreadable as error:
+            end = error
+            break
+        if entry is None:
+            return
+        # zipfile and tarfile give no more of a member than its header says.
+        if (left := left - entry.size) < 0:
+            end = Unreadable("archive bomb", "it unpacks to far more than its size")
+            break
+        if entry.size > MAX_BYTES:
+            too_large = _refused("too large", f"more than {MAX_BYTES} bytes")
+            entry = entry._replace(open=too_large)
+        yield entry
+    else:
+        end = Unreadable("too large", f"more than {MAX_MEMBERS} members")
+    yield ArchiveEntry("", 0, _refused(end.reason, f"the archive: {end.detail}"))
+
+
+def _zip_entries(path: Path) -> Iterator[ArchiveEntry]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                yield ArchiveEntry(_zip_name(info), info.file_size, _zip_opener(archive, info))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
+    """Return the name as text where the zip has it in UTF-8, else its bytes."""
+    if info.flag_bits & _UTF8:
+        return info.filename
+    raw, extra = info.orig_filename.encode("cp437"), info.extra
+    while len(extra) >= 4:
+        kind, size = struct.unpack("<HH", extra[:4])
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        # A version, and the checksum of the name that it is for.
+        if kind == _UNICODE_PATH and field[1:5] == struct.pack("<L", zlib.crc32(raw)):
+            return field[5:].decode("utf-8", "backslashreplace")
+    return raw
+
+
+def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Open:
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+        return _refused("not a file", "a link or a device")
+    if info.flag_bits & _ENCRYPTED:
+        return _refused("encrypted", "unpack it with its password, then name the folder")
+    if info.compress_type not in _METHODS:
+        return _refused("unsupported compression", f"zip method {info.compress_type}")
+    return lambda: archive.open(info)
+
+
+def _tar_entries(path: Path) -> Iterator[ArchiveEntry]:
+    with tarfile.open(path, "r|*", tarinfo=_TarHeader, encoding="utf-8", bufsize=4096) as archive:
+        for info in archive:
+            # Or tarfile keeps every header it has read.
+            archive.members.clear()  # type: ignore[attr-defined]
+            if not info.isdir():
+                name = info.name.encode("utf-8", "surrogateescape")
+                yield ArchiveEntry(name, info.size, _tar_opener(archive, info))
+
+
+def _tar_opener(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Open:
+    if not info.isreg() or info.issparse():
+        return _refused("not a file", "a link, a device or a sparse file")
+    return partial(cast("Callable[..., IO[bytes]]", archive.extractfile), info)
+
+
+class _TarHeader(tarfile.TarInfo):
+    """A header of a tar. tarfile itself takes a damaged one for the end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Raise `Unreadable` for damage, and for a name or attribute that is too long."""
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if bytes(buf) == bytes(tarfile.BLOCKSIZE):
+                raise
+            detail = "it ends without an end mark, or in a damaged header"
+            raise Unreadable("cut off", detail) from error
+        if not header.isreg() and header.size > _MAX_HEADER:
+            raise Unreadable("damaged", f"a header of {header.size} bytes")
+        return header

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,14 +16,20 @@ from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import class_folder, printable
-from gleanset.images.decode import ENDINGS
 from gleanset.images.embedded_credit import credit_of
 from gleanset.images.embedded_reservation import reservations_in
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.named_files import short_name
 from gleanset.records import Measured, Origin
 from gleanset.source_table import NAME, SourceTables
-from gleanset.tree import TABLE, ignored_reason, ignored_summary, walk_tree
+from gleanset.tree import (
+    PACKED,
+    TABLE,
+    VIDEO,
+    ignored_reason,
+    ignored_summary,
+    walk_tree,
+)
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import FileNotes, Importer
@@ -180,13 +187,17 @@ def _take(
 def checked_folder(folder: Path, own: Path) -> Path:
     """Return an absolute path that `walk` can begin at. Raises `InputUnusable`."""
     if not folder.exists():
-        placeholder = "write the name of a folder with your pictures for DIR"
-        mend = placeholder if folder == Path("DIR") else "check its name"
-        raise InputUnusable(f"there is no folder {folder}", mend)
-    if not folder.is_dir() and folder.suffix.lower() not in ENDINGS:
+        placeholder = "write the name of a folder with your images for DIR"
+        hint = placeholder if folder == Path("DIR") else "check its name"
+        raise InputUnusable(f"there is no folder {folder}", hint)
+    if folder.is_file() and (reason := ignored_reason(folder)) is not None:
+        hints = {
+            VIDEO: f"harvest frames {shlex.quote(str(folder))}",
+            PACKED: "unpack it first, then name its folder",
+        }
         raise InputUnusable(
-            f"{folder} is neither a picture nor an archive that can be read",
-            "name a folder, a picture, a zip, or a tar (plain, gz, bz2 or xz)",
+            f"{folder} is not a folder, an image, a zip or a tar",
+            hints.get(reason, "name a folder, an image, a zip, or a tar (plain, gz, bz2 or xz)"),
         )
     if folder.resolve() == own.resolve():
         raise InputUnusable(

@@ -280,6 +280,20 @@ def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]
     return result
 
 
+def combined(*results: dict[str, object]) -> dict[str, object]:
+    """Return the counts of several runs as those of one."""
+    total: Counter[str] = Counter()
+    tables: dict[str, Counter[str]] = {}
+    for result in results:
+        for name, value in result.items():
+            if isinstance(value, int):
+                total[name] += value
+            elif isinstance(value, dict):
+                tables.setdefault(name, Counter()).update(value)
+    # Not most_common for the counts: they keep the order that every command shows.
+    return {**total, **{name: dict(table.most_common()) for name, table in tables.items()}}
+
+
 def is_settled(reason: str) -> bool:
     """Return whether an address that was rejected for a reason need not be tried again."""
     return _state_after(reason, of_the_net=True) == "rejected"

@@ -17,7 +17,7 @@ from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
 from gleanset.terminal import readable
 from gleanset.tree import ignored_summary
-from harvest.archives import MemberHints, identified, members
+from harvest.archives import members
 from harvest.downloads import CandidateQueue, IterableFeed
 from harvest.folder import PictureOptions, walk
 from harvest.http import Client
@@ -219,10 +219,9 @@ def preview_folders(
     for tree in trees:
         for picture in walk(tree, options.hinting, ignored, options.credit):
             take(printable(picture.path), picture.origin, picture.stamp)
-    of_members = MemberHints(options.hinting)
     for archive in archives:
-        for entry, origin, stamp in members(identified(archive), of_members, options.credit):
-            take(f"{printable(archive)}:{entry.name}", origin, stamp)
+        for origin, stamp, _ in members(archive, options, ignored):
+            take(f"{printable(archive)}:{origin.key.partition(':')[2]}", origin, stamp)
     more = ignored_summary(ignored) | dict(summary())
     return preview.result(more | ({"hints": dict(hinted)} if hinted else {}))
 

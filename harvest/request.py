@@ -12,7 +12,7 @@ Modules that do the work are imported when it is done: the commands' help needs 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -486,22 +486,23 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
         Raises `UsageError` for a level where no folder hints.
         """
-        from harvest.archives import checked_places
+        from harvest.archives import split_places
 
         if self.class_level is not None and not self.hints_from_folders:
             raise UsageError(
                 "a class level was given, and folders are not to hint at classes",
                 "add --hints-from-folders, in a recipe hints_from_folders = true",
             )
-        checked_places(self.places, root)
+        split_places(self.places, root)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Take the pictures in."""
-        from harvest.archives import checked_places, combined, groups_in, harvest_archives
+        from harvest.archives import harvest_archives, split_places
         from harvest.folder import harvest_folders
+        from harvest.importer import combined
 
-        trees, archives = checked_places(self.places, dataset.root)
-        groups = groups_in(self._groups(), trees, archives)
+        trees, archives = split_places(self.places, dataset.root)
+        groups = self._groups(trees, archives)
         refused: list[str] = []
         reserved: list[str] = []
         options = replace(
@@ -519,16 +520,23 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show the files that would be tried, and every member of the archives."""
-        from harvest.archives import checked_places, groups_in
+        from harvest.archives import split_places
         from harvest.preview import preview_folders
 
-        trees, archives = checked_places(self.places, root)
-        groups = groups_in(self._groups(), trees, archives)
+        trees, archives = split_places(self.places, root)
+        groups = self._groups(trees, archives)
         summary = partial(groups.summary, partial(self._again, root=root))
         return preview_folders(view, (trees, archives), self._options(groups), summary)
 
-    def _groups(self) -> GroupBy | None:
-        return None if self.group_by is None else GroupBy.parse(self.group_by)
+    def _groups(self, trees: Sequence[Path], archives: Sequence[Path]) -> FileGroups:
+        from harvest.archives import names_inside
+        from harvest.folder import names_in
+
+        by = None if self.group_by is None else GroupBy.parse(self.group_by)
+        if by is None or by.pattern is None:
+            return FileGroups(by)
+        names = [name for tree in trees for name in names_in(tree)]
+        return FileGroups(by, [*names, *(name for path in archives for name in names_inside(path))])
 
     def _again(self, by: GroupBy, root: Path) -> str:
         again = msgspec.structs.replace(self, group_by=str(by))

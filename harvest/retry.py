@@ -10,11 +10,11 @@ import msgspec
 from gleanset import Dataset
 from gleanset.db.fetches import FailedFetch
 from gleanset.records import Candidate
-from harvest.archives import combined
 from harvest.downloads import Downloader, DownloadRun
 from harvest.http import Client
 from harvest.http.robots import PAGE_SAYS
 from harvest.http.scheduler import IterableQueue
+from harvest.importer import combined
 from harvest.keyword import STAGE as SEARCHED
 from harvest.urls import STAGE as LISTED
 
