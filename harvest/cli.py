@@ -125,6 +125,13 @@ class FramesCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does it, with the number spelled out that goes without saying."""
+        options = args[: args.index("--")] if "--" in args else args
+        if any(word.partition("=")[0] == "--at" for word in options):
+            raise UsageError(
+                "harvest frames has no option --at",
+                "gleanset list images tells the video and time of a frame; then: "
+                "ffplay -ss TIME VIDEO",
+            )
         return super().parse_args(ctx, list(_spelled_out(args)))
 
 
@@ -139,19 +146,12 @@ def _spelled_out(args: Sequence[str]) -> Iterator[str]:
 @commands.command(
     cls=FramesCommand,
     epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset; or: "
-    "harvest frames ep*.mkv --every 5s --size 960x540; or: harvest frames --at 3f9a0b",
+    "harvest frames ep*.mkv --every 5s --size 960x540",
 )
 @job_options(simulate=True, on=True)
-@click.option(
-    "--at",
-    "image",
-    metavar="IMAGE",
-    help="Print the command that shows the moment of this frame in mpv or ffplay. IMAGE is its "
-    "hash or the beginning of it, or its file, or a copy or a cut of it.",
-)
 @options_of(FramesRequest)
-def frames(job: CommandJob, request: FramesRequest, image: str | None) -> Result | None:
-    """Sample frames from videos, and find the way back from a frame to its moment.
+def frames(job: CommandJob, request: FramesRequest) -> Result | None:
+    """Sample frames from videos.
 
     Without a choice of frames: the sharpest of each scene, and one every 5 seconds of a long
     one. Near-duplicates, black and blurred frames and fades are left out. A run that was
@@ -160,21 +160,7 @@ def frames(job: CommandJob, request: FramesRequest, image: str | None) -> Result
     VIDEO is a file, a folder (searched with all below it), a pattern, or the address of a page
     with a video.
     """
-    return carry_out(job, request) if image is None else _show_moments(job, image, request)
-
-
-def _show_moments(job: CommandJob, image: str, request: FramesRequest) -> Result | None:
-    from harvest.video.playback import find_moments
-
-    if request != FramesRequest(videos=request.videos):
-        raise UsageError("--at samples nothing", "leave the options of a sampling out")
-    with job.open() as dataset:
-        moments = find_moments(dataset, image, request.videos, job.progress)
-    if job.as_json:
-        return {"moments": [moment.result() for moment in moments]}
-    for moment in moments:
-        job.show(moment.command)
-    return None
+    return carry_out(job, request)
 
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.errors import DiskFull, InputUnusable, MissingComponent, Unreadable
-from gleanset.files.store import sha256_of_file
+from gleanset.errors import InputUnusable, MissingComponent, Unreadable
 from gleanset.platform import cores
 from gleanset.records import Rejection
 from gleanset.work.cluster import Cluster
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
-from harvest.video.disk_estimate import VideoLength, check_space
 from harvest.video.frame_selector import FrameFollower
 from harvest.video.frame_writer import STAGE, FrameWriter
 from harvest.video.inputs import SampledBefore, UnusableInput, VideoAtHand, VideoFile, VideoInput
@@ -77,9 +75,7 @@ class FrameHarvest:
         find_ffmpeg()
         dataset, wanted = self.dataset, self.sampling
         with dataset.stage(STAGE) as scratch:
-            lengths = dict(_lengths(inputs))
-            _check_space(dataset, wanted, lengths)
-            total = sum(video.seconds for video in lengths.values()) or None
+            total = sum(_lengths(inputs)) or None
             limit = FrameLimit(wanted.limit)
             store = dataset.originals(scratch)
             intake = Importer(dataset, STAGE, store, None if wanted.limit is None else limit.images)
@@ -260,30 +256,9 @@ class _Run:
         self._intake.reasons[bad.reason] += 1
 
 
-def _lengths(inputs: list[VideoInput]) -> Iterator[tuple[VideoFile, VideoLength]]:
-    """Yield how long the files at hand are; what is wrong with one is reported in its turn."""
+def _lengths(inputs: list[VideoInput]) -> Iterator[float]:
+    """Yield the seconds of each local file; what is wrong with one is reported in its turn."""
     for one in inputs:
         if isinstance(one, VideoFile):
             with suppress(Unreadable, OSError):
-                facts = read_facts(one.path)
-                yield one, VideoLength(facts.seconds or 0.0, *facts.upright)
-
-
-def _check_space(
-    dataset: Dataset, sampling: Sampling, lengths: Mapping[VideoFile, VideoLength]
-) -> None:
-    """`DiskFull` where the frames of the videos that are still to be sampled do not fit."""
-    try:
-        check_space(dataset.root, sampling, lengths.values())
-    except DiskFull:
-        # Only now: to tell a video that was sampled before, all of it has to be read.
-        fresh = [length for one, length in lengths.items() if not _is_done(dataset, sampling, one)]
-        check_space(dataset.root, sampling, fresh)
-
-
-def _is_done(dataset: Dataset, sampling: Sampling, video: VideoFile) -> bool:
-    try:
-        sha256 = sha256_of_file(video.path)
-    except OSError:
-        return False
-    return dataset.videos.done(sha256, sampling.settings) is not None
+                yield read_facts(one.path).seconds or 0.0

@@ -30,7 +30,6 @@ from harvest.shard_folder import ShardFolder, ShardOptions
 from harvest.shards import RowsOfLists
 from harvest.source_worker import SharedQueue, SourceWorker
 from harvest.urls import read_list
-from harvest.video.disk_estimate import VideoLength, bytes_of_all, frames_of, human_bytes
 from harvest.video.inputs import VideoFile, VideoInput
 from harvest.video.sampling import Sampling
 
@@ -232,10 +231,7 @@ def preview_frames(
     sampling: Sampling,
     inputs: Iterable[VideoInput],
 ) -> Result:
-    """Show the videos that would be sampled; the numbers.
-
-    `frames` and `bytes` are estimates, without those of addresses.
-    """
+    """Show the videos that would be sampled; the numbers."""
     return _FramesPreview(preview, dataset, sampling).over(inputs)
 
 
@@ -246,23 +242,17 @@ class _FramesPreview:
     view: Preview
     dataset: Dataset | None
     sampling: Sampling
-    numbers: dict[str, int] = field(default_factory=lambda: {"videos": 0, "frames": 0, "bytes": 0})
-    _lengths: list[VideoLength] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=lambda: {"videos": 0})
     _met: set[str] = field(default_factory=set)
 
     def over(self, inputs: Iterable[VideoInput]) -> dict[str, object]:
-        """Return the numbers: `frames` and `bytes` are estimates, without those of addresses."""
+        """Return the numbers."""
         for one in inputs:
             if isinstance(one, VideoFile):
                 self._file(one)
             else:
                 self._todo(one.shown)
-        frames = sum(frames_of(self.sampling, one.seconds) for one in self._lengths)
-        self._count("frames", min(frames, self.sampling.limit or frames))
-        self._count("bytes", bytes_of_all(self.sampling, self._lengths))
-        about = f"about {self.numbers['frames']} frames, {human_bytes(self.numbers['bytes'])}"
-        videos = self.numbers["videos"]
-        self.view.say(f"{videos} videos, {about} before near-duplicates are left out")
+        self.view.say(f"videos: {self.numbers['videos']}")
         return dict(self.numbers)
 
     def _file(self, video: VideoFile) -> None:
@@ -273,14 +263,13 @@ class _FramesPreview:
             if self._is_known(sha256_of_file(video.path)):
                 self._count("known")
                 return
-            facts = read_facts(video.path)
+            read_facts(video.path)
         except OSError as error:
             self._wrong(video.shown, f"cannot be read: {error.strerror}")
         except Unreadable as error:
             self._wrong(video.shown, f"{error.reason}: {error.detail}")
         else:
             self._todo(video.shown)
-            self._lengths.append(VideoLength(facts.seconds or 0.0, *facts.upright))
 
     def _is_known(self, sha256: str) -> bool:
         """Return whether a video was sampled before, or is here a second time."""

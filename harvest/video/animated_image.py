@@ -1,7 +1,7 @@
 """Pictures that move (GIF, WebP, APNG), decoded by Pillow in the same shape as videos.
 
 ffmpeg reads no animated WebP and forgets transparency; Pillow composes every frame as a
-browser shows it, here on white.
+browser shows it, on the ground that transparent images get.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
 from harvest.video.decoder import FrameBlock, FrameNumbering
 from harvest.video.file_types import BROKEN_PICTURE, PICTURE_FORMATS, picture_moves
 from harvest.video.filter_graph import THUMB, DecodePlan
-from harvest.video.probe_ffmpeg import Damage, VideoFacts
+from harvest.video.frame import RawFrame, on_ground
+from harvest.video.probe_ffmpeg import VideoFacts
 
 # Seconds of a frame that says nothing of its length, as in browsers and in ffmpeg.
 _UNTOLD = 0.1
@@ -46,7 +47,7 @@ class AnimatedImageDecoder:
     def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
         self._video = video
         self._plan = plan
-        self.damage: list[Damage] = []
+        self.last = -math.inf
         self.trouble = ""
 
     def blocks(self) -> Generator[FrameBlock, None, None]:
@@ -59,8 +60,9 @@ class AnimatedImageDecoder:
                 except BROKEN_PICTURE as error:
                     if number == 0:
                         raise Unreadable("damaged", f"{type(error).__name__}: {error}") from error
-                    self.trouble = f"{type(error).__name__}: {error}"
+                    self.trouble = f"read {number} frames: {type(error).__name__}: {error}"
                     return
+                self.last = time
                 yield self._block(frame, round(time, 9), before, number)
                 time, before = time + seconds, time
 
@@ -74,7 +76,7 @@ class AnimatedImageDecoder:
                 wanted = frame.crop((x, y, x + wide, y + high))
             if wanted.size != self._plan.size:
                 wanted = wanted.resize(self._plan.size, Image.Resampling.LANCZOS)
-            pictures[0] = wanted.tobytes()
+            pictures[0] = RawFrame(wanted.tobytes(), wanted.size, rgb=True, bt709=False)
         tiny = frame.resize(THUMB, Image.Resampling.BOX).convert("YCbCr")
         thumb = np.asarray(tiny).transpose(2, 0, 1)[None]
         return FrameBlock(times, np.ascontiguousarray(thumb), np.array([number]), pictures)
@@ -88,11 +90,10 @@ def _opened(video: Path) -> Any:
 
 
 def _frame(image: Any, number: int) -> tuple[Image.Image, float]:
-    """One frame, RGB on white and upright, and how long it is shown."""
+    """One frame, RGB and upright, and how long it is shown."""
     image.seek(number)
     image.load()
     shown = ImageOps.exif_transpose(image).convert("RGBA")
-    white = Image.new("RGBA", shown.size, "white")
     length = image.info.get("duration") or 0
     seconds = float(length) / 1000 if length > 0 else _UNTOLD
-    return Image.alpha_composite(white, shown).convert("RGB"), seconds
+    return on_ground(shown), seconds

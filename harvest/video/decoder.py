@@ -7,8 +7,9 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import re
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from gleanset.errors import Unreadable
 from harvest.video.filter_graph import THUMB, TICKS, DecodePlan, ffmpeg_command, output_names
-from harvest.video.probe_ffmpeg import Damage, complains, find_damage
+from harvest.video.frame import RawFrame, opaque
+from harvest.video.probe_ffmpeg import complains
 from harvest.video.run_ffmpeg import LOG, RunningFfmpeg, ffmpeg_reason, raise_for_environment
 
 # Seconds within which two times are the same: a microsecond.
@@ -26,12 +28,15 @@ _SAME = 1e-6
 _REORDERED = 5.0
 # Seconds that the packets must be ahead for a frame's number to be sure.
 _AHEAD = 0.5
+# Packets that wait to be counted; more, and their times tell no numbers.
+_MAX_PACKETS = 2000
 
 
 class FrameNumbering:
     """Counts frames. `first` is the number of the first frame at or after the time `since`.
 
-    Where the decoder skips frames, the packets are counted, in order of their times.
+    Where the decoder skips frames, the packets are counted, in order of their times. Where these
+    start again, no number is known from there on.
     """
 
     def __init__(self, *, by_packets: bool, since: float = -math.inf, first: int = 0) -> None:
@@ -40,16 +45,18 @@ class FrameNumbering:
         self._first = first
         self._packets: list[float] = []
         self._latest = -math.inf
+        self._broken = False
 
     def packet(self, time: float) -> None:
         """Take note of a packet's time."""
+        self._broken |= time < self._latest - _REORDERED or len(self._packets) > _MAX_PACKETS
         self._latest = max(self._latest, time)
         if time >= self._since - _SAME:
             bisect.insort(self._packets, time)
 
     def sure(self, time: float) -> bool:
         """Return whether the number of a frame at that time is known."""
-        return not self.by_packets or self._latest >= time + _AHEAD
+        return not self.by_packets or self._broken or self._latest >= time + _AHEAD
 
     def start_at(self, time: float) -> None:
         """The first frame that is shown: packets before it are none, unless told otherwise."""
@@ -58,8 +65,8 @@ class FrameNumbering:
             self._packets = [one for one in self._packets if one >= time - _SAME]
 
     def of(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the numbers of the next frames, whose times rise; -1 before `since`."""
-        inside = times >= self._since - _SAME
+        """Return the numbers of the next frames, whose times rise; -1 for unknown ones."""
+        inside = (times >= self._since - _SAME) & (not self._broken)
         if self.by_packets:
             numbers = self._first + np.searchsorted(np.array(self._packets), times - _SAME)
             self._forget(float(times[-1]))
@@ -82,6 +89,10 @@ _PIECE = 1.0
 # Frames after a seek until no complaint is due to it; far less than its lead.
 _SETTLED = 40
 
+# Lines of the log that tell of no error, and those of `showinfo`: the size of each picture.
+_HARMLESS = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[(?:info|warning)\]")
+_SHOWN = re.compile(r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: .* s:(\d+)x(\d+) ")
+
 Thumbs = NDArray[np.uint8]
 
 
@@ -89,14 +100,14 @@ Thumbs = NDArray[np.uint8]
 class FrameBlock:
     """Some frames in a row. Shapes: `times` (n,), `thumbs` (n, ...).
 
-    `numbers` are their places in the video. `pictures` are the raw bytes of those looked at,
-    by their place in this block.
+    `numbers` are their places in the video, -1 where unknown. `pictures` are those looked at, by
+    their place in this block.
     """
 
     times: NDArray[np.float64]
     thumbs: Thumbs
     numbers: NDArray[np.int64]
-    pictures: dict[int, bytes]
+    pictures: dict[int, RawFrame]
 
     def pieces(self) -> Iterator[FrameBlock]:
         """Yield the same in parts of about a second, however many came at a time."""
@@ -114,7 +125,8 @@ class FrameBlock:
 class FfmpegDecoder:
     """One run of ffmpeg over a stretch of a video.
 
-    `trouble` tells how it ended badly, `damage` what lies behind it, as far as it got.
+    `trouble` tells what is wrong with the video, and how much of it was read; `last` is the time of
+    the last frame.
     """
 
     def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
@@ -123,16 +135,17 @@ class FfmpegDecoder:
         self._numbering = numbering
         self._buffers = {name: bytearray() for name in (*output_names(plan), LOG)}
         self._times: deque[float] = deque()
-        self._pictures: deque[bytes] = deque()
+        self._pictures: deque[RawFrame] = deque()
+        self._sizes: deque[tuple[int, int]] = deque()
         self._ticks = {"times": 1 / TICKS, "packets": 0.0}
         self._thumbs: deque[bytes] = deque()
         self._before = math.nan
         self._log: list[str] = []
         self._frames = 0
-        self._last = -math.inf
+        self._untimed = 0
         self._ended = False
         self._complaint = ""
-        self.damage: list[Damage] = []
+        self.last = -math.inf
         self.trouble = ""
 
     def blocks(self) -> Generator[FrameBlock, None, None]:
@@ -156,30 +169,27 @@ class FfmpegDecoder:
         raise_for_environment(self._log, self._video)
         if not self._frames and self._plan.since is None:
             raise Unreadable(*_why(self._log))
-        whole = self._plan.facts.seconds
-        short = whole is not None and self._last - self._plan.facts.start < whole * 0.95 - 2
-        if code != 0 or (self._log and short):
-            self.trouble = ffmpeg_reason(self._log)
-
-    def _look_for_damage(self, line: str) -> None:
-        """At the first complaint: nothing after it was handed on."""
-        if self._plan.since is not None and self._frames + len(self._times) < _SETTLED:
-            # Of frames that refer to some before the place that was sought.
-            return
-        if not self._complaint and complains(line, self._plan.facts):
-            self._complaint = line
-            self.damage = find_damage(self._video, self._plan.facts, self._plan.skip)
+        whole, read = self._plan.facts.seconds, max(self.last - self._plan.facts.start, 0.0)
+        short = whole is not None and read < whole * 0.95 - 2
+        reason = ffmpeg_reason(self._log) if code != 0 or (self._log and short) else ""
+        if self._untimed:
+            reason = reason or f"{self._untimed} frames have no time"
+        if reason := reason or self._complaint:
+            of = f" of {whole:.1f} s" if whole is not None and whole >= read else ""
+            self.trouble = f"read {read:.1f} s{of}: {reason}"
 
     def _take(self, name: str) -> None:
         buffer = self._buffers[name]
-        if name in ("thumbs", "pictures"):
+        if name == "thumbs":
             wide, high = THUMB
-            size = wide * high * 3 if name == "thumbs" else self._plan.picture_bytes
-            into = self._thumbs if name == "thumbs" else self._pictures
-            whole = len(buffer) // size * size
-            for at in range(0, whole, size):
-                into.append(bytes(memoryview(buffer)[at : at + size]))
-            del buffer[:whole]
+            self._thumbs.extend(_cut_off(buffer, itertools.repeat(wide * high * 3)))
+            return
+        if name == "pictures":
+            plan = self._plan
+            for data in _cut_off(buffer, (plan.picture_bytes(size) for size in tuple(self._sizes))):
+                size = self._sizes.popleft()
+                data = opaque(data, size) if plan.facts.alpha else data
+                self._pictures.append(RawFrame(data, size, plan.rgb, plan.facts.bt709))
             return
         *lines, rest = bytes(buffer).split(b"\n")
         self._buffers[name] = bytearray(rest)
@@ -196,8 +206,14 @@ class FfmpegDecoder:
             self._stamp(name, line.split(b",")[2].strip())
 
     def _said(self, text: str) -> None:
-        self._look_for_damage(text)
-        if text and "[warning]" not in text:
+        if shown := _SHOWN.match(text):
+            self._sizes.append((int(shown.group(1)), int(shown.group(2))))
+            return
+        # After a seek the first frames refer to some that were not read.
+        settled = self._plan.whole or self._frames + len(self._times) >= _SETTLED
+        if settled and not self._complaint and complains(text, self._plan.facts):
+            self._complaint = text.split("] ")[-1][:200]
+        if text and not _HARMLESS.match(text):
             self._log = [*self._log[-_LINES_KEPT:], text]
 
     def _stamp(self, name: str, stamp: bytes) -> None:
@@ -238,9 +254,10 @@ class FfmpegDecoder:
 
     def _rising(self, block: FrameBlock) -> Iterator[FrameBlock]:
         """Without frames whose time is broken: none, or not after the one before."""
-        latest = np.fmax.accumulate(np.concatenate([[self._last], block.times]))
+        latest = np.fmax.accumulate(np.concatenate([[self.last], block.times]))
         good = np.flatnonzero(block.times > latest[:-1])
-        self._last = float(latest[-1])
+        self._untimed += len(block.times) - len(good)
+        self.last = float(latest[-1])
         pictures = {
             place: block.pictures[int(at)]
             for place, at in enumerate(good)
@@ -248,6 +265,19 @@ class FfmpegDecoder:
         }
         if len(good):
             yield FrameBlock(block.times[good], block.thumbs[good], block.numbers[good], pictures)
+
+
+def _cut_off(buffer: bytearray, sizes: Iterable[int]) -> list[bytes]:
+    """Take parts of these sizes from the beginning of a buffer, as many as it holds."""
+    parts: list[bytes] = []
+    begin = 0
+    for size in sizes:
+        if begin + size > len(buffer):
+            break
+        parts.append(bytes(memoryview(buffer)[begin : begin + size]))
+        begin += size
+    del buffer[:begin]
+    return parts
 
 
 def _why(lines: list[str]) -> tuple[str, str]:

@@ -3,6 +3,9 @@
 Decoded once, the frames go two ways: all of them tiny, with their times, for finding cuts
 and fades; and those that are looked at in the size that is wanted. Where frames are skipped by
 the decoder, the packets tell how many there are.
+
+Frames follow the order of decoding on a clock that only goes forward, whatever the file's time
+stamps do. Their size may change: the log tells that of each picture.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from harvest.video.disk_estimate import frame_size
 from harvest.video.probe_ffmpeg import VideoFacts
 from harvest.video.run_ffmpeg import command_words, video_input
 from harvest.video.sampling import Sampling
@@ -89,11 +91,27 @@ def schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
     return Schedule(start, moment / _LOOKS, sampling.every, moment)
 
 
+def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
+    """Return the size that a frame of these pixels is sampled at."""
+    wide, high = sampling.width, sampling.height
+    if wide and high and not sampling.keep_aspect:
+        return wide, high
+    scale = min((wide or width) / width, (high or height) / height, 1.0)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
+
+
+# Seconds by which a frame may come too late without a jump of the time stamps; seconds that it
+# then comes after the one before.
+_JITTER, _TICK = 0.1, 0.001
+# Seconds from frame to frame; more is a jump (as in ffmpeg), but within what a file says it lasts.
+_JUMP, _NO_END = 10.0, 1e9
 # Times come in nanoseconds: ffmpeg 5 and 9 agree on no other way to keep a file's own.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
 # Seconds from tiny frame to tiny frame where few are enough.
 _THIN = 0.1
+# Of pictures whose size is not that of the file's beginning: bounds the memory.
+_LONGEST_SIDE = 8192
 # Seconds decoded before the place where a stopped run goes on.
 LEAD = 4.0
 
@@ -104,7 +122,8 @@ class DecodePlan:
 
     `size` is that of the frames, `crop` the part they are of (x, y, width, height);
     `skip` what the decoder leaves out; `rgb` whether pictures come as RGB
-    or as planar YCbCr 4:2:0. Where `thin`, not all frames
+    or as planar YCbCr 4:2:0; those of another shape keep it where they `fit` into a `box`.
+    Where `thin`, not all frames
     that are decoded come as tiny ones, but enough to tell scenes.
     """
 
@@ -117,17 +136,25 @@ class DecodePlan:
     thin: bool = False
     since: float | None = None
     until: float | None = None
+    fit: bool = True
+    box: tuple[int, int] = (_LONGEST_SIDE, _LONGEST_SIDE)
+
+    @property
+    def whole(self) -> bool:
+        """Whether decoding begins with the file."""
+        return self.since is None or self.facts.discontinuous
 
     @property
     def counted_by_packets(self) -> bool:
         """Whether frames are numbered by packets, because not all of them come."""
         return self.skip is not None or self.thin
 
-    @property
-    def picture_bytes(self) -> int:
-        """Bytes of one picture that is handed over."""
-        wide, high = self.size
+    def picture_bytes(self, size: tuple[int, int]) -> int:
+        """Return the bytes of a picture of that size as it is handed over."""
+        wide, high = size
         chroma = ((wide + 1) // 2) * ((high + 1) // 2)
+        if self.facts.alpha:
+            return wide * high * 4
         return wide * high * 3 if self.rgb else wide * high + 2 * chroma
 
 
@@ -143,8 +170,9 @@ def make_plan(
         skip = "noref"
     thin = sampling.mode == "every" and facts.skips_safely
     # What Pillow decodes comes as RGB, whatever is made of it.
-    rgb = sampling.format == "png" or facts.container == "picture"
-    return DecodePlan(facts, due, size, crop, skip, rgb, thin)
+    rgb = sampling.format == "png" or facts.container == "picture" or facts.alpha
+    box = (sampling.width or _LONGEST_SIDE, sampling.height or _LONGEST_SIDE)
+    return DecodePlan(facts, due, size, crop, skip, rgb, thin, fit=sampling.keep_aspect, box=box)
 
 
 def output_names(plan: DecodePlan) -> list[str]:
@@ -156,7 +184,12 @@ def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     """Return the words of the command; outputs are `OUT:name`."""
     source = video_input(**_input_options(plan))
     stream = source[str(plan.facts.stream)]
-    frames = stream.filter("yadif", deint="interlaced") if plan.facts.interlaced else stream
+    frames = stream.filter("setpts", _clock(plan.facts))
+    if plan.facts.interlaced or plan.crop:
+        # These take one size only; pixels of another shape say how the picture is shown.
+        wide, high = plan.facts.stored
+        frames = frames.filter("scale", wide, high, eval="frame")
+    frames = frames.filter("yadif", deint="interlaced") if plan.facts.interlaced else frames
     if plan.thin:
         # Who knows the frames due before it knows which one of these is due.
         few = replace(plan.schedule, step=_THIN, within=0.0).expression()
@@ -172,17 +205,42 @@ def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     if plan.counted_by_packets:
         copied = {"c": "copy", "format": "framecrc", "flush_packets": 1}
         made.append(ffmpeg.output(stream, "OUT:packets", **copied))
-    return command_words(ffmpeg.merge_outputs(*made), video, "level+warning")
+    return command_words(ffmpeg.merge_outputs(*made), video, "level+info")
+
+
+def _clock(facts: VideoFacts) -> str:
+    """Return the expression for `setpts`: the file's own times as long as they go forward.
+
+    Where the time stamps jump, the time goes on from the frame before (the jump is sure with the
+    second frame after it). A frame that alone is out of order or without a time comes right after
+    the one before.
+    """
+    step, end = 1 / (facts.fps or 25.0), min(facts.slides_until, _NO_END)
+    since_last, in_file = "ld(1)", "ld(2)"
+    return (
+        "if(isnan(PREV_OUTPTS),if(isnan(PTS),0,PTS),"
+        "st(1,PTS+ld(0)-PREV_OUTPTS);st(2,PTS-PREV_INPTS);"
+        f"if(gt({since_last},0)*(lte({since_last}*TB,{_JUMP!r})+lte((PTS+ld(0))*TB,{end!r})),"
+        "PTS+ld(0),"
+        f"if(between({since_last}*TB,{-_JITTER!r},0),PREV_OUTPTS+max(1,ceil({_TICK!r}/TB)),"
+        f"if(gt({in_file},0)*lte({in_file}*TB,{_JUMP!r}),st(0,PREV_OUTPTS-PREV_INPTS)+PTS,"
+        f"PREV_OUTPTS+max(1,round({step!r}/TB))))))"
+    )
 
 
 def _input_options(plan: DecodePlan) -> dict[str, Any]:
     options: dict[str, Any] = {"copyts": None}
+    if not plan.facts.turned:
+        # What is known of earlier frames would be lost. (Turning takes one size only.)
+        options["reinit_filter"] = 0
+    if plan.facts.decoder:
+        options["c:v"] = plan.facts.decoder
     if plan.skip:
         options["skip_frame"] = plan.skip
     if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc"):
         # Key frames alone keep no second thread busy: handing packets round costs a third more.
         options["thread_type"] = "slice"
-    if plan.since is not None:
+    if plan.since is not None and not plan.whole:
         # Counted from the file's first time stamp; then from the key frame before.
         seconds = max(plan.since - plan.facts.start - LEAD, 0.0)
         options |= {"ss": f"{seconds:.6f}", "noaccurate_seek": None}
@@ -199,9 +257,28 @@ def _pictures(stream: Any, plan: DecodePlan) -> Any:
     if plan.crop:
         x, y, wide, high = plan.crop
         chosen = chosen.filter("crop", wide, high, x, y)
-    wide, high = plan.size
-    options = {"out_range": "pc" if plan.rgb else "tv"}
+    options = {"out_range": "pc" if plan.rgb else "tv", "eval": "frame"}
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
-    scaled = chosen.filter("scale", wide, high, **options)
-    return scaled.filter("format", "rgb24" if plan.rgb else "yuv420p")
+    scaled = chosen.filter("scale", *_size(plan), **options)
+    pixels = "rgba" if plan.facts.alpha else "rgb24" if plan.rgb else "yuv420p"
+    return scaled.filter("format", pixels).filter("showinfo", checksum=0)
+
+
+def _size(plan: DecodePlan) -> tuple[str, str]:
+    """Return the expressions of a picture's size: that of the plan for the shape it is made for.
+
+    Another shape keeps its own, within the box that is wanted.
+    """
+    wide, high = plan.size
+    if not plan.fit or plan.facts.turned:
+        return str(wide), str(high)
+    shown_wide, shown_high = plan.crop[2:] if plan.crop else plan.facts.upright
+    sar = "if(between(sar,0.2,5),sar,1)"
+    usual = f"lt(abs(iw*({sar})-{shown_wide}),1)*eq(ih,{shown_high})"
+    box_wide, box_high = plan.box
+    scale = f"min(1,min({box_wide}/(iw*({sar})),{box_high}/ih))"
+    return (
+        f"if({usual},{wide},max(1,round(iw*({sar})*{scale})))",
+        f"if({usual},{high},max(1,round(ih*{scale})))",
+    )

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageStat
 
 from gleanset.files.store import sha256_of
 from gleanset.images.measure import phash_and_sharpness
@@ -96,6 +96,8 @@ _BRIGHTER, _BLUE, _RED = (
     (-0.07245, 0.98340),
 )
 _GREY = 128.0
+# Grey levels above which a transparent drawing would be lost on white.
+_LIGHT = 192
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,22 @@ def _large(plane: Plane, high: int, wide: int) -> Plane:
     twice = plane.shape[1] * 2, plane.shape[0] * 2
     shown = cv2.resize(plane, twice, interpolation=cv2.INTER_NEAREST)[:high, :wide]
     return np.asarray(shown, dtype=np.uint8)
+
+
+def opaque(data: bytes, size: tuple[int, int]) -> bytes:
+    """Return RGBA pixels as RGB ones, on the ground of transparent images."""
+    layer = Image.frombytes("RGBA", size, data)
+    if not layer.getchannel("A").getbbox():
+        return layer.convert("RGB").tobytes()
+    return on_ground(layer).tobytes()
+
+
+def on_ground(layer: Image.Image) -> Image.Image:
+    """Return a transparent picture (RGBA) on a ground on which it shows."""
+    visible = layer.getchannel("A").point([0] * 128 + [255] * 128)
+    light = ImageStat.Stat(layer.convert("RGB").convert("L"), visible).mean[0] > _LIGHT
+    ground = Image.new("RGBA", layer.size, "black" if light else "white")
+    return Image.alpha_composite(ground, layer).convert("RGB")
 
 
 def _jpeg(picture: RawFrame, quality: int) -> bytes:

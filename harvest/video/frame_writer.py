@@ -176,14 +176,11 @@ class FrameWriter:
         return chosen
 
     def _reject_damage(self, task: VideoTask, ending: SamplingEnd) -> None:
-        trouble = ending.trouble
-        parts = [one.text(ending.start) for one in ending.damage if not (trouble and one.open)]
-        if not (trouble or parts):
-            return
-        reason = "damaged further on" if trouble else "damaged in between"
-        detail = "; ".join([trouble, *parts] if trouble else parts)
-        self._dataset.rejections.add(Rejection(STAGE, task.video.shown, reason, detail))
-        self._intake.reasons[reason] += 1
+        if ending.trouble:
+            reason = "damaged video"
+            rejection = Rejection(STAGE, task.video.shown, reason, ending.trouble)
+            self._dataset.rejections.add(rejection)
+            self._intake.reasons[reason] += 1
 
     def _record(self, task: VideoTask, prints: list[Fingerprint]) -> None:
         video = task.video

@@ -1,4 +1,4 @@
-"""What ffmpeg tells of a file: its picture, its letterbox bars, and where it is damaged.
+"""What ffmpeg tells of a file: its picture, its letterbox bars, and whether it is damaged.
 
 Only ffmpeg is asked: it alone is always there (no ffprobe).
 """
@@ -6,10 +6,10 @@ Only ffmpeg is asked: it alone is always there (no ffprobe).
 from __future__ import annotations
 
 import math
+import os
 import re
-import subprocess
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from gleanset.errors import Unreadable
@@ -20,7 +20,6 @@ from harvest.video.run_ffmpeg import (
     ffmpeg_reason,
     find_ffmpeg,
     raise_for_environment,
-    started,
     video_input,
 )
 
@@ -30,11 +29,24 @@ _INPUT = re.compile(r"^Input #0, (\S+), from", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", re.M)
 _VIDEO = re.compile(r"^  Stream #0:(\d+)[^\n]*?: Video: ([^\n]*)((?:\n    +[^\n]*)*)", re.MULTILINE)
 _SIZE = re.compile(r", (\d+)x(\d+)(?: \[SAR (\d+):(\d+))?")
+# The container's, where it contradicts the codec's: the one that players go by.
+_CONTAINER_SAR = re.compile(r", SAR (\d+):(\d+)")
 _PIXELS = re.compile(r", ([a-z0-9]+)(?:\(([^)]*)\))?, \d+x\d+")
 _RATE = re.compile(r", ([\d.]+k?) fps")
 _TURNED = re.compile(r"displaymatrix: rotation of (-?[\d.]+) degrees")
+_UNKNOWN = ("none", "unknown")
 # Codecs that are never interlaced.
 _PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "gif", "apng", "webp", "theora", "mjpeg", "ffv1"})
+# Codecs of still images: beside another stream they are a poster, not the film.
+_STILL = frozenset({"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"})
+# What ffmpeg's own choice of a stream adds to its pixels where it is flagged as the default.
+_DEFAULT_PIXELS = 5_000_000
+_ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv")
+# ffmpeg's own decoders of VP8 and VP9 leave transparency out.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_ALPHA_MODE = re.compile(r"^\s+alpha_mode\s*: 1$", re.MULTILINE)
+# Formats whose time stamps may start again (as in ffmpeg).
+_DISCONTINUOUS = frozenset({"mpegts", "mpeg", "flv", "ogg", "nut"})
 _MOST_PIXELS = 16384 * 16384 // 4
 
 
@@ -43,6 +55,7 @@ class VideoFacts:
     """Sizes are of the picture as stored; `aspect` is the width of a pixel by its height.
 
     `seconds` and `fps` are None where the file does not tell; `start` is its first time stamp.
+    `decoder` is the one that is needed, None for the usual one.
     """
 
     container: str
@@ -57,12 +70,31 @@ class VideoFacts:
     fps: float | None = None
     interlaced: bool = False
     bt709: bool = False
+    alpha: bool = False
+    decoder: str | None = None
 
     @property
     def upright(self) -> tuple[int, int]:
         """Width and height as shown: square pixels, turned as the file asks."""
         wide, high = max(round(self.width * self.aspect), 1), self.height
         return (high, wide) if self.turned else (wide, high)
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Width and height in stored pixels, turned as the file asks."""
+        return (self.height, self.width) if self.turned else (self.width, self.height)
+
+    @property
+    def discontinuous(self) -> bool:
+        """Whether time stamps may start again, as in joined recordings."""
+        return self.container in _DISCONTINUOUS
+
+    @property
+    def slides_until(self) -> float:
+        """The time (seconds) up to which one frame may be shown for long."""
+        if self.discontinuous:
+            return self.start
+        return math.inf if self.seconds is None else self.start + self.seconds
 
     @property
     def skips_safely(self) -> bool:
@@ -72,7 +104,11 @@ class VideoFacts:
 
 
 def probe(video: Path) -> VideoFacts:
-    """Return the facts of a file's first video stream. Raises `Unreadable` where there is none."""
+    """Return the facts of a file's video stream. Raises `Unreadable` where there is none.
+
+    Of several streams it is the one that ffmpeg chooses, but a still image only where nothing
+    else is there.
+    """
     line = [
         find_ffmpeg(),
         "-hide_banner",
@@ -91,18 +127,31 @@ def probe(video: Path) -> VideoFacts:
     lines = [one.strip() for one in log.splitlines()]
     raise_for_environment(lines, video)
     container = _INPUT.search(log)
-    for found in _VIDEO.finditer(log):
-        if "(attached pic)" not in found.group(2):
-            return _facts(container.group(1) if container else "", found, log)
+    streams = [one for one in _VIDEO.finditer(log) if "(attached pic)" not in one.group(2)]
+    if streams:
+        return _facts(container.group(1) if container else "", max(streams, key=_rank), log)
     if container:
         raise Unreadable("not a video", "it has no video stream")
     raise Unreadable("not a video", ffmpeg_reason([x for x in lines if x]))
 
 
+def _rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
+    described = stream.group(2)
+    codec, size = _codec(described), _SIZE.search(described)
+    pixels = int(size.group(1)) * int(size.group(2)) if size else 0
+    still = codec in _STILL or "(still image)" in described or "(timed thumbnails)" in described
+    default = _DEFAULT_PIXELS if "(default)" in described else 0
+    return codec not in _UNKNOWN and pixels > 0, not still, pixels + default
+
+
+def _codec(described: str) -> str:
+    return described.split(",")[0].split(" ")[0]
+
+
 def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     described = match.group(2)
-    codec = described.split(",")[0].split(" ")[0]
-    if codec in ("none", "unknown"):
+    codec = _codec(described)
+    if codec in _UNKNOWN:
         raise Unreadable("missing codec", f"this ffmpeg has no decoder for {described[:60]}")
     size = _SIZE.search(described)
     if size is None or "0" in size.groups()[:2]:
@@ -111,23 +160,35 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     if width * height > _MOST_PIXELS:
         raise Unreadable("too large", f"{width} x {height} pixels")
     turned = _TURNED.search(match.group(3))
+    decoder = _ALPHA_DECODERS.get(codec) if _ALPHA_MODE.search(match.group(3)) else None
+    decoder = decoder if decoder and _has_decoder(decoder) else None
+    pixels = _PIXELS.search(described)
     return VideoFacts(
         container,
         codec,
         int(match.group(1)),
         width,
         height,
-        _aspect(size),
+        _aspect(described, size),
         turned is not None and round(float(turned.group(1)) / 90) % 2 == 1,
         *_lengths(log),
         _rate(described),
         codec not in _PROGRESSIVE and "progressive" not in described,
         _is_709(described, height),
+        bool(decoder or (pixels and _ALPHA.match(pixels.group(1)))),
+        decoder,
     )
 
 
-def _aspect(size: re.Match[str]) -> float:
-    wide, high = size.group(3), size.group(4)
+@cache
+def _has_decoder(name: str) -> bool:
+    command = [find_ffmpeg(), "-hide_banner", "-c:v", name, "-i", os.devnull]
+    return "Unknown decoder" not in ffmpeg_log(command, _PROBE_SECONDS)
+
+
+def _aspect(described: str, size: re.Match[str]) -> float:
+    stated = _CONTAINER_SAR.search(described)
+    wide, high = stated.groups() if stated else size.group(3, 4)
     aspect = int(wide) / int(high) if wide and int(wide) and int(high) else 1.0
     # Nonsense in a header must not make a picture a thread.
     return aspect if 0.2 <= aspect <= 5 else 1.0
@@ -208,38 +269,12 @@ def _sensible(shape: list[int], facts: VideoFacts) -> Crop | None:
     return (x, y, width, height) if inside and not same else None
 
 
-_SHOWN = re.compile(r" pts_time:(-?[\d.]+) .* iskey:([01])")
 _CONTEXT = re.compile(r"\[([^\[\]@]+) @ 0x")
-# Frames by which what is shown may lag behind what was decoded: those in order of decoding
-# (16 by H.264), and what waits between ffmpeg's own threads.
-_LAG = 40
-# Seconds after which a picture without key frames has healed.
-_HEALED = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Frames at `begin` < time < `end` (seconds, the file's own) are not to be trusted."""
-
-    begin: float
-    end: float
-
-    @property
-    def open(self) -> bool:
-        """Whether nothing sound came after it."""
-        return math.isinf(self.end)
-
-    def text(self, start: float) -> str:
-        """As a person reads it, counted from the beginning of the video."""
-        begin = max(self.begin - start, 0.0)
-        return f"between {begin:.1f} s and " + (
-            "the end" if self.open else f"{self.end - start:.1f} s"
-        )
 
 
 def complains(line: str, facts: VideoFacts) -> bool:
     """Return whether a line of ffmpeg's log (with levels) tells of damage in what it decodes."""
-    if "corrupt decoded frame" in line or "corrupt input packet" in line:
+    if "corrupt decoded frame" in line:
         return True
     context = _CONTEXT.search(line)
     if context is None or not ("[error]" in line or "[fatal]" in line):
@@ -247,75 +282,3 @@ def complains(line: str, facts: VideoFacts) -> bool:
     # The parser has no name of its own; newer ones put `dec:` before that of a decoder.
     name = context.group(1).strip().removeprefix("dec:")
     return name in ("NULL", facts.codec, facts.container)
-
-
-def find_damage(video: Path, facts: VideoFacts, skip: str | None) -> list[Damage]:
-    """Return the damaged stretches in order, apart. `skip` is what the decoder leaves out.
-
-    Depends on the file alone, so that a run that was stopped leaves out the same frames.
-    """
-    with started(
-        _command(video, facts, skip),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    ) as process:
-        assert process.stderr is not None
-        return merged_damage(_read(process.stderr, facts))
-
-
-def merged_damage(damage: Iterable[Damage]) -> list[Damage]:
-    """Stretches in order of their beginning, as ones that do not touch."""
-    apart: list[Damage] = []
-    for one in damage:
-        if apart and one.begin <= apart[-1].end:
-            apart[-1] = Damage(apart[-1].begin, max(apart[-1].end, one.end))
-        else:
-            apart.append(one)
-    return apart
-
-
-def lies_in(damage: Sequence[Damage], time: float) -> bool:
-    """Return whether a frame at that time is damaged."""
-    return any(one.begin < time < one.end for one in damage)
-
-
-def _command(video: Path, facts: VideoFacts, skip: str | None) -> list[str]:
-    more = {"skip_frame": skip} if skip else {}
-    graph = (
-        video_input(threads=1, copyts=None, **more)[str(facts.stream)]
-        .filter("scale", 16, 16, flags="neighbor")
-        .filter("showinfo")
-        .output("pipe:", format="null", fps_mode="passthrough")
-    )
-    return command_words(graph, video, "repeat+level+info")
-
-
-@dataclass
-class _Stretch:
-    """A stretch that is not over: `since` counts the frames after the latest complaint."""
-
-    begin: float
-    latest: float
-    since: int = field(default=0)
-
-
-def _read(lines: Iterable[str], facts: VideoFacts) -> Iterator[Damage]:
-    last = -math.inf
-    stretch: _Stretch | None = None
-    for line in lines:
-        if shown := _SHOWN.search(line):
-            last = float(shown.group(1))
-            if stretch is None:
-                continue
-            stretch.since += 1
-            key = shown.group(2) == "1" and stretch.since > _LAG
-            if key or last > stretch.latest + _HEALED:
-                yield Damage(stretch.begin, last)
-                stretch = None
-        elif complains(line, facts):
-            stretch = stretch or _Stretch(last, last)
-            stretch.latest, stretch.since = max(stretch.latest, last), 0
-    if stretch is not None:
-        yield Damage(stretch.begin, math.inf)

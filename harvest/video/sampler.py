@@ -37,7 +37,7 @@ from harvest.video.frame_selector import (
     SelectorState,
 )
 from harvest.video.openings import Fingerprint
-from harvest.video.probe_ffmpeg import Damage, VideoFacts, find_bars, lies_in, probe
+from harvest.video.probe_ffmpeg import VideoFacts, find_bars, probe
 from harvest.video.sampling import Sampling
 
 
@@ -66,7 +66,7 @@ class _PendingFrame:
     """A picture of which it is not yet sure in which scene it lies."""
 
     time: float
-    number: int
+    number: int | None
     picture: RawFrame
 
 
@@ -95,7 +95,6 @@ class VideoSegment:
         self.plan = replace(plan, since=checkpoint.done) if self._begun else plan
         self.checkpoint = checkpoint
         self.over = False
-        self.damage: list[Damage] = []
         self._sampling = sampling
         self._until = math.inf if plan.until is None else plan.until
         resumed = ResumedScene(checkpoint.scene_start, checkpoint.done) if self._begun else None
@@ -161,19 +160,16 @@ class VideoSegment:
                 self._cuts.append(cut)
 
     def _hold(self, block: FrameBlock, inside: int) -> None:
-        plan = self.plan
-        for at, data in block.pictures.items():
+        for at, picture in block.pictures.items():
             time = float(block.times[at])
             if at < inside and time >= self.checkpoint.done:
-                raw = RawFrame(data, plan.size, plan.rgb, plan.facts.bt709)
-                self._pending.append(_PendingFrame(time, int(block.numbers[at]), raw))
+                number = int(block.numbers[at])
+                known = number if number >= 0 else None
+                self._pending.append(_PendingFrame(time, known, picture))
 
     def _settled_before(self, until: float) -> Iterator[FrameCandidate]:
         while self._pending and self._pending[0].time <= until:
             pending = self._pending.popleft()
-            # Not before: of what lies a moment further on, ffmpeg has complained by now.
-            if lies_in(self.damage, pending.time):
-                continue
             while self._cuts and self._cuts[0].time <= pending.time:
                 self._scene += 1
                 self._scene_start = self._cuts.popleft().time
@@ -231,15 +227,14 @@ class SamplingStep:
 class SamplingEnd:
     """What is known of a video at the end of its sampling.
 
-    `start` is the time stamp of its beginning in seconds; `full` says that the limit ended it, and
-    not the video. `left_out` counts stretches without a frame by reason.
+    `full` says that the limit ended it, and not the video. `left_out` counts stretches without a
+    frame by reason; `trouble` is what is wrong with it. `seconds` is its length.
     """
 
-    start: float
     full: bool
     left_out: Counter[str]
     trouble: str
-    damage: list[Damage]
+    seconds: float | None
     prints: list[Fingerprint]
 
 
@@ -285,7 +280,7 @@ class VideoSampler:
         self._last_saved = self._checkpoint.done if state else 0.0
         self._picked: list[StoredFrame] = []
         self.trouble = ""
-        self.damage: list[Damage] = []
+        self._seconds = facts.seconds
 
     @property
     def full(self) -> bool:
@@ -295,11 +290,10 @@ class VideoSampler:
     def ending(self) -> SamplingEnd:
         """Return what is known of it by now."""
         return SamplingEnd(
-            self._facts.start,
             self.full,
             Counter(self.chosen.left_out),
             self.trouble,
-            self.damage,
+            self._seconds,
             self._checkpoint.prints,
         )
 
@@ -321,16 +315,18 @@ class VideoSampler:
         decoding = source(self._video, segment.plan, segment.numbering)
         with closing(decoding.blocks()) as blocks:
             for block in blocks:
-                segment.damage = decoding.damage
                 yield from self._offered(segment, segment.take(block))
                 if segment.over or self._chooser.full:
                     break
-        segment.damage = decoding.damage
         yield from self._offered(segment, segment.finish())
         self._picked += self._stored(self._chooser.close())
         yield self._step(self._checkpoint.done)
         self.trouble = self.trouble or decoding.trouble
-        self.damage = self.damage or decoding.damage
+        read, told = decoding.last - self._facts.start, self._seconds or 0.0
+        to_the_end = not (segment.over or self._chooser.full or self.trouble)
+        if read > told or (to_the_end and read < told * 0.95 - 2):
+            # Where time stamps jump, a file tells another length.
+            self._seconds = read
 
     def _fresh(self, plan: DecodePlan) -> Checkpoint:
         """Return the checkpoint at the beginning of a part of a video: scenes are named by their

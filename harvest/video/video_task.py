@@ -95,6 +95,7 @@ class VideoTask:
         step = next(self._steps, None)
         if step is None and self._sampler is not None:
             self.ending = self._sampler.ending()
+            self.seconds = self.ending.seconds
         return step
 
     def _begin(self) -> Generator[SamplingStep, None, None]:

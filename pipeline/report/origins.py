@@ -26,7 +26,7 @@ _MEANINGS = {
     "file is gone": "the original was removed from the dataset folder",
     "forgotten": "removed on purpose earlier, so it must not come back",
     "not a video": "nothing that ffmpeg can play",
-    "damaged further on": "the frames before the damage were kept",
+    "damaged video": "its frames were kept as far as it could be read",
     "private address": "points into a private network; allow it with --allow-private",
     "bad url": "not an address that can be fetched",
     "bad redirect": "sent in circles, or to a place that cannot be fetched",

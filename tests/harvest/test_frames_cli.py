@@ -80,8 +80,6 @@ def test_a_simulation_names_the_videos_and_makes_nothing(
     *shown, _ = done.stdout.splitlines()
     assert shown == [str(episodes / name) for name in ("1.mkv", "2.mp4", "extra/3.webm.avi")]
     assert done.json["videos"] == 3
-    assert done.json["frames"] == pytest.approx(6, abs=3)
-    assert 0 < done.json["bytes"] < 1_000_000
     assert not (tmp_path / "d").exists()
     assert frames(episodes / "1.mkv", "--every", "1s", "-q").code == 0
     again = frames(episodes, "--every", "1s", "-s", "--json")

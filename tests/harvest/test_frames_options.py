@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 import harvest.cli
-from gleanset.errors import DiskFull, UsageError
+from gleanset.errors import UsageError
 from harvest.cli import frames
 from harvest.frames_request import FramesRequest
-from harvest.video.disk_estimate import VideoLength, check_space
 from harvest.video.options import parse_time
 from harvest.video.sampling import SIMILAR, Sampling
 
@@ -125,18 +122,6 @@ def test_similar_frames_are_skipped_by_default_by_bits_or_not_at_all() -> None:
     with pytest.raises(UsageError, match="99"):
         understood("--skip-similar", "99", "a")
     assert CliRunner().invoke(frames, ["--scenes", "0", "a"]).exit_code == 2
-
-
-def test_a_disk_that_is_clearly_too_small_is_told_before(
-    small_disk: Callable[[str], Path],
-) -> None:
-    disk = small_disk("size=80m")
-    fits = [VideoLength(60.0, 640, 360)]
-    assert check_space(disk / "not" / "there" / "yet", Sampling(), fits) > 0
-    with pytest.raises(DiskFull) as caught:
-        check_space(disk, Sampling("every", every=0.1), [VideoLength(3600.0, 1920, 1080)] * 2)
-    assert "GB" in caught.value.what
-    assert "--size" in caught.value.mend
 
 
 def test_datasets_of_before_are_understood() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import ROOT, command, eventually, python_path, run_here
+from tools_for_tests import ROOT, command, eventually, python_path
 
 from gleanset import Dataset, Origin
 from harvest.cli import main
@@ -240,17 +239,6 @@ def test_a_renamed_video_is_the_same_video(sample: Sample, tmp_path: Path, stead
     again = sample(copy, "--every", "2s", folder=into)
     assert again.said["added"] == 0
     assert len(again.frames) == len(first.frames) > 2
-
-
-def test_the_way_back_to_the_moment(sample: Sample, steady: Path, tmp_path: Path) -> None:
-    into = tmp_path / "dataset"
-    frame = sample(steady, "--every", "4s", *ALL, folder=into).frames[1]
-    done = run_here("harvest.cli", "frames", "--at", frame.sha256, "-d", into)
-    assert done.code == 0, done.stderr
-    assert re.search(r"mpv|ffplay", done.stdout)
-    assert str(steady) in done.stdout
-    starts = [float(number) for number in re.findall(r"\d+\.\d+", done.stdout.replace(".mp4", ""))]
-    assert any(abs(start - frame.time) < 0.05 for start in starts), done.stdout
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -117,7 +118,7 @@ def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> N
 
 
 @pytest.mark.parametrize(("kind", "garbled"), [("mp4", False), ("ts", True)])
-def test_damage_inside_is_told_and_its_frames_left_out(
+def test_a_damaged_video_is_reported_once_with_how_much_was_read(
     dataset: Dataset, tmp_path: Path, kind: str, garbled: bool
 ) -> None:
     options = ("-g", "24", "-preset", "ultrafast")
@@ -127,16 +128,11 @@ def test_damage_inside_is_told_and_its_frames_left_out(
     noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
     path.write_bytes(whole[:middle] + noise + whole[middle + size :])
     result = harvest_frames(dataset, [VideoFile(path)], every(0.5))
-    assert result["reasons"] == {"damaged in between": 1}
+    assert result["reasons"] == {"damaged video": 1}
     [rejection] = dataset.rejections.each()
-    begin, end = (float(word) for word in rejection.detail.split() if word[0].isdecimal())
-    assert 8 < begin < 10.6 < end < 15
-    start = listed(dataset)[0][1]
-    times = [time - start for _, time, *_ in listed(dataset)]
-    assert not [time for time in times if begin + 0.1 < time < end - 0.1]
-    # What came before and after is there, as it was.
-    assert len([t for t in times if t < begin - 0.5]) >= 2 * (begin - 1)
-    assert len([t for t in times if t > end]) >= 2 * (19 - end)
+    read, of = re.fullmatch(r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail).groups()  # type: ignore[union-attr]
+    assert (float(read), float(of)) == pytest.approx((20, 20), abs=0.2)
+    assert len(listed(dataset)) >= 36
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,231 @@
+"""Videos whose time stamps jump, whose size changes, that have several streams or transparency."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from tools_for_tests import drawn_video
+
+from gleanset import Dataset
+from harvest.frames import harvest_frames
+from harvest.video.inputs import VideoFile
+from harvest.video.probe_ffmpeg import probe
+from harvest.video.sampling import Sampling
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25")
+MPEG2 = ("-c:v", "mpeg2video", "-g", "12")
+
+
+def ffmpeg(*words: str | Path) -> None:
+    line = ["ffmpeg", "-nostdin", "-v", "error", "-y", *map(str, words)]
+    subprocess.run(line, check=True)
+
+
+def drawn(seconds: float, size: str = "160x120") -> str:
+    return f"testsrc2=s={size}:r=25:d={seconds}"
+
+
+def sample(dataset: Dataset, video: Path, **more: Any) -> list[float]:
+    """Harvest a frame of each second; the seconds from the first one on."""
+    wanted = Sampling("every", every=1, skip_similar=None, drop_bad=False, **more)
+    result = harvest_frames(dataset, [VideoFile(video)], wanted, workers=1)
+    assert not result["rejected"]
+    assert "reasons" not in result or not result["reasons"]
+    times = sorted(o.time or 0.0 for image in dataset.images.each() for o in image.origins)
+    return [round(time - times[0], 2) for time in times]
+
+
+def shown(dataset: Dataset) -> list[tuple[float, Image.Image]]:
+    """The time and image of each frame, in order."""
+    frames = []
+    for image in dataset.images.each():
+        with Image.open(dataset.image_path(image.sha256, image.format)) as opened:
+            pixels = opened.convert("RGB")
+        frames += [(origin.time or 0.0, pixels) for origin in image.origins]
+    return sorted(frames, key=lambda frame: frame[0])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "offset"),
+    [
+        ("vob", MPEG2, 0),
+        ("ts", H264, 0),
+        ("mkv", H264, 0),
+        ("ts", H264, 3600),
+        ("ts", H264, 95440),
+    ],
+)
+def test_joined_videos_are_read_to_the_end_on_one_clock(
+    dataset: Dataset, tmp_path: Path, suffix: str, codec: tuple[str, ...], offset: int
+) -> None:
+    parts = []
+    for number, shift in enumerate((0, offset)):
+        part = tmp_path / f"{number}.{suffix}"
+        source = drawn(4) + (",hue=h=120" if number else "")
+        drawn_video(part, source, *codec, "-output_ts_offset", str(shift))
+        parts.append(part.read_bytes())
+    (video := tmp_path / f"joined.{suffix}").write_bytes(b"".join(parts))
+    assert sample(dataset, video) == pytest.approx(range(8), abs=0.05)
+    assert len({image.tobytes() for _, image in shown(dataset)}) == 8
+    assert dataset.db.value("SELECT duration FROM video") == pytest.approx(8, abs=0.3)
+
+
+def test_a_part_of_joined_videos_is_found_by_the_clock(dataset: Dataset, tmp_path: Path) -> None:
+    part = drawn_video(tmp_path / "a.ts", drawn(4), *H264)
+    (video := tmp_path / "joined.ts").write_bytes(part.read_bytes() * 3)
+    sample(dataset, video, start=9.0)
+    start = probe(video).start
+    assert [round(time - start) for time, _ in shown(dataset)] == [9, 10, 11]
+
+
+def packets_of(ivf: Path) -> list[bytes]:
+    """The packets of a file that ffmpeg wrote."""
+    data, at = ivf.read_bytes(), 32
+    packets = []
+    while at < len(data):
+        length = struct.unpack("<I", data[at : at + 4])[0]
+        packets.append(data[at + 12 : at + 12 + length])
+        at += 12 + length
+    return packets
+
+
+def write_ivf(path: Path, like: Path, packets: list[bytes], times: Sequence[int]) -> Path:
+    """Write packets with time stamps of our own."""
+    parts = (struct.pack("<IQ", len(p), t) + p for p, t in zip(packets, times, strict=True))
+    path.write_bytes(like.read_bytes()[:32] + b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        ([0, 1, 2, 900, 4, *range(5, 40)], range(4)),
+        ([*range(20), 3, *range(21, 40)], range(4)),
+        ([*range(20), *range(20)], range(4)),
+        ([*range(20), *range(9000, 9020)], range(4)),
+        ([n // 2 * 2 for n in range(40)], range(4)),
+    ],
+    ids=["spike", "back", "again", "jump", "pairs"],
+)
+def test_time_stamps_that_jump_lose_no_frame(
+    dataset: Dataset, tmp_path: Path, times: list[int], seconds: range
+) -> None:
+    vp8 = ("-c:v", "libvpx", "-deadline", "realtime", "-auto-alt-ref", "0", "-b:v", "300k")
+    plain = drawn_video(tmp_path / "plain.ivf", "testsrc2=s=96x64:r=10:d=4", *vp8)
+    video = write_ivf(tmp_path / "bad.ivf", plain, packets_of(plain), times)
+    assert sample(dataset, video) == pytest.approx(list(seconds), abs=0.15)
+
+
+def test_slides_that_are_shown_for_long_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
+    slides = "testsrc2=s=96x64:r=1:d=5,setpts=20*PTS"
+    video = drawn_video(tmp_path / "slides.mkv", slides, *H264, "-fps_mode", "vfr")
+    assert sample(dataset, video) == [0, 20, 40, 60, 80]
+
+
+def test_times_before_zero_are_kept(dataset: Dataset, tmp_path: Path) -> None:
+    plain = drawn_video(tmp_path / "plain.mkv", drawn(3), *H264)
+    early = ("-c", "copy", "-output_ts_offset", "-2.5", "-avoid_negative_ts", "disabled")
+    ffmpeg("-i", plain, *early, video := tmp_path / "early.mkv")
+    assert sample(dataset, video) == pytest.approx(range(3), abs=0.05)
+
+
+def joined_ivf(folder: Path, *sizes: str) -> Path:
+    """VP8 with a bright circle in the middle, in each size for two seconds."""
+    packets: list[bytes] = []
+    for size in sizes:
+        wide, high = map(int, size.split("x"))
+        circle = f"if(lt(hypot(X-{wide // 2},Y-{high // 2}),40),235,70)"
+        source = f"color=gray:s={size}:r=10,geq=lum='{circle}':cb=128:cr=128,trim=duration=2"
+        part = drawn_video(folder / f"{size}.ivf", source, "-c:v", "libvpx", "-b:v", "500k")
+        packets += packets_of(part)
+    first = folder / f"{sizes[0]}.ivf"
+    return write_ivf(folder / "changing.ivf", first, packets, range(len(packets)))
+
+
+@pytest.mark.parametrize("more", [{}, {"crop_bars": True}, {"width": 120, "format": "png"}])
+def test_a_circle_stays_one_where_the_size_changes(
+    dataset: Dataset, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    video = joined_ivf(tmp_path, "160x120", "120x240", "320x240")
+    assert len(sample(dataset, video, **more)) == 6
+    frames = shown(dataset)
+    if not more:
+        sizes = [(160, 120)] * 2 + [(120, 240)] * 2 + [(320, 240)] * 2
+        assert [image.size for _, image in frames] == sizes
+    for _, image in frames:
+        bright = np.asarray(image.convert("L")) > 128
+        assert bright.any(0).sum() == pytest.approx(bright.any(1).sum(), abs=2)
+
+
+def test_pixels_that_change_their_shape_are_made_square(dataset: Dataset, tmp_path: Path) -> None:
+    parts = []
+    for aspect in ("4/3", "16/9"):
+        source = f"{drawn(2, '720x576')},setdar={aspect}"
+        parts.append(drawn_video(tmp_path / "part.vob", source, *MPEG2).read_bytes())
+    (video := tmp_path / "joined.vob").write_bytes(b"".join(parts))
+    assert len(sample(dataset, video)) == 4
+    assert [image.size for _, image in shown(dataset)] == [(768, 576)] * 2 + [(1024, 576)] * 2
+
+
+POSTER = "color=red:s={size}:r=25,trim=end_frame=1"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "size", "default"),
+    [("mkv", "160x120", "1"), ("mkv", "640x480", None), ("mp4", "640x480", None)],
+)
+def test_the_film_is_sampled_and_not_the_poster_before_it(
+    dataset: Dataset, tmp_path: Path, suffix: str, size: str, default: str | None
+) -> None:
+    codecs = ("-c:v:0", "mjpeg", "-c:v:1", "libx264", "-pix_fmt:v:1", "yuv420p")
+    inputs = ("-f", "lavfi", "-i", POSTER.format(size=size), "-f", "lavfi", "-i", drawn(4))
+    flags = ("-disposition:v:0", "0", "-disposition:v:1", "default") if default else ()
+    video = tmp_path / f"v.{suffix}"
+    ffmpeg(*inputs, "-map", "0:v", "-map", "1:v", *codecs, *flags, "-strict", "-1", video)
+    assert len(sample(dataset, video)) == 4
+    assert {image.size for _, image in shown(dataset)} == {(160, 120)}
+
+
+def test_the_default_stream_is_taken_before_an_earlier_one(tmp_path: Path) -> None:
+    inputs = ("-f", "lavfi", "-i", drawn(1), "-f", "lavfi", "-i", drawn(1, "96x64"))
+    flags = ("-disposition:v:0", "0", "-disposition:v:1", "default")
+    ffmpeg(*inputs, "-map", "0", "-map", "1", *H264, *flags, video := tmp_path / "v.mkv")
+    assert probe(video).stream == 1
+
+
+def drawing(colour: str, number: int) -> Image.Image:
+    """A ring on nothing, that moves."""
+    layer = Image.new("RGBA", (128, 96), (0, 0, 0, 0))
+    ring = (20 + 4 * number, 20, 80 + 4 * number, 80)
+    ImageDraw.Draw(layer).ellipse(ring, outline=colour, width=8)
+    return layer
+
+
+@pytest.mark.parametrize("colour", ["white", "black"])
+@pytest.mark.parametrize("kind", ["webm", "mov", "gif", "png", "webp"])
+def test_a_drawing_shows_on_the_ground_of_what_is_transparent(
+    dataset: Dataset, tmp_path: Path, kind: str, colour: str
+) -> None:
+    layers = [drawing(colour, number) for number in range(6)]
+    video = tmp_path / f"v.{kind}"
+    if kind in ("webm", "mov"):
+        for number, layer in enumerate(layers):
+            layer.save(tmp_path / f"{number}.png")
+        codec = ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")
+        if kind == "mov":
+            codec = ("-c:v", "prores_ks", "-pix_fmt", "yuva444p10le")
+        ffmpeg("-framerate", "2", "-i", tmp_path / "%d.png", *codec, video)
+    else:
+        layers[0].save(video, save_all=True, append_images=layers[1:], duration=500, disposal=2)
+    assert len(sample(dataset, video)) == 3
+    for _, image in shown(dataset):
+        assert np.ptp(np.asarray(image.convert("L"), np.int16)) > 80
