@@ -16,9 +16,13 @@ def few_files(lines: Sequence[str], see: str, number: int | None = None) -> dict
 
     `number` is how many there are, where not all are in `lines`.
     """
-    named = lines[:FEW]
-    more = (len(lines) if number is None else number) - len(named)
-    return {"see": see, "files": [*named, *([f"and {more} more"] if more else [])]}
+    return {"see": see, "files": first_lines(lines, number)}
+
+
+def first_lines(lines: Sequence[str], number: int | None = None) -> list[str]:
+    """Return the first few lines, and how many more there are."""
+    more = (len(lines) if number is None else number) - len(lines[:FEW])
+    return [*lines[:FEW], *([f"and {more} more"] if more else [])]
 
 
 def for_dataset(dataset: Dataset, command: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 
 from gleanset.dataset import is_dataset
@@ -83,20 +83,28 @@ def walk_tree(
     root: Path,
     ignored: Counter[str],
     on_error: Callable[[OSError], object] | None = None,
+    *,
+    links: bool = False,
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield each folder with the sorted names of its folders and files.
 
     Hidden files, what systems leave behind, linked folders (they may lead in a circle) and
-    datasets are counted in `ignored`, each file by the reason. A folder whose name the caller
-    takes out of the first list is not entered.
+    datasets are counted in `ignored`, each file by the reason. With `links` linked folders are
+    entered, except those that lead up and those inside of another one. A folder whose name the
+    caller takes out of the first list is not entered.
     """
     if is_dataset(root):
         ignored[DATASET] += count_files(root)
         return
-    for name, folders, files in os.walk(root, onerror=on_error):
+    followed: list[Path] = []
+    for name, folders, files in os.walk(root, onerror=on_error, followlinks=links):
         here, entered = Path(name), []
         for folder in sorted(folders):
-            if (reason := _folder_reason(here / folder)) is None:
+            reason = _folder_reason(here / folder)
+            if reason == LINKED_FOLDER and links and _may_follow(here / folder, followed):
+                followed.append(here / folder)
+                reason = None
+            if reason is None:
                 entered.append(folder)
             else:
                 ignored[reason] += 1 if reason == LINKED_FOLDER else count_files(here / folder)
@@ -108,6 +116,14 @@ def walk_tree(
             else:
                 ignored[reason] += 1
         yield here, folders, read
+
+
+def _may_follow(link: Path, followed: Iterable[Path]) -> bool:
+    """Return whether the walk ends in a linked folder, and it is not junk."""
+    target = Path(os.path.realpath(link))
+    leads_up = Path(os.path.realpath(link.parent)).is_relative_to(target)
+    nested = any(link.is_relative_to(other) for other in followed)
+    return not (leads_up or nested or junk_reason(link.name) or is_dataset(link))
 
 
 def _folder_reason(folder: Path) -> str | None:

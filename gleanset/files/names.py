@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
 VIDEOS = frozenset(
@@ -156,14 +156,35 @@ LEVEL_HELP = (
 )
 
 
-def class_folder(folders: Sequence[str], level: int = 1) -> str | None:
+def class_folder(
+    folders: Sequence[str], level: int = 1, splits: Container[str] | None = None
+) -> str | None:
     """Return the name of the folder on that level, the outermost by default; None if there is none.
 
-    `folders` lead from the folder that was named down to the picture. A first one that is called as
-    a split is does not count.
+    `folders` lead from the folder that was named down to the image. A first one that is one of the
+    `splits`, or without these called as a split is, does not count.
     """
-    inner = folders[1:] if folders and folders[0].lower() in SPLIT_FOLDERS else folders
+    first = folders[0] if folders else ""
+    is_split = first.lower() in SPLIT_FOLDERS if splits is None else first in splits
+    inner = folders[1:] if is_split else folders
     return inner[level - 1] if len(inner) >= level else None
+
+
+def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
+    """Return the outermost folders that are splits, given the folders that lead to each image.
+
+    One alone beside other folders, such as train beside bus and car, is a class: unless its images
+    are in folders of it, and those of the others are not.
+    """
+    holds_images: dict[str, bool] = {}
+    for parts in folders:
+        if parts:
+            holds_images[parts[0]] = holds_images.get(parts[0], False) or len(parts) == 1
+    splits = {name for name in holds_images if name.lower() in SPLIT_FOLDERS}
+    others = [holds for name, holds in holds_images.items() if name not in splits]
+    if len(splits) == 1 and others and (holds_images[min(splits)] or not any(others)):
+        return frozenset()
+    return frozenset(splits)
 
 
 def visible_files(

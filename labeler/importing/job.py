@@ -15,21 +15,24 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
-from gleanset.files.names import SPLIT_FOLDERS
+from gleanset.files.names import printable
 from gleanset.files.store import Store
-from gleanset.images.cut import CutSettings, Cutter, within
+from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.decode import decode
 from gleanset.images.staging import StageBytes, StageFile
-from gleanset.named_files import few_files, rejections_of, short_name
+from gleanset.named_files import few_files, first_lines, rejections_of, short_name
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rejection
 from gleanset.source_table import SourceTables
-from gleanset.work.pool import Outcome, Processes, run_over
+from gleanset.tree import ignored_summary
+from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
-from labeler.importing.reading import LabelledPicture, not_by_folders, read_labelled
+from labeler.importing.labelled import ImportTree, LabelledFiles, LabelledPicture
+from labeler.importing.placing import place_box
+from labeler.importing.reading import not_by_folders, read_labelled
 from labeler.importing.request import SOURCE, ImportRequest
-from labeler.importing.round_trip import ExportMoves, check_class_folders, find_moves, is_of
+from labeler.importing.round_trip import ExportMoves, find_moves, is_of
 from labeler.sorting.names import folded
 
 STAGE = "import"
@@ -45,10 +48,14 @@ class Intake(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportedPicture:
-    """What a worker gives back: the picture, and a sample with its label for each box."""
+    """What a worker gives back: the image, and a sample with its label for each box.
+
+    `dropped` has the reasons of boxes that were left out.
+    """
 
     measured: Measured
     cuts: tuple[tuple[FaceCrop, str], ...]
+    dropped: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +66,27 @@ class PictureImport:
     cutter: Cutter
 
     def __call__(self, item: LabelledPicture) -> ImportedPicture:
-        """Raises `Unreadable` for what is no picture, or has a box outside of it."""
+        """Raises `Unreadable` for what is not an image, or has no box that can be used."""
         measured = self.keep(item.path)
         whole = Box(0, 0, measured.width, measured.height)
         data = self.keep.keep.store.read(measured.sha256, measured.format)
-        pixels = np.asarray(decode(data).pixels)
-        cuts = []
+        image = decode(data)
+        pixels = np.asarray(image.pixels)
+        cuts, dropped = [], list[Unreadable]()
         for box, label in item.labels:
-            face = Face(HAND, _inside(box, whole), 1.0) if box else Face("whole", whole, 1.0)
+            try:
+                face = (
+                    Face(HAND, place_box(box, item.frame, image), 1.0)
+                    if box
+                    else Face("whole", whole, 1.0)
+                )
+            except Unreadable as error:
+                dropped.append(error)
+                continue
             cuts.append((self.cutter.cut(measured.sha256, pixels, face), label))
-        return ImportedPicture(measured, tuple(cuts))
+        if dropped and not cuts:
+            raise dropped[0]
+        return ImportedPicture(measured, tuple(cuts), tuple(error.reason for error in dropped))
 
 
 def import_labelled(
@@ -99,25 +117,28 @@ def import_labelled(
     if is_of(dataset, marked(path)):
         _check_of_ours(path, request)
         return _read_back(dataset, find_moves(dataset, path), intake, simulate=simulate)
-    kind, pictures = read_labelled(path, class_level)
-    if kind == "tree":
-        check_class_folders(path, marked(path))
-    groups = FileGroups(group_by, (picture.path.name for picture in pictures if picture.labels))
-    level = (class_level or 1) if kind == "tree" else None
-    labelled = list(_as_told(pictures, path, level, groups))
-    _check_names(dataset, (label for item in labelled for _, label in item.labels))
-    result: dict[str, object] = {"kind": kind}
-    if less_deep := len(pictures) - len(labelled):
-        result["without_class"] = less_deep
-    if kind == "tree" and (splits := _split_folders(labelled)):
+    files = read_labelled(path, class_level)
+    pictures = files.pictures
+    groups = FileGroups(group_by, (picture.path.name for picture in pictures))
+    level = (class_level or 1) if files.kind == "tree" else None
+    labelled = list(_with_sources(pictures, files.tree.root, level, groups))
+    _check_names(dataset, files.classes())
+    result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
+    if files.note:
+        result["check_classes"] = files.note
+    if splits := _split_folders(labelled, files.splits):
         result["split_folders_not_taken_over"] = splits
     if simulate:
         for picture in labelled:
             groups.note(_origin(picture))
         result["would_import"] = len(labelled)
+        result |= {"rejected": len(files.refused)} if files.refused else {}
+        result["labels"] = dict(sorted(files.classes().items()))
     else:
-        taken = _take_in(dataset, labelled, intake, groups=groups)
+        _note_unreadable(dataset, files.tree)
+        taken = _take_in(dataset, files, labelled, intake, groups)
         result |= {**taken, "labels": dict(sorted(taken["labels"].items()))}
+    result |= _left_out(files)
 
     def again(by: GroupBy) -> str:
         """Return the command that imports the same once more, by groups."""
@@ -138,26 +159,46 @@ def _check_of_ours(path: Path, request: ImportRequest) -> None:
         )
 
 
-def _split_folders(pictures: Iterable[LabelledPicture]) -> dict[str, int]:
-    """Return how many pictures lie in each folder that is called as a split is."""
-    outermost = (str(one.original_path).partition("/")[0] for one in pictures)
-    splits = (name for name in outermost if name.lower() in SPLIT_FOLDERS)
-    return dict(sorted(Counter(splits).items()))
+def _note_unreadable(dataset: Dataset, tree: ImportTree) -> None:
+    for error in tree.unreadable:
+        path = printable(Path(str(error.filename)))
+        dataset.rejections.add(Rejection(STAGE, path, "cannot be read", str(error.strerror)))
 
 
-def _as_told(
-    pictures: Iterable[LabelledPicture], path: Path, level: int | None, groups: FileGroups
+def _left_out(files: LabelledFiles) -> dict[str, object]:
+    """Return what a summary says of files and annotations that were not used."""
+    summary = ignored_summary(files.ignored_counts())
+    if files.tree.unreadable:
+        summary["unreadable_folders"] = len(files.tree.unreadable)
+    if files.missing:
+        summary["missing"] = len(files.missing)
+        summary["missing_files"] = first_lines([short_name(name) for name in files.missing])
+    if files.dropped:
+        counts = Counter(reason for _, reason in files.dropped)
+        summary["ignored_annotations"] = dict(counts.most_common())
+        summary["annotations_of"] = first_lines([f"{of}: {why}" for of, why in files.dropped])
+    return summary
+
+
+def _split_folders(pictures: Iterable[LabelledPicture], splits: frozenset[str]) -> dict[str, int]:
+    """Return how many images there are in each folder that is a split."""
+    outermost = (str(picture.original_path).partition("/")[0] for picture in pictures)
+    return dict(sorted(Counter(name for name in outermost if name in splits).items()))
+
+
+def _with_sources(
+    pictures: Iterable[LabelledPicture], top: Path, level: int | None, groups: FileGroups
 ) -> Iterator[LabelledPicture]:
-    """Yield those with a label, with the group and the credit that are said of each."""
-    top = path if path.is_dir() else path.parent
+    """Yield images with the group and the credit of each."""
     tables = SourceTables(top)
     for picture in pictures:
-        if picture.labels:
-            folder, told = picture.path.parent, tables.of(picture.path)
-            inside = folder.relative_to(top).parts if folder.is_relative_to(top) else ()
-            group = told.group or groups.of(picture.path.name, str(folder), inside, level)
-            below = PurePath(*inside, picture.path.name).as_posix()
-            yield replace(picture, credit=told.credit, group=group, original_path=below)
+        source = tables.of(picture.path)
+        inside = picture.path.parent.relative_to(top).parts
+        group = source.group or groups.of(
+            picture.path.name, str(picture.path.parent), inside, level
+        )
+        below = PurePath(*inside, picture.path.name).as_posix()
+        yield replace(picture, credit=source.credit, group=group, original_path=below)
 
 
 def _check_names(dataset: Dataset, labels: Iterable[str]) -> None:
@@ -185,7 +226,7 @@ def _read_back(
     *,
     simulate: bool,
 ) -> dict[str, object]:
-    result = moves.result()
+    result = moves.result() | ignored_summary(moves.ignored)
     labels = [*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)]
     _check_names(dataset, labels)
     if simulate:
@@ -204,7 +245,8 @@ def _read_back(
             did = operation("import-moves", count=len(moved), folder=intake.path.name)
             dataset.journal.step(did, moved)
     else:
-        taken = _take_in(dataset, moves.added, intake, moved)
+        files = LabelledFiles("our export", ImportTree(intake.path), "")
+        taken = _take_in(dataset, files, moves.added, intake, FileGroups(), moved)
         labels = Counter(moves.relabelled.values()) + taken.pop("labels")
         taken["disputed"] += len(moves.disputed)
         result |= {"labels": dict(sorted(labels.items())), **taken}
@@ -213,56 +255,48 @@ def _read_back(
 
 def _take_in(
     dataset: Dataset,
+    files: LabelledFiles,
     pictures: Sequence[LabelledPicture],
     intake: Intake,
+    groups: FileGroups,
     moved: Sequence[Choice] = (),
-    groups: FileGroups | None = None,
 ) -> dict[str, Any]:
-    """Pictures become samples with labels, in one step with what was `moved`; the counts."""
-    tally: Counter[str] = Counter(added=0, duplicate=0, rejected=0)
+    """Add images with labelled samples, in one step with what was `moved`; return the counts."""
+    tally: Counter[str] = Counter(added=0, duplicate=0)
     wanted: dict[str, dict[str, str]] = {}
-    refused: list[str] = []
+    refused = dict(files.refused)
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
         take = PictureImport(StageFile(StageBytes(store)), cutter)
         outcomes = run_over(take, pictures, Processes(intake.workers))
         for outcome in intake.progress.over(outcomes, "import", total=len(pictures)):
-            if why := _record(dataset, store, outcome, tally, wanted):
-                refused.append(f"{short_name(str(outcome.item.path))}: {why}")
-            elif groups is not None:
-                groups.note(_origin(outcome.item))
+            path = outcome.item.path
+            try:
+                picture = outcome.unwrap()
+                new = _publish(dataset, store, picture, _origin(outcome.item), wanted)
+            except Unreadable as error:
+                refused[path] = (error.reason, error.detail)
+                continue
+            tally["added" if new else "duplicate"] += 1
+            for reason in picture.dropped:
+                files.drop(path, reason)
+            groups.note(_origin(outcome.item))
+        for path, why in refused.items():
+            dataset.rejections.add(Rejection(STAGE, printable(path), *why))
         disputed = _decide(dataset, wanted, intake.path, moved)
-    if tally["rejected"] == len(pictures) and not moved:
+    lines = [f"{short_name(str(path))}: {reason}" for path, (reason, _) in refused.items()]
+    if refused and not (tally.total() or moved):
         raise InputUnusable(
-            f"none of the {len(pictures)} pictures could be read",
-            "see why: gleanset list rejections --where stage=import",
+            f"none of the {len(refused)} images could be read, such as {lines[0]}",
+            f"see why: {rejections_of(dataset, STAGE)}",
         )
     labels = Counter(label for said in wanted.values() if len(said) == 1 for label in said)
-    told = {**tally, "labels": labels, "disputed": len(disputed)}
+    told = {**tally, "rejected": len(refused), "labels": labels, "disputed": len(disputed)}
     see = rejections_of(dataset, STAGE)
     if disputed:
         told["disputed_files"] = few_files(disputed, see)
-    return told | ({"rejected_files": few_files(refused, see)} if refused else {})
-
-
-def _record(
-    dataset: Dataset,
-    store: Store,
-    outcome: Outcome[LabelledPicture, ImportedPicture],
-    tally: Counter[str],
-    wanted: dict[str, dict[str, str]],
-) -> str:
-    """Store a picture and count it; return why it could not be read, empty where it could."""
-    try:
-        new = _publish(dataset, store, outcome.unwrap(), _origin(outcome.item), wanted)
-    except Unreadable as refused:
-        path = str(outcome.item.path)
-        dataset.rejections.add(Rejection(STAGE, path, refused.reason, refused.detail))
-        tally["rejected"] += 1
-        return refused.reason
-    tally["added" if new else "duplicate"] += 1
-    return ""
+    return told | ({"rejected_files": few_files(lines, see)} if lines else {})
 
 
 def _origin(picture: LabelledPicture) -> Origin:
@@ -340,10 +374,3 @@ def _dispute(dataset: Dataset, paths: dict[str, str], decided: str | None) -> st
         dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
     told = ", ".join(f"{file} says {label}" for label, file in sorted(others.items()))
     return f"{told}, decided is {decided}" if decided else told
-
-
-def _inside(box: Box, whole: Box) -> Box:
-    part = within(box, whole.width, whole.height)
-    if part is None:
-        raise Unreadable("box outside", f"{tuple(box)} in {whole.width} x {whole.height} pixels")
-    return part

@@ -20,7 +20,7 @@ from labeler.export.formats.captions import (
     caption_file,
 )
 from labeler.export.tree import marked
-from labeler.importing.reading import LabelledPicture, visible_pictures
+from labeler.importing.labelled import LabelledPicture, visible_images
 
 
 @dataclass
@@ -34,6 +34,7 @@ class ExportMoves:
     relabelled: dict[str, str] = field(default_factory=dict)
     added: list[LabelledPicture] = field(default_factory=list)
     disputed: dict[str, str] = field(default_factory=dict)
+    ignored: Counter[str] = field(default_factory=Counter)
     tally: Counter[str] = field(
         default_factory=lambda: Counter(unchanged=0, gone=0, other_split=0, unknown=0)
     )
@@ -78,8 +79,8 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     pictures: dict[str, dict[str, Any]] = dict(marker["pictures"])
     folder_of = _outermost if marker.get("no_split") else _class_folder
     labels = {folder_of(name): str(about["label"]) for name, about in pictures.items()}
-    names = _recognised(root, pictures)
     moves = ExportMoves()
+    names = _recognised(root, pictures, moves.ignored)
     captions = _EditedCaptions(root, marker, dataset.classes.names())
     for name, before in names.items():
         try:
@@ -127,14 +128,16 @@ class _EditedCaptions:
         return None if named == label else named
 
 
-def _recognised(root: Path, pictures: dict[str, dict[str, Any]]) -> dict[str, str | None]:
+def _recognised(
+    root: Path, pictures: dict[str, dict[str, Any]], ignored: Counter[str]
+) -> dict[str, str | None]:
     """Return the files of the tree, each with its name in the export; None for those put in.
 
     What has its old name and content comes first, so that a copy is nothing but a new file;
     then what has the content of another one, as two that changed places do; and a name alone
     is that of a picture which somebody has edited.
     """
-    files = (path for path in visible_pictures(root) if not path.is_symlink())
+    files = (path for path in visible_images(root, ignored) if not path.is_symlink())
     digests = {path.relative_to(root).as_posix(): _hash(path) for path in files}
     names: dict[str, str | None] = {
         name: name

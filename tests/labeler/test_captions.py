@@ -74,9 +74,10 @@ def test_pictures_with_captions_of_others_are_read(tmp_path: Path) -> None:
         (tmp_path / f"{number}.png").write_bytes(encoded(picture(number)))
         if text is not None:
             (tmp_path / f"{number}.txt").write_text(text)
-    kind, found = read_labelled(tmp_path)
-    assert kind == "captions"
-    assert [one.labels for one in found] == [((None, "hana"),), ((None, "rei"),), ()]
+    found = read_labelled(tmp_path)
+    assert found.kind == "captions"
+    assert [one.labels for one in found.pictures] == [((None, "hana"),), ((None, "rei"),)]
+    assert found.ignored_counts() == {"without a caption": 1, "file with labels": 2}
 
 
 @pytest.mark.parametrize("template", [None, "{class} in the rain, {tags}", "{class} {tags}"])

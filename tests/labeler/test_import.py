@@ -52,11 +52,12 @@ def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, spl
     (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
     simulated = import_labelled(empty, ImportRequest(path=str(tmp_path / "tree")), simulate=True)
     told = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
-    assert simulated == {"kind": "tree", "would_import": 7} | told
+    named = {"cat": 5, "owl": 2}
+    counts = {"files": 7, "would_import": 7, "ignored": 0, "labels": named}
+    assert simulated == {"kind": "tree"} | counts | told
     assert empty.images.count() == 0
     found = run(empty, tmp_path / "tree")
-    assert "without_class" not in found
-    assert (found["added"], found["rejected"]) == (6, 1)
+    assert (found["added"], found["rejected"], found["ignored"]) == (6, 1, 0)
     assert labels(empty) == {"cat": 4, "owl": 2}
     assert {d.provenance for d in empty.journal.each()} == {"import"}
     again = run(empty, tmp_path / "tree")
@@ -193,13 +194,17 @@ def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path
         ("metadata.jsonl", "[1]", "not a JSON object"),
         ("metadata.jsonl", "{" * 100_000, "not JSON"),
         ("metadata.jsonl", '{"label": "a"}', "no file_name"),
-        ("coco.json", '{"images": [{"id": 1}], "annotations": [], "categories": []}', "no COCO"),
+        (
+            "coco.json",
+            '{"images": [{"id": 1}], "annotations": [], "categories": []}',
+            "image without",
+        ),
         (
             "coco.json",
             '{"images": [], "annotations": [{"image_id": 1, "category_id": 1}], "categories": []}',
-            "no COCO",
+            "not listed",
         ),
-        ("nothing.txt", "", "no folders with pictures"),
+        ("nothing.txt", "", "no folders with images"),
     ],
 )
 def test_what_is_none_is_refused_whole(
@@ -231,11 +236,13 @@ def test_a_nested_tree_is_of_its_outermost_folders_or_those_of_a_level(
     for seed, name in enumerate(("show/rei/1.jpg", "show/hana/2.jpg", "show/3.jpg", "4.jpg")):
         write(tree / name, seed)
     found = run(empty, tree)
-    assert (found["labels"], found["without_class"]) == ({"show": 3}, 1)
+    assert (found["labels"], found["ignored"]) == ({"show": 3}, 1)
+    assert "--class-level 2" in str(found["check_classes"])
     empty.journal.undo()
     root = tmp_path / "other"
     done = run_here("labeler.cli", "import", tree, "--class-level", "2", "-j", "-d", root)
-    assert (done.json["labels"], done.json["without_class"]) == ({"hana": 1, "rei": 1}, 2)
+    assert done.json["labels"] == {"hana": 1, "rei": 1}
+    assert done.json["ignored_reasons"] == {"without a class folder": 2}
     deep = run_here("labeler.cli", "import", tree, "--class-level", "3", "-d", root)
     assert deep.code == 3
     assert "3 levels down" in deep.stderr

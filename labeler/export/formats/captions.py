@@ -103,15 +103,6 @@ def caption_class(text: str, label: str | None, classes: Iterable[str], template
     return max(known, key=len, default=first)
 
 
-def captioned(folder: Path, picture: str) -> str | None:
-    """Return whom the caption beside a picture names first; None where there is none."""
-    try:
-        text = caption_file(folder / picture).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return text.partition("\n")[0].partition(",")[0].strip() or None
-
-
 _READING = (
     "from pathlib import Path\n\n"
     '{0} = [(file, file.read_text().strip()) for file in Path("%s{2}").rglob("*.txt")]'

@@ -1,0 +1,119 @@
+"""Class folders, and images with captions that begin with their class."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+
+from gleanset.errors import InputUnusable
+from gleanset.files.names import SPLIT_FOLDERS, class_folder, split_folders
+from labeler.export.tree import marked
+from labeler.importing.labelled import ImportTree, LabelledFiles, text_of
+from labeler.importing.round_trip import check_class_folders
+
+# Folders that say what kind of files they hold, and not what the images show.
+_GENERIC = re.compile(
+    r"(jpe?g|png|rgb|raw|ped|train|val|test|all|my)?[ _-]*"
+    r"(images?|imgs?|pics?|pictures?|photos?|frames?|masks?|labels?|annotations?|data(set)?s?"
+    r"|files?|segmentation(class|object)|imagesets?)[ _\d-]*",
+    re.IGNORECASE,
+)
+WITHOUT_CLASS = "without a class folder"
+
+
+def read_captions(tree: ImportTree) -> LabelledFiles | None:
+    """Read images beside each other, each with a text that begins with its class.
+
+    None where no image has a text, or some are in folders.
+    """
+    texts = {path.with_suffix(""): path for path in tree.ending(".txt")}
+    beside = [path for path in tree.images if path.with_suffix("") in texts]
+    if not beside or any(path.parent != tree.root for path in tree.images):
+        return None
+    found = LabelledFiles("captions", tree, "without a caption")
+    for image in beside:
+        file = texts[image.with_suffix("")]
+        found.tables.add(file)
+        try:
+            text = text_of(file)
+        except InputUnusable:
+            found.refused[image] = ("unreadable caption", f"{file.name}: save it as UTF-8")
+            continue
+        if label := text.partition("\n")[0].partition(",")[0].strip():
+            found.label(image, label)
+        else:
+            found.ignored[image] = "caption without a class"
+    return found if found.pictures or found.refused else None
+
+
+def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
+    """Read `<class>/…` or `train|val|test/<class>/…`.
+
+    Raises `InputUnusable` where no folder names a class: without a `level`, also where their names
+    only say what kind of files they hold.
+    """
+    marker = marked(tree.root)
+    check_class_folders(tree.root, marker)
+    found = LabelledFiles("tree", tree, WITHOUT_CLASS)
+    folders = {path: path.relative_to(tree.root).parts[:-1] for path in tree.images}
+    if not marker.get("no_split"):
+        found.splits = split_folders(folders.values())
+    for path, inside in folders.items():
+        if (label := class_folder(inside, level or 1, found.splits)) is not None:
+            found.label(path, label)
+    names = found.classes()
+    if not names:
+        deep = f" {level} levels down" if (level or 1) > 1 else ""
+        raise InputUnusable(f"{tree.root} has no folders with images in them{deep}", _hint(tree))
+    if level is None:
+        _check_level(tree, found, names)
+    return found
+
+
+def _check_level(tree: ImportTree, found: LabelledFiles, names: Counter[str]) -> None:
+    """Refuse folders that name no class; note a single class whose folders look like classes."""
+    deeper = _deeper_level(tree, found.splits)
+    generic = [name for name in names if _GENERIC.fullmatch(name)]
+    if len(generic) == len(names):
+        what = f"{', '.join(sorted(generic))} in {tree.root} names no class"
+        raise InputUnusable(
+            what,
+            f"classes are deeper: --class-level {deeper[0]} ({_few(deeper[1])})"
+            if deeper
+            else _hint(tree),
+        )
+    if len(names) == 1 and deeper:
+        found.note = (
+            f"one class, {min(names)}, though it has folders: {_few(deeper[1])}; "
+            f"if those are the classes: labeler undo, then import with --class-level {deeper[0]}"
+        )
+    elif generic:
+        found.note = f"a class now: {', '.join(sorted(generic))}"
+
+
+def _deeper_level(tree: ImportTree, splits: frozenset[str]) -> tuple[int, list[str]] | None:
+    """Return the first level below with several folders that may be classes, and their names."""
+    names: dict[int, set[str]] = defaultdict(set)
+    for path in tree.images:
+        inside = path.relative_to(tree.root).parts[:-1]
+        for level in range(2, len(inside) + 1):
+            if (name := class_folder(inside, level, splits)) is not None:
+                names[level].add(name)
+    for level, found in sorted(names.items()):
+        if len(found) > 1 and not all(name.lower() in SPLIT_FOLDERS for name in found):
+            return level, sorted(found)
+    return None
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _hint(tree: ImportTree) -> str:
+    if any(tree.ending(".json", ".xml", ".csv", ".txt")):
+        return (
+            "its other files are not labels in COCO, YOLO, Pascal VOC, metadata.jsonl or a CSV "
+            "with file_name and label: export one of these from your tool, or put the images of "
+            "each class into a folder of its name"
+        )
+    return "put the images of each class into a folder of its name"

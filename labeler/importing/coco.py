@@ -1,0 +1,172 @@
+"""COCO: files of images, annotations and categories, in the layouts that tools write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gleanset.errors import InputUnusable
+from gleanset.records import Rectangle
+from labeler.importing.labelled import (
+    Frame,
+    ImageFinder,
+    ImportTree,
+    LabelledFiles,
+    around,
+    class_text,
+    frame_of,
+    rectangle,
+    text_of,
+)
+
+TABLES = ("images", "annotations", "categories")
+PANOPTIC = "panoptic masks"
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    path: Path
+    frame: Frame | None
+
+
+def read_coco(tree: ImportTree) -> LabelledFiles | None:
+    """Read the COCO files of a folder; None where there is none.
+
+    An annotation that cannot be used costs only itself. Raises `InputUnusable` where none can.
+    """
+    documents = dict(_documents(tree))
+    return _read(documents, tree) if documents else None
+
+
+def read_coco_file(tree: ImportTree, file: Path) -> LabelledFiles:
+    """Read one COCO file, as `read_coco`."""
+    return _read({file: _checked(file)}, tree)
+
+
+def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> LabelledFiles:
+    found = LabelledFiles("coco", tree, "not in the COCO file")
+    finder = ImageFinder(tree)
+    for file, document in documents.items():
+        found.tables.add(file)
+        images = _images(document, file, finder, found)
+        _annotate(document, file, images, found)
+    if not found.pictures:
+        reasons = ", ".join(sorted({reason for _, reason in found.dropped}))
+        missing = f"{len(found.missing)} images are not below {tree.root}" if found.missing else ""
+        raise InputUnusable(
+            f"no annotation can be used in {min(documents)}: "
+            f"{reasons or missing or 'there is none'}",
+            "name the folder that holds the images and the COCO file, whose images, annotations "
+            "and categories refer to each other",
+        )
+    return found
+
+
+def _documents(tree: ImportTree) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for file in tree.ending(".json"):
+        try:
+            document = json.loads(text_of(file))
+        except (ValueError, RecursionError, InputUnusable):
+            continue
+        if _is_coco(document) and not _is_panoptic(document):
+            yield file, document
+
+
+def _checked(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(text_of(file))
+    except (ValueError, RecursionError) as error:
+        raise InputUnusable(f"{file} is not JSON: {error}", "name a COCO file") from error
+    if not _is_coco(document):
+        raise InputUnusable(f"{file} is not a COCO file", f"it needs the lists {', '.join(TABLES)}")
+    if _is_panoptic(document):
+        raise InputUnusable(f"{file} has {PANOPTIC}, not boxes", "name the file of instances")
+    return dict(document)
+
+
+def _is_coco(document: Any) -> bool:
+    return isinstance(document, dict) and all(isinstance(document.get(t), list) for t in TABLES)
+
+
+def _is_panoptic(document: dict[str, Any]) -> bool:
+    rows = document["annotations"]
+    return bool(rows) and all(isinstance(row, dict) and "segments_info" in row for row in rows)
+
+
+def _images(
+    document: dict[str, Any], file: Path, finder: ImageFinder, found: LabelledFiles
+) -> dict[object, _Image | None]:
+    """Return the images of a document by their ids; None for one that is missing."""
+    images: dict[object, _Image | None] = {}
+    for row in _rows(document, "images"):
+        name = row.get("file_name") or row.get("coco_url")
+        if not isinstance(name, str):
+            found.drop(file, "image without file_name")
+            continue
+        path = finder.named(name, file)
+        if path is None:
+            found.missing.append(name)
+        else:
+            found.ignored.setdefault(path, "listed without an annotation")
+        images[_key(row.get("id"))] = None if path is None else _Image(path, frame_of(row))
+    return images
+
+
+def _annotate(
+    document: dict[str, Any],
+    file: Path,
+    images: Mapping[object, _Image | None],
+    found: LabelledFiles,
+) -> None:
+    names = {
+        _key(row.get("id")): class_text(row.get("name")) for row in _rows(document, "categories")
+    }
+    for row in _rows(document, "annotations"):
+        key = _key(row.get("image_id"))
+        if key not in images:
+            found.drop(file, "annotation of an image that is not listed")
+        elif (image := images[key]) is not None:
+            label = names.get(_key(row.get("category_id")))
+            found.annotate(image.path, label, partial(_box, row), image.frame)
+
+
+def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
+    return (row for row in document[table] if isinstance(row, dict))
+
+
+def _key(value: object) -> object:
+    return value if isinstance(value, int | str) else None
+
+
+def _box(row: dict[str, Any]) -> Rectangle | None:
+    """Return the box of an annotation, else that around its polygons; None for the whole image.
+
+    Raises `ValueError` with the reason why it cannot be used.
+    """
+    if row.get("iscrowd") in (1, True, "1"):
+        raise ValueError("crowd (iscrowd), not one object")
+    polygons = row.get("segmentation")
+    if bbox := row.get("bbox"):
+        try:
+            return rectangle(bbox)
+        except ValueError:
+            if not polygons:
+                raise
+    if polygons:
+        return around(_points(polygons))
+    if row.get("keypoints"):
+        raise ValueError("keypoints without bbox")
+    return None
+
+
+def _points(polygons: Any) -> list[float]:
+    """Return the numbers of polygons, in one list or in one for each; a mask has none."""
+    try:
+        parts = polygons if isinstance(polygons[0], list) else [polygons]
+        return [float(number) for part in parts for number in part]
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        raise ValueError("neither a box nor a polygon") from error

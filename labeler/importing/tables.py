@@ -1,0 +1,206 @@
+"""Tables of labels: Hugging Face's metadata files, and CSV files beside images."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gleanset.errors import InputUnusable
+from gleanset.files.parquet import read_texts, single_columns
+from gleanset.records import Rectangle
+from labeler.importing.labelled import (
+    ImageFinder,
+    ImportTree,
+    LabelledFiles,
+    class_text,
+    corners,
+    frame_of,
+    rectangle,
+    refuse_leading_out,
+    text_of,
+)
+
+IMAGE_COLUMNS = (
+    *("file_name", "filename", "file", "image", "image_path", "image_name", "img", "img_path"),
+    *("path", "filepath", "file_path", "image_id", "imageid", "id", "name"),
+)
+LABEL_COLUMNS = (
+    *("label", "class", "category", "class_name", "classname", "label_name", "species", "breed"),
+    "target",
+)
+_CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
+_CATEGORIES = ("categories", "category", "labels", "label", "classes", "class", "names", "name")
+_SAMPLED_ROWS = 50
+
+
+def read_metadata(tree: ImportTree) -> LabelledFiles | None:
+    """Read `metadata.jsonl`, else `metadata.parquet` files; None where there are none.
+
+    A row whose label cannot be used refuses its image. Raises `InputUnusable` for a file that is
+    damaged, and where no row has a label.
+    """
+    for name, read in (("metadata.jsonl", _jsonl), ("metadata.parquet", _parquet)):
+        if files := [file for file in tree.ending(name) if file.name == name]:
+            found = LabelledFiles("metadata", tree, f"not in {name}")
+            finder = ImageFinder(tree)
+            for file in files:
+                found.tables.add(file)
+                read(file, finder, found)
+            if not (found.pictures or found.refused or found.missing):
+                raise InputUnusable(
+                    f"no row has a label: {files[0]}", "name the class of each image as label"
+                )
+            return found
+    return None
+
+
+def _jsonl(file: Path, finder: ImageFinder, found: LabelledFiles) -> None:
+    """Read lines of `file_name` with `label`, or with `objects` of boxes and categories."""
+    for number, line in enumerate(text_of(file).splitlines(), start=1):
+        if line.strip():
+            _read_line(line, (file, number), finder, found)
+
+
+def _read_line(
+    line: str, where: tuple[Path, int], finder: ImageFinder, found: LabelledFiles
+) -> None:
+    file, number = where
+    row = _json_object(line, f"{file}, line {number}")
+    if not isinstance(name := row.get("file_name"), str):
+        raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
+    if (image := _image(name, file, finder, found)) is not None:
+        try:
+            labels = _labels(row)
+        except ValueError as error:
+            detail = f"{file.name}, line {number}: {error}"
+            found.refused[image] = ("unusable label", detail)
+        else:
+            found.ignored[image] = "row without a label"
+            for box, label in labels:
+                found.label(image, label, box)
+
+
+def _labels(row: Mapping[str, Any]) -> list[tuple[Rectangle | None, str]]:
+    if objects := row.get("objects"):
+        return [*_objects(objects)]
+    value = row.get("label")
+    return [] if value in (None, "", []) else [(None, _one_class(value))]
+
+
+def _image(name: str, file: Path, finder: ImageFinder, found: LabelledFiles) -> Path | None:
+    refuse_leading_out(name, file.parent)
+    if (image := finder.named(name, file)) is None:
+        found.missing.append(name)
+    return image
+
+
+def _one_class(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if (label := class_text(value)) is None:
+        raise ValueError(f"{value!r} is not one class")
+    return label
+
+
+def _objects(objects: Any) -> Iterator[tuple[Rectangle, str]]:
+    """Yield boxes with their classes, given as lists side by side or as a list of objects."""
+    boxes: Any
+    names: Any
+    if isinstance(objects, list):
+        rows = [row if isinstance(row, dict) else {} for row in objects]
+        boxes, names = [row.get("bbox") for row in rows], [_category(row) for row in rows]
+    else:
+        row = objects if isinstance(objects, dict) else {}
+        boxes, names = row.get("bbox"), _category(row)
+    if not isinstance(boxes, list) or not isinstance(names, list) or len(boxes) != len(names):
+        number = len(boxes) if isinstance(boxes, list) else 0
+        categories = len(names) if isinstance(names, list) else 0
+        raise ValueError(f"{number} boxes and {categories} categories")
+    for box, name in zip(boxes, names, strict=True):
+        yield rectangle(box), _one_class(name)
+
+
+def _category(row: Mapping[str, Any]) -> Any:
+    return next((row[name] for name in _CATEGORIES if name in row), None)
+
+
+def _parquet(file: Path, finder: ImageFinder, found: LabelledFiles) -> None:
+    """Read columns of `file_name`, and the name of the class in `class`, else `label`."""
+    columns = {name for name, single in single_columns(file) if single}
+    column = "class" if "class" in columns else "label"
+    if missing := {"file_name", column} - columns:
+        raise InputUnusable(f"{file} has no column {min(missing)}", "add it")
+    for name, label in read_texts(file, ["file_name", column]):
+        if name is None:
+            raise InputUnusable(f"{file} has a row without file_name", "add it")
+        if (image := _image(name, file, finder, found)) is not None:
+            found.ignored[image] = "row without a label"
+            if label:
+                found.label(image, label)
+
+
+def read_csv(tree: ImportTree) -> LabelledFiles | None:
+    """Read CSV files that name images and their classes; None where there are none."""
+    found = LabelledFiles("csv", tree, "not in a table")
+    finder = ImageFinder(tree)
+    for file in tree.ending(".csv", ".tsv"):
+        try:
+            rows = list(_csv_rows(file))
+        except (InputUnusable, csv.Error):
+            continue
+        image_column = next((c for c in IMAGE_COLUMNS if _names_images(rows, c, file, finder)), "")
+        label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), "")
+        if image_column and label_column:
+            found.tables.add(file)
+            for row in rows:
+                _read_row(row, (image_column, label_column), file, finder, found)
+    return found if found.tables else None
+
+
+def _csv_rows(file: Path) -> Iterator[dict[str, str]]:
+    lines = text_of(file).splitlines(keepends=True)
+    separator = max(",;\t", key=(lines[0] if lines else "").count)
+    reader = csv.reader(lines, delimiter=separator)
+    names = [name.strip().lower() for name in next(reader, [])]
+    return (dict(zip(names, row, strict=False)) for row in reader)
+
+
+def _names_images(rows: list[dict[str, str]], column: str, file: Path, finder: ImageFinder) -> bool:
+    return any(finder.named(row.get(column) or "", file) for row in rows[:_SAMPLED_ROWS])
+
+
+def _read_row(
+    row: Mapping[str, str],
+    columns: tuple[str, str],
+    file: Path,
+    finder: ImageFinder,
+    found: LabelledFiles,
+) -> None:
+    name, label = ((row.get(column) or "").strip() for column in columns)
+    if not name:
+        return
+    if (image := finder.named(name, file)) is None:
+        found.missing.append(name)
+    elif not label:
+        found.ignored[image] = "row without a label"
+    else:
+        sides = next((names for names in _CORNERS if set(names) <= row.keys()), None)
+        found.annotate(
+            image,
+            label,
+            lambda: corners([row[side] for side in sides]) if sides else None,
+            frame_of(row) if sides else None,
+        )
+
+
+def _json_object(text: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputUnusable(f"{where} is not JSON: {error}", "see docs/export.md") from error
+    if not isinstance(row, dict):
+        raise InputUnusable(f"{where} is not a JSON object", "see docs/export.md")
+    return row

@@ -1,0 +1,479 @@
+"""Folders of other tools: each layout is read, and every file below is accounted for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled_pictures import encoded, picture
+from tools_for_tests import examples, run_here
+
+from gleanset import Box, Dataset
+from gleanset.errors import InputUnusable
+from labeler.importing.job import import_labelled
+from labeler.importing.labelled import FRACTIONS, LabelledFiles
+from labeler.importing.reading import read_labelled
+from labeler.importing.request import ImportRequest
+
+IMAGE = encoded(picture(1, (16, 16)))
+BOX = [10, 10, 40, 40]
+VOC = (
+    "<annotation><filename>{}</filename><size><width>100</width><height>80</height></size>"
+    "<object><name>cat</name><bndbox><xmin>9</xmin><ymin>8</ymin><xmax>60</xmax>"
+    "<ymax>50</ymax></bndbox></object></annotation>"
+)
+
+
+def put(root: Path, *names: str, text: str | bytes = IMAGE) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def coco(name: str, *more: dict[str, object], **image: object) -> str:
+    first = {"id": 1, "image_id": 1, "category_id": 1, "bbox": BOX}
+    return json.dumps(
+        {
+            "images": [{"id": 1, "file_name": name, **image}],
+            "annotations": [first, *more],
+            "categories": [{"id": 1, "name": "hana"}],
+        }
+    )
+
+
+def labels(files: LabelledFiles) -> dict[str, list[str]]:
+    return {
+        image.path.relative_to(files.tree.root).as_posix(): [label for _, label in image.labels]
+        for image in files.pictures
+    }
+
+
+def run(dataset: Dataset, path: Path) -> dict[str, object]:
+    return import_labelled(dataset, ImportRequest(path=str(path), workers=1))
+
+
+@pytest.mark.parametrize(
+    ("image", "table", "name"),
+    [
+        ("val2017/x.jpg", "annotations/instances_val2017.json", "x.jpg"),
+        ("images/train/x.jpg", "annotations/instances_train.json", "x.jpg"),
+        ("images/x.jpg", "annotations/instances_default.json", "x.jpg"),
+        ("data/x.jpg", "labels.json", "x.jpg"),
+        ("train/x.jpg", "train/_annotations.coco.json", "x.jpg"),
+        ("images/x.jpg", "result.json", "images\\x.jpg"),
+        ("images/x.jpg", "annotations/a.json", "../images/x.jpg"),
+        ("images/x.jpg", "a.json", "C:\\Users\\me\\set\\images\\x.jpg"),
+        ("images/x.jpg", "a.json", "/home/me/set/images/x.jpg"),
+        ("Images/X.JPG", "a.json", "images/x.jpg"),
+        ("caf\u00e9.jpg", "a.json", "cafe\u0301.jpg"),
+    ],
+)
+def test_coco_is_read_wherever_its_images_are(
+    tmp_path: Path, image: str, table: str, name: str
+) -> None:
+    put(tmp_path, image)
+    put(tmp_path, table, text=coco(name))
+    files = read_labelled(tmp_path)
+    assert (files.kind, labels(files), files.missing) == ("coco", {image: ["hana"]}, [])
+    assert labels(read_labelled(tmp_path / table)) == {
+        (tmp_path / image).relative_to(read_labelled(tmp_path / table).tree.root).as_posix(): [
+            "hana"
+        ]
+    }
+
+
+def test_of_images_of_one_name_coco_takes_the_one_of_its_own_split(tmp_path: Path) -> None:
+    put(tmp_path, "images/train/x.jpg", "images/val/x.jpg", "images/val/y.jpg")
+    put(tmp_path, "annotations/instances_val.json", text=coco("x.jpg"))
+    assert labels(read_labelled(tmp_path)) == {"images/val/x.jpg": ["hana"]}
+    put(tmp_path, "annotations/instances_val.json", text=coco("other/x.jpg"))
+    put(tmp_path, "a/x.jpg", "b/x.jpg")
+    put(tmp_path, "annotations/instances_val.json", text=coco("../../secret.jpg"))
+    with pytest.raises(InputUnusable, match="1 images are not below"):
+        read_labelled(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "reason"),
+    [
+        ({"bbox": [5, 5, 10, 0]}, "box without area"),
+        ({"bbox": ["a", 5, 10, 9]}, "not a box of x, y, width, height"),
+        ({"bbox": [1, 2, 3]}, "not a box of x, y, width, height"),
+        ({"bbox": [1, 2, 3, float("nan")]}, "not a box of x, y, width, height"),
+        ({"bbox": BOX, "image_id": 99}, "annotation of an image that is not listed"),
+        ({"bbox": BOX, "image_id": [1]}, "annotation of an image that is not listed"),
+        ({"bbox": BOX, "category_id": 99}, "annotation without a known class"),
+        ({"bbox": BOX, "iscrowd": 1}, "crowd (iscrowd), not one object"),
+        ({"segmentation": {"counts": [1, 2], "size": [3, 1]}}, "neither a box nor a polygon"),
+        ({"segmentation": [[1]]}, "not a polygon"),
+        ({"keypoints": [1, 2, 2]}, "keypoints without bbox"),
+    ],
+)
+def test_an_annotation_of_no_use_costs_only_itself(
+    tmp_path: Path, annotation: dict[str, object], reason: str
+) -> None:
+    put(tmp_path, "x.jpg")
+    put(
+        tmp_path,
+        "a.json",
+        text=coco("x.jpg", {"id": 2, "image_id": 1, "category_id": 1} | annotation),
+    )
+    files = read_labelled(tmp_path)
+    assert [image.labels for image in files.pictures] == [(((10, 10, 40, 40), "hana"),)]
+    assert [why for _, why in files.dropped] == [reason]
+
+
+def test_a_polygon_gives_its_bounding_box_and_never_the_whole_image(tmp_path: Path) -> None:
+    more = {
+        "id": 2,
+        "image_id": 1,
+        "category_id": 1,
+        "segmentation": [[5, 6, 25, 6, 25, 46], [1, 9, 2, 8]],
+    }
+    put(tmp_path, "x.jpg")
+    put(tmp_path, "a.json", text=coco("x.jpg", more))
+    put(tmp_path, "captions.json", text="{}")
+    put(
+        tmp_path,
+        "panoptic.json",
+        text=json.dumps(
+            json.loads(coco("x.png")) | {"annotations": [{"image_id": 1, "segments_info": []}]}
+        ),
+    )
+    files = read_labelled(tmp_path)
+    boxes = [box for box, _ in files.pictures[0].labels]
+    assert boxes == [(10, 10, 40, 40), (1, 6, 24, 40)]
+    assert files.ignored_counts() == {"file with labels": 1, "not an image": 2}
+
+
+@pytest.mark.parametrize("place", ["beside", "folders", "roboflow"])
+@pytest.mark.parametrize("names", ["data.yaml", "list.yaml", "block.yaml", "classes.txt"])
+def test_yolo_labels_have_their_names(tmp_path: Path, place: str, names: str) -> None:
+    image, label = {
+        "beside": ("{}.jpg", "{}.txt"),
+        "folders": ("images/train/{}.jpg", "labels/train/{}.txt"),
+        "roboflow": ("train/images/{}.jpg", "train/labels/{}.txt"),
+    }[place]
+    text = {
+        "data.yaml": 'train: images\nnames:\n  0: cat\n  1: "it\'s, a dog" \n\nnc: 2\n',
+        "list.yaml": "nc: 2\nnames: ['cat', \"it's, a dog\"]  # two\n",
+        "block.yaml": 'names:\n- cat\n- "it\'s, a dog"\nnc: 2\n',
+        "classes.txt": "cat\nit's, a dog\n",
+    }[names]
+    put(tmp_path, names, text=text)
+    put(tmp_path, *(image.format(name) for name in "abcd"))
+    put(tmp_path, label.format("a"), text="0 0.5 0.5 0.2 0.4\n1 .1 .1 .3 .1 .3 .5\n")
+    put(tmp_path, label.format("b"), text="1 0.5 0.5 0.2 0.4\n7 0.5 0.5 0.2 0.4\n")
+    put(tmp_path, label.format("c"), text="")
+    files = read_labelled(tmp_path)
+    assert (files.kind, files.dropped[0][1]) == ("yolo", "annotation without a known class")
+    assert labels(files) == {
+        image.format("a"): ["cat", "it's, a dog"],
+        image.format("b"): ["it's, a dog"],
+    }
+    first = files.pictures[0]
+    assert [box for box, _ in first.labels if box] == [
+        pytest.approx((0.4, 0.3, 0.2, 0.4)),
+        pytest.approx((0.1, 0.1, 0.2, 0.4)),
+    ]
+    assert first.frame == FRACTIONS
+    assert files.ignored_counts() == {
+        "YOLO label file without a box": 1,
+        "without a YOLO label file": 1,
+        "file with labels": 4,
+    }
+
+
+def test_yolo_without_names_is_refused_by_its_name(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg")
+    put(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.4\n")
+    with pytest.raises(InputUnusable, match=r"YOLO(.|\n)*classes\.txt"):
+        read_labelled(tmp_path)
+
+
+def test_pascal_voc_is_read_and_its_masks_are_not(tmp_path: Path) -> None:
+    put(tmp_path, "JPEGImages/1.jpg", "JPEGImages/2.jpg", "SegmentationClass/1.png")
+    put(tmp_path, "Annotations/1.xml", text=VOC.format("renamed.jpg"))
+    put(tmp_path, "Annotations/2.xml", text="<annotation><object><name/></object></annotation>")
+    put(
+        tmp_path,
+        "Annotations/3.xml",
+        text='<!DOCTYPE a [<!ENTITY b SYSTEM "/etc/passwd">]><a>&b;</a>',
+    )
+    files = read_labelled(tmp_path)
+    (image,) = files.pictures
+    assert (files.kind, labels(files)) == ("voc", {"JPEGImages/1.jpg": ["cat"]})
+    assert (image.labels[0][0], image.frame) == ((9, 8, 51, 42), (100, 80))
+    assert files.ignored_counts().total() == files.tree.count() - 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,label\n0.jpg,cat\n1.jpg,dog\ngone.jpg,dog\n",
+        "\ufefffilename;class\nimages\\0.jpg;cat\nimages\\1.jpg;dog\ngone.jpg;dog\n",
+        "image_id\tspecies\n0\tcat\n1\tdog\ngone\tdog\n",
+    ],
+)
+def test_a_csv_beside_images_names_their_classes(tmp_path: Path, text: str) -> None:
+    put(tmp_path, "images/0.jpg", "images/1.jpg", "images/2.jpg")
+    put(tmp_path, "train.csv", text=text)
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"images/0.jpg": ["cat"], "images/1.jpg": ["dog"]}
+    assert len(files.missing) == 1
+    assert files.ignored_counts() == {"not in a table": 1, "file with labels": 1}
+
+
+def test_boxes_of_a_csv_are_in_its_own_frame(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg")
+    head = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+    put(
+        tmp_path,
+        "labels.csv",
+        text=f"{head}a.jpg,200,100,cat,10,10,30,50\na.jpg,200,100,cat,9,9,9,9\n",
+    )
+    files = read_labelled(tmp_path)
+    (image,) = files.pictures
+    assert (image.labels, image.frame) == ((((10, 10, 20, 40), "cat"),), (200, 100))
+    assert [why for _, why in files.dropped] == ["box without area"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("images/1.jpg", "images/2.jpg"),
+        ("JPEGImages/1.jpg", "SegmentationClass/1.png"),
+        ("train/images/1.jpg", "valid/images/2.jpg"),
+        ("photos/1.jpg", "masks_2/1.jpg"),
+    ],
+)
+def test_folders_that_only_hold_images_are_not_classes(tmp_path: Path, names: tuple[str]) -> None:
+    put(tmp_path, *names)
+    with pytest.raises(InputUnusable, match="names no class"):
+        read_labelled(tmp_path)
+    assert labels(read_labelled(tmp_path, 1))
+
+
+def test_classes_that_are_deeper_are_pointed_at(
+    tmp_path: Path, labeler: Callable[..., object]
+) -> None:
+    put(tmp_path, "set/photos/train/cat/1.jpg", "set/photos/val/dog/2.jpg")
+    with pytest.raises(InputUnusable, match=r"--class-level 3 \(cat, dog\)"):
+        read_labelled(tmp_path / "set")
+    put(tmp_path, "pets/animals/cat/1.jpg", "pets/animals/dog/2.jpg")
+    files = read_labelled(tmp_path / "pets")
+    assert files.classes() == {"animals": 2}
+    assert "cat, dog; if those are the classes" in files.note
+    assert "--class-level 2" in files.note
+    assert read_labelled(tmp_path / "pets", 1).note == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (("bus/1.jpg", "car/1.jpg", "train/1.jpg"), {"bus", "car", "train"}),
+        (("exam/1.jpg", "test/1.jpg"), {"exam", "test"}),
+        (("bus/a/1.jpg", "train/b/1.jpg"), {"bus", "train"}),
+        (("train/cat/1.jpg", "val/dog/1.jpg"), {"cat", "dog"}),
+        (("train/cat/1.jpg", "test/1.jpg"), {"cat"}),
+        (("train/cat/1.jpg", "extra/1.jpg"), {"cat", "extra"}),
+        (("train/train/1.jpg", "train/bus/1.jpg"), {"bus", "train"}),
+    ],
+)
+def test_a_class_may_be_called_as_a_split_is(
+    tmp_path: Path, names: tuple[str, ...], classes: set[str]
+) -> None:
+    put(tmp_path, *names)
+    assert set(read_labelled(tmp_path).classes()) == classes
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ({"objects": {"bbox": [BOX, BOX], "category": ["hana", "rei"]}}, ["hana", "rei"]),
+        ({"objects": {"bbox": [BOX], "categories": [3]}}, ["3"]),
+        ({"objects": [{"bbox": BOX, "category": "hana"}]}, ["hana"]),
+        ({"label": ["hana"]}, ["hana"]),
+        ({"label": 0}, ["0"]),
+        ({"objects": {"bbox": [BOX, BOX], "categories": ["hana"]}}, "2 boxes and 1 categories"),
+        ({"objects": {"bbox": [[1, 1, 0, 5]], "categories": ["hana"]}}, "box without area"),
+        ({"objects": {"boxes": [BOX]}}, "0 boxes and 0 categories"),
+        ({"label": ["hana", "rei"]}, "is not one class"),
+        ({"label": {"name": "hana"}}, "is not one class"),
+        ({"label": 0.5}, "is not one class"),
+    ],
+)
+def test_a_row_of_metadata_is_read_or_refuses_its_image(
+    tmp_path: Path, row: dict[str, object], found: list[str] | str
+) -> None:
+    put(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    rows = [{"file_name": "a.jpg"} | row, {"file_name": "b.jpg", "label": "yui"}]
+    put(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
+    files = read_labelled(tmp_path)
+    if isinstance(found, list):
+        assert labels(files) == {"a.jpg": found, "b.jpg": ["yui"]}
+    else:
+        reason, detail = files.refused[tmp_path / "a.jpg"]
+        assert (reason, labels(files)) == ("unusable label", {"b.jpg": ["yui"]})
+        assert detail.startswith("metadata.jsonl, line 1")
+        assert found in detail
+    assert files.ignored_counts() == {"not in metadata.jsonl": 1, "file with labels": 1}
+
+
+def test_captions_are_read_in_utf_16_and_named_in_other_encodings(tmp_path: Path) -> None:
+    texts = (
+        b"hana, x",
+        "初音ミク".encode("cp932"),
+        "rei".encode("utf-16"),
+        "yui".encode("utf-16-le"),
+    )
+    for number, text in enumerate(texts):
+        put(tmp_path, f"{number}.jpg")
+        put(tmp_path, f"{number}.txt", text=text)
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"0.jpg": ["hana"], "2.jpg": ["rei"]}
+    assert {path.name: why for path, why in files.refused.items()} == {
+        f"{number}.jpg": ("unreadable caption", f"{number}.txt: save it as UTF-8")
+        for number in (1, 3)
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("faces.zip", "harvest folder"),
+        ("faces.tar.gz", "harvest folder"),
+        ("film.mkv", "harvest frames"),
+        ("one.jpg", "harvest folder"),
+        ("notes.txt", "name a COCO file"),
+    ],
+)
+def test_a_file_that_has_no_labels_says_what_to_do(tmp_path: Path, name: str, hint: str) -> None:
+    put(tmp_path, name, text="text" if name == "notes.txt" else b"PK\x05\x06" + bytes(18))
+    done = run_here("labeler.cli", "import", tmp_path / name, "-d", tmp_path / "dataset")
+    assert done.code == 3
+    assert hint in done.stderr
+    assert "codec" not in done.stderr
+
+
+@pytest.mark.posix("links")
+def test_linked_folders_are_classes_and_circles_end(empty: Dataset, tmp_path: Path) -> None:
+    put(tmp_path, "elsewhere/1.jpg")
+    put(tmp_path, "tree/cat/2.jpg", text=encoded(picture(2)))
+    (tmp_path / "tree/dog").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "tree/up").symlink_to(tmp_path / "tree")
+    (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
+    found = run(empty, tmp_path / "tree")
+    assert found["labels"] == {"cat": 1, "dog": 1}
+    assert (found["files"], found["added"], found["ignored"]) == (4, 2, 2)
+
+
+def test_a_summary_accounts_for_every_file(empty: Dataset, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    put(tree, "cat/1.jpg", "dog/copy.jpg")
+    put(tree, "cat/2.jpg", text=encoded(picture(2)))
+    put(tree, "cat/broken.jpg", text=b"\xff\xd8\xff no")
+    put(tree, "loose.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_S.jpg", "#recycle/1.jpg")
+    put(tree, ".Trashes/1.jpg", "$RECYCLE.BIN/1.jpg", ".thumbnails/1.jpg", "__MACOSX/cat/._1.jpg")
+    put(tree, "cat/Thumbs.db", "notes.txt", "cat/film.mp4", "cat/more.zip", text="text")
+    found = run(empty, tree)
+    assert found["labels"] == {"cat": 1}
+    counts = {key: found[key] for key in ("added", "duplicate", "rejected", "ignored", "files")}
+    assert counts == {"added": 2, "duplicate": 1, "rejected": 1, "ignored": 11, "files": 15}
+    assert sum(found["ignored_reasons"].values()) == 11  # type: ignore[attr-defined]
+
+
+JUNK = ("@eaDir/{}.jpg", "#recycle/{}.jpg", ".hidden/{}.jpg", "{}.db", "Thumbs.db", "{}.mp4")
+LAYOUTS: dict[str, Callable[[Path, str], None]] = {
+    "classes": lambda root, n: put(root, f"cat/{n}.jpg", f"dog/{n}.png", f"{n}.jpg"),
+    "splits": lambda root, n: put(root, f"train/cat/{n}.jpg", f"val/dog/{n}.jpg", f"test/{n}.jpg"),
+    "masks": lambda root, n: put(root, f"masks/{n}.png", f"images/{n}.jpg"),
+    "yolo": lambda root, n: (
+        put(root, f"images/{n}.jpg", f"images/{n}-empty.jpg"),
+        put(root, f"labels/{n}.txt", text="0 .5 .5 .1 .1\n"),
+        put(root, "data.yaml", text="names: [cat]"),
+    )[0],
+    "voc": lambda root, n: (
+        put(root, f"JPEGImages/{n}.jpg"),
+        put(root, f"Annotations/{n}.xml", text=VOC.format(n)),
+    )[0],
+    "coco": lambda root, n: (
+        put(root, f"val2017/{n}.jpg", f"val2017/{n}-unlisted.jpg"),
+        put(root, f"annotations/{n}.json", text=coco(f"{n}.jpg")),
+    )[0],
+    "metadata": lambda root, n: (
+        put(root, f"{n}.jpg"),
+        put(root, "metadata.jsonl", text=json.dumps({"file_name": f"{n}.jpg", "label": "a"})),
+    )[0],
+    "captions": lambda root, n: (
+        put(root, f"{n}.jpg", f"{n}-alone.jpg"),
+        put(root, f"{n}.txt", text=f"hana, {n}"),
+    )[0],
+    "csv": lambda root, n: (
+        put(root, f"{n}.jpg"),
+        put(root, "labels.csv", text=f"file,label\n{n}.jpg,cat\n"),
+    )[0],
+    "junk": lambda root, n: put(root, *(name.format(n) for name in JUNK), text="text"),
+    "links": lambda root, n: (
+        put(root, f"dir{n}/{n}.jpg"),
+        (root / f"link{n}.jpg").symlink_to(f"dir{n}/{n}.jpg"),
+        (root / f"broken{n}").symlink_to("nowhere"),
+    )[0],
+}
+
+
+@pytest.mark.posix("links")
+@settings(max_examples=examples(40, 400))
+@given(st.lists(st.tuples(st.sampled_from(sorted(LAYOUTS)), st.sampled_from("xyz")), unique=True))
+def test_of_random_trees_every_file_is_accounted_for(parts: list[tuple[str, str]]) -> None:
+    with TemporaryDirectory() as made:
+        root = Path(made)
+        for layout, name in parts:
+            LAYOUTS[layout](root, name)
+        paths = [path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()]
+        try:
+            files = read_labelled(root)
+        except InputUnusable:
+            return
+        labelled = {image.path for image in files.pictures}
+        assert not labelled & files.refused.keys()
+        assert files.tree.count() == len(paths)
+        ignored = files.ignored_counts().total()
+        assert len(labelled) + len(files.refused) + ignored == len(paths)
+
+
+@pytest.mark.posix("links")
+@pytest.mark.parametrize(
+    "some", [("classes", "splits", "junk", "links"), ("yolo", "junk"), ("coco",)]
+)
+def test_an_import_of_mixed_trees_adds_up(
+    empty: Dataset, tmp_path: Path, some: tuple[str, ...]
+) -> None:
+    root = tmp_path / "tree"
+    for layout in some:
+        for name in "xy":
+            LAYOUTS[layout](root, name)
+    paths = [path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()]
+    found = run(empty, root)
+    counts = [found[key] for key in ("added", "duplicate", "rejected", "ignored")]
+    assert sum(counts) == found["files"] == len(paths)  # type: ignore[arg-type]
+
+
+def test_boxes_that_are_cut_are_those_that_were_drawn(empty: Dataset, tmp_path: Path) -> None:
+    put(tmp_path, "set/a.jpg", text=encoded(picture(1, (60, 40))))
+    more = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [300, 300, 9, 9]}
+    put(tmp_path, "set/a.json", text=coco("a.jpg", more, width=120, height=80))
+    found = run(empty, tmp_path / "set")
+    assert [face.face.box for face in empty.faces.each()] == [Box(5, 5, 20, 20)]
+    assert found["ignored_annotations"] == {"box outside": 1}
+    assert found["annotations_of"] == ["set/a.jpg: box outside"]
+    put(tmp_path, "set/b.jpg", text=encoded(picture(2, (60, 60))))
+    put(tmp_path, "set/a.json", text=coco("b.jpg", width=120, height=80))
+    with pytest.raises(InputUnusable, match="another size than annotated"):
+        run(empty, tmp_path / "set")
