@@ -66,17 +66,12 @@ def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
     stopped can be given again, and no harvest brings a file back in between. Exports and runs
     made earlier are not touched.
     """
-    upkeep = Maintenance(dataset.db)
-    originals = dataset.originals(dataset.cache)
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     for sha256 in plan.images:
         with dataset.db.write():
-            for key in upkeep.sample_keys(sha256):
-                dataset.crop_path(key).unlink(missing_ok=True)
-            for store in (originals, reports):
-                for file in store.named(sha256):
-                    file.unlink(missing_ok=True)
-            upkeep.forget(sha256, reason)
+            for file in reports.named(sha256):
+                file.unlink(missing_ok=True)
+            dataset.remove_image(sha256, reason)
 
 
 def _named(dataset: Dataset, text: str) -> str:

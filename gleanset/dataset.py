@@ -18,6 +18,7 @@ from gleanset.db.faces import Faces, Scans
 from gleanset.db.fetches import Fetches, Rejections, Videos
 from gleanset.db.images import Images
 from gleanset.db.journal import Journal
+from gleanset.db.maintenance import Maintenance
 from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
 from gleanset.errors import DatasetMissing, NotWritable, Unreadable
@@ -203,6 +204,22 @@ class Dataset:
                 raise Unreadable("forgotten", why)
             store.publish(sha256, kind, measured.bytes)
             return self.images.add(measured, origin)
+
+    def remove_image(self, sha256: str, reason: str) -> None:
+        """Remove an image for good: files, crops and rows. A tombstone keeps it away."""
+        upkeep, originals = Maintenance(self.db), self.originals(self.cache)
+        with self.db.write():
+            for key in upkeep.sample_keys(sha256):
+                self.crop_path(key).unlink(missing_ok=True)
+            for file in originals.named(sha256):
+                file.unlink(missing_ok=True)
+            upkeep.forget(sha256, reason)
+
+    def remove_notice(self, sha256: str, reason: str) -> None:
+        """Remove an image that was only found on the net and that no person has labelled."""
+        if Maintenance(self.db).is_own_or_decided(sha256):
+            return
+        self.remove_image(sha256, reason)
 
     @property
     def runs_folder(self) -> Path:

@@ -18,6 +18,7 @@ from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured, Origin
 from gleanset.work.pool import Outcome, Processes
 from gleanset.work.progress import Progress
+from harvest.host_answers import RedirectTargets
 from harvest.http import Client
 from harvest.http.node_fetch import FetchOnNode, NodeFetches
 from harvest.http.scheduler import MOST_PENDING, JobQueue, Scheduler
@@ -115,7 +116,13 @@ class CandidateQueue:
         return self._feed.busy
 
     def take(self) -> Candidate | None:
-        """Return the next candidate that is needed, should all those under way succeed."""
+        """Return the next candidate that is needed, should all those under way succeed.
+
+        Where more images than are wanted were not asked for, because their hosts refuse, the
+        search is left.
+        """
+        if self.limit is not None and self._places.tally["not_asked"] > self.limit:
+            self._exhausted = True
         while (missing := self._missing()) > 0 and not self._ready and not self._full:
             candidate = self._feed.poll(missing)
             if candidate is not None:
@@ -184,6 +191,7 @@ class Downloader:
         self._store = dataset.originals(scratch)
         self._requests = dataset.settings.net.threads
         self._scheduler = Scheduler(client, self._process, self._requests)
+        self._targets = RedirectTargets()
 
     @property
     def _process(self) -> StageBytes:
@@ -207,7 +215,7 @@ class Downloader:
 
     def importer(self, stage: str, images: set[str] | None = None) -> Importer:
         """Return what records the downloads of one stage; it notes the images met in `images`."""
-        return Importer(self._dataset, stage, self._store, images)
+        return Importer(self._dataset, stage, self._store, images, targets=self._targets)
 
     def wake(self) -> None:
         """Let `run` look at its queue again; for threads that add to it."""

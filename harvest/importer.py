@@ -25,9 +25,10 @@ from gleanset.files.store import Store
 from gleanset.named_files import short_name
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
+from harvest.host_answers import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
 
 # Reasons that tell of us and not of the item: the next run tries again.
-UNSETTLED = frozenset({"private address", "cannot be read", "internal error"})
+UNSETTLED = frozenset({"private address", "cannot be read", "internal error", NOT_ASKED})
 # Reasons that pass: runs that come upon the item again try it again, a few times.
 PASSING = frozenset(
     {
@@ -88,7 +89,9 @@ class Importer:
         store: Store,
         images: set[str] | None = None,
         notes: FileNotes = NO_NOTES,
+        targets: RedirectTargets | None = None,
     ) -> None:
+        self._targets = targets or RedirectTargets()
         self._dataset = dataset
         self._stage = stage
         self._store = store
@@ -139,10 +142,38 @@ class Importer:
             self.tally["known"] += 1
 
     def take_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
-        """Record what became of a download; a failed one is kept for another try."""
+        """Record what became of a download; a failed one is kept for another try.
+
+        An address to which several different results are sent is a notice of their host, such as
+        "removed.png", and an image of none of them.
+        """
         candidate = outcome.item
         kept = None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
+        if isinstance(outcome, RedirectedOutcome) and outcome.result is not None:
+            image = outcome.result.sha256
+            if self._targets.is_notice(outcome.final_url, candidate.url):
+                self._store.discard(image, outcome.result.format)
+                for importer, origin, was_new in self._targets.taken(outcome.final_url):
+                    importer.retract(image, origin, outcome.final_url, was_new=was_new)
+                self._dataset.remove_notice(image, f"{NOTICE}: {outcome.final_url}")
+                self._reject(candidate.origin, NOTICE, outcome.final_url, "", None)
+                return False
+            added = self.tally["added"]
+            if taken := self.take(candidate.origin, outcome):
+                was_new = self.tally["added"] > added
+                self._targets.note(outcome.final_url, self, candidate.origin, was_new=was_new)
+            return taken
         return self.take(candidate.origin, outcome, candidate=kept)
+
+    def retract(self, image: str, origin: Origin, target: str, *, was_new: bool) -> None:
+        """Reject what this importer took in before it was known to be a notice."""
+        with self._dataset.db.write():
+            self._dataset.images.drop_origin(image, origin)
+            self._reject(origin, NOTICE, target, "", None)
+        self.tally["added" if was_new else "duplicate"] -= 1
+        self._hinted.discard(image)
+        if self._images is not None:
+            self._images.discard(image)
 
     def take(
         self,
@@ -191,6 +222,9 @@ class Importer:
             )
             if state is not None:
                 self._record(origin, state, stamp, None, candidate)
+        if reason == NOT_ASKED:
+            self.tally["not_asked"] += 1
+            return
         self.tally["rejected"] += 1
         self.reasons[f"{reason}{_mend(reason, detail)}"] += 1
         if self._notes.refused is not None:

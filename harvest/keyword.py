@@ -149,7 +149,7 @@ class RunStats:
         if self._errors and not had and len(self._errors) == len(self.by_source):
             raise next(iter(self._errors.values()))
         result = counts(self.total.tally, self.total.reasons)
-        if not had:
+        if not had and not self._errors:
             result["no_results"] = True
         for name, by in (("keywords", self.by_keyword), ("sources", self.by_source)):
             if len(by) > 1 or self._errors:
@@ -212,6 +212,12 @@ class KeywordRun:
         error = worker.results.error or self._given_up.get(name)
         if isinstance(error, FINAL_REFUSALS):
             self._given_up[name] = error
+        unasked = worker.places.tally["not_asked"]
+        if error is None and is_short and unasked:
+            error = Incomplete(
+                f"{unasked} images were not asked for, because their hosts refuse requests",
+                "Try them again later with: harvest retry",
+            )
         worker.places.finish()
         self.stats.add(keyword, name, worker.places, error, is_short)
 

@@ -29,6 +29,11 @@ class ImagesFound(set[str]):
         super().add(name)
         self._common.add(name)
 
+    def discard(self, name: str) -> None:
+        """Take it back."""
+        super().discard(name)
+        self._common.discard(name)
+
 
 class Sharer(Protocol[Given]):
     """One source at work for one keyword, all in one thread but for the site that it asks."""

@@ -111,6 +111,13 @@ class Images:
         place = (self.row_id(sha256), origin.source, origin.key, origin.hint)
         return bool(self._db.number(sql, place))
 
+    def drop_origin(self, sha256: str, origin: Origin) -> None:
+        """Forget that an image was found at a place."""
+        self._db.run(
+            "DELETE FROM origin WHERE image=? AND source=? AND key=?",
+            (self.row_id(sha256), origin.source, clean(origin.key)),
+        )
+
     def drop_hints(self, sha256: str, origin: Origin, hints: Collection[str]) -> None:
         """Forget which of some hints the same place gave before `origin`, which stays."""
         self._db.run(

@@ -111,6 +111,15 @@ class Maintenance:
             (sha256,),
         )
 
+    def is_own_or_decided(self, sha256: str) -> bool:
+        """Return whether an image is a person's own file, or has a sample in no queue."""
+        sql = (
+            "SELECT count(*) FROM image i WHERE sha256=? AND (EXISTS(SELECT 1 FROM origin "
+            "WHERE image=i.id AND url IS NULL) OR EXISTS(SELECT 1 FROM sample WHERE image=i.id "
+            "AND status NOT IN ('queue', 'retired')))"
+        )
+        return bool(self._db.number(sql, (sha256,)))
+
     def forget(self, sha256: str, reason: str) -> None:
         """Take an image and all that refers to it out of the catalogue, for good.
 

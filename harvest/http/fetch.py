@@ -130,6 +130,7 @@ class Fetcher:
             return self._again(fetch, None)
         finally:
             self.watch.remove(fetch.deadline)
+        self.slots.note_answer(fetch.host, is_refusal=answer.status in HOST_WIDE)
         location = answer.headers.get("Location")
         if answer.status in _REDIRECTS and location is not None:
             return self._follow(fetch, location)

@@ -24,6 +24,7 @@ from typing import Generic, Protocol, TypeVar
 from gleanset.errors import Unreadable
 from gleanset.records import Candidate
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, failed_outcome
+from harvest.host_answers import NOT_ASKED, RedirectedOutcome
 from harvest.http.client import Client
 from harvest.http.fetch import Fetch, HttpAnswer, RetryLater
 from harvest.http.node_fetch import NodeFetches, StagedAnswer
@@ -271,11 +272,17 @@ class Scheduler(Generic[Result]):
     def _is_front_allowed(self, queue: deque[DownloadJob]) -> bool:
         """Return whether the first of a queue may be asked for, or the file that decides on it.
 
-        Those that robots rules are against are done with.
+        Those that robots rules are against are done with, and those whose host refuses.
         """
         while queue:
             job = queue[0]
             url = job.fetch.url
+            if job.candidate is not None and self._slots.refuses(job.fetch.host):
+                queue.popleft()
+                self._unsettled += 1
+                why = f"{url}: its host answered 429 or 503 again and again"
+                self._fail(job, Unreadable(NOT_ASKED, why))
+                continue
             if job.is_cleared:
                 return True
             try:
@@ -318,7 +325,11 @@ class Scheduler(Generic[Result]):
         elif job.candidate is None:
             self._learn(job, answer)
         else:
-            self._events.put(self._processed(job.candidate, answer))
+            outcome = self._processed(job.candidate, answer)
+            if job.fetch.redirects:
+                told = outcome.item, outcome.result, outcome.reason, outcome.detail
+                outcome = RedirectedOutcome(*told, answer.url)
+            self._events.put(outcome)
 
     def _request_of(self, job: DownloadJob) -> Callable[[Fetch], HttpAnswer] | None:
         if self._nodes is None:

@@ -23,6 +23,11 @@ from gleanset.errors import GleansetError
 from harvest.http.policy import DownloadLimits
 
 Answer = TypeVar("Answer")
+# Hosts remembered: more than robots rules are kept of, so that no delay is forgotten before them.
+MAX_HOSTS = 4096
+# A host that refuses so many requests in a row, for each that may be under way, is left alone: as
+# often as one download is tried.
+_REFUSALS_PER_SLOT = 4
 
 
 class Closed(GleansetError):
@@ -33,12 +38,18 @@ class Closed(GleansetError):
 
 @dataclass(slots=True)
 class _Slots:
-    """The state of one host: `freed` wakes one thread that waits in `turn`."""
+    """The state of one host: `freed` wakes one of the `waiting` threads in `turn`."""
 
     delay: float
     freed: threading.Condition
     under_way: int = 0
+    waiting: int = 0
     not_before: float = 0.0
+    refusals: int = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.under_way or self.waiting) and self.not_before <= time.monotonic()
 
 
 class HostSlots:
@@ -48,7 +59,8 @@ class HostSlots:
     more where `slow_down` was called. Where requests are made on other machines, some time after
     their slot was taken (`starts_elsewhere`), a host with a delay is asked once at a time, and
     `started` tells when that was. `changed` is told of every slot that becomes free for a
-    scheduler, and of `close`; its lock guards all of this.
+    scheduler, and of `close`; its lock guards all of this. Of more than `MAX_HOSTS` hosts, the
+    idle one that was not asked for the longest time is forgotten.
     """
 
     def __init__(self, per_host: int, delay: float) -> None:
@@ -96,6 +108,18 @@ class HostSlots:
         with self._lock:
             return self._slots(host).not_before - time.monotonic()
 
+    def note_answer(self, host: str, *, is_refusal: bool) -> None:
+        """Count the refusals of a host in a row; any other answer ends the row."""
+        with self._lock:
+            slots = self._slots(host)
+            slots.refusals = slots.refusals + 1 if is_refusal else 0
+
+    def refuses(self, host: str) -> bool:
+        """Return whether a host refused so many requests in a row that it is left alone."""
+        with self._lock:
+            slots = self._hosts.get(host)
+            return slots is not None and slots.refusals >= _REFUSALS_PER_SLOT * self.per_host
+
     def hold(self, host: str, seconds: float) -> None:
         """Let nobody start on this host for so long: it asked for it."""
         with self._lock:
@@ -135,6 +159,7 @@ class HostSlots:
 
     def _wait_for(self, host: str) -> None:
         slots = self._slots(host)
+        slots.waiting += 1
         try:
             while not self.closed and (seconds := self._until_free(slots)):
                 slots.freed.wait(None if seconds == math.inf else seconds)
@@ -142,6 +167,7 @@ class HostSlots:
                 raise Closed("The download was stopped.")
             self._take(slots)
         finally:
+            slots.waiting -= 1
             # Whoever was told of a slot and found a second one, or none any more, tells the next.
             if slots.under_way < self._most(slots):
                 slots.freed.notify()
@@ -159,10 +185,13 @@ class HostSlots:
         slots.not_before = max(slots.not_before, time.monotonic() + slots.delay)
 
     def _slots(self, host: str) -> _Slots:
-        slots = self._hosts.get(host)
+        slots = self._hosts.pop(host, None)
         if slots is None:
-            freed = threading.Condition(self._lock)
-            slots = self._hosts[host] = _Slots(self._delay, freed)
+            slots = _Slots(self._delay, threading.Condition(self._lock))
+            if len(self._hosts) >= MAX_HOSTS:
+                idle = (name for name, other in self._hosts.items() if other.is_idle)
+                self._hosts.pop(next(idle, ""), None)
+        self._hosts[host] = slots  # the last one: that used most recently
         return slots
 
 

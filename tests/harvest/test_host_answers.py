@@ -1,0 +1,164 @@
+"""What hosts give in place of images: refusals without end, and one notice for all removed ones."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from faulty_server import FaultyServer, Handler
+from tools_for_tests import picture
+
+from gleanset import Dataset
+from gleanset.errors import Incomplete
+from gleanset.records import Candidate, Origin
+from gleanset.work.progress import Progress
+from harvest.downloads import DownloadRun
+from harvest.folder import PictureOptions, harvest_folders
+from harvest.host_answers import NOT_ASKED, NOTICE
+from harvest.http import Client, DownloadLimits
+from harvest.http.throttle import MAX_HOSTS, HostSlots
+from harvest.keyword import harvest_searches, searches
+from harvest.retry import retry
+from harvest.sources import Pages, Query, Source
+from harvest.urls import harvest_urls
+
+RUN = DownloadRun(lambda: Client(DownloadLimits(backoff=0.01, max_wait=0.1), allow_private=True))
+REMOVED = picture(999)
+
+
+class Host:
+    """Pictures at `/p/N.jpg`; from `refuses_from` on every answer is a 429; `/gone/N` has moved."""
+
+    def __init__(self, site: FaultyServer) -> None:
+        self.site = site
+        self.refuses_from = 10**9
+        self.asked = 0
+        self.lock = threading.Lock()
+        site.otherwise = self._answer
+
+    def _answer(self, h: Handler) -> None:
+        if h.path.startswith("/gone/"):
+            h.answer(302, Location="/removed.jpg")
+        elif h.path == "/removed.jpg":
+            h.answer(200, REMOVED)
+        elif h.path.startswith("/p/"):
+            with self.lock:
+                self.asked += 1
+                is_refused = self.asked > self.refuses_from
+            number = int(h.path.removeprefix("/p/").partition(".")[0])
+            h.answer(429) if is_refused else h.answer(200, picture(number))
+        else:
+            h.answer(404)
+
+    def harvest(self, dataset: Dataset, *paths: str) -> dict[str, object]:
+        file = dataset.root.parent / "list.txt"
+        file.write_text("".join(f"{self.site.url}{path}\n" for path in paths), encoding="utf-8")
+        return harvest_urls(dataset, [file], RUN, label="cat")
+
+
+@pytest.fixture
+def host(site: FaultyServer) -> Host:
+    return Host(site)
+
+
+class Many(Source):
+    """Knows so many pictures of one host by heart, and how many it was asked for."""
+
+    name, example, options = "many", "x", ()
+
+    def __init__(self, url: str, count: int) -> None:
+        self.url, self.count, self.given = url, count, 0
+
+    def pages(self, query: Query, settings: object, client: Client) -> Pages:
+        for number in range(self.count):
+            self.given += 1
+            url = f"{self.url}/p/{number}.jpg"
+            yield [Candidate(url, Origin(self.name, url, url=url, query=query.text))]
+
+
+def urls(dataset: Dataset) -> set[str]:
+    return {str(origin.url) for image in dataset.images.each() for origin in image.origins}
+
+
+def test_a_host_that_refuses_is_left_alone_and_retried_later(host: Host, dataset: Dataset) -> None:
+    host.refuses_from = 5
+    result = host.harvest(dataset, *(f"/p/{n}.jpg" for n in range(200)))
+    assert result["added"] == 5
+    assert host.asked < 5 + 4 * DownloadLimits().per_host + 16
+    assert result["added"] + result["rejected"] + result["not_asked"] == 200
+    host.refuses_from = 10**9
+    assert retry(dataset, RUN, NOT_ASKED)["added"] == result["not_asked"]
+
+
+def test_a_host_that_refuses_does_not_hold_up_the_search_for_ever(
+    host: Host, dataset: Dataset
+) -> None:
+    host.refuses_from = 5
+    source = Many(host.site.url, 5000)
+    with pytest.raises(Incomplete, match="not asked for") as caught:
+        harvest_searches(dataset, searches([("x", None)], [source], {}), RUN, limit=50)
+    assert caught.value.result is not None
+    assert caught.value.result["added"] == 5
+    assert source.given < 1000
+
+
+def test_refusals_count_in_a_row_only() -> None:
+    slots = HostSlots(per_host=1, delay=0)
+    for _ in range(5):
+        for is_refusal in (True, True, True, False):
+            slots.note_answer("a", is_refusal=is_refusal)
+            assert not slots.refuses("a")
+    for _ in range(4):
+        slots.note_answer("a", is_refusal=True)
+    assert slots.refuses("a")
+    assert not slots.refuses("b")
+
+
+def test_hosts_are_forgotten_but_for_those_in_use() -> None:
+    slots = HostSlots(per_host=1, delay=0)
+    slots.acquire("busy")
+    slots.hold("resting", 3600)
+    for number in range(3 * MAX_HOSTS):
+        slots.acquire(f"host-{number}")
+        slots.release(f"host-{number}")
+    assert len(slots._hosts) <= MAX_HOSTS
+    assert slots.acquire("busy") == float("inf")
+    assert slots.acquire("resting") > 3000
+
+
+def test_an_address_that_many_are_sent_to_is_no_image(host: Host, dataset: Dataset) -> None:
+    result = host.harvest(dataset, "/p/1.jpg", *(f"/gone/{n}.jpg" for n in range(9)), "/p/2.jpg")
+    assert result == {
+        "added": 2,
+        "duplicate": 0,
+        "known": 0,
+        "rejected": 9,
+        "reasons": {NOTICE: 9},
+    }
+    assert urls(dataset) == {f"{host.site.url}/p/{n}.jpg" for n in (1, 2)}
+    assert {r.reason for r in dataset.rejections.each()} == {NOTICE}
+    # Nor is it in a later run, by whatever way it comes.
+    assert host.harvest(dataset, "/gone/77.jpg", "/removed.jpg")["added"] == 0
+
+
+def test_what_an_earlier_run_took_in_goes_as_well(host: Host, dataset: Dataset) -> None:
+    assert host.harvest(dataset, "/gone/1.jpg", "/gone/2.jpg")["added"] == 1
+    host.harvest(dataset, *(f"/gone/{n}.jpg" for n in range(3, 7)))
+    assert dataset.images.count() == 0
+
+
+def test_two_addresses_or_one_file_at_many_are_an_image(host: Host, dataset: Dataset) -> None:
+    same_name = [f"/gone/{n}/removed.jpg" for n in range(5)]
+    assert host.harvest(dataset, "/gone/1.jpg", "/gone/2.jpg", *same_name)["added"] == 1
+    assert len(urls(dataset)) == 7
+
+
+def test_a_persons_own_file_stays(host: Host, dataset: Dataset, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.jpg").write_bytes(REMOVED)
+    harvest_folders(dataset, [own], PictureOptions(progress=Progress(quiet=True)))
+    host.harvest(dataset, *(f"/gone/{n}.jpg" for n in range(5)))
+    [image] = dataset.images.each()
+    assert [origin.source for origin in image.origins] == ["folder"]
