@@ -21,6 +21,7 @@ _KNOWN = (
     "no sample is new: what an earlier labeler dedup, or its --simulate, found of them was kept"
 )
 _SMALL = "the same but for a small place, or for what is laid over it"
+_CONTESTED = "they share a part, which images that are not the same have as well"
 _PERHAPS = (
     "all but a small place is the same. dedup sets nobody aside for that, and the next split "
     "keeps both on one side; labeler groups --same or --differ says what it is"
@@ -112,7 +113,8 @@ def groups(
                 job.show_json(line)
         for doubt in [] if conflicts and not doubtful else plan.doubts:
             samples = [member.key for member in sorted(doubt.members, key=lambda m: m.id)]
-            line = {"doubtful": True, "samples": samples, "reason": _SMALL}
+            reason = _CONTESTED if doubt.contested else _SMALL
+            line = {"doubtful": True, "samples": samples, "reason": reason}
             line["files"] = [found_at(dataset, key) for key in samples]
             job.show_json(line)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import IntFlag
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Connection, Row
@@ -146,6 +147,38 @@ _ONE_FILM = (
 )
 
 
+class Relation(IntFlag):
+    """How two images `a` and `b` that show the same differ.
+
+    `MORE`: one also shows what is outside the other; `FRAMED`: the other is pasted into that.
+    `MARKED`: one has a mark that the other has not. `CHANGED`: details differ, if not by much.
+    """
+
+    MORE_A = 1
+    MORE_B = 2
+    FRAMED_A = 4
+    FRAMED_B = 8
+    MARKED_A = 16
+    MARKED_B = 32
+    CHANGED = 64
+    MIRRORED = 128
+
+    @property
+    def swapped(self) -> Relation:
+        """The same with `a` and `b` exchanged."""
+        of_a, of_b = self & _OF_A, self & _OF_B
+        return self & ~(_OF_A | _OF_B) | Relation(of_a << 1) | Relation(of_b >> 1)
+
+    @property
+    def added_to_b(self) -> bool:
+        """Whether b shows anything that a does not."""
+        return bool(self & (Relation.MORE_B | Relation.MARKED_B | Relation.CHANGED))
+
+
+_OF_A = Relation.MORE_A | Relation.FRAMED_A | Relation.MARKED_A
+_OF_B = Relation.MORE_B | Relation.FRAMED_B | Relation.MARKED_B
+
+
 class PairVerdict(NamedTuple):
     """What the pixels of two samples (rows, a < b) say, and how clearly.
 
@@ -157,6 +190,7 @@ class PairVerdict(NamedTuple):
     changed: float
     overlap: float
     verdict: str
+    relation: Relation = Relation(0)
 
 
 class GroupMember(NamedTuple):
@@ -209,6 +243,14 @@ class Pairs:
         )
         return sum(1 for _ in self._db.rows_in(sql, samples))
 
+    def reopen(self) -> None:
+        """Have pairs compared again of which an earlier version did not keep how they differ."""
+        with self._db.write():
+            self._db.run(
+                "UPDATE pair SET verdict='open' WHERE verdict='same' AND kind='pixels' "
+                "AND relation IS NULL"
+            )
+
     def unseen(self) -> list[tuple[int, int]]:
         """Return the pairs (rows, a < b) that nobody has looked at, open or tied."""
         sql = "SELECT a, b FROM pair WHERE verdict IN (?,?) ORDER BY a, b"
@@ -231,9 +273,9 @@ class Pairs:
         """Write down what second looks found."""
         with self._db.write():
             self._db.many(
-                "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict) "
-                "VALUES(?,?,'pixels',?,?,?)",
-                [(s.a, s.b, s.changed, s.overlap, s.verdict) for s in settled],
+                "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation) "
+                "VALUES(?,?,'pixels',?,?,?,?)",
+                [(s.a, s.b, s.changed, s.overlap, s.verdict, int(s.relation)) for s in settled],
             )
 
     def known(self) -> dict[tuple[int, int], bool]:
@@ -292,6 +334,24 @@ class Pairs:
             "WHERE kind='pixels' AND verdict='same'"
         )
         return {(row[0], row[1]): row[2] for row in rows}
+
+    def relations(self) -> dict[tuple[int, int], Relation]:
+        """Return how pairs (rows, a < b) differ that the pixels call the same."""
+        rows = self._db.rows(
+            "SELECT a, b, ifnull(relation, 0) FROM pair p JOIN sample s ON s.id=p.a "
+            "JOIN sample t ON t.id=p.b WHERE kind='pixels' AND verdict='same' "
+            "AND s.status!='retired' AND t.status!='retired' ORDER BY a, b"
+        )
+        return {(row[0], row[1]): Relation(row[2]) for row in rows}
+
+    def compared(self, a: int, b: int) -> PairVerdict | None:
+        """Return what the pixels of two samples (rows, a < b) say; None if not compared."""
+        row = self._db.first(
+            "SELECT a, b, distance, overlap, verdict, ifnull(relation, 0) FROM pair WHERE a=? AND "
+            "b=? AND kind='pixels' AND verdict IN ('same','not','doubtful')",
+            (a, b),
+        )
+        return PairVerdict(*row[:5], Relation(row[5])) if row else None
 
     def by_person(self) -> dict[tuple[int, int], bool]:
         """Return what people said of pairs (rows, a < b): whether they are the same."""

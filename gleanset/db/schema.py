@@ -229,6 +229,7 @@ CREATE TABLE pair(  -- two samples that may be copies, and what is known of that
     verdict TEXT NOT NULL,  -- same, not, doubtful; open or tied while nobody has looked
     step INTEGER REFERENCES step(id),
     overlap REAL,  -- what part of the larger picture both show, 0..1
+    relation INTEGER,  -- how they differ, the bits of `Relation`
     PRIMARY KEY(a, b, kind), CHECK(a < b)) WITHOUT ROWID;
 CREATE INDEX pair_b ON pair(b);
 CREATE INDEX pair_verdict ON pair(verdict, a);
@@ -394,6 +395,10 @@ DROP TABLE presorted_before;
 CREATE INDEX presorted_place ON presorted(place, sample);
 """
 
+_RELATIONS = """
+ALTER TABLE pair ADD COLUMN relation INTEGER;
+"""
+
 
 class CatalogueSchema(NamedTuple):
     """`tables` are those of a new catalogue; `steps`, by ascending names, bring an older one there.
@@ -415,7 +420,12 @@ class CatalogueSchema(NamedTuple):
 SCHEMA = CatalogueSchema(
     TABLES,
     "0021-original-paths",
-    (("0022-plain-names", _PLAIN_NAMES), ("0023-tracks", _TRACKS), ("0024-presorts", _PRESORTS)),
+    (
+        ("0022-plain-names", _PLAIN_NAMES),
+        ("0023-tracks", _TRACKS),
+        ("0024-presorts", _PRESORTS),
+        ("0025-relations", _RELATIONS),
+    ),
 )
 OLDEST_COMMIT = "49a8f26"
 """The last development version that writes the `oldest` catalogues, and opens all before them."""

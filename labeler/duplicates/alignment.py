@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from labeler.duplicates.hashes import Grey, Points
+from labeler.duplicates.hashes import Floats, Grey, Points
 
 # The common part is compared at this many pixels a side, or at the size of the smaller copy.
 SIDE = 256
@@ -25,6 +25,9 @@ _LEAST_POINTS = 4
 EVEN, SQUEEZED = 0.05, 0.34
 # How far (pixels) the finer motion may differ from the coarse one.
 _FARTHEST = 6.0
+# Lines so far (pixels) on both sides of an edge are compared with two on one side of it.
+_STEP = 3
+_ABRUPT, _NOISE = 2.0, 4.0
 
 Matrix = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -125,6 +128,39 @@ def common_part(a: Grey, b: Grey, matrix: Matrix) -> Common | None:
         area / (wa * ha),
         area / (zoom**2 * wb * hb),
     )
+
+
+def is_framed(whole: Grey, part: Grey, matrix: Matrix) -> bool:
+    """Tell whether an image that shows all of another has it pasted in, as a screenshot has.
+
+    A crop goes on beyond its border in the whole; what was pasted in ends there.
+    """
+    (height, width), (high, wide) = whole.shape, part.shape
+    corners = cv2.transform(np.array([[[0, 0], [wide, high]]], np.float64), matrix)[0]
+    (left, top), (right, bottom) = np.rint(np.sort(corners, axis=0)).astype(int).tolist()
+    rows = whole[max(0, top) : bottom].astype(np.float32)
+    columns = whole[:, max(0, left) : right].astype(np.float32)
+    seams = [
+        seam
+        for lines, edge, inwards in (
+            (rows.T, left, 1),
+            (rows.T, right - 1, -1),
+            (columns, top, 1),
+            (columns, bottom - 1, -1),
+        )
+        if (seam := _seam(lines, edge, inwards)) is not None
+    ]
+    return sum(seams) * 2 > len(seams)
+
+
+def _seam(lines: Floats, edge: int, inwards: int) -> bool | None:
+    """Tell whether lines of pixels change abruptly at an edge; None where too few are beyond it."""
+    across = [edge + inwards * step for step in (-_STEP, _STEP, 3 * _STEP)]
+    if min(across) < 0 or max(across) >= len(lines):
+        return None
+    outside, inside, further = (lines[place] for place in across)
+    usual = float(np.abs(inside - further).mean())
+    return bool(float(np.abs(inside - outside).mean()) > _ABRUPT * usual + _NOISE)
 
 
 def _warp(grey: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:

@@ -43,7 +43,20 @@ _NOISE = 9.0
 _ADDED = 6.0
 _DENSE = 2.0
 _ONE_SIDED = 3.5
+# A mark adds so many times the edges that it covers.
+_MARK_EDGES = 1.5
 _RIM = 0.13
+
+
+class Change(NamedTuple):
+    """The strongest change between two aligned images, and which of them has a mark on it.
+
+    `strength` is in pixels of a strong line.
+    """
+
+    strength: float
+    marked_a: bool = False
+    marked_b: bool = False
 
 
 class _Lost(NamedTuple):
@@ -71,8 +84,8 @@ def replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
     return 1000 * replaced / max(1, inside)
 
 
-def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
-    """Return how much is drawn differently at one place, in pixels of a strong line.
+def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> Change:
+    """Find what is drawn differently at one place, and marks.
 
     Copies stay below 0.5 at 256 pixels a side, another mouth is 1 to 10. `common` should be
     laid as finely as can be.
@@ -82,7 +95,7 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
     lost_a, lost_b = _lost(a, b, common.where, unlike), _lost(b, a, common.where, unlike)
     replaced = np.minimum(lost_a.summed, lost_b.summed)
     if max(lost_a.summed.max(), lost_b.summed.max()) < _DENSE:  # nothing stands out
-        return float(replaced.max())
+        return Change(float(replaced.max()))
     marks = find_lettering(common, lost_a.plain, lost_b.plain)
     added = 0.0
     for one, other in ((lost_a, lost_b), (lost_b, lost_a)):
@@ -91,7 +104,12 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> float:
                 piece.grown(4, marks.shape).put_on(marks)
             elif piece.of(marks).mean() < 0.5:
                 added = max(added, float(piece.of(one.summed).max()) / _ADDED)
-    return max(float(replaced[~marks].max(initial=0.0)), added)
+    on_a, on_b = float(lost_a.plain[marks].sum()), float(lost_b.plain[marks].sum())
+    return Change(
+        max(float(replaced[~marks].max(initial=0.0)), added),
+        on_a > _MARK_EDGES * on_b,
+        on_b > _MARK_EDGES * on_a,
+    )
 
 
 def edges_of(grey: Grey, where: Mask) -> Edges:

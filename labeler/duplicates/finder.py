@@ -37,6 +37,7 @@ from labeler.duplicates.candidates import (
     columns_of,
     whole_near,
 )
+from labeler.duplicates.contested import contested_pairs
 from labeler.duplicates.grouping import Pair, loose, worth
 from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample
 from labeler.duplicates.plan import DuplicatePlan, make_plan
@@ -129,7 +130,7 @@ class DuplicateFinder:
             self.remember(plan)
             return None
         with self._dataset.db.write():
-            now = self._plan({(settled.a, settled.b): settled for settled in plan.compared})
+            now = self._plan({(one.a, one.b): one for one in plan.compared})
             if not plan.agrees_with(now):
                 raise UsageError(
                     "somebody decided something since this plan was made", "make a new plan"
@@ -161,24 +162,18 @@ class DuplicateFinder:
         ]
         return sorted(shown, key=_by_certainty)
 
-    def _plan(self, compared: dict[tuple[int, int], PairVerdict]) -> DuplicatePlan:
+    def _plan(self, compared: dict[Pair, PairVerdict]) -> DuplicatePlan:
         """Make a plan; pairs without a verdict are compared now, and noted in `compared`."""
 
-        def same(a: int, b: int) -> bool:
-            known = self._pairs.looked_at(a, b)
-            if known is not None:
+        def judge(a: int, b: int) -> PairVerdict | None:
+            if known := compared.get((a, b)) or self._pairs.compared(a, b):
                 return known
-            if (a, b) not in compared:
-                (pair,) = self._file_pairs([(a, b)])
-                try:
-                    compared[a, b] = _settled(pair, compare_files(pair))
-                except Unreadable:
-                    return False
-            return compared[a, b].verdict == SAME
+            (pair,) = self._file_pairs([(a, b)])
+            with suppress(Unreadable):
+                compared[a, b] = _settled(pair, compare_files(pair))
+            return compared.get((a, b))
 
-        plan = make_plan(self._pairs, same)
-        plan.compared.extend(compared.values())
-        return plan
+        return make_plan(self._pairs, judge, compared)
 
     def _describe(self, processes: Workers, labelled: bool) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION, labelled=labelled)
@@ -206,29 +201,56 @@ class DuplicateFinder:
                 self._hashes.searched(block.samples)
 
     def _compare(self, processes: Workers) -> tuple[int, int, int]:
-        """Compare what is open, star by star, until every pair is settled or its ends are tied."""
-        unseen = self._pairs.unseen()
-        known = [pair for pair, equal in self._pairs.known().items() if equal]
-        due = loose(unseen, known)
-        comparisons = Comparisons(self._middles_first(due, [*unseen, *known]), due, known)
-        self._pairs.tie(due, tied=False)
-        compared = same = failed = 0
-        with self._progress.meter("second look", len(due), " pairs") as meter:
-            while stars := comparisons.next_round():
-                items = (self._star(pairs, comparisons) for pairs in stars)
-                for batch in run_batches(compare_star, items, processes):
-                    settled = [
-                        _settled(*row) for o in batch if o.result for row in o.result.verdicts
-                    ]
-                    self._pairs.settle(settled)
-                    alike = [one for one in settled if one.verdict == SAME]
-                    for one in alike:
-                        comparisons.tie(one.a, one.b)
-                    compared, same = compared + len(settled), same + len(alike)
-                    failed += sum(map(self._forget_unreadable, batch))
-                    meter.advance(sum(len(outcome.item.pairs) for outcome in batch))
-        self._pairs.tie((pair for pair in unseen if comparisons.tied(*pair)), tied=True)
-        return compared, same, failed
+        """Compare what is open until every pair is settled or its ends are tied.
+
+        Pairs that others contradict tie nothing: what they would have tied is compared as well,
+        and what may contradict them.
+        """
+        self._pairs.reopen()
+        settled: list[PairVerdict] = []
+        failed = 0
+        tried: set[Pair] = set()
+        while True:
+            contested, missing = self._contested()
+            unseen = self._pairs.unseen()
+            known = [p for p, equal in self._pairs.known().items() if equal and p not in contested]
+            due = loose(unseen, known)
+            if tried.issuperset(due) and tried.issuperset(missing):
+                break
+            comparisons = Comparisons(self._middles_first(due, [*unseen, *known]), due, known)
+            self._pairs.tie(due, tied=False)
+            alone = [Star(self._file_pairs([pair]), ((0, 1),)) for pair in missing - tried]
+            with self._progress.meter("second look", len(due) + len(alone), " pairs") as meter:
+                while stars := alone or self._next_stars(comparisons):
+                    for batch in run_batches(compare_star, stars, processes):
+                        new = [_settled(*row) for o in batch if o.result for row in o.result.verdicts]
+                        self._pairs.settle(new)
+                        settled += new
+                        failed += sum(map(self._forget_unreadable, batch))
+                        meter.advance(sum(len(outcome.item.pairs) for outcome in batch))
+                        for one in new:
+                            if one.verdict == SAME and not alone:
+                                comparisons.tie(one.a, one.b)
+                    alone = []
+            tried.update(due, missing)
+        self._pairs.tie(set(unseen) - set(due), tied=True)
+        return len(settled), sum(one.verdict == SAME for one in settled), failed
+
+    def _next_stars(self, comparisons: Comparisons) -> list[Star]:
+        return [self._star(pairs, comparisons) for pairs in comparisons.next_round()]
+
+    def _contested(self) -> tuple[set[Pair], set[Pair]]:
+        """Return pairs that others contradict, and those to compare that may contradict others."""
+        missing: set[Pair] = set()
+
+        def judge(a: int, b: int) -> PairVerdict | None:
+            known = self._pairs.compared(a, b)
+            if known is None:
+                missing.add((a, b))
+            return known
+
+        said = {pair for pair, equal in self._pairs.by_person().items() if equal}
+        return contested_pairs(self._pairs.relations(), judge) - said, missing
 
     def _middles_first(self, due: list[Pair], pairs: list[Pair]) -> list[int]:
         """Return the samples (rows) of pairs that are due: those near most others first.
@@ -299,7 +321,7 @@ class DuplicateFinder:
 
 def _settled(pair: FilePair, verdict: Verdict) -> PairVerdict:
     said = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT
-    return PairVerdict(*pair.rows, verdict.changed, verdict.overlap, said)
+    return PairVerdict(*pair.rows, verdict.changed, verdict.overlap, said, verdict.relation)
 
 
 def _by_certainty(match: Match) -> tuple[bool, float, float, str]:

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gleanset.db.changes import Placement
-from gleanset.db.duplicates import BY_PERSON, GroupMember, Pairs, PairVerdict
+from gleanset.db.duplicates import BY_PERSON, SAME, GroupMember, Pairs, PairVerdict
 from gleanset.db.journal import Choice
 from gleanset.operations import Operation, operation
-from labeler.duplicates.grouping import Compare, Pair, best_first, find_groups, loose, why_kept
+from labeler.duplicates.contested import Judge, contested_pairs
+from labeler.duplicates.grouping import Pair, best_first, find_groups, loose, why_kept
 from labeler.duplicates.label_consensus import (
     DECIDED,
     LabelConsensus,
@@ -30,7 +31,7 @@ class DuplicateGroup:
     and rejections that count; where there are several, nobody is set aside until a person has
     settled it. `hints` are the classes that the members were found as, where they differ and no
     person has said which it is: the group has no label then. Of a `doubtful` pair it is not sure
-    that both show the same.
+    that both show the same; `contested` is one that other copies contradict.
     """
 
     members: tuple[GroupMember, ...]
@@ -38,6 +39,7 @@ class DuplicateGroup:
     decisions: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     doubtful: bool = False
+    contested: bool = False
 
     @property
     def kept(self) -> str:
@@ -136,17 +138,40 @@ class DuplicatePlan:
         }
 
 
-def make_plan(pairs: Pairs, compare: Compare) -> DuplicatePlan:
-    """Group what is known to be the same. `compare` is asked for pairs without a verdict."""
+def make_plan(pairs: Pairs, judge: Judge, compared: Mapping[Pair, PairVerdict]) -> DuplicatePlan:
+    """Group what is known to be the same.
+
+    `judge` is asked for pairs without a verdict, and adds what it finds to `compared`.
+    """
+    while True:
+        number = len(compared)
+        plan = _make_plan(pairs, judge, compared)
+        if len(compared) == number:
+            plan.compared.extend(compared.values())
+            return plan
+
+
+def _make_plan(pairs: Pairs, judge: Judge, compared: Mapping[Pair, PairVerdict]) -> DuplicatePlan:
     known, by_person = pairs.known(), pairs.by_person()
     close = pairs.closeness()
-    same = {pair: close.get(pair, 1.0) for pair, equal in known.items() if equal}
+    relations = pairs.relations()
+    relations |= {pair: one.relation for pair, one in compared.items() if one.verdict == SAME}
+    contested = contested_pairs(relations, judge)
+    open_ = contested - {pair for pair, equal in by_person.items() if equal}
+    same = {
+        pair: close.get(pair, 1.0) for pair, equal in known.items() if equal and pair not in open_
+    }
     # Who tied them may be gone meanwhile: they are compared now.
-    same |= dict.fromkeys(loose(pairs.tied_by_others(), same), 1.0)
+    same |= dict.fromkeys(set(loose(pairs.tied_by_others(), same)) - open_, 1.0)
     grouped = pairs.grouped()
-    unsure = pairs.doubtful()
+    unsure = {*pairs.doubtful(), *open_ - by_person.keys()}
     members = pairs.members({row for pair in [*same, *unsure] for row in pair} | grouped)
     chosen = pairs.chosen()
+
+    def compare(a: int, b: int) -> bool:
+        verdict = None if (a, b) in open_ else judge(a, b)
+        return verdict is not None and verdict.verdict == SAME
+
     plan = DuplicatePlan()
     stands_for = {row: row for row in members}
     placed: set[int] = set()
@@ -161,10 +186,10 @@ def make_plan(pairs: Pairs, compare: Compare) -> DuplicatePlan:
         placed |= rows
     for row in sorted(grouped - placed):
         _move(plan, members[row], Placement(row, True, None, "no longer a duplicate of anything"))
-    doubts = _asked(unsure, stands_for) - _asked(by_person, stands_for)
-    plan.doubts.extend(
-        _doubt(pair) for pair in sorted([(members[a], members[b]) for a, b in doubts], key=_keys)
-    )
+    for pair in _questions(unsure, by_person, stands_for, close):
+        doubt = _doubt((members[pair[0]], members[pair[1]]))
+        plan.doubts.append(replace(doubt, contested=pair in open_))
+    plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
     return plan
 
 
@@ -207,14 +232,26 @@ def _move(plan: DuplicatePlan, member: GroupMember, place: Placement) -> None:
         plan.places.append(place)
 
 
-def _asked(pairs: Iterable[Pair], stands_for: Mapping[int, int]) -> set[Pair]:
-    """Return pairs of samples (rows) as pairs of the groups' kept ones."""
-    found = {(stands_for.get(a, a), stands_for.get(b, b)) for a, b in pairs}
-    return {(min(pair), max(pair)) for pair in found if pair[0] != pair[1]}
+def _questions(
+    unsure: Iterable[Pair],
+    by_person: Iterable[Pair],
+    stands_for: Mapping[int, int],
+    close: Mapping[Pair, float],
+) -> list[Pair]:
+    """Return one compared pair for every two groups that no person has judged yet."""
 
+    def groups(pair: Pair) -> frozenset[int]:
+        return frozenset(stands_for.get(row, row) for row in pair)
 
-def _keys(pair: tuple[GroupMember, GroupMember]) -> tuple[str, str]:
-    return pair[0].key, pair[1].key
+    def rank(pair: Pair) -> tuple[int, float, Pair]:
+        return sum(stands_for[row] != row for row in pair), -close.get(pair, 0.0), pair
+
+    judged = {groups(pair) for pair in by_person}
+    first: dict[frozenset[int], Pair] = {}
+    for pair in sorted(unsure, key=rank):
+        if len(groups(pair)) > 1 and groups(pair) not in judged:
+            first.setdefault(groups(pair), pair)
+    return list(first.values())
 
 
 def _doubt(pair: tuple[GroupMember, GroupMember]) -> DuplicateGroup:

@@ -17,9 +17,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from gleanset.db.duplicates import Relation
 from labeler.duplicates.alignment import (
     EVEN,
     SIDE,
@@ -30,9 +32,15 @@ from labeler.duplicates.alignment import (
     align,
     common_part,
     frame_on_frame,
+    is_framed,
     refined,
 )
-from labeler.duplicates.edge_difference import edges_of_both, replaced_windows, strongest_change
+from labeler.duplicates.edge_difference import (
+    Change,
+    edges_of_both,
+    replaced_windows,
+    strongest_change,
+)
 from labeler.duplicates.edge_kernels import Edges
 from labeler.duplicates.hashes import GREY_SIZE
 from labeler.duplicates.overlay import is_laid_over
@@ -56,6 +64,10 @@ _PLAIN = 0.2
 # One picture is all but contained in the other, and is no mere detail of it.
 CONTAINED = 0.85
 DETAIL = 0.35
+# One that has less than this of it in common shows more than the other.
+_WHOLE = 0.95
+# Of the limits for a copy: one that differs by more is not as good as equal.
+_EQUAL = 0.5
 # So much of the colour (0..1) may lie at other hues, in cells of 15 degrees, before they count as
 # turned.
 _OTHER = 0.4
@@ -89,7 +101,7 @@ class Verdict(NamedTuple):
     `changed` is the per mille of windows with replaced edges, `overlap` the part of the larger
     picture that both show (0..1), `points` how many points agreed. `doubtful` is one that is not
     called the same for a small place only, and not clearly so, or for a sticker or a mark over
-    the whole that one of them has: a person has to say.
+    the whole that one of them has: a person has to say. `relation` is known where they are the same.
     """
 
     same: bool
@@ -99,6 +111,7 @@ class Verdict(NamedTuple):
     points: int
     why: str
     doubtful: bool = False
+    relation: Relation = Relation(0)
 
 
 def compare(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Verdict:
@@ -118,7 +131,8 @@ def compare_files(pair: FilePair) -> Verdict:
     if pair.inverted:
         return compare(_prepared(pair.a), _prepared(pair.b).inverted, one_film=pair.one_film)
     first, second = sorted((pair.a, pair.b), key=lambda file: (str(file.path), file.region or ()))
-    return compare(_prepared(first), _prepared(second), one_film=pair.one_film)
+    verdict = compare(_prepared(first), _prepared(second), one_film=pair.one_film)
+    return verdict if first is pair.a else verdict._replace(relation=verdict.relation.swapped)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -206,26 +220,39 @@ def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_fil
         return verdict(False, "one is a detail of the other")
     if replaced > (CHANGED_IN_FILM if one_film else MORE_CHANGED):
         return verdict(False, _ELSEWHERE, not one_film and is_laid_over(common))
-    different = _different(common, edges)
+    change = _different(common, edges)
     if replaced > CHANGED:
-        return verdict(False, _ELSEWHERE, different <= 1 or is_laid_over(common))
-    if different > 1:
-        doubtful = not one_film and (different <= DOUBT or is_laid_over(common))
+        return verdict(False, _ELSEWHERE, change.strength <= 1 or is_laid_over(common))
+    if change.strength > 1:
+        doubtful = not one_film and (change.strength <= DOUBT or is_laid_over(common))
         return verdict(False, _DETAIL, doubtful)
-    return verdict(True, "the same picture, mirrored" if mirrored else "the same picture")
+    same = verdict(True, "the same picture, mirrored" if mirrored else "the same picture")
+    relation = Relation.MIRRORED if mirrored else Relation(0)
+    if change.strength > _EQUAL or replaced > _EQUAL * CHANGED:
+        relation |= Relation.CHANGED
+    relation |= Relation.MARKED_A if change.marked_a else Relation(0)
+    relation |= Relation.MARKED_B if change.marked_b else Relation(0)
+    if common.part_a < _WHOLE:
+        relation |= Relation.MORE_A
+        relation |= Relation.FRAMED_A if is_framed(a.grey, b.grey, fit.matrix) else Relation(0)
+    if common.part_b < _WHOLE:
+        relation |= Relation.MORE_B
+        back = cv2.invertAffineTransform(fit.matrix)
+        relation |= Relation.FRAMED_B if is_framed(b.grey, a.grey, back) else Relation(0)
+    return same._replace(relation=relation)
 
 
-def _different(common: Common, edges: tuple[Edges, Edges]) -> float:
+def _different(common: Common, edges: tuple[Edges, Edges]) -> Change:
     """Return how much of something else a small place shows, 1 being the most that a copy may.
 
     The alignment is refined where there seems to be something.
     """
     most = float(SPOT * (max(common.a.shape) / SIDE) ** SPOT_POWER)
-    coarse = strongest_change(common, edges) / most
-    if coarse <= _PLAIN:
-        return coarse
-    fine = refined(common)
-    return strongest_change(fine, edges_of_both(fine)) / most
+    change = strongest_change(common, edges)
+    if change.strength > _PLAIN * most:
+        fine = refined(common)
+        change = strongest_change(fine, edges_of_both(fine))
+    return change._replace(strength=change.strength / most)
 
 
 def hues_differ(
