@@ -209,21 +209,22 @@ class DuplicateFinder:
         self._pairs.reopen()
         settled: list[PairVerdict] = []
         failed = 0
-        tried: set[Pair] = set()
-        while True:
+        before = -1
+        while len(settled) > before:
+            before = len(settled)
             contested, missing = self._contested()
             unseen = self._pairs.unseen()
             known = [p for p, equal in self._pairs.known().items() if equal and p not in contested]
             due = loose(unseen, known)
-            if tried.issuperset(due) and tried.issuperset(missing):
-                break
             comparisons = Comparisons(self._middles_first(due, [*unseen, *known]), due, known)
             self._pairs.tie(due, tied=False)
-            alone = [Star(self._file_pairs([pair]), ((0, 1),)) for pair in missing - tried]
+            alone = [Star(self._file_pairs([pair]), ((0, 1),)) for pair in sorted(missing)]
             with self._progress.meter("second look", len(due) + len(alone), " pairs") as meter:
                 while stars := alone or self._next_stars(comparisons):
                     for batch in run_batches(compare_star, stars, processes):
-                        new = [_settled(*row) for o in batch if o.result for row in o.result.verdicts]
+                        new = [
+                            _settled(*row) for o in batch if o.result for row in o.result.verdicts
+                        ]
                         self._pairs.settle(new)
                         settled += new
                         failed += sum(map(self._forget_unreadable, batch))
@@ -232,7 +233,6 @@ class DuplicateFinder:
                             if one.verdict == SAME and not alone:
                                 comparisons.tie(one.a, one.b)
                     alone = []
-            tried.update(due, missing)
         self._pairs.tie(set(unseen) - set(due), tied=True)
         return len(settled), sum(one.verdict == SAME for one in settled), failed
 

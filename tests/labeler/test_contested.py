@@ -1,0 +1,128 @@
+"""Images that are not copies of each other are not joined through a part that both contain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import pytest
+from duplicate_pictures import add_picture, drawing, encoded
+from PIL import Image, ImageDraw
+from test_verification import cel
+
+from gleanset import Dataset
+from gleanset.db.duplicates import NOT, SAME, Pairs, PairVerdict, Relation
+from labeler.duplicates.contested import contested_pairs
+from labeler.duplicates.decisions import judge
+from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.plan import DuplicatePlan
+from labeler.duplicates.prepared import prepare
+from labeler.duplicates.verification import compare
+
+
+def meme(text: str) -> Image.Image:
+    """A template below a caption."""
+    image = Image.new("RGB", (320, 310), "white")
+    image.paste(drawing(5), (0, 50))
+    ImageDraw.Draw(image).text((10, 10), text, "black", font_size=26)
+    return image
+
+
+def beside(left: Image.Image, right: Image.Image) -> Image.Image:
+    collage = Image.new("RGB", (left.width + right.width, left.height))
+    collage.paste(left, (0, 0))
+    collage.paste(right, (left.width, 0))
+    return collage
+
+
+def upper(face: Image.Image) -> Image.Image:
+    return face.crop((0, 0, face.width, round(face.height * 0.62)))
+
+
+MEMES = {
+    "blank": drawing(5),
+    "one": meme("NOBODY EXPECTED"),
+    "two": meme("MONDAY AGAIN"),
+    "two again": meme("MONDAY AGAIN").resize((240, 232)),
+}
+FACES = {
+    "smile": cel(),
+    "open": cel(mouth="open"),
+    "eyes": upper(cel()),
+    "smaller": cel().resize((74, 74)),
+}
+COLLAGES = {
+    "left": drawing(1),
+    "one": beside(drawing(1), drawing(2)),
+    "two": beside(drawing(1), drawing(3)),
+}
+Names = set[frozenset[str]]
+
+
+@pytest.mark.parametrize(
+    ("images", "groups", "doubts"),
+    [
+        (MEMES, {("two", "two again")}, {("blank", "one"), ("blank", "two")}),
+        (FACES, {("smaller", "smile")}, {("eyes", "smile"), ("eyes", "open")}),
+        (COLLAGES, set(), {("left", "one"), ("left", "two")}),
+    ],
+    ids=["captions", "mouths", "collages"],
+)
+def test_what_only_a_common_part_ties_is_a_question(
+    dataset: Dataset,
+    images: Mapping[str, Image.Image],
+    groups: set[tuple[str, ...]],
+    doubts: set[tuple[str, ...]],
+) -> None:
+    keys = {add_picture(dataset, name, encoded(one, 92)): name for name, one in images.items()}
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    plan = finder.plan()
+    assert (named(plan, keys), plan.compared) == ((groups, doubts), [])
+    pairs = Pairs(dataset.db)
+    for doubt in plan.doubts:
+        a, b = sorted(member.id for member in doubt.members)
+        assert doubt.contested
+        assert pairs.compared(a, b) is not None
+    for group in plan.groups:
+        for one, other in combinations([keys[member.key] for member in group.members], 2):
+            assert compare(prepare(images[one]), prepare(images[other])).same
+    assert finder.search() == (0, 0, 0, 0)
+
+
+def named(plan: DuplicatePlan, keys: Mapping[str, str]) -> tuple[set[tuple[str, ...]], ...]:
+    """Groups and doubtful pairs by the names of their members."""
+    return tuple(
+        {tuple(sorted(keys[member.key] for member in group.members)) for group in groups}
+        for groups in (plan.groups, plan.doubts)
+    )
+
+
+def test_a_persons_word_settles_a_contested_pair(dataset: Dataset) -> None:
+    names = {add_picture(dataset, name, encoded(one, 92)): name for name, one in COLLAGES.items()}
+    keys = {name: key for key, name in names.items()}
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    judge(dataset, keys["left"], keys["one"], same=True)
+    finder.search()
+    assert named(finder.plan(), names) == ({("left", "one")}, {("left", "two")})
+    judge(dataset, keys["left"], keys["two"], same=False)
+    assert named(finder.plan(), names) == ({("left", "one")}, set())
+
+
+def test_what_shows_no_more_than_a_copy_is_not_asked_about() -> None:
+    """A hundred crops of one image contradict nothing; nor do exact copies of one with a mark."""
+    asked: list[tuple[int, int]] = []
+
+    def verdict(a: int, b: int) -> PairVerdict:
+        asked.append((a, b))
+        return PairVerdict(a, b, 0.0, 1.0, SAME if b < 200 else NOT)
+
+    crops = {(1, row): Relation.MORE_A for row in range(2, 100)}
+    assert contested_pairs(crops, verdict) == set()
+    assert asked == []
+    marked = {(1, row): Relation.MARKED_B for row in range(100, 150)}
+    assert contested_pairs(crops | marked, verdict) == set()
+    assert len(asked) == 49, "each with the first, of which it is an equal copy"
+    other = {(1, 200): Relation.MARKED_B}
+    assert contested_pairs(crops | marked | other, verdict) == {*marked, *other}
