@@ -147,6 +147,10 @@ _ONE_FILM = (
 )
 
 
+FIRST, SECOND, EVEN = "first", "second", "even"
+"""Which of the two samples of a pair is the better copy."""
+
+
 class Relation(IntFlag):
     """How two images `a` and `b` that show the same differ.
 

@@ -135,7 +135,7 @@ def is_framed(whole: Grey, part: Grey, matrix: Matrix) -> bool:
 
     A crop goes on beyond its border in the whole; what was pasted in ends there.
     """
-    (height, width), (high, wide) = whole.shape, part.shape
+    high, wide = part.shape
     corners = cv2.transform(np.array([[[0, 0], [wide, high]]], np.float64), matrix)[0]
     (left, top), (right, bottom) = np.rint(np.sort(corners, axis=0)).astype(int).tolist()
     rows = whole[max(0, top) : bottom].astype(np.float32)

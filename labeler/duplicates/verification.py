@@ -101,7 +101,8 @@ class Verdict(NamedTuple):
     `changed` is the per mille of windows with replaced edges, `overlap` the part of the larger
     picture that both show (0..1), `points` how many points agreed. `doubtful` is one that is not
     called the same for a small place only, and not clearly so, or for a sticker or a mark over
-    the whole that one of them has: a person has to say. `relation` is known where they are the same.
+    the whole that one of them has: a person has to say. `relation` is
+    known where they are the same.
     """
 
     same: bool
@@ -226,20 +227,33 @@ def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_fil
     if change.strength > 1:
         doubtful = not one_film and (change.strength <= DOUBT or is_laid_over(common))
         return verdict(False, _DETAIL, doubtful)
+    relation = _extent(a, b, fit, common) | _details(change, replaced)
     same = verdict(True, "the same picture, mirrored" if mirrored else "the same picture")
-    relation = Relation.MIRRORED if mirrored else Relation(0)
+    return same._replace(relation=relation | (Relation.MIRRORED if mirrored else Relation(0)))
+
+
+def _extent(a: PreparedImage, b: PreparedImage, fit: Fit, common: Common) -> Relation:
+    """Return which of two images shows more than the other, and whether that is pasted in."""
+    relation = Relation(0)
+    if common.part_a < _WHOLE:
+        framed = is_framed(a.grey, b.grey, fit.matrix)
+        relation |= Relation.MORE_A | (Relation.FRAMED_A if framed else Relation(0))
+    if common.part_b < _WHOLE:
+        framed = is_framed(b.grey, a.grey, cv2.invertAffineTransform(fit.matrix))
+        relation |= Relation.MORE_B | (Relation.FRAMED_B if framed else Relation(0))
+    return relation
+
+
+def _details(change: Change, replaced: float) -> Relation:
+    """Return which of two images has a mark, and whether they are as good as equal."""
+    relation = Relation(0)
     if change.strength > _EQUAL or replaced > _EQUAL * CHANGED:
         relation |= Relation.CHANGED
-    relation |= Relation.MARKED_A if change.marked_a else Relation(0)
-    relation |= Relation.MARKED_B if change.marked_b else Relation(0)
-    if common.part_a < _WHOLE:
-        relation |= Relation.MORE_A
-        relation |= Relation.FRAMED_A if is_framed(a.grey, b.grey, fit.matrix) else Relation(0)
-    if common.part_b < _WHOLE:
-        relation |= Relation.MORE_B
-        back = cv2.invertAffineTransform(fit.matrix)
-        relation |= Relation.FRAMED_B if is_framed(b.grey, a.grey, back) else Relation(0)
-    return same._replace(relation=relation)
+    if change.marked_a:
+        relation |= Relation.MARKED_A
+    if change.marked_b:
+        relation |= Relation.MARKED_B
+    return relation
 
 
 def _different(common: Common, edges: tuple[Edges, Edges]) -> Change:

@@ -335,8 +335,13 @@ class DuplicatesView(PagedView):
     def _decide(
         self, work: Callable[[SortingSession], StepResult], decided: Sequence[DuplicateGroup]
     ) -> None:
-        names = {group.name for group in decided}
-        self.groups = [group for group in self.groups if group.name not in names]
+        # By their members: several doubtful pairs may have the same name.
+        gone = {frozenset(member.id for member in group.members) for group in decided}
+        self.groups = [
+            group
+            for group in self.groups
+            if frozenset(member.id for member in group.members) not in gone
+        ]
         self._show()
 
         # A plan that is being made now does not know of this decision yet.
