@@ -95,6 +95,7 @@ def parts() -> tuple[Part, ...]:
                 ("G, F9", tr("Grid or class pages, hide the look panel")),
                 ("F2 (in the class list)", tr("Rename a class")),
                 ("Ctrl + ,", tr("Settings")),
+                ("Ctrl + Q", tr("Quit")),
                 ("?, F1", tr("This sheet")),
             ),
         ),

@@ -3,16 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 
-from PySide6.QtCore import QObject, QTimer
-from PySide6.QtWidgets import QLabel, QStatusBar, QToolButton
+from PySide6.QtCore import QObject, QRect, Qt, QTimer
+from PySide6.QtGui import QPaintEvent
+from PySide6.QtWidgets import (
+    QLabel,
+    QStatusBar,
+    QStyle,
+    QStyleOption,
+    QStylePainter,
+    QToolButton,
+    QWidget,
+)
 
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.theme import em
 from labeler.qt.translations import effort_words, singular, step_words
 from labeler.qt.widgets import announce
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
 
 SHOWN_MS, CLOCK_MS = 6000, 1000
+MARGIN = 6
+LONGEST_PART = 24
+"""Of a permanent part in heights of a line of text: what is longer is elided."""
+
+
+class MessageBar(QStatusBar):
+    """Elides a message that is too long, and has all of it as its tooltip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messageChanged.connect(lambda text: self.setToolTip(_wrapped(text)))
+
+    def shown_message(self) -> str:
+        """Return as much of the message as there is room for."""
+        elided = Qt.TextElideMode.ElideRight
+        return self.fontMetrics().elidedText(self.currentMessage(), elided, self._room().width())
+
+    def _room(self) -> QRect:
+        parts = self.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly)
+        right = min((part.x() for part in parts if part.isVisible()), default=self.width())
+        return QRect(MARGIN, 0, max(right - 2 * MARGIN, 0), self.height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the message as Qt does, but elided."""
+        painter, option = QStylePainter(self), QStyleOption()
+        option.initFrom(self)
+        painter.drawPrimitive(QStyle.PrimitiveElement.PE_PanelStatusBar, option)
+        painter.drawText(
+            self._room(),
+            Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeading,
+            self.shown_message(),
+        )
+
+
+def _wrapped(text: str) -> str:
+    """Return plain text as a tooltip that Qt wraps."""
+    return f"<p>{escape(text)}</p>" if text else ""
+
+
+def _show_elided(part: QLabel | QToolButton, text: str) -> None:
+    elided, width = Qt.TextElideMode.ElideRight, em(part, LONGEST_PART)
+    part.setText(part.fontMetrics().elidedText(text, elided, width))
+    part.setToolTip(_wrapped(text) if part.text() != text else "")
 
 
 class StatusTexts(QObject):
@@ -49,7 +103,8 @@ class StatusTexts(QObject):
         step = progress.undo
         self.undo.setVisible(step is not None)
         if step is not None:
-            self.undo.setText(self.tr("Undo: {what}").format(what=step_words(step.operation)))
+            what = step_words(step.operation)
+            _show_elided(self.undo, self.tr("Undo: {what}").format(what=what))
         self._before = (progress.gestures, progress.seconds)
         self.show_effort()
         self.saved.setText(self.tr("saved"))
@@ -85,4 +140,4 @@ class StatusTexts(QObject):
 
     def _waiting(self, why: str) -> None:
         unsaved = self.tr("not saved yet: {why}").format(why=why)
-        self.saved.setText(unsaved if why else self.tr("saved"))
+        _show_elided(self.saved, unsaved if why else self.tr("saved"))

@@ -57,11 +57,9 @@ class Words(QTranslator):
         sourceText: str,  # noqa: N803
         disambiguation: str | None = None,
         n: int = -1,
-    ) -> str:
-        """Return the translation of a text, '' where there is none: Qt then shows the text
-        itself.
-        """
-        return self._words.get(sourceText, "")
+    ) -> str | None:
+        """Return the translation of a text, or None: '' would be shown, and Qt's own not asked."""
+        return self._words.get(sourceText)
 
 
 def languages() -> list[str]:
@@ -76,11 +74,16 @@ def language_for(wanted: str | None) -> str:
     Raises `UsageError` for a language that was asked for and is not there.
     """
     names = [wanted] if wanted else QLocale.system().uiLanguages()
+    other_script: set[str] = set()
     for name in names:
         tidy = name.replace("-", "_").split(".")[0]
+        spoken = tidy.split("_")[0]
         for language in languages():
-            if tidy == language or tidy.split("_")[0] == language.split("_")[0]:
+            if spoken != language.split("_")[0] or spoken in other_script:
+                continue
+            if QLocale(tidy).script() == QLocale(language).script():
                 return language
+            other_script.add(spoken)  # a system names `zh` after `zh_TW`
     if wanted:
         raise UsageError(
             f"there is no language {wanted!r}", f"choose one of {', '.join(languages())}"

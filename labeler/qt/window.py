@@ -27,6 +27,7 @@ from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.file_drops import AddButton, FileDrops
 from labeler.qt.gesture_counter import GestureCounter
+from labeler.qt.held_keys import HeldKeys
 from labeler.qt.key_sheet import KeySheet, KeyWitness
 from labeler.qt.learning import Learning, LearningButton
 from labeler.qt.measuring import Measuring
@@ -35,7 +36,7 @@ from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.preferences import WindowState
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.settings_sheet import SettingsSheet
-from labeler.qt.status_bar import StatusTexts
+from labeler.qt.status_bar import MessageBar, StatusTexts
 from labeler.qt.taking import Taking, TakingBar
 from labeler.qt.translations import counted
 from labeler.qt.views.base import LabelerView, ViewContext, WindowActs
@@ -139,16 +140,19 @@ class LabelerWindow(QMainWindow):
             self.drops.choose_files,
             self.drops.choose_folder,
             self.taking.find_faces,
+            lambda: self.taking.running,
             self.learning.learn_now,
         )
         self.context = ViewContext(self.worker, self.thumbs, self.details, self.measuring, acts)
+        self.setStatusBar(MessageBar())
         self.statusBar().addPermanentWidget(self._learns)
         self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
         self.sheet = KeySheet(self)
         self._closing = CloseRequest(self, self.worker, self.flush)
         self.counter = GestureCounter(self)
+        self._held_keys = HeldKeys(self)
         self.witness = KeyWitness(self, self.worker, self.looks)
-        self._handing_on = self._untouched = False
+        self._handing_on = self._untouched = self._takes = False
         self._actions()
         self._connect()
         self._state.restore(self, self.split)
@@ -188,6 +192,7 @@ class LabelerWindow(QMainWindow):
     def _actions(self) -> None:
         self._action(self.tr("Undo"), QKeySequence.StandardKey.Undo, self.undo)
         self._action(self.tr("Redo"), "Ctrl+Shift+Z", self.worker.redo, "Ctrl+Y")
+        self._action(self.tr("Quit"), "Ctrl+Q", self.close)
         self._action(self.tr("Keys"), "F1", self.sheet.toggle)
         self._action(self.tr("Keys"), "?", self.sheet.toggle)
         self._action(self.tr("Find a class"), "/", self._name_class)
@@ -211,6 +216,7 @@ class LabelerWindow(QMainWindow):
         self.class_panel.list.files_dropped.connect(self.drops.on_row)
         self.taking.taken.connect(self._taken)
         self.taking.came.connect(self.measuring.begin)
+        self.taking.changed.connect(self._taking_changed)
         self.worker.outside.connect(self._show_first)
         self.worker.progressed.connect(self.tabs.show_progress)
         self.measuring.left.connect(self.status.measuring)
@@ -237,9 +243,15 @@ class LabelerWindow(QMainWindow):
             self.details.hide()
             self.view.look_panel.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
+            self._show_place()
+
+    def _show_place(self) -> None:
+        """Highlight in the class list what the view shows."""
+        self.class_panel.list.show_place(self.view.shown_place)
 
     def _make(self, kind: ViewKind) -> None:
         made = self._made[kind.name] = kind.load()(self.context)
+        made.place_shown.connect(self._show_place)
         self.stack.addWidget(made)
         enlarge_targets(made)
         keep_focus(made)
@@ -365,6 +377,14 @@ class LabelerWindow(QMainWindow):
             text += self.tr("  ·  no pictures: {bad}")
         self.worker.say(counted(text, taken.samples, bad=taken.rejected))
         self.view.enter()
+
+    def _taking_changed(self) -> None:
+        """Say anew why nothing is shown, once an import begins or ends."""
+        before, self._takes = self._takes, self.taking.running
+        view, typing = self.view, isinstance(self.focusWidget(), QLineEdit)
+        shows_why = isinstance(view, SendingView) and view.empty.isVisible()
+        if before != self._takes and shows_why and not typing:
+            view.enter()
 
     def _show_first(self) -> None:
         """Show the first faces that another program adds, until a person does something."""

@@ -32,11 +32,14 @@ CODES = (*KEYS, *(prefix + second for prefix in PREFIXES for second in SECONDS))
 def assigned(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
     """Return the key of each class, in the order of the list; empty where keys have run out.
 
-    Classes with a key of their own keep it; the others take the first free ones, in the order
-    in which they were made.
+    Classes with a key of their own keep it, the first of several that have the same; the others
+    take the first free ones, in the order in which they were made.
     """
     there = list(names)
-    keys = {name: valid(key) for name, key in settings.items() if name in set(there) and valid(key)}
+    keys: dict[str, str] = {}
+    for name, key in settings.items():
+        if name in set(there) and valid(key) and valid(key) not in keys.values():
+            keys[name] = valid(key)
     free = iter([key for key in CODES if key not in keys.values()])
     for name in there:
         if name not in keys:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,14 +29,42 @@ if TYPE_CHECKING:
 
 
 def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
-    """Return the file of each sample (row): the original where the sample is all of it, else its
-    cut.
+    """Return a file for each sample (row) under the name that its image came with: of the original
+    where the sample is all of it, else of its cut.
 
-    A cut that is not on disk is made in the cache. What cannot be read is left out.
+    The files are in the cache, no two of one name. What cannot be read is left out.
     """
     found = tiles.of(ids)
-    paths = (_path(dataset, found[number]) for number in ids if number in found)
-    return [path for path in paths if path]
+    taken: set[str] = set()
+    tiles_there = (found[number] for number in ids if number in found)
+    return [
+        _named(dataset, tile, Path(path), taken)
+        for tile in tiles_there
+        if (path := _path(dataset, tile))
+    ]
+
+
+def _named(dataset: Dataset, tile: SampleTile, path: Path, taken: set[str]) -> str:
+    """Return a link to a file, or a copy, whose name is not `taken` yet."""
+    from labeler.export.plan import original_name
+
+    image = dataset.images.get(tile.seen.image)
+    stem = name = original_name(image.origins if image else ())
+    numbers = count(2)
+    while name.casefold() in taken:
+        name = f"{stem} ({next(numbers)})"
+    taken.add(name.casefold())
+    link = dataset.cache / "dragged" / tile.key / f"{name}{path.suffix}"
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        try:
+            os.link(path, link)
+        except OSError:
+            shutil.copyfile(path, link)
+    except OSError:
+        return str(path)
+    return str(link.absolute())
 
 
 def _path(dataset: Dataset, tile: SampleTile) -> str:

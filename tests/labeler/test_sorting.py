@@ -316,6 +316,15 @@ def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
     assert session.progress().keys == {"a": "2", "b": "1"}
 
 
+def test_no_two_classes_have_one_key(session: SortingSession) -> None:
+    for name in ("a", "b", "c"):
+        session.add_class(name)
+    file = session.dataset.root / FILE
+    file.write_text('[keys]\nb = "w"\na = "W"\nc = "1"\n')
+    session.keys.reload()
+    assert session.progress().keys == {"b": "w", "a": "2", "c": "1"}
+
+
 def test_samples_that_were_set_aside_are_not_shown(
     session: SortingSession, keys: list[str]
 ) -> None:

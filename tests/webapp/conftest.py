@@ -163,17 +163,17 @@ def axe() -> Any:
 
 
 @pytest.fixture
-def opened(browser: Any, address: str) -> Iterator[Open]:
+def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Open]:
     """`opened(width, height)`: the page, on which no error is logged and no other host is asked.
 
     `at` is the address of another server.
     """
     troubles: list[str] = []
-    contexts: list[Any] = []
 
     def open_page(width: int = 1100, height: int = 800, at: str = address, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
+        # Before the server of any fixture ends: a page that still loads parts would be refused.
+        request.node.addfinalizer(context.close)
         page = context.new_page()
         page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else 0)
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -187,8 +187,6 @@ def opened(browser: Any, address: str) -> Iterator[Open]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
     # Without a network a request fails, and the browser says so; what was asked too often, too.
     expected = ("INTERNET_DISCONNECTED", "Too Many Requests")
     assert [one for one in troubles if not any(words in one for words in expected)] == []

@@ -8,7 +8,7 @@ import cmath
 import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,18 @@ def test_on_the_device_names_never_go_with_weights_of_another_model(
     page.reload()
     assert asked() == "Whole picture: z-red"
     assert page.evaluate("caches.open('model').then(c => c.keys()).then(k => k.length)") == 2
+
+
+@pytest.fixture
+def ends_before_pages(opened: Open) -> Iterator[Any]:
+    """What ends as the servers do that a test asks for beside `opened`; gives a page."""
+    page = opened()
+    yield page
+    assert page.is_closed()
+
+
+def test_pages_are_closed_before_a_server_ends(ends_before_pages: Any) -> None:
+    assert not ends_before_pages.is_closed()
 
 
 def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(

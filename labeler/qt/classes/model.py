@@ -157,6 +157,10 @@ class ClassListModel(QAbstractListModel):
         """Return one row, None for none."""
         return self._rows[number] if 0 <= number < len(self._rows) else None
 
+    def row_of(self, target: str) -> int:
+        """Return the number of the row of a class or place; -1 for none."""
+        return next((n for n, row in enumerate(self._rows) if row.target == target), -1)
+
     def rowCount(self, parent: Index | None = None) -> int:
         """Return how many rows there are."""
         return 0 if parent is not None and parent.isValid() else len(self._rows)

@@ -101,11 +101,10 @@ class ClassPanel(QWidget):
 
     def rename(self, target: str) -> None:
         """Begin to edit the name of a class in its row."""
-        for number in range(self.model.rowCount()):
-            if (row := self.model.row(number)) and row.target == target:
-                index = self.model.index(number)
-                self.list.scrollTo(index)
-                self.list.edit(index)
+        if (row := self.model.row_of(target)) >= 0:
+            index = self.model.index(row)
+            self.list.scrollTo(index)
+            self.list.edit(index)
 
     def _name(self, text: str) -> None:
         """Enter takes the class that is meant, or makes one where nothing here is called alike."""

@@ -46,8 +46,11 @@ ROW = 48
 
 
 class ClassListBase(QListView):
-    """A list with one row over which something is dragged (-1 for none), and what it says."""
+    """A list with one row over which something is dragged (-1 for none), and what it says; the row
+    of the `place` that is shown is highlighted.
+    """
 
+    place = ""
     drop_row = -1
     drop_text = ""
 
@@ -80,11 +83,11 @@ class ClassListDelegate(QStyledItemDelegate):
         rect: QRect = option.rect
         palette = self._list.palette()
         target = self._list.drop_row == index.row()
-        chosen = self._list.currentIndex() == index
+        chosen = self._list.place == row.target
         if target or chosen:
             painter.fillRect(rect, palette.color(Role.Highlight))
         text = palette.color(Role.HighlightedText if target or chosen else Role.Text)
-        if chosen and self._list.hasFocus():
+        if self._list.currentIndex() == index and self._list.hasFocus():
             painter.setPen(QPen(text, 2))
             painter.drawRect(rect.adjusted(3, 3, -3, -3))
         inner = rect.adjusted(6, 2, -8, -2)
@@ -178,6 +181,11 @@ class ClassListView(ClassListBase):
         model.modelReset.connect(self._light)
         model.dataChanged.connect(self._light)
         thumbs.ready.connect(self._thumb_ready)
+
+    def show_place(self, place: str) -> None:
+        """Highlight the row of the class or place that is shown; empty for none."""
+        self.place = place
+        self.viewport().update()
 
     def _thumb_ready(self, key: str) -> None:
         if any(seen.key == key for some in self._classes.portraits.values() for seen in some):

@@ -138,6 +138,9 @@ TILTS = {
     Key.Key_BracketRight: 1,
     Key.Key_BraceRight: 10,
 }
+REPEATING = {*ARROWS, *TILTS, Key.Key_PageDown, Key.Key_PageUp, Key.Key_Tab, Key.Key_Backtab}
+"""Keys that may be held; all others act once for each press."""
+
 MARGIN = 8
 """Logical pixels around an image that is shown whole."""
 
@@ -442,6 +445,8 @@ class CropCanvas(QGraphicsView):
                 event.ignore()
             return
         if not self.image.isNull() and self._zooms(event):
+            return
+        if event.isAutoRepeat() and key not in REPEATING:
             return
         code = self.codes.read(event)
         if code is None or (self.current >= 0 and len(code) < 2 and self._moves(event)):

@@ -114,7 +114,7 @@ class GestureView(TileView):
         self.composing = self.held_point = False
         self.held = ""
         self.stroke: list[int] = []
-        self._released_at = 0
+        self._released_key = 0
         self._ending = QTimer(self, singleShot=True, interval=REPEAT)
         self._ending.timeout.connect(self.end_stroke)
         self.mouse = TileMouse(self)
@@ -163,7 +163,7 @@ class GestureView(TileView):
         """Act on a class key, a command or a movement; what is none of them is the window's."""
         repeated = event.isAutoRepeat() and event.key() not in MOVES
         if self._ending.isActive():
-            if event.timestamp() == self._released_at:  # it is held: nobody presses so soon
+            if event.isAutoRepeat() and event.key() == self._released_key:  # it is held
                 self._ending.stop()
                 return
             self.end_stroke()
@@ -246,7 +246,7 @@ class GestureView(TileView):
             if QGuiApplication.platformName() != "xcb":
                 self.end_stroke()
             else:
-                self._released_at = event.timestamp()
+                self._released_key = event.key()
                 self._ending.start()
         else:
             super().keyReleaseEvent(event)
@@ -311,14 +311,17 @@ class GestureView(TileView):
     # -- the mouse
 
     def _moved_over(self, row: int) -> None:
-        if not self.held_point:
-            self.set_point(row)
+        self.point_at_mouse()
         self.sweep(row)
 
     def point_at_mouse(self) -> None:
         """Point at the tile that lies under a mouse at rest, where the mouse has moved last."""
         if self.mouse.leads and self.mouse.at is not None and not self.held_point:
-            self.set_point(self.indexAt(self.mouse.at).row())
+            self.point_at(self.mouse.at)
+
+    def point_at(self, place: QPoint) -> None:
+        """Point at what is at a place of the viewport."""
+        self.set_point(self.indexAt(place).row())
 
     def hold_point(self, hold: bool) -> None:
         """Keep pointing at the same tile wherever the mouse goes; or follow it again."""

@@ -59,6 +59,12 @@ class PlacedSection(NamedTuple):
         """Where a section beside it may begin."""
         return self.left + self.columns * self.cell
 
+    @property
+    def box(self) -> QRect:
+        """The whole section: heading, tiles, gaps and the empty end of its last line."""
+        top = self.top - (HEADING if self.section.title else 0)
+        return QRect(self.left, top, self.right - self.left, self.bottom - top)
+
 
 def _columns(count: int, lines: int) -> int:
     """Return how broad a section of so many tiles is in a shelf of so many lines."""
@@ -163,6 +169,10 @@ class GridLayout:
                 inside = row < place.first + place.section.count
                 return row if inside and self.rect(row).contains(point) else -1
         return -1
+
+    def section_at(self, point: QPoint) -> PlacedSection | None:
+        """Return the section whose box contains a point."""
+        return next((place for place in self.placed if place.box.contains(point)), None)
 
     def ranges(self, area: QRect) -> Iterator[tuple[int, int]]:
         """Yield the tiles that touch an area, as (first, last), line by line; whole lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from PySide6.QtCore import QPoint, QRect, QRectF, Qt
-from PySide6.QtGui import QFont, QPainter, QPalette, QPen, QPixmap
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPalette, QPen, QPixmap
 
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.pictures import BrokenThumbnail, draw_fitted
@@ -56,7 +56,7 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     if tile.proposed.count > 1:
         _badge(painter, rect, str(tile.proposed.count), palette)
     if tile.caption:
-        _caption(painter, rect, f"{mark} {tile.caption}" if named else tile.caption, palette)
+        _caption(painter, rect, tile.caption, mark if named else "", palette)
     if tile.selected:
         _tick(painter, rect, palette)
     if tile.selected or tile.pointed:
@@ -133,7 +133,8 @@ def _badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def _caption(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
+def _caption(painter: QPainter, rect: QRect, text: str, mark: str, palette: QPalette) -> None:
+    """A line over the lower edge: the key where there is room for it, then the name."""
     font = QFont(painter.font())
     font.setBold(False)
     font.setPixelSize(min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)))
@@ -148,8 +149,15 @@ def _caption(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> No
     )
     painter.fillRect(line, palette.color(Role.Base))
     painter.setPen(palette.color(Role.Text))
-    shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, line.width() - 8 - room)
+    shown = caption_words(metrics, text, mark, line.width() - 8 - room)
     painter.drawText(line.adjusted(4 + room, 0, -4, -room), Qt.AlignmentFlag.AlignVCenter, shown)
+
+
+def caption_words(metrics: QFontMetrics, name: str, mark: str, width: int) -> str:
+    """Return what fits of a name: its beginning, after its key where there is room for both."""
+    both = f"{mark} {name}".strip()
+    fits = metrics.horizontalAdvance(both) <= width
+    return both if fits else metrics.elidedText(name, Qt.TextElideMode.ElideRight, width)
 
 
 def _tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:

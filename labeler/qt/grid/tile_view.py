@@ -18,7 +18,16 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QFocusEvent, QPainter, QPaintEvent, QRegion, QResizeEvent, QWheelEvent
+from PySide6.QtGui import (
+    QFocusEvent,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPen,
+    QRegion,
+    QResizeEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView
 
 from labeler.qt.grid.layout import GAP, HEADING, GridLayout, PlacedSection
@@ -282,6 +291,15 @@ class TileView(RangeSelection):
         place = self._grid.of(row)
         return range(place.first, place.first + place.section.count) if place else range(0)
 
+    def section_at(self, point: QPoint) -> range:
+        """Return the tiles of the section whose box contains a point of the viewport."""
+        place = self._grid.section_at(point + QPoint(0, self.verticalOffset()))
+        return range(place.first, place.first + place.section.count) if place else range(0)
+
+    def lit_section(self) -> range:
+        """Return the tiles of the section that is painted as a target."""
+        return range(0)
+
     def set_point(self, row: int) -> None:
         """Point at a tile; -1 for none."""
         if row != self.point:
@@ -374,13 +392,17 @@ class TileView(RangeSelection):
         return sorted({row for first, last in ranges for row in range(first, last + 1)})
 
     def _headings(self, painter: QPainter, area: QRect, offset: int) -> None:
-        painter.setPen(self.palette().text().color())
+        palette, lit = self.palette(), self.lit_section()
         for place in self._grid.placed:
             right = place.right if place.section.beside else self.viewport().width()
             line = QRect(place.left + 2, place.top - HEADING - offset, right - place.left, HEADING)
+            is_lit = place.first in lit
+            if is_lit:
+                _paint_lit(painter, place.box.translated(0, -offset), palette)
             if place.section.title and line.translated(0, offset).intersects(area):
+                painter.setPen((palette.highlightedText() if is_lit else palette.text()).color())
                 text = painter.fontMetrics().elidedText(
-                    self.heading(place), Qt.TextElideMode.ElideRight, line.width()
+                    self.heading(place), Qt.TextElideMode.ElideRight, line.width() - 4
                 )
                 painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)
 
@@ -396,3 +418,13 @@ class TileView(RangeSelection):
             event.accept()
         else:
             super().wheelEvent(event)
+
+
+def _paint_lit(painter: QPainter, box: QRect, palette: QPalette) -> None:
+    """Paint the frame and the heading of a section that is the target."""
+    frame = box.adjusted(-GAP + 1, 1, -1, -1)
+    painter.fillRect(
+        QRect(frame.left(), frame.top(), frame.width(), HEADING - 2), palette.highlight()
+    )
+    painter.setPen(QPen(palette.highlight().color(), 2))
+    painter.drawRect(frame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from labeler.qt.detail_panel import DetailPanel
@@ -26,6 +27,8 @@ class WindowActs(NamedTuple):
     choose_files: Callable[[], object]
     choose_folder: Callable[[], object]
     find_faces: Callable[[], object]
+    takes_in: Callable[[], bool]
+    """Whether pictures are being imported, or faces looked for."""
     learn: Callable[[], object]
 
 
@@ -48,6 +51,10 @@ class LabelerView(QWidget):
     chosen in the class list, and asks `settled` before it takes a picture of itself.
     """
 
+    place_shown = Signal(str)
+    """Another class or place is shown; empty for none."""
+
+    shown_place = ""
     shows_details = True
     """Whether it shows faces in the panel at the right."""
 
@@ -67,6 +74,11 @@ class LabelerView(QWidget):
     def open_place(self, place: str) -> bool:
         """Show a class, or a place such as `:later`; False where the view cannot."""
         return False
+
+    def note_place(self, place: str) -> None:
+        """Tell the class list which of its rows is shown."""
+        self.shown_place = place
+        self.place_shown.emit(place)
 
     def send(self, target: str) -> bool:
         """Send what is selected or pointed at to a place of the class list; False for nothing."""

@@ -14,7 +14,7 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.notices import all_sorted, no_faces
+from labeler.qt.views.notices import all_sorted, making_pages, no_faces
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.views.page_naming import PageNaming
@@ -129,6 +129,10 @@ class ClassPagesView(PagedView):
     def next_page(self) -> None:
         """Show another page as soon as it is there."""
         self._asked = True
+        progress = self.worker.last
+        if not self.model.rowCount() and (progress is None or progress.counts.waiting):
+            self.view.waits = True
+            self.empty.show_notice(making_pages())
         QTimer.singleShot(0, self, self._ask)  # a window that is being opened has its size by then
 
     def _ask(self) -> None:
@@ -145,7 +149,8 @@ class ClassPagesView(PagedView):
 
     def _failed(self, error: GleansetError) -> None:
         """Expect no name for a page that does not come."""
-        self.view.name_until = 0.0
+        self.view.name_until, self.view.waits = 0.0, False
+        self.empty.show_notice(None)
         super()._failed(error)
 
     def show_page(self, page: ClassPage | None) -> None:
@@ -159,6 +164,7 @@ class ClassPagesView(PagedView):
         self.hints.turn(page.kind if page is not None else None)
         self.view.show_page(page, self.worker.keys)
         self.note_shown()
+        self._note_label()
         if page is not None:
             self.model.set_state(self._kept.lifted_on(page), TileState(TileMark.LIFTED))
         self._say()
@@ -166,6 +172,12 @@ class ClassPagesView(PagedView):
         self._show_sureness(page)
         self.names.page_came(writing)
         self._untouched.shown(page)
+
+    def _note_label(self) -> None:
+        """Highlight the class of the page, unless that is what a person is to say."""
+        page = self.page
+        told = page is not None and page.kind in (PageKind.CLASS, PageKind.PAIR)
+        self.note_place((page.label or "") if page is not None and told else "")
 
     def _show_sureness(self, page: ClassPage | None) -> None:
         self.header.bars.show_counts("", ())
@@ -220,11 +232,13 @@ class ClassPagesView(PagedView):
 
     def name_page(self, label: str) -> None:
         """File the whole page as one class, a new one or one that was not proposed; on an
-        overview the group that is pointed at, or else the first that has no name.
+        overview the group that is pointed at.
         """
         if self.view.has_groups:
-            rows = self.view.group_to_name()
-            if rows and self.view.all_seen(rows):
+            rows = self.view.target_rows()
+            if not rows:
+                self.names.say_no_group()
+            elif self.view.all_seen(rows):
                 self.names.clear()
                 self.send_rows(rows, label, WITH_PAGE)
                 self.take_focus()
@@ -246,21 +260,13 @@ class ClassPagesView(PagedView):
             return not self.only_just_shown() and self.view.all_seen()
         return False
 
-    def send(self, target: str) -> bool:
-        """Send tiles; with none, a name in the class list answers "Who is this?"."""
-        if super().send(target):
-            return True
-        if self.view.has_groups:
-            self.name_page(target)
-            return True
-        return False
-
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
         """Send tiles; several of a group that was named at once count as filed with the page."""
         if self._untouched.only_just_made:
             self.worker.say(self.tr("This page has only just come: look at it, then once more"))
             return
         whole = self.view.has_groups and len(rows) > 1
+        self.view.note_naming(rows)
         super().send_rows(rows, target, WITH_PAGE if whole else how)
 
     def _page_key(self, key: str) -> None:
@@ -338,6 +344,7 @@ class ClassPagesView(PagedView):
             self.page = page.renamed(names)
             self.names.page_renamed(page)
             self.view.rename(self.page, self.worker.keys)
+            self._note_label()
             self._say()
             self.header.show_sureness(self.page, self.header.bars.counts)
 
@@ -453,6 +460,7 @@ class ClassPagesView(PagedView):
             return
         if name := self.view.name_of(onto):
             self.send_rows(rows, name, WITH_PAGE)
+            self.view.note_naming(rows, self.view.section_rows(onto))
             return
         both = {*self.view.unmarked(self.view.section_rows(onto)), *rows}
         if not self.view.all_seen(sorted(both)):

@@ -35,8 +35,15 @@ def to_pages(view: LabelerView) -> NextStep:
     return to_view(view, "pages", tr("Go to class pages"))
 
 
+def making_pages() -> Notice:
+    """The first page is not there yet."""
+    return Notice(tr("Pages are being made …"), tr("A name that you type meanwhile is kept."))
+
+
 def no_faces(view: LabelerView, images: int) -> Notice:
     """A dataset without samples: with images, or without any."""
+    if view.acts.takes_in():
+        return Notice(tr("Faces are being looked for …"), tr("They appear here as they are found."))
     if not images:
         return Notice(
             tr("There are no faces here yet"),

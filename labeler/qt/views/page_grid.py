@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
-from itertools import chain, groupby
+from collections.abc import Mapping, Sequence
+from itertools import chain, count, groupby
 from types import MappingProxyType
 
-from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDragLeaveEvent,
@@ -21,8 +21,7 @@ from PySide6.QtGui import (
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import PlacedSection, Section
-from labeler.qt.grid.model import TileModel, TileProposal
-from labeler.qt.grid.painter import TileAppearance
+from labeler.qt.grid.model import TileMark, TileModel, TileProposal
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import tr
@@ -54,14 +53,24 @@ class PageGrid(GestureView):
 
     page: ClassPage | None = None
     keys: Mapping[str, str] = MappingProxyType({})
+    waits = False
+    """Whether the first page is not there yet."""
+
     name_until = 0.0
-    lit = range(0)
+    group = range(0)
+    """The group that is pointed at, anywhere in its box."""
+
+    drop_group = range(0)
     """The group that a drop goes to."""
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
         super().__init__(model, thumbs, worker)
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
+        self._namings: dict[int, int] = {}
+        """The number of the gesture that named each sample."""
+        self._numbers = count()
+        model.dataChanged.connect(self._light)
 
     def event(self, event: QEvent) -> bool:
         """Take letters of a name before any shortcut of the window does."""
@@ -76,9 +85,10 @@ class PageGrid(GestureView):
         answer = {Qt.Key.Key_Y: True, Qt.Key.Key_N: False}.get(Qt.Key(event.key()))
         if not self.composing and self._is_of_name(event):
             self.typed.emit(event.text())
+        elif event.isAutoRepeat():
+            super().keyPressEvent(event)
         elif self.has_pair and answer is not None and not self.composing:
-            if not event.isAutoRepeat():
-                self.answered.emit(answer)
+            self.answered.emit(answer)
         elif self.has_pair and event.key() == Qt.Key.Key_Escape and not self.selected_rows():
             self.commanded.emit(GridCommand.PAIR, [])
         elif self._is_nobody(event):
@@ -93,7 +103,8 @@ class PageGrid(GestureView):
             self.typed.emit(event.commitString())
 
     def _expects_name(self) -> bool:
-        unknown = self.page is not None and self.page.kind is PageKind.GROUPS
+        first = self.page is None and self.waits and not self.worker.keys
+        unknown = first or self.has_groups
         return unknown or time.monotonic() < self.name_until
 
     def _is_of_name(self, event: QKeyEvent) -> bool:
@@ -111,11 +122,12 @@ class PageGrid(GestureView):
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         """Show a page, or nothing."""
-        self.page, self.keys = page, keys
+        self.page, self.keys, self.waits = page, keys, False
         self.tiles.blind = page is not None and page.kind is PageKind.CHECK
         self.tiles.only_waiting = not self.tiles.blind and not self.has_pair
         fill(self.tiles, page, keys)
         self.fit_page()
+        self.point_at_next_group()
 
     def rename(self, page: ClassPage, keys: dict[str, str]) -> None:
         """Show the page under other names of classes: no tile moves."""
@@ -142,14 +154,65 @@ class PageGrid(GestureView):
         """Whether nothing is said of the faces that are shown."""
         return self.page is not None and self.page.kind is PageKind.PLAIN
 
+    # -- the group that is pointed at
+
+    def point_at(self, place: QPoint) -> None:
+        """Point at a tile; on the heading of a group, a gap or its empty end at the group alone."""
+        super().point_at(place)
+        if self.point < 0 and self.has_groups:
+            self.group = self.section_at(place)
+            self._light()
+
+    def set_point(self, row: int) -> None:
+        """Point at a tile and its group; -1 for none."""
+        super().set_point(row)
+        self.group = self.section_rows(row) if row >= 0 and self.has_groups else range(0)
+        self._light()
+
+    def target_rows(self) -> list[int]:
+        """Return what a key acts on: as in every grid, or the group that is pointed at."""
+        return super().target_rows() or self._left_of(self.group)
+
     def meant(self, rows: list[int]) -> list[int]:
-        """Return what is left of the group of each tile; what was marked in it is meant alone."""
+        """Return the rest of the group of each tile; of a tile that was named, all that were named
+        with it. A tile that was lifted is meant alone.
+        """
         if not self.has_groups:
             return rows
         groups = (
-            self.unmarked(self.section_rows(row)) if self.unmarked([row]) else [row] for row in rows
+            self.unmarked(self.section_rows(row)) if self.unmarked([row]) else self._named_with(row)
+            for row in rows
         )
         return [*dict.fromkeys(chain.from_iterable(groups))]
+
+    def note_naming(self, rows: Sequence[int], group: range = range(0)) -> None:
+        """Note that tiles were named at once; `group`: under the name that this group has."""
+        number = max(map(self._naming, group), default=-1)
+        number = number if number >= 0 else next(self._numbers)
+        self._namings |= dict.fromkeys((self.tiles.id(row) for row in rows), number)
+
+    def _naming(self, row: int) -> int:
+        """Return which naming a tile is of; -1 for none that is still in force."""
+        named = self.tiles.state(row).kind in (TileMark.SENT, TileMark.DONE)
+        return self._namings.get(self.tiles.id(row), -1) if named else -1
+
+    def _named_with(self, row: int) -> list[int]:
+        naming = self._naming(row)
+        every = range(self.tiles.rowCount())
+        return [other for other in every if self._naming(other) == naming] if naming >= 0 else [row]
+
+    def _left_of(self, group: range) -> list[int]:
+        """Return the tiles of a group without a mark; where none is left, those of its name."""
+        named = [row for row in group if self._naming(row) >= 0]
+        return self.unmarked(group) or (self._named_with(named[0]) if named else [])
+
+    def lit_section(self) -> range:
+        """Return the group that a drop or a key would change as a whole."""
+        alone = self.point >= 0 and self.target_rows() == [self.point] and len(self.group) > 1
+        return self.drop_group or (range(0) if alone or self.selected_ranges() else self.group)
+
+    def _light(self) -> None:
+        self.viewport().update()
 
     def class_key(self, key: str, shift: bool) -> None:
         """Take a class key for what is pointed at, with Shift or without; for a whole page only
@@ -157,14 +220,10 @@ class PageGrid(GestureView):
         """
         super().class_key(key, shift and not self.has_groups and not self.is_plain)
 
-    def group_to_name(self) -> list[int]:
-        """Return the group that a name is for: that pointed at, else the first without a name."""
-        rows = self.target_rows()
-        return rows or self.meant(self.unmarked()[:1])
-
     def point_at_next_group(self) -> None:
-        """Point at the next group without a name, or at nothing, until the mouse moves."""
-        self.mouse.leads = False
+        """Point at the next group without a name, unless the mouse points at something."""
+        if not self.has_groups or (self.mouse.leads and self.mouse.at is not None):
+            return
         unmarked = self.unmarked()
         row = next((row for row in unmarked if row > self.point), unmarked[0] if unmarked else -1)
         self.set_point(row)
@@ -202,22 +261,22 @@ class PageGrid(GestureView):
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         """Light the group below, which a drop goes to."""
-        self._light(self._dropped_on(event))
+        self._light_drop(self._dropped_on(event))
         event.setDropAction(Qt.DropAction.CopyAction)
-        event.setAccepted(bool(self.lit))
+        event.setAccepted(bool(self.drop_group))
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Light nothing any more."""
-        self._light(range(0))
+        self._light_drop(range(0))
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Put what was dropped together with the group that is lit."""
-        lit, mime = self.lit or self._dropped_on(event), event.mimeData()
-        self._light(range(0))
-        event.setAccepted(bool(lit))
-        if lit and isinstance(mime, TileMimeData):
+        group, mime = self.drop_group or self._dropped_on(event), event.mimeData()
+        self._light_drop(range(0))
+        event.setAccepted(bool(group))
+        if group and isinstance(mime, TileMimeData):
             event.setDropAction(Qt.DropAction.CopyAction)
-            self.dropped_on_group.emit(self._carried(mime), lit[0])
+            self.dropped_on_group.emit(self._carried(mime), group[0])
 
     def _carried(self, mime: TileMimeData) -> list[int]:
         """Return the tiles that are dragged."""
@@ -225,21 +284,14 @@ class PageGrid(GestureView):
 
     def _dropped_on(self, event: QDropEvent) -> range:
         """Return the group under the mouse; none where nothing would come to it."""
-        mime, row = event.mimeData(), self.indexAt(event.position().toPoint()).row()
-        if not self.has_groups or row < 0 or not isinstance(mime, TileMimeData):
+        mime, group = event.mimeData(), self.section_at(event.position().toPoint())
+        if not self.has_groups or not isinstance(mime, TileMimeData):
             return range(0)
-        group = self.section_rows(row)
         return group if set(self._carried(mime)) - set(group) else range(0)
 
-    def _light(self, rows: range) -> None:
-        if rows != self.lit:
-            self.lit = rows
-            self.viewport().update()
-
-    def appearance(self, row: int) -> TileAppearance:
-        """Return how a tile looks now: those of a lit group as if they were pointed at."""
-        look = super().appearance(row)
-        return look._replace(pointed=True) if row in self.lit else look
+    def _light_drop(self, group: range) -> None:
+        self.drop_group = group
+        self._light()
 
 
 def fill(model: TileModel, page: ClassPage | None, keys: Mapping[str, str]) -> None:

@@ -42,14 +42,21 @@ class PageNaming(QObject):
 
     def write(self) -> None:
         """Let a name be typed, for what is pointed at now, wherever the mouse goes meanwhile."""
-        self._grid.hold_point(True)
+        self._grid.hold_point(bool(self._grid.target_rows()))
         self._field.setVisible(True)
         self._field.setFocus()
 
     def typed(self, text: str) -> None:
         """Put letters that were pressed over the faces where a name is written."""
+        if self._grid.has_groups and not self._grid.target_rows():
+            self.say_no_group()
+            return
         self.write()
         self._field.insert(text)
+
+    def say_no_group(self) -> None:
+        """Say that a name has no group to go to."""
+        self._grid.worker.say(self.tr("No group is pointed at: point at one, then type its name"))
 
     def clear(self) -> None:
         """Forget what was typed: it was taken."""

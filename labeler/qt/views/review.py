@@ -92,6 +92,7 @@ class ReviewView(FilteredView):
 
     def _show(self, shown: Wall) -> None:
         self._wall = shown
+        self.note_place(self.bar.label.currentData() or "")
         self.forget_sent()
         self.model.show(shown.ids, self._sections(shown), self._proposed(shown))
         self.title.setText(self._words(len(shown.ids)))

@@ -184,6 +184,7 @@ class SortingView(FilteredView):
     def _opened(self, asked: GridQuestion, rows: OrderedRows) -> None:
         self.forget_sent()
         self._shown, self._rows = asked, rows
+        self.note_place(asked.target)
         self.model.only_waiting = asked.target == Place.QUEUE.target
         self.model.only_label = asked.label
         self.model.show(rows.ids, self._sections(rows))

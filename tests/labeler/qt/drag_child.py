@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 
 from person import settle
-from PySide6.QtCore import QObject, QPoint, Signal
+from PySide6.QtCore import QObject, QPoint, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from labeler.qt.app import make_application
@@ -63,6 +64,20 @@ class Answerer(QObject):
         self.window.class_panel.chosen.emit(rest)
         settle(self.window)
         return int(self.window.view.model.rowCount())  # type: ignore[attr-defined]
+
+    def do_pages(self, rest: str) -> bool:
+        """Show class pages, in a window that is busy half of the time."""
+        self.window.show_view("pages")
+        settle(self.window)
+        busy = QTimer(self)
+        busy.timeout.connect(lambda: time.sleep(0.03))
+        busy.start(30)
+        return True
+
+    def do_decided(self, rest: str) -> int:
+        """How many decisions were made."""
+        settle(self.window)
+        return self.window.worker.decided
 
     def do_saved(self, rest: str) -> str:
         """What can be undone, when all is saved."""

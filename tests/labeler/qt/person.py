@@ -114,6 +114,25 @@ def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoBut
     QApplication.sendEvent(widget, event)
 
 
+def hold(widget: QWidget, key: Qt.Key, text: str = "", *, marked: bool = False) -> None:
+    """Hold a key as X11 tells it: each repeat is a release and a press of one instant; `marked`:
+    Qt has taken them for what they are.
+    """
+    begun = time.monotonic()
+    instant, events = 100_000, [(QEvent.Type.KeyPress, False)]
+    while time.monotonic() < begun + 1.2:
+        for kind, repeated in events:
+            event = QKeyEvent(kind, key, NONE, text, repeated)
+            event.setTimestamp(instant)
+            QApplication.sendEvent(QApplication.focusWidget() or widget, event)
+            QTest.qWait(10)
+        instant += 40
+        events = [(QEvent.Type.KeyRelease, marked), (QEvent.Type.KeyPress, marked)]
+    event = QKeyEvent(QEvent.Type.KeyRelease, key, NONE, text)
+    event.setTimestamp(instant)
+    QApplication.sendEvent(widget, event)
+
+
 def right_click(widget: QWidget, point: QPoint) -> None:
     """Ask for the menu of what is there."""
     there = widget.mapToGlobal(point)
@@ -352,6 +371,10 @@ class Person:
     def _mend(self, stroke: list[int], who: str) -> None:
         first, *others = stroke
         grid, key = self.view.view, self.keys.get(who, "")
+        if class_pages(self).view.has_groups:  # out of the name of its group first
+            for row in stroke:
+                self.click(row)
+            others = []
         if not key:
             self.introduce(first, who)
         elif others and len(key) == 1 and not class_pages(self).view.has_groups:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from drawn_faces import FaceSet
 from other_program import locked
-from person import CONTROL, NONE, SHIFT, Opened, hover, settle, until
+from person import CONTROL, NONE, SHIFT, Opened, hold, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 
@@ -335,3 +335,18 @@ def test_an_image_is_enlarged_and_moved_by_keys_wheel_and_middle_button(
     QTest.keyClick(canvas, Key.Key_0, CONTROL)
     assert canvas.transform().m11() == pytest.approx(whole)
     assert len(canvas.boxes) == boxes  # the middle button has drawn none
+
+
+def test_keys_held_turn_one_image_make_one_box_and_delete_one(window: LabelerWindow) -> None:
+    view = view_of(window)
+    hold(view.canvas, Key.Key_Return)
+    ready(window)
+    assert view._at == 1
+    hold(view.canvas, Key.Key_N, "n")
+    assert len(view.canvas.boxes) == 1
+    drag(view, spot(view, 5, 5), spot(view, 40, 40))
+    ready(window)
+    assert len(view.canvas.boxes) == 2
+    hold(view.canvas, Key.Key_Delete)
+    ready(window)
+    assert len(view.canvas.boxes) == 1

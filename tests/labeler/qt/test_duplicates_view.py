@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet
 from person import SIZES as WINDOWS
-from person import Opened, Person, alive, has_tile, settle, until
+from person import Opened, Person, alive, has_tile, hold, settle, until
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -283,3 +283,19 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
 def keys_aside(person: Person) -> set[str]:
     with Dataset.open(person.window.worker.root) as dataset:
         return {sample.key for sample in dataset.samples.each() if not sample.kept}
+
+
+def test_keys_held_decide_of_one_page_and_one_group(person: Person) -> None:
+    view = view_of(person)
+    person.point(0)
+    hold(view.view, Key.Key_K, "k")
+    settle(person.window)
+    assert (len(view.groups), person.window.worker.decided) == (GROUPS - 1, 1)
+    view._fit = 1  # a page holds one group
+    view._room = lambda: 1  # type: ignore[method-assign]
+    view._show()
+    settle(person.window)
+    alive(view)
+    hold(view.view, Key.Key_Return)
+    settle(person.window)
+    assert (len(view.groups), person.window.worker.decided) == (GROUPS - 2, 2)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet
-from person import Opened, settle, until
+from drawn_faces import FaceSet, copied, labels
+from labeler_makers import add_image
+from person import Opened, Stand, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QApplication, QPushButton
 from sorting_book import by_id
 
 from gleanset import Dataset
+from labeler.qt.status_bar import MessageBar
+from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.window import LabelerWindow
@@ -117,3 +120,61 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
     press(window, "Split and export it")
     assert window.shown_name == "numbers"
     assert title(window) == ""
+
+
+def test_while_pages_are_made_it_says_so_and_keeps_a_name(
+    opened: Opened, drawn_few: FaceSet, tmp_path: Path
+) -> None:
+    faces = copied(drawn_few, tmp_path / "d", named=False)
+    window = opened(faces.root, "pages")
+    QApplication.processEvents()
+    assert notice(window).title.text() == "Pages are being made …"
+    assert notice(window).isVisible()
+    for letter in "Gin":  # G and N are keys of the window
+        QTest.keyClick(window.focusWidget(), letter)
+    assert title(window) == ""
+    view = window.view
+    assert isinstance(view, ClassPagesView)
+    assert view.page is not None
+    assert (view.header.name.text(), window.shown_name) == ("Gin", "pages")
+    for _ in range(2):  # the first says that it was typed before
+        QTest.keyClick(window.focusWidget(), Qt.Key.Key_Return)
+    settle(window)
+    assert list(labels(faces.root).values()).count("Gin") == view.page.groups[0]
+
+
+def test_while_faces_are_looked_for_it_does_not_say_that_there_are_none(
+    opened: Opened, tmp_path: Path, stand_in: Stand
+) -> None:
+    stand_in(facecrop="import time; time.sleep(1.5)\nprint('{\"faces\": 0}')\n")
+    with Dataset.create(tmp_path / "d") as dataset:
+        add_image(dataset, "one")
+    window = opened(tmp_path / "d")
+    assert title(window) == "No faces were found in the pictures yet"
+    press(window, "Find the faces in them")
+    for name in ("sorting", "pages"):
+        window.show_view(name)
+        assert title(window) == "Faces are being looked for …"
+    until(lambda: not window.taking.running)
+    assert title(window) == "No faces were found in the pictures yet"
+
+
+def test_a_message_that_is_too_long_is_elided_and_can_be_read(opened: Opened, few: FaceSet) -> None:
+    window, said = opened(few.root, size=(1100, 700)), "It <b>failed</b>: " + "a long story " * 30
+    settle(window)
+    bar = window.statusBar()
+    assert isinstance(bar, MessageBar)
+    window.worker.say("Short", bad=True)
+    assert bar.shown_message() == "Short"
+    window.worker.say(said, bad=True)
+    assert bar.shown_message().startswith("It <b>failed</b>: a long story")
+    assert bar.shown_message().endswith("…")
+    assert "&lt;b&gt;failed" in bar.toolTip()
+    assert bar.fontMetrics().horizontalAdvance(bar.shown_message()) < window.status.sorted.x()
+
+
+def test_control_q_closes_the_window(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
+    settle(window)
+    QTest.keyClick(window.windowHandle(), Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
+    assert not window.isVisible()

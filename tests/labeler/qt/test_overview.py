@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from drawn_faces import labels
-from person import SHIFT, Person, alive, class_pages, drop_over, settle
-from PySide6.QtCore import Qt
+from person import SHIFT, Person, alive, class_pages, drop_over, hold, hover, settle
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QDrag, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -14,7 +14,7 @@ from gleanset import Dataset
 from gleanset.db.changes import Bonds
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
-from labeler.qt.grid.painter import TileAppearance, paint_tile
+from labeler.qt.grid.painter import TileAppearance, caption_words, paint_tile
 
 Key = Qt.Key
 
@@ -56,9 +56,10 @@ def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person)
     person.press("1", "key", SHIFT)
     assert named(person, "Miku") == len(other) + len(one) - 1
     assert view.view.heading(view.view._grid.placed[0]) == "1  Miku"
-    # What is marked is meant alone from then on: a group is mended face by face.
+    # A click takes a face out of its name: then a key is for it alone.
     person.point(third[0])
     person.write("Rin")
+    person.click(third[1])
     person.point(third[1])
     person.press("1", "key", SHIFT)
     assert (named(person, "Rin"), named(person, "Miku")) == (
@@ -126,6 +127,87 @@ def test_tab_an_arrow_and_a_click_complete_a_name(person: Person) -> None:
     assert named(person, "Rei") == person.sorted > 0
 
 
+def test_the_whole_box_of_a_group_is_the_group_and_lights_up(person: Person) -> None:
+    view = class_pages(person).view
+    one, other = group_rows(person, 0), group_rows(person, 1)
+    tile = view.visualRect(view.tiles.index(other[0]))
+    heading, gap = tile.topLeft() - QPoint(-30, 12), tile.topRight() + QPoint(2, 20)
+    corner = view._grid.placed[1].box.topRight() + QPoint(-6, 6)
+    before = view.viewport().grab().toImage()
+    for place, name in ((heading, "Miku"), (gap, "Rin")):
+        hover(view.viewport(), place)
+        assert (view.indexAt(place).row(), view.point) == (-1, -1)
+        assert view.lit_section() == other
+        lit = view.viewport().grab().toImage()
+        assert lit.pixelColor(corner) == view.palette().highlight().color()
+        assert before.pixelColor(corner) != lit.pixelColor(corner)
+        person.write(name)
+        assert named(person, name) == len(other) == person.sorted  # renamed: all of them
+    person.window.undo()
+    assert (named(person, "Miku"), named(person, "Rin")) == (len(other), 0)
+    person.point(one[0])
+    assert view.lit_section() == one
+
+
+def test_the_empty_end_of_a_group_is_the_group(person: Person) -> None:
+    view = class_pages(person).view
+    for place in view._grid.placed:
+        rows = range(place.first, place.first + place.section.count)
+        end = place.box.bottomRight() - QPoint(8, 8)
+        hover(view.viewport(), end - QPoint(0, view.verticalOffset()))
+        assert view.target_rows() == [*rows]
+
+
+@pytest.mark.parametrize("key", ["1", "Rin"])
+def test_a_group_that_was_named_wrongly_is_renamed_as_a_group(person: Person, key: str) -> None:
+    person.window.worker.decide(lambda session: session.add_class("Rin"))
+    settle(person.window)
+    rows = group_rows(person, 1)
+    person.click(rows[2])  # another one, which is left out
+    person.point(rows[0])
+    person.write("Miku")
+    assert named(person, "Miku") == len(rows) - 1
+    person.point(rows[1])
+    if key == "Rin":
+        person.write(key)
+    else:
+        person.press(key, "key", SHIFT)
+    assert (named(person, "Rin"), named(person, "Miku")) == (len(rows) - 1, 0)
+    person.window.undo()
+    assert (named(person, "Rin"), named(person, "Miku")) == (0, len(rows) - 1)
+    person.press("1", "key", SHIFT)  # and again, after what was undone
+    assert (named(person, "Rin"), named(person, "Miku")) == (len(rows) - 1, 0)
+
+
+def test_over_nothing_a_name_is_refused_and_names_nobody(person: Person) -> None:
+    view = class_pages(person)
+    below = view.view.viewport().rect().bottomLeft() + QPoint(3, -3)
+    assert not view.view.section_at(below)
+    person.point(0)
+    hover(view.view.viewport(), below)
+    QTest.keyClick(person.window.focusWidget(), "m")
+    assert "No group is pointed at" in person.window.statusBar().currentMessage()
+    assert (view.header.name.text(), person.window.focusWidget()) == ("", view.view)
+    QTest.mouseClick(view.header.name, Qt.MouseButton.LeftButton)
+    QTest.keyClicks(view.header.name, "Miku")
+    QTest.keyClick(view.header.name, Key.Key_Return)
+    assert "No group is pointed at" in person.window.statusBar().currentMessage()
+    person.press("1", "key", SHIFT)
+    settle(person.window)
+    assert (person.sorted, view.header.name.text()) == (0, "Miku")
+    hover(view.view.viewport(), person.place(0))
+    QTest.keyClick(view.header.name, Key.Key_Return)
+    assert named(person, "Miku") == view.page.groups[0]
+
+
+def test_a_mouse_that_rests_on_a_group_still_points_at_it_once_it_is_named(person: Person) -> None:
+    rows = group_rows(person, 0)
+    person.point(rows[0])
+    person.write("Mik")
+    person.write("Miku")
+    assert (named(person, "Mik"), named(person, "Miku")) == (0, len(rows))
+
+
 def test_with_keys_alone_the_next_name_is_for_the_next_group(person: Person) -> None:
     one, other = group_rows(person, 0), group_rows(person, 1)
     person.write("Miku")
@@ -142,6 +224,20 @@ def test_a_full_stop_says_that_nobody_of_a_group_is_collected(person: Person) ->
     settle(person.window)
     assert person.window.worker.last is not None
     assert person.window.worker.last.counts.other == len(rows)
+
+
+def test_keys_held_on_an_overview_decide_once(person: Person) -> None:
+    person.point(group_rows(person, 0)[0])
+    hold(class_pages(person).view, Key.Key_Period, ".")
+    settle(person.window)
+    assert person.window.worker.decided == 1
+    person.point(group_rows(person, 1)[0])
+    for letter in "Miku":
+        QTest.keyClick(person.window.focusWidget(), letter)
+    hold(class_pages(person).header.name, Key.Key_Return)
+    settle(person.window)
+    assert person.window.worker.decided == 2
+    assert named(person, "Miku") == len(group_rows(person, 1))
 
 
 def test_an_overview_without_a_name_is_not_left_by_enter(person: Person) -> None:
@@ -175,7 +271,7 @@ def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
     view = class_pages(person).view
     drag = QDrag(view)
     drag.setMimeData(TileMimeData(view.tiles.ids(rows), lambda ids: []))
-    there = view.visualRect(view.tiles.index(onto)).center()
+    there = view.visualRect(view.tiles.index(onto)).topLeft() - QPoint(0, 8)  # on the heading
     done = drop_over(view.viewport(), drag, there)
     settle(person.window)
     return done
@@ -247,6 +343,13 @@ def test_a_stray_is_still_seen_under_the_name_of_its_group(application: QApplica
     painter.end()
     colours = [shown.pixelColor(x, y) for x in range(52) for y in range(52)]
     assert sum(one.red() - one.blue() > 120 for one in colours) > 52 * 52 * 2 / 3
+
+
+def test_on_small_tiles_the_beginning_of_a_name_can_be_read(application: QApplication) -> None:
+    metrics = application.fontMetrics()
+    width = metrics.horizontalAdvance("Hatsune")
+    assert caption_words(metrics, "Hatsune Miku", "1", width).startswith("Hats")
+    assert caption_words(metrics, "Rei", "1", width) == "1 Rei"
 
 
 def test_groups_without_a_name_are_asked_about(person: Person) -> None:

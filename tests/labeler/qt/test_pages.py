@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, add_classes, copied, drawn_once, hint, labels
-from person import Opened, Person, alive, class_pages, settle, until
+from person import Opened, Person, alive, class_pages, hold, settle, until
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtTest import QTest
@@ -289,3 +289,28 @@ def double_click(person: Person, row: int) -> None:
     QTest.mouseClick(tiles, Qt.MouseButton.LeftButton, pos=place)
     QTest.mouseDClick(tiles, Qt.MouseButton.LeftButton, pos=place)
     QTest.mouseRelease(tiles, Qt.MouseButton.LeftButton, pos=place)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_enter_held_files_one_page(person: Person, marked: bool) -> None:
+    view = class_pages(person)
+    page = view.page
+    assert page is not None
+    alive(view)
+    hold(view.view, Key.Key_Return, marked=marked)
+    settle(person.window)
+    assert view.page is not page
+    assert (person.sorted, person.window.worker.decided) == (len(page.rows), 1)
+    alive(view)
+    person.enter()  # the next press files the next one
+    settle(person.window)
+    assert person.window.worker.decided == 2
+
+
+def test_keys_held_on_faces_decide_once(person: Person) -> None:
+    view = class_pages(person)
+    person.point(0)
+    hold(view.view, Key.Key_Delete)
+    hold(view.view, Key.Key_1, "1")
+    settle(person.window)
+    assert person.window.worker.decided == 2

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_faces import FaceSet, add_classes, labels, real_set
+from drawn_faces import FaceSet, add_classes, hint, labels, real_set
 from PIL import Image
 from tools_for_tests import eventually, python_path
 from virtual_display import Display, display
@@ -269,3 +269,23 @@ def magenta(screen: Display) -> tuple[int, int] | None:
     """The middle of the thumbnail of our picture."""
     ys, xs = np.nonzero(screen.pixels() == 0xFF00FA)
     return (int(np.median(xs)), int(np.median(ys))) if len(xs) > 100 else None
+
+
+def test_enter_held_by_a_hand_files_one_page(screen: Display, few: FaceSet) -> None:
+    """X11 repeats it 25 times a second, and the window is too busy to see what is one."""
+    hint(few, 0.9)
+    forget_classes_steps(few.root)
+    with running(screen, sys.executable, HERE / "drag_child.py", few.root) as process:
+        shown = Shown(screen, few, process)
+        assert shown.ask("pages")
+        screen.hand("mousemove", *shown.place("tile 0"))
+
+        def press(seconds: float) -> int:
+            """Hold Enter, which does nothing before a page is seen; what was decided by then."""
+            screen.hand("keydown", "Return")
+            time.sleep(seconds)
+            screen.hand("keyup", "Return")
+            return int(shown.ask("decided"))
+
+        assert eventually(lambda: press(3) == 1, 60)
+        assert eventually(lambda: press(0.05) == 2, 60)

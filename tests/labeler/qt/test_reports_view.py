@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from drawn_faces import FaceSet
-from person import CONTROL, Opened, Person, alive, settle, until
+from person import CONTROL, Opened, Person, alive, hold, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
@@ -16,7 +16,7 @@ from curation.web_reports import ReportPictures
 from gleanset import Dataset
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from labeler.qt.views.reports import ReportsView
-from labeler.review.reports import report_tiles
+from labeler.review.reports import START, report_tiles
 
 Key = Qt.Key
 HOSTILE = "<b>bold</b><img src='file:///etc/passwd'>\n\u202e" + "x" * 1000
@@ -206,3 +206,13 @@ def test_what_was_not_painted_cannot_be_seen_or_is_disputed_is_not_accepted(
     person.enter()
     view_of(person)
     assert standing(person)[ACCEPTED] == shown - disputed - 1
+
+
+def test_enter_held_accepts_one_page(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = view_of(person)
+    monkeypatch.setattr(view.view, "room", lambda: 2)
+    view._show_after(START)
+    view_of(person)
+    hold(view.view, Key.Key_Return)
+    view_of(person)
+    assert standing(person) == {PENDING: 5, ACCEPTED: 2}

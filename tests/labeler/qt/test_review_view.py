@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Opened, Person, settle, until
+from person import Opened, Person, hold, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from sorting_book import by_id
@@ -134,3 +134,14 @@ def test_flags_are_walls_too(opened: Opened, few: FaceSet) -> None:
     assert set(keys_of(view)) == flagged
     assert 0 < len(flagged) == sum(section.count for section in view.model.sections)
     assert "Tiny" in " ".join(section.title for section in view.model.sections)
+
+
+def test_keys_held_in_review_decide_once(opened: Opened, reviewed: FaceSet) -> None:
+    person = Person(opened(reviewed.root, "review"), reviewed)
+    view = shown(person, "model")
+    person.point(0)
+    hold(view.view, Key.Key_Return)
+    person.point(1)
+    hold(view.view, Key.Key_K, "k")
+    settle(person.window)
+    assert person.window.worker.decided == 2

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet
 from person import Opened, settle
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QApplication
 
 import labeler.qt
@@ -165,3 +167,34 @@ def test_every_operation_has_words_in_every_language() -> None:
 )
 def test_of_one_the_singular_is_said(text: str, of_one: str) -> None:
     assert (singular(text, 1), singular(text, 2)) == (of_one, text)
+
+
+def test_texts_of_qt_itself_are_translated_or_stay_as_they_are(application: QApplication) -> None:
+    try:
+        for language in OTHERS:
+            install(application, language)
+            key = QKeySequence("F5").toString(QKeySequence.SequenceFormat.NativeText)
+            assert key == "F5", language
+            asked = "Are you sure you want to delete '%1'?"
+            shown = QCoreApplication.translate("QFileDialog", asked)
+            assert "%1" in shown, language
+            assert shown != asked, language
+    finally:
+        install(application, "en")
+
+
+@pytest.mark.parametrize("spoken", [["zh-Hant-TW", "zh-TW", "zh"], ["zh_HK"], ["zh-Hant-TW", "en"]])
+def test_no_simplified_letters_where_traditional_ones_are_read(
+    spoken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class System:
+        def uiLanguages(self) -> list[str]:  # noqa: N802 - the name that Qt gives it
+            return spoken
+
+    monkeypatch.setattr(translations.QLocale, "system", System)
+    assert language_for(None) == "en"
+    spoken[:] = ["zh-Hans-CN", "zh-CN", "zh"]
+    assert language_for(None) == "zh_CN"
+    assert language_for("zh") == language_for("zh_SG") == "zh_CN"
+    with pytest.raises(UsageError, match="zh_TW"):
+        language_for("zh_TW")
