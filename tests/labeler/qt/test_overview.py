@@ -6,7 +6,7 @@ import pytest
 from drawn_faces import labels
 from person import SHIFT, Person, alive, class_pages, drop_over, hold, hover, settle
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QDrag, QImage, QPainter, QPixmap
+from PySide6.QtGui import QDrag, QFontMetrics, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -346,7 +346,7 @@ def test_a_stray_is_still_seen_under_the_name_of_its_group(application: QApplica
 
 
 def test_on_small_tiles_the_beginning_of_a_name_can_be_read(application: QApplication) -> None:
-    metrics = application.fontMetrics()
+    metrics = QFontMetrics(application.font())
     width = metrics.horizontalAdvance("Hatsune")
     assert caption_words(metrics, "Hatsune Miku", "1", width).startswith("Hats")
     assert caption_words(metrics, "Rei", "1", width) == "1 Rei"
