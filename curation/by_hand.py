@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from gleanset.dataset import Dataset
-from gleanset.db.proposals import stacks
+from gleanset.db.proposals import Proposals, stacks
 from gleanset.db.sorting import SortingQueue
 from gleanset.platform import has_display
 
+PRESORT = "baseline presort"
 STACKS = "labeler gallery stacks.html --stacks"
 
 
@@ -26,6 +27,10 @@ def by_hand(dataset: Dataset) -> str | None:
         return f"labeler {dataset.option}"
     if stacks(dataset.db):
         return f"{STACKS} {dataset.option}"
-    if SortingQueue(dataset.db).waiting(1):
-        return f"baseline presort {dataset.option}"
+    # Stacks lack only what the newest presort could not read: another one would not help.
+    newest = Proposals(dataset.db).newest()
+    unreadable = newest.facts.get("unreadable") if newest else 0
+    unreadable = unreadable if isinstance(unreadable, int) else 0
+    if len(SortingQueue(dataset.db).waiting(unreadable + 1)) > unreadable:
+        return f"{PRESORT} {dataset.option}"
     return None

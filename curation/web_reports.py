@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from curation.moments import find_moments
 from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import VISITOR, Choice
 from gleanset.db.sample_places import SampleRegion
+from gleanset.db.samples import SplitGroups
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import GONE, PictureFile, Store, bytes_of
@@ -37,10 +41,11 @@ MARGIN = 0.3
 
 
 class SettledReports(NamedTuple):
-    """The step of the journal, and how many reports it settled."""
+    """The step of the journal, how many reports it settled, and how many wait for a split."""
 
     step: int
     reports: int
+    waiting_for_split: int = 0
 
 
 def accept_reports(
@@ -71,7 +76,41 @@ def accept_reports(
             step = dataset.journal.step(operation("accept-reports", count=len(reports)), choices)
             Reports(dataset.db).settle(step, [one.id for one in reports], ACCEPTED)
         _remove_taken(dataset, reports)
-    return SettledReports(step, len(reports))
+    waiting = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
+    return SettledReports(step, len(reports), waiting)
+
+
+def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> int:
+    """Assign accepted samples to the split of their group, or to train; return how many wait.
+
+    What `labeler split` has to decide waits for it: a class that train does not have, a group that
+    would straddle splits, and a split by anything but a ratio. A label that nobody has looked at
+    must not be in val or test.
+    """
+    samples = dataset.samples
+    if not (settings := samples.split_settings()):
+        return 0
+    trained = {label for label, split in samples.counts("label", "split") if split == "train"}
+    groups = find_moments(SplitGroups(dataset.db).each(), Pairs(dataset.db).tied())
+    plan: dict[str, tuple[str, str | None]] = {}
+    waiting = 0
+    for group in groups:
+        members = (*group.members, *group.copies)
+        splits = {member.split for member in members if member.split}
+        name = next((member.moment for member in members if member.moment), group.key)
+        split = next(iter(splits), "train")
+        for member in group.members:
+            if member.key not in keys or member.split or member.moment:
+                continue
+            if len(splits) > 1 or member.label not in trained or not _BY_RATIO.fullmatch(settings):
+                waiting += 1
+            else:
+                plan[member.key] = name, None if unseen and split != "train" else split
+    samples.add_to_splits(plan)
+    return waiting
+
+
+_BY_RATIO = re.compile(r"ratio=\S+ seed=\d+")
 
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:

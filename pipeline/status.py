@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from baseline.extras import can_transfer
-from curation.by_hand import by_hand
+from curation.by_hand import PRESORT, by_hand
 from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.connection import copy_told
@@ -18,6 +18,7 @@ from gleanset.db.journal import unseen_judges, unseen_labels
 from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import Reports, TakeDownRequests
+from gleanset.errors import GleansetError
 from gleanset.named_files import rejections_of
 from gleanset.places import in_bucket, spooled_reports
 from gleanset.records import Run
@@ -26,9 +27,11 @@ from labeler.duplicates.conflict_files import conflicting_labels
 from labeler.importing.request import SOURCE as IMPORT
 
 SERVE = "webapp serve"
+REVIEW = "webapp serve --owner"
+LIST_REPORTS = "gleanset list reports --where status=pending"
 EXPORT = "labeler export"
-FEW_LEFT_OUT = 10
-"""One in so many labelled since the last split is no reason for another one."""
+MIN_SHARE_TO_LABEL = 10
+"""With a model, less than one waiting sample in so many labelled ones is not the next step."""
 
 
 def next_step(dataset: Dataset) -> str:
@@ -74,27 +77,38 @@ def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
         return instead[0]
     if any(why_left(one) is None for one in Hints(dataset.db).waiting()):
         return f"labeler accept hints {where}"
-    if counts.queue and (line := by_hand(dataset)) is not None:
+    if counts.queue and (line := _by_hand(dataset)) is not None:
         return line
     return f"harvest folder DIR --hints-from-folders {where}"
 
 
 def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
-    if (search := _search(dataset, where)) is not None:
+    settings = dataset.samples.split_settings()
+    # The first split comes after the search; later ones before it, so that nothing waits unseen.
+    if not settings and (search := _search(dataset, where)) is not None:
         return search
-    if _waits_for_split(dataset, counts.labelled):
+    if waiting_for_split(dataset):
         # What makes reports is imported where a dataset has come that far.
         from pipeline.report.commands import split_command
 
-        return f"{split_command(dataset.samples.split_settings())} {where}"
+        return f"{split_command(settings)} {where}"
+    if (search := _search(dataset, where)) is not None:
+        return search
     newest = dataset.runs.newest("baseline")
-    if (newest is None or accepted_reports(dataset)) and can_transfer():
+    if (newest is None or _has_new_reports(dataset, newest)) and can_transfer():
         return f"baseline train --preset {_preset(newest)} {where}"
     if Reports(dataset.db).count():
-        return f"labeler --view reports {where}"
-    if counts.queue and (line := by_hand(dataset)) is not None:
+        return f"{REVIEW if _can_serve(dataset) else LIST_REPORTS} {where}"
+    many = counts.queue * MIN_SHARE_TO_LABEL >= counts.labelled or newest is None
+    if counts.queue and many and (line := _by_hand(dataset)) is not None:
         return line
     return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
+
+
+def _by_hand(dataset: Dataset) -> str | None:
+    """Return the command by which a person labels here; None where its packages are missing."""
+    line = by_hand(dataset)
+    return None if line and line.startswith(PRESORT) and not can_transfer() else line
 
 
 def _preset(newest: Run | None) -> str:
@@ -111,7 +125,10 @@ def other_steps(dataset: Dataset, besides: str) -> list[str]:
         return []
     where = dataset.option
     fit = [*([SERVE] if _can_serve(dataset) else []), "baseline predict PICTURE", EXPORT]
-    return [line for one in fit if (line := f"{one} {where}") != besides]
+    lines = [f"{command} {where}" for command in fit]
+    if _Counts(dataset).queue and (line := _by_hand(dataset)) is not None:
+        lines.append(line)
+    return [line for line in lines if line != besides]
 
 
 def _can_serve(dataset: Dataset) -> bool:
@@ -154,16 +171,25 @@ def accepted_reports(dataset: Dataset) -> int:
     return Reports(dataset.db).accepted_since(newest.started if newest else "")
 
 
-def _waits_for_split(dataset: Dataset, labelled: int) -> bool:
-    """Return whether many labelled samples came after the split.
+def _has_new_reports(dataset: Dataset, newest: Run) -> bool:
+    """Return whether reports were accepted since a run, and training again would use them."""
+    if not accepted_reports(dataset):
+        return False
+    from baseline.judge.run_figures import read_metrics
 
-    What a split left out on purpose has its moment, and no other split is to take it in. Or one
-    of before has put into val or test what nobody has looked at.
-    """
-    if unseen_judges(dataset.db):
+    try:
+        trained_on = read_metrics(dataset.runs_folder / newest.id).data.get("splits")
+    except GleansetError:
         return True
-    placed = dataset.samples.count_placed()
-    return labelled - placed > placed // FEW_LEFT_OUT
+    return bool(trained_on != dataset.samples.fingerprint_of_splits())
+
+
+def waiting_for_split(dataset: Dataset) -> int:
+    """Return how many labelled samples the next `labeler split` would place.
+
+    They came after the last split, or are in val or test with a label that nobody has looked at.
+    """
+    return dataset.samples.count_waiting_for_split() + unseen_judges(dataset.db)
 
 
 SPOKEN = ("samples", "rejections")
@@ -193,6 +219,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "splits": {split: splits[split] for split in sorted(splits)},
         "decisions": dataset.journal.count(),
         "origins": _origins(dataset),
+        **({"waiting_for_split": waiting} if (waiting := waiting_for_split(dataset)) else {}),
         **_left_out(dataset),
         "runs": sum(1 for _ in dataset.runs.each()),
         "reports": {

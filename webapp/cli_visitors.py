@@ -95,7 +95,11 @@ def accept_claims(job: CommandJob, request: ReportsAccepted) -> Result:
         settled = accept_reports(dataset, named, unseen=every) if named else None
     if left:
         job.say(f"visitors disagree in {len(left)} reports, which wait: gleanset list reports")
-    return {"accepted": settled.reports if settled else 0, "disputed": len(left)}
+    counts = {"accepted": settled.reports if settled else 0, "disputed": len(left)}
+    if settled and settled.waiting_for_split:
+        counts["waiting_for_split"] = settled.waiting_for_split
+        job.say(f"not in train, val or test yet: run labeler split {dataset.option}")
+    return counts
 
 
 @reports.command("refuse", epilog="Example: webapp reports refuse 14 -d my-dataset")

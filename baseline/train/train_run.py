@@ -133,6 +133,9 @@ def train_run(
     need_for(settings)
     with dataset.stage(ROOM) as scratch:
         snapshot, examples = made_from(dataset), find_examples(dataset)
+        if waiting := dataset.samples.count_waiting_for_split():
+            left = count(waiting, "labelled sample")
+            say(f"not used: {left} in no split yet; to use them: labeler split {dataset.option}")
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         facts |= {"chosen": choice.preset} if choice else {}
         if (done := dataset.runs.finished(ROOM, facts)) is not None:

@@ -148,11 +148,11 @@ class Samples:
         """Return how many samples there are, those set aside included."""
         return self._db.number("SELECT count(*) FROM sample")
 
-    def count_placed(self) -> int:
-        """Return how many labelled samples the last split has seen, those it left out included."""
+    def count_waiting_for_split(self) -> int:
+        """Return how many labelled samples came after the last split; what it left out is not."""
         return self._db.number(
-            "SELECT count(*) FROM sample WHERE status='labelled' AND kept AND "
-            "(split IS NOT NULL OR moment IS NOT NULL)"
+            "SELECT count(*) FROM sample WHERE status='labelled' AND kept AND split IS NULL AND "
+            "moment IS NULL"
         )
 
     def split_settings(self) -> str:
@@ -186,6 +186,16 @@ class Samples:
                 "fold IS NOT part.f)"
             )
             self._db.run("DELETE FROM part")
+
+    def add_to_splits(self, plan: Mapping[str, tuple[str, str | None]]) -> None:
+        """Write (moment, split) of samples that have neither; all others keep theirs."""
+        rows = [(*row, key) for key, row in plan.items()]
+        with self._db.write():
+            self._db.many(
+                "UPDATE sample SET moment=?, split=? WHERE key=? AND split IS NULL AND "
+                "moment IS NULL",
+                rows,
+            )
 
 
 def _sample(row: Row) -> Sample:

@@ -198,7 +198,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (without_their_files, "baseline train --preset transfer"),
     (trained, "webapp serve"),
     (trained_and_more_waits, "labeler"),
-    (reported, "labeler --view reports"),
+    (reported, "webapp serve --owner"),
     (accepted, "baseline train --preset simple"),
     (asked_to_take_down, "gleanset list takedowns --where status=pending"),
     (all_taken_down, "harvest folder DIR --hints-from-folders"),

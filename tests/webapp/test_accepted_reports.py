@@ -1,0 +1,150 @@
+"""An accepted report gets its split at once, or `gleanset status` says that it waits for one."""
+
+from __future__ import annotations
+
+import io
+import shlex
+
+import pytest
+from PIL import Image
+from stored_pictures import store
+from tools_for_tests import pixels, run_here
+
+from baseline.data.samples import find_examples
+from baseline.judge.run_figures import RunFigures, write_metrics
+from baseline.settings import load_preset
+from baseline.train.train_run import train_run
+from curation.web_reports import accept_reports
+from gleanset import Box, Dataset, Origin
+from gleanset.db.journal import Choice
+from gleanset.db.visitors import Claim, Reports
+from gleanset.files.store import sha256_of
+from gleanset.places import report_store
+from gleanset.records import Sample
+from labeler.splits.plan import apply_split, plan_split
+from pipeline.status import next_step, status
+
+NAMES = ("cat", "owl")
+
+
+def put(dataset: Dataset, seed: int) -> str:
+    """Store a drawn image as one sample, with its own perceptual hash."""
+    return store(dataset, encoded(pixels(seed)), Origin("folder", f"{seed}.png"))
+
+
+def encoded(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def split_two_classes(dataset: Dataset) -> None:
+    """Eight images of each class in train, val and test."""
+    keys = [put(dataset, seed) for seed in range(16)]
+    choices = [Choice(key, "label", NAMES[place % 2]) for place, key in enumerate(keys)]
+    dataset.journal.step("Label", choices)
+    apply_split(dataset, plan_split(dataset, dataset.settings.split))
+
+
+def accept(dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = False) -> Sample:
+    """Send a report of a whole image and accept it; its sample."""
+    data = encoded(picture)
+    sha256 = sha256_of(data)
+    report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
+    with dataset.db.write():
+        claim = Claim(sha256, "PNG", Box(0, 0, *picture.size), name, "run")
+        assert Reports(dataset.db).add(claim)
+    accept_reports(dataset, {next(Reports(dataset.db).each()).id: None}, unseen=unseen)
+    return next(one for one in dataset.samples.each() if one.image == sha256)
+
+
+def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
+    """The image of a sample, a little larger."""
+    path = dataset.image_path(sample.image, "PNG")
+    return Image.open(io.BytesIO(path.read_bytes())).resize((96, 72))
+
+
+def in_split(dataset: Dataset, split: str) -> Sample:
+    return next(one for one in dataset.samples.each() if one.split == split)
+
+
+def test_a_new_image_is_in_train_at_once(dataset: Dataset) -> None:
+    split_two_classes(dataset)
+    taken = accept(dataset, pixels(900), "cat")
+    assert (taken.split, taken.moment) == ("train", taken.key)
+    assert "waiting_for_split" not in status(dataset)
+
+
+def test_a_copy_of_a_test_image_is_in_test(dataset: Dataset) -> None:
+    split_two_classes(dataset)
+    judged = in_split(dataset, "test")
+    taken = accept(dataset, near_copy(dataset, judged), str(judged.label))
+    assert (taken.split, taken.moment) == ("test", judged.moment)
+
+
+def test_a_label_that_nobody_looked_at_judges_nothing(dataset: Dataset) -> None:
+    split_two_classes(dataset)
+    judged = in_split(dataset, "test")
+    taken = accept(dataset, near_copy(dataset, judged), str(judged.label), unseen=True)
+    assert (taken.split, taken.moment) == (None, judged.moment)
+    assert accept(dataset, pixels(900), "cat", unseen=True).split == "train"
+    assert "waiting_for_split" not in status(dataset)
+
+
+def test_what_a_split_must_decide_waits_for_it_and_is_next(dataset: Dataset) -> None:
+    split_two_classes(dataset)
+    assert accept(dataset, pixels(900), "newcomer").split is None
+    assert status(dataset)["waiting_for_split"] == 1
+    line = next_step(dataset)
+    assert line.startswith("labeler split --ratio 8:1:1 --seed 0 ")
+    done = run_here("labeler.cli", *shlex.split(line)[1:])
+    assert done.code == 0, done.stderr
+    assert "waiting_for_split" not in status(dataset)
+
+
+@pytest.mark.parametrize("settings", [{"folds": 2}, {"counts": "2:1:1"}])
+def test_a_split_by_folds_or_counts_places_it_itself(
+    dataset: Dataset, settings: dict[str, object]
+) -> None:
+    split_two_classes(dataset)
+    words = [f"--{name}={value}" for name, value in settings.items()]
+    assert run_here("labeler.cli", "split", *words, "-d", dataset.root).code == 0
+    assert accept(dataset, pixels(900), "cat").split is None
+    assert status(dataset)["waiting_for_split"] == 1
+
+
+def test_one_labelled_sample_without_a_split_is_enough_to_be_named(dataset: Dataset) -> None:
+    split_two_classes(dataset)
+    key = put(dataset, 901)
+    dataset.journal.step("Label", [Choice(key, "label", "cat")])
+    assert status(dataset)["waiting_for_split"] == 1
+    assert next_step(dataset).startswith("labeler split ")
+
+
+def record_training(dataset: Dataset, name: str) -> None:
+    """Record a finished run of what is in the splits now, as a training does."""
+    settings = load_preset("simple", {})
+    facts = settings.to_json() | {"data": find_examples(dataset).fingerprint()}
+    run = dataset.runs.begin(name, "baseline", facts)
+    (dataset.runs_folder / run.id).mkdir(parents=True)
+    data = {"splits": dataset.samples.fingerprint_of_splits()}
+    write_metrics(dataset.runs_folder / run.id, RunFigures([*NAMES], {}, data))
+    dataset.runs.end(run.id, "done", {})
+    with dataset.db.write():  # reports are accepted in a later second
+        dataset.db.run("UPDATE run SET started='2020-01-01T00:00:00Z' WHERE id=?", (run.id,))
+
+
+def test_training_on_accepted_reports_ends_in_no_circle(dataset: Dataset) -> None:
+    split_two_classes(dataset)
+    record_training(dataset, "20260101-120000-simple")
+    accept(dataset, pixels(900), "cat")
+    assert next_step(dataset).startswith("baseline train --preset simple ")
+    record_training(dataset, "20260102-120000-simple")
+    assert status(dataset)["reports"]["accepted_since_training"] == 1
+    assert next_step(dataset).startswith("webapp serve "), "it would be trained on the same data"
+    accept(dataset, pixels(902), "newcomer")
+    said: list[str] = []
+    train_run(dataset, load_preset("simple", {}), say=said.append)
+    assert said[0].startswith("not used: 1 labelled sample in no split yet")
+    assert said[1].startswith("known already")
+    assert next_step(dataset).startswith("labeler split ")
