@@ -29,6 +29,7 @@ from webapp.api_models import (
 )
 from webapp.computations import CLAIM, FIND_FACES, PREDICT, WISH, Upload
 from webapp.guard import visitor_of
+from webapp.page_files import model_response
 from webapp.problems import RefusedRequest
 from webapp.report_spool import keep_take_down
 from webapp.served import ServedFacts
@@ -173,13 +174,9 @@ async def model_facts(here: Here) -> Response:
     responses={200: {"content": {"application/octet-stream": {}}}, **problems(403)},
     summary="The model itself",
 )
-async def model_file(here: Here) -> Response:
-    """Give the ONNX file, for answers on the device."""
-    return FileResponse(
-        _fetchable(here).source.file,
-        media_type="application/octet-stream",
-        headers={"cache-control": "no-cache"},
-    )
+async def model_file(request: Request, here: Here) -> Response:
+    """Give the ONNX file, for answers on the device; 304 to who has it (`If-None-Match`)."""
+    return model_response(_fetchable(here).source.file, request)
 
 
 @router.get("/health", response_model=Health, summary="Whether a model answers")

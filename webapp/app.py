@@ -92,15 +92,16 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.add_exception_handler(RefusedRequest, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _not_valid)
-    app.add_exception_handler(Exception, _bug)
+    app.add_middleware(Guard, settings=settings, rate=rate, queue=queue)
     if settings.origins:
+        # Around the guard: pages of these sites can read its refusals, and preflights are free.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["authorization"],
+            expose_headers=["retry-after", *RateLimit.HEADERS],
         )
-    app.add_middleware(Guard, settings=settings, rate=rate, queue=queue)
     return app
 
 
@@ -132,7 +133,3 @@ async def _http_error(_: Request, error: Exception) -> Response:
 async def _not_valid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return wrong_field(request, error).response()
-
-
-async def _bug(_: Request, __: Exception) -> Response:
-    return RefusedRequest(500, "our fault", "this is a bug in Gleanset").response()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,15 +30,15 @@ POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = (
-    (b"content-security-policy", POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
+    ("content-security-policy", POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("permissions-policy", "camera=(self), microphone=(), geolocation=()"),
     # A page that shares nothing with other sites may compute in several threads.
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-embedder-policy", b"require-corp"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-embedder-policy", "require-corp"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-store"),
 )
 
 
@@ -67,49 +69,68 @@ class Guard:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-
-        async def answered(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                told = {name for name, _ in message["headers"]}
-                more = (one for one in HEADERS if one[0] not in told)
-                message["headers"] = [*message["headers"], *more]
-            await send(message)
-
+        answer = _GuardedAnswer(send)
         body = _BoundedBody(receive, visitor_of(scope), self._settings.limits, self._under_way)
         try:
-            self._check(scope, Headers(scope=scope))
-            async with asyncio.timeout(None) as body.patience:
-                body.patience.reschedule(_later(self._settings.limits.seconds))
-                gone = asyncio.ensure_future(body.gone())
-                try:
-                    await self._app(scope, body, answered)
-                finally:
-                    gone.cancel()
+            await self._answer(scope, body, answer)
         except RefusedRequest as refused:
-            await refused.response()(scope, receive, answered)
-        except TimeoutError:
-            if not body.complete.is_set():  # else the visitor has gone
-                late = RefusedRequest(408, "too slow", "the request did not arrive in time")
-                await late.response()(scope, receive, answered)
+            await refused.response()(scope, receive, answer)
+        except Exception:
+            if not answer.begun:
+                bug = RefusedRequest(500, "our fault", "this is a bug in Gleanset")
+                await bug.response()(scope, receive, answer)
+            raise
         finally:
             body.forget()
         return None
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
+    async def _answer(self, scope: Scope, body: _BoundedBody, answer: _GuardedAnswer) -> None:
+        """Let the application answer. Raises `RefusedRequest`, and what the application raises."""
+        headers = Headers(scope=scope)
+        counted = self._is_counted(scope, headers)
+        if counted:
+            answer.rate_headers = partial(self._rate.headers, visitor_of(scope))
+        self._check(scope, headers, counted=counted)
+        if scope["method"] == "HEAD" and scope["path"].startswith(API):
+            # Routes of the API know GET alone; the server sends no body of an answer to HEAD.
+            scope = {**scope, "method": "GET"}
+        try:
+            async with asyncio.timeout(None) as body.patience:
+                body.patience.reschedule(_later(self._settings.limits.seconds))
+                gone = asyncio.ensure_future(body.gone())
+                try:
+                    await self._app(scope, body, answer)
+                finally:
+                    gone.cancel()
+        except TimeoutError:
+            if not body.patience.expired():
+                raise  # not of the patience: a bug
+            if not body.complete.is_set():  # else the user has gone
+                raise RefusedRequest(
+                    408, "too slow", "the request did not arrive in time"
+                ) from None
+
+    def _is_counted(self, scope: Scope, headers: Headers) -> bool:
+        """Return whether a request counts against the rate of who asks."""
+        path = scope["path"]
+        if not path.startswith(API) or path in UNCOUNTED:
+            # A token that is sent with a page may be a guess. The name may be percent-encoded.
+            return "token" in QueryParams(scope["query_string"])
+        # A page of reports has many faces.
+        own = path.startswith(f"{OWNER_API}/")
+        return not (own and self._settings.is_owner(token_in(headers, OWNER_COOKIE)))
+
+    def _check(self, scope: Scope, headers: Headers, *, counted: bool) -> None:
         """Raise `RefusedRequest` for what is not let in."""
         self._check_host(headers)
         changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changes:
             self._check_origin(headers)
-        if not scope["path"].startswith(API) or scope["path"] in UNCOUNTED:
-            if b"token=" in scope["query_string"]:  # else it is guessed by opening pages
-                self._check_rate(scope)
-            return
-        own = scope["path"].startswith(f"{OWNER_API}/")
-        # Before the token, so that nobody guesses it quickly. A page of reports has many faces.
-        if not (own and self._settings.is_owner(token_in(headers, OWNER_COOKIE))):
+        if counted:  # before the token is looked at, so that nobody guesses it quickly
             self._check_rate(scope)
-        if scope["method"] != "OPTIONS" and not own:  # a browser asks first whether it may send one
+        if not scope["path"].startswith(API) or scope["path"] in UNCOUNTED:
+            return
+        if not scope["path"].startswith(f"{OWNER_API}/"):
             self._check_token(headers)
         length = headers.get("content-length", "0")
         # float takes any number of digits, int does not.
@@ -157,6 +178,25 @@ class Guard:
                 f"ask again in {seconds} s",
                 {"retry-after": seconds},
             )
+
+
+class _GuardedAnswer:
+    """Sends an answer with what every answer carries. `begun` is set once it has started."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+        self.rate_headers: Callable[[], Mapping[str, str]] = dict
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            headers = MutableHeaders(raw=[*message["headers"]])
+            for name, value in HEADERS:
+                headers.setdefault(name, value)
+            headers.update(self.rate_headers())
+            message["headers"] = headers.raw
+        await self._send(message)
 
 
 class _BoundedBody:

@@ -6,11 +6,11 @@ Decisions are those of `curation.web_reports`, as the window and the commands ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from PIL import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse
 
 from curation.web_reports import (
@@ -37,14 +37,18 @@ A_PAGE, FACE_SIDE = 24, 224
 UNCACHED = {"cache-control": "no-store"}
 
 
+RowNumber = Annotated[int, Field(ge=0, lt=1 << 63)]
+"""A number that SQLite can compare with."""
+
+
 class OwnerDecision(BaseModel, extra="forbid"):
     """Who it is by numbers of reports (null: who is claimed), numbers to refuse, or a step that
     settled reports and is to be undone.
     """
 
-    accept: dict[int, str | None] = {}
-    refuse: list[int] = []
-    undo: int = 0
+    accept: dict[RowNumber, str | None] = {}
+    refuse: list[RowNumber] = []
+    undo: RowNumber = 0
 
 
 def owner_only(request: Request, here: Here, response: Response) -> None:
@@ -73,7 +77,9 @@ async def owner_page(request: Request) -> Response:
 
 
 @router.get("/reports")
-def reports(here: Here, settled: bool = False, claimed: str = "", after: int = 0) -> dict[str, Any]:
+def reports(
+    here: Here, settled: bool = False, claimed: str = "", after: RowNumber = 0
+) -> dict[str, Any]:
     """Tell of reports: those settled last, or the next that wait behind a class and a number.
 
     Those of one face that name several people stand together. `known` has faces with known answers
@@ -98,7 +104,7 @@ def reports(here: Here, settled: bool = False, claimed: str = "", after: int = 0
 
 
 @router.get("/reports/{number}/{part}")
-def picture(here: Here, number: int, part: str) -> Response:
+def picture(here: Here, number: RowNumber, part: str) -> Response:
     """Return the picture of a report; as `part` "face" its face, with something around it."""
     with writable(here.spool_for("no reports here").root) as dataset:
         if (report := Reports(dataset.db).get(number)) is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -50,10 +50,18 @@ class PageFiles(StaticFiles):
 PAGE_FILES = PageFiles()
 
 
+def model_response(file: str, request: Request) -> Response:
+    """Return a model file, or 304 where the browser has it as it is."""
+    answer = PAGE_FILES.file_response(file, Path(file).stat(), request.scope)
+    answer.headers["cache-control"] = "no-cache"
+    if answer.status_code != 304:
+        answer.headers["content-type"] = "application/octet-stream"
+    return answer
+
+
 async def _finder(request: Request) -> Response:
     service: Service = request.app.state.service
-    kind, headers = "application/octet-stream", {"cache-control": "no-cache"}
-    return FileResponse(service.models.now.finder, media_type=kind, headers=headers)
+    return model_response(service.models.now.finder, request)
 
 
 async def _front(request: Request) -> Response:

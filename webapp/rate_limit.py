@@ -8,6 +8,7 @@ stored. Addresses that share a slot share a rate.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from array import array
@@ -20,6 +21,8 @@ SLOTS = 1 << 16
 
 class RateLimit:
     """Lets `per_minute` requests of one address through, up to a quarter of them at once."""
+
+    HEADERS = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._free = array("d", bytes(8 * SLOTS))
@@ -36,6 +39,16 @@ class RateLimit:
             return free - now - self._at_once
         self._free[slot] = free
         return 0.0
+
+    def headers(self, address: str) -> dict[str, str]:
+        """Return the RateLimit headers: requests at once, those left, seconds until all are free.
+
+        As draft-ietf-httpapi-ratelimit-headers-06 has them.
+        """
+        owed = max(self._free[self._slot(address)] - self._clock(), 0.0)
+        at_once = round(self._at_once / self._each)
+        left = int((self._at_once - owed) / self._each + 1e-6)
+        return dict(zip(self.HEADERS, map(str, (at_once, left, math.ceil(owed))), strict=True))
 
     def charge(self, address: str, requests: int) -> None:
         """Count what was let through already; at most what is free at once is ever owed."""

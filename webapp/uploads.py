@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from gleanset.records import Box
 from webapp.api_models import MarkedBox
 from webapp.computations import Upload
+from webapp.guard import OWNER_API
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
@@ -26,7 +27,7 @@ async def need_form(request: Request) -> None:
 
 def _other_than_a_form(request: Request) -> RefusedRequest | None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == FORM:
+    if kind == FORM or request.url.path.startswith(f"{OWNER_API}/"):  # which takes JSON
         return None
     return RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 from web_requests import Serve, picture_of
 
+from webapp.compute_queue import ComputeQueue
+from webapp.guard import Guard
 from webapp.rate_limit import RateLimit, network_of
+from webapp.settings import ServeSettings
 
 CLASSES = "/api/v1/classes"
 
@@ -37,6 +42,18 @@ def test_wrong_tokens_are_counted(serve: Serve) -> None:
     wrong = {"authorization": "Bearer guess"}
     told = [client.get("/api/v1/classes", headers=wrong).status_code for _ in range(3)]
     assert told == [401, 401, 429]
+
+
+@pytest.mark.parametrize("name", ["token", "%74oken", "%74%6f%6B%65n"])
+@pytest.mark.parametrize("path", ["/", "/owner", "/nowhere", "/api/v1/ping"])
+def test_guesses_in_an_address_are_counted_however_they_are_spelled(
+    serve: Serve, path: str, name: str
+) -> None:
+    client = serve(token="secret", owner="own", limits={"per_minute": 8})
+    guesses = [f"{path}?{name}={word}" for word in range(4)]
+    told = [client.get(guess, follow_redirects=False).status_code for guess in guesses]
+    assert told[2:] == [429, 429]
+    assert client.get("/").status_code == 200
 
 
 def test_a_foreign_name_is_not_ours(serve: Serve) -> None:
@@ -93,6 +110,106 @@ def test_pages_of_named_sites_may_ask(serve: Serve) -> None:
         assert answer.status_code == status
         allowed = answer.headers.get("access-control-allow-origin")
         assert allowed == (origin if status == 200 else None)
+
+
+SITE = {"origin": "https://fans.example"}
+
+
+def test_pages_of_named_sites_can_read_refusals(serve: Serve) -> None:
+    limits = {"per_minute": 16, "body_bytes": 10_000}
+    client = serve(origins=(SITE["origin"],), token="secret", limits=limits, hosts=("testserver",))
+    mine = SITE | {"authorization": "Bearer secret"}
+    long = {"files": ("a.png", bytes(20_000))}
+    answers = [
+        client.get(CLASSES, headers=SITE),
+        client.get(CLASSES, headers=mine | {"host": "evil.example"}),
+        client.post("/api/v1/predict", files=long, headers=mine),
+        *(client.get(CLASSES, headers=mine) for _ in range(4)),
+    ]
+    assert [one.status_code for one in answers] == [401, 421, 413, 200, 200, 429, 429]
+    for answer in answers:
+        assert answer.headers["access-control-allow-origin"] == SITE["origin"]
+        assert "retry-after" in answer.headers["access-control-expose-headers"]
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_preflights_are_not_counted(serve: Serve) -> None:
+    client = serve(origins=(SITE["origin"],), limits={"per_minute": 8})
+    asks = SITE | {"access-control-request-method": "POST"}
+    told = {client.options("/api/v1/predict", headers=asks).status_code for _ in range(20)}
+    assert told == {200}
+    assert client.get(CLASSES).status_code == 200
+
+
+def test_an_answer_says_how_many_requests_are_left(serve: Serve) -> None:
+    client = serve(limits={"per_minute": 12})
+    answers = [client.get(CLASSES) for _ in range(4)]
+    left = [one.headers["ratelimit-remaining"] for one in answers]
+    assert (left, answers[-1].status_code) == (["2", "1", "0", "0"], 429)
+    assert answers[0].headers["ratelimit-limit"] == "3"
+    assert 10 <= int(answers[2].headers["ratelimit-reset"]) <= 15
+    assert 1 <= int(answers[3].headers["retry-after"]) <= 5
+    assert "ratelimit-limit" not in client.get("/api/v1/ping").headers
+
+
+@pytest.mark.parametrize("path", ["classes", "card", "model.json", "model.onnx", "openapi.json"])
+def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str) -> None:
+    whole, head = client.get(f"/api/v1/{path}"), client.head(f"/api/v1/{path}")
+    assert (head.status_code, head.content) == (200, b"")
+    kept = ("content-type", "content-length", "etag")
+    assert [head.headers.get(name) for name in kept] == [whole.headers.get(name) for name in kept]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/model.onnx", "/vendor/drawnface.onnx"])
+def test_a_model_that_a_browser_has_is_not_sent_again(client: TestClient, path: str) -> None:
+    whole = client.get(path)
+    assert whole.headers["content-type"] == "application/octet-stream"
+    again = client.get(path, headers={"if-none-match": whole.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == whole.headers["cache-control"] == "no-cache"
+    assert client.get(path, headers={"if-none-match": '"old"'}).content == whole.content
+
+
+def test_a_range_that_makes_no_sense_is_no_bug(client: TestClient) -> None:
+    for text in ("bytes=" + "9" * 5000 + "-", "bytes=5-1", "bytes=\xb2-", "x"):
+        headers = {"range": text.encode("latin-1")}
+        assert client.get("/api/v1/model.onnx", headers=headers).status_code < 500
+
+
+def test_numbers_that_no_catalogue_can_hold_are_refused(serve: Serve) -> None:
+    client = serve(owner="own")
+    mine = {"authorization": "Bearer own"}
+    for number in (1 << 63, 10**30, -1):
+        told = [
+            client.get(f"/api/v1/owner/reports/{number}/face", headers=mine),
+            client.get(f"/api/v1/owner/reports?after={number}", headers=mine),
+            *(
+                client.post("/api/v1/owner/decisions", json=body, headers=mine)
+                for body in ({"accept": {number: None}}, {"refuse": [number]}, {"undo": number})
+            ),
+        ]
+        assert {one.status_code for one in told} == {422}
+
+
+def test_a_timeout_of_our_own_code_is_a_bug(settings: ServeSettings) -> None:
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        raise TimeoutError("not the user's")
+
+    rate = RateLimit(60)
+    guard = Guard(late, settings, rate, ComputeQueue(settings, rate))
+    answer = TestClient(guard, raise_server_exceptions=False).get("/")
+    assert (answer.status_code, answer.json()["reason"]) == (500, "our fault")
+
+
+def test_a_bug_is_told_as_such_with_the_headers_of_every_answer(
+    serve: Serve, tmp_path: Path
+) -> None:
+    client = serve(origins=(SITE["origin"],))
+    (tmp_path / "colours.onnx").unlink()
+    answer = client.get("/api/v1/model.onnx", headers=SITE)
+    assert (answer.status_code, answer.json()["reason"]) == (500, "our fault")
+    assert answer.headers["access-control-allow-origin"] == SITE["origin"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
 def test_a_wrong_method_is_told_and_nothing_is_kept_by_browsers(client: TestClient) -> None:
