@@ -13,6 +13,7 @@ import click
 from baseline.extras import need_transfer
 from baseline.request import ExportRequest, KnownPicturesRequest, PredictRequest
 from gleanset.cli import Command, CommandJob, Result, gone_option, job_options
+from gleanset.control_characters import shown_name
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.store import GONE
 from gleanset.request import options_of
@@ -92,11 +93,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
 
 def lines(predicted: Predicted) -> list[str]:
     """Return what a person reads of one file."""
-    path = (
-        predicted.path.encode("unicode_escape").decode()
-        if not predicted.path.isprintable()
-        else predicted.path
-    )
+    path = shown_name(predicted.path)
     if predicted.rejection is not None:
         return [f"{path}: rejected, {predicted.rejection.reason} ({predicted.rejection.detail})"]
     shown_lines = []

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from gleanset.control_characters import replace_controls
 from gleanset.errors import MissingComponent
 
 # In lower case. Tried with docker 20 and 28 and podman 4; newer ones put it a little differently.
@@ -64,13 +65,8 @@ def explained(name: str, words: str, image: str) -> MissingComponent:
 
 def last_line(words: str) -> str:
     """Return the last line that says something, without what a terminal would act on."""
-    lines = [line for raw in words.splitlines() if (line := printable(raw).strip())]
+    lines = [line for raw in words.splitlines() if (line := replace_controls(raw, "").strip())]
     return lines[-1][:300] if lines else "it does not say why"
-
-
-def printable(line: str) -> str:
-    """Return a line without control characters."""
-    return "".join(letter for letter in line if letter.isprintable())
 
 
 ENGINES = ("docker", "podman")
@@ -160,7 +156,7 @@ class ContainerEngine:
             errors="replace",
         ) as process:
             for line in process.stdout or ():
-                last.append(printable(line))
+                last.append(replace_controls(line, ""))
                 say(last[-1])
         if process.returncode:
             said = "\n     ".join(filter(None, last))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import NamedTuple
 
+from gleanset.control_characters import replace_controls
 from gleanset.errors import UsageError
 
 LONGEST = 500
@@ -38,8 +38,7 @@ def credit_text(text: str | None) -> str | None:
     """Return a text as it is kept: one line, at most 500 characters; None for an empty one."""
     if text is None:
         return None
-    plain = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
-    return " ".join(plain.split())[:LONGEST] or None
+    return " ".join(replace_controls(text, " ").split())[:LONGEST] or None
 
 
 def page_address(text: str | None) -> str | None:

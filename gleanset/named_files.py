@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from gleanset.control_characters import shown_name
 from gleanset.dataset import Dataset
 
 FEW = 5
@@ -38,8 +39,7 @@ def rejections_of(dataset: Dataset, stage: str = "") -> str:
 
 def short_name(path: str) -> str:
     """Return a file's name with the folder it lies in, safe for a terminal."""
-    name = "/".join(PurePath(path).parts[-2:])
-    return name if name.isprintable() else repr(name)
+    return shown_name("/".join(PurePath(path).parts[-2:]))
 
 
 def found_at(dataset: Dataset, key: str) -> str:

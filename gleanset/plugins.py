@@ -21,6 +21,7 @@ from itertools import chain
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gleanset.control_characters import replace_controls
 from gleanset.errors import Changed, GleansetError, UsageError
 
 if TYPE_CHECKING:
@@ -317,5 +318,5 @@ def in_words(error: BaseException) -> str:
         text = " ".join(str(error).split())
     except Exception:
         text = ""
-    shown = "".join(char if char.isprintable() else "?" for char in text)[:300]
+    shown = replace_controls(text, "?")[:300]
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

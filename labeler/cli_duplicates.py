@@ -9,6 +9,7 @@ import click
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
+from gleanset.control_characters import shown_name
 from gleanset.errors import DoneInPart
 from gleanset.named_files import found_at
 from gleanset.settings import FILE
@@ -220,12 +221,12 @@ def _readable(result: dict[str, Any]) -> Result:
     from labeler.audit import PERHAPS
 
     lines = [
-        f"{_told(pair['a'])}  =  {_told(pair['b'])}  ({pair['kind']}"
+        f"{shown_name(pair['a'])}  =  {shown_name(pair['b'])}  ({pair['kind']}"
         + (", other labels" if pair["labels"][0] != pair["labels"][1] else "")
         + ")"
         for pair in result["pairs"]
     ]
-    files = [f"{_told(row['file'])}: {row['reason']}" for row in result["not_read"]]
+    files = [f"{shown_name(row['file'])}: {row['reason']}" for row in result["not_read"]]
     note = {"note": f"{PERHAPS}: {_PERHAPS}"} if PERHAPS in result["kinds"] else {}
     return note | result | {"pairs": _few(lines), "not_read": _few(files)}
 
@@ -233,10 +234,6 @@ def _readable(result: dict[str, Any]) -> Result:
 def _few(lines: list[str]) -> list[str]:
     more = [f"and {len(lines) - _SHOWN} more: see --json"] if len(lines) > _SHOWN else []
     return lines[:_SHOWN] + more
-
-
-def _told(name: str) -> str:
-    return name if name.isprintable() else repr(name)
 
 
 COMMANDS = (dedup, groups, find, audit)

@@ -8,6 +8,7 @@ from fastapi import Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from gleanset.control_characters import replace_controls
 from gleanset.records import Box
 from webapp.api_models import MarkedBox
 from webapp.computations import Upload
@@ -76,4 +77,4 @@ async def upload_of(file: UploadFile, boxes: Sequence[MarkedBox] | None = None) 
 
 def text_of(text: str, longest: int) -> str:
     """Return text from outside without control characters, at most `longest` letters."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text[:longest])
+    return replace_controls(text[:longest], "\ufffd")

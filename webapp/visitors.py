@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from baseline.use.picture_parts import NO_FACE
+from gleanset.control_characters import has_controls
 from gleanset.db.classes import class_name
 from gleanset.db.visitors import Claim, TakeDownWish
 from gleanset.errors import Unreadable, UsageError
@@ -113,4 +114,4 @@ def _is_address(text: str) -> bool:
         parts = urlsplit(text)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and text.isprintable()
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and not has_controls(text)
