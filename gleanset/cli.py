@@ -35,7 +35,7 @@ from gleanset.work.progress import Progress
 from gleanset.work.progress_lines import ProgressLines
 from gleanset.work.waiting import WAITING
 
-T = TypeVar("T")
+FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BUG = 1
@@ -175,7 +175,7 @@ def job_options(
     return decorate
 
 
-def gone_option(*names: str, what: str, hint: str) -> Callable[[T], T]:
+def gone_option(*names: str, what: str, hint: str) -> Callable[[FC], FC]:
     """Refuse options that an earlier version had, and say what to use: `UsageError`."""
 
     def refuse(_: click.Context, __: click.Parameter, given: bool) -> None:

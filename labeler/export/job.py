@@ -139,7 +139,7 @@ def _shown(item: ExportItem, options: ExportOptions, written: WrittenFile) -> di
     """Return what the marker keeps of a picture: to know it again when it was moved, or to
     link it.
     """
-    facts = {
+    facts: dict[str, object] = {
         "sample": item.sample.key,
         "label": item.sample.label,
         "shows": item.digest(options.pixels),

@@ -75,7 +75,8 @@ def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> Non
     options = ExportOptions(format=form, with_reports=True)
     assert export(mixed, tmp_path / "all", options, workers=1)["exported"] == 4
     assert files_with(tmp_path / "all", SENT)
-    assert len(would_export(mixed, tmp_path / "would", ExportOptions(format=form))) == 2
+    planned = would_export(mixed, tmp_path / "would", ExportOptions(format=form))
+    assert len(planned.paths) == 2
 
 
 def test_exports_without_splits_and_of_reports_alone(mixed: Dataset, tmp_path: Path) -> None:
