@@ -29,10 +29,10 @@ class ImagesFound(set[str]):
         super().add(name)
         self._common.add(name)
 
-    def discard(self, name: str) -> None:
+    def discard(self, name: object) -> None:
         """Take it back."""
         super().discard(name)
-        self._common.discard(name)
+        self._common.discard(str(name))
 
 
 class Sharer(Protocol[Given]):

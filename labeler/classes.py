@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.changes import Changes
-from gleanset.db.classes import class_name
+from gleanset.db.classes import alias_name, class_name
 from gleanset.db.journal import MERGED, Choice
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, UsageError
@@ -97,7 +97,7 @@ class ClassEditor:
 
     def add_alias(self, alias: str, name: str) -> ClassEdit:
         """Let another name mean a class. `UsageError` where that name is a class in use."""
-        alias = class_name(alias)
+        alias = alias_name(alias)
         with self._dataset.db.write():
             name = self._classes.resolved(name)
             did = operation("add-alias", alias=alias, name=name)
@@ -107,9 +107,9 @@ class ClassEditor:
 
     def remove_alias(self, alias: str) -> ClassEdit:
         """Let a name mean no class any more. `UsageError` where it is no alias."""
-        alias = class_name(alias)
+        alias = alias_name(alias)
         with self._dataset.db.write():
-            name = self._classes.resolved(alias)
+            name = self._classes.meaning_of(alias)
             if alias in (name, *self._classes.names()):
                 raise UsageError(f"{alias!r} is no alias", "see them: labeler classes list")
             step = self._dataset.journal.step(operation("remove-alias", alias=alias, name=name), [])
@@ -131,19 +131,19 @@ class ClassEditor:
             for line in lines:
                 name = self._classes.resolved(line.name)
                 for alias in line.aliases:
-                    if self._classes.resolved(alias) != name:
+                    if self._classes.meaning_of(alias) != name:
                         self._alias(step, alias, name)
         return ClassEdit(step, len(new))
 
     def _alias(self, step: int, alias: str, name: str) -> None:
         if self._classes.id_of(name) is None:
             raise UsageError(f"there is no class {name!r}", "make it: labeler classes add NAME")
-        if self._classes.resolved(alias) in self._classes.names():
+        if self._classes.meaning_of(alias) in self._classes.names():
             raise UsageError(
                 f"there is a class {alias!r} already, or it means another one",
                 "merge the two: labeler classes merge OLD INTO",
             )
-        self._classes.find_or_make(alias)
+        self._classes.find_or_make_alias(alias)
         self._classes.merge(step, alias, name)
 
 
@@ -172,7 +172,7 @@ def _lines(file: Path, text: str) -> Iterator[ClassLine]:
             continue
         name, _, others = line.partition(":")
         try:
-            aliases = tuple(class_name(one) for one in others.split(",") if one.strip())
+            aliases = tuple(alias_name(one) for one in others.split(",") if one.strip())
             yield ClassLine(class_name(name), aliases)
         except UsageError as error:
             raise InputUnusable(f"{file}, line {number}: {error.what}", error.mend) from error

@@ -56,11 +56,14 @@ class LabelClasses:
         That of a class which was never there is its one spelling. Raises `UsageError` for what
         is no class name.
         """
-        name = class_name(name)
-        row = self.id_of(name)
-        if row is None:
-            return name
-        return self._db.value(f"SELECT {present_class('name', 'id=?')}", (row,)) or name
+        return class_name(self.meaning_of(name))
+
+    def meaning_of(self, alias: str) -> str:
+        """Return the class that a name means, else the name itself, which may be no class name."""
+        alias = alias_name(alias)
+        row = self.id_of(alias)
+        present = f"SELECT {present_class('name', 'id=?')}"
+        return (row and self._db.value(present, (row,))) or alias
 
     def renamed(self, name: str) -> str | None:
         """Return the present name of a class that once was called so; None where none was."""
@@ -72,9 +75,13 @@ class LabelClasses:
 
         One that was merged stands for the class it was merged into.
         """
-        name = class_name(name)
+        return self.find_or_make_alias(self.resolved(name))
+
+    def find_or_make_alias(self, alias: str) -> int:
+        """Return the row of a name that is to mean another class, as `find_or_make`."""
+        alias = alias_name(alias)
         found = f"SELECT {present_class('id', 'name=?')}"
-        return self._db.number(found, (name,)) or self._add_hidden(name)
+        return self._db.number(found, (alias,)) or self._add_hidden(alias)
 
     def _add_hidden(self, name: str) -> int:
         row = self._db.insert("class", {"name": name})
@@ -132,15 +139,26 @@ class LabelClasses:
 _FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 
-def class_name(name: str) -> str:
-    """Return a class name in its one spelling: Unicode NFC, single spaces, something to be seen.
+def alias_name(name: str) -> str:
+    """Return a name in its one spelling: Unicode NFC, single spaces, something to be seen.
 
-    Raises `UsageError` for names that could not become a folder in an export.
+    An alias is never a folder: it may be "Re:Zero".
     """
     tidy = " ".join(unicodedata.normalize("NFC", name).split())
     if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
         raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
-    wrong = [c for c in tidy if c in _FORBIDDEN or unicodedata.category(c) in ("Cc", "Cs")]
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in tidy):
+        raise UsageError(f"{name!r} is not a class name", "leave out control characters")
+    return tidy
+
+
+def class_name(name: str) -> str:
+    """Return a class name in its one spelling, as `alias_name`.
+
+    Raises `UsageError` for names that could not become a folder in an export.
+    """
+    tidy = alias_name(name)
+    wrong = [c for c in tidy if c in _FORBIDDEN]
     if wrong or tidy.startswith("."):
         raise UsageError(
             f"{name!r} is not a class name: it could not be a folder on every system",

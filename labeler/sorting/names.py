@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.classes import class_name, names_in_use
+from gleanset.db.classes import alias_name, class_name, names_in_use
 from gleanset.errors import UsageError
 
 KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")
@@ -31,7 +31,7 @@ def known_names(dataset: Dataset) -> list[KnownName]:
     found = []
     for text, label in names_in_use(dataset.db):
         with suppress(UsageError):
-            found.append(KnownName(class_name(text), class_name(label)))
+            found.append(KnownName(alias_name(text), class_name(label)))
     return found
 
 

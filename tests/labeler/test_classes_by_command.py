@@ -77,6 +77,30 @@ def test_an_alias_means_the_class_in_hints_and_wherever_a_name_is_given(empty: D
     assert plan_hints(empty).result()["labels"] == {"初音ミク": 1}
 
 
+def test_an_alias_may_have_what_no_folder_may(empty: Dataset, tmp_path: Path) -> None:
+    labelled(empty, rezero=1)
+    editor = ClassEditor(empty)
+    editor.add_alias("Re:Zero", "rezero")
+    hinted(empty, "a", "Re:Zero")
+    plan = plan_hints(empty)
+    apply_hints(empty, plan)
+    assert plan.result()["labels"] == {"rezero": 1}
+    file = tmp_path / "classes.txt"
+    file.write_text("nier: NieR:Automata, N/A?\nrezero: Re: Zero\n", encoding="utf-8")
+    editor.take_in(read_classes(file))
+    assert aliases(empty.db) == {
+        "nier": ["N/A?", "NieR:Automata"],
+        "rezero": ["Re: Zero", "Re:Zero"],
+    }
+    # A class may not be called so, also where the alias is gone.
+    editor.remove_alias("Re:Zero")
+    for name in ("Re:Zero", "a:b"):
+        with pytest.raises(UsageError, match="is not a class name"):
+            editor.add(name)
+        with pytest.raises(UsageError, match="is not a class name"):
+            empty.classes.resolved(name)
+
+
 def test_what_cannot_be_is_refused_with_the_mend_and_nothing_changes(empty: Dataset) -> None:
     labelled(empty, hana=1, rei=1)
     editor, before = ClassEditor(empty), empty.journal.count()
