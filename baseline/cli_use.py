@@ -17,6 +17,7 @@ from gleanset.control_characters import shown_name
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.store import GONE
 from gleanset.request import options_of
+from gleanset.tree import ignored_summary
 
 if TYPE_CHECKING:
     from baseline.use.crops import CropPlan
@@ -69,8 +70,12 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     if request.copy_to is not None:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)
 
+    ignored: Counter[str] = Counter()
+
     def files() -> Iterable[str]:
-        return folders.outside(files_of(request.paths)) if folders else files_of(request.paths)
+        ignored.clear()
+        named = files_of(request.paths, ignored)
+        return folders.outside(named) if folders else named
 
     watch, tally = request.watch, _Tally(job, request.watch)
     tally.also += [folders.put] if folders else []
@@ -83,6 +88,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
             for answer in answers if watch else job.progress.over(answers, "predict"):
                 tally.add(answer)
     result = tally.result(model.facts.run, cropping)
+    result |= ignored_summary(ignored)
     result |= {"table": request.csv} if request.csv else {}
     result |= {"copied": dict(folders.counts)} if folders else {}
     if request.fail and tally.rejected:
@@ -204,6 +210,8 @@ def gallery(job: CommandJob, request: KnownPicturesRequest) -> Result:
     if request.label is None:
         return {"run": folder.resolve().name, "classes": listed(folder)}
     cropping = _crop_plan(job, RunEngine.of(folder).facts, folder, request.detector)
-    files = files_of(request.paths)
+    ignored: Counter[str] = Counter()
+    files = files_of(request.paths, ignored)
     done = add_files(folder, request.label, files, cropping.read, job.progress)
+    done |= ignored_summary(ignored)
     return {**done, "cropping": cropping.to_json()} if job.as_json else done

@@ -12,7 +12,6 @@ person's eyes.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,8 +29,9 @@ from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.store import PictureFile
 from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
-from gleanset.images.decode import ENDINGS, MAX_BYTES, Mode
+from gleanset.images.decode import MAX_BYTES, Mode
 from gleanset.records import SPLITS
+from gleanset.tree import ignored_reason, ignored_summary, walk_tree
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import CandidateSearch, batch_of, columns_of, negatives_of
@@ -41,6 +41,7 @@ from labeler.sample_pixels import SampleFile, decode_region, sample_file
 
 # From the surest to the least sure; `moment` is what the catalogue alone knows.
 PERHAPS = "perhaps a copy"
+WITHOUT_SPLIT = "in no split"
 KINDS = ("same file", "copy", "mirrored copy", PERHAPS, "moment", "alike")
 _SHOWN_UNREADABLE = 100
 
@@ -105,7 +106,7 @@ class Audit:
             "kinds": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
             "leaking": {name: len(found) for name, found in sorted(leaking.items())},
             "unreadable": len(unreadable),
-            "other_files": self.audited.other,
+            **ignored_summary(self.audited.ignored),
             "reasons": dict(Counter(why for _, why in unreadable)),
             "not_read": [{"file": f, "reason": why} for f, why in unreadable[:_SHOWN_UNREADABLE]],
             "pairs": [
@@ -328,13 +329,13 @@ class AuditHashes(NamedTuple):
 
 @dataclass
 class AuditSet:
-    """All pictures of an audit; `other` counts files that are no pictures or in no split.
+    """All images of an audit; `ignored` counts the other files by reason.
 
     `unreadable` has the name and reason of what could not be used.
     """
 
     pictures: list[AuditPicture] = field(default_factory=list)
-    other: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def sizes(self) -> dict[str, int]:
@@ -358,7 +359,7 @@ def of_tree(root: Path) -> AuditSet:
     for parts in files:
         match = _SPLIT.match(parts[level]) if len(parts) > level + 1 else None
         if match is None:
-            audited.other += 1
+            audited.ignored[WITHOUT_SPLIT] += 1
             continue
         label = parts[level + 1] if len(parts) > level + 2 else ""
         audited.add("/".join(parts), match[1].lower(), label, SampleFile(root.joinpath(*parts)))
@@ -406,21 +407,19 @@ def of_dataset(dataset: Dataset, split: str | None = None) -> AuditSet:
 
 
 def _files(root: Path, audited: AuditSet) -> Iterator[tuple[str, ...]]:
-    """Yield pictures below a folder as parts of their path, sorted; hidden ones are passed over."""
+    """Yield images below a folder as parts of their path, sorted; linked folders are entered."""
     if not root.is_dir():
         raise InputUnusable(f"there is no folder {root}", "check its name")
 
     def cannot(error: OSError) -> None:
         audited.unreadable[str(error.filename)] = "folder cannot be read"
 
-    for folder, below, names in os.walk(root, onerror=cannot):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in ENDINGS or not path.is_file():
-                audited.other += 1
-            else:
+    for folder, _, names in walk_tree(root, audited.ignored, cannot, links=True):
+        for path in (folder / name for name in names):
+            if (reason := ignored_reason(path)) is None:
                 yield path.relative_to(root).parts
+            else:
+                audited.ignored[reason] += 1
 
 
 def picture_pixels(picture: AuditPicture, at_least: int, mode: Mode) -> Image.Image:
@@ -442,6 +441,8 @@ def hash_picture(picture: AuditPicture) -> AuditHashes:
 def _read(path: PictureFile) -> bytes:
     try:
         # What lies in a bucket was taken in by ourselves.
+        if isinstance(path, Path) and path.exists() and not path.is_file():
+            raise Unreadable("not a file", "a pipe, a socket or a device")
         if isinstance(path, Path) and path.stat().st_size > MAX_BYTES:
             raise Unreadable("too large", f"at most {MAX_BYTES} bytes")
         return path.read_bytes()

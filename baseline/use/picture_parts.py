@@ -6,6 +6,7 @@ A module of its own without torch, because a worker imports what its function's 
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,10 +19,10 @@ from baseline.data.pixels import Pixels, fitted, read_bytes
 from baseline.settings import Fit
 from facecrop.detectors import Detector, DetectorSpec
 from gleanset.errors import Unreadable
-from gleanset.files.names import visible_files
 from gleanset.images.cut import Array, CutSettings, cut, region
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face
+from gleanset.tree import ignored_reason, walk_tree
 
 NO_FACE = "no face found"
 Look = Callable[[Detector, Array], list[Face]]
@@ -81,18 +82,28 @@ class ReadParts:
         return PicturePart(fitted(shown, self.size, self.fit))
 
 
-def files_of(names: Iterable[str]) -> Iterator[str]:
-    """Yield the files that are meant: as named, all below a folder, or fitting a pattern.
+def files_of(names: Iterable[str], ignored: Counter[str]) -> Iterator[str]:
+    """Yield the files that are meant: as named, all images below a folder, or fitting a pattern.
 
-    Hidden files in folders are left out. A name that fits nothing is given as it is, so that it
-    ends up among the rejections.
+    Other files in folders are counted in `ignored`. A name that fits nothing is given as it is, so
+    that it ends up among the rejections; so does a folder that cannot be read.
     """
     for name in names:
         path = Path(name)
         if path.is_dir():
-            for folder, _, files in visible_files(path):
-                yield from (str(folder / one) for one in files)
+            yield from _images_below(path, ignored)
         elif path.exists() or not glob.has_magic(name):
             yield name
         else:
             yield from sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207 - also absolute
+
+
+def _images_below(root: Path, ignored: Counter[str]) -> Iterator[str]:
+    unreadable: list[OSError] = []
+    for folder, _, files in walk_tree(root, ignored, unreadable.append, links=True):
+        for path in (folder / name for name in files):
+            if (reason := ignored_reason(path)) is None:
+                yield str(path)
+            else:
+                ignored[reason] += 1
+    yield from (str(error.filename) for error in unreadable)

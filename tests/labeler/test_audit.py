@@ -89,15 +89,18 @@ def test_every_kind_of_copy_is_found_and_no_other(found: Audit) -> None:
 
 def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> None:
     told = json.loads(json.dumps(found.result()))
-    assert told["pictures"] == {"test": 9, "train": 8, "val": 2}
+    assert told["pictures"] == {"test": 9, "train": 8, "val": 4}
     assert (told["leaks"], told["alike"], told["leaking"]) == (6, 0, {"test in train": 6})
-    assert told["unreadable"] == 2
+    assert told["unreadable"] == 4
     assert {row["file"] for row in told["not_read"]} == {
         "Validation/-rf\n.png",
         "Validation/empty.jpg",
+        "Validation/loop.jpg",
+        "Validation/pipe.jpg",
     }
-    # The pipe, the loop, the table and the picture outside; hidden folders are not entered.
-    assert told["other_files"] == 4
+    reasons = told["ignored_reasons"]
+    assert (reasons["in no split"], reasons["not an image"], reasons["hidden"]) == (1, 1, 1)
+    assert told["ignored"] == sum(reasons.values())
     assert told["pairs"][0] == {
         "kind": "same file",
         "a": "train2017/cat/7.jpg",
@@ -138,6 +141,19 @@ def test_a_script_can_fail_on_leaks_by_the_exit_code(labeler: Labeler, tmp_path:
     assert (leaking.returncode, json.loads(leaking.stdout)["leaks"]) == (3, 1)
     assert "Traceback" not in leaking.stderr
     assert "in two splits" in leaking.stderr
+
+
+@pytest.mark.posix("links")
+def test_a_class_that_is_a_link_leaks_like_any_other(tmp_path: Path) -> None:
+    save(drawing(0), tmp_path / "elsewhere/0.jpg")
+    save(drawing(1), tmp_path / "tree/train/dog/1.jpg")
+    save(drawing(2), tmp_path / "tree/@eaDir/train/2.jpg")
+    for split in ("train", "test"):
+        (tmp_path / "tree" / split).mkdir(exist_ok=True)
+        (tmp_path / "tree" / split / "cat").symlink_to(tmp_path / "elsewhere")
+    audit = audited(tmp_path / "tree")
+    assert pairs(audit) == {"test/cat/0.jpg": ("train/cat/0.jpg", "same file")}
+    assert (audit.result()["pictures"], audit.result()["ignored"]) == ({"test": 1, "train": 2}, 1)
 
 
 def test_splits_on_the_second_level(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_files_folders_patterns_and_rejections(
     (place / "cut.png").write_bytes(pictures[0].read_bytes()[:200])
     os.mkfifo(place / "pipe.png")
     told = run("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
-    assert (told["pictures"], told["rejected"]) == (4, 4)
+    assert (told["pictures"], told["rejected"], told["ignored"]) == (4, 4, 1)
     paths = [one["path"] for one in told["predicted"]]
     assert paths == [
         str(place / "-dash.png"),
@@ -77,10 +78,27 @@ def test_lines_come_in_order_and_name_unknown(patterns_root: Path, pictures: lis
 def test_patterns_are_expanded_here_too(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.txt"):
         (tmp_path / name).touch()
-    assert list(files_of([f"{tmp_path}/*.png"])) == [f"{tmp_path}/a.png", f"{tmp_path}/b.png"]
-    assert list(files_of([f"{tmp_path}/z*.png"])) == [f"{tmp_path}/z*.png"]
-    (tmp_path / "loop").symlink_to(tmp_path)
-    assert len(list(files_of([str(tmp_path)]))) == 3
+    ignored: Counter[str] = Counter()
+    both = [f"{tmp_path}/a.png", f"{tmp_path}/b.png"]
+    assert list(files_of([f"{tmp_path}/*.png"], ignored)) == both
+    assert list(files_of([f"{tmp_path}/z*.png"], ignored)) == [f"{tmp_path}/z*.png"]
+    assert not ignored
+
+
+@pytest.mark.posix("links")
+def test_of_a_folder_every_file_is_read_or_counted(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in ("a.png", "c.txt", "film.mp4", "@eaDir/a.png", ".hidden/a.png", "Thumbs.db"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/b.png").touch()
+    (tree / "linked").symlink_to(tmp_path / "elsewhere")
+    (tree / "loop").symlink_to(tree)
+    ignored: Counter[str] = Counter()
+    found = list(files_of([str(tree)], ignored))
+    assert found == [f"{tree}/a.png", f"{tree}/linked/b.png"]
+    assert (ignored.total(), len(ignored)) == (6, 5)
 
 
 def test_faces_are_found_and_cut_as_the_dataset_does() -> None:
