@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+import msgspec
 
 from gleanset.cli import Command, CommandJob, Result, answered, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import DatasetMissing, Incomplete, SiteError, UsageError
-from gleanset.request import options_of
+from gleanset.request import options_of, several
 from gleanset.settings import HERE
 from harvest.frames_request import FramesRequest
 from harvest.request import (
@@ -105,19 +108,36 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
 def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download every URL in some lists: one a line, then perhaps a tab and a hint.
 
-    A .parquet, .csv or .tsv is a table with named columns; each may be compressed (.csv.gz).
+    A .parquet, .csv or .tsv is a table with named columns, a .json what gallery-dl -j writes; each
+    may be compressed (.csv.gz). - is standard input: gallery-dl -j URL | harvest urls -
 
     With --shards OUT the pictures go straight into shards, by default without a dataset; stopped,
     the same command goes on behind the last shard that is whole. OUT/rejected.jsonl says which
     rows have no picture, and why.
     """
-    if request.shards is not None and job.on not in (None, HERE):
-        raise UsageError("shards are downloaded and written here", "leave --on out")
-    if request.needs_dataset or job.simulate:
-        return carry_out(job, request)
-    request.check(job.root)
-    with _existing(job) as dataset:
-        return request.run(dataset, job.progress)
+    with _with_standard_input(request) as request:
+        if request.shards is not None and job.on not in (None, HERE):
+            raise UsageError("shards are downloaded and written here", "leave --on out")
+        if request.needs_dataset or job.simulate:
+            return carry_out(job, request)
+        request.check(job.root)
+        with _existing(job) as dataset:
+            return request.run(dataset, job.progress)
+
+
+@contextmanager
+def _with_standard_input(request: UrlsRequest) -> Iterator[UrlsRequest]:
+    """The request with a file in place of `-`, since a list is read more than once."""
+    files = several(request.file)
+    if "-" not in files:
+        yield request
+        return
+    data = sys.stdin.buffer.read()
+    with TemporaryDirectory(prefix="gleanset-") as folder:
+        path = Path(folder, "stdin.json" if data.lstrip().startswith(b"[") else "stdin.txt")
+        path.write_bytes(data)
+        named = tuple(str(path) if name == "-" else name for name in files)
+        yield msgspec.structs.replace(request, file=named)
 
 
 class FramesCommand(Command):

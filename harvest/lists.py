@@ -78,7 +78,7 @@ def read_rows(file: Path, columns: Columns = PLAIN) -> Iterator[Row]:
     Rows without an address are passed over. A row of a table that ends before its address is
     one with all its text for an address: it is rejected by name, and not lost.
     """
-    kind = _kind(file)
+    kind = kind_of(file)
     if kind == ".parquet":
         yield from _parquet_rows(file, columns)
     elif kind in _DIALECTS:
@@ -100,7 +100,8 @@ def read_lines(file: Path) -> Iterator[tuple[str, str | None]]:
     yield from _split(_lines(file))
 
 
-def _kind(file: Path) -> str:
+def kind_of(file: Path) -> str:
+    """Return what the end of a list's name says of it, `.gz` left out."""
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
@@ -206,7 +207,7 @@ def _index(file: Path, what: str, wanted: str, names: Sequence[str]) -> int:
 
 def _lines(file: Path) -> Iterator[str]:
     """Yield lines of bounded length; `InputUnusable` for what is no text."""
-    with _text_of(file) as stream:
+    with text_of(file) as stream:
         number = 0
         while line := stream.readline(LONGEST):
             number += 1
@@ -222,7 +223,7 @@ def _too_long(file: Path, what: str) -> InputUnusable:
 
 
 @contextmanager
-def _text_of(file: Path) -> Iterator[io.TextIOWrapper]:
+def text_of(file: Path) -> Iterator[io.TextIOWrapper]:
     """The text of a list, uncompressed as it is read."""
     try:
         with file.open("rb") as raw:

@@ -33,7 +33,7 @@ from gleanset.plugins import plugin_names, plugin_words
 from gleanset.request import Count, Request, WorkerCount, several
 from gleanset.settings import NetSettings, read_settings
 from gleanset.work.progress import Progress
-from harvest.lists import check_list, known_columns
+from harvest.lists import known_columns
 from harvest.robots_words import WORDS, RobotsWord
 from harvest.selection import Selection, parse_range
 
@@ -387,8 +387,10 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
 
     def check(self, root: Path) -> None:
         """Raise what is wrong with the beginning of a list, as `check_list`, or with `shards`."""
+        from harvest.urls import check
+
         for file in self.files:
-            check_list(file, self.columns)
+            check(file, self.columns)
         if self.shards is None:
             if self.catalogue or self.format != "webdataset":
                 raise UsageError("--format and --catalogue are about shards", "add --shards OUT")

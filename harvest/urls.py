@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gleanset import Dataset
+from gleanset.errors import UsageError
 from gleanset.records import Candidate, Origin
 from harvest.downloads import CandidateQueue, Downloader, DownloadRun, IterableFeed
-from harvest.lists import PLAIN, Columns, check_list, read_rows
+from harvest.gallery_dl import is_gallery_dl, read_gallery_dl
+from harvest.lists import PLAIN, Columns, check_list, checked_file, read_rows
 
 STAGE = "harvest-urls"
 
@@ -29,7 +31,7 @@ def harvest_urls(
     """
     lists = list(files)
     for file in lists:
-        check_list(file, columns)
+        check(file, columns)
     images: set[str] = set()
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
@@ -44,13 +46,28 @@ def harvest_urls(
     return importer.result()
 
 
+def check(file: Path, columns: Columns = PLAIN) -> None:
+    """Look at the beginning of a list; raises as `check_list`."""
+    if not is_gallery_dl(file):
+        check_list(file, columns)
+    elif columns != PLAIN:
+        raise UsageError(
+            f"{file} is a list of gallery-dl, which has no columns", "leave --column out"
+        )
+    else:
+        checked_file(file)
+
+
 def read_list(
     file: Path, label: str | None = None, columns: Columns = PLAIN
 ) -> Iterator[Candidate]:
     """Yield the candidates of a list, read lazily; `label` is the hint of those without one.
 
-    Raises as `check_list`.
+    Raises as `check`.
     """
+    if is_gallery_dl(file):
+        yield from read_gallery_dl(file, label)
+        return
     for row in read_rows(file, columns):
         origin = Origin(
             "urls",

@@ -62,7 +62,6 @@ def examine_components(folder: Path) -> Iterator[Component]:
 
 
 _EXTRAS = (
-    ("gallery-dl", "harvest keyword --source gallery_dl", ("gallery_dl",)),
     ("video", "harvest frames ADDRESS", ("yt_dlp",)),
     ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
     ("onnx", "baseline export OUT.onnx, --detector hub:NAME", ("onnx", "huggingface_hub")),

@@ -13,14 +13,12 @@ from gleanset.plugins import load_plugin, plugin_names
 from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed
 from harvest.sources.bing import Bing
 from harvest.sources.flickr import Flickr
-from harvest.sources.gallery_dl import GalleryDl
 from harvest.sources.google import Google
 from harvest.sources.pixiv import Pixiv
 
 SOURCES: tuple[Source, ...] = (
     Bing(),
     Flickr(),
-    GalleryDl(),
     Google(),
     Pixiv(),
 )
@@ -31,6 +29,10 @@ def source_named(name: str) -> Source:
     known = {source.name: source for source in SOURCES}
     if source := known.get(name) or load_plugin("sources", name, checked_source):
         return source
+    if name == "gallery_dl":
+        raise UsageError(
+            "gallery_dl is not a source any more", "use: gallery-dl -j URL | harvest urls -"
+        )
     names = [*known, *plugin_names("sources", known)]
     hint = did_you_mean(name, names, "Did you mean {}? ")
     raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(names)}.")

@@ -1,7 +1,7 @@
 """One factory of `requests` sessions, for packages that ask the web through `requests`.
 
 flickrapi and pixivpy3 are given a session by `open_session`, which also keeps the site's pace and
-raises what its answers mean; gallery-dl and yt-dlp make their own, and `guard_session` puts the
+raises what its answers mean; yt-dlp makes its own, and `guard_session` puts the
 same guard before it. Whichever way it came to be, a session connects only where the client may
 (judged by the address really connected to; behind a proxy, which resolves, by what the URL spells
 out), keeps the client's bounds of time and size, and ends with the client. Redirects pass the

@@ -352,8 +352,6 @@ def test_nothing_secret_is_logged(
     api: FlickrServer, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    # gallery-dl's source, where it was at work in this process, keeps these lines back.
-    caplog.set_level(logging.DEBUG, logger="urllib3.connectionpool")
     api.reply = always(listing(photo(1)))
     ask(api, client)
     assert caplog.records

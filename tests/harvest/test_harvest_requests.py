@@ -66,7 +66,7 @@ PATHS = st.sampled_from(("a.txt", "-list.txt", "my files/a b.txt", "/x/y.zip"))
 KEYWORDS = st.builds(
     KeywordRequest,
     keywords=SOME_WORDS,
-    source=st.sampled_from((("bing",), ("bing", "flickr"), ("gallery_dl", "bing"))),
+    source=st.sampled_from((("bing",), ("bing", "flickr"), ("flickr", "bing"))),
     input=st.none() | PATHS,
     limit=NUMBERS,
     range=st.sampled_from((None, "11-20", "-5", "3-")),

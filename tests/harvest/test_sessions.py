@@ -5,33 +5,25 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, Handler
 
-from gleanset.errors import GleansetError, RateLimited, Unreachable
+from gleanset.errors import GleansetError, Unreachable
 from harvest.http import Client, Closed, DownloadLimits
 from harvest.http.throttle import PassingTrouble
 from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
 from harvest.sources.flickr import Flickr
 from harvest.sources.flickr.login import login_flickr
-from harvest.sources.gallery_dl import GalleryDl, extraction
 from harvest.sources.pixiv import Pixiv
 from harvest.sources.sessions import open_session
 
 QUICK = DownloadLimits(retries=0)
-TEXTS = {"gallery_dl": "https://yande.re/post?tags=owl"}
 SOURCES = [
     pytest.param(Flickr(pace=0), id="flickr"),
     pytest.param(Pixiv(pause=0), id="pixiv"),
-    pytest.param(
-        GalleryDl({"sleep-request": 0, "sleep-retries": 0.05}),
-        id="gallery_dl",
-        marks=pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl"),
-    ),
 ]
 
 
@@ -54,7 +46,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ask(source: Source, endpoint: str, client: Client) -> None:
     names = [option.name for option in source.options if option.name.endswith("endpoint")]
-    query = Query(TEXTS.get(source.name, "owl"), options=dict.fromkeys(names, endpoint))
+    query = Query("owl", options=dict.fromkeys(names, endpoint))
     list(source.candidates(query, client))
 
 
@@ -89,15 +81,14 @@ def test_behind_a_proxy_what_is_spelled_is_refused(
     assert site.connections == 0
 
 
-@pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl")
 def test_a_redirect_into_the_private_is_refused(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The faulty server stands in for a proxy, which answers for a public name.
     monkeypatch.setenv("http_proxy", site.url)
     site.otherwise = lambda h: h.answer(302, Location="http://169.254.169.254/latest")
-    with pytest.raises(Unreachable, match=r"169\.254.*private address"):
-        ask_quickly(GalleryDl(), "http://site.example")
+    with Client(QUICK) as client, pytest.raises(Unreachable, match=r"169\.254.*private address"):
+        open_session(client, 0, lambda _: None).get("http://site.example")
     assert len(site.asked) == 1
 
 
@@ -127,23 +118,6 @@ def test_an_endless_head_has_an_end(site: FaultyServer) -> None:
         with pytest.raises(PassingTrouble, match=r"cut off|slow|reset|aborted"):
             session.get(site.url)
     assert ended.wait(60), "the rest was still read"
-
-
-@pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs gallery-dl")
-@pytest.mark.parametrize(
-    ("path", "total"), [("/endless", 60), ("/gzip-bomb", 60), ("/drip-body", 0.4)]
-)
-def test_an_endless_page_for_gallery_dl_has_an_end(
-    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str, total: float
-) -> None:
-    monkeypatch.setattr(extraction, "LONGEST_WAIT", 0.1)
-    site.otherwise = site.behaviours[path]
-    limits = DownloadLimits(total=total, max_bytes=200_000)
-    with (
-        Client(limits, allow_private=True) as client,
-        pytest.raises((Unreachable, RateLimited)),
-    ):
-        ask(GalleryDl({"sleep-retries": 0.05}), site.url, client)
 
 
 def test_a_search_that_waits_for_its_turn_ends_with_its_client(site: FaultyServer) -> None:

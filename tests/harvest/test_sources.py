@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from harvest.http import Client, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.sources import SOURCES, Pages, Query, Source, source_named
 from harvest.sources.flickr import Flickr
-from harvest.sources.gallery_dl import GalleryDl
 from harvest.sources.google import Google
 from harvest.sources.pixiv import Pixiv
 
@@ -47,7 +45,6 @@ USUAL: dict[str, dict[str, Any]] = {
 # The pauses that a site wants would be wasted on a recording.
 QUICK: dict[str, Source] = {
     "flickr": Flickr(pace=0),
-    "gallery_dl": GalleryDl({"sleep-request": 0, "sleep-retries": 0.05}),
     "google": Google(first=2, more=2),
     "pixiv": Pixiv(pause=0),
 }
@@ -56,10 +53,7 @@ GOOGLE = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
 ]
-GALLERY_DL = [
-    pytest.mark.skipif(find_spec("gallery_dl") is None, reason="needs the gallery-dl extra")
-]
-MARKS: dict[str, list[pytest.MarkDecorator]] = {"google": GOOGLE, "gallery_dl": GALLERY_DL}
+MARKS: dict[str, list[pytest.MarkDecorator]] = {"google": GOOGLE}
 
 each_source = pytest.mark.parametrize(
     "source",
