@@ -1,10 +1,11 @@
 """Moments: samples that must not be learnt from and judged by at once.
 
 Two samples are of one moment when they come from the same image, the same scene of a
-video or frames less than a second apart, the same track of a face, the same post, when they are
-duplicates, or when they look alike. A copy that was set aside still ties: what was found beside it
-belongs with the copy that is kept. Ties are chained, so moments are the connected components of
-that graph: it is better to keep too much together than to leak a test picture into training.
+video or frames less than a second apart without a known cut between them, the same track of a
+face, the same post, when they are duplicates, or when they look alike. A copy that was set aside
+still ties: what was found beside it belongs with the copy that is kept. Ties are chained, so
+moments are the connected components of that graph: it is better to keep too much together than to
+leak a test picture into training.
 
 Splits, validation cuts, folds, bounds and intervals all take their moments from here, and all of
 the catalogue as it is now. What waits without a label ties nothing: frame after frame it would
@@ -27,6 +28,9 @@ from gleanset.db.samples import GroupEvidence, SplitGroups
 
 LOOK_ALIKE = 6
 NEIGHBOUR_SECONDS = 1.0
+CUTS_BETWEEN_NEIGHBOURS = 3
+"""Cuts that one sampling finds within `NEIGHBOUR_SECONDS` at most. Scenes whose numbers differ by
+more, or fall, were found by different samplings, whose cuts may be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +70,16 @@ class _Gathered:
         self.rows: dict[int, int] = {}
         hashes: list[int] = []
         self._first: dict[Hashable, int] = {}
-        self._frames: dict[str, list[tuple[float, int]]] = {}
+        self._frames: dict[str, list[tuple[float, int, int]]] = {}
         for of_one in _by_sample(ties):
             self.rows[of_one[0].id] = number = self.forest.add()
             self.members.append(_member(of_one))
             hashes.append(of_one[0].phash)
             self._join(number, of_one)
         for frames in self._frames.values():
-            for (before, a), (after, b) in pairwise(sorted(frames)):
-                if after - before < NEIGHBOUR_SECONDS:
+            for (before, scene, a), (after, next_scene, b) in pairwise(sorted(frames)):
+                cut = after > before and 0 < next_scene - scene <= CUTS_BETWEEN_NEIGHBOURS
+                if after - before < NEIGHBOUR_SECONDS and not cut:
                     self.forest.join(a, b)
         self.hashes = np.array(hashes, dtype=np.uint64)
 
@@ -83,7 +88,7 @@ class _Gathered:
             self.forest.join(self._first.setdefault(evidence, number), number)
         for tie in of_one:
             if tie.video is not None and tie.scene is not None:
-                self._frames.setdefault(tie.video, []).append((tie.time or 0.0, number))
+                self._frames.setdefault(tie.video, []).append((tie.time or 0.0, tie.scene, number))
 
 
 def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:

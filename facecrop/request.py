@@ -291,7 +291,10 @@ def whole_instead(dataset: Dataset) -> tuple[str, str] | None:
     18 %, others in half of them.
     """
     from gleanset.db.statistics import Statistics
+    from gleanset.db.tracks import Tracks
 
+    if Tracks(dataset.db).count():
+        return None
     searched = Statistics(dataset.db).searched_for_faces(WHOLE)
     without = searched.all - searched.with_face
     if without and searched.with_face * FEW < searched.all:

@@ -201,9 +201,9 @@ class _Run:
         while (next_video := sampler.next_video()) is not None:
             if isinstance(next_video, UnusableInput):
                 self._reject(next_video)
-            elif isinstance(next_video, SampledBefore) or self._is_known(next_video, sampler):
+            elif isinstance(next_video, SampledBefore) or self._is_known(next_video):
                 if isinstance(next_video, SampledBefore):
-                    self._writer.known(next_video.sha256, sampler.place)
+                    self._writer.known(next_video.sha256)
                 self._good += 1
             else:
                 store = self._writer.store(next_video.sha256, self._scratch)
@@ -223,8 +223,8 @@ class _Run:
         self._cut.append((sampler.place, sampler.source))
         return False
 
-    def _is_known(self, video: VideoAtHand, sampler: InputSampler) -> bool:
-        if self._writer.known(video.sha256, sampler.place):
+    def _is_known(self, video: VideoAtHand) -> bool:
+        if self._writer.known(video.sha256):
             return True
         # The same video twice in one run: what the first gives will be there.
         self._met[video.sha256] += 1

@@ -231,6 +231,14 @@ class Videos:
         state = None if stored is None else load(stored)
         return state if isinstance(state, dict) else None
 
+    def states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the content and state of each video that was sampled to its end in that mode."""
+        sql = "SELECT sha256, state FROM video WHERE settings LIKE ? AND done AND state IS NOT NULL"
+        for row in self._db.rows(f"{sql} ORDER BY id", (f"mode={mode} %",)):
+            state = load(row["state"])
+            if isinstance(state, dict):
+                yield row["sha256"], state
+
     def sampled_at(self, url: str, settings: str) -> str | None:
         """Return the content (SHA-256) of a video that was sampled to its end from that address."""
         sha256: str | None = self._db.value(

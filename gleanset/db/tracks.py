@@ -31,7 +31,8 @@ class StoredTrack(NamedTuple):
     """A track with its place, and its `samples` that are in use (keys, by time).
 
     `labels` are their classes, each as often as it is given; `waiting` are those that a person has
-    not decided.
+    not decided. `undecided` is how many have no decision, also those put off; `others` how many are
+    faces of no class. The rest was rejected.
     """
 
     track: FaceTrack
@@ -40,6 +41,8 @@ class StoredTrack(NamedTuple):
     samples: tuple[str, ...]
     waiting: tuple[str, ...]
     labels: tuple[str, ...]
+    undecided: int
+    others: int
 
     @property
     def label(self) -> str | None:
@@ -78,6 +81,8 @@ class Tracks:
                 tuple(row["key"] for row in members),
                 tuple(row["key"] for row in members if row["waits"]),
                 tuple(row["label"] for row in members if row["label"] is not None),
+                sum(row["status"] == "queue" for row in members),
+                sum(row["status"] == "rejected" and row["mark"] == "other" for row in members),
             )
 
     def count(self) -> int:
@@ -96,7 +101,7 @@ class Tracks:
 _IN_USE = "s.status<>'retired' AND s.kept"
 _TRACKS = (
     "SELECT DISTINCT t.*, s.key, s.status='queue' AND m.mark IS NOT 'later' AS waits, "
-    "c.name AS label FROM track t JOIN sample s ON s.track=t.name "
+    "s.status, m.mark, c.name AS label FROM track t JOIN sample s ON s.track=t.name "
     "LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 )
 _ORDER = "ORDER BY t.video, t.begun, t.name, s.image, s.key"

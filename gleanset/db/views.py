@@ -19,7 +19,9 @@ from gleanset.db.quality import QUALITY_COLUMNS, QualityFlag
 from gleanset.db.samples import IN_USE, SET_ASIDE
 
 NEIGHBOUR_SECONDS = 1.0
-"""Frames of a video that are less apart than this are of one moment."""
+"""Frames of a video that are less apart than this are of one moment, but for a cut between them."""
+CUTS_BETWEEN_NEIGHBOURS = 3
+"""As in `curation.moments`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,11 @@ _OF_SHOW = (
 _MEASURED = f"SELECT {QUALITY_COLUMNS} FROM quality q WHERE q.sample=s.id"
 
 
-_SAME_FRAME = f"b.scene=a.scene OR abs(b.time-a.time)<{NEIGHBOUR_SECONDS}"
+_SAME_FRAME = (
+    f"b.scene=a.scene OR (abs(b.time-a.time)<{NEIGHBOUR_SECONDS} AND "
+    "((b.scene-a.scene)*(b.time-a.time)<=0 OR "
+    f"abs(b.scene-a.scene)>{CUTS_BETWEEN_NEIGHBOURS}))"
+)
 
 
 _MOMENT = (

@@ -31,7 +31,8 @@ _SHARPER = 1.3
 class FrameCandidate:
     """A frame looked at: its time, scene, number, and whether it lies within a fade.
 
-    `motion` is how far it differs from the nearer of its neighbours, in grey levels.
+    `motion` is how far it differs from the nearer of its neighbours, in grey levels. `scene_start`
+    is the time of the cut where its scene begins, `cut` of that where the scene before ended.
     """
 
     time: float
@@ -40,6 +41,8 @@ class FrameCandidate:
     picture: RawFrame
     fades: bool = False
     motion: float = 0.0
+    scene_start: float | None = None
+    cut: float | None = None
 
     @property
     def phash(self) -> int:
@@ -86,8 +89,8 @@ class FrameChooser(Protocol):
     def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
         """Take a candidate that lies in a stretch. Another stretch must have been closed."""
 
-    def close(self) -> Iterator[FrameCandidate]:
-        """Yield what is kept of the stretch that is on."""
+    def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
+        """Yield what is kept of the stretch that is on, which ends at a `cut` if one is known."""
 
     def faces(
         self, candidate: FrameCandidate, data: bytes, measured: Measured
@@ -143,7 +146,7 @@ class FrameSelector:
             self._hashes.append(candidate.phash)
         self._hold(candidate)
 
-    def close(self) -> Iterator[FrameCandidate]:
+    def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield what is kept of the stretch that is on."""
         chosen = [] if self._stretch is None else self._chosen()
         for candidate in sorted(chosen, key=lambda one: one.time):

@@ -45,19 +45,15 @@ class FrameWriter:
         self.limit = FrameLimit(None) if sampling.skip_openings else limit
         self._cut: dict[str, VideoTask] = {}
         self.left_out: Counter[str] = Counter()
-        self._finished: list[tuple[int, VideoTask | None, list[Fingerprint]]] = []
+        self._finished: list[tuple[int, VideoTask, list[Fingerprint]]] = []
 
-    def known(self, sha256: str, place: int) -> bool:
+    def known(self, sha256: str) -> bool:
         """Return whether a video was sampled like this to its end; counts its frames."""
         frames = self._dataset.videos.done(sha256, self._sampling.settings)
         if frames is None:
             return False
         self._intake.tally["known"] += frames
         self._all.before[sha256] = frames
-        state = self._dataset.videos.state(sha256, self._sampling.settings) or {}
-        prints = msgspec.convert(state.get("prints", []), list[Fingerprint])
-        # What is in the dataset already was shown first.
-        self._finished.append((place - _BEFORE_ALL, None, prints))
         return True
 
     def store(self, sha256: str, scratch: Path) -> Store:
@@ -112,7 +108,7 @@ class FrameWriter:
         if self._sampling.skip_openings:
             self._finished.append((place, task, task.ending.prints))
         else:
-            self._record(task, [])
+            self._record(task)
 
     def cut(self, task: VideoTask) -> None:
         """A video has more to give than its share of the limit."""
@@ -124,30 +120,44 @@ class FrameWriter:
             if task.ending is not None:
                 self.left_out.update(task.ending.left_out)
                 self._reject_damage(task, task.ending)
-            self._record(task, [])
+            self._record(task)
         self._settle_openings()
 
     def _settle_openings(self) -> None:
         """Leave out what lies in a stretch that an earlier video, or part of one, showed."""
         ordered = sorted(self._finished, key=lambda one: one[0])
-        repeats = find_repeats([prints for _, _, prints in ordered])
+        # What is in the dataset already was shown first.
+        before = self._prints_before() if ordered else []
+        of_all = find_repeats([*before, *(prints for *_, prints in ordered)], len(before))
+        repeats = of_all[len(before) :]
         fresh = [
-            [] if task is None else [one for one in task.waiting if self._is_fresh(one, parts)]
+            [one for one in task.waiting if self._is_fresh(one, parts)]
             for (_, task, _), parts in zip(ordered, repeats, strict=True)
         ]
         chosen = self._within_limit(fresh)
-        for (_, task, prints), picked in zip(ordered, chosen, strict=True):
-            if task is not None:
-                with self._dataset.db.write():
-                    self._store(task, picked)
-                    self._record(task, prints)
-                # Only now, and all of it: frames of one video may be the same picture.
-                shutil.rmtree(task.store.scratch, ignore_errors=True)
+        for (_, task, prints), picked, parts in zip(ordered, chosen, repeats, strict=True):
+            # Where it came first is its place; that of a repeat is not looked for later.
+            first = [one for one in prints if not _inside(one[0], parts)]
+            spans = [(part.start, part.end) for part in parts]
+            with self._dataset.db.write():
+                self._store(task, picked)
+                self._record(task, {"prints": first, "left_out": spans})
+            # Only now, and all of it: frames of one video may be the same picture.
+            shutil.rmtree(task.store.scratch, ignore_errors=True)
         for _, task, _ in ordered:
-            self._remove_crops(task.waiting if task is not None else ())
+            self._remove_crops(task.waiting)
+
+    def _prints_before(self) -> list[list[Fingerprint]]:
+        """Return the fingerprints of the videos that were sampled like this in earlier runs."""
+        fresh = {task.video.sha256 for _, task, _ in self._finished}
+        return [
+            msgspec.convert(state.get("prints", []), list[Fingerprint])
+            for sha256, state in self._dataset.videos.states(self._sampling.mode)
+            if sha256 not in fresh
+        ]
 
     def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedStretch]) -> bool:
-        if not any(part.start < frame.time < part.end for part in repeats):
+        if not _inside(frame.time, repeats):
             return True
         known = self._dataset.images.get(frame.measured.sha256)
         if known is not None and known.state == "missing":
@@ -182,14 +192,14 @@ class FrameWriter:
             self._dataset.rejections.add(rejection)
             self._intake.reasons[reason] += 1
 
-    def _record(self, task: VideoTask, prints: list[Fingerprint]) -> None:
+    def _record(self, task: VideoTask, state: dict[str, object] | None = None) -> None:
         video = task.video
         self._dataset.videos.record(
             _name(video),
             self._sampling.settings,
             task.seconds,
             task.frames,
-            {"prints": prints} if prints else None,
+            state,
         )
 
     def _store(self, task: VideoTask, picked: tuple[StoredFrame, ...] | list[StoredFrame]) -> None:
@@ -217,8 +227,10 @@ class FrameWriter:
 
 
 STAGE = "harvest-frames"
-# Places of videos that were done before: in front of all others.
-_BEFORE_ALL = 1 << 40
+
+
+def _inside(time: float, repeats: list[RepeatedStretch]) -> bool:
+    return any(part.start < time < part.end for part in repeats)
 
 
 def _name(video: VideoAtHand) -> VideoName:

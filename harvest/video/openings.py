@@ -51,8 +51,12 @@ class RepeatedStretch:
     of_start: float
 
 
-def find_repeats(videos: Sequence[Sequence[Fingerprint]]) -> list[list[RepeatedStretch]]:
+def find_repeats(
+    videos: Sequence[Sequence[Fingerprint]], known: int = 0
+) -> list[list[RepeatedStretch]]:
     """For each video the stretches that one before it, or itself before, has shown.
+
+    In the first `known` videos nothing is looked for.
 
     The first showing is never among them, so that it is the one to be sampled. Stretches of
     a video are in order and do not overlap.
@@ -62,7 +66,7 @@ def find_repeats(videos: Sequence[Sequence[Fingerprint]]) -> list[list[RepeatedS
     for number, (times, hashes) in enumerate(looks):
         fresh = np.ones(len(times), dtype=bool)
         repeats: list[RepeatedStretch] = []
-        for earlier in range(number + 1):
+        for earlier in range(number + 1 if number >= known else 0):
             new = _Pair(looks[number], looks[earlier], earlier, same=earlier == number).repeats()
             repeats += new
             for one in new:

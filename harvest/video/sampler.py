@@ -170,13 +170,22 @@ class VideoSegment:
     def _settled_before(self, until: float) -> Iterator[FrameCandidate]:
         while self._pending and self._pending[0].time <= until:
             pending = self._pending.popleft()
+            passed = []
             while self._cuts and self._cuts[0].time <= pending.time:
                 self._scene += 1
                 self._scene_start = self._cuts.popleft().time
+                passed.append(self._scene_start)
             fades = any(cut.begin < pending.time < cut.end for cut in self._changes)
             motion = self._detector.motion(pending.time)
             yield FrameCandidate(
-                pending.time, self._scene, pending.number, pending.picture, fades, motion
+                pending.time,
+                self._scene,
+                pending.number,
+                pending.picture,
+                fades,
+                motion,
+                self._scene_start,
+                passed[0] if passed else None,
             )
         self._changes = [cut for cut in self._changes if cut.end > until - 2 * _FADE]
 
@@ -355,7 +364,7 @@ class VideoSampler:
     def _offer(self, segment: VideoSegment, candidate: FrameCandidate) -> Iterator[SamplingStep]:
         stretch = segment.stretch(candidate)
         if self._chooser.begins(stretch):
-            self._picked += self._stored(self._chooser.close())
+            self._picked += self._stored(self._chooser.close(candidate.cut))
             segment.settle(candidate)
             if candidate.time - self._last_saved >= _CHECKPOINT or self.full:
                 self._last_saved = candidate.time

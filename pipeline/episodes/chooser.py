@@ -173,6 +173,7 @@ class FaceChooser:
     def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
         """Take a frame of a scene, and those before it that were searched meanwhile."""
         self._stretch = stretch
+        self._tracker.scene_start = candidate.scene_start
         if candidate.fades:  # two scenes at once
             return
         small = candidate.picture.reduced(LONGEST_SIDE)
@@ -209,10 +210,12 @@ class FaceChooser:
             if len(held) > self._per_track:
                 held.remove(min(held, key=lambda other: _worth(other, held)))
 
-    def close(self) -> Iterator[FrameCandidate]:
+    def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the frames that are kept of the scene."""
         while self._searching:
             self._follow(self._searching.popleft())
+        if cut is not None:
+            self._tracker.end_at(cut)
         self._kept = self._chosen()
         for frame in self._kept.values():
             if not self.full:

@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gleanset import Dataset
+from gleanset.db.fetches import Videos
 from gleanset.db.tracks import StoredTrack, Tracks
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
@@ -23,6 +24,13 @@ GAP = 1.0
 """Seconds without somebody that end no stretch: they turned away, or were hidden."""
 TICKS = 8
 FACE = 48
+State = Literal["named", "other", "waiting", "left out"]
+"""What is known of somebody on screen; also what was left out because it was shown before."""
+UNNAMED: dict[State, str] = {
+    "other": "other people",
+    "waiting": "not named yet",
+    "left out": "shown before, left out",
+}
 
 
 class OnScreen(NamedTuple):
@@ -45,11 +53,17 @@ class OnScreen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PersonOnScreen:
-    """One line of a timeline: a class with all its stretches, or (None) all without a name."""
+    """One line of a timeline: a class with all its stretches, or all without a name (None)."""
 
     name: str | None
+    state: State
     stretches: list[OnScreen]
     face: Thumbnail | None
+
+    @property
+    def title(self) -> str:
+        """The name, or what stands for it."""
+        return self.name if self.name is not None else UNNAMED[self.state]
 
     @property
     def seconds(self) -> float:
@@ -96,12 +110,16 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
             f"follow the faces of some: gleanset episodes VIDEO {dataset.option}",
         )
     videos = stored_tracks.videos()
+    left_out = dict(Videos(dataset.db).states("seen"))
     thumbnails = Thumbnails(dataset, FACE)
     timelines = []
     for sha256, tracks in by_video.items():
         title, seconds = videos.get(sha256, (sha256[:12], None))
         last = max(one.track.ended for one in tracks)
         people = list(_people(dataset, tracks, thumbnails))
+        if spans := left_out.get(sha256, {}).get("left_out"):
+            stretches = [OnScreen(begun, ended, ()) for begun, ended in spans]
+            people.append(PersonOnScreen(None, "left out", stretches, None))
         timelines.append(VideoTimeline(title, max(seconds or 0.0, last), people))
     return sorted(timelines, key=lambda timeline: timeline.title)
 
@@ -109,16 +127,28 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
 def _people(
     dataset: Dataset, tracks: Iterable[StoredTrack], thumbnails: Thumbnails
 ) -> Iterator[PersonOnScreen]:
-    by_name: dict[str | None, list[StoredTrack]] = defaultdict(list)
+    by_name: dict[tuple[str | None, State], list[StoredTrack]] = defaultdict(list)
     for stored in tracks:
-        by_name[stored.label].append(stored)
+        if (state := _state(stored)) is not None:
+            by_name[stored.label, state].append(stored)
     people = []
-    for name, own in by_name.items():
+    for (name, state), own in by_name.items():
         longest = max(own, key=lambda one: one.track.frames)
         sample = dataset.samples.get(longest.samples[0]) if name is not None else None
         face = thumbnails.of_sample(sample) if sample is not None else None
-        people.append(PersonOnScreen(name, list(_stretches(own)), face))
-    yield from sorted(people, key=lambda one: (one.name is None, -one.seconds, one.name or ""))
+        people.append(PersonOnScreen(name, state, list(_stretches(own)), face))
+    yield from sorted(
+        people, key=lambda one: (one.name is None, one.state, -one.seconds, one.title)
+    )
+
+
+def _state(stored: StoredTrack) -> State | None:
+    """Return what is known of a track; None where its faces were rejected."""
+    if stored.labels:
+        return "named"
+    if stored.undecided:
+        return "waiting"
+    return "other" if stored.others else None
 
 
 def _stretches(tracks: list[StoredTrack]) -> Iterator[OnScreen]:
@@ -159,11 +189,11 @@ def _table(timelines: Iterable[VideoTimeline]) -> str:
     """One row for each stretch: the cut list of each person, video by video."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["video", "person", "from", "to", "begin_s", "end_s", "tracks"])
+    rows.writerow(["video", "person", "from", "to", "begin_s", "end_s", "tracks", "state"])
     for timeline in timelines:
         for person in timeline.people:
             for one in person.stretches:
                 times = clock(one.begun), clock(one.ended), f"{one.begun:.3f}", f"{one.ended:.3f}"
                 row = [timeline.title, person.name or "", *times, " ".join(one.tracks)]
-                rows.writerow(row)
+                rows.writerow([*row, person.state])
     return text.getvalue()

@@ -91,12 +91,19 @@ class OpenTrack:
 
 @dataclass
 class SceneTracker:
-    """The tracks of the scene that is on. `over` are those that nothing can be added to."""
+    """The tracks of the scene that is on.
+
+    `scene_start` is the time of the cut where it begins, None where none is known.
+    """
 
     tracks: list[OpenTrack] = field(default_factory=list)
+    scene_start: float | None = None
+    _first: float | None = None
+    _last: float = 0.0
 
     def feed(self, time: float, faces: list[SceneFace]) -> list[OpenTrack]:
         """Take the faces of the next frame; the track of each."""
+        self._first, self._last = time if self._first is None else self._first, time
         near = [track for track in self.tracks if time - track.ended <= LONGEST_GAP]
         costs = np.array(
             [[track.costs(face, time) for face in faces] for track in near], np.float64
@@ -111,9 +118,17 @@ class SceneTracker:
                 followed[column] = self._begin(face, time)
         return [followed[column] for column in range(len(faces))]
 
+    def end_at(self, cut: float) -> None:
+        """Let the faces that the last frame shows be seen until the cut where the scene ends."""
+        for track in self.tracks:
+            if track.ended == self._last and cut - track.ended <= LONGEST_GAP:
+                track.ended = cut
+
     def _begin(self, face: SceneFace, time: float) -> OpenTrack:
-        number = len(self.tracks) + 1
-        track = OpenTrack(number, time, time, face.box, face.colours, best=face.score)
+        number, begun = len(self.tracks) + 1, time
+        if time == self._first and self.scene_start is not None:
+            begun = self.scene_start if time - self.scene_start <= LONGEST_GAP else time
+        track = OpenTrack(number, begun, time, face.box, face.colours, best=face.score)
         self.tracks.append(track)
         return track
 

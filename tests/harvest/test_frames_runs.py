@@ -117,6 +117,25 @@ def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> N
     assert found[0] == found[1]
 
 
+def test_the_opening_of_an_earlier_run_is_left_out(dataset: Dataset, tmp_path: Path) -> None:
+    cells = "cellauto=s=96x54:r=10:rule=110:seed=3,trim=duration=18,format=yuv420p[a];"
+    wanted = every(1, skip_openings=True)
+    for name, story in (("1.mp4", "testsrc2"), ("2.mp4", "mandelbrot"), ("3.mp4", "testsrc")):
+        own = f"{story}=s=96x54:r=10,trim=duration=20,format=yuv420p[b];[a][b]concat"
+        video = drawn_video(tmp_path / name, cells + own, "-preset", "ultrafast")
+        result = harvest_frames(dataset, [VideoFile(video)], wanted)
+        times = [time for title, time, *_ in listed(dataset) if title == name]
+        if name == "1.mp4":
+            assert len(times) == 38
+        else:
+            assert 17 <= result["left_out"]["opening"] <= 19  # type: ignore[index]
+            assert min(times) > 15
+    first, *others = [state["left_out"] for _, state in dataset.videos.states("every")]
+    assert first == []
+    for [span] in others:
+        assert span == pytest.approx([0, 18], abs=1.5)
+
+
 @pytest.mark.parametrize(("kind", "garbled"), [("mp4", False), ("ts", True)])
 def test_a_damaged_video_is_reported_once_with_how_much_was_read(
     dataset: Dataset, tmp_path: Path, kind: str, garbled: bool

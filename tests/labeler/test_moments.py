@@ -52,11 +52,22 @@ def test_one_scene_of_one_video() -> None:
     assert together(*ties) == ["ab", "c", "d"]
 
 
-@pytest.mark.parametrize(("gap", "expected"), [(0.99, ["ab"]), (1.0, ["a", "b"])])
-def test_neighbouring_frames_across_a_cut(gap: float, expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("gap", "scene", "expected"),
+    [
+        (0.1, 2, ["a", "b"]),
+        (0.99, 7, ["ab"]),
+        (0.99, 10100, ["ab"]),
+        (0.99, 0, ["ab"]),
+        (0.0, 2, ["ab"]),
+        (1.0, 0, ["a", "b"]),
+    ],
+)
+def test_neighbouring_frames_but_for_a_cut(gap: float, scene: int, expected: list[str]) -> None:
+    """Scenes of another sampling have other numbers: nothing is known of a cut between them."""
     ties = (
         tie("a", video="v", scene=1, time=10.0),
-        tie("b", video="v", scene=2, time=10.0 + gap),
+        tie("b", video="v", scene=scene, time=10.0 + gap),
     )
     assert together(*ties) == expected
 

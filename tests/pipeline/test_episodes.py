@@ -16,6 +16,7 @@ import pytest
 from tools_for_tests import ROOT, command, eventually, python_path, run_here
 
 from facecrop.detectors import DetectorSpec
+from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
@@ -25,6 +26,7 @@ from gleanset.images.cut import CutSettings, Cutter
 from gleanset.records import FaceTrack
 from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoFile
+from labeler.sorting.session import OTHER, REJECT, SortingSession
 from pipeline.episodes.follower import FaceFollower
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.episodes.timeline import clock, gather_timelines
@@ -155,8 +157,49 @@ def test_a_timeline_says_who_is_on_screen_when(followed: Dataset, tmp_path: Path
     page = (tmp_path / "out" / "timeline.html").read_text()
     assert "Hana &amp; co" in page
     (timeline,) = gather_timelines(followed)
-    assert timeline.people[-1].name is None
+    assert [(one.name, one.state) for one in timeline.people[2:]] == [(None, "waiting")]
     assert clock(3723.45) == "1:02:03.4"
+
+
+def test_a_timeline_leaves_out_what_was_rejected_and_knows_other_people(followed: Dataset) -> None:
+    first, second, *rest = tracks_of(followed)
+    ids = followed.db.mapping("SELECT key, id FROM sample")
+    session = SortingSession(followed)
+    session.send([ids[key] for key in first.samples], REJECT)
+    session.send([ids[key] for key in second.samples], OTHER)
+    (timeline,) = gather_timelines(followed)
+    assert {(one.title, one.state) for one in timeline.people} == {
+        ("other people", "other"),
+        ("not named yet", "waiting"),
+    }
+    shown = {name for one in timeline.people for span in one.stretches for name in span.tracks}
+    assert shown == {stored.track.name for stored in (second, *rest)}
+
+
+def test_a_track_lasts_to_the_cut(followed: Dataset) -> None:
+    cuts = np.cumsum([shot.seconds for shot in SHOTS])
+    for stored in tracks_of(followed):
+        sample = followed.samples.get(stored.samples[0])
+        if sample is not None and sample.size > 60:
+            begun, ended = stored.track.begun, stored.track.ended
+            if begun > 2:  # the film begins with a fade
+                assert min(abs(begun - cut) for cut in cuts) < 0.1
+            if ended < 19:  # where the sampling ended
+                assert min(abs(ended - cut) for cut in cuts) < 0.1
+
+
+def test_a_timeline_says_what_was_shown_before(followed: Dataset) -> None:
+    [(sha256, state)] = followed.videos.states("seen")
+    settings = followed.videos.newest("seen")
+    name = VideoName(sha256, "e.mp4")
+    followed.videos.record(name, settings, 60.0, 9, state | {"left_out": [[30.0, 55.0]]})
+    (timeline,) = gather_timelines(followed)
+    left_out = timeline.people[-1]
+    assert (left_out.title, left_out.seconds) == ("shown before, left out", 25.0)
+
+
+def test_faces_that_were_followed_are_named_and_not_taken_whole(followed: Dataset) -> None:
+    assert whole_instead(followed) is None
 
 
 def test_without_tracks_there_is_no_timeline(dataset: Dataset) -> None:
