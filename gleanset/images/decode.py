@@ -5,7 +5,9 @@ where their plugins are there. Size is
 checked before a pixel is decoded. EXIF orientation is applied to the pixels and never to
 the stored bytes. Animated files give their first frame and say how many they have. Colours of
 an embedded profile are made sRGB where colour is wanted at all (`gleanset.images.colour`).
-Transparency is laid on white, 16-bit is scaled, CMYK and palettes are converted.
+Transparency is laid on white, or on grey where a drawing is white itself; 16-bit is scaled, CMYK
+and palettes are converted. What is damaged beside the pixels costs no image
+(`gleanset.images.repair`).
 """
 
 from __future__ import annotations
@@ -15,16 +17,20 @@ import math
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gleanset import start
 from gleanset.errors import Unreadable
+from gleanset.images.embedded_metadata import file_kind
 from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, jxl_size, plugin_format
+from gleanset.images.repair import repaired
+from gleanset.images.rgb import as_rgb, positive_tiff, with_true_alpha
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 _PLUGINS = {"WEBP": "WebP"}
@@ -134,10 +140,24 @@ def decode(
         raise Unreadable("empty", "0 bytes")
     if len(data) > MAX_BYTES:
         raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
-    formats = _formats(data, most_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=formats) as image:
-            return _decoded(image, at_least, mode, min(most_pixels, MAX_PIXELS))
+        return _decoded_once(data, at_least, mode, most_pixels)
+    except Unreadable as refused:
+        # Browsers show what is whole but for its metadata or its end.
+        if file_kind(data) is not None and refused.reason in ("damaged", "truncated", "too large"):
+            for candidate in repaired(data, min(most_pixels, MAX_PIXELS)):
+                with suppress(Unreadable):
+                    return _decoded_once(candidate, at_least, mode, most_pixels)
+        raise
+
+
+def _decoded_once(data: bytes, at_least: int | None, mode: Mode, most_pixels: int) -> DecodedImage:
+    formats = _formats(data, most_pixels)
+    positive, negative = positive_tiff(data)
+    try:
+        with Image.open(io.BytesIO(positive), formats=formats) as image:
+            _refuse_large(*image.size, min(most_pixels, MAX_PIXELS))
+            return _decoded(image, at_least, mode, negative=negative)
     except Unreadable:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -176,8 +196,15 @@ def size_said(place: Path | io.BytesIO) -> tuple[int, int]:
             file.seek(0)
             if (formats := _formats(head)) == (JXL,):
                 return jxl_size(head)
-            with Image.open(file, formats=formats) as image:
-                return image.size
+            try:
+                with Image.open(file, formats=formats) as image:
+                    return image.size
+            except _BROKEN:
+                file.seek(0)
+                for candidate in repaired(file.read(MAX_BYTES), MAX_PIXELS):
+                    with suppress(*_BROKEN), Image.open(io.BytesIO(candidate)) as image:
+                        return image.size
+                raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable("too large", str(error)) from error
     except (*_BROKEN, MemoryError) as error:
@@ -185,10 +212,9 @@ def size_said(place: Path | io.BytesIO) -> tuple[int, int]:
 
 
 def _decoded(
-    image: Image.Image, at_least: int | None, mode: Mode, most_pixels: int
+    image: ImageFile.ImageFile, at_least: int | None, mode: Mode, *, negative: bool
 ) -> DecodedImage:
     width, height = image.size
-    _refuse_large(width, height, most_pixels)
     # A multi-picture JPEG is one picture with previews, not an animation.
     previews = image.format == "MPO"
     kind = "JPEG" if previews else str(image.format)
@@ -200,12 +226,15 @@ def _decoded(
         image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
     # Pillow turns a TIFF upright by itself, and then has forgotten that it did.
     turned = _orientation(image) if kind == "TIFF" else 1
+    coded = str(image.tile[0].args) if kind == "PNG" and image.tile else ""
     image.load()
     # Only now: asking a PNG for its EXIF loads it, and would hide that its data is broken.
     orientation = _orientation(image)
-    if mode == "RGB" and "icc_profile" in image.info:
-        image = _in_srgb(image)
-    pixels = image if image.mode == mode == "L" else _rgb(image)
+    loaded = with_true_alpha(image, coded)
+    if mode == "RGB" and "icc_profile" in loaded.info:
+        loaded = _in_srgb(loaded)
+    is_grey = loaded.mode == mode == "L" and "transparency" not in loaded.info
+    pixels = loaded if is_grey else as_rgb(loaded, negative=negative)
     if pixels.mode != mode:
         pixels = pixels.convert(mode)
     if orientation in _UPRIGHT:
@@ -229,30 +258,6 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     from gleanset.images.colour import as_srgb
 
     return as_srgb(image)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _scaled_to_8_bit(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _scaled_to_8_bit(image: Image.Image) -> Image.Image:
-    """Deep grey pictures: 16-bit values by their high byte, floats stretched to 0..255."""
-    # Few pictures are so deep, and a window shows its first one sooner without numpy.
-    import numpy as np
-
-    values = np.asarray(image)
-    if image.mode == "F":
-        # In 64 bits, where the span of two 32-bit numbers has room.
-        finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        span = float(np.ptp(finite)) or 1.0
-        values = (finite - finite.min()) / span * 65535
-    return Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
 
 
 def _reason(text: str) -> str:

@@ -32,6 +32,8 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _BEGINS_OF_EXIF = (_EXIF, b"II*\0", b"MM\0*")
 
+_LEAST_ICC, _LEAST_ADOBE = 18, 16
+
 _SOS, _EOI, _COM = 0xDA, 0xD9, 0xFE
 _APP0, _APP2, _APP14, _APP15 = 0xE0, 0xE2, 0xEE, 0xEF
 _ALONE = (0x01, *range(0xD0, 0xD9))
@@ -193,18 +195,18 @@ def _stripped_jpeg(data: bytes, orientation: int) -> bytes:
         if turned and part.kind[0] != _APP0:  # behind JFIF, which comes first
             kept.append(turned)
             turned = b""
-        kept.append(_kept_of_jpeg(part.kind[0], data[part.begin : part.end]))
+        kept.append(kept_of_jpeg(part.kind[0], data[part.begin : part.end]))
     return b"".join(kept)
 
 
-def _kept_of_jpeg(marker: int, segment: bytes) -> bytes:
+def kept_of_jpeg(marker: int, segment: bytes) -> bytes:
     """Return what a segment tells of the pixels; nothing of one that tells something else."""
     if marker == _APP0:  # JFIF, without its thumbnail
         there = segment[4:9] == b"JFIF\0" and len(segment) >= 18
         return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if there else b""
-    of_colours = (marker == _APP2 and segment[4:].startswith(_ICC)) or (
-        marker == _APP14 and segment[4:9] == b"Adobe"
-    )
+    of_colours = (
+        marker == _APP2 and segment[4:].startswith(_ICC) and len(segment) > _LEAST_ICC
+    ) or (marker == _APP14 and segment[4:9] == b"Adobe" and len(segment) >= _LEAST_ADOBE)
     return b"" if marker == _COM or (_APP0 < marker <= _APP15 and not of_colours) else segment
 
 

@@ -16,10 +16,11 @@ from PIL import Image, ImageOps
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
+from gleanset.images.rgb import Ground, ground_of, on_ground
 from harvest.video.decoder import FrameBlock, FrameNumbering
 from harvest.video.file_types import BROKEN_PICTURE, PICTURE_FORMATS, picture_moves
 from harvest.video.filter_graph import THUMB, DecodePlan
-from harvest.video.frame import RawFrame, on_ground
+from harvest.video.frame import RawFrame
 from harvest.video.probe_ffmpeg import VideoFacts
 
 # Seconds of a frame that says nothing of its length, as in browsers and in ffmpeg.
@@ -47,6 +48,7 @@ class AnimatedImageDecoder:
     def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
         self._video = video
         self._plan = plan
+        self._ground: Ground | None = None
         self.last = -math.inf
         self.trouble = ""
 
@@ -56,12 +58,15 @@ class AnimatedImageDecoder:
         with _opened(self._video) as image:
             for number in range(int(getattr(image, "n_frames", 1))):
                 try:
-                    frame, seconds = _frame(image, number)
+                    layer, seconds = _layer(image, number)
                 except BROKEN_PICTURE as error:
                     if number == 0:
                         raise Unreadable("damaged", f"{type(error).__name__}: {error}") from error
                     self.trouble = f"read {number} frames: {type(error).__name__}: {error}"
                     return
+                # The first frame that shows anything says which ground all get.
+                self._ground = self._ground or ground_of(layer)
+                frame = on_ground(layer, self._ground)
                 self.last = time
                 yield self._block(frame, round(time, 9), before, number)
                 time, before = time + seconds, time
@@ -89,11 +94,10 @@ def _opened(video: Path) -> Any:
         raise Unreadable("not a video", f"its picture is broken: {error}") from error
 
 
-def _frame(image: Any, number: int) -> tuple[Image.Image, float]:
-    """One frame, RGB and upright, and how long it is shown."""
+def _layer(image: Any, number: int) -> tuple[Image.Image, float]:
+    """One frame, RGBA and upright, and how long it is shown."""
     image.seek(number)
     image.load()
-    shown = ImageOps.exif_transpose(image).convert("RGBA")
     length = image.info.get("duration") or 0
     seconds = float(length) / 1000 if length > 0 else _UNTOLD
-    return on_ground(shown), seconds
+    return ImageOps.exif_transpose(image).convert("RGBA"), seconds

@@ -15,10 +15,11 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageStat
+from PIL import Image
 
 from gleanset.files.store import sha256_of
 from gleanset.images.measure import phash_and_sharpness
+from gleanset.images.rgb import on_ground
 from gleanset.records import Box, Measured
 from harvest.video.sampling import Sampling
 
@@ -96,8 +97,6 @@ _BRIGHTER, _BLUE, _RED = (
     (-0.07245, 0.98340),
 )
 _GREY = 128.0
-# Grey levels above which a transparent drawing would be lost on white.
-_LIGHT = 192
 
 
 @dataclass(frozen=True)
@@ -209,14 +208,6 @@ def opaque(data: bytes, size: tuple[int, int]) -> bytes:
     if not layer.getchannel("A").getbbox():
         return layer.convert("RGB").tobytes()
     return on_ground(layer).tobytes()
-
-
-def on_ground(layer: Image.Image) -> Image.Image:
-    """Return a transparent picture (RGBA) on a ground on which it shows."""
-    visible = layer.getchannel("A").point([0] * 128 + [255] * 128)
-    light = ImageStat.Stat(layer.convert("RGB").convert("L"), visible).mean[0] > _LIGHT
-    ground = Image.new("RGBA", layer.size, "black" if light else "white")
-    return Image.alpha_composite(ground, layer).convert("RGB")
 
 
 def _jpeg(picture: RawFrame, quality: int) -> bytes:

@@ -1,0 +1,153 @@
+"""Files whose pixels are whole and whose other parts are not: the same without those parts.
+
+Browsers and ffmpeg show them: a text or profile that is too long, a wrong checksum beside the
+pixels, a segment that is too short, a last animation frame or an end marker that is missing.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+
+from PIL import Image
+
+from gleanset.errors import Unreadable
+from gleanset.images.embedded_metadata import (
+    FilePart,
+    chunks_of_png,
+    chunks_of_webp,
+    file_kind,
+    kept_of_jpeg,
+    segments_of_jpeg,
+)
+
+_PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+_PNG_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_MAX_PROFILE_BYTES = 1_000_000
+_WEBP_IMAGE = (b"VP8 ", b"VP8L", b"ANMF")
+_WEBP_KEPT = (*_WEBP_IMAGE, b"VP8X", b"ALPH", b"ANIM", b"ICCP", b"EXIF")
+_WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
+_END_OF_IMAGE = b"\xff\xd9"
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SCAN = 0xDA
+# Coded data that belongs to no image, with every restart marker a decoder may wait for.
+_NOISE = bytes((149 * number + 7) % 255 for number in range(1024))
+_MORE_DATA = _NOISE + b"".join(bytes((0xFF, 0xD0 + n)) + _NOISE for n in range(8))
+
+
+def repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
+    """Yield the file without what may have kept it from being decoded; the most first.
+
+    Nothing for a format in which that is not needed, or where pixels are missing. Of `max_pixels`
+    at most a JPEG is decoded to find that out.
+    """
+    kind = file_kind(data)
+    if kind == "PNG":
+        yield _png(data, _PNG_ANIMATION)
+        yield _png(data, ())
+    elif kind == "WEBP":
+        yield from _webp(data)
+    elif kind == "JPEG":
+        yield from _jpeg(data, max_pixels)
+
+
+def _png(data: bytes, animation: tuple[bytes, ...]) -> bytes:
+    kept = [data[:8]]
+    with suppress(Unreadable):  # a chunk that is cut off
+        for part in chunks_of_png(data):
+            chunk = data[part.begin : part.end]
+            if part.kind in _PNG_CRITICAL or (
+                part.kind in (b"tRNS", b"eXIf", b"iCCP", *animation) and _is_sound(part, chunk)
+            ):
+                kept.append(chunk)
+    return b"".join([*kept, _PNG_END])
+
+
+def _is_sound(part: FilePart, chunk: bytes) -> bool:
+    if zlib.crc32(chunk[4:-4]).to_bytes(4, "big") != chunk[-4:]:
+        return False
+    if part.kind != b"iCCP":
+        return True
+    inflate = zlib.decompressobj()
+    with suppress(zlib.error):
+        inflate.decompress(chunk[8:-4].partition(b"\0")[2][1:], _MAX_PROFILE_BYTES)
+        return inflate.eof
+    return False
+
+
+def _webp(data: bytes) -> Iterator[bytes]:
+    parts: list[FilePart] = []
+    with suppress(Unreadable):
+        parts.extend(part for part in chunks_of_webp(data) if part.kind in _WEBP_KEPT)
+    kinds = {part.kind for part in parts}
+    if not kinds.intersection(_WEBP_IMAGE):
+        return
+    kept = []
+    for part in parts:
+        chunk = bytearray(data[part.begin : part.end])
+        if part.kind == b"VP8X" and len(chunk) > 8:
+            exif = _WEBP_EXIF if b"EXIF" in kinds else 0
+            chunk[8] = chunk[8] & ~(_WEBP_EXIF | _WEBP_XMP) | exif
+        kept.append(bytes(chunk) + b"\0" * (len(chunk) % 2))
+    body = b"WEBP" + b"".join(kept)
+    yield b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
+    kept, ended = [data[:2]], False
+    scans: list[bytes] = []
+    header = b""
+    with suppress(Unreadable):
+        for part in segments_of_jpeg(data):
+            segment, marker = data[part.begin : part.end], part.kind[0]
+            ended = marker == _END_OF_IMAGE[1]
+            if marker in _FRAME_HEADERS:
+                header = segment
+            elif marker == _SCAN:
+                scans.append(segment)
+            kept.append(segment if _is_exif(segment) else kept_of_jpeg(marker, segment))
+    whole = b"".join(kept)
+    if ended:
+        yield whole
+        return
+    whole = whole.rstrip(b"\xff")
+    if _has_all_scans(header, scans) and _has_all_pixels(whole, max_pixels):
+        yield whole + _END_OF_IMAGE
+
+
+def _is_exif(segment: bytes) -> bool:
+    return segment[1:2] == b"\xe1" and segment[4:8] == b"Exif"
+
+
+def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
+    """Return whether the scans bring every coefficient of every component to its full precision.
+
+    ITU-T T.81, B.2.2 and B.2.3: a progressive JPEG that lacks some is shown, and is not whole.
+    """
+    missing = {(number, at) for number in header[10::3] for at in range(64)}
+    for scan in scans:
+        count = scan[4] if len(scan) > 4 else 0
+        if len(scan) < 8 + 2 * count:
+            return False
+        first, last, precision = scan[5 + 2 * count : 8 + 2 * count]
+        if precision & 15 == 0:
+            numbers = scan[5 : 5 + 2 * count : 2]
+            missing -= {(number, at) for number in numbers for at in range(first, last + 1)}
+    return bool(header and scans) and not missing
+
+
+def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
+    """Return whether a JPEG without its end marker has all pixels: more data changes none."""
+    checks = set()
+    for more in (b"", _MORE_DATA):
+        try:
+            with Image.open(io.BytesIO(data + more + _END_OF_IMAGE), formats=("JPEG",)) as image:
+                if image.width * image.height > max_pixels:
+                    return False
+                checks.add(zlib.crc32(image.tobytes()))
+        except Exception:  # plugins raise whatever they meet
+            return False
+    return len(checks) == 1
