@@ -16,7 +16,6 @@ from gleanset.cli import Command, CommandJob, Result, answered, group, job_optio
 from gleanset.cli import main as run_main
 from gleanset.errors import DatasetMissing, Incomplete, SiteError, UsageError
 from gleanset.request import options_of, several
-from gleanset.settings import HERE
 from harvest.frames_request import FramesRequest
 from harvest.request import (
     CheckRequest,
@@ -73,8 +72,17 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
     return None
 
 
+def _refuse_cluster(_: click.Context, __: click.Parameter, place: str | None) -> None:
+    if place is not None:
+        raise UsageError("downloads are made on this machine, not on a cluster", "leave --on out")
+
+
+downloads_here = click.option("--on", hidden=True, expose_value=False, callback=_refuse_cluster)
+
+
 @commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
+@downloads_here
 @options_of(KeywordRequest)
 def keyword(job: CommandJob, request: KeywordRequest) -> Result | None:
     """Search sites for keywords and download what they find."""
@@ -103,7 +111,8 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
     epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset; or: "
     "harvest urls list.parquet --shards OUT --format parquet"
 )
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
+@downloads_here
 @options_of(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download every URL in some lists: one a line, then perhaps a tab and a hint.
@@ -116,8 +125,6 @@ def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     rows have no picture, and why.
     """
     with _with_standard_input(request) as request:
-        if request.shards is not None and job.on not in (None, HERE):
-            raise UsageError("shards are downloaded and written here", "leave --on out")
         if request.needs_dataset or job.simulate:
             return carry_out(job, request)
         request.check(job.root)
@@ -184,7 +191,8 @@ def frames(job: CommandJob, request: FramesRequest) -> Result | None:
 
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
-@job_options(on=True)
+@job_options()
+@downloads_here
 @options_of(RetryRequest)
 def retry(job: CommandJob, request: RetryRequest) -> Result:
     """Download again what failed before, from lists and searches."""

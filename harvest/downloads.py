@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 from gleanset import Dataset
 from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured, Origin
-from gleanset.work.pool import Outcome, Processes
+from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
 from harvest.host_answers import RedirectTargets
 from harvest.http import Client
-from harvest.http.node_fetch import FetchOnNode, NodeFetches
 from harvest.http.scheduler import MOST_PENDING, JobQueue, Scheduler
 from harvest.importer import Importer, Seen
 
@@ -189,29 +188,9 @@ class Downloader:
         self._dataset = dataset
         self._progress = run.progress or Progress()
         self._store = dataset.originals(scratch)
-        self._requests = dataset.settings.net.threads
-        self._scheduler = Scheduler(client, self._process, self._requests)
+        process = StageBytes(self._store)
+        self._scheduler = Scheduler(client, process, dataset.settings.net.threads)
         self._targets = RedirectTargets()
-
-    @property
-    def _process(self) -> StageBytes:
-        return StageBytes(self._store)
-
-    @contextmanager
-    def on_nodes(self) -> Iterator[Self]:
-        """Within, requests are made on the cluster that the dataset's work runs on, if any."""
-        workers = self._dataset.workers()
-        if isinstance(workers, Processes):
-            yield self
-            return
-        # Connections that wait here would be counted beside those of the nodes.
-        self.client.fetcher.keeps_connections = False
-        self.client.fetcher.slots.starts_elsewhere = True
-        fetch = FetchOnNode.of(self.client, self._process)
-        with workers.waiting(self._requests).pool(fetch) as pool:
-            nodes = NodeFetches(pool, self.client.fetcher.slots)
-            self._scheduler = Scheduler(self.client, self._process, self._requests, nodes)
-            yield self
 
     def importer(self, stage: str, images: set[str] | None = None) -> Importer:
         """Return what records the downloads of one stage; it notes the images met in `images`."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
-
-if TYPE_CHECKING:
-    from harvest.importer import Importer
 
 Result = TypeVar("Result")
 # Reasons of rejections.
@@ -28,10 +25,17 @@ class RedirectedOutcome(Outcome[Candidate, Result]):
     final_url: str = ""
 
 
+class Retractor(Protocol):
+    """What records downloads: an `Importer`."""
+
+    def retract(self, image: str, origin: Origin, target: str, *, was_new: bool) -> None:
+        """Reject what it took in."""
+
+
 class Taken(NamedTuple):
     """A redirected result that was taken in; `was_new`: its image was not there before."""
 
-    importer: Importer
+    importer: Retractor
     origin: Origin
     was_new: bool
 
@@ -58,7 +62,7 @@ class RedirectTargets:
             results.add(url)
         return len(results) >= _MIN_RESULTS
 
-    def note(self, target: str, importer: Importer, origin: Origin, *, was_new: bool) -> None:
+    def note(self, target: str, importer: Retractor, origin: Origin, *, was_new: bool) -> None:
         """Note that a redirected result was taken in."""
         self._taken.setdefault(target, []).append(Taken(importer, origin, was_new))
 

@@ -240,7 +240,6 @@ def harvest_searches(
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
         searching = KeywordRun(downloader, selection, limit)
-        with downloader.on_nodes():
-            for search in asked:
-                searching.search(search)
+        for search in asked:
+            searching.search(search)
     return searching.stats.result()

@@ -45,8 +45,7 @@ def _retry_stage(
         downloader = Downloader(dataset, client, scratch, run)
         importer = downloader.importer(stage)
         queue = IterableQueue(_candidates(dataset, stage, reason, client))
-        with downloader.on_nodes():
-            downloader.run(queue, importer.take_download, f"retry {stage}")
+        downloader.run(queue, importer.take_download, f"retry {stage}")
         importer.finish()
     return importer.result()
 

@@ -40,8 +40,7 @@ def harvest_urls(
         candidates = (c for file in lists for c in read_list(file, label, columns))
         feed = IterableFeed(importer.looked_up(candidates, "urls"))
         queue = CandidateQueue(feed, importer, images, limit)
-        with downloader.on_nodes():
-            downloader.run(queue, importer.take_download, "images", limit)
+        downloader.run(queue, importer.take_download, "images", limit)
         importer.finish()
     return importer.result()
 

@@ -44,7 +44,6 @@ SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_STOP = 10.0
 """An item that takes too long, in code that cannot be interrupted, ends its process after these."""
 
-CPUS_TO_WAIT = 0.125
 # How the net is reached is said where the command was given.
 _BY_EITHER_NAME = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _PASSED_ON = (
@@ -70,10 +69,6 @@ class Cluster:
     seconds_per_item: float = 120.0
     cpus_each: float = 1.0
     kept: NodeTasks | None = None
-
-    def waiting(self, number: int) -> Cluster:
-        """Return so many processes that wait most of the time, several on a CPU."""
-        return replace(self, number=number, cpus_each=CPUS_TO_WAIT)
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:

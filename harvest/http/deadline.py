@@ -11,12 +11,9 @@ import math
 import socket
 import threading
 import time
-from contextlib import suppress
 from typing import Self
 
 _thread = threading.local()
-
-SECONDS_TO_CLOSE = 2.0
 
 
 class Deadline:
@@ -25,21 +22,16 @@ class Deadline:
     Entered once per request, in the thread that makes it; waiting between two requests does not
     count. On `cut`, which a `DeadlineWatch` calls when the time is up, the socket in use is shut
     down, which ends even a server that sends one byte of a header now and then.
-    `allow_private`: whether its connections may lead to private addresses. With `sees_close` it
-    can wait until the other side has closed a connection, too.
+    `allow_private`: whether its connections may lead to private addresses.
     """
 
-    def __init__(
-        self, seconds: float, allow_private: bool = False, sees_close: bool = False
-    ) -> None:
+    def __init__(self, seconds: float, allow_private: bool = False) -> None:
         self.allow_private = allow_private
         self.over = False
         self.expires = math.inf
         self._left = seconds
         self._began = 0.0
         self._socket: socket.socket | None = None
-        self._sees_close = sees_close
-        self._witness: socket.socket | None = None
         self._lock = threading.Lock()
 
     @property
@@ -61,34 +53,12 @@ class Deadline:
             self._socket = None
         self._left -= time.monotonic() - self._began
 
-    def spend(self, seconds: float) -> None:
-        """Take off what a request used that was made on another machine."""
-        self._left -= seconds
-
     def register(self, sock: socket.socket) -> None:
         """Remember the socket in use, to be shut down when the time is up."""
         with self._lock:
             self._socket = sock
-            if self._sees_close and self._witness is None:
-                # Before TLS is laid over it; whoever closes the other one does not close this.
-                self._witness = sock.dup()
         if self.over:
             self.cut()
-
-    def wait_for_close(self) -> None:
-        """Wait a moment until the other side has closed the connection, then close ours.
-
-        Only then may another one be opened to a host that counts them.
-        """
-        witness, self._witness = self._witness, None
-        if witness is None:
-            return
-        until = time.monotonic() + SECONDS_TO_CLOSE
-        with witness, suppress(OSError):
-            while (left := until - time.monotonic()) > 0:
-                witness.settimeout(left)
-                if not witness.recv(1 << 16):
-                    return
 
     def cut(self) -> None:
         """End the request under way, and every later one, at once."""

@@ -8,7 +8,7 @@ to the next (address, attempts, redirects, network time) is in the `Fetch` itsel
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -79,7 +79,6 @@ class Fetcher:
     def __init__(self, limits: DownloadLimits, allow_private: bool, robots: RobotsPolicy) -> None:
         self.slots = HostSlots(limits.per_host, limits.delay)
         self.robots = robots
-        self.keeps_connections = True
         self._allow_private = allow_private
         self._pools = ConnectionPools(limits.per_host)
         self.watch = DeadlineWatch()
@@ -110,12 +109,8 @@ class Fetcher:
                 return outcome
             self.slots.sleep(outcome.seconds)
 
-    def fetch_once(
-        self, fetch: Fetch, request: Callable[[Fetch], HttpAnswer] | None = None
-    ) -> HttpAnswer | RetryLater:
+    def fetch_once(self, fetch: Fetch) -> HttpAnswer | RetryLater:
         """Make the next request of a fetch; the caller holds a slot of its host.
-
-        `request` makes it in another place.
 
         A status to be retried that stays after the last retry is returned like any other. What a
         host asks for itself (`Retry-After`, 429, 503) holds all requests to it. Raises
@@ -123,7 +118,7 @@ class Fetcher:
         """
         self.watch.add(fetch.deadline)
         try:
-            answer = (request or self.request)(fetch)
+            answer = self._request(fetch)
         except TransientFailure:
             if fetch.attempts >= fetch.policy.limits.retries:
                 raise
@@ -182,7 +177,7 @@ class Fetcher:
             self.slots.slow_down(host_of(file), delay or 0.0)
             self.slots.hold(host_of(file), delay or 0.0)
 
-    def request(self, fetch: Fetch) -> HttpAnswer:
+    def _request(self, fetch: Fetch) -> HttpAnswer:
         """Make one request, whatever its answer means. Raises `Unreadable`, `Closed`."""
         url, in_body = fetch.url, False
         with fetch.deadline:
@@ -201,7 +196,7 @@ class Fetcher:
         response = self._pools.manager_for(fetch.url).request(
             "GET",
             fetch.url,
-            headers=self._headers(fetch.policy),
+            headers=fetch.policy.headers,
             timeout=Timeout(connect=min(limits.connect, fetch.deadline.left), read=limits.read),
             retries=False,
             redirect=False,
@@ -212,12 +207,6 @@ class Fetcher:
         finally:
             # Keeps the connection if the body was read to its end, drops it otherwise.
             response.close()
-
-    def _headers(self, policy: FetchPolicy) -> Mapping[str, str]:
-        if self.keeps_connections:
-            return policy.headers
-        # The host then closes it, too, and nobody counts one that is idle.
-        return {**policy.headers, "Connection": "close"}
 
     def _body_if_meant(self, response: BaseHTTPResponse, fetch: Fetch) -> bytes:
         if response.status >= 300:

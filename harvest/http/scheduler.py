@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -27,7 +26,6 @@ from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, failed_outcome
 from harvest.host_answers import NOT_ASKED, RedirectedOutcome
 from harvest.http.client import Client
 from harvest.http.fetch import Fetch, HttpAnswer, RetryLater
-from harvest.http.node_fetch import NodeFetches, StagedAnswer
 from harvest.http.urls import host_of, origin_of
 
 Result = TypeVar("Result")
@@ -96,8 +94,7 @@ class Scheduler(Generic[Result]):
 
     Under way, or fetched and not yet settled, are at most `IN_FLIGHT_PER_WORKER` times as many: so
     many are asked for again after a kill. `process` runs in the same threads. Raises what it
-    raises, but for `Unreadable`, which is the failure of one item. With `nodes` the requests are
-    made there, and what comes is processed there.
+    raises, but for `Unreadable`, which is the failure of one item.
     """
 
     def __init__(
@@ -105,9 +102,7 @@ class Scheduler(Generic[Result]):
         client: Client,
         process: Callable[[bytes], Result],
         requests: int,
-        nodes: NodeFetches | None = None,
     ) -> None:
-        self._nodes = nodes
         self._client = client
         self._fetcher = client.fetcher
         self._robots = client.fetcher.robots
@@ -313,7 +308,7 @@ class Scheduler(Generic[Result]):
         """Make the next request of a job, and go on by what came of it."""
         host = job.fetch.host
         try:
-            answer = self._fetcher.fetch_once(job.fetch, self._request_of(job))
+            answer = self._fetcher.fetch_once(job.fetch)
         except Exception as error:
             self._give_back(host, done=job.candidate is not None)
             self._fail(job, error)
@@ -330,11 +325,6 @@ class Scheduler(Generic[Result]):
                 told = outcome.item, outcome.result, outcome.reason, outcome.detail
                 outcome = RedirectedOutcome(*told, answer.url)
             self._events.put(outcome)
-
-    def _request_of(self, job: DownloadJob) -> Callable[[Fetch], HttpAnswer] | None:
-        if self._nodes is None:
-            return None
-        return partial(self._nodes.request, process=job.candidate is not None)
 
     def _give_back(self, host: str, *, done: bool) -> None:
         with self._slots.changed:
@@ -353,8 +343,6 @@ class Scheduler(Generic[Result]):
             self._slots.changed.notify()
 
     def _processed(self, candidate: Candidate, answer: HttpAnswer) -> Outcome[Candidate, Result]:
-        if isinstance(answer, StagedAnswer):
-            return Outcome(candidate, answer.result)
         try:
             return Outcome(candidate, self._process(self._client.accept(answer)))
         except Exception as error:

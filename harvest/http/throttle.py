@@ -56,9 +56,7 @@ class HostSlots:
     """The slots of every host. Thread-safe; all waiting ends with `Closed` on `close`.
 
     At most `per_host` requests are under way on one host, their starts `delay` seconds apart, or
-    more where `slow_down` was called. Where requests are made on other machines, some time after
-    their slot was taken (`starts_elsewhere`), a host with a delay is asked once at a time, and
-    `started` tells when that was. `changed` is told of every slot that becomes free for a
+    more where `slow_down` was called. `changed` is told of every slot that becomes free for a
     scheduler, and of `close`; its lock guards all of this. Of more than `MAX_HOSTS` hosts, the
     idle one that was not asked for the longest time is forgotten.
     """
@@ -66,7 +64,6 @@ class HostSlots:
     def __init__(self, per_host: int, delay: float) -> None:
         self.per_host = per_host
         self.closed = False
-        self.starts_elsewhere = False
         self._delay = delay
         self._hosts: dict[str, _Slots] = {}
         self._lock = threading.RLock()
@@ -132,12 +129,6 @@ class HostSlots:
             slots = self._slots(host)
             slots.delay = max(slots.delay, delay)
 
-    def started(self, host: str, ago: float) -> None:
-        """Note that a request on this host started so many seconds ago."""
-        with self._lock:
-            slots = self._slots(host)
-            slots.not_before = max(slots.not_before, time.monotonic() - ago + slots.delay)
-
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until `close`; return whether it is closed."""
         with self._lock:
@@ -169,16 +160,13 @@ class HostSlots:
         finally:
             slots.waiting -= 1
             # Whoever was told of a slot and found a second one, or none any more, tells the next.
-            if slots.under_way < self._most(slots):
+            if slots.under_way < self.per_host:
                 slots.freed.notify()
 
     def _until_free(self, slots: _Slots) -> float:
-        if slots.under_way >= self._most(slots):
+        if slots.under_way >= self.per_host:
             return math.inf
         return max(slots.not_before - time.monotonic(), 0.0)
-
-    def _most(self, slots: _Slots) -> int:
-        return 1 if self.starts_elsewhere and slots.delay else self.per_host
 
     def _take(self, slots: _Slots) -> None:
         slots.under_way += 1

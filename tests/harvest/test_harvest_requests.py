@@ -14,7 +14,7 @@ from faulty_server import FaultyServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_bing import SmallBing
-from tools_for_tests import examples
+from tools_for_tests import examples, run_here
 
 import harvest.cli
 from gleanset import Dataset
@@ -263,3 +263,11 @@ def test_a_preview_and_a_run_take_the_same(site: FaultyServer, dataset: Dataset)
     urls = {origin.url for image in dataset.images.each() for origin in image.origins}
     assert len(shown) == 3
     assert urls == set(shown)
+
+
+def test_downloads_on_a_cluster_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    for line in (("keyword", "cat"), ("urls", "list.txt"), ("retry",)):
+        done = run_here("harvest.cli", *line, "--on", "ray://10.0.0.5:6379", "-d", tmp_path)
+        assert done.code == 2
+        assert "downloads are made on this machine" in done.stderr
+        assert "leave --on out" in done.stderr
