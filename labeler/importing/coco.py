@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gleanset.credit import Credit, credit_text, page_address
 from gleanset.errors import InputUnusable
 from gleanset.records import Rectangle
 from labeler.importing.labelled import (
@@ -16,6 +17,7 @@ from labeler.importing.labelled import (
     ImageFinder,
     ImportTree,
     LabelledFiles,
+    PictureSource,
     around,
     class_text,
     frame_of,
@@ -102,6 +104,7 @@ def _images(
 ) -> dict[object, _Image | None]:
     """Return the images of a document by their ids; None for one that is missing."""
     images: dict[object, _Image | None] = {}
+    licences = {_key(row.get("id")): _licence(row) for row in _rows(document, "licenses")}
     for row in _rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):
@@ -112,6 +115,7 @@ def _images(
             found.missing.append(name)
         else:
             found.ignored.setdefault(path, "listed without an annotation")
+            found.sources[path] = _source(row, licences.get(_key(row.get("license"))))
         images[_key(row.get("id"))] = None if path is None else _Image(path, frame_of(row))
     return images
 
@@ -134,8 +138,23 @@ def _annotate(
             found.annotate(image.path, label, partial(_box, row), image.frame)
 
 
+def _licence(row: Mapping[str, Any]) -> str | None:
+    name, url = class_text(row.get("name")), class_text(row.get("url"))
+    return f"{name} ({url})" if name and url else name or url
+
+
+def _source(row: Mapping[str, Any], licence: str | None) -> PictureSource:
+    """Return what is said of an image, in the fields that exports and the COCO dataset have."""
+    author = credit_text(class_text(row.get("author")))
+    pages = (page_address(class_text(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
+    credit = Credit(author, credit_text(licence), next(filter(None, pages), None))
+    title, original_path = class_text(row.get("title")), class_text(row.get("original_path"))
+    return PictureSource(credit, title, original_path)
+
+
 def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
-    return (row for row in document[table] if isinstance(row, dict))
+    rows = document.get(table)
+    return (row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict))
 
 
 def _key(value: object) -> object:

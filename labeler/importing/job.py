@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
-from gleanset.files.names import printable
+from gleanset.files.names import VIDEOS, printable
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.decode import decode
@@ -28,7 +29,12 @@ from gleanset.tree import ignored_summary
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
-from labeler.importing.labelled import ImportTree, LabelledFiles, LabelledPicture
+from labeler.importing.labelled import (
+    ImportTree,
+    LabelledFiles,
+    LabelledPicture,
+    PictureSource,
+)
 from labeler.importing.placing import place_box
 from labeler.importing.reading import not_by_folders, read_labelled
 from labeler.importing.request import SOURCE, ImportRequest
@@ -75,14 +81,11 @@ class PictureImport:
         cuts, dropped = [], list[Unreadable]()
         for box, label in item.labels:
             try:
-                face = (
-                    Face(HAND, place_box(box, item.frame, image), 1.0)
-                    if box
-                    else Face("whole", whole, 1.0)
-                )
+                place = place_box(box, item.frame, image) if box else whole
             except Unreadable as error:
                 dropped.append(error)
                 continue
+            face = Face("whole" if place == whole else HAND, place, 1.0)
             cuts.append((self.cutter.cut(measured.sha256, pixels, face), label))
         if dropped and not cuts:
             raise dropped[0]
@@ -118,16 +121,17 @@ def import_labelled(
         _check_of_ours(path, request)
         return _read_back(dataset, find_moves(dataset, path), intake, simulate=simulate)
     files = read_labelled(path, class_level)
-    pictures = files.pictures
-    groups = FileGroups(group_by, (picture.path.name for picture in pictures))
-    level = (class_level or 1) if files.kind == "tree" else None
-    labelled = list(_with_sources(pictures, files.tree.root, level, groups))
-    _check_names(dataset, files.classes())
+    groups = FileGroups(group_by, (picture.path.name for picture in files.pictures))
+    level = (class_level or 1) if files.kind in ("tree", "export") else None
+    labelled = list(_with_sources(files, level, groups))
+    ours = bool(marked(files.tree.root))
+    _check_names(dataset, files.classes(), told_apart=ours)
     result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
     if files.note:
         result["check_classes"] = files.note
-    if splits := _split_folders(labelled, files.splits):
-        result["split_folders_not_taken_over"] = splits
+    takes_splits = ours and next(dataset.samples.in_splits(), None) is None
+    if not takes_splits and (folders := _split_folders(labelled, files)):
+        result["split_folders_not_taken_over"] = folders
     if simulate:
         for picture in labelled:
             groups.note(_origin(picture))
@@ -138,6 +142,8 @@ def import_labelled(
         _note_unreadable(dataset, files.tree)
         taken = _take_in(dataset, files, labelled, intake, groups)
         result |= {**taken, "labels": dict(sorted(taken["labels"].items()))}
+        if takes_splits and (splits := _take_splits(dataset, files)):
+            result["splits"] = splits
     result |= _left_out(files)
 
     def again(by: GroupBy) -> str:
@@ -180,29 +186,63 @@ def _left_out(files: LabelledFiles) -> dict[str, object]:
     return summary
 
 
-def _split_folders(pictures: Iterable[LabelledPicture], splits: frozenset[str]) -> dict[str, int]:
+def _split_folders(pictures: Iterable[LabelledPicture], files: LabelledFiles) -> dict[str, int]:
     """Return how many images there are in each folder that is a split."""
-    outermost = (str(picture.original_path).partition("/")[0] for picture in pictures)
-    return dict(sorted(Counter(name for name in outermost if name in splits).items()))
+    outermost = (picture.path.relative_to(files.tree.root).parts[0] for picture in pictures)
+    return dict(sorted(Counter(name for name in outermost if name in files.splits).items()))
+
+
+def _take_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
+    """Give samples the split that they had in an export; return how many each has."""
+    split_of = {str(path): source.split for path, source in files.sources.items() if source.split}
+    by_image = {
+        image.sha256: split_of[str(origin.path)]
+        for image in (dataset.images.each() if split_of else ())
+        for origin in image.origins
+        if str(origin.path) in split_of
+    }
+    samples = (s for s in dataset.samples.by_key() if s.status == "labelled" and s.kept)
+    splits = {sample.key: by_image[sample.image] for sample in samples if sample.image in by_image}
+    if splits:
+        moments = moments_of(dataset.db, splits)
+        plan = {key: (moments[key], split) for key, split in splits.items()}
+        dataset.samples.set_splits(plan, "as imported")
+    return dict(sorted(Counter(splits.values()).items()))
 
 
 def _with_sources(
-    pictures: Iterable[LabelledPicture], top: Path, level: int | None, groups: FileGroups
+    files: LabelledFiles, level: int | None, groups: FileGroups
 ) -> Iterator[LabelledPicture]:
     """Yield images with the group and the credit of each."""
+    top = files.tree.root
     tables = SourceTables(top)
-    for picture in pictures:
+    for picture in files.pictures:
+        known = files.sources.get(picture.path, PictureSource())
         source = tables.of(picture.path)
         inside = picture.path.parent.relative_to(top).parts
         group = source.group or groups.of(
             picture.path.name, str(picture.path.parent), inside, level
         )
-        below = PurePath(*inside, picture.path.name).as_posix()
-        yield replace(picture, credit=source.credit, group=group, original_path=below)
+        yield replace(
+            picture,
+            credit=source.credit.completed(known.credit),
+            group=group,
+            title=_file_title(known) or picture.path.name,
+            original_path=known.original_path or PurePath(*inside, picture.path.name).as_posix(),
+        )
 
 
-def _check_names(dataset: Dataset, labels: Iterable[str]) -> None:
-    """Refuse what is no class name, or nearly that of another class: nothing is taken in yet."""
+def _file_title(known: PictureSource) -> str | None:
+    """Return the title of an image; of a frame it is that of its video, which names no image."""
+    title = known.title or ""
+    return None if PurePath(title).suffix.lower() in VIDEOS else title or None
+
+
+def _check_names(dataset: Dataset, labels: Iterable[str], *, told_apart: bool = False) -> None:
+    """Refuse what is not a class name, or nearly that of another class: nothing is imported yet.
+
+    Names that another dataset has `told_apart` are only compared with the classes that are here.
+    """
     there = set(dataset.classes.names())
     known = set(there)
     for label in sorted(set(map(dataset.classes.resolved, labels)) - there):
@@ -216,7 +256,7 @@ def _check_names(dataset: Dataset, labels: Iterable[str]) -> None:
                 f"one class: {' && '.join(one)}; two classes: {' && '.join(two)}; then import "
                 "again",
             )
-        known.add(label)
+        known |= set() if told_apart else {label}
 
 
 def _read_back(
@@ -305,7 +345,7 @@ def _origin(picture: LabelledPicture) -> Origin:
         SOURCE,
         path,
         path=path,
-        title=picture.path.name,
+        title=picture.title or picture.path.name,
         author=credit.author,
         licence=credit.licence,
         page_url=credit.page,

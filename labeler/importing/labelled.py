@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable
@@ -27,6 +27,15 @@ Frame = tuple[float, float]
 """Width and height of the image in whose pixels boxes are given."""
 
 
+class PictureSource(NamedTuple):
+    """What a table says of an image: where it came from, and its split in an export of ours."""
+
+    credit: Credit = NOTHING
+    title: str | None = None
+    original_path: str | None = None
+    split: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
     """An image with its labels: each of a box, or of the whole image (None).
@@ -40,6 +49,7 @@ class LabelledPicture:
     frame: Frame | None = None
     credit: Credit = NOTHING
     group: str | None = None
+    title: str | None = None
     original_path: str | None = None
 
 
@@ -177,6 +187,7 @@ class LabelledFiles:
     dropped: list[tuple[str, str]] = field(default_factory=list)
     splits: frozenset[str] = frozenset()
     note: str = ""
+    sources: dict[Path, PictureSource] = field(default_factory=dict)
     _labels: dict[Path, dict[tuple[Rectangle | None, str], None]] = field(default_factory=dict)
     _frames: dict[Path, Frame] = field(default_factory=dict)
 

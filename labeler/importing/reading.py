@@ -13,6 +13,7 @@ from gleanset.files.names import ARCHIVES, VIDEOS
 from labeler.importing.class_tree import read_captions, read_class_folders
 from labeler.importing.coco import read_coco, read_coco_file
 from labeler.importing.labelled import ImportTree, LabelledFiles
+from labeler.importing.other_export import add_sources, read_export
 from labeler.importing.tables import read_csv, read_metadata
 from labeler.importing.voc import read_voc
 from labeler.importing.yolo import read_yolo
@@ -58,14 +59,19 @@ def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
             raise not_by_folders(path)
         tree = _tree_of(path)
         files = read_coco_file(tree, path)
+        add_sources(files)
         # Only what it lists is accounted for.
         tree.images, tree.others = files.listed(), []
         return files
     tree = ImportTree.of(path)
     tables = (read_metadata, read_coco, read_voc, read_yolo, read_captions)
     if class_level is None:
+        if (export := read_export(tree)) is not None:
+            return export
         readings = (read(tree) for read in tables)
-        return next(filter(None, readings), None) or _by_folders_or_csv(tree)
+        files = next(filter(None, readings), None) or _by_folders_or_csv(tree)
+        add_sources(files)
+        return files
     if any(read(tree) is not None for read in tables[:2]):
         raise not_by_folders(path)
     return read_class_folders(tree, class_level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,19 @@ class ExportMoves:
 
 def is_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
     """Return whether a marker tells of an export of this dataset: it knows some of the samples."""
-    pictures: Mapping[str, Mapping[str, Any]] = marker.get("pictures") or {}
-    keys = (str(picture.get("sample")) for picture in pictures.values())
+    keys = (str(picture.get("sample")) for picture in exported_pictures(marker).values())
     return any(dataset.samples.get(key) is not None for key in keys)
+
+
+def exported_pictures(marker: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what a marker says of each image, without what somebody damaged in it."""
+    pictures = marker.get("pictures")
+    rows = pictures.items() if isinstance(pictures, dict) else ()
+    return {
+        name: {"sha256": "", **facts}
+        for name, facts in rows
+        if isinstance(facts, dict) and isinstance(facts.get("label"), str)
+    }
 
 
 def check_class_folders(root: Path, marker: Mapping[str, Any]) -> None:
@@ -76,12 +86,14 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     """
     marker = marked(root)
     check_class_folders(root, marker)
-    pictures: dict[str, dict[str, Any]] = dict(marker["pictures"])
-    folder_of = _outermost if marker.get("no_split") else _class_folder
+    pictures = exported_pictures(marker)
+    folder_of = folder_of_class(marker)
     labels = {folder_of(name): str(about["label"]) for name, about in pictures.items()}
     moves = ExportMoves()
-    names = _recognised(root, pictures, moves.ignored)
-    captions = _EditedCaptions(root, marker, dataset.classes.names())
+    files = (path for path in visible_images(root, moves.ignored) if not path.is_symlink())
+    digests = {path.relative_to(root).as_posix(): file_hash(path) for path in files}
+    names = recognised(digests, pictures)
+    captions = EditedCaptions(root, marker, pictures, dataset.classes.names())
     for name, before in names.items():
         try:
             rewritten = captions.of(name, before)
@@ -101,11 +113,12 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
 
 
 @dataclass(frozen=True, slots=True)
-class _EditedCaptions:
+class EditedCaptions:
     """Reads the classes of captions that somebody has edited since they were exported."""
 
     root: Path
     marker: Mapping[str, Any]
+    pictures: Mapping[str, Mapping[str, Any]]
     classes: Sequence[str]
 
     def of(self, name: str, before: str | None) -> str | None:
@@ -120,7 +133,7 @@ class _EditedCaptions:
             text = caption_file(self.root / name).read_text(encoding="utf-8-sig").strip()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        facts = self.marker["pictures"][before] if before else {}
+        facts = self.pictures[before] if before else {}
         if not text or facts.get("caption") == caption_digest(text):
             return None
         label = facts.get("label")
@@ -128,17 +141,15 @@ class _EditedCaptions:
         return None if named == label else named
 
 
-def _recognised(
-    root: Path, pictures: dict[str, dict[str, Any]], ignored: Counter[str]
+def recognised(
+    digests: Mapping[str, str], pictures: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str | None]:
-    """Return the files of the tree, each with its name in the export; None for those put in.
+    """Return the files of a tree, each with its name in the export; None for those put in.
 
     What has its old name and content comes first, so that a copy is nothing but a new file;
     then what has the content of another one, as two that changed places do; and a name alone
     is that of a picture which somebody has edited.
     """
-    files = (path for path in visible_images(root, ignored) if not path.is_symlink())
-    digests = {path.relative_to(root).as_posix(): _hash(path) for path in files}
     names: dict[str, str | None] = {
         name: name
         for name, digest in digests.items()
@@ -177,11 +188,17 @@ def _compare(
         moves.tally["unchanged"] += 1
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file; nothing where it cannot be read."""
     try:
         return sha256_of_file(path)
     except OSError:
         return ""  # said of it when it is taken in
+
+
+def folder_of_class(marker: Mapping[str, Any]) -> Callable[[str], str]:
+    """Return what finds the class folder of an image by its name in an export."""
+    return _outermost if marker.get("no_split") else _class_folder
 
 
 def _class_folder(name: str) -> str:
