@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -154,18 +155,24 @@ def job_options(
         @functools.wraps(function)
         def run(as_json: bool, quiet: bool, progress: str, verbose: int, **rest: Any) -> None:
             _set_up_logging(verbose)
-            root = chosen_root(rest.pop("dataset", None))
+            folder = rest.pop("dataset", None)
+            root = chosen_root(folder)
             shown = ProgressLines(quiet) if progress == LINES else Progress(quiet)
             simulated, where = rest.pop("simulate", False), rest.pop("on", None)
             job = CommandJob(root, shown, as_json, simulated, where, verbose > 0)
             with _waiting(quiet or progress == LINES or verbose > 0):
-                result, shortfall = _result_of(lambda: function(job, **rest))
+                try:
+                    result, shortfall = _result_of(lambda: function(job, **rest))
+                except GleansetError as error:
+                    _name_dataset(error, folder)
+                    raise
             if result is not None:
                 _print_result(result, as_json, quiet)
             if dataset and not simulated:
                 into = rest.get("into")  # of a recipe; elsewhere it may be no folder
                 publish_if_changed(into if isinstance(into, Path) else root)
             if shortfall is not None:
+                _name_dataset(shortfall, folder)
                 raise shortfall
 
         for option in reversed([*_options(simulate, dataset), *([on_option] if on else [])]):
@@ -204,6 +211,21 @@ def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, Gle
         if error.result is None:
             raise
         return error.result, error
+
+
+_OUR_COMMAND = re.compile(
+    r"(?:^|: )(?!gleanset (?:demo|recipes)|facecrop (?:detectors|docker)|baseline backbones)"
+    r"(?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z][^:;,]*$"
+)
+"""A text that ends in one of our commands, but for those that have no dataset."""
+
+
+def _name_dataset(error: GleansetError, folder: Path | None) -> None:
+    """Add the dataset that was named by `-d` to the command that fixes an error."""
+    if folder is None or re.search(r" (-d|--dataset) ", error.mend):
+        return
+    if _OUR_COMMAND.search(error.mend):
+        error.mend += f" -d {shlex.quote(str(folder))}"
 
 
 def _checked_place(_: click.Context, __: click.Parameter, place: str | None) -> str | None:

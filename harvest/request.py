@@ -310,6 +310,15 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
         """Raise what is wrong, before any request."""
         self.searches()
 
+    def check_ready(self) -> None:
+        """Raise `NeedsLogin` or `MissingComponent` for what a source needs and is not here."""
+        from harvest.sources import Query
+
+        sites = self.sites()
+        options = source_settings(self.options, tuple(site.name for site in sites))
+        for site in sites:
+            site.check_ready(site.settings(Query(site.example, options=options[site.name])))
+
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Search and download."""
         from harvest.downloads import DownloadRun

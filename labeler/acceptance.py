@@ -21,6 +21,14 @@ from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import Proposals, ProposedSample, proposed_samples
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, operation
+from labeler.likeness import unfamiliar_proposals
+
+NONE_REJECTED = (
+    "nothing was rejected yet, so images of anything else were forced into these classes; they are "
+    "not counted in likely_wrong. Look through the new labels, reject what is none of them "
+    "(labeler label --reject SAMPLE, or in the window), and run baseline presort again"
+)
+OTHERS_WRONG = "images of none of these classes are not counted in likely_wrong"
 
 
 @dataclass
@@ -36,12 +44,13 @@ class AcceptancePlan:
     back: list[Choice] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
     likely_wrong: float | None = None
+    none_rejected: bool = False
 
     def result(self) -> dict[str, object]:
         """As a command returns it: labels by class, reasons by number."""
         labels = Counter(choice.label or "" for choice in self.choices)
         proposed = self.likely_wrong is not None
-        note = {"note": "what is of none of these classes is wrong besides"}
+        note = {"note": NONE_REJECTED if self.none_rejected else OTHERS_WRONG}
         return {
             "accepted": len(self.choices),
             **({"likely_wrong": round(self.likely_wrong or 0, 1)} if proposed else {}),
@@ -141,11 +150,17 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     if missing := sorted(wanted - set(dataset.classes.names())):
         raise UsageError(f"there is no class {missing[0]!r}", "see them: labeler classes list")
     plan, wrong = AcceptancePlan(), 0.0
-    for sample in proposed_samples(dataset.db):
-        if not sample.waits:
-            continue
+    plan.none_rejected = ("rejected",) not in dataset.samples.counts("status")
+    waiting = [sample for sample in proposed_samples(dataset.db) if sample.waits]
+    unfamiliar = unfamiliar_proposals(
+        dataset, {sample.sample: sample.proposals[0].label for sample in waiting}
+    )
+    for sample in waiting:
         first = sample.proposals[0]
-        if (why := _not_accepted(sample, above, wanted)) is None:
+        why = _not_accepted(sample, above, wanted)
+        if why is None and sample.sample in unfamiliar:
+            why = "unlike the labelled images of its class"
+        if why is None:
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
             wrong += 1 - first.confidence
         else:

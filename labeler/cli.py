@@ -96,7 +96,7 @@ def accept_hints(job: CommandJob) -> Result:
 
 @commands.command(epilog="Example: labeler label hana --stack 5d0c2e71 -d my-dataset")
 @job_options()
-@click.argument("label", metavar="LABEL", shell_complete=classes_here)
+@click.argument("label", metavar="LABEL", required=False, shell_complete=classes_here)
 @click.argument("samples", nargs=-1, metavar="[SAMPLE]...")
 @click.option(
     "--stack",
@@ -110,7 +110,7 @@ def accept_hints(job: CommandJob) -> Result:
 )
 def label(
     job: CommandJob,
-    label: str,
+    label: str | None,
     samples: tuple[str, ...],
     stacks: tuple[str, ...],
     reject: bool,
@@ -125,13 +125,15 @@ def label(
     from gleanset.db.proposals import stack_named
 
     if reject:
-        samples = (label, *samples)
-    elif not samples and not stacks:
+        samples = (label, *samples) if label else samples
+    elif label is None:
+        raise UsageError("no label is named", "write: labeler label LABEL SAMPLE, or add --reject")
+    if not samples and not stacks:
         raise UsageError("nothing is named to label", "name SAMPLEs, or a stack: --stack ID")
     with job.open() as dataset:
         waiting = (key for stack in stacks for key in stack_named(dataset.db, stack).waiting)
         keys = [dataset.samples.named(name) for name in dict.fromkeys([*samples, *waiting])]
-        if reject:
+        if reject or label is None:
             choices = [Choice(key, "reject") for key in keys]
             did = operation("reject-by-command", count=len(keys))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NoReturn
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from gleanset import Dataset
 from gleanset.cli import CommandGroup, CommandJob, Result, answered, group, job_options, key_values
@@ -95,8 +97,11 @@ KINDS = (
 )
 
 
-@commands.command(epilog="Example: gleanset init -d my-dataset")
+@commands.command(epilog="Example: gleanset init my-dataset")
 @job_options()
+@click.argument(
+    "folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False)
+)
 @click.option(
     "--store",
     metavar="s3://BUCKET/PREFIX",
@@ -105,22 +110,20 @@ KINDS = (
 @click.option("--name", help="What the dataset is called. Default: as its folder.")
 @click.option("--description", help="What is in it, in a sentence or two.")
 @click.option("--contact", help="How to reach you about it.")
-def init(
-    job: CommandJob,
-    store: str | None,
-    name: str | None,
-    description: str | None,
-    contact: str | None,
-) -> Result:
-    """Make an empty dataset folder.
+def init(job: CommandJob, folder: Path | None, store: str | None, **texts: str | None) -> Result:
+    """Make an empty dataset in DIR, the same as -d DIR.
 
     Name, description and contact stand in cards, reports and on the page; in a terminal they are
     asked for (Enter skips one), and dataset.toml has them.
     """
-    options = {"name": name, "description": description, "contact": contact}
+    if folder is not None:
+        source = click.get_current_context().get_parameter_source("dataset")
+        if source is ParameterSource.COMMANDLINE:
+            raise UsageError("the dataset is named twice", "name it as DIR or by -d, not both")
+        job = replace(job, root=folder)
     with job.create(store) as dataset:
-        if texts := _told(job, dataset.settings, options):
-            _write_down(dataset, texts)
+        if answers := _told(job, dataset.settings, texts):
+            _write_down(dataset, answers)
         place = {"store": store} if store else {}
         return {
             "dataset": str(dataset.root.absolute()),

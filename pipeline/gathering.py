@@ -64,7 +64,10 @@ class Gathering:
             yield partial(self._check, part, root)
 
     def _check(self, part: Source, root: Path) -> None:
-        self.request(part).check(root)
+        request = self.request(part)
+        request.check(root)
+        if isinstance(request, KeywordRequest):
+            request.check_ready()
 
     def _stage(self, part: Source) -> Callable[[Dataset], Result]:
         return lambda dataset: self.request(part).run(dataset, self.progress)

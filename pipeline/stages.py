@@ -11,7 +11,8 @@ from pathlib import Path
 
 from baseline.extras import need_transfer
 from baseline.request import TrainRequest
-from baseline.settings import check_preset
+from baseline.settings import AUTO, check_preset, load_preset
+from baseline.train.methods.registry import need_for
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.db.connection import CATALOGUE
@@ -100,6 +101,7 @@ class Stages:
         if recipe.train:
             yield need_transfer
             yield recipe.train.check
+            yield partial(_check_packages, recipe.train)
         if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):
             yield partial(check_preset, recipe.web.run)
         # Built, because only the detector itself knows which thresholds make sense.
@@ -155,6 +157,12 @@ def _check_split(recipe: Recipe, root: Path) -> None:
         f"{', '.join(needing)} of the recipe: there is no [split], and the dataset has none yet",
         'write [split] into the recipe, for instance with ratio = "8:1:1"',
     )
+
+
+def _check_packages(part: TrainRequest) -> None:
+    """Raise `MissingComponent` for what the preset needs and is not installed."""
+    if part.preset != AUTO:
+        need_for(load_preset(part.preset, part.texts()))
 
 
 def _has_split(root: Path) -> bool:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
 from baseline.extras import can_transfer
-from curation.by_hand import PRESORT, by_hand
+from baseline.presort.words import SURE
+from curation.by_hand import PRESORT, by_hand, window_here
 from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.connection import copy_told
 from gleanset.db.faces import WHOLE
 from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_judges, unseen_labels
+from gleanset.db.proposals import proposed_by_tenths
 from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import Reports, TakeDownRequests
-from gleanset.errors import GleansetError
+from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
 from gleanset.places import in_bucket, spooled_reports
 from gleanset.records import Run
-from labeler.acceptance import why_left
+from labeler.acceptance import plan_acceptance, why_left
 from labeler.duplicates.conflict_files import conflicting_labels
 from labeler.importing.request import SOURCE as IMPORT
 
@@ -87,6 +90,8 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
     # The first split comes after the search; later ones before it, so that nothing waits unseen.
     if not settings and (search := _search(dataset, where)) is not None:
         return search
+    if (line := _sure_proposals(dataset, counts, where)) is not None:
+        return line
     if waiting_for_split(dataset):
         # What makes reports is imported where a dataset has come that far.
         from pipeline.report.commands import split_command
@@ -103,6 +108,17 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
     if counts.queue and many and (line := _by_hand(dataset)) is not None:
         return line
     return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
+
+
+def _sure_proposals(dataset: Dataset, counts: _Counts, where: str) -> str | None:
+    """Return what labels sure proposals where there are many: they come before a split."""
+    tenths = proposed_by_tenths(dataset.db).values()
+    if sum(each.get(9, 0) for each in tenths) * MIN_SHARE_TO_LABEL < counts.labelled:
+        return None
+    with suppress(InputUnusable):  # nothing is proposed, or a class has come since
+        if plan_acceptance(dataset, SURE, ()).choices:
+            return f"labeler {where}" if window_here() else f"labeler accept proposals {where}"
+    return None
 
 
 def _by_hand(dataset: Dataset) -> str | None:

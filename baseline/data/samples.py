@@ -76,9 +76,12 @@ def find_examples(dataset: Dataset) -> Examples:
     """Find the labelled samples that have a split. Raises `InputUnusable` where there are none."""
     chosen = list(dataset.samples.in_splits())
     if not chosen:
+        labelled = dataset.samples.counts("status", "kept").get(("labelled", "kept"), 0)
         raise InputUnusable(
             "there is nothing to train on: no labelled sample has a split yet",
-            f"see what comes next: gleanset status {dataset.option}",
+            f"split them: labeler split --ratio 8:1:1 {dataset.option}"
+            if labelled
+            else f"see what comes next: gleanset status {dataset.option}",
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     by_split = {split: tuple(s for s in chosen if s.split == split) for split in SPLITS}

@@ -18,7 +18,6 @@ from baseline.judge.calibration import calibration_error
 from baseline.judge.intervals import share_at_most
 from curation.likeness.grouping import SOME, group_numbers, main_directions, told_by_tracks, walked
 from curation.likeness.recommend import (
-    Flags,
     Floats,
     HeldOut,
     Indices,
@@ -136,16 +135,12 @@ def propose(
         facts: dict[str, object] = {"clusters": len(np.unique(order.group))}
         odd = oddness(vectors, order.group)
     else:
-        facts = _facts(samples, learnt)
+        facts = _facts(learnt)
         facts["of_no_class_at_most"] = _rejected_share_at_most(samples, moments)
         odd = _doubts(learnt, vectors)
     presorted = _presorted(samples, order, odd, learnt)
     facts |= {"samples": len(presorted), "labelled": sum(bool(one.label) for one in samples)}
     return PresortResult(presorted, facts, order)
-
-
-def _waiting(samples: Sequence[PresortSample]) -> Flags:
-    return np.array([one.status == "queue" and one.kept for one in samples], np.bool_)
 
 
 def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
@@ -242,16 +237,15 @@ def _in_steps(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     return tuple(rounded)
 
 
-def _facts(samples: Sequence[PresortSample], learnt: LearntClasses) -> dict[str, object]:
+def _facts(learnt: LearntClasses) -> dict[str, object]:
     """Figures: how good on labels that were held out, and what to expect of the proposals."""
     classes, taught = len(learnt.classes), learnt.taught
-    waiting = learnt.probabilities[_waiting(samples)]
     return {
         "classes": classes,
         "moments": len(np.unique(taught.moments)),
         **_judged(learnt.alone, taught.y),
         "beside": _judged(learnt.beside, taught.y),
-        "like_rejected": round(float(waiting[:, classes:].sum()), 1),
+        "rejected": int((taught.y >= classes).sum()),
     }
 
 

@@ -82,7 +82,7 @@ def _all_known(figures: Mapping[str, Any]) -> str:
     """Name the condition under which confidences hold: nobody is of a class that was not met."""
     classes = figures["classes"]
     words = "all are of this class" if classes == 1 else f"all are of these {classes:,} classes"
-    return f"{words} or like what was rejected" if figures["like_rejected"] else words
+    return f"{words} or like what was rejected" if figures["rejected"] else words
 
 
 def _unknown(share: float | None, sure: Sequence[float]) -> str:

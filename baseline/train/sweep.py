@@ -189,8 +189,14 @@ def sweep(
     """
     progress = progress or Progress()
     with dataset.stage(STAGE) as scratch:
-        # The seed decides what is cut from train where val is empty: as `baseline train` has it.
-        examples, notice = with_val(find_examples(dataset), load_preset(preset, {}).seed)
+        # The command that is recommended cuts the same val from train, where there is none.
+        seeds = {load_preset(preset, cell).seed for cell in cells}
+        examples, notice = with_val(find_examples(dataset), min(seeds))
+        if notice is not None and len(seeds) > 1:
+            raise UsageError(
+                "the seed also decides what is cut from train for val, which is empty",
+                f"give val a share: labeler split --ratio 8:1:1 {dataset.option}",
+            )
         if notice is not None:
             say(notice)
         moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}

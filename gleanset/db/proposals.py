@@ -339,7 +339,7 @@ def stack_named(db: Connection, name: str) -> LookAlikeStack:
     if stack is None:
         raise UsageError(
             f"there is no stack {name!r}: each presort makes them anew, of what is there then",
-            "see those that there are: gleanset list stacks, gleanset list tracks",
+            "list them (tracks: gleanset list tracks): gleanset list stacks",
         )
     if not stack.waiting:
         raise UsageError(

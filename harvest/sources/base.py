@@ -158,6 +158,11 @@ class Source(ABC):
         `RateLimited`, `NeedsLogin`, `Unreachable`, `Incomplete`.
         """
 
+    def check_ready(self, settings: Mapping[str, str]) -> None:
+        """Raise `NeedsLogin` or `MissingComponent` for what a search needs and is not here."""
+        # Most sites need nothing.
+        return
+
     def candidates(
         self, query: Query, client: Client, skipped: Counter[str] | None = None
     ) -> Iterator[Candidate]:

@@ -6,14 +6,17 @@ import json
 import subprocess
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 
+from curation.likeness.space import FACT, sample_name, write_space
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.errors import InputUnusable, UsageError
-from labeler.acceptance import accept_proposals
+from gleanset.records import Region
+from labeler.acceptance import NONE_REJECTED, OTHERS_WRONG, accept_proposals
 from pipeline.listing import listing
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
@@ -54,7 +57,7 @@ def test_only_what_is_sure_enough_and_waits_is_accepted(
         "left_in_queue": 1,
         "labels": {"hana": 2, "rei": 2},
         "left": {"not sure enough": 1},
-        "note": "what is of none of these classes is wrong besides",
+        "note": NONE_REJECTED,
     }
     assert done.likely_wrong == pytest.approx(0.01 + 0.03 + 0.04 + 0.04)
     new = list(empty.journal.each())[before:]
@@ -67,6 +70,31 @@ def test_only_what_is_sure_enough_and_waits_is_accepted(
     empty.journal.undo()
     labels = [empty.samples.get(key) for key in proposed]
     assert [one.label for one in labels if one] == [None, None, None, "rei", None, None]
+
+
+def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -> None:
+    keys = [add_faces(empty, add_image(empty, str(n)), [0])[0] for n in range(24)]
+    *labelled, alike, stranger = keys
+    empty.journal.step("Hana", [Choice(key, "label", "hana") for key in labelled])
+    rng, middle = np.random.default_rng(0), np.eye(8, dtype=np.float32)
+    rows = {key: middle[0] + rng.normal(0, 0.1, 8).astype(np.float32) for key in keys}
+    rows |= {alike: middle[0], stranger: middle[0] + 2 * middle[1]}
+    samples = [one for one in empty.samples.by_key() if one.key in rows]
+    name = write_space(
+        empty,
+        [sample_name(one.key, Region(one.box, one.angle)) for one in samples],
+        np.stack([rows[one.key] / np.linalg.norm(rows[one.key]) for one in samples]),
+    )
+    sure = (Proposal("hana", 0.99),)
+    presorted = [PresortedSample(key, n, sure) for n, key in enumerate((alike, stranger))]
+    Proposals(empty.db).replace(presorted, {FACT: name})
+    plan = accept_proposals(empty, 0.95, ())
+    assert [choice.sample for choice in plan.choices] == [alike]
+    assert plan.left == {"unlike the labelled images of its class": 1}
+    assert plan.result()["note"] == NONE_REJECTED
+    empty.journal.step("Reject", [Choice(stranger, "reject")])
+    empty.journal.step("Back", [Choice(alike, "clear")])
+    assert accept_proposals(empty, 0.95, ()).result()["note"] == OTHERS_WRONG
 
 
 def test_of_one_class_only_also_by_a_name_it_had_before(

@@ -66,6 +66,15 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     assert "all 4 are decided" in again.stderr
 
 
+def test_a_stack_is_rejected_at_once(empty: Dataset, keys: list[str]) -> None:
+    done = run(empty, "label", "--reject", "--stack", listed(empty)[0]["stack"])
+    assert (done.code, done.json["decided"]) == (0, 4), done.stderr
+    rejected = [one.key for one in empty.samples.by_key() if one.status == "rejected"]
+    assert sorted(rejected) == sorted(keys[:4])
+    assert run(empty, "label", "--reject").code == 2
+    assert run(empty, "label").code == 2
+
+
 def test_what_was_decided_of_a_stack_stays_and_its_id_holds(
     empty: Dataset, keys: list[str]
 ) -> None:

@@ -53,6 +53,14 @@ def test_what_is_given_is_kept_and_said(tmp_path: Path) -> None:
     assert "Owls &amp; &lt;b&gt;" in page
 
 
+def test_the_folder_may_be_named_without_an_option(tmp_path: Path) -> None:
+    done = run_here("pipeline.cli", "init", "mydata", "--json", cwd=tmp_path)
+    assert done.json["dataset"] == str(tmp_path / "mydata")
+    assert (tmp_path / "mydata" / "dataset.toml").is_file()
+    twice = run_here("pipeline.cli", "init", "a", "-d", "b", cwd=tmp_path)
+    assert (twice.code, (tmp_path / "a").exists(), (tmp_path / "b").exists()) == (2, False, False)
+
+
 def test_a_dataset_without_a_name_is_called_like_its_folder(tmp_path: Path) -> None:
     root = tmp_path / "owls"
     init(root)

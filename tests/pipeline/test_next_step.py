@@ -18,7 +18,7 @@ from tools_for_tests import command, picture, pixels, run_cli, run_here
 from curation.take_downs import plan_take_down, take_down
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import stacks
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals, stacks
 from gleanset.db.visitors import ACCEPTED, Claim, Reports, TakeDownRequests, TakeDownWish
 from gleanset.errors import DiskFull
 from harvest.folder import PictureOptions, harvest_folders
@@ -300,6 +300,42 @@ def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) ->
         program, *words = [str(mine) if word == "PICTURE" else word for word in shlex.split(line)]
         done = run_here(f"{program}.cli", *words, cwd=tmp_path)
         assert done.code == 0, done.stderr
+
+
+@pytest.mark.usefixtures("no_display")
+def test_sure_proposals_come_before_a_split(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "d") as dataset:
+        imported(dataset, tmp_path)
+        assert next_step(dataset).startswith("labeler split ")
+        taken_whole(dataset, tmp_path, hints=False)
+        waiting = [one.key for one in dataset.samples.by_key() if one.status == "queue"]
+        presorted = [
+            PresortedSample(key, place, (Proposal("cat", 0.97),))
+            for place, key in enumerate(waiting)
+        ]
+        Proposals(dataset.db).replace(presorted, {"known": ["cat", "owls"]})
+        line = next_step(dataset)
+        assert line == f"labeler accept proposals {dataset.option}"
+        program, *words = shlex.split(line)
+        done = run_here(f"{program}.cli", *words, "--json", cwd=tmp_path)
+        assert done.json["accepted"] == len(waiting), done.stderr
+        assert next_step(dataset).startswith("labeler split ")
+
+
+def test_labels_without_a_split_are_to_be_split(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "d") as dataset:
+        imported(dataset, tmp_path)
+        done = run_here("baseline.cli", "train", "-d", dataset.root)
+        assert f"labeler split --ratio 8:1:1 {dataset.option}" in done.stderr
+
+
+def test_a_fix_names_the_dataset_that_was_named(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "my data") as dataset:
+        wrong = ("label", "cat", "--stack", "nothing")
+        named = run_here("labeler.cli", *wrong, "-d", dataset.root, cwd=tmp_path)
+        assert named.stderr.rstrip().endswith(f": gleanset list stacks {dataset.option}")
+        here = run_here("labeler.cli", *wrong, cwd=dataset.root)
+        assert here.stderr.rstrip().endswith(": gleanset list stacks")
 
 
 @pytest.mark.slow

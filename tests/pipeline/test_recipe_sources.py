@@ -14,6 +14,7 @@ from tools_for_tests import ROOT, Ran, picture, run_here
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
+from harvest.secrets import VARIABLES
 from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
 from pipeline.stages import Stages, run_recipe
@@ -149,6 +150,27 @@ def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
     assert (ran.code, said in ran.stderr, "Traceback" in ran.stderr) == (code, True, False), (
         ran.stderr
     )
+    assert not (path.parent / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "missing"),
+    [
+        ('[[keyword]]\nkeywords = ["a"]\nsource = ["flickr"]\n', 5, "harvest login flickr"),
+        ('[[keyword]]\nkeywords = ["a"]\nsource = ["bing", "pixiv"]\n', 5, "login pixiv"),
+        ('[split]\n[train]\npreset = "simple"\n', 6, "gleanset[train]"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_begun(
+    recipe: Write, monkeypatch: pytest.MonkeyPatch, wanted: str, code: int, missing: str
+) -> None:
+    for name in VARIABLES.values():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(recipe("").parent))
+    monkeypatch.setattr("baseline.extras.LEARNT", ("no_such_package",))
+    path = recipe(wanted)
+    ran = run(path, "--simulate")
+    assert (ran.code, missing in ran.stderr) == (code, True), ran.stderr
     assert not (path.parent / "made").exists()
 
 

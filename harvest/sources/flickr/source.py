@@ -144,6 +144,10 @@ class Flickr(Source):
     def __init__(self, pace: float = _PACE) -> None:
         self._pace = pace
 
+    def check_ready(self, settings: Mapping[str, str]) -> None:
+        """Raise `NeedsLogin` without a key and its secret."""
+        _keys()
+
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in the order asked for; from the 4,001st on, the newest upload first."""
         endpoint = Endpoint(settings["endpoint"])

@@ -138,6 +138,15 @@ class Google(Source):
         self._first = first
         self._more = more
 
+    def check_ready(self, settings: Mapping[str, str]) -> None:
+        """Raise `MissingComponent` without the packages or a browser."""
+        search_address(self.example, settings)
+        try:
+            from harvest.sources.chrome import find_chrome
+        except ImportError as error:
+            raise _extra_missing(error) from error
+        find_chrome(settings["chrome"])
+
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in the page's order, scrolled for as they are wanted, to the page's end.
 

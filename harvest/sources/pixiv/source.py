@@ -111,6 +111,10 @@ class Pixiv(Source):
             raise UsageError("pixiv.since is later than pixiv.until.", "Exchange the two dates.")
         return settings
 
+    def check_ready(self, settings: Mapping[str, str]) -> None:
+        """Raise `NeedsLogin` without a refresh token."""
+        _token()
+
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield every page of every work that is asked for, in the order asked for."""
         selection = WorkFilter(

@@ -104,7 +104,7 @@ def test_only_what_can_be_shown_here_is_next(
         truth = fill(dataset, 2, labelled=False)
         figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1}
         if learnt:
-            figures |= {"classes": 3, "held_out": 0, "like_rejected": 0}
+            figures |= {"classes": 3, "held_out": 0, "rejected": 0}
             figures |= {"of_no_class_at_most": None}
         stack = [PresortedSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, {})

@@ -9,7 +9,9 @@ import pytest
 from filled import fill
 from tools_for_tests import run_here
 
-from baseline.judge.outputs import Outputs
+from baseline.data.grouped_split import with_val
+from baseline.data.samples import find_examples
+from baseline.judge.outputs import Outputs, load_outputs
 from baseline.settings import Simple, load_preset
 from baseline.train.sweep import (
     PLOT,
@@ -20,7 +22,7 @@ from baseline.train.sweep import (
     ranked,
     read_grid,
 )
-from baseline.train.trials import FILE, Trial, read_trials, run_trials, trial_outputs
+from baseline.train.trials import FILE, HELD, Trial, read_trials, run_trials, trial_outputs
 from gleanset import Dataset
 from gleanset.errors import UsageError
 
@@ -137,3 +139,18 @@ def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
     written = (folder / FILE).stat().st_mtime_ns
     assert run_here(*line, *where, cwd=dataset.root).json == done
     assert (folder / FILE).stat().st_mtime_ns == written
+
+
+def test_a_sweep_cuts_val_by_the_seed_of_the_command_it_recommends(dataset: Dataset) -> None:
+    fill(dataset, 10)
+    with dataset.db.write():
+        dataset.db.run("UPDATE sample SET split='train' WHERE split='val'")
+    line = ("baseline.cli", "sweep", *TINY, "-o", "learning_rate=0.001,0.002")
+    where = ("-d", str(dataset.root), "--json")
+    done = run_here(*line, "-o", "seed=7", *where).json
+    assert "-o seed=7" in done["command"]
+    cut, _ = with_val(find_examples(dataset), 7)
+    [cell, *_] = (dataset.root / "runs").glob("sweep-*/cell-*")
+    assert {*load_outputs(cell)[HELD].keys} == {one.key for one in cut.splits["val"]}
+    varied = run_here(*line, "-o", "seed=1,2", *where)
+    assert (varied.code, "labeler split --ratio 8:1:1" in varied.stderr) == (2, True)
