@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 
 from gleanset.dataset import is_dataset
-from gleanset.files.names import ARCHIVES, VIDEOS
+from gleanset.files.names import ARCHIVES, SPLIT_FOLDERS, VIDEOS, split_folders
 
 HIDDEN = "hidden"
 SYSTEM = "thumbnails, recycle bins and system files"
@@ -193,6 +193,21 @@ def head_reason(head: bytes) -> str | None:
     if head.startswith(_VIDEO_BEGINNINGS) or (head[:4], head[8:12]) == (b"RIFF", b"AVI "):
         return VIDEO
     return NOT_AN_IMAGE
+
+
+def splits_below(root: Path) -> frozenset[str]:
+    """Return the outermost folders of a tree that are splits, as `split_folders` says."""
+    tops = [entry.name for entry in os.scandir(root) if entry.is_dir()]
+    named = frozenset(name for name in tops if name.lower() in SPLIT_FOLDERS)
+    if not named:
+        return named
+    walk = walk_tree(root, Counter())
+    holding = ((here, files) for here, _, files in walk if here != root)
+    return split_folders(
+        here.relative_to(root).parts
+        for here, files in holding
+        if any(ignored_reason(here / name) is None for name in files)
+    )
 
 
 def ignored_summary(ignored: Counter[str]) -> dict[str, object]:

@@ -21,7 +21,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.legacy_names import decode_names
-from gleanset.files.names import ARCHIVES, printable
+from gleanset.files.names import ARCHIVES, printable, split_folders
 from gleanset.files.store import sha256_of_file
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
@@ -136,7 +136,9 @@ def members(path: Path, options: PictureOptions, ignored: Counter[str]) -> Itera
         stem = stem.with_suffix("")
     names = _names(path)
     flat = all(len(parts) < 2 or junk_reason(parts[0]) for parts in map(_parts, names.values()))
-    hinting, times = options.hinting, Counter[str]()
+    folders = [parts[:-1] for parts in map(_parts, names.values()) if len(parts) > 1]
+    splits = split_folders(parts for parts in folders if not junk_reason(parts[0]))
+    hinting, times = options.hinting._replace(splits=splits), Counter[str]()
     for entry in _entries(path):
         name = names[entry.name]
         parts = _parts(name)

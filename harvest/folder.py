@@ -28,6 +28,7 @@ from gleanset.tree import (
     VIDEO,
     ignored_reason,
     ignored_summary,
+    splits_below,
     walk_tree,
 )
 from gleanset.work.pool import Outcome, Processes, run_over
@@ -66,16 +67,17 @@ class CreditedPicture(NamedTuple):
 class FolderHints(NamedTuple):
     """What pictures are hinted to be: the class folder on `level`, or without it one label.
 
-    `groups` says which of them belong together.
+    `groups` says which of them belong together; `splits` are outermost folders that are no classes.
     """
 
     label: str | None = None
     level: int | None = None
     groups: FileGroups | None = None
+    splits: frozenset[str] | None = None
 
     def of(self, folders: Sequence[str]) -> str | None:
         """Return the hint of a picture that these folders lead to, None where it has none."""
-        return self.label if self.level is None else class_folder(folders, self.level)
+        return self.label if self.level is None else class_folder(folders, self.level, self.splits)
 
     def group_of(self, name: str, folder: str, inside: Sequence[str]) -> str | None:
         """Return the group of a file in a `folder`, to which the folders `inside` lead."""
@@ -231,6 +233,8 @@ def walk(
     if root.is_file():
         yield picture(root, hinting.of((root.parent.name,)))
         return
+    if hinting.level is not None:
+        hinting = hinting._replace(splits=splits_below(root))
     loose: tuple[str, ...] = ()
     for folder, folders, files in walk_tree(root, ignored, closed.append):
         if folder == root and not folders:

@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 @job_options(simulate=True)
 @options_of(ImportRequest)
 def import_(job: CommandJob, request: ImportRequest) -> Result:
-    """Take in labelled pictures: a class tree, a COCO file or a metadata.jsonl.
+    """Import labelled images: a class tree, COCO, YOLO, Pascal VOC, metadata.jsonl or a CSV.
 
     Class folders are the outermost ones, with train|val|test above them or not, or those of
-    --class-level; pictures beside them stay out. Boxes become faces. An export
+    --class-level; images beside them stay out. Boxes become faces. Files that are ignored are
+    counted by the reason. An export
     of this dataset is read back: what was moved into another class folder is relabelled. It is
     one step: labeler undo takes it back. A sources.csv beside the pictures says who made them
     (columns file, author, licence, page) and which belong together (group), as --group-by does

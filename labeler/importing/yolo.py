@@ -45,7 +45,8 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     if not names:
         raise InputUnusable(
             f"YOLO labels without class names: {tree.root}",
-            "add data.yaml with names, or classes.txt with a name on each line",
+            "add data.yaml with names, or classes.txt with a name on each line; or, where folders "
+            "name the classes, import with --class-level 1",
         )
     keypoints = any("kpt_shape" in text_of(file) for file in tree.ending("data.yaml"))
     for file, (image, lines) in labels.items():

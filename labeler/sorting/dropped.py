@@ -18,6 +18,7 @@ from gleanset.dataset import is_dataset
 from gleanset.db.statistics import CUT_SHAPE, CUT_SIDE
 from gleanset.errors import Unreadable
 from gleanset.files.names import ARCHIVES, VIDEOS, class_folder, visible_files
+from gleanset.tree import splits_below
 
 LOOK_SECONDS = 0.5
 """So long is looked into folders at most: a person waits."""
@@ -132,7 +133,8 @@ def folder_hints(path: Path) -> Callable[[Path], str | None]:
     if not path.is_dir():
         return lambda file: None
     loose = () if any(map(_may_be_class, path.iterdir())) else (path.name,)
-    return lambda file: class_folder(file.relative_to(path).parts[:-1] or loose)
+    splits = splits_below(path)
+    return lambda file: class_folder(file.relative_to(path).parts[:-1] or loose, splits=splits)
 
 
 def _may_be_class(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +16,12 @@ from tools_for_tests import examples, run_here
 
 from gleanset import Box, Dataset
 from gleanset.errors import InputUnusable
+from harvest.folder import FolderHints, walk
 from labeler.importing.job import import_labelled
 from labeler.importing.labelled import FRACTIONS, LabelledFiles
 from labeler.importing.reading import read_labelled
 from labeler.importing.request import ImportRequest
+from labeler.sorting.dropped import folder_hints
 
 IMAGE = encoded(picture(1, (16, 16)))
 BOX = [10, 10, 40, 40]
@@ -291,6 +294,10 @@ def test_a_class_may_be_called_as_a_split_is(
 ) -> None:
     put(tmp_path, *names)
     assert set(read_labelled(tmp_path).classes()) == classes
+    hinted = {found.origin.hint for found in walk(tmp_path, FolderHints(level=1), Counter())}
+    assert hinted - {None} == classes
+    hint = folder_hints(tmp_path)
+    assert {hint(tmp_path / name) for name in names} - {None} == classes
 
 
 @pytest.mark.parametrize(
