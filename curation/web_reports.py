@@ -24,7 +24,7 @@ from gleanset.db.samples import SplitGroups
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import GONE, PictureFile, Store, bytes_of
-from gleanset.images.cut import CutSettings, Cutter, with_margin
+from gleanset.images.cut import CutSettings, Cutter, sample_key, with_margin
 from gleanset.images.decode import decode, size_said
 from gleanset.images.staging import StageBytes
 from gleanset.operations import operation
@@ -142,13 +142,14 @@ def _refuse_disputed(
     """
     names = {report.id: claims[report.id] or report.claim.claimed for report in reports}
     for report in reports:
-        for rival in Reports(dataset.db).rivals(report):
+        for rival in Reports(dataset.db).of_same_face(report):
+            name = class_of(dataset, rival)
             together = rival.id in names and names[rival.id] != names[report.id]
-            if together or (claims[report.id] is None and rival.id not in names):
+            differs = name != names[report.id] and rival.id not in names
+            if together or (claims[report.id] is None and differs):
                 raise UsageError(
                     f"visitors disagree on one face: report {report.id} says "
-                    f"{report.claim.claimed!r}, report {rival.id} ({rival.status}) "
-                    f"{rival.claim.claimed!r}",
+                    f"{report.claim.claimed!r}, report {rival.id} ({rival.status}) {name!r}",
                     f"webapp reports accept {report.id} --class NAME says who it is; webapp "
                     f"reports refuse {rival.id if rival.status == PENDING else report.id}",
                 )
@@ -156,9 +157,25 @@ def _refuse_disputed(
 
 def disputed(dataset: Dataset) -> dict[int, list[Report]]:
     """Return the reports that wait and that others contradict, with those."""
-    reports = Reports(dataset.db)
-    rivals = {report.id: reports.rivals(report) for report in reports.each()}
+    rivals = {report.id: rivals_of(dataset, report) for report in Reports(dataset.db).each()}
     return {number: others for number, others in rivals.items() if others}
+
+
+def rivals_of(dataset: Dataset, report: Report) -> list[Report]:
+    """Return the reports, waiting or accepted, by which the same face is of another class."""
+    name = class_of(dataset, report)
+    others = Reports(dataset.db).of_same_face(report)
+    return [other for other in others if class_of(dataset, other) != name]
+
+
+def class_of(dataset: Dataset, report: Report) -> str:
+    """Return the class that a report claims; of an accepted one that which the face has now."""
+    claim = report.claim
+    if report.status == ACCEPTED:
+        sample = dataset.samples.get(sample_key(claim.sha256, claim.box))
+        if sample is not None and sample.label is not None:
+            return sample.label
+    return claim.claimed
 
 
 def _remove_taken(dataset: Dataset, reports: Sequence[Report]) -> None:

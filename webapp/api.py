@@ -27,7 +27,7 @@ from webapp.api_models import (
     SentTakeDown,
     problems,
 )
-from webapp.computations import CLAIM, FIND_FACES, PREDICT, WISH, Upload
+from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, WISH, Upload
 from webapp.guard import visitor_of
 from webapp.page_files import model_response
 from webapp.problems import RefusedRequest
@@ -81,6 +81,18 @@ async def faces(request: Request, files: Files) -> Response:
     """Tell where the detector sees faces whose faces the model learnt from: a form with `files`."""
     uploads = await uploads_of(files, None, service_of(request).settings.limits)
     return await _computed(request, FIND_FACES, uploads)
+
+
+@router.post(
+    "/jpeg",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}, **FORM},
+    summary="Turn a picture into a JPEG",
+)
+async def jpeg(request: Request, file: UploadFile) -> Response:
+    """Return a picture that browsers do not show, such as HEIC or TIFF, as a JPEG."""
+    upload = await upload_of(file)
+    return Response(await _result(request, JPEGS, upload, [upload]), media_type="image/jpeg")
 
 
 async def _computed(request: Request, computation: str, uploads: Sequence[Upload]) -> Response:

@@ -18,6 +18,7 @@ JOB = "webapp.model_process"
 """The module of what they do."""
 # Functions of a `LoadedModel`, requests and `ServeSettings`, which return a result for each.
 PREDICT, FIND_FACES = "webapp.recognizer:predict", "webapp.recognizer:find_faces"
+JPEGS = "webapp.recognizer:jpegs_of"
 CLAIM, WISH = "webapp.visitors:claims_of", "webapp.visitors:wishes_of"
 TOGETHER = {PREDICT}
 """Those that take small requests together, with None for one that must be computed alone."""

@@ -16,9 +16,11 @@ from starlette.responses import RedirectResponse
 from curation.web_reports import (
     ReportPictures,
     accept_reports,
+    class_of,
     picture_of_report,
     refuse_reports,
     reported_region,
+    rivals_of,
 )
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles, SortingQueue
@@ -89,14 +91,14 @@ def reports(
     with writable(spool.root) as dataset:
         table = Reports(dataset.db)
         waiting = [] if settled else table.waiting((claimed, after), A_PAGE)
-        shown = table.settled_last(A_PAGE) if settled else _with_rivals(table, waiting)
+        shown = table.settled_last(A_PAGE) if settled else _with_rivals(dataset, waiting)
         last = {"claimed": waiting[-1].claim.claimed, "after": waiting[-1].id} if waiting else None
         claims = [report.claim for _, report in shown]
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         return {
             "waiting": table.count(),
             "spooled": len(spooled_reports(spool.root)),
-            "reports": [_line(table, step, report) for step, report in shown],
+            "reports": [_line(dataset, step, report) for step, report in shown],
             "last": last,
             "known": {name: _known_faces(dataset, name) for name in names},
             "classes": dataset.classes.names(),
@@ -132,17 +134,19 @@ def decide(here: Here, decision: OwnerDecision) -> dict[str, Any]:
         return {"step": step, "reports": table.of_step(step)}
 
 
-def _with_rivals(table: Reports, waiting: Sequence[Report]) -> list[tuple[int, Report]]:
+def _with_rivals(dataset: Dataset, waiting: Sequence[Report]) -> list[tuple[int, Report]]:
     """Return reports, each with those that contradict it and wait as well."""
-    near = [[report, *table.rivals(report)] for report in waiting]
+    near = [[report, *rivals_of(dataset, report)] for report in waiting]
     shown = {report.id: report for reports in near for report in reports}
     return [(0, report) for report in shown.values() if report.status == PENDING]
 
 
-def _line(table: Reports, step: int, report: Report) -> dict[str, Any]:
-    rivals = [(rival.id, rival.claim.claimed, rival.status) for rival in table.rivals(report)]
+def _line(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
+    rivals = [
+        (rival.id, class_of(dataset, rival), rival.status) for rival in rivals_of(dataset, report)
+    ]
     own = {"id": report.id, "at": report.at, "status": report.status, "step": step}
-    return report.claim._asdict() | own | {"rivals": rivals}
+    return report.claim._asdict() | own | {"class": class_of(dataset, report), "rivals": rivals}
 
 
 def _known_faces(dataset: Dataset, name: str) -> list[str]:

@@ -14,7 +14,7 @@ from baseline.use.picture_parts import PicturePart
 from baseline.use.predict import part_to_json
 from facecrop.detectors.base import Detector
 from gleanset.errors import Unreadable
-from gleanset.images.cut import within
+from gleanset.images.cut import encode, within
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
 from webapp.box_styles import faces_by_both
@@ -26,6 +26,8 @@ from webapp.settings import RequestLimits, ServeSettings
 Answer = dict[str, Any]
 ENCODE = msgspec.json.encode
 TOP = 5
+JPEG_SIDE = 4096
+"""Pixels of the longer side of a JPEG for a browser: the page itself scales larger pictures."""
 SMALL_PIXELS = 1_000_000
 """Of a picture that is judged together with those of other requests."""
 
@@ -176,3 +178,17 @@ def _marked(model: Model, picture: Any, boxes: Sequence[Box]) -> list[PicturePar
 
 def _refused(refused: Unreadable) -> Answer:
     return {"reason": refused.reason, "detail": refused.detail}
+
+
+def jpegs_of(_: LoadedModel, requests: Sequence[Upload], settings: ServeSettings) -> list[bytes]:
+    """Return pictures as JPEGs, which every browser shows. Raises `RefusedRequest`."""
+    return [_jpeg(upload, settings.limits) for upload in requests]
+
+
+def _jpeg(upload: Upload, limits: RequestLimits) -> bytes:
+    try:
+        pixels = decode(upload.data, JPEG_SIDE, most_pixels=limits.pixels).pixels
+    except Unreadable as refused:
+        raise RefusedRequest(422, refused.reason, refused.detail) from refused
+    pixels.thumbnail((JPEG_SIDE, JPEG_SIDE))
+    return encode(pixels)

@@ -149,11 +149,11 @@ class Reports(VisitorTable[Report]):
         )
         return [_report(row) for row in (rows[::-1] if before else rows)]
 
-    def rivals(self, report: Report) -> list[Report]:
-        """Return the reports, waiting or accepted, that claim another class of the same face."""
+    def of_same_face(self, report: Report) -> list[Report]:
+        """Return the other reports, waiting or accepted, of the same face."""
         rows = self._db.rows(
-            "SELECT * FROM report WHERE sha256=? AND claimed<>? AND status<>? ORDER BY claimed, id",
-            (report.claim.sha256, report.claim.claimed, REFUSED),
+            "SELECT * FROM report WHERE sha256=? AND id<>? AND status<>? ORDER BY claimed, id",
+            (report.claim.sha256, report.id, REFUSED),
         )
         others = map(_report, rows)
         return [one for one in others if overlap(one.claim.box, report.claim.box) >= SAME_FACE]

@@ -10,7 +10,14 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from curation.web_reports import ReportPictures, accept_reports, refuse_reports, reported_region
+from curation.web_reports import (
+    ReportPictures,
+    accept_reports,
+    class_of,
+    refuse_reports,
+    reported_region,
+    rivals_of,
+)
 from gleanset import Dataset
 from gleanset.db.sample_places import Frame, FrameFace
 from gleanset.db.sorting import SampleTile
@@ -52,7 +59,7 @@ def tile_of(report: Report) -> int:
 def next_reports(dataset: Dataset, after: ReportPlace, most: int) -> ReportPage:
     """Return at most so many that wait after a place, from the beginning where none does."""
     reports = Reports(dataset.db)
-    return _page(reports, reports.waiting(after, most) or reports.waiting(START, most))
+    return _page(dataset, reports.waiting(after, most) or reports.waiting(START, most))
 
 
 def earlier_reports(dataset: Dataset, before: ReportPlace, most: int) -> ReportPage:
@@ -60,14 +67,14 @@ def earlier_reports(dataset: Dataset, before: ReportPlace, most: int) -> ReportP
     reports = Reports(dataset.db)
     last = (chr(0x10FFFF), 0)
     found = reports.waiting(before, most, before=True)
-    return _page(reports, found or reports.waiting(last, most, before=True))
+    return _page(dataset, found or reports.waiting(last, most, before=True))
 
 
-def _page(reports: Reports, waiting: Iterable[Report]) -> ReportPage:
+def _page(dataset: Dataset, waiting: Iterable[Report]) -> ReportPage:
     shown = {tile_of(one): one for one in waiting}
-    rivals = {tile: reports.rivals(report) for tile, report in shown.items()}
+    rivals = {tile: rivals_of(dataset, report) for tile, report in shown.items()}
     return ReportPage(
-        shown, {tile: [one.claim.claimed for one in others] for tile, others in rivals.items()}
+        shown, {tile: [class_of(dataset, one) for one in others] for tile, others in rivals.items()}
     )
 
 

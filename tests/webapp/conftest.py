@@ -187,6 +187,7 @@ def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterat
         return page
 
     yield open_page
-    # Without a network a request fails, and the browser says so; what was asked too often, too.
-    expected = ("INTERNET_DISCONNECTED", "Too Many Requests")
+    # Without a network a request fails, and the browser says so; what is asked too often or without
+    # a token, too.
+    expected = ("INTERNET_DISCONNECTED", "Too Many Requests", "401 (Unauthorized)")
     assert [one for one in troubles if not any(words in one for words in expected)] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from in_browser import NEEDS_BROWSER, Open, findings, until
 from model_of_colours import write_model
 from other_program import locked
 from starlette.testclient import TestClient
+from tools_for_tests import run_here
 from web_claims import Told, add_reports
 from web_requests import Serve, serving, settings_of
 
@@ -119,6 +121,37 @@ def needs_browser(test: Any) -> Any:
     for mark in NEEDS_BROWSER:
         test = mark(test)
     return test
+
+
+def test_a_report_that_was_accepted_as_somebody_else_says_so(
+    owner: TestClient, dataset: Dataset
+) -> None:
+    add_reports(dataset.root, DISAGREE)  # of one face: mei, rin
+    reports = {one.claim.claimed: one.id for one in Reports(dataset.db).each()}
+    decide(owner, accept={reports["mei"]: "rin"})
+    settled = owner.get(REPORTS, params={"settled": True}, headers=OWNER).json()["reports"]
+    assert [(one["claimed"], one["class"]) for one in settled] == [("mei", "rin")]
+    waiting = owner.get(REPORTS, headers=OWNER).json()["reports"]
+    assert {one["claimed"]: one["rivals"] for one in waiting}["rin"] == [], "nobody disagrees"
+    listed = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout
+    assert [json.loads(line)["disputed_by"] for line in listed.splitlines()] == [[], [], []]
+    assert decide(owner, accept={reports["rin"]: None}).status_code == 200
+    assert {sample.label for sample in dataset.samples.each()} == {"rin"}
+
+
+@needs_browser
+def test_without_its_token_the_page_asks_for_it(opened: Open, address_of_owner: str) -> None:
+    page = opened(390, 844, at=address_of_owner)
+    page.goto(f"{address_of_owner}owner")
+    until(page, "!document.querySelector('#token-form').hidden")
+    assert page.locator("#none, #tabs").locator("visible=true").count() == 0
+    page.fill("[name=token]", "wrong")
+    page.click("#token-form button")
+    until(page, "location.search && !document.querySelector('#token-form').hidden")
+    page.fill("[name=token]", "own")
+    page.click("#token-form button")
+    until(page, f"{CARDS}.length >= 24")
+    assert page.url == f"{address_of_owner}owner"
 
 
 @needs_browser

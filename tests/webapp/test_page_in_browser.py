@@ -324,6 +324,52 @@ def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
     assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
 
 
+def test_ticks_of_a_class_stay_when_another_is_shown(
+    opened: Open, address_of_things: str, tmp_path: Path
+) -> None:
+    (folder := tmp_path / "folder").mkdir()
+    for number, colour in enumerate(("red", "red", "blue")):
+        Image.new("RGB", (30, 20 + number), colour).save(folder / f"{number}.png")
+    page = opened(at=address_of_things)
+    page.set_input_files("#folder-files", str(folder))
+    until(page, f"{BULK} === '3 of 3 looked at'")
+    ticked = "document.querySelectorAll('#bulk [role=status]')[1].textContent"
+    assert page.evaluate(ticked) == "2 ticked"
+    page.locator(".bulk-list input").first.uncheck()
+    page.select_option("#bulk-class", "blue")
+    assert page.evaluate(ticked) == "2 ticked", "one of each"
+    page.select_option("#bulk-class", "red")
+    boxes = page.locator(".bulk-list input")
+    assert [boxes.nth(row).is_checked() for row in range(2)] == [False, True]
+    with page.expect_download() as saved:
+        page.click("text=Save the list")
+    lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
+    assert sorted(line.split(",")[1] for line in lines[1:]) == ['"blue"', '"red"']
+
+
+def test_what_the_browser_does_not_show_the_server_turns_into_a_jpeg(
+    opened: Open, drawn: Path, tmp_path: Path
+) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    paths = [tmp_path / name for name in ("phone.heic", "scan.tiff", "a.png")]
+    pillow_heif.from_pillow(Image.open(drawn)).save(paths[0])
+    Image.open(drawn).save(paths[1])
+    shutil.copy(drawn, paths[2])
+    page = opened(1440, 900)
+    page.set_input_files("#files", [str(path) for path in paths])
+    until(page, f"{BOXES}.length === 6")
+    assert page.locator(".picture h2").all_inner_texts() == [path.name for path in paths]
+    page.click("#submit")
+    until(page, f"{ANSWERS} === 6")
+    # Three pictures stand side by side.
+    tops = {round(page.locator(".picture").nth(row).bounding_box()["y"]) for row in range(3)}
+    assert len(tops) == 1
+    page.click("#clear")
+    page.select_option("#where", "device")
+    page.set_input_files("#files", [str(paths[0])])
+    until(page, f"{MESSAGE} === 'phone.heic cannot be read as a picture'")
+
+
 def test_a_folder_that_is_stopped_or_replaced_asks_nothing_more(
     opened: Open, tmp_path: Path
 ) -> None:

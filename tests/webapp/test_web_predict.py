@@ -71,6 +71,16 @@ def test_a_bad_picture_is_told_and_the_others_are_answered(client: TestClient) -
     assert third["error"]["reason"] == "empty"
 
 
+def test_a_picture_that_browsers_do_not_show_comes_back_as_a_jpeg(client: TestClient) -> None:
+    sent = {"file": ("scan.tiff", picture_of("red", (5000, 50), "TIFF"))}
+    answer = client.post("/api/v1/jpeg", files=sent)
+    assert answer.headers["content-type"] == "image/jpeg"
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (4096, 41))
+    refused = client.post("/api/v1/jpeg", files={"file": ("a.tiff", b"no picture")})
+    assert (refused.status_code, refused.json()["reason"]) == (422, "not an image")
+
+
 def test_boxes_that_are_none_are_refused(client: TestClient) -> None:
     many = json.dumps([[[0, 0, 1, 1]] * 51])
     for boxes in ("nonsense", "[[[1, 2, 3]]]", "[[[0, 0, 0, 5]]]", "[[], []]", "[" * 5000, many):
@@ -176,6 +186,7 @@ def test_the_description_names_every_address(client: TestClient) -> None:
         f"/api/v1/{name}"
         for name in (
             "predict",
+            "jpeg",
             "reports",
             "faces",
             "takedowns",

@@ -1,19 +1,19 @@
 // A whole folder: which pictures are of one class, for a person to check and to save as a list.
 
 import { byId, element, percent, rescueFocus } from "./dom.js";
-import { openPicture, paint } from "./pictures.js";
+import { isPicture, paint } from "./pictures.js";
 import { words } from "./words.js";
 
 const SIDE = 160;
 let ending = new AbortController();
-const PICTURE = /\.(jpe?g|png|gif|webp|bmp|avif)$/i;
 
 /**
- * Go through files; `judge(picture, signal)` gives its parts, null where it cannot be read, and throws where nothing can be asked
- * or the signal ends it. Ticked is what is as probable as `sure`. Nothing is changed or deleted. Another check ends this one.
+ * Go through files. `open(file)` gives a picture and `judge(picture, signal)` its parts; both null where it cannot be read. They
+ * throw where nothing can be asked, or the signal ends it. Ticked is what is as probable as `sure`, once it is shown; what a
+ * person ticks in one class stays when another is shown. Nothing is changed or deleted. Another check ends this one.
  */
-export async function checkFolder(files, classes, sure, judge) {
-  const pictures = [...files].filter((file) => PICTURE.test(file.name) || file.type.startsWith("image/"))
+export async function checkFolder(files, classes, sure, open, judge) {
+  const pictures = [...files].filter(isPicture)
     .sort((one, other) => pathOf(one).localeCompare(pathOf(other), undefined, { numeric: true }));
   const place = byId("bulk");
   const state = element("p", { role: "status" });
@@ -47,7 +47,6 @@ export async function checkFolder(files, classes, sure, judge) {
   };
 
   function show() {
-    for (const one of found) one.ticked = one.label === wanted.value && one.confidence >= sure;
     list.replaceChildren(...ofClass(wanted.value).map(row));
     count();
   }
@@ -60,6 +59,7 @@ export async function checkFolder(files, classes, sure, judge) {
   }
 
   function row(one) {
+    one.ticked ??= one.confidence >= sure;
     const box = element("input", { type: "checkbox", onchange: (event) => { one.ticked = event.target.checked; count(); } });
     box.checked = one.ticked;
     return element("li", {}, element("label", {},
@@ -94,7 +94,7 @@ export async function checkFolder(files, classes, sure, judge) {
   }
 
   async function lookAt(file, signal) {
-    const picture = await openPicture(file).catch(() => null);
+    const picture = await open(file);
     const parts = picture && await judge(picture, signal).finally(() => {
       paint(small, picture, null);
       picture.close();
@@ -103,10 +103,7 @@ export async function checkFolder(files, classes, sure, judge) {
     if (!parts) unreadable++;
     for (const [label, confidence] of surest(parts ?? [])) {
       openOn(label);
-      const one = {
-        path: pathOf(file), label, confidence, image: small.toDataURL("image/webp", 0.8),
-        ticked: label === wanted.value && confidence >= sure,
-      };
+      const one = { path: pathOf(file), label, confidence, image: small.toDataURL("image/webp", 0.8) };
       found.push(one);
       if (label === wanted.value) list.append(row(one));
     }

@@ -44,9 +44,10 @@ async function take(files) {
   const before = page.pictures.length;
   for (const file of files) {
     try {
-      show(await openPicture(file));
-    } catch {
-      unread.push(`\u2068${file.name}\u2069`); // a name in Arabic, say, does not turn the sentence round
+      show(await open(file));
+    } catch (error) {
+      if (!isOfFile(error)) fail(error);
+      else unread.push(`\u2068${file.name}\u2069`); // a name in Arabic, say, does not turn the sentence round
     }
     if (page.pictures.length === before + 1) bringIntoView(page.pictures[before]);
   }
@@ -54,6 +55,12 @@ async function take(files) {
   const name = unread.slice(0, NAMED).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
   if (unread.length) say(byId("message"), words("{name} cannot be read as a picture", { name }));
 }
+
+/** The picture in a file. What the browser does not show is sent to the server, where pictures may be sent. */
+const open = (file) => openPicture(file, onDevice() ? null : server.jpegOf);
+
+/** Whether an error in opening a file is about the file, and not about the way to the server. */
+const isOfFile = ({ status }) => [undefined, 413, 422].includes(status);
 
 function show(picture) {
   page.pictures.push(picture);
@@ -194,6 +201,10 @@ const ready = () => loadModel(({ run, bytes }, error) => (error
   : tell(words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
 
 async function folder(files) {
+  const openOrNull = (file) => open(file).catch((error) => {
+    if (isOfFile(error)) return null;
+    throw error;
+  });
   const judge = async (picture, signal) => {
     if (onDevice() && ofFaces()) await lookForFaces(picture, page.about, false);
     if (onDevice()) return askedHere(picture);
@@ -203,7 +214,7 @@ async function folder(files) {
   try {
     await page.known;
     if (onDevice()) await ready();
-    await checkFolder(files, page.about?.classes ?? [], page.about?.sure_from ?? 1, judge);
+    await checkFolder(files, page.about?.classes ?? [], page.about?.sure_from ?? 1, openOrNull, judge);
   } catch (error) {
     fail(error);
   }

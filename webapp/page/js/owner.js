@@ -24,6 +24,8 @@ async function show(after) {
     scrollTo({ top: 0 });
   } catch (error) {
     say(byId("message"), error.message);
+    byId("token-form").hidden = error.status !== 401;
+    if (error.status === 401) byId("none").hidden = byId("tabs").hidden = true;
   }
 }
 
@@ -42,7 +44,7 @@ function draw() {
   tell();
 }
 
-const ofStatus = ({ status, claimed }) => (status === "accepted" ? words("Accepted (claimed: {name})", { name: claimed }) : words("Refused"));
+const ofStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name }) : words("Refused"));
 
 function tell() {
   byId("waiting").textContent = words("Waiting: {count}", { count: page.waiting });
@@ -219,5 +221,4 @@ byId("language").addEventListener("change", (event) => {
   draw();
 });
 speak();
-tell();
 await show();

@@ -87,13 +87,32 @@ export class Picture {
   }
 }
 
-/** Open a file as a picture, scaled where it is very large; throws where the browser cannot read it. */
-export async function openPicture(file) {
+const PICTURE = /\.(jpe?g|png|gif|webp|bmp|avif|heic|heif|tiff?|jxl)$/i;
+
+export const isPicture = (file) => PICTURE.test(file.name) || file.type.startsWith("image/");
+
+// What some browsers do not show and a server reads. A damaged JPEG is not sent.
+const FOR_SERVERS = /\.(heic|heif|hif|tiff?|avif|jxl)$|^image\/(heic|heif|tiff|avif|jxl)$/i;
+
+/**
+ * Open a file as a picture, scaled where it is very large; throws where it cannot be read. `jpegOf(file)` gives a JPEG
+ * of what the browser does not show, such as HEIC and TIFF; null where nothing may be sent.
+ */
+export async function openPicture(file, jpegOf) {
+  try {
+    return await openBlob(file, file.name);
+  } catch (error) {
+    if (!jpegOf || !(FOR_SERVERS.test(file.name) || FOR_SERVERS.test(file.type))) throw error;
+    return openBlob(await jpegOf(file), file.name);
+  }
+}
+
+async function openBlob(file, name) {
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   const scale = Math.min(1, MOST_SIDE / Math.max(bitmap.width, bitmap.height));
   const blob = scale < 1 || file.size > MOST_BYTES ? await smaller(bitmap, scale) : file;
   // What was scaled is read again: the device sees the pixels that a server would.
-  return new Picture(file.name || "picture", blob, blob === file ? bitmap : await createImageBitmap(blob));
+  return new Picture(name || "picture", blob, blob === file ? bitmap : await createImageBitmap(blob));
 }
 
 async function smaller(bitmap, scale) {

@@ -65,6 +65,13 @@ export async function faces({ name, blob }) {
   return told.faces;
 }
 
+/** A picture that the browser does not show, as a JPEG. */
+export async function jpegOf(file) {
+  const form = new FormData();
+  form.append("file", file, file.name);
+  return (await asked("jpeg", { method: "POST", body: form })).blob();
+}
+
 /** Data URIs of JPEGs: `faces` of the classes by name, and an `example` to try or null. */
 export const portraits = async () => (await asked("portraits")).json();
 
