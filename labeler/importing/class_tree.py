@@ -30,20 +30,20 @@ def read_captions(tree: ImportTree) -> LabelledFiles | None:
     beside = [path for path in tree.images if path.with_suffix("") in texts]
     if not beside or any(path.parent != tree.root for path in tree.images):
         return None
-    found = LabelledFiles("captions", tree, "without a caption")
+    labelled = LabelledFiles("captions", tree, "without a caption")
     for image in beside:
         file = texts[image.with_suffix("")]
-        found.tables.add(file)
+        labelled.tables.add(file)
         try:
             text = text_of(file)
         except InputUnusable:
-            found.refused[image] = ("unreadable caption", f"{file.name}: save it as UTF-8")
+            labelled.refused[image] = ("unreadable caption", f"{file.name}: save it as UTF-8")
             continue
         if label := text.partition("\n")[0].partition(",")[0].strip():
-            found.label(image, label)
+            labelled.label(image, label)
         else:
-            found.ignored[image] = "caption without a class"
-    return found if found.pictures or found.refused else None
+            labelled.ignored[image] = "caption without a class"
+    return labelled if labelled.pictures or labelled.refused else None
 
 
 def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
@@ -54,25 +54,25 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
     """
     marker = marked(tree.root)
     check_class_folders(tree.root, marker)
-    found = LabelledFiles("tree", tree, WITHOUT_CLASS)
+    labelled = LabelledFiles("tree", tree, WITHOUT_CLASS)
     folders = {path: path.relative_to(tree.root).parts[:-1] for path in tree.images}
     if not marker.get("no_split"):
-        found.splits = split_folders(folders.values())
+        labelled.splits = split_folders(folders.values())
     for path, inside in folders.items():
-        if (label := class_folder(inside, level or 1, found.splits)) is not None:
-            found.label(path, label)
-    names = found.classes()
+        if (label := class_folder(inside, level or 1, labelled.splits)) is not None:
+            labelled.label(path, label)
+    names = labelled.classes()
     if not names:
         deep = f" {level} levels down" if (level or 1) > 1 else ""
         raise InputUnusable(f"{tree.root} has no folders with images in them{deep}", _hint(tree))
     if level is None:
-        _check_level(tree, found, names)
-    return found
+        _check_level(tree, labelled, names)
+    return labelled
 
 
-def _check_level(tree: ImportTree, found: LabelledFiles, names: Counter[str]) -> None:
+def _check_level(tree: ImportTree, labelled: LabelledFiles, names: Counter[str]) -> None:
     """Refuse folders that name no class; note a single class whose folders look like classes."""
-    deeper = _deeper_level(tree, found.splits)
+    deeper = _deeper_level(tree, labelled.splits)
     generic = [name for name in names if _GENERIC.fullmatch(name)]
     if len(generic) == len(names):
         what = f"{', '.join(sorted(generic))} in {tree.root} names no class"
@@ -83,12 +83,12 @@ def _check_level(tree: ImportTree, found: LabelledFiles, names: Counter[str]) ->
             else _hint(tree),
         )
     if len(names) == 1 and deeper:
-        found.note = (
+        labelled.note = (
             f"one class, {min(names)}, though it has folders: {_few(deeper[1])}; "
             f"if those are the classes: labeler undo, then import with --class-level {deeper[0]}"
         )
     elif generic:
-        found.note = f"a class now: {', '.join(sorted(generic))}"
+        labelled.note = f"a class now: {', '.join(sorted(generic))}"
 
 
 def _deeper_level(tree: ImportTree, splits: frozenset[str]) -> tuple[int, list[str]] | None:
@@ -99,9 +99,9 @@ def _deeper_level(tree: ImportTree, splits: frozenset[str]) -> tuple[int, list[s
         for level in range(2, len(inside) + 1):
             if (name := class_folder(inside, level, splits)) is not None:
                 names[level].add(name)
-    for level, found in sorted(names.items()):
-        if len(found) > 1 and not all(name.lower() in SPLIT_FOLDERS for name in found):
-            return level, sorted(found)
+    for level, folders in sorted(names.items()):
+        if len(folders) > 1 and not all(name.lower() in SPLIT_FOLDERS for name in folders):
+            return level, sorted(folders)
     return None
 
 

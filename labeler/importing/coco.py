@@ -50,22 +50,24 @@ def read_coco_file(tree: ImportTree, file: Path) -> LabelledFiles:
 
 
 def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> LabelledFiles:
-    found = LabelledFiles("coco", tree, "not in the COCO file")
+    labelled = LabelledFiles("coco", tree, "not in the COCO file")
     finder = ImageFinder(tree)
     for file, document in documents.items():
-        found.tables.add(file)
-        images = _images(document, file, finder, found)
-        _annotate(document, file, images, found)
-    if not found.pictures:
-        reasons = ", ".join(sorted({reason for _, reason in found.dropped}))
-        missing = f"{len(found.missing)} images are not below {tree.root}" if found.missing else ""
+        labelled.tables.add(file)
+        images = _images(document, file, finder, labelled)
+        _annotate(document, file, images, labelled)
+    if not labelled.pictures:
+        reasons = ", ".join(sorted({reason for _, reason in labelled.dropped}))
+        missing = (
+            f"{len(labelled.missing)} images are not below {tree.root}" if labelled.missing else ""
+        )
         raise InputUnusable(
             f"no annotation can be used in {min(documents)}: "
             f"{reasons or missing or 'there is none'}",
             "name the folder that holds the images and the COCO file, whose images, annotations "
             "and categories refer to each other",
         )
-    return found
+    return labelled
 
 
 def _documents(tree: ImportTree) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -100,7 +102,7 @@ def _is_panoptic(document: dict[str, Any]) -> bool:
 
 
 def _images(
-    document: dict[str, Any], file: Path, finder: ImageFinder, found: LabelledFiles
+    document: dict[str, Any], file: Path, finder: ImageFinder, labelled: LabelledFiles
 ) -> dict[object, _Image | None]:
     """Return the images of a document by their ids; None for one that is missing."""
     images: dict[object, _Image | None] = {}
@@ -108,14 +110,14 @@ def _images(
     for row in _rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):
-            found.drop(file, "image without file_name")
+            labelled.drop(file, "image without file_name")
             continue
         path = finder.named(name, file)
         if path is None:
-            found.missing.append(name)
+            labelled.missing.append(name)
         else:
-            found.ignored.setdefault(path, "listed without an annotation")
-            found.sources[path] = _source(row, licences.get(_key(row.get("license"))))
+            labelled.ignored.setdefault(path, "listed without an annotation")
+            labelled.sources[path] = _source(row, licences.get(_key(row.get("license"))))
         images[_key(row.get("id"))] = None if path is None else _Image(path, frame_of(row))
     return images
 
@@ -124,7 +126,7 @@ def _annotate(
     document: dict[str, Any],
     file: Path,
     images: Mapping[object, _Image | None],
-    found: LabelledFiles,
+    labelled: LabelledFiles,
 ) -> None:
     names = {
         _key(row.get("id")): class_text(row.get("name")) for row in _rows(document, "categories")
@@ -132,10 +134,10 @@ def _annotate(
     for row in _rows(document, "annotations"):
         key = _key(row.get("image_id"))
         if key not in images:
-            found.drop(file, "annotation of an image that is not listed")
+            labelled.drop(file, "annotation of an image that is not listed")
         elif (image := images[key]) is not None:
             label = names.get(_key(row.get("category_id")))
-            found.annotate(image.path, label, partial(_box, row), image.frame)
+            labelled.annotate(image.path, label, partial(_box, row), image.frame)
 
 
 def _licence(row: Mapping[str, Any]) -> str | None:

@@ -36,8 +36,8 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     if not marker or marker.get("format") in _WITH_BOXES:
         return None
     check_class_folders(tree.root, marker)
-    found = LabelledFiles("export", tree, "without a class folder")
-    found.splits = frozenset(() if marker.get("no_split") else SPLITS)
+    labelled = LabelledFiles("export", tree, "without a class folder")
+    labelled.splits = frozenset(() if marker.get("no_split") else SPLITS)
     pictures = exported_pictures(marker)
     folder_of = folder_of_class(marker)
     labels = {folder_of(name): facts["label"] for name, facts in pictures.items()}
@@ -49,12 +49,12 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
         try:
             label = captions.of(name, before) or labels.get(folder, folder)
         except UnicodeDecodeError:
-            found.refused[path] = ("unreadable caption", "save it as UTF-8")
+            labelled.refused[path] = ("unreadable caption", "save it as UTF-8")
             continue
         if label:
-            found.label(path, label)
-    add_sources(found, names)
-    return found
+            labelled.label(path, label)
+    add_sources(labelled, names)
+    return labelled
 
 
 def add_sources(files: LabelledFiles, names: Mapping[str, str | None] | None = None) -> None:

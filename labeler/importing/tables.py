@@ -44,43 +44,43 @@ def read_metadata(tree: ImportTree) -> LabelledFiles | None:
     """
     for name, read in (("metadata.jsonl", _jsonl), ("metadata.parquet", _parquet)):
         if files := [file for file in tree.ending(name) if file.name == name]:
-            found = LabelledFiles("metadata", tree, f"not in {name}")
+            labelled = LabelledFiles("metadata", tree, f"not in {name}")
             finder = ImageFinder(tree)
             for file in files:
-                found.tables.add(file)
-                read(file, finder, found)
-            if not (found.pictures or found.refused or found.missing):
+                labelled.tables.add(file)
+                read(file, finder, labelled)
+            if not (labelled.pictures or labelled.refused or labelled.missing):
                 raise InputUnusable(
                     f"no row has a label: {files[0]}", "name the class of each image as label"
                 )
-            return found
+            return labelled
     return None
 
 
-def _jsonl(file: Path, finder: ImageFinder, found: LabelledFiles) -> None:
+def _jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
     """Read lines of `file_name` with `label`, or with `objects` of boxes and categories."""
     for number, line in enumerate(text_of(file).splitlines(), start=1):
         if line.strip():
-            _read_line(line, (file, number), finder, found)
+            _read_line(line, (file, number), finder, labelled)
 
 
 def _read_line(
-    line: str, where: tuple[Path, int], finder: ImageFinder, found: LabelledFiles
+    line: str, where: tuple[Path, int], finder: ImageFinder, labelled: LabelledFiles
 ) -> None:
     file, number = where
     row = _json_object(line, f"{file}, line {number}")
     if not isinstance(name := row.get("file_name"), str):
         raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
-    if (image := _image(name, file, finder, found)) is not None:
+    if (image := _image(name, file, finder, labelled)) is not None:
         try:
             labels = _labels(row)
         except ValueError as error:
             detail = f"{file.name}, line {number}: {error}"
-            found.refused[image] = ("unusable label", detail)
+            labelled.refused[image] = ("unusable label", detail)
         else:
-            found.ignored[image] = "row without a label"
+            labelled.ignored[image] = "row without a label"
             for box, label in labels:
-                found.label(image, label, box)
+                labelled.label(image, label, box)
 
 
 def _labels(row: Mapping[str, Any]) -> list[tuple[Rectangle | None, str]]:
@@ -90,10 +90,10 @@ def _labels(row: Mapping[str, Any]) -> list[tuple[Rectangle | None, str]]:
     return [] if value in (None, "", []) else [(None, _one_class(value))]
 
 
-def _image(name: str, file: Path, finder: ImageFinder, found: LabelledFiles) -> Path | None:
+def _image(name: str, file: Path, finder: ImageFinder, labelled: LabelledFiles) -> Path | None:
     refuse_leading_out(name, file.parent)
     if (image := finder.named(name, file)) is None:
-        found.missing.append(name)
+        labelled.missing.append(name)
     return image
 
 
@@ -127,7 +127,7 @@ def _category(row: Mapping[str, Any]) -> Any:
     return next((row[name] for name in _CATEGORIES if name in row), None)
 
 
-def _parquet(file: Path, finder: ImageFinder, found: LabelledFiles) -> None:
+def _parquet(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
     """Read columns of `file_name`, and the name of the class in `class`, else `label`."""
     columns = {name for name, single in single_columns(file) if single}
     column = "class" if "class" in columns else "label"
@@ -136,15 +136,15 @@ def _parquet(file: Path, finder: ImageFinder, found: LabelledFiles) -> None:
     for name, label in read_texts(file, ["file_name", column]):
         if name is None:
             raise InputUnusable(f"{file} has a row without file_name", "add it")
-        if (image := _image(name, file, finder, found)) is not None:
-            found.ignored[image] = "row without a label"
+        if (image := _image(name, file, finder, labelled)) is not None:
+            labelled.ignored[image] = "row without a label"
             if label:
-                found.label(image, label)
+                labelled.label(image, label)
 
 
 def read_csv(tree: ImportTree) -> LabelledFiles | None:
     """Read CSV files that name images and their classes; None where there are none."""
-    found = LabelledFiles("csv", tree, "not in a table")
+    labelled = LabelledFiles("csv", tree, "not in a table")
     finder = ImageFinder(tree)
     for file in tree.ending(".csv", ".tsv"):
         try:
@@ -154,10 +154,10 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
         image_column = next((c for c in IMAGE_COLUMNS if _names_images(rows, c, file, finder)), "")
         label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), "")
         if image_column and label_column:
-            found.tables.add(file)
+            labelled.tables.add(file)
             for row in rows:
-                _read_row(row, (image_column, label_column), file, finder, found)
-    return found if found.tables else None
+                _read_row(row, (image_column, label_column), file, finder, labelled)
+    return labelled if labelled.tables else None
 
 
 def _csv_rows(file: Path) -> Iterator[dict[str, str]]:
@@ -177,18 +177,18 @@ def _read_row(
     columns: tuple[str, str],
     file: Path,
     finder: ImageFinder,
-    found: LabelledFiles,
+    labelled: LabelledFiles,
 ) -> None:
     name, label = ((row.get(column) or "").strip() for column in columns)
     if not name:
         return
     if (image := finder.named(name, file)) is None:
-        found.missing.append(name)
+        labelled.missing.append(name)
     elif not label:
-        found.ignored[image] = "row without a label"
+        labelled.ignored[image] = "row without a label"
     else:
         sides = next((names for names in _CORNERS if set(names) <= row.keys()), None)
-        found.annotate(
+        labelled.annotate(
             image,
             label,
             lambda: corners([row[side] for side in sides]) if sides else None,

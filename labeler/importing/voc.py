@@ -18,7 +18,7 @@ from labeler.importing.labelled import (
 
 def read_voc(tree: ImportTree) -> LabelledFiles | None:
     """Read the Pascal VOC files of a folder; None where there are none."""
-    found = LabelledFiles("voc", tree, "without a Pascal VOC file")
+    labelled = LabelledFiles("voc", tree, "without a Pascal VOC file")
     finder = ImageFinder(tree)
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
@@ -30,17 +30,17 @@ def read_voc(tree: ImportTree) -> LabelledFiles | None:
             continue
         if document is None or document.tag != "annotation":
             continue
-        found.tables.add(file)
+        labelled.tables.add(file)
         name = document.findtext("filename") or ""
         image = finder.beside(file) or finder.named(name, file)
         if image is None:
-            found.missing.append(name or file.name)
+            labelled.missing.append(name or file.name)
             continue
-        found.ignored[image] = "Pascal VOC file without an object"
+        labelled.ignored[image] = "Pascal VOC file without an object"
         size = document.find("size")
         frame = frame_of({} if size is None else {part.tag: part.text for part in size})
         for row in document.iterfind("object"):
             label = class_text(row.findtext("name"))
             sides = [row.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
-            found.annotate(image, label, partial(corners, sides), frame)
-    return found if found.tables else None
+            labelled.annotate(image, label, partial(corners, sides), frame)
+    return labelled if labelled.tables else None

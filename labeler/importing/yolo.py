@@ -40,8 +40,8 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     labels = dict(_label_files(tree))
     if not any(lines for _, lines in labels.values()):
         return None
-    found = LabelledFiles("yolo", tree, "without a YOLO label file")
-    names = _class_names(tree, found)
+    labelled = LabelledFiles("yolo", tree, "without a YOLO label file")
+    names = _class_names(tree, labelled)
     if not names:
         raise InputUnusable(
             f"YOLO labels without class names: {tree.root}",
@@ -50,14 +50,14 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
         )
     keypoints = any("kpt_shape" in text_of(file) for file in tree.ending("data.yaml"))
     for file, (image, lines) in labels.items():
-        found.tables.add(file)
-        found.ignored[image] = "YOLO label file without a box"
+        labelled.tables.add(file)
+        labelled.ignored[image] = "YOLO label file without a box"
         nearest = next((above for above in file.parents if above in names), min(names))
         for line in lines:
             number, *values = line.split()
             box = partial(_box, list(map(float, values)), keypoints)
-            found.annotate(image, names[nearest].get(int(number)), box, FRACTIONS)
-    return found
+            labelled.annotate(image, names[nearest].get(int(number)), box, FRACTIONS)
+    return labelled
 
 
 def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]]]]:
@@ -86,7 +86,7 @@ def _box(values: list[float], keypoints: bool) -> Rectangle:
     return rectangle((x - width / 2, y - height / 2, width, height))
 
 
-def _class_names(tree: ImportTree, found: LabelledFiles) -> dict[Path, Mapping[int, str]]:
+def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
     """Return the class names by the folder of the file that lists them."""
     names: dict[Path, Mapping[int, str]] = {}
     for file in tree.ending(".yaml", ".yml", *_NAME_LISTS):
@@ -97,7 +97,7 @@ def _class_names(tree: ImportTree, found: LabelledFiles) -> dict[Path, Mapping[i
             listed = dict(enumerate(line.strip() for line in text.strip().splitlines()))
         if listed:
             names.setdefault(file.parent, listed)
-            found.tables.add(file)
+            labelled.tables.add(file)
     return names
 
 
