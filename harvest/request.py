@@ -183,7 +183,7 @@ def _checked_range(text: str) -> str:
 
 
 def _checked_filter(text: str) -> str:
-    from harvest.selection import parse_filter
+    from harvest.result_filter import parse_filter
 
     parse_filter(text)
     return text
@@ -270,7 +270,7 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
 
     def selection(self) -> Selection:
         """Return which results are meant."""
-        from harvest.selection import parse_filter
+        from harvest.result_filter import parse_filter
 
         first, last = (1, None) if self.range is None else parse_range(self.range)
         return Selection(first, last, None if self.filter is None else parse_filter(self.filter))

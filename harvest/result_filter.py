@@ -1,0 +1,157 @@
+"""The expressions of `--filter`, evaluated by simpleeval with what is listed here, nothing else.
+
+A filter is tried for a candidate with every field, so that a wrong one is found before the first
+request. What a site did not tell is unknown: arithmetic with it is unknown, and no comparison with
+it holds, but for `x == None` and `x != None`.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from simpleeval import EvalWithCompoundTypes, InvalidExpression
+
+from gleanset.config import did_you_mean
+from gleanset.errors import UsageError
+from gleanset.records import Candidate, Origin
+
+LONGEST = 500
+FIELDS = (
+    *("width", "height", "title", "author", "licence"),
+    *("tags", "ai", "rating", "url", "page_url"),
+)
+_ERRORS = (InvalidExpression, TypeError, ValueError, LookupError, AttributeError, RecursionError)
+_TOLD = Origin(
+    *("x", "x"),
+    page_url="x",
+    author="x",
+    licence="x",
+    title="x",
+    tags=("x",),
+    rating="x",
+    ai=True,
+)
+_SAMPLE = Candidate("x", _TOLD, 640, 480)
+
+
+class _Unknown:
+    def __bool__(self) -> bool:
+        return False
+
+
+UNKNOWN = _Unknown()
+
+
+def _between(types: tuple[type, ...], work: Callable[..., Any], unknown: Any) -> Callable[..., Any]:
+    """Return an operator between values of one type; `unknown` is its result with unknown ones."""
+
+    def checked(*values: Any) -> Any:
+        if UNKNOWN in values:
+            return unknown
+        if not any(all(isinstance(value, kind) for value in values) for kind in types):
+            shown = " and ".join(type(value).__name__ for value in values)
+            raise TypeError(f"not possible with {shown}")
+        try:
+            return work(*values)
+        except (ZeroDivisionError, OverflowError):
+            return UNKNOWN
+
+    return checked
+
+
+def _arithmetic(work: Callable[..., Any]) -> Callable[..., Any]:
+    # No powers, no shifts and no texts: they make values that fill the memory.
+    return _between((float | int,), work, UNKNOWN)  # type: ignore[arg-type]
+
+
+def _order(work: Callable[..., Any]) -> Callable[..., Any]:
+    return _between((float | int, str), work, unknown=False)  # type: ignore[arg-type]
+
+
+def _lower(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    return value.lower() if isinstance(value, str) else tuple(map(str.lower, value))
+
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: _arithmetic(operator.add),
+    ast.Sub: _arithmetic(operator.sub),
+    ast.Mult: _arithmetic(operator.mul),
+    ast.Div: _arithmetic(operator.truediv),
+    ast.FloorDiv: _arithmetic(operator.floordiv),
+    ast.Mod: _arithmetic(operator.mod),
+    ast.USub: _arithmetic(operator.neg),
+    ast.Lt: _order(operator.lt),
+    ast.LtE: _order(operator.le),
+    ast.Gt: _order(operator.gt),
+    ast.GtE: _order(operator.ge),
+    ast.Eq: lambda a, b: None in (a, b) if UNKNOWN in (a, b) else a == b,
+    ast.NotEq: lambda a, b: UNKNOWN not in (a, b) and a != b,
+    ast.In: lambda part, whole: UNKNOWN not in (part, whole) and part in whole,
+    ast.NotIn: lambda part, whole: UNKNOWN not in (part, whole) and part not in whole,
+    ast.Not: operator.not_,
+}
+_FUNCTIONS = {
+    "len": _between((str, tuple, list), len, UNKNOWN),
+    "lower": _between((str, tuple), _lower, UNKNOWN),
+}
+_NODES = (
+    *(ast.Name, ast.Constant, ast.Tuple, ast.List, ast.UnaryOp, ast.BinOp, ast.BoolOp),
+    *(ast.Compare, ast.Call),
+)
+
+
+class _Filter(EvalWithCompoundTypes):  # type: ignore[misc]
+    def __init__(self, candidate: Candidate) -> None:
+        told = {name: getattr(candidate.origin, name, None) for name in FIELDS}
+        told |= {name: getattr(candidate, name) for name in ("width", "height", "url")}
+        names = {name: UNKNOWN if value is None else value for name, value in told.items()}
+        super().__init__(_OPERATORS, _FUNCTIONS, names)
+        for node in {*self.nodes}.difference(_NODES):
+            del self.nodes[node]
+        self.nodes[ast.BoolOp] = self._eval_all
+
+    def _eval_all(self, node: ast.BoolOp) -> bool:
+        """Evaluate every part: a mistake behind `or` is a mistake."""
+        values = [bool(self._eval(value)) for value in node.values]
+        return all(values) if isinstance(node.op, ast.And) else any(values)
+
+
+def parse_filter(text: str) -> Callable[[Candidate], bool]:
+    """Return the test that `text` describes. Raises `UsageError`."""
+    tree = _tree(text)
+    try:
+        result = _Filter(_SAMPLE).eval(text, tree)
+    except _ERRORS as error:
+        near = did_you_mean(getattr(error, "name", None) or "", FIELDS, ", did you mean {!r}?")
+        raise _wrong(text, f"{error}{near}") from None
+    if not isinstance(result, bool | int | float | str | tuple):
+        raise _wrong(text, "it is not a condition")
+
+    def holds(candidate: Candidate) -> bool:
+        try:
+            return bool(_Filter(candidate).eval(text, tree))
+        except _ERRORS:
+            return False
+
+    return holds
+
+
+def _tree(text: str) -> ast.expr:
+    if len(text) > LONGEST:
+        raise _wrong(text, f"it has more than {LONGEST} characters")
+    try:
+        with warnings.catch_warnings():
+            # Odd escapes and the like are the person's business.
+            warnings.simplefilter("ignore")
+            return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise _wrong(text, "it is no expression") from None
+
+
+def _wrong(text: str, why: str) -> UsageError:
+    hint = f"Write for instance 'width >= 800 and not ai'. Fields: {', '.join(FIELDS)}."
+    return UsageError(f"--filter {text[:LONGEST]!r}: {why}", hint)
