@@ -20,9 +20,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from annotated_faces import (
+    CRITERIA,
+    AnnotatedImage,
+    match_faces,
+    read_annotations,
+    sum_tallies,
+)
 
-from facecrop.annotations import AnnotatedImage, read_annotations
-from facecrop.compare import CRITERIA, match_faces, sum_tallies
 from facecrop.detectors import Detector
 from facecrop.detectors.options import spec_of
 from gleanset.images.decode import decode

@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 
 from facecrop.cli_docker import docker
-from facecrop.request import CompareRequest, FaceSearch, whole_instead
+from facecrop.request import FaceSearch, whole_instead
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.db.faces import WHOLE
@@ -47,29 +47,6 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
             counts["next"], why = instead
             job.say(why)
         return counts
-
-
-@commands.command(
-    epilog="Example: facecrop compare --truth faces.json animeface lbpcascade:equalize=yes"
-)
-@job_options(dataset=False)
-@options_of(CompareRequest)
-def compare(job: CommandJob, request: CompareRequest) -> Result | None:
-    """Compare detectors on annotated images: how good, how quick, how large.
-
-    Without names all detectors that work here are compared. A face counts as found by
-    three criteria: boxes that share half or three tenths (intersection over union), or a
-    box whose centre is in the face. docs/detectors.md tells how annotations are written.
-    """
-    from facecrop.compare import table
-
-    figures, results = request.run(job.progress)
-    if job.as_json:
-        return figures
-    if not job.progress.quiet:
-        for line in table(results):
-            job.tell(line)
-    return None
 
 
 @commands.command(epilog="Example: facecrop detectors --json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -20,7 +19,6 @@ from gleanset.work.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facecrop.compare import DetectorResult
     from facecrop.detectors import DetectorSpec
     from facecrop.detectors.options import RecordedDetector
     from gleanset import Dataset
@@ -226,61 +224,6 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         from facecrop.detectors.options import is_auto
 
         return {"detector": spec.name} if is_auto(self.detector or own.detector) else {}
-
-
-class CompareRequest(Request, frozen=True, kw_only=True):
-    """`facecrop compare`: which detectors are held against which annotations."""
-
-    COMMAND = "facecrop compare"
-
-    detectors: Annotated[
-        tuple[str, ...],
-        Param(
-            metavar="[DETECTOR[:SETTING=VALUE,...]]...", argument=True, complete=complete_detector
-        ),
-    ] = ()
-    truth: Annotated[
-        str, Param("The annotated images: JSON or COCO.", metavar="FILE", required=True, path=True)
-    ]
-    images: Annotated[
-        str | None, Param("The folder of the images. Default: that of the annotations.", path=True)
-    ] = None
-    by: Annotated[
-        str | None, Param("The field that tells the kind of an image.", metavar="FIELD")
-    ] = None
-    sheet: Annotated[
-        str | None, Param("Draw what was missed and false alarms.", metavar="FILE", path=True)
-    ] = None
-    cascade: Cascade = None
-    option: DetectorOptions = ()
-
-    def run(self, progress: Progress) -> tuple[dict[str, object], list[DetectorResult]]:
-        """Compare; return all figures as JSON values, and the results they are of."""
-        from facecrop.annotations import read_annotations
-        from facecrop.compare import compare_all, mistakes_sheet
-        from facecrop.detectors.options import all_names, check_options, spec_of
-        from gleanset.images.contact_sheet import checked_ending
-
-        check_options(self.option)
-        if self.sheet is not None:
-            checked_ending(Path(self.sheet))
-        names = self.detectors or all_names()
-        specs = {name: spec_of(name, self.option, self.cascade) for name in names}
-        folder = None if self.images is None else Path(self.images)
-        pictures = read_annotations(Path(self.truth), folder, self.by)
-        results, missing = compare_all(specs, pictures, progress, skip=not self.detectors)
-        for label, why in missing.items():
-            progress.say(f"{label} cannot be compared here: {why}")
-        figures: dict[str, object] = {
-            "pictures": len(pictures),
-            "faces": sum(len(picture.boxes) for picture in pictures),
-            "detectors": {result.label: result.as_json() for result in results},
-            "not_here": missing,
-        }
-        if self.sheet is not None:
-            figures["mistakes"] = mistakes_sheet(results, Path(self.sheet))
-            figures["sheet"] = str(Path(self.sheet).absolute())
-        return figures, results
 
 
 def whole_instead(dataset: Dataset) -> tuple[str, str] | None:

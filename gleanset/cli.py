@@ -127,6 +127,12 @@ class Command(click.Command):
         return list(HELP["help_option_names"])
 
 
+GONE_COMMANDS = {
+    "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
+}
+"""Commands that an earlier version had, and what to use instead."""
+
+
 class CommandGroup(click.Group):
     """Commands under one name, all of which know `-h`."""
 
@@ -135,6 +141,15 @@ class CommandGroup(click.Group):
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """As those of its commands."""
         return list(HELP["help_option_names"])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named; one that is gone says what to use (`UsageError`)."""
+        name = f"{self.name} {args[0]}"
+        if (instead := GONE_COMMANDS.get(name)) is not None:
+            raise UsageError(f"there is no {name} any more", instead)
+        return super().resolve_command(ctx, args)
 
 
 def group(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> click.Group:

@@ -112,7 +112,6 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 # What the workers of most tests import, for nearly nothing but their work is left then.
 WORK = (
-    "facecrop.compare",
     "facecrop.search",
     "gleanset.images.staging",
     "gleanset.work.processes",

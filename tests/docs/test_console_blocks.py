@@ -30,7 +30,6 @@ EXCUSED = [
     ("add-a-source.md", "pytest", "of a source that the page writes"),
     ("detectors.md", "facecrop run --detector onnx", "a model of the reader's own"),
     ("detectors.md", "facecrop run --detector hub:", "fetches a model from a hub"),
-    ("detectors.md", "facecrop compare", "needs truth, or a detector that the page writes"),
     ("detectors.md", "python benchmarks/", "pictures with truth, and hours"),
     ("detectors.md", "pytest", "of a detector that the page writes"),
     ("recipes.md", "gleanset run cats-vs-owls", "1,920 photos; test_case_recipes.py has fewer"),

@@ -8,10 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
 from facecrop_scenes import face_at, scene
 
-from facecrop.annotations import read_annotations
-from facecrop.compare import CRITERIA, match_faces, sum_tallies
 from facecrop.detectors import Detector, detector_named
 from facecrop.detectors.drawnface import MODEL, FaceNetwork
 from gleanset.errors import MissingComponent

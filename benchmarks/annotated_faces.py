@@ -1,0 +1,117 @@
+"""Images with annotated faces, and how many of them a detector's boxes find."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gleanset.records import Box, Face, overlap
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """An image with the boxes of all its faces; `kind` is what its name begins with."""
+
+    path: Path
+    boxes: list[Box]
+    kind: str
+
+
+def read_annotations(file: Path, images: Path | None = None) -> list[AnnotatedImage]:
+    """Read annotations in one of two forms; boxes are x, y, width, height in pixels.
+
+    `[{"file": "show_1.jpg", "boxes": [[1, 2, 30, 30]]}, ...]`, or that of the bundled sample,
+    `{"pictures": {"show_1.jpg": [{"box": [1, 2, 30, 30]}, ...]}}`. Names are relative to `images`,
+    by default the folder of the file.
+    """
+    data: Any = json.loads(file.read_text(encoding="utf-8"))
+    if isinstance(data, dict):
+        faces = data["pictures"].items()
+        data = [{"file": name, "boxes": [one["box"] for one in some]} for name, some in faces]
+    folder = images or file.parent
+    return [
+        AnnotatedImage(
+            folder / entry["file"],
+            [Box(*map(round, numbers)) for numbers in entry["boxes"]],
+            Path(entry["file"]).stem.partition("_")[0],
+        )
+        for entry in data
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """When a box (first) counts as found for a true face (second)."""
+
+    name: str
+    fits: Callable[[Box, Box], bool]
+
+
+def _centred(box: Box, truth: Box) -> bool:
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    across = truth.x <= x <= truth.x + truth.width
+    return across and truth.y <= y <= truth.y + truth.height
+
+
+# Detectors disagree on where a face ends, so no single criterion is fair to all.
+CRITERIA = (
+    Criterion("0.5", lambda box, truth: overlap(box, truth) >= 0.5),
+    Criterion("0.3", lambda box, truth: overlap(box, truth) >= 0.3),
+    Criterion("centre", _centred),
+)
+
+
+@dataclass(slots=True)
+class MatchTally:
+    """What was found by one criterion, the boxes that are wrong, and the faces that are missed."""
+
+    hits: int = 0
+    false_alarms: list[Face] = field(default_factory=list)
+    missed: list[Box] = field(default_factory=list)
+
+    @property
+    def false(self) -> int:
+        """How many boxes are on no face."""
+        return len(self.false_alarms)
+
+    @property
+    def faces(self) -> int:
+        """How many faces there are."""
+        return self.hits + len(self.missed)
+
+    @property
+    def recall(self) -> float:
+        """The share of the faces that was found; 1 where there is none."""
+        return self.hits / self.faces if self.faces else 1.0
+
+    @property
+    def precision(self) -> float:
+        """The share of the boxes that is right; 1 where there is none."""
+        return self.hits / (self.hits + self.false) if self.hits + self.false else 1.0
+
+
+def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion) -> MatchTally:
+    """Match boxes to faces, the most confident first, each face once and to its best box."""
+    tally, free = MatchTally(), list(truth)
+    for face in sorted(faces, key=lambda face: (-face.score, face.box)):
+        fitting = [box for box in free if criterion.fits(face.box, box)]
+        if not fitting:
+            tally.false_alarms.append(face)
+            continue
+        free.remove(max(fitting, key=lambda box: overlap(face.box, box)))
+        tally.hits += 1
+    tally.missed = free
+    return tally
+
+
+def sum_tallies(tallies: Iterable[MatchTally]) -> MatchTally:
+    """Return the tallies of several images as one."""
+    result = MatchTally()
+    for tally in tallies:
+        result.hits += tally.hits
+        result.false_alarms += tally.false_alarms
+        result.missed += tally.missed
+    return result

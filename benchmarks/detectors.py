@@ -1,0 +1,77 @@
+"""Detectors side by side on annotated images: recall and precision, CPU time, memory.
+
+    python benchmarks/detectors.py FILE.json [--images DIR] [--cascade FILE] [DETECTOR ...]
+
+Each detector works alone in a process of its own, on one image at a time. A detector with settings
+is written `lbpcascade:neighbors=3,equalize=yes`. A box counts by three criteria: intersection over
+union of 0.5 or 0.3, or its centre in the face. docs/detectors.md says how images are annotated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
+
+from facecrop.detectors import DetectorSpec
+from facecrop.detectors.options import all_names, spec_of
+from gleanset.images.decode import decode
+from gleanset.platform import peak_memory
+from gleanset.records import Face
+from gleanset.work.pool import Processes, run_over
+
+
+@dataclass(frozen=True, slots=True)
+class TimedSearch:
+    """Searches one image in a worker; picklable."""
+
+    spec: DetectorSpec
+
+    def __call__(self, path: str) -> tuple[list[Face], float, int]:
+        """Return the faces, the CPU seconds of the search, and the most bytes in memory so far."""
+        pixels = np.asarray(decode(Path(path).read_bytes()).pixels)
+        detector, start = self.spec.build(), time.process_time()
+        faces = detector.detect(pixels)
+        return faces, time.process_time() - start, peak_memory()
+
+
+def main() -> None:
+    """Print a table for each detector."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("truth", type=Path)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--cascade")
+    parser.add_argument("detectors", nargs="*", default=all_names())
+    options = parser.parse_intermixed_args()
+    images = {str(one.path): one for one in read_annotations(options.truth, options.images)}
+    for name in options.detectors:
+        search = TimedSearch(spec_of(name, (), options.cascade))
+        search.spec.build()  # what is missing is said before a process is started
+        answers = {
+            outcome.item: outcome.unwrap()
+            for outcome in run_over(search, list(images), Processes(1))
+        }
+        seconds = sum(cpu for _, cpu, _ in answers.values())
+        memory = max(most for _, _, most in answers.values())
+        print(f"{name}: {1000 * seconds / len(answers):.1f} CPU ms, {memory / 1e6:.0f} MB")
+        for criterion in CRITERIA:
+            tallies = defaultdict(list)
+            for path, (faces, _, _) in answers.items():
+                tally = match_faces(faces, images[path].boxes, criterion)
+                tallies[images[path].kind].append(tally)
+            total = [tally for some in tallies.values() for tally in some]
+            for kind, some in (*sorted(tallies.items()), ("all", total)):
+                one = sum_tallies(some)
+                print(
+                    f"  {criterion.name:>6} {kind:12} {one.faces:>5} faces, "
+                    f"recall {one.recall:.3f}, precision {one.precision:.3f}"
+                )
+
+
+if __name__ == "__main__":
+    main()
