@@ -331,11 +331,15 @@ class VideoSampler:
         self._picked += self._stored(self._chooser.close())
         yield self._step(self._checkpoint.done)
         self.trouble = self.trouble or decoding.trouble
-        read, told = decoding.last - self._facts.start, self._seconds or 0.0
+        self._seconds = self._length(decoding.last, segment)
+
+    def _length(self, last: float, segment: VideoSegment) -> float | None:
+        """Return the seconds that a video lasts, also where its time stamps jump."""
+        read, told = last - self._facts.start, self._seconds or 0.0
         to_the_end = not (segment.over or self._chooser.full or self.trouble)
-        if read > told or (to_the_end and read < told * 0.95 - 2):
-            # Where time stamps jump, a file tells another length.
-            self._seconds = read
+        jumped = self._facts.discontinuous and 0 < read < told * 0.95 - 2
+        all_frames = segment.plan.skip is None
+        return read if read > told or (to_the_end and all_frames and jumped) else self._seconds
 
     def _fresh(self, plan: DecodePlan) -> Checkpoint:
         """Return the checkpoint at the beginning of a part of a video: scenes are named by their
