@@ -181,8 +181,7 @@ def frames(job: CommandJob, request: FramesRequest) -> Result | None:
     """Sample frames from videos.
 
     Without a choice of frames: the sharpest of each scene, and one every 5 seconds of a long
-    one. Near-duplicates, black and blurred frames and fades are left out. A run that was
-    stopped goes on where it was, also within a video.
+    one. Near-duplicates, black and blurred frames and fades are left out.
 
     VIDEO is a file, a folder (searched with all below it), a pattern, or the address of a page
     with a video.

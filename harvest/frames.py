@@ -50,7 +50,7 @@ def harvest_frames(
     """Add the frames that a sampling takes of each video; the counts of what happened.
 
     A video is known by its content and is not sampled twice with the same settings; one
-    that was stopped goes on where it was. Each bad one becomes a rejection; where none could be
+    that was stopped is sampled again. Each bad one becomes a rejection; where none could be
     used, `InputUnusable`, `MissingComponent`, or what its site raised. `workers` videos are
     sampled at once, on a cluster each of them whole on one node. `left_out` counts the stretches
     without a frame of their own, by reason.
@@ -122,27 +122,23 @@ class _Run:
         self._bad: list[UnusableInput] = []
         self._good = 0
         self._met: Counter[str] = Counter()
-        self._cut: list[tuple[int, VideoInput]] = []
 
     def over(self, inputs: list[VideoInput], workers: Threads | Cluster) -> None:
-        """Sample all of them, some at once; with a limit in turn, and those with more again."""
+        """Sample all of them, some at once; with a limit one after another."""
         # A node has a whole video, so that it goes to the next one without us.
         sample, at_once = sample_whole, math.inf
         if isinstance(workers, Threads):
             sample, at_once = sample_step, workers.number
         if self._writer.limit.left is not None:
             at_once = 1
-        self._cut = list(enumerate(inputs))
-        while self._cut and self._writer.limit.left != 0:
-            self._waiting, self._cut = deque(self._cut), []
-            self._met.clear()
-            may_start = partial(self._may_start, at_once)
-            try:
-                for outcome in run_over(sample, self._tasks(), workers, may_start):
-                    self._take(outcome)
-            finally:
-                while self._at_work:
-                    self._at_work.pop().close()
+        self._waiting = deque(enumerate(inputs))
+        may_start = partial(self._may_start, at_once)
+        try:
+            for outcome in run_over(sample, self._tasks(), workers, may_start):
+                self._take(outcome)
+        finally:
+            while self._at_work:
+                self._at_work.pop().close()
 
     def _may_start(self, at_once: float, _: int) -> bool:
         """Set inputs to work until a video is ready, or enough of them are."""
@@ -188,9 +184,8 @@ class _Run:
 
     def _start_next(self) -> None:
         """Set the next input to work, unless it has nothing to sample."""
-        share = self._writer.limit.share(len(self._waiting))
         place, source = self._waiting.popleft()
-        sampler = InputSampler(source, place, self._scratch / f"input-{place}", share)
+        sampler = InputSampler(source, place, self._scratch / f"input-{place}")
         self._at_work.append(sampler)
         if not self._start_next_video(sampler):
             self._at_work.remove(sampler)
@@ -206,21 +201,17 @@ class _Run:
                     self._writer.known(next_video.sha256)
                 self._good += 1
             else:
-                store = self._writer.store(next_video.sha256, self._scratch)
-                sampler.task = VideoTask(next_video, self._sampling, store, follower=self._follower)
-                self._writer.resume(sampler.task)
-                sampler.task.most = sampler.share.rest
-                if sampler.task.most == 0:
-                    return self._stop_at_share(sampler)
+                if self._writer.limit.left == 0:
+                    return False
+                sampler.task = VideoTask(
+                    next_video,
+                    self._sampling,
+                    self._dataset.originals(self._scratch),
+                    most=self._writer.limit.left,
+                    follower=self._follower,
+                )
                 self._ready.append(sampler)
                 return True
-        return False
-
-    def _stop_at_share(self, sampler: InputSampler) -> bool:
-        """Its share is used up, and there is more: it comes again when others leave some."""
-        assert sampler.task is not None
-        self._writer.cut(sampler.task)
-        self._cut.append((sampler.place, sampler.source))
         return False
 
     def _is_known(self, video: VideoAtHand) -> bool:
@@ -243,8 +234,6 @@ class _Run:
             self._reject(UnusableInput(sampler.task.video.shown, error.reason, error.detail))
         else:
             self._good += 1
-            if sampler.task.is_cut:
-                return self._stop_at_share(sampler)
             self._writer.end(sampler.task, sampler.place)
         sampler.task.close()
         return self._start_next_video(sampler)

@@ -224,13 +224,6 @@ class Videos:
         )
         return frames
 
-    def state(self, sha256: str, settings: str) -> dict[str, Any] | None:
-        """Return what `checkpoint` or `record` stored last (JSON values)."""
-        sql = "SELECT state FROM video WHERE sha256=? AND settings=?"
-        stored = self._db.value(sql, (sha256, settings))
-        state = None if stored is None else load(stored)
-        return state if isinstance(state, dict) else None
-
     def states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the content and state of each video that was sampled to its end in that mode."""
         sql = "SELECT sha256, state FROM video WHERE settings LIKE ? AND done AND state IS NOT NULL"
@@ -261,32 +254,9 @@ class Videos:
         state: Mapping[str, object] | None = None,
     ) -> None:
         """Note that a video was sampled to its end. `duration` in seconds."""
-        self._put(video, settings, duration, frames, state, done=True)
-
-    def checkpoint(
-        self,
-        video: VideoName,
-        settings: str,
-        duration: float | None,
-        frames: int,
-        state: Mapping[str, object],
-    ) -> None:
-        """Note how far the sampling of a video is; `state` is what goes on from there."""
-        self._put(video, settings, duration, frames, state, done=False)
-
-    def _put(
-        self,
-        video: VideoName,
-        settings: str,
-        duration: float | None,
-        frames: int,
-        state: Mapping[str, object] | None,
-        *,
-        done: bool,
-    ) -> None:
         with self._db.write():
             row = values_of(video, name=clean(video.name), url=clean(video.url))
-            row |= {"settings": settings, "duration": duration, "frames": frames, "done": done}
+            row |= {"settings": settings, "duration": duration, "frames": frames, "done": True}
             self._db.insert(
                 "video",
                 row | {"state": None if state is None else dump(state)},

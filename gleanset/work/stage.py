@@ -17,7 +17,7 @@ from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import disk_errors
 
 WAITING = "waiting"
-"""The folder of the cache where a stage keeps what a run that was stopped goes on with."""
+"""The folder of the cache where earlier versions kept what a run that was stopped went on with."""
 
 
 @contextmanager

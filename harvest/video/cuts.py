@@ -104,26 +104,18 @@ class SceneCut(NamedTuple):
     counts: bool = True
 
 
-class ResumedScene(NamedTuple):
-    """Where a stopped run goes on. Without a `scene_start` the first scene is on."""
-
-    scene_start: float | None
-    settled: float
-
-
 class CutFinder:
     """Takes blocks of frames, gives the cuts among frames that lie far enough back.
 
     A cut is told when `LAG` seconds after it were seen, so that what comes out does not depend
-    on how many frames come at a time.
+    on how many frames come at a time. Cuts up to the time `since` are not told.
     """
 
-    def __init__(self, resumed: ResumedScene | None = None) -> None:
-        begun = resumed.scene_start if resumed else None
-        self._last_cut = -math.inf if begun is None else begun
-        self._judged = resumed.settled if resumed else -math.inf
+    def __init__(self, since: float = -math.inf) -> None:
+        self._last_cut = -math.inf
+        self._judged = since
         # The greatest spread in the scene that is on.
-        self._spread = math.inf if resumed else 0.0
+        self._spread = 0.0 if math.isinf(since) else math.inf
         self._window: FrameBuffer | None = None
 
     def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
@@ -202,8 +194,8 @@ class CutFinder:
 class KeyFrameCuts:
     """A `CutFinder` for key frames alone: each that looks unlike the one before begins a scene."""
 
-    def __init__(self, resumed: ResumedScene | None) -> None:
-        self.settled = resumed.settled if resumed else -math.inf
+    def __init__(self, since: float = -math.inf) -> None:
+        self.settled = since
         self._before: Thumbs | None = None
 
     def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:

@@ -112,7 +112,7 @@ THUMB = (64, 36)
 _THIN = 0.1
 # Of pictures whose size is not that of the file's beginning: bounds the memory.
 _LONGEST_SIDE = 8192
-# Seconds decoded before the place where a stopped run goes on.
+# Seconds decoded before the place where sampling begins inside a video.
 LEAD = 4.0
 
 

@@ -1,7 +1,4 @@
-"""Which of the frames looked at are kept: the sharpest of a moment, and nothing twice.
-
-What decides is a plain state, so that a run that was stopped goes on as if it had not been.
-"""
+"""Which of the frames looked at are kept: the sharpest of a moment, and nothing twice."""
 
 from __future__ import annotations
 
@@ -79,6 +76,8 @@ class SelectorState:
 class FrameChooser(Protocol):
     """Takes candidates in order of time; gives those that are kept when their stretch is over."""
 
+    state: SelectorState
+
     @property
     def full(self) -> bool:
         """Whether the limit is reached."""
@@ -103,10 +102,8 @@ class FrameChooser(Protocol):
 class FrameFollower(Protocol):
     """Makes what chooses the frames of a video by what is seen in them. Picklable for nodes."""
 
-    def chooser(self, state: SelectorState, limit: int | None) -> FrameChooser:
-        """Return the chooser of one video, which may give so many frames; `state` is that of a run
-        that was stopped.
-        """
+    def chooser(self, limit: int | None) -> FrameChooser:
+        """Return the chooser of one video, which may give so many frames."""
 
     def record(
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
@@ -117,9 +114,9 @@ class FrameFollower(Protocol):
 class FrameSelector:
     """Takes candidates in order of time; gives those that are kept when their stretch is over."""
 
-    def __init__(self, sampling: Sampling, state: SelectorState) -> None:
+    def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
-        self.state = state
+        self.state = SelectorState()
         self._stretch: tuple[int, int] | None = None
         self._held: list[FrameCandidate] = []
         self._hashes: list[int] = []

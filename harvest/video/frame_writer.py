@@ -1,22 +1,18 @@
-"""Writes what workers give into the catalogue: frames with their origin, and how far a video is."""
+"""Writes what workers give into the catalogue: frames with their origin, and finished videos."""
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import zip_longest
-from pathlib import Path
 
 import msgspec
 
 from gleanset import Dataset
 from gleanset.db.fetches import VideoName
-from gleanset.files.store import Store, sha256_of
 from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome
-from gleanset.work.stage import WAITING
 from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
 from harvest.video.inputs import VideoAtHand
@@ -43,7 +39,6 @@ class FrameWriter:
         # Where openings are skipped, all is sampled, and the limit is for what is left then.
         self._all = limit
         self.limit = FrameLimit(None) if sampling.skip_openings else limit
-        self._cut: dict[str, VideoTask] = {}
         self.left_out: Counter[str] = Counter()
         self._finished: list[tuple[int, VideoTask, list[Fingerprint]]] = []
 
@@ -56,47 +51,13 @@ class FrameWriter:
         self._all.before[sha256] = frames
         return True
 
-    def store(self, sha256: str, scratch: Path) -> Store:
-        """Return where the frames of a video are staged.
-
-        Those that wait for the end of a run have to outlast one that is stopped.
-        """
-        if not self._sampling.skip_openings:
-            return self._dataset.originals(scratch)
-        key = sha256_of(f"{sha256} {self._sampling.settings}".encode())[:16]
-        return self._dataset.originals(self._dataset.cache / WAITING / STAGE / key)
-
-    def resume(self, task: VideoTask) -> None:
-        """Give a video back what a run before knew of it, if all that waited is still there."""
-        state = self._dataset.videos.state(task.video.sha256, self._sampling.settings) or {}
-        waiting = msgspec.convert(state.pop("waiting", []), list[StoredFrame])
-        if state and all(
-            task.store.holds(one.measured.sha256, one.measured.format) for one in waiting
-        ):
-            task.waiting = waiting
-            task.frames = state.pop("frames", 0)
-            task.state = state
-        self._all.before.setdefault(task.video.sha256, task.frames)
-        if (cut := self._cut.pop(task.video.sha256, None)) is not None:
-            task.gone = cut.gone
-
     def step(self, task: VideoTask, step: SamplingStep) -> None:
         """Store one step in one transaction."""
-        with self._dataset.db.write():
-            if self._sampling.skip_openings:
-                task.waiting += step.picked
-            else:
+        if self._sampling.skip_openings:
+            task.waiting += step.picked
+        else:
+            with self._dataset.db.write():
                 self._store(task, step.picked)
-            if step.state is not None:
-                waiting = msgspec.to_builtins(task.waiting)
-                state = step.state | {"waiting": waiting, "frames": task.frames}
-                self._dataset.videos.checkpoint(
-                    _name(task.video),
-                    self._sampling.settings,
-                    task.seconds,
-                    task.frames,
-                    state,
-                )
 
     def end(self, task: VideoTask, place: int) -> None:
         """A video was sampled to its end."""
@@ -110,21 +71,8 @@ class FrameWriter:
         else:
             self._record(task)
 
-    def cut(self, task: VideoTask) -> None:
-        """A video has more to give than its share of the limit."""
-        self._cut[task.video.sha256] = task
-
     def settle(self) -> None:
-        """At the end of a run: nothing of what was asked for is left to be done."""
-        for task in self._cut.values():
-            if task.ending is not None:
-                self.left_out.update(task.ending.left_out)
-                self._reject_damage(task, task.ending)
-            self._record(task)
-        self._settle_openings()
-
-    def _settle_openings(self) -> None:
-        """Leave out what lies in a stretch that an earlier video, or part of one, showed."""
+        """Store, at the end of a run, what no earlier video or part of one has shown."""
         ordered = sorted(self._finished, key=lambda one: one[0])
         # What is in the dataset already was shown first.
         before = self._prints_before() if ordered else []
@@ -142,8 +90,6 @@ class FrameWriter:
             with self._dataset.db.write():
                 self._store(task, picked)
                 self._record(task, {"prints": first, "left_out": spans})
-            # Only now, and all of it: frames of one video may be the same picture.
-            shutil.rmtree(task.store.scratch, ignore_errors=True)
         for _, task, _ in ordered:
             self._remove_crops(task.waiting)
 

@@ -172,7 +172,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     end: End = None
     limit: Annotated[
         Count | None,
-        Param("At most N distinct images in all, shared by the videos.", metavar="N"),
+        Param("At most N distinct images in all, video by video.", metavar="N"),
     ] = None
     skip_openings: Annotated[
         bool, Param("Sample openings, endings and other stretches that recur only once.")

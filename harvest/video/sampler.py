@@ -1,8 +1,6 @@
-"""One video from its bytes to stored frames, step by step: each step may be the last before a kill.
+"""One video from its bytes to stored frames, step by step.
 
-A step tells what was kept and from where a new run can go on. What it says depends on the
-video and the sampling alone, not on how often it was stopped. A video is decoded in segments:
-the whole of it, or the surroundings of each time asked for.
+A video is decoded in segments: the whole of it, or the surroundings of each time asked for.
 """
 
 from __future__ import annotations
@@ -11,20 +9,18 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import imagehash
-import msgspec
 import numpy as np
 from PIL import Image
 
 from gleanset.errors import Unreadable
 from gleanset.records import FollowedFace, Measured
 from harvest.video.animated_image import AnimatedImageDecoder, probe_animated_image
-from harvest.video.cuts import CutFinder, KeyFrameCuts, ResumedScene, SceneCut
+from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock, FrameNumbering
 from harvest.video.file_types import first_bytes, is_picture
 from harvest.video.filter_graph import DecodePlan, make_plan
@@ -34,28 +30,10 @@ from harvest.video.frame_selector import (
     FrameChooser,
     FrameFollower,
     FrameSelector,
-    SelectorState,
 )
 from harvest.video.openings import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, find_bars, probe
 from harvest.video.sampling import Sampling
-
-
-@dataclass
-class Checkpoint:
-    """Where in a video a run is: all before `done` is decided.
-
-    `scene` is the one at `done`, which began at `scene_start`; `number` is that of the frame
-    there; `prints` are the fingerprints before it, `chosen` is what was chosen.
-    """
-
-    done: float = -math.inf
-    scene: int = 0
-    scene_start: float | None = None
-    number: int = 0
-    prints: list[Fingerprint] = field(default_factory=list)
-    chosen: SelectorState = field(default_factory=SelectorState)
-
 
 # Half of the longest gradual cut: whether a frame lies in one is known only so much later.
 _FADE = 0.81
@@ -88,28 +66,31 @@ def stretches(sampling: Sampling, start: float) -> list[tuple[float | None, floa
 
 
 class VideoSegment:
-    """Turns decoded blocks into candidates whose scene is sure; moves `checkpoint` on."""
+    """Turns decoded blocks into candidates whose scene is sure.
 
-    def __init__(self, plan: DecodePlan, sampling: Sampling, checkpoint: Checkpoint) -> None:
-        self._begun = not math.isinf(checkpoint.done)
-        self.plan = replace(plan, since=checkpoint.done) if self._begun else plan
-        self.checkpoint = checkpoint
+    `prints` takes up the fingerprints. Scenes of a segment inside a video are named by the time
+    where it begins.
+    """
+
+    def __init__(self, plan: DecodePlan, sampling: Sampling, prints: list[Fingerprint]) -> None:
+        self.plan = plan
         self.over = False
-        self._sampling = sampling
+        self._sampling, self._fingerprints = sampling, prints
+        self._since = -math.inf if plan.since is None else plan.since
         self._until = math.inf if plan.until is None else plan.until
-        resumed = ResumedScene(checkpoint.scene_start, checkpoint.done) if self._begun else None
+        begun = 0.0 if plan.since is None else plan.since - plan.facts.start
         finder = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
-        self._detector = finder(resumed)
+        self._detector = finder(self._since)
         self.numbering = FrameNumbering(
             by_packets=plan.counted_by_packets and plan.facts.container != "picture",
-            since=checkpoint.done,
-            first=checkpoint.number,
+            since=self._since,
+            first=math.ceil(begun * (plan.facts.fps or 0.0) - 1e-6),
         )
         self._pending: deque[_PendingFrame] = deque()
         self._cuts: deque[SceneCut] = deque()
         self._changes: list[SceneCut] = []
-        self._scene, self._scene_start = checkpoint.scene, checkpoint.scene_start
-        self._fingerprints = list(checkpoint.prints)
+        self._scene = round(begun * 1000)
+        self._scene_start: float | None = None
 
     def take(self, block: FrameBlock) -> Iterator[FrameCandidate]:
         """Yield the candidates that are sure with this block."""
@@ -145,13 +126,6 @@ class VideoSegment:
             return candidate.scene, int((candidate.time - start) // every)
         return int(self.plan.schedule.bins(np.array([candidate.time]), every)[0]), 0
 
-    def settle(self, candidate: FrameCandidate) -> None:
-        """All before that candidate is decided."""
-        checkpoint = self.checkpoint
-        checkpoint.done, checkpoint.number = candidate.time, candidate.number or 0
-        checkpoint.scene, checkpoint.scene_start = self._scene, self._scene_start
-        checkpoint.prints = [one for one in self._fingerprints if one[0] < candidate.time]
-
     def _add_cuts(self, cuts: Iterator[SceneCut]) -> None:
         for cut in cuts:
             if cut.end > cut.begin:
@@ -162,7 +136,7 @@ class VideoSegment:
     def _hold(self, block: FrameBlock, inside: int) -> None:
         for at, picture in block.pictures.items():
             time = float(block.times[at])
-            if at < inside and time >= self.checkpoint.done:
+            if at < inside and time >= self._since:
                 number = int(block.numbers[at])
                 known = number if number >= 0 else None
                 self._pending.append(_PendingFrame(time, known, picture))
@@ -195,13 +169,13 @@ class VideoSegment:
             return
         for time, thumb in zip(block.times[:inside].tolist(), block.thumbs[:inside], strict=True):
             latest = self._fingerprints[-1][0] if self._fingerprints else -math.inf
-            if time >= self.checkpoint.done and math.floor(time) > latest:
+            if time >= self._since and math.floor(time) > latest:
                 code = int(str(imagehash.phash(Image.fromarray(thumb[0]))), 16)
                 self._fingerprints.append((time, code))
 
 
-# Seconds of video from one place where a run can go on to the next, at least.
-_CHECKPOINT = 10.0
+# Seconds of video after which what was kept is handed on, at least.
+_STEP_SECONDS = 10.0
 
 Keep = Callable[[bytes, Measured], None]
 
@@ -222,14 +196,10 @@ class StoredFrame:
 
 @dataclass(frozen=True, slots=True)
 class SamplingStep:
-    """What came since the last step. `gone` is how many seconds of the video are done.
-
-    `state` (JSON values) is set where a new run could go on from here.
-    """
+    """What came since the last step. `gone` is how many seconds of the video are done."""
 
     picked: tuple[StoredFrame, ...]
     gone: float
-    state: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +233,7 @@ def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
 
 
 class VideoSampler:
-    """Samples one video. `keep` stores a frame; `state` is that of a run that was stopped.
+    """Samples one video. `keep` stores a frame.
 
     A `follower` chooses the frames where the sampling leaves that to what is seen.
     """
@@ -274,19 +244,14 @@ class VideoSampler:
         facts: VideoFacts,
         sampling: Sampling,
         keep: Keep,
-        state: dict[str, Any] | None = None,
         follower: FrameFollower | None = None,
     ) -> None:
         self._video, self._facts, self._sampling, self._keep = video, facts, sampling, keep
-        self._checkpoint = msgspec.convert(state or {}, Checkpoint)
-        self.chosen = self._checkpoint.chosen
         self._chooser: FrameChooser = (
-            follower.chooser(self.chosen, sampling.limit)
-            if follower
-            else FrameSelector(sampling, self.chosen)
+            follower.chooser(sampling.limit) if follower else FrameSelector(sampling)
         )
-        self._resumed = state is not None
-        self._last_saved = self._checkpoint.done if state else 0.0
+        self._prints: list[Fingerprint] = []
+        self._last_step = 0.0
         self._picked: list[StoredFrame] = []
         self.trouble = ""
         self._seconds = facts.seconds
@@ -300,26 +265,23 @@ class VideoSampler:
         """Return what is known of it by now."""
         return SamplingEnd(
             self.full,
-            Counter(self.chosen.left_out),
+            Counter(self._chooser.state.left_out),
             self.trouble,
             self._seconds,
-            self._checkpoint.prints,
+            self._prints,
         )
 
     def steps(self) -> Iterator[SamplingStep]:
-        """Everything, from where the last run stopped. Raises `Unreadable` and `DiskFull`."""
+        """Everything. Raises `Unreadable` and `DiskFull`."""
         crop = find_bars(self._video, self._facts) if self._sampling.crop_bars else None
         plan = make_plan(self._sampling, self._facts, crop)
         for begin, end in stretches(self._sampling, self._facts.start):
-            if end > self._checkpoint.done and not self._chooser.full:
+            if not self._chooser.full:
                 yield from self._sample_segment(replace(plan, since=begin, until=end))
         yield SamplingStep((), self._gone(math.inf))
 
     def _sample_segment(self, plan: DecodePlan) -> Iterator[SamplingStep]:
-        segment = VideoSegment(
-            plan, self._sampling, self._checkpoint if self._resumed else self._fresh(plan)
-        )
-        self._checkpoint, self._resumed = segment.checkpoint, False
+        segment = VideoSegment(plan, self._sampling, self._prints)
         source = AnimatedImageDecoder if self._facts.container == "picture" else FfmpegDecoder
         decoding = source(self._video, segment.plan, segment.numbering)
         with closing(decoding.blocks()) as blocks:
@@ -329,7 +291,7 @@ class VideoSampler:
                     break
         yield from self._offered(segment, segment.finish())
         self._picked += self._stored(self._chooser.close())
-        yield self._step(self._checkpoint.done)
+        yield self._step(self._last_step)
         self.trouble = self.trouble or decoding.trouble
         self._seconds = self._length(decoding.last, segment)
 
@@ -340,22 +302,6 @@ class VideoSampler:
         jumped = self._facts.discontinuous and 0 < read < told * 0.95 - 2
         all_frames = segment.plan.skip is None
         return read if read > told or (to_the_end and all_frames and jumped) else self._seconds
-
-    def _fresh(self, plan: DecodePlan) -> Checkpoint:
-        """Return the checkpoint at the beginning of a part of a video: scenes are named by their
-        time.
-        """
-        if plan.since is None:
-            return Checkpoint(prints=self._checkpoint.prints, chosen=self.chosen)
-        since = plan.since - self._facts.start
-        number = math.ceil(since * (self._facts.fps or 0.0) - 1e-6)
-        return replace(
-            self._checkpoint,
-            done=plan.since,
-            scene=round(since * 1000),
-            scene_start=None,
-            number=number,
-        )
 
     def _offered(
         self, segment: VideoSegment, candidates: Iterable[FrameCandidate]
@@ -369,17 +315,16 @@ class VideoSampler:
         stretch = segment.stretch(candidate)
         if self._chooser.begins(stretch):
             self._picked += self._stored(self._chooser.close(candidate.cut))
-            segment.settle(candidate)
-            if candidate.time - self._last_saved >= _CHECKPOINT or self.full:
-                self._last_saved = candidate.time
-                yield self._step(candidate.time, msgspec.to_builtins(self._checkpoint))
+            if candidate.time - self._last_step >= _STEP_SECONDS or self.full:
+                self._last_step = candidate.time
+                yield self._step(candidate.time)
             if self.full:
                 return
         self._chooser.offer(candidate, stretch)
 
-    def _step(self, time: float, state: dict[str, Any] | None = None) -> SamplingStep:
+    def _step(self, time: float) -> SamplingStep:
         picked, self._picked = tuple(self._picked), []
-        return SamplingStep(picked, self._gone(time), state)
+        return SamplingStep(picked, self._gone(time))
 
     def _stored(self, candidates: Iterable[FrameCandidate]) -> Iterator[StoredFrame]:
         for candidate in candidates:

@@ -1,9 +1,7 @@
 """One input on its way through a run: its videos one after another, each step by step.
 
 A task is only ever active in one thread. It touches no catalogue: what it needs to know is
-handed to it, what it gives are values. With `--limit`, videos get equal shares. What one cannot
-fill passes to those after it, and in another round to those that had more. Shares follow from the
-videos and the limit alone, so that a run that was stopped ends with the same images.
+handed to it, what it gives are values.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from gleanset.errors import Unreadable
 from gleanset.files.store import Store
@@ -37,34 +34,10 @@ class FrameLimit:
             return None
         return max(self.limit - len(self.images) - sum(self.before.values()), 0)
 
-    def share(self, inputs: int) -> FrameShare:
-        """That of the next of so many inputs."""
-        left = self.left
-        return FrameShare() if left is None else FrameShare(self, -(-left // inputs), left)
-
-
-@dataclass(frozen=True)
-class FrameShare:
-    """Up to `size` of the images that were `left` when its turn came."""
-
-    limit: FrameLimit | None = None
-    size: int = 0
-    left: int = 0
-
-    @property
-    def rest(self) -> int | None:
-        """What is not used up of it; None where all are wanted."""
-        if self.limit is None:
-            return None
-        return max(self.size - (self.left - (self.limit.left or 0)), 0)
-
-
-State = dict[str, Any]
-
 
 @dataclass
 class VideoTask:
-    """One video that is being sampled. `state` is where it goes on, `waiting` what it has given.
+    """One video that is being sampled. `waiting` is what it has given.
 
     Frames are staged in `store`, and wait where it is not yet known whether they lie in an
     opening. `most` is how many more it may give, None where all are wanted; a `follower`
@@ -74,7 +47,6 @@ class VideoTask:
     video: VideoAtHand
     sampling: Sampling
     store: Store
-    state: State | None = None
     most: int | None = None
     follower: FrameFollower | None = None
     waiting: list[StoredFrame] = field(default_factory=list)
@@ -101,21 +73,12 @@ class VideoTask:
     def _begin(self) -> Generator[SamplingStep, None, None]:
         facts = read_facts(self.video.path)
         self.seconds = facts.seconds
-        given = self.state["chosen"]["count"] if self.state else 0
-        limit = None if self.most is None else given + self.most
-        wanted = replace(self.sampling, limit=limit)
-        self._sampler = VideoSampler(
-            self.video.path, facts, wanted, self._stage, self.state, self.follower
-        )
+        wanted = replace(self.sampling, limit=self.most)
+        self._sampler = VideoSampler(self.video.path, facts, wanted, self._stage, self.follower)
         yield from self._sampler.steps()
 
     def _stage(self, data: bytes, measured: Measured) -> None:
         self.store.stage(measured.sha256, measured.format, data)
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether it gave as many as it may before its end."""
-        return self.most is not None and self.ending is not None and self.ending.full
 
     def close(self) -> None:
         """End ffmpeg."""
@@ -126,13 +89,12 @@ class VideoTask:
 class InputSampler:
     """The videos of one input and the `task` of the one that is on.
 
-    `place` is its number among the inputs, `share` its part of the limit.
+    `place` is its number among the inputs.
     """
 
-    def __init__(self, source: VideoInput, place: int, folder: Path, share: FrameShare) -> None:
+    def __init__(self, source: VideoInput, place: int, folder: Path) -> None:
         self.place = place
         self.source = source
-        self.share = share
         self.task: VideoTask | None = None
         self._videos = source.videos(folder)
 
@@ -170,10 +132,7 @@ def sample_step(task: VideoTask) -> SampledPart:
 
 
 def sample_whole(task: VideoTask) -> SampledPart:
-    """For `run_over` on another machine: a whole video, from where its task is.
-
-    Of its states only the last one is sent back.
-    """
+    """For `run_over` on another machine: a whole video."""
     steps: list[SamplingStep] = []
     broken: Unreadable | None = None
     try:
@@ -183,6 +142,4 @@ def sample_whole(task: VideoTask) -> SampledPart:
         broken = error
     finally:
         task.close()
-    last = max((at for at, step in enumerate(steps) if step.state is not None), default=-1)
-    lighter = (step if at == last else replace(step, state=None) for at, step in enumerate(steps))
-    return SampledPart(tuple(lighter), task.seconds, task.ending, over=True, error=broken)
+    return SampledPart(tuple(steps), task.seconds, task.ending, over=True, error=broken)

@@ -147,11 +147,10 @@ class FaceChooser:
         search: SearchFrame,
         cutter: Cutter,
         per_track: int,
-        state: SelectorState,
         limit: int | None = None,
     ) -> None:
         self._search, self._cutter, self._per_track = search, cutter, per_track
-        self.state, self._limit = state, limit
+        self.state, self._limit = SelectorState(), limit
         self._stretch: tuple[int, int] | None = None
         self._begin_scene()
 

@@ -21,7 +21,6 @@ from gleanset.records import FollowedFace, Origin
 from gleanset.work.pool import Processes
 from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
-from harvest.video.frame_selector import SelectorState
 from harvest.video.inputs import VideoInput
 from harvest.video.sampling import Sampling
 from pipeline.episodes.chooser import FaceChooser, FrameSearch, SearchFrame, SeenFace
@@ -43,10 +42,10 @@ class FaceFollower:
     sampling: Sampling
     search: SearchFrame | None = field(default=None, compare=False)
 
-    def chooser(self, state: SelectorState, limit: int | None) -> FaceChooser:
+    def chooser(self, limit: int | None) -> FaceChooser:
         """Return what chooses the frames of one video."""
         search = self.search or _at_once(FrameSearch(self.detector))
-        return FaceChooser(search, self.cutter, self.per_track, state, limit)
+        return FaceChooser(search, self.cutter, self.per_track, limit)
 
     def record(
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]

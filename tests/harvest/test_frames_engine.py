@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import tools_for_tests
@@ -14,9 +14,9 @@ from PIL import Image, ImageFilter
 
 from gleanset import Dataset
 from harvest.frames import harvest_frames
-from harvest.video.cuts import CutFinder, ResumedScene, SceneCut
+from harvest.video.cuts import CutFinder, SceneCut
 from harvest.video.frame import RawFrame
-from harvest.video.frame_selector import FrameCandidate, FrameSelector, SelectorState
+from harvest.video.frame_selector import FrameCandidate, FrameSelector
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 
@@ -41,11 +41,9 @@ def dissolve(one: int, other: int, frames: int) -> np.ndarray:
     return np.stack([(a + (b - a) * part).astype(np.uint8) for part in parts])
 
 
-def cuts(
-    thumbs: np.ndarray, block: int = 24, resumed: ResumedScene | None = None
-) -> list[SceneCut]:
+def cuts(thumbs: np.ndarray, block: int = 24, since: float = -math.inf) -> list[SceneCut]:
     times = np.arange(len(thumbs)) / RATE
-    found = CutFinder(resumed)
+    found = CutFinder(since)
     told: list[SceneCut] = []
     for at in range(0, len(thumbs), block):
         told += found.feed(times[at : at + block], thumbs[at : at + block])
@@ -77,7 +75,7 @@ def test_out_of_darkness_is_a_cut_only_after_a_scene() -> None:
     assert len([cut for cut in cuts(slow) if cut.counts]) == 1
 
 
-def test_cuts_do_not_depend_on_how_frames_come_nor_on_a_stop() -> None:
+def test_cuts_do_not_depend_on_how_frames_come_nor_on_where_they_begin() -> None:
     thumbs = np.concatenate(
         [
             film((1, 30), (2, 9), (3, 1), (2, 30)),
@@ -90,7 +88,7 @@ def test_cuts_do_not_depend_on_how_frames_come_nor_on_a_stop() -> None:
     for block in (1, 7, 1000):
         assert cuts(thumbs, block) == whole
     done = whole[0].time
-    later = cuts(thumbs, resumed=ResumedScene(done, done))
+    later = cuts(thumbs, since=done)
     assert later == [cut for cut in whole if cut.time > done]
 
 
@@ -104,10 +102,7 @@ def look(seed: int, time: float, *, blur: float = 0, fades: bool = False) -> Fra
     )
 
 
-def chosen(
-    sampling: Sampling, looks: list[FrameCandidate], state: SelectorState
-) -> Iterator[float]:
-    chooser = FrameSelector(sampling, state)
+def chosen(chooser: FrameSelector, looks: list[FrameCandidate]) -> Iterator[float]:
     for one in looks:
         if chooser.begins((one.scene, 0)):
             yield from (kept.time for kept in chooser.close())
@@ -126,12 +121,10 @@ def test_the_sharpest_of_a_scene_and_no_scene_twice() -> None:
         look(1, 4),
         look(1, 4.5, blur=1.5),
     ]
-    state = SelectorState()
-    assert list(chosen(sampling, looks, state)) == [0.5, 3]
-    assert state.left_out == {"similar": 1}
-    again = msgspec.convert(msgspec.to_builtins(state), SelectorState)
-    assert again == state
-    assert list(chosen(sampling, looks, again)) == [], "what it knows stays known"
+    chooser = FrameSelector(sampling)
+    assert list(chosen(chooser, looks)) == [0.5, 3]
+    assert chooser.state.left_out == {"similar": 1}
+    assert list(chosen(chooser, looks)) == [], "what it knows stays known"
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])

