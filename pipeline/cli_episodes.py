@@ -19,8 +19,7 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
 
     Of each face that is followed, its track, the few frames are kept that show it best: large,
     sharp, and different in pose and mouth. All faces of a track are one stack: one gesture names
-    them (labeler label NAME --stack TRACK). Openings and endings are taken once. A run that was
-    stopped goes on where it was, also within a video.
+    them (labeler label NAME --stack TRACK). Openings and endings are taken once.
 
     VIDEO is a file, a folder (searched with all below it), a pattern, or the address of a page
     with a video.

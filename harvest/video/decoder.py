@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gleanset.errors import Unreadable
+from gleanset.images.rgb import Ground, ground_of, on_ground
 from harvest.video.filter_graph import THUMB, TICKS, DecodePlan, ffmpeg_command, output_names
-from harvest.video.frame import RawFrame, opaque
+from harvest.video.frame import RawFrame
 from harvest.video.probe_ffmpeg import complains
 from harvest.video.run_ffmpeg import LOG, RunningFfmpeg, ffmpeg_reason, raise_for_environment
 
@@ -137,6 +139,7 @@ class FfmpegDecoder:
         self._times: deque[float] = deque()
         self._pictures: deque[RawFrame] = deque()
         self._sizes: deque[tuple[int, int]] = deque()
+        self._ground: Ground | None = None
         self._ticks = {"times": 1 / TICKS, "packets": 0.0}
         self._thumbs: deque[bytes] = deque()
         self._before = math.nan
@@ -188,13 +191,21 @@ class FfmpegDecoder:
             plan = self._plan
             for data in _cut_off(buffer, (plan.picture_bytes(size) for size in tuple(self._sizes))):
                 size = self._sizes.popleft()
-                data = opaque(data, size) if plan.facts.alpha else data
-                self._pictures.append(RawFrame(data, size, plan.rgb, plan.facts.bt709))
+                pixels = self._laid_on_ground(data, size) if plan.facts.alpha else data
+                self._pictures.append(RawFrame(pixels, size, plan.rgb, plan.facts.bt709))
             return
         *lines, rest = bytes(buffer).split(b"\n")
         self._buffers[name] = bytearray(rest)
         for line in lines:
             self._line(name, line)
+
+    def _laid_on_ground(self, data: bytes, size: tuple[int, int]) -> bytes:
+        """Return RGBA pixels as RGB. The first frame that shows anything says on which ground."""
+        layer = Image.frombytes("RGBA", size, data)
+        self._ground = self._ground or ground_of(layer)
+        # Alpha that is 0 everywhere is not used.
+        opaque = layer.convert("RGB") if self._ground is None else on_ground(layer, self._ground)
+        return opaque.tobytes()
 
     def _line(self, name: str, line: bytes) -> None:
         if name == LOG:

@@ -19,7 +19,6 @@ from PIL import Image
 
 from gleanset.files.store import sha256_of
 from gleanset.images.measure import phash_and_sharpness
-from gleanset.images.rgb import on_ground
 from gleanset.records import Box, Measured
 from harvest.video.sampling import Sampling
 
@@ -200,14 +199,6 @@ def _large(plane: Plane, high: int, wide: int) -> Plane:
     twice = plane.shape[1] * 2, plane.shape[0] * 2
     shown = cv2.resize(plane, twice, interpolation=cv2.INTER_NEAREST)[:high, :wide]
     return np.asarray(shown, dtype=np.uint8)
-
-
-def opaque(data: bytes, size: tuple[int, int]) -> bytes:
-    """Return RGBA pixels as RGB ones, on the ground of transparent images."""
-    layer = Image.frombytes("RGBA", size, data)
-    if not layer.getchannel("A").getbbox():
-        return layer.convert("RGB").tobytes()
-    return on_ground(layer).tobytes()
 
 
 def _jpeg(picture: RawFrame, quality: int) -> bytes:
