@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
 from gleanset.db.rows import clean
 from gleanset.errors import UsageError
-from gleanset.files.names import SPLIT_FOLDERS
+from gleanset.files.names import below_split
 from gleanset.records import Origin
 
 FOLDER = "folder"
@@ -82,17 +82,24 @@ class FileGroups:
         self._groups: set[str] = set()
         self._without: list[tuple[str, str]] = []
 
-    def of(self, name: str, folder: str, inside: Sequence[str], level: int | None) -> str | None:
+    def of(
+        self,
+        name: str,
+        folder: str,
+        inside: Sequence[str],
+        level: int | None,
+        splits: Container[str] | None = None,
+    ) -> str | None:
         """Return the group of a file: its `name`, and the `folder` (path) in which it lies.
 
         `inside` are the folders that lead to it from where a person pointed at, and `level` says
-        which of them is the class. That one, and one called as a split is, is no group.
+        which of them is the class. That one, and a first one that is a split, is no group.
         """
         if self._by is None:
             return None
         if self._by.pattern is not None:
             return self._named.get(name)
-        below = inside[1:] if inside and inside[0].lower() in SPLIT_FOLDERS else inside
+        below = below_split(inside, splits)
         told = len(below) > level if level is not None else bool(below or not inside)
         return _tidy(folder) if told else None
 

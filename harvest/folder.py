@@ -81,7 +81,8 @@ class FolderHints(NamedTuple):
 
     def group_of(self, name: str, folder: str, inside: Sequence[str]) -> str | None:
         """Return the group of a file in a `folder`, to which the folders `inside` lead."""
-        return self.groups.of(name, folder, inside, self.level) if self.groups else None
+        groups = self.groups
+        return groups.of(name, folder, inside, self.level, self.splits) if groups else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,10 +164,15 @@ def class_folder(
     `folders` lead from the folder that was named down to the image. A first one that is one of the
     `splits`, or without these called as a split is, does not count.
     """
+    inner = below_split(folders, splits)
+    return inner[level - 1] if len(inner) >= level else None
+
+
+def below_split(folders: Sequence[str], splits: Container[str] | None = None) -> Sequence[str]:
+    """Return the folders without a first one that is a split, as in `class_folder`."""
     first = folders[0] if folders else ""
     is_split = first.lower() in SPLIT_FOLDERS if splits is None else first in splits
-    inner = folders[1:] if is_split else folders
-    return inner[level - 1] if len(inner) >= level else None
+    return folders[1:] if is_split else folders
 
 
 def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:

@@ -221,7 +221,11 @@ def _with_sources(
         source = tables.of(picture.path)
         inside = picture.path.parent.relative_to(top).parts
         group = source.group or groups.of(
-            picture.path.name, str(picture.path.parent), inside, level
+            picture.path.name,
+            str(picture.path.parent),
+            inside,
+            level,
+            None if level is None else files.splits,
         )
         yield replace(
             picture,

@@ -24,7 +24,9 @@ def check_place(path: Path) -> None:
     quoted = shlex.quote(str(path))
     if path.is_dir():
         if is_dataset(path):
-            raise InputUnusable(f"{path} is a Gleanset dataset", "merge it: gleanset merge")
+            raise InputUnusable(
+                f"{path} is a Gleanset dataset", f"merge it: gleanset merge {quoted}"
+            )
         return
     if not path.is_file():
         raise InputUnusable(f"there is no file or folder {path}", "check its name")

@@ -87,4 +87,5 @@ def exact_name(typed: str, names: Iterable[KnownName]) -> KnownName | None:
 
 
 def _words(text: str) -> list[str]:
-    return "".join(c if c.isalnum() else " " for c in text).split()
+    in_word = (c.isalnum() or unicodedata.category(c).startswith("M") for c in text)
+    return "".join(c if keep else " " for c, keep in zip(text, in_word, strict=True)).split()

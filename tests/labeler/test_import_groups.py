@@ -12,7 +12,7 @@ from labelled_pictures import encoded, picture
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.views import SampleFilter, filter_tests
-from gleanset.file_groups import GroupBy
+from gleanset.file_groups import FileGroups, GroupBy
 from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
 from labeler.importing.job import import_labelled
@@ -129,3 +129,10 @@ def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path:
         empty, ImportRequest(path=str(tmp_path / "pets"), group_by=str(GroupBy()), workers=1)
     )
     assert len(set(moments_of(empty.db).values())) == 4, "animal 0 of cats is none of owls"
+
+
+def test_a_folder_of_a_class_called_train_is_a_group() -> None:
+    groups = FileGroups(GroupBy())
+    inside = ("train", "express")
+    assert groups.of("1.jpg", "/tree/train/express", inside, 1, frozenset()) is not None
+    assert groups.of("1.jpg", "/tree/train/express", inside, 1, {"train"}) is None

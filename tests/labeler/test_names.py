@@ -85,3 +85,7 @@ def test_a_kana_does_not_complete_to_one_with_a_mark() -> None:
     names = [KnownName(name, name) for name in ("ダイキ", "タイキ")]
     assert [name.text for name in completions("タ", names)] == ["タイキ"]
     assert [name.text for name in completions("タイキ", names)] == ["タイキ"]
+
+
+def test_marks_do_not_end_a_word() -> None:
+    assert completions("ल", [KnownName("कमला", "कमला"), KnownName("हिल", "हिल")]) == []
