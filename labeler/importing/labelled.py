@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -20,6 +19,7 @@ from gleanset.source_table import NAME
 from gleanset.tree import NOT_AN_IMAGE, TABLE, ignored_reason, walk_tree
 
 MAX_TEXT_BYTES = 500_000_000
+MAX_COORDINATE = 1e9
 FRACTIONS = (1.0, 1.0)
 """The frame of boxes in fractions of the image."""
 
@@ -271,7 +271,7 @@ def rectangle(values: Any) -> Rectangle:
         x, y, width, height = map(float, values)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("not a box of x, y, width, height") from error
-    if not all(map(math.isfinite, (x, y, width, height))):
+    if not all(abs(number) <= MAX_COORDINATE for number in (x, y, width, height)):
         raise ValueError("not a box of x, y, width, height")
     if width <= 0 or height <= 0:
         raise ValueError("box without area")
@@ -301,7 +301,7 @@ def frame_of(row: Mapping[str, Any]) -> Frame | None:
         width, height = float(row["width"]), float(row["height"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    good = 0 < width < math.inf and 0 < height < math.inf
+    good = 1 <= width <= MAX_COORDINATE and 1 <= height <= MAX_COORDINATE
     return (width, height) if good else None
 
 

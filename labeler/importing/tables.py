@@ -59,7 +59,7 @@ def read_metadata(tree: ImportTree) -> LabelledFiles | None:
 
 def _jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
     """Read lines of `file_name` with `label`, or with `objects` of boxes and categories."""
-    for number, line in enumerate(text_of(file).splitlines(), start=1):
+    for number, line in enumerate(text_of(file).split("\n"), start=1):
         if line.strip():
             _read_line(line, (file, number), finder, labelled)
 

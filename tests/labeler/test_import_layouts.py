@@ -109,6 +109,7 @@ def test_of_images_of_one_name_coco_takes_the_one_of_its_own_split(tmp_path: Pat
         ({"bbox": ["a", 5, 10, 9]}, "not a box of x, y, width, height"),
         ({"bbox": [1, 2, 3]}, "not a box of x, y, width, height"),
         ({"bbox": [1, 2, 3, float("nan")]}, "not a box of x, y, width, height"),
+        ({"bbox": [1, 2, 1e300, 9]}, "not a box of x, y, width, height"),
         ({"bbox": BOX, "image_id": 99}, "annotation of an image that is not listed"),
         ({"bbox": BOX, "image_id": [1]}, "annotation of an image that is not listed"),
         ({"bbox": BOX, "category_id": 99}, "annotation without a known class"),
