@@ -376,3 +376,13 @@ def test_what_was_put_off_is_not_presorted_again_and_again(tmp_path: Path) -> No
         )
         assert told.code == 3
         assert "gleanset status" in told.stderr
+
+
+@pytest.mark.usefixtures("no_display")
+def test_one_image_that_waits_does_not_hold_up_a_finished_model(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "d") as dataset:
+        trained(dataset, tmp_path)
+        put_whole(dataset, pixels(777), "disputed")
+        line = next_step(dataset)
+        assert line == f"webapp serve {dataset.option}"
+        assert f"baseline presort {dataset.option}" in other_steps(dataset, besides=line)
