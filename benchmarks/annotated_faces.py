@@ -13,7 +13,7 @@ from gleanset.records import Box, Face, overlap
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """An image with the boxes of all its faces; `kind` is what its name begins with."""
+    """An image with the boxes of all its faces; `kind` is what stands before the first `_` of its name."""
 
     path: Path
     boxes: list[Box]
@@ -36,9 +36,10 @@ def read_annotations(file: Path, images: Path | None = None) -> list[AnnotatedIm
         AnnotatedImage(
             folder / entry["file"],
             [Box(*map(round, numbers)) for numbers in entry["boxes"]],
-            Path(entry["file"]).stem.partition("_")[0],
+            kind if separator else "other",
         )
         for entry in data
+        for kind, separator, _ in [Path(entry["file"]).stem.partition("_")]
     ]
 
 
