@@ -6,21 +6,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from baseline.cli_judge import compare, curve, doubts, evaluate
+from baseline.cli_judge import compare, doubts, evaluate
 from baseline.cli_use import export, gallery, predict
 from baseline.extras import need_transfer
 from baseline.request import PresortCommandRequest, SweepRequest, TrainRequest
-from baseline.settings import AUTO, load_preset
+from baseline.settings import load_preset
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable
 from gleanset.files.hub import on_hub
 from gleanset.platform import lower_priority
 from gleanset.request import options_of
 from gleanset.work.waiting import WAITING
 
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")
-for _command in (export, gallery, predict, evaluate, compare, doubts, curve):
+for _command in (export, gallery, predict, evaluate, compare, doubts):
     commands.add_command(_command)
 
 
@@ -30,8 +30,7 @@ for _command in (export, gallery, predict, evaluate, compare, doubts, curve):
 def train(job: CommandJob, request: TrainRequest) -> Result:
     """Train on train, watch val, and judge once on test.
 
-    With --preset auto several presets are tried first on folds of train, and the best of them is
-    taken; what it will cost is told before. A run that was stopped goes on where it was last saved.
+    A run that was stopped goes on where it was last saved.
 
     With --folds it is measured how good a training like this is, on every picture of train and
     val, and no network is kept; without it one is trained.
@@ -39,10 +38,9 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
     if request.folds is not None:
         return _cross_validate(job, request, request.folds)
     request.check()
-    if not job.simulate or request.preset == AUTO:
-        need_transfer()
     if job.simulate:
-        return _plan(job, request)
+        return {"settings": load_preset(request.preset, request.texts()).to_json()}
+    need_transfer()
     from baseline.data.runs import ROOM, run_folder
     from baseline.judge.report.page import REPORT
     from baseline.judge.words import training_words
@@ -75,11 +73,6 @@ def _loses_unknown(before: Path, now: Path) -> bool:
 
 
 def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Result:
-    if request.preset == AUTO:
-        raise UsageError(
-            "--preset auto chooses by folds itself, and its choice cannot be judged by the same",
-            "see what it takes: baseline train --preset auto --simulate; then name that preset",
-        )
     request.check()
     need_transfer()
     from baseline.train.fold_run import cross_validate, plan_folds
@@ -90,19 +83,6 @@ def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Resul
             return plan_folds(dataset, settings, folds)
         done = cross_validate(dataset, settings, folds, progress=job.progress, say=job.say)
         return done.to_json() if job.as_json else done.words()
-
-
-def _plan(job: CommandJob, request: TrainRequest) -> Result:
-    """Return with which settings would be trained; what `auto` would try, and about how long."""
-    if request.preset != AUTO:
-        return {"settings": load_preset(request.preset, request.texts()).to_json()}
-    from baseline.train.auto_choice import plan_choice
-    from baseline.train.trials import FoldTrials
-
-    with job.open() as dataset:
-        plan = plan_choice(FoldTrials.of(dataset, dataset.cache), request.texts())
-    tried = {candidate.preset: round(candidate.seconds, 1) for candidate in plan.tried}
-    return {"plan": plan.words(), "folds": plan.folds, "seconds": tried if plan.folds else {}}
 
 
 @commands.command(epilog="Example: baseline backbones --json")

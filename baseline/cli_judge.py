@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,23 +10,20 @@ import msgspec
 from baseline.extras import need_transfer
 from baseline.request import (
     CompareRunsRequest,
-    CurveRequest,
     DoubtsRequest,
     EvaluateRequest,
     share_of,
     spare_of,
 )
-from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.cli import Command, CommandJob, Result, gone_option, job_options
 from gleanset.errors import UsageError
-from gleanset.html.words import count, duration, percent
+from gleanset.html.words import percent
 from gleanset.named_files import found_at
 from gleanset.request import options_of
 from gleanset.terminal import table
 
 if TYPE_CHECKING:
-    from baseline.judge.open_set import OpenSetResult
     from baseline.judge.thresholds import RuleRequest
-    from gleanset import Dataset
 
 SHOWN = 20
 UNKNOWN_RATE = 0.05
@@ -39,6 +35,11 @@ _BY_TEST = "choosing the best run by test makes its figure too good: choose by -
     cls=Command, epilog="Example: baseline evaluate --spare photo=99.9% --unknown-error 5%"
 )
 @job_options()
+@gone_option(
+    "--open-set",
+    what="classes are not left out one after another",
+    hint="reject images of anything else, and read the model's card (docs/use.md)",
+)
 @options_of(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
     """Judge a run (the newest by default) on the samples as they are now; its report is made anew.
@@ -54,16 +55,11 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
     wishes = _wishes(request)
     split = request.split or ("val" if wishes.any else "test")
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
-        measured = None
-        if request.open_set:
-            measured = _open_set(job, dataset, request.run, wishes.unknown_rate)
         judged = reevaluate(dataset, request.run, split, wishes, job.progress)
         report = write_report(dataset, judged.run)
     for line in judged_warnings(judged):
         job.say(f"baseline: {line}")
     result = judged_values(judged) if job.as_json else judged_words(judged)
-    if measured is not None:
-        result["open_set"] = msgspec.structs.asdict(measured)
     return result | {"report": str(report)}
 
 
@@ -81,26 +77,14 @@ def _wishes(request: EvaluateRequest) -> RuleRequest:
     return RuleRequest({}, forget=True) if request.forget else wishes
 
 
-def _open_set(
-    job: CommandJob, dataset: Dataset, run: str | None, rate: float | None
-) -> OpenSetResult:
-    """Measure how well a run says "unknown", and keep that with its figures."""
-    from baseline.data.runs import finished_run
-    from baseline.judge.left_out_classes import measure_open_set
-    from baseline.judge.open_set import save_open_set
-
-    name, folder = finished_run(dataset, run)
-    wanted = UNKNOWN_RATE if rate is None else rate
-    measured = measure_open_set(dataset, name, folder, wanted, job.progress)
-    save_open_set(folder, measured)
-    job.say(f"baseline: {measured.describe()}")
-    return measured
-
-
-@click.command(
-    cls=Command, epilog="Example: baseline compare --split val -o compare.html -d my-dataset"
-)
+@click.command(cls=Command, epilog="Example: baseline compare --split val -d my-dataset")
 @job_options()
+@gone_option(
+    "--output",
+    "-o",
+    what="the table is printed",
+    hint="for other programs: baseline compare --json",
+)
 @options_of(CompareRunsRequest)
 def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     """Compare runs (all finished ones by default) on the pictures they were all judged on.
@@ -110,17 +94,11 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     its moments. All figures are of what predict answers, by the calibrated scores of the run.
     """
     from baseline.data.runs import finished_runs
-    from baseline.judge.compare import check_target, write_plot
     from baseline.judge.compare import compare as compare_runs
     from baseline.judge.words import COMPARED, compared_cells
 
-    plot = Path(request.output).absolute() if request.output else None
-    if plot is not None:
-        check_target(plot)
     with job.open() as dataset:
         comparison = compare_runs(dataset, request.runs or finished_runs(dataset), request.split)
-    if plot is not None:
-        write_plot(comparison, plot)
     if comparison.split == "test" and len(comparison.runs) > 1:
         job.say(f"baseline: {_BY_TEST}")
     if comparison.few:
@@ -131,7 +109,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
         if not job.progress.quiet:
             for line in table([COMPARED, *map(compared_cells, comparison.runs)]):
                 job.show(line)
-    return values | ({"plot": str(plot)} if plot else {})
+    return values
 
 
 @click.command(cls=Command, epilog="Example: baseline doubts --folds 5 -d my-dataset")
@@ -173,41 +151,3 @@ def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
         return values | {"samples": samples}
     mend = "labeler --view review, or labeler label CLASS SAMPLE"
     return values | ({"clearest": shown, "to_mend": mend} if shown else {})
-
-
-@click.command(cls=Command, epilog="Example: baseline curve -d my-dataset")
-@job_options(simulate=True)
-@options_of(CurveRequest)
-def curve(job: CommandJob, request: CurveRequest) -> Result:
-    """Measure what more pictures would bring, with the settings of a run (default: the newest).
-
-    Learns from parts of train and judges on the rest of it; test is not looked at. Drawn out to
-    twice and four times as many pictures, with 95 % intervals. The curve becomes part of the
-    run's report. Stopped, it goes on where it was.
-    """
-    need_transfer()
-    from baseline.data.runs import finished_run
-    from baseline.judge.curve import save_curve
-    from baseline.judge.report.page import write_report
-    from baseline.train.auto_candidates import seconds_of
-    from baseline.train.learning_curve import REPEATS, curve_trainings, measure_curve
-    from baseline.train.storage import load_model
-    from baseline.train.trials import FoldTrials
-
-    with job.open() as dataset:
-        name, folder = finished_run(dataset, request.run)
-        settings = load_model(folder)[1]
-        trials = FoldTrials.of(dataset, dataset.cache)
-        missing = len(trials.missing(curve_trainings(trials, settings, REPEATS)))
-        seconds = seconds_of(settings, len(trials.labelled), missing)
-        plan = f"{count(missing, 'training')} on parts of train, about {duration(seconds)}"
-        if job.simulate:
-            return {"run": name, "plan": plan, "trainings": missing, "seconds": seconds}
-        job.say(f"learning curve of {name}: {plan}")
-        with dataset.stage("baseline"):
-            measured = measure_curve(trials, settings, REPEATS, job.progress)
-            picture = save_curve(folder, measured)
-            report = write_report(dataset, name)
-    values: Result = {"run": name, "told": measured.words, "plot": str(picture.absolute())}
-    values |= {"curve": measured.to_json()} if job.as_json else measured.lines()
-    return values | {"report": str(report)}

@@ -10,9 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from baseline.settings import (
-    AUTO,
     check_preset,
-    check_shared,
     every_preset,
     load_preset,
     preset_names,
@@ -66,11 +64,6 @@ def checked_name(name: str) -> str:
     return name
 
 
-def checked_preset(name: str) -> str:
-    """Return the name of a preset, or `auto`. Raises `UsageError`."""
-    return name if name == AUTO else checked_name(name)
-
-
 def option_text(value: object) -> str:
     """Spell a value of TOML as on a command line."""
     if isinstance(value, list):
@@ -83,11 +76,11 @@ Run = Annotated[str | None, Param(argument=True, metavar="[RUN]", complete=runs_
 Preset = Annotated[
     str,
     Param(
-        f"How to train: {PRESETS}; or auto, which finds out within train.",
+        f"How to train: {PRESETS}.",
         metavar="NAME",
         show_default=True,
-        parse=checked_preset,
-        complete=one_of(lambda: [*every_preset(), AUTO]),
+        parse=checked_name,
+        complete=one_of(every_preset),
         more=partial(plugin_words, "presets", preset_names),
     ),
 ]
@@ -125,10 +118,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raise the `UsageError` of options that the preset refuses."""
-        if self.preset == AUTO:
-            check_shared(self.texts())
-        else:
-            load_preset(self.preset, self.texts())
+        load_preset(self.preset, self.texts())
 
 
 class SweepRequest(Request, frozen=True, kw_only=True):
@@ -205,13 +195,6 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
             parse=checked_share,
         ),
     ] = None
-    open_set: Annotated[
-        bool,
-        Param(
-            "Measure 'unknown': train anew without some of the classes, each in turn, and show "
-            "these networks the pictures of the classes left out, with --unknown-rate (default 5%)."
-        ),
-    ] = False
     forget: Annotated[bool, Param("Forget the thresholds that were chosen before.")] = False
 
 
@@ -223,10 +206,6 @@ class CompareRunsRequest(Request, frozen=True, kw_only=True):
         tuple[str, ...], Param(argument=True, metavar="[RUN]...", complete=runs_here)
     ] = ()
     split: Annotated[Split, Param("The pictures to compare them on.", show_default=True)] = "test"
-    output: Annotated[
-        str | None,
-        Param("Write a plot, too: a .html page or a .png.", short="-o", metavar="FILE", path=True),
-    ] = None
 
 
 class DoubtsRequest(Request, frozen=True, kw_only=True):
@@ -240,13 +219,6 @@ class DoubtsRequest(Request, frozen=True, kw_only=True):
             "Parts of the samples; a network is trained for each, on the others.", show_default=True
         ),
     ] = 5
-
-
-class CurveRequest(Request, frozen=True, kw_only=True):
-    """What `baseline curve` is asked."""
-
-    COMMAND = "baseline curve"
-    run: Run = None
 
 
 class PredictRequest(Request, frozen=True, kw_only=True):

@@ -35,8 +35,6 @@ VIEWS = {500: 8, 2000: 4}
 """Augmented views that 'auto' gives each of at most so many pictures; 2 where there are more. (The
 fewer, the more views tell of what differs within a class; the more, the longer each view takes.)"""
 Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
-AUTO = "auto"
-"""In place of a preset: the one that suits the dataset, which training finds out."""
 
 
 class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
@@ -195,10 +193,10 @@ def checked_preset_values(name: str, brought: Any) -> dict[str, Any]:
 def check_preset(name: str) -> None:
     """Raise UsageError where no preset has that name."""
     names = preset_names()
-    if name == AUTO:
+    if name == "auto":
         raise UsageError(
-            f"'{AUTO}' is no preset here: it lets `baseline train` find out which one to take.",
-            f"Name one: {', '.join(names)}; or run: baseline train --preset {AUTO}",
+            "there is no preset 'auto' any more",
+            "docs/training.md says which preset is for what; start with --preset transfer",
         )
     if name not in names and load_plugin("presets", name, checked_preset_values) is None:
         names = every_preset()
@@ -223,19 +221,6 @@ def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None)
     settings = settings_from({"preset": name} | values)
     _check_used(settings, overrides)
     return settings
-
-
-def check_shared(options: Mapping[str, str]) -> None:
-    """Raise `UsageError` for an option that not all presets know, or a value that one refuses."""
-    common = sorted(set(CommonSettings.__struct_fields__) - _NOT_ITS_OWN)
-    for key in options:
-        if key not in common:
-            raise UsageError(
-                f"With --preset {AUTO} there is no setting '{key}': not every preset has it.",
-                f"{_list(common)}; or name a preset: --preset transfer",
-            )
-    for name in preset_names():
-        load_preset(name, options)
 
 
 def _preset_values(name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gleanset.records import Box, Face, overlap
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """An image with the boxes of all its faces; `kind` is what stands before the first `_` of its name."""
+    """An image with the boxes of all its faces; its name begins with its `kind` and `_`."""
 
     path: Path
     boxes: list[Box]

@@ -128,6 +128,7 @@ class Command(click.Command):
 
 
 GONE_COMMANDS = {
+    "baseline curve": "compare runs on more and fewer images: baseline train --folds 5",
     "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
 }
 """Commands that an earlier version had, and what to use instead."""

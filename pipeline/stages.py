@@ -11,7 +11,7 @@ from pathlib import Path
 
 from baseline.extras import need_transfer
 from baseline.request import TrainRequest
-from baseline.settings import AUTO, check_preset, load_preset
+from baseline.settings import check_preset, load_preset
 from baseline.train.methods.registry import need_for
 from facecrop.request import FaceSearch
 from gleanset import Dataset
@@ -161,8 +161,7 @@ def _check_split(recipe: Recipe, root: Path) -> None:
 
 def _check_packages(part: TrainRequest) -> None:
     """Raise `MissingComponent` for what the preset needs and is not installed."""
-    if part.preset != AUTO:
-        need_for(load_preset(part.preset, part.texts()))
+    need_for(load_preset(part.preset, part.texts()))
 
 
 def _has_split(root: Path) -> bool:

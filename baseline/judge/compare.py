@@ -11,7 +11,6 @@ import numpy as np
 from baseline.data.runs import ROOM
 from baseline.judge.answers import load_decision_rule, rule_scores
 from baseline.judge.calibration import calibration_error
-from baseline.judge.curve import as_png
 from baseline.judge.intervals import (
     PairedComparison,
     compare_paired,
@@ -24,14 +23,7 @@ from baseline.judge.run_figures import read_layers, read_metrics, weights_size
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.binomial import Interval, few
-from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import interval_bar
-from gleanset.html.fill import as_bytes, templates
-from gleanset.html.words import percent
-
-PAGE, PICTURE = ".html", ".png"
-BAND, DOT, GUESS = "#2d9a91", "#1f1e1b", "#b1500c"
+from gleanset.errors import InputUnusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +45,6 @@ class ComparedRun:
     parameters: int | None
     size: int | None
     against: PairedComparison | None = None
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """The interval of its accuracy, as narrow as can be where there is none."""
-        return self.interval or (self.accuracy, self.accuracy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,48 +157,3 @@ def _row(run: _JudgedOutputs, moments: Sequence[str], first: _JudgedOutputs) -> 
         if run is first
         else compare_paired(run.outputs.right, first.outputs.right, moments),
     )
-
-
-def check_target(file: Path) -> None:
-    """Raises `UsageError` for a name that is neither a page's nor a picture's."""
-    if file.suffix.lower() not in (PAGE, PICTURE):
-        raise UsageError(f"cannot tell the format of {file}", f"end it in {PAGE} or {PICTURE}")
-
-
-def write_plot(comparison: Comparison, file: Path) -> None:
-    """Write the plot. Raises `UsageError`, `NotWritable`, `DiskFull`."""
-    check_target(file)
-    as_page = file.suffix.lower() == PAGE
-    write_atomic(file, as_bytes(page(comparison)) if as_page else _picture(comparison))
-
-
-def page(comparison: Comparison) -> str:
-    """Return the table with bars, as one HTML file that loads nothing."""
-    bars = {row.run: _bar(row, comparison.commonest_class) for row in comparison.runs}
-    template = templates("baseline.judge").get_template("compare.html.jinja")
-    return template.render(comparison=comparison, bars=bars)
-
-
-def _bar(row: ComparedRun, base: float) -> str:
-    low, high = row.range
-    words = f"{row.run}: {percent(row.accuracy)} ({percent(low)} to {percent(high)})"
-    return interval_bar(row.accuracy, low, high, base, words)
-
-
-def _picture(comparison: Comparison) -> bytes:
-    """Draw dots with intervals on a line from 0 to 1 as a PNG, one line a run, the first on top."""
-    from matplotlib.figure import Figure
-
-    runs = comparison.runs[::-1]
-    figure = Figure(figsize=(9.0, 1.2 + 0.4 * len(runs)), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    for at, row in enumerate(runs):
-        axes.plot(row.range, (at, at), color=BAND, linewidth=5, solid_capstyle="butt")
-        axes.plot(row.accuracy, at, "o", color=DOT)
-    axes.axvline(comparison.commonest_class, color=GUESS, label="commonest class")
-    axes.set_yticks(range(len(runs)), [f"{row.run}  {row.accuracy:.3f}" for row in runs])
-    axes.set(xlim=(0, 1), ylim=(-0.6, len(runs) - 0.4))
-    axes.set_title(f"Accuracy on {comparison.count} pictures of {comparison.split}, 95 % intervals")
-    axes.grid(axis="x", alpha=0.25)
-    axes.legend()
-    return as_png(figure)

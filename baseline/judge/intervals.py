@@ -128,29 +128,6 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     return Interval(max(-1.0, mean - below), min(1.0, mean + above))
 
 
-def standard_error(values: Floats, groups: Groups) -> float:
-    """Return that of the mean of `values` (N) of several moments, which count whole."""
-    return float(_variance(*_by_moment(values, groups)) ** 0.5)
-
-
-def auroc_interval(
-    above: Floats, known_groups: Groups, below: Floats, strange_groups: Groups
-) -> Interval:
-    """Return the 95 % interval of the chance that a known case lies above a strange one.
-
-    `above` is the share of the strange that each known one lies above, `below` the share of the
-    known that lies above each strange one: their variances over the groups of either side add up
-    (Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data", 1997). As for shares, a part
-    of a group is added that lies the wrong way round: few groups may not have one.
-    """
-    parts = [_by_moment(above, known_groups), _by_moment(below, strange_groups)]
-    mean = float(parts[1][0].sum() / parts[1][1].sum())
-    fewest = min(_effective(sizes) for _, sizes in parts)
-    variance = sum(_variance(*_with_part(*part, 0.0)) for part in parts)
-    half = _t_quantile(fewest - 1, _END) * variance**0.5
-    return Interval(max(0.0, mean - half), min(1.0, mean + half))
-
-
 def _by_moment(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
     """Return the sum of `values` (N) in each moment, and how many there are."""
     numbers = group_numbers(groups)

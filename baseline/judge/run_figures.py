@@ -16,11 +16,9 @@ from baseline.data.copy_search import is_clear, unlearnt_words
 from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_part, write_part
 from baseline.features.backbone import NetworkLayer
 from baseline.judge.calibration import ScoreCalibration
-from baseline.judge.intervals import PairedComparison
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.retrieval import RetrievalMetrics
 from baseline.settings import UNUSED_BY_HEAD
-from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
@@ -48,36 +46,6 @@ class EpochReport:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialResult:
-    """What a candidate came to on folds within train; all None and `why` for one that failed.
-
-    `behind` compares it with the one that was taken, whose own is None.
-    """
-
-    preset: str
-    accuracy: float | None = None
-    interval: Interval | None = None
-    log_loss: float | None = None
-    behind: PairedComparison | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PresetChoice:
-    """The preset that was taken, why, and what all others came to; the one taken stands first.
-
-    `judged` pictures of so many `moments` were held out in `folds` folds.
-    """
-
-    preset: str
-    why: str
-    results: tuple[TrialResult, ...]
-    folds: int
-    judged: int
-    moments: int
-
-
-@dataclass(frozen=True, slots=True)
 class RunFigures:
     """The content of `metrics.json`.
 
@@ -94,7 +62,6 @@ class RunFigures:
     device: str | None = None
     precision: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
-    choice: PresetChoice | None = None
     temperature: float | None = None
     calibration: ScoreCalibration | None = None
     train: SplitFigures | None = None

@@ -32,7 +32,7 @@ KNOWN = {
     "val": "which it was tuned by: no true test",
 }
 """What a share of right answers on a split is worth, but for test."""
-TOLD = ("unknown", "more_pictures", "report")
+TOLD = ("unknown", "report")
 NOT_JUDGED = "unknown: there is no picture in test or val to judge it by"
 
 
@@ -40,7 +40,6 @@ def training_words(done: Mapping[str, Any], folder: Path, root: Path) -> Words:
     """Return the result of a run, whose files are in `folder`, as lines for a person."""
     judged = next((split for split in ("test", "val") if done.get(split)), None)
     lines: Words = {"run": str(done["run"])}
-    lines |= {"chosen": str(done["chosen"])} if "chosen" in done else {}
     lines["learnt from"] = _learnt(done)
     figures = None
     if judged is None:

@@ -31,7 +31,6 @@ from baseline.judge.report.folds_page import (
 )
 from baseline.judge.report.page import REPORT
 from baseline.settings import Settings
-from baseline.train.auto_candidates import seconds_of
 from baseline.train.doubts import doubts_in
 from baseline.train.trials import FoldTraining, FoldTrials
 from curation.snapshots import made_from
@@ -87,7 +86,7 @@ class CrossValidation:
 
 
 def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, Any]:
-    """Return what would be trained, and about how long it takes. Raises as `cross_validate`."""
+    """Return what would be trained. Raises as `cross_validate`."""
     trials = FoldTrials.of_all(dataset, dataset.cache, folds)
     trials.need_folds()
     missing = trials.missing(trials.trainings(settings))
@@ -98,7 +97,6 @@ def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, An
         "judged": len(trials.judged),
         "moments": len(set(trials.judged.values())),
         "trainings": len(missing),
-        "seconds": round(seconds_of(settings, len(trials.labelled), len(missing), seen=0), 1),
     }
 
 
@@ -141,13 +139,11 @@ def _train(
     trials: FoldTrials, trainings: Sequence[FoldTraining], progress: Progress, say: Say
 ) -> list[FoldFigures]:
     """Train what is missing; what each fold came to."""
-    missing, settings = trials.missing(trainings), trainings[0].settings
+    missing = trials.missing(trainings)
     if missing:
-        seconds = seconds_of(settings, len(trials.labelled), len(missing), seen=0)
         say(
-            f"{count(len(missing), 'training')} on {count(len(trials.labelled), 'picture')}, about "
-            f"{duration(max(1.0, seconds))}, less where features are there already; stopped, the "
-            "same command goes on"
+            f"{count(len(missing), 'training')} on {count(len(trials.labelled), 'picture')}; "
+            "stopped, the same command goes on"
         )
     figures: list[FoldFigures] = []
     began, new = time.monotonic(), [one in missing for one in trainings]

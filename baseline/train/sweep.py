@@ -5,6 +5,7 @@ A sweep that was stopped goes on where it was (`trials.py`).
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -18,7 +19,6 @@ import numpy as np
 
 from baseline.data.grouped_split import with_val
 from baseline.data.samples import Examples, find_examples
-from baseline.judge.curve import MARK, TRAIN, VAL, as_png
 from baseline.judge.intervals import Flags, compare_paired, several_interval
 from baseline.judge.metrics import empty_split
 from baseline.judge.outputs import Outputs
@@ -39,6 +39,8 @@ from gleanset.files.atomic import write_atomic
 from gleanset.work.progress import Progress
 
 MOST = 200
+TRAIN, VAL, MARK = "#3b6ea5", "#c8602b", "#666666"
+"""Blue and orange are told apart by nearly everyone."""
 Grid = Mapping[str, Sequence[str]]
 
 GRIDS: dict[str, Grid] = {
@@ -167,7 +169,9 @@ def draw_sweep(
         xlabel=f"accuracy on val ({len(val.moments)} samples; bars: 95 % interval)", title="sweep"
     )
     axes.grid(alpha=0.25, axis="x")
-    write_atomic(folder / PLOT, as_png(figure), scratch=scratch)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_atomic(folder / PLOT, buffer.getvalue(), scratch=scratch)
     return folder / PLOT
 
 

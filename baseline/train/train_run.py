@@ -26,7 +26,6 @@ from baseline.data.runs import (
 )
 from baseline.data.samples import find_examples, prior_shift
 from baseline.judge.answers import BLIND, DecisionRule, load_decision_rule, save_decision_rule
-from baseline.judge.curve import save_curve
 from baseline.judge.familiarity import FeatureScale, save_feature_scale
 from baseline.judge.judging import (
     TEST,
@@ -39,10 +38,8 @@ from baseline.judge.judging import (
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.outputs import Outputs
 from baseline.judge.report.page import write_report
-from baseline.judge.run_figures import PresetChoice, RunFigures, save_layers, write_metrics
-from baseline.settings import AUTO, Settings, load_preset
-from baseline.train.auto_candidates import seconds_of
-from baseline.train.auto_choice import choose_preset
+from baseline.judge.run_figures import RunFigures, save_layers, write_metrics
+from baseline.settings import Settings, load_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.inference import (
     outputs_familiarity,
@@ -50,26 +47,22 @@ from baseline.train.inference import (
     split_outputs,
     with_distances,
 )
-from baseline.train.learning_curve import curve_trainings, measure_curve
 from baseline.train.methods.registry import fit_method, need_for
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.run_logger import RunLogger
 from baseline.train.storage import save_model
 from baseline.train.trained_net import GalleryHead, TrainedNet
-from baseline.train.trials import FoldTrials
 from baseline.train.unknown_rule import with_unknown_rule
 from baseline.use.crops import save_crops
 from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.db.faces import crop_methods
 from gleanset.files.atomic import write_atomic
-from gleanset.html.words import count, duration
+from gleanset.html.words import count
 from gleanset.records import SPLITS
 from gleanset.work.progress import Progress
 
 CHECKPOINT = "checkpoint"
-BRIEF = 60.0
-"""Seconds that a learning curve may take after a training that did not ask for it."""
 Say = Callable[[str], None]
 
 
@@ -81,52 +74,26 @@ def train_preset(
     progress: Progress | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, object]:
-    """Train with a preset and other values for some settings; with `auto` it is chosen first.
+    """Train with a preset and other values for some settings.
 
     As `train_run`; raises `UsageError` for an unknown preset, option or value, too.
     """
-    if preset != AUTO:
-        settings = load_preset(preset, options, dataset.pin_of)
-        return train_run(dataset, settings, progress=progress, say=say)
-    bars = progress or Progress()
-    with dataset.stage(ROOM) as scratch:
-        trials = FoldTrials.of(dataset, scratch)
-        settings, choice = choose_preset(trials, options, bars, say)
-    result = train_run(dataset, settings, choice=choice, progress=bars, say=say)
-    return result | _more_pictures(dataset, str(result["run"]), settings, bars, say)
-
-
-def _more_pictures(
-    dataset: Dataset, run: str, settings: Settings, progress: Progress, say: Say
-) -> dict[str, object]:
-    """Tell what more pictures would bring, where it takes seconds; the curve goes to the report."""
-    with dataset.stage(ROOM) as scratch:
-        trials = FoldTrials.of(dataset, scratch)
-        missing = trials.missing(curve_trainings(trials, settings, 1))
-        seconds = seconds_of(settings, len(trials.labelled), len(missing))
-        if not trials.folds or seconds > BRIEF:
-            return {}
-        if missing:
-            say(f"learning curve: {count(len(missing), 'training')}, about {duration(seconds)}")
-        curve = measure_curve(trials, settings, 1, progress)
-        save_curve(run_folder(dataset, run), curve, scratch=scratch)
-        write_report(dataset, run, scratch=scratch)
-    return {"more_pictures": curve.words}
+    settings = load_preset(preset, options, dataset.pin_of)
+    return train_run(dataset, settings, progress=progress, say=say)
 
 
 def train_run(
     dataset: Dataset,
     settings: Settings,
     *,
-    choice: PresetChoice | None = None,
     progress: Progress | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, object]:
     """Train, judge on val, and once on test; return the result of the run.
 
     A run that was stopped is taken up under its own name, where it was last saved. A finished
-    run of the same data and settings, which would give the same figures, is given back. A `choice`
-    of the preset is told with the figures. `say` gets what a person should know at once. Raises
+    run of the same data and settings, which would give the same figures, is given back. `say` gets
+    what a person should know at once. Raises
     what finding examples, training and the disk raise; the run then is `failed` in the catalogue,
     or `interrupted` by Ctrl-C.
     """
@@ -137,7 +104,6 @@ def train_run(
             left = count(waiting, "labelled sample")
             say(f"not used: {left} in no split yet; to use them: labeler split {dataset.option}")
         facts = {**settings.to_json(), "data": examples.fingerprint()}
-        facts |= {"chosen": choice.preset} if choice else {}
         if (done := dataset.runs.finished(ROOM, facts)) is not None:
             say(f"known already, nothing was trained: run {done.id} (-o seed=1 trains another)")
             return {"run": done.id, **done.result, "copies": copy_search(dataset, examples, TEST)}
@@ -150,7 +116,7 @@ def train_run(
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
         with ending_told(dataset, run.id):
-            result = _train_and_judge(data, run.id, choice, val_notice, scratch, say)
+            result = _train_and_judge(data, run.id, val_notice, scratch, say)
         dataset.runs.end(run.id, "done", result)
         forget_checkpoint(checkpoints)
         write_report(dataset, run.id, scratch=scratch)
@@ -160,7 +126,6 @@ def train_run(
 def _train_and_judge(
     data: TrainingData,
     run_id: str,
-    choice: PresetChoice | None,
     val_notice: str | None,
     scratch: Path,
     say: Say,
@@ -204,7 +169,6 @@ def _train_and_judge(
         device=trained.device,
         precision=trained.precision,
         training=dict(trained.facts),
-        choice=choice,
         copies=copies,
         temperature=judged.calibration.temperature,
         calibration=judged.calibration,
@@ -214,12 +178,11 @@ def _train_and_judge(
     )
     write_metrics(folder, figures, scratch=scratch)
     summary = _summary(data, trained, counts, judged)
-    told = {"chosen": choice.why} if choice else {}
     taught = {sample.key for sample in data.examples.splits["train"]}
     also = {"unreadable": unreadable, "unseen_labels": len(taught & data.examples.unseen)}
     noted = {name: number for name, number in also.items() if number}
     unknown = rule.chosen.unfamiliar.describe() if rule.chosen.unfamiliar else BLIND
-    return told | summary | {"unknown": unknown, "copies": copies} | noted
+    return summary | {"unknown": unknown, "copies": copies} | noted
 
 
 def _with_answers(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -40,8 +39,6 @@ from gleanset.work.progress import Progress
 FILE = "sweep.json"
 FORMAT = 2
 """Raised when the same training comes to give other answers."""
-FOLDS = 5
-WHOLE = 1.0
 HELD = "held"
 """The name of a fold's answers in its file."""
 
@@ -156,11 +153,10 @@ class FoldTraining:
     settings: Settings
     repeat: int
     fold: int
-    share: float = WHOLE
 
     def key(self) -> dict[str, str]:
         """Return what it is known by."""
-        place = {"repeat": str(self.repeat), "fold": str(self.fold), "share": f"{self.share:g}"}
+        place = {"repeat": str(self.repeat), "fold": str(self.fold)}
         return {"settings": json.dumps(self.settings.to_json()), **place}
 
 
@@ -177,15 +173,8 @@ class FoldTrials:
     examples: Examples
     folder: Path
     scratch: Path
-    most: int = 0
+    most: int
     dealt: Mapping[str, int] | None = None
-
-    @classmethod
-    def of(cls, dataset: Dataset, scratch: Path) -> FoldTrials:
-        """Return those of a dataset as it is now. Raises `InputUnusable` for none."""
-        found = find_examples(dataset)
-        examples = replace(found, splits=found.splits | {"test": ()})
-        return cls(dataset, examples, dataset.runs_folder / _name(examples), scratch)
 
     @classmethod
     def of_all(cls, dataset: Dataset, scratch: Path, folds: int) -> FoldTrials:
@@ -243,14 +232,12 @@ class FoldTrials:
     @property
     def folds(self) -> int:
         """How many folds there are: as wanted, or as many as there are moments; 0 for one."""
-        there = min(self.most or FOLDS, len(set(self.judged.values())))
+        there = min(self.most, len(set(self.judged.values())))
         return there if there > 1 and len(self.examples.classes) > 1 else 0
 
-    def trainings(
-        self, settings: Settings, repeat: int = 0, share: float = WHOLE
-    ) -> list[FoldTraining]:
+    def trainings(self, settings: Settings, repeat: int = 0) -> list[FoldTraining]:
         """Return a training for each fold of a repetition."""
-        return [FoldTraining(settings, repeat, n, share) for n in range(self.folds)]
+        return [FoldTraining(settings, repeat, n) for n in range(self.folds)]
 
     def each(
         self, trainings: Sequence[FoldTraining], progress: Progress, name: str = "folds"
@@ -323,7 +310,6 @@ class FoldTrials:
         only = replace(self.examples, splits=self.examples.splits | {"val": ()})
         parts = held_out_folds(only, self.folds, training.repeat, self.dealt)
         part = next(part for number, part in enumerate(parts) if number == training.fold)
-        part = thinned(part, training.share, training.repeat)
         if val:
             return replace(part, splits=part.splits | {"val": val})
         return with_val(part, training.settings.seed)[0]
@@ -334,27 +320,6 @@ class FoldTrials:
             return judged_trial(self.dataset, part, training.settings, "test", place)
         none = np.zeros((0, len(part.classes)), np.float32)
         return Trial({}), Outputs(none, np.zeros(0, np.int64), ())
-
-
-def thinned(examples: Examples, share: float, seed: int) -> Examples:
-    """Return examples with about this share of each class in train, at least one picture of each.
-
-    Whole moments are kept; those of a smaller share are among those of a larger one.
-    """
-    moments: dict[str, list[Sample]] = {}
-    for sample in examples.splits["train"]:
-        moments.setdefault(examples.moments[sample.key], []).append(sample)
-    there = Counter(str(sample.label) for sample in examples.splits["train"])
-    wanted = {label: max(1, round(share * count)) for label, count in there.items()}
-    have: Counter[str] = Counter()
-    kept: list[Sample] = []
-    for name in np.random.default_rng(seed).permutation(sorted(moments)).tolist():
-        labels = Counter(str(sample.label) for sample in moments[name])
-        if any(have[label] < wanted[label] for label in labels):
-            kept += moments[name]
-            have.update(labels)
-    train = tuple(sorted(kept, key=lambda sample: sample.key))
-    return replace(examples, splits=examples.splits | {"train": train})
 
 
 def _text(options: Mapping[str, str]) -> str:

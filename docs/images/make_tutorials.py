@@ -119,10 +119,6 @@ SHOTS: dict[tuple[str, str], tuple[str, Shot]] = {
         "cats-report",
         top_of("pets/runs/*/report.html", 560),
     ),
-    ("anime-vs-cartoon", "baseline compare -o runs.html"): (
-        "toons-runs",
-        top_of("toons/runs.html", 620),
-    ),
     ("memes", "webapp serve --port 8013"): ("memes-folder", checked_folder(8013, "to-sort", 640)),
     ("who-am-i", "webapp serve --port 8014"): (
         "who-page",

@@ -5,7 +5,6 @@ It is made of what the run left in its folder and of the catalogue; torch is not
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,7 @@ from markupsafe import Markup
 
 from baseline.judge.answers import ChosenThresholds, load_decision_rule
 from baseline.judge.calibration import ConfidenceBin
-from baseline.judge.curve import drawn_curve, load_curve
 from baseline.judge.metrics import SplitFigures
-from baseline.judge.open_set import load_open_set
 from baseline.judge.run_figures import RunFigures, read_layers, read_metrics, weights_size
 from baseline.use.crops import load_crops
 from curation.snapshots import snapshot_words
@@ -84,7 +81,6 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     answers = load_decision_rule(folder)
     judged = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
     main = main_section(dataset, thumbnails, *judged[-1], answers.chosen) if judged else None
-    learning = load_curve(folder)
     looks = SplitEvaluations(dataset.db)
     pairs = metrics.retrieval and metrics.retrieval.verification
     return {
@@ -100,11 +96,8 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         else None,
         "searched": looks.searched_doubts(folder.name),
         "crops": load_crops(folder),
-        "open_set": load_open_set(folder),
         "layers": read_layers(folder),
         "size": weights_size(folder),
-        "learning": learning,
-        "learning_picture": _inline(drawn_curve(learning), learning.words) if learning else None,
     }
 
 
@@ -174,12 +167,6 @@ def _picture_of(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail
     """Return the picture of a sample; None for one that is gone."""
     sample = dataset.samples.get(key)
     return thumbnails.of_sample(sample) if sample else None
-
-
-def _inline(png: bytes, words: str) -> Markup:
-    """Return a picture inside of the page."""
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return Markup('<img class="curve-picture" src="{}" alt="{}">').format(source, words)
 
 
 def _summary(metrics: RunFigures, main: MainSection | None) -> str:

@@ -11,19 +11,16 @@ from drawn_dataset import fill
 
 from baseline.data.grouped_split import with_val
 from baseline.data.samples import find_examples
-from baseline.judge.left_out_classes import STRANGERS, without_classes
 from baseline.judge.outputs import load_outputs
 from baseline.judge.words import training_words
 from baseline.settings import load_preset
 from baseline.train.doubts import search_doubts
 from baseline.train.fold_run import HELD_OUT, cross_validate
-from baseline.train.learning_curve import measure_curve
 from baseline.train.train_run import train_run
 from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice, unseen_labels
 from gleanset.settings import SplitSettings
-from gleanset.work.progress import Progress
 from labeler.splits.plan import apply_split, plan_split
 
 PRESET = load_preset("transfer", {"size": "56", "backbone": "colours", "views": "0"})
@@ -66,7 +63,7 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
     assert not {one.key for one in cut.splits["val"]} & unseen
     moments = [{examples.moments[s.key] for s in cut.splits[name]} for name in ("train", "val")]
     assert not moments[0] & moments[1]
-    trials = FoldTrials.of(dataset, dataset.cache)
+    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
     assert not trials.judged.keys() & unseen
     folds = [trials.fold(one) for one in trials.trainings(PRESET)]
     judged = [one.key for fold in folds for one in fold.splits["test"]]
@@ -76,19 +73,12 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
     assert all(alone & taught <= {s.key for s in fold.splits["train"]} for fold in folds)
 
 
-def test_the_curve_the_folds_and_strangers_are_judged_without_them(dataset: Dataset) -> None:
+def test_folds_are_judged_without_them(dataset: Dataset) -> None:
     unseen = unseen_labels(dataset.db).keys()
-    trials = FoldTrials.of(dataset, dataset.cache)
-    curve = measure_curve(trials, PRESET, 1, Progress())
-    assert curve.judged == len(trials.judged)
     found = cross_validate(dataset, PRESET, 3)
     judged = load_outputs(found.report.parent)[HELD_OUT].keys
     assert judged
     assert not set(judged) & unseen
-    examples = find_examples(dataset)
-    strangers = without_classes(examples, {examples.classes[0]}, 0).splits[STRANGERS]
-    assert strangers
-    assert not {one.key for one in strangers} & unseen
 
 
 def test_a_split_into_folds_never_deals_them_out(dataset: Dataset) -> None:

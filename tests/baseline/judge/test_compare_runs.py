@@ -11,16 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from judged_runs import answers, fill, judged_run
-from PIL import Image
 from scipy import stats
 
 from baseline.data.samples import find_examples
-from baseline.judge.compare import compare, write_plot
+from baseline.judge.compare import compare
 from baseline.judge.intervals import randomization_p
 from baseline.judge.outputs import load_outputs, save_outputs
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable
 
 CLASSES = ("cat", "owl", "狐")
 
@@ -47,16 +46,6 @@ def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) 
     assert poor.against.difference == pytest.approx(poor.accuracy - good.accuracy)
     assert poor.against.clear
     assert good.parameters is None
-
-    write_plot(found, tmp_path / "plot.html")
-    page = (tmp_path / "plot.html").read_text("utf-8")
-    assert "10 pictures are left out" in page
-    assert page.count('class="interval"') == 2
-    write_plot(found, tmp_path / "plot.png")
-    with Image.open(tmp_path / "plot.png") as image:
-        assert len(image.getcolors(100_000) or []) > 5
-    with pytest.raises(UsageError, match="cannot tell the format"):
-        write_plot(found, tmp_path / "plot.doc")
 
 
 def test_runs_are_compared_by_the_moments_of_now(dataset: Dataset) -> None:

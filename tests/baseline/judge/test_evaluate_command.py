@@ -39,7 +39,7 @@ from baseline.train.storage import save_model
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.runs import Doubts, SplitEvaluations
+from gleanset.db.runs import Doubts
 from gleanset.records import SPLITS
 
 CLASSES = ("cat", "owl", "狐")
@@ -212,26 +212,6 @@ def test_a_run_that_can_no_longer_answer_unknown_says_so(
     code, _, err = baseline("train", *tiny, "-o", "epochs=2")
     assert code == 0
     assert lost.replace("one could", "later could") in " ".join(err.split())
-
-
-def test_unknown_is_measured_on_classes_left_out(trained: Dataset, baseline: Baseline) -> None:
-    before = (trained.root / "runs" / "one" / "settings.json").read_bytes()
-    code, told, err = baseline("evaluate", "--open-set", "--unknown-rate", "20%")
-    assert code == 0
-    found = told["open_set"]
-    assert isinstance(found, dict)
-    # Each class once, with all its pictures; a known one of test for each class that stayed.
-    shape = [found[key] for key in ("wanted", "networks", "classes", "strangers", "known")]
-    assert shape == [0.2, 3, 3, 30, 6]
-    assert 0 <= found["strangers_interval"][0] <= found["strangers_unknown"] <= 1
-    assert found["auroc"] > 0.5
-    assert "30 pictures of 3 classes that were left out" in err
-    assert "that were left out of the training" in Path(str(told["report"])).read_text("utf-8")
-    assert (trained.root / "runs" / "one" / "settings.json").read_bytes() == before
-    # Test was looked at, and so another run hears of it.
-    looks = SplitEvaluations(trained.db).of_run("one", "test")
-    assert looks is not None
-    assert looks.times >= 2
 
 
 WRONG = [

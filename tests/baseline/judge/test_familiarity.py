@@ -17,8 +17,6 @@ from baseline.judge.familiarity import (
     load_feature_scale,
     save_feature_scale,
 )
-from baseline.judge.intervals import auroc_interval
-from baseline.judge.open_set import SeenPictures, open_set_result
 from baseline.judge.outputs import Floats, Indices, Outputs
 from baseline.judge.thresholds import SplitAnswers, choose_familiarity, reject_option
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
@@ -138,35 +136,3 @@ def test_a_gallery_knows_by_the_likeness_of_the_nearest() -> None:
     told = Model(GalleryEngine(0.5)).answers_to(np.zeros((2, 8, 8, 3), np.uint8))
     assert [one.familiarity for one in told] == pytest.approx([0.9, 0.4])
     assert [one.label for one in told] == ["a", None]
-
-
-def test_an_interval_of_auroc_holds_the_truth() -> None:
-    """Strangers of one class are alike, known pictures of one moment as well."""
-    random = np.random.default_rng(0)
-    held = []
-    for _ in range(200):
-        known, moments = drawn(40, 0.5, random)
-        kinds = np.repeat(np.arange(8), 20)
-        away = 0.5**0.5 * (random.normal(size=8)[kinds] + random.normal(size=160)) - 1.5
-        seen = [
-            SeenPictures(x, x > 9, list(map(str, g))) for x, g in ((known, moments), (away, kinds))
-        ]
-        found = open_set_result(0.05, [(seen[0], seen[1])])
-        assert found.auroc_interval is not None
-        low, high = found.auroc_interval
-        held.append(low <= ndtr(1.5 / 2**0.5) <= high)
-    assert np.mean(held) >= 0.93
-
-
-def test_auroc_counts_every_pair() -> None:
-    def seen(values: list[float], cases: str) -> SeenPictures:
-        x = np.array(values)
-        return SeenPictures(x, x < 2, list(cases))
-
-    found = open_set_result(0.1, [(seen([1, 2, 3], "abc"), seen([0, 2], "xy"))])
-    assert found.auroc == pytest.approx((3 + 1.5) / 6)
-    assert (found.strangers_unknown, found.known_unknown) == (0.5, pytest.approx(1 / 3))
-    nothing = SeenPictures(np.zeros(0), np.zeros(0, bool), ())
-    with pytest.raises(InputUnusable, match="can be compared"):
-        open_set_result(0.1, [(nothing, seen([1], "x"))])
-    assert auroc_interval(np.ones(4), list("abcd"), np.ones(3), list("abc")).high == 1
