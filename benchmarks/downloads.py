@@ -2,15 +2,10 @@
 
     python benchmarks/downloads.py --shape small [--rounds 5] [--against CHECKOUT]
     python benchmarks/downloads.py --peers DIR [--count 2000] [--threads 64] [--rounds 3]
-    python benchmarks/downloads.py --shape shards --peers DIR [--count 2000] [--rounds 3]
 
 Shape `small`: 1,000 JPEGs of 50 to 150 kB, 50 ms latency, four hosts, 16 threads; start-up is
 a good part of it. Shape `large` (the default): 5,000 JPEGs of one to two megapixels, 200 ms,
-eight hosts, 64 threads. Shape `shards`: 20,000 of 50 to 150 kB, 20 ms, eight hosts, 32 threads, of
-which 5 % are faulty (`FAULTS` of `slow_site.py`; nobody waits for more than 10 s), straight into
-WebDataset of the original bytes: `harvest urls --shards` beside img2dataset, as it checks pictures
-(--skip_reencode) and as it keeps whatever comes (--disable_all_reencoding); what is in the shards
-is decoded afterwards. `DIR` is a virtual environment with img2dataset, icrawler and gallery-dl,
+eight hosts, 64 threads. `DIR` is a virtual environment with img2dataset, icrawler and gallery-dl,
 or with some of them; `CHECKOUT` is another state of this project.
 
 Every tool runs as a whole process on a list of its own, in turn, several rounds; printed are the
@@ -31,14 +26,12 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
 from slow_site import SIZES, SMALL_SIZES, SlowSite
 
 OURS = "gleanset"
@@ -98,33 +91,25 @@ class Shape:
     threads: int
     sizes: tuple[tuple[int, int], ...]
     per_host: int | None
-    faults: float = 0.0
 
 
 SHAPES = {
     "large": Shape(5000, 0.2, 8, 64, SIZES, per_host=8),
     "small": Shape(1000, 0.05, 4, 16, SMALL_SIZES, per_host=None),
-    "shards": Shape(20_000, 0.02, 8, 32, SMALL_SIZES, per_host=8, faults=0.05),
 }
 FIRST = 20
 """So many pictures of a round that does not count."""
-SECONDS = 10
-"""Nobody waits longer for a picture of shape `shards`."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One run: seconds of wall and CPU of the whole command, MB, most requests on a host.
-
-    Of shards also how many files they have, and how many of these are no whole picture.
-    """
+    """One run: seconds of wall and CPU of the whole command, MB, most requests on a host."""
 
     count: int
     wall: float
     cpu: float
     memory: float
     most: int
-    kept: tuple[int, int] | None = None
 
 
 def commands(
@@ -133,8 +118,6 @@ def commands(
     """The whole command of every tool that is there."""
     python, line = sys.executable, [str(urls), str(threads), str(out)]
     ours = [python, "-c", HARVEST, "urls", str(urls), "-q", "--allow-private"]
-    if given.shape == "shards":
-        return {OURS: [*ours, "--shards", str(out)], **_shard_peers(given, urls, out, threads)}
     ours += ["-d", str(out)]
     made = {OURS: ours}
     if given.against:
@@ -167,53 +150,12 @@ def _peers(bin_: Path, urls: Path, out: Path, threads: int) -> dict[str, list[st
     return made
 
 
-def _shard_peers(
-    given: argparse.Namespace, urls: Path, out: Path, threads: int
-) -> dict[str, list[str]]:
-    if not given.peers:
-        return {}
-    line = [
-        str(given.peers / "bin" / "img2dataset"),
-        f"--url_list={urls}",
-        f"--output_folder={out}",
-        "--output_format=webdataset",
-        "--processes_count=1",
-        f"--thread_count={threads}",
-        "--resize_mode=no",
-        "--encode_format=jpg",
-        "--number_sample_per_shard=1000",
-        f"--timeout={SECONDS}",
-    ]
-    return {
-        "img2dataset": [*line, "--skip_reencode=True"],
-        "img2dataset, all": [*line, "--disable_all_reencoding=True"],
-    }
-
-
-def kept_in(folder: Path) -> tuple[int, int]:
-    """Return how many pictures the shards of a folder have, and how many of them cannot be read."""
-    kept = broken = 0
-    for shard in sorted(folder.glob("*.tar")):
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                if member.name.endswith(".jpg") and (file := tar.extractfile(member)):
-                    kept += 1
-                    try:
-                        with Image.open(file) as image:
-                            image.load()
-                    except OSError:
-                        broken += 1
-    return kept, broken
-
-
 def measure(command: list[str], count: int, site: SlowSite, shape: Shape, checkout: Path) -> Figure:
     """Run one command; figures from the operating system and from the server."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     environment["GLEANSET_NET_THREADS"] = str(shape.threads)
     environment["NO_ALBUMENTATIONS_UPDATE"] = "1"
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    if shape.faults:
-        environment["GLEANSET_NET_SECONDS"] = str(SECONDS)
     if shape.per_host:
         environment["GLEANSET_NET_PER_HOST"] = str(shape.per_host)
     start = time.perf_counter()
@@ -244,7 +186,7 @@ def main() -> None:
     shape = replace(shape, threads=given.threads or shape.threads)
     found: dict[str, list[Figure]] = {}
     with (
-        SlowSite(shape.latency, shape.hosts, shape.sizes, shape.faults) as site,
+        SlowSite(shape.latency, shape.hosts, shape.sizes) as site,
         tempfile.TemporaryDirectory() as folder,
     ):
         for turn in range(-1, given.rounds):
@@ -259,8 +201,6 @@ def main() -> None:
                 other = given.against is not None and name == given.against.name
                 checkout = given.against if other else HERE
                 figure = measure(command, count, site, shape, checkout)
-                if given.shape == "shards":
-                    figure = replace(figure, kept=kept_in(place / "out"))
                 shutil.rmtree(place)
                 if turn >= 0:
                     found.setdefault(name, []).append(figure)
@@ -286,11 +226,6 @@ def report(found: dict[str, list[Figure]]) -> None:
             f"{name:16} {1 / median(name, 'wall'):8.1f}  {ratio(name, 'wall'):16.2f}  "
             f"{median(name, 'cpu') * 1000:15.2f}  {ratio(name, 'cpu'):15.2f}  {memory:4.0f}  "
             f"{max(figure.most for figure in figures):9}"
-            + (
-                f"  kept {kept[0]}, of them no pictures {kept[1]}"
-                if (kept := figures[-1].kept)
-                else ""
-            )
         )
 
 

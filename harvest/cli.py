@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import msgspec
@@ -77,6 +77,26 @@ def _refuse_cluster(_: click.Context, __: click.Parameter, place: str | None) ->
         raise UsageError("downloads are made on this machine, not on a cluster", "leave --on out")
 
 
+def _refuse_shards(_: click.Context, option: click.Parameter, value: object) -> None:
+    if value:
+        raise UsageError(
+            f"harvest urls has no {option.opts[0]}: it writes no shards",
+            "use img2dataset, or harvest into a dataset and write shards with: "
+            "labeler export OUT --format webdataset",
+        )
+
+
+def without_shards(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse the options of before that were about shards, with what to use."""
+    for name in ("--shards", "--format", "--shard-size"):
+        command = click.option(name, hidden=True, expose_value=False, callback=_refuse_shards)(
+            command
+        )
+    return click.option(
+        "--catalogue", is_flag=True, hidden=True, expose_value=False, callback=_refuse_shards
+    )(command)
+
+
 downloads_here = click.option("--on", hidden=True, expose_value=False, callback=_refuse_cluster)
 
 
@@ -107,29 +127,19 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
     return carry_out(job, request)
 
 
-@commands.command(
-    epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset; or: "
-    "harvest urls list.parquet --shards OUT --format parquet"
-)
+@commands.command(epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset")
 @job_options(simulate=True)
 @downloads_here
+@without_shards
 @options_of(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download every URL in some lists: one a line, then perhaps a tab and a hint.
 
     A .parquet, .csv or .tsv is a table with named columns, a .json what gallery-dl -j writes; each
     may be compressed (.csv.gz). - is standard input: gallery-dl -j URL | harvest urls -
-
-    With --shards OUT the pictures go straight into shards, by default without a dataset; stopped,
-    the same command goes on behind the last shard that is whole. OUT/rejected.jsonl says which
-    rows have no picture, and why.
     """
     with _with_standard_input(request) as request:
-        if request.needs_dataset or job.simulate:
-            return carry_out(job, request)
-        request.check(job.root)
-        with _existing(job) as dataset:
-            return request.run(dataset, job.progress)
+        return carry_out(job, request)
 
 
 @contextmanager

@@ -26,8 +26,6 @@ from harvest.keyword import FINAL_REFUSALS, Search, raise_incomplete
 from harvest.lists import PLAIN, Columns
 from harvest.prefetch import candidates_as_they_come, closing_searches
 from harvest.selection import Selection
-from harvest.shard_folder import ShardFolder, ShardOptions
-from harvest.shards import RowsOfLists
 from harvest.source_worker import SharedQueue, SourceWorker
 from harvest.urls import read_list
 from harvest.video.inputs import VideoFile, VideoInput
@@ -179,18 +177,6 @@ def preview_urls(
     while (candidate := queue.take()) is not None:
         places.take(candidate)
         queue.settled(candidate)
-    return preview.result()
-
-
-def preview_rows(preview: Preview, rows: RowsOfLists, options: ShardOptions) -> Result:
-    """Show the addresses of some lists that no shard has yet, should all be images."""
-    shards = ShardFolder(options)
-    shards.read(tidy=False)
-    for _, candidate in shards.missing(iter(rows)):
-        if options.limit is not None and len(shards.pictures) + preview.new >= options.limit:
-            break
-        preview.take(candidate.url)
-    preview.known = shards.tally["known"]
     return preview.result()
 
 

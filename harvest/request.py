@@ -27,7 +27,6 @@ from gleanset.db.classes import class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.names import LEVEL_HELP
-from gleanset.files.shards import SHARD_SIZE_HELP, ShardFormat, ShardSize, checked_shard_size
 from gleanset.named_files import few_files, rejections_of
 from gleanset.plugins import plugin_names, plugin_words
 from gleanset.request import Count, Request, WorkerCount, several
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from harvest.http import Client
     from harvest.keyword import Search
     from harvest.preview import Preview
-    from harvest.shard_folder import ShardOptions
-    from harvest.shards import RowsOfLists
     from harvest.sources import Source
 
 Result = dict[str, object]
@@ -364,79 +361,28 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=dict)
     limit: Annotated[Count | None, Param("Stop at that many distinct images.")] = None
     label: Label = None
-    shards: Annotated[
-        str | None,
-        Param(
-            "Write the pictures into shards in this folder, with all that is known of each; no "
-            "dataset is needed.",
-            metavar="OUT",
-            path=True,
-        ),
-    ] = None
-    format: Annotated[
-        ShardFormat, Param("Of shards: tar as WebDataset has it, or tables.", show_default=True)
-    ] = "webdataset"
-    shard_size: Annotated[
-        str,
-        Param(SHARD_SIZE_HELP, metavar="SIZE|N", parse=checked_shard_size, show_default=True),
-    ] = "100MB"
-    catalogue: Annotated[bool, Param("Of shards: take the pictures into the dataset as well.")] = (
-        False
-    )
 
     @property
     def files(self) -> list[Path]:
         """The lists."""
         return list(map(Path, several(self.file)))
 
-    @property
-    def needs_dataset(self) -> bool:
-        """Whether pictures are taken into a dataset."""
-        return self.shards is None or self.catalogue
-
     def check(self, root: Path) -> None:
-        """Raise what is wrong with the beginning of a list, as `check_list`, or with `shards`."""
+        """Raise what is wrong with the beginning of a list."""
         from harvest.urls import check
 
         for file in self.files:
             check(file, self.columns)
-        if self.shards is None:
-            if self.catalogue or self.format != "webdataset":
-                raise UsageError("--format and --catalogue are about shards", "add --shards OUT")
-            return
-        if "://" in self.shards:
-            raise UsageError(f"shards are written into a folder, not to {self.shards}")
-        from harvest.shard_folder import check_folder
 
-        rows, options = self._sharded()
-        check_folder(options, rows.digest())
-
-    def _sharded(self) -> tuple[RowsOfLists, ShardOptions]:
-        from harvest.shard_folder import ShardOptions
-        from harvest.shards import RowsOfLists
-
-        rows = RowsOfLists(tuple(self.files), self.label, self.columns)
-        size = ShardSize.parse(self.shard_size)
-        return rows, ShardOptions(Path(self.shards or ""), size, self.format, self.limit)
-
-    def run(self, dataset: Dataset | None, progress: Progress = NO_PROGRESS) -> Result:
-        """Download; without a dataset into shards."""
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
+        """Download."""
         from harvest.downloads import DownloadRun
-
-        run = DownloadRun(self.client(dataset), progress)
-        if self.shards is not None:
-            from harvest.shards import harvest_to_shards
-
-            requests = _net(dataset).threads
-            into = dataset if self.catalogue else None
-            return harvest_to_shards(*self._sharded(), run, requests, into)
         from harvest.urls import harvest_urls
 
-        assert dataset is not None, "it is asked for"
         return harvest_urls(
             dataset,
             self.files,
-            run,
+            DownloadRun(self.client(dataset), progress),
             label=self.label,
             columns=self.columns,
             limit=self.limit,
@@ -444,10 +390,8 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show the addresses that were not visited yet, should all be images."""
-        from harvest.preview import preview_rows, preview_urls
+        from harvest.preview import preview_urls
 
-        if self.shards is not None:
-            return preview_rows(view, *self._sharded())
         return preview_urls(view, self.files, self.label, self.limit, self.columns)
 
 

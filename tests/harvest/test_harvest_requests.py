@@ -271,3 +271,11 @@ def test_downloads_on_a_cluster_are_refused_with_what_to_do(tmp_path: Path) -> N
         assert done.code == 2
         assert "downloads are made on this machine" in done.stderr
         assert "leave --on out" in done.stderr
+
+
+@pytest.mark.parametrize("option", [("--shards", "out"), ("--format", "parquet"), ("--catalogue",)])
+def test_options_about_shards_say_what_to_use(tmp_path: Path, option: tuple[str, ...]) -> None:
+    done = run_here("harvest.cli", "urls", "list.txt", *option, "-d", tmp_path)
+    assert done.code == 2
+    assert f"harvest urls has no {option[0]}" in done.stderr
+    assert "img2dataset" in done.stderr
