@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gleanset.credit import NOTHING, Credit, credit_text, page_address
 from gleanset.errors import InputUnusable
+from gleanset.files.names import printable
+from gleanset.named_files import few_files
 
 NAME = "sources.csv"
 COLUMNS = ("file", "author", "licence", "page", "group")
@@ -28,11 +32,18 @@ SourceRows = Mapping[Path, SourceTableRow]
 
 
 class SourceTables:
-    """The tables of a folder and of those below it; each is read when a file is asked about."""
+    """The tables of a folder and of those below it; each is read when a file is asked about.
+
+    A file that no row names exactly has the row whose name differs in case or Unicode form alone,
+    where there is one such row and one such file: other systems write names in another form.
+    """
 
     def __init__(self, top: Path) -> None:
-        self._top = top
+        self.top = top
         self._rows: dict[Path, SourceRows] = {}
+        self._folded: dict[Path, dict[str, list[Path]]] = {}
+        self._unmatched: dict[Path, set[Path]] = {}
+        self._siblings: dict[Path, Counter[str]] = {}
 
     def of(self, path: Path) -> SourceTableRow:
         """Return what the tables say of a file: the one that lies nearest first.
@@ -40,16 +51,64 @@ class SourceTables:
         Raises `InputUnusable` for a table that cannot be read.
         """
         credit, group = NOTHING, None
-        if not path.is_relative_to(self._top):
+        if not path.is_relative_to(self.top):
             return SAYS_NOTHING
         for folder in path.parents:
-            if folder not in self._rows:
-                self._rows[folder] = source_rows(folder)
-            row = self._rows[folder].get(path, SAYS_NOTHING)
+            row = self._row(folder, path)
             credit, group = credit.completed(row.credit), group or row.group
-            if folder == self._top:
+            if folder == self.top:
                 break
         return SourceTableRow(credit, group)
+
+    def read(self, folder: Path) -> None:
+        """Read the table of a folder, so that rows of it that match no file are known."""
+        if folder not in self._rows:
+            rows = self._rows[folder] = source_rows(folder)
+            self._unmatched[folder] = set(rows)
+            folded = self._folded[folder] = {}
+            for path in rows:
+                folded.setdefault(_folded(path), []).append(path)
+
+    def unmatched(self) -> list[str]:
+        """Return the names in rows that match no file, each with its table."""
+        return [
+            f"{printable(Path(folder.name, NAME))}: {printable(path.relative_to(folder))}"
+            for folder, paths in self._unmatched.items()
+            for path in sorted(paths)
+            # One that nobody asked about, such as an image without a class, is there all the same.
+            if not path.exists() and self._count_alike(path) != 1
+        ]
+
+    def _row(self, folder: Path, path: Path) -> SourceTableRow:
+        self.read(folder)
+        name = path
+        if path not in (rows := self._rows[folder]):
+            alike = self._folded[folder].get(_folded(path), []) if rows else []
+            if len(alike) != 1 or self._count_alike(path) != 1:
+                return SAYS_NOTHING
+            name = alike[0]
+        self._unmatched[folder].discard(name)
+        return rows[name]
+
+    def _count_alike(self, path: Path) -> int:
+        """Return how many files have that name but for case or Unicode form."""
+        folder = path.parent
+        if folder not in self._siblings:
+            names = folder.iterdir() if folder.is_dir() else ()
+            self._siblings[folder] = Counter(map(_folded, names))
+        return self._siblings[folder][_folded(path)]
+
+
+def unmatched_summary(names: Sequence[str]) -> dict[str, object]:
+    """Return what a summary says of rows of tables that match no file; nothing without any."""
+    if not names:
+        return {}
+    named = few_files(names, "docs/legal.md#pictures-of-your-own")
+    return {"rows_without_file": len(names), "rows_without_file_names": named}
+
+
+def _folded(path: Path) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 
 
 def source_rows(folder: Path) -> SourceRows:

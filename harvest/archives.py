@@ -28,9 +28,11 @@ from gleanset.records import Origin
 from gleanset.tree import ARCHIVE, ignored_reason, ignored_summary, junk_reason, named_reason
 from harvest.folder import (
     AS_THEY_COME,
+    EXCLUDED,
     FoundPicture,
     PictureOptions,
     checked_folder,
+    is_excluded,
     said_stamp,
     take_pictures,
 )
@@ -143,11 +145,15 @@ def members(path: Path, options: PictureOptions, ignored: Counter[str]) -> Itera
         name = names[entry.name]
         parts = _parts(name)
         times[name] += 1
+        below = PurePosixPath(*parts)
+        if any(is_excluded(path, options.exclude) for path in (below, *below.parents)):
+            ignored[EXCLUDED] += 1
+            continue
         if reason := next(filter(None, map(junk_reason, parts)), None) or named_reason(name):
             ignored[NESTED if reason == ARCHIVE else reason] += 1
             continue
         *inside, title = parts or (printable(Path(path.name)),)
-        hint = hinting.of(inside or ((stem.name,) if flat and hinting.level else ()))
+        hint = hinting.of(inside or ((stem.name,) if flat and hinting.level is not None else ()))
         group = hinting.group_of(title, f"{key}:{'/'.join(inside)}", inside)
         origin = Origin(
             "archive",

@@ -7,8 +7,9 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -26,6 +27,7 @@ from gleanset.tree import (
     PACKED,
     TABLE,
     VIDEO,
+    count_files,
     ignored_reason,
     ignored_summary,
     splits_below,
@@ -36,6 +38,7 @@ from gleanset.work.progress import Progress
 from harvest.importer import FileNotes, Importer
 
 STAGE = "harvest-folder"
+EXCLUDED = "excluded"
 
 
 class FoundPicture(NamedTuple):
@@ -92,7 +95,8 @@ class PictureOptions:
     With `hints` the class folder on that level is the hint, else `label`. `credit` is that of the
     pictures of which nothing else is said; `groups` say which belong together, where no
     `sources.csv` does. To `refused` is added which files were rejected, and why, to `reserved`
-    which say that machines shall not learn from them.
+    which say that machines shall not learn from them, to `unmatched` which rows of a `sources.csv`
+    match no file.
     """
 
     hints: bool = False
@@ -100,8 +104,10 @@ class PictureOptions:
     label: str | None = None
     credit: Credit = NOTHING
     groups: FileGroups | None = None
+    exclude: tuple[str, ...] = ()
     refused: list[str] | None = None
     reserved: list[str] | None = None
+    unmatched: list[str] = field(default_factory=list)
     workers: int = 0
     progress: Progress | None = None
 
@@ -128,7 +134,7 @@ def harvest_folders(
 
     def new(intake: Importer, _: Path) -> Iterator[FoundPicture]:
         for root in roots:
-            for picture in walk(root, options.hinting, ignored, options.credit):
+            for picture in walk(root, options, ignored):
                 if not intake.knows(picture.origin, picture.stamp):
                     yield picture
 
@@ -210,17 +216,16 @@ def checked_folder(folder: Path, own: Path) -> Path:
     return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
-def walk(
-    root: Path, hinting: FolderHints, ignored: Counter[str], credit: Credit = NOTHING
-) -> Iterator[FoundPicture]:
+def walk(root: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator[FoundPicture]:
     """Yield every file under `root` that may be an image, in a fixed order; count the others.
 
     A `root` without folders is a class folder itself, and so is the folder of a `root` that is a
     file, which is all there is. Folders that may not be listed come last, so that they are rejected
-    and not forgotten. `credit` is what is said of all where nothing else is; with another one the
-    files count as changed. Raises `InputUnusable` for a `sources.csv` that cannot be read.
+    and not forgotten. With another `credit` the files count as changed. Raises `InputUnusable` for
+    a `sources.csv` that cannot be read.
     """
     closed: list[OSError] = []
+    hinting = options.hinting
     tables = SourceTables(root.parent if root.is_file() else root)
 
     def picture(path: Path, hint: str | None, inside: Sequence[str] = ()) -> FoundPicture:
@@ -228,7 +233,7 @@ def walk(
         group = row.group or hinting.group_of(path.name, printable(path.parent), inside)
         below = path.relative_to(root) if path != root else Path(path.name)
         origin = _origin(path, below, hint, group)
-        stamp = _stamp(path, origin, said_stamp(group, row.credit, credit))
+        stamp = _stamp(path, origin, said_stamp(group, row.credit, options.credit))
         return FoundPicture(path, origin, stamp, row.credit if stamp else NOTHING)
 
     if root.is_file():
@@ -237,24 +242,45 @@ def walk(
     if hinting.level is not None:
         hinting = hinting._replace(splits=splits_below(root))
     loose: tuple[str, ...] = ()
-    for folder, folders, files in walk_tree(root, ignored, closed.append):
+    for folder, folders, files in _included(root, options.exclude, ignored, closed):
         if folder == root and not folders:
             loose = (root.name,)
         inside = folder.relative_to(root).parts
+        tables.read(folder)
         for path in map(folder.joinpath, files):
             if reason := TABLE if path.name == NAME else ignored_reason(path):
                 ignored[reason] += 1
             else:
                 yield picture(path, hinting.of(inside or loose), inside)
+    options.unmatched.extend(tables.unmatched())
     yield from (picture(Path(os.fsdecode(error.filename)), hinting.label) for error in closed)
 
 
-def names_in(root: Path) -> Iterator[str]:
+def is_excluded(below: PurePath, exclude: Sequence[str]) -> bool:
+    """Return whether a pattern matches a file or folder, by its name or its path below the root."""
+    return any(fnmatchcase(text, p) for p in exclude for text in (below.name, below.as_posix()))
+
+
+def _included(
+    root: Path, exclude: Sequence[str], ignored: Counter[str], closed: list[OSError]
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Walk a tree without what is excluded."""
+    for folder, folders, files in walk_tree(root, ignored, closed.append):
+        below = folder.relative_to(root)
+        for name in [name for name in folders if is_excluded(below / name, exclude)]:
+            folders.remove(name)
+            ignored[EXCLUDED] += count_files(folder / name)
+        kept = [name for name in files if not is_excluded(below / name, exclude)]
+        ignored[EXCLUDED] += len(files) - len(kept)
+        yield folder, folders, kept
+
+
+def names_in(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
     """Yield the name of every file that may be an image."""
     if root.is_file():
         yield root.name
         return
-    for folder, _, files in walk_tree(root, Counter()):
+    for folder, _, files in _included(root, exclude, Counter(), []):
         yield from (name for name in files if ignored_reason(folder / name) is None)
 
 

@@ -102,6 +102,7 @@ class Importer:
         self._states: dict[str, str | None] = {}
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
+        self.hints: Counter[str] = Counter()
 
     def looked_up(self, candidates: Iterable[Candidate], source: str) -> Iterator[Candidate]:
         """Yield candidates of one source, whose places are looked up some at a time.
@@ -249,13 +250,16 @@ class Importer:
             self._images.add(image)
         if self._notes.groups is not None:
             self._notes.groups.note(origin)
+        if self._notes.by_folder and origin.hint is not None:
+            self.hints[origin.hint] += 1
 
     def _note_hint(self, image: str, origin: Origin) -> None:
         if origin.hint is not None:
             self._hinted.add(image)
 
     def _note_replaced(self, image: str, origin: Origin) -> None:
-        if self._notes.by_folder and self._dataset.images.hinted_otherwise(image, origin):
+        is_file = origin.source in ("folder", "archive")
+        if is_file and self._dataset.images.hinted_otherwise(image, origin):
             self._hinted.add(image)
             self._replaced.append((image, origin))
 
@@ -274,7 +278,8 @@ class Importer:
 
     def result(self) -> dict[str, object]:
         """Return the numbers of this run, as commands return them."""
-        return counts(self.tally, self.reasons)
+        hints = {"hints": dict(self.hints.most_common())} if self.hints else {}
+        return counts(self.tally, self.reasons) | hints
 
 
 def _chunks(items: Iterable[Candidate], most: int) -> Iterator[list[Candidate]]:

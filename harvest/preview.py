@@ -15,6 +15,7 @@ from gleanset.errors import GleansetError, Unreadable
 from gleanset.files.names import printable
 from gleanset.files.store import sha256_of_file
 from gleanset.records import Candidate, Origin
+from gleanset.source_table import unmatched_summary
 from gleanset.terminal import readable
 from gleanset.tree import ignored_summary
 from harvest.archives import members
@@ -202,12 +203,12 @@ def preview_folders(
             hinted[origin.hint or "none"] += 1
 
     for tree in trees:
-        for picture in walk(tree, options.hinting, ignored, options.credit):
+        for picture in walk(tree, options, ignored):
             take(printable(picture.path), picture.origin, picture.stamp)
     for archive in archives:
         for origin, stamp, _ in members(archive, options, ignored):
             take(f"{printable(archive)}:{origin.key.partition(':')[2]}", origin, stamp)
-    more = ignored_summary(ignored) | dict(summary())
+    more = ignored_summary(ignored) | unmatched_summary(options.unmatched) | dict(summary())
     return preview.result(more | ({"hints": dict(hinted)} if hinted else {}))
 
 

@@ -31,6 +31,7 @@ from gleanset.named_files import few_files, rejections_of
 from gleanset.plugins import plugin_names, plugin_words
 from gleanset.request import Count, Request, WorkerCount, several
 from gleanset.settings import NetSettings, read_settings
+from gleanset.source_table import unmatched_summary
 from gleanset.work.progress import Progress
 from harvest.lists import known_columns
 from harvest.robots_words import WORDS, RobotsWord
@@ -395,6 +396,9 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
         return preview_urls(view, self.files, self.label, self.limit, self.columns)
 
 
+FolderLevel = Annotated[int, msgspec.Meta(ge=0)]
+
+
 def _checked_groups(text: str) -> str:
     return str(GroupBy.parse(text))
 
@@ -409,7 +413,12 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         Param(metavar="DIR|FILE|ARCHIVE...", argument=True, required=True, path=True),
     ]
     hints_from_folders: Annotated[bool, Param("Names of class folders are hints.")] = False
-    class_level: Annotated[Count | None, Param(LEVEL_HELP, metavar="N")] = None
+    class_level: Annotated[
+        FolderLevel | None, Param(f"{LEVEL_HELP} 0: the innermost.", metavar="N")
+    ] = None
+    exclude: Annotated[
+        tuple[str, ...], Param("Leave out folders and files of that name or path.", metavar="GLOB")
+    ] = ()
     label: Label = None
     group_by: Annotated[
         str | None, Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_checked_groups)
@@ -465,7 +474,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         )
         taken = [harvest_folders(dataset, trees, options)] if trees else []
         taken += [harvest_archives(dataset, archives, options)] if archives else []
-        done = combined(*taken)
+        done = combined(*taken) | unmatched_summary(options.unmatched)
         if refused:
             done["rejected_files"] = few_files(refused, rejections_of(dataset))
         if reserved:
@@ -490,7 +499,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         by = None if self.group_by is None else GroupBy.parse(self.group_by)
         if by is None or by.pattern is None:
             return FileGroups(by)
-        names = [name for tree in trees for name in names_in(tree)]
+        names = [name for tree in trees for name in names_in(tree, self.exclude)]
         return FileGroups(by, [*names, *(name for path in archives for name in names_inside(path))])
 
     def _again(self, by: GroupBy, root: Path) -> str:
@@ -503,10 +512,11 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
         return PictureOptions(
             hints=self.hints_from_folders,
-            class_level=self.class_level or 1,
+            class_level=1 if self.class_level is None else self.class_level,
             label=self.label,
             credit=self.credit,
             groups=groups,
+            exclude=self.exclude,
             workers=self.workers or 0,
         )
 

@@ -103,11 +103,8 @@ class Images:
         return bool(self._db.change(insert_of("origin", tuple(row), _ONCE), tuple(row.values())))
 
     def hinted_otherwise(self, sha256: str, origin: Origin) -> bool:
-        """Return whether the same place hinted at another class of a known image, too."""
-        sql = (
-            "SELECT count(*) FROM origin WHERE image=? AND source=? AND key=? "
-            "AND hint IS NOT NULL AND hint IS NOT ?"
-        )
+        """Return whether the same place gave a known image with another hint, or without one."""
+        sql = "SELECT count(*) FROM origin WHERE image=? AND source=? AND key=? AND hint IS NOT ?"
         place = (self.row_id(sha256), origin.source, origin.key, origin.hint)
         return bool(self._db.number(sql, place))
 
@@ -119,11 +116,21 @@ class Images:
         )
 
     def drop_hints(self, sha256: str, origin: Origin, hints: Collection[str]) -> None:
-        """Forget which of some hints the same place gave before `origin`, which stays."""
+        """Forget which of some hints the same place gave before `origin`.
+
+        One place has one origin, and more only with hints of a person's own.
+        """
+        place = (self.row_id(sha256), origin.source, origin.key)
         self._db.run(
             "DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NOT ?4 "
             "AND hint IN (SELECT value FROM json_each(?5))",
-            (self.row_id(sha256), origin.source, origin.key, origin.hint, dump(sorted(hints))),
+            (*place, origin.hint, dump(sorted(hints))),
+        )
+        self._db.run(
+            "DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NULL AND "
+            "EXISTS(SELECT 1 FROM origin o WHERE o.image=?1 AND o.source=?2 AND o.key=?3 "
+            "AND o.hint IS NOT NULL)",
+            place,
         )
 
     def note_said(self, sha256: str, origin: Origin) -> None:

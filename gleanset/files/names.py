@@ -161,11 +161,13 @@ def class_folder(
 ) -> str | None:
     """Return the name of the folder on that level, the outermost by default; None if there is none.
 
+    Level 0 is the innermost.
+
     `folders` lead from the folder that was named down to the image. A first one that is one of the
     `splits`, or without these called as a split is, does not count.
     """
     inner = below_split(folders, splits)
-    return inner[level - 1] if len(inner) >= level else None
+    return inner[level - 1] if inner and len(inner) >= level else None
 
 
 def below_split(folders: Sequence[str], splits: Container[str] | None = None) -> Sequence[str]:

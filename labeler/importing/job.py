@@ -24,7 +24,7 @@ from gleanset.images.staging import StageBytes, StageFile
 from gleanset.named_files import few_files, first_lines, rejections_of, short_name
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rejection
-from gleanset.source_table import SourceTables
+from gleanset.source_table import SourceTables, unmatched_summary
 from gleanset.tree import ignored_summary
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -123,10 +123,13 @@ def import_labelled(
     files = read_labelled(path, class_level)
     groups = FileGroups(group_by, (picture.path.name for picture in files.pictures))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
-    labelled = list(_with_sources(files, level, groups))
+    tables = SourceTables(files.tree.root)
+    tables.read(files.tree.root)
+    labelled = list(_with_sources(files, tables, level, groups))
     ours = bool(marked(files.tree.root))
     _check_names(dataset, files.classes(), told_apart=ours)
     result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
+    result |= unmatched_summary(tables.unmatched())
     if files.note:
         result["check_classes"] = files.note
     takes_splits = ours and next(dataset.samples.in_splits(), None) is None
@@ -211,15 +214,13 @@ def _take_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
 
 
 def _with_sources(
-    files: LabelledFiles, level: int | None, groups: FileGroups
+    files: LabelledFiles, tables: SourceTables, level: int | None, groups: FileGroups
 ) -> Iterator[LabelledPicture]:
     """Yield images with the group and the credit of each."""
-    top = files.tree.root
-    tables = SourceTables(top)
     for picture in files.pictures:
         known = files.sources.get(picture.path, PictureSource())
         source = tables.of(picture.path)
-        inside = picture.path.parent.relative_to(top).parts
+        inside = picture.path.parent.relative_to(tables.top).parts
         group = source.group or groups.of(
             picture.path.name,
             str(picture.path.parent),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,35 @@ def test_a_table_that_cannot_be_read_stops_it_with_the_mend(
     (tmp_path / "sources.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputUnusable, match=why):
         harvest_folders(dataset, [tmp_path], PictureOptions(workers=1))
+
+
+def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: Path) -> None:
+    place, root = tmp_path / "mine", tmp_path / "d"
+    names = [unicodedata.normalize("NFD", "が.jpg"), "2.JPG", "Two.jpg", "two.jpg", "x/Ä.jpg"]
+    (place / "x").mkdir(parents=True)
+    (place / "empty").mkdir()
+    for seed, name in enumerate(names):
+        (place / name).write_bytes(picture(seed))
+    rows = ["が.jpg", "2.jpg", "TWO.jpg", "two.jpg", f"X/{unicodedata.normalize('NFD', 'ä')}.JPG"]
+    text = "".join(f"{name},{number}\n" for number, name in enumerate([*rows, "gone.png"]))
+    (place / "sources.csv").write_text("file,author\n" + text, encoding="utf-8")
+    (place / "empty" / "sources.csv").write_text("file,author\nalso.jpg,a\n")
+    done = run_here("harvest.cli", "folder", place, "-d", root, "--json")
+    # TWO.jpg could be two files: neither is taken for it.
+    assert done.json["rows_without_file"] == 3
+    assert done.json["rows_without_file_names"]["files"] == [
+        "mine/sources.csv: TWO.jpg",
+        "mine/sources.csv: gone.png",
+        "empty/sources.csv: also.jpg",
+    ]
+    with Dataset.open(root) as dataset:
+        found = {unicodedata.normalize("NFC", n): c.author for n, c in told_of(dataset).items()}
+    assert found == {"が.jpg": "0", "2.JPG": "1", "Two.jpg": None, "two.jpg": "3", "Ä.jpg": "4"}
+    imported = run_here("labeler.cli", "import", place, "-d", tmp_path / "e", "--json")
+    assert imported.json["rows_without_file_names"]["files"][:2] == [
+        "mine/sources.csv: TWO.jpg",
+        "mine/sources.csv: gone.png",
+    ]
 
 
 def test_the_command_carries_it(tmp_path: Path) -> None:

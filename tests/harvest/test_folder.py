@@ -14,6 +14,7 @@ from stored_pictures import sample_of
 from tools_for_tests import command, picture, python, run_cli, run_here
 
 from gleanset import Dataset, Image
+from gleanset.credit import Credit
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.tree import (
@@ -27,7 +28,7 @@ from gleanset.tree import (
     TABLE,
     VIDEO,
 )
-from harvest.folder import FolderHints, PictureOptions, harvest_folders, walk
+from harvest.folder import PictureOptions, harvest_folders, walk
 from labeler.acceptance import apply_hints, plan_hints
 
 WHOLE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
@@ -75,27 +76,29 @@ def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("hinting", "hints"),
+    ("options", "hints"),
     [
-        (FolderHints(level=1), ["cats", "cats", "dogs", None]),
-        (FolderHints(level=2), [None, "old", None, None]),
-        (FolderHints(label="x"), ["x"] * 4),
-        (FolderHints(), [None] * 4),
+        (PictureOptions(hints=True), ["cats", "cats", "dogs", None]),
+        (PictureOptions(hints=True, class_level=2), [None, "old", None, None]),
+        (PictureOptions(hints=True, class_level=0), ["cats", "old", "dogs", None]),
+        (PictureOptions(label="x"), ["x"] * 4),
+        (PictureOptions(), [None] * 4),
     ],
 )
 def test_the_hint_is_the_class_folder_or_the_label_or_none(
-    folder: Path, hinting: FolderHints, hints: list[str | None]
+    folder: Path, options: PictureOptions, hints: list[str | None]
 ) -> None:
-    met = {picture.path.name: picture.origin.hint for picture in walk(folder, hinting, Counter())}
+    met = {picture.path.name: picture.origin.hint for picture in walk(folder, options, Counter())}
     assert [met[name] for name in ("a.jpg", "b.jpg", "c.png", "d.jpg")] == hints
 
 
 def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, folder: Path) -> None:
     (folder / "dogs" / ".thumbs").mkdir()
-    assert harvest(dataset, folder / "dogs", hints=True) == CLEAN | {"added": 1}
+    done = harvest(dataset, folder / "dogs", hints=True)
+    assert (done["added"], done["hints"]) == (1, {"dogs": 1})
     assert images(dataset)["c.png"].origins[0].hint == "dogs"
     # The same folder, come upon from above, is no other one.
-    told = CLEAN | {"added": 3, "known": 1, "without_hint": 1}
+    told = CLEAN | {"added": 3, "known": 1, "without_hint": 1, "hints": {"cats": 2, "dogs": 1}}
     assert harvest(dataset, folder, hints=True) == told
     assert [len(image.origins) for image in dataset.images.each()] == [1] * 4
 
@@ -104,7 +107,7 @@ def test_another_class_level_replaces_the_hints(dataset: Dataset, folder: Path) 
     harvest(dataset, folder / "cats" / "old" / "b.jpg", label="x")
     harvest(dataset, folder, hints=True)
     done = harvest(dataset, folder, hints=True, class_level=2)
-    assert done == CLEAN | {"duplicate": 3, "known": 1, "without_hint": 2}
+    assert done == CLEAN | {"duplicate": 3, "known": 1, "without_hint": 2, "hints": {"old": 1}}
     hints = {name: [o.hint for o in image.origins] for name, image in images(dataset).items()}
     # What a person said by --label of the same file is no name of a folder, and stays.
     assert sorted(map(str, hints.pop("b.jpg"))) == ["old", "x"]
@@ -125,7 +128,36 @@ def test_labels_from_hints_that_a_class_level_changed_are_taken_back(
     assert labels(dataset) == ["cats", "dogs"]
     apply_hints(dataset, plan_hints(dataset))
     assert labels(dataset) == ["cats", "dogs", "old"]
-    assert harvest(dataset, folder, hints=True, class_level=2) == CLEAN | {"known": 4}
+    assert harvest(dataset, folder, hints=True, class_level=2)["known"] == 4
+
+
+@pytest.mark.parametrize("second", [{}, {"hints": True, "class_level": 2}, {"label": "mine"}])
+@pytest.mark.parametrize("first", [{}, {"hints": True}, {"label": "mine"}])
+def test_other_options_store_no_file_twice(
+    dataset: Dataset, folder: Path, first: dict[str, object], second: dict[str, object]
+) -> None:
+    harvest(dataset, folder, **first)
+    harvest(dataset, folder, **second)
+    harvest(dataset, folder, **second, credit=Credit("me"))
+    places = Counter(o.path for i in dataset.images.each() for o in i.origins if o.hint != "mine")
+    places -= Counter(o.path for i in dataset.images.each() for o in i.origins if o.hint == "mine")
+    assert len(places) in (0, 1, 4)
+    assert set(places.values()) <= {1}
+    # Harvested without hints from folders, a file has none any more.
+    hints = {o.hint for i in dataset.images.each() for o in i.origins}
+    own = {"mine"} if {"label": "mine"} in (first, second) else set()
+    assert hints - {None} == own | ({"old"} if "hints" in second else set())
+
+
+def test_folders_and_files_can_be_left_out(tmp_path: Path) -> None:
+    for seed, name in enumerate(
+        ("cats/a.jpg", "cats/backup/a.jpg", "dogs/b.jpg", "dogs/b_old.jpg")
+    ):
+        put(tmp_path / "p" / name, seed)
+    line = ("folder", tmp_path / "p", "--hints-from-folders", "-d", tmp_path / "d", "--json")
+    done = run_here("harvest.cli", *line, "--exclude", "backup", "--exclude", "dogs/*_old.*").json
+    assert (done["added"], done["ignored_reasons"]) == (2, {"excluded": 2})
+    assert done["hints"] == {"cats": 1, "dogs": 1}
 
 
 def test_a_second_run_adds_nothing_and_reads_nothing(dataset: Dataset, folder: Path) -> None:
@@ -277,7 +309,7 @@ def test_odd_names_come_in_and_are_known_again(tmp_path: Path) -> None:
         assert {origin.hint for origin in origins} == {"p-\\xe9\n"}
         titles = {origin.title for origin in origins}
         assert titles == {name.decode(errors="backslashreplace") for name in ODD_NAMES}
-        assert harvest(dataset, root, hints=True) == CLEAN | {"known": len(ODD_NAMES)}
+        assert harvest(dataset, root, hints=True)["known"] == len(ODD_NAMES)
 
 
 def test_what_is_no_ordinary_file_is_rejected_without_waiting(
