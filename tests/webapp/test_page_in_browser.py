@@ -202,15 +202,15 @@ def test_on_the_device_names_never_go_with_weights_of_another_model(
 
 
 @pytest.fixture
-def ends_before_pages(opened: Open) -> Iterator[Any]:
-    """What ends as the servers do that a test asks for beside `opened`; gives a page."""
-    page = opened()
-    yield page
-    assert page.is_closed()
+def left_open(opened: Open) -> Iterator[list[Any]]:
+    """Pages of a test, as a server sees them that ends: those of `opened` were set up before it."""
+    pages: list[Any] = []
+    yield pages
+    assert [page for page in pages if not page.is_closed()] == []
 
 
-def test_pages_are_closed_before_a_server_ends(ends_before_pages: Any) -> None:
-    assert not ends_before_pages.is_closed()
+def test_pages_are_closed_before_a_server_ends(opened: Open, left_open: list[Any]) -> None:
+    left_open.append(opened())
 
 
 def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(
