@@ -28,21 +28,23 @@ class HeldKeys(QObject):
         application.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stop repeats of Enter, and pass other late repeats on as repeats."""
+        """Stop repeats of Enter, and pass other late repeats on as repeats, not as shortcuts."""
         if not isinstance(event, QKeyEvent):
             return False
-        this = (event.key(), event.timestamp())
-        if event.type() == QEvent.Type.KeyRelease and not event.isAutoRepeat():
+        this, repeats = (event.key(), event.timestamp()), event.isAutoRepeat()
+        late = this == self._release and event.timestamp() > 0 and not repeats
+        if event.type() == QEvent.Type.KeyRelease and not repeats:
             self._release = this
-        elif event.type() == QEvent.Type.KeyPress:
-            late = this == self._release and event.timestamp() and not event.isAutoRepeat()
-            if (late or event.isAutoRepeat()) and event.key() in ENTER:
-                return True
-            if late:
-                repeat = _marked(event)
-                QCoreApplication.sendEvent(watched, repeat)
-                event.setAccepted(repeat.isAccepted())
-                return True
+        elif event.type() == QEvent.Type.ShortcutOverride and late:
+            event.accept()
+            return True
+        elif event.type() == QEvent.Type.KeyPress and (late or repeats) and event.key() in ENTER:
+            return True
+        elif event.type() == QEvent.Type.KeyPress and late:
+            repeat = _marked(event)
+            QCoreApplication.sendEvent(watched, repeat)
+            event.setAccepted(repeat.isAccepted())
+            return True
         return False
 
 

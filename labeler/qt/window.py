@@ -186,6 +186,7 @@ class LabelerWindow(QMainWindow):
     ) -> None:
         made = QAction(text, self)
         made.setShortcuts([QKeySequence(keys), *map(QKeySequence, more)])
+        made.setAutoRepeat(False)
         made.triggered.connect(lambda checked=False: do())
         self.addAction(made)
 

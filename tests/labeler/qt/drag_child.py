@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from pathlib import Path
 
 from person import settle
-from PySide6.QtCore import QObject, QPoint, QTimer, Signal
+from PySide6.QtCore import QObject, QPoint, Signal
 from PySide6.QtWidgets import QWidget
 
 from labeler.qt.app import make_application
@@ -66,12 +65,9 @@ class Answerer(QObject):
         return int(self.window.view.model.rowCount())  # type: ignore[attr-defined]
 
     def do_pages(self, rest: str) -> bool:
-        """Show class pages, in a window that is busy half of the time."""
+        """Show class pages."""
         self.window.show_view("pages")
         settle(self.window)
-        busy = QTimer(self)
-        busy.timeout.connect(lambda: time.sleep(0.03))
-        busy.start(30)
         return True
 
     def do_decided(self, rest: str) -> int:

@@ -114,13 +114,20 @@ def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoBut
     QApplication.sendEvent(widget, event)
 
 
-def hold(widget: QWidget, key: Qt.Key, text: str = "", *, marked: bool = False) -> None:
-    """Hold a key as X11 tells it: each repeat is a release and a press of one instant; `marked`:
-    Qt has taken them for what they are.
+def hold(
+    widget: QWidget,
+    key: Qt.Key,
+    text: str = "",
+    *,
+    marked: bool = False,
+    enough: Callable[[], bool] = lambda: True,
+) -> None:
+    """Hold a key until it is `enough`, and for a second, as X11 tells it: each repeat is a release
+    and a press of one instant; `marked`: Qt has taken them for what they are.
     """
     begun = time.monotonic()
     instant, events = 100_000, [(QEvent.Type.KeyPress, False)]
-    while time.monotonic() < begun + 1.2:
+    while time.monotonic() < begun + 1 or (not enough() and time.monotonic() < begun + 30):
         for kind, repeated in events:
             event = QKeyEvent(kind, key, NONE, text, repeated)
             event.setTimestamp(instant)

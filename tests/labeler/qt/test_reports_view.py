@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -16,6 +17,7 @@ from curation.web_reports import ReportPictures
 from gleanset import Dataset
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from labeler.qt.views.reports import ReportsView
+from labeler.qt.views.sending import ENTER_DEAD
 from labeler.review.reports import START, report_tiles
 
 Key = Qt.Key
@@ -213,6 +215,12 @@ def test_enter_held_accepts_one_page(person: Person, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(view.view, "room", lambda: 2)
     view._show_after(START)
     view_of(person)
-    hold(view.view, Key.Key_Return)
+    first = list(view.model.reports)
+
+    def next_page_alive() -> bool:
+        shown = list(view.model.reports) != first and not view.view.unseen()
+        return shown and time.monotonic() - view._shown_at > ENTER_DEAD + 0.2
+
+    hold(view.view, Key.Key_Return, enough=next_page_alive)
     view_of(person)
     assert standing(person) == {PENDING: 5, ACCEPTED: 2}
