@@ -325,6 +325,11 @@ class Person:
         runs = groupby(enumerate(wrong), lambda one: (one[1][0] - one[0], one[1][1]))
         for (_, who), run in runs:
             rows = [row for _, (row, _) in run]
+            if self.view.view.has_groups:  # out of the name of their group, then all at once
+                for row in rows:
+                    self._count("click")
+                    self._move(PRESS, self._place(row), "click", 1)
+                rows = rows[:1]
             if who not in self.keys:
                 self._introduce(rows.pop(0), who)
             if rows:

@@ -185,6 +185,11 @@ class PageGrid(GestureView):
         )
         return [*dict.fromkeys(chain.from_iterable(groups))]
 
+    def sweep(self, row: int) -> None:
+        """Add what the mouse came over; a group that has a name keeps it."""
+        if row < 0 or self._naming(row) < 0:
+            super().sweep(row)
+
     def note_naming(self, rows: Sequence[int], group: range = range(0)) -> None:
         """Note that tiles were named at once; `group`: under the name that this group has."""
         number = max(map(self._naming, group), default=-1)

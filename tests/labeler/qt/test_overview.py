@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 from drawn_faces import labels
-from person import SHIFT, Person, alive, class_pages, drop_over, hold, hover, settle
-from PySide6.QtCore import QPoint, Qt
+from person import (
+    SHIFT,
+    Person,
+    alive,
+    class_pages,
+    drop_over,
+    hold,
+    hover,
+    settle,
+    shifted_digit,
+)
+from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QDrag, QFontMetrics, QImage, QPainter, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -177,6 +187,20 @@ def test_a_group_that_was_named_wrongly_is_renamed_as_a_group(person: Person, ke
     assert (named(person, "Rin"), named(person, "Miku")) == (0, len(rows) - 1)
     person.press("1", "key", SHIFT)  # and again, after what was undone
     assert (named(person, "Rin"), named(person, "Miku")) == (len(rows) - 1, 0)
+
+
+def test_a_sweep_over_a_group_that_has_a_name_leaves_it(person: Person) -> None:
+    view, one, other, third = class_pages(person).view, *(group_rows(person, n) for n in range(3))
+    person.window.worker.decide(lambda session: session.add_class("Rin"))
+    person.point(other[0])
+    person.write("Miku")
+    settle(person.window)
+    person.point(one[0])
+    shifted_digit(view, "1", QEvent.Type.KeyPress)
+    for row in (other[0], third[0]):
+        hover(view.viewport(), person.place(row))
+    shifted_digit(view, "1", QEvent.Type.KeyRelease)
+    assert (named(person, "Rin"), named(person, "Miku")) == (len(one) + len(third), len(other))
 
 
 def test_over_nothing_a_name_is_refused_and_names_nobody(person: Person) -> None:
