@@ -63,6 +63,8 @@ class PageGrid(GestureView):
     drop_group = range(0)
     """The group that a drop goes to."""
 
+    _lit = range(0)
+
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
         super().__init__(model, thumbs, worker)
         self.setAcceptDrops(True)
@@ -202,14 +204,14 @@ class PageGrid(GestureView):
         return self._namings.get(self.tiles.id(row), -1) if named else -1
 
     def _named_with(self, row: int) -> list[int]:
-        naming = self._naming(row)
-        every = range(self.tiles.rowCount())
-        return [other for other in every if self._naming(other) == naming] if naming >= 0 else [row]
+        naming, group = self._naming(row), self.section_rows(row)
+        return [other for other in group if self._naming(other) == naming] if naming >= 0 else [row]
 
     def _left_of(self, group: range) -> list[int]:
-        """Return the tiles of a group without a mark; where none is left, those of its name."""
-        named = [row for row in group if self._naming(row) >= 0]
-        return self.unmarked(group) or (self._named_with(named[0]) if named else [])
+        """Return the tiles of a group without a mark; where none is left, most of those named."""
+        namings = Counter(naming for row in group if (naming := self._naming(row)) >= 0)
+        most = namings.most_common(1)[0][0] if namings else -1
+        return self.unmarked(group) or [row for row in group if 0 <= most == self._naming(row)]
 
     def lit_section(self) -> range:
         """Return the group that a drop or a key would change as a whole."""
@@ -217,7 +219,9 @@ class PageGrid(GestureView):
         return self.drop_group or (range(0) if alone or self.selected_ranges() else self.group)
 
     def _light(self) -> None:
-        self.viewport().update()
+        if (lit := self.lit_section()) != self._lit:
+            self._lit = lit
+            self.viewport().update()
 
     def class_key(self, key: str, shift: bool) -> None:
         """Take a class key for what is pointed at, with Shift or without; for a whole page only

@@ -201,6 +201,9 @@ def test_a_sweep_over_a_group_that_has_a_name_leaves_it(person: Person) -> None:
         hover(view.viewport(), person.place(row))
     shifted_digit(view, "1", QEvent.Type.KeyRelease)
     assert (named(person, "Rin"), named(person, "Miku")) == (len(one) + len(third), len(other))
+    person.point(third[0])
+    person.write("Miku")  # one group of those that were named at once
+    assert (named(person, "Rin"), named(person, "Miku")) == (len(one), len(third) + len(other))
 
 
 def test_over_nothing_a_name_is_refused_and_names_nobody(person: Person) -> None:
