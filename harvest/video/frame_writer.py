@@ -73,19 +73,19 @@ class FrameWriter:
 
     def settle(self) -> None:
         """Store, at the end of a run, what no earlier video or part of one has shown."""
-        ordered = sorted(self._finished, key=lambda one: one[0])
+        ordered = sorted(self._finished, key=lambda finished: finished[0])
         # What is in the dataset already was shown first.
         before = self._prints_before() if ordered else []
         of_all = find_repeats([*before, *(prints for *_, prints in ordered)], len(before))
         repeats = of_all[len(before) :]
         fresh = [
-            [one for one in task.waiting if self._is_fresh(one, parts)]
+            [frame for frame in task.waiting if self._is_fresh(frame, parts)]
             for (_, task, _), parts in zip(ordered, repeats, strict=True)
         ]
         chosen = self._within_limit(fresh)
         for (_, task, prints), picked, parts in zip(ordered, chosen, repeats, strict=True):
             # Where it came first is its place; that of a repeat is not looked for later.
-            first = [one for one in prints if not _inside(one[0], parts)]
+            first = [(time, code) for time, code in prints if not _inside(time, parts)]
             spans = [(part.start, part.end) for part in parts]
             with self._dataset.db.write():
                 self._store(task, picked)
