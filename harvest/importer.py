@@ -130,9 +130,11 @@ class Importer:
         self.tally["known"] += 1
         image = fetches.image(origin.source, origin.key) if state == "done" else None
         if image is not None:
-            with self._dataset.db.write():
-                if self._dataset.images.add_origin(image, origin):
-                    self._note_hint(image, origin)
+            # A file with the same stamp has its origin: a hint that was dropped since stays away.
+            if not stamp:
+                with self._dataset.db.write():
+                    if self._dataset.images.add_origin(image, origin):
+                        self._note_hint(image, origin)
             self._note_replaced(image, origin)
             self._met(image, origin)
         return Seen.KNOWN

@@ -13,7 +13,7 @@ from gleanset.cli import main as run_main
 from gleanset.completion import classes_here
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import operation
-from labeler.cli_classes import classes
+from labeler.cli_classes import classes, hints
 from labeler.cli_curation import COMMANDS as CURATION
 from labeler.cli_duplicates import COMMANDS as DUPLICATES
 from labeler.cli_exchange import COMMANDS as EXCHANGE
@@ -25,7 +25,7 @@ commands = group(
     "the window.",
     WindowGroup,
 )
-for part in (classes, *DUPLICATES, *CURATION, *EXCHANGE):
+for part in (classes, hints, *DUPLICATES, *CURATION, *EXCHANGE):
     commands.add_command(part)
 add_window(commands)
 
@@ -83,6 +83,9 @@ def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
         apply_hints(dataset, plan)
     # Who is sent here for labels, and finds none, is told where to look.
     then = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
+    if plan.left["disputed hint"]:
+        see = f"labeler groups --conflicts {dataset.option}"
+        then["disputed"] = f"{see}; without a folder: labeler hints drop NAME {dataset.option}"
     return plan.result() | then
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from pathlib import Path
 
 import click
@@ -128,6 +129,7 @@ def delete(job: CommandJob, name: str) -> Result:
     the same.
     """
     from gleanset.db.classes import aliases
+    from gleanset.db.hints import Hints
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
@@ -135,7 +137,31 @@ def delete(job: CommandJob, name: str) -> Result:
         if any(name in others for others in aliases(dataset.db).values()):
             return {"step": editor.remove_alias(name).step}
         edit = editor.delete(name)
-    return {"step": edit.step, "back_in_queue": edit.changed}
+        hinted = name in Hints(dataset.db).names()
+    drop = {"next": f"labeler hints drop {shlex.quote(name)} {dataset.option}"} if hinted else {}
+    return {"step": edit.step, "back_in_queue": edit.changed} | drop
+
+
+@click.group(cls=CommandGroup)
+def hints() -> None:
+    """Names of classes that folders, lists and searches gave images."""
+
+
+@hints.command(epilog="Example: labeler hints drop 'new folder (1)' -d my-dataset")
+@job_options()
+@click.argument("name", shell_complete=hints_here)
+def drop(job: CommandJob, name: str) -> Result:
+    """Forget a hint for good: `labeler accept hints` makes no class of it any more.
+
+    Labels stay as they are. Only a harvest with other options, or of new files, brings it back.
+    """
+    from gleanset.db.hints import Hints
+
+    with job.open() as dataset:
+        if not (number := Hints(dataset.db).drop(name)):
+            known = ", ".join(Hints(dataset.db).names()[:10]) or "none"
+            raise UsageError(f"there is no hint {name!r}", f"the hints are: {known}")
+    return {"dropped_from_images": number}
 
 
 remove = copy.copy(delete)

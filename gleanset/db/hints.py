@@ -71,7 +71,7 @@ class DisputedLabel(NamedTuple):
 
 
 class Hints:
-    """Read only, over several tables. Obtained by `Hints(dataset.db)`."""
+    """Over several tables. Obtained by `Hints(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -84,6 +84,17 @@ class Hints:
     def names(self) -> list[str]:
         """Return every hint there is, in alphabetical order."""
         return self._db.column("SELECT DISTINCT hint FROM origin WHERE hint NOT NULL ORDER BY hint")
+
+    def drop(self, name: str) -> int:
+        """Forget a hint of every image; return the number of images. No label changes."""
+        with self._db.write():
+            number = self._db.number(
+                "SELECT count(DISTINCT image) FROM origin WHERE hint=?", (name,)
+            )
+            # A place that gave the image without a hint, too, is one place.
+            self._db.run("UPDATE OR IGNORE origin SET hint=NULL WHERE hint=?", (name,))
+            self._db.run("DELETE FROM origin WHERE hint=?", (name,))
+        return number
 
     def of(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
         """Return the classes that the images of samples (rows) hint at, each for itself."""

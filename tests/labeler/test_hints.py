@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from labeler_makers import add_faces, add_image, label, plain, sha
+from tools_for_tests import picture, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.hints import retract_disputed
@@ -158,3 +160,21 @@ def test_an_undo_does_not_wait_for_what_a_harvest_did(empty: Dataset) -> None:
     assert session.undo().changed_since == 1
     assert session.undo().name == "Label"
     assert session.progress().undo is None
+
+
+def test_a_dropped_hint_stays_away_when_the_folder_is_harvested_again(tmp_path: Path) -> None:
+    for seed, name in enumerate(("hana/a.jpg", "Downloads/b.jpg", "Downloads/c.jpg")):
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / name).write_bytes(picture(seed))
+    place = ("-d", tmp_path / "d")
+    line = ("folder", tmp_path / "p", "--hints-from-folders", *place, "--json")
+    assert run_here("harvest.cli", *line).json["hints"] == {"Downloads": 2, "hana": 1}
+    dropped = run_here("labeler.cli", "hints", "drop", "Downloads", *place, "--json")
+    assert dropped.json == {"dropped_from_images": 2}
+    run_here("harvest.cli", *line)
+    with Dataset.open(tmp_path / "d") as dataset:
+        origins = [origin for image in dataset.images.each() for origin in image.origins]
+        assert sorted(str(origin.hint) for origin in origins) == ["None", "None", "hana"]
+    wrong = run_here("labeler.cli", "hints", "drop", "Downloads", *place)
+    assert wrong.code == UsageError.exit_code
+    assert "hana" in wrong.stderr
