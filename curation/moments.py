@@ -25,6 +25,7 @@ from curation.disjoint_sets import DisjointSets
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import GroupEvidence, SplitGroups
+from gleanset.images.measure import FLAT_HASHES
 
 LOOK_ALIKE = 6
 NEIGHBOUR_SECONDS = 1.0
@@ -107,6 +108,18 @@ def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
     return found
 
 
+def rows_of_moment(db: Connection, sample: int) -> tuple[int, ...]:
+    """Return the samples (rows) of one moment with a sample, waiting ones as well.
+
+    What waits is there if it is tied to the sample itself, as in `moments_of`.
+    """
+    (key,) = db.column("SELECT key FROM sample WHERE id=?", (sample,)) or ("",)
+    near = SplitGroups(db).may_share_moment(sample, NEIGHBOUR_SECONDS, LOOK_ALIKE)
+    moments = moments_of(db, [key, *near])
+    of_one = [other for other, moment in moments.items() if moment == moments[key]]
+    return tuple(row[0] for row in db.rows_in("SELECT id FROM sample WHERE key", of_one))
+
+
 def find_moments(
     ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool] | None = None
 ) -> list[Moment]:
@@ -135,8 +148,9 @@ def _components(
                 forest.join(a, b)
             else:
                 apart.add((a, b))
+    flat = np.isin(gathered.hashes, np.array(FLAT_HASHES, np.uint64))
     for pair in look_alikes(gathered.hashes, LOOK_ALIKE):
-        if pair not in apart:
+        if pair not in apart and not flat[list(pair)].any():
             forest.join(*pair)
     found: dict[int, list[MomentMember]] = {}
     for number, member in enumerate(gathered.members):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntFlag
 from typing import Any, NamedTuple
 
@@ -88,7 +88,7 @@ class ImageHashes:
         with self._db.write():
             for seen, look in looks:
                 self._db.run(
-                    "DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind='pixels' AND EXISTS("
+                    "DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind!='person' AND EXISTS("
                     "SELECT 1 FROM sample_hash WHERE sample=?1)",
                     (seen.id,),
                 )
@@ -355,7 +355,23 @@ class Pairs:
             "b=? AND kind='pixels' AND verdict IN ('same','not','doubtful')",
             (a, b),
         )
-        return PairVerdict(*row[:5], Relation(row[5])) if row else None
+        if row is None:
+            return None
+        return PairVerdict(row[0], row[1], row[2], row[3], row[4], Relation(row[5]))
+
+    def preferred(self, a: int, b: int) -> str | None:
+        """Return which of two copies (rows, a < b) is better by their full pixels."""
+        sql = "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'"
+        verdict: str | None = self._db.value(sql, (a, b))
+        return verdict
+
+    def keep_preferred(self, preferred: Mapping[tuple[int, int], str]) -> None:
+        """Write down which copy of each pair is better."""
+        with self._db.write():
+            self._db.many(
+                "INSERT OR REPLACE INTO pair(a,b,kind,verdict) VALUES(?,?,'detail',?)",
+                [(*pair, verdict) for pair, verdict in preferred.items()],
+            )
 
     def by_person(self) -> dict[tuple[int, int], bool]:
         """Return what people said of pairs (rows, a < b): whether they are the same."""
@@ -369,7 +385,7 @@ class Pairs:
         """
         verdict: str | None = self._db.value(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
-            "verdict NOT IN ('open','tied') ORDER BY priority DESC, kind LIMIT 1",
+            "verdict IN ('same','not','doubtful') ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
         )
         return verdict

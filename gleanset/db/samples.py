@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row
 from gleanset.db.hints import HINT
-from gleanset.db.images import POST
+from gleanset.db.images import POST, post_of
 from gleanset.db.journal import unseen_labels
 from gleanset.db.rows import box_of, now, record_of, unsigned
 from gleanset.errors import UsageError
@@ -261,6 +261,36 @@ class SplitGroups:
             for *tie, tied in rows:
                 if tied or tie[1] in keys:
                     yield GroupEvidence(*tie)._replace(phash=unsigned(tie[7]))
+
+    def may_share_moment(self, sample: int, seconds: float, distance: int) -> list[str]:
+        """Return the keys of samples that something may tie to one (row), in whatever state.
+
+        These are more than those of its moment: frames less than `seconds` apart, and hashes within
+        `distance` bits, whatever else is known of them.
+        """
+        near = (
+            f"b.scene=a.scene OR abs(b.time-a.time)<{seconds}",
+            f"b.post=a.post AND {post_of('b')}={post_of('a')}",
+        )
+        frames, posts = (
+            "s.image IN (SELECT b.image FROM sample x JOIN origin a ON a.image=x.image "
+            f"JOIN origin b ON b.{tie}=a.{tie} AND ({test}) WHERE x.id=?1)"
+            for tie, test in zip(("video", "post"), near, strict=True)
+        )
+        same = (
+            f"s.{name}=(SELECT {name} FROM sample WHERE id=?1)"
+            for name in ("image", "grp", "track")
+        )
+        paired = "s.id IN (SELECT a FROM pair WHERE b=?1 UNION SELECT b FROM pair WHERE a=?1)"
+        tests = " OR ".join([*same, frames, posts, paired])
+        tied = self._db.column(f"SELECT s.key FROM sample s WHERE {tests}", (sample,))
+        mine = self._db.number("SELECT phash FROM sample WHERE id=?", (sample,))
+        hashes = self._db.rows("SELECT key, phash FROM sample")
+        return tied + [
+            key
+            for key, phash in hashes
+            if (unsigned(phash) ^ unsigned(mine)).bit_count() <= distance
+        ]
 
     def conflicting(self) -> list[str]:
         """Return the keys of copies of one picture that are labelled differently."""

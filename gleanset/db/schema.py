@@ -224,9 +224,10 @@ CREATE INDEX sample_hash_searched ON sample_hash(searched, sample);
 
 CREATE TABLE pair(  -- two samples that may be copies, and what is known of that, for ever
     a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
-    kind TEXT NOT NULL,  -- pixels, or person, whose word counts more
+    kind TEXT NOT NULL,  -- pixels, detail, or person, whose word counts more
     distance REAL,  -- how much differs once one lies over the other
-    verdict TEXT NOT NULL,  -- same, not, doubtful; open or tied while nobody has looked
+    -- same, not, doubtful; open or tied while nobody has looked; of details first, second, even
+    verdict TEXT NOT NULL,
     step INTEGER REFERENCES step(id),
     overlap REAL,  -- what part of the larger picture both show, 0..1
     relation INTEGER,  -- how they differ, the bits of `Relation`

@@ -6,6 +6,7 @@ asks for details by the screenful.
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,15 +14,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection
-from gleanset.db.images import post_of
 from gleanset.db.journal import last_decision
 from gleanset.db.quality import QUALITY_COLUMNS, QualityFlag
 from gleanset.db.samples import IN_USE, SET_ASIDE
-
-NEIGHBOUR_SECONDS = 1.0
-"""Frames of a video that are less apart than this are of one moment, but for a cut between them."""
-CUTS_BETWEEN_NEIGHBOURS = 3
-"""As in `curation.moments`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +26,9 @@ class SampleFilter:
     `min_size` is the shorter side in pixels; `text` is looked for in titles, queries, hints,
     authors, tags and paths, without regard to the case of ASCII letters. `proposal` is the class
     that the newest presort proposes first, '' for samples of which it knows none; `moment` is a
-    sample (row), and asks for those of its image, scene, post, second or group of copies. `show`
-    is that of the sample's class, or, while it has none, of the class that is proposed first.
+    sample (row) whose moment is asked for, `among` are the samples (rows) that
+    `curation.moments.rows_of_moment` finds of it. `show` is that of the sample's class, or, while
+    it has none, of the class that is proposed first.
     """
 
     label: str | None = None
@@ -46,6 +42,7 @@ class SampleFilter:
     flag: QualityFlag | None = None
     moment: int | None = None
     show: str | None = None
+    among: tuple[int, ...] | None = None
 
 
 ANYTHING = SampleFilter()
@@ -58,7 +55,6 @@ def filter_tests(chosen: SampleFilter) -> tuple[str, list[object]]:
         "c.name=?": chosen.label,
         "s.score>=?": chosen.min_score,
         "s.size>=?": chosen.min_size,
-        _MOMENT: chosen.moment,
         _OF_SHOW: chosen.show,
     }
     for test, value in of_sample.items():
@@ -68,6 +64,9 @@ def filter_tests(chosen: SampleFilter) -> tuple[str, list[object]]:
     if chosen.proposal is not None:
         tests.append(_PROPOSED if chosen.proposal else f"NOT {_ANY_PROPOSED}")
         values += [chosen.proposal] if chosen.proposal else []
+    if chosen.among is not None:
+        tests.append("s.id IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(chosen.among))
     if chosen.flag is not None:
         tests.append(f"EXISTS(SELECT 1 FROM ({_MEASURED}) WHERE {chosen.flag.test})")
     _add_origin(chosen, tests, values)
@@ -112,23 +111,6 @@ _OF_SHOW = (
 
 
 _MEASURED = f"SELECT {QUALITY_COLUMNS} FROM quality q WHERE q.sample=s.id"
-
-
-_SAME_FRAME = (
-    f"b.scene=a.scene OR (abs(b.time-a.time)<{NEIGHBOUR_SECONDS} AND "
-    "((b.scene-a.scene)*(b.time-a.time)<=0 OR "
-    f"abs(b.scene-a.scene)>{CUTS_BETWEEN_NEIGHBOURS}))"
-)
-
-
-_MOMENT = (
-    "s.image IN (SELECT image FROM sample WHERE id=? "
-    "UNION SELECT b.image FROM sample x JOIN origin a ON a.image=x.image JOIN origin b ON "
-    f"b.video=a.video AND ({_SAME_FRAME}) WHERE x.id=? "
-    "UNION SELECT b.image FROM sample x JOIN origin a ON a.image=x.image JOIN origin b ON "
-    f"b.post=a.post AND {post_of('b')}={post_of('a')} WHERE x.id=? AND a.post IS NOT NULL "
-    "UNION SELECT y.image FROM sample x JOIN sample y ON y.grp=x.grp WHERE x.id=?)"
-)
 
 
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")

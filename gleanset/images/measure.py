@@ -11,6 +11,8 @@ from gleanset.records import Measured
 
 WORKING_SIZE = 512
 HASHED_SIZE = 128
+# Of flat images, black or not: they all have one of these hashes.
+FLAT_HASHES = (0, 1 << 63)
 # For whole images as they come in: half the work of a harvest is decoding and measuring them.
 OVERVIEW_SIZE = 256
 # A JPEG decoder halves sizes: a little less than the size wanted often spares it the double.
@@ -52,10 +54,10 @@ def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[
     sharp = _laplacian_variance(grey)
     # The hash looks at 32 x 32 pixels: shrinking cheaply on the way halves its time.
     grey.thumbnail((HASHED_SIZE, HASHED_SIZE), Image.Resampling.BOX)
-    return _phash(grey), sharp
+    return dct_hash(grey), sharp
 
 
-def _phash(grey: Image.Image) -> int:
+def dct_hash(grey: Image.Image) -> int:
     """Return which of the 8 x 8 lowest frequencies are above their median, row by row.
 
     As `imagehash.phash` has it, without the third of a second that loading scipy takes.

@@ -7,7 +7,9 @@ A window and a command drive it alike. `search` may be killed at any time and go
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from PIL import Image
@@ -16,6 +18,7 @@ from gleanset import Dataset
 from gleanset.db.changes import Curation
 from gleanset.db.duplicates import (
     DOUBTFUL,
+    EVEN,
     NOT,
     SAME,
     ImageHashes,
@@ -40,6 +43,7 @@ from labeler.duplicates.candidates import (
 from labeler.duplicates.contested import contested_pairs
 from labeler.duplicates.grouping import Pair, loose, worth
 from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample
+from labeler.duplicates.image_detail import better_copy
 from labeler.duplicates.plan import DuplicatePlan, make_plan
 from labeler.duplicates.prepared import prepare
 from labeler.duplicates.stars import Comparisons, Star, StarVerdicts, compare_star
@@ -68,6 +72,36 @@ class Match(NamedTuple):
 
     sample: str
     verdict: Verdict
+
+
+@dataclass
+class _OwnLooks:
+    """Comparisons that a plan asks for, made in this process. Implements `Looks`."""
+
+    pairs: Pairs
+    files: Callable[[list[Pair]], tuple[FilePair, ...]]
+    verdicts: dict[Pair, PairVerdict]
+    preferred: dict[Pair, str]
+
+    def judge(self, a: int, b: int) -> PairVerdict | None:
+        """Return the verdict on two samples, made now where there is none."""
+        if known := self.verdicts.get((a, b)) or self.pairs.compared(a, b):
+            return known
+        (pair,) = self.files([(a, b)])
+        with suppress(Unreadable):
+            self.verdicts[a, b] = _settled(pair, compare_files(pair))
+        return self.verdicts.get((a, b))
+
+    def prefer(self, a: int, b: int, mirrored: bool) -> str:
+        """Return which copy is better, by their pixels where nothing is known."""
+        if known := self.preferred.get((a, b)) or self.pairs.preferred(a, b):
+            return known
+        (pair,) = self.files([(a, b)])
+        try:
+            self.preferred[a, b] = better_copy(pair, mirrored=mirrored)
+        except Unreadable:
+            return EVEN
+        return self.preferred[a, b]
 
 
 class DuplicateFinder:
@@ -113,12 +147,14 @@ class DuplicateFinder:
 
     def plan(self) -> DuplicatePlan:
         """Return the groups as they are now, and what would change; nothing is written."""
-        return self._plan({})
+        return self._plan(_OwnLooks(self._pairs, self._file_pairs, {}, {}))
 
     def remember(self, plan: DuplicatePlan) -> None:
         """Keep the verdicts that were made for a plan, so that they are not made again."""
         if plan.compared:
             self._pairs.settle(plan.compared)
+        if plan.preferred:
+            self._pairs.keep_preferred(plan.preferred)
 
     def apply(self, plan: DuplicatePlan) -> int | None:
         """Carry a plan out as one step; its number, or None where nothing changes.
@@ -130,7 +166,9 @@ class DuplicateFinder:
             self.remember(plan)
             return None
         with self._dataset.db.write():
-            now = self._plan({(one.a, one.b): one for one in plan.compared})
+            verdicts = {(one.a, one.b): one for one in plan.compared}
+            looks = _OwnLooks(self._pairs, self._file_pairs, verdicts, dict(plan.preferred))
+            now = self._plan(looks)
             if not plan.agrees_with(now):
                 raise UsageError(
                     "somebody decided something since this plan was made", "make a new plan"
@@ -162,18 +200,11 @@ class DuplicateFinder:
         ]
         return sorted(shown, key=_by_certainty)
 
-    def _plan(self, compared: dict[Pair, PairVerdict]) -> DuplicatePlan:
-        """Make a plan; pairs without a verdict are compared now, and noted in `compared`."""
-
-        def judge(a: int, b: int) -> PairVerdict | None:
-            if known := compared.get((a, b)) or self._pairs.compared(a, b):
-                return known
-            (pair,) = self._file_pairs([(a, b)])
-            with suppress(Unreadable):
-                compared[a, b] = _settled(pair, compare_files(pair))
-            return compared.get((a, b))
-
-        return make_plan(self._pairs, judge, compared)
+    def _plan(self, looks: _OwnLooks) -> DuplicatePlan:
+        plan = make_plan(self._pairs, looks)
+        plan.compared.extend(looks.verdicts.values())
+        plan.preferred.update(looks.preferred)
+        return plan
 
     def _describe(self, processes: Workers, labelled: bool) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION, labelled=labelled)

@@ -10,7 +10,7 @@ above all pixels.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from math import log2
 
 from curation.disjoint_sets import DisjointSets
@@ -21,7 +21,7 @@ Compare = Callable[[int, int], bool]
 Pair = tuple[int, int]
 
 LOSSLESS = ("PNG", "BMP", "TIFF")
-_DECIDED = ("labelled", "rejected")
+DECIDED = ("labelled", "rejected")
 
 
 def find_groups(
@@ -41,7 +41,7 @@ def find_groups(
             near[a][b] = near[b][a] = close
     left = {row: members[row] for row in near}
     groups: list[list[GroupMember]] = []
-    by_worth = best_first(list(left.values()))
+    by_worth = sorted(left.values(), key=lambda member: (-worth(member), member.key))
     for centre in sorted(by_worth, key=lambda member: _centrality(near[member.id]), reverse=True):
         if centre.id not in left:
             continue
@@ -116,60 +116,14 @@ def worth(member: GroupMember) -> float:
     """
     stored = 8.0 if member.format in LOSSLESS else min(4.0, max(0.01, member.bytes_per_pixel))
     fine = log2(_pixels(member)) + log2(1 + max(0.0, member.sharpness)) + 0.5 * log2(stored)
-    return fine + _standing(member)
+    return fine + standing(member)
 
 
-def best_first(
-    members: Sequence[GroupMember],
-    centre: GroupMember | None = None,
-    shown: Mapping[int, float] | None = None,
-) -> list[GroupMember]:
-    """Sort by falling worth; of equals the one with the smaller key, so that it never changes.
-
-    What is better than the `centre` of its group by less than twice the pixels is taken to be
-    no better in pixels and sharpness: a screenshot is larger, and a watermark sharper, than
-    the picture that they were made from. `shown` is the part of each (by row) that it has in
-    common with the centre, 0..1: what a screenshot has around the picture is worth nothing.
-    """
-
-    def rank(member: GroupMember) -> tuple[float, bool, str]:
-        value = worth(member)
-        common = (shown or {}).get(member.id, 1.0)
-        value += log2(max(0.01, common))
-        if centre is not None and common * _pixels(member) < 2 * _pixels(centre):
-            limit = worth(centre) - _standing(centre) + _standing(member)
-            value = min(value, limit)
-        return -value, member is not centre, member.key
-
-    return sorted(members, key=rank)
-
-
-def _standing(member: GroupMember) -> float:
+def standing(member: GroupMember) -> float:
     """Return what speaks for a copy beside its pixels."""
     known = 0.2 * bool(member.licence) + 0.1 * bool(member.source)
-    return 0.3 * (member.status in _DECIDED) + known
+    return 0.3 * (member.status in DECIDED) + known
 
 
 def _pixels(member: GroupMember) -> float:
     return max(1.0, member.width * member.height * member.filled)
-
-
-def why_kept(kept: GroupMember, others: Sequence[GroupMember]) -> str:
-    """Say in which ways a copy is better than the best of the others, as a short text."""
-    rival = best_first(others)[0]
-    mine, theirs = (m.width * m.height * m.filled for m in (kept, rival))
-    sizes = f"{kept.width} x {kept.height}, the next {rival.width} x {rival.height}"
-    lossless = [m.format in LOSSLESS for m in (kept, rival)]
-    ways = {
-        f"larger ({sizes})": mine > 1.05 * theirs,
-        "no border": kept.filled > rival.filled + 0.05,
-        f"sharper ({kept.sharpness:.0f} against {rival.sharpness:.0f})": kept.sharpness
-        > 1.1 * rival.sharpness,
-        f"stored without loss ({kept.format})": lossless == [True, False],
-        "less compressed": not any(lossless) and kept.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
-        "has a decision": kept.status in _DECIDED and rival.status not in _DECIDED,
-        f"licence known ({kept.licence})": kept.licence and not rival.licence,
-        f"source known ({kept.source})": kept.source and not rival.source,
-    }
-    better = [way for way, true in ways.items() if true]
-    return ", ".join(better) or "copies of equal worth: the first by name"

@@ -1,6 +1,6 @@
 """Perceptual hashes by which copies of a picture are found: of the whole, and of its SIFT points.
 
-The whole is hashed without its uniform borders, plain and mirrored (pHash, by `imagehash`);
+The whole is hashed without its uniform borders, plain and mirrored (pHash);
 that finds re-encoded, resized, recoloured, letterboxed and mirrored copies. Crops, screenshots
 and watermarks leave too little of the whole: for them the 64 strongest SIFT points (Lowe,
 "Distinctive image features from scale-invariant keypoints", 2004) are hashed to 64 bits each.
@@ -13,13 +13,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import cv2
-import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from gleanset.db.duplicates import SampleHashes
 from gleanset.db.sample_places import SampleRegion
+from gleanset.images.measure import dct_hash
 from labeler.sample_pixels import SampleFile, read_pixels
 
 Grey = npt.NDArray[np.uint8]
@@ -35,7 +35,7 @@ SCALE_STEP = 16
 # Rows and columns of a border vary less than this (standard deviation of grey values).
 _FLAT = 3.0
 _LEAST = 16
-# Pixels a side from which `imagehash.phash` takes its 8 x 8 frequencies.
+# Pixels a side from which the hash takes its 8 x 8 frequencies.
 _HASHED = 32
 
 # The mean root-SIFT descriptor of some 40,000 points of photos and drawings, in thousandths,
@@ -129,8 +129,8 @@ def describe(pixels: Image.Image, sample: int = 0) -> SampleHashes:
     shapes = np.stack([part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1)
     return SampleHashes(
         sample,
-        int(str(imagehash.phash(picture)), 16),
-        int(str(imagehash.phash(flipped)), 16),
+        dct_hash(picture),
+        dct_hash(flipped),
         round(share_of(pixels, grey), 3),
         hashes.astype("<u8").tobytes(),
         shapes.tobytes(),

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from gleanset.db.changes import Placement
-from gleanset.db.duplicates import BY_PERSON, SAME, GroupMember, Pairs, PairVerdict
+from gleanset.db.duplicates import (
+    BY_PERSON,
+    EVEN,
+    SAME,
+    GroupMember,
+    Pairs,
+    PairVerdict,
+    Relation,
+)
 from gleanset.db.journal import Choice
 from gleanset.operations import Operation, operation
-from labeler.duplicates.contested import Judge, contested_pairs
-from labeler.duplicates.grouping import Pair, best_first, find_groups, loose, why_kept
+from labeler.duplicates.contested import contested_pairs
+from labeler.duplicates.grouping import Pair, find_groups, loose
 from labeler.duplicates.label_consensus import (
     DECIDED,
     LabelConsensus,
@@ -21,6 +30,7 @@ from labeler.duplicates.label_consensus import (
     label_consensus,
     without_unsupported,
 )
+from labeler.duplicates.ranking import Prefer, alterations, rank_copies, why_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,8 @@ class DuplicatePlan:
     """The groups, and what has to change so that the catalogue says the same.
 
     `doubts` are pairs that look the same but for a small place: nobody is set aside for them until
-    a person has said what they are. `compared` are verdicts that the catalogue does not have yet.
+    a person has said what they are. `compared` are verdicts that the catalogue does not have yet,
+    `preferred` which copy of a pair (rows) is better.
     """
 
     groups: list[DuplicateGroup] = field(default_factory=list)
@@ -89,6 +100,7 @@ class DuplicatePlan:
     places: list[Placement] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
     compared: list[PairVerdict] = field(default_factory=list)
+    preferred: dict[Pair, str] = field(default_factory=dict)
 
     @property
     def conflicts(self) -> list[DuplicateGroup]:
@@ -138,25 +150,33 @@ class DuplicatePlan:
         }
 
 
-def make_plan(pairs: Pairs, judge: Judge, compared: Mapping[Pair, PairVerdict]) -> DuplicatePlan:
-    """Group what is known to be the same.
+class Looks(Protocol):
+    """Compares pairs of samples (rows, a < b) where nobody has; `verdicts` are those it made."""
 
-    `judge` is asked for pairs without a verdict, and adds what it finds to `compared`.
-    """
+    verdicts: dict[Pair, PairVerdict]
+
+    def judge(self, a: int, b: int) -> PairVerdict | None:
+        """Return whether they are copies; None where one of them cannot be read."""
+
+    def prefer(self, a: int, b: int, mirrored: bool) -> str:
+        """Return which is the better copy: FIRST, SECOND or EVEN."""
+
+
+def make_plan(pairs: Pairs, looks: Looks) -> DuplicatePlan:
+    """Group what is known to be the same; what the plan needs besides is compared by `looks`."""
     while True:
-        number = len(compared)
-        plan = _make_plan(pairs, judge, compared)
-        if len(compared) == number:
-            plan.compared.extend(compared.values())
+        number = len(looks.verdicts)
+        plan = _make_plan(pairs, looks)
+        if len(looks.verdicts) == number:
             return plan
 
 
-def _make_plan(pairs: Pairs, judge: Judge, compared: Mapping[Pair, PairVerdict]) -> DuplicatePlan:
+def _make_plan(pairs: Pairs, looks: Looks) -> DuplicatePlan:
     known, by_person = pairs.known(), pairs.by_person()
     close = pairs.closeness()
     relations = pairs.relations()
-    relations |= {pair: one.relation for pair, one in compared.items() if one.verdict == SAME}
-    contested = contested_pairs(relations, judge)
+    relations |= {pair: one.relation for pair, one in looks.verdicts.items() if one.verdict == SAME}
+    contested = contested_pairs(relations, looks.judge)
     open_ = contested - {pair for pair, equal in by_person.items() if equal}
     same = {
         pair: close.get(pair, 1.0) for pair, equal in known.items() if equal and pair not in open_
@@ -169,14 +189,14 @@ def _make_plan(pairs: Pairs, judge: Judge, compared: Mapping[Pair, PairVerdict])
     chosen = pairs.chosen()
 
     def compare(a: int, b: int) -> bool:
-        verdict = None if (a, b) in open_ else judge(a, b)
+        verdict = None if (a, b) in open_ else looks.judge(a, b)
         return verdict is not None and verdict.verdict == SAME
 
     plan = DuplicatePlan()
     stands_for = {row: row for row in members}
     placed: set[int] = set()
     for found in find_groups(members, same, by_person, compare):
-        group, consensus = _group(found, close, chosen)
+        group, consensus = _group(found, close, relations, chosen, looks.prefer)
         plan.groups.append(group)
         plan.choices.extend(label_changes(group.members[0], group.members[1:], consensus))
         for place in placements(group):
@@ -187,26 +207,26 @@ def _make_plan(pairs: Pairs, judge: Judge, compared: Mapping[Pair, PairVerdict])
     for row in sorted(grouped - placed):
         _move(plan, members[row], Placement(row, True, None, "no longer a duplicate of anything"))
     for pair in _questions(unsure, by_person, stands_for, close):
-        doubt = _doubt((members[pair[0]], members[pair[1]]))
+        doubt = _doubt((members[pair[0]], members[pair[1]]), relations)
         plan.doubts.append(replace(doubt, contested=pair in open_))
     plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
     return plan
 
 
 def _group(
-    cluster: Sequence[GroupMember], close: Mapping[Pair, float], chosen: set[int]
+    cluster: Sequence[GroupMember],
+    close: Mapping[Pair, float],
+    relations: Mapping[Pair, Relation],
+    chosen: set[int],
+    prefer: Prefer,
 ) -> tuple[DuplicateGroup, LabelConsensus]:
     """Choose the best of a group that begins with its centre, and the label it should have."""
     consensus = label_consensus(cluster)
     supported = without_unsupported(cluster, consensus.unsupported)
-    centre = supported[0]
-    shown = {
-        member.id: close.get((min(centre.id, member.id), max(centre.id, member.id)), 1.0)
-        for member in supported
-    }
-    ordered = best_first(supported, centre, shown)
+    ordered = rank_copies(supported, relations, close, prefer)
     best, *others = sorted(ordered, key=lambda member: member.id not in chosen)
-    reason = BY_PERSON if best.id in chosen else why_kept(best, others)
+    altered = alterations(supported, relations, close)
+    reason = BY_PERSON if best.id in chosen else why_kept(best, others, altered)
     as_found = {member.id: member for member in cluster}
     members = tuple(as_found[member.id] for member in (best, *others))
     return DuplicateGroup(members, reason, consensus.decisions, consensus.hints), consensus
@@ -254,9 +274,11 @@ def _questions(
     return list(first.values())
 
 
-def _doubt(pair: tuple[GroupMember, GroupMember]) -> DuplicateGroup:
+def _doubt(
+    pair: tuple[GroupMember, GroupMember], relations: Mapping[Pair, Relation]
+) -> DuplicateGroup:
     """Return a pair that may be the same, the better copy first."""
-    best, other = best_first(pair)
+    best, other = rank_copies(pair, relations, {}, lambda a, b, mirrored: EVEN)
     decided = {member.label or member.status for member in pair if member.status in DECIDED}
-    reason = why_kept(best, [other])
+    reason = why_kept(best, [other], alterations(pair, relations, {}))
     return DuplicateGroup((best, other), reason, tuple(sorted(decided)), doubtful=True)

@@ -25,6 +25,8 @@ from labeler.duplicates.hashes import (
 _CELLS = 24
 _SMALL = 48
 _TINY = 16
+# Grey values of a flat image vary less than this (standard deviation), as far as JPEG lets them.
+_FLAT = 1.0
 
 
 class PreparedImage:
@@ -64,6 +66,11 @@ class PreparedImage:
     def inverted(self) -> PreparedImage:
         """The negative of the picture."""
         return PreparedImage(255 - self.grey, self.filled)
+
+    @cached_property
+    def flat(self) -> bool:
+        """Whether nothing is to be seen on it."""
+        return float(self.grey.std()) < _FLAT
 
     @cached_property
     def tiny(self) -> Floats:

@@ -116,7 +116,12 @@ class Verdict(NamedTuple):
 
 
 def compare(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Verdict:
-    """Compare two pictures. `one_film` is for two frames of one video: nothing may have moved."""
+    """Compare two images. `one_film` is for two frames of one video: nothing may have moved.
+
+    Flat images are never copies: blank pages, drawings that the background hides.
+    """
+    if a.flat or b.flat:
+        return _NOTHING
     verdict = _both_ways(a, b, one_film)
     if verdict.why != _DETAIL or not hues_differ(a.hues, b.hues):
         return verdict

@@ -12,6 +12,7 @@ from gleanset.db.views import REVIEWED, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
+from labeler.sorting.grid_rows import with_moment
 from labeler.sorting.session import SortingSession, StepResult
 
 ARROW = " → "
@@ -48,7 +49,7 @@ class Wall(NamedTuple):
 
 def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
     """One wall of `gleanset.db.review.WALLS`."""
-    reviews = Reviews(dataset.db)
+    reviews, wanted = Reviews(dataset.db), with_moment(dataset, wanted)
     found = reviews.flagged(FLAGS, wanted) if name == "flags" else reviews.wall(name, wanted)
     if name in ("model", "doubts"):
         return _confusions(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -54,13 +55,23 @@ class GridQuestion(NamedTuple):
         return None if self.target.startswith(":") else self.target
 
 
+def with_moment(dataset: Dataset, chosen: SampleFilter) -> SampleFilter:
+    """Return a filter that knows the samples of the moment that it asks for."""
+    if chosen.moment is None:
+        return chosen
+    # A window shows its first faces without numpy, which takes a while to load.
+    from curation.moments import rows_of_moment
+
+    return replace(chosen, among=rows_of_moment(dataset.db, chosen.moment))
+
+
 def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
     """Return the samples. By likeness it takes a while where no presort has told look-alikes."""
     ordered = OrderedSamples(dataset.db)
     rows = ordered.rows(
         asked.place,
         label=asked.label,
-        chosen=asked.chosen,
+        chosen=with_moment(dataset, asked.chosen),
         order=asked.order,
         backwards=asked.backwards,
     )
@@ -77,7 +88,8 @@ def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
 
 def grid_count(dataset: Dataset, asked: GridQuestion) -> int:
     """Return how many samples there are of what was asked for, now."""
-    return OrderedSamples(dataset.db).count(asked.place, label=asked.label, chosen=asked.chosen)
+    chosen = with_moment(dataset, asked.chosen)
+    return OrderedSamples(dataset.db).count(asked.place, label=asked.label, chosen=chosen)
 
 
 def known_count(counts: LabelCounts, target: str) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from catalogue_rows import add_image, cut, sha
 
-from curation.moments import moments_of
+from curation.moments import moments_of, rows_of_moment
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
@@ -99,3 +99,35 @@ def test_what_is_the_same_or_looks_alike_is_one_moment(dataset: Dataset) -> None
             (rows[1], rows[2]),
         )
     assert partition(moments_of(dataset.db), [one, two, three])
+
+
+def test_the_window_has_the_same_moments_as_splits(dataset: Dataset) -> None:
+    """Copies that no search has tied, frames nearby and tracks; what waits is shown as well."""
+    scaled = [add(dataset, n)[0] for n in (1, 2)]
+    frames = [add(dataset, n, frame(n, scene=n, time=n * 0.8))[0] for n in (3, 4, 5)]
+    other = add(dataset, 6)[0]
+    keys = [*scaled, *frames, other]
+    rows = dict(zip(keys, Pairs(dataset.db).numbers(keys), strict=True))
+    with dataset.db.write():
+        dataset.db.run(
+            "UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?)+1 WHERE id=?",
+            (rows[scaled[0]], rows[scaled[1]]),
+        )
+    for moment in (scaled, [other]):
+        for key in moment:
+            assert set(rows_of_moment(dataset.db, rows[key])) == {rows[one] for one in moment}
+    assert set(rows_of_moment(dataset.db, rows[frames[0]])) == {rows[one] for one in frames[:2]}
+    label(dataset, *scaled, *frames, other)
+    told = moments_of(dataset.db)
+    for key, row in rows.items():
+        together = {rows[one] for one in told if told[one] == told[key]}
+        assert set(rows_of_moment(dataset.db, row)) == together
+
+
+def test_flat_images_are_of_no_common_moment(dataset: Dataset) -> None:
+    """Blank pages look alike, and say nothing of where they came from."""
+    keys = [add(dataset, n)[0] for n in (1, 2)]
+    label(dataset, *keys)
+    with dataset.db.write():
+        dataset.db.run("UPDATE sample SET phash=?", (-(2**63),))
+    assert partition(moments_of(dataset.db), keys[:1], keys[1:])

@@ -217,7 +217,7 @@ def test_planning_writes_nothing_and_brings_the_verdicts_it_needed(dataset: Data
     assert pair_rows(dataset) == before
     assert finder.plan() == plan
     finder.apply(plan)
-    assert len(pair_rows(dataset)) == len(before) + len(plan.compared)
+    assert len(pair_rows(dataset)) == len(before) + len(plan.compared) + len(plan.preferred)
     assert finder.plan().compared == []
 
 

@@ -17,6 +17,7 @@ from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
+from labeler.sorting.grid_rows import with_moment
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import listing
 
@@ -109,7 +110,7 @@ def test_a_group_is_one_whatever_way_its_files_came(
     rows = empty.db.rows("SELECT id FROM sample WHERE label IS NOT NULL")
     sizes = set()
     for (row,) in rows:
-        test, values = filter_tests(SampleFilter(moment=row))
+        test, values = filter_tests(with_moment(empty, SampleFilter(moment=row)))
         sizes.add(empty.db.number(f"SELECT count(*) FROM sample s WHERE TRUE{test}", values))
     assert sizes == {2, 3}, "what the window shows of a moment"
     posts = [image.origins[0].post for image in empty.images.each()]

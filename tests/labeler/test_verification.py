@@ -94,6 +94,16 @@ def test_a_copy_in_other_hues_is_one_and_another_mouth_in_them_is_not() -> None:
     assert (in_grey.same, in_grey.doubtful) == (False, True)
 
 
+def test_flat_images_are_no_copies() -> None:
+    """Blank pages, and drawings that the background hides."""
+    white, black = Image.new("RGB", (256, 256), "white"), Image.new("RGB", (200, 256))
+    dot = Image.new("RGB", (256, 256), "white")
+    ImageDraw.Draw(dot).ellipse((40, 40, 90, 90), "grey")
+    for a, b in ((white, white.copy()), (white, black), (white, dot)):
+        assert not looked(a, b).same
+    assert looked(dot, dot.copy()).same
+
+
 def page(seed: int) -> Image.Image:
     """A program's window: little but text, with hardly a point in it at a small size."""
     random = np.random.default_rng(seed)

@@ -1,0 +1,134 @@
+"""The original is kept, whatever was made of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from duplicate_pictures import COPIES, add_picture
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+from gleanset import Dataset
+from gleanset.db.duplicates import GroupMember, Pairs, Relation
+from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.ranking import alterations
+
+LANCZOS = Image.Resampling.LANCZOS
+
+
+def painting(seed: int) -> Image.Image:
+    """Shapes and soft shading in many colours."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(40, 215, (6, 8, 3), dtype=np.uint8))
+    image = coarse.resize((384, 288), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(image)
+    for _ in range(50):
+        x, y = (int(value) for value in random.integers(0, (340, 250)))
+        wide, high = (int(value) for value in random.integers(10, 60, 2))
+        colour = tuple(int(value) for value in random.integers(0, 255, 3))
+        pen.ellipse((x, y, x + wide, y + high), colour, "black", 2)
+    shade = Image.linear_gradient("L").resize(image.size)
+    return Image.composite(image, ImageEnhance.Brightness(image).enhance(0.7), shade)
+
+
+def grainy(p: Image.Image) -> Image.Image:
+    noise = np.random.default_rng(1).normal(0, 9, (p.height, p.width, 1))
+    return Image.fromarray(np.clip(np.asarray(p) + noise, 0, 255).astype(np.uint8))
+
+
+def one_side_off(p: Image.Image) -> Image.Image:
+    return p.crop((0, 0, round(p.width * 0.8), p.height))
+
+
+def enlarged_crop(p: Image.Image) -> Image.Image:
+    return COPIES["crop 5 %"](p).resize((2 * p.width, 2 * p.height), LANCZOS)
+
+
+def sharpened_double(p: Image.Image) -> Image.Image:
+    return p.resize((2 * p.width, 2 * p.height), LANCZOS).filter(ImageFilter.UnsharpMask(2, 150, 0))
+
+
+def stored(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
+    "enlarged": lambda p: stored(p.resize((p.width * 3 // 2, p.height * 3 // 2), LANCZOS)),
+    "enlarged and sharpened": lambda p: stored(sharpened_double(p)),
+    "enlarged by whole pixels": lambda p: stored(
+        p.resize((2 * p.width, 2 * p.height), Image.Resampling.NEAREST)
+    ),
+    "smaller": lambda p: stored(p.resize((p.width * 2 // 3, p.height * 2 // 3), LANCZOS)),
+    "JPEG": lambda p: stored(p, "JPEG"),
+    "GIF": lambda p: stored(p.quantize(256), "GIF"),
+    "palette": lambda p: stored(p.quantize(128)),
+    "cropped": lambda p: stored(one_side_off(p)),
+    "cropped and enlarged": lambda p: stored(enlarged_crop(p)),
+    "marked": lambda p: stored(COPIES["watermark"](p)),
+    "screenshot": lambda p: stored(COPIES["screenshot"](p)),
+    "grain": lambda p: stored(grainy(p)),
+    "blurred": lambda p: stored(p.filter(ImageFilter.GaussianBlur(1))),
+    "brighter": lambda p: stored(ImageEnhance.Brightness(p).enhance(1.3)),
+    "grey": lambda p: stored(p.convert("L")),
+    "letterbox": lambda p: stored(ImageOps.expand(p, (0, 40), "black")),
+    "mirror": lambda p: stored(ImageOps.mirror(p)),
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What is kept of an original and one altered copy, for each kind, by one search."""
+    with Dataset.create(tmp_path_factory.mktemp("copies") / "ds") as dataset:
+        names: dict[str, tuple[str, str]] = {}
+        for seed, (kind, alter) in enumerate(ALTERED.items()):
+            original = painting(seed)
+            files = [("copy", alter(original)), ("original", stored(original))]
+            # The copy comes first, but where only the order tells.
+            for name, data in reversed(files) if kind == "mirror" else files:
+                names[add_picture(dataset, f"{kind} {name}", data)] = (kind, name)
+        finder = DuplicateFinder(dataset, workers=1)
+        finder.search()
+        groups = finder.plan().groups
+        assert all(len({names[m.key][0] for m in group.members}) == 1 for group in groups)
+        return dict(names[group.kept] for group in groups)
+
+
+@pytest.mark.parametrize("kind", ALTERED)
+def test_the_original_is_kept(kept: dict[str, str], kind: str) -> None:
+    assert kept[kind] == "original"
+
+
+def test_what_was_found_out_is_not_found_out_again(dataset: Dataset) -> None:
+    for name, data in (("copy", ALTERED["blurred"](painting(3))), ("it", stored(painting(3)))):
+        add_picture(dataset, name, data)
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    plan = finder.plan()
+    assert list(plan.preferred.values()) == ["second"]
+    finder.apply(plan)
+    again = finder.plan()
+    assert (again.preferred, again.groups[0].kept) == ({}, plan.groups[0].kept)
+    assert Pairs(dataset.db).by_person() == {}
+
+
+def member(row: int) -> GroupMember:
+    return GroupMember(
+        row, str(row), 100, 100, 1.0, 9.0, 1.0, "PNG", "queue", None, True, None, None, None
+    )
+
+
+def test_what_most_copies_have_against_the_centre_was_done_to_the_centre() -> None:
+    group = [member(row) for row in (2, 1, 3, 4)]
+    mirrored = {(1, 2): Relation.MIRRORED, (2, 3): Relation.MIRRORED, (2, 4): Relation.MIRRORED}
+    assert alterations(group, mirrored, {})[2] == {"mirrored"}
+    assert alterations(group, mirrored, {})[3] == set()
+    marked = {(1, 2): Relation.MARKED_B, (2, 3): Relation.MARKED_A, (2, 4): Relation(0)}
+    ways = alterations(group, marked, {})
+    assert (ways[1], ways[2], ways[3], ways[4]) == (set(), {"marked"}, set(), {"marked"})
+    crops = {(1, 2): Relation.MORE_A, (2, 3): Relation.MORE_A}
+    ways = alterations(group[:3], crops, {(1, 2): 0.8, (2, 3): 0.8})
+    assert (ways[1], ways[2], ways[3]) == (set(), {"cropped"}, {"cropped"})
