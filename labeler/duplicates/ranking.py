@@ -47,6 +47,7 @@ def rank_copies(
     `overlaps` are the parts that pairs have in common, 0..1. `prefer` is asked for few pairs.
     """
     altered = alterations(group, relations, overlaps)
+    seen = _from_centre(group, relations)
 
     def score(member: GroupMember) -> float:
         shown = overlaps.get(_pair(group[0], member), 1.0) if "framed" in altered[member.id] else 1
@@ -56,13 +57,24 @@ def rank_copies(
     order = sorted(group, key=lambda member: (-round(score(member), 2), member.id))
     clean = [member for member in order if not altered[member.id] & _SPOILED]
     best, misses = order[0], 0
-    for other in clean[1:] if best in clean else ():
-        mirrored = len({"mirrored"} & (altered[best.id] ^ altered[other.id])) == 1
+
+    def better(other: GroupMember) -> bool | None:
+        """Tell whether another copy is better than the best one; None where neither is."""
+        mirrored = bool((seen[best.id] ^ seen[other.id]) & Relation.MIRRORED)
         pair = _pair(best, other)
         verdict = prefer(*pair, mirrored)
-        if verdict != EVEN and pair[verdict != FIRST] == other.id:
+        return None if verdict == EVEN else pair[verdict != FIRST] == other.id
+
+    for other in clean[1:] if best in clean else ():
+        if better(other):
             best, misses = other, 0
         elif (misses := misses + 1) == _MOST_MISSES:
+            break
+    # One that could not be told from a worse copy may still be told from this one.
+    size = (best.width, best.height)
+    for other in clean[: clean.index(best)] if best in clean else ():
+        if (other.width, other.height) == size and better(other) is not False:
+            best = other
             break
     return [best, *(member for member in order if member is not best)]
 
@@ -77,18 +89,19 @@ def alterations(
     Where most others differ from the centre in the same way, it is the centre that was altered.
     """
     centre, others = group[0], group[1:]
-    seen = {centre.id: Relation(0)}
-    for member in others:
-        relation = relations.get(_pair(centre, member), Relation(0))
-        seen[member.id] = relation if centre.id < member.id else relation.swapped
+    seen = _from_centre(group, relations)
 
     def most(flag: Relation, number: int) -> bool:
         return 2 * sum(bool(relation & flag) for relation in seen.values()) > number
 
     marked, framed = (most(way, len(others)) for way in (Relation.MARKED_A, Relation.FRAMED_A))
     mirrored, changed = (most(way, len(group)) for way in (Relation.MIRRORED, Relation.CHANGED))
-    extents = {m.id: _extent(seen[m.id], overlaps.get(_pair(centre, m), 1.0)) for m in group}
+    turned = sum(bool(relation & Relation.MIRRORED) for relation in seen.values())
     filled = max(member.filled for member in group)
+    extents = {m.id: _extent(seen[m.id], overlaps.get(_pair(centre, m), 1.0)) for m in group}
+    for member in group:
+        if member.filled < filled - _BORDER:  # how much of it is border is not certain
+            extents[member.id] = min(1.0, extents[member.id])
 
     def ways(member: GroupMember) -> dict[str, bool]:
         relation = seen[member.id]
@@ -98,12 +111,23 @@ def alterations(
             or (marked and not relation & Relation.MARKED_A),
             "framed": bool(relation & Relation.FRAMED_B)
             or (framed and not relation & Relation.FRAMED_A),
-            "mirrored": bool(relation & Relation.MIRRORED) != mirrored,
+            "mirrored": bool(relation & Relation.MIRRORED) != mirrored and 2 * turned != len(group),
             "bordered": member.filled < filled - _BORDER,
             "changed": bool(relation & Relation.CHANGED) != changed,
         }
 
     return {member.id: {way for way, true in ways(member).items() if true} for member in group}
+
+
+def _from_centre(
+    group: Sequence[GroupMember], relations: Mapping[Pair, Relation]
+) -> dict[int, Relation]:
+    """Return how each member differs from the first one, which is `a`."""
+    centre, seen = group[0], {group[0].id: Relation(0)}
+    for member in group[1:]:
+        relation = relations.get(_pair(centre, member), Relation(0))
+        seen[member.id] = relation if centre.id < member.id else relation.swapped
+    return seen
 
 
 def _extent(relation: Relation, overlap: float) -> float:

@@ -65,7 +65,7 @@ ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
     "smaller": lambda p: stored(p.resize((p.width * 2 // 3, p.height * 2 // 3), LANCZOS)),
     "JPEG": lambda p: stored(p, "JPEG"),
     "GIF": lambda p: stored(p.quantize(256), "GIF"),
-    "palette": lambda p: stored(p.quantize(128)),
+    "palette": lambda p: stored(p.quantize(256)),
     "cropped": lambda p: stored(one_side_off(p)),
     "cropped and enlarged": lambda p: stored(enlarged_crop(p)),
     "marked": lambda p: stored(COPIES["watermark"](p)),
