@@ -67,7 +67,9 @@ def test_moments_are_known_before_any_split_and_of_every_sample(dataset: Dataset
 
 def test_what_waits_chains_no_moments_unless_it_is_asked_for(dataset: Dataset) -> None:
     """Frame after frame without a label would make an episode one moment."""
-    first, waiting, last = (add(dataset, n, frame(n, scene=n, time=n * 0.8))[0] for n in (1, 2, 3))
+    first, waiting, last = (
+        add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (1, 2, 3)
+    )
     label(dataset, first, last)
     assert partition(moments_of(dataset.db), [first], [last])
     assert partition(moments_of(dataset.db, [waiting]), [first, waiting, last])
@@ -104,7 +106,7 @@ def test_what_is_the_same_or_looks_alike_is_one_moment(dataset: Dataset) -> None
 def test_the_window_has_the_same_moments_as_splits(dataset: Dataset) -> None:
     """Copies that no search has tied, frames nearby and tracks; what waits is shown as well."""
     scaled = [add(dataset, n)[0] for n in (1, 2)]
-    frames = [add(dataset, n, frame(n, scene=n, time=n * 0.8))[0] for n in (3, 4, 5)]
+    frames = [add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (3, 4, 5)]
     other = add(dataset, 6)[0]
     keys = [*scaled, *frames, other]
     rows = dict(zip(keys, Pairs(dataset.db).numbers(keys), strict=True))
