@@ -201,8 +201,8 @@ def job_options(
 def gone_option(*names: str, what: str, hint: str) -> Callable[[FC], FC]:
     """Refuse options that an earlier version had, and say what to use: `UsageError`."""
 
-    def refuse(_: click.Context, __: click.Parameter, given: bool) -> None:
-        if given:
+    def refuse(_: click.Context, __: click.Parameter, named: bool) -> None:
+        if named:
             raise UsageError(f"there is no {names[0]} any more: {what}", hint)
 
     return click.option(*names, is_flag=True, hidden=True, expose_value=False, callback=refuse)

@@ -30,13 +30,13 @@ def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]
     """
     pages = 0
     try:
-        for kind, *told in _messages(file):
+        for kind, *fields in _messages(file):
             if kind == _ERROR:
-                why = f"gallery-dl broke off: {told[0]['error']}: {told[0]['message']}"
+                why = f"gallery-dl broke off: {fields[0]['error']}: {fields[0]['message']}"
                 raise InputUnusable(why, "run it again; what came is kept")
             pages += int(kind) == _QUEUE
             if kind == _URL:
-                yield _candidate(str(told[0]), dict(told[1]), label)
+                yield _candidate(str(fields[0]), dict(fields[1]), label)
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         hint = "write it with: gallery-dl -j URL > FILE.json"
         raise InputUnusable(f"{file} is not the JSON of gallery-dl", hint) from error

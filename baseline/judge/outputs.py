@@ -69,14 +69,14 @@ def save_outputs(
 ) -> None:
     """Write all but the embeddings. Raises NotWritable or DiskFull."""
     values: dict[str, np.ndarray] = {}
-    for split, told in splits.items():
+    for split, outputs in splits.items():
         values |= {
-            f"{split}.logits": told.logits,
-            f"{split}.y": told.y,
-            f"{split}.keys": np.array(told.keys, dtype=np.str_),
+            f"{split}.logits": outputs.logits,
+            f"{split}.y": outputs.y,
+            f"{split}.keys": np.array(outputs.keys, dtype=np.str_),
         }
-        if told.distances is not None:
-            values[f"{split}.distances"] = told.distances
+        if outputs.distances is not None:
+            values[f"{split}.distances"] = outputs.distances
     buffer = io.BytesIO()
     np.savez(buffer, **values)  # type: ignore[arg-type]
     write_atomic(folder / FILE, buffer.getvalue(), scratch=scratch)

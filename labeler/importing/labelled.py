@@ -146,9 +146,9 @@ def _without_suffix(parts: Sequence[str], path: Path) -> tuple[str, ...]:
     return (*parts[:-1], PurePosixPath(last).stem if same else last)
 
 
-def _common(one: Iterable[str], other: Iterable[str]) -> int:
+def _common(first: Iterable[str], second: Iterable[str]) -> int:
     number = 0
-    for a, b in zip(one, other, strict=False):
+    for a, b in zip(first, second, strict=False):
         if _folded(a) != _folded(b):
             break
         number += 1

@@ -177,14 +177,14 @@ class GoogleBrowser:
         host = urlsplit(self._driver.current_url).netloc
         for entry in self._driver.execute("getLog", {"type": "performance"})["value"]:
             event = json.loads(entry["message"])["message"]
-            told = event["params"]
-            number = str(told.get("requestId"))
+            params = event["params"]
+            number = str(params.get("requestId"))
             if event["method"] == "Network.requestWillBeSent":
-                if told.get("type") in _OWN_REQUESTS and _brings_results(told, host):
+                if params.get("type") in _OWN_REQUESTS and _brings_results(params, host):
                     self._pending.add(number)
             elif number in self._pending:
-                bad = told.get("response", {}).get("status", 0) >= 400
-                self._any_failed |= bad or (event["method"] == _FAILED and not told["canceled"])
+                bad = params.get("response", {}).get("status", 0) >= 400
+                self._any_failed |= bad or (event["method"] == _FAILED and not params["canceled"])
                 if event["method"] in (_FAILED, _FINISHED):
                     self._pending.discard(number)
 
@@ -221,8 +221,8 @@ def _options(settings: BrowserOptions) -> ChromeOptions:
     return options
 
 
-def _brings_results(told: dict[str, Any], host: str) -> bool:
-    url = urlsplit(told["request"]["url"])
+def _brings_results(params: dict[str, Any], host: str) -> bool:
+    url = urlsplit(params["request"]["url"])
     return url.netloc == host and not url.path.startswith(_COUNTERS)
 
 
