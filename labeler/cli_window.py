@@ -9,15 +9,30 @@ from typing import Any, NamedTuple
 import click
 
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
-from gleanset.errors import DatasetMissing, MissingComponent
+from gleanset.errors import DatasetMissing, MissingComponent, UsageError
 from gleanset.work.waiting import WAITING
 from labeler.export.options import parse_size
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
-NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers", "reports")
+NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers")
+
+
+class ViewName(click.Choice[str]):
+    """A view by its name; one that an earlier version had says what to use (`UsageError`)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if value == "reports":
+            raise UsageError(
+                "there is no view of reports any more",
+                "review them on the owner's page: webapp serve --owner",
+            )
+        return super().convert(value, param, ctx)
+
+
 VIEW = click.option(
     "--view",
-    type=click.Choice(NAMES),
+    type=ViewName(NAMES),
     help="The view to begin with (sorting is the grid). Default: that of the last time.",
 )
 PICTURE = click.option(

@@ -29,10 +29,8 @@ from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.runs import Doubt, Doubts
-from gleanset.db.visitors import Claim, Reports
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from gleanset.places import report_store
 from labeler.numbers import set_target
 from labeler.qt.app import SIZE, make_application, picture_of
 from labeler.qt.theme import show_theme
@@ -47,7 +45,7 @@ from tools.sample.scene import face_box, paint_scene, plan_scene
 
 NAMES = ("涼風 花", "Rei", "雪村 澪", "Aoi", "桜井 凛", "Mina", "北条 翠", "Hikaru")
 SHOTS, FRAME = 240, (320, 200)
-COPIES, WITHOUT, REPORTS = 9, 5, 34
+COPIES, WITHOUT = 9, 5
 WIDTH, LARGEST, COMMON = 1000, 150_000, 24
 
 
@@ -134,27 +132,6 @@ def decide(root: Path, truth: dict[str, str]) -> None:
         pairs.settle([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in same])
 
 
-def report(root: Path) -> None:
-    """Let visitors of the web page say that answers are wrong, a few of them wrongly."""
-    dice, people = random.Random(6), cast()  # noqa: S311
-    notes = ("", "", "see episode 3", "", "her hair is longer here", "")
-    with Dataset.open(root) as dataset, dataset.stage("drawing") as scratch:
-        store = report_store(dataset.root, scratch)
-        for number in range(REPORTS):
-            who = dice.randrange(8)
-            scene = plan_scene([people[who]], 700 + number, FRAME)
-            buffer = io.BytesIO()
-            paint_scene(scene).save(buffer, "JPEG", quality=88)
-            picture, box = StageBytes(store)(buffer.getvalue()), face_box(scene.figures[0])
-            named = NAMES[who] if dice.random() < 0.9 else dice.choice(NAMES)
-            said = dice.choice([name for name in NAMES if name != NAMES[who]])
-            sure, note = round(dice.uniform(0.3, 0.9), 2), dice.choice(notes)
-            claim = Claim(picture.sha256, picture.format, box, named, "docs", said, sure, note)
-            with dataset.db.write():
-                store.publish(picture.sha256, picture.format, picture.bytes)
-                Reports(dataset.db).add(claim)
-
-
 def point_at_something(application: QApplication, window: LabelerWindow, view: str) -> None:
     """A face in the look panel, a drawn box, a planned split: what a person would see."""
 
@@ -216,7 +193,6 @@ def main(folder: Path) -> None:
         QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, scratch)
         root = Path(scratch) / "my-dataset"
         decide(root, draw(root))
-        report(root)
         for suffix, theme, language, views in (
             ("", "light", "en", tuple(kind.name for kind in VIEWS)),
             ("-dark", "dark", "en", ("pages",)),

@@ -136,18 +136,17 @@ class Reports(VisitorTable[Report]):
             (ACCEPTED, time),
         )
 
-    def waiting(self, beside: tuple[str, int], most: int, *, before: bool = False) -> list[Report]:
-        """Return at most so many that wait after a place (claimed class, number), or before it.
+    def waiting(self, after: tuple[str, int], most: int) -> list[Report]:
+        """Return at most so many that wait after a place (claimed class, number).
 
         They are in the order of the classes that are claimed, and then of their numbers.
         """
-        side, turn = ("<", "DESC") if before else (">", "ASC")
         rows = self._db.rows(
-            f"SELECT * FROM report WHERE status=? AND (claimed, id){side}(?,?) "
-            f"ORDER BY claimed {turn}, id {turn} LIMIT ?",
-            (PENDING, *beside, most),
+            "SELECT * FROM report WHERE status=? AND (claimed, id)>(?,?) "
+            "ORDER BY claimed, id LIMIT ?",
+            (PENDING, *after, most),
         )
-        return [_report(row) for row in (rows[::-1] if before else rows)]
+        return [_report(row) for row in rows]
 
     def of_same_face(self, report: Report) -> list[Report]:
         """Return the other reports, waiting or accepted, of the same face."""

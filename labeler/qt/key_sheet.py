@@ -83,7 +83,6 @@ def parts() -> tuple[Part, ...]:
                 ("Enter", tr("Duplicates: set the others aside. Review: as suggested")),
                 ("K", tr("Duplicates: not the same. Review: the label is right")),
                 ("B", tr("Duplicates: two copies in turn")),
-                ("Enter, Del", tr("Reports: accept the page, refuse one")),
                 ("Ctrl + F", tr("Grid: filters")),
             ),
         ),
@@ -91,7 +90,7 @@ def parts() -> tuple[Part, ...]:
             tr("Window"),
             (
                 ("Ctrl + Z, Ctrl + Y", tr("Undo, do again")),
-                ("F2 – F7", tr("Grid, duplicates, crop, review, numbers, reports")),
+                ("F2 – F6", tr("Grid, duplicates, crop, review, numbers")),
                 ("G, F9", tr("Grid or class pages, hide the look panel")),
                 ("F2 (in the class list)", tr("Rename a class")),
                 ("Ctrl + ,", tr("Settings")),

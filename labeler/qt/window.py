@@ -219,7 +219,6 @@ class LabelerWindow(QMainWindow):
         self.taking.came.connect(self.measuring.begin)
         self.taking.changed.connect(self._taking_changed)
         self.worker.outside.connect(self._show_first)
-        self.worker.progressed.connect(self.tabs.show_progress)
         self.measuring.left.connect(self.status.measuring)
 
     # -- views
@@ -241,8 +240,7 @@ class LabelerWindow(QMainWindow):
             self.tabs.setCurrentIndex(VIEWS.index(kind))  # comes back here
         elif self.stack.currentWidget() is not self._made[kind.name] or not self.isVisible():
             self.stack.setCurrentWidget(self._made[kind.name])
-            self.details.hide()
-            self.view.look_panel.setVisible(self._details_wanted and self.view.shows_details)
+            self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
             self._show_place()
 
@@ -273,10 +271,10 @@ class LabelerWindow(QMainWindow):
         wide = event.size().width() >= NARROW
         if wide != self._wide:
             self._wide = self._details_wanted = wide
-            self.view.look_panel.setVisible(wide and self.view.shows_details)
+            self.details.setVisible(wide and self.view.shows_details)
 
     def _toggle_details(self) -> None:
-        panel = self.view.look_panel
+        panel = self.details
         self._details_wanted = not panel.isVisible()
         panel.setVisible(self._details_wanted)
 
@@ -329,7 +327,7 @@ class LabelerWindow(QMainWindow):
 
     def looks(self) -> Hashable:
         """Return what a key may change, beside where the focus is."""
-        shown = (self.shown_name, self.sheet.isVisible(), self.view.look_panel.isVisible())
+        shown = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
         return (*shown, self.view.looks())
 
     def show_settings(self) -> None:
@@ -426,5 +424,3 @@ class LabelerWindow(QMainWindow):
         self.flush()
         self.worker.close(give_up)
         self.thumbs.close()
-        for view in self._made.values():
-            view.shut_down()

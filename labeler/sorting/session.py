@@ -23,7 +23,6 @@ from gleanset.db.sorting import (
     SortingQueue,
     StepRow,
 )
-from gleanset.db.visitors import Reports
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, Operation, named, operation
 from labeler.classes import ClassEdit, ClassEditor
@@ -178,7 +177,7 @@ class SortingProgress(NamedTuple):
     """Where the work stands. `saved` is the last step in the catalogue.
 
     `gestures` and `seconds` are what was spent before this session, `target` is how many samples
-    of each class are wanted (0: no wish), `reports` how many from the web page wait.
+    of each class are wanted (0: no wish).
     """
 
     counts: LabelCounts
@@ -189,7 +188,6 @@ class SortingProgress(NamedTuple):
     seconds: float
     saved: int
     target: int = 0
-    reports: int = 0
 
 
 class SortingSession:
@@ -371,7 +369,6 @@ class SortingSession:
             *self._spent_before,
             self.history.last,
             self.keys.target,
-            Reports(self.dataset.db).count(),
         )
 
     def spend(self, gestures: int, seconds: float) -> None:

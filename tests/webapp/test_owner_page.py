@@ -74,9 +74,7 @@ def test_the_owner_may_look_at_any_number_of_faces_and_who_guesses_may_not(serve
     assert owner.get(REPORTS, headers=OWNER).status_code == 200
 
 
-def test_what_is_decided_there_is_what_the_window_decides(
-    owner: TestClient, dataset: Dataset
-) -> None:
+def test_decisions_there_are_steps_that_can_be_undone(owner: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, DISAGREE)
     told = owner.get(REPORTS, headers=OWNER).json()
     names = [one["claimed"] for one in told["reports"]]

@@ -21,8 +21,7 @@ NAMED = 0.7
 class TileAppearance(NamedTuple):
     """All that decides how a tile is painted.
 
-    `caption` is a line over its lower edge, `below` are lines under a picture that is as much
-    smaller, the first of them in bold.
+    `caption` is a line over its lower edge.
     """
 
     picture: QPixmap | BrokenThumbnail | None
@@ -31,7 +30,6 @@ class TileAppearance(NamedTuple):
     selected: bool
     pointed: bool
     caption: str = ""
-    below: tuple[str, ...] = ()
 
 
 def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QPalette) -> None:
@@ -44,13 +42,11 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     mark = (tile.state.key or ("→" if gone else "")).upper()
     named = gone and tile.caption == tile.state.target != ""
     painter.setOpacity(NAMED if named else OPACITY[tile.state.kind])
-    above = _above(painter, rect, tile.below)
     painter.setPen(palette.color(Role.Text))
-    draw_fitted(painter, above, tile.picture)
+    draw_fitted(painter, rect, tile.picture)
     painter.setOpacity(1.0)
-    _lines(painter, rect, tile.below, palette)
     if tile.state.kind is TileMark.LIFTED:
-        _diagonal(painter, above, palette)
+        _diagonal(painter, rect, palette)
     if mark and not named:
         _letter(painter, rect, mark, palette)
     if tile.proposed.count > 1:
@@ -62,29 +58,6 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     if tile.selected or tile.pointed:
         _outline(painter, rect, palette, pointed=tile.pointed)
     painter.restore()
-
-
-def _above(painter: QPainter, rect: QRect, below: tuple[str, ...]) -> QRect:
-    """Return what lines of text leave of a tile."""
-    room = painter.fontMetrics().height() * len(below) + OUTLINE + 3 if below else 0
-    return rect.adjusted(0, 0, 0, -room)
-
-
-def _lines(painter: QPainter, rect: QRect, below: tuple[str, ...], palette: QPalette) -> None:
-    """Lines of text, each within its own strip: letters that tower stay in it."""
-    top = _above(painter, rect, below).bottom()
-    height, font = painter.fontMetrics().height(), QFont(painter.font())
-    for number, text in enumerate(below):
-        font.setBold(number == 0)
-        painter.setFont(font)
-        painter.setPen(palette.color(Role.Text))
-        inset = OUTLINE + 5  # an outline covers no text
-        line = QRect(rect.left() + inset, top + number * height, rect.width() - 2 * inset, height)
-        shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, line.width())
-        painter.save()
-        painter.setClipRect(line)
-        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
-        painter.restore()
 
 
 def _plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:

@@ -63,11 +63,6 @@ class LabelerView(QWidget):
         self.context, self.worker, self.acts = context, context.worker, context.acts
         self.home: QWidget = self
 
-    @property
-    def look_panel(self) -> QWidget:
-        """Where it shows what is pointed at: F9 hides that."""
-        return self.context.details
-
     def enter(self) -> None:
         """Read what the view needs, and put the focus where keys act: it is shown."""
 
@@ -102,9 +97,6 @@ class LabelerView(QWidget):
     def settled(self) -> bool:
         """Return whether everything is there that is to be seen."""
         return not self.context.worker.busy and not self.context.thumbs.waiting
-
-    def shut_down(self) -> None:
-        """End what the view has begun on threads of its own."""
 
     def flush(self) -> None:
         """Hand over to the worker what a person did and is not saved yet."""

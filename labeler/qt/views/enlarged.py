@@ -9,7 +9,6 @@ from PySide6.QtCore import QEvent, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QWidget
 
-from gleanset import Dataset
 from gleanset.db.sample_places import FrameFace, SampleRegion
 from gleanset.db.sorting import SampleTile
 from gleanset.files.store import PictureFile
@@ -95,12 +94,8 @@ class EnlargedFace(Overlay):
         self.cover()
         sample = self._id
         self._worker.ask(
-            lambda session: (sample, self.walk(session.dataset, sample)), self._walk_came
+            lambda session: (sample, walk_from(session.dataset, sample)), self._walk_came
         )
-
-    def walk(self, dataset: Dataset, shown: int) -> PictureWalk:
-        """Return the whole picture of a tile, and those beside it; on the worker's thread."""
-        return walk_from(dataset, shown)
 
     def _walk_came(self, answer: tuple[int, PictureWalk]) -> None:
         sample, walk = answer

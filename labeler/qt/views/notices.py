@@ -156,18 +156,6 @@ def of_wall(view: LabelerView, wall: str, root: Path) -> Notice:
     return notices.get(wall, nothing)
 
 
-def no_reports(root: Path) -> Notice:
-    """No visitor of the web page has said that an answer is wrong."""
-    return Notice(
-        tr("No reports wait"),
-        tr(
-            "Visitors of the web page can say that an answer is wrong. What they say waits here "
-            "until you accept or refuse it. The page is served from a terminal:"
-        ),
-        (command("webapp", "serve", "-d", str(root)),),
-    )
-
-
 def no_copies(look: Callable[[], object]) -> Notice:
     """No groups of copies are left to be decided."""
     return Notice(

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import QTabBar
 
 from labeler.qt.translations import tr
 from labeler.qt.views.base import LabelerView
-from labeler.sorting.session import SortingProgress
 
 
 class ViewKind(NamedTuple):
@@ -44,7 +43,6 @@ VIEWS: tuple[ViewKind, ...] = (
     ViewKind("crop", "Crop", "F4", "crop:CropView"),
     ViewKind("review", "Review", "F5", "review:ReviewView"),
     ViewKind("numbers", "Numbers", "F6", "numbers:NumbersView"),
-    ViewKind("reports", "Reports", "F7", "reports:ReportsView"),
 )
 
 
@@ -64,17 +62,10 @@ class ViewTabs(QTabBar):
         self.setElideMode(Qt.TextElideMode.ElideRight)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(self.tr("Views"))
-        self._reports = 0
         for number, kind in enumerate(VIEWS):
             self.addTab(kind.shown_title())
             self.setTabToolTip(number, f"{kind.shown_title()}  {kind.key}")
         self._fit()
-
-    def show_progress(self, progress: SortingProgress) -> None:
-        """Say on their tab how many reports wait."""
-        if progress.reports != self._reports:
-            self._reports = progress.reports
-            self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show keys where all titles have room beside them."""
@@ -85,8 +76,6 @@ class ViewTabs(QTabBar):
         for with_keys in (True, False):
             for number, kind in enumerate(VIEWS):
                 key = f"  {kind.key}" if with_keys else ""
-                waiting = self._reports if kind.name == "reports" else 0
-                count = f" · {waiting:,}" if waiting else ""
-                self.setTabText(number, f"{kind.shown_title()}{key}{count}")
+                self.setTabText(number, kind.shown_title() + key)
             if self.sizeHint().width() <= self.width():
                 break

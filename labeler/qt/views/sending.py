@@ -44,17 +44,15 @@ LETTERS = {Place.REJECT: "⌫", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE:
 class SendingView(LabelerView):
     """Point and press, drag, sweep: each is saved at once, and the tile stays where it was."""
 
-    models: type[TileModel] = TileModel
     grids: type[GestureView] = GestureView
-    enlarging: type[EnlargedFace] = EnlargedFace
-    """What tiles are, what shows them, and what shows one of them enlarged."""
+    """What shows the tiles."""
 
     sends = True
     """Whether faces can be sent to classes here."""
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.model = self.models(self.worker, self)
+        self.model = TileModel(self.worker, self)
         self.view = self.grids(self.model, context.thumbs, self.worker)
         self.home = self.view
         self.empty = EmptyNotice(self.view)
@@ -66,7 +64,7 @@ class SendingView(LabelerView):
         self.model.dataChanged.connect(self._details_came)
         self.model.sections_changed.connect(self._others_shown)
         self.view.menu_asked.connect(self._show_menu)
-        self.enlarged = self.enlarging(self.view)
+        self.enlarged = EnlargedFace(self.view)
         context.worker.outside.connect(self.model.refresh)
         context.worker.stepped.connect(self._stepped)
 
@@ -145,8 +143,6 @@ class SendingView(LabelerView):
         rows: Iterable[int],
         decision: Callable[[SortingSession], StepResult],
         of: Sequence[str] = (),
-        saved: Callable[[StepResult], object] = lambda step: None,
-        refused: Callable[[], object] = lambda: None,
     ) -> None:
         """Carry out what was decided of tiles that are marked so: an undo puts them back, and where
         it cannot be saved they stand as before.
@@ -156,12 +152,10 @@ class SendingView(LabelerView):
 
         def done(step: StepResult) -> None:
             self._sent[step.root] = shown
-            saved(step)
 
         def failed(error: GleansetError) -> None:
             self.model.set_state(self._rows_of(shown), UNMARKED)
             self.worker.say(str(error), bad=True)
-            refused()
 
         self.worker.decide(decision, done, failed, of)
 

@@ -70,7 +70,6 @@ def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path
         "crop": "There are no faces here yet",
         "review": "Nothing is labelled yet",
         "numbers": "There are no classes yet",
-        "reports": "No reports wait",
     }
     window.show_view("review")
     wall = window.view.bar.wall  # type: ignore[attr-defined]

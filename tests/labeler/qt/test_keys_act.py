@@ -11,7 +11,6 @@ from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 from walker import KEYS
-from web_claims import Told, add_reports
 
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.window import LabelerWindow
@@ -189,7 +188,7 @@ def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceS
 def test_n_makes_a_class(opened: Opened, few: FaceSet) -> None:
     window = opened(few.root)
     settle(window)
-    for view in ("sorting", "review", "numbers", "reports"):
+    for view in ("sorting", "review", "numbers"):
         window.show_view(view)
         settle(window)
         press(window, "n")
@@ -202,8 +201,6 @@ def test_n_makes_a_class(opened: Opened, few: FaceSet) -> None:
 @pytest.mark.parametrize("name", VIEW_NAMES)
 def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> None:
     hint(few, 0.97)
-    if name == "reports":
-        add_reports(few.root, [Told(one) for one in few.names * 3])
     window = opened(few.root, name, (1000, 640))
     settle(window)
     told: list[str] = []

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, hint
 from tools_for_tests import python_path
-from web_claims import Told, add_reports
 
 HERE = Path(__file__).parent
 PATHS = python_path(HERE.parents[1], HERE.parent, HERE)
@@ -37,7 +36,6 @@ def test_a_walk_of_random_gestures(
     else:
         root = tmp_path / "bare"
         shutil.copytree(drawn_few.root, root)
-    add_reports(root, [Told(few.names[number % 3]) for number in range(30)])
     (tmp_path / "truth.json").write_text(json.dumps(few.truth))
     ran = subprocess.run(
         [sys.executable, HERE / "walk_child.py", root, "7", "75", size, tmp_path / "truth.json"],

@@ -31,7 +31,6 @@ VIEW_KEYS = (
     Key.Key_F4,
     Key.Key_F5,
     Key.Key_F6,
-    Key.Key_F7,
 )
 KEYS = (
     Key.Key_Return,
@@ -163,12 +162,8 @@ class Walker:
         self.faults += [Fault(number, view, what, fault) for fault in faults]
 
     def _now(self) -> set[int]:
-        """The samples that somebody has decided on; reports by the numbers of their tiles."""
-        asked = (
-            "SELECT id FROM sample WHERE status IN ('labelled', 'rejected') AND id NOT IN "
-            "(SELECT sample FROM decision WHERE provenance='web report') "
-            "UNION ALL SELECT -id FROM report WHERE status<>'pending'"
-        )
+        """The samples that somebody has decided on."""
+        asked = "SELECT id FROM sample WHERE status IN ('labelled', 'rejected')"
         return {int(row[0]) for row in self._dataset.db.rows(asked)}
 
     def _last_step(self) -> int:
