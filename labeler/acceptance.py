@@ -21,7 +21,6 @@ from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import Proposals, ProposedSample, proposed_samples
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, operation
-from labeler.likeness import unfamiliar_proposals
 
 NONE_REJECTED = (
     "nothing was rejected yet, so images of anything else were forced into these classes; they are "
@@ -149,6 +148,8 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     wanted = {dataset.classes.resolved(name) for name in classes}
     if missing := sorted(wanted - set(dataset.classes.names())):
         raise UsageError(f"there is no class {missing[0]!r}", "see them: labeler classes list")
+    from labeler.likeness import unfamiliar_proposals
+
     plan, wrong = AcceptancePlan(), 0.0
     plan.none_rejected = ("rejected",) not in dataset.samples.counts("status")
     waiting = [sample for sample in proposed_samples(dataset.db) if sample.waits]

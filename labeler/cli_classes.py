@@ -147,7 +147,7 @@ def hints() -> None:
     """Names of classes that folders, lists and searches gave images."""
 
 
-@hints.command(epilog="Example: labeler hints drop 'new folder (1)' -d my-dataset")
+@hints.command(epilog="Example: labeler hints drop Downloads -d my-dataset")
 @job_options()
 @click.argument("name", shell_complete=hints_here)
 def drop(job: CommandJob, name: str) -> Result:

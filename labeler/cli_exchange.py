@@ -16,8 +16,7 @@ from gleanset.errors import DatasetMissing, DoneInPart
 from gleanset.named_files import few_files, rejections_of, short_name
 from gleanset.records import SPLITS
 from gleanset.request import options_of
-from labeler.export.options import ExportOptions
-from labeler.export.plan import ALL
+from labeler.export.options import ALL, ExportOptions
 from labeler.gallery.request import GalleryRequest
 from labeler.importing.request import ImportRequest
 from labeler.splits.split_spec import class_table

@@ -17,8 +17,7 @@ from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
-from labeler.export.options import ExportOptions
-from labeler.export.plan import ALL
+from labeler.export.options import ALL, ExportOptions
 from labeler.export.rows import feature_lines
 from labeler.export.ways import UNCHANGED
 

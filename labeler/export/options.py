@@ -41,6 +41,10 @@ def checked_size(text: str) -> str:
     return "x".join(map(str, parse_size(text) or ()))
 
 
+ALL = "all"
+"""The one part of an export without splits."""
+
+
 class ExportOptions(Request, frozen=True, kw_only=True):
     """How to write an export: the options of `labeler export`, and of `[export]` in a recipe."""
 

@@ -18,14 +18,12 @@ from gleanset.files.names import folder_names, kept_name, safe_name
 from gleanset.images.cut import sample_key, within
 from gleanset.records import Box, Image, Origin, Sample
 from labeler.export.item import ExportItem
-from labeler.export.options import CAPTIONED, ExportOptions
+from labeler.export.options import ALL, CAPTIONED, ExportOptions
 from labeler.export.ways import changes_of, ending_of, way_of
 
 BALANCING = "_balancing"
 WRITTEN_BESIDE = ("README.md", "LICENSES.csv", "croissant.json", "samples.csv", "metadata.parquet")
 """Files beside class folders, some of them in each split: no folder is called so."""
-ALL = "all"
-"""The one part of an export without splits."""
 
 
 @dataclass(frozen=True, slots=True)

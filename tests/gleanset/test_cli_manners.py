@@ -50,7 +50,7 @@ def _command(module: str, name: str) -> click.Command:
 
 # They look at pictures, engines or what comes along, not at a dataset.
 INTO = (("pipeline.cli", "run"), ("pipeline.cli", "demo"))
-WITHOUT_DATASET = ("backbones", "compare", "detectors", "docker", "recipes")
+WITHOUT_DATASET = ("backbones", "detectors", "docker", "recipes")
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_a_result_can_be_printed_on_every_terminal(probe: Path, encoding: str) -
 def test_the_result_is_one_object_on_the_last_line(photos: Path, tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d", "--json")
     assert (done.code, done.stderr) == (0, "")
-    assert done.json == {"added": 3, "duplicate": 0, "known": 0, "rejected": 0}
+    assert done.json == {"added": 3, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
     assert len(done.stdout.splitlines()) == 1
     done = run_here("pipeline.cli", "status", "-d", tmp_path / "d", "--json", "-q")
     assert isinstance(done.json, dict)
@@ -239,7 +239,7 @@ def test_the_result_is_one_object_on_the_last_line(photos: Path, tmp_path: Path)
 
 def test_a_person_reads_words_and_quiet_is_silent(photos: Path, tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d")
-    assert done.stdout == "added: 3, duplicate: 0, known: 0, rejected: 0\n"
+    assert done.stdout == "added: 3, duplicate: 0, known: 0, rejected: 0, ignored: 0\n"
     done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d", "-q")
     assert done == Ran(0, "", "")
 

@@ -109,14 +109,15 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     Connection(oldest).close()
     after = everything(oldest)
     # What a step did stands in its kind alone, classes and presorts had columns that nobody used,
-    # and samples may be of a track now.
-    changed = {"step", "class", "sample", "presort", "presorted"}
+    # samples may be of a track now, and pairs say how two images are related.
+    changed = {"pair", "step", "class", "sample", "presort", "presorted"}
     assert after.keys() == before.keys() | {"track"}
     assert {name for name in before if before[name] != after[name]} == changed
     assert all(len(before[name]) == len(after[name]) for name in changed)
 
 
 PRESORTS_BEFORE = """
+ALTER TABLE pair DROP COLUMN relation;
 DROP TABLE presort;
 DROP TABLE presorted;
 CREATE TABLE presort(
