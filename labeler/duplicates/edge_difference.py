@@ -48,7 +48,7 @@ _MARK_EDGES = 1.5
 _RIM = 0.13
 
 
-class Change(NamedTuple):
+class StrongestChange(NamedTuple):
     """The strongest change between two aligned images, and which of them has a mark on it.
 
     `strength` is in pixels of a strong line.
@@ -84,7 +84,7 @@ def replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
     return 1000 * replaced / max(1, inside)
 
 
-def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> Change:
+def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> StrongestChange:
     """Find what is drawn differently at one place, and marks.
 
     Copies stay below 0.5 at 256 pixels a side, another mouth is 1 to 10. `common` should be
@@ -95,7 +95,7 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> Change:
     lost_a, lost_b = _lost(a, b, common.where, unlike), _lost(b, a, common.where, unlike)
     replaced = np.minimum(lost_a.summed, lost_b.summed)
     if max(lost_a.summed.max(), lost_b.summed.max()) < _DENSE:  # nothing stands out
-        return Change(float(replaced.max()))
+        return StrongestChange(float(replaced.max()))
     marks = find_lettering(common, lost_a.plain, lost_b.plain)
     added = 0.0
     for one, other in ((lost_a, lost_b), (lost_b, lost_a)):
@@ -105,7 +105,7 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> Change:
             elif piece.of(marks).mean() < 0.5:
                 added = max(added, float(piece.of(one.summed).max()) / _ADDED)
     on_a, on_b = float(lost_a.plain[marks].sum()), float(lost_b.plain[marks].sum())
-    return Change(
+    return StrongestChange(
         max(float(replaced[~marks].max(initial=0.0)), added),
         on_a > _MARK_EDGES * on_b,
         on_b > _MARK_EDGES * on_a,

@@ -125,7 +125,10 @@ def _unexplained(image: Floats, other: Floats, repeated: Floats | None = None) -
 
     By least squares over 5 x 5 pixels and their surroundings, of pixels that are not clipped.
     """
-    soft, softer = (cv2.GaussianBlur(other, (0, 0), width) for width in (2.0, 4.0))
+    soft, softer = (
+        cv2.GaussianBlur(other, (0, 0), width).astype(np.float32, copy=False)
+        for width in (2.0, 4.0)
+    )
     rows, columns = _edge_pixels(image)
     around = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
     given = [other[rows + y, columns + x] for y, x in around]

@@ -148,8 +148,8 @@ def _size(member: GroupMember) -> float:
     return log2(pixels) + 0.5 * log2(stored) + standing(member)
 
 
-def _pair(one: GroupMember, other: GroupMember) -> Pair:
-    return min(one.id, other.id), max(one.id, other.id)
+def _pair(first: GroupMember, second: GroupMember) -> Pair:
+    return min(first.id, second.id), max(first.id, second.id)
 
 
 def why_kept(

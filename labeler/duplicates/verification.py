@@ -36,7 +36,7 @@ from labeler.duplicates.alignment import (
     refined,
 )
 from labeler.duplicates.edge_difference import (
-    Change,
+    StrongestChange,
     edges_of_both,
     replaced_windows,
     strongest_change,
@@ -244,12 +244,13 @@ def _extent(a: PreparedImage, b: PreparedImage, fit: Fit, common: Common) -> Rel
         framed = is_framed(a.grey, b.grey, fit.matrix)
         relation |= Relation.MORE_A | (Relation.FRAMED_A if framed else Relation(0))
     if common.part_b < _WHOLE:
-        framed = is_framed(b.grey, a.grey, cv2.invertAffineTransform(fit.matrix))
+        inverse = cv2.invertAffineTransform(fit.matrix).astype(np.float64, copy=False)
+        framed = is_framed(b.grey, a.grey, inverse)
         relation |= Relation.MORE_B | (Relation.FRAMED_B if framed else Relation(0))
     return relation
 
 
-def _details(change: Change, replaced: float) -> Relation:
+def _details(change: StrongestChange, replaced: float) -> Relation:
     """Return which of two images has a mark, and whether they are as good as equal."""
     relation = Relation(0)
     if change.strength > _EQUAL or replaced > _EQUAL * CHANGED:
@@ -261,7 +262,7 @@ def _details(change: Change, replaced: float) -> Relation:
     return relation
 
 
-def _different(common: Common, edges: tuple[Edges, Edges]) -> Change:
+def _different(common: Common, edges: tuple[Edges, Edges]) -> StrongestChange:
     """Return how much of something else a small place shows, 1 being the most that a copy may.
 
     The alignment is refined where there seems to be something.
