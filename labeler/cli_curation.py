@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @job_options(simulate=True)
 @workers_option
 def quality(job: CommandJob, workers: int | None) -> Result:
-    """Measure samples and count those that are blurred, black, white, tiny, full of text ...
+    """Measure samples and count those that are blurred, black, white, tiny or unlike their class.
 
     Only what is new or was cut anew is measured; outliers of their class are found anew each
     time. Nothing is decided: list them with `gleanset list samples --where flags=blurred`, or

@@ -20,7 +20,6 @@ class PixelMeasures(NamedTuple):
     blur: float
     darkest: float
     lightest: float
-    text: float
     photo: float
     descriptor: bytes
 
@@ -38,18 +37,14 @@ class LabelledSample(NamedTuple):
 class Quality(NamedTuple):
     """The measures of a sample as they are listed.
 
-    `aspect` is the longer over the shorter side. `ai` is what its sources say, None where they
-    say nothing. `outlier` is None while its class is too small, or it has none.
+    `size` is the shorter side in pixels. `outlier` is None while its class is too small, or it has
+    none.
     """
 
     blur: float
     darkest: float
     lightest: float
-    text: float
-    photo: float
     size: int
-    aspect: float
-    ai: bool | None
     outlier: float | None
 
 
@@ -63,10 +58,7 @@ _MISSING = (
 
 
 QUALITY_COLUMNS = (
-    "q.blur, q.darkest, q.lightest, q.text, q.photo, s.size, "
-    "max(s.w, s.h) * 1.0 / max(1, min(s.w, s.h)) AS aspect, "
-    "(SELECT max(ai) FROM origin WHERE image=s.image) AS ai, "
-    "iif(q.label=s.label, q.outlier, NULL) AS outlier"
+    "q.blur, q.darkest, q.lightest, s.size, iif(q.label=s.label, q.outlier, NULL) AS outlier"
 )
 """SQL: the fields of `Quality`, of a sample `s` and its row `q` of `quality`."""
 
@@ -132,7 +124,7 @@ class QualityMeasures:
         with self._db.write():
             self._db.many(
                 "INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest, "
-                "lightest, text, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "lightest, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
                     (seen.id, version, *seen.region.box, seen.region.angle, *measures)
                     for seen, measures in measured
@@ -200,7 +192,7 @@ class QualityMeasures:
     def of(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return the measures of these samples, where there are any."""
         rows = self._db.rows_in(f"{_QUALITY} WHERE s.key", keys)
-        return {row["key"]: _quality(row) for row in rows}
+        return {row["key"]: record_of(Quality, row) for row in rows}
 
     def count(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
         """Return how many samples have measures, and how many of them each flag."""
@@ -223,8 +215,3 @@ class QualityMeasures:
     def _paired(self, page: list[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
         found = self.of([sample.key for sample in page]) if page else {}
         yield from ((sample, found.get(sample.key)) for sample in page)
-
-
-def _quality(row: Row) -> Quality:
-    ai = None if row["ai"] is None else bool(row["ai"])
-    return record_of(Quality, row, aspect=round(row["aspect"], 3), ai=ai)

@@ -243,12 +243,10 @@ CREATE TABLE quality(  -- what the pixels of a region say of a sample
     x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
     angle REAL NOT NULL,
     blur REAL NOT NULL, darkest REAL NOT NULL, lightest REAL NOT NULL,
-    text REAL NOT NULL, photo REAL NOT NULL,
+    photo REAL NOT NULL,
     traits BLOB NOT NULL,  -- the descriptor
     outlier REAL, label INTEGER);  -- how far it is from its class, which was `label` then
 CREATE INDEX quality_blur ON quality(blur, sample);
-CREATE INDEX quality_text ON quality(text, sample);
-CREATE INDEX quality_photo ON quality(photo, sample);
 CREATE INDEX quality_outlier ON quality(outlier, sample) WHERE outlier IS NOT NULL;
 
 CREATE TABLE doubt(  -- a label that is likely wrong, as the newest search for such says
@@ -401,6 +399,13 @@ ALTER TABLE pair ADD COLUMN relation INTEGER;
 """
 
 
+_FEWER_FLAGS = """
+DROP INDEX IF EXISTS quality_text;
+DROP INDEX IF EXISTS quality_photo;
+ALTER TABLE quality DROP COLUMN text;
+"""
+
+
 class CatalogueSchema(NamedTuple):
     """`tables` are those of a new catalogue; `steps`, by ascending names, bring an older one there.
 
@@ -426,6 +431,7 @@ SCHEMA = CatalogueSchema(
         ("0023-tracks", _TRACKS),
         ("0024-presorts", _PRESORTS),
         ("0025-relations", _RELATIONS),
+        ("0026-fewer-flags", _FEWER_FLAGS),
     ),
 )
 OLDEST_COMMIT = "49a8f26"

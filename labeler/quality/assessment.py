@@ -23,11 +23,11 @@ from labeler.quality.due import VERSION, DueSample, due_samples
 from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS
 from labeler.quality.outliers import outlier_scores
-from labeler.quality.text import SIDE as TEXT_SIDE
-from labeler.quality.text import text_share
 from labeler.sample_pixels import read_pixels
 
 STAGE = "quality"
+SIDE_PIXELS = 640
+"""Of the longer side of a region, at least, where the original has as many."""
 
 _Batch = list[Outcome[DueSample, PixelMeasures]]
 
@@ -121,7 +121,7 @@ class QualityAssessment:
 
 def measure_sample(due: DueSample) -> PixelMeasures:
     """Measure a sample, in a worker process. Raises `Unreadable`."""
-    return measures(read_pixels(due.file, TEXT_SIDE, "RGB"))
+    return measures(read_pixels(due.file, SIDE_PIXELS, "RGB"))
 
 
 def measures(pixels: Image.Image) -> PixelMeasures:
@@ -131,7 +131,6 @@ def measures(pixels: Image.Image) -> PixelMeasures:
         edge_blur(pixels),
         darkest,
         lightest,
-        text_share(pixels),
         photo_likeness(pixels),
         descriptor(np.asarray(pixels.convert("RGB"))),
     )

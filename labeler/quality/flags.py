@@ -9,10 +9,6 @@ FLAGS: tuple[QualityFlag, ...] = (
     QualityFlag("black", "lightest", 40, at_least=False),
     QualityFlag("white", "darkest", 225),
     QualityFlag("tiny", "size", 63, at_least=False),
-    QualityFlag("odd_shape", "aspect", 2.0),
-    QualityFlag("text", "text", 0.02),
-    QualityFlag("photo", "photo", 0.7),
-    QualityFlag("ai", "ai", 1),
     QualityFlag("outlier", "outlier", 1.15),
 )
 

@@ -238,10 +238,6 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "blur": None,
         "darkest": None,
         "lightest": None,
-        "text": None,
-        "photo": None,
-        "aspect": None,
-        "ai": None,
         "outlier": None,
         "flags": [],
     }

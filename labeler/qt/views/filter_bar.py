@@ -37,10 +37,6 @@ def flag_name(name: str) -> str:
         "black": tr("Nearly black"),
         "white": tr("Nearly white"),
         "tiny": tr("Tiny"),
-        "odd_shape": tr("Odd shape"),
-        "text": tr("Full of text"),
-        "photo": tr("Looks like a photo"),
-        "ai": tr("Made by a machine"),
         "outlier": tr("Far from its class"),
     }
     return names.get(name, name)

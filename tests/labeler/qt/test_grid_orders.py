@@ -182,7 +182,7 @@ def test_each_filter_narrows(person: Person) -> None:
     choose(view.bar.proposal, None)
     choose(view.bar.source, "folder")
     until(lambda: view.model.rowCount() == 60)
-    choose(view.bar.flag, "ai")
+    choose(view.bar.flag, "white")
     until(lambda: view.model.rowCount() == 0)
     view.bar.clear()
     until(lambda: view.model.rowCount() == 60)
