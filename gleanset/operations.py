@@ -25,6 +25,7 @@ TEXTS = {
     "queue": "{faces} to the queue",
     "suggested": "{faces} as suggested",
     "confirm": "{faces} confirmed",
+    # Written by earlier versions only: the history of a dataset may name them.
     "not-of-class": "{faces} not of {label}",
     "same-person": "{faces} of one person",
     "other-person": "{faces} of another person than {others}",

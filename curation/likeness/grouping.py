@@ -8,8 +8,7 @@ hierarchical clustering algorithms", 1983) in time N².
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +16,6 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
-MayJoin = Callable[[Sequence[int], Sequence[int]], bool]
-"""Tells of the members of two groups whether these may become one."""
 
 MEAN_SIZE = 7
 """Members a group has on average. Of 5 to 12 none is much better (docs/experiments.md)."""
@@ -121,35 +118,17 @@ def joins_of(vectors: Rows, apart: Iterable[tuple[int, int]] = ()) -> list[Join]
     return sorted(joins, key=lambda join: -join.alike)
 
 
-def grouped(
-    vectors: Rows,
-    wanted: int,
-    may_join: MayJoin | None = None,
-    tied: Iterable[Sequence[int]] = (),
-    apart: Iterable[tuple[int, int]] = (),
-) -> list[list[int]]:
-    """Return the rows (N x D, of unit length) in `wanted` groups, or more where `may_join` forbids.
-
-    Rows that are `tied` are in one group, whatever else is said of them; `apart` is as in
-    `joins_of`.
-    """
+def grouped(vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()) -> list[list[int]]:
+    """Return the rows (N x D, of unit length) in `wanted` groups; `apart` is as in `joins_of`."""
     members = {row: [row] for row in range(len(vectors))}
     home = list(range(len(vectors)))
-
-    def join(first: int, second: int) -> None:
-        if first != second:
-            for row in members[second]:
-                home[row] = first
-            members[first] += members.pop(second)
-
-    for first, second in (pair for rows in tied for pair in pairwise(rows)):
-        join(home[first], home[second])
     for each in joins_of(vectors, apart):
         if len(members) <= wanted:
             break
         first, second = home[each.first], home[each.second]
-        if first != second and (may_join is None or may_join(members[first], members[second])):
-            join(first, second)
+        for row in members[second]:
+            home[row] = first
+        members[first] += members.pop(second)
     return list(members.values())
 
 

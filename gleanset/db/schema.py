@@ -194,8 +194,8 @@ CREATE TABLE sorting_note(
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
     mark TEXT,  -- other (a face, but of no class) or later (put off)
     refused TEXT,  -- classes (rows, with commas) that it is not
-    bond INTEGER,  -- samples with one number are of one person
-    apart TEXT);  -- samples (rows, with commas) that are of another person
+    bond INTEGER,  -- of earlier versions: samples with one number are of one person
+    apart TEXT);  -- of earlier versions: samples (rows, with commas) that are of another person
 CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT NULL;
 CREATE INDEX sorting_note_bond ON sorting_note(sample)
     WHERE bond IS NOT NULL OR apart IS NOT NULL;

@@ -69,10 +69,6 @@ def parts() -> tuple[Part, ...]:
                 ("PgDn, PgUp", tr("Skip this page, the page before")),
                 ("−", tr("Overview: take a group apart")),
                 (".", tr("Overview: a group of nobody you collect")),
-                (
-                    "=, then Y or N",
-                    tr("Same or different? A group beside a class or another group"),
-                ),
                 ("S", tr("Page: the faces of a stack one by one")),
                 ("C", tr("Look at a dozen of a class again, without its name")),
             ),

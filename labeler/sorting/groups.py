@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.grouping import MEAN_SIZE, MayJoin, grouped
-from gleanset.db.changes import NO_BONDS, SampleBonds
+from curation.likeness.grouping import MEAN_SIZE, grouped
 from labeler.likeness import Vectors
 from labeler.sorting.page_layout import (
     HEADING,
@@ -58,14 +57,12 @@ def likeness_groups(
     stacks: Sequence[Stack],
     vectors: Vectors,
     decided: Vectors,
-    bonds: SampleBonds = NO_BONDS,
     beside: Collection[tuple[int, int]] = (),
 ) -> list[LikenessGroup]:
     """Return clusters of what can be compared, the largest first.
 
-    `vectors` are those of the pool, `decided` (M x D) those of samples that have a class. What a
-    person bound is together, and who is said to be somebody else is not. Stacks (by number) that
-    were seen `beside` each other are mostly two people.
+    `vectors` are those of the pool, `decided` (M x D) those of samples that have a class. Stacks
+    (by number) that were seen `beside` each other are mostly two people.
     """
     some = [stack for stack in stacks if vectors[stack.number].any()]
     if not some:
@@ -74,11 +71,10 @@ def likeness_groups(
     own = vectors[[stack.number for stack in some]]
     known = decided[decided.any(axis=1)]
     rows = np.concatenate([own, known[:: max(1, -(-len(known) // MOST_DECIDED))]])
-    tied, may_join = _bound(some, bonds)
     wanted = max(1, len(rows) // MEAN_SIZE)
     place = {stack.number: n for n, stack in enumerate(some)}
     apart = [(place[a], place[b]) for a, b in beside if a in place and b in place]
-    clusters = grouped(rows, wanted, may_join, tied, apart)
+    clusters = grouped(rows, wanted, apart)
     groups = []
     for cluster in clusters:
         mine = [n for n in cluster if n < len(some)]
@@ -99,7 +95,7 @@ def like_no_class(
     classes = [decided[of == label] for label in {*labels}]
     known = [mine for rows in classes if len(mine := rows[rows.any(axis=1)])]
     members = [vectors[[stack.number for stack in group.stacks]] for group in groups]
-    alike = alike_between([*members, *known])[: len(members), len(members) :]
+    alike = _alike_between([*members, *known])[: len(members), len(members) :]
     nearest = alike.max(axis=1, initial=-1.0)
     return {
         stack.number
@@ -109,7 +105,7 @@ def like_no_class(
     }
 
 
-def alike_between(members: Sequence[Vectors]) -> Vectors:
+def _alike_between(members: Sequence[Vectors]) -> Vectors:
     """Return how alike the members (each N x D) of several are on average, as a part of how alike
     they are within each (N x N, the diagonal is 1); one alone is taken to be as alike as the rest.
     """
@@ -125,23 +121,6 @@ def alike_between(members: Sequence[Vectors]) -> Vectors:
     alike: Vectors = (between / np.sqrt(np.outer(within, within))).astype(np.float32)
     np.fill_diagonal(alike, 1)
     return alike
-
-
-def _bound(stacks: Sequence[Stack], bonds: SampleBonds) -> tuple[list[list[int]], MayJoin | None]:
-    """Return which stacks (places in the list) are tied, and what tells which may be together."""
-    people = [{bonds.person(row) for row in stack.rows} for stack in stacks]
-    places: dict[int, list[int]] = {}
-    for place, stack in enumerate(stacks):
-        for row in stack.rows:
-            if row in bonds.persons:
-                places.setdefault(bonds.persons[row], []).append(place)
-    apart = [bonds.not_with(stack.rows) for stack in stacks]
-
-    def may_join(first: Sequence[int], other: Sequence[int]) -> bool:
-        theirs = set().union(*(people[n] for n in other if n < len(people)))
-        return not any(apart[n] & theirs for n in first if n < len(apart))
-
-    return list(places.values()), may_join if any(apart) else None
 
 
 def overview(

@@ -143,15 +143,14 @@ class PageTile(NamedTuple):
 
 
 class PageKind(StrEnum):
-    """One class, groups nobody knows, what is left of several, a check, a class beside a group, and
-    what cannot be compared yet.
+    """One class, groups nobody knows, what is left of several, a check, and what cannot be compared
+    yet.
     """
 
     CLASS = "class"
     GROUPS = "groups"
     LEFT = "left"
     CHECK = "check"
-    PAIR = "pair"
     PLAIN = "plain"
 
 

@@ -41,9 +41,8 @@ from labeler.sorting.page_layout import (
     plain_page,
     stacks_of,
 )
-from labeler.sorting.proposals import BOUND, Proposer, mean_proposal
+from labeler.sorting.proposals import Proposer, mean_proposal
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
-from labeler.sorting.ties import Ties
 
 
 class PooledSamples(NamedTuple):
@@ -128,7 +127,6 @@ class Pages:
         # What was decided before tells how sure a class is proposed, as a first page would.
         counts = session.tiles.counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST}
-        self.ties = Ties(session)
         self._unreadable: set[int] = set()
 
     def next(self, room: int = ROOM) -> ClassPage | None:
@@ -177,9 +175,8 @@ class Pages:
         vectors, known = both[: len(likes)], both[len(likes) :]
         never = sum(like.id in self._unreadable for like in likes)
         compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
-        bonds = self._session.bonds.now()
         beside = beside_each_other(stacks, likes)
-        groups = likeness_groups(stacks, vectors, known, bonds, beside) if compared else []
+        groups = likeness_groups(stacks, vectors, known, beside) if compared else []
         like_none = like_no_class(groups, vectors, known, [like.label or 0 for like in decided])
         proposed = {proposal.label for proposal in proposals} | others
         return LookAtQueue(stacks, groups, like_none, vectors, known, named, proposed, compared)
@@ -200,10 +197,7 @@ class Pages:
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
-        if page.kind is PageKind.PAIR:
-            self.ties.skip(page)
-        else:
-            self._pool.skip(page)
+        self._pool.skip(page)
 
     def check(self, label: str) -> ClassPage | None:
         """Return a dozen of a class without its name; None where there is nothing to look
@@ -211,13 +205,6 @@ class Pages:
         """
         self.finishing.taken(label)
         return Checks(self._session).page(label)
-
-    def pair(self) -> ClassPage | None:
-        """Return a group beside a class or another group, of which it would settle most whether
-        they are the same; None where there is nothing to ask.
-        """
-        look = self._look()
-        return self.ties.page(look.groups, look.vectors)
 
     def divide(self, page: ClassPage, number: int) -> ClassPage:
         """Return an overview with one of its groups in two, by likeness."""
@@ -285,7 +272,7 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
         stack.number
         for stack in look.stacks
         if stack.proposal.label in met
-        and stack.proposal.confidence < (BOUND if stack.number in look.like_none else SURELY)
+        and (stack.number in look.like_none or stack.proposal.confidence < SURELY)
     }
     nobody = [
         group._replace(stacks=tuple(stack for stack in group.stacks if stack.number in unsure))

@@ -25,8 +25,6 @@ DECIDED = 2000
 """So many decided samples others are compared with."""
 HINT = 0.8
 """How often a hint is right, as long as nothing is known: queries find bystanders."""
-BOUND = 0.998
-"""How sure it is that who was bound to somebody is of that class: surer than what is learnt."""
 MOST_SURE = 0.995
 LIKELY = 0.5
 """The only class is proposed for those who are rather of it than not."""
@@ -112,17 +110,13 @@ class Proposer:
         rows = [like.id for like in likes]
         proposed = self._learnt(likes, decided, space)
         refused = self._session.changes.refused(rows)
-        bonds = self._session.bonds.now()
         proposals = []
         for like in likes:
             proposal = proposed.get(like.id, NO_IDEA)
             hinted = of_hint(like.hint)
             if not proposal.top or (hinted.label and hinted.label not in named):
                 proposal = hinted  # a class of which nothing was learnt yet
-            if bound := [names[row] for row in bonds.classes_of(like.id) if row in names]:
-                proposal = ClassProposal(tuple((name, BOUND / len(bound)) for name in bound))
-            nobody_of = refused.get(like.id, frozenset()) | bonds.not_classes_of(like.id)
-            no_class = {names[row] for row in nobody_of if row in names}
+            no_class = {names[row] for row in refused.get(like.id, ()) if row in names}
             proposals.append(proposal.but(no_class, names.values()) if no_class else proposal)
         return proposals
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.changes import Bonds, Change, Changes
+from gleanset.db.changes import Change, Changes
 from gleanset.db.journal import Choice, did_anything, last_between
 from gleanset.db.sample_places import SampleRegion
 from gleanset.db.sorting import (
@@ -201,7 +201,6 @@ class SortingSession:
         self.dataset = dataset
         self.tiles = SampleTiles(dataset.db)
         self.changes = Changes(dataset.db)
-        self.bonds = Bonds(dataset.db)
         self.classes, self.editor = dataset.classes, ClassEditor(dataset)
         self.keys = ClassKeys(dataset)
         self._own: set[int] = set()
@@ -257,21 +256,6 @@ class SortingSession:
                 classes = known.get(sample, frozenset()) | {label}
                 changes.append(Change("refused", sample, ",".join(map(str, sorted(classes)))))
         self.changes.make(step, changes)
-
-    def bind(self, ids: Sequence[int]) -> StepResult:
-        """Note that samples are of one person, whoever that is."""
-        with self.dataset.db.write():
-            done = self._step(operation("same-person", count=len(ids)), [])
-            self.bonds.bind(done.step, ids)
-        return done
-
-    def part(self, ids: Sequence[int], others: Sequence[int]) -> StepResult:
-        """Note that samples are of another person than others."""
-        did = operation("other-person", count=len(ids), others=len(others))
-        with self.dataset.db.write():
-            done = self._step(did, [])
-            self.bonds.part(done.step, ids, others)
-        return done
 
     def send(self, ids: Sequence[int], place: str, how: str = BY_HAND) -> StepResult:
         """Send samples to a `Place`. Raises `UsageError` for what is none."""

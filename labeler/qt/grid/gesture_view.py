@@ -62,7 +62,6 @@ class GridCommand(StrEnum):
     BLINK = "blink"
     KEEP_ALL = "keep_all"
     CHECK = "check"
-    PAIR = "pair"
     NEW = "new"
     LIFT = "lift"
     OPEN = "open"
@@ -83,7 +82,6 @@ COMMANDS = {
     Key.Key_B: GridCommand.BLINK,
     Key.Key_K: GridCommand.KEEP_ALL,
     Key.Key_C: GridCommand.CHECK,
-    Key.Key_Equal: GridCommand.PAIR,
     Key.Key_Minus: GridCommand.SPLIT,
     Key.Key_Period: GridCommand.OTHER,
     Key.Key_N: GridCommand.NEW,

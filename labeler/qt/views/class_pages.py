@@ -101,8 +101,6 @@ class ClassPagesView(PagedView):
         self.header.skipped.connect(self.skip_page)
         self.header.offer.clicked.connect(self._check)
         self.view.page_key.connect(self._page_key)
-        self.view.answered.connect(self._answer)
-        self.header.answered.connect(self._answer)
         self.view.dropped_on_group.connect(self._put_together)
         self.worker.classes_changed.connect(self._leave_out)
 
@@ -176,7 +174,7 @@ class ClassPagesView(PagedView):
     def _note_label(self) -> None:
         """Highlight the class of the page, unless that is what a person is to say."""
         page = self.page
-        told = page is not None and page.kind in (PageKind.CLASS, PageKind.PAIR)
+        told = page is not None and page.kind is PageKind.CLASS
         self.note_place((page.label or "") if page is not None and told else "")
 
     def _show_sureness(self, page: ClassPage | None) -> None:
@@ -212,9 +210,7 @@ class ClassPagesView(PagedView):
 
     def file_page(self) -> None:
         """File all that are not marked, once all of them have been seen: the key is Enter."""
-        if self.view.has_pair:
-            self.worker.say(self.tr("Press Y where they are the same, N where they are not"))
-        elif self.view.has_groups and not self._something_said():
+        if self.view.has_groups and not self._something_said():
             self.worker.say(self.tr("Point at a group and type who this is"))
         elif self.view.is_plain and not self._something_said():
             self.worker.say(self.tr("Point at a face and press / for its name"))
@@ -363,7 +359,6 @@ class ClassPagesView(PagedView):
             GridCommand.ENTER: self.file_page,
             GridCommand.NEXT_PAGE: self.skip_page,
             GridCommand.CHECK: self._check,
-            GridCommand.PAIR: self._turn_pair,
             GridCommand.PREVIOUS_PAGE: self._turn_back,
         }
         if command in plain:
@@ -416,42 +411,7 @@ class ClassPagesView(PagedView):
 
         details.point(tile._replace(label=None) if self.model.blind else tile, more)
 
-    # -- groups: whether two are one, and that one is two
-
-    def _turn_pair(self) -> None:
-        """Ask for =; where a question is shown, leave it for the pages, as Esc does."""
-        if self.page is not None and self.page.kind is PageKind.PAIR:
-            self.next_page()
-        else:
-            self._ask_pair()
-
-    def _ask_pair(self) -> None:
-        """Show a group beside the class or the group that it may be the same as."""
-
-        def show(page: ClassPage | None) -> None:
-            if page is not None:
-                self.show_page(page)
-            elif self.page is None or self.page.kind is PageKind.PAIR:
-                self.next_page()
-            else:
-                self._asked = False
-                self.worker.say(self.tr("There is no pair to ask about"))
-
-        self._asked = True
-        self.worker.ask(lambda session: self.work(session).pair(), show, self._failed)
-
-    def _answer(self, same: bool) -> None:
-        """Keep whether the two sides are the same, and show the next pair."""
-        page = self.page
-        if page is None or page.kind is not PageKind.PAIR:
-            return
-        lifted = self.marked(TileMark.LIFTED, TileMark.SENT)
-        self.page = None
-        self.worker.decide(
-            lambda session: self.work(session).ties.answer(page, lifted, same=same),
-            lambda done: self._kept.file(done.root, page),
-        )
-        self._ask_pair()
+    # -- groups: two become one, and one becomes two
 
     def _put_together(self, rows: list[int], onto: int) -> None:
         """Join what was dropped to the group of another tile: under its name where it has one."""
@@ -462,15 +422,7 @@ class ClassPagesView(PagedView):
             self.send_rows(rows, name, WITH_PAGE)
             self.view.note_naming(rows, self.view.section_rows(onto))
             return
-        both = {*self.view.unmarked(self.view.section_rows(onto)), *rows}
-        if not self.view.all_seen(sorted(both)):
-            return
-
-        def show(bound: StepResult) -> None:
-            self._kept.file(bound.root, page)
-            self._show_instead(page, moved(page, rows, onto), without=rows)
-
-        self.worker.decide(lambda session: self.work(session).ties.put_together(page, both), show)
+        self._show_instead(page, moved(page, rows, onto), without=rows)
 
     def _divide(self, rows: list[int]) -> None:
         """Take the group that is pointed at apart; what was done with its faces stays."""
@@ -495,6 +447,7 @@ class ClassPagesView(PagedView):
             done = {self.model.id(row): state for row, state in self.model.states.items()}
             moved_ids = {self.model.id(row) for row in without}
             self.show_page(other)
+            self._untouched.shown(None)
             for sample, state in done.items():
                 if sample not in moved_ids:
                     self.model.set_state([self.model.row_of(sample)], state)

@@ -42,12 +42,10 @@ class PageGrid(GestureView):
     """The grid of one page. `keys` are those of the classes.
 
     Where nobody knows who is shown, letters and digits are a name and no commands: `typed` (text);
-    a class key is pressed with Shift there. Where two sides are shown, Y and N are `answered`
-    (whether they are the same).
+    a class key is pressed with Shift there.
     """
 
     typed = Signal(str)
-    answered = Signal(bool)
     dropped_on_group = Signal(list, int)
     """Tiles, and one of the group that they were dropped on."""
 
@@ -84,15 +82,10 @@ class PageGrid(GestureView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Hand letters of a name to its field; all else is a key of the grid."""
-        answer = {Qt.Key.Key_Y: True, Qt.Key.Key_N: False}.get(Qt.Key(event.key()))
         if not self.composing and self._is_of_name(event):
             self.typed.emit(event.text())
         elif event.isAutoRepeat():
             super().keyPressEvent(event)
-        elif self.has_pair and answer is not None and not self.composing:
-            self.answered.emit(answer)
-        elif self.has_pair and event.key() == Qt.Key.Key_Escape and not self.selected_rows():
-            self.commanded.emit(GridCommand.PAIR, [])
         elif self._is_nobody(event):
             self.commanded.emit(GridCommand.OTHER, self.target_rows())
         else:
@@ -126,7 +119,7 @@ class PageGrid(GestureView):
         """Show a page, or nothing."""
         self.page, self.keys, self.waits = page, keys, False
         self.tiles.blind = page is not None and page.kind is PageKind.CHECK
-        self.tiles.only_waiting = not self.tiles.blind and not self.has_pair
+        self.tiles.only_waiting = not self.tiles.blind
         fill(self.tiles, page, keys)
         self.fit_page()
         self.point_at_next_group()
@@ -140,11 +133,6 @@ class PageGrid(GestureView):
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
         return min(max(self.room_for(USUAL), FEWEST), MOST)
-
-    @property
-    def has_pair(self) -> bool:
-        """Whether a class is shown beside a group that may be of it."""
-        return self.page is not None and self.page.kind is PageKind.PAIR
 
     @property
     def has_groups(self) -> bool:
@@ -324,14 +312,6 @@ def proposals_of(page: ClassPage) -> dict[int, TileProposal]:
 
 def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
     """Return the doubtful ones first and larger; several classes or groups are side by side."""
-    if page.kind is PageKind.PAIR:
-        same = tr("The same?  {count} waiting")
-        one, other = page.groups
-        alike = tr("{count} alike")
-        return [
-            Section(page.label or alike.format(count=one), one),
-            Section(same.format(count=other), other),
-        ]
     if page.kind is PageKind.GROUPS:
         alike = tr("{count} alike")
         alone = tr("Like nobody here")

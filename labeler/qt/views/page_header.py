@@ -61,11 +61,10 @@ HINTS_FOR = 40
 
 
 class PageHeader(QWidget):
-    """`filed` and `skipped` are the buttons, `answered` those of a pair; `name` is the field."""
+    """`filed` and `skipped` are the buttons; `name` is the field."""
 
     filed = Signal()
     skipped = Signal()
-    answered = Signal(bool)
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
@@ -82,17 +81,10 @@ class PageHeader(QWidget):
         self._layout = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         self._layout.setContentsMargins(*HEAD)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.answers = {
-            True: QPushButton(self.tr("The same (Y)")),
-            False: QPushButton(self.tr("Different (N)")),
-        }
-        parts = (*self.answers.values(), self.file_button, self.skip_button)
-        controls = beside(self.bars, self.offer, self.name, *parts)
+        controls = beside(self.bars, self.offer, self.name, self.file_button, self.skip_button)
         controls.addStrut(self.skip_button.sizeHint().height())  # also while all of it is hidden
         self._layout.addWidget(self.title, 1)
         self._layout.addLayout(controls)
-        for same, button in self.answers.items():
-            button.clicked.connect(lambda checked=False, same=same: self.answered.emit(same))
         self.file_button.clicked.connect(self.filed)
         self.skip_button.clicked.connect(self.skipped)
         self.show_page(None, 0)
@@ -119,10 +111,7 @@ class PageHeader(QWidget):
         unknown = page is not None and page.kind is PageKind.GROUPS
         placeholder = self.tr("Type who this is") if unknown else self.tr("Who is this? (N)")
         self.name.setPlaceholderText(placeholder)
-        pair = page is not None and page.kind is PageKind.PAIR
-        for button in self.answers.values():
-            button.setVisible(pair)
-        self.file_button.setVisible(page is not None and not pair)
+        self.file_button.setVisible(page is not None)
         self.skip_button.setVisible(page is not None)
         self.title.setText(self.tr("Class pages") if page is None else self._words(page))
         if self.title.text() != self._announced:
@@ -146,13 +135,6 @@ class PageHeader(QWidget):
         count = len(page.tiles)
         if page.kind is PageKind.GROUPS:
             return self._of_groups(len(page.groups), count)
-        if page.kind is PageKind.PAIR and page.label is None:
-            return self.tr(
-                "Same or different?  {one} above, {other} below: nobody named yet"
-            ).format(one=page.groups[0], other=page.groups[1])
-        if page.kind is PageKind.PAIR:
-            text = self.tr("Same or different?  {label} above, {count} waiting below")
-            return text.format(label=page.label, count=page.groups[1])
         if page.kind is PageKind.CHECK:
             text = self.tr("Do these {count} belong together?  Click who does not")
             return text.format(count=len(page.tiles))
@@ -220,10 +202,6 @@ class PageHints(QLabel):
         before = self._worker.last.gestures if self._worker.last else 0
         self.setVisible(before + self._worker.gestures < HINTS_FOR)
         special = {
-            PageKind.PAIR: self.tr(
-                "Y: the same · N: different · click leaves a face out · Esc, PgDn or =: back "
-                "to the pages · Ctrl+Z takes back"
-            ),
             PageKind.GROUPS: self.tr(
                 "A name, or Shift and a class key, is for the whole group · Ctrl+Enter with the "
                 "last name files the page · click leaves a face out · − takes a group apart · . "
