@@ -137,7 +137,7 @@ def left_out(pictures: int, result: Result) -> DoneInPart:
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html|FOLDER")
 @options_of(GalleryRequest)
 def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> Result:
-    """A page to look through: every class with its faces, filters, and a map of likeness.
+    """A page to look through: every class with its faces, and filters.
 
     With conditions it shows samples of any status, those without a class by their hints.
 

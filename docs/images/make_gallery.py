@@ -2,9 +2,9 @@
 
 Run from the root of the repository: python docs/images/make_gallery.py [FOLDER]
 It draws the data set of make_labeler.py in a temporary folder, writes its gallery, opens it in a
-headless Chromium, and writes gallery.png: the classes on a desktop (light) beside the map on a
-phone (dark, Japanese). Needs the extras [gui] and [train], playwright, chromium and a font with
-Japanese letters.
+headless Chromium, and writes gallery.png: the classes on a desktop (light) beside those on a
+phone (dark, Japanese). Needs the extra [gui], playwright, chromium and a font with Japanese
+letters.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DESK, PHONE = 860, 340
 
 
 def photograph(browser: Browser, gallery: Path, width: int, scheme: str) -> Image.Image:
-    """Open the gallery; on a phone its map, from the top of the bar on."""
+    """Open the gallery; on a phone from the top of the bar on."""
     page = browser.new_context(
         viewport={"width": width, "height": HEIGHT},
         color_scheme="light" if scheme == "light" else "dark",
@@ -42,7 +42,6 @@ def photograph(browser: Browser, gallery: Path, width: int, scheme: str) -> Imag
     page.goto(gallery.as_uri())
     page.locator("#classes .face").nth(9).wait_for()
     if width == PHONE:
-        page.click("#show-map")
         page.evaluate("scrollTo(0, document.querySelector('.bar').offsetTop)")
     page.wait_for_timeout(400)
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")

@@ -1,1 +1,1 @@
-"""The gallery: every class with its faces and a map of likeness, as a page to look through."""
+"""The gallery: every class with its faces, as a page to look through."""

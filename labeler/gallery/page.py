@@ -12,35 +12,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 
 from gleanset import Dataset
 from gleanset.credit import page_address
-from gleanset.db.duplicates import Pairs
-from gleanset.db.quality import QualityMeasures
 from gleanset.html.fill import templates
-from gleanset.records import Origin, Region
+from gleanset.records import Origin
 from labeler.gallery.chosen import GalleryChoice, GallerySample
-from labeler.gallery.likeness_map import LikenessMap, likeness_map
-from labeler.likeness import Likeness
 
-SCRIPTS = ("words", "dom", "facts", "faces", "look", "map", "main")
+SCRIPTS = ("words", "dom", "facts", "faces", "look", "main")
 """The parts of the script in `js/`, in their order: one function holds all of them."""
 ACROSS = 20
 SLOTS = ACROSS * ACROSS
 """Pictures of a sheet: of 96 pixels each they make 1920 x 1920, which a phone can show."""
 
 Facts = dict[str, Any]
-
-
-class MappedSample(NamedTuple):
-    """A sample that has a place on the map, and what it is compared by."""
-
-    key: str
-    region: Region
-    descriptor: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +40,6 @@ class GalleryContent:
     side: int
     across: int
     slots: int
-    method: str
     stacks: bool
 
     @property
@@ -84,12 +71,11 @@ def gather(
     side: int,
 ) -> GalleryContent:
     """Return the facts of what is shown, whose pictures have these sizes in their slots."""
-    places, method = _map_of(dataset, choice.shown)
     known = list(choice.counts)
     numbers = {name: number for number, name in enumerate(known)}
     shown = Counter(entry.label for entry in choice.shown if not entry.aside)
     samples = [
-        {"slot": slot, "class": numbers[entry.label], "at": places.get(entry.sample.key)}
+        {"slot": slot, "class": numbers[entry.label]}
         | ({"size": sizes[slot]} if sizes[slot] else {})
         | _facts_of(dataset, entry)
         for slot, entry in enumerate(choice.shown)
@@ -111,30 +97,8 @@ def gather(
         side=side,
         across=ACROSS,
         slots=SLOTS,
-        method=method,
         stacks=choice.stacks,
     )
-
-
-def _map_of(
-    dataset: Dataset, shown: Sequence[GallerySample]
-) -> tuple[dict[str, tuple[float, float]], str]:
-    """Return the place of each sample that is kept and measured, by key, and the method."""
-    wanted = sorted({entry.sample.key: entry.sample for entry in shown if not entry.aside}.items())
-    rows = Pairs(dataset.db).numbers([key for key, _ in wanted])
-    known = QualityMeasures(dataset.db).descriptors(rows)
-    measured = [
-        MappedSample(key, Region(sample.box, sample.angle), known[row])
-        for (key, sample), row in zip(wanted, rows, strict=True)
-        if row in known
-    ]
-    vectors, there = Likeness(dataset).space(measured)(measured)
-    laid: LikenessMap = likeness_map(vectors[there])
-    named = (shown_one.key for shown_one, is_there in zip(measured, there, strict=True) if is_there)
-    return {
-        key: (round(float(x), 4), round(float(y), 4))
-        for key, (x, y) in zip(named, laid.places, strict=True)
-    }, laid.method
 
 
 def _facts_of(dataset: Dataset, shown: GallerySample) -> Facts:

@@ -17,7 +17,6 @@ from gleanset.db.duplicates import ImageHashes, Pairs
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import as_bytes
-from gleanset.html.words import count
 from gleanset.images.contact_sheet import fitted
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -80,7 +79,6 @@ def write_gallery(
     choice = choose_stacks(dataset, request) if request.stacks else choose(dataset, request)
     sheets = list(make_sheets(_files(dataset, choice.shown), SIDE, Processes(), progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
-    progress.say(f"laying out the map of {count(len(choice.shown), 'sample')} …")
     content = gather(dataset, choice, sizes, SIDE)
     write = _write_page if _alone(out) else _write_folder
     refuse_others(out)  # again: it took a while, and somebody may have put a file there

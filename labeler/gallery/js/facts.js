@@ -1,7 +1,7 @@
 // What the page knows, and which samples fit what is asked for.
 //
 // `classes`: name, how many there are (`total`) and are `shown`. `samples`: `slot` in the sheets,
-// `class` (number), `size` of the picture, `at` (place on the map, 0..1), and what is known of it.
+// `class` (number), `size` of the picture, and what is known of it.
 
 const facts = JSON.parse(byId("facts").textContent);
 const { classes, samples, side, across, slots } = facts;

@@ -1,6 +1,5 @@
-// A closer look at one sample: its picture, why it is marked, where it is from, what is like it.
+// A closer look at one sample: its picture, why it is marked, where it is from, its copies.
 
-const NEAR = 6;
 let seen = [];
 let looked = 0;
 
@@ -62,15 +61,10 @@ function tellings(sample) {
   return told.filter(([, value]) => value).map(([term, value]) => [term, typeof value === "string" ? named(value) : value]);
 }
 
-/** Its copies, and what lies nearest on the map. */
+/** Its copies. */
 function beside(sample) {
   const copies = sample.group ? samples.filter((one) => one.group === sample.group && one !== sample) : [];
-  const far = (one) => (one.at[0] - sample.at[0]) ** 2 + (one.at[1] - sample.at[1]) ** 2;
-  const others = sample.at ? samples.filter((one) => one.at && one !== sample) : [];
-  const near = others.sort((one, other) => far(one) - far(other)).slice(0, NEAR);
-  return [["Copies", copies], ["Near it on the map", near]].flatMap(([title, some]) =>
-    some.length ? [element("h3", { text: words(title) }), faceList(some, words(title), 64)] : [],
-  );
+  return copies.length ? [element("h3", { text: words("Copies") }), faceList(copies, words("Copies"), 64)] : [];
 }
 
 byId("before").addEventListener("click", () => turn(-1));

@@ -19,8 +19,7 @@ function show() {
   byId("set").textContent = number(set);
   byId("marked").replaceChildren(...markButtons(null));
   byId("count").textContent = set || asked.text ? words("{count} match", { count: number(kept || found.length) }) : "";
-  if (byId("map").hidden) showClasses(found);
-  else showMap(found);
+  showClasses(found);
 }
 
 /** Show what has a mark, of one class or (null) of all; with `wanted` false all of them again. */
@@ -35,14 +34,6 @@ function onlyMarked(flag, place, wanted) {
 function showAll() {
   for (const name of FILTERS) asked[name] = byId(name).value = "";
   asked.text = byId("text").value = "";
-  show();
-}
-
-function turnTo(map) {
-  byId("map").hidden = !map;
-  byId("classes").hidden = map;
-  byId("show-map").setAttribute("aria-pressed", map);
-  byId("show-classes").setAttribute("aria-pressed", !map);
   show();
 }
 
@@ -78,8 +69,6 @@ byId("more").addEventListener("click", () => {
   byId("more").setAttribute("aria-expanded", open);
 });
 byId("clear").addEventListener("click", showAll);
-byId("show-classes").addEventListener("click", () => turnTo(false));
-byId("show-map").addEventListener("click", () => turnTo(true));
 byId("language").addEventListener("change", (event) => speakAll(event.target.value));
 
 Promise.allSettled(sheets.map((sheet) => sheet.decode())).then(() => speakAll(language));
