@@ -12,7 +12,7 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, Self, cast
@@ -108,7 +108,7 @@ def harvest_archives(
     """
     ignored: Counter[str] = Counter()
 
-    def new(intake: Importer, scratch: Path) -> Iterator[FoundPicture]:
+    def new(intake: Importer, scratch: Path) -> Generator[FoundPicture, None, None]:
         every = (member for archive in archives for member in members(archive, options, ignored))
         for number, member in enumerate(every):
             if intake.knows(member.origin, member.stamp):

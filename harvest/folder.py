@@ -6,7 +6,8 @@ import hashlib
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
@@ -132,7 +133,7 @@ def harvest_folders(
     roots = [checked_folder(folder, dataset.root) for folder in folders]
     ignored: Counter[str] = Counter()
 
-    def new(intake: Importer, _: Path) -> Iterator[FoundPicture]:
+    def new(intake: Importer, _: Path) -> Generator[FoundPicture, None, None]:
         for root in roots:
             for picture in walk(root, options, ignored):
                 if not intake.knows(picture.origin, picture.stamp):
@@ -144,7 +145,7 @@ def harvest_folders(
 def take_pictures(
     dataset: Dataset,
     stage: str,
-    new: Callable[[Importer, Path], Iterator[FoundPicture]],
+    new: Callable[[Importer, Path], Generator[FoundPicture, None, None]],
     options: PictureOptions,
 ) -> dict[str, object]:
     """Take in the pictures that `new` yields, which may use a scratch folder; the counts."""
@@ -153,11 +154,13 @@ def take_pictures(
         store = dataset.originals(scratch)
         intake = Importer(dataset, stage, store, notes=notes)
         keep = _Keep(StageFile(StageBytes(store)))
-        outcomes = run_over(keep, new(intake, scratch), Processes(options.workers))
-        for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
-            _take(intake, outcome, options)
-            if outcome.item.copied:
-                outcome.item.path.unlink(missing_ok=True)
+        # Closed here: an error would keep the archive that it reads open.
+        with closing(new(intake, scratch)) as pictures:
+            outcomes = run_over(keep, pictures, Processes(options.workers))
+            for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
+                _take(intake, outcome, options)
+                if outcome.item.copied:
+                    outcome.item.path.unlink(missing_ok=True)
         intake.finish()
     return intake.result()
 
