@@ -256,7 +256,11 @@ def test_files_are_simulated_too(tmp_path: Path) -> None:
     assert not (tmp_path / "d").exists()
     done = run_here("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d", "--json")
     assert done.json["added"] == 2
-    assert run_here("harvest.cli", "folder", tree, *own, "-j").json == {"candidates": 0, "known": 1}
+    assert run_here("harvest.cli", "folder", tree, *own, "-j").json == {
+        "candidates": 0,
+        "known": 1,
+        "ignored": 0,
+    }
 
 
 # Filters
