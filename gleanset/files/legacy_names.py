@@ -18,7 +18,7 @@ _COMMON = {
     "cp949": (0xB0, 0xC8, 8.5),
     "euc_jp": (0xB0, 0xCF, 10.5),
 }
-_KANA = {"cp932": 6.0, "euc_jp": 6.5, "gbk": 9.0}
+_KANA = {"cp932": 6.0, "euc_jp": 6.5, "gbk": 12.0}
 _ALPHABETS = {"LATIN": ("À", "ÿ"), "CYRILLIC": ("А", "я"), "GREEK": ("Ά", "ώ")}
 # Of hangul: a, ae, eo, e, yeo, o, u, eu, i; none, g, n, l, m, b, s, ng.
 _VOWELS, _FINALS = (0, 1, 4, 5, 6, 8, 13, 18, 20), (0, 1, 4, 8, 16, 17, 19, 21)

@@ -150,7 +150,7 @@ def folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dict[str, 
     return folders
 
 
-SPLIT_FOLDERS = frozenset({"train", "val", "valid", "validation", "test"})
+SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 LEVEL_HELP = (
     "Which folder names the class, counted from the outermost, with train|val|test not counted."
 )

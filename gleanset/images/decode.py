@@ -29,7 +29,7 @@ from gleanset import start
 from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import file_kind
 from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, jxl_size, plugin_format
-from gleanset.images.repair import repaired
+from gleanset.images.repair import lacks_rows, repaired
 from gleanset.images.rgb import as_rgb, positive_tiff, with_true_alpha
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
@@ -157,7 +157,10 @@ def _decoded_once(data: bytes, at_least: int | None, mode: Mode, most_pixels: in
     try:
         with Image.open(io.BytesIO(positive), formats=formats) as image:
             _refuse_large(*image.size, min(most_pixels, MAX_PIXELS))
-            return _decoded(image, at_least, mode, negative=negative)
+            decoded = _decoded(image, at_least, mode, negative=negative)
+            if decoded.format == "PNG":
+                _refuse_missing_rows(image, data)
+            return decoded
     except Unreadable:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -168,6 +171,14 @@ def _decoded_once(data: bytes, at_least: int | None, mode: Mode, most_pixels: in
         raise Unreadable("too large", "not enough memory to decode it") from error
     except _BROKEN as error:
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
+
+
+def _refuse_missing_rows(image: Image.Image, data: bytes) -> None:
+    # Pillow leaves rows that are missing 0: only where one of the last two is, they are counted.
+    width, height = image.size
+    rows = (image.crop((0, row, width, row + 1)) for row in range(max(0, height - 2), height))
+    if any(row.getbbox() is None for row in rows) and lacks_rows(data):
+        raise Unreadable("truncated", "rows are missing")
 
 
 def _formats(data: bytes, most_pixels: int = MAX_PIXELS) -> tuple[str, ...]:

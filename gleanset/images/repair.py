@@ -7,6 +7,7 @@ pixels, a segment that is too short, a last animation frame or an end marker tha
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,8 +26,16 @@ from gleanset.images.embedded_metadata import (
 
 _PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _PNG_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_PNG_OTHERS = (b"tRNS", b"eXIf", b"iCCP")
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MAX_PROFILE_BYTES = 1_000_000
+_INFLATED_BYTES = 1_000_000
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Left, top, and the steps across and down of each pass (PNG, 8.2).
+_ADAM7 = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
 _WEBP_IMAGE = (b"VP8 ", b"VP8L", b"ANMF")
 _WEBP_KEPT = (*_WEBP_IMAGE, b"VP8X", b"ALPH", b"ANIM", b"ICCP", b"EXIF")
 _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
@@ -48,19 +57,41 @@ def repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
     if kind == "PNG":
         yield _png(data, _PNG_ANIMATION)
         yield _png(data, ())
+        yield _png(data, (), others=())
     elif kind == "WEBP":
         yield from _webp(data)
     elif kind == "JPEG":
         yield from _jpeg(data, max_pixels)
 
 
-def _png(data: bytes, animation: tuple[bytes, ...]) -> bytes:
+def lacks_rows(data: bytes) -> bool:
+    """Return whether the coded data of a PNG ends before its last row; Pillow accepts that."""
+    width, height = struct.unpack_from(">II", data, 16)
+    bits, colour, interlaced = data[24], data[25], data[28]
+    missing = 0
+    for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -((left - width) // across), -((top - height) // down)
+        if columns > 0 and rows > 0:
+            missing += rows * (1 + -(-columns * bits * _CHANNELS[colour] // 8))
+    inflate = zlib.decompressobj()
+    with suppress(Unreadable, zlib.error):
+        for part in chunks_of_png(data):
+            packed = data[part.begin + 8 : part.end - 4] if part.kind == b"IDAT" else b""
+            while packed and missing > 0:
+                missing -= len(inflate.decompress(packed, _INFLATED_BYTES))
+                packed = inflate.unconsumed_tail
+    return missing > 0
+
+
+def _png(
+    data: bytes, animation: tuple[bytes, ...], others: tuple[bytes, ...] = _PNG_OTHERS
+) -> bytes:
     kept = [data[:8]]
     with suppress(Unreadable):  # a chunk that is cut off
         for part in chunks_of_png(data):
             chunk = data[part.begin : part.end]
             if part.kind in _PNG_CRITICAL or (
-                part.kind in (b"tRNS", b"eXIf", b"iCCP", *animation) and _is_sound(part, chunk)
+                part.kind in (*others, *animation) and _is_sound(part, chunk)
             ):
                 kept.append(chunk)
     return b"".join([*kept, _PNG_END])

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from gleanset.errors import InputUnusable
 from gleanset.files.names import SPLIT_FOLDERS, class_folder, split_folders
 from labeler.export.tree import marked
-from labeler.importing.labelled import ImportTree, LabelledFiles, text_of
+from labeler.importing.labelled import ImportTree, LabelledFiles, has_coordinates, text_of
 from labeler.importing.round_trip import check_class_folders
 
 # Folders that say what kind of files they hold, and not what the images show.
@@ -39,7 +39,10 @@ def read_captions(tree: ImportTree) -> LabelledFiles | None:
         except InputUnusable:
             labelled.refused[image] = ("unreadable caption", f"{file.name}: save it as UTF-8")
             continue
-        if label := text.partition("\n")[0].partition(",")[0].strip():
+        if any(map(has_coordinates, text.splitlines())):
+            detail = f"{file.name} has coordinates: export YOLO with class names, or COCO"
+            labelled.refused[image] = ("labels of another form", detail)
+        elif label := text.partition("\n")[0].partition(",")[0].strip():
             labelled.label(image, label)
         else:
             labelled.ignored[image] = "caption without a class"

@@ -104,8 +104,12 @@ def _is_panoptic(document: dict[str, Any]) -> bool:
 def _images(
     document: dict[str, Any], file: Path, finder: ImageFinder, labelled: LabelledFiles
 ) -> dict[object, _Image | None]:
-    """Return the images of a document by their ids; None for one that is missing."""
+    """Return the images of a document by their ids; None for one that is missing.
+
+    An id of several images is left out: merged files number them twice.
+    """
     images: dict[object, _Image | None] = {}
+    repeated: set[object] = set()
     licences = {_key(row.get("id")): _licence(row) for row in _rows(document, "licenses")}
     for row in _rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
@@ -118,8 +122,14 @@ def _images(
         else:
             labelled.ignored.setdefault(path, "listed without an annotation")
             labelled.sources[path] = _source(row, licences.get(_key(row.get("license"))))
-        images[_key(row.get("id"))] = None if path is None else _Image(path, frame_of(row))
-    return images
+        key = _key(row.get("id"))
+        image = None if path is None else _Image(path, frame_of(row))
+        if key in images and images[key] != image:
+            repeated.add(key)
+        images[key] = image
+    for _ in repeated:
+        labelled.drop(file, "id of several images")
+    return {key: image for key, image in images.items() if key not in {None, *repeated}}
 
 
 def _annotate(
@@ -128,9 +138,11 @@ def _annotate(
     images: Mapping[object, _Image | None],
     labelled: LabelledFiles,
 ) -> None:
-    names = {
-        _key(row.get("id")): class_text(row.get("name")) for row in _rows(document, "categories")
-    }
+    names: dict[object, str | None] = {}
+    for row in _rows(document, "categories"):
+        key, name = _key(row.get("id")), class_text(row.get("name"))
+        # An id of several classes says none.
+        names[key] = name if key is not None and names.get(key, name) == name else None
     for row in _rows(document, "annotations"):
         key = _key(row.get("image_id"))
         if key not in images:
@@ -160,7 +172,10 @@ def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
 
 
 def _key(value: object) -> object:
-    return value if isinstance(value, int | str) else None
+    """Return an id as a text, so that 1, 1.0 (as pandas writes it) and "1" are the same."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _box(row: dict[str, Any]) -> Rectangle | None:

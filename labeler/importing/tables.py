@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.parquet import read_texts, single_columns
 from gleanset.records import Rectangle
 from labeler.importing.labelled import (
+    Frame,
     ImageFinder,
     ImportTree,
     LabelledFiles,
@@ -32,6 +35,13 @@ LABEL_COLUMNS = (
     "target",
 )
 _CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
+_SIZES = (
+    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"),
+    ("x", "y", "w", "h"),
+    ("x", "y", "width", "height"),
+    ("left", "top", "width", "height"),
+)
+_NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 _CATEGORIES = ("categories", "category", "labels", "label", "classes", "class", "names", "name")
 _SAMPLED_ROWS = 50
 
@@ -79,15 +89,21 @@ def _read_line(
             labelled.refused[image] = ("unusable label", detail)
         else:
             labelled.ignored[image] = "row without a label"
-            for box, label in labels:
-                labelled.label(image, label, box)
+            for values, label in labels:
+                box = partial(_box, values)
+                labelled.annotate(image, label, box, values and frame_of(row))
 
 
-def _labels(row: Mapping[str, Any]) -> list[tuple[Rectangle | None, str]]:
-    if objects := row.get("objects"):
-        return [*_objects(objects)]
+def _labels(row: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    """Return the boxes of a row, each with its class; None in the place of a box for the image."""
+    if (objects := row.get("objects")) and (boxes := [*_objects(objects)]):
+        return boxes
     value = row.get("label")
     return [] if value in (None, "", []) else [(None, _one_class(value))]
+
+
+def _box(values: Any) -> Rectangle | None:
+    return None if values is None else rectangle(values)
 
 
 def _image(name: str, file: Path, finder: ImageFinder, labelled: LabelledFiles) -> Path | None:
@@ -105,7 +121,7 @@ def _one_class(value: Any) -> str:
     return label
 
 
-def _objects(objects: Any) -> Iterator[tuple[Rectangle, str]]:
+def _objects(objects: Any) -> Iterator[tuple[Any, str]]:
     """Yield boxes with their classes, given as lists side by side or as a list of objects."""
     boxes: Any
     names: Any
@@ -120,7 +136,7 @@ def _objects(objects: Any) -> Iterator[tuple[Rectangle, str]]:
         categories = len(names) if isinstance(names, list) else 0
         raise ValueError(f"{number} boxes and {categories} categories")
     for box, name in zip(boxes, names, strict=True):
-        yield rectangle(box), _one_class(name)
+        yield box or (), _one_class(name)
 
 
 def _category(row: Mapping[str, Any]) -> Any:
@@ -187,13 +203,20 @@ def _read_row(
     elif not label:
         labelled.ignored[image] = "row without a label"
     else:
-        sides = next((names for names in _CORNERS if set(names) <= row.keys()), None)
-        labelled.annotate(
-            image,
-            label,
-            lambda: corners([row[side] for side in sides]) if sides else None,
-            frame_of(row) if sides else None,
-        )
+        read_box, frame = _csv_box(row)
+        labelled.annotate(image, label, read_box, frame)
+
+
+def _csv_box(row: Mapping[str, str]) -> tuple[Callable[[], Rectangle | None], Frame | None]:
+    """Return what reads the box of a row, and the frame of that box."""
+    for names, read in (*((n, corners) for n in _CORNERS), *((n, rectangle) for n in _SIZES)):
+        if set(names) <= row.keys():
+            return partial(read, [row[n] for n in names]), (
+                None if "width" in names else frame_of(row)
+            )
+    if row.get("bbox"):
+        return partial(rectangle, _NUMBER.findall(row["bbox"])), frame_of(row)
+    return (lambda: None), None
 
 
 def _json_object(text: str, where: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from lxml import etree
 
@@ -20,13 +21,16 @@ def read_voc(tree: ImportTree) -> LabelledFiles | None:
     """Read the Pascal VOC files of a folder; None where there are none."""
     labelled = LabelledFiles("voc", tree, "without a Pascal VOC file")
     finder = ImageFinder(tree)
+    damaged: dict[Path, tuple[str, str]] = {}
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
     )
     for file in tree.ending(".xml"):
         try:
             document = etree.fromstring(file.read_bytes(), parser)
-        except (OSError, etree.XMLSyntaxError):
+        except (OSError, etree.XMLSyntaxError) as error:
+            if (image := finder.beside(file)) is not None:
+                damaged[image] = ("damaged Pascal VOC file", f"{file.name}: {error}")
             continue
         if document is None or document.tag != "annotation":
             continue
@@ -43,4 +47,5 @@ def read_voc(tree: ImportTree) -> LabelledFiles | None:
             label = class_text(row.findtext("name"))
             sides = [row.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
             labelled.annotate(image, label, partial(corners, sides), frame)
+    labelled.refused |= damaged
     return labelled if labelled.tables else None

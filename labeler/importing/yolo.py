@@ -16,6 +16,7 @@ from labeler.importing.labelled import (
     ImportTree,
     LabelledFiles,
     around,
+    has_coordinates,
     rectangle,
     text_of,
 )
@@ -38,7 +39,7 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     Raises `InputUnusable` where no file names the classes.
     """
     labels = dict(_label_files(tree))
-    if not any(lines for _, lines in labels.values()):
+    if not any(_LINE.fullmatch(line) for _, lines in labels.values() for line in lines):
         return None
     labelled = LabelledFiles("yolo", tree, "without a YOLO label file")
     names = _class_names(tree, labelled)
@@ -54,6 +55,9 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
         labelled.ignored[image] = "YOLO label file without a box"
         nearest = next((above for above in file.parents if above in names), min(names))
         for line in lines:
+            if not _LINE.fullmatch(line):
+                labelled.drop(image, "not a line of YOLO")
+                continue
             number, *values = line.split()
             box = partial(_box, list(map(float, values)), keypoints)
             labelled.annotate(image, names[nearest].get(int(number)), box, FRACTIONS)
@@ -75,7 +79,8 @@ def _label_lines(file: Path) -> list[str] | None:
         lines = [line for line in text_of(file).splitlines() if line.strip()]
     except InputUnusable:
         return None
-    return lines if all(map(_LINE.fullmatch, lines)) else None
+    # A damaged line costs itself alone.
+    return lines if all(_LINE.fullmatch(line) or has_coordinates(line) for line in lines) else None
 
 
 def _box(values: list[float], keypoints: bool) -> Rectangle:
@@ -94,7 +99,8 @@ def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mappin
         if file.suffix.lower() in (".yaml", ".yml"):
             listed = _yaml_names(text)
         else:
-            listed = dict(enumerate(line.strip() for line in text.strip().splitlines()))
+            lines = enumerate(line.strip() for line in text.splitlines())
+            listed = {number: name for number, name in lines if name}
         if listed:
             names.setdefault(file.parent, listed)
             labelled.tables.add(file)

@@ -255,3 +255,35 @@ def test_a_white_drawing_shows_on_its_ground(kind: str) -> None:
         assert shown[0, 0].tolist() == [255, 255, 255]
     grey = measure(saved(drawn(white, "ring"), kind))
     assert grey.sharpness > 0
+
+
+def png_of_rows(rows: bytes, interlaced: int = 0, *more: bytes) -> bytes:
+    head = struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, interlaced)
+    parts = (chunk(b"IHDR", head), *more, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
+def test_a_png_whose_data_ends_before_its_last_row_is_refused(
+    interlaced: int, share: float
+) -> None:
+    passes = ((8, 6), (8, 6), (16, 6), (16, 12), (32, 12), (32, 24), (64, 24))
+    noise = np.random.default_rng(1).integers(0, 255, (48, 192), dtype=np.uint8)
+    rows = b"".join(
+        b"\0" + noise[row, : 3 * width].tobytes()
+        for width, height in (passes if interlaced else ((64, 48),))
+        for row in range(height)
+    )
+    assert decode(png_of_rows(rows, interlaced)).pixels.size == (64, 48)
+    with pytest.raises(Unreadable, match="truncated"):
+        decode(png_of_rows(rows[: int(share * len(rows))], interlaced))
+
+
+def test_a_black_end_is_not_a_missing_one() -> None:
+    assert decode(saved(Image.new("RGB", (64, 48)), "PNG")).pixels.getpixel((9, 47)) == (0, 0, 0)
+
+
+def test_a_transparent_colour_of_the_wrong_length_costs_only_itself() -> None:
+    png = png_of_rows((b"\0" + b"\xc8" * 192) * 48, 0, chunk(b"tRNS", b"\0\0"))
+    assert decode(png).pixels.getpixel((7, 7)) == (200, 200, 200)

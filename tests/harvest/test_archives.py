@@ -122,6 +122,8 @@ def test_two_members_of_one_name_are_two(dataset: Dataset, tmp_path: Path) -> No
         ("gbk", ["图片/猫一.png", "誠/誠.png", "新建文件夹/照片.jpg", "王芳/自拍.jpg"]),
         ("cp949", ["한국/고양이.png", "새 폴더/사진.jpg", "똠방/개.png"]),
         ("euc_jp", ["花子/さくら.png", "ソフィア/表.png"]),
+        ("euc_jp", ["花子/一枚目.png", "初音ミク/写真.png", "猫/1.png"]),
+        ("gbk", ["初音ミク/图片1.png", "新建文件夹/照片.jpg"]),
         ("cp437", ["Bäume/schön.jpg", "été/garçon.jpg"]),
         ("cp866", ["кошки/фото.jpg", "Новая папка/1.jpg"]),
         ("cp1251", ["кошки/фото.jpg", "собаки/лето.jpg"]),

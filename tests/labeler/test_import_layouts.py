@@ -485,3 +485,123 @@ def test_boxes_that_are_cut_are_those_that_were_drawn(empty: Dataset, tmp_path: 
     put(tmp_path, "set/a.json", text=coco("b.jpg", width=120, height=80))
     with pytest.raises(InputUnusable, match="another size than annotated"):
         run(empty, tmp_path / "set")
+
+
+@pytest.mark.parametrize("ids", [(1.0, 2.0), ("1", "2"), (1, 2)])
+def test_ids_of_coco_are_the_same_as_numbers_and_as_texts(
+    ids: tuple[object, object], tmp_path: Path
+) -> None:
+    put(tmp_path, "a.png", "b.png")
+    document = {
+        "images": [
+            {"id": number, "file_name": name}
+            for number, name in zip(ids, ("a.png", "b.png"), strict=True)
+        ],
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "bbox": BOX},
+            {"image_id": 2, "category_id": 2, "bbox": BOX},
+        ],
+        "categories": [
+            {"id": number, "name": name} for number, name in zip(ids, ("x", "y"), strict=True)
+        ],
+    }
+    put(tmp_path, "a.json", text=json.dumps(document))
+    assert labels(read_labelled(tmp_path)) == {"a.png": ["x"], "b.png": ["y"]}
+
+
+@pytest.mark.parametrize("repeated", ["images", "categories"])
+def test_an_id_that_coco_gives_twice_labels_nothing(repeated: str, tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png", "c.png")
+    numbers = {"images": (1, 2, 3), "categories": (1, 2, 3)} | {repeated: (1, 1, 3)}
+    document = {
+        "images": [
+            {"id": n, "file_name": f"{name}.png"}
+            for n, name in zip(numbers["images"], "abc", strict=True)
+        ],
+        "annotations": [
+            {"image_id": image, "category_id": category, "bbox": BOX}
+            for image, category in zip(numbers["images"], numbers["categories"], strict=True)
+        ],
+        "categories": [
+            {"id": n, "name": name} for n, name in zip(numbers["categories"], "xyz", strict=True)
+        ],
+    }
+    put(tmp_path, "a.json", text=json.dumps(document))
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"c.png": ["z"]}
+    assert files.dropped
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0.0 0.5 0.5 0.2 0.3",
+        "0,0.5,0.5,0.2,0.3",
+        "Car 0.00 0 -1.57 61 18 72 20 1.5 1.7 4.1 1.0 1.7 13.2 -1.6",
+        "imagesource:x\n10 10 20 10 20 20 10 20 plane 0",
+    ],
+)
+def test_texts_of_coordinates_are_no_captions(line: str, tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png")
+    put(tmp_path, "a.txt", text=line)
+    put(tmp_path, "b.txt", text="hana, 3 of 4 stars")
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"b.png": ["hana"]}
+    assert [why for why, _ in files.refused.values()] == ["labels of another form"]
+
+
+def test_a_damaged_line_of_yolo_costs_only_itself(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    put(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.3\n1 nan 0.5 0.2 0.2\n-1 0.5 0.5 0.2 0.2\n")
+    put(tmp_path, "classes.txt", text="cat\ndog\n")
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"a.png": ["cat"]}
+    assert [why for _, why in files.dropped] == ["not a line of YOLO"] * 2
+
+
+def test_a_damaged_voc_file_rejects_its_image(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png")
+    put(tmp_path, "a.xml", text=VOC.format("a.png"))
+    put(tmp_path, "b.xml", text="<annotation><object>")
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"a.png": ["cat"]}
+    assert files.refused[tmp_path / "b.png"][0] == "damaged Pascal VOC file"
+
+
+@pytest.mark.parametrize(
+    ("columns", "box"),
+    [
+        ("x,y,w,h", "10,10,40,40"),
+        ("x,y,width,height", "10,10,40,40"),
+        ("bbox", '"[10, 10.0, 4e1, 40]"'),
+    ],
+)
+def test_boxes_in_a_csv_are_read(columns: str, box: str, tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    put(tmp_path, "labels.csv", text=f"filename,label,{columns}\na.png,cat,{box}\n")
+    assert [image.labels for image in read_labelled(tmp_path).pictures] == [
+        (((10, 10, 40, 40), "cat"),)
+    ]
+
+
+def test_a_box_of_a_metadata_row_costs_only_itself(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png")
+    rows: list[dict[str, object]] = [
+        {
+            "file_name": "a.png",
+            "width": 200,
+            "height": 160,
+            "objects": {"bbox": [[1, 1, 0, 5], BOX], "categories": ["hana", "rei"]},
+        },
+        {"file_name": "b.png", "label": "yui", "objects": {"bbox": [], "categories": []}},
+    ]
+    put(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"a.png": ["rei"], "b.png": ["yui"]}
+    assert files.pictures[0].frame == (200, 160)
+    assert [why for _, why in files.dropped] == ["box without area"]
+
+
+def test_training_and_testing_are_splits(tmp_path: Path) -> None:
+    put(tmp_path, "training/cat/1.png", "testing/dog/2.png")
+    assert read_labelled(tmp_path).classes() == {"cat": 1, "dog": 1}
