@@ -41,6 +41,7 @@ TEXTS = {
     "draw-box": "1 box drawn",
     "move-box": "1 box moved",
     "remove-box": "1 box taken away",
+    # Written by earlier versions only.
     "drop": "{count} dropped",
     "drop-on-class": "{count} dropped on {label}",
     "set-aside": "Set {count} duplicates aside",

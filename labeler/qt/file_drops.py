@@ -1,7 +1,7 @@
 """Files, folders and videos that are dropped on a window, or chosen in a dialog.
 
-Pictures dropped on a class are of that class, at once. What is dropped anywhere else is asked
-about: whether it is faces, or faces are to be found in it.
+A drop asks one question, with what `harvest folder --simulate` reports, and runs our commands. What
+is dropped on a class hints at it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QMimeData, QObject, Qt, Signal
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import (
-    QButtonGroup,
     QCheckBox,
     QDialog,
     QDialogButtonBox,
@@ -27,118 +26,153 @@ from PySide6.QtWidgets import (
 
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.taking import Taking
+from labeler.qt.taking import Simulation, Taking
 from labeler.qt.theme import em
 from labeler.qt.translations import counted
 from labeler.qt.widgets import MenuButton, choosing
-from labeler.sorting.dropped import DroppedFiles, HowTaken, TakePlan, look_at
+from labeler.sorting.dropped import (
+    DroppedPaths,
+    ImportPlan,
+    SimulatedImport,
+    look_like_faces,
+    sort_paths,
+)
 
-SHOWN_FOLDERS = 4
-"""So many names of folders are shown."""
+SHOWN_HINTS = 4
+"""Classes of hints that are shown."""
 
 
-class TakeChoice(QWidget):
-    """Says what there is, and lets a person choose what becomes of it."""
+class ImportQuestion(QWidget):
+    """Shows what `harvest folder --simulate` reports, and asks what becomes of it.
+
+    `counted` says that `result` has come.
+    """
+
+    counted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        self.summary = QLabel()
-        self.summary.setWordWrap(True)
+        self.summary, self.meaning = QLabel(), QLabel()
+        for label in (self.summary, self.meaning):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
         self.hints = QCheckBox(self.tr("Folders have the names of those who are in them"))
         self.hints.setToolTip(
             self.tr("The names are hints: they are offered when you sort, and decide nothing")
         )
-        self.meaning = QLabel()
-        self.meaning.setWordWrap(True)
-        self.files = DroppedFiles()
-        self.buttons = {
-            HowTaken.FIND: QRadioButton(self.tr("Find the faces in them")),
-            HowTaken.FACES: QRadioButton(self.tr("The pictures are faces, as they are")),
-            HowTaken.WHOLE: QRadioButton(self.tr("Whole pictures: they show something else")),
-        }
-        group, column = QButtonGroup(self), QVBoxLayout(self)
+        self.search = QRadioButton(self.tr("Find the faces in them"))
+        self.whole = QRadioButton(self.tr("Whole pictures, or faces that are cut already"))
+        self.dropped = DroppedPaths()
+        self._label: str | None = None
+        self.result: SimulatedImport | None = None
+        self._simulation = Simulation(self)
+        self._simulation.ended.connect(self._show_result)
+        column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.summary)
-        for button in self.buttons.values():
-            group.addButton(button)
-            column.addWidget(button)
-            button.toggled.connect(self._explain)
-        column.addWidget(self.meaning)
-        column.addWidget(self.hints)
+        for part in (self.summary, self.search, self.whole, self.meaning, self.hints):
+            column.addWidget(part)
+        self.whole.toggled.connect(self._explain)
 
-    def offer(self, files: DroppedFiles) -> None:
-        """Show what was files, with the likeliest choice."""
-        self.files = files
-        self.summary.setText(files_in_words(files, self))
-        self.buttons[files.guess].setChecked(True)
-        self.buttons[HowTaken.FACES].setVisible(bool(files.pictures))
-        self.hints.setVisible(bool(files.folders))
-        self.hints.setChecked(files.by_class)
+    def ask_about(self, dropped: DroppedPaths, root: Path, label: str | None = None) -> None:
+        """Ask about files that are imported into the dataset `root`, as hints of a class."""
+        self.dropped, self._label, self.result = dropped, label, None
+        (self.whole if look_like_faces(dropped) else self.search).setChecked(True)
+        self._explain()
+        self.hints.hide()
+        self.summary.setText(self.tr("Looking at the files …"))
+        self._simulation.start(dropped.harvest(root, hints=True, label=label))
+
+    def stop(self) -> None:
+        """End the simulation."""
+        self._simulation.stop()
+
+    def _show_result(self, result: SimulatedImport) -> None:
+        self.result = result
+        self.summary.setText(self._words(result))
+        self.hints.setVisible(self._label is None and bool(result.hints))
+        self.hints.setChecked(self._label is None and len(result.hints) > 1)
+        self.counted.emit()
 
     @property
-    def how(self) -> HowTaken:
-        """What is chosen."""
-        chosen = (how for how, button in self.buttons.items() if button.isChecked())
-        return next(chosen, self.files.guess)
+    def has_something(self) -> bool:
+        """Whether there is something to import."""
+        result = self.result
+        if result is None or result.error:
+            return False
+        return bool(result.images or result.known or result.videos or self.dropped.videos)
+
+    def _words(self, result: SimulatedImport) -> str:
+        if result.error:
+            return result.error
+        videos = result.videos.total() + len(self.dropped.videos)
+        parts = [
+            counted(text, count)
+            for count, text in (
+                (result.images, self.tr("{count} new pictures")),
+                (result.known, self.tr("{count} known already")),
+                (videos, self.tr("{count} videos")),
+                (result.ignored.total(), self.tr("{count} ignored")),
+            )
+            if count
+        ]
+        if not self.has_something:
+            parts = [self.tr("There is no picture and no video in that")]
+        lines = ["  ·  ".join(parts)]
+        if result.hints:
+            most = result.hints.most_common(SHOWN_HINTS)
+            names = ", ".join(f"{name} {count:,}" for name, count in most)
+            names += ", …" if len(result.hints) > SHOWN_HINTS else ""
+            lines.append(self.tr("Hints: {names}").format(names=names))
+        return "\n".join(lines)
 
     def _explain(self) -> None:
-        words = {
-            HowTaken.FIND: self.tr("They are searched beside the window: each face is a tile."),
-            HowTaken.FACES: self.tr("Each picture is a tile; in videos, faces are looked for."),
-            HowTaken.WHOLE: self.tr("Each picture, and each frame of a video, is a tile."),
-        }
-        self.meaning.setText(words[self.how])
+        if self.whole.isChecked():
+            text = self.tr("Each picture, and each frame of a video, is a tile.")
+        else:
+            text = self.tr("They are searched beside the window: each face is a tile.")
+        self.meaning.setText(text)
 
-    def plan(self, label: str | None = None) -> TakePlan:
-        """Return what was chosen; `label` is the class it was dropped on."""
-        hints = self.hints.isChecked() and bool(self.files.folders)
-        return TakePlan(self.files, self.how, hints, label)
-
-
-def files_in_words(files: DroppedFiles, by: QObject) -> str:
-    """Return how many of what there is."""
-    pictures = by.tr("{count} pictures")
-    names = ", ".join(files.folders[:SHOWN_FOLDERS])
-    if len(files.folders) > 1:
-        pictures = by.tr("{count} pictures in {number} folders ({names})")
-        names += ", …" if len(files.folders) > SHOWN_FOLDERS else ""
-    parts = [
-        counted(text, count, number=len(files.folders), names=names)
-        for count, text in (
-            (files.pictures, pictures),
-            (files.videos, by.tr("{count} videos")),
-            (files.archives, by.tr("{count} archives")),
-        )
-        if count
-    ]
-    text = by.tr("Found: {what}") if files.complete else by.tr("Found, among more: {what}")
-    return text.format(what=", ".join(parts))
+    def plan(self) -> ImportPlan:
+        """Return what was chosen."""
+        videos = tuple(self.result.videos) if self.result is not None else ()
+        hints = not self.hints.isHidden() and self.hints.isChecked()
+        return ImportPlan(self.dropped, self.whole.isChecked(), hints, self._label, videos)
 
 
-class TakeSheet(QDialog):
-    """Asks what is to become of a drop; `chosen` (TakePlan) when it is to be taken in."""
+class ImportSheet(QDialog):
+    """Asks what becomes of a drop; `chosen` (ImportPlan) when it is to be imported."""
 
     chosen = Signal(object)
 
-    def __init__(self, parent: QWidget, files: DroppedFiles, label: str | None = None) -> None:
+    def __init__(
+        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Take in"))
-        self._label = label
-        self.choice = TakeChoice()
-        self.choice.offer(files)
+        self.question = ImportQuestion()
         keys = QDialogButtonBox.StandardButton
         self.answers = QDialogButtonBox(keys.Ok | keys.Cancel)
-        self.answers.button(keys.Ok).setText(self.tr("Take in"))
+        self.take = self.answers.button(keys.Ok)
+        self.take.setText(self.tr("Take in"))
+        self.take.setEnabled(False)
+        self.question.counted.connect(self._counted)
         self.answers.accepted.connect(self.accept)
         self.answers.rejected.connect(self.reject)
-        self.accepted.connect(lambda: self.chosen.emit(self.choice.plan(self._label)))
+        self.accepted.connect(lambda: self.chosen.emit(self.question.plan()))
+        self.finished.connect(self.question.stop)
         self.finished.connect(self.deleteLater)
         note = QLabel(self.tr("They are copied into the dataset; your files stay as they are."))
         note.setWordWrap(True)
         column = QVBoxLayout(self)
-        for part in (self.choice, note, self.answers):
+        for part in (self.question, note, self.answers):
             column.addWidget(part)
         self.setMinimumWidth(em(self, 26))
+        self.question.ask_about(dropped, root, label)
+
+    def _counted(self) -> None:
+        self.take.setEnabled(self.question.has_something)
+        self.take.setDefault(True)
+        self.adjustSize()
 
 
 def local_paths(mime: QMimeData) -> list[Path]:
@@ -199,41 +233,41 @@ class DropWatch(QObject):
 
 
 class FileDrops(QObject):
-    """Hands what a person drops or chooses to `Taking`, asked about where it may mean two things.
+    """Asks about what a person drops or chooses, and hands it to `Taking`.
 
-    `sheet` is what is asked at the moment.
+    `sheet` is the question that is shown.
     """
 
     def __init__(self, window: QWidget, worker: SessionWorker, taking: Taking) -> None:
         super().__init__(window)
         self._window, self._worker, self._taking = window, worker, taking
-        self.sheet: TakeSheet | None = None
+        self.sheet: ImportSheet | None = None
         text = self.tr("Drop them here: you are asked what they are. Or onto a class")
         DropWatch(window, text).dropped.connect(self.offer)
 
     def on_row(self, names: Sequence[str], target: str) -> None:
-        """Take in what was dropped on a row of the class list; `target` is its class or place."""
-        paths = [Path(name) for name in names]
-        if target.startswith(":"):
-            self.offer(paths)
-        else:
-            self._taking.take(TakePlan(look_at(paths), HowTaken.FACES, label=target))
+        """Ask about what was dropped on a row of the class list; `target` is its class or place."""
+        self.offer([Path(name) for name in names], None if target.startswith(":") else target)
 
-    def offer(self, paths: Sequence[Path]) -> None:
-        """Ask what files are, and take them in."""
-        files = look_at(paths)
-        if not files:
+    def offer(self, paths: Sequence[Path], label: str | None = None) -> None:
+        """Ask what files are, and take them in, as hints of a class."""
+        dropped = sort_paths(paths)
+        if not dropped:
             self._worker.say(self.tr("There is no picture and no video in that"), bad=True)
             return
-        if self.sheet is not None:
-            self.sheet.reject()
-        self.sheet = TakeSheet(self._window, files)
+        self.end()
+        self.sheet = ImportSheet(self._window, dropped, self._worker.root, label)
         self.sheet.chosen.connect(self._taking.take)
         self.sheet.finished.connect(self._answered)
         self.sheet.open()
 
     def _answered(self) -> None:
         self.sheet = None
+
+    def end(self) -> None:
+        """Ask no more."""
+        if self.sheet is not None:
+            self.sheet.reject()
 
     def choose_files(self) -> None:
         """Let files be chosen, as if they were dropped."""

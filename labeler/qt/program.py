@@ -15,7 +15,7 @@ from labeler.qt.theme import show_theme
 from labeler.qt.translations import FontWarning, install
 from labeler.qt.welcome import Welcome
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.dropped import TakePlan
+from labeler.sorting.dropped import ImportPlan
 
 SIZE = (1000, 680)
 LATER = Qt.ConnectionType.QueuedConnection
@@ -89,7 +89,7 @@ class Program(QObject):
             self.window = None
         return self._lost
 
-    def _chosen(self, root: Path, plan: TakePlan | None) -> None:
+    def _chosen(self, root: Path, plan: ImportPlan | None) -> None:
         welcome = self.welcome
         assert welcome is not None
         try:

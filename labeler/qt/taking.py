@@ -5,18 +5,18 @@ What is stopped or fails goes on when it is begun again: the commands know what 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QProgressBar, QPushButton, QSizePolicy
 
-from gleanset import Dataset
-from labeler.qt.background_task import CancellableProgress
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
 from labeler.qt.widgets import announce, beside
-from labeler.sorting.dropped import DropResult, TakePlan
+from labeler.sorting.dropped import ImportPlan, SimulatedImport
 
 
 class TakingState(StrEnum):
@@ -32,36 +32,29 @@ class TakingState(StrEnum):
 class Taking(QObject):
     """Takes in what a person has dropped; `changed` when how far it is has changed.
 
-    `stage` is the last that a command told, `copied`, `images` and `faces` are what came of it so
-    far, `whys` what went wrong, each with its mend. `came` says that there may be new faces,
-    `taken` (DropResult) which pictures were taken in as they are.
+    `stage` is the last that a command reported, `images` and `faces` are what came of it so far,
+    `whys` what went wrong, each with its hint. `came` says that there may be new faces.
     """
 
     changed = Signal()
     came = Signal()
-    taken = Signal(object)
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
         self._worker = worker
-        self._copying = worker.task(self.tr("files are being taken in"))
-        self._drops: list[TakePlan] = []
         self.state = TakingState.RESTING
         self.stage: CommandStage | None = None
-        self.copied = self.images = self.faces = self._copied_before = 0
+        self.images = self.faces = 0
         self.whys: list[str] = []
         self._all: list[list[str]] = []
         self._left: list[list[str]] = []
         self._command: OwnCommand | None = None
         worker.watch(self._under_way)
-        self._copying.progressed.connect(self._copied_so_far)
-        self._copying.done.connect(self._copied)
-        self._copying.failed.connect(self._copying_failed)
 
     @property
     def running(self) -> bool:
         """Whether something is being taken in."""
-        return self._command is not None or self._copying.busy
+        return self._command is not None
 
     @property
     def step(self) -> tuple[int, int]:
@@ -74,13 +67,10 @@ class Taking(QObject):
         """Whether there are commands to be begun again."""
         return bool(self._all) and not self.running
 
-    def take(self, plan: TakePlan) -> None:
+    def take(self, plan: ImportPlan) -> None:
         """Take something in, after what is being taken in."""
         if not self.running:
             self._forget()
-        if plan.direct:
-            self._drops.append(plan)
-            self._copy_next()
         self._add(plan.commands(self._worker.root))
 
     def find_faces(self) -> None:
@@ -115,15 +105,13 @@ class Taking(QObject):
 
     def end(self) -> None:
         """Stop with the window."""
-        self._drops.clear()
-        self._copying.cancel()
         self._end_command()
 
     def _under_way(self) -> str:
         return self.tr("pictures are being taken in") if self._command is not None else ""
 
     def _forget(self) -> None:
-        self.copied = self.images = self.faces = self._copied_before = 0
+        self.images = self.faces = 0
         self.whys, self.stage = [], None
         self._all, self._left = [], []
 
@@ -143,7 +131,7 @@ class Taking(QObject):
         if self._command is not None:
             return
         if not self._left:
-            self._rest()
+            self._set(TakingState.FAILED if self.whys else TakingState.DONE)
             return
         self.stage = None
         command = self._command = OwnCommand(self._left.pop(0), self, answers=True)
@@ -151,12 +139,6 @@ class Taking(QObject):
         command.ended.connect(self._ended)
         command.start()
         self._set(TakingState.RUNNING)
-
-    def _rest(self) -> None:
-        if self._copying.busy:
-            self._set(TakingState.RUNNING)
-        else:
-            self._set(TakingState.FAILED if self.whys else TakingState.DONE)
 
     def _staged(self, stage: CommandStage) -> None:
         self.stage = stage
@@ -173,50 +155,48 @@ class Taking(QObject):
             self.came.emit()
         self._next()
 
-    # -- pictures that are faces as they are: the window takes them in itself
 
-    def _copy_next(self) -> None:
-        """Take in what was dropped, one drop after the other: each is one step."""
-        if self._copying.busy or not self._drops:
+class Simulation(QObject):
+    """Runs commands with `--simulate`; `ended` (SimulatedImport) has the sum of their reports."""
+
+    ended = Signal(object)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._command: OwnCommand | None = None
+        self._left: list[list[str]] = []
+        self._result = SimulatedImport()
+
+    def start(self, commands: Sequence[list[str]]) -> None:
+        """Run these commands in place of those that are running."""
+        self.stop()
+        self._left, self._result = list(commands), SimulatedImport()
+        self._next()
+
+    def stop(self) -> None:
+        """End what is running; nothing is reported."""
+        command, self._command = self._command, None
+        if command is not None:
+            command.stop()
+            command.deleteLater()
+
+    def _next(self) -> None:
+        if not self._left:
+            self.ended.emit(self._result)
             return
-        plan = self._drops.pop(0)
+        words = self._left.pop(0)
+        command = self._command = OwnCommand([*words, "--simulate"], self, answers=True)
+        command.ended.connect(lambda end: self._ended(Path(words[2]), end))
+        command.start()
 
-        def work(dataset: Dataset, progress: CancellableProgress) -> DropResult:
-            # Nobody drops a file before the window is there: it need not wait for this.
-            from labeler.sorting.drop_import import take_in
-
-            return take_in(
-                dataset,
-                plan.direct,
-                plan.label,
-                lambda count: progress.report("taking in", count, 0),
-                lambda: progress.cancelled,
-                hints=plan.hints,
-            )
-
-        self._copying.start(work)
-
-    def _copied_so_far(self, what: str, count: int, total: int) -> None:
-        self.copied = self._copied_before + count
-        if self.state is not TakingState.STOPPED:
-            self._set(TakingState.RUNNING)
-
-    def _copied(self, result: DropResult) -> None:
-        self.copied = self._copied_before = self._copied_before + result.samples
-        self.taken.emit(result)
-        self._copying_ended()
-
-    def _copying_failed(self, why: str) -> None:
-        self._worker.say(why, bad=True)
-        self.whys.append(why)
-        self._copying_ended()
-
-    def _copying_ended(self) -> None:
-        self._copy_next()
-        if self.state is TakingState.STOPPED:
-            self.changed.emit()
-        elif self._command is None:
-            self._rest()
+    def _ended(self, path: Path, end: CommandEnd) -> None:
+        self.stop()
+        if end.code:
+            self._result.error = last_error(end.words)
+            self._left = []
+        else:
+            self._result.add(path, end.result)
+        self._next()
 
 
 def last_error(words: str) -> str:
@@ -292,8 +272,6 @@ class TakingBar(QFrame):
     def _doing(self) -> str:
         taking, stage = self._taking, self._taking.stage
         at, count = taking.step
-        if not count:
-            return counted(self.tr("Taking in: {count} files"), taking.copied)
         name = stage.name if stage is not None else ""
         words = {
             "files": self.tr("Taking pictures in: {done}"),
@@ -317,14 +295,10 @@ class TakingBar(QFrame):
             parts = [self.tr("Not everything could be taken in")]
         else:
             parts = [self.tr("Taken in")]
-        if taking.copied:
-            parts.append(counted(self.tr("{count} pictures as they are"), taking.copied))
         if taking.images:
             parts.append(counted(self.tr("{count} new images"), taking.images))
         if taking.faces:
             parts.append(counted(self.tr("{count} faces found"), taking.faces))
-        elif state is TakingState.DONE and taking.can_go_on:
+        elif state is TakingState.DONE:
             parts.append(self.tr("no new face found"))
-        elif not taking.copied and not taking.whys and state is TakingState.DONE:
-            parts.append(self.tr("nothing new"))
         return "  ·  ".join([*parts, *taking.whys])

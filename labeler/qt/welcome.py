@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -32,12 +32,12 @@ from gleanset import Dataset
 from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
 from gleanset.settings import FILE, Settings
-from labeler.qt.file_drops import DropWatch, TakeChoice
+from labeler.qt.file_drops import DropWatch, ImportQuestion
 from labeler.qt.preferences import Preferences
 from labeler.qt.settings_sheet import SettingsSheet
 from labeler.qt.theme import larger
 from labeler.qt.widgets import below, beside, choosing, enlarge_targets
-from labeler.sorting.dropped import DroppedFiles, TakePlan, look_at
+from labeler.sorting.dropped import ImportPlan, sort_paths
 
 PATH = Qt.ItemDataRole.UserRole
 LARGER = 1.6
@@ -57,12 +57,11 @@ class Welcome(QWidget):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder.absolute()
-        self.files_there = DroppedFiles()
         self._dropped: list[Path] = []
         self.setWindowTitle(self.tr("Gleanset labeler"))
         self.place, self.name = QLineEdit(), QLineEdit()
         self.where, self.problem = QLabel(), QLabel()
-        self.take, self.choice = QCheckBox(self.tr("Take in what is there")), TakeChoice()
+        self.take, self.question = QCheckBox(self.tr("Take in what is there")), ImportQuestion()
         self.browse = QPushButton(self.tr("Choose …"))
         self.files = QPushButton(self.tr("Pictures and videos …"))
         self.folders = QPushButton(self.tr("A folder …"))
@@ -113,7 +112,7 @@ class Welcome(QWidget):
         hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         hint.setFrameShape(QFrame.Shape.StyledPanel)
         inner.addLayout(form)
-        for part in (self.where, self.take, self.choice):
+        for part in (self.where, self.take, self.question):
             inner.addWidget(part)
         inner.addWidget(hint, 1)
         inner.addLayout(beside(self.files, self.folders, None, self.make))
@@ -132,7 +131,8 @@ class Welcome(QWidget):
         for field in (self.place, self.name):
             field.textChanged.connect(self._say_where)
             field.returnPressed.connect(self.make_dataset)
-        self.take.toggled.connect(self.choice.setEnabled)
+        self.take.toggled.connect(self.question.setEnabled)
+        self.question.counted.connect(self._counted)
         self.take.toggled.connect(self._say_where)
         self.make.clicked.connect(self.make_dataset)
         self.browse.clicked.connect(self._choose_place)
@@ -145,6 +145,11 @@ class Welcome(QWidget):
         self.settings.clicked.connect(self.show_settings)
         shortcut = QShortcut(QKeySequence("Ctrl+,"), self)
         shortcut.activated.connect(self.show_settings)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Look at files no more."""
+        self.question.stop()
+        super().closeEvent(event)
 
     # -- what is there
 
@@ -171,17 +176,28 @@ class Welcome(QWidget):
         else:
             self.place.setText(str(folder))
             self.name.setText(f"{folder.name}-dataset")
-        self._offer(look_at([folder]))
+        self._ask_about([] if _is_empty(folder) else [folder])
         self.name.selectAll()
         self.name.setFocus()
 
-    def _offer(self, files: DroppedFiles) -> None:
-        self.files_there = files
-        self.take.setVisible(bool(files))
-        self.choice.setVisible(bool(files))
-        self.take.setChecked(bool(files) and files.complete)
-        self.choice.offer(files)
+    def _ask_about(self, paths: Sequence[Path]) -> None:
+        dropped = sort_paths(paths)
+        self.take.hide()
+        self.take.setChecked(False)
+        self.question.setVisible(bool(dropped))
+        if dropped:
+            self.question.ask_about(dropped, self.target() or self.folder)
         self._say_where()
+
+    def _counted(self) -> None:
+        """Offer what was counted."""
+        there = self.question.has_something
+        for part in (self.take, self.question):
+            part.setVisible(there)
+        self.take.setChecked(there)
+        if self._dropped and not there:
+            self.complain(self.question.summary.text())
+            self._dropped = []
 
     def drop(self, paths: Sequence[Path]) -> None:
         """Offer to take in what was dropped; a dataset is opened."""
@@ -189,14 +205,12 @@ class Welcome(QWidget):
             self._open(paths[0])
             return
         self._dropped += [path for path in paths if path not in self._dropped]
-        files = look_at(self._dropped)
-        if not files:
+        if not sort_paths(self._dropped):
             self._dropped = []
             self.complain(self.tr("There is no picture and no video in that"))
             return
         self.complain("")
-        self._offer(files)
-        self.take.setChecked(True)
+        self._ask_about(self._dropped)
 
     # -- what is done
 
@@ -210,7 +224,7 @@ class Welcome(QWidget):
     def _say_where(self) -> None:
         target = self.target()
         there = target is not None and is_dataset(target)
-        own = any(dropped.path == target for dropped in self.files_there.paths)
+        own = target in self.question.dropped.folders
         self.make.setText(self.tr("Open") if there else self.tr("Make the dataset"))
         self.make.setEnabled(target is not None and not (own and self.take.isChecked()))
         if target is None:
@@ -231,7 +245,7 @@ class Welcome(QWidget):
         target = self.target()
         if target is None or not self.make.isEnabled():
             return
-        plan = self.choice.plan() if self.files_there and self.take.isChecked() else None
+        plan = self.question.plan() if self.take.isChecked() else None
         try:
             Dataset.create(target, Settings(name=target.name)).close()
         except GleansetError as error:
@@ -239,7 +253,8 @@ class Welcome(QWidget):
             return
         self._open(target, plan)
 
-    def _open(self, root: Path, plan: TakePlan | None = None) -> None:
+    def _open(self, root: Path, plan: ImportPlan | None = None) -> None:
+        self.question.stop()
         self.complain("")
         self.opened.emit(root, plan)
 

@@ -38,13 +38,11 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.settings_sheet import SettingsSheet
 from labeler.qt.status_bar import MessageBar, StatusTexts
 from labeler.qt.taking import Taking, TakingBar
-from labeler.qt.translations import counted
 from labeler.qt.views.base import LabelerView, ViewContext, WindowActs
 from labeler.qt.views.registry import VIEWS, ViewKind, ViewTabs
 from labeler.qt.views.sending import SendingView
 from labeler.qt.views.sorting import SortingView
 from labeler.qt.widgets import beside, enlarge_targets, keep_focus, pile, tab_last
-from labeler.sorting.dropped import DropResult
 
 SAVE_SECONDS = 0.5
 """So long closing waits for the disk before it says why the window stays."""
@@ -215,7 +213,6 @@ class LabelerWindow(QMainWindow):
         self.class_panel.named.connect(self._named)
         self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
         self.class_panel.list.files_dropped.connect(self.drops.on_row)
-        self.taking.taken.connect(self._taken)
         self.taking.came.connect(self.measuring.begin)
         self.taking.changed.connect(self._taking_changed)
         self.worker.outside.connect(self._show_first)
@@ -367,16 +364,6 @@ class LabelerWindow(QMainWindow):
         else:
             self.worker.decide(lambda session: session.to(ids, target), of=[target])
 
-    def _taken(self, taken: DropResult) -> None:
-        if taken.step:
-            self.worker.decide(lambda s: s.adopt(taken.step, taken.samples))
-            self.measuring.begin()
-        text = self.tr("{count} pictures taken in")
-        if taken.rejected:
-            text += self.tr("  ·  no pictures: {bad}")
-        self.worker.say(counted(text, taken.samples, bad=taken.rejected))
-        self.view.enter()
-
     def _taking_changed(self) -> None:
         """Say anew why nothing is shown, once an import begins or ends."""
         before, self._takes = self._takes, self.taking.running
@@ -420,6 +407,7 @@ class LabelerWindow(QMainWindow):
     def shut_down(self, give_up: bool = False) -> None:
         """End the threads; every decision is saved first, unless they are given up."""
         self.learning.end()
+        self.drops.end()
         self.taking.end()
         self.flush()
         self.worker.close(give_up)

@@ -21,7 +21,6 @@ from labeler.importing.job import import_labelled
 from labeler.importing.labelled import FRACTIONS, LabelledFiles
 from labeler.importing.reading import read_labelled
 from labeler.importing.request import ImportRequest
-from labeler.sorting.dropped import folder_hints
 
 IMAGE = encoded(picture(1, (16, 16)))
 BOX = [10, 10, 40, 40]
@@ -297,8 +296,6 @@ def test_a_class_may_be_called_as_a_split_is(
     assert set(read_labelled(tmp_path).classes()) == classes
     hinted = {found.origin.hint for found in walk(tmp_path, PictureOptions(hints=True), Counter())}
     assert hinted - {None} == classes
-    hint = folder_hints(tmp_path)
-    assert {hint(tmp_path / name) for name in names} - {None} == classes
 
 
 @pytest.mark.parametrize(

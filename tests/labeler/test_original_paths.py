@@ -17,7 +17,6 @@ from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
-from labeler.sorting.drop_import import take_in
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import listing
 
@@ -51,10 +50,8 @@ def test_it_is_kept_however_a_file_comes(empty: Dataset, tree: Path, tmp_path: P
     put(tmp_path / "one.jpg", 202)
     places = (tmp_path / "a.zip", tmp_path / "loose", tmp_path / "one.jpg")
     FolderRequest(path=tuple(map(str, places)), workers=1).run(empty)
-    put(tmp_path / "drop" / "t" / "d.jpg", 203)
-    take_in(empty, [tmp_path / "drop"])
     found = {o.original_path for image in empty.images.each() for o in image.origins}
-    assert {"in/deep/z.jpg", "s/l.jpg", "one.jpg", "t/d.jpg"} < found
+    assert {"in/deep/z.jpg", "s/l.jpg", "one.jpg"} < found
 
 
 def test_a_name_stands_for_a_path_that_was_not_kept() -> None:

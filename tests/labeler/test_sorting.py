@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from labeler_makers import add_faces, add_image
 from sorting_book import ids_of
-from tools_for_tests import picture
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -18,7 +15,6 @@ from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, named, operation
 from gleanset.settings import FILE
 from labeler.review.session import keep_labels
-from labeler.sorting.drop_import import take_in
 from labeler.sorting.keys import CODES, KEYS, assigned, with_key
 from labeler.sorting.session import (
     BY_SWEEP,
@@ -407,20 +403,6 @@ def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(
     assert [one.sample for one in session.dataset.journal.each()][-1] == keys[1]
     with pytest.raises(UsageError, match="changed meanwhile"):
         keep_labels(session, {rows[keys[0]]: "Mio"})
-
-
-def test_files_dropped_on_a_class_that_is_renamed_meanwhile(tmp_path: Path) -> None:
-    (tmp_path / "one.png").write_bytes(picture(7))
-    with Dataset.create(tmp_path / "own") as dataset:
-        session = SortingSession(dataset)
-        session.add_class("Mio")
-
-        def progress(count: int) -> None:
-            session.rename_class("Mio", "Rin")
-
-        assert take_in(dataset, [tmp_path / "one.png"], "Mio", progress).samples == 1
-        assert dataset.classes.names() == ["Rin"]
-        assert len(session.tiles.labelled("Rin")) == 1
 
 
 def test_a_class_is_deleted_and_taken_back_in_one_step(

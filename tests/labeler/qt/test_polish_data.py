@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels
+from dropping import drop_files
 from many_faces import make_many
 from person import CONTROL, Opened, Person, settle, until
 from PIL import Image
@@ -25,6 +26,7 @@ from tools_for_tests import examples
 
 from gleanset import Dataset
 from labeler.qt.pictures import BrokenThumbnail
+from labeler.qt.taking import TakingState
 from labeler.qt.window import LabelerWindow
 
 # -- pictures
@@ -46,22 +48,23 @@ def odd_pictures(folder: Path) -> None:
     (folder / "cut off.jpg").write_bytes(whole[: len(whole) // 3])
 
 
-def test_odd_pictures_are_shown_or_refused_with_a_reason(
-    opened: Opened, few: FaceSet, tmp_path: Path
-) -> None:
+def test_odd_pictures_are_shown_or_refused_with_a_reason(opened: Opened, tmp_path: Path) -> None:
     odd_pictures(tmp_path / "odd")
-    window = opened(few.root)
+    Dataset.create(tmp_path / "new").close()
+    window = opened(tmp_path / "new")
     settle(window)
-    said: list[str] = []
-    window.worker.message.connect(lambda text, bad: said.append(text))
-    window.class_panel.list.files_dropped.emit([str(tmp_path / "odd")], "hana")
-    until(lambda: any("taken in" in text for text in said))
+    drop_files(window, [tmp_path / "odd"])
+    until(lambda: window.drops.sheet is not None and window.drops.sheet.take.isEnabled())
+    assert window.drops.sheet is not None
+    window.drops.sheet.question.whole.setChecked(True)
+    window.drops.sheet.accept()
+    until(lambda: window.taking.state is TakingState.DONE)
     settle(window)
-    with Dataset.open(few.root) as dataset:
+    with Dataset.open(tmp_path / "new") as dataset:
         refused = {Path(one.what).name: one.reason for one in dataset.rejections.each()}
     assert {"broken.png", "empty.jpg"} <= set(refused)
     assert all(refused.values())
-    window.class_panel.chosen.emit("hana")
+    window.class_panel.chosen.emit(":queue")
     settle(window)
     until(lambda: not window.thumbs.waiting)
     view = window.view.view  # type: ignore[attr-defined]

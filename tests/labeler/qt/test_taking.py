@@ -16,21 +16,26 @@ from PySide6.QtTest import QTest
 from tools_for_tests import picture
 
 from gleanset import Dataset
-from labeler.qt.file_drops import TakeSheet
+from labeler.qt.file_drops import ImportSheet
 from labeler.qt.taking import TakingBar, TakingState
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.dropped import HowTaken
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
 
 TOLD = {"stage": "files", "done": 30, "unit": "files"}
 HARVEST = f"""
 import sys
+if '--simulate' in sys.argv:
+    print('{{"candidates": 3}}')
+    sys.exit()
 print('{json.dumps(TOLD)}', file=sys.stderr, flush=True)
 print('{{"added": 3, "known": 1}}')
 """
 WAITS = f"""
 import sys, time
+if '--simulate' in sys.argv:
+    print('{{"candidates": 3}}')
+    sys.exit()
 print('{json.dumps(TOLD)}', file=sys.stderr, flush=True)
 time.sleep(60)
 """
@@ -50,8 +55,8 @@ def scenes(tmp_path: Path) -> Path:
     return folder
 
 
-def asked(window: LabelerWindow) -> TakeSheet:
-    until(lambda: window.drops.sheet is not None)
+def asked(window: LabelerWindow) -> ImportSheet:
+    until(lambda: window.drops.sheet is not None and window.drops.sheet.question.result is not None)
     assert window.drops.sheet is not None
     return window.drops.sheet
 
@@ -60,7 +65,7 @@ def bar_of(window: LabelerWindow) -> TakingBar:
     return window.findChildren(TakingBar)[0]
 
 
-def test_faces_in_class_folders_are_taken_in_as_they_are(
+def test_a_drop_shows_what_harvest_would_do_and_runs_it(
     opened: Opened, few: FaceSet, tmp_path: Path
 ) -> None:
     for name in ("mai", "yui"):
@@ -68,26 +73,28 @@ def test_faces_in_class_folders_are_taken_in_as_they_are(
         for seed in range(2):
             file = tmp_path / "in" / name / f"{seed}.jpg"
             file.write_bytes(picture(seed + 2 * (name == "yui")))
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
     window = opened(few.root)
     settle(window)
     drop_files(window, [tmp_path / "in"])
     sheet = asked(window)
-    assert sheet.choice.summary.text() == "Found: 4 pictures in 2 folders (mai, yui)"
-    assert sheet.choice.plan().how is HowTaken.FACES
-    assert sheet.choice.hints.isChecked()
+    words = sheet.question.summary.text()
+    assert words == "4 new pictures  ·  1 ignored\nHints: mai 2, yui 2"
+    assert sheet.question.whole.isChecked()
+    assert sheet.question.hints.isChecked()
     QTest.keyClick(sheet, Qt.Key.Key_Return)
     until(lambda: window.taking.state is TakingState.DONE)
     settle(window)
-    assert bar_of(window).text.text() == "Taken in  ·  4 pictures as they are"
-    assert window.worker.last is not None
-    assert window.worker.last.counts.total == 64
+    assert bar_of(window).text.text() == "Taken in  ·  4 new images  ·  4 faces found"
     with Dataset.open(few.root) as dataset:
-        hints = sorted(o.hint for i in dataset.images.each() for o in i.origins if o.hint)
-    assert hints == ["mai", "mai", "yui", "yui"]
-    window.undo()
-    settle(window)
-    assert window.worker.last.counts.total == 60
-    assert window.drops.sheet is None
+        origins = [o for i in dataset.images.each() for o in i.origins if o.hint]
+        assert dataset.samples.count() == 64
+    assert sorted(str(o.hint) for o in origins) == ["mai", "mai", "yui", "yui"]
+    assert {o.source for o in origins} == {"folder"}
+    drop_files(window, [tmp_path / "in"])
+    sheet = asked(window)
+    assert sheet.question.summary.text().startswith("4 known already  ·  1 ignored\n")
+    sheet.reject()
 
 
 def test_escape_takes_nothing_in(opened: Opened, few: FaceSet, scenes: Path) -> None:
@@ -95,11 +102,21 @@ def test_escape_takes_nothing_in(opened: Opened, few: FaceSet, scenes: Path) -> 
     settle(window)
     drop_files(window, [scenes])
     sheet = asked(window)
-    assert sheet.choice.plan().how is HowTaken.FIND
+    assert sheet.question.search.isChecked()
     QTest.keyClick(sheet, Qt.Key.Key_Escape)
     assert window.drops.sheet is None
     assert window.taking.state is TakingState.RESTING
     assert not bar_of(window).isVisible()
+
+
+def test_what_harvest_refuses_is_shown_and_not_taken_in(opened: Opened, few: FaceSet) -> None:
+    window = opened(few.root)
+    settle(window)
+    drop_files(window, [few.root])
+    sheet = asked(window)
+    assert not sheet.take.isEnabled()
+    assert sheet.question.summary.text()
+    sheet.reject()
 
 
 def taking_in(opened: Opened, few: FaceSet, scenes: Path) -> LabelerWindow:
@@ -114,7 +131,8 @@ def taking_in(opened: Opened, few: FaceSet, scenes: Path) -> LabelerWindow:
 def test_commands_follow_each_other_and_what_came_of_them_is_said(
     opened: Opened, few: FaceSet, scenes: Path, tmp_path: Path, stand_in: Stand
 ) -> None:
-    stand_in(harvest=HARVEST, facecrop=FACECROP)
+    videos = '"candidates": 3, "ignored_reasons": {"video: use harvest frames": 1}'
+    stand_in(harvest=HARVEST.replace('"candidates": 3', videos), facecrop=FACECROP)
     (scenes / "clip.mp4").write_bytes(b"")
     window = taking_in(opened, few, scenes)
     assert bar_of(window).isVisible()
@@ -123,7 +141,8 @@ def test_commands_follow_each_other_and_what_came_of_them_is_said(
     assert bar_of(window).text.text() == "Taken in  ·  6 new images  ·  4 faces found"
     calls = (tmp_path / "programs" / "calls").read_text().splitlines()
     names = [(Path(line.split()[0]).stem, line.split()[1]) for line in calls]
-    assert names == [("harvest", "folder"), ("harvest", "frames"), ("facecrop", "run")]
+    assert "--simulate" in calls[0]
+    assert names[1:] == [("harvest", "folder"), ("harvest", "frames"), ("facecrop", "run")]
     QTest.mouseClick(bar_of(window).close_button, Qt.MouseButton.LeftButton)
     assert not bar_of(window).isVisible()
 
@@ -149,7 +168,8 @@ def test_what_fails_is_said_with_its_mend_and_the_rest_is_done(
     opened: Opened, few: FaceSet, scenes: Path, stand_in: Stand
 ) -> None:
     stand_in(
-        harvest="print('odd', file=sys.stderr)\n"
+        harvest="if '--simulate' in sys.argv: sys.exit(print('{\"candidates\": 1}'))\n"
+        "print('odd', file=sys.stderr)\n"
         "print('harvest: no space left\\n  -> make some', file=sys.stderr)\nsys.exit(3)\n",
         facecrop=FACECROP,
     )
@@ -187,6 +207,7 @@ def test_a_video_on_a_class_hints_at_it(
     window = opened(few.root)
     settle(window)
     window.class_panel.list.files_dropped.emit([str(tmp_path / "clip.mp4")], "hana")
+    asked(window).accept()
     until(lambda: window.taking.state is TakingState.DONE)
     assert "--label hana" in (tmp_path / "programs" / "calls").read_text()
     assert set(labels(few.root).values()) == {None}
@@ -212,7 +233,7 @@ def test_a_real_video_and_real_pictures_become_faces(opened: Opened, tmp_path: P
     settle(window)
     drop_files(window, [clip, scenes])
     sheet = asked(window)
-    assert sheet.choice.summary.text() == "Found: 1 picture, 1 video"
+    assert sheet.question.summary.text() == "1 new picture  ·  1 video\nHints: scenes 1"
     sheet.accept()
     until(lambda: not window.taking.running)
     assert window.taking.whys == []

@@ -67,7 +67,8 @@ def test_nothing_is_written_before_a_person_says_so(program: Program, faces: Pat
     before = everything(faces)
     welcome = welcomed(program, faces)
     assert "There is no dataset" in welcome.findChildren(type(welcome.where))[0].text()
-    assert welcome.choice.summary.text() == "Found: 4 pictures in 2 folders (hana, rei)"
+    until(lambda: welcome.take.isVisible())
+    assert welcome.question.summary.text() == "4 new pictures\nHints: hana 2, rei 2"
     assert "faces-dataset" in welcome.where.text()
     welcome.close()
     assert everything(faces) == before
@@ -76,6 +77,7 @@ def test_nothing_is_written_before_a_person_says_so(program: Program, faces: Pat
 def test_what_lies_there_is_taken_in_by_one_click(program: Program, faces: Path) -> None:
     before = everything(faces)
     welcome = welcomed(program, faces)
+    until(lambda: welcome.take.isChecked())
     QTest.mouseClick(welcome.make, LEFT)
     until(lambda: program.window is not None)
     window = program.window
@@ -109,8 +111,8 @@ def test_dropped_pictures_are_offered_and_a_dropped_dataset_is_opened(
     assert welcome.problem.text() == "There is no picture and no video in that"
     drop_files(welcome, [faces / "hana"])
     drop_files(welcome, [faces / "rei" / "0.png"])
-    assert welcome.choice.summary.text() == "Found: 3 pictures"
-    assert welcome.take.isChecked()
+    until(lambda: welcome.take.isChecked())
+    assert welcome.question.summary.text() == "3 new pictures\nHints: hana 2"
     assert welcome.problem.text() == ""
     drop_files(welcome, [few.root])
     until(lambda: program.window is not None)
