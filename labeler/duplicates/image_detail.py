@@ -7,6 +7,8 @@ lost. An enlarged image is explained by the smaller one, however it was sharpene
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -27,15 +29,24 @@ _EQUAL_SIZE = 1.04
 _UNEXPLAINED, _PER_ENLARGEMENT, _MOST_UNEXPLAINED = 0.12, 0.5, 0.5
 # A copy of equal size has less than this unexplained, and less than this part of the original's,
 # which has more than a little.
-_DERIVED, _ASYMMETRY, _LITTLE = 0.25, 0.6, 0.12
+_DERIVED, _ASYMMETRY, _LITTLE = 0.3, 0.65, 0.12
 # Noise is added where there is more than this many times that of the other, and a little.
 _NOISIER, _NOISE = 1.5, 2.0
 _SOFTEST_EDGES = 0.5
-# One has fewer colours, and to each of the other's belongs one of them, as far as so many pixels
-# tell.
-_FEWER_COLOURS, _FUNCTION, _PIXELS = 0.99, 1.01, 50_000
+# Colours of so many pixels are counted.
+_PIXELS = 50_000
+# Of so many levels beside another (three channels), stretched brightness keeps less than this part.
+# Of few colours that were made darker it is the copy that has more.
+_NEIGHBOURS, _FEWER = 20, 0.9
+# A drawing has at most so many colours, and keeps them in this part of its pixels.
+_FEW_COLOURS, _SHARED = 128, 0.5
+# A mark changes less than this part of the edges, of so steep ones, and adds so many times those
+# that it covers.
+_LOCAL, _EDGE, _MARK_EDGES = 0.4, 40.0, 1.2
 # Files that keep each pixel as it was when they were written.
 _LOSSLESS = ("png", "gif", "bmp", "tiff", "tif")
+
+Colours = npt.NDArray[np.int64]
 
 
 def better_copy(pair: FilePair, *, mirrored: bool) -> str:
@@ -47,9 +58,10 @@ def better_copy(pair: FilePair, *, mirrored: bool) -> str:
         return EVEN
     if a.width * a.height < b.width * b.height:
         return {FIRST: SECOND, SECOND: FIRST, EVEN: EVEN}[_compare(b, a)]
-    better = _compare(a, b)
-    lossless = all(str(file.path).endswith(_LOSSLESS) for file in (pair.a, pair.b))
-    return _before_recolouring(a, b) if better == EVEN and lossless and a.size == b.size else better
+    looks: list[Callable[[Image.Image, Image.Image], str]] = [_compare]
+    if a.size == b.size and all(str(file.path).endswith(_LOSSLESS) for file in (pair.a, pair.b)):
+        looks = [_before_marking, _compare, _before_recolouring]
+    return next((told for look in looks if (told := look(a, b)) != EVEN), EVEN)
 
 
 def _pixels(file: SampleFile) -> Image.Image:
@@ -76,20 +88,67 @@ def _compare(large: Image.Image, small: Image.Image) -> str:
     return EVEN
 
 
+def _before_marking(a: Image.Image, b: Image.Image) -> str:
+    """Return which of two images of equal size has something laid over it in the other, or EVEN.
+
+    Edges elsewhere are the same to the pixel, and where they are not, a mark adds some.
+    """
+    first, second = _grey(a), _grey(b)
+    slopes = [
+        cv2.magnitude(cv2.Sobel(g, cv2.CV_32F, 1, 0), cv2.Sobel(g, cv2.CV_32F, 0, 1))
+        for g in (first, second)
+    ]
+    changed = np.abs(first - second) > 1
+    edges = np.minimum(slopes[0], slopes[1]) > _EDGE
+    if not changed.any() or not edges.any() or changed[edges].mean() > _LOCAL:
+        return EVEN
+    of_a, of_b = (float(slope[changed].sum()) for slope in slopes)
+    if max(of_a, of_b) < _MARK_EDGES * min(of_a, of_b):
+        return EVEN
+    return FIRST if of_a < of_b else SECOND
+
+
 def _before_recolouring(a: Image.Image, b: Image.Image) -> str:
     """Return which of two images of equal size the other is a recolouring of, or EVEN.
 
     What makes one colour of each (brighter, more vivid, grey, a palette) may make one of two, and
-    never two of one: the original has more colours.
+    never two of one: the original has more colours. Where it has as many, brightness that was
+    stretched has gaps between its levels. To a drawing of few colours a filter adds some, at its
+    edges, and so does noise.
     """
     first, second = _colours(a), _colours(b)
     both, of_a, of_b = (len(np.unique(some)) for some in (first << 24 | second, first, second))
-    if both > _FUNCTION * max(of_a, of_b) or min(of_a, of_b) > _FEWER_COLOURS * max(of_a, of_b):
+    if min(of_a, of_b) <= _FEW_COLOURS < max(of_a, of_b):
+        few, drawn, other, colours = (FIRST, a, b, first) if of_a < of_b else (SECOND, b, a, second)
+        if _noise(_grey(other)) > _NOISIER * _noise(_grey(drawn)) + _NOISE:
+            return few
+        if both > max(of_a, of_b):
+            return few if _keeps_colours(first << 24 | second, colours) else EVEN
+    if both > max(of_a, of_b):
         return EVEN
+    if of_a == of_b:
+        of_a, of_b = _neighbours(a), _neighbours(b)
+        if max(of_a, of_b) < _NEIGHBOURS or min(of_a, of_b) > _FEWER * max(of_a, of_b):
+            return EVEN
     return FIRST if of_a > of_b else SECOND
 
 
-def _colours(image: Image.Image) -> npt.NDArray[np.int64]:
+def _keeps_colours(joint: Colours, drawn: Colours) -> bool:
+    """Tell whether most pixels of each colour that is drawn have one colour in the other image."""
+    pairs, places, counts = np.unique(joint, return_index=True, return_counts=True)
+    _, which = np.unique(drawn[places], return_inverse=True)
+    most = np.zeros(len(pairs), np.int64)
+    np.maximum.at(most, which, counts)
+    return bool(most.sum() > _SHARED * len(drawn))
+
+
+def _neighbours(image: Image.Image) -> int:
+    """Return how many levels of the channels are followed by one that occurs as well."""
+    used = np.array(image.histogram()).reshape(3, 256) > 0
+    return int((used[:, 1:] & used[:, :-1]).sum())
+
+
+def _colours(image: Image.Image) -> Colours:
     """Return the colours of some pixels of every part of an image."""
     red, green, blue = np.moveaxis(np.asarray(image), 2, 0).reshape(3, -1).astype(np.int64)
     every = max(1, len(red) // _PIXELS)

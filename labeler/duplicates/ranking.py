@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import log2
+from statistics import median
 
 from gleanset.db.duplicates import EVEN, FIRST, GroupMember, Relation
 from labeler.duplicates.grouping import DECIDED, LOSSLESS, Pair, standing
@@ -27,8 +28,9 @@ _COSTS = {
 _SPOILED = {"cropped", "marked", "framed", "bordered"}
 # Bytes for each pixel that count: of lossless formats, of GIF, at least and at most of others.
 _LOSSLESS_BYTES, _GIF_BYTES, _LEAST_BYTES, _MOST_BYTES = 2.0, 0.1, 0.05, 1.0
-# A crop shows less than this part of the largest extent, a border is more than this.
-_CROP, _BORDER = 0.95, 0.03
+# A crop shows less than this part of the largest extent, a border is more than this. So many
+# copies tell by their majority whether there is one.
+_CROP, _BORDER, _MANY = 0.95, 0.03, 5
 # So many comparisons in a row that change nothing end the search for a better copy.
 _MOST_MISSES = 12
 
@@ -97,10 +99,12 @@ def alterations(
     marked, framed = (most(way, len(others)) for way in (Relation.MARKED_A, Relation.FRAMED_A))
     mirrored, changed = (most(way, len(group)) for way in (Relation.MIRRORED, Relation.CHANGED))
     turned = sum(bool(relation & Relation.MIRRORED) for relation in seen.values())
-    filled = max(member.filled for member in group)
+    parts = [member.filled for member in group]
+    # Noise hides a border: of many copies most tell whether there is one.
+    filled = median(parts) if len(parts) >= _MANY else max(parts)
     extents = {m.id: _extent(seen[m.id], overlaps.get(_pair(centre, m), 1.0)) for m in group}
     for member in group:
-        if member.filled < filled - _BORDER:  # how much of it is border is not certain
+        if abs(member.filled - filled) > _BORDER:  # how much of it is border is not certain
             extents[member.id] = min(1.0, extents[member.id])
 
     def ways(member: GroupMember) -> dict[str, bool]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from duplicate_pictures import COPIES, add_picture
+from duplicate_pictures import COPIES, add_picture, drawing
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from gleanset import Dataset
-from gleanset.db.duplicates import GroupMember, Pairs, Relation
+from gleanset.db.duplicates import FIRST, SECOND, GroupMember, Pairs, Relation
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.image_detail import better_copy
 from labeler.duplicates.ranking import alterations
+from labeler.duplicates.verification import FilePair
+from labeler.sample_pixels import SampleFile
 
 LANCZOS = Image.Resampling.LANCZOS
 
@@ -79,6 +83,52 @@ ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
 }
 
 
+def with_small_words(p: Image.Image) -> Image.Image:
+    """Half-transparent words all over it."""
+    layer = Image.new("RGBA", p.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(layer)
+    for y in range(10, p.height, 50):
+        for x in range(10, p.width, 90):
+            pen.text((x, y), "sample", fill=(255, 255, 255, 110), font_size=12)
+    return Image.alpha_composite(p.convert("RGBA"), layer).convert("RGB")
+
+
+def cartoon(seed: int) -> Image.Image:
+    """A drawing of few colours."""
+    return drawing(seed).quantize(60).convert("RGB")
+
+
+SHARPER = ImageFilter.UnsharpMask(2, 150, 0)
+
+
+@pytest.mark.parametrize("copy_first", [False, True])
+@pytest.mark.parametrize(
+    ("draw", "alter"),
+    [
+        (painting, with_small_words),
+        (cartoon, with_small_words),
+        (painting, lambda p: ImageEnhance.Color(p).enhance(1.6)),
+        (painting, lambda p: ImageEnhance.Brightness(p).enhance(1.15)),
+        (cartoon, lambda p: ImageEnhance.Brightness(p).enhance(1.15)),
+        (cartoon, lambda p: p.filter(SHARPER)),
+        (cartoon, grainy),
+        (painting, lambda p: p.quantize(64).convert("RGB")),
+    ],
+)
+def test_the_full_pixels_of_two_files_tell_which_is_the_original(
+    tmp_path: Path,
+    draw: Callable[[int], Image.Image],
+    alter: Callable[[Image.Image], Image.Image],
+    *,
+    copy_first: bool,
+) -> None:
+    files = [SampleFile(tmp_path / name) for name in ("original.png", "copy.png")]
+    draw(5).save(tmp_path / "original.png")
+    alter(draw(5)).save(tmp_path / "copy.png")
+    a, b = reversed(files) if copy_first else files
+    assert better_copy(FilePair((1, 2), a, b), mirrored=False) == (SECOND if copy_first else FIRST)
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What is kept of an original and one altered copy, for each kind, by one search."""
@@ -129,6 +179,10 @@ def test_what_most_copies_have_against_the_centre_was_done_to_the_centre() -> No
     marked = {(1, 2): Relation.MARKED_B, (2, 3): Relation.MARKED_A, (2, 4): Relation(0)}
     ways = alterations(group, marked, {})
     assert (ways[1], ways[2], ways[3], ways[4]) == (set(), {"marked"}, set(), {"marked"})
+    noisy = member(5)._replace(filled=1.0)
+    framed = [one._replace(filled=0.8) for one in group]
+    ways = alterations([*framed, noisy], {(2, 5): Relation.MORE_B}, {(2, 5): 0.8})
+    assert set().union(*(ways[one.id] for one in framed)) == set()
     crops = {(1, 2): Relation.MORE_A, (2, 3): Relation.MORE_A}
     ways = alterations(group[:3], crops, {(1, 2): 0.8, (2, 3): 0.8})
     assert (ways[1], ways[2], ways[3]) == (set(), {"cropped"}, {"cropped"})
