@@ -25,7 +25,7 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from curation.snapshots import difference, take_snapshot
+from curation.snapshots import take_snapshot
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset
@@ -54,7 +54,7 @@ CPU_MS = {"harvest": 4.7, "faces (drawnface)": 110.0, "features": 100.0, "export
 DRIVER_MS = {"harvest": 2.5, "faces (drawnface)": 2.5, "features": 2.5 / 32, "export": 0.135}
 """What a picture costs the driver on a cluster: an item dealt out (2.5 ms), which of features is a
 batch of 32 pictures; in an export, which deals out shards, reading its rows."""
-CATALOGUE_BYTES, SNAPSHOT_BYTES, PICTURE_BYTES, CROP_BYTES = 1951, 41, 160_000, 20_000
+CATALOGUE_BYTES, PICTURE_BYTES, CROP_BYTES = 1951, 160_000, 20_000
 REQUESTS = {
     "harvest": {"PUT": 1, "HEAD": 2},
     "faces (drawnface)": {"GET": 1, "PUT": 1},
@@ -176,8 +176,7 @@ QUESTIONS: dict[str, Callable[[Dataset], object]] = {
     "status: counts": lambda dataset: dataset.samples.counts("status", "label", "split"),
     "split: moments, plan, rows": _split,
     "read all for training or export": _read,
-    "the first snapshot": lambda dataset: take_snapshot(dataset, "v1"),
-    "diff, nothing changed": lambda dataset: difference(dataset, "v1"),
+    "a snapshot": lambda dataset: take_snapshot(dataset, "v1"),
     "verify, rows alone": lambda dataset: contradictions(dataset.db),
 }
 
@@ -262,7 +261,7 @@ def plan(pictures: float, cpus: int) -> None:
         "originals": PICTURE_BYTES,
         "crops": CROP_BYTES,
         "catalogue": CATALOGUE_BYTES,
-        "a first snapshot": SNAPSHOT_BYTES,
+        "a snapshot": CATALOGUE_BYTES,
     }
     for what, number in sizes.items():
         size = pictures * number / 1e9

@@ -10,6 +10,7 @@ from urllib.parse import urldefrag
 from gleanset import Dataset
 from gleanset.db.images import possible_starts
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.snapshots import Snapshots
 from gleanset.db.visitors import (
     ACCEPTED,
     REFUSED,
@@ -41,6 +42,8 @@ def plan_take_down(
 ) -> TakeDown:
     """Return every image that is named, by itself, by a place it was found at, or by its author.
 
+    One that only a snapshot has is named by its whole hash, or by place or author.
+
     A picture that is only in a report from the web can be named by itself, too.
 
     Raises `UsageError` for a name that nothing answers to: a take-down must not fail
@@ -48,19 +51,24 @@ def plan_take_down(
     """
     upkeep = Maintenance(dataset.db)
     chosen: dict[str, None] = {}
-    for text in images:
-        chosen[_named(dataset, text)] = None
-    for text in origins:
-        chosen |= dict.fromkeys(_some(upkeep.found_at(text), f"was found at {text!r}"))
-    for text in authors:
-        chosen |= dict.fromkeys(_some(upkeep.made_by(text), f"is by {text!r}"))
+    with Snapshots(dataset.root).all_opened() as opened:
+        catalogues = [upkeep, *map(Maintenance, opened)]
+        for text in images:
+            is_known = any(catalogue.has_hash(text.lower()) for catalogue in catalogues)
+            chosen[text.lower() if is_known else _named(dataset, text)] = None
+        for text in origins:
+            found = [sha256 for catalogue in catalogues for sha256 in catalogue.found_at(text)]
+            chosen |= dict.fromkeys(_some(found, f"was found at {text!r}"))
+        for text in authors:
+            found = [sha256 for catalogue in catalogues for sha256 in catalogue.made_by(text)]
+            chosen |= dict.fromkeys(_some(found, f"is by {text!r}"))
     if not chosen:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
     return TakeDown(tuple(chosen), sum(len(upkeep.sample_keys(image)) for image in chosen))
 
 
 def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
-    """Remove the bytes and the rows; a tombstone of each keeps it from coming back.
+    """Remove the bytes and the rows, those of snapshots too; a tombstone keeps each away.
 
     The files go first and the rows last, in one transaction, so that a take-down that was
     stopped can be given again, and no harvest brings a file back in between. Exports and runs
@@ -72,6 +80,8 @@ def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
             for file in reports.named(sha256):
                 file.unlink(missing_ok=True)
             dataset.remove_image(sha256, reason)
+    for key in Snapshots(dataset.root).erase_forgotten(dataset.db):
+        dataset.crop_path(key).unlink(missing_ok=True)
 
 
 def _named(dataset: Dataset, text: str) -> str:

@@ -128,6 +128,8 @@ class Command(click.Command):
 
 
 GONE_COMMANDS = {
+    "gleanset diff": "compare counts: gleanset snapshot; rows: sqldiff snapshots/NAME.sqlite "
+    "catalog.sqlite (a tool of SQLite)",
     "baseline curve": "compare runs on more and fewer images: baseline train --folds 5",
     "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
 }

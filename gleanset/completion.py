@@ -69,7 +69,7 @@ def _files(wanted: bool) -> list[CompletionItem[str]]:
 
 
 def named_here(kind: str, *, or_files: bool = False) -> Complete:
-    """Offer the names of a kind that the dataset has: classes, hints, detectors, runs or snapshots.
+    """Offer the names of a kind that the dataset has: classes, hints, detectors or runs.
 
     With `or_files` files as well.
     """
@@ -84,6 +84,16 @@ def named_here(kind: str, *, or_files: bool = False) -> Complete:
         return [*found, *_files(or_files)]
 
     return complete
+
+
+def snapshots_here(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Offer the names of the dataset's snapshots."""
+    from gleanset.db.snapshots import Snapshots
+
+    root = _dataset(context)
+    return _beginning(Snapshots(root).names() if root else (), incomplete)
 
 
 def one_of(names: Callable[[], Iterable[str]], *, or_files: bool = False) -> Complete:
@@ -115,4 +125,3 @@ hints_here = named_here("hints")
 detectors_here = named_here("detectors")
 runs_here = named_here("runs")
 runs_here_or_files = named_here("runs", or_files=True)
-snapshots_here = named_here("snapshots")

@@ -265,11 +265,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training run: its folder name, settings and results (JSON values).
-
-    `snapshot` says which one its data were, or what differed from the newest one; empty where
-    there was none.
-    """
+    """One training run: its folder name, settings and results (JSON values)."""
 
     id: str
     room: str
@@ -278,12 +274,11 @@ class Run:
     ended: str | None
     status: str
     result: dict[str, object]
-    snapshot: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A state of the dataset that was kept under a name, and how many there were of what.
+    """A copy of the catalogue under a name, and the counts of what it holds.
 
     `samples` are those in use; `train`, `val` and `test` what is trained on and exported.
     """

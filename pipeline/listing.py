@@ -287,7 +287,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "tracks": tracks,
     "doubts": doubts,
     "confusion": confusion,
-    "snapshots": lambda dataset: map(_plain, Snapshots(dataset.db).each()),
+    "snapshots": lambda dataset: map(_plain, Snapshots(dataset.root).each()),
     "colours": colours,
     "reports": reports,
     "takedowns": takedowns,
@@ -374,7 +374,7 @@ def _fields(columns: Mapping[str, Column]) -> Iterator[str]:
 
 
 FIELDS = {kind: list(_fields(columns)) for kind, columns in COLUMNS.items()}
-"""Below `settings`, `result` and `snapshot` of a run also anything."""
+"""Below `settings` and `result` of a run also anything."""
 
 
 def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
@@ -432,9 +432,7 @@ def _split(text: str) -> tuple[str, str, str]:
 
 def _check_field(kind: str, field: str) -> None:
     known = FIELDS[kind]
-    if field in known or (
-        kind == "runs" and field.startswith(("settings.", "result.", "snapshot."))
-    ):
+    if field in known or (kind == "runs" and field.startswith(("settings.", "result."))):
         return
     mend = did_you_mean(field, known, "did you mean {}? ")
     raise UsageError(

@@ -18,7 +18,6 @@ from gleanset.db.faces import WHOLE
 from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_judges, unseen_labels
 from gleanset.db.proposals import proposed_by_tenths
-from gleanset.db.restoring import cut_short
 from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.errors import GleansetError, InputUnusable
@@ -48,8 +47,6 @@ def next_step(dataset: Dataset) -> str:
     if TakeDownRequests(dataset.db).count():
         # Somebody waits for an answer, and may have a right to it.
         return f"gleanset list takedowns --where status=pending {where}"
-    for name in cut_short(dataset.db):
-        return f"gleanset restore {name} {where}"
     counts = _Counts(dataset)
     if not counts.labelled or (counts.classes < 2 and dataset.runs.newest("baseline") is None):
         return _towards_labels(dataset, counts, where)

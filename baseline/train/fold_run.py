@@ -33,7 +33,6 @@ from baseline.judge.report.page import REPORT
 from baseline.settings import Settings
 from baseline.train.doubts import doubts_in
 from baseline.train.trials import FoldTraining, FoldTrials
-from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, few
 from gleanset.db.runs import Doubts, SplitEvaluations
@@ -115,7 +114,7 @@ def cross_validate(
     another number of folds, and what training raises.
     """
     with dataset.stage(ROOM) as scratch:
-        snapshot, trials = made_from(dataset), FoldTrials.of_all(dataset, scratch, folds)
+        trials = FoldTrials.of_all(dataset, scratch, folds)
         trials.need_folds()
         facts = {**settings.to_json(), "folds": folds, "data": trials.folder.name}
         if (done := dataset.runs.finished(FOLDS_ROOM, facts)) is not None:
@@ -124,7 +123,6 @@ def cross_validate(
         trainings = trials.trainings(settings)
         fresh = new_run_id(dataset, f"{settings.preset}-folds")
         run = dataset.runs.begin(fresh, FOLDS_ROOM, facts)
-        dataset.runs.note_snapshot(run.id, snapshot)
         with ending_told(dataset, run.id):
             figures = _train(trials, trainings, progress or Progress(), say)
             result = _judge(trials, trainings, figures, run.id, scratch)

@@ -54,7 +54,6 @@ from baseline.train.storage import save_model
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from baseline.train.unknown_rule import with_unknown_rule
 from baseline.use.crops import save_crops
-from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.db.faces import crop_methods
 from gleanset.files.atomic import write_atomic
@@ -99,7 +98,7 @@ def train_run(
     """
     need_for(settings)
     with dataset.stage(ROOM) as scratch:
-        snapshot, examples = made_from(dataset), find_examples(dataset)
+        examples = find_examples(dataset)
         if waiting := dataset.samples.count_waiting_for_split():
             left = count(waiting, "labelled sample")
             say(f"not used: {left} in no split yet; to use them: labeler split {dataset.option}")
@@ -112,7 +111,6 @@ def train_run(
                 say(warning)
         examples, val_notice = with_val(examples, settings.seed)
         run = dataset.runs.begin(new_run_id(dataset, settings.preset), ROOM, facts)
-        dataset.runs.note_snapshot(run.id, snapshot)
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
         with ending_told(dataset, run.id):

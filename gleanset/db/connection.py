@@ -67,7 +67,11 @@ Progress = Callable[[str], None]
 
 
 class Connection:
-    """An open catalogue. `write()` groups statements into one transaction."""
+    """An open catalogue. `write()` groups statements into one transaction.
+
+    A `frozen` one is a file that no process writes to; it is read as it is, and not upgraded. With
+    `exclusive` no other process has it open: `DatasetBusy` where one has, and for those that try.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,8 @@ class Connection:
         create: bool = False,
         busy_seconds: float = BUSY_SECONDS,
         schema: CatalogueSchema = SCHEMA,
+        frozen: bool = False,
+        exclusive: bool = False,
     ) -> None:
         self.path = path
         self._schema = schema
@@ -83,7 +89,8 @@ class Connection:
         self._busy_seconds = busy_seconds
         self._depth = 0
         self._mended = _Mended(path)
-        self.read_only = is_read_only(path)
+        self._frozen, self._exclusive = frozen, exclusive
+        self.read_only = frozen or is_read_only(path)
         with self._mended:
             mode = mode_for_reading(path) if self.read_only else "rwc" if create else "rw"
             self._sql = sqlite3.connect(
@@ -97,6 +104,10 @@ class Connection:
 
     def _prepare(self) -> None:
         try:
+            if self._exclusive:
+                # Before anything is read. Other programs hold a shared lock as long as they have
+                # the catalogue open: https://www.sqlite.org/wal.html#noshm
+                self._sql.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._sql.execute("PRAGMA cache_size=-16384")
             # A step may make a table anew: dropping the old one is no deletion of its rows.
             self._sql.execute("PRAGMA foreign_keys=OFF")
@@ -108,7 +119,7 @@ class Connection:
 
     def _bring_up_to_date(self) -> None:
         """Make the tables of a new catalogue; take an older one up to date, and a copy before."""
-        if self._come_to() == self._schema.newest:
+        if self._come_to() == self._schema.newest or self._frozen:
             return
         self.refuse_if_read_only()
         self._begin_log()
@@ -339,6 +350,21 @@ class Connection:
         with self._mended:
             self._sql.execute(f"DETACH DATABASE {name}")
 
+    def copy_to(self, target: Path) -> None:
+        """Copy the catalogue as it is now to a new file. Raises `DiskFull`."""
+        with _Mended(target), closing(sqlite3.connect(target)) as copy:
+            self._sql.backup(copy)
+
+    def overwrite_with(self, source: Path) -> None:
+        """Replace everything by another catalogue, in one transaction."""
+        with self._mended, closing(sqlite3.connect(source)) as other:
+            other.backup(self._sql)
+
+    def end_log(self) -> None:
+        """Leave WAL mode, so that the catalogue is one file that can be read where it is."""
+        with self._mended:
+            self._sql.execute("PRAGMA journal_mode=DELETE")
+
     def compact(self) -> None:
         """Give free pages back to the disk; takes as long as copying the catalogue."""
         with self._mended:
@@ -511,7 +537,6 @@ NAMES = {
     "hints": "SELECT DISTINCT hint FROM origin WHERE hint IS NOT NULL ORDER BY hint",
     "detectors": "SELECT DISTINCT detector FROM sample ORDER BY detector",
     "runs": "SELECT id FROM run WHERE room='baseline' AND status='done' ORDER BY started DESC",
-    "snapshots": "SELECT name FROM snapshot ORDER BY id DESC",
 }
 
 

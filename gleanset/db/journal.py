@@ -178,11 +178,6 @@ class Journal:
             later = len(decided.union(left)) + changed
             return Undone(undone, self.samples_of(new), later, self._splits_of(new))
 
-    def rename(self, step: int, operation: Operation) -> None:
-        """Say otherwise what a step did: one that took several transactions is at its end."""
-        told = (operation.kind, dump(operation.arguments), step)
-        self._db.run("UPDATE step SET kind=?, arguments=? WHERE id=?", told)
-
     def samples_of(self, step: int) -> int:
         """Return how many samples a step changed, in whatever way."""
         return self._db.number(

@@ -82,6 +82,10 @@ class Maintenance:
             self._db.number("SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_))
         )
 
+    def has_hash(self, sha256: str) -> bool:
+        """Return whether an image with this hash is in the catalogue."""
+        return bool(self._db.number("SELECT 1 FROM image WHERE sha256=?", (sha256,)))
+
     def has_sample(self, key: str) -> bool:
         """Return whether a file among the crops belongs to a sample."""
         return bool(self._db.number("SELECT 1 FROM sample WHERE key=?", (key,)))

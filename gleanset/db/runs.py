@@ -41,11 +41,6 @@ class Runs:
         assert run is not None
         return run
 
-    def note_snapshot(self, run_id: str, snapshot: Mapping[str, object]) -> None:
-        """Record which snapshot the data of a run are, as far as they are one."""
-        with self._db.write():
-            self._db.run("UPDATE run SET snapshot=? WHERE id=?", (dump(snapshot), run_id))
-
     def end(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
         """Record how a run ended ('done' or 'failed') and what it gave."""
         with self._db.write():
@@ -82,9 +77,7 @@ class Runs:
 
 
 def _run(row: Row) -> Run:
-    return record_of(
-        Run, row, **{name: load(row[name]) for name in ("settings", "result", "snapshot")}
-    )
+    return record_of(Run, row, **{name: load(row[name]) for name in ("settings", "result")})
 
 
 class EvaluationCounts(NamedTuple):

@@ -297,8 +297,7 @@ CREATE TABLE run(  -- a training
     settings TEXT NOT NULL,  -- JSON
     started TEXT NOT NULL, ended TEXT,
     status TEXT NOT NULL,  -- running, interrupted, done, failed or given up
-    result TEXT NOT NULL DEFAULT '{}',  -- JSON
-    snapshot TEXT NOT NULL DEFAULT '{}');  -- JSON: how its data differ from a snapshot
+    result TEXT NOT NULL DEFAULT '{}');  -- JSON
 
 CREATE TABLE split_evaluation(  -- a time that a run was judged on a split
     id INTEGER PRIMARY KEY,
@@ -326,26 +325,9 @@ CREATE TABLE takedown(  -- a request to remove a picture: by its page, by hashes
     reason TEXT NOT NULL, contact TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'pending');
 
--- Snapshots.
-
-CREATE TABLE snapshot(
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE, at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL,
-    counts TEXT NOT NULL,  -- JSON
-    last_image INTEGER NOT NULL, last_step INTEGER NOT NULL,  -- the newest rows then
-    classes TEXT NOT NULL,  -- JSON: id, name, show, merged_into of each
-    settings TEXT NOT NULL,  -- the text of dataset.toml
-    split_plan TEXT NOT NULL, balance_plan TEXT NOT NULL);
-
-CREATE TABLE snapshot_sample(  -- a state that a sample had in snapshots
-    sample INTEGER NOT NULL REFERENCES sample(id),
-    since INTEGER NOT NULL,  -- the first snapshot that has it
-    until INTEGER,  -- the first that has it no more; NULL: the newest has it
-    status TEXT NOT NULL, label INTEGER, kept INTEGER NOT NULL, grp TEXT,
-    moment TEXT,  -- '=' for the key of the sample
-    split TEXT, fold INTEGER, copies INTEGER, weight REAL,
-    mark TEXT, refused TEXT, bond INTEGER, apart TEXT,
-    PRIMARY KEY(sample, since)) WITHOUT ROWID;
+CREATE TABLE snapshot(  -- what this copy of the catalogue is; empty in the catalogue itself
+    at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL,
+    counts TEXT NOT NULL);  -- JSON
 """
 
 _PLAIN_NAMES = """
@@ -398,6 +380,13 @@ _RELATIONS = """
 ALTER TABLE pair ADD COLUMN relation INTEGER;
 """
 
+_SNAPSHOT_FILES = """
+DROP TABLE snapshot_sample;
+DROP TABLE snapshot;
+CREATE TABLE snapshot(
+    at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, counts TEXT NOT NULL);
+ALTER TABLE run DROP COLUMN snapshot;
+"""
 
 _FEWER_FLAGS = """
 DROP INDEX IF EXISTS quality_text;
@@ -432,6 +421,7 @@ SCHEMA = CatalogueSchema(
         ("0024-presorts", _PRESORTS),
         ("0025-relations", _RELATIONS),
         ("0026-fewer-flags", _FEWER_FLAGS),
+        ("0027-snapshot-files", _SNAPSHOT_FILES),
     ),
 )
 OLDEST_COMMIT = "49a8f26"

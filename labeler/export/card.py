@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from curation.moments import moments_of
-from curation.snapshots import snapshot_words
 from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
@@ -38,20 +37,18 @@ _SUCH = "(one scene, one post or group, one picture found twice)"
 class CardFacts:
     """What a card counts. Items may be added some at a time, none is kept.
 
-    `snapshot` is what `made_from` told as the export began, `undecided` how many pictures have a
-    sample that nobody has decided on, where an export has boxes, `reports` how many samples from
-    reports are left out. `row` is one of its tables, where these are for `datasets`.
+    `undecided` is how many pictures have a sample that nobody has decided on, where an export has
+    boxes, `reports` how many samples from reports are left out. `row` is one of its tables, where
+    these are for `datasets`.
     """
 
     def __init__(
         self,
         options: ExportOptions,
-        snapshot: Mapping[str, object] | None = None,
         undecided: int = 0,
         reports: int = 0,
     ) -> None:
-        self.options, self.snapshot, self.undecided = options, dict(snapshot or {}), undecided
-        self.reports = reports
+        self.options, self.undecided, self.reports = options, undecided, reports
         self.items = self.pictures = self.copies = self.unknown = self.made = 0
         self.say_where = self.turned = 0
         self.changes: Counter[str] = Counter()
@@ -309,8 +306,6 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     balanced = Balances(dataset.db).settings()
     if options.balances and balanced and not balanced.startswith("method=off"):
         yield f"train is balanced: {balanced}"
-    if facts.snapshot:
-        yield f"snapshot: {snapshot_words(facts.snapshot)}"
     if options.licences:
         yield f"only pictures with a licence like {', '.join(options.licences)}"
 

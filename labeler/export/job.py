@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.files.names import leads_out
 from gleanset.plugins import answerable
@@ -70,7 +69,7 @@ def export(
         return {"to": str(target)} | found | kept_files(new, target)
     with held, replacing(target) as new:
         folder = new.folder
-        snapshot, planned = made_from(dataset), plan(dataset, options)
+        planned = plan(dataset, options)
         if options.link:
             check_links(planned.items, folder)
         files = _files(planned.items, options, marked(target), target)
@@ -83,7 +82,7 @@ def export(
             if (file := done.get(item.path)) is not None
         ]
         reports = count_left_out_reports(dataset, options)
-        facts = CardFacts(options, snapshot, planned.undecided, reports)
+        facts = CardFacts(options, planned.undecided, reports)
         facts.add(dataset.db, written)
         facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
         if options.form.write is not None:
@@ -93,7 +92,7 @@ def export(
         write_about(dataset, folder, facts)
         shown = {item.path: _shown(item, options, done[item.path]) for item in written}
         facts_of_all: dict[str, Any] = {**options.recorded, "caption": options.template}
-        facts_of_all |= {"no_split": options.no_split, "snapshot": snapshot, "pictures": shown}
+        facts_of_all |= {"no_split": options.no_split, "pictures": shown}
         mark(folder, facts_of_all)
     result = {"to": str(target)} | facts.result(failed)
     if options != asked:

@@ -19,7 +19,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from curation.snapshots import made_from
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors, whole_file, write_atomic
@@ -317,7 +316,7 @@ def write_shards(
     shared = (folder,) if place is None else ()
     pool = replace(dataset.workers(workers, folders=shared), seconds_per_item=SECONDS_PER_SHARD)
     reports = count_left_out_reports(dataset, options)
-    facts = CardFacts(options, made_from(dataset), reports=reports)
+    facts = CardFacts(options, reports=reports)
     shards: list[str] = []
     failed: dict[str, str] = {}
     outcomes = run_over(job, planned_shards(dataset, options, workers), pool)
@@ -414,7 +413,6 @@ def _finish(
     about = {
         **options.recorded,
         "pictures": facts.items,
-        "snapshot": facts.snapshot,
         "shards": [manifest.summary for manifest in _manifests(folder, shards)],
     }
     write_text(folder / "manifest.json", json.dumps(about, ensure_ascii=False, indent=1))
@@ -426,7 +424,7 @@ def _finish(
     write_sheet(folder / LICENCES, ("shard", "file", *LICENCE), pictures)
     files = {manifest.shard: manifest.sha256 for manifest in _manifests(folder, shards)}
     write_about(dataset, folder, facts, files)
-    mark(folder, {"format": options.format, "snapshot": facts.snapshot, "pictures": {}})
+    mark(folder, {"format": options.format, "pictures": {}})
 
 
 def _manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.snapshots import FOLDER
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
 from gleanset.files.store import PictureFile
@@ -61,7 +62,7 @@ class _Waste:
 
     def _strays(self) -> Iterator[tuple[PictureFile, int]]:
         busy = self._anyone_at_work()
-        for stray in orphan_files(self._dataset, self._upkeep, self._older_than):
+        for stray in orphan_files(self._dataset, self._older_than):
             if busy and stray.awaits_row:
                 continue
             if self._simulate or remove_orphan(self._dataset, stray):
@@ -108,6 +109,7 @@ class _Waste:
         strays = [
             *root.glob(f"{PARTIAL}*"),
             *root.glob(f"{_BACKUPS}{_HALF}"),
+            *(root / FOLDER).glob(f"{PARTIAL}*"),
             *cache.rglob(f"{PARTIAL}*"),
             *self._dataset.runs_folder.rglob(f"{PARTIAL}*"),
         ]

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.db.connection import Connection
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.snapshots import Snapshots
 from gleanset.db.visitors import Reports
 from gleanset.files.store import EXTENSIONS, PictureFile, Store
 from gleanset.places import in_bucket
@@ -30,9 +32,9 @@ class Stray(NamedTuple):
     has_row: Callable[[PictureFile], bool]
 
 
-def orphan_files(dataset: Dataset, upkeep: Maintenance, older_than: float = 0.0) -> Iterator[Stray]:
+def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[Stray]:
     """Originals and crops without a row, last changed so many seconds ago, and pictures of reports
-    from the web that wait no longer.
+    from the web that wait no longer. A row of a snapshot counts.
 
     A crop, and in a bucket an original, is written before its row: young ones may be about to get
     theirs.
@@ -40,9 +42,12 @@ def orphan_files(dataset: Dataset, upkeep: Maintenance, older_than: float = 0.0)
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     originals = dataset.originals(dataset.cache)
     bucket = in_bucket(dataset.settings.store.images)
-    yield from _of(originals, partial(_is_image, upkeep), older_than, bucket)
-    yield from _of(dataset.crops(dataset.cache), partial(_is_crop, upkeep), older_than, True)
-    yield from _of(reports, lambda file: Reports(dataset.db).uses(file.stem), older_than, False)
+    crops = dataset.crops(dataset.cache)
+    with Snapshots(dataset.root).all_opened() as opened:
+        catalogues = [dataset.db, *opened]
+        yield from _of(originals, partial(_is_image, catalogues), older_than, bucket)
+        yield from _of(crops, partial(_is_crop, catalogues), older_than, True)
+        yield from _of(reports, partial(_is_reported, catalogues), older_than, False)
 
 
 def _of(
@@ -54,12 +59,17 @@ def _of(
             yield Stray(file, size, awaits_row, has_row)
 
 
-def _is_crop(upkeep: Maintenance, file: PictureFile) -> bool:
-    return upkeep.has_sample(file.stem)
+def _is_crop(catalogues: list[Connection], file: PictureFile) -> bool:
+    return any(Maintenance(db).has_sample(file.stem) for db in catalogues)
 
 
-def _is_image(upkeep: Maintenance, file: PictureFile) -> bool:
-    return upkeep.has_image(file.stem, _FORMATS.get(file.suffix.lstrip("."), ""))
+def _is_image(catalogues: list[Connection], file: PictureFile) -> bool:
+    format_ = _FORMATS.get(file.suffix.lstrip("."), "")
+    return any(Maintenance(db).has_image(file.stem, format_) for db in catalogues)
+
+
+def _is_reported(catalogues: list[Connection], file: PictureFile) -> bool:
+    return any(Reports(db).uses(file.stem) for db in catalogues)
 
 
 def remove_orphan(dataset: Dataset, stray: Stray) -> bool:

@@ -70,7 +70,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
             for key in keys
         )
         findings |= _check_crops(dataset.crops(scratch), repair, progress)
-        findings["strays"] = sum(1 for _ in orphan_files(dataset, upkeep))
+        findings["strays"] = sum(1 for _ in orphan_files(dataset))
         wrong = contradictions(dataset.db)
         findings |= {name: finding.cases for name, finding in wrong.items()}
         if told := [line for finding in wrong.values() for line in finding.examples]:

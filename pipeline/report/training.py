@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from baseline.judge.report.page import MainSection, epoch_curves, main_section
 from baseline.judge.run_figures import RunFigures
-from curation.snapshots import snapshot_words
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.thumbnails import Thumbnails
@@ -42,7 +41,7 @@ def gather_training(
         run=run,
         preset=str(metrics.settings.get("preset", "unknown")),
         curves=list(epoch_curves(metrics)),
-        facts=[*_facts(metrics), *_snapshot(dataset, run)],
+        facts=list(_facts(metrics)),
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
         changed=_changed(dataset, metrics, present),
         course=metrics.course,
@@ -65,12 +64,6 @@ def _facts(metrics: RunFigures) -> Iterator[tuple[str, str]]:
     if metrics.val:
         yield "validation accuracy", percent(metrics.val.answer_accuracy)
         yield "validation log loss", figure(metrics.val.log_loss)
-
-
-def _snapshot(dataset: Dataset, run: str) -> Iterator[tuple[str, str]]:
-    known = dataset.runs.get(run)
-    if known is not None and known.snapshot:
-        yield "snapshot", snapshot_words(known.snapshot)
 
 
 def _value(value: object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from catalogue_rows import add_sample
 
-from curation.snapshots import restore, take_snapshot
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, VISITOR, Choice, giver_of, unseen_labels
 from labeler.classes import ClassEditor
@@ -30,20 +29,6 @@ def test_what_nobody_looked_at_stays_so_until_somebody_does(dataset: Dataset) ->
     dataset.journal.undo()
     dataset.journal.undo()
     assert unseen_labels(dataset.db) == {model: MODEL}
-
-
-def test_a_label_that_a_snapshot_brings_back_is_whose_it_was(dataset: Dataset) -> None:
-    first, second = (add_sample(dataset, n) for n in range(2))
-    dataset.journal.step("Label", [Choice(first, "label", "hana", MODEL)])
-    changed = dataset.journal.step("Label", [Choice(first, "label", "rei")])
-    dataset.journal.undo(changed)
-    dataset.journal.step("Label", [Choice(second, "label", "rei", MODEL)])
-    ClassEditor(dataset).merge("rei", "hana")
-    take_snapshot(dataset, "then")
-    dataset.journal.step("Clear", [Choice(key, "clear") for key in (first, second)])
-    assert not unseen_labels(dataset.db)
-    restore(dataset, "then")
-    assert unseen_labels(dataset.db) == {first: MODEL, second: MODEL}
 
 
 def test_givers_are_few() -> None:

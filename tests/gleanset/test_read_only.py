@@ -117,7 +117,6 @@ READING = {
     "audit": ("labeler.cli", "audit"),
     "report": ("pipeline.cli", "report", "--out", "{out}.html"),
     "snapshot": ("pipeline.cli", "snapshot"),
-    "diff": ("pipeline.cli", "diff", "v1"),
     "restore": ("pipeline.cli", "restore", "-s", "v1"),
 }
 WRITING = {

@@ -255,32 +255,7 @@ class Walk:
     def snapshot(self) -> None:
         name = f"v{next(self.numbers)}"
         told = self._run("pipeline", "snapshot", name)
-        self.book.snapshot(name)
         assert told["labelled"] == sum(self.book.counts().values())
-
-    def restore(self) -> None:
-        if self.book.snapshots:
-            name = self.dice.choice(sorted(self.book.snapshots))
-            simulated = self._run("pipeline", "restore", name, "--simulate")
-            told = self._run("pipeline", "restore", name)
-            changed = self.book.restore(name)
-            assert told["changed"] == simulated["would_change"] == (changed or 0)
-            if changed is None and "labeler undo takes this back" in told.get("notes", ()):
-                self.book.take()  # the settings of a split alone
-
-    def diff(self) -> None:
-        if self.book.snapshots:
-            name = self.dice.choice(sorted(self.book.snapshots))
-            then = self.book.snapshots[name].samples
-            told = self._run("pipeline", "diff", name)
-            pairs = [
-                (one.said.shown, then[key].said.shown, one.said.label, then[key].said.label)
-                for key, one in self.book.samples.items()
-                if key in then
-            ]
-            changed = sum(now != was or label != had for now, was, label, had in pairs)
-            new = len(self.book.samples.keys() - then.keys())
-            assert told["labels"]["changed"] == changed + new
 
     def export(self) -> None:
         out = self.folder / "exported"
@@ -305,7 +280,7 @@ class Walk:
         assert files == {sha: self.data[sha] for sha in self.book.pictures}
         seen = self._run("pipeline", "verify")
         assert (seen["sound"], seen["strays"]) == (len(self.book.pictures), 0)
-        # An undo and a restore may bring back what was in dispute; it is told.
+        # An undo may bring back what was in dispute; it is told.
         assert seen["disputed_labels"] == len(self.book.disputed())
         assert (seen["orphan_rows"], seen["duplicate_faces"]) == (0, 0)
 

@@ -265,7 +265,6 @@ def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None
         "settings": {"epochs": 3},
         "status": "done",
         "result": {"test": {"accuracy": 0.75}},
-        "snapshot": {},
     }
     assert lines(filled, "groups") == []
 
@@ -352,7 +351,7 @@ def test_a_parquet_file_has_the_columns_and_lines_that_are_printed(
             assert pq.read_schema(tmp_path / "none.parquet") == table.schema
 
 
-PACKED = {"reasons", "landmarks", "settings", "result", "snapshot"}
+PACKED = {"reasons", "landmarks", "settings", "result"}
 
 
 def test_a_listing_in_a_file_is_whole_or_not_there(filled: Dataset, tmp_path: Path) -> None:

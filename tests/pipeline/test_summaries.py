@@ -41,7 +41,6 @@ LINES = (
     "labeler undo",
     "gleanset snapshot audited --note {note}",
     "gleanset snapshot",
-    "gleanset diff audited",
     "gleanset status",
     "gleanset verify",
     "gleanset gc",

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import NamedTuple
 
 
@@ -77,14 +76,6 @@ class Step:
         }
 
 
-class Kept(NamedTuple):
-    """What a snapshot holds."""
-
-    samples: dict[str, Sample]
-    classes: dict[int, Label]
-    reasons: dict[str, str]
-
-
 class Undone(NamedTuple):
     """What an undo is to tell."""
 
@@ -101,11 +92,6 @@ class Picture:
     searched: bool = False
 
 
-def seen(sample: Sample) -> Sample:
-    """A sample without what a search alone has made of it."""
-    return replace(sample, said=sample.said._replace(status=sample.said.shown))
-
-
 class Book:
     """The state, and what each act makes of it."""
 
@@ -116,7 +102,6 @@ class Book:
         self.classes: dict[int, Label] = {}
         self.once: dict[str, int] = {}
         self.steps: list[Step] = []
-        self.snapshots: dict[str, Kept] = {}
         # Who gave a label, now and before each step, and the reason of the last decision.
         self.before: dict[tuple[str, int], str] = {}
         self.by: dict[str, str] = {}
@@ -369,55 +354,6 @@ class Book:
         for step in self.steps:
             step.decisions = [one for one in step.decisions if one[0] != key]
             step.edits = [one for one in step.edits if one.item != key]
-        for kept in self.snapshots.values():
-            kept.samples.pop(key, None)
-
-    # -- snapshots
-
-    def snapshot(self, name: str) -> None:
-        classes = {row: replace(one) for row, one in self.classes.items()}
-        self.snapshots[name] = Kept(dict(self.samples), classes, dict(self.by))
-
-    def restore(self, name: str) -> int | None:
-        """Put back what a snapshot holds; how many samples change, None where nothing does."""
-        then = self.snapshots[name]
-        edits = list(self._class_edits(then))
-        hides = [one for one in edits if one.what == "into" and one.after is not None]
-        wanted = {key: then.samples.get(key, Sample()) for key in self.samples}
-        if not edits and all(seen(wanted[key]) == seen(one) for key, one in self.samples.items()):
-            return None
-        step = self.begin()
-        for edit in edits:
-            if edit not in hides:
-                self.change(step, edit)
-        for key, one in wanted.items():
-            now = self.samples[key].said
-            if now != one.said and not (now.waits and one.said.waits):
-                self.decide(step, key, one.said, then.reasons.get(key, "restore"))
-            self._traits(step, key, one)
-        for edit in hides:
-            self.change(step, edit)
-        self.seen(step, ours=False)
-        return len(step.samples())
-
-    def _traits(self, step: Step, key: str, wanted: Sample) -> None:
-        for what in ("split", "mark"):
-            if getattr(self.samples[key], what) != getattr(wanted, what):
-                self.change(step, Edit(what, key, None, getattr(wanted, what)))
-
-    def _class_edits(self, then: Kept) -> Iterable[Edit]:
-        given = {one.name for one in then.classes.values()}
-        taken = given | {one.name for one in self.classes.values()}
-        for row, one in self.classes.items():
-            back = then.classes.get(row)
-            name, into = (back.name, back.into) if back else (one.name, row)
-            if back is None and name in given:
-                name = next(free for n in count(2) if (free := f"{one.name} {n}") not in taken)
-            taken.add(name)
-            if name != one.name:
-                yield Edit("name", row, None, name)
-            if into != one.into:
-                yield Edit("into", row, None, into)
 
     # -- what is to be seen
 

@@ -16,7 +16,6 @@ from baseline.judge.calibration import ConfidenceBin
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.run_figures import RunFigures, read_layers, read_metrics, weights_size
 from baseline.use.crops import load_crops
-from curation.snapshots import snapshot_words
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
 from gleanset.files.atomic import write_atomic
@@ -103,12 +102,10 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
 
 def shared_values(dataset: Dataset, folder: Path, thumbnails: Thumbnails) -> dict[str, object]:
     """Return what the reports of all kinds of runs show."""
-    known = dataset.runs.get(folder.name)
     doubts = [doubt for doubt in Doubts(dataset.db).each() if doubt.run == folder.name]
     return {
         "run": folder.name,
         "dataset": dataset.name,
-        "snapshot": snapshot_words(known.snapshot) if known else "",
         "doubts": _doubted_pictures(dataset, thumbnails, doubts[:DOUBTED]),
         "doubted": len(doubts),
     }
