@@ -57,11 +57,11 @@ def plan_take_down(
             is_known = any(catalogue.has_hash(text.lower()) for catalogue in catalogues)
             chosen[text.lower() if is_known else _named(dataset, text)] = None
         for text in origins:
-            found = [sha256 for catalogue in catalogues for sha256 in catalogue.found_at(text)]
-            chosen |= dict.fromkeys(_some(found, f"was found at {text!r}"))
+            hashes = [sha256 for catalogue in catalogues for sha256 in catalogue.found_at(text)]
+            chosen |= dict.fromkeys(_some(hashes, f"was found at {text!r}"))
         for text in authors:
-            found = [sha256 for catalogue in catalogues for sha256 in catalogue.made_by(text)]
-            chosen |= dict.fromkeys(_some(found, f"is by {text!r}"))
+            hashes = [sha256 for catalogue in catalogues for sha256 in catalogue.made_by(text)]
+            chosen |= dict.fromkeys(_some(hashes, f"is by {text!r}"))
     if not chosen:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
     return TakeDown(tuple(chosen), sum(len(upkeep.sample_keys(image)) for image in chosen))

@@ -38,13 +38,14 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
             return _result(take_snapshot(dataset, name, note))
         if remove or note:
             raise UsageError("no snapshot was named", "write for instance: gleanset snapshot v1")
-        found = list(snapshots.each())
+        listed = list(snapshots.each())
     if job.as_json:
-        return {"snapshots": [_result(one) for one in found]}
-    for one in found:
-        counts = f"{number(one.images)} images, {number(one.labelled)} labelled"
-        job.tell(f"{one.name}  {one.at[:16].replace('T', ' ')} UTC  {counts}  {one.note}".rstrip())
-    if not found:
+        return {"snapshots": [_result(record) for record in listed]}
+    for record in listed:
+        date = record.at[:16].replace("T", " ")
+        counts = f"{number(record.images)} images, {number(record.labelled)} labelled"
+        job.tell(f"{record.name}  {date} UTC  {counts}  {record.note}".rstrip())
+    if not listed:
         job.tell("no snapshot yet; make one: gleanset snapshot NAME")
     return None
 
@@ -75,8 +76,8 @@ def restore(job: CommandJob, name: str) -> Result:
 
 
 def _result(snapshot: Snapshot) -> Result:
-    found = dataclasses.asdict(snapshot)
-    return {"snapshot": found.pop("name")} | {k: v for k, v in found.items() if v != ""}
+    fields = dataclasses.asdict(snapshot)
+    return {"snapshot": fields.pop("name")} | {k: v for k, v in fields.items() if v != ""}
 
 
 COMMANDS = (snapshot, restore)
