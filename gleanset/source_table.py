@@ -6,6 +6,7 @@ import csv
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -111,14 +112,25 @@ def _folded(path: Path) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 
 
+def is_source_table(path: Path) -> bool:
+    """Return whether a file is the table of its folder; its name may have capitals."""
+    return path.name.lower() == NAME
+
+
+def _tables_in(folder: Path) -> Iterator[Path]:
+    yield folder / NAME
+    with suppress(OSError):
+        yield from filter(is_source_table, sorted(folder.iterdir()))
+
+
 def source_rows(folder: Path) -> SourceRows:
     """Return what the table of a folder says, by path; empty where there is no table.
 
     Columns are file, author, licence, page and group; `file` is a path below the folder. Raises
     `InputUnusable` for a table that cannot be read.
     """
-    table = folder / NAME
-    if not table.is_file():
+    table = next((path for path in _tables_in(folder) if path.is_file()), None)
+    if table is None:
         return {}
     try:
         if table.stat().st_size > LARGEST:

@@ -23,7 +23,7 @@ from gleanset.images.embedded_reservation import reservations_in
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.named_files import short_name
 from gleanset.records import Measured, Origin
-from gleanset.source_table import NAME, SourceTables
+from gleanset.source_table import SourceTables, is_source_table
 from gleanset.tree import (
     PACKED,
     TABLE,
@@ -251,7 +251,7 @@ def walk(root: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator
         inside = folder.relative_to(root).parts
         tables.read(folder)
         for path in map(folder.joinpath, files):
-            if reason := TABLE if path.name == NAME else ignored_reason(path):
+            if reason := TABLE if is_source_table(path) else ignored_reason(path):
                 ignored[reason] += 1
             else:
                 yield picture(path, hinting.of(inside or loose), inside)

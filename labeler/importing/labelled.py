@@ -15,7 +15,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.names import leads_out
 from gleanset.named_files import short_name
 from gleanset.records import Rectangle
-from gleanset.source_table import NAME
+from gleanset.source_table import is_source_table
 from gleanset.tree import NOT_AN_IMAGE, TABLE, ignored_reason, walk_tree
 
 MAX_TEXT_BYTES = 500_000_000
@@ -73,10 +73,10 @@ class ImportTree:
         for path in (folder / name for folder, _, files in walk for name in files):
             if (reason := ignored_reason(path)) is None:
                 tree.images.append(path)
-            elif reason == NOT_AN_IMAGE and path.name != NAME:
+            elif reason == NOT_AN_IMAGE and not is_source_table(path):
                 tree.others.append(path)
             else:
-                tree.ignored[TABLE if path.name == NAME else reason] += 1
+                tree.ignored[TABLE if is_source_table(path) else reason] += 1
         tree.images.sort()
         tree.others.sort()
         return tree

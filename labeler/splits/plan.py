@@ -19,6 +19,7 @@ from gleanset.db.journal import PERSON, UNSEEN, giver_of, label_provenances
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
+from gleanset.named_files import first_lines
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import MomentSizes, PartTable, allocate, one_per_moment_first, seeded
@@ -257,7 +258,7 @@ class SplitPlan:
         if not few:
             return []
         what = f"fewer than {FEW_TEST} test images: the accuracy of such a class says little"
-        return [what, *(f"{label}: {number}" for label, number in few.items())]
+        return [what, *first_lines([f"{label}: {number}" for label, number in few.items()])]
 
     def _unseen(self) -> dict[str, int]:
         inside = sum(self.splits[key][1] is not None for key in self.unseen)

@@ -151,7 +151,7 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
     rows = ["が.jpg", "2.jpg", "TWO.jpg", "two.jpg", f"X/{unicodedata.normalize('NFD', 'ä')}.JPG"]
     text = "".join(f"{name},{number}\n" for number, name in enumerate([*rows, "gone.png"]))
     (place / "sources.csv").write_text("file,author\n" + text, encoding="utf-8")
-    (place / "empty" / "sources.csv").write_text("file,author\nalso.jpg,a\n")
+    (place / "empty" / "Sources.CSV").write_text("file,author\nalso.jpg,a\n")
     done = run_here("harvest.cli", "folder", place, "-d", root, "--json")
     # TWO.jpg could be two files: neither is taken for it.
     assert done.json["rows_without_file"] == 3

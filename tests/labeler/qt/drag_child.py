@@ -85,6 +85,11 @@ class Answerer(QObject):
         """How many the window has counted."""
         return self.window.worker.gestures
 
+    def do_question(self, _: str) -> bool:
+        """Whether the question about dropped files can be answered."""
+        sheet = self.window.drops.sheet
+        return sheet is not None and sheet.isVisible() and sheet.take.isEnabled()
+
     def do_drop_text(self, rest: str) -> str:
         """What the lit row of the rail says."""
         return self.window.class_panel.list.drop_text
