@@ -94,10 +94,10 @@ class Shown:
         assert eventually(lambda: not self.ask("question"), 60)
 
     def hints(self) -> list[str | None]:
-        """The hints of images that came from folders and files."""
+        """The hints of images that came from the folder `in`."""
         with Dataset.open(self.faces.root) as dataset:
             origins = [one for image in dataset.images.each() for one in image.origins]
-            return [one.hint for one in origins if one.source == "folder"]
+            return [one.hint for one in origins if "/in/" in (one.path or "")]
 
     def steps(self) -> list[str]:
         with Dataset.open(self.faces.root) as dataset:
