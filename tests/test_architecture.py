@@ -67,16 +67,16 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included. A room rises only by
 # what another gives.
 CEILINGS = {
-    "gleanset and curation": 19_460,
-    "harvest": 15_282,
-    "facecrop": 3_484,
-    "labeler": 27_124,
-    "labeler/qt": 12_771,
-    "baseline": 17_754,
-    "pipeline": 5_407,
-    "webapp": 4_172,
-    "tests": 63_546,
-    "benchmarks and tools": 11_445,
+    "gleanset and curation": 19_804,
+    "harvest": 14_016,
+    "facecrop": 2_925,
+    "labeler": 27_978,
+    "labeler/qt": 12_438,
+    "baseline": 16_503,
+    "pipeline": 5_304,
+    "webapp": 4_282,
+    "tests": 64_598,
+    "benchmarks and tools": 11_799,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}
