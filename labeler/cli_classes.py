@@ -142,7 +142,7 @@ def delete(job: CommandJob, name: str) -> Result:
     return {"step": edit.step, "back_in_queue": edit.changed} | drop
 
 
-@click.group(cls=CommandGroup)
+@click.group(cls=CommandGroup, epilog="Example: labeler hints drop Downloads -d my-dataset")
 def hints() -> None:
     """Names of classes that folders, lists and searches gave images."""
 

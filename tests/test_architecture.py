@@ -72,10 +72,10 @@ CEILINGS = {
     "facecrop": 2_925,
     "labeler": 27_978,
     "labeler/qt": 12_438,
-    "baseline": 16_503,
+    "baseline": 16_504,
     "pipeline": 5_304,
     "webapp": 4_282,
-    "tests": 64_598,
+    "tests": 64_603,
     "benchmarks and tools": 11_799,
 }
 # Names that do not say what they hold.

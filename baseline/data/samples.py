@@ -76,11 +76,12 @@ def find_examples(dataset: Dataset) -> Examples:
     """Find the labelled samples that have a split. Raises `InputUnusable` where there are none."""
     chosen = list(dataset.samples.in_splits())
     if not chosen:
-        labelled = dataset.samples.counts("status", "kept").get(("labelled", "kept"), 0)
+        counts = dataset.samples.counts("status", "kept", "label")
+        classes_there = [key for key in counts if key[:2] == ("labelled", "kept")]
         raise InputUnusable(
             "there is nothing to train on: no labelled sample has a split yet",
             f"split them: labeler split --ratio 8:1:1 {dataset.option}"
-            if labelled
+            if len(classes_there) > 1
             else f"see what comes next: gleanset status {dataset.option}",
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))

@@ -258,7 +258,7 @@ class SplitPlan:
         if not few:
             return []
         what = f"fewer than {FEW_TEST} test images: the accuracy of such a class says little"
-        return [what, *first_lines([f"{label}: {number}" for label, number in few.items()])]
+        return [what, ", ".join(first_lines([f"{label}: {n}" for label, n in few.items()]))]
 
     def _unseen(self) -> dict[str, int]:
         inside = sum(self.splits[key][1] is not None for key in self.unseen)

@@ -175,7 +175,7 @@ def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:
         for one in ids:
             drawn.dataset.db.run(
                 "INSERT INTO quality(sample, version, x, y, w, h, angle, blur, darkest, lightest, "
-                "text, photo, traits) VALUES(?,1,0,0,1,1,0,?,0,255,0,0,x'00')",
+                "photo, traits) VALUES(?,1,0,0,1,1,0,?,0,255,0,x'00')",
                 (one, 0.9 if one != ids[0] else 0.1),
             )
     chosen = SampleFilter(flag=QualityFlag("blurred", "blur", 0.6))

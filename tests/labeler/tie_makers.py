@@ -62,7 +62,7 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Group
             "post": f"p{random.randrange(30)}" if random.random() < 0.3 else None,
             "track": f"t{random.randrange(12)}" if random.random() < 0.2 else None,
             "image": f"i{random.randrange(60)}" if random.random() < 0.3 else "",
-            "phash": random.choice([0, 0xFF, 0b1010]) << 8 * random.randrange(5)
+            "phash": random.choice([0b11, 0xFF, 0b1010]) << 8 * random.randrange(5)
             if random.random() < 0.1
             else None,
             "source": random.choice(("bing", "pixiv", "video")),
@@ -70,8 +70,8 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Group
         if random.random() < 0.3:
             evidence |= {
                 "video": random.choice("vw"),
-                "scene": random.randrange(8),
-                "time": random.randrange(200) / 4,
+                "time": (time := random.randrange(200) / 4),
+                "scene": int(time // 6.25),
             }
         origins = [tie(key, **evidence)]  # type: ignore[arg-type]
         if random.random() < 0.1:
@@ -88,11 +88,7 @@ def tied(a: GroupEvidence, b: GroupEvidence) -> bool:
         or (a.post is not None and a.post == b.post)
         or (a.track is not None and a.track == b.track)
         or (a.phash ^ b.phash).bit_count() <= 6
-        or (
-            a.video is not None
-            and a.video == b.video
-            and (a.scene == b.scene or abs((a.time or 0) - (b.time or 0)) < 1)
-        )
+        or (a.video is not None and a.video == b.video and a.scene == b.scene)
     )
 
 

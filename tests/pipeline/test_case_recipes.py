@@ -20,6 +20,7 @@ from PIL import Image
 from tools_for_tests import ROOT, pixels, run_cli, run_here
 
 from gleanset import Dataset
+from harvest.secrets import VARIABLES
 
 RECIPES = ROOT / "datasets" / "recipes"
 CASES = ("acg-characters", "who-am-i", "anime-vs-cartoon", "memes", "cats-vs-owls")
@@ -30,6 +31,13 @@ needs_browser = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),
     reason="not installed: chromium or chromedriver",
 )
+
+
+@pytest.fixture(autouse=True)
+def _logins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe is refused without the logins of its sites."""
+    for name in VARIABLES.values():
+        monkeypatch.setenv(name, "0" * 32)
 
 
 def table(name: str) -> Table:

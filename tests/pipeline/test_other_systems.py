@@ -147,8 +147,9 @@ def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
     assert source_rows(tmp_path)[tmp_path / "sub" / "1.jpg"].credit.author == CJK
     row = json.dumps({"file_name": "1.jpg", "label": CJK})
     edited(tmp_path / "metadata.jsonl", f"{row}\n\n")
-    _, pictures = read_labelled(tmp_path)
-    assert [label for one in pictures for _, label in one.labels] == [CJK]
+    (tmp_path / "1.jpg").write_bytes(picture(1))
+    pictures = read_labelled(tmp_path)
+    assert [label for one in pictures.pictures for _, label in one.labels] == [CJK]
 
 
 def test_a_dataset_whose_settings_were_saved_on_windows_goes_on(dataset: Dataset) -> None:

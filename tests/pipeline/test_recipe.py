@@ -105,7 +105,7 @@ def drawing(kind: str, seed: int) -> Image.Image:
         (GOOD.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
         (GOOD.replace('"whole"', '"ensemble"'), 2, "--detector drawnface"),
         (GOOD.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
-        (GOOD.replace("6:2:2", "6:2"), 2, "8:1:1"),
+        (GOOD.replace("6:2:2", "6:2"), 2, "6:0:2"),
         (GOOD.replace("options = { size", 'preset = "simpel"\noptions = { size'), 3, "simple"),
         (GOOD.replace("epochs = 2", "epoch = 2"), 2, "epochs"),
         (GOOD + '[web]\nrun = "trasnfer"\n', 2, "transfer"),
@@ -142,7 +142,7 @@ def test_all_wrong_names_are_told_in_one_run(
     )
     code, _, err = command("run", recipe(wrong), "--into", tmp_path / "made", "-s")
     assert code == 3
-    for said in ("'whole'", "8:1:1", "epochs", "no.txt", "bing"):
+    for said in ("'whole'", "6:0:2", "epochs", "no.txt", "bing"):
         assert said in err
 
 

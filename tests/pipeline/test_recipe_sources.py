@@ -23,6 +23,13 @@ START = 'title = "Words"\n[crop]\ndetector = "whole"\n'
 Write = Callable[[str], Path]
 
 
+@pytest.fixture(autouse=True)
+def _logins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe is refused without the logins of its sites."""
+    for name in VARIABLES.values():
+        monkeypatch.setenv(name, "0" * 32)
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Write:
     """Writes a recipe."""

@@ -9,6 +9,7 @@ const FORM = "multipart/form-data";
 const SENT = {
   predict: "-F files=@a.jpg -F files=@b.jpg",
   faces: "-F files=@a.jpg",
+  jpeg: "-F file=@a.heic",
   reports: "-F file=@a.jpg -F 'report={\"claimed\": \"mei\", \"box\": [120, 80, 64, 64]}'",
   takedowns: "-F 'takedown={\"page\": \"https://example.org/7\", \"reason\": \"it is mine\"}'",
 };
@@ -17,6 +18,7 @@ const SENT = {
 const purposes = () => ({
   predict: words("Says who or what is in one picture or many; faces that you name by boxes, or that the server finds."),
   faces: words("Says where the server sees faces."),
+  jpeg: words("Turns a picture that browsers do not show, such as HEIC or TIFF, into a JPEG."),
   reports: words("Takes a report that an answer is wrong, until a person has looked at it."),
   takedowns: words("Takes a request to remove a picture, until a person has looked at it."),
   classes: words("The classes, and how pictures are cut before they are judged."),

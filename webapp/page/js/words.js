@@ -3,6 +3,7 @@
 const WORDS = {
   zh: {
     "Says who or what is in one picture or many; faces that you name by boxes, or that the server finds.": "判断一张或多张图片里是谁、是什么；人脸可以用框指定，也可以由服务器寻找。",
+    "Turns a picture that browsers do not show, such as HEIC or TIFF, into a JPEG.": "把浏览器不能显示的图片（如 HEIC、TIFF）转换为 JPEG。",
     "Says where the server sees faces.": "给出服务器找到的人脸位置。",
     "Takes a report that an answer is wrong, until a person has looked at it.": "接收“结果不对”的报告，由人查看。",
     "Takes a request to remove a picture, until a person has looked at it.": "接收移除图片的请求，由人查看。",
@@ -157,6 +158,7 @@ const WORDS = {
   },
   ja: {
     "Says who or what is in one picture or many; faces that you name by boxes, or that the server finds.": "一枚または複数の画像に誰・何が写っているかを答えます。顔は枠で指定するか、サーバーが探します。",
+    "Turns a picture that browsers do not show, such as HEIC or TIFF, into a JPEG.": "ブラウザーで表示できない画像（HEIC や TIFF など）を JPEG に変換します。",
     "Says where the server sees faces.": "サーバーが見つけた顔の位置を答えます。",
     "Takes a report that an answer is wrong, until a person has looked at it.": "「結果が違う」という報告を受け取り、人が確認します。",
     "Takes a request to remove a picture, until a person has looked at it.": "画像の削除依頼を受け取り、人が確認します。",
