@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, Self, cast
@@ -188,9 +189,9 @@ def _copy(member: ArchiveMember, path: Path) -> tuple[str, str] | None:
     """Copy a member to `path`; return the reason and detail where that cannot be done."""
     with disk_errors(path), path.open("wb") as file:
         try:
-            source = _checked(member.open)
-            while chunk := _checked(source.read, _CHUNK):
-                file.write(chunk)
+            with closing(_checked(member.open)) as source:
+                while chunk := _checked(source.read, _CHUNK):
+                    file.write(chunk)
         except Unreadable as refused:
             file.truncate(0)
             return refused.reason, refused.detail

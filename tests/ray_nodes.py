@@ -89,7 +89,7 @@ class RayCluster:
             before = self._alive() if self.nodes else set()
             node = self._begin(cpus, prefix)
             # Ray itself chooses the address of the head.
-            assert eventually(lambda: self._alive() - before, 90), "the node does not come"
+            assert eventually(lambda: self._alive() - before, 180), "the node does not come"
         return node
 
     def _begin(self, cpus: int, prefix: tuple[str, ...]) -> RayNode:

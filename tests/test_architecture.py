@@ -68,14 +68,14 @@ MOST_PARAMETERS = 6
 # what another gives.
 CEILINGS = {
     "gleanset and curation": 19_804,
-    "harvest": 14_016,
+    "harvest": 14_017,
     "facecrop": 2_925,
     "labeler": 27_978,
     "labeler/qt": 12_438,
     "baseline": 16_504,
     "pipeline": 5_304,
     "webapp": 4_282,
-    "tests": 64_603,
+    "tests": 64_606,
     "benchmarks and tools": 11_799,
 }
 # Names that do not say what they hold.
