@@ -196,8 +196,8 @@ def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) ->
         for line in pq.read_table(file).to_pylist()
     ]
     assert {line["sample"]: line["fold"] for line in lines} == plan.folds
-    kind, found = read_labelled(tmp_path / "huggingface")
-    assert (kind, len(found)) == ("metadata", 12)
+    files = read_labelled(tmp_path / "huggingface")
+    assert (files.kind, len(files.tree.images)) == ("export", 12)
     apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
     export(empty, tmp_path / "csv", ExportOptions(format="csv"), workers=1)
     assert "fold" not in (tmp_path / "csv/samples.csv").read_text(encoding="utf-8").split("\n")[0]
