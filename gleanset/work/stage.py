@@ -38,6 +38,18 @@ def stage(cache: Path, name: str) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
+def is_at_work(cache: Path, name: str) -> bool:
+    """Return whether a process holds a stage."""
+    # Only what a killed one left behind is tried, so that nobody is refused for the question.
+    if not (cache / "scratch" / name).exists():
+        return False
+    try:
+        with hold(cache, name):
+            return False
+    except DatasetBusy:
+        return True
+
+
 @contextmanager
 def hold(cache: Path, name: str) -> Iterator[None]:
     """Hold a stage, and leave its scratch folder as it is. Raises `DatasetBusy`."""

@@ -40,8 +40,14 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
 
     An annotation that cannot be used costs only itself. Raises `InputUnusable` where none can.
     """
-    documents = dict(_documents(tree))
-    return _read(documents, tree) if documents else None
+    damaged: list[Path] = []
+    documents = dict(_documents(tree, damaged))
+    if not documents:
+        return None
+    labelled = _read(documents, tree)
+    for file in damaged:
+        labelled.drop(file, "file that is not JSON")
+    return labelled
 
 
 def read_coco_file(tree: ImportTree, file: Path) -> LabelledFiles:
@@ -70,11 +76,13 @@ def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> Labelle
     return labelled
 
 
-def _documents(tree: ImportTree) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the COCO files of a folder; add those that are not JSON to `damaged`."""
     for file in tree.ending(".json"):
         try:
             document = json.loads(text_of(file))
         except (ValueError, RecursionError, InputUnusable):
+            damaged.append(file)
             continue
         if _is_coco(document) and not _is_panoptic(document):
             yield file, document

@@ -27,23 +27,24 @@ _WITH_BOXES = ("coco", "yolo-detect")
 
 
 def read_export(tree: ImportTree) -> LabelledFiles | None:
-    """Read the class folders of an export of ours; None for any other tree, and for boxes.
+    """Read the class folders of an export of ours, or those of a folder within one.
 
-    Images that were moved since are known by their content. Raises `InputUnusable` for a form
-    that cannot be imported.
+    None for any other tree, and for boxes. Images that were moved since are known by their
+    content. Raises `InputUnusable` for a form that cannot be imported.
     """
-    marker = marked(tree.root)
+    root = _export_root(tree.root)
+    marker = marked(root)
     if not marker or marker.get("format") in _WITH_BOXES:
         return None
-    check_class_folders(tree.root, marker)
+    check_class_folders(root, marker)
     labelled = LabelledFiles("export", tree, "without a class folder")
     labelled.splits = frozenset(() if marker.get("no_split") else SPLITS)
     pictures = exported_pictures(marker)
     folder_of = folder_of_class(marker)
     labels = {folder_of(name): facts["label"] for name, facts in pictures.items()}
-    paths = {_below(tree, path): path for path in tree.images}
+    paths = {_below(root, path): path for path in tree.images}
     names = recognised({name: file_hash(path) for name, path in paths.items()}, pictures)
-    captions = EditedCaptions(tree.root, marker, pictures, [*labels.values()])
+    captions = EditedCaptions(root, marker, pictures, [*labels.values()])
     for name, before in names.items():
         path, folder = paths[name], folder_of(name)
         try:
@@ -59,9 +60,10 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
 
 def add_sources(files: LabelledFiles, names: Mapping[str, str | None] | None = None) -> None:
     """Add what the `LICENSES.csv` of an export says of images; `names` are those they had there."""
-    table = _sources(files.tree.root)
+    root = _export_root(files.tree.root)
+    table = _sources(root)
     for path in files.tree.images if table else ():
-        name = _below(files.tree, path)
+        name = _below(root, path)
         before = name if names is None else names.get(name)
         if before in table:
             files.sources[path] = table[before]
@@ -86,5 +88,11 @@ def _sources(root: Path) -> dict[str | None, PictureSource]:
     return table
 
 
-def _below(tree: ImportTree, path: Path) -> str:
-    return path.relative_to(tree.root).as_posix()
+def _export_root(folder: Path) -> Path:
+    """Return the export that a folder is, or is a split or class of; else the folder itself."""
+    above = folder.resolve().parents[:2]
+    return next((place for place in (folder, *above) if marked(place)), folder)
+
+
+def _below(root: Path, path: Path) -> str:
+    return (path if path.is_relative_to(root) else path.resolve()).relative_to(root).as_posix()

@@ -32,8 +32,10 @@ def read_voc(tree: ImportTree) -> LabelledFiles | None:
             if (image := finder.beside(file)) is not None:
                 damaged[image] = ("damaged Pascal VOC file", f"{file.name}: {error}")
             continue
-        if document is None or document.tag != "annotation":
+        if document is None or etree.QName(document).localname != "annotation":
             continue
+        for element in document.iter():
+            element.tag = etree.QName(element).localname
         labelled.tables.add(file)
         name = document.findtext("filename") or ""
         image = finder.beside(file) or finder.named(name, file)

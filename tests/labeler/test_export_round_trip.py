@@ -162,6 +162,20 @@ def test_images_moved_about_keep_their_credit_in_another_dataset(
         assert {sample.label for sample in other.samples.by_key()} == {"rei"}
 
 
+@pytest.mark.parametrize("form", ["imagefolder", "captions", "yolo-classify"])
+def test_a_part_of_an_export_keeps_its_classes_and_credit(
+    empty: Dataset, tmp_path: Path, form: str
+) -> None:
+    fill(empty)
+    export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
+    with Dataset.create(tmp_path / "other") as other:
+        import_labelled(other, ImportRequest(path=str(tmp_path / "out/train"), workers=1))
+        of_train = [row for row in rows(empty, cut=True) if row[1] == "train"]
+        assert [row[0:1] + row[3:] for row in rows(other, cut=True)] == [
+            row[0:1] + row[3:] for row in of_train
+        ]
+
+
 def test_a_split_here_is_kept(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", split="test")
     export(empty, tmp_path / "out", workers=1)

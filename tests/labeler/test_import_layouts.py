@@ -90,6 +90,15 @@ def test_coco_is_read_wherever_its_images_are(
     }
 
 
+def test_a_damaged_coco_file_beside_a_good_one_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "b.jpg")
+    put(tmp_path, "train.json", text=coco("a.jpg"))
+    put(tmp_path, "val.json", text=coco("b.jpg")[:-1])
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"a.jpg": ["hana"]}
+    assert files.dropped == [(f"{tmp_path.name}/val.json", "file that is not JSON")]
+
+
 def test_of_images_of_one_name_coco_takes_the_one_of_its_own_split(tmp_path: Path) -> None:
     put(tmp_path, "images/train/x.jpg", "images/val/x.jpg", "images/val/y.jpg")
     put(tmp_path, "annotations/instances_val.json", text=coco("x.jpg"))
@@ -202,7 +211,8 @@ def test_yolo_without_names_is_refused_by_its_name(tmp_path: Path) -> None:
 
 def test_pascal_voc_is_read_and_its_masks_are_not(tmp_path: Path) -> None:
     put(tmp_path, "JPEGImages/1.jpg", "JPEGImages/2.jpg", "SegmentationClass/1.png")
-    put(tmp_path, "Annotations/1.xml", text=VOC.format("renamed.jpg"))
+    voc = VOC.format("renamed.jpg").replace("<annotation", '<annotation xmlns="http://voc.org/"')
+    put(tmp_path, "Annotations/1.xml", text=voc)
     put(tmp_path, "Annotations/2.xml", text="<annotation><object><name/></object></annotation>")
     put(
         tmp_path,

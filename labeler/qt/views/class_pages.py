@@ -14,7 +14,7 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.notices import all_sorted, making_pages, no_faces
+from labeler.qt.views.notices import FaceSearch, all_sorted, making_pages, no_faces
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.views.page_naming import PageNaming
@@ -191,11 +191,11 @@ class ClassPagesView(PagedView):
         elif counts.total:
             self.empty.show_notice(all_sorted(self, counts))
         else:
-            self.worker.ask(lambda session: session.dataset.images.count(), self._no_faces)
+            self.worker.ask(lambda session: FaceSearch.of(session.dataset), self._no_faces)
 
-    def _no_faces(self, images: int) -> None:
+    def _no_faces(self, search: FaceSearch) -> None:
         if self.page is None:
-            self.empty.show_notice(no_faces(self, images))
+            self.empty.show_notice(no_faces(self, search))
 
     def marked(self, *marks: TileMark) -> list[int]:
         """Return the tiles that are marked so."""

@@ -34,7 +34,7 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.empty import EmptyNotice
-from labeler.qt.views.notices import no_faces, no_missed_images, no_such_image
+from labeler.qt.views.notices import FaceSearch, no_faces, no_missed_images, no_such_image
 from labeler.qt.widgets import HEAD, beside, hint_label, pile, timer, title_label
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
 
@@ -242,13 +242,13 @@ class CropView(LabelerView):
         if self.text.text().strip():
             self.empty.show_notice(no_such_image(self.text.clear))
         else:
-            self.worker.ask(lambda session: session.dataset.images.count(), self._no_images)
+            self.worker.ask(lambda session: FaceSearch.of(session.dataset), self._no_images)
 
-    def _no_images(self, count: int) -> None:
+    def _no_images(self, search: FaceSearch) -> None:
         if self._images:
             return
         every = no_missed_images(self, lambda: self.which.setCurrentIndex(1))
-        self.empty.show_notice(every if count else no_faces(self, 0))
+        self.empty.show_notice(every if search.images else no_faces(self, search))
 
     def _go_on(self) -> None:
         """The button was let go: what waited for that."""

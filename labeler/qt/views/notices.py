@@ -5,8 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from gleanset import Dataset
 from gleanset.db.sorting import LabelCounts
+from gleanset.work.stage import is_at_work
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView
 from labeler.qt.views.empty import NextStep, Notice
@@ -40,11 +43,23 @@ def making_pages() -> Notice:
     return Notice(tr("Pages are being made …"), tr("A name that you type meanwhile is kept."))
 
 
-def no_faces(view: LabelerView, images: int) -> Notice:
+class FaceSearch(NamedTuple):
+    """How many images there are, and whether a process finds faces in them now."""
+
+    images: int
+    at_work: bool
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> FaceSearch:
+        """Return that of a dataset."""
+        return cls(dataset.images.count(), is_at_work(dataset.cache, "facecrop"))
+
+
+def no_faces(view: LabelerView, search: FaceSearch) -> Notice:
     """A dataset without samples: with images, or without any."""
-    if view.acts.takes_in():
+    if view.acts.takes_in() or search.at_work:
         return Notice(tr("Faces are being looked for …"), tr("They appear here as they are found."))
-    if not images:
+    if not search.images:
         return Notice(
             tr("There are no faces here yet"),
             tr("Drop pictures, folders or videos onto this window, or choose them:"),
@@ -55,7 +70,7 @@ def no_faces(view: LabelerView, images: int) -> Notice:
         )
     return Notice(
         tr("No faces were found in the pictures yet"),
-        counted(tr("{count} pictures are here."), images),
+        counted(tr("{count} pictures are here."), search.images),
         (
             NextStep(tr("Find the faces in them"), view.acts.find_faces),
             to_view(view, "crop", tr("Draw boxes by hand")),

@@ -158,6 +158,12 @@ def test_while_faces_are_looked_for_it_does_not_say_that_there_are_none(
     assert title(window) == "No faces were found in the pictures yet"
 
 
+def test_another_program_that_finds_faces_is_seen(opened: Opened, tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "d") as dataset, dataset.stage("facecrop"):
+        add_image(dataset, "one")
+        assert title(opened(tmp_path / "d")) == "Faces are being looked for …"
+
+
 def test_a_message_that_is_too_long_is_elided_and_can_be_read(opened: Opened, few: FaceSet) -> None:
     window, said = opened(few.root, size=(1100, 700)), "It <b>failed</b>: " + "a long story " * 30
     settle(window)
