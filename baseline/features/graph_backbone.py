@@ -2,7 +2,7 @@
 
 Pictures go through one by one, in as many threads as there are cores: a vector never depends on
 its company, memory is that of a few pictures, and the maps of one stay in a core's cache
-(docs/results.md).
+(docs/experiments.md).
 """
 
 from __future__ import annotations
