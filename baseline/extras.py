@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from gleanset.errors import MissingComponent
+from gleanset.installation import install_command
 
 COMPUTED = ("onnx", "safetensors")
 SOLVED = ("scipy", "sklearn", "threadpoolctl")
@@ -46,5 +47,5 @@ def _need(what: str, packages: tuple[str, ...], extra: str) -> None:
     if missing:
         raise MissingComponent(
             f"{what} {' and '.join(missing)}, which is not installed",
-            f"pip install 'gleanset[{extra}]'",
+            install_command(extra),
         )

@@ -10,6 +10,7 @@ import click
 
 from gleanset.cli import Command, CommandJob, Result, job_options
 from gleanset.errors import GleansetError, InputUnusable
+from gleanset.installation import restore_command
 
 BUILD, CHECK = "build", "check"
 
@@ -79,7 +80,7 @@ def build_context() -> Path:
             return folder
     raise InputUnusable(
         "the folder docker/animeface-2009 is missing from this installation",
-        "pip install --force-reinstall gleanset",
+        restore_command("docker"),
     )
 
 

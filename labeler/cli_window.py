@@ -10,6 +10,7 @@ import click
 
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
 from gleanset.errors import DatasetMissing, MissingComponent, UsageError
+from gleanset.installation import install_command
 from gleanset.work.waiting import WAITING
 from labeler.export.options import parse_size
 
@@ -102,7 +103,7 @@ def show(job: CommandJob, wished: WindowWishes) -> Result | None:
     except ImportError as error:
         raise MissingComponent(
             f"the window needs PySide6, which cannot be loaded ({error})",
-            "install it with: pip install 'gleanset[gui]'",
+            install_command("gui"),
         ) from error
     try:
         with job.open():

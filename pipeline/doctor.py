@@ -17,6 +17,7 @@ from pathlib import Path
 from baseline.extras import has_torch, need_transfer
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_fetched
+from gleanset.installation import install_command, reinstall_command
 from gleanset.plugins import tried_plugins
 
 LEAST_GB = 1.0
@@ -107,9 +108,7 @@ def _part(name: str, purpose: str, look: Look, *, needed: bool = False) -> Compo
         return Component(name, purpose, False, error.what, error.mend, needed)
     except Exception as error:  # a broken installation may raise anything on import
         what = f"it is broken: {type(error).__name__}: {error}"
-        return Component(
-            name, purpose, False, what, "pip install --force-reinstall gleanset", needed
-        )
+        return Component(name, purpose, False, what, reinstall_command(), needed)
 
 
 def _disk(folder: Path) -> str:
@@ -185,7 +184,7 @@ def _packages(extra: str, names: tuple[str, ...]) -> Look:
     def look() -> str:
         if missing := [name for name in names if find_spec(name) is None]:
             what = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
-            raise MissingComponent(what, f"pip install 'gleanset[{extra}]'")
+            raise MissingComponent(what, install_command(extra))
         return "installed"
 
     return look

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,39 +19,68 @@ import webapp.cli
 from gleanset.cli import HELP
 
 GROUPS = (pipeline.cli, harvest.cli, facecrop.cli, labeler.cli, baseline.cli, webapp.cli)
-# Options that commands have alike, with their lines of help: the page's introduction tells them.
-_ALIKE = re.compile(
-    r"^  (?:(-d, --dataset DIR) |-j, |-q, |--progress |-v, |-h, ).*\n?(?: {6}.*\n)*", re.MULTILINE
-)
+COMMON = ("-j,", "-q,", "--progress ", "-v,", "-h,")
+"""Options of all commands, which the introduction of the page describes."""
+FREQUENT = ("-d, --dataset", "-s, --simulate")
+"""Options of many commands, which it describes as well: a command only names them."""
+WIDTH = 130
 
 
 def reference(page: str) -> str:
-    """Return the page as Markdown: its own introduction, and what the commands say today."""
+    """Return the page as Markdown: its own introduction, then the help of all commands."""
     parts = [page.partition("\n## ")[0]]
     for module in GROUPS:
         group = module.commands
-        parts.append(f"## {group.name}\n\n{group.help}\n")
+        parts.append(f"## {group.name}\n\n{_escape(group.help or '')}\n")
         parts += _commands(group)
     return "\n".join(parts)
 
 
 def _commands(group: click.Group, parent: click.Context | None = None) -> Iterator[str]:
-    # A width of its own, so that the page does not depend on the terminal it is made in.
-    with click.Context(group, parent, info_name=group.name, **HELP, terminal_width=96) as above:
+    with click.Context(group, parent, info_name=group.name, **HELP) as above:
         for name, command in sorted(group.commands.items()):
             if command.hidden:
                 continue
             with click.Context(command, parent=above, info_name=name) as context:
-                text, path = command.get_help(context), context.command_path
-            yield f"### {path}\n\n```text\n{_own(text)}\n```\n"
+                yield "\n\n".join(_sections(command, context)) + "\n"
             if isinstance(command, click.Group):
                 yield from _commands(command, above)
 
 
-def _own(text: str) -> str:
-    """Leave out what commands have alike; of the dataset's option keep the name."""
-    own = _ALIKE.sub(lambda option: f"  {option[1]}\n" if option[1] else "", text)
-    return own.replace("Options:\n\n", "")
+def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
+    path = context.command_path
+    yield f"### {path}"
+    yield f"`{' '.join([path, *command.collect_usage_pieces(context)])}`"
+    yield from (_wrapped(_escape(text)) for text in (command.help or "").split("\n\n"))
+    records = (parameter.get_help_record(context) for parameter in command.get_params(context))
+    options = [record for record in records if record and record[1] and _is_own(record[0])]
+    if options:
+        yield "\n".join(_option(*record) for record in options)
+    if command.epilog:
+        what, _, example = command.epilog.partition(": ")
+        yield f"{_escape(what)}: `{example}`"
+
+
+def _is_own(names: str) -> bool:
+    return not names.startswith(COMMON)
+
+
+def _option(names: str, text: str) -> str:
+    if names.startswith(FREQUENT):
+        return f"- `{names}`"
+    return _wrapped(f"- `{names}`: {_escape(text)}", "  ")
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    flowing = " ".join(text.split())
+    return textwrap.fill(
+        flowing, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _escape(text: str) -> str:
+    """Escape what Markdown would read as emphasis or HTML."""
+    return re.sub(r"([*_<])", r"\\\1", text.replace("\b\n", ""))
 
 
 if __name__ == "__main__":

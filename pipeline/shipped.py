@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gleanset.config import did_you_mean
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.installation import restore_command
 
 
 def bundled() -> Path:
@@ -19,7 +20,7 @@ def bundled() -> Path:
             return folder
     raise InputUnusable(
         "the bundled sample is missing from this installation",
-        "pip install --force-reinstall gleanset",
+        restore_command("datasets"),
     )
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 from gleanset.cli import Command, CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import MissingComponent
+from gleanset.installation import install_command
 from gleanset.request import options_of
 from gleanset.work.progress import Progress
 from webapp.cli_visitors import reports, takedowns
@@ -61,7 +62,7 @@ def need_web() -> None:
     if missing:
         raise MissingComponent(
             f"serving needs {' and '.join(missing)}, which is not installed",
-            "pip install 'gleanset[web]'",
+            install_command("web"),
         )
 
 

@@ -24,6 +24,7 @@ from baseline.settings import Settings, settings_from
 from baseline.train.trained_net import GalleryHead, TrainedNet, refuse_other_classes, trained_net
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.installation import update_command
 
 FORMAT = 3
 """Of `settings.json`, raised when a network comes to be built otherwise; others are refused."""
@@ -144,7 +145,7 @@ def _described(folder: Path) -> dict[str, Any]:
     if not isinstance(described, dict) or not isinstance(described.get("format"), int):
         raise _damaged(path, "it does not describe a model")
     if described["format"] > FORMAT:
-        raise InputUnusable(f"{path} was written by a newer Gleanset.", "pip install -U gleanset")
+        raise InputUnusable(f"{path} was written by a newer Gleanset.", update_command())
     if described["format"] < FORMAT:
         raise InputUnusable(f"{path} was written by an older Gleanset.", _MEND)
     return described

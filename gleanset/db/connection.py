@@ -25,6 +25,7 @@ from gleanset.errors import (
     NotWritable,
 )
 from gleanset.files.atomic import disk_errors
+from gleanset.installation import update_command
 
 CATALOGUE = "catalog.sqlite"
 
@@ -163,7 +164,7 @@ class Connection:
         if come_to > self._schema.newest:
             raise DatasetNewer(
                 f"{self.path} was written by a newer Gleanset (it knows {come_to!r})",
-                "upgrade with: pip install --upgrade gleanset",
+                update_command(),
             )
         if come_to < self._schema.oldest:
             raise DatasetOlder(

@@ -18,6 +18,7 @@ import msgspec
 
 from gleanset.config import TomlTable
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
+from gleanset.installation import install_command
 
 PREFIX = "hub:"
 MOST_BYTES = 1_500_000_000
@@ -128,6 +129,6 @@ def _client() -> Any:
     try:
         import huggingface_hub.errors
     except ImportError as error:
-        mend = "pip install 'gleanset[onnx]'"
+        mend = install_command("onnx")
         raise MissingComponent(f"hub: needs huggingface_hub: {error}", mend) from error
     return huggingface_hub

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gleanset.errors import InputUnusable, MissingComponent
+from gleanset.installation import install_command
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ def pyarrow() -> Any:
     except ImportError as error:
         raise MissingComponent(
             "Parquet files need the package pyarrow, which is not installed",
-            "pip install 'gleanset[parquet]'",
+            install_command("parquet"),
         ) from error
 
 

@@ -40,7 +40,8 @@ def plugin_format(data: bytes) -> str | None:
     found = HEIF if _is_heic(data) else JXL if data.startswith((_CODESTREAM, _CONTAINER)) else None
     if found is not None and not _loaded(found):
         raise Unreadable(
-            "unsupported format", f"{WITH_PLUGINS[found]}: pip install 'gleanset[formats]'"
+            "unsupported format",
+            f"{WITH_PLUGINS[found]}: needs [formats], see gleanset doctor",
         )
     return found
 

@@ -32,6 +32,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent, Unreadable
+from gleanset.installation import install_command
 from gleanset.work.cluster_nodes import NodeCheck, NodeQuestion, answer_question, unusable_nodes
 from gleanset.work.pool import ATTEMPTS, OpenPool
 
@@ -106,7 +107,7 @@ def _connected(address: str) -> Iterator[Any]:
         import ray._private.worker
     except ImportError as error:
         raise MissingComponent(
-            "Ray is not installed, and it runs clusters", "pip install 'gleanset[cluster]'"
+            "Ray is not installed, and it runs clusters", install_command("cluster")
         ) from error
     _check_listening(address)
     try:

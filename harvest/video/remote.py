@@ -36,6 +36,7 @@ from gleanset.errors import (
     Unreadable,
 )
 from gleanset.files.store import sha256_of, sha256_of_file
+from gleanset.installation import install_command
 from gleanset.records import Origin
 from harvest.http import Client
 from harvest.http.proxies import trusted_certificates
@@ -354,7 +355,7 @@ def _library() -> Any:
     except ImportError as error:
         raise MissingComponent(
             "Videos of the web need the package yt-dlp, which is not installed.",
-            "pip install 'gleanset[video]'",
+            install_command("video"),
         ) from error
 
 

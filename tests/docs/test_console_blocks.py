@@ -25,7 +25,8 @@ PROGRAMS = {module.commands.name: module.commands for module in GROUPS}
 
 # What is not run, and why: the page, the beginning of the command, the reason.
 EXCUSED = [
-    ("*", "pip install", "installs from the net"),
+    ("*", "python -m pip", "installs from the net"),
+    ("*", "source .venv/bin/activate", "of the environment that is not installed"),
     ("*", "python3 bootstrap.py", "installs; what checks every change runs it"),
     ("add-a-source.md", "pytest", "of a source that the page writes"),
     ("detectors.md", "facecrop run --detector onnx", "a model of the reader's own"),

@@ -22,6 +22,7 @@ from tools_for_tests import ROOT, eventually, is_running
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, GleansetError, InputUnusable, MissingComponent, RateLimited
+from gleanset.installation import install_command
 from gleanset.work.cluster import Cluster
 from gleanset.work.pool import Outcome, run_over
 
@@ -59,7 +60,7 @@ def test_without_ray_it_is_said_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingComponent) as caught:
         list(run_over(pool_jobs.double, [1], Cluster("127.0.0.1:9", (tmp_path,))))
-    assert caught.value.mend == "pip install 'gleanset[cluster]'"
+    assert caught.value.mend == install_command("cluster")
 
 
 @NEEDS_RAY

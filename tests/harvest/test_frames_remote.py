@@ -19,6 +19,7 @@ import pytest
 from tools_for_tests import drawn_video
 
 from gleanset.errors import Blocked, DiskFull, MissingComponent, RateLimited
+from gleanset.installation import install_command
 from harvest.http import Client
 from harvest.http.ssrf import is_private
 from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
@@ -236,7 +237,7 @@ def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "yt_dlp", None)
     with pytest.raises(MissingComponent, match="yt-dlp") as caught:
         only("https://example.org/v", tmp_path)
-    assert caught.value.mend == "pip install 'gleanset[video]'"
+    assert caught.value.mend == install_command("video")
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
+from gleanset.installation import install_command
 from harvest.lists import LONGEST, check_list, read_rows
 from harvest.urls import read_list
 
@@ -190,4 +191,4 @@ def test_without_pyarrow_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(MissingComponent, match="pyarrow") as caught:
         check_list(tmp_path / "l.parquet")
-    assert caught.value.mend == "pip install 'gleanset[parquet]'"
+    assert caught.value.mend == install_command("parquet")

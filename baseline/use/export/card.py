@@ -13,6 +13,7 @@ from baseline.settings import Fit
 from baseline.use.engines.base import ModelFacts
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable
+from gleanset.installation import update_command
 
 KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
@@ -117,9 +118,7 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
     """Return the description in a file. Raises `InputUnusable` where it is none of ours."""
     try:
         if msgspec.json.decode(text or b"", type=_Version).format > FORMAT:
-            raise InputUnusable(
-                f"{path} was written by a newer Gleanset", "pip install -U gleanset"
-            )
+            raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
         return msgspec.json.decode(text or b"", type=Card)
     except msgspec.DecodeError as error:
         raise InputUnusable(

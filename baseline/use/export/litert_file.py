@@ -26,6 +26,7 @@ from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
 from baseline.use.export.card import FILE, Card
 from gleanset.errors import MissingComponent
+from gleanset.installation import install_command
 
 LABELS = "labels.txt"
 CALIBRATION = 100
@@ -50,7 +51,8 @@ def need_litert() -> None:
         raise MissingComponent(
             "LiteRT export needs litert-torch, which wants an older PyTorch than the rest",
             "make an environment of its own: python -m venv litert && "
-            "litert/bin/pip install 'gleanset[litert]' && litert/bin/baseline export OUT.tflite",
+            f"{install_command('litert', python='litert/bin/python')} && "
+            "litert/bin/baseline export OUT.tflite",
         )
 
 

@@ -23,6 +23,7 @@ from baseline.use.export import quiet_converters
 from baseline.use.export.card import KEY, Card
 from baseline.use.export.run_graph import graph_of
 from gleanset.errors import InputUnusable, MissingComponent
+from gleanset.installation import install_command
 
 EXACT = (COLOURS, PREPARING)
 """Scopes whose products int8 would spoil: the colour layout's small shares, and scaling."""
@@ -40,7 +41,7 @@ def need_onnx() -> None:
     """Raise `MissingComponent` where something is not installed that writing or checking needs."""
     if find_spec("onnx") is None:
         raise MissingComponent(
-            "ONNX export needs onnx, which is not installed", "pip install 'gleanset[onnx]'"
+            "ONNX export needs onnx, which is not installed", install_command("onnx")
         )
 
 

@@ -18,6 +18,7 @@ from baseline.train.trained_net import SCALE, GalleryHead, LinearLayer, TrainedN
 from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
 from gleanset.errors import MissingComponent
+from gleanset.installation import install_command
 
 if TYPE_CHECKING:
     from baseline.features.timm_backbone import TimmBackbone
@@ -74,7 +75,7 @@ def _written_by_torch(member: TimmBackbone, shape: PictureShape, opset: int) -> 
     if find_spec("onnxscript") is None:
         raise MissingComponent(
             f"to export the network {member.name} onnxscript is needed, which is not installed",
-            "pip install 'gleanset[onnx]'",
+            install_command("onnx"),
         )
     import torch
 

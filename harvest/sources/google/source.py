@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from gleanset.errors import Blocked, Changed, MissingComponent
+from gleanset.installation import install_command
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page, unreachable
 from harvest.http.ssrf import spelled_private
@@ -236,7 +237,7 @@ def search_address(text: str, settings: Mapping[str, str]) -> str:
     except (SystemExit, AttributeError, LookupError, TypeError) as error:
         raise Changed(
             f"google-images-download gave up: {error!r}",
-            "Install the version that is known to work: pip install 'gleanset[google]'",
+            f"Install the version that is known to work: {install_command('google')}",
         ) from error
     return _with_own_filters(address, own, settings)
 
@@ -246,7 +247,7 @@ def _extra_missing(error: ImportError) -> Exception:
         return error
     return MissingComponent(
         f"Google needs the Python package {error.name}, which is not installed.",
-        "pip install 'gleanset[google]'",
+        install_command("google"),
     )
 
 

@@ -1,0 +1,86 @@
+"""Commands that install, repair or update Gleanset in the way it was installed here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+_NAME = "gleanset"
+
+
+def install_command(*extras: str, python: str = "", options: tuple[str, ...] = ()) -> str:
+    """Return the command that adds extras to this installation.
+
+    `python` is another environment's interpreter, `options` are options of `pip install`.
+    """
+    return shlex.join([*_installer(python), *options, *_requirement(extras)])
+
+
+def reinstall_command() -> str:
+    """Return the command that installs Gleanset and its dependencies again."""
+    return install_command(options=("--force-reinstall",))
+
+
+def restore_command(folder: str) -> str:
+    """Return the command that brings back a folder that comes with Gleanset."""
+    if (clone := _clone()) is not None:
+        return shlex.join(["git", "-C", str(clone), "restore", folder])
+    return reinstall_command()
+
+
+def update_command() -> str:
+    """Return the command that installs a newer version."""
+    if (clone := _clone()) is not None:
+        return f"{shlex.join(['git', '-C', str(clone), 'pull'])} && {install_command()}"
+    if _origin().get("url", "").endswith(".whl"):
+        return shlex.join([*_installer(), f"{_NAME}-VERSION-py3-none-any.whl"])
+    return install_command(options=("--upgrade",))
+
+
+def _installer(python: str = "") -> list[str]:
+    if python or find_spec("pip") is not None:
+        return [python or _python(), "-m", "pip", "install"]
+    return ["uv", "pip", "install", "--python", sys.executable]
+
+
+def _python() -> str:
+    """Return `python` where that word starts this interpreter, else its path."""
+    on_path = shutil.which("python")
+    same = on_path and Path(on_path).parent == Path(sys.executable).parent
+    return "python" if same else sys.executable
+
+
+def _requirement(extras: tuple[str, ...]) -> list[str]:
+    brackets = f"[{','.join(extras)}]" if extras else ""
+    if (clone := _clone()) is not None:
+        return ["-e", f"{clone}{brackets}"]
+    origin = _origin()
+    url = origin.get("url", "")
+    if vcs := origin.get("vcs_info"):
+        return [f"{_NAME}{brackets} @ {vcs['vcs']}+{url}@{vcs['commit_id']}"]
+    parts = urlsplit(url)
+    if parts.scheme == "file" and not Path(unquote(parts.path)).exists():
+        return [f"./{Path(unquote(parts.path)).name}{brackets}"]
+    return [f"{_NAME}{brackets} @ {url}" if url else f"{_NAME}{brackets}"]
+
+
+def _clone() -> Path | None:
+    root = Path(__file__).resolve().parents[1]
+    return root if (root / "pyproject.toml").is_file() else None
+
+
+def _origin() -> dict[str, Any]:
+    """Return `direct_url.json` of the installation (PEP 610); empty if it came from an index."""
+    from importlib.metadata import PackageNotFoundError, distribution  # takes some 20 ms
+
+    try:
+        text = distribution(_NAME).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return {}
+    return dict(json.loads(text)) if text else {}

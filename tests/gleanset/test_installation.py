@@ -1,0 +1,88 @@
+"""Hints to install something fit how Gleanset itself was installed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tools_for_tests import ROOT
+
+from gleanset.installation import install_command, restore_command, update_command
+
+CLONE = str(ROOT)
+COMMANDS = "install_command('train'), reinstall_command(), update_command()"
+
+
+def hints(site: Path, direct_url: dict[str, object] | None) -> list[list[str]]:
+    """Return the commands that a copy of the package prints, installed from that URL."""
+    shutil.copytree(
+        ROOT / "gleanset",
+        site / "gleanset",
+        ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
+    )
+    about = site / "gleanset-0.1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: gleanset\nVersion: 0.1.0\n")
+    if direct_url is not None:
+        (about / "direct_url.json").write_text(json.dumps(direct_url))
+    script = f"from gleanset.installation import *; print({COMMANDS}, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=site,
+        env={"PYTHONPATH": str(site), "PATH": str(Path(sys.executable).parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [shlex.split(line) for line in done.stdout.splitlines()]
+
+
+def test_a_clone_is_named_by_its_folder() -> None:
+    assert shlex.split(install_command("gui", "web"))[-2:] == ["-e", f"{CLONE}[gui,web]"]
+    assert restore_command("datasets") == f"git -C {shlex.quote(CLONE)} restore datasets"
+    assert update_command().startswith(f"git -C {shlex.quote(CLONE)} pull && ")
+
+
+def test_another_environment_is_named_by_its_python() -> None:
+    command = shlex.split(install_command("litert", python="litert/bin/python"))
+    assert command[:4] == ["litert/bin/python", "-m", "pip", "install"]
+
+
+def test_a_wheel_is_named_by_its_address(tmp_path: Path) -> None:
+    wheel = tmp_path / "new wheels" / "gleanset-0.1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    wheel.touch()
+    site = tmp_path / "site"
+    install, again, update = hints(site, {"url": wheel.as_uri(), "archive_info": {}})
+    assert install[-1] == f"gleanset[train] @ {wheel.as_uri()}"
+    assert again[-2:] == ["--force-reinstall", f"gleanset @ {wheel.as_uri()}"]
+    assert update[-1] == "gleanset-VERSION-py3-none-any.whl"
+
+
+def test_a_wheel_that_was_deleted_is_named_without_a_folder(tmp_path: Path) -> None:
+    url = (tmp_path / "gleanset-0.1.0-py3-none-any.whl").as_uri()
+    install, *_ = hints(tmp_path / "site", {"url": url, "archive_info": {}})
+    assert install[-1] == "./gleanset-0.1.0-py3-none-any.whl[train]"
+
+
+def test_a_repository_is_named_with_its_commit(tmp_path: Path) -> None:
+    origin = {"url": "https://example.org/g.git", "vcs_info": {"vcs": "git", "commit_id": "4f0c"}}
+    install, *_ = hints(tmp_path / "site", origin)
+    assert install[-1] == "gleanset[train] @ git+https://example.org/g.git@4f0c"
+
+
+def test_a_package_of_an_index_is_named_alone(tmp_path: Path) -> None:
+    install, _, update = hints(tmp_path / "site", None)
+    assert install[-1] == "gleanset[train]"
+    assert update[-2:] == ["--upgrade", "gleanset"]
+
+
+@pytest.mark.parametrize("room", ["gleanset", "harvest", "facecrop", "baseline", "webapp"])
+def test_no_hint_assumes_a_package_index(room: str) -> None:
+    sources = {path.name: path.read_text("utf-8") for path in (ROOT / room).rglob("*.py")}
+    assert [name for name, text in sources.items() if "pip install 'gleanset" in text] == []
