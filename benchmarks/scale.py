@@ -55,16 +55,8 @@ DRIVER_MS = {"harvest": 2.5, "faces (drawnface)": 2.5, "features": 2.5 / 32, "ex
 """What a picture costs the driver on a cluster: an item dealt out (2.5 ms), which of features is a
 batch of 32 pictures; in an export, which deals out shards, reading its rows."""
 CATALOGUE_BYTES, PICTURE_BYTES, CROP_BYTES = 1951, 160_000, 20_000
-REQUESTS = {
-    "harvest": {"PUT": 1, "HEAD": 2},
-    "faces (drawnface)": {"GET": 1, "PUT": 1},
-    "features": {"HEAD": 1, "GET": 1},
-    "export": {"HEAD": 1, "GET": 1},
-}
-"""Requests of a picture to the bucket, with nothing in a cache (docs/storage.md)."""
-DOLLARS = {"PUT": 5e-6, "GET": 4e-7, "HEAD": 4e-7}
 GB_MONTH, CPU_HOUR = 0.023, 0.04
-"""Assumed prices in dollars: requests, a gigabyte for a month, an hour of a virtual CPU."""
+"""Assumed prices in dollars: a gigabyte for a month, an hour of a virtual CPU."""
 
 # `n(i)` counts the images; keys and hashes are spread over all hex digits, as real ones are.
 _COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
@@ -247,15 +239,12 @@ def cluster(address: str, pictures: Path) -> None:
 
 def plan(pictures: float, cpus: int) -> None:
     """Print what so many pictures would take with so many CPUs."""
-    print(f"{'':20} {'CPU hours':>10} {'hours':>7} {'requests':>10} {'dollars':>8}")
+    print(f"{'':20} {'CPU hours':>10} {'hours':>7} {'dollars':>8}")
     for stage, milliseconds in CPU_MS.items():
         hours = pictures * milliseconds / 3.6e6
         least = pictures * DRIVER_MS[stage] / 3.6e6
-        asked = REQUESTS[stage]
-        money = hours * CPU_HOUR + pictures * sum(DOLLARS[k] * n for k, n in asked.items())
         print(
-            f"{stage:20} {hours:10,.0f} {max(hours / cpus, least):7,.0f} "
-            f"{pictures * sum(asked.values()):10.1e} {money:8,.0f}"
+            f"{stage:20} {hours:10,.0f} {max(hours / cpus, least):7,.0f} {hours * CPU_HOUR:8,.0f}"
         )
     sizes = {
         "originals": PICTURE_BYTES,

@@ -10,6 +10,7 @@ import io
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,13 +24,13 @@ from gleanset.db.sample_places import SampleRegion
 from gleanset.db.samples import SplitGroups
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Report, Reports
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.files.store import GONE, PictureFile, Store, bytes_of
+from gleanset.files.store import GONE, Store, bytes_of
 from gleanset.images.cut import CutSettings, Cutter, sample_key, with_margin
 from gleanset.images.decode import decode, size_said
 from gleanset.images.staging import StageBytes
 from gleanset.operations import operation
-from gleanset.places import originals_of, report_store
 from gleanset.records import HAND, REPORT_SOURCE, Box, Face, FaceCrop, Measured, Origin, Region
+from gleanset.settings import read_settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,6 +39,23 @@ STAGE = "web-reports"
 PROVENANCE = "web report"
 MARGIN = 0.3
 """Of a face, that is shown around it on every side."""
+
+
+SPOOL, SPOOLED = Path("web/spool"), ".report"
+
+
+def report_store(root: Path, scratch: Path) -> Store:
+    """Return where the pictures of reports from the web lie until they are accepted."""
+    return Store(root / "web" / "reports", scratch)
+
+
+def spooled_reports(root: Path) -> list[Path]:
+    """Return the files of reports that wait for the catalogue to take them, the oldest first."""
+    files = list[tuple[int, Path]]()
+    for file in (root / SPOOL).glob(f"*{SPOOLED}"):
+        with suppress(FileNotFoundError):  # taken meanwhile
+            files.append((file.stat().st_mtime_ns, file))
+    return [file for _, file in sorted(files)]
 
 
 class SettledReports(NamedTuple):
@@ -219,9 +237,10 @@ class ReportPictures:
     def at(cls, root: Path) -> ReportPictures:
         """Return those of a dataset. What was accepted and undone is among its images."""
         cache = root / "cache"
-        return cls([report_store(root, cache), originals_of(root, cache)])
+        originals = Store(root / read_settings(root).store.images, cache)
+        return cls([report_store(root, cache), originals])
 
-    def path(self, sha256: str, kind: str) -> PictureFile:
+    def path(self, sha256: str, kind: str) -> Path:
         """Return the file of a picture. Raises `Unreadable` where it is gone."""
         paths = (store.path(sha256, kind) for store in self._stores)
         there = next((path for path in paths if path.is_file()), None)

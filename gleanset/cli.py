@@ -27,9 +27,7 @@ import click
 from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, UsageError
-from gleanset.places import in_bucket
-from gleanset.published import check_bucket, copy_of, publish_if_changed
-from gleanset.settings import CLUSTER, FILE, HERE, Settings, StoreSettings
+from gleanset.settings import CLUSTER, FILE, HERE
 from gleanset.start import INTERRUPTED, take_over
 from gleanset.terminal import readable, wrapped
 from gleanset.work.progress import Progress
@@ -62,22 +60,9 @@ class CommandJob:
         """
         return self._placed(Dataset.open(self.root, rehearse=rehearse or self.simulate))
 
-    def create(self, store: str | None = None) -> Dataset:
-        """Return the dataset, made when it is not there yet, its files below the address `store`.
-
-        Raises `UsageError` where it is there and its files lie elsewhere.
-        """
-        settings = None if store is None else Settings(store=StoreSettings.below(store))
-        if settings is not None and not (self.root / FILE).exists():
-            check_bucket(settings.store)  # before a folder is made
-        dataset = self._placed(Dataset.create(self.root, settings))
-        if settings is not None and dataset.settings.store != settings.store:
-            dataset.close()
-            raise UsageError(
-                f"the files of {self.root} lie elsewhere already",
-                "name another folder with -d DIR; what moves them is in docs/storage.md",
-            )
-        return dataset
+    def create(self) -> Dataset:
+        """Return the dataset, made when it is not there yet."""
+        return self._placed(Dataset.create(self.root))
 
     def _placed(self, dataset: Dataset) -> Dataset:
         if self.on is not None:
@@ -102,23 +87,6 @@ class CommandJob:
             _out(part)
 
 
-class DatasetFolder(click.Path):
-    """A folder; for the address of a published dataset, one with its newest copy."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return a path. Raises `DatasetMissing` and what the server says.
-
-        While a line is only completed, nothing is fetched.
-        """
-        if ctx is not None and ctx.resilient_parsing and isinstance(value, str):
-            return Path(value)
-        return super().convert(_at_hand(value), param, ctx)
-
-
-def _at_hand(value: Any) -> Any:
-    return copy_of(value) if isinstance(value, str) and in_bucket(value) else value
-
-
 class Command(click.Command):
     """A subcommand that knows `-h`, also when it is looked at without its group."""
 
@@ -131,6 +99,7 @@ GONE_COMMANDS = {
     "gleanset diff": "compare counts: gleanset snapshot; rows: sqldiff snapshots/NAME.sqlite "
     "catalog.sqlite (a tool of SQLite)",
     "baseline curve": "compare runs on more and fewer images: baseline train --folds 5",
+    "gleanset publish": "copy the folder of the dataset: aws s3 sync DIR s3://BUCKET/PREFIX",
     "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
 }
 """Commands that an earlier version had, and what to use instead."""
@@ -186,9 +155,6 @@ def job_options(
                     raise
             if result is not None:
                 _print_result(result, as_json, quiet)
-            if dataset and not simulated:
-                into = rest.get("into")  # of a recipe; elsewhere it may be no folder
-                publish_if_changed(into if isinstance(into, Path) else root)
             if shortfall is not None:
                 _name_dataset(shortfall, folder)
                 raise shortfall
@@ -287,10 +253,9 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
             click.option(
                 "-d",
                 "--dataset",
-                type=DatasetFolder(path_type=Path, file_okay=False),
+                type=click.Path(path_type=Path, file_okay=False),
                 metavar="DIR",
-                help="The dataset folder, or s3://BUCKET/PREFIX of a published one, to read. "
-                "Default: the current folder, then $GLEANSET_DATASET.",
+                help="The dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
             ),
         )
     return options
@@ -301,7 +266,7 @@ def chosen_root(folder: Path | None) -> Path:
     if folder is not None:
         return folder
     fallback = os.environ.get("GLEANSET_DATASET")
-    return Path(_at_hand(fallback)) if fallback and not Path(FILE).exists() else Path()
+    return Path(fallback) if fallback and not Path(FILE).exists() else Path()
 
 
 def main(commands: click.Group) -> NoReturn:

@@ -16,19 +16,17 @@ from typing import TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from gleanset.places import in_bucket
 from gleanset.settings import FILE
 
 Complete: TypeAlias = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[str]]"]
 
 
 def _dataset(context: click.Context) -> Path | None:
-    """Return the folder that `-d` names, or that would be taken; none for one in a bucket."""
+    """Return the folder that `-d` names, or that would be taken."""
     given = context.params.get("dataset")
     if given is None and not Path(FILE).exists():
         given = os.environ.get("GLEANSET_DATASET")
-    text = str(given or "")
-    return None if in_bucket(text) else Path(text)
+    return Path(str(given or ""))
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem[str]]:

@@ -24,12 +24,9 @@ from gleanset.db.samples import Samples
 from gleanset.errors import DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.hub import HubFile, HubPin
-from gleanset.files.store import PictureFile, Store
-from gleanset.places import in_bucket, store_at
+from gleanset.files.store import Store
 from gleanset.plugins import made_by
-from gleanset.published import refuse_another_driver
 from gleanset.records import Measured, Origin
-from gleanset.run_copies import run_at_hand, runs_folder
 from gleanset.settings import (
     CLUSTER,
     FILE,
@@ -67,7 +64,6 @@ class Dataset:
         place = Path(self._aside.name) if self._aside else self.root
         self.cache = place / "cache"
         self.db = _connected(place / CATALOGUE, create)
-        self._driven = False
         self.images = Images(self.db)
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
@@ -130,12 +126,9 @@ class Dataset:
     def stage(self, name: str) -> AbstractContextManager[Path]:
         """Hold a stage such as 'harvest-folder'; gives its scratch folder.
 
-        Raises `NotWritable` where nothing can be written, `DatasetBusy`, and `AnotherDriver`.
+        Raises `NotWritable` where nothing can be written, and `DatasetBusy`.
         """
         self.db.refuse_if_read_only()
-        if not self._driven and self._aside is None:
-            refuse_another_driver(self.root, self.settings.store)
-            self._driven = True
         return stage(self.cache, name)
 
     def work_on(self, place: str) -> None:
@@ -161,10 +154,8 @@ class Dataset:
         own: tuple[Path, ...] = ()
         if not (self.read_only or self._aside):
             self.cache.mkdir(exist_ok=True)
-            own = (self.cache, *self._pictures_here())
-        if not self._pictures_here():
-            # Nodes that need the buckets alone need no disk in common.
-            return Cluster(cluster.group(1), folders, files, number)
+            store = self.settings.store
+            own = (self.cache, self.root / store.images, self.root / store.crops)
         return Cluster(
             cluster.group(1),
             (*filter(Path.is_dir, own), *folders),
@@ -172,18 +163,13 @@ class Dataset:
             number,
         )
 
-    def _pictures_here(self) -> tuple[Path, ...]:
-        """Return the folders of originals and crops; none of those in a bucket."""
-        store = self.settings.store
-        return tuple(self.root / one for one in (store.images, store.crops) if not in_bucket(one))
-
     def originals(self, scratch: Path) -> Store:
         """Return the store of original bytes; what has no row yet lies in `scratch`."""
-        return store_at(self.root, self.settings.store.images, self.settings.store, scratch)
+        return Store(self.root / self.settings.store.images, scratch)
 
     def crops(self, scratch: Path) -> Store:
         """Return the store of cut faces, named by their samples."""
-        return store_at(self.root, self.settings.store.crops, self.settings.store, scratch)
+        return Store(self.root / self.settings.store.crops, scratch)
 
     @contextmanager
     def publishing(self, store: Store) -> Iterator[None]:
@@ -224,17 +210,13 @@ class Dataset:
     @property
     def runs_folder(self) -> Path:
         """Where runs are made."""
-        return runs_folder(self.root, self.settings.store)
+        return self.root / self.settings.store.runs
 
-    def run_at_hand(self, run_id: str) -> Path:
-        """Return the folder of a run that ended; it is fetched where it lies in a bucket only."""
-        return run_at_hand(self.root, self.settings.store, run_id)
-
-    def image_path(self, sha256: str, kind: str) -> PictureFile:
+    def image_path(self, sha256: str, kind: str) -> Path:
         """Return where the original of an image lies."""
         return self.originals(self.cache).path(sha256, kind)
 
-    def crop_path(self, key: str) -> PictureFile:
+    def crop_path(self, key: str) -> Path:
         """Return where the cut of a sample lies."""
         return self.crops(self.cache).path(key, "JPEG")
 
@@ -285,6 +267,11 @@ def refuse_missing(root: Path) -> None:
     with disk_errors(root):
         there = _holds_dataset(root)
     if not there:
+        if root.parts[:1] == ("s3:",):
+            raise DatasetMissing(
+                "a dataset is a folder, not a place in a bucket",
+                "copy it first, for instance: aws s3 sync s3://BUCKET/PREFIX DIR",
+            )
         raise DatasetMissing(
             f"there is no dataset in {root.absolute()}",
             "name its folder with -d DIR, or make one: gleanset init -d DIR",

@@ -13,7 +13,7 @@ import platformdirs
 import tomli_w
 
 from gleanset.config import Param, TomlTable, read_toml
-from gleanset.errors import RecipeError, UsageError
+from gleanset.errors import RecipeError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.hub import HubFile, HubPin, ask_hub
 
@@ -132,45 +132,18 @@ class WorkSettings(TomlTable, frozen=True):
     on: Place = HERE
 
 
-_ADDRESS = re.compile(r"s3://[a-zA-Z0-9][a-zA-Z0-9._-]{1,62}(/[^\s?#@]+)+")
-_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-PLACES = ("images", "crops", "exports", "runs")
-
-
 class StoreSettings(TomlTable, frozen=True):
-    """Where the files of the dataset lie: each in a folder, or below `s3://bucket/prefix`.
-
-    `endpoint` is the server, that of AWS where none is named, and `region` where it is; else
-    AWS_ENDPOINT_URL, AWS_REGION and `~/.aws` say so. Of what is read from buckets up to `cache`
-    is kept on each machine. Keys are never named here.
-    """
+    """Folders of the dataset's files, relative to the dataset: on another disk, say."""
 
     images: str = "images"
     crops: str = "crops"
     exports: str = "exports"
     runs: str = "runs"
-    endpoint: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s@]+$")] | None = None
-    region: str | None = None
-    cache: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?([kKmMgGtT][bB])$")] = "10GB"
 
     def __post_init__(self) -> None:
-        for name in PLACES:
-            place = getattr(self, name)
-            if not place or ("://" in place and not _ADDRESS.fullmatch(place)):
-                raise ValueError(f"{name} is neither a folder nor s3://bucket/prefix: {place!r}")
-
-    @property
-    def bytes_of_cache(self) -> int:
-        """`cache` in bytes."""
-        text = self.cache.lower()
-        return int(float(text[:-2]) * _UNITS[text[-2:]])
-
-    @classmethod
-    def below(cls, address: str) -> StoreSettings:
-        """Return all four places below one. Raises `UsageError`."""
-        if not _ADDRESS.fullmatch(address):
-            raise UsageError(f"{address!r} is no place in a bucket", "write s3://bucket/prefix")
-        return cls(**{name: f"{address.rstrip('/')}/{name}" for name in PLACES})
+        for name in self.__struct_fields__:
+            if not (place := getattr(self, name)) or "://" in place:
+                raise ValueError(f"{name} is not a folder: {place!r} (docs/dataset.md#store)")
 
 
 class PluginUse(TomlTable, frozen=True):

@@ -27,7 +27,6 @@ from gleanset import Dataset
 from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, ImageHashes, Pairs, SampleHashes
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, Unreadable
-from gleanset.files.store import PictureFile
 from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
 from gleanset.images.decode import MAX_BYTES, Mode
 from gleanset.records import SPLITS
@@ -438,12 +437,11 @@ def hash_picture(picture: AuditPicture) -> AuditHashes:
     return AuditHashes(digest.hexdigest(), describe(pixels, picture.number))
 
 
-def _read(path: PictureFile) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        # What lies in a bucket was taken in by ourselves.
-        if isinstance(path, Path) and path.exists() and not path.is_file():
+        if path.exists() and not path.is_file():
             raise Unreadable("not a file", "a pipe, a socket or a device")
-        if isinstance(path, Path) and path.stat().st_size > MAX_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             raise Unreadable("too large", f"at most {MAX_BYTES} bytes")
         return path.read_bytes()
     except OSError as error:

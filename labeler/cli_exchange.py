@@ -22,7 +22,7 @@ from labeler.importing.request import ImportRequest
 from labeler.splits.split_spec import class_table
 
 if TYPE_CHECKING:
-    from labeler.export.to_bucket import WouldExport
+    from labeler.export.job import WouldExport
 
 
 @click.command(
@@ -69,7 +69,7 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
     epilog="Example: labeler export out --format yolo-detect --strip-metadata -d my-dataset",
 )
 @job_options(simulate=True, on=True)
-@click.argument("out", required=False, metavar="[OUT|s3://BUCKET/PREFIX]")
+@click.argument("out", required=False, metavar="[OUT|URL]")
 @gone_option(
     "--move",
     "--undo",
@@ -88,21 +88,34 @@ def export(
 ) -> Result | None:
     """Write the labelled samples that have a split as other tools read them (docs/export.md).
 
-    Without OUT among the dataset's exports. OUT is swapped in when it is whole; in a bucket it
-    counts with what is sent last. Run again, it makes only what has changed anew. It
-    never replaces a person's own files. Stopped, shards that are whole are kept for the next run.
+    Without OUT among the dataset's exports. OUT is swapped in when it is complete. A URL, such as
+    s3://BUCKET/PREFIX, is filled from the dataset's cache, and each file there is checked. Run
+    again, it writes and sends only what has changed. It never replaces a person's own files.
+    Complete shards of a stopped run are kept.
     """
     from gleanset.db.samples import Balances
     from labeler.duplicates.conflict_files import conflicting_labels
-    from labeler.export.to_bucket import export_anywhere, place_for, would_export
+    from labeler.export.job import export as export_to_folder
+    from labeler.export.job import would_export
+    from labeler.export.tree import check_ours, place_of
+    from labeler.export.upload import UploadTarget, export_to_url, is_url
 
     with job.open() as dataset:
         if not request.balances and Balances(dataset.db).settings():
             job.say("labeler: with boxes every picture is there once: the balance is left out")
-        place = place_for(dataset, out, request)
+        target = Path(out or dataset.root / dataset.settings.store.exports / request.format)
+        to_url = out is not None and is_url(out)
         if job.simulate:
-            return _simulated(job, would_export(dataset, place, request))
-        done = export_anywhere(dataset, place, request, workers=workers or 0, progress=job.progress)
+            if to_url:
+                UploadTarget.at(str(out)).check_ours()
+            else:
+                check_ours(place_of(target))
+            return _simulated(job, would_export(dataset, request))
+        number, progress = workers or 0, job.progress
+        if to_url:
+            done = export_to_url(dataset, str(out), request, workers=number, progress=progress)
+        else:
+            done = export_to_folder(dataset, target, request, workers=number, progress=progress)
         done |= conflicting_labels(dataset)
         if isinstance(failed := done.get("failed"), dict):
             if not job.as_json:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from gleanset.db.sample_places import SampleRegion
-from gleanset.files.store import PictureFile, Store, bytes_of
+from gleanset.files.store import Store, bytes_of
 from gleanset.images.cut import cut
 from gleanset.images.decode import Mode, decode
 from gleanset.records import Box, Region
@@ -20,7 +21,7 @@ class SampleFile(NamedTuple):
     Without a `region` it is the whole file, whose size need not be known.
     """
 
-    path: PictureFile
+    path: Path
     width: int = 0
     height: int = 0
     region: Region | None = None

@@ -14,7 +14,16 @@ import msgspec
 from click.core import ParameterSource
 
 from gleanset import Dataset
-from gleanset.cli import CommandGroup, CommandJob, Result, answered, group, job_options, key_values
+from gleanset.cli import (
+    CommandGroup,
+    CommandJob,
+    Result,
+    answered,
+    gone_option,
+    group,
+    job_options,
+    key_values,
+)
 from gleanset.cli import main as run_main
 from gleanset.completion import one_of, runs_here
 from gleanset.errors import UsageError
@@ -102,15 +111,15 @@ KINDS = (
 @click.argument(
     "folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False)
 )
-@click.option(
+@gone_option(
     "--store",
-    metavar="s3://BUCKET/PREFIX",
-    help="Keep images, crops, exports and runs there (docs/storage.md).",
+    what="a dataset is a folder",
+    hint="gleanset init DIR; exports go to a URL: labeler export s3://BUCKET/PREFIX",
 )
 @click.option("--name", help="What the dataset is called. Default: as its folder.")
 @click.option("--description", help="What is in it, in a sentence or two.")
 @click.option("--contact", help="How to reach you about it.")
-def init(job: CommandJob, folder: Path | None, store: str | None, **texts: str | None) -> Result:
+def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
     """Make an empty dataset in DIR, the same as -d DIR.
 
     Name, description and contact stand in cards, reports and on the page; in a terminal they are
@@ -121,15 +130,10 @@ def init(job: CommandJob, folder: Path | None, store: str | None, **texts: str |
         if source is ParameterSource.COMMANDLINE:
             raise UsageError("the dataset is named twice", "name it as DIR or by -d, not both")
         job = replace(job, root=folder)
-    with job.create(store) as dataset:
+    with job.create() as dataset:
         if answers := _told(job, dataset.settings, texts):
             _write_down(dataset, answers)
-        place = {"store": store} if store else {}
-        return {
-            "dataset": str(dataset.root.absolute()),
-            "images": dataset.images.count(),
-            **place,
-        }
+        return {"dataset": str(dataset.root.absolute()), "images": dataset.images.count()}
 
 
 def _told(
@@ -163,21 +167,6 @@ _QUESTIONS = {
     "description": "What is in it, in a sentence (Enter: nothing)",
     "contact": "How to reach you about it (Enter: nothing)",
 }
-
-
-@commands.command(epilog="Example: gleanset publish -d my-dataset")
-@job_options()
-@click.option("--take-over", is_flag=True, help="Drive it from here: the other driver is gone.")
-def publish(job: CommandJob, take_over: bool) -> Result:
-    """Put a copy of the catalogue beside images that lie in a bucket, for others to read.
-
-    Every command that changes something does so at its end. Others open it: -d s3://BUCKET/PREFIX.
-    """
-    from gleanset.published import publish as send
-
-    with job.open() as dataset:
-        dataset.db.refuse_if_read_only()
-        return send(dataset.root, take_over=take_over)
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import Command, CommandJob, DatasetFolder, Result, confirmed, job_options
+from gleanset.cli import Command, CommandJob, Result, confirmed, job_options
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
 
 _CONFLICTS_TOLD = 20
@@ -120,7 +120,7 @@ def gc(job: CommandJob, older: str) -> Result:
 
 @click.command(cls=Command, epilog="Example: gleanset merge ../anas-dataset -d my-dataset")
 @job_options(simulate=True)
-@click.argument("other", type=DatasetFolder(path_type=Path, file_okay=False))
+@click.argument("other", type=click.Path(path_type=Path, file_okay=False))
 def merge(job: CommandJob, other: Path) -> Result:
     """Take in another dataset: its pictures, faces, samples, and who decided what and when.
 

@@ -67,7 +67,7 @@ _EXTRAS = (
     ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
     ("onnx", "baseline export OUT.onnx, --detector hub:NAME", ("onnx", "huggingface_hub")),
     ("formats", "pictures in HEIC and JPEG XL", ("pillow_heif", "pillow_jxl")),
-    ("s3", "gleanset init --store s3://BUCKET/PREFIX", ("boto3",)),
+    ("s3", "labeler export s3://BUCKET/PREFIX", ("s3fs",)),
     ("cluster", "--on ray://HOST:PORT", ("ray",)),
     ("litert", "baseline export OUT.tflite", ("litert_torch",)),
 )

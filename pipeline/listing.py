@@ -204,7 +204,7 @@ def _wrong_answers(dataset: Dataset, run: str) -> Iterator[Line]:
     from baseline.judge.outputs import load_outputs, log_softmax
     from baseline.judge.run_figures import read_metrics
 
-    folder = dataset.run_at_hand(run)
+    folder = dataset.runs_folder / run
     for split, said in load_outputs(folder).items():
         figures = read_metrics(folder)
         scores = figures.calibration.apply(said.logits) if figures.calibration else said.logits

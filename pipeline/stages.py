@@ -22,7 +22,7 @@ from gleanset.work.progress import Progress
 from labeler.acceptance import apply_hints, plan_hints
 from labeler.balance import BalanceSettings, apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.export.to_bucket import export_anywhere, place_within
+from labeler.export.job import export
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec
 from pipeline.gathering import Check, Gathering, Result, Stage
@@ -120,8 +120,10 @@ class Stages:
         return plan.result()
 
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:
-        place = place_within(dataset, part.target(dataset.root))
-        return export_anywhere(dataset, place, part.options(), progress=self.progress)
+        target, exports = part.target(dataset.root), dataset.root / "exports"
+        if target.is_relative_to(exports):
+            target = dataset.root / dataset.settings.store.exports / target.relative_to(exports)
+        return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainRequest, dataset: Dataset) -> Result:
         from baseline.train.train_run import train_preset

@@ -11,9 +11,9 @@ from typing import Any
 from baseline.extras import can_transfer
 from baseline.presort.words import SURE
 from curation.by_hand import PRESORT, by_hand, window_here
+from curation.web_reports import spooled_reports
 from facecrop.request import whole_instead
 from gleanset import Dataset
-from gleanset.db.connection import copy_told
 from gleanset.db.faces import WHOLE
 from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_judges, unseen_labels
@@ -22,7 +22,6 @@ from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import Reports, TakeDownRequests
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
-from gleanset.places import in_bucket, spooled_reports
 from gleanset.records import Run
 from labeler.acceptance import plan_acceptance, why_left
 from labeler.duplicates.conflict_files import conflicting_labels
@@ -224,7 +223,6 @@ def status(dataset: Dataset) -> dict[str, Any]:
     splits.pop("", None)
     return {
         "dataset": str(dataset.root.absolute()),
-        **_elsewhere(dataset),
         "images": dataset.images.count(),
         "faces": dataset.faces.count(),
         "samples": by_status | {name: number for name, number in also.items() if number},
@@ -280,13 +278,6 @@ def _left_out(dataset: Dataset) -> dict[str, object]:
     see = {"rejections_are_listed_by": rejections_of(dataset)} if reasons else {}
     told: dict[str, object] = {"rejections": reasons, **see}
     return told | conflicting_labels(dataset)
-
-
-def _elsewhere(dataset: Dataset) -> dict[str, str]:
-    """Return where the images are, and whose copy the catalogue is, where they are not here."""
-    images, told = dataset.settings.store.images, copy_told(dataset.db.path)
-    found = {"images_in": images} if in_bucket(images) else {}
-    return found | ({"copy_of": told["of"], "published": told["published"]} if told else {})
 
 
 def page_command(dataset: Dataset) -> dict[str, str]:

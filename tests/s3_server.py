@@ -7,26 +7,23 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import fsspec
 import pytest
-import requests
-
-from gleanset.files import s3
-from gleanset.files.s3 import Bucket
 
 SERVER = Path(__file__).with_name("swift_server.py")
 KEYS = {"AWS_ACCESS_KEY_ID": "test:tester", "AWS_SECRET_ACCESS_KEY": "testing"}
 NEEDS_SWIFT = pytest.mark.skipif(
-    find_spec("swift") is None or find_spec("boto3") is None,
-    reason="needs a real S3 server: pip install boto3 swift",
+    find_spec("swift") is None or find_spec("s3fs") is None,
+    reason="needs a real S3 server: pip install s3fs swift",
 )
 _numbers = count()
 
@@ -51,11 +48,9 @@ def swift(folder: Path) -> Iterator[str]:
             server.wait(10)
 
 
-def new_bucket() -> Bucket:
-    """A bucket that nobody has used; as the environment says where."""
-    bucket = Bucket(f"s3://bucket-{os.getpid()}-{next(_numbers)}/some/where")
-    bucket._client().create_bucket(Bucket=bucket.name)
-    return bucket
+def filesystem() -> Any:
+    """The server, as the environment says where it is."""
+    return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
 
 
 @pytest.fixture(scope="session")
@@ -76,16 +71,15 @@ def s3_server(s3_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-of-user"))
-    s3._client_of.cache_clear()
     return s3_address
 
 
 @pytest.fixture
-def bucket(s3_server: str) -> Bucket:
-    """A new bucket of that server, and a prefix in it."""
-    return new_bucket()
+def bucket(s3_server: str) -> str:
+    """The URL of a prefix in a bucket that no test has used."""
+    name = f"bucket-{os.getpid()}-{next(_numbers)}"
+    filesystem().mkdir(name)
+    return f"s3://{name}/some/where"
 
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -99,21 +93,11 @@ def error(status: int, code: str) -> Answer:
     return status, {"Content-Type": "application/xml"}, body.encode()
 
 
-def limit(address: str, bucket: Bucket, most: int) -> None:
-    """Give a bucket a quota in bytes, by Swift's own door."""
-    keys = {"X-Auth-User": KEYS["AWS_ACCESS_KEY_ID"], "X-Auth-Key": KEYS["AWS_SECRET_ACCESS_KEY"]}
-    told = requests.get(f"{address}/auth/v1.0", headers=keys, timeout=10).headers
-    quota = {"X-Auth-Token": told["X-Auth-Token"], "X-Container-Meta-Quota-Bytes": str(most)}
-    place = f"{told['X-Storage-Url']}/{bucket.name}"
-    requests.post(place, headers=quota, timeout=10).raise_for_status()
-
-
 class FaultyServer:
     """Stands before a server, passes on what it is asked, and answers as its `rule` wants.
 
-    `fault` spoils what passes: `halve` gives half of a body as if that were all, `damage` sends on
-    other bytes than came, `cut` ends in the middle, `reset` does what is asked and never answers,
-    `late` takes its time, `500` does not ask the server.
+    `fault` spoils what passes: `damage` sends on other bytes than came, `reset` does what is asked
+    and never answers, `503` does not ask the server.
     """
 
     def __init__(self, address: str) -> None:
@@ -154,32 +138,26 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.faulty.fault(self.command, self.path)
-        time.sleep(0.3 if fault == "late" else 0)
-        if fault == "500":
-            told = error(500, "InternalError")
+        if fault == "503":
+            told = error(503, "SlowDown")
         else:
             sent = sent[::-1] if fault == "damage" else sent
             told = self.faulty.answer(self.command, self.path, self.headers, sent)
-        self.close_connection = fault in ("reset", "cut")
+        self.close_connection = fault == "reset"
         if fault != "reset":
-            self.pass_on(told, fault)
+            self.pass_on(told)
 
-    def pass_on(self, told: Answer, fault: str) -> None:
+    def pass_on(self, told: Answer) -> None:
         status, headers, body = told
-        half = body[: len(body) // 2]
-        body = half if fault == "halve" and self.command == "GET" else body
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() not in ("transfer-encoding", "content-length"):
                 self.send_header(name, value)
         length = headers.get("Content-Length", "0") if self.command == "HEAD" else len(body)
         self.send_header("Content-Length", str(length))
-        if self.close_connection:
-            # Without it the next request may be sent where nobody reads, a second fault in a row.
-            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(half if fault == "cut" else body)
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
@@ -192,11 +170,8 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
 
 
 @pytest.fixture
-def faulty(
-    s3_server: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[FaultyServer]:
+def faulty(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
     """What stands before the server of this test; from now on it is asked."""
     with FaultyServer(s3_server) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
-        s3._client_of.cache_clear()
         yield server

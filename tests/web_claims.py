@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from curation.web_reports import report_store
 from gleanset import Box, Dataset
 from gleanset.db.visitors import Claim, Reports
 from gleanset.images.staging import StageBytes
-from gleanset.places import report_store
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene
 

@@ -21,6 +21,7 @@ from curation.web_reports import (
     refuse_reports,
     reported_region,
     rivals_of,
+    spooled_reports,
 )
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles, SortingQueue
@@ -28,7 +29,6 @@ from gleanset.db.visitors import PENDING, Report, Reports
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import encode
-from gleanset.places import spooled_reports
 from webapp.api import Here, service_of
 from webapp.guard import COOKIE, OWNER_API, OWNER_COOKIE, token_in
 from webapp.page_files import PAGE_FILES, YEAR

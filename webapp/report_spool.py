@@ -15,11 +15,11 @@ from typing import TypeVar
 
 import msgspec
 
+from curation.web_reports import SPOOL, SPOOLED, report_store, spooled_reports
 from gleanset import Dataset, errors
 from gleanset.db.visitors import Reports, TakeDownRequests, TakeDownWish
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of
-from gleanset.places import SPOOL, SPOOLED, report_store, spooled_reports
 from webapp.computations import KeptReport
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits

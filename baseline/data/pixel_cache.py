@@ -22,7 +22,6 @@ from filelock import FileLock
 
 from baseline.data.pixels import Pixels, PixelSource, ReadPixels, readers_for
 from gleanset.files.atomic import PARTIAL, disk_errors
-from gleanset.files.store import PictureFile
 from gleanset.platform import replace_file
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
@@ -136,10 +135,7 @@ def _digest(sources: Iterable[PixelSource], read: ReadPixels) -> str:
     return digest.hexdigest()[:32]
 
 
-def _stamp(file: PictureFile) -> tuple[int, int] | None:
-    if not isinstance(file, Path):
-        # Of an object that would be a request; key and box say what it shows.
-        return None
+def _stamp(file: Path) -> tuple[int, int] | None:
     try:
         found = file.stat()
     except OSError:

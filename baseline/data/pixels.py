@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from baseline.settings import Fit
 from gleanset.errors import Unreadable
-from gleanset.files.store import GONE, UNREADABLE, PictureFile, bytes_of
+from gleanset.files.store import GONE, UNREADABLE, bytes_of
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
 from gleanset.platform import cores
@@ -42,8 +42,8 @@ class PixelSource:
     """Where the pixels of a sample are: its crop, or its original and a box."""
 
     key: str
-    crop: PictureFile
-    original: PictureFile
+    crop: Path
+    original: Path
     box: Box
     angle: float = 0.0
 

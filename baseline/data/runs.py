@@ -106,7 +106,7 @@ def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
         )
     if run is None or not _is_finished(run):
         raise _no_run(dataset.root, run_id)
-    return run.id, dataset.run_at_hand(run.id)
+    return run.id, dataset.runs_folder / run.id
 
 
 def find_run_folder(root: Path, run: str | None) -> Path:
@@ -127,7 +127,7 @@ def newest_run_folder(root: Path, wanted: str | None = None) -> Path:
     `DatasetMissing`.
     """
     with Dataset.open(root) as dataset:
-        return dataset.run_at_hand(finished_runs(dataset, wanted)[-1])
+        return dataset.runs_folder / finished_runs(dataset, wanted)[-1]
 
 
 def dataset_of_run(folder: Path, root: Path | None = None) -> Path | None:

@@ -126,7 +126,7 @@ def _read(dataset: Dataset, name: str, split: str) -> _JudgedOutputs:
     run = dataset.runs.get(name)
     if run is None or run.status != "done" or run.room != ROOM:
         raise InputUnusable(f"there is no finished run {name}", "see: gleanset list runs")
-    folder = dataset.run_at_hand(name)
+    folder = dataset.runs_folder / name
     outputs = load_outputs(folder).get(split)
     if outputs is None or not len(outputs):
         raise InputUnusable(

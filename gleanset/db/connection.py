@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -30,17 +29,11 @@ from gleanset.installation import update_command
 CATALOGUE = "catalog.sqlite"
 
 
-COPY_OF = "copy-of.json"
-"""Beside a catalogue that is a copy of a published one: of which, and who drives that."""
-
-
 def is_read_only(path: Path) -> bool:
-    """Return whether the catalogue is there and can only be read, or is a copy.
+    """Return whether the catalogue is there and can only be read.
 
     Of root's, only the medium tells.
     """
-    if path.with_name(COPY_OF).is_file():
-        return True
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
@@ -377,26 +370,11 @@ class Connection:
 
     def refuse_if_read_only(self) -> None:
         """Raise `NotWritable` where nothing can be written."""
-        if self.read_only and (told := copy_told(self.path)):
-            raise NotWritable(
-                f"this is a copy of {told['of']}, published {told['published']}, and this would "
-                "write to it",
-                f"give the command where the dataset is driven: {told['driver']}",
-            )
         if self.read_only:
             raise NotWritable(
                 f"{self.path.parent} can only be read, and this would write to it",
                 "copy the dataset to a place of your own, or give yourself write access",
             )
-
-
-def copy_told(path: Path) -> dict[str, str]:
-    """Return what is known of the published catalogue that this one is a copy of; {} for others."""
-    try:
-        told: dict[str, str] = json.loads(path.with_name(COPY_OF).read_text(encoding="utf-8"))
-    except OSError:
-        return {}
-    return told
 
 
 def mapping_of(rows: Iterable[Row]) -> dict[Any, Any]:

@@ -4,8 +4,7 @@
 cut faces named by their sample. Workers stage originals in the scratch folder of their stage;
 the one process that writes rows publishes each in the transaction that writes its row, and a
 file is removed only in a transaction that saw no row of it. So nothing that a row refers to, or
-is about to refer to, can be removed by somebody else, in whatever process. The same in a bucket is
-`gleanset/files/bucket_store.py`.
+is about to refer to, can be removed by somebody else, in whatever process.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Protocol
 
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import disk_errors, move_file, write_atomic
@@ -54,39 +52,11 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class PictureFile(Protocol):
-    """A file of a store, wherever that is: a path, or an object in a bucket. Picklable.
-
-    `str` of it is for people.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def stem(self) -> str: ...  # noqa: D102
-
-    @property
-    def suffix(self) -> str: ...  # noqa: D102
-
-    def read_bytes(self) -> bytes:
-        """Return its bytes. Raises `OSError`."""
-
-    def exists(self) -> bool:
-        """Return whether it is there."""
-
-    def is_file(self) -> bool:
-        """Return whether it is there, and a file."""
-
-    def unlink(self, missing_ok: bool = False) -> None:
-        """Remove it."""
-
-
 GONE, UNREADABLE = "file is gone", "cannot be read"
 """Why there are no bytes of a picture that the catalogue has; the second may pass."""
 
 
-def bytes_of(file: PictureFile) -> bytes:
+def bytes_of(file: Path) -> bytes:
     """Return the bytes of a file. Raises `Unreadable`: it is `GONE`, or `UNREADABLE` now."""
     try:
         return file.read_bytes()
@@ -94,18 +64,6 @@ def bytes_of(file: PictureFile) -> bytes:
         raise Unreadable(GONE, str(error)) from error
     except OSError as error:
         raise Unreadable(UNREADABLE, str(error)) from error
-
-
-def local_copy(file: PictureFile, folder: Path) -> Path:
-    """Return a path that other programs can open: of an object, a copy in `folder`.
-
-    Raises `OSError`.
-    """
-    if isinstance(file, Path):
-        return file
-    path = folder / file.name
-    write_atomic(path, file.read_bytes())
-    return path
 
 
 class Store:
@@ -121,11 +79,8 @@ class Store:
         """Where it is, for people."""
         return str(self.root)
 
-    def path(self, name: str, kind: str) -> PictureFile:
+    def path(self, name: str, kind: str) -> Path:
         """Return where the file called `name` (hex) of that image format lies, or would lie."""
-        return self._path(name, kind)
-
-    def _path(self, name: str, kind: str) -> Path:
         return self.root / name[:2] / f"{name}.{EXTENSIONS[kind]}"
 
     def staged(self, name: str, kind: str) -> Path:
@@ -140,14 +95,14 @@ class Store:
             write_atomic(path, data, sync_name=False)
             # Made here, side by side: the one who publishes would make them one after the other.
             with disk_errors(path):
-                self._path(name, kind).parent.mkdir(parents=True, exist_ok=True)
+                self.path(name, kind).parent.mkdir(parents=True, exist_ok=True)
 
     def publish(self, name: str, kind: str, size: int) -> None:
         """Move a staged file to its place, inside the transaction that writes its row.
 
         Raises `Unreadable` where it is neither staged nor stored.
         """
-        path, staged = self._path(name, kind), self.staged(name, kind)
+        path, staged = self.path(name, kind), self.staged(name, kind)
         if self.has(path, size):
             staged.unlink(missing_ok=True)
             return
@@ -190,33 +145,32 @@ class Store:
         except FileNotFoundError:
             return self.path(name, kind).read_bytes()
 
-    def put(self, name: str, kind: str, data: bytes) -> PictureFile:
+    def put(self, name: str, kind: str, data: bytes) -> Path:
         """Store bytes at once, inside the transaction that writes their row; their path.
 
         Nothing is written when they are there already.
         """
-        path = self._path(name, kind)
+        path = self.path(name, kind)
         if not self.has(path, len(data)):
             write_atomic(path, data, scratch=self.scratch)
         return path
 
     def overwrite(self, name: str, kind: str, data: bytes) -> None:
         """Store bytes in the place of whatever has that name: crops are cut anew."""
-        write_atomic(self._path(name, kind), data, scratch=self.scratch)
+        write_atomic(self.path(name, kind), data, scratch=self.scratch)
 
     def hash_of(self, name: str, kind: str) -> str | None:
         """Return the SHA-256 of what is stored under a name; None for none. Raises `OSError`."""
         try:
-            return sha256_of_file(self._path(name, kind))
+            return sha256_of_file(self.path(name, kind))
         except FileNotFoundError:
             return None
 
-    def put_aside(self, file: PictureFile) -> None:
+    def put_aside(self, file: Path) -> None:
         """Move a file, should there be one, to the folder `ASIDE` beside the store.
 
         What was put there before under the same name stays.
         """
-        assert isinstance(file, Path)
         folder, names = self.root.parent / ASIDE, count(1)
         target = folder / file.name
         while target.exists():
@@ -238,11 +192,11 @@ class Store:
 
         return names
 
-    def named(self, name: str) -> Sequence[PictureFile]:
+    def named(self, name: str) -> Sequence[Path]:
         """Return what is stored under a name, in whatever format."""
         return list((self.root / name[:2]).glob(f"{name}.*"))
 
-    def each(self) -> Iterator[tuple[PictureFile, int, float]]:
+    def each(self) -> Iterator[tuple[Path, int, float]]:
         """Yield everything stored, with its bytes and when it was written (seconds)."""
         for path in self.root.glob("*/*"):
             if path.is_file():

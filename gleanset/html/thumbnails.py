@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
-from gleanset.files.store import PictureFile
 from gleanset.images.cut import cut
 from gleanset.images.decode import decode
 from gleanset.records import Image as ImageRecord
@@ -61,7 +61,7 @@ class Thumbnails:
             return None
         return self._shrunk(self._dataset.image_path(image.sha256, image.format), sample)
 
-    def _shrunk(self, path: PictureFile, part: Sample | None = None) -> Thumbnail | None:
+    def _shrunk(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
         """Return a picture, or the part of it that a sample is."""
         try:
             picture = decode(path.read_bytes(), at_least=None if part else self._side).pixels

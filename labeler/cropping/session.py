@@ -8,6 +8,7 @@ found it. It knows nothing of a window.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 from curation.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
@@ -15,7 +16,6 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.sample_places import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
-from gleanset.files.store import PictureFile
 from gleanset.images.cut import sample_key
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, Image, Landmark
@@ -29,7 +29,7 @@ class ImageBoxes(NamedTuple):
     """An image to draw on: its file, its size in pixels, and the boxes that it has."""
 
     sha256: str
-    path: PictureFile
+    path: Path
     title: str
     width: int
     height: int

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from gleanset.files.store import PictureFile
 from gleanset.records import Box, Image, Origin, Sample
 
 Way = Literal["original", "stripped", "crop", "made"]
@@ -27,8 +27,8 @@ class ExportItem:
     sample: Sample
     image: Image
     face: Box
-    original: PictureFile
-    crop: PictureFile
+    original: Path
+    crop: Path
     path: str
     way: Way
     changes: str

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.files.names import leads_out
@@ -28,8 +29,23 @@ from labeler.export.plan import (
     plan_export,
 )
 from labeler.export.rows import class_numbers, table_row, told_of, with_folds, write_licences
-from labeler.export.shards import STAGE, ShardPlaces, none_readable, note_failed, write_shards
+from labeler.export.shards import (
+    STAGE,
+    ShardPlaces,
+    none_readable,
+    note_failed,
+    planned_shards,
+    write_shards,
+)
 from labeler.export.tree import kept_files, mark, marked, place_of, replacing
+
+
+class WouldExport(NamedTuple):
+    """The paths of an export, its samples by class and split, and those left out by reason."""
+
+    paths: list[str]
+    classes: dict[str, Counter[str]]
+    left_out: dict[str, int]
 
 
 def plan(dataset: Dataset, options: ExportOptions) -> ExportPlan:
@@ -37,6 +53,22 @@ def plan(dataset: Dataset, options: ExportOptions) -> ExportPlan:
     if options.boxed:
         return plan_boxes(dataset, options)
     return ExportPlan(plan_export(dataset, options))
+
+
+def would_export(dataset: Dataset, options: ExportOptions) -> WouldExport:
+    """Return what an export would write. Raises what it would raise."""
+    options = for_splits(dataset, options)
+    if options.sharded:
+        shards = list(planned_shards(dataset, options))
+        items = [item for shard in shards for item in shard.items]
+        paths = [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
+    else:
+        items = plan(dataset, options).items
+        paths = [item.path for item in items]
+    classes: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        classes[str(item.sample.label)][str(item.sample.split)] += 1
+    return WouldExport(paths, dict(sorted(classes.items())), left_out(dataset, options))
 
 
 def export(

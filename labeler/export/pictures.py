@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
-from gleanset.files.store import GONE, PictureFile, bytes_of, sha256_of
+from gleanset.files.store import GONE, bytes_of, sha256_of
 from gleanset.images.cut import cut, encode
 from gleanset.images.decode import decode
 from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
@@ -132,7 +132,7 @@ class PictureWriter:
                 return _written_link(item, target)
             if (taken := _taken_over(file, target)) is not None:
                 return taken
-            if item.way == "crop" and isinstance(item.crop, Path) and linked(item.crop, target):
+            if item.way == "crop" and linked(item.crop, target):
                 return _written(MadePicture(target.read_bytes(), item.changes))
             made = PictureMaker(self.options).made(item)
             target.write_bytes(made.data)
@@ -204,7 +204,7 @@ def _is_original(path: Path, item: ExportItem) -> bool:
     links are asked for.
     """
     source = item.original
-    return isinstance(source, Path) and source.exists() and path.samefile(source)
+    return source.exists() and path.samefile(source)
 
 
 def _linked_original(item: ExportItem, target: Path) -> bool:
@@ -214,7 +214,7 @@ def _linked_original(item: ExportItem, target: Path) -> bool:
     JPEG with something behind its end there is a copy: some readers write such a file anew.
     """
     source = item.original
-    if item.way != "original" or not isinstance(source, Path):
+    if item.way != "original":
         return False
     try:
         if not _may_be_linked(source, item.image):
@@ -277,7 +277,7 @@ def _original(item: ExportItem) -> bytes:
     return data
 
 
-def _there(file: PictureFile) -> bytes | None:
+def _there(file: Path) -> bytes | None:
     """Return the bytes of a file; None where there is none. Raises `Unreadable`."""
     try:
         return bytes_of(file)

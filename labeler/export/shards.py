@@ -16,13 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors, whole_file, write_atomic
-from gleanset.files.s3 import Bucket
 from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Rejection, Sample
 from gleanset.work.pool import Outcome, run_over
@@ -245,49 +243,11 @@ def written_shard(folder: Path, name: str) -> ShardManifest | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class BucketShardWriter:
-    """Writes shards to `place`; picklable. One that is whole there is kept.
-
-    A shard is sent first and its manifest last: with that it counts.
-    """
-
-    write: ShardWriter
-    place: Bucket
-
-    def __call__(self, shard: Shard) -> ShardManifest:
-        """Return what is in the shard, once the server has it."""
-        found = self._sent(shard.name)
-        if found is not None and found.of == self.write.digest_of(shard):
-            return found
-        with TemporaryDirectory(prefix="gleanset-shard-") as folder:
-            here = Path(folder)
-            manifest = replace(self.write, folder=here, earlier=here / "none")(shard)
-            self.place.put(manifest.shard, here / manifest.shard)
-            self.place.put(f"{shard.name}.json", here / f"{shard.name}.json")
-        return manifest
-
-    def _sent(self, name: str) -> ShardManifest | None:
-        """Return the manifest of a shard that is whole, unchanged and lacks nothing, else None."""
-        try:
-            data, _ = self.place.get(f"{name}.json")
-            found = ShardManifest(**json.loads(data))
-        except (OSError, ValueError, TypeError):
-            return None
-        facts = self.place.facts(found.shard)
-        same = facts is not None and facts.sha256 == found.sha256
-        return found if same and not found.failed else None
-
-
 class ShardPlaces(NamedTuple):
-    """Where shards go: into `folder`, or to a `bucket`, and `folder` has what goes beside them.
-
-    At `earlier` lies the export that this one replaces.
-    """
+    """Where shards go: into `folder`. At `earlier` lies the export that this one replaces."""
 
     folder: Path
     earlier: Path
-    bucket: Bucket | None = None
 
 
 def planned_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
@@ -308,22 +268,18 @@ def write_shards(
     What an earlier run left whole is kept. Raises `InputUnusable` where there is nothing to
     write, `GleansetError` where a worker died.
     """
-    folder, earlier, place = places
+    folder, earlier = places
     names, folds = _classes(dataset, options)
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers, folds)
-    job = write if place is None else BucketShardWriter(write, place)
-    shared = (folder,) if place is None else ()
-    pool = replace(dataset.workers(workers, folders=shared), seconds_per_item=SECONDS_PER_SHARD)
+    pool = replace(dataset.workers(workers, folders=(folder,)), seconds_per_item=SECONDS_PER_SHARD)
     reports = count_left_out_reports(dataset, options)
     facts = CardFacts(options, reports=reports)
     shards: list[str] = []
     failed: dict[str, str] = {}
-    outcomes = run_over(job, planned_shards(dataset, options, workers), pool)
+    outcomes = run_over(write, planned_shards(dataset, options, workers), pool)
     for outcome in progress.over(outcomes, "export", unit=" shards"):
         manifest = _whole(outcome)
-        if place is not None:
-            write_manifest(folder, outcome.item.name, manifest)
         shards.append(outcome.item.name)
         failed |= manifest.failed
         facts.row = table_row(outcome.item.facts(write.classes, write.folds)[0], "sha256")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from PySide6.QtCore import QObject, QPoint, QRect, Qt, QTimer, Signal
@@ -14,7 +15,6 @@ from PySide6.QtGui import QImage, QPainter, QPixmap
 from gleanset import Dataset
 from gleanset.db.sample_places import SampleRegion
 from gleanset.errors import Unreadable
-from gleanset.files.store import PictureFile
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.qt.session_worker import SessionWorker
@@ -146,7 +146,7 @@ class ThumbnailLoader(QObject):
             self._forget_oldest()
         self.ready.emit(name[0])
         if isinstance(made, BrokenThumbnail):
-            # A disk or a bucket may be there again, and a file mended: who shows it asks anew.
+            # A disk may be there again, and a file mended: who shows it asks anew.
             QTimer.singleShot(AGAIN_MS, self, lambda: self.ready.emit(name[0]))
 
     def _forget_oldest(self) -> None:
@@ -207,7 +207,7 @@ LARGEST = 2048
 """Pixels of the longer side that are shown at most."""
 
 
-def load(path: PictureFile) -> QImage | str:
+def load(path: Path) -> QImage | str:
     """Return the pixels of a file, not larger than a screen; or why there are none."""
     # What reads pictures takes a while to load, and no view begins with a whole one.
     from gleanset.images.decode import decode
@@ -229,7 +229,7 @@ class PictureLoader(QObject):
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
-        self._wanted: PictureFile | None = None
+        self._wanted: Path | None = None
         self._task = worker.task()
         self._task.done.connect(self._done)
 
@@ -238,12 +238,12 @@ class PictureLoader(QObject):
         """Whether a picture is still to come."""
         return self._task.busy
 
-    def ask(self, path: PictureFile) -> None:
+    def ask(self, path: Path) -> None:
         """Load a picture, instead of the one that was asked for before."""
         self._wanted = path
         self._task.start(lambda dataset, progress: (path, load(path)))
 
-    def _done(self, answer: tuple[PictureFile, QImage | str]) -> None:
+    def _done(self, answer: tuple[Path, QImage | str]) -> None:
         path, image = answer
         if path == self._wanted:
             self.loaded.emit(path, image)

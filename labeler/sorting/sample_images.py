@@ -21,7 +21,7 @@ from gleanset.db.sample_places import Frame, SampleRegion, VideoFrames
 from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import write_atomic
-from gleanset.files.store import PictureFile, Store, local_copy
+from gleanset.files.store import Store
 from gleanset.records import Box, Region
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def _path(dataset: Dataset, tile: SampleTile) -> str:
     seen = tile.seen
     original, cut = dataset.image_path(seen.image, seen.format), dataset.crop_path(seen.key)
     if seen.region.box == Box(0, 0, seen.width, seen.height) and not seen.region.angle:
-        return _local(original, dataset)
-    if path := _local(cut, dataset):
+        return _local(original)
+    if path := _local(cut):
         return path
     made = dataset.cache / "dragged" / f"{seen.key}.jpg"
     try:
@@ -89,13 +89,13 @@ def _path(dataset: Dataset, tile: SampleTile) -> str:
 def originals_at_hand(dataset: Dataset, seen: Sequence[SampleRegion]) -> list[str]:
     """Return where other programs find the originals of samples; without those that are gone."""
     files = [dataset.image_path(one.image, one.format) for one in seen]
-    return [path for file in files if (path := _local(file, dataset))]
+    return [path for file in files if (path := _local(file))]
 
 
-def _local(file: PictureFile, dataset: Dataset) -> str:
+def _local(file: Path) -> str:
     """Return where other programs find a file; '' where it is gone."""
     try:
-        return str(local_copy(file, dataset.cache / "dragged").absolute()) if file.is_file() else ""
+        return str(file.absolute()) if file.is_file() else ""
     except OSError:
         return ""
 
@@ -191,7 +191,7 @@ class WholePicture(NamedTuple):
     """A frame with its file."""
 
     frame: Frame
-    path: PictureFile
+    path: Path
 
 
 class PictureWalk(NamedTuple):

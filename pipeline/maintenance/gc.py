@@ -13,7 +13,6 @@ from gleanset.db.maintenance import Maintenance
 from gleanset.db.snapshots import FOLDER
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
-from gleanset.files.store import PictureFile
 from gleanset.work.stage import WAITING, hold
 from pipeline.maintenance.orphans import last_changed, orphan_files, remove_orphan
 
@@ -27,7 +26,7 @@ def collect(
     older_than: float,
     *,
     simulate: bool,
-    show: Callable[[PictureFile], None] = lambda path: None,
+    show: Callable[[Path], None] = lambda path: None,
 ) -> dict[str, object]:
     """Remove what is older than so many seconds, and give the catalogue's free pages back.
 
@@ -53,14 +52,14 @@ class _Waste:
         self._older_than, self._simulate = older_than, simulate
         self._latest = time.time() - older_than
 
-    def collected(self) -> Iterator[tuple[PictureFile, int]]:
+    def collected(self) -> Iterator[tuple[Path, int]]:
         """(path, bytes) of everything, removed unless it is only simulated."""
         yield from self._strays()
         yield from self._left_by_stages()
         for path in (*self._backups(), *self._partials()):
             yield from self._removed(path)
 
-    def _strays(self) -> Iterator[tuple[PictureFile, int]]:
+    def _strays(self) -> Iterator[tuple[Path, int]]:
         busy = self._anyone_at_work()
         for stray in orphan_files(self._dataset, self._older_than):
             if busy and stray.awaits_row:

@@ -19,8 +19,8 @@ from gleanset.db.merging import TAKE_IN, Merging, SampleState, beside
 from gleanset.errors import UsageError
 from gleanset.files.store import GONE, Store, sha256_of
 from gleanset.operations import operation
-from gleanset.places import originals_of
 from gleanset.records import Rejection
+from gleanset.settings import read_settings
 from gleanset.work.progress import Progress
 
 STAGE = "merge"
@@ -83,7 +83,7 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
         with beside(ours.db, copy) as both:
-            theirs = originals_of(other, scratch)
+            theirs = Store(other / read_settings(other).store.images, scratch)
             files = (
                 _look_at_files(ours, theirs, both)
                 if simulate

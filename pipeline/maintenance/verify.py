@@ -11,7 +11,7 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance, StoredImage, contradictions
 from gleanset.errors import Unreadable
-from gleanset.files.store import GONE, UNREADABLE, PictureFile, Store, sha256_of, sha256_of_file
+from gleanset.files.store import GONE, UNREADABLE, Store, sha256_of, sha256_of_file
 from gleanset.images.decode import decode
 from gleanset.platform import cores
 from gleanset.records import Rejection
@@ -167,7 +167,7 @@ def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, in
     return tally
 
 
-def is_picture(file: PictureFile) -> bool:
+def is_picture(file: Path) -> bool:
     """True for a whole picture. Raises `Unreadable`."""
     try:
         decode(file.read_bytes(), at_least=1, mode="L")

@@ -39,7 +39,7 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunFigures] | N
         return None
     if Path(name).name != name:
         raise InputUnusable(f"{name!r} is not the name of a run", "see: gleanset list runs")
-    return name, read_metrics(dataset.run_at_hand(name))
+    return name, read_metrics(dataset.runs_folder / name)
 
 
 BAND = 14

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from curation.take_downs import plan_take_down, take_down
+from curation.web_reports import report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.visitors import Claim, Reports
 from gleanset.errors import UsageError
 from gleanset.images.staging import StageBytes
-from gleanset.places import report_store
 
 Picture = Callable[..., bytes]
 BOX = Box(0, 0, 10, 10)

@@ -266,20 +266,6 @@ def test_the_next_command_works_as_printed(
     assert done.code == 0, done.stderr
 
 
-def test_a_copy_is_looked_at(tmp_path: Path) -> None:
-    root = tmp_path / "d"
-    with Dataset.create(root) as dataset:
-        imported(dataset, tmp_path)
-    (root / "copy-of.json").write_text('{"of": "s3://b/p", "published": "2026-01-01"}')
-    with Dataset.open(root) as dataset:
-        line = next_step(dataset)
-    program, *words = shlex.split(line)
-    assert program == "gleanset"
-    done = run_here("pipeline.cli", *words)
-    assert done.code == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 12
-
-
 @pytest.mark.slow
 def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) -> None:
     root = tmp_path / "my dataset"

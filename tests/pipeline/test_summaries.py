@@ -56,7 +56,6 @@ def too_long(text: str) -> Iterator[str]:
         if columns(line) > WIDTH and not alone.startswith(
             (
                 "/",
-                "s3://",
                 "https://",
                 "gleanset ",
                 "harvest ",

@@ -14,12 +14,11 @@ from baseline.data.samples import find_examples
 from baseline.judge.run_figures import RunFigures, write_metrics
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
-from curation.web_reports import accept_reports
+from curation.web_reports import accept_reports, report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.visitors import Claim, Reports
 from gleanset.files.store import sha256_of
-from gleanset.places import report_store
 from gleanset.records import Sample
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.status import next_step, status

@@ -13,19 +13,17 @@ from PIL import Image
 from tools_for_tests import run_cli
 from web_requests import Serve, picture_of
 
-from curation.web_reports import accept_reports
+from curation.web_reports import accept_reports, report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.visitors import Claim, Reports
 from gleanset.errors import InputUnusable
 from gleanset.files.store import sha256_of
-from gleanset.places import report_store
 from gleanset.settings import WebSettings
 from gleanset.work.progress import Progress
 from labeler.export.formats import FORMS
-from labeler.export.job import export
+from labeler.export.job import export, would_export
 from labeler.export.options import ExportOptions
-from labeler.export.to_bucket import would_export
 from labeler.gallery.request import GalleryRequest
 from labeler.gallery.writing import write_gallery
 from pipeline.report.page import write_report
@@ -75,7 +73,7 @@ def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> Non
     options = ExportOptions(format=form, with_reports=True)
     assert export(mixed, tmp_path / "all", options, workers=1)["exported"] == 4
     assert files_with(tmp_path / "all", SENT)
-    planned = would_export(mixed, tmp_path / "would", ExportOptions(format=form))
+    planned = would_export(mixed, ExportOptions(format=form))
     assert len(planned.paths) == 2
 
 

@@ -65,7 +65,7 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
 
     Raises `InputUnusable` where the run cannot be read, `NotWritable` or `DiskFull`.
     """
-    folder, thumbnails = dataset.run_at_hand(run_id), Thumbnails(dataset)
+    folder, thumbnails = dataset.runs_folder / run_id, Thumbnails(dataset)
     metrics = _read(folder)
     overall = metrics.summary.accuracy
     values = {

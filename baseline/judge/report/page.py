@@ -59,7 +59,7 @@ def write_report(
 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
-    folder = dataset.run_at_hand(run_id)
+    folder = dataset.runs_folder / run_id
     path = (target or folder / REPORT).absolute()
     values = run_values(dataset, folder)
     return write_page(path, "page.html.jinja", values, scratch=scratch)

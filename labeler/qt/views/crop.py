@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from PySide6.QtCore import QObject, QRectF, Signal
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QComboBox, QLineEdit
 
 from gleanset.errors import GleansetError, UsageError
-from gleanset.files.store import PictureFile
 from labeler.cropping.session import (
     ALL,
     MISSED,
@@ -294,7 +294,7 @@ class CropView(LabelerView):
         size = {"width": shown.width, "height": shown.height}
         self.title.setText(text.format(number=number, count=count, name=shown.title, **size))
 
-    def _loaded(self, path: PictureFile, image: QImage | str) -> None:
+    def _loaded(self, path: Path, image: QImage | str) -> None:
         if self._sheet is not None and path == self._sheet.path:
             shown, words = (QImage(), image) if isinstance(image, str) else (image, "")
             self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), words)

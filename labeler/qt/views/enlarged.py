@@ -5,13 +5,14 @@ It lies over a grid. Keys of classes and places act on the face, whichever frame
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import QEvent, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QWidget
 
 from gleanset.db.sample_places import FrameFace, SampleRegion
 from gleanset.db.sorting import SampleTile
-from gleanset.files.store import PictureFile
 from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand
 from labeler.qt.grid.model import TileMark
@@ -128,7 +129,7 @@ class EnlargedFace(Overlay):
         """Whether the picture is there."""
         return not isinstance(self._picture, str)
 
-    def _loaded(self, path: PictureFile, image: QImage | str) -> None:
+    def _loaded(self, path: Path, image: QImage | str) -> None:
         if self.isVisible() and self._walk.pictures and path == self.shown.path:
             self._picture = image if isinstance(image, str) else QPixmap.fromImage(image)
             self.update()

@@ -1,0 +1,222 @@
+"""Exports to a URL: on a real S3 server, in memory, and in a folder, each file checked."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+from labelled_pictures import encoded, picture, put
+from PIL import Image
+from s3_server import NEEDS_SWIFT, FaultyServer, error, filesystem
+from tools_for_tests import run_here
+
+from gleanset import Dataset
+from gleanset.errors import InputUnusable, MissingComponent, NeedsLogin, UsageError
+from labeler.export.job import export
+from labeler.export.options import ExportOptions
+from labeler.export.upload import export_to_url
+
+SHARDS = ExportOptions(format="webdataset", shard_size="3")
+MARKER = ".gleanset-export.json"
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("labelled") / "dataset"
+    with Dataset.create(root) as made:
+        for number in range(8):
+            label, split = ("花", "rei")[number % 2], ("train", "test")[number % 4 == 3]
+            put(made, encoded(picture(number)), f"{number}", label=label, split=split)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labeler.export.upload._PAUSES_SECONDS", (0.0, 0.0))
+
+
+def stored(url: str, driver: Any = None) -> dict[str, bytes]:
+    driver = driver or filesystem()
+    root = driver._strip_protocol(url)
+    paths = driver.find(root)
+    return {path.removeprefix(root).lstrip("/"): driver.cat_file(path) for path in paths}
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def sent(server: FaultyServer) -> list[str]:
+    paths = (path.partition("?")[0] for method, path in server.asked if method == "PUT")
+    return [path.rpartition("/")[2] for path in paths]
+
+
+@NEEDS_SWIFT
+def test_shards_are_those_of_a_folder_and_sent_once(
+    labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    with Dataset.open(labelled) as dataset:
+        counts = export_to_url(dataset, bucket, SHARDS, workers=1)
+        own = export(dataset, tmp_path / "here", SHARDS, workers=1)
+        assert {**counts, "to": ""} == {**own, "to": "", "sent": len(stored(bucket)) - 2}
+        assert stored(bucket) == written(tmp_path / "here")
+        # What makes it count comes last.
+        assert sent(faulty)[-2:] == ["manifest.json", MARKER]
+        faulty.asked.clear()
+        assert export_to_url(dataset, bucket, SHARDS, workers=1)["sent"] == 0
+        assert set(sent(faulty)) == {"manifest.json", MARKER}
+        # One that was spoilt is sent again.
+        filesystem().pipe_file(f"{bucket}/train-000000.tar", b"something else")
+        assert export_to_url(dataset, bucket, SHARDS, workers=1)["sent"] == 1
+        assert stored(bucket) == written(tmp_path / "here")
+
+
+@NEEDS_SWIFT
+def test_an_upload_that_was_stopped_goes_on(
+    labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    faulty.rule = lambda method, path: (
+        error(403, "AccessDenied") if method == "PUT" and "train-000001.tar" in path else None
+    )
+    with Dataset.open(labelled) as dataset:
+        with pytest.raises(NeedsLogin):
+            export_to_url(dataset, bucket, SHARDS, workers=1)
+        assert "manifest.json" not in stored(bucket)
+        assert b'"begun": true' in stored(bucket)[MARKER]
+        assert "train-000000.tar" in stored(bucket)
+        faulty.rule = lambda method, path: None
+        faulty.asked.clear()
+        export_to_url(dataset, bucket, SHARDS, workers=1)
+        assert "train-000000.tar" not in sent(faulty)
+        assert "train-000001.tar" in sent(faulty)
+        export(dataset, tmp_path / "here", SHARDS, workers=1)
+    assert stored(bucket) == written(tmp_path / "here")
+
+
+@NEEDS_SWIFT
+@pytest.mark.parametrize("fault", ["503", "damage", "reset"])
+def test_a_fault_that_passes_does_no_harm(
+    fault: str, labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
+) -> None:
+    """Every third request fails: busy, damaged on its way, or answered by a lost connection."""
+    numbers = iter(range(10_000))
+    faulty.fault = lambda method, path: (
+        fault if method == "PUT" and ".tar" in path and next(numbers) % 3 == 0 else ""
+    )
+    with Dataset.open(labelled) as dataset:
+        export_to_url(dataset, bucket, SHARDS, workers=1)
+        export(dataset, tmp_path / "here", SHARDS, workers=1)
+    assert stored(bucket) == written(tmp_path / "here")
+
+
+@NEEDS_SWIFT
+def test_a_tree_of_the_command_line_replaces_an_earlier_export(
+    labelled: Path, bucket: str, tmp_path: Path
+) -> None:
+    ran = run_here("labeler.cli", "export", bucket, "--size", "8x8", "-d", labelled, "--json")
+    assert ran.code == 0, ran.stderr
+    assert ran.json["to"] == bucket
+    options = ExportOptions(format="yolo-detect", strip_metadata=True)
+    with Dataset.open(labelled) as dataset:
+        export(dataset, tmp_path / "tree", ExportOptions(size="8x8"), workers=1)
+        assert stored(bucket) == written(tmp_path / "tree")
+        export_to_url(dataset, bucket, options, workers=1)
+        export(dataset, tmp_path / "boxes", options, workers=1)
+    assert stored(bucket) == written(tmp_path / "boxes")
+
+
+@NEEDS_SWIFT
+def test_a_missing_bucket_and_a_wrong_key_have_hints(
+    labelled: Path, s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Dataset.open(labelled) as dataset:
+        with pytest.raises(InputUnusable, match="no such bucket"):
+            export_to_url(dataset, "s3://not-there-at-all/x", SHARDS, workers=1)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        with pytest.raises(NeedsLogin, match="AWS_ACCESS_KEY_ID"):
+            export_to_url(dataset, bucket, SHARDS, workers=1)
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/not/there")
+        with pytest.raises(NeedsLogin, match="aws configure"):
+            export_to_url(dataset, bucket, SHARDS, workers=1)
+
+
+@NEEDS_SWIFT
+@pytest.mark.slow
+def test_a_thousand_images_arrive_after_an_interruption(
+    tmp_path: Path, bucket: str, faulty: FaultyServer
+) -> None:
+    random = np.random.default_rng(1)
+    with Dataset.create(tmp_path / "dataset") as dataset:
+        for number in range(1000):
+            pixels = random.integers(0, 255, (12, 12, 3), dtype=np.uint8)
+            data = encoded(Image.fromarray(pixels))
+            put(dataset, data, f"{number}", label=("a", "b")[number % 2], split="train")
+        shards = ExportOptions(format="webdataset", shard_size="50")
+        faulty.rule = lambda method, path: (
+            error(403, "AccessDenied") if method == "PUT" and len(set(sent(faulty))) > 20 else None
+        )
+        with pytest.raises(NeedsLogin):
+            export_to_url(dataset, bucket, shards)
+        before = {name for name in stored(bucket) if name.endswith(".tar")}
+        assert 0 < len(before) < 20
+        faulty.rule = lambda method, path: None
+        faulty.asked.clear()
+        export_to_url(dataset, bucket, shards)
+        assert before.isdisjoint(sent(faulty))
+        export(dataset, tmp_path / "here", shards)
+    assert stored(bucket) == written(tmp_path / "here")
+    assert sum(name.endswith(".tar") for name in stored(bucket)) == 20
+
+
+def test_any_driver_of_fsspec_will_do(labelled: Path, tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    with Dataset.open(labelled) as dataset:
+        export(dataset, tmp_path / "here", SHARDS, workers=1)
+        export_to_url(dataset, "memory://somewhere/shards", SHARDS, workers=1)
+        assert stored("memory://somewhere/shards", memory) == written(tmp_path / "here")
+        export_to_url(dataset, f"file://{tmp_path}/there", SHARDS, workers=1)
+        assert written(tmp_path / "there") == written(tmp_path / "here")
+        # No checksum is told there: the same size alone does not do.
+        shard = next((tmp_path / "there").glob("*.tar"))
+        shard.write_bytes(bytes(shard.stat().st_size))
+        assert export_to_url(dataset, f"file://{tmp_path}/there", SHARDS, workers=1)["sent"] == 1
+        assert written(tmp_path / "there") == written(tmp_path / "here")
+        with pytest.raises(UsageError, match="nothing can be linked"):
+            export_to_url(dataset, "memory://somewhere/tree", ExportOptions(link=True))
+
+
+def test_files_of_others_are_left_alone(labelled: Path, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "mine.txt").write_text("mine")
+    with Dataset.open(labelled) as dataset, pytest.raises(InputUnusable, match=r"as mine\.txt"):
+        export_to_url(dataset, f"file://{tmp_path}/tree", SHARDS, workers=1)
+    ran = run_here("labeler.cli", "export", f"file://{tmp_path}/tree", "-s", "-d", labelled)
+    assert "not from an export" in ran.stderr
+    assert written(tmp_path / "tree") == {"mine.txt": b"mine"}
+
+
+def test_a_missing_driver_and_an_unknown_scheme_have_hints(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary: Callable[..., Any] = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.partition(".")[0] in ("gcsfs", "s3fs"):
+            raise ImportError(f"no module named {name}")
+        return ordinary(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with Dataset.open(labelled) as dataset:
+        with pytest.raises(MissingComponent, match="such as gcsfs"):
+            export_to_url(dataset, "gs://bucket/x", SHARDS)
+        with pytest.raises(MissingComponent, match=r"pip install .*\[s3\]"):
+            export_to_url(dataset, "s3://bucket/x", SHARDS)
+        with pytest.raises(UsageError, match="wonder"):
+            export_to_url(dataset, "wonder://bucket/x", SHARDS)
