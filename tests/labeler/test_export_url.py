@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -205,14 +204,9 @@ def test_files_of_others_are_left_alone(labelled: Path, tmp_path: Path) -> None:
 def test_a_missing_driver_and_an_unknown_scheme_have_hints(
     labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ordinary: Callable[..., Any] = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name.partition(".")[0] in ("gcsfs", "s3fs"):
-            raise ImportError(f"no module named {name}")
-        return ordinary(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    for scheme, driver in (("gs", "gcsfs"), ("s3", "s3fs")):
+        monkeypatch.setitem(sys.modules, driver, None)
+        monkeypatch.delitem(fsspec.registry._registry, scheme, raising=False)
     with Dataset.open(labelled) as dataset:
         with pytest.raises(MissingComponent, match="such as gcsfs"):
             export_to_url(dataset, "gs://bucket/x", SHARDS)
