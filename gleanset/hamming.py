@@ -10,13 +10,12 @@ thousands costs no more than its size.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from gleanset.compiled import compiled
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -25,10 +24,8 @@ Positions = npt.NDArray[np.int32]
 MOST_BANDS = 24
 MOST_BITS = 22
 _LEAST_BITS = 6
-ROWS = 1 << 20
-"""Rows that one step of the search may give: 24 MB."""
-AT_ONCE = 64
-"""Hashes that are compared before it is looked which of them are near."""
+ROWS = 1 << 19
+"""Pairs that are compared at a time: some 20 MB."""
 
 
 class Near(NamedTuple):
@@ -73,31 +70,28 @@ def near_pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
         yield Near(np.minimum(a, b), np.maximum(a, b), near.distance)
 
 
-class _ByKey(NamedTuple):
+class _Band(NamedTuple):
+    """The bits of a hash from `low` on, `bits` of them."""
+
+    low: int
+    bits: int
+
+    def of(self, hashes: Hashes) -> Hashes:
+        """Return these bits of each hash."""
+        return (hashes >> np.uint64(self.low)) & np.uint64((1 << self.bits) - 1)
+
+
+class _Index(NamedTuple):
     """Hashes in the order of their keys: those of key `k` are at `starts[k]:starts[k + 1]`.
 
-    `there` has a bit for each key that occurs.
+    `bands` are the positions of the two bands that make a key, and `order` has the place of each
+    hash in the list.
     """
 
+    bands: tuple[int, int]
     hashes: Hashes
     order: Positions
     starts: Positions
-    there: Hashes
-
-
-class _Way(NamedTuple):
-    """One way to choose two of the bands.
-
-    `bands` are rows of (shift, mask), `pair` says which two. `cut` makes a key of a hash: (shift,
-    mask) of the lower band, then of the higher one where it comes to lie. One hash of the index
-    meets at most `most` others.
-    """
-
-    bands: Numbers
-    pair: tuple[int, int]
-    cut: Numbers
-    distance: int
-    most: int
 
 
 class NearHashes:
@@ -111,25 +105,21 @@ class NearHashes:
         self._distance = distance
         number = distance + 2
         ends = [64 * band // number for band in range(number + 1)]
-        self._bands = np.array(
-            [(low, (1 << (high - low)) - 1) for low, high in pairwise(ends)], np.int64
-        )
+        self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]
         # Some thirty-two keys for each hash: then most look-ups find nothing.
         widest = 2 * -(-64 // number)
         most = min(MOST_BITS, widest, len(hashes).bit_length() + 5)
         self._bits = max(_LEAST_BITS, most)
-        self._indexes: list[_ByKey] | None = None
 
     def within(self) -> Iterator[Near]:
         """Yield all pairs (a < b) among the hashes, equal ones too."""
-        for way in self._ways():
-            index = self._index(way)
-            most = max(ROWS, int(np.diff(index.starts).max()))
-            out, place = np.empty((most, 3), np.int64), np.zeros(2, np.int64)
-            while place[0] < len(index.starts) - 1:
-                rows = _meet(index, way, place, out)
-                if rows:
-                    yield Near(*out[:rows].T.copy())
+        place = np.arange(len(self._hashes))
+        for bands in combinations(range(len(self._bands)), 2):
+            index = self._index(bands)
+            ends = np.repeat(index.starts[1:], np.diff(index.starts))
+            for x, y in _each_with_each(place, place + 1, ends):
+                near, distance = self._near(bands, index.hashes[x], index.hashes[y])
+                yield Near(index.order[x[near]], index.order[y[near]], distance)
 
     def among(self, others: Hashes, most: int = 2**62) -> Iterator[Near]:
         """Yield all pairs (position among the hashes, position in `others`).
@@ -137,150 +127,71 @@ class NearHashes:
         What one of the hashes meets in `others` beyond `most` times is left out.
         """
         right = np.ascontiguousarray(others, dtype=np.uint64)
-        if self._indexes is None:
-            self._indexes = [self._index(way) for way in self._ways()]
-        hits = np.zeros(len(self._hashes), np.int64)
+        met = np.zeros(len(self._hashes), np.int64)
         # All are looked up by one pair of bands before the next: its tables are near then.
-        for way, index in zip(self._ways(most), self._indexes, strict=True):
-            longest = max(ROWS, int(np.diff(index.starts).max()))
-            out, place = np.empty((longest, 3), np.int64), np.zeros(1, np.int64)
-            while place[0] < len(right):
-                rows = _look_up(index, way, right, hits, place, out)
-                if rows:
-                    yield Near(*out[:rows].T.copy())
+        for index in self._indexes:
+            keys = self._keys(right, index.bands)
+            begins, ends = index.starts[keys], index.starts[keys + np.uint64(1)]
+            some = np.flatnonzero(begins < ends)
+            for y, x in _each_with_each(some, begins[some], ends[some]):
+                near, distance = self._near(index.bands, index.hashes[x], right[y])
+                a, b = index.order[x[near]], y[near]
+                kept = met[a] + _times_before(a) < most
+                met += np.bincount(a[kept], minlength=len(met))
+                yield Near(a[kept], b[kept], distance[kept])
 
-    def _ways(self, most: int = 2**62) -> list[_Way]:
-        return [
-            _Way(self._bands, pair, self._cut(pair), self._distance, most)
-            for pair in combinations(range(len(self._bands)), 2)
-        ]
+    @cached_property
+    def _indexes(self) -> list[_Index]:
+        return [self._index(bands) for bands in combinations(range(len(self._bands)), 2)]
 
-    def _index(self, way: _Way) -> _ByKey:
-        starts = np.empty(2**self._bits + 1, np.int32)
-        order = np.empty(len(self._hashes), np.int32)
-        _put_in_order(self._hashes, way.cut, starts, order)
-        there = np.packbits(np.diff(starts) > 0, bitorder="little").view("<u8")
-        return _ByKey(self._hashes[order], order, starts, there)
+    def _index(self, bands: tuple[int, int]) -> _Index:
+        keys = self._keys(self._hashes, bands)
+        order = np.argsort(keys, kind="stable").astype(np.int32)
+        counts = np.bincount(keys.view(np.int64), minlength=2**self._bits)
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        return _Index(bands, self._hashes[order], order, starts)
 
-    def _cut(self, pair: tuple[int, int]) -> Numbers:
-        (low, low_mask), (high, high_mask) = self._bands[list(pair)].tolist()
-        # The higher band comes to lie beside the lower one, and both within the bits of a key.
-        up, whole = low_mask.bit_length(), (1 << self._bits) - 1
-        return np.array([low, low_mask & whole, high - up, (high_mask << up) & whole], np.int64)
+    def _keys(self, hashes: Hashes, bands: tuple[int, int]) -> Hashes:
+        """Return two bands of each hash side by side, or as much of them as a key has."""
+        lower, higher = (self._bands[band] for band in bands)
+        both = lower.of(hashes) | (higher.of(hashes) << np.uint64(lower.bits))
+        return both & np.uint64(2**self._bits - 1)
 
+    def _near(self, bands: tuple[int, int], a: Hashes, b: Hashes) -> tuple[Numbers, Numbers]:
+        """Return which pairs are near, and their distances.
 
-@compiled
-def _bits(value: np.uint64) -> np.int64:
-    """Return the number of set bits (Hacker's Delight, 2nd edition, figure 5-2)."""
-    value = value - ((value >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    low = np.uint64(0x3333333333333333)
-    value = (value & low) + ((value >> np.uint64(2)) & low)
-    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((value * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
-@compiled
-def _first_two(apart: np.uint64, way: _Way) -> bool:
-    """Return whether its two bands are the first ones that are equal, of a pair that differs
-    in the bits `apart`; so each pair comes once."""
-    for band in range(way.pair[1]):
-        part = (apart >> np.uint64(way.bands[band, 0])) & np.uint64(way.bands[band, 1])
-        if (part == np.uint64(0)) != (band == way.pair[0]):
-            return False
-    last = way.pair[1]
-    part = (apart >> np.uint64(way.bands[last, 0])) & np.uint64(way.bands[last, 1])
-    return bool(part == np.uint64(0))
+        Only those whose first two bands that are equal are `bands`, so that each comes once.
+        """
+        apart = a ^ b
+        near = np.flatnonzero(np.bitwise_count(apart) <= self._distance)
+        apart = apart[near]
+        first = np.ones(len(near), np.bool_)
+        for number, band in enumerate(self._bands[: bands[1] + 1]):
+            first &= (band.of(apart) == 0) == (number in bands)
+        return near[first], np.bitwise_count(apart[first]).astype(np.int64)
 
 
-@compiled
-def _key_of(value: np.uint64, cut: Numbers) -> np.int64:
-    """Return two bands of a hash side by side, as `_Way.cut` says."""
-    low = (value >> np.uint64(cut[0])) & np.uint64(cut[1])
-    return np.int64(low | ((value >> np.uint64(cut[2])) & np.uint64(cut[3])))
+def _each_with_each(
+    rows: Numbers, begins: npt.NDArray[np.integer], ends: npt.NDArray[np.integer]
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield each of `rows` with all places from its begin to its end, some `ROWS` at a time."""
+    done = np.concatenate([[0], np.cumsum(np.asarray(ends, np.int64) - begins)])
+    first = 0
+    while first < len(rows):
+        last = max(first + 1, int(np.searchsorted(done, done[first] + ROWS, "right")) - 1)
+        if number := int(done[last] - done[first]):
+            counts = np.diff(done[first : last + 1])
+            shift = np.repeat(begins[first:last] - done[first:last], counts)
+            places = np.arange(done[first], done[first] + number) + shift
+            yield np.repeat(rows[first:last], counts), places
+        first = last
 
 
-@compiled
-def _put_in_order(hashes: Hashes, cut: Numbers, starts: Positions, order: Positions) -> None:
-    """Sort positions by key, by counting: key `k` is at `order[starts[k]:starts[k + 1]]`."""
-    starts[:] = 0
-    for x in range(len(hashes)):
-        starts[_key_of(hashes[x], cut) + 1] += 1
-    for key in range(1, len(starts)):
-        starts[key] += starts[key - 1]
-    # Each start moves on to its end as it is filled, which is where the next one began.
-    for x in range(len(hashes)):
-        mine = _key_of(hashes[x], cut)
-        order[starts[mine]] = x
-        starts[mine] += 1
-    for key in range(len(starts) - 1, 0, -1):
-        starts[key] = starts[key - 1]
-    starts[0] = 0
-
-
-@compiled
-def _meet(index: _ByKey, way: _Way, place: Numbers, out: Numbers) -> int:
-    """Compare all hashes of one list that have the two bands in common.
-
-    `place` = (key, x) says where to begin and, when a row of comparisons might not fit into
-    `out`, where to go on.
-    """
-    rows = 0
-    hashes, order, starts = index.hashes, index.order, index.starts
-    for key in range(place[0], len(starts) - 1):
-        last = starts[key + 1]
-        for x in range(max(starts[key], place[1]), last):
-            if rows + last - x > len(out):
-                place[0], place[1] = key, x
-                return rows
-            for begin in range(x + 1, last, AT_ONCE):
-                # Most parts have none that is near, and to count them takes no branch.
-                part = hashes[begin : min(begin + AT_ONCE, last)]
-                near = 0
-                for y in range(len(part)):
-                    near += int(_bits(hashes[x] ^ part[y]) <= way.distance)
-                for y in range(len(part) if near else 0):
-                    apart = hashes[x] ^ part[y]
-                    count = _bits(apart)
-                    if count <= way.distance and _first_two(apart, way):
-                        out[rows, 0], out[rows, 1], out[rows, 2] = order[x], order[begin + y], count
-                        rows += 1
-    place[0] = len(starts) - 1
-    return rows
-
-
-@compiled
-def _look_up(
-    index: _ByKey, way: _Way, right: Hashes, hits: Numbers, place: Numbers, out: Numbers
-) -> int:
-    """Compare each of `right` with the hashes that have the two bands in common with it.
-
-    `hits` counts how often each hash met another. Begins at `place[0]` and, when a row of
-    comparisons might not fit into `out`, says where to go on.
-    """
-    rows = 0
-    starts, there = index.starts, index.there
-    # Plain numbers: an array might change under what is written, and is read each time.
-    low_shift, low_mask = np.uint64(way.cut[0]), np.uint64(way.cut[1])
-    high_shift, high_mask = np.uint64(way.cut[2]), np.uint64(way.cut[3])
-    for y in range(place[0], len(right)):
-        key = ((right[y] >> low_shift) & low_mask) | ((right[y] >> high_shift) & high_mask)
-        # Few keys occur, and their bits stay in the processor's cache where the starts do not.
-        if not (there[key >> np.uint64(6)] >> (key & np.uint64(63))) & np.uint64(1):
-            continue
-        begin, end = starts[key], starts[key + np.uint64(1)]
-        if rows + end - begin > len(out):
-            place[0] = y
-            return rows
-        part = index.hashes[begin:end]
-        for at in range(len(part)):
-            apart = part[at] ^ right[y]
-            count = _bits(apart)
-            if count > way.distance or not _first_two(apart, way):
-                continue
-            x = index.order[begin + at]
-            if hits[x] < way.most:
-                hits[x] += 1
-                out[rows, 0], out[rows, 1], out[rows, 2] = x, y, count
-                rows += 1
-    place[0] = len(right)
-    return rows
+def _times_before(values: npt.NDArray[np.integer]) -> Numbers:
+    """Return how often each value occurs before its place: 0, 1, 2, ..."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+    times = np.empty(len(values), np.int64)
+    times[order] = np.arange(len(values)) - np.repeat(begins, np.diff([*begins, len(values)]))
+    return times

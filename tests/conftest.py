@@ -120,7 +120,7 @@ WORK = (
     "labeler.duplicates.verification",
     "labeler.export.job",
     "labeler.quality.assessment",
-    "warm_kernels",
+    "warm_hashes",
 )
 
 

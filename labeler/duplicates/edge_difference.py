@@ -11,19 +11,13 @@ such as a mouth, a pupil, a letter. Where only one has more edges and they are n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from labeler.duplicates.alignment import SIDE, Common, Mask
-from labeler.duplicates.edge_kernels import (
-    Edges,
-    count_replaced,
-    edge_products,
-    lost_edges,
-    normalise,
-)
 from labeler.duplicates.hashes import Floats, Grey
 from labeler.duplicates.watermark import Piece, find_lettering, pieces_of
 
@@ -32,10 +26,13 @@ from labeler.duplicates.watermark import Piece, find_lettering, pieces_of
 WINDOW = 16
 LEAST_WINDOW = 10
 _REPLACED = 0.4
+_LEAST_STRENGTH = 0.05
 # The fine one: edges are summed over a place of this width (standard deviation, pixels).
 _PLACE = 2.0
 # The noise of gradients: so much of their mean square.
 _EDGE_NOISE = 0.0625
+# Weaker edges, and smaller losses of one, are none.
+_LEAST_EDGE, _LEAST_LOSS = 0.3, 0.1
 # The window in which one brightness has to explain the other, and the noise of grey values.
 _WINDOW = 3.5
 _NOISE = 9.0
@@ -46,6 +43,14 @@ _ONE_SIDED = 3.5
 # A mark adds so many times the edges that it covers.
 _MARK_EDGES = 1.5
 _RIM = 0.13
+
+
+class Edges(NamedTuple):
+    """The normalised gradient (x, y) of each pixel and its square length, 0..1."""
+
+    x: Floats
+    y: Floats
+    own: Floats
 
 
 class StrongestChange(NamedTuple):
@@ -78,10 +83,15 @@ def replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
     registration and fusion of multi-modal images", 2006), which forgives contrast and inversion.
     """
     window = max(LEAST_WINDOW, round(max(common.a.shape) * WINDOW / SIDE))
-    products = edge_products(edges[0], edges[1], common.where)
-    means = cv2.blur(products, (window, window)).astype(np.float32, copy=False)
-    replaced, inside = count_replaced(means, _REPLACED)
-    return 1000 * replaced / max(1, inside)
+    a, b = edges
+    shared = a.x * b.x + a.y * b.y
+    products = cv2.merge([a.own * a.own, b.own * b.own, shared * shared, np.ones_like(a.own)])
+    products[~common.where] = 0
+    means = cv2.blur(products, (window, window))
+    of_a, of_b, of_both, _ = inside = means[means[..., 3] > 0.5].T
+    strong = np.maximum(of_a, of_b) > _LEAST_STRENGTH
+    lacking = of_both + 0.02 < (1 - _REPLACED) * (np.minimum(of_a, of_b) + 0.02)
+    return float(1000 * np.count_nonzero(strong & lacking) / max(1, inside.shape[1]))
 
 
 def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> StrongestChange:
@@ -117,15 +127,29 @@ def edges_of(grey: Grey, where: Mask) -> Edges:
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(np.float32, copy=False)
     y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(np.float32, copy=False)
-    own = np.empty_like(x)
-    normalise(x, y, where, _EDGE_NOISE, own)
-    return Edges(x, y, own)
+    squares = x * x + y * y
+    noise = max(1.0, _EDGE_NOISE * float(squares[where].mean())) if where.any() else 1.0
+    length = np.sqrt(squares + np.float32(noise))
+    return Edges(x / length, y / length, squares / (length * length))
 
 
 def _lost(own: Edges, other: Edges, where: Mask, unlike: Floats) -> _Lost:
     """Find edges of `own` that `other` does not have within a pixel, in this direction."""
-    plain = np.empty_like(own.own)
-    lost_edges(own, other, where, plain)
+    plain = np.zeros_like(own.own)
+    rows, columns = np.nonzero((own.own > _LEAST_EDGE) & where)
+    x, y, squares = (part[rows, columns] for part in own)
+    squares *= squares
+    same = x * other.x[rows, columns] + y * other.y[rows, columns]
+    # Few are left, whose neighbours are looked at.
+    left = np.flatnonzero(squares - same * same > _LEAST_LOSS)
+    rows, columns, x, y, squares = (part[left] for part in (rows, columns, x, y, squares))
+    beside_x, beside_y = (np.pad(part, 1) for part in (other.x, other.y))
+    best = np.zeros_like(squares)
+    for down, across in product(range(3), repeat=2):
+        place = rows + down, columns + across
+        same = x * beside_x[place] + y * beside_y[place]
+        np.maximum(best, same * same, out=best)
+    plain[rows, columns] = np.maximum(squares - best, 0)
     summed = _blurred(plain, _PLACE) * np.float32(2 * np.pi * _PLACE**2) * unlike
     return _Lost(plain * unlike, summed)
 

@@ -36,12 +36,12 @@ from labeler.duplicates.alignment import (
     refined,
 )
 from labeler.duplicates.edge_difference import (
+    Edges,
     StrongestChange,
     edges_of_both,
     replaced_windows,
     strongest_change,
 )
-from labeler.duplicates.edge_kernels import Edges
 from labeler.duplicates.hashes import GREY_SIZE
 from labeler.duplicates.overlay import is_laid_over
 from labeler.duplicates.prepared import PreparedImage, prepare

@@ -18,7 +18,6 @@ LIBRARIES = frozenset(
     {
         "cv2",
         "matplotlib",
-        "numba",
         "numpy",
         "onnx",
         "onnxruntime",
