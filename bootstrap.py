@@ -43,13 +43,11 @@ WANTED = {
 }
 # What only the tests of the real window use.
 SCREEN = {"Xvfb": "xvfb", "xdotool": "xdotool"}
-# What only the tests of the completions use.
-SHELLS = {"zsh": "zsh", "fish": "fish"}
 # With these, sites on this machine answer under the real names, also to a browser.
 CERTIFICATES = {"openssl": "openssl", "certutil": "libnss3-tools"}
 # With this, a disk as Windows has it.
 DISKS = {"lowntfs-3g": "ntfs-3g"}
-TESTS = WANTED | SCREEN | SHELLS | CERTIFICATES | DISKS
+TESTS = WANTED | SCREEN | CERTIFICATES | DISKS
 # What a command installs; each includes what those before it do.
 EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster,docs]"}
 # A file system in memory, and the bytes that the tests of all processes keep at once, with room.

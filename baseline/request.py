@@ -11,12 +11,10 @@ from msgspec import Meta
 
 from baseline.settings import (
     check_preset,
-    every_preset,
     load_preset,
     preset_names,
 )
 from facecrop.request import ModelDetector
-from gleanset.completion import classes_here, one_of, runs_here, runs_here_or_files
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.plugins import plugin_words
@@ -72,7 +70,7 @@ def option_text(value: object) -> str:
 
 
 PRESETS = ", ".join(preset_names())
-Run = Annotated[str | None, Param(argument=True, metavar="[RUN]", complete=runs_here)]
+Run = Annotated[str | None, Param(argument=True, metavar="[RUN]")]
 Preset = Annotated[
     str,
     Param(
@@ -80,8 +78,7 @@ Preset = Annotated[
         metavar="NAME",
         show_default=True,
         parse=checked_name,
-        complete=one_of(every_preset),
-        more=partial(plugin_words, "presets", preset_names),
+        more=partial(plugin_words, "presets", preset_names()),
     ),
 ]
 Options = Annotated[
@@ -132,8 +129,7 @@ class SweepRequest(Request, frozen=True, kw_only=True):
             metavar="NAME",
             show_default=True,
             parse=checked_name,
-            complete=one_of(every_preset),
-            more=partial(plugin_words, "presets", preset_names),
+            more=partial(plugin_words, "presets", preset_names()),
         ),
     ] = "simple"
     options: Annotated[
@@ -202,9 +198,7 @@ class CompareRunsRequest(Request, frozen=True, kw_only=True):
     """What `baseline compare` is asked."""
 
     COMMAND = "baseline compare"
-    runs: Annotated[
-        tuple[str, ...], Param(argument=True, metavar="[RUN]...", complete=runs_here)
-    ] = ()
+    runs: Annotated[tuple[str, ...], Param(argument=True, metavar="[RUN]...")] = ()
     split: Annotated[Split, Param("The pictures to compare them on.", show_default=True)] = "test"
 
 
@@ -231,7 +225,6 @@ class PredictRequest(Request, frozen=True, kw_only=True):
         Param(
             "The model: a run's id or folder, or an exported .onnx or .tflite file. Default: the "
             "newest run.",
-            complete=runs_here_or_files,
         ),
     ] = None
     detector: ModelDetector = None
@@ -264,7 +257,7 @@ class ExportRequest(Request, frozen=True, kw_only=True):
     COMMAND = "baseline export"
     names: Annotated[
         tuple[str, ...],
-        Param(argument=True, required=True, metavar="[RUN] OUT", complete=runs_here_or_files),
+        Param(argument=True, required=True, metavar="[RUN] OUT"),
     ] = ()
     precision: Annotated[
         Literal["fp32", "fp16", "int8", "auto"],
@@ -286,7 +279,6 @@ class KnownPicturesRequest(Request, frozen=True, kw_only=True):
         Param(
             "The class that the pictures are of, known or new.",
             option="--class",
-            complete=classes_here,
         ),
     ] = None
     remove: Annotated[
@@ -294,10 +286,7 @@ class KnownPicturesRequest(Request, frozen=True, kw_only=True):
         Param(
             "Forget a class. Its pictures stay: adding them again brings it back.",
             metavar="CLASS",
-            complete=classes_here,
         ),
     ] = None
-    run: Annotated[
-        str | None, Param("The run: its id or its folder. Default: the newest.", complete=runs_here)
-    ] = None
+    run: Annotated[str | None, Param("The run: its id or its folder. Default: the newest.")] = None
     detector: ModelDetector = None

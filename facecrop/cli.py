@@ -60,10 +60,10 @@ def detectors(job: CommandJob) -> Result:
     here = {one.name: (one.__doc__ or "").partition("\n")[0] for one in DETECTORS}
     here[BEST] += " The default."
     others = {
-        f"{plugin.shown} ({plugin.made_by})": f"left out: {trouble}"
-        if trouble
+        f"{plugin.name} ({plugin.made_by})": error.what
+        if error
         else (detector.__doc__ or "").partition("\n")[0]
-        for plugin, detector, trouble in tried_plugins("detectors", here, checked_detector_class)
+        for plugin, detector, error in tried_plugins("detectors", here, checked_detector_class)
     }
     tables = {"detectors": here, "of other packages": others}
     tables["on a hub"] = on_hub("facecrop.detectors")["names"]

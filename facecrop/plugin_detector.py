@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gleanset.control_characters import error_words
 from gleanset.errors import GleansetError, Unreadable
-from gleanset.plugins import in_words
 from gleanset.records import Face
 
 if TYPE_CHECKING:  # what builds detectors imports this
@@ -34,7 +34,7 @@ class PluginDetector:
         except (GleansetError, TimeoutError, Unreadable):
             raise
         except Exception as error:
-            raise Unreadable(FAILED, f"{self._package}: {in_words(error)}") from error
+            raise Unreadable(FAILED, f"{self._package}: {error_words(error)}") from error
 
     def _checked(self, answer: Face, pixels: Pixels) -> Face:
         # Another type than a record promises would be met far from its detector.

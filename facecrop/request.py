@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from gleanset.completion import one_of, registered_in
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
-from gleanset.plugins import plugin_names, plugin_words
+from gleanset.plugins import plugin_words
 from gleanset.request import Request, WorkerCount
 from gleanset.work.progress import Progress
 
@@ -46,15 +45,10 @@ def checked_detector(written: str) -> str:
     return written
 
 
-def detector_names() -> list[str]:
-    """Return the detectors that come along, without loading any of them."""
-    return [n.replace("_", "-") for n in registered_in("facecrop.detectors")]
+DETECTOR_NAMES = ("animeface", "animeface-docker", "drawnface", "lbpcascade", "onnx", WHOLE)
+"""Those of `facecrop.detectors`, which loads what they compute with."""
 
-
-_BY_NAME = ", ".join(name for name in detector_names() if name != WHOLE)
-complete_detector = one_of(
-    lambda: [*(names := detector_names()), "auto", *plugin_names("detectors", names)]
-)
+_BY_NAME = ", ".join(name for name in DETECTOR_NAMES if name != WHOLE)
 ModelDetector = Annotated[
     str | None,
     Param(
@@ -62,7 +56,6 @@ ModelDetector = Annotated[
         "pictures whole: whole. Default: as the pictures that the model learnt from were cut.",
         metavar="NAME[:SETTING=VALUE,…]",
         parse=checked_detector,
-        complete=complete_detector,
     ),
 ]
 Cascade = Annotated[str | None, Param("The cascade of lbpcascade.", metavar="FILE", path=True)]
@@ -93,8 +86,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             f"{WHOLE} for pictures without faces.",
             metavar="NAME",
             parse=checked_detector,
-            complete=complete_detector,
-            more=partial(plugin_words, "detectors", detector_names),
+            more=partial(plugin_words, "detectors", DETECTOR_NAMES),
         ),
     ] = None
     threshold: Annotated[

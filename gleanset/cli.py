@@ -100,6 +100,8 @@ GONE_COMMANDS = {
     "catalog.sqlite (a tool of SQLite)",
     "baseline curve": "compare runs on more and fewer images: baseline train --folds 5",
     "gleanset publish": "copy the folder of the dataset: aws s3 sync DIR s3://BUCKET/PREFIX",
+    "gleanset completion": "put this line into ~/.bashrc: "
+    'eval "$(_GLEANSET_COMPLETE=bash_source gleanset)" (zsh, fish: docs/use.md)',
     "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
 }
 """Commands that an earlier version had, and what to use instead."""
@@ -166,14 +168,14 @@ def job_options(
     return decorate
 
 
-def gone_option(*names: str, what: str, hint: str) -> Callable[[FC], FC]:
+def gone_option(*names: str, what: str, hint: str, is_flag: bool = True) -> Callable[[FC], FC]:
     """Refuse options that an earlier version had, and say what to use: `UsageError`."""
 
-    def refuse(_: click.Context, __: click.Parameter, named: bool) -> None:
-        if named:
+    def refuse(_: click.Context, __: click.Parameter, value: object) -> None:
+        if value:
             raise UsageError(f"there is no {names[0]} any more: {what}", hint)
 
-    return click.option(*names, is_flag=True, hidden=True, expose_value=False, callback=refuse)
+    return click.option(*names, is_flag=is_flag, hidden=True, expose_value=False, callback=refuse)
 
 
 def _waiting(silent: bool) -> AbstractContextManager[None]:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Param:
     """What a field of a table says beside its type (see `gleanset.request`).
 
-    - `help`, `metavar`, `short`, `complete`: of its option; `option` its long form, where that is
+    - `help`, `metavar`, `short`: of its option; `option` its long form, where that is
       not the name of the field. `show_default` shows the default, or these words for it.
     - `argument`: it is one, `required` or not. `common`: several commands have it.
     - `path`: it is one, in a recipe from where that lies. `example`: of a KEY=VALUE.
@@ -49,7 +49,6 @@ class Param:
     show_default: bool | str = False
     opposite: str = ""
     parse: Callable[[Any], Any] | None = None
-    complete: Callable[..., Any] | None = None
     more: Callable[[], str] | None = None
 
 

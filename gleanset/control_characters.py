@@ -33,3 +33,12 @@ def replace_controls(text: str, by: str) -> str:
 def shown_name(name: str) -> str:
     """Return the name of a file as a terminal can show it: escaped where it has such characters."""
     return repr(name) if has_controls(name) else name
+
+
+def error_words(error: BaseException) -> str:
+    """Return an error as a terminal can show it, whatever a package says in it."""
+    try:
+        shown = replace_controls(" ".join(str(error).split()), "?")[:300]
+    except Exception:
+        shown = ""
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

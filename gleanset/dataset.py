@@ -136,13 +136,10 @@ class Dataset:
         self.settings = msgspec.structs.replace(self.settings, work=WorkSettings(place))
         self.root, self.cache = self.root.absolute(), self.cache.absolute()
 
-    def workers(
-        self, number: int = 0, folders: tuple[Path, ...] = (), files: tuple[Path, ...] = ()
-    ) -> Processes | Cluster:
+    def workers(self, number: int = 0, files: tuple[Path, ...] = ()) -> Processes | Cluster:
         """Return where heavy work of this dataset runs: up to `number` processes, 0 for all cores.
 
-        The nodes of a cluster must see the dataset, write to `folders` besides it, and read
-        `files`.
+        The nodes of a cluster must see the dataset, and read `files`.
         """
         # Most commands run nothing at all.
         from gleanset.work.pool import Processes
@@ -151,17 +148,13 @@ class Dataset:
             return Processes(number)
         from gleanset.work.cluster import Cluster
 
-        own: tuple[Path, ...] = ()
+        folders: tuple[Path, ...] = ()
         if not (self.read_only or self._aside):
             self.cache.mkdir(exist_ok=True)
             store = self.settings.store
             own = (self.cache, self.root / store.images, self.root / store.crops)
-        return Cluster(
-            cluster.group(1),
-            (*filter(Path.is_dir, own), *folders),
-            (self.root / FILE, *files),
-            number,
-        )
+            folders = tuple(filter(Path.is_dir, own))
+        return Cluster(cluster.group(1), folders, (self.root / FILE, *files), number)
 
     def originals(self, scratch: Path) -> Store:
         """Return the store of original bytes; what has no row yet lies in `scratch`."""

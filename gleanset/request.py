@@ -270,7 +270,6 @@ def _parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
                 required=field.param.required,
                 type=_click_type(field),
                 metavar=field.param.metavar,
-                shell_complete=field.param.complete,
             )
         else:
             yield _option(field)
@@ -293,7 +292,6 @@ def _option(field: Field) -> Callable[[Any], Any]:
         metavar=param.metavar,
         required=param.required,
         help=param.help,
-        shell_complete=param.complete,
     )
 
 

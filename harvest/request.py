@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import msgspec
 
-from gleanset.completion import classes_here, one_of, registered_in
 from gleanset.config import Param, did_you_mean
 from gleanset.credit import Credit, checked_page, credit_text
 from gleanset.db.classes import class_name
@@ -28,7 +27,7 @@ from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import few_files, rejections_of
-from gleanset.plugins import plugin_names, plugin_words
+from gleanset.plugins import plugin_words
 from gleanset.request import Count, Request, WorkerCount, several
 from gleanset.settings import NetSettings, read_settings
 from gleanset.source_table import unmatched_summary
@@ -54,7 +53,6 @@ Label = Annotated[
         "The class these images hint at (a hint is not a label).",
         metavar="CLASS",
         parse=class_name,
-        complete=classes_here,
         common=True,
     ),
 ]
@@ -129,12 +127,9 @@ def _net(dataset: Dataset | None) -> NetSettings:
     return dataset.settings.net if dataset else read_settings(None).net
 
 
-def source_names() -> list[str]:
-    """Return the sources that come along, without loading any of them."""
-    return registered_in("harvest.sources")
+SOURCE_NAMES = ("bing", "flickr", "google", "pixiv")
+"""Those of `harvest.sources`, which loads what they are read with."""
 
-
-complete_source = one_of(lambda: [*(names := source_names()), *plugin_names("sources", names)])
 
 Settings = dict[str, dict[str, str]]
 
@@ -212,12 +207,11 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
     source: Annotated[
         str | tuple[str, ...],
         Param(
-            f"A site to search: {', '.join(source_names())}. Repeat it, or write several with "
+            f"A site to search: {', '.join(SOURCE_NAMES)}. Repeat it, or write several with "
             "commas.",
             metavar="NAME",
             show_default=True,
-            complete=complete_source,
-            more=partial(plugin_words, "sources", source_names),
+            more=partial(plugin_words, "sources", SOURCE_NAMES),
         ),
     ] = ("bing",)
     limit: Annotated[
@@ -536,7 +530,7 @@ class CheckRequest(Request, frozen=True, kw_only=True):
 
     COMMAND: ClassVar[str] = "harvest check"
 
-    source: Annotated[str, Param(argument=True, required=True, complete=complete_source)]
+    source: Annotated[str, Param(argument=True, required=True)]
     options: SourceOptions = msgspec.field(default_factory=dict)
     allow_private: AllowPrivate = False
 

@@ -10,7 +10,6 @@ import click
 from gleanset import Dataset
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.completion import classes_here
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import operation
 from labeler.cli_classes import classes, hints
@@ -45,7 +44,6 @@ add_window(commands)
     "classes",
     multiple=True,
     metavar="NAME",
-    shell_complete=classes_here,
     help="Only proposals of this class; may be given again.",
 )
 def accept(job: CommandJob, what: str, above: float, classes: tuple[str, ...]) -> Result:
@@ -99,7 +97,7 @@ def accept_hints(job: CommandJob) -> Result:
 
 @commands.command(epilog="Example: labeler label hana --stack 5d0c2e71 -d my-dataset")
 @job_options()
-@click.argument("label", metavar="LABEL", required=False, shell_complete=classes_here)
+@click.argument("label", metavar="LABEL", required=False)
 @click.argument("samples", nargs=-1, metavar="[SAMPLE]...")
 @click.option(
     "--stack",

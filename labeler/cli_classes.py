@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from gleanset.cli import CommandGroup, CommandJob, Result, job_options
-from gleanset.completion import classes_here, hints_here
 from gleanset.errors import UsageError
 
 
@@ -53,7 +52,7 @@ def list_classes(job: CommandJob) -> Result:
 
 @classes.command(epilog="Example: labeler classes add hana --show K-On --alias はな -d my-dataset")
 @job_options()
-@click.argument("name", required=False, shell_complete=hints_here)
+@click.argument("name", required=False)
 @click.option("--show", help="The show that it is of; an empty one for none.")
 @click.option(
     "--alias",
@@ -96,7 +95,7 @@ def add(
 
 @classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
 @job_options()
-@click.argument("old", shell_complete=classes_here)
+@click.argument("old")
 @click.argument("new")
 def rename(job: CommandJob, old: str, new: str) -> Result:
     """Give a class another name; its old one still means it."""
@@ -108,8 +107,8 @@ def rename(job: CommandJob, old: str, new: str) -> Result:
 
 @classes.command(epilog="Example: labeler classes merge hanna hana -d my-dataset")
 @job_options()
-@click.argument("old", shell_complete=classes_here)
-@click.argument("into", shell_complete=classes_here)
+@click.argument("old")
+@click.argument("into")
 def merge(job: CommandJob, old: str, into: str) -> Result:
     """Put all samples of class OLD into class INTO; OLD means INTO from now on."""
     from labeler.classes import ClassEditor
@@ -121,7 +120,7 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 
 @classes.command(epilog="Example: labeler classes delete hana -d my-dataset")
 @job_options()
-@click.argument("name", shell_complete=classes_here)
+@click.argument("name")
 def delete(job: CommandJob, name: str) -> Result:
     """Delete a class: its samples go back to the queue, and are in no split.
 
@@ -149,7 +148,7 @@ def hints() -> None:
 
 @hints.command(epilog="Example: labeler hints drop Downloads -d my-dataset")
 @job_options()
-@click.argument("name", shell_complete=hints_here)
+@click.argument("name")
 def drop(job: CommandJob, name: str) -> Result:
     """Forget a hint for good: `labeler accept hints` makes no class of it any more.
 

@@ -68,7 +68,7 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
     cls=Command,
     epilog="Example: labeler export out --format yolo-detect --strip-metadata -d my-dataset",
 )
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
 @click.argument("out", required=False, metavar="[OUT|URL]")
 @gone_option(
     "--move",
@@ -77,6 +77,9 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
     "--yes",
     what="your own files stay where they are",
     hint="class folders of links take no space: labeler export OUT --no-split --link",
+)
+@gone_option(
+    "--on", is_flag=False, what="exports are written on this machine", hint="leave --on out"
 )
 @workers_option
 @options_of(ExportOptions)

@@ -25,23 +25,13 @@ from gleanset.cli import (
     key_values,
 )
 from gleanset.cli import main as run_main
-from gleanset.completion import one_of, runs_here
 from gleanset.errors import UsageError
 from gleanset.settings import Settings, write_settings
-from pipeline.cli_completion import completion
 from pipeline.cli_episodes import COMMANDS as EPISODES
 from pipeline.cli_maintenance import COMMANDS as HOUSE
 from pipeline.cli_maintenance import doctor
 from pipeline.cli_snapshots import COMMANDS as SNAPSHOTS
 
-
-def _recipes() -> list[str]:
-    from pipeline.shipped import shipped_recipes
-
-    return [*shipped_recipes()]
-
-
-complete_recipe_name, complete_recipe = one_of(_recipes), one_of(_recipes, or_files=True)
 PROGRAMS = ("harvest", "facecrop", "labeler", "baseline", "webapp")
 
 
@@ -82,7 +72,7 @@ class Programs(CommandGroup):
 commands = group(
     "gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.", Programs
 )
-for command in (completion, doctor, *EPISODES, *HOUSE, *SNAPSHOTS):
+for command in (doctor, *EPISODES, *HOUSE, *SNAPSHOTS):
     commands.add_command(command)
 KINDS = (
     "images",
@@ -226,7 +216,7 @@ def list_(
 
 @commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
 @job_options(simulate=True, on=True)
-@click.argument("recipe", type=click.Path(path_type=Path), shell_complete=complete_recipe)
+@click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
@@ -296,7 +286,7 @@ def _for_a_person(result: Result) -> Result:
 
 @commands.command(epilog="Example: gleanset recipes memes")
 @job_options(dataset=False)
-@click.argument("name", required=False, shell_complete=complete_recipe_name)
+@click.argument("name", required=False)
 def recipes(job: CommandJob, name: str | None) -> Result | None:
     """List the recipes that come with Gleanset, or print one to change and run."""
     from pipeline.shipped import shipped_recipe, shipped_titles
@@ -328,7 +318,6 @@ def recipes(job: CommandJob, name: str | None) -> Result | None:
     "--run",
     "run_id",
     metavar="RUN",
-    shell_complete=runs_here,
     help="The training run. Default: the newest.",
 )
 def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | None) -> Result:

@@ -7,7 +7,6 @@ import dataclasses
 import click
 
 from gleanset.cli import Command, CommandJob, Result, gone_option, job_options
-from gleanset.completion import snapshots_here
 from gleanset.errors import UsageError
 from gleanset.html.words import number
 from gleanset.records import Snapshot
@@ -17,7 +16,7 @@ from gleanset.records import Snapshot
     cls=Command, epilog="Example: gleanset snapshot audited --note checked -d my-dataset"
 )
 @job_options()
-@click.argument("name", required=False, shell_complete=snapshots_here)
+@click.argument("name", required=False)
 @click.option("--note", default="", help="A note to store with it.")
 @click.option("--remove", is_flag=True, help="Remove that snapshot.")
 def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Result | None:
@@ -52,7 +51,7 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
 
 @click.command(cls=Command, epilog="Example: gleanset restore audited -d my-dataset")
 @job_options(simulate=True)
-@click.argument("name", shell_complete=snapshots_here)
+@click.argument("name")
 @gone_option(
     "--settings",
     what="a snapshot holds no settings",

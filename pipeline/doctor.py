@@ -86,11 +86,10 @@ def _plugins() -> Iterator[Component]:
         tried_plugins("presets", preset_names(), checked_preset_values),
         tried_plugins("exports", FORMS, checked_format),
     )
-    for plugin, _, trouble in chain.from_iterable(tried):
-        there = f"of {plugin.made_by}" + (f", left out: {trouble}" if trouble else "")
-        purpose = PURPOSES[plugin.kind].format(plugin.shown)
-        mend = plugin.mend if trouble else ""
-        yield Component(plugin.shown, purpose, not trouble, there, mend)
+    for plugin, _, error in chain.from_iterable(tried):
+        purpose = PURPOSES[plugin.kind].format(plugin.name)
+        there, mend = (error.what, error.mend) if error else (f"of {plugin.made_by}", "")
+        yield Component(plugin.name, purpose, error is None, there, mend)
 
 
 PURPOSES = {

@@ -13,7 +13,7 @@ from tools_for_tests import ROOT, python_path
 from gleanset import plugins
 
 TEMPLATES = ROOT / "docs" / "templates"
-CACHES = (plugins._all_declared, plugins._declared, plugins._outcome)
+CACHES = (plugins.declared, plugins._load)
 
 
 class PluginPackages:
@@ -51,7 +51,7 @@ def forget() -> None:
     """Let the next question find what is installed now."""
     for cache in CACHES:
         cache.cache_clear()
-    plugins._USED.clear()
+    plugins._loaded.clear()
 
 
 @pytest.fixture

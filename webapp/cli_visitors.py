@@ -15,7 +15,6 @@ from curation.take_downs import (
 )
 from gleanset import Dataset
 from gleanset.cli import CommandGroup, CommandJob, Result, confirmed, job_options
-from gleanset.completion import classes_here
 from gleanset.config import Param
 from gleanset.db.visitors import Reports, TakeDownWish
 from gleanset.errors import UsageError
@@ -56,7 +55,6 @@ class ReportsAccepted(Request, frozen=True, kw_only=True):
         Param(
             "Who it is, where that is not what was claimed.",
             option="--class",
-            complete=classes_here,
         ),
     ] = None
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from facecrop.request import ModelDetector
-from gleanset.completion import runs_here
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.request import Request, WorkerCount
@@ -28,7 +27,7 @@ class ServeRequest(Request, frozen=True, kw_only=True):
 
     COMMAND = "webapp serve"
 
-    run: Annotated[str | None, Param(argument=True, complete=runs_here)] = None
+    run: Annotated[str | None, Param(argument=True)] = None
     host: Annotated[
         str,
         Param(
@@ -84,7 +83,6 @@ class ServeRequest(Request, frozen=True, kw_only=True):
             f"request, and end: its id, {BACK!r} for the one before, {NEWEST!r} for the newest "
             "that [web] allows and newer ones as they come.",
             metavar="RUN",
-            complete=runs_here,
         ),
     ] = None
 
@@ -121,5 +119,5 @@ class StaticPageRequest(Request, frozen=True, kw_only=True):
     COMMAND = "webapp export"
 
     folder: Annotated[str, Param(argument=True, path=True)]
-    run: Annotated[str | None, Param(argument=True, complete=runs_here)] = None
+    run: Annotated[str | None, Param(argument=True)] = None
     detector: ModelDetector = None

@@ -49,10 +49,10 @@ class Outcome(Generic[Item, Result]):
 
 @dataclass(frozen=True, slots=True)
 class OpenPool:
-    """Workers that wait for items. `width` is how many are worked on at once, as things stand."""
+    """Workers that wait for items. `capacity` is how many may be in flight at the moment."""
 
     submit: Callable[[Any], Future[Any]]
-    width: Callable[[], int]
+    capacity: Callable[[], int]
 
 
 class Workers(Protocol):
@@ -77,7 +77,8 @@ class Processes:
         with self.keep(job) if self.kept is None else nullcontext(self) as workers:
             pool = workers.kept
             assert pool is not None
-            yield OpenPool(partial(pool.schedule, function), lambda: self.number or cores())
+            in_flight = (self.number or cores()) * IN_FLIGHT_PER_WORKER
+            yield OpenPool(partial(pool.schedule, function), lambda: in_flight)
 
     @contextmanager
     def keep(self, job: str) -> Iterator[Processes]:
@@ -101,7 +102,8 @@ class Threads:
         """A pool of threads; items not begun are dropped when the caller stops early."""
         pool = ThreadPoolExecutor(self.number, thread_name_prefix="gleanset")
         try:
-            yield OpenPool(lambda item: pool.submit(function, item), lambda: self.number)
+            in_flight = self.number * IN_FLIGHT_PER_WORKER
+            yield OpenPool(lambda item: pool.submit(function, item), lambda: in_flight)
         except BaseException:
             self.stop()
             raise
@@ -161,9 +163,8 @@ def _worked_off(
         future.add_done_callback(ready.put)
 
     while True:
-        # Asked each time: nodes join a cluster, and leave it.
-        most = pool.width() * IN_FLIGHT_PER_WORKER
-        while len(in_flight) < most and (taken := first or feed.take(len(in_flight))):
+        capacity = pool.capacity()
+        while len(in_flight) < capacity and (taken := first or feed.take(len(in_flight))):
             start(taken.pop(0), 1)
         if not in_flight:
             return

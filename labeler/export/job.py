@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from gleanset import Dataset
 from gleanset.files.names import leads_out
 from gleanset.plugins import answerable
-from gleanset.work.pool import Workers, run_over
+from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
 from labeler.export.croissant import write_about
@@ -105,8 +105,8 @@ def export(
         if options.link:
             check_links(planned.items, folder)
         files = _files(planned.items, options, marked(target), target)
-        pool = dataset.workers(workers, folders=(folder,))
-        done, failed = _write_all(PictureWriter(folder, options), files, pool, progress)
+        write = PictureWriter(folder, options)
+        done, failed = _write_all(write, files, Processes(workers), progress)
         note_failed(dataset, failed)
         written = [
             replace(item, changes=file.changes, says_where=file.says_where)
@@ -150,7 +150,7 @@ def _files(
 
 
 def _write_all(
-    write: PictureWriter, files: Sequence[ExportFile], workers: Workers, progress: Progress
+    write: PictureWriter, files: Sequence[ExportFile], workers: Processes, progress: Progress
 ) -> tuple[dict[str, WrittenFile], dict[str, str]]:
     done: dict[str, WrittenFile] = {}
     failed: dict[str, str] = {}

@@ -8,13 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar, Literal, get_args
 
-from gleanset.completion import one_of
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize, checked_shard_size
 from gleanset.plugins import made_by, plugin_words
 from gleanset.request import Request
-from labeler.export.formats import FORMS, format_named, format_names
+from labeler.export.formats import FORMS, format_named
 from labeler.export.formats.base import ExportFormat
 from labeler.export.formats.captions import FIELDS, TEMPLATE, checked_template, write_captions
 
@@ -57,8 +56,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             metavar="FORMAT",
             show_default=True,
             parse=_checked_format,
-            complete=one_of(format_names),
-            more=partial(plugin_words, "exports", FORMS.keys),
+            more=partial(plugin_words, "exports", FORMS),
         ),
     ] = "imagefolder"
     names: Annotated[

@@ -23,7 +23,7 @@ from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors, whole_file, write_atomic
 from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Rejection, Sample
-from gleanset.work.pool import Outcome, run_over
+from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
 from labeler.export.croissant import write_about
@@ -272,7 +272,7 @@ def write_shards(
     names, folds = _classes(dataset, options)
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers, folds)
-    pool = replace(dataset.workers(workers, folders=(folder,)), seconds_per_item=SECONDS_PER_SHARD)
+    pool = Processes(workers, SECONDS_PER_SHARD)
     reports = count_left_out_reports(dataset, options)
     facts = CardFacts(options, reports=reports)
     shards: list[str] = []
@@ -348,7 +348,7 @@ def _sizes(dataset: Dataset, options: ExportOptions, workers: int) -> PictureSiz
     """Measure how many bytes a pixel takes in pictures that are not kept as they are."""
     first = list(islice(each_item(dataset, options), MEASURED))
     made = [item for item in first if item.way in ("crop", "made")]
-    outcomes = run_over(PictureMaker(options).size_of, made, dataset.workers(workers))
+    outcomes = run_over(PictureMaker(options).size_of, made, Processes(workers))
     sizes = {one.item.path: one.result for one in outcomes if one.result is not None}
     by_pixels = PictureSizes(options)
     pixels = sum(by_pixels.pixels(item.sample) for item in made if item.path in sizes)

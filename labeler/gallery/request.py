@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
-from gleanset.completion import classes_here, detectors_here, hints_here
 from gleanset.config import Param
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.request import Request
@@ -41,19 +40,16 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
             "Only this class; may be repeated.",
             metavar="NAME",
             option="--class",
-            complete=classes_here,
         ),
     ] = ()
-    hint: Annotated[str | None, Param("Samples that came with this hint.", complete=hints_here)] = (
-        None
-    )
+    hint: Annotated[str | None, Param("Samples that came with this hint.")] = None
     status: Annotated[
         Status | None,
         Param("Samples of this status. Default: labelled; with other conditions all but retired."),
     ] = None
     detector: Annotated[
         str | None,
-        Param("Samples that this detector found.", metavar="NAME", complete=detectors_here),
+        Param("Samples that this detector found.", metavar="NAME"),
     ] = None
     score: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from facecrop.request import checked_detector, complete_detector
+from facecrop.request import checked_detector
 from gleanset.config import Param
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
@@ -54,7 +54,6 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             "drawnface.",
             metavar="NAME[:SETTING=VALUE,…]",
             parse=checked_detector,
-            complete=complete_detector,
             show_default=True,
         ),
     ] = DETECTOR

@@ -86,10 +86,23 @@ def test_help_and_version_end_well(module: str) -> None:
         assert (done.code, bool(done.stdout), done.stderr) == (0, True, "")
 
 
+def test_click_completes_commands_of_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_GLEANSET_COMPLETE", "bash_complete")
+    for line, number, offered in (
+        ("gleanset har", 1, "plain,harvest"),
+        ("gleanset labeler export --form", 3, "plain,--format"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(number))
+        assert run_here("pipeline.cli").stdout.split() == [offered]
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "code", "told"),
     [
         ("harvest.cli", ["nonsense"], 2, "No such command"),
+        ("pipeline.cli", ["completion", "bash"], 2, "_GLEANSET_COMPLETE=bash_source"),
+        ("labeler.cli", ["export", "--on", "ray://host:1"], 2, "on this machine"),
         ("harvest.cli", ["folder"], 2, "DIR"),
         ("harvest.cli", ["folder", ".", "--bogus"], 2, "--bogus"),
         ("harvest.cli", ["keyword", "x", "--limit", "0"], 2, "--limit"),

@@ -19,8 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from plugin_packages import TEMPLATES, PluginPackages
 from plugin_packages import packages as packages
 from publisher import Publisher, serving
-from ray_nodes import NEEDS_RAY, ray_cluster
-from tools_for_tests import Ran, eventually, picture, run_cli, run_here
+from tools_for_tests import Ran, picture, run_here
 
 from gleanset import Dataset
 from gleanset.settings import read_settings
@@ -213,32 +212,6 @@ def test_all_four_are_named_with_where_they_come_from(packages: PluginPackages, 
     for name in ("commons", "haar", "glance", "createml"):
         assert parts[name]["ok"], parts[name]
         assert parts[name]["there"] == f"of gleanset-{name} 1.0"
-
-
-@NEEDS_RAY
-@pytest.mark.long
-def test_a_detector_works_on_nodes_that_have_its_package_and_the_others_are_named(
-    packages: PluginPackages, tmp_path: Path
-) -> None:
-    packages.add_template("detector")
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    drawn_person().save(pictures / "person.png")
-    run = partial(run_cli, cwd=tmp_path)
-    assert run("harvest.cli", "folder", str(pictures), "-d", "data").code == 0
-    with ray_cluster(1) as cluster:
-        line = ("facecrop.cli", "run", "--detector", "haar", "--on", cluster.address, "--json")
-        with pytest.MonkeyPatch.context() as patch:
-            without = [place for place in sys.path if place != str(packages.folder)]
-            patch.setattr(sys, "path", without)
-            bare = cluster.add()
-        done = run(*line, "-d", "data")
-        assert done.code == 3
-        assert "has gleanset-haar not installed, and 1.0 is here" in done.stderr
-        bare.kill()
-        assert eventually(lambda: run(*line, "-d", "data").code == 0, 60)
-    with Dataset.open(tmp_path / "data") as dataset:
-        assert dataset.db.number("SELECT count(*) FROM face WHERE detector='haar'") == 1
 
 
 @pytest.mark.long

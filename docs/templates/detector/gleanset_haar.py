@@ -5,7 +5,6 @@ import cv2
 from facecrop.detectors.base import number, whole_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 
-GLEANSET_CONTRACT = 1
 FILE = "haarcascade_frontalface_default.xml"
 
 

@@ -5,8 +5,6 @@ import json
 from labeler.export.formats import ExportFormat
 from labeler.export.rows import by_split
 
-GLEANSET_CONTRACT = 1
-
 
 def write(folder, items):
     """Write `<split>.json` beside the pictures, which lie there already."""

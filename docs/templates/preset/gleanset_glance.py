@@ -1,7 +1,5 @@
 """A first look at a new dataset in half a minute: tiny pictures, a tiny network, few passes."""
 
-GLEANSET_CONTRACT = 1
-
 # Every setting of the method, as in the files of baseline/presets/, which explain them.
 GLANCE = {
     "method": "simple",

@@ -5,7 +5,6 @@ import re
 from gleanset import Candidate, Origin
 from harvest.sources import Endpoint, Option, Source, changed
 
-GLEANSET_CONTRACT = 1
 ASKED = {"action": "query", "format": "json", "formatversion": "2", "generator": "search"}
 ASKED |= {"gsrnamespace": "6", "gsrlimit": "50", "prop": "imageinfo", "iiprop": "url|extmetadata"}
 

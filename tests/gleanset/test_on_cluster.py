@@ -1,0 +1,179 @@
+"""Work on the nodes of a real Ray cluster on loopback gives what processes here give."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pool_jobs
+import pytest
+from tools_for_tests import ROOT, eventually, run_here
+
+from gleanset import Dataset
+from gleanset.errors import MissingComponent
+from gleanset.installation import install_command
+from gleanset.work.cluster import Cluster
+from gleanset.work.pool import Outcome, run_over
+
+SAMPLE = ROOT / "datasets" / "sample" / "pictures"
+NEEDS_RAY = pytest.mark.skipif(
+    find_spec("ray") is None, reason="runs a cluster: pip install 'gleanset[cluster]'"
+)
+AGENT_PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
+# A dead node is noticed after a few seconds, and a busy one is not taken for dead.
+HEALTH = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 10000,
+    "health_check_failure_threshold": 3,
+}
+
+
+@dataclass
+class Nodes:
+    """A cluster of Ray's own test tools; `second` may be killed."""
+
+    cluster: Any
+    second: Any
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def kill_second(self) -> None:
+        self.cluster.remove_node(self.second, allow_graceful=False)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    # Only this process may join, or run anything there.
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with pytest.MonkeyPatch.context() as patch:
+        paths = os.pathsep.join([str(ROOT), *sys.path])
+        for name, value in {**token, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": paths}.items():
+            patch.setenv(name, value)
+        from ray.cluster_utils import Cluster as LocalCluster
+
+        # The names of its sockets must be short.
+        folder = Path(tempfile.mkdtemp(prefix="gr", dir="/tmp"))
+        (folder / "session").mkdir()
+        head = {"session_name": "session", "temp_dir": str(folder), "_system_config": HEALTH}
+        head |= {"include_dashboard": False, "no_monitor": True}
+        cluster = LocalCluster(initialize_head=True, head_node_args=head | _node(folder))
+        try:
+            yield Nodes(cluster, cluster.add_node(**_node(folder)))
+        finally:
+            cluster.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _node(folder: Path) -> dict[str, Any]:
+    """Return the options of a node that does not wait for its agents.
+
+    A node ends itself where the port files of its agents do not appear within 15 s, which a busy
+    machine needs to start Python: so the files are there before it starts.
+    """
+    import ray
+
+    node_id = ray.NodeID.from_random().hex()
+    sockets = [socket.create_server(("127.0.0.2", 0)) for _ in AGENT_PORTS]
+    ports = {name: sock.getsockname()[1] for name, sock in zip(AGENT_PORTS, sockets, strict=True)}
+    for sock in sockets:
+        sock.close()
+    for name, port in ports.items():
+        (folder / "session" / f"{name}_{node_id}").write_text(str(port))
+    return {
+        "num_cpus": 1,
+        "object_store_memory": 80 * 2**20,
+        "include_log_monitor": False,
+        # Ray itself replaces 127.0.0.1 by another address of the machine.
+        "node_ip_address": "127.0.0.2",
+        "env_vars": {"RAY_OVERRIDE_NODE_ID_FOR_TESTING": node_id},
+        **ports,
+    }
+
+
+def test_a_missing_ray_names_the_package_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingComponent) as caught:
+        list(run_over(pool_jobs.double, [1], Cluster("127.0.0.1:9", (tmp_path,))))
+    assert caught.value.mend == install_command("cluster")
+
+
+@NEEDS_RAY
+@pytest.mark.slow
+def test_an_item_that_kills_its_worker_twice_is_a_failure(nodes: Nodes, tmp_path: Path) -> None:
+    (tmp_path / "5-1").touch()  # item 5 kills its worker once
+    job = pool_jobs.DiesOnce(tmp_path, (3, 5), times=2)
+    with Cluster(nodes.address, (tmp_path,)).keep("") as workers:
+        outcomes = {o.item: o for o in run_over(job, range(8), workers)}
+        rejected = {o.item: o for o in run_over(pool_jobs.sometimes, range(4), workers)}
+    assert outcomes.pop(3).reason == "crashed"
+    assert {n: o.result for n, o in outcomes.items()} == {n: n for n in (0, 1, 2, 4, 5, 6, 7)}
+    assert rejected[1] == Outcome(1, None, "truncated", "at byte 9")
+    assert rejected[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3-0", "3-1", "5-0", "5-1"]
+
+
+@NEEDS_RAY
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_node_gives_the_rows_of_one_machine(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for picture in sorted(SAMPLE.glob("*.jpg"))[:24]:
+        shutil.copy(picture, pictures)
+    here, there = tmp_path / "here", tmp_path / "there"
+    for root in (here, there):
+        run("harvest.cli", "folder", pictures, "-d", root)
+    search = ("facecrop.cli", "run", "--detector", "lbpcascade", "-d")
+    run(*search, here)
+    killer = threading.Thread(target=_kill_in_the_middle, args=(nodes, there))
+    killer.start()
+    run(*search, there, "--on", f"ray://{nodes.address}")
+    killer.join()
+    run("labeler.cli", "dedup", "-d", here)
+    run("labeler.cli", "dedup", "-d", there, "--on", f"ray://{nodes.address}")
+    for kind in ("images", "faces", "samples", "groups", "rejections"):
+        rows = [rows_of(kind, root) for root in (here, there)]
+        assert rows[0] == rows[1], kind
+    assert len(rows_of("faces", here)) > 5
+    assert not list(there.rglob(".cluster-*"))
+
+
+def _kill_in_the_middle(nodes: Nodes, root: Path) -> None:
+    def searched() -> int:
+        with Dataset.open(root) as dataset:
+            return dataset.images.count() - dataset.images.count_fresh()
+
+    eventually(lambda: searched() > 2, 120)
+    nodes.kill_second()
+
+
+def run(*words: object) -> None:
+    ran = run_here(*words)
+    assert ran.code == 0, ran.stderr
+
+
+def rows_of(kind: str, root: Path) -> list[Any]:
+    ran = run_here("pipeline.cli", "list", kind, "-d", root)
+    return [json.loads(line) for line in ran.stdout.replace(f"{root}/", "").splitlines()]
