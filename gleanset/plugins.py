@@ -53,7 +53,7 @@ def plugin_names(kind: str, taken: Iterable[str]) -> list[str]:
     return [plugin.name for plugin in plugins_of(kind, taken)]
 
 
-def plugerror_words(kind: str, taken: Callable[[], Iterable[str]]) -> str:
+def plugin_words(kind: str, taken: Iterable[str]) -> str:
     """Return what the help of an option says of them."""
     words = [f"{plugin.name} ({plugin.made_by})" for plugin in plugins_of(kind, taken)]
     return f"Of other packages: {', '.join(words)}." if words else ""
