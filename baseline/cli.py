@@ -17,7 +17,6 @@ from gleanset.errors import InputUnusable
 from gleanset.files.hub import on_hub
 from gleanset.platform import lower_priority
 from gleanset.request import options_of
-from gleanset.work.waiting import WAITING
 
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")
 for _command in (export, gallery, predict, evaluate, compare, doubts):
@@ -169,7 +168,6 @@ def _followed(job: CommandJob, options: dict[str, str]) -> Result:
     """Presort until the input ends, which is listened to before anything slow is loaded."""
     from baseline.presort.following import alone, following
 
-    WAITING.end()  # it ends when a person ends it
     figures: Result = {}
     with (
         following() as program,

@@ -17,7 +17,6 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -30,9 +29,7 @@ from gleanset.errors import GleansetError, UsageError
 from gleanset.settings import CLUSTER, FILE, HERE
 from gleanset.start import INTERRUPTED, take_over
 from gleanset.terminal import readable, wrapped
-from gleanset.work.progress import Progress
-from gleanset.work.progress_lines import ProgressLines
-from gleanset.work.waiting import WAITING
+from gleanset.work.progress import Progress, use
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 Result = dict[str, Any]
@@ -146,15 +143,15 @@ def job_options(
             _set_up_logging(verbose)
             folder = rest.pop("dataset", None)
             root = chosen_root(folder)
-            shown = ProgressLines(quiet) if progress == LINES else Progress(quiet)
+            shown = Progress(quiet, as_json=progress == LINES)
+            use(shown)
             simulated, where = rest.pop("simulate", False), rest.pop("on", None)
             job = CommandJob(root, shown, as_json, simulated, where, verbose > 0)
-            with _waiting(quiet or progress == LINES or verbose > 0):
-                try:
-                    result, shortfall = _result_of(lambda: function(job, **rest))
-                except GleansetError as error:
-                    _name_dataset(error, folder)
-                    raise
+            try:
+                result, shortfall = _result_of(lambda: function(job, **rest))
+            except GleansetError as error:
+                _name_dataset(error, folder)
+                raise
             if result is not None:
                 _print_result(result, as_json, quiet)
             if shortfall is not None:
@@ -176,14 +173,6 @@ def gone_option(*names: str, what: str, hint: str, is_flag: bool = True) -> Call
             raise UsageError(f"there is no {names[0]} any more: {what}", hint)
 
     return click.option(*names, is_flag=is_flag, hidden=True, expose_value=False, callback=refuse)
-
-
-def _waiting(silent: bool) -> AbstractContextManager[None]:
-    """Name the command on the terminal of whoever looks on, until it shows something."""
-    WAITING.silent = silent
-    if silent or not sys.stderr.isatty():
-        return nullcontext()
-    return WAITING.during(click.get_current_context().command_path)
 
 
 def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, GleansetError | None]:
@@ -304,7 +293,6 @@ def main(commands: click.Group) -> NoReturn:
 
 def confirmed(question: str) -> bool:
     """Ask a person; no where the input has ended. Ctrl-C raises `click.Abort`."""
-    WAITING.end()
     try:
         return click.confirm(question, err=True)
     except click.Abort as abort:
@@ -315,7 +303,6 @@ def confirmed(question: str) -> bool:
 
 def answered(question: str, *, hidden: bool = False) -> str:
     """Return what a person types; the question is on stderr, as the result alone is for stdout."""
-    WAITING.end()
     options: dict[str, Any] = {"hide_input": hidden, "default": "", "show_default": False}
     return str(click.prompt(question, err=True, **options))
 
@@ -330,7 +317,6 @@ class _ReaderGone(Exception):
 
 
 def _out(line: str) -> None:
-    WAITING.end()
     try:
         click.echo(line)
     except BrokenPipeError as error:

@@ -11,7 +11,6 @@ import click
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
 from gleanset.errors import DatasetMissing, MissingComponent, UsageError
 from gleanset.installation import install_command
-from gleanset.work.waiting import WAITING
 from labeler.export.options import parse_size
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
@@ -118,7 +117,6 @@ def show(job: CommandJob, wished: WindowWishes) -> Result | None:
             for view, theme, file in wished.pictures()
         ]
         return written[0] if len(written) == 1 else {"written": len(written)}
-    WAITING.end()  # as long as it is open
     open_window(job.root, wished.view, wished.language, theme=wished.theme, size=size)
     return None
 

@@ -26,8 +26,7 @@ from gleanset.files.atomic import disk_errors
 from gleanset.files.hub import MOST_BYTES, HubFile, is_on_hub
 from gleanset.files.store import sha256_of_file
 from gleanset.platform import replace_file, sync_folder
-from gleanset.work.progress import Progress
-from gleanset.work.waiting import WAITING
+from gleanset.work import progress
 
 if TYPE_CHECKING:
     import requests
@@ -151,7 +150,8 @@ def _go_on(file: Published, partial: Path, otherwise: str) -> None:
 
 def _write(answer: requests.Response, out: BinaryIO, file: Published, otherwise: str) -> None:
     begun, rest = out.tell(), int(answer.headers.get("Content-Length", 0))
-    with Progress(WAITING.silent).meter(file.name, begun + rest or None, "B", begun) as meter:
+    total = begun + rest or None
+    with progress.current.meter(file.name, total, "B", begun) as meter:
         for chunk in answer.iter_content(_CHUNK):
             out.write(chunk)
             meter.advance(len(chunk))

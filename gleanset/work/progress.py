@@ -1,24 +1,24 @@
-"""Progress on stderr: a bar where a person looks on, nothing in a pipe or when quiet."""
+"""Progress on stderr by tqdm: bars on a terminal, plain lines elsewhere, JSON for programs."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
+from gleanset.control_characters import replace_controls
 from gleanset.terminal import wrapped
-from gleanset.work.waiting import WAITING
 
 T = TypeVar("T")
 
 
 class ProgressMeter:
-    """How far one stage of the work is; this one shows nothing. Close it, or use it in a `with`."""
+    """Progress of one stage; this one shows nothing. Close it, or use it in a `with`."""
 
     def advance(self, more: float, note: str = "") -> None:
-        """Count so much more; `note` stands behind the bar."""
+        """Count `more`; `note` stands behind the bar."""
 
     def close(self) -> None:
         """End the stage."""
@@ -30,54 +30,54 @@ class ProgressMeter:
         self.close()
 
 
-class _Bar(ProgressMeter):
-    """One of tqdm's."""
-
-    def __init__(self, what: str, total: float | None, unit: str, done: float) -> None:
-        from tqdm import tqdm
-
-        WAITING.pause()
-        self._bar = tqdm(
-            total=total, initial=done, desc=what, unit=unit, leave=False, dynamic_ncols=True
-        )
-        self._bar.unit_scale = unit == "B"  # as kB and MB
+class _TqdmMeter(ProgressMeter):
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
 
     def advance(self, more: float, note: str = "") -> None:
-        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.set_postfix_str(replace_controls(note, "?"), refresh=False)
         self._bar.update(more)
 
     def close(self) -> None:
         self._bar.close()
-        WAITING.resume()
 
 
 class Progress:
-    """Draws bars unless `quiet`. Sessions get one handed in and never print themselves."""
+    """Reports progress unless `quiet`. Sessions get one handed in and never print themselves."""
 
-    def __init__(self, quiet: bool = True) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool = True, as_json: bool = False) -> None:
+        self.quiet, self._as_json = quiet, as_json
 
     def say(self, line: str) -> None:
-        """Tell a person what goes on; nothing when quiet.
-
-        On a terminal a long line is broken at spaces; in a file it stays one.
-        """
-        if not self.quiet:
-            WAITING.end()
-            lines = wrapped(line) if sys.stderr.isatty() else [line]
-            sys.stderr.write("".join(f"{one}\n" for one in lines))
+        """Print a message for a person unless quiet."""
+        if self.quiet:
+            return
+        if self._as_json:
+            lines = [json.dumps({"message": line})]
+        else:
+            lines = [replace_controls(part, "?") for part in line.split("\n")]
+            if sys.stderr.isatty():
+                lines = [part for line in lines for part in wrapped(line)]
+        with suppress(OSError):  # the reader may have gone, and the work goes on
+            sys.stderr.write("".join(f"{part}\n" for part in lines))
             sys.stderr.flush()
 
     def meter(
         self, what: str, total: float | None = None, unit: str = " images", done: float = 0
     ) -> ProgressMeter:
-        """Begin a stage of which so much is `done`; it draws nothing where nobody looks on."""
-        return _Bar(what, total, unit, done) if self._draws() else ProgressMeter()
+        """Begin a stage of `total`, of which `done` is done."""
+        if self.quiet:
+            return ProgressMeter()
+        from gleanset.work.progress_bars import Bar, JsonBar, LineBar  # tqdm
+
+        kind = JsonBar if self._as_json else Bar if sys.stderr.isatty() else LineBar
+        shown = replace_controls(what, "?")
+        return _TqdmMeter(kind(total=total, initial=done, desc=shown, unit=unit))
 
     def over(
         self, items: Iterable[T], what: str, total: int | None = None, unit: str = " images"
     ) -> Iterator[T]:
-        """Pass items through while a bar counts them."""
+        """Yield the items and count them."""
         for batch in self.batches(([item] for item in items), what, total, unit):
             yield from batch
 
@@ -89,7 +89,7 @@ class Progress:
         unit: str = " images",
         note: Callable[[], str] = lambda: "",
     ) -> Iterator[list[T]]:
-        """Yield the same for items that come several at a time; `note` stands behind the bar."""
+        """Yield the batches and count their items."""
         with self.meter(what, total, unit) as meter:
             for batch in batches:
                 yield batch
@@ -97,53 +97,16 @@ class Progress:
 
     @contextmanager
     def video_time(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:
-        """A bar over `total` seconds of video; call what it gives with seconds gone by.
-
-        Such a call is thread-safe. Without a total the time is shown, and no bar.
-        """
-        if not self._draws():
-            yield lambda seconds: None
-            return
-        WAITING.pause()
-        form = "{desc}: {gone}" if total is None else _OF_VIDEO
-        with _video_bar()(
-            total=total, desc=what, leave=False, bar_format=form, dynamic_ncols=True
-        ) as bar:
-
-            def advance(seconds: float) -> None:
-                bar.update(seconds)
-
-            try:
-                yield advance
-            finally:
-                WAITING.resume()
-
-    def _draws(self) -> bool:
-        """Return whether a person looks on. Where nobody does, tqdm is not even loaded."""
-        return not self.quiet and sys.stderr.isatty()
+        """Count seconds of video by what this gives."""
+        with self.meter(what, total, " s of video") as meter:
+            yield meter.advance
 
 
-_OF_VIDEO = (
-    "{desc}: {percentage:3.0f}%|{bar}| {gone} of {whole} of video [{speed}, ETA {remaining}]"
-)
+current = Progress()
+"""Progress of the running command, for what gets none handed in: downloads of weights."""
 
 
-@cache
-def _video_bar() -> Any:
-    from tqdm import tqdm
-
-    class VideoBar(tqdm):  # type: ignore[type-arg]
-        """tqdm that counts in hours, minutes and seconds."""
-
-        @property
-        def format_dict(self) -> dict[str, Any]:
-            """What the bar's format may name."""
-            values = dict(super().format_dict)
-            rate = values["rate"] or (values["n"] / values["elapsed"] if values["elapsed"] else 0.0)
-            return values | {
-                "gone": tqdm.format_interval(values["n"]),
-                "whole": tqdm.format_interval(values["total"] or 0),
-                "speed": f"{rate:.1f}x",
-            }
-
-    return VideoBar
+def use(progress: Progress) -> None:
+    """Make it the current one."""
+    global current
+    current = progress

@@ -10,7 +10,7 @@ from tools_for_tests import picture, run_here
 
 from baseline.train.callbacks import StepReport
 from baseline.train.run_logger import RunLogger
-from gleanset.work.progress_lines import ProgressLines
+from gleanset.work.progress import Progress
 
 
 def lines(text: str) -> list[dict[str, object]]:
@@ -35,7 +35,7 @@ def test_a_command_tells_its_stages_and_its_result(tmp_path: Path) -> None:
 def test_rate_and_time_left_are_told_where_they_are_known(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    progress = ProgressLines(quiet=False)
+    progress = Progress(quiet=False, as_json=True)
     for _ in progress.over(range(4), "counting", total=4, unit=" steps"):
         pass
     with progress.meter("going on", 10, done=4) as meter:
@@ -53,26 +53,26 @@ def test_rate_and_time_left_are_told_where_they_are_known(
 
 
 def test_many_steps_are_few_lines_and_quiet_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressLines(quiet=False).video_time("frames", None) as advance:
+    with Progress(quiet=False, as_json=True).video_time("frames", None) as advance:
         for _ in range(5000):
             advance(0.5)
     told = lines(capsys.readouterr().err)
     assert 2 <= len(told) < 20
-    assert (told[-1]["done"], told[-1]["unit"]) == (2500, "seconds of video")
+    assert (told[-1]["done"], told[-1]["unit"]) == (2500, "s of video")
     assert "total" not in told[-1]
-    silent = ProgressLines(quiet=True)
+    silent = Progress(quiet=True, as_json=True)
     silent.say("nothing")
     assert list(silent.over([1], "nothing")) == [1]
     assert capsys.readouterr().err == ""
 
 
 def test_messages_are_objects_too(capsys: pytest.CaptureFixture[str]) -> None:
-    ProgressLines(quiet=False).say('a "word" of 顔')
+    Progress(quiet=False, as_json=True).say('a "word" of 顔')
     assert lines(capsys.readouterr().err) == [{"message": 'a "word" of 顔'}]
 
 
 def test_a_training_tells_its_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with RunLogger(tmp_path, ProgressLines(quiet=False)) as logger:
+    with RunLogger(tmp_path, Progress(quiet=False, as_json=True)) as logger:
         logger.begin(images=10, epochs=2, done=5)
         logger.tick(StepReport(step=1, epoch=1, images=9, loss=0.5, accuracy=1.0, learning_rate=1))
     told = [line for line in lines(capsys.readouterr().err) if line.get("stage") == "train"]
