@@ -28,8 +28,7 @@ def quality(job: CommandJob, workers: int | None) -> Result:
     """Measure samples and count those that are blurred, black, white, tiny or unlike their class.
 
     Only what is new or was cut anew is measured; outliers of their class are found anew each
-    time. Nothing is decided: list them with `gleanset list samples --where flags=blurred`, or
-    by a measure: --where 'blur>=0.7'.
+    time. Nothing is decided: list them with `gleanset list samples --where flags=blurred`.
     """
     from labeler.quality.assessment import QualityAssessment
 
@@ -90,7 +89,7 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
     left = plan.left_by_ties()
     few = list(left.items())[:FEW]
     lines = [f"{short_name(found_at(dataset, key))}: {why}" for key, why in few]
-    see = "gleanset list samples --where split=null --where moment!=null"
+    see = "gleanset list samples --where split=null"
     told = few_files(lines, for_dataset(dataset, see), len(left))
     return {"note": "another --seed splits everything anew and leaves none of them out"} | told
 

@@ -89,7 +89,6 @@ KINDS = (
     "doubts",
     "confusion",
     "snapshots",
-    "colours",
     "reports",
     "takedowns",
     "missed",
@@ -171,7 +170,8 @@ def status(job: CommandJob) -> Result:
 
 
 @commands.command(
-    "list", epilog="Example: gleanset list samples --where label=hana --where 'score>=0.8' | jq ."
+    "list",
+    epilog="Example: gleanset list samples --where label=hana | jq -c 'select(.score > 0.8)'",
 )
 @job_options()
 @click.argument("kind", type=click.Choice(KINDS))
@@ -180,7 +180,7 @@ def status(job: CommandJob) -> Result:
     "conditions",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Only lines for which this holds; also != < > <= >=, and origins.source=bing.",
+    help="Only lines with this value, also within lists: origins.source=bing.",
 )
 @click.option(
     "--format",

@@ -1,16 +1,13 @@
 """`gleanset list`: every field the catalogue has, one JSON object a line.
 
 The stable way to look inside. Lines come in an order that depends on content alone, so two
-datasets with the same content print the same. `colours` has names for the colours that a detector
-saw, to search for a face by its hair.
+datasets with the same content print the same.
 """
 
 from __future__ import annotations
 
-import colorsys
 import dataclasses
 import json
-import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -57,25 +54,10 @@ from gleanset.records import (
 from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
-COLOURS = ("hair", "skin", "left_eye", "right_eye")
 
 PRESORTED = ("place", "cluster", "outlier")
 VISIT: dict[str, Column] = {"id": "int64", "at": "string", "status": "string"}
 WISHED = [name for name in TakeDownWish._fields if name != "phash"]
-
-# Up to which hue, in degrees, a colour has a name.
-_HUES = (
-    (15, "red"),
-    (45, "orange"),
-    (70, "yellow"),
-    (165, "green"),
-    (195, "cyan"),
-    (255, "blue"),
-    (290, "purple"),
-    (345, "pink"),
-    (360, "red"),
-)
-
 
 GROUP = 5_000
 """So many rows are a row group of Parquet, and in memory at a time."""
@@ -83,15 +65,6 @@ GROUP = 5_000
 _JSON = "json"
 _PLAIN = {str: "string", int: "int64", float: "double", bool: "bool"}
 MEASURES = [name for name in Quality._fields if name != "size"]
-Test = Callable[[Line], bool]
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    "!=": operator.ne,
-    "=": operator.eq,
-    ">": operator.gt,
-    "<": operator.lt,
-}
 
 
 def images(dataset: Dataset) -> Iterator[Line]:
@@ -134,14 +107,6 @@ def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
             line |= places.get(sample.image, NOWHERE)._asdict()
             line |= quality._asdict() if quality else dict.fromkeys(MEASURES)
             yield line | {"flags": flags_of(quality) if quality else []}
-
-
-def colours(dataset: Dataset) -> Iterator[Line]:
-    """Yield what the detector said of hair, skin and eyes; it differs a little from run to run."""
-    for found in dataset.faces.each():
-        if found.face.evidence is not None:
-            named = named_colours(found.face.evidence)
-            yield {"image": found.image, "box": list(found.face.box), **named}
 
 
 def groups(dataset: Dataset) -> Iterator[Line]:
@@ -288,7 +253,6 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "doubts": doubts,
     "confusion": confusion,
     "snapshots": lambda dataset: map(_plain, Snapshots(dataset.root).each()),
-    "colours": colours,
     "reports": reports,
     "takedowns": takedowns,
     "missed": missed,
@@ -315,7 +279,6 @@ def _columns(record: Any, **renamed: str) -> dict[str, Column]:
 
 
 _HASH: dict[str, Column] = {"phash": "string"}
-_IMAGE_BOX: dict[str, Column] = {"image": "string", "box": ["int64"]}
 _FILE: dict[str, Column] = {"path": "string", "picture": "string"}
 _FILES: dict[str, Column] = {"paths": ["string"], "pictures": ["string"]}
 _PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
@@ -332,9 +295,6 @@ COLUMNS: dict[str, dict[str, Column]] = {
     | _columns(PlaceFound)
     | _columns(Quality)
     | {"flags": ["string"]},
-    "colours": _IMAGE_BOX
-    | dict.fromkeys(COLOURS, "string")
-    | {f"{name}_rgb": ["int64"] for name in COLOURS},
     "decisions": _columns(Decision),
     "groups": {"group": "string", "samples": ["string"], **_FILES},
     "rejections": _columns(Rejection),
@@ -378,66 +338,31 @@ FIELDS = {kind: list(_fields(columns)) for kind, columns in COLUMNS.items()}
 
 
 def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
-    """Yield the lines of one kind for which every condition holds.
-
-    Raises `UsageError` for a condition that is none, or about a field that is not there.
-    """
-    for text in conditions:
-        _check_field(kind, _split(text)[0])
-    tests = [parse_condition(text) for text in conditions]
-    lines = _from_index(dataset, conditions) if kind == "samples" and tests else None
-    for line in lines if lines is not None else KINDS[kind](dataset):
-        if all(test(line) for test in tests):
-            yield line
-
-
-def _from_index(dataset: Dataset, conditions: tuple[str, ...]) -> Iterator[Line] | None:
-    """Samples by an index of the catalogue, where a condition is an equality that has one."""
-    equal = {
-        field: value
-        for field, sign, value in map(_split, conditions)
-        if sign == "=" and value != "null"
-    }
-    traits = {name: equal[name] for name in ("label", "status", "split") if name in equal}
-    if not traits:
-        return None
-    found = sorted(dataset.samples.each(**traits), key=lambda sample: sample.key)
-    return _samples(dataset, found)
-
-
-def parse_condition(text: str) -> Test:
-    """`label=hana`, `score>=0.8`, `origins.source=bing`: a test of a line.
+    """Yield the lines of one kind for which every condition `FIELD=VALUE` holds.
 
     A field inside a list holds when it holds for one of its members. Raises `UsageError`.
     """
-    field, sign, wanted = _split(text)
-    compare = _COMPARE[sign]
-    path = field.split(".")
-
-    def test(line: Line) -> bool:
-        return any(_holds(compare, value, wanted) for value in _values(line, path))
-
-    return test
+    wanted = [_condition(kind, text) for text in conditions]
+    for line in KINDS[kind](dataset):
+        if all(value in map(_text, _values(line, path)) for path, value in wanted):
+            yield line
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    match = re.fullmatch(r"([\w.]+)\s*(>=|<=|!=|=|>|<)\s*(.*)", text, re.DOTALL)
+def _condition(kind: str, text: str) -> tuple[list[str], str]:
+    match = re.fullmatch(r"([\w.]+)\s*=\s*(.*)", text, re.DOTALL)
     if match is None:
         raise UsageError(
-            f"--where {text!r} is not a condition", "write for instance label=hana or score>=0.8"
+            f"--where {text!r} is not FIELD=VALUE",
+            f"compare with jq: gleanset list {kind} | jq -c 'select(.FIELD >= 0.8)'",
         )
-    field, sign, value = match.groups()
-    return field, sign, value
-
-
-def _check_field(kind: str, field: str) -> None:
+    field, value = match.groups()
     known = FIELDS[kind]
-    if field in known or (kind == "runs" and field.startswith(("settings.", "result."))):
-        return
-    mend = did_you_mean(field, known, "did you mean {}? ")
-    raise UsageError(
-        f"--where: {kind} have no field {field!r}", f"{mend}there are: {', '.join(known)}"
-    )
+    if field not in known and not (kind == "runs" and field.startswith(("settings.", "result."))):
+        hint = did_you_mean(field, known, "did you mean {}? ")
+        raise UsageError(
+            f"--where: {kind} have no field {field!r}", f"{hint}there are: {', '.join(known)}"
+        )
+    return field.split("."), value
 
 
 def _values(value: Any, path: list[str]) -> Iterator[Any]:
@@ -450,30 +375,9 @@ def _values(value: Any, path: list[str]) -> Iterator[Any]:
         yield from _values(value[path[0]], path[1:])
 
 
-def _holds(compare: Callable[[Any, Any], bool], value: Any, wanted: str) -> bool:
-    if value is None or (wanted == "null" and not isinstance(value, str)):
-        same = (value is None) == (wanted == "null")
-        return same if compare is operator.eq else not same and compare is operator.ne
-    if isinstance(value, bool):
-        return compare(str(value).lower(), _one_of(wanted.lower(), "true", "false"))
-    if isinstance(value, (int, float)):
-        return compare(value, _number(wanted))
-    return compare(str(value), wanted)
-
-
-def _one_of(wanted: str, *words: str) -> str:
-    if wanted not in words:
-        raise UsageError(f"--where: {wanted!r} is not {' or '.join(words)}")
-    return wanted
-
-
-def _number(wanted: str) -> float:
-    try:
-        return float(wanted)
-    except ValueError:
-        raise UsageError(
-            f"--where: {wanted!r} is not a number", "write for instance width>=640"
-        ) from None
+def _text(value: Any) -> str:
+    """Return a value as jq prints it raw."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def write_lines(lines: Iterable[Line], out: Path) -> int:
@@ -511,29 +415,3 @@ def _renamed(line: Line, old: str, new: str) -> Line:
 
 def _plain(record: Any) -> Line:
     return dataclasses.asdict(record)
-
-
-def named_colours(evidence: Mapping[str, object]) -> dict[str, object]:
-    """Return a name for each of `COLOURS`, and its red, green and blue (0..255); None where not
-    seen.
-    """
-    found: dict[str, object] = {}
-    for name in COLOURS:
-        rgb = evidence.get(name)
-        found[name] = colour_name(*rgb) if isinstance(rgb, list) else None
-        found[f"{name}_rgb"] = rgb
-    return found
-
-
-def colour_name(red: int, green: int, blue: int) -> str:
-    """Return the everyday name of a colour given by red, green and blue, 0..255."""
-    hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
-    if value < 0.22:
-        return "black"
-    if saturation < 0.13:
-        return "white" if value > 0.85 else "grey"
-    name = next(name for most, name in _HUES if hue * 360 <= most)
-    if name == "orange" and value < 0.65:
-        return "brown"
-    # Light red is what people call pink.
-    return "pink" if name == "red" and saturation < 0.6 and value > 0.7 else name

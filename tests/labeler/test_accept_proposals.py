@@ -124,7 +124,8 @@ def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
 def test_proposals_are_listed_with_what_else_was_thought_of(
     empty: Dataset, proposed: list[str]
 ) -> None:
-    lines = list(listing(empty, "proposals", ("waits=true", "confidence>=0.97")))
+    waiting = listing(empty, "proposals", ("waits=true",))
+    lines = [line for line in waiting if line["confidence"] >= 0.97]
     assert {line["sample"] for line in lines} == set(proposed[:2])
     assert all(line["label"] == "hana" and line["others"] == [] for line in lines)
     (rei,) = listing(empty, "proposals", ("status=labelled",))

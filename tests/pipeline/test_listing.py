@@ -22,7 +22,7 @@ from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
 from pipeline.cli import KINDS
-from pipeline.listing import FIELDS, colour_name, listing, write_lines, write_table
+from pipeline.listing import FIELDS, listing, write_lines, write_table
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -176,40 +176,6 @@ def test_a_face_has_every_field(filled: Dataset) -> None:
     assert [line["box"][0] for line in found] == [10, 100]
 
 
-def test_what_a_detector_saw_of_hair_and_eyes_has_a_list_of_its_own(filled: Dataset) -> None:
-    """It differs from run to run, and the faces themselves do not."""
-    found = lines(filled, "colours", "hair=pink", f"image={sha('alpha')}")
-    assert found[0] == {
-        "image": sha("alpha"),
-        "box": [10, 20, 30, 40],
-        "hair": "pink",
-        "left_eye": "black",
-        "hair_rgb": [231, 149, 173],
-        "left_eye_rgb": [20, 25, 41],
-        "skin": None,
-        "skin_rgb": None,
-        "right_eye": None,
-        "right_eye_rgb": None,
-    }
-    assert len(found) == 2
-    assert lines(filled, "colours", "hair=green") == []
-
-
-@pytest.mark.parametrize(
-    ("rgb", "name"),
-    [
-        ((0, 0, 0), "black"),
-        ((128, 130, 127), "grey"),
-        ((225, 20, 60), "red"),
-        ((120, 70, 30), "brown"),
-        ((60, 90, 200), "blue"),
-        ((255, 170, 170), "pink"),
-    ],
-)
-def test_colours_have_the_names_that_people_give_them(rgb: tuple[int, ...], name: str) -> None:
-    assert colour_name(*rgb) == name
-
-
 def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset) -> None:
     found = {line["id"]: line for line in lines(filled, "samples")}
     assert len(found) == 6
@@ -284,25 +250,17 @@ def test_every_field_that_is_printed_can_be_asked_for(filled: Dataset) -> None:
         ("samples", ["label = hana"], 1),
         ("samples", ["label=nobody"], 0),
         ("samples", ["label=null"], 5),
-        ("samples", ["label!=null"], 1),
-        ("samples", ["label!=hana"], 5),
         ("samples", ["status=queue", "hint=beta"], 1),
         ("samples", ["status=queue", "status=rejected"], 0),
-        ("samples", ["score>=0.6"], 3),
-        ("samples", ["score>0.6"], 0),
-        ("samples", ["score<0.6"], 3),
-        ("samples", ["score<=0.51", "label=hana"], 1),
-        ("images", ["width=640.0"], 1),
+        ("images", ["width=640"], 1),
         ("images", ["origins.source=video"], 1),
-        ("images", ["origins.time>12"], 1),
         ("images", ["origins.time=null"], 3),
         ("images", ["origins.tags=two"], 3),
         ("images", ["origins.ai=true"], 1),
         ("faces", [f"image={sha('gamma')}"], 2),
         ("decisions", ["value=hana"], 1),
         ("rejections", ["reason=HTTP 404"], 2),
-        ("runs", ["result.test.accuracy>=0.7"], 1),
-        ("runs", ["result.test.accuracy>0.75"], 0),
+        ("runs", ["result.test.accuracy=0.75"], 1),
         ("runs", ["settings.epochs=3"], 1),
     ],
 )
@@ -313,13 +271,12 @@ def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected:
 @pytest.mark.parametrize(
     ("kind", "condition", "mend"),
     [
-        ("samples", "", "label=hana"),
-        ("samples", "la bel=hana", "label=hana"),
+        ("samples", "", "FIELD=VALUE"),
+        ("samples", "la bel=hana", "FIELD=VALUE"),
         ("samples", "lable=hana", "did you mean label"),
         ("samples", "key=x", "there are: id"),
         ("images", "source=bing", "origins.source"),
-        ("images", "width>=wide", "width>=640"),
-        ("images", "origins.ai=maybe", "true or false"),
+        ("samples", "score>=0.6", "gleanset list samples | jq -c 'select(.FIELD >= 0.8)'"),
         ("faces", "label=hana", "there are"),
     ],
 )
