@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,27 +111,6 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         bool, Param("Leave images out that any detector has searched, or that have a sample.")
     ] = False
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
-
-    @classmethod
-    def recorded(cls, detector: RecordedDetector, cut: str, own: CropSettings) -> FaceSearch:
-        """Return the request behind what the catalogue recorded; capitals stand for files.
-
-        `cut` is the spelling of `CutSettings`, empty where it is not known. What it leaves out is
-        as by default and as in `own`.
-        """
-        from gleanset.images.cut import CutSettings
-
-        named = "threshold" in detector.settings
-        request = cls(detector=detector.named, threshold=None if named else detector.threshold)
-        if not cut:
-            return request
-        wanted, default, usual = CutSettings.parse(cut), CutSettings(), CutSettings.of(own)
-        differing = {
-            name: value
-            for name, value in asdict(wanted).items()
-            if value != getattr(default, name) or value != getattr(usual, name)
-        }
-        return msgspec.structs.replace(request, **differing)
 
     def spec(self, own: CropSettings, so_far: RecordedDetector | None = None) -> DetectorSpec:
         """Return the detector, in a dataset with these settings that one has searched `so_far`.

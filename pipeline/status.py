@@ -89,10 +89,7 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
     if (line := _sure_proposals(dataset, counts, where)) is not None:
         return line
     if waiting_for_split(dataset):
-        # What makes reports is imported where a dataset has come that far.
-        from pipeline.report.commands import split_command
-
-        return f"{split_command(settings)} {where}"
+        return f"{_split_command(settings)} {where}"
     if (search := _search(dataset, where)) is not None:
         return search
     newest = dataset.runs.newest("baseline")
@@ -104,6 +101,13 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
     if counts.queue and many and (line := _by_hand(dataset)) is not None:
         return line
     return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
+
+
+def _split_command(settings: str) -> str:
+    """Return what splits again with `ratio=8:1:1 seed=0`, or with the dataset's own settings."""
+    words = [word.partition("=") for word in shlex.split(settings)]
+    options = [part for key, sign, value in words if sign for part in (f"--{key}", value)]
+    return shlex.join(["labeler", "split", *options])
 
 
 def _sure_proposals(dataset: Dataset, counts: _Counts, where: str) -> str | None:

@@ -189,13 +189,6 @@ class RecordedDetector:
         known = {key: value for key, value in self.settings.items() if key not in of_another}
         return DetectorSpec.of(self.name, **{**known, **settings})
 
-    @property
-    def named(self) -> str:
-        """The detector as an option takes it, capitals in place of its files."""
-        settings = {key: key.upper() for key in self.files} | self.settings
-        own = ",".join(f"{key}={value}" for key, value in settings.items())
-        return f"{self.name}:{own}" if own else self.name
-
     def asks_as(self, other: RecordedDetector) -> bool:
         """Return whether both were asked for in the same words, in whatever version."""
         return (self.name, self.settings, self.files, self.package) == (

@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from gleanset.credit import NOTHING, Credit
 from gleanset.db.connection import Connection
 from gleanset.db.faces import FACELESS, IN_FORCE, NOT_FAILED
 from gleanset.db.images import asked_of
@@ -71,21 +70,6 @@ class ScanCount(NamedTuple):
     images: int
 
 
-class SourceRequest(NamedTuple):
-    """What was asked of a source, and the hint that came of it.
-
-    `paths` are two of those found, in an archive that of the archive with the member behind it.
-    `credit` has what is said alike of all of them; `grouped` says whether some belong together.
-    """
-
-    source: str
-    query: str | None
-    hint: str | None
-    paths: tuple[str | None, str | None]
-    grouped: bool = False
-    credit: Credit = NOTHING
-
-
 class PictureProvenance(NamedTuple):
     """Where the images of some samples came from: how many of each source and licence.
 
@@ -100,14 +84,6 @@ class PictureProvenance(NamedTuple):
     unlicensed: int
     made_by_model: int
     gone: int
-
-
-class SampledVideo(NamedTuple):
-    """A video that was sampled to its end; `place` is its address, or a file's name."""
-
-    place: str
-    settings: str
-    hint: str | None
 
 
 _PLACE = (
@@ -255,19 +231,6 @@ class Statistics:
             len(set(keys) - known),
         )
 
-    def requests(self) -> list[SourceRequest]:
-        """Return what was asked of the sources, but for videos."""
-        path = "iif(source='archive', path || '/' || substr(key, instr(key, ':') + 1), path)"
-        rows = self._db.rows(
-            f"SELECT source, query, hint, min({path}), max({path}), count(post), "
-            f"{_alike('author')}, {_alike('licence')}, {_alike('page_url')} FROM origin "
-            "WHERE video IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        )
-        return [
-            SourceRequest(source, query, hint, (first, last), posts > 0, Credit(*credit))
-            for source, query, hint, first, last, posts, *credit in rows
-        ]
-
     def labelled(self) -> dict[str, Counter[str]]:
         """Count the labelled samples of each class by split, "" without one.
 
@@ -298,19 +261,6 @@ class Statistics:
             (FILLS, CUT_SIDE, CUT_SHAPE, not_by),
         )
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)
-
-    def sampled_videos(self) -> list[SampledVideo]:
-        """Return every video that was sampled to its end, and what its frames hint at."""
-        rows = self._db.rows(
-            "SELECT coalesce(url, name), settings, (SELECT hint FROM origin WHERE "
-            "video=v.sha256 ORDER BY id LIMIT 1) FROM video v WHERE done ORDER BY 1, 2"
-        )
-        return [SampledVideo(*row) for row in rows]
-
-
-def _alike(column: str) -> str:
-    """Return the SQL of a text that all rows have alike; NULL where they differ."""
-    return f"iif(count({column})=count(*) AND min({column})=max({column}), min({column}), NULL)"
 
 
 def _by_number(images_of: Mapping[str, set[int]]) -> dict[str, int]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -234,34 +233,6 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             skip_openings=self.skip_openings,
         )
 
-    @staticmethod
-    def recorded(settings: str) -> dict[str, Any]:
-        """Return the fields that ask for a sampling, from its `Sampling.settings`.
-
-        Datasets of before had nothing but `every=5`.
-        """
-        fields = dict(one.partition("=")[::2] for one in settings.split())
-        mode = fields.pop("mode", "every")
-        asked: dict[str, Any] = {
-            name: convert(fields[key])
-            for key, (name, convert) in _RECORDED.items()
-            if key in fields
-        }
-        if "width" in fields or "height" in fields:
-            exact = "!" if "keep_aspect" in fields else ""
-            asked["size"] = f"{fields.get('width', '')}x{fields.get('height', '')}{exact}"
-        if "format" in fields or "quality" in fields:
-            quality = f":{fields['quality']}" if "quality" in fields else ""
-            asked["format"] = fields.get("format", "jpeg") + quality
-        if mode == "around":
-            times = fields.get("around", "").split(",")
-            asked["around"] = tuple(map(_seconds, times))
-        if mode == "scenes":
-            asked["scenes"] = int(fields.get("per_scene", "1"))
-        if mode in ("every", "around"):
-            asked["every"] = _seconds(fields.get("every", str(Sampling().every)))
-        return asked | {"keyframes": mode == "keyframes"}
-
     def _mode(self) -> Mode:
         if self.around:
             return "around"
@@ -285,25 +256,3 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             raise UsageError(f"{' and '.join(asked)} do not go together", "choose one of them")
         if self.within is not None and not self.around:
             raise UsageError("--within has no say here", "use it with --around TIME")
-
-
-def _plain(number: str) -> str:
-    """Spell a number without an exponent, which no option takes."""
-    return f"{Decimal(number):f}"
-
-
-def _seconds(number: str) -> str:
-    return f"{_plain(number)}s"
-
-
-# Fields of `Sampling.settings`, which are those that are not as by default, as options.
-_RECORDED: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "reach": ("within", _seconds),
-    "start": ("start", _seconds),
-    "end": ("end", _seconds),
-    "limit": ("limit", int),
-    "crop_bars": ("crop_bars", bool),
-    "skip_similar": ("skip_similar", similar_bits),
-    "drop_bad": ("keep_bad", bool),
-    "skip_openings": ("skip_openings", bool),
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
@@ -90,21 +90,6 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             skip_openings=not self.keep_openings,
             asked=f"{name}:{settings.replace(' ', ',')};per_track={self.per_track}",
         )
-
-    @classmethod
-    def recorded(cls, videos: tuple[str, ...], settings: str) -> EpisodesRequest:
-        """Return the request behind the settings of a sampling that the catalogue has."""
-        words = _words(settings)
-        found_by, per_track = _asked(words)
-        own: dict[str, Any] = {
-            "rate": round(1 / float(words.get("every", 5.0)), 6),
-            "per_track": int(per_track),
-            "limit": int(words["limit"]) if "limit" in words else None,
-            "crop_bars": "crop_bars" in words,
-            "keep_openings": "skip_openings" not in words,
-        }
-        own |= {name: f"{words[name]}s" for name in ("start", "end") if name in words}
-        return cls(videos=videos, detector=found_by.named, **own)
 
     def check(self, root: Path) -> None:
         """Raise what is wrong, before anything is begun. Addresses are not asked."""

@@ -2,7 +2,7 @@
 
 It shows where the pictures came from, what was left out and why, how the classes were
 split, how a network learned them, and where it still errs. `write_report` gathers the
-facts (`origins`, `classes`, `training`, `commands`) and fills the template (`page`).
+facts (`origins`, `classes`, `training`) and fills the template (`page`).
 """
 
 from pipeline.report.page import write_report

@@ -21,7 +21,6 @@ from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import count, number, percent
 from gleanset.records import SPLITS
 from pipeline.report.classes import FEW, ClassesSection, SamplePreview, gather_classes
-from pipeline.report.commands import CommandStep, command_steps
 from pipeline.report.origins import LeftOut, OriginsSection, origins, rejections
 from pipeline.report.training import TrainingSection, gather_training
 
@@ -71,7 +70,6 @@ class DatasetReport:
     unsearched: int
     classes: ClassesSection
     training: TrainingSection | None
-    steps: list[CommandStep]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,6 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetRe
         unsearched=Statistics(dataset.db).unsearched(),
         classes=sorted_,
         training=learned,
-        steps=command_steps(dataset, run[1] if run else None),
     )
 
 

@@ -107,21 +107,3 @@ def test_what_is_not_given_is_as_the_dataset_cuts() -> None:
     assert FaceSearch().cutting(own) == CutSettings(1.5, square=True, min_size=30)
     asked = FaceSearch(margin=0.0, square=False, pad=True)
     assert asked.cutting(own) == CutSettings(0.0, pad=True, min_size=30)
-
-
-@pytest.mark.parametrize("own", [CropSettings(), OWN, CropSettings(square=True, min_size=9)])
-@pytest.mark.parametrize(
-    ("name", "settings_"),
-    [
-        ("animeface", "threshold=0.7"),
-        ("onnx", "face=1 model=0123456789ab overlap=0.45 threshold=0.3"),
-    ],
-)
-def test_a_recorded_search_is_asked_for_again(own: CropSettings, name: str, settings_: str) -> None:
-    for cut in (CutSettings(), CutSettings(0.8, square=True, level=True, min_size=5)):
-        detector = RecordedDetector.of(name, settings_)
-        request = FaceSearch.recorded(detector, str(cut), own)
-        assert request.cutting(own) == cut
-        asked = dict(request.spec(own).settings)
-        assert float(asked["threshold"]) == detector.threshold
-        assert asked.get("face") == detector.settings.get("face")

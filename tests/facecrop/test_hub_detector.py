@@ -15,7 +15,6 @@ pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
 from onnx_models import red_model
 
 from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of
-from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.files.hub import on_hub
 from gleanset.settings import CropSettings
@@ -42,9 +41,6 @@ def test_a_dataset_is_searched_by_the_model_of_the_first_use(
     (scan,) = dataset.db.rows("SELECT settings FROM scan")
     recorded = RecordedDetector.of("onnx", scan["settings"])
     assert recorded.spec({}).build().settings == scan["settings"]
-    asked = FaceSearch.recorded(recorded, "", CropSettings())
-    assert f"model={NAME}/model.onnx@{first}" in str(asked.detector)
-    assert dict(asked.spec(CropSettings()).settings) == dict(recorded.spec({}).settings)
 
 
 def test_a_name_on_a_hub_is_a_detector_with_settings() -> None:

@@ -124,11 +124,6 @@ def test_similar_frames_are_skipped_by_default_by_bits_or_not_at_all() -> None:
     assert CliRunner().invoke(frames, ["--scenes", "0", "a"]).exit_code == 2
 
 
-def test_datasets_of_before_are_understood() -> None:
-    request = FramesRequest(videos=("a",), **FramesRequest.recorded("every=2.5"))
-    assert request.command_line()[3:] == ["--every", "2.5s"]
-
-
 def test_an_option_that_was_removed_says_what_to_use() -> None:
     done = CliRunner().invoke(frames, ["--at", "3f9a0b"])
     assert isinstance(done.exception, UsageError)

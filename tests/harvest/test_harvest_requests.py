@@ -29,7 +29,6 @@ from harvest.preview import Preview, preview_searches
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.selection import ALL
 from harvest.sources import Bing, Pages, Query
-from harvest.video.sampling import Sampling
 from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
 
@@ -128,23 +127,13 @@ OTHERS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize(("mode", "more"), list(zip(MODES, itertools.cycle(OTHERS))))
-def test_samplings_are_read_back_from_their_command_line_and_from_the_catalogue(
+def test_samplings_are_read_back_from_their_command_line(
     mode: dict[str, Any], more: dict[str, Any]
 ) -> None:
     wish = mode | more
     for videos in (("ep1.mkv",), ("-ep 1.mkv", "https://v.example/3")):
         request = FramesRequest(videos=videos, label="rin", allow_private=bool(more), **wish)
         both_ways(request)
-    recorded = FramesRequest.recorded(request.sampling().settings)
-    again = FramesRequest(videos=("a.mkv",), workers=2, **recorded)
-    assert again.sampling().settings == request.sampling().settings
-    both_ways(again)
-
-
-def test_a_tiny_step_is_spelled_as_an_option_takes_it() -> None:
-    settings_ = Sampling(mode="every", every=0.00001).settings
-    assert "every=1e-05" in settings_
-    assert FramesRequest.recorded(settings_)["every"] == "0.00001s"
 
 
 def test_keywords_with_labels_of_their_own_are_no_command() -> None:

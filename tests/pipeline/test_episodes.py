@@ -316,20 +316,6 @@ def test_a_simulation_makes_no_dataset(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {},
-        {"rate": 2.0, "per_track": 9, "keep_openings": True, "crop_bars": True, "limit": 7},
-        {"start": "10s", "end": "20s", "detector": "drawnface:size=512,threshold=0.4"},
-    ],
-)
-def test_a_recorded_run_is_asked_for_again_by_the_same_request(asked: dict[str, Any]) -> None:
-    request = EpisodesRequest(videos=("a.mkv",), **asked)
-    again = EpisodesRequest.recorded(("a.mkv",), request.sampling().settings)
-    assert again.sampling() == request.sampling()
-
-
 def test_a_dataset_of_before_follows_faces_as_it_did_and_no_episode_twice(
     dataset: Dataset,
 ) -> None:

@@ -123,10 +123,6 @@ def test_the_detector_works_in_worker_processes_and_is_recorded(
     assert row["detector"] == "haar"
     assert row["settings"] == "scale=1.1 neighbors=3 smallest=40 plugin=gleanset-haar==1.0"
     assert run(*line, "-d", "data").json["images"] == 0
-    report = run("pipeline.cli", "report", "-d", "data")
-    assert report.code == 0, report.stderr
-    text = (tmp_path / "data" / "report.html").read_text(encoding="utf-8")
-    assert "--detector haar:neighbors=3" in text
 
 
 def test_a_picture_that_a_detector_fails_on_is_rejected_and_names_the_package(
