@@ -150,13 +150,13 @@ class NodeCheck:
         """Check this node and set up this process. Raises `InputUnusable`, which ends the run."""
         from gleanset.work.one_thread import compute_on_one_thread
 
+        with suppress(OSError):
+            os.chdir(self.current_folder)  # paths may be relative to it
         if problems := [*self._folder_problems(), *self._version_problems()]:
             what = f"node {socket.gethostname()} cannot work on this dataset"
             hint = "give all nodes the same folders and versions, or take it out: ray stop"
             raise InputUnusable(f"{what}: {'; '.join(problems)}", hint)
         compute_on_one_thread()
-        with suppress(OSError):
-            os.chdir(self.current_folder)
 
     def _folder_problems(self) -> Iterator[str]:
         for folder in self.folders:

@@ -40,12 +40,6 @@ def slow(number: int) -> int:
     return number
 
 
-def slow_and_deaf(number: int) -> int:
-    if number == 1:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-    return slow(number)
-
-
 def nap(number: int) -> int:
     time.sleep(0.05)
     return number
@@ -131,14 +125,3 @@ class StumblesOnce:
             os._exit(1)
         # In the worker: there it is what it always was.
         processes.begin_worker(environment)
-
-
-def where_am_i(number: int) -> str:
-    """The node of a cluster, by the process that began this one."""
-    time.sleep(0.2)
-    return str(os.getppid())
-
-
-def touch(path: str) -> str:
-    Path(path).touch()
-    return path
